@@ -1,0 +1,50 @@
+//! The conductor: takes a plan through content, customisation and image, to files beside each other.
+//!
+//! Two sides share the work. Outside ([`build`]) are the cache, the destination and the user; inside
+//! ([`work_inside`]), in a namespace without privileges, are the tree and all programs that write into it. A
+//! [`Job`] is what goes in.
+
+mod inside;
+mod outside;
+
+pub use inside::work_inside;
+pub use outside::{Built, Order, build};
+
+use crate::content::ContentRequest;
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// Work for the namespace. Files come in as inherited numbers.
+#[derive(Serialize, Deserialize)]
+enum Job {
+    /// Install content, pack it into `out`.
+    Fill { workspace: PathBuf, request: ContentRequest, out: RawFd },
+    /// Unpack `content`, customise it, write `image`.
+    Assemble(Box<AssembleJob>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct AssembleJob {
+    workspace: PathBuf,
+    plan: Plan,
+    /// crypt(3) hashes by user name. They travel through a pipe, never as an argument.
+    hashes: BTreeMap<String, String>,
+    content: RawFd,
+    /// Bytes of the packed tree.
+    content_size: u64,
+    content_hash: String,
+    /// Seconds since 1970.
+    epoch: u64,
+    image: RawFd,
+}
+
+/// What [`Job::Assemble`] comes to.
+#[derive(Serialize, Deserialize, PartialEq)]
+enum Assembled {
+    Done,
+    /// The packed tree is not what its hash says: fill it again.
+    ContentDamaged,
+}

@@ -1,0 +1,49 @@
+//! The definitions that come with ister: Clear's bundle names, Debian's packages.
+
+use super::definition::{Definition, Definitions};
+
+/// One entry for each file of `bundles/`, sorted by name.
+const TEXTS: &[(&str, &str)] = &[
+    ("bootloader", include_str!("../../bundles/bootloader")),
+    ("editors", include_str!("../../bundles/editors")),
+    ("kernel-kvm", include_str!("../../bundles/kernel-kvm")),
+    ("kernel-native", include_str!("../../bundles/kernel-native")),
+    ("network-basic", include_str!("../../bundles/network-basic")),
+    ("openssh-server", include_str!("../../bundles/openssh-server")),
+    ("os-core", include_str!("../../bundles/os-core")),
+    ("os-core-update", include_str!("../../bundles/os-core-update")),
+    ("sysadmin-basic", include_str!("../../bundles/sysadmin-basic")),
+];
+
+pub fn builtin() -> Definitions {
+    let mut definitions = Definitions::default();
+    for (name, text) in TEXTS {
+        let definition = Definition::parse(name, text).expect("the built-in definitions are tested");
+        definitions.insert(*name, definition);
+    }
+    definitions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_is_listed_described_and_complete() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/bundles");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let known = builtin();
+        assert_eq!(files, known.names().collect::<Vec<_>>());
+        for name in known.names() {
+            let definition = known.get(name).unwrap();
+            assert!(!definition.description.is_empty(), "{name} has no description");
+            for included in &definition.includes {
+                assert!(known.get(included).is_some(), "{name} includes unknown {included}");
+            }
+        }
+    }
+}

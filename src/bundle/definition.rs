@@ -1,0 +1,146 @@
+//! One definition, and resolving a list of names with many of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// `# [DESCRIPTION]: …`
+    pub description: String,
+    pub includes: Vec<String>,
+    pub packages: Vec<String>,
+}
+
+/// A line of a definition that says nothing known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bundle `{bundle}`, line {line}: {what}")]
+pub struct DefinitionFault {
+    pub bundle: String,
+    /// Counted from 1.
+    pub line: usize,
+    pub what: String,
+}
+
+impl Definition {
+    pub fn parse(name: &str, text: &str) -> Result<Definition, DefinitionFault> {
+        let mut definition = Definition::default();
+        for (index, line) in text.lines().enumerate() {
+            let fault = |what: String| DefinitionFault { bundle: name.to_owned(), line: index + 1, what };
+            let line = line.trim();
+            if let Some(comment) = line.strip_prefix('#') {
+                if let Some(value) = comment.trim().strip_prefix("[DESCRIPTION]:") {
+                    definition.description = value.trim().to_owned();
+                }
+            } else if let Some(rest) = line.strip_prefix("include(") {
+                let included = rest
+                    .strip_suffix(')')
+                    .filter(|included| is_name(included))
+                    .ok_or_else(|| fault(format!("expected include(NAME), found `{line}`")))?;
+                definition.includes.push(included.to_owned());
+            } else if !line.is_empty() {
+                let package = line.split('#').next().unwrap_or_default().trim();
+                if !is_name(package) {
+                    return Err(fault(format!("`{package}` is no package name")));
+                }
+                definition.packages.push(package.to_owned());
+            }
+        }
+        Ok(definition)
+    }
+}
+
+/// Names of bundles and packages: what dpkg and rpm allow, and what no option of theirs starts with.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:=~".contains(c))
+}
+
+/// All definitions that are known, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions(BTreeMap<String, Definition>);
+
+/// What a list of names comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Every package, sorted, each once.
+    pub packages: Vec<String>,
+    /// Names that are no bundle and were taken as packages.
+    pub taken_as_packages: Vec<String>,
+    /// Names that can be neither, because no package is called like that.
+    pub impossible: Vec<String>,
+}
+
+impl Definitions {
+    /// Adds a definition; one of the same name is replaced.
+    pub fn insert(&mut self, name: impl Into<String>, definition: Definition) {
+        self.0.insert(name.into(), definition);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Definition> {
+        self.0.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Looks every name up, follows includes (cycles are harmless), and takes a name without a definition as a
+    /// package.
+    pub fn resolve<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Resolved {
+        let mut resolved = Resolved::default();
+        let mut packages = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo: Vec<&str> = names.into_iter().collect();
+        todo.reverse();
+        while let Some(name) = todo.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            match self.get(name) {
+                Some(definition) => {
+                    packages.extend(definition.packages.iter().cloned());
+                    todo.extend(definition.includes.iter().map(String::as_str));
+                }
+                None if is_name(name) => {
+                    packages.insert(name.to_owned());
+                    resolved.taken_as_packages.push(name.to_owned());
+                }
+                None => resolved.impossible.push(name.to_owned()),
+            }
+        }
+        resolved.packages = packages.into_iter().collect();
+        resolved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definitions(texts: &[(&str, &str)]) -> Definitions {
+        let mut definitions = Definitions::default();
+        for (name, text) in texts {
+            definitions.insert(*name, Definition::parse(name, text).unwrap());
+        }
+        definitions
+    }
+
+    #[test]
+    fn includes_are_followed_and_cycles_end() {
+        let known = definitions(&[
+            ("a", "# [DESCRIPTION]: first\ninclude(b)\nvim  # an editor\n"),
+            ("b", "include(a)\nnano\n\n"),
+        ]);
+        assert_eq!(known.get("a").unwrap().description, "first");
+        let resolved = known.resolve(["a", "curl", "-x"]);
+        assert_eq!(resolved.packages, ["curl", "nano", "vim"]);
+        assert_eq!(resolved.taken_as_packages, ["curl"]);
+        assert_eq!(resolved.impossible, ["-x"]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let fault = Definition::parse("a", "nano\ninclude(b\n").unwrap_err();
+        assert_eq!(fault.to_string(), "bundle `a`, line 2: expected include(NAME), found `include(b`");
+        assert!(Definition::parse("a", "two words\n").is_err());
+    }
+}

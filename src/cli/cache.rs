@@ -1,0 +1,79 @@
+//! `ister cache`
+
+use super::build::{Format, ago};
+use super::console::print;
+use super::input::{count, print_json};
+use super::run::Outcome;
+use crate::content::Cache;
+use crate::report::Table;
+use crate::template::Bytes;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Look at the content cache, or empty it
+#[derive(Args, Debug)]
+pub struct CacheArgs {
+    /// The folder of the content cache [default: ~/.cache/ister]
+    #[arg(long, value_name = "DIR", global = true)]
+    cache_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Show what is in the cache
+    List {
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Remove content; what a running build reads stays readable for it
+    Prune {
+        /// Keep what is younger than this many days; without it everything goes
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u64>,
+    },
+}
+
+pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
+    let cache = Cache::open(args.cache_dir.as_deref())?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    match &args.action {
+        Action::List { format: Format::Json } => {
+            let entries: Vec<_> = cache
+                .list()?
+                .into_iter()
+                .map(|(key, metadata)| json!({ "key": key, "metadata": metadata }))
+                .collect();
+            print_json(&json!({ "version": 1, "folder": cache.folder(), "entries": entries }));
+        }
+        Action::List { format: Format::Human } => {
+            let mut table = Table::new(&["key", "content", "size", "age"], &[2]);
+            let entries = cache.list()?;
+            let total: u64 = entries.iter().map(|(_, m)| m.size).sum();
+            for (key, metadata) in &entries {
+                table.row([
+                    key[..12].to_owned(),
+                    metadata.title.clone(),
+                    Bytes(metadata.size).to_string(),
+                    ago(now.saturating_sub(metadata.created)),
+                ]);
+            }
+            if !entries.is_empty() {
+                print(&table.render());
+            }
+            let entries =
+                if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
+            print(&format!("{}: {entries}, {}\n", cache.folder().display(), Bytes(total)));
+        }
+        Action::Prune { older_than } => {
+            let limit = older_than.map_or(0, |days| days * 86_400);
+            let (removed, freed) = cache.prune(|m| now.saturating_sub(m.created) >= limit)?;
+            print(&format!("removed {}, {freed} freed\n", count(removed, "tree")));
+        }
+    }
+    Ok(Outcome::Fine)
+}

@@ -1,0 +1,114 @@
+//! stdout has the result, stderr the talk: a line that moves on a terminal, plain lines elsewhere.
+
+use crate::tool::{Event, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How much is said on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    Quiet,
+    Normal,
+}
+
+pub struct Console {
+    talk: Talk,
+    colour: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bar: Option<ProgressBar>,
+    step: Option<(String, Instant)>,
+}
+
+impl Console {
+    pub fn new(talk: Talk) -> Console {
+        let colour = wants_colour(std::io::stderr().is_terminal());
+        let moving =
+            std::io::stderr().is_terminal() && talk == Talk::Normal && std::env::var_os("CI").is_none();
+        let bar = moving.then(|| {
+            let bar = ProgressBar::new_spinner();
+            let style =
+                if colour { "{spinner:.cyan} {msg} {elapsed:.dim}" } else { "{spinner} {msg} {elapsed}" };
+            bar.set_style(ProgressStyle::with_template(style).expect("the template is tested"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Console { talk, colour, state: Mutex::new(State { bar, step: None }) }
+    }
+
+    /// Whether stderr takes colours.
+    pub fn colour(&self) -> bool {
+        self.colour
+    }
+
+    /// A line on stderr, whatever is moving there.
+    pub fn say(&self, text: &str) {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        match &state.bar {
+            Some(bar) => bar.suspend(|| eprintln_quietly(text)),
+            None => eprintln_quietly(text),
+        }
+    }
+
+    /// The last step is done, nothing moves any more.
+    pub fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        self.end_step(&mut state);
+        if let Some(bar) = state.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn end_step(&self, state: &mut State) {
+        if let (Some((text, started)), Some(bar)) = (state.step.take(), &state.bar) {
+            let line = format!("  {text} {:.1} s", started.elapsed().as_secs_f64());
+            bar.suspend(|| eprintln_quietly(&line));
+        }
+    }
+}
+
+impl Progress for Console {
+    fn event(&self, event: Event) {
+        if self.talk == Talk::Quiet && !matches!(event, Event::Warning(_)) {
+            return;
+        }
+        match event {
+            Event::Step(text) => {
+                let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                self.end_step(&mut state);
+                match &state.bar {
+                    Some(bar) => {
+                        bar.reset_elapsed();
+                        bar.set_message(text.clone());
+                    }
+                    None => eprintln_quietly(&format!("ister: {text}")),
+                }
+                state.step = Some((text, Instant::now()));
+            }
+            Event::Note(text) => self.say(&format!("  {text}")),
+            Event::Warning(text) => self.say(&format!("warning: {text}")),
+        }
+    }
+}
+
+/// Colours are for terminals, and not for those who do not want them (https://no-color.org).
+pub fn wants_colour(terminal: bool) -> bool {
+    terminal
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn eprintln_quietly(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The result, on stdout. A reader that has gone away is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

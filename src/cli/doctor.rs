@@ -1,0 +1,116 @@
+//! `ister doctor`
+
+use super::console::print;
+use super::run::{Outcome, TalkArgs};
+use crate::report::Table;
+use crate::tool::{
+    CATALOG, Failure, Invocation, Need, Presence, apt_install, check, run as run_tool, run_reporting,
+};
+use crate::tool::{Progress, subordinate_ranges};
+use clap::Args;
+
+/// Look whether this host has what ister needs, or install it
+///
+/// Installing uses apt-get, through sudo for an ordinary user.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Install what is missing
+    #[arg(long)]
+    install: bool,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
+    let console = args.talk.console();
+    let root = rustix::process::geteuid().is_root();
+    if args.install {
+        let progress: &dyn Progress = &console;
+        let packages = missing_packages();
+        if !packages.is_empty() {
+            progress.begin(format!("installing {}", packages.join(" ")));
+            for command in apt_install(&packages, root)? {
+                run_reporting(&command, &mut |_| {})
+                    .map_err(|f| f.context(format!("could not install {}", packages.join(" "))))?;
+            }
+        }
+        if let Some(user) = user_without_ids(root) {
+            progress.begin(format!("giving user `{user}` a range of subordinate ids"));
+            let range = ["--add-subuids", "100000-165535", "--add-subgids", "100000-165535"];
+            run_tool(&Invocation::new("sudo").arg("usermod").args(range).arg(&user))?;
+        }
+        console.finish();
+    }
+    print(&table(root));
+    let missing = missing_packages();
+    if missing.is_empty() && user_without_ids(root).is_none() {
+        return Ok(Outcome::Fine);
+    }
+    let failure = Failure::new("this host lacks something that ister needs");
+    Err(if args.install {
+        failure.help("the table above says what; install it by hand")
+    } else {
+        failure.help("ister doctor --install")
+    }
+    .into())
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let mut packages: Vec<_> = CATALOG
+        .iter()
+        .filter(|tool| !matches!(check(tool), Presence::There(_)))
+        .map(|tool| tool.package)
+        .collect();
+    packages.sort();
+    packages.dedup();
+    packages
+}
+
+/// The user who runs ister, if other uids are needed and there are none.
+fn user_without_ids(root: bool) -> Option<String> {
+    if root {
+        return None;
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let name = run_tool(&Invocation::new("id").arg("-un")).ok()?;
+    let name = String::from_utf8_lossy(&name.stdout).trim().to_owned();
+    let has = |file: &str| {
+        subordinate_ranges(&std::fs::read_to_string(file).unwrap_or_default(), &name, uid) >= 65_536
+    };
+    (!has("/etc/subuid") || !has("/etc/subgid")).then_some(name)
+}
+
+fn table(root: bool) -> String {
+    let mut table = Table::new(&["", "tool", "package", "for"], &[]);
+    for tool in CATALOG {
+        let (sign, note) = match check(tool) {
+            Presence::There(version) => ("ok", version.map(|v| format!(" {v}")).unwrap_or_default()),
+            Presence::TooOld(version) => {
+                ("OLD", format!(" {version}, {} needed", tool.least.map_or("", |(_, least)| least)))
+            }
+            Presence::Missing => ("MISSING", String::new()),
+        };
+        let stage = match tool.need {
+            Need::Build => "build",
+            Need::BuildBios => "build for BIOS",
+            Need::Boot => "boot",
+        };
+        table.row([
+            sign.to_owned(),
+            format!("{}{note}", tool.name),
+            tool.package.to_owned(),
+            format!("{stage}: {}", tool.purpose),
+        ]);
+    }
+    if !root {
+        let sign = if user_without_ids(root).is_some() { "MISSING" } else { "ok" };
+        table.row([
+            sign.to_owned(),
+            "/etc/subuid, /etc/subgid".to_owned(),
+            "-".to_owned(),
+            "build: 65536 subordinate ids for this user".to_owned(),
+        ]);
+    }
+    table.render()
+}

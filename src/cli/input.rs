@@ -1,0 +1,215 @@
+//! From what was typed to a template, a plan, or findings: what several subcommands share.
+
+use super::console::{Console, print, wants_colour};
+use crate::bundle::{self, Definition, Definitions};
+use crate::lint::{FileFact, Files, Level, Linted, lint, wanted_files};
+use crate::plan::{self, Inputs, Plan, Secrets};
+use crate::report;
+use crate::template::{Override, SourceText, Template};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+/// A template and what changes it.
+#[derive(Args, Debug)]
+pub struct TemplateArgs {
+    /// The template, a JSON file; `-` reads standard input
+    #[arg(value_name = "TEMPLATE", required_unless_present = "template_option")]
+    template: Option<PathBuf>,
+
+    /// The template, as ister.py took it
+    #[arg(short = 't', long = "template", value_name = "TEMPLATE", conflicts_with = "template")]
+    template_option: Option<PathBuf>,
+
+    /// Override one top-level key, for example Version='"bookworm"'
+    #[arg(long, value_name = "KEY=JSON")]
+    set: Vec<Override>,
+
+    /// Who installs the content: apt (swupd and dnf can be planned, not built yet)
+    #[arg(long, value_name = "MANAGER")]
+    software_manager: Option<String>,
+
+    /// The size of a virtual disk whose last partition takes the "rest"
+    #[arg(long, value_name = "SIZE")]
+    disk_size: Option<String>,
+
+    /// The archive to install from, instead of the host's own package sources
+    #[arg(short = 'C', long = "contenturl", value_name = "URL", value_parser = archive_url)]
+    archive: Option<String>,
+
+    /// A folder of bundle definitions, looked at before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+}
+
+fn archive_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("{error}; expected http://HOST/PATH"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("`{}` archives are not supported; use http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "a user name or password here would end up in the image; put it into apt's auth.conf.d".into()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// A template that was read and judged.
+pub struct Input {
+    pub source: SourceText,
+    pub linted: Linted,
+    files: Files,
+    definitions: Definitions,
+    archive: Option<String>,
+}
+
+impl TemplateArgs {
+    /// Reads the template and applies the overrides. Unreadable files are usage errors.
+    pub fn read(&self) -> anyhow::Result<Input> {
+        let path = self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one");
+        let mut source = read_source(path, None)?;
+        let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &self.disk_size)];
+        for (key, value) in named {
+            if let Some(value) = value {
+                source = Override::string(key, value).apply(&source);
+            }
+        }
+        for change in &self.set {
+            source = change.apply(&source);
+        }
+        let mut files = Files::new();
+        let linted = lint(&source, |template| {
+            files = file_facts(template);
+            files.clone()
+        });
+        let definitions = definitions(self.bundles.as_deref())?;
+        Ok(Input { source, linted, files, definitions, archive: self.archive.clone() })
+    }
+}
+
+impl Input {
+    /// Shows the findings on stderr; `false` if there are errors.
+    pub fn show_findings(&self, console: &Console) -> bool {
+        let text = report::findings_human(&self.source, &self.linted.findings, console.colour());
+        if !text.is_empty() {
+            console.say(text.trim_end());
+        }
+        let errors = self.linted.findings.iter().filter(|f| f.level == Level::Error).count();
+        if errors > 0 {
+            console.say(&format!("\n`{}` cannot be used: {}", self.source.name(), count(errors, "error")));
+        }
+        errors == 0
+    }
+
+    /// The plan, or its refusals on stderr.
+    pub fn plan(&self, console: &Console) -> Option<(Plan, Secrets)> {
+        let key_files: BTreeMap<String, String> = self
+            .files
+            .iter()
+            .filter_map(|(path, fact)| match fact {
+                FileFact::Text(text) => Some((path.clone(), text.clone())),
+                _ => None,
+            })
+            .collect();
+        let inputs = Inputs {
+            definitions: &self.definitions,
+            archive: self.archive.as_deref(),
+            key_files: &key_files,
+        };
+        match plan::decide(&self.linted.template, &self.linted.node, &inputs) {
+            Ok(planned) => Some(planned),
+            Err(refusals) => {
+                self.show_refusals(&refusals, console);
+                None
+            }
+        }
+    }
+
+    pub fn show_refusals(&self, refusals: &[plan::Refusal], console: &Console) {
+        let text = report::refusals_human(&self.source, refusals, console.colour());
+        console.say(text.trim_end());
+    }
+}
+
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A template's text. `name` is what standard input is called.
+pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText> {
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("could not read standard input")?;
+        (name.unwrap_or("<stdin>").to_owned(), bytes)
+    } else {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("could not read the template `{}`", path.display()))?;
+        (path.display().to_string(), bytes)
+    };
+    SourceText::from_bytes(name.clone(), bytes).map_err(|(text, at)| {
+        anyhow::anyhow!(
+            "{}: the template is not UTF-8: save it as UTF-8",
+            text.place(crate::template::Span::new(at, at))
+        )
+    })
+}
+
+/// What the rules want to know of the host's files.
+pub fn file_facts(template: &Template) -> Files {
+    wanted_files(template)
+        .into_iter()
+        .map(|path| {
+            let fact = match std::fs::read(&path) {
+                Ok(bytes) => FileFact::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileFact::Missing,
+                Err(error) => FileFact::Unreadable(error.to_string()),
+            };
+            (path, fact)
+        })
+        .collect()
+}
+
+fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {
+    let mut definitions = bundle::builtin();
+    let Some(folder) = folder else { return Ok(definitions) };
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("could not read the bundle definitions in `{}`", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.starts_with('.') || !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("could not read the bundle definition `{}`", path.display()))?;
+        match Definition::parse(name, &text) {
+            Ok(definition) => definitions.insert(name, definition),
+            Err(fault) => bail!("{}: {fault}", path.display()),
+        }
+    }
+    Ok(definitions)
+}
+
+/// `SOURCE_DATE_EPOCH`, seconds since 1970. Source: reproducible-builds.org.
+pub fn source_date_epoch() -> anyhow::Result<Option<u64>> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Err(_) => Ok(None),
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970")),
+    }
+}
+
+/// JSON for a program, with a line end.
+pub fn print_json(value: &serde_json::Value) {
+    print(&(serde_json::to_string_pretty(value).expect("a value is plain data") + "\n"));
+}
+
+/// Whether the result on stdout takes colours.
+pub fn stdout_colour() -> bool {
+    wants_colour(std::io::stdout().is_terminal())
+}

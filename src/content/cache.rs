@@ -1,0 +1,237 @@
+//! Filled trees, kept by what they were made from.
+//!
+//! An entry is two files, `<key>.tar` and `<key>.json`; the second makes it valid and carries the first one's
+//! BLAKE3 hash, which is checked whenever the tree is unpacked. Files appear under their names only when they are
+//! complete, so a killed build leaves nothing half-done, and removing an entry that is being read is harmless.
+
+use crate::template::Bytes;
+use crate::tool::{Context, Draft, Failure};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// What is known of an entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// For people: "apt bookworm, 231 packages".
+    pub title: String,
+    /// Seconds since 1970, when it was made.
+    pub created: u64,
+    /// Bytes of the packed tree.
+    pub size: u64,
+    /// BLAKE3 of the packed tree.
+    pub hash: String,
+    /// The newest time that anything in the tree carries, seconds since 1970.
+    pub epoch: u64,
+    /// Package names and versions.
+    pub packages: Vec<(String, String)>,
+}
+
+pub struct Entry {
+    pub key: String,
+    pub metadata: Metadata,
+    pub file: File,
+}
+
+/// The right to fill an entry; others who want the same one wait for its end.
+pub struct Filling {
+    pub draft: Draft,
+    key: String,
+    description: PathBuf,
+    _lock: File,
+}
+
+impl Cache {
+    /// The cache in a folder, `$XDG_CACHE_HOME/ister` or `~/.cache/ister` by default.
+    pub fn open(folder: Option<&Path>) -> Result<Cache, Failure> {
+        let folder = match folder {
+            Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+            None => default_folder()?,
+        };
+        for part in ["content", "work"] {
+            let path = folder.join(part);
+            std::fs::create_dir_all(&path)
+                .context(|| format!("could not create the cache folder `{}`", path.display()))?;
+        }
+        Ok(Cache { folder })
+    }
+
+    /// An empty folder for the build's namespace to mount its workspace on.
+    pub fn workspace(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn path(&self, key: &str, suffix: &str) -> PathBuf {
+        self.folder.join("content").join(format!("{key}.{suffix}"))
+    }
+
+    /// A complete entry, or `None`.
+    pub fn find(&self, key: &str) -> Option<Entry> {
+        let text = std::fs::read_to_string(self.path(key, "json")).ok()?;
+        let metadata: Metadata = serde_json::from_str(&text).ok()?;
+        let file = File::open(self.path(key, "tar")).ok()?;
+        let size = file.metadata().ok()?.len();
+        (size == metadata.size).then(|| Entry { key: key.to_owned(), metadata, file })
+    }
+
+    /// Begins to fill an entry. Waits (after `waiting`) while another process fills the same one: look again
+    /// whether it is there now.
+    pub fn fill(&self, key: &str, waiting: impl FnOnce()) -> Result<Filling, Failure> {
+        use rustix::fs::{FlockOperation, flock};
+        let path = self.path(key, "lock");
+        let context = || format!("could not lock `{}`", path.display());
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).context(context)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            waiting();
+            flock(&lock, FlockOperation::LockExclusive).context(context)?;
+        }
+        Ok(Filling {
+            draft: Draft::begin(&self.path(key, "tar"))?,
+            key: key.to_owned(),
+            description: self.path(key, "json"),
+            _lock: lock,
+        })
+    }
+
+    /// Removes a damaged or outdated entry.
+    pub fn forget(&self, key: &str) {
+        // The description first: without it the rest is no entry.
+        for suffix in ["json", "tar", "lock"] {
+            let _ = std::fs::remove_file(self.path(key, suffix));
+        }
+    }
+
+    /// All complete entries, oldest first.
+    pub fn list(&self) -> Result<Vec<(String, Metadata)>, Failure> {
+        let folder = self.folder.join("content");
+        let context = || format!("could not read `{}`", folder.display());
+        let mut entries = Vec::new();
+        for file in std::fs::read_dir(&folder).context(context)? {
+            let name = file.context(context)?.file_name();
+            if let Some(key) = name.to_str().and_then(|name| name.strip_suffix(".json"))
+                && let Some(entry) = self.find(key)
+            {
+                entries.push((entry.key, entry.metadata));
+            }
+        }
+        entries.sort_by(|a, b| (a.1.created, &a.0).cmp(&(b.1.created, &b.0)));
+        Ok(entries)
+    }
+
+    /// Removes entries that `remove` picks, and everything that is no complete entry and in nobody's use.
+    /// Gives the bytes that were freed.
+    pub fn prune(&self, remove: impl Fn(&Metadata) -> bool) -> Result<(usize, Bytes), Failure> {
+        use rustix::fs::{FlockOperation, flock};
+        let mut removed = 0;
+        let mut freed = 0;
+        for (key, metadata) in self.list()? {
+            if remove(&metadata) {
+                self.forget(&key);
+                removed += 1;
+                freed += metadata.size;
+            }
+        }
+        let folder = self.folder.join("content");
+        let context = || format!("could not read `{}`", folder.display());
+        for file in std::fs::read_dir(&folder).context(context)? {
+            let path = file.context(context)?.path();
+            let key = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if self.find(key).is_some() {
+                continue;
+            }
+            let in_use = File::open(self.path(key, "lock"))
+                .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
+            if !in_use {
+                freed += path.metadata().map_or(0, |m| m.len());
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        Ok((removed, Bytes(freed)))
+    }
+}
+
+impl Filling {
+    /// Makes the entry valid.
+    pub fn finish(self, metadata: &Metadata) -> Result<(), Failure> {
+        self.draft.publish()?;
+        let mut description = Draft::begin(&self.description)?;
+        let text = serde_json::to_string(metadata).expect("metadata is plain data");
+        std::io::Write::write_all(&mut description.file, text.as_bytes())
+            .context(|| format!("could not describe the cache entry `{}`", self.key))?;
+        description.publish()
+    }
+}
+
+fn default_folder() -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|cache| cache.join("ister"))
+        .ok_or_else(|| {
+            Failure::new("there is no folder for the content cache: neither XDG_CACHE_HOME nor HOME is set")
+                .help("name one with --cache-dir")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn metadata(size: u64) -> Metadata {
+        Metadata {
+            title: "apt bookworm, 0 packages".into(),
+            created: 7,
+            size,
+            hash: "00".into(),
+            epoch: 1,
+            packages: vec![],
+        }
+    }
+
+    #[test]
+    fn an_entry_is_there_only_when_finished_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let mut filling = cache.fill("k", || ()).unwrap();
+        filling.draft.file.write_all(b"tree").unwrap();
+        assert!(cache.find("k").is_none());
+        filling.finish(&metadata(4)).unwrap();
+        assert_eq!(cache.find("k").unwrap().metadata, metadata(4));
+        std::fs::write(folder.path().join("content/k.tar"), "cut").unwrap();
+        assert!(cache.find("k").is_none());
+    }
+
+    #[test]
+    fn pruning_removes_entries_and_remains() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let mut filling = cache.fill("k", || ()).unwrap();
+        filling.draft.file.write_all(b"tree").unwrap();
+        filling.finish(&metadata(4)).unwrap();
+        std::fs::write(folder.path().join("content/lost.tar"), "12").unwrap();
+        assert_eq!(cache.list().unwrap().len(), 1);
+        assert_eq!(cache.prune(|_| true).unwrap(), (1, Bytes(6)));
+        assert_eq!(std::fs::read_dir(folder.path().join("content")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_keeps_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let filling = cache.fill("k", || ()).unwrap();
+        cache.prune(|_| true).unwrap();
+        assert!(folder.path().join("content/k.lock").exists());
+        drop(filling);
+        cache.prune(|_| true).unwrap();
+        assert!(!folder.path().join("content/k.lock").exists());
+    }
+}

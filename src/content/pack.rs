@@ -1,0 +1,361 @@
+//! A tree in one file: a tar (POSIX.1-2001 with GNU's long names) with owners, hard links and extended attributes.
+
+use crate::tool::{Context, Failure};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::{File, Metadata};
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use tar::{Builder, EntryType, Header};
+
+const BUFFER: usize = 1 << 20;
+
+/// Packs a tree in the order of its names, no time later than `epoch`. Gives bytes written and their BLAKE3 hash.
+pub fn pack(tree: &Path, epoch: u64, out: &File) -> Result<(u64, String), Failure> {
+    let context = || format!("could not pack the tree `{}`", tree.display());
+    let mut hashing = Hashing { out, hasher: blake3::Hasher::new(), written: 0 };
+    {
+        let mut builder = Builder::new(BufWriter::with_capacity(BUFFER, &mut hashing));
+        let mut links = HashMap::new();
+        pack_folder(&mut builder, tree, Path::new(""), epoch, &mut links).context(context)?;
+        builder.into_inner().and_then(|mut buffer| buffer.flush()).context(context)?;
+    }
+    Ok((hashing.written, hashing.hasher.finalize().to_hex().to_string()))
+}
+
+struct Hashing<'f> {
+    out: &'f File,
+    hasher: blake3::Hasher,
+    written: u64,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+type Links = HashMap<(u64, u64), PathBuf>;
+
+fn pack_folder<W: Write>(
+    builder: &mut Builder<W>,
+    tree: &Path,
+    folder: &Path,
+    epoch: u64,
+    links: &mut Links,
+) -> std::io::Result<()> {
+    let mut names: Vec<_> = std::fs::read_dir(tree.join(folder))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    for name in names {
+        let path = folder.join(name);
+        let source = tree.join(&path);
+        let metadata = source.symlink_metadata()?;
+        pack_entry(builder, &source, &path, &metadata, epoch, links)?;
+        if metadata.is_dir() {
+            pack_folder(builder, tree, &path, epoch, links)?;
+        }
+    }
+    Ok(())
+}
+
+fn pack_entry<W: Write>(
+    builder: &mut Builder<W>,
+    source: &Path,
+    path: &Path,
+    metadata: &Metadata,
+    epoch: u64,
+    links: &mut Links,
+) -> std::io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_mode(metadata.mode() & 0o7777);
+    header.set_uid(metadata.uid().into());
+    header.set_gid(metadata.gid().into());
+    header.set_mtime((metadata.mtime().max(0) as u64).min(epoch));
+    header.set_size(0);
+    let kind = metadata.file_type();
+
+    if !kind.is_dir() && metadata.nlink() > 1 {
+        if let Some(first) = links.get(&(metadata.dev(), metadata.ino())) {
+            header.set_entry_type(EntryType::Link);
+            return builder.append_link(&mut header, path, first);
+        }
+        links.insert((metadata.dev(), metadata.ino()), path.to_owned());
+    }
+    if !kind.is_symlink() {
+        let attributes = extended_attributes(source)?;
+        if !attributes.is_empty() {
+            builder.append_pax_extensions(
+                attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice())),
+            )?;
+        }
+    }
+    if kind.is_file() {
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(metadata.len());
+        builder.append_data(&mut header, path, File::open(source)?)
+    } else if kind.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        builder.append_data(&mut header, path, std::io::empty())
+    } else if kind.is_symlink() {
+        header.set_entry_type(EntryType::Symlink);
+        builder.append_link(&mut header, path, std::fs::read_link(source)?)
+    } else {
+        header.set_entry_type(match () {
+            () if kind.is_char_device() => EntryType::Char,
+            () if kind.is_block_device() => EntryType::Block,
+            () if kind.is_fifo() => EntryType::Fifo,
+            // A socket is a server's that no longer runs.
+            () => return Ok(()),
+        });
+        header.set_device_major(rustix::fs::major(metadata.rdev()))?;
+        header.set_device_minor(rustix::fs::minor(metadata.rdev()))?;
+        builder.append_data(&mut header, path, std::io::empty())
+    }
+}
+
+/// The keyword under which tar keeps extended attributes, as GNU tar and libarchive do.
+const XATTR: &str = "SCHILY.xattr.";
+
+fn extended_attributes(path: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let size = match rustix::fs::llistxattr(path, &mut [0u8; 0][..]) {
+        Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(size) => size,
+        Err(error) => return Err(error.into()),
+    };
+    let mut list = vec![0u8; size];
+    let size = rustix::fs::llistxattr(path, &mut list[..])?;
+    let mut attributes = Vec::new();
+    for name in list[..size].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let name = CString::new(name).expect("split at NUL");
+        let size = rustix::fs::lgetxattr(path, &*name, &mut [0u8; 0][..])?;
+        let mut value = vec![0u8; size];
+        let size = rustix::fs::lgetxattr(path, &*name, &mut value[..])?;
+        value.truncate(size);
+        attributes.push((format!("{XATTR}{}", name.to_string_lossy()), value));
+    }
+    attributes.sort();
+    Ok(attributes)
+}
+
+/// Unpacks a tree into an empty folder, and checks the file's hash while at it. `Ok(false)`: the hash is another
+/// one, the tree cannot be trusted.
+pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
+    let context = || format!("could not unpack the tree into `{}`", tree.display());
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| -> std::io::Result<bool> {
+            use std::os::unix::fs::FileExt;
+            let mut hasher = blake3::Hasher::new();
+            let mut buffer = vec![0; BUFFER];
+            let mut at = 0;
+            loop {
+                match file.read_at(&mut buffer, at)? {
+                    0 => return Ok(hasher.finalize().to_hex().as_str() == hash),
+                    count => {
+                        hasher.update(&buffer[..count]);
+                        at += count as u64;
+                    }
+                }
+            }
+        });
+        let unpacked = unpack_entries(file, tree);
+        let good = hashing
+            .join()
+            .unwrap_or_else(|_| Err(std::io::Error::other("hashing ended")))
+            .context(context)?;
+        match unpacked {
+            // What a damaged file makes of itself is no news.
+            Err(_) if !good => Ok(false),
+            unpacked => unpacked.map(|()| good).context(context),
+        }
+    })
+}
+
+/// Reads at an offset of its own, so that several readers can share the file.
+struct Reader<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
+    let reader = std::io::BufReader::with_capacity(256 << 10, Reader { file, at: 0 });
+    let mut archive = tar::Archive::new(reader);
+    let mut folders: Vec<(PathBuf, u64)> = Vec::new();
+    let mut buffer = vec![0; 128 << 10];
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = inside(tree, &entry.path_bytes())?;
+        let kind = entry.header().entry_type();
+        let mode = Mode::from_raw_mode(entry.header().mode()?);
+        let owner = (entry.header().uid()? as u32, entry.header().gid()? as u32);
+        let mtime = entry.header().mtime()?;
+        let mut attributes = Vec::new();
+        if let Some(extensions) = entry.pax_extensions()? {
+            for extension in extensions {
+                let extension = extension?;
+                if let Some(name) = extension.key_bytes().strip_prefix(XATTR.as_bytes()) {
+                    attributes.push((CString::new(name)?, extension.value_bytes().to_vec()));
+                }
+            }
+        }
+        match kind {
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                std::fs::hard_link(inside(tree, &target)?, &path)?;
+                continue;
+            }
+            EntryType::Regular => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let mut out = File::from(rustix::fs::open(&path, flags, mode)?);
+                loop {
+                    match entry.read(&mut buffer)? {
+                        0 => break,
+                        count => out.write_all(&buffer[..count])?,
+                    }
+                }
+                if owner != (0, 0) {
+                    rustix::fs::fchown(&out, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
+                }
+                // Changing the owner clears set-user-id, and the umask may have taken bits.
+                rustix::fs::fchmod(&out, mode)?;
+                for (name, value) in &attributes {
+                    rustix::fs::fsetxattr(&out, name.as_c_str(), value, XattrFlags::empty())?;
+                }
+                rustix::fs::futimens(&out, &times(mtime))?;
+                continue;
+            }
+            EntryType::Directory => {
+                std::fs::create_dir(&path)?;
+                folders.push((path.clone(), mtime));
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                std::os::unix::fs::symlink(OsStr::from_bytes(&target), &path)?;
+            }
+            EntryType::Char | EntryType::Block | EntryType::Fifo => {
+                use rustix::fs::FileType;
+                let header = entry.header();
+                let device = rustix::fs::makedev(
+                    header.device_major()?.unwrap_or_default(),
+                    header.device_minor()?.unwrap_or_default(),
+                );
+                let kind = match kind {
+                    EntryType::Char => FileType::CharacterDevice,
+                    EntryType::Block => FileType::BlockDevice,
+                    _ => FileType::Fifo,
+                };
+                rustix::fs::mknodat(CWD, &path, kind, mode, device)?;
+            }
+            other => return Err(std::io::Error::other(format!("unexpected entry of type {other:?}"))),
+        }
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        if owner != (0, 0) {
+            rustix::fs::chownat(
+                CWD,
+                &path,
+                Some(Uid::from_raw(owner.0)),
+                Some(Gid::from_raw(owner.1)),
+                nofollow,
+            )?;
+        }
+        if kind != EntryType::Symlink {
+            rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty())?;
+            for (name, value) in &attributes {
+                let name: &CStr = name;
+                rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())?;
+            }
+        }
+        if kind != EntryType::Directory {
+            rustix::fs::utimensat(CWD, &path, &times(mtime), nofollow)?;
+        }
+    }
+    // Filling a folder changes its time.
+    for (path, mtime) in folders.iter().rev() {
+        rustix::fs::utimensat(CWD, path, &times(*mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+fn times(seconds: u64) -> Timestamps {
+    let time = Timespec { tv_sec: seconds as i64, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn inside(tree: &Path, path: &[u8]) -> std::io::Result<PathBuf> {
+    let path = PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()));
+    let plain = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    if plain {
+        Ok(tree.join(path))
+    } else {
+        Err(std::io::Error::other(format!("path `{}` leaves the tree", path.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_tree_comes_back_as_it_was() {
+        let from = tempfile::tempdir().unwrap();
+        let long = "n".repeat(150);
+        std::fs::create_dir_all(from.path().join("a/b")).unwrap();
+        std::fs::write(from.path().join("a/b").join(&long), "text").unwrap();
+        std::fs::set_permissions(from.path().join("a/b").join(&long), PermissionsExt::from_mode(0o4751))
+            .unwrap();
+        std::fs::hard_link(from.path().join("a/b").join(&long), from.path().join("z")).unwrap();
+        std::os::unix::fs::symlink("/absolute/target", from.path().join("link")).unwrap();
+        std::fs::write(from.path().join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
+
+        let file = tempfile::tempfile().unwrap();
+        let (size, hash) = pack(from.path(), 1000, &file).unwrap();
+        assert_eq!(size, file.metadata().unwrap().len());
+
+        let to = tempfile::tempdir().unwrap();
+        assert!(unpack(&file, &hash, to.path()).unwrap());
+        let at = |name: &str| to.path().join(name).symlink_metadata().unwrap();
+        let deep = to.path().join("a/b").join(&long).metadata().unwrap();
+        assert_eq!(deep.mode() & 0o7777, 0o4751);
+        assert_eq!((deep.ino(), deep.nlink()), (at("z").ino(), 2));
+        assert_eq!(deep.mtime(), 1000);
+        assert_eq!(at("a").mtime(), 1000);
+        assert_eq!(std::fs::read_link(to.path().join("link")).unwrap(), Path::new("/absolute/target"));
+        assert!(to.path().join(OsStr::from_bytes(b"\xff\xfe")).exists());
+
+        let again = tempfile::tempfile().unwrap();
+        assert_eq!(pack(to.path(), 1000, &again).unwrap(), (size, hash));
+    }
+
+    #[test]
+    fn a_damaged_file_is_noticed() {
+        let from = tempfile::tempdir().unwrap();
+        std::fs::write(from.path().join("a"), "text").unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let (_, hash) = pack(from.path(), 1000, &file).unwrap();
+        use std::os::unix::fs::FileExt;
+        file.write_all_at(b"T", 512).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        assert!(!unpack(&file, &hash, to.path()).unwrap());
+    }
+}

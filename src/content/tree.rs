@@ -1,0 +1,227 @@
+//! A root tree, and access to it that cannot leave it.
+
+use crate::tool::{Context, Failure};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The root folder of a system that is being made. Paths are absolute inside it; symbolic links, absolute ones
+/// too, are followed as the system itself would follow them (`openat2` with `RESOLVE_IN_ROOT`).
+pub struct Tree {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+impl Tree {
+    pub fn open(path: &Path) -> Result<Tree, Failure> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty())
+            .context(|| format!("could not open the root tree `{}`", path.display()))?;
+        Ok(Tree { root, path: path.to_owned() })
+    }
+
+    /// Where the tree's root is on the host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn resolve(&self, path: &str, flags: OFlags, mode: u32) -> rustix::io::Result<OwnedFd> {
+        rustix::fs::openat2(
+            &self.root,
+            if path == "/" { "." } else { path },
+            flags | OFlags::CLOEXEC,
+            Mode::from_raw_mode(mode),
+            ResolveFlags::IN_ROOT,
+        )
+    }
+
+    pub fn exists(&self, path: &str) -> bool {
+        self.resolve(path, OFlags::PATH, 0).is_ok()
+    }
+
+    /// A file's text, or `None` if there is no such file.
+    pub fn read(&self, path: &str) -> Result<Option<String>, Failure> {
+        match self.resolve(path, OFlags::RDONLY, 0) {
+            Ok(fd) => {
+                let mut text = String::new();
+                File::from(fd)
+                    .read_to_string(&mut text)
+                    .context(|| format!("could not read the image's `{path}`"))?;
+                Ok(Some(text))
+            }
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error).context(|| format!("could not read the image's `{path}`")),
+        }
+    }
+
+    /// Writes a file of root's with the given mode, making the folders above it. A file or link that has this
+    /// name is replaced, so that nothing is ever written through a link.
+    pub fn write(&self, path: &str, text: &str, mode: u32) -> Result<(), Failure> {
+        let context = || format!("could not write the image's `{path}`");
+        let (parent, name) = self.parent(path)?;
+        let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(mode)).context(context)?;
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).context(context)?;
+        File::from(fd).write_all(text.as_bytes()).context(context)
+    }
+
+    /// Changes a file's text and nothing else of it.
+    pub fn edit(&self, path: &str, change: impl FnOnce(String) -> String) -> Result<(), Failure> {
+        let before = self.read(path)?.unwrap_or_default();
+        let after = change(before.clone());
+        if after == before {
+            return Ok(());
+        }
+        let context = || format!("could not change the image's `{path}`");
+        let (parent, name) = self.parent(path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o644)).context(context)?;
+        File::from(fd).write_all(after.as_bytes()).context(context)
+    }
+
+    pub fn symlink(&self, path: &str, target: &str) -> Result<(), Failure> {
+        let (parent, name) = self.parent(path)?;
+        let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
+        rustix::fs::symlinkat(target, &parent, &name)
+            .context(|| format!("could not make the image's link `{path}`"))
+    }
+
+    /// Makes a folder and those above it.
+    pub fn make_folder(&self, path: &str) -> Result<OwnedFd, Failure> {
+        let context = || format!("could not make the image's folder `{path}`");
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let mut at = self.resolve("/", flags, 0).context(context)?;
+        let mut done = String::new();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            done.push('/');
+            done.push_str(part);
+            at = match self.resolve(&done, flags, 0) {
+                Err(rustix::io::Errno::NOENT) => {
+                    rustix::fs::mkdirat(&at, part, Mode::from_raw_mode(0o755)).context(context)?;
+                    self.resolve(&done, flags, 0)
+                }
+                result => result,
+            }
+            .context(context)?;
+        }
+        Ok(at)
+    }
+
+    /// Removes a file or link if it is there.
+    pub fn remove(&self, path: &str) -> Result<(), Failure> {
+        if !self.exists(&path[..path.rfind('/').unwrap_or(0)]) && path.rfind('/') != Some(0) {
+            return Ok(());
+        }
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).context(|| format!("could not remove the image's `{path}`")),
+        }
+    }
+
+    /// Names in a folder, sorted; empty if it is not there.
+    pub fn list(&self, path: &str) -> Vec<String> {
+        let Ok(fd) = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) else { return Vec::new() };
+        let Ok(dir) = rustix::fs::Dir::read_from(fd) else { return Vec::new() };
+        let mut names: Vec<String> = dir
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
+            .filter(|name| name != "." && name != "..")
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Empties a folder; the folder stays.
+    pub fn empty_folder(&self, path: &str) -> Result<(), Failure> {
+        // The tree's own path is safe here: these are folders that no package makes a link of.
+        let folder = self.path.join(path.trim_start_matches('/'));
+        let context = || format!("could not empty the image's `{path}`");
+        let is_folder = std::fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir());
+        for entry in if is_folder { std::fs::read_dir(&folder).context(context)? } else { return Ok(()) } {
+            let entry = entry.context(context)?;
+            let kind = entry.file_type().context(context)?;
+            if kind.is_dir() {
+                std::fs::remove_dir_all(entry.path()).context(context)?;
+            } else {
+                std::fs::remove_file(entry.path()).context(context)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a path and everything below it to an owner.
+    pub fn own(&self, path: &str, uid: u32, gid: u32) -> Result<(), Failure> {
+        let fd = self
+            .resolve(path, OFlags::PATH | OFlags::NOFOLLOW, 0)
+            .context(|| format!("could not find the image's `{path}`"))?;
+        own_below(fd.as_fd(), uid, gid)
+            .context(|| format!("could not give the image's `{path}` to uid {uid}"))
+    }
+
+    pub fn set_mode(&self, path: &str, mode: u32) -> Result<(), Failure> {
+        let context = || format!("could not set the mode of the image's `{path}`");
+        let fd = self.resolve(path, OFlags::RDONLY, 0).context(context)?;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).context(context)
+    }
+
+    fn parent(&self, path: &str) -> Result<(OwnedFd, String), Failure> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.make_folder(folder)?, name.to_owned()))
+    }
+}
+
+fn own_below(at: std::os::fd::BorrowedFd, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    use rustix::fs::{FileType, Gid, Uid};
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::chownat(at, "", owner.0, owner.1, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(rustix::fs::fstat(at)?.st_mode) != FileType::Directory {
+        return Ok(());
+    }
+    let folder =
+        rustix::fs::openat(at, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&folder)? {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let child = rustix::fs::openat(&folder, entry.file_name(), flags, Mode::empty())?;
+        own_below(child.as_fd(), uid, gid)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_links_stay_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        tree.symlink("/etc", "/usr/etc").unwrap();
+        tree.make_folder("/usr/etc").unwrap();
+        tree.write("/etc/hostname", "x\n", 0o600).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("usr/etc/hostname")).unwrap(), "x\n");
+        assert_eq!(tree.read("/etc/hostname").unwrap().as_deref(), Some("x\n"));
+        assert_eq!(tree.read("/etc/../../../etc/passwd").unwrap(), None);
+    }
+
+    #[test]
+    fn a_link_is_replaced_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        tree.write("/target", "old", 0o644).unwrap();
+        tree.symlink("/link", "target").unwrap();
+        tree.write("/link", "new", 0o644).unwrap();
+        assert_eq!(tree.read("/target").unwrap().as_deref(), Some("old"));
+        assert_eq!(tree.read("/link").unwrap().as_deref(), Some("new"));
+        tree.remove("/link").unwrap();
+        tree.remove("/no/such/file").unwrap();
+        assert_eq!(tree.list("/"), ["target"]);
+    }
+}

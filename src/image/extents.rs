@@ -1,0 +1,54 @@
+//! Copying what a sparse file holds, and nothing of its holes.
+
+use crate::template::Bytes;
+use rustix::fs::{SeekFrom, seek};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Copies all data of `from` into `to`, `offset` bytes further on. What is a hole in `from` is not written.
+pub fn copy_data(from: &File, to: &File, offset: Bytes) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let start = match seek(from, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but hole up to the end.
+            Err(rustix::io::Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let end = seek(from, SeekFrom::Hole(start))?;
+        at = start;
+        while at < end {
+            let want = buffer.len().min((end - at) as usize);
+            let count = from.read_at(&mut buffer[..want], at)?;
+            if count == 0 {
+                return Ok(());
+            }
+            to.write_all_at(&buffer[..count], offset.0 + at)?;
+            at += count as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn data_is_copied_and_holes_stay_holes() {
+        let from = tempfile::tempfile().unwrap();
+        from.set_len(64 << 20).unwrap();
+        from.write_all_at(b"start", 0).unwrap();
+        from.write_all_at(b"middle", 32 << 20).unwrap();
+        let to = tempfile::tempfile().unwrap();
+        to.set_len(66 << 20).unwrap();
+        copy_data(&from, &to, Bytes::mib(1)).unwrap();
+        let mut text = [0; 6];
+        to.read_exact_at(&mut text, 33 << 20).unwrap();
+        assert_eq!(&text, b"middle");
+        to.read_exact_at(&mut text[..5], 1 << 20).unwrap();
+        assert_eq!(&text[..5], b"start");
+        assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20);
+    }
+}

@@ -1,0 +1,196 @@
+//! GRUB for BIOS on a GPT disk without a BIOS boot partition.
+//!
+//! The core image lies in the unused sectors between the partition entries and the first partition; only the
+//! first 440 bytes of sector 0, the boot code of the protective MBR, are ours. What grub-bios-setup would do on
+//! a mounted system is done here on files: the boot sector learns where the core begins, the core's first
+//! sector learns where the rest of it is.
+
+use super::entry::ENTRIES;
+use crate::content::Tree;
+use crate::layout::{Lba, first_usable};
+use crate::plan::{Loader, Partition, Plan};
+use crate::template::FilesystemType;
+use crate::tool::{Context, Failure, Invocation, run};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const MODULES_FOLDER: &str = "/usr/lib/grub/i386-pc";
+
+/// Boot code in a protective MBR ends before the disk signature. Source: UEFI 2.10, table 5.4.
+const BOOT_CODE: usize = 440;
+const SECTOR: usize = 512;
+
+// Places inside GRUB's i386-pc images. Source: GRUB 2.06, include/grub/i386/pc/boot.h and kernel.h.
+const BOOT_KERNEL_SECTOR: usize = 0x5c;
+const BOOT_DRIVE_CHECK: usize = 0x66;
+const BLOCK_LIST: usize = SECTOR - 12;
+/// Where the rest of the core is loaded to, in paragraphs (0x8200).
+const CORE_SEGMENT: u16 = 0x820;
+
+/// GRUB's sectors, ready to be written.
+pub struct GrubCore {
+    boot: Vec<u8>,
+    core: Vec<u8>,
+    at: Lba,
+}
+
+impl GrubCore {
+    pub fn write_into(&self, image: &File) -> Result<(), Failure> {
+        let context = || "could not write GRUB's boot sectors".to_owned();
+        image.write_all_at(&self.boot, 0).context(context)?;
+        image.write_all_at(&self.core, self.at.0 * SECTOR as u64).context(context)
+    }
+}
+
+/// Writes grub.cfg into the tree and makes the core image, if the plan boots by GRUB.
+pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<GrubCore>, Failure> {
+    let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(None) };
+    let tree = Tree::open(tree)?;
+    tree.write("/boot/grub/grub.cfg", &configuration(&read_entry(&tree)?)?, 0o644)?;
+
+    let partition = plan.partition(boot.boot_partition).expect("the plan names its own partitions");
+    let folder = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
+    let early = workspace.join("grub-early.cfg");
+    let core = workspace.join("grub-core.img");
+    std::fs::write(&early, early_configuration(partition, folder))
+        .context(|| format!("could not write `{}`", early.display()))?;
+    run(&grub_mkimage(partition, folder, &early, &core))?;
+    let read = |path: &Path| std::fs::read(path).context(|| format!("could not read `{}`", path.display()));
+    let boot = read(&Path::new(MODULES_FOLDER).join("boot.img"))?;
+    let core = read(&core)?;
+    let first = plan.partitions.first().map_or(Lba(2048), |p| p.first_lba);
+    patch(boot, core, first_usable(plan.disk.sector_size), first).map(Some)
+}
+
+fn filesystem_module(partition: &Partition) -> &'static str {
+    match partition.filesystem.as_ref().map(|f| f.kind) {
+        Some(FilesystemType::Vfat) => "fat",
+        Some(FilesystemType::Btrfs) => "btrfs",
+        Some(FilesystemType::Xfs) => "xfs",
+        _ => "ext2",
+    }
+}
+
+fn early_configuration(partition: &Partition, folder: &str) -> String {
+    let uuid = partition.filesystem.as_ref().map_or("", |f| f.uuid.as_str());
+    format!("search.fs_uuid {uuid} root\nset prefix=($root){folder}\n")
+}
+
+fn grub_mkimage(partition: &Partition, folder: &str, early: &Path, core: &Path) -> Invocation {
+    Invocation::new("grub-mkimage")
+        .args(["-O", "i386-pc", "-d", MODULES_FOLDER, "-p", folder, "-c"])
+        .arg(early)
+        .arg("-o")
+        .arg(core)
+        .args(["biosdisk", "part_gpt", filesystem_module(partition)])
+        .args(["search", "search_fs_uuid", "normal", "linux", "configfile", "echo", "test", "ls", "cat"])
+}
+
+struct Entry {
+    title: String,
+    linux: String,
+    initrd: Option<String>,
+    options: String,
+}
+
+fn read_entry(tree: &Tree) -> Result<Entry, Failure> {
+    let names = tree.list(ENTRIES);
+    let name = names.iter().rfind(|name| name.ends_with(".conf")).ok_or_else(|| {
+        Failure::new(format!("there is no loader entry left in {ENTRIES}"))
+            .help("a hook removed it: GRUB's configuration is made from it")
+    })?;
+    let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
+    let field = |key: &str| {
+        text.lines().find_map(|line| {
+            let (word, value) = line.trim().split_once(char::is_whitespace)?;
+            (word == key).then(|| value.trim().to_owned())
+        })
+    };
+    Ok(Entry {
+        title: field("title").unwrap_or_else(|| "Linux".to_owned()),
+        linux: field("linux")
+            .ok_or_else(|| Failure::new(format!("the loader entry {ENTRIES}/{name} names no kernel")))?,
+        initrd: field("initrd"),
+        options: field("options").unwrap_or_default(),
+    })
+}
+
+fn configuration(entry: &Entry) -> Result<String, Failure> {
+    // What GRUB's shell would take for more than words.
+    let special = |text: &str| text.contains(['\'', '\n']);
+    if [&entry.title, &entry.linux, &entry.options].iter().any(|text| special(text)) {
+        return Err(Failure::new("the loader entry has a quote that GRUB's configuration cannot hold"));
+    }
+    let words = |text: &str| -> String {
+        text.split_whitespace()
+            .map(|word| {
+                let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c));
+                if plain { format!(" {word}") } else { format!(" '{word}'") }
+            })
+            .collect()
+    };
+    let initrd = entry.initrd.as_ref().map(|path| format!("  initrd{}\n", words(path))).unwrap_or_default();
+    Ok(format!(
+        "# Written by ister from the entry in {ENTRIES}.\nset default=0\nset timeout=0\n\
+         menuentry '{}' {{\n  linux{}{}\n{initrd}}}\n",
+        entry.title,
+        words(&entry.linux),
+        words(&entry.options),
+    ))
+}
+
+/// Joins boot sector and core. `from` is the first free sector, `until` the first partition's.
+fn patch(mut boot: Vec<u8>, mut core: Vec<u8>, from: Lba, until: Lba) -> Result<GrubCore, Failure> {
+    core.resize(core.len().next_multiple_of(SECTOR), 0);
+    let sectors = (core.len() / SECTOR) as u64;
+    if from.0 + sectors > until.0 || boot.len() < SECTOR || sectors < 2 {
+        return Err(Failure::new(format!(
+            "GRUB's core image does not fit: {sectors} sectors, free from LBA {from} to {until}"
+        )));
+    }
+    boot[BOOT_KERNEL_SECTOR..BOOT_KERNEL_SECTOR + 8].copy_from_slice(&from.0.to_le_bytes());
+    // On a hard disk the boot drive is the one that BIOS names: two NOPs for the jump that would force one.
+    boot[BOOT_DRIVE_CHECK..BOOT_DRIVE_CHECK + 2].copy_from_slice(&[0x90, 0x90]);
+    boot.truncate(BOOT_CODE);
+    core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(from.0 + 1).to_le_bytes());
+    core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&((sectors - 1) as u16).to_le_bytes());
+    core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&CORE_SEGMENT.to_le_bytes());
+    Ok(GrubCore { boot, core, at: from })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_sector_points_at_the_core_and_the_core_at_its_rest() {
+        let core = patch(vec![1; 512], vec![2; 1500], Lba(34), Lba(2048)).unwrap();
+        assert_eq!(core.boot.len(), 440);
+        assert_eq!(core.boot[0x5c..0x64], 34u64.to_le_bytes());
+        assert_eq!(core.core.len(), 1536);
+        assert_eq!(core.core[500..508], 35u64.to_le_bytes());
+        assert_eq!(core.core[508..512], [2, 0, 0x20, 0x08]);
+    }
+
+    #[test]
+    fn a_core_that_is_too_large_is_refused() {
+        assert!(patch(vec![1; 512], vec![2; 40 * 512], Lba(34), Lba(64)).is_err());
+    }
+
+    #[test]
+    fn the_entry_becomes_a_menu() {
+        let entry = Entry {
+            title: "Debian GNU/Linux 12".into(),
+            linux: "/boot/vmlinuz-6.1".into(),
+            initrd: Some("/boot/initrd.img-6.1".into()),
+            options: "root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c".into(),
+        };
+        assert_eq!(
+            configuration(&entry).unwrap(),
+            "# Written by ister from the entry in /boot/loader/entries.\nset default=0\nset timeout=0\n\
+             menuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
+             console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/initrd.img-6.1\n}\n"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Boot loaders: what goes into the tree, and GRUB's part that lies outside any filesystem.
+//!
+//! The tree always gets one loader entry (UAPI.1, the Boot Loader Specification) whose last line is its options:
+//! published hooks edit it there. systemd-boot reads it as it is; for GRUB it is turned into a grub.cfg after the
+//! hooks have run, so that the entry is the one truth for both.
+
+mod entry;
+mod grub;
+mod systemd_boot;
+
+pub use entry::install_loader;
+pub use grub::grub_core;

@@ -1,0 +1,15 @@
+//! The image: from a plan and a finished tree to bytes. Templates are not known here.
+//!
+//! Everything is written from files only: no loop device, no mount of the image. Filesystems are made side by side,
+//! ext2, ext3 and ext4 in place.
+
+mod assemble;
+mod extents;
+mod filesystem;
+mod gpt;
+mod loader;
+mod space;
+mod split;
+
+pub use assemble::{Assembly, assemble};
+pub use loader::install_loader;

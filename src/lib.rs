@@ -1,0 +1,12 @@
+pub mod build;
+pub mod bundle;
+pub mod cli;
+pub mod content;
+pub mod customize;
+pub mod image;
+pub mod layout;
+pub mod lint;
+pub mod plan;
+pub mod report;
+pub mod template;
+pub mod tool;

@@ -1,0 +1,25 @@
+//! Facts about files of the host that rules need, collected before they run.
+
+use crate::template::{Template, entries};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileFact {
+    Missing,
+    /// There, but no readable text: a folder, a device, somebody else's.
+    Unreadable(String),
+    Text(String),
+}
+
+pub type Files = BTreeMap<String, FileFact>;
+
+/// Paths whose facts the rules want to know: hooks, and keys that may be files.
+pub fn wanted_files(template: &Template) -> Vec<String> {
+    let hooks = entries(&template.post_non_chroot).iter().map(|hook| hook.value.clone());
+    let keys = template.users().iter().filter_map(|user| {
+        let key = &user.key.as_ref()?.value;
+        // A key itself has three words; nobody's file is called like that.
+        (key.split_whitespace().count() < 3).then(|| key.clone())
+    });
+    hooks.chain(keys).collect()
+}

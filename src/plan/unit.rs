@@ -1,0 +1,49 @@
+//! systemd mount units for what the GPT generator does not mount.
+
+use crate::template::FilesystemType;
+use uuid::Uuid;
+
+/// The unit name of a mount point: `/var/lib/my-app` is `var-lib-my\x2dapp.mount`. Source: systemd.unit(5),
+/// "String Escaping for Inclusion in Unit Names".
+pub fn mount_unit_name(mount: &str) -> String {
+    let parts: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
+    let path = parts.join("/");
+    let mut name = String::new();
+    for (index, byte) in path.bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index > 0 => name.push('.'),
+            b if b.is_ascii_alphanumeric() || matches!(b, b':' | b'_') => name.push(b as char),
+            b => name.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    format!("{}.mount", if name.is_empty() { "-" } else { &name })
+}
+
+pub fn mount_unit(mount: &str, kind: FilesystemType, guid: Uuid) -> String {
+    // Nobody but root needs to see kernels and loader entries, and vfat has no modes of its own.
+    let options = if kind == FilesystemType::Vfat { "Options=umask=0077\n" } else { "" };
+    format!(
+        "# Written by ister.\n[Unit]\nDescription=Mount for {mount}\nBefore=local-fs.target\n\n\
+         [Mount]\nWhat=/dev/disk/by-partuuid/{guid}\nWhere={mount}\nType={kind}\n{options}\n\
+         [Install]\nWantedBy=local-fs.target\n"
+    )
+}
+
+/// What is left to systemd-gpt-auto-generator, as ister.py leaves it.
+pub fn is_left_to_generator(mount: &str) -> bool {
+    matches!(mount, "/" | "/boot" | "/srv" | "/home" | "/usr") || mount.starts_with("/usr/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_as_systemd_escape_does() {
+        assert_eq!(mount_unit_name("/"), "-.mount");
+        assert_eq!(mount_unit_name("/boot"), "boot.mount");
+        assert_eq!(mount_unit_name("/var/lib/my-app"), "var-lib-my\\x2dapp.mount");
+        assert_eq!(mount_unit_name("/.x/y.z"), "\\x2ex-y.z.mount");
+    }
+}

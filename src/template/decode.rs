@@ -1,0 +1,446 @@
+//! From JSON nodes to the typed template, keeping every fault on the way.
+
+use super::json::{self, Node, Value};
+use super::model::*;
+use super::text::{SourceText, Span};
+use super::units::{Size, SizeFault};
+
+/// Something in the text that could not be understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    pub span: Span,
+    pub message: String,
+    pub help: Option<String>,
+    /// Other places that explain this one, each with a few words.
+    pub related: Vec<(Span, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    Syntax,
+    DuplicateKey,
+    /// Not a key, but nearly one.
+    MisspeltKey,
+    UnknownKey,
+    WrongType,
+}
+
+/// Keys of the template itself, ister.py's first.
+pub(super) const TOP_KEYS: &[&str] = &[
+    "DestinationType",
+    "PartitionLayout",
+    "FilesystemTypes",
+    "PartitionMountPoints",
+    "Version",
+    "Bundles",
+    "SoftwareManager",
+    "Users",
+    "Hostname",
+    "Static_IP",
+    "LegacyBios",
+    "cmdline",
+    "HTTPSProxy",
+    "HTTPProxy",
+    "MirrorURL",
+    "VersionURL",
+    "PreInstallShell",
+    "PostNonChroot",
+    "PostNonChrootShell",
+    "PostChroot",
+    "PostChrootShell",
+    "IsterCloudInitSvc",
+    "DisabledNewPartitions",
+    "DiskSize",
+    "Formats",
+    "$schema",
+    "$comment",
+    "$lint",
+];
+pub(super) const LAYOUT_KEYS: &[&str] = &["disk", "partition", "size", "type"];
+pub(super) const FILESYSTEM_KEYS: &[&str] =
+    &["disk", "partition", "type", "label", "options", "disable_format", "encryption"];
+pub(super) const ENCRYPTION_KEYS: &[&str] = &["name", "passphrase"];
+pub(super) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
+pub(super) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
+pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns"];
+const SECRET_KEYS: &[&str] = &["file", "env"];
+
+/// Reads a template. The node is the JSON as it stands, for JSON Schema.
+pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
+    let (node, syntax) = json::read(source.text());
+    let mut faults: Vec<Fault> = syntax
+        .into_iter()
+        .map(|fault| Fault {
+            kind: FaultKind::Syntax,
+            span: fault.span,
+            message: fault.message,
+            help: fault.help.map(str::to_owned),
+            related: Vec::new(),
+        })
+        .collect();
+    let template = template(&node, &mut faults).unwrap_or_default();
+    (template, node, faults)
+}
+
+type Faults = Vec<Fault>;
+
+fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
+    let mut fields = Fields::of(node, TOP_KEYS, "the template", faults)?;
+    Some(Template {
+        span: node.span,
+        destination: fields.get("DestinationType", name),
+        layout: fields.get("PartitionLayout", |n, f| list(n, f, layout_entry)),
+        filesystems: fields.get("FilesystemTypes", |n, f| list(n, f, filesystem_entry)),
+        mounts: fields.get("PartitionMountPoints", |n, f| list(n, f, mount_entry)),
+        version: fields.get("Version", version),
+        bundles: fields.get("Bundles", |n, f| list(n, f, text)),
+        software_manager: fields.get("SoftwareManager", name),
+        users: fields.get("Users", |n, f| list(n, f, user)),
+        hostname: fields.get("Hostname", text),
+        static_ip: fields.get("Static_IP", static_ip),
+        legacy_bios: fields.get("LegacyBios", boolean),
+        cmdline: fields.get("cmdline", text),
+        https_proxy: fields.get("HTTPSProxy", text),
+        http_proxy: fields.get("HTTPProxy", text),
+        mirror_url: fields.get("MirrorURL", text),
+        version_url: fields.get("VersionURL", text),
+        pre_install_shell: fields.get("PreInstallShell", |n, f| list(n, f, text)),
+        post_non_chroot: fields.get("PostNonChroot", |n, f| list(n, f, text)),
+        post_non_chroot_shell: fields.get("PostNonChrootShell", |n, f| list(n, f, text)),
+        post_chroot: fields.get("PostChroot", |n, f| list(n, f, text)),
+        post_chroot_shell: fields.get("PostChrootShell", |n, f| list(n, f, text)),
+        cloud_init_service: fields.get("IsterCloudInitSvc", text),
+        disabled_new_partitions: fields.get("DisabledNewPartitions", boolean),
+        disk_size: fields.get("DiskSize", size),
+        formats: fields.get("Formats", |n, f| list(n, f, name)),
+        present: fields.present,
+    })
+}
+
+fn layout_entry(node: &Node, faults: &mut Faults) -> Option<LayoutEntry> {
+    let mut fields = Fields::of(node, LAYOUT_KEYS, "a partition", faults)?;
+    Some(LayoutEntry {
+        size: fields.get("size", size),
+        kind: fields.get("type", name),
+        place: place(node, fields),
+    })
+}
+
+fn filesystem_entry(node: &Node, faults: &mut Faults) -> Option<FilesystemEntry> {
+    let mut fields = Fields::of(node, FILESYSTEM_KEYS, "a filesystem", faults)?;
+    Some(FilesystemEntry {
+        kind: fields.get("type", name),
+        label: fields.get("label", text),
+        options: fields.get("options", text),
+        disable_format: fields.get("disable_format", |node, _| Some(node.span)),
+        encryption: fields.get("encryption", encryption),
+        place: place(node, fields),
+    })
+}
+
+fn encryption(node: &Node, faults: &mut Faults) -> Option<Encryption> {
+    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "an encryption", faults)?;
+    Some(Encryption {
+        span: node.span,
+        name: fields.get("name", text),
+        passphrase: fields.get("passphrase", secret),
+    })
+}
+
+fn mount_entry(node: &Node, faults: &mut Faults) -> Option<MountEntry> {
+    let mut fields = Fields::of(node, MOUNT_KEYS, "a mount point", faults)?;
+    Some(MountEntry {
+        mount: fields.get("mount", text),
+        force_unit: fields.get("forcemu", boolean),
+        place: place(node, fields),
+    })
+}
+
+fn place(node: &Node, mut fields: Fields) -> Place {
+    Place {
+        span: node.span,
+        disk: fields.get("disk", text),
+        partition: fields.get("partition", partition_number),
+        present: fields.present,
+    }
+}
+
+fn user(node: &Node, faults: &mut Faults) -> Option<User> {
+    let mut fields = Fields::of(node, USER_KEYS, "a user", faults)?;
+    Some(User {
+        span: node.span,
+        username: fields.get("username", text),
+        key: fields.get("key", text),
+        uid: fields.get("uid", |n, f| integer(n, f, "an integer, or a string of digits")),
+        sudo: fields.get("sudo", boolean),
+        password: fields.get("password", secret),
+        fullname: fields.get("fullname", text),
+        present: fields.present,
+    })
+}
+
+fn static_ip(node: &Node, faults: &mut Faults) -> Option<StaticIp> {
+    let mut fields = Fields::of(node, STATIC_IP_KEYS, "a static address", faults)?;
+    Some(StaticIp {
+        span: node.span,
+        iface: fields.get("iface", text),
+        address: fields.get("address", text),
+        gateway: fields.get("gateway", text),
+        dns: fields.get("dns", text),
+    })
+}
+
+/// The members of one object: known keys by name, everything else already reported.
+struct Fields<'n, 'f> {
+    known: Vec<(&'static str, &'n Node)>,
+    present: Vec<Spanned<String>>,
+    faults: &'f mut Faults,
+}
+
+impl<'n, 'f> Fields<'n, 'f> {
+    fn of(node: &'n Node, keys: &'static [&'static str], what: &str, faults: &'f mut Faults) -> Option<Self> {
+        let Value::Object(members) = &node.value else {
+            wrong_type(node, faults, &format!("{what}: an object, {{ … }}"));
+            return None;
+        };
+        let mut known: Vec<(&'static str, &'n Node)> = Vec::new();
+        let mut present: Vec<Spanned<String>> = Vec::new();
+        for member in members {
+            if let Some(earlier) = present.iter().find(|p| p.value == member.key) {
+                faults.push(Fault {
+                    kind: FaultKind::DuplicateKey,
+                    span: member.key_span,
+                    message: format!("`{}` is given twice", member.key),
+                    help: Some("ister.py silently takes the last one; keep one of them".into()),
+                    related: vec![(earlier.span, "given here before".into())],
+                });
+            }
+            present.push(Spanned { value: member.key.clone(), span: member.key_span });
+            match keys.iter().find(|key| **key == member.key) {
+                Some(key) => {
+                    known.retain(|(name, _)| name != key);
+                    known.push((key, &member.value));
+                }
+                None => faults.push(unknown_key(&member.key, member.key_span, keys, what)),
+            }
+        }
+        Some(Fields { known, present, faults })
+    }
+
+    fn get<T>(&mut self, key: &str, read: impl FnOnce(&Node, &mut Faults) -> Option<T>) -> Option<T> {
+        let (_, node) = self.known.iter().find(|(name, _)| *name == key)?;
+        match node.value {
+            // Its fault is reported already.
+            Value::Broken => None,
+            _ => read(node, self.faults),
+        }
+    }
+}
+
+fn unknown_key(key: &str, span: Span, keys: &[&str], what: &str) -> Fault {
+    let meant = if key == "PreSetupShell" { Some("PreInstallShell") } else { nearest(key, keys) };
+    Fault {
+        kind: if meant.is_some() { FaultKind::MisspeltKey } else { FaultKind::UnknownKey },
+        span,
+        message: format!("`{key}` is not a key of {what}"),
+        help: Some(match meant {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if keys.len() <= 8 => format!("known here: {}", keys.join(", ")),
+            None => {
+                "ister.py ignores keys that it does not know; remove it, or move the text into `$comment`"
+                    .into()
+            }
+        }),
+        related: Vec::new(),
+    }
+}
+
+/// The name that a misspelt one stands for: equal but for case and `_`/`-`, or at most a third of its
+/// letters (and two for short names) off.
+pub fn nearest<'k>(text: &str, names: &[&'k str]) -> Option<&'k str> {
+    let plain = |s: &str| s.to_lowercase().replace(['_', '-', '$'], "");
+    let text = plain(text);
+    names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&text, &plain(name)), *name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 4) && *distance < text.len())
+        .map(|(_, name)| name)
+}
+
+fn wrong_type(node: &Node, faults: &mut Faults, expected: &str) {
+    if node.value != Value::Broken {
+        faults.push(Fault {
+            kind: FaultKind::WrongType,
+            span: node.span,
+            message: format!("expected {expected}, found {}", node.kind()),
+            help: None,
+            related: Vec::new(),
+        });
+    }
+}
+
+fn spanned<T>(node: &Node, value: T) -> Option<Spanned<T>> {
+    Some(Spanned { value, span: node.span })
+}
+
+fn list<T>(
+    node: &Node,
+    faults: &mut Faults,
+    read: impl Fn(&Node, &mut Faults) -> Option<T>,
+) -> Option<Spanned<Vec<T>>> {
+    let Value::Array(items) = &node.value else {
+        wrong_type(node, faults, "an array, [ … ]");
+        return None;
+    };
+    spanned(node, items.iter().filter_map(|item| read(item, faults)).collect())
+}
+
+fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
+    let Value::String(text) = &node.value else {
+        wrong_type(node, faults, "a string");
+        return None;
+    };
+    spanned(node, text.clone())
+}
+
+fn boolean(node: &Node, faults: &mut Faults) -> Option<Spanned<bool>> {
+    let Value::Bool(value) = node.value else {
+        wrong_type(node, faults, "true or false");
+        return None;
+    };
+    spanned(node, value)
+}
+
+fn name<T: Names>(node: &Node, faults: &mut Faults) -> Option<Spanned<Named<T>>> {
+    let text = text(node, faults)?;
+    spanned(node, T::named(&text))
+}
+
+fn size(node: &Node, faults: &mut Faults) -> Option<Spanned<Result<Size, SizeFault>>> {
+    match &node.value {
+        Value::Number(number) => spanned(node, Err(SizeFault::NoUnit(number.clone()))),
+        _ => spanned(node, Size::parse(&text(node, faults)?)),
+    }
+}
+
+fn integer(node: &Node, faults: &mut Faults, expected: &str) -> Option<Spanned<i128>> {
+    let digits = match &node.value {
+        Value::Number(digits) | Value::String(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    match digits {
+        Some(value) => spanned(node, value),
+        None => {
+            wrong_type(node, faults, expected);
+            None
+        }
+    }
+}
+
+fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spanned<u32>> {
+    let expected = "a partition number from 1: an integer, or a string of digits";
+    let number = integer(node, faults, expected)?;
+    match u32::try_from(number.value) {
+        Ok(value @ 1..) => spanned(node, value),
+        _ => {
+            faults.push(Fault {
+                kind: FaultKind::WrongType,
+                span: node.span,
+                message: format!("expected {expected}, found {}", number.value),
+                help: None,
+                related: Vec::new(),
+            });
+            None
+        }
+    }
+}
+
+fn version(node: &Node, faults: &mut Faults) -> Option<Spanned<Version>> {
+    match &node.value {
+        Value::String(text) => spanned(node, Version::Name(text.clone())),
+        _ => {
+            let number = integer(node, faults, "a release number, \"latest\", or a suite name")?;
+            spanned(node, Version::Number(number.value))
+        }
+    }
+}
+
+fn secret(node: &Node, faults: &mut Faults) -> Option<Spanned<SecretSource>> {
+    match &node.value {
+        Value::String(text) => spanned(node, SecretSource::Inline(text.clone())),
+        Value::Object(_) => {
+            let mut fields = Fields::of(node, SECRET_KEYS, "a secret's source", faults)?;
+            match (fields.get("file", text), fields.get("env", text)) {
+                (Some(path), None) => spanned(node, SecretSource::File(path.value)),
+                (None, Some(name)) => spanned(node, SecretSource::Env(name.value)),
+                _ => {
+                    wrong_type(node, faults, "{\"file\": PATH} or {\"env\": NAME}");
+                    None
+                }
+            }
+        }
+        _ => {
+            wrong_type(node, faults, "a string, {\"file\": PATH} or {\"env\": NAME}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let source = SourceText::new("t.json", text);
+        let (_, _, faults) = parse(&source);
+        faults
+            .iter()
+            .map(|f| {
+                let place = source.position(f.span.start);
+                format!("{}:{} {}", place.line, place.column, f.message)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_wrong_value_leaves_the_others_understood() {
+        let source = SourceText::new(
+            "t.json",
+            r#"{"LegacyBios": "yes", "Hostname": "a", "PartitionLayout": [7, {"disk": "d", "partition": "2"}]}"#,
+        );
+        let (template, _, faults) = parse(&source);
+        assert_eq!(faults.len(), 2);
+        assert_eq!(template.hostname.unwrap().value, "a");
+        assert_eq!(template.layout.unwrap().value[0].place.key(), Some(("d", 2)));
+    }
+
+    #[test]
+    fn misspelt_and_double_keys_are_faults() {
+        assert_eq!(
+            faults("{\"Hostnmae\": \"a\",\n \"cmdline\": \"a\", \"cmdline\": \"b\"}"),
+            ["1:2 `Hostnmae` is not a key of the template", "2:18 `cmdline` is given twice"]
+        );
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        assert_eq!(nearest("bundles", TOP_KEYS), Some("Bundles"));
+        assert_eq!(nearest("Static-IP", TOP_KEYS), Some("Static_IP"));
+        assert_eq!(nearest("DestinatoinType", TOP_KEYS), Some("DestinationType"));
+        assert_eq!(nearest("Kernel", TOP_KEYS), None);
+        assert_eq!(nearest("x", LAYOUT_KEYS), None);
+    }
+
+    #[test]
+    fn partition_numbers_start_at_one() {
+        assert_eq!(
+            faults(r#"{"PartitionLayout": [{"partition": 0}, {"partition": "x"}, {"partition": "12"}]}"#),
+            [
+                "1:36 expected a partition number from 1: an integer, or a string of digits, found 0",
+                "1:54 expected a partition number from 1: an integer, or a string of digits, found a string",
+            ]
+        );
+    }
+}

@@ -1,0 +1,541 @@
+//! A JSON reader (RFC 8259) in which every value knows its place and no fault ends the reading.
+//!
+//! After a fault the reader goes on with what was most likely meant, so that one missing comma does not hide
+//! the rest of a template. The usual slips (comments, trailing commas, single quotes, Python's literals) are
+//! named as what they are.
+
+use super::text::Span;
+
+/// A value and where it stands, brackets and quotes included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub span: Span,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    /// The number as it was written: a template's numbers are integers, and no digit may be lost.
+    Number(String),
+    String(String),
+    Array(Vec<Node>),
+    Object(Vec<Member>),
+    /// Something that could not be read; a [`SyntaxFault`] says why.
+    Broken,
+}
+
+/// One `"key": value` of an object, in the order of the text; keys may occur twice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub key: String,
+    pub key_span: Span,
+    pub value: Node,
+}
+
+impl Node {
+    /// What this is, in words for a message: "a string", "an object".
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(text) if text.contains(['.', 'e', 'E']) => "a number with a fraction",
+            Value::Number(_) => "an integer",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
+            Value::Broken => "something unreadable",
+        }
+    }
+
+    /// The plain value, for JSON Schema: of duplicate keys the last one counts, as in Python.
+    pub fn to_plain(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null | Value::Broken => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(text) => {
+                text.parse::<serde_json::Number>().map_or(serde_json::Value::Null, serde_json::Value::Number)
+            }
+            Value::String(text) => text.clone().into(),
+            Value::Array(items) => items.iter().map(Node::to_plain).collect(),
+            Value::Object(members) => serde_json::Value::Object(
+                members.iter().map(|m| (m.key.clone(), m.value.to_plain())).collect(),
+            ),
+        }
+    }
+
+    /// Whether anything below could not be read.
+    pub fn is_broken(&self) -> bool {
+        match &self.value {
+            Value::Broken => true,
+            Value::Array(items) => items.iter().any(Node::is_broken),
+            Value::Object(members) => members.iter().any(|m| m.value.is_broken()),
+            _ => false,
+        }
+    }
+}
+
+/// A place where the text is not JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntaxFault {
+    pub span: Span,
+    pub message: String,
+    pub help: Option<&'static str>,
+}
+
+/// Deeper nesting than this is refused: a template needs four levels, and the reader uses the stack.
+const MAX_DEPTH: usize = 128;
+
+/// Reads one JSON document. An empty or hopeless text gives a [`Value::Broken`] and at least one fault.
+pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
+    let mut reader = Reader { text, at: 0, depth: 0, faults: Vec::new() };
+    if text.starts_with('\u{feff}') {
+        reader.fault(0, 3, "the file starts with a byte order mark", Some("save it as UTF-8 without BOM"));
+        reader.at = 3;
+    }
+    reader.space();
+    let node = if reader.peek().is_none() {
+        reader.fault(reader.at, reader.at, "the template is empty", Some("it must be a JSON object: { … }"));
+        reader.broken(reader.at)
+    } else {
+        reader.value()
+    };
+    reader.space();
+    if reader.at < text.len() {
+        reader.fault(reader.at, text.len(), "text after the end of the template", None);
+    }
+    (node, reader.faults)
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+    depth: usize,
+    faults: Vec<SyntaxFault>,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn fault(&mut self, start: usize, end: usize, message: impl Into<String>, help: Option<&'static str>) {
+        self.faults.push(SyntaxFault { span: Span::new(start, end), message: message.into(), help });
+    }
+
+    fn broken(&self, start: usize) -> Node {
+        Node { span: Span::new(start, self.at), value: Value::Broken }
+    }
+
+    /// Skips white space, and comments with a fault each.
+    fn space(&mut self) {
+        loop {
+            let rest = &self.text[self.at..];
+            let start = self.at;
+            match rest.as_bytes() {
+                [b' ' | b'\t' | b'\r' | b'\n', ..] => {
+                    self.at += 1;
+                    continue;
+                }
+                [b'/', b'/', ..] | [b'#', ..] => {
+                    self.at += rest.find('\n').unwrap_or(rest.len());
+                }
+                [b'/', b'*', ..] => {
+                    self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
+                }
+                _ => {
+                    // Unicode white space is no JSON, but easily pasted.
+                    match rest.chars().next() {
+                        Some(c) if c.is_whitespace() => self.at += c.len_utf8(),
+                        _ => return,
+                    }
+                    self.fault(
+                        start,
+                        self.at,
+                        "a space character that JSON does not know",
+                        Some("use plain spaces"),
+                    );
+                    continue;
+                }
+            }
+            self.fault(
+                start,
+                self.at,
+                "JSON has no comments",
+                Some("remove it; a `$comment` key may hold the text"),
+            );
+        }
+    }
+
+    fn value(&mut self) -> Node {
+        let start = self.at;
+        match self.peek() {
+            Some(b'{') => self.nested(start, Self::object),
+            Some(b'[') => self.nested(start, Self::array),
+            Some(b'"' | b'\'') => {
+                let text = self.string();
+                self.node(start, Value::String(text))
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(start),
+            _ => self.word(start),
+        }
+    }
+
+    fn node(&self, start: usize, value: Value) -> Node {
+        Node { span: Span::new(start, self.at), value }
+    }
+
+    fn nested(&mut self, start: usize, read: fn(&mut Self, usize) -> Node) -> Node {
+        if self.depth == MAX_DEPTH {
+            self.at = self.text.len();
+            self.fault(
+                start,
+                start + 1,
+                format!("nested more than {MAX_DEPTH} levels deep"),
+                Some("the rest of the file was not read"),
+            );
+            return self.broken(start);
+        }
+        self.depth += 1;
+        let node = read(self, start);
+        self.depth -= 1;
+        node
+    }
+
+    fn array(&mut self, start: usize) -> Node {
+        self.at += 1;
+        let mut items = Vec::new();
+        loop {
+            match self.next_item(start, b']', "array", items.is_empty()) {
+                Next::End => return self.node(start, Value::Array(items)),
+                Next::Item => items.push(self.value()),
+            }
+        }
+    }
+
+    fn object(&mut self, start: usize) -> Node {
+        self.at += 1;
+        let mut members = Vec::new();
+        loop {
+            match self.next_item(start, b'}', "object", members.is_empty()) {
+                Next::End => return self.node(start, Value::Object(members)),
+                Next::Item => members.push(self.member()),
+            }
+        }
+    }
+
+    fn member(&mut self) -> Member {
+        let start = self.at;
+        let key = match self.peek() {
+            Some(b'"' | b'\'') => self.string(),
+            _ => {
+                let end = self.word_end();
+                let word = self.text[start..end].to_owned();
+                self.at = end;
+                self.fault(start, end, "expected a key in double quotes", None);
+                word
+            }
+        };
+        let key_span = Span::new(start, self.at);
+        self.space();
+        let value = if self.peek() == Some(b':') {
+            self.at += 1;
+            self.space();
+            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
+                self.fault(key_span.start, self.at, format!("`{key}` has no value"), None);
+                self.broken(self.at)
+            } else {
+                self.value()
+            }
+        } else {
+            self.fault(key_span.start, key_span.end, format!("expected `:` and a value after `{key}`"), None);
+            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
+                self.broken(self.at)
+            } else {
+                self.value()
+            }
+        };
+        Member { key, key_span, value }
+    }
+
+    /// Goes to the next item of an array or object, or past its end.
+    fn next_item(&mut self, start: usize, close: u8, what: &str, first: bool) -> Next {
+        self.space();
+        let mut comma = None;
+        while self.peek() == Some(b',') {
+            if first || comma.is_some() {
+                self.fault(self.at, self.at + 1, "a comma too many", None);
+            }
+            comma = Some(self.at);
+            self.at += 1;
+            self.space();
+        }
+        let closing = match self.peek() {
+            None => {
+                let end = format!("the {what} that starts here is not closed");
+                self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
+                return Next::End;
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                true
+            }
+            // The other bracket: this one was forgotten, and the one that is there closes what is around it.
+            Some(b'}' | b']') if self.depth > 1 => {
+                let end = format!("expected `{}` to close the {what}", close as char);
+                self.fault(self.at, self.at + 1, end, None);
+                true
+            }
+            Some(b'}' | b']') => {
+                let end = format!("expected `{}` to close the {what}", close as char);
+                self.fault(self.at, self.at + 1, end, None);
+                self.at += 1;
+                true
+            }
+            Some(_) => false,
+        };
+        if closing {
+            if let (Some(at), false) = (comma, first) {
+                self.fault(at, at + 1, "a comma after the last item", Some("remove it"));
+            }
+            return Next::End;
+        }
+        if !first && comma.is_none() {
+            self.fault(self.at, self.at, "expected `,` before the next item", None);
+        }
+        Next::Item
+    }
+
+    /// A string in double quotes, or in single ones with a fault. Ends at the line's end if it is not closed.
+    fn string(&mut self) -> String {
+        let start = self.at;
+        let quote = self.text.as_bytes()[start];
+        if quote == b'\'' {
+            self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
+        }
+        self.at += 1;
+        let mut out = String::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let Some(c) = rest.chars().next() else {
+                self.fault(start, self.at, "the string is not closed", Some("add \""));
+                return out;
+            };
+            match c {
+                '\n' => {
+                    self.fault(start, self.at, "the string is not closed on its line", Some("add \""));
+                    return out;
+                }
+                c if c as u32 == u32::from(quote) => {
+                    self.at += 1;
+                    return out;
+                }
+                '\\' => out.push(self.escape()),
+                c if (c as u32) < 0x20 => {
+                    let code = format!("control character U+{:04X} inside a string", c as u32);
+                    self.fault(self.at, self.at + 1, code, Some("write it as an escape, \\t or \\u0009"));
+                    out.push(c);
+                    self.at += 1;
+                }
+                c => {
+                    out.push(c);
+                    self.at += c.len_utf8();
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> char {
+        let start = self.at;
+        self.at += 1;
+        let c = self.text[self.at..].chars().next();
+        let plain = match c {
+            Some('"') => '"',
+            Some('\\') => '\\',
+            Some('/') => '/',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                self.at += 1;
+                return self.unicode_escape(start);
+            }
+            // The line's end and the text's end are the string's own fault.
+            None | Some('\n') => return '\\',
+            Some(other) => {
+                self.at += other.len_utf8();
+                self.fault(
+                    start,
+                    self.at,
+                    format!("`\\{other}` is no escape"),
+                    Some("a backslash itself is \\\\"),
+                );
+                return other;
+            }
+        };
+        self.at += 1;
+        plain
+    }
+
+    fn unicode_escape(&mut self, start: usize) -> char {
+        let unit = |reader: &mut Self| {
+            let digits = reader.text.get(reader.at..reader.at + 4)?;
+            if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            reader.at += 4;
+            u32::from_str_radix(digits, 16).ok()
+        };
+        let code = match unit(self) {
+            Some(high @ 0xd800..=0xdbff) if self.text[self.at..].starts_with("\\u") => {
+                self.at += 2;
+                match unit(self) {
+                    Some(low @ 0xdc00..=0xdfff) => Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)),
+                    _ => None,
+                }
+            }
+            code => code,
+        };
+        code.and_then(char::from_u32).unwrap_or_else(|| {
+            self.fault(start, self.at, "not a Unicode escape: four hexadecimal digits follow `\\u`", None);
+            char::REPLACEMENT_CHARACTER
+        })
+    }
+
+    fn word_end(&self) -> usize {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | '$')))
+            .unwrap_or(rest.len());
+        // At least one character, so that reading always goes on.
+        self.at + end.max(rest.chars().next().map_or(0, char::len_utf8))
+    }
+
+    fn number(&mut self, start: usize) -> Node {
+        self.at = self.word_end();
+        let text = &self.text[start..self.at];
+        // serde_json knows the grammar; a number too large for it is still a number.
+        if text.parse::<serde_json::Number>().is_ok() {
+            return self.node(start, Value::Number(text.to_owned()));
+        }
+        self.fault(
+            start,
+            self.at,
+            format!("`{text}` is not a number"),
+            Some("text stands in double quotes; numbers have no leading zeros, signs or units"),
+        );
+        self.broken(start)
+    }
+
+    fn word(&mut self, start: usize) -> Node {
+        self.at = self.word_end();
+        let word = &self.text[start..self.at];
+        let meant = match word {
+            "true" => return self.node(start, Value::Bool(true)),
+            "false" => return self.node(start, Value::Bool(false)),
+            "null" => return self.node(start, Value::Null),
+            "True" | "TRUE" | "yes" => Some(("write `true`", Value::Bool(true))),
+            "False" | "FALSE" | "no" => Some(("write `false`", Value::Bool(false))),
+            "None" | "NULL" => Some(("write `null`", Value::Null)),
+            _ => None,
+        };
+        let message = format!("`{}` is not a JSON value", word.escape_debug());
+        match meant {
+            Some((help, value)) => {
+                self.fault(start, self.at, message, Some(help));
+                self.node(start, value)
+            }
+            None => {
+                self.fault(start, self.at, message, Some("text stands in double quotes"));
+                self.broken(start)
+            }
+        }
+    }
+}
+
+enum Next {
+    Item,
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let (_, faults) = read(text);
+        faults.iter().map(|f| format!("{}-{} {}", f.span.start, f.span.end, f.message)).collect()
+    }
+
+    #[test]
+    fn plain_json_is_read_as_serde_reads_it() {
+        let text = r#" {"a": [1, -2.5e3, "x\u00e4\ud83d\ude00\n", true, null], "b": {}} "#;
+        let (node, faults) = read(text);
+        assert_eq!(faults, []);
+        let expect: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(node.to_plain(), expect);
+        assert_eq!(&text[node.span.start..node.span.end], text.trim());
+    }
+
+    #[test]
+    fn each_slip_is_one_fault_and_the_rest_is_read() {
+        for (text, fault) in [
+            (r#"{"a": 1, "b": 2,}"#, "15-16 a comma after the last item"),
+            (r#"{"a": 1 "b": 2}"#, "8-8 expected `,` before the next item"),
+            (r#"{"a": 1,, "b": 2}"#, "8-9 a comma too many"),
+            ("{\"a\": 1, // one\n\"b\": 2}", "9-15 JSON has no comments"),
+            (r#"{'a': 1, "b": 2}"#, "1-2 strings stand in double quotes"),
+            (r#"{a: 1, "b": 2}"#, "1-2 expected a key in double quotes"),
+            (r#"{"a" 1, "b": 2}"#, "1-4 expected `:` and a value after `a`"),
+            (r#"{"a": 1, "b": 2"#, "0-1 the object that starts here is not closed"),
+            (r#"{"a": 1, "b": 2} x"#, "17-18 text after the end of the template"),
+            (r#"{"a": 1, "b": 02}"#, "14-16 `02` is not a number"),
+        ] {
+            assert_eq!(faults(text), [fault], "{text}");
+            let (node, _) = read(text);
+            let plain = node.to_plain();
+            assert!(plain.get("a").is_some() && plain.get("b").is_some(), "{text}: {plain}");
+        }
+    }
+
+    #[test]
+    fn a_missing_bracket_inside_does_not_swallow_the_rest() {
+        let (node, faults) = read(r#"{"a": [1, 2}"#);
+        assert_eq!(faults.len(), 1);
+        assert_eq!(node.to_plain(), serde_json::json!({"a": [1, 2]}));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_a_stack_overflow() {
+        let text = "[".repeat(1_000_000);
+        assert!(faults(&text).iter().any(|f| f.contains("nested more than")));
+    }
+
+    #[test]
+    fn an_empty_file_says_so() {
+        assert_eq!(faults(" \n"), ["2-2 the template is empty"]);
+    }
+
+    proptest! {
+        /// Any text: no panic, spans inside the text and on character boundaries, and where serde_json
+        /// accepts the text, the same value without a fault.
+        #[test]
+        fn any_text_is_read(text in r#"([{}\[\],:"'\\/ \n#*]|[a-z0-9.+-]{1,3}|"k"|\\u[0-9a-f]{2,5}|é){0,40}"#) {
+            let (node, faults) = read(&text);
+            for span in faults.iter().map(|f| f.span).chain([node.span]) {
+                prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
+            }
+            match serde_json::from_str::<serde_json::Value>(&text) {
+                Ok(value) => {
+                    prop_assert_eq!(&faults, &[]);
+                    prop_assert_eq!(node.to_plain(), value);
+                }
+                Err(error) => prop_assert!(!faults.is_empty(), "{error}"),
+            }
+        }
+    }
+}

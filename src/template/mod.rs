@@ -1,0 +1,19 @@
+//! The template as it was written: JSON text with spans, the typed model over it, sizes as types.
+//!
+//! Parsing never stops at the first fault: [`parse`] always gives a [`Template`], together with every
+//! [`Fault`] that kept a part of it from being understood. Nothing here judges whether a template makes
+//! sense (that is `lint`), and nothing here reads a file, the environment or the clock.
+
+mod decode;
+mod json;
+mod model;
+mod set;
+mod text;
+mod units;
+
+pub use decode::{Fault, FaultKind, parse};
+pub use json::{Member, Node, Value};
+pub use model::*;
+pub use set::{Override, OverrideError};
+pub use text::{Position, SourceText, Span};
+pub use units::{Bytes, Size, SizeFault};

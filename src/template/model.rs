@@ -1,0 +1,283 @@
+//! The typed template. Everything is optional and knows its place: what is missing or makes no sense is for
+//! `lint` to say, so that a half-wrong template still gets all findings of its right half.
+//!
+//! The keys and their meaning are ister.py's; README.md lists what is added.
+
+use super::text::Span;
+use super::units::{Size, SizeFault};
+use std::fmt;
+use std::ops::Deref;
+
+/// A value and where it stands in the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+impl<T> Deref for Spanned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// One of a fixed set of names, or a text that is none of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named<T> {
+    Known(T),
+    Unknown(String),
+}
+
+impl<T: Copy> Named<T> {
+    pub fn known(&self) -> Option<T> {
+        match self {
+            Named::Known(value) => Some(*value),
+            Named::Unknown(_) => None,
+        }
+    }
+}
+
+/// A closed set of names that a template may use.
+pub trait Names: Copy + Sized + 'static {
+    const ALL: &'static [(&'static str, Self)];
+
+    fn named(text: &str) -> Named<Self> {
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map_or_else(|| Named::Unknown(text.to_owned()), |&(_, value)| Named::Known(value))
+    }
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $type {
+            $(#[serde(rename = $name)] $variant,)*
+        }
+
+        impl Names for $type {
+            const ALL: &'static [(&'static str, Self)] = &[$(($name, $type::$variant)),*];
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $($type::$variant => $name),* })
+            }
+        }
+    };
+}
+
+names!(
+    /// Where the partitions go: an image file, or a block device.
+    Destination { Virtual = "virtual", Physical = "physical" }
+);
+names!(
+    /// `type` of a partition.
+    PartitionType { Efi = "EFI", Linux = "linux", Swap = "swap" }
+);
+names!(
+    /// `type` of a filesystem.
+    FilesystemType {
+        Ext2 = "ext2", Ext3 = "ext3", Ext4 = "ext4", Vfat = "vfat", Btrfs = "btrfs", Xfs = "xfs", Swap = "swap",
+    }
+);
+names!(
+    /// Who installs the content.
+    SoftwareManager { Swupd = "swupd", Dnf = "dnf", Apt = "apt" }
+);
+names!(
+    /// What to publish besides the raw image.
+    Format {
+        Qcow2 = "qcow2", Vhd = "vhd", Vhdx = "vhdx", Vmdk = "vmdk", Vdi = "vdi", TarGz = "tar.gz", Tar = "tar",
+        Iso = "iso", RawXz = "raw.xz", RawZst = "raw.zst", RawGz = "raw.gz",
+    }
+);
+
+/// `Version`: a number, or a name ("latest", a Debian suite).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Version {
+    Number(i128),
+    Name(String),
+}
+
+/// Where a secret comes from. Its text shows in no debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    Inline(String),
+    File(String),
+    Env(String),
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Inline(_) => f.write_str("Inline(…)"),
+            SecretSource::File(path) => f.debug_tuple("File").field(path).finish(),
+            SecretSource::Env(name) => f.debug_tuple("Env").field(name).finish(),
+        }
+    }
+}
+
+/// A section of the template: its place, and its entries in the order of the text.
+pub type Section<T> = Option<Spanned<Vec<T>>>;
+
+#[derive(Clone, Debug, Default)]
+pub struct Template {
+    /// The whole object; empty if the template is none.
+    pub span: Span,
+    pub destination: Option<Spanned<Named<Destination>>>,
+    pub layout: Section<LayoutEntry>,
+    pub filesystems: Section<FilesystemEntry>,
+    pub mounts: Section<MountEntry>,
+    pub version: Option<Spanned<Version>>,
+    pub bundles: Section<Spanned<String>>,
+    pub software_manager: Option<Spanned<Named<SoftwareManager>>>,
+    pub users: Section<User>,
+    pub hostname: Option<Spanned<String>>,
+    pub static_ip: Option<StaticIp>,
+    pub legacy_bios: Option<Spanned<bool>>,
+    pub cmdline: Option<Spanned<String>>,
+    pub https_proxy: Option<Spanned<String>>,
+    pub http_proxy: Option<Spanned<String>>,
+    pub mirror_url: Option<Spanned<String>>,
+    pub version_url: Option<Spanned<String>>,
+    pub pre_install_shell: Section<Spanned<String>>,
+    pub post_non_chroot: Section<Spanned<String>>,
+    pub post_non_chroot_shell: Section<Spanned<String>>,
+    pub post_chroot: Section<Spanned<String>>,
+    pub post_chroot_shell: Section<Spanned<String>>,
+    pub cloud_init_service: Option<Spanned<String>>,
+    pub disabled_new_partitions: Option<Spanned<bool>>,
+    pub disk_size: Option<Spanned<Result<Size, SizeFault>>>,
+    pub formats: Section<Spanned<Named<Format>>>,
+    /// Keys that are there, whether or not their value could be understood.
+    pub present: Vec<Spanned<String>>,
+}
+
+/// Which partition of which disk an entry speaks of.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The entry's whole object.
+    pub span: Span,
+    pub disk: Option<Spanned<String>>,
+    pub partition: Option<Spanned<u32>>,
+    /// Keys of the entry that are there, whether or not their value could be understood.
+    pub present: Vec<Spanned<String>>,
+}
+
+impl Place {
+    /// Disk and number, where the entry has both.
+    pub fn key(&self) -> Option<(&str, u32)> {
+        Some((self.disk.as_ref()?.as_str(), self.partition.as_ref()?.value))
+    }
+
+    /// The narrowest span that names the partition.
+    pub fn partition_span(&self) -> Span {
+        self.partition.as_ref().map_or(self.span, |p| p.span)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct LayoutEntry {
+    pub place: Place,
+    pub size: Option<Spanned<Result<Size, SizeFault>>>,
+    pub kind: Option<Spanned<Named<PartitionType>>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FilesystemEntry {
+    pub place: Place,
+    pub kind: Option<Spanned<Named<FilesystemType>>>,
+    pub label: Option<Spanned<String>>,
+    pub options: Option<Spanned<String>>,
+    /// Present means: leave the filesystem that is there alone.
+    pub disable_format: Option<Span>,
+    pub encryption: Option<Encryption>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    pub span: Span,
+    pub name: Option<Spanned<String>>,
+    pub passphrase: Option<Spanned<SecretSource>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MountEntry {
+    pub place: Place,
+    pub mount: Option<Spanned<String>>,
+    pub force_unit: Option<Spanned<bool>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct User {
+    pub span: Span,
+    pub username: Option<Spanned<String>>,
+    pub key: Option<Spanned<String>>,
+    pub uid: Option<Spanned<i128>>,
+    pub sudo: Option<Spanned<bool>>,
+    /// A crypt(3) hash; empty: no password is asked; absent: locked.
+    pub password: Option<Spanned<SecretSource>>,
+    pub fullname: Option<Spanned<String>>,
+    pub present: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StaticIp {
+    pub span: Span,
+    pub iface: Option<Spanned<String>>,
+    pub address: Option<Spanned<String>>,
+    pub gateway: Option<Spanned<String>>,
+    pub dns: Option<Spanned<String>>,
+}
+
+impl Template {
+    pub fn layout(&self) -> &[LayoutEntry] {
+        entries(&self.layout)
+    }
+
+    pub fn filesystems(&self) -> &[FilesystemEntry] {
+        entries(&self.filesystems)
+    }
+
+    pub fn mounts(&self) -> &[MountEntry] {
+        entries(&self.mounts)
+    }
+
+    pub fn users(&self) -> &[User] {
+        entries(&self.users)
+    }
+
+    pub fn bundles(&self) -> &[Spanned<String>] {
+        entries(&self.bundles)
+    }
+
+    /// swupd unless the template says otherwise; nothing if what it says is unknown.
+    pub fn manager(&self) -> Option<SoftwareManager> {
+        match &self.software_manager {
+            None => Some(SoftwareManager::Swupd),
+            Some(name) => name.known(),
+        }
+    }
+
+    pub fn is_virtual(&self) -> bool {
+        self.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Virtual)
+    }
+
+    pub fn boots_by_bios(&self) -> bool {
+        self.legacy_bios.as_ref().is_some_and(|b| b.value)
+    }
+
+    /// Where a top-level key stands, if it is there.
+    pub fn key_span(&self, key: &str) -> Option<Span> {
+        self.present.iter().find(|k| k.value == key).map(|k| k.span)
+    }
+}
+
+/// The entries of a section that may be missing.
+pub fn entries<T>(section: &Section<T>) -> &[T] {
+    section.as_ref().map_or(&[], |s| s.value.as_slice())
+}

@@ -1,0 +1,106 @@
+//! `--set KEY=JSON`: one top-level key of a published template changed without editing the file.
+
+use super::json::{self, Value};
+use super::text::SourceText;
+
+/// One `KEY=JSON`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    key: String,
+    json: String,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum OverrideError {
+    #[error("`{0}` has no `=`: write KEY=JSON, for example Version=34000")]
+    NoEquals(String),
+    #[error("the value of `{key}` is not JSON: {fault}{}", .hint.as_deref().map(|h| format!("; did you mean {h}?")).unwrap_or_default())]
+    NotJson { key: String, fault: String, hint: Option<String> },
+}
+
+impl std::str::FromStr for Override {
+    type Err = OverrideError;
+
+    fn from_str(text: &str) -> Result<Self, OverrideError> {
+        let (key, json) = text.split_once('=').ok_or_else(|| OverrideError::NoEquals(text.to_owned()))?;
+        let (_, faults) = json::read(json);
+        match faults.into_iter().next() {
+            None => Ok(Override { key: key.to_owned(), json: json.trim().to_owned() }),
+            Some(fault) => Err(OverrideError::NotJson {
+                key: key.to_owned(),
+                fault: fault.message,
+                hint: json
+                    .chars()
+                    .next()
+                    .is_some_and(char::is_alphabetic)
+                    .then(|| format!("{key}='\"{json}\"'")),
+            }),
+        }
+    }
+}
+
+impl Override {
+    /// A key set to a string, for options that stand for a key.
+    pub fn string(key: &str, value: &str) -> Self {
+        Override { key: key.to_owned(), json: serde_json::Value::from(value).to_string() }
+    }
+
+    /// The template's text with this key's value replaced, or the key added at the beginning.
+    ///
+    /// It is the text that changes, so that a finding about the new value points at it; lines keep their
+    /// numbers. A text that is no object stays as it is: it has findings of its own.
+    pub fn apply(&self, source: &SourceText) -> SourceText {
+        let text = source.text();
+        let (node, _) = json::read(text);
+        let Value::Object(members) = &node.value else {
+            return source.clone();
+        };
+        let mut changed = text.to_owned();
+        match members.iter().rev().find(|m| m.key == self.key) {
+            Some(member) => {
+                let span = member.value.span;
+                let lines = |s: &str| s.matches('\n').count();
+                let lost = lines(&text[span.start..span.end]).saturating_sub(lines(&self.json));
+                changed.replace_range(span.start..span.end, &(self.json.clone() + &"\n".repeat(lost)));
+            }
+            None => {
+                let key = serde_json::Value::from(self.key.as_str());
+                let comma = if members.is_empty() { "" } else { "," };
+                changed.insert_str(node.span.start + 1, &format!("{key}: {}{comma}", self.json));
+            }
+        }
+        SourceText::new(source.name(), changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str, change: &str) -> String {
+        let source = SourceText::new("t.json", text);
+        change.parse::<Override>().unwrap().apply(&source).text().to_owned()
+    }
+
+    #[test]
+    fn a_key_is_replaced_in_place_and_lines_keep_their_numbers() {
+        assert_eq!(set(r#"{"a": 1, "b": 2}"#, "a=\"x\""), r#"{"a": "x", "b": 2}"#);
+        assert_eq!(set("{\"a\": [\n1\n], \"b\": 2}", "a=[]"), "{\"a\": []\n\n, \"b\": 2}");
+    }
+
+    #[test]
+    fn a_new_key_is_added() {
+        assert_eq!(set(r#"{"a": 1}"#, "b=[1]"), r#"{"b": [1],"a": 1}"#);
+        assert_eq!(set("{}", "b=1"), r#"{"b": 1}"#);
+    }
+
+    #[test]
+    fn a_bare_word_gets_a_hint() {
+        let error = "Version=bookworm".parse::<Override>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the value of `Version` is not JSON: `bookworm` is not a JSON value; did you mean Version='\"bookworm\"'?"
+        );
+        assert_eq!("x".parse::<Override>(), Err(OverrideError::NoEquals("x".into())));
+    }
+}

@@ -1,0 +1,130 @@
+//! Sizes as a template writes them, and byte counts as people read them.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    pub const KIB: u64 = 1 << 10;
+    pub const MIB: u64 = 1 << 20;
+    pub const GIB: u64 = 1 << 30;
+    pub const TIB: u64 = 1 << 40;
+
+    pub const fn mib(count: u64) -> Bytes {
+        Bytes(count * Self::MIB)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// Whole units stay whole (`512 MiB`), anything else gets one decimal (`10.3 MiB`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.0 {
+            n if n >= Self::TIB => (Self::TIB, "TiB"),
+            n if n >= Self::GIB => (Self::GIB, "GiB"),
+            n if n >= Self::MIB => (Self::MIB, "MiB"),
+            n if n >= Self::KIB => (Self::KIB, "KiB"),
+            n => return write!(f, "{n} bytes"),
+        };
+        if self.0.is_multiple_of(unit) {
+            write!(f, "{} {name}", self.0 / unit)
+        } else {
+            write!(f, "{:.1} {name}", self.0 as f64 / unit as f64)
+        }
+    }
+}
+
+/// `size` of a partition: an exact amount, or all that is left of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Exact(Bytes),
+    Rest,
+}
+
+/// Why a text is no size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SizeFault {
+    #[error("`{0}` has no unit: M (MiB), G (GiB) or T (TiB) must follow the number")]
+    NoUnit(String),
+    #[error("`{0}` is not a whole number followed by M, G or T")]
+    NotAnInteger(String),
+    #[error("`{0}` is no size: it must be greater than zero")]
+    NotPositive(String),
+    #[error("`{0}` is past 2^64 bytes")]
+    TooLarge(String),
+}
+
+impl Size {
+    /// Parses `size` and `DiskSize`: an integer followed by M, G or T (MiB, GiB, TiB), or `rest`.
+    pub fn parse(text: &str) -> Result<Size, SizeFault> {
+        if text == "rest" {
+            return Ok(Size::Rest);
+        }
+        let fault = |kind: fn(String) -> SizeFault| Err(kind(text.to_owned()));
+        let Some((number, unit)) = [('M', Bytes::MIB), ('G', Bytes::GIB), ('T', Bytes::TIB)]
+            .iter()
+            .find_map(|&(letter, unit)| Some((text.strip_suffix(letter)?, unit)))
+        else {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            return fault(if digits { SizeFault::NoUnit } else { SizeFault::NotAnInteger });
+        };
+        let negative = number.starts_with('-');
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return fault(SizeFault::NotAnInteger);
+        }
+        if negative || digits.bytes().all(|b| b == b'0') {
+            return fault(SizeFault::NotPositive);
+        }
+        match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
+            Some(bytes) => Ok(Size::Exact(Bytes(bytes))),
+            None => fault(SizeFault::TooLarge),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Size::Exact(bytes) => bytes.fmt(f),
+            Size::Rest => f.write_str("rest"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary_units() {
+        assert_eq!(Size::parse("512M"), Ok(Size::Exact(Bytes(512 << 20))));
+        assert_eq!(Size::parse("8G"), Ok(Size::Exact(Bytes(8 << 30))));
+        assert_eq!(Size::parse("1T"), Ok(Size::Exact(Bytes(1 << 40))));
+        assert_eq!(Size::parse("rest"), Ok(Size::Rest));
+    }
+
+    #[test]
+    fn what_is_no_size_says_why() {
+        let fault = |text: &str| Size::parse(text).unwrap_err();
+        assert_eq!(fault("512"), SizeFault::NoUnit("512".into()));
+        for text in ["", "M", "1.5G", "8g", "G8", "+8G", "8 G", "--8G", "rest "] {
+            assert_eq!(fault(text), SizeFault::NotAnInteger(text.into()));
+        }
+        assert_eq!(fault("0M"), SizeFault::NotPositive("0M".into()));
+        assert_eq!(fault("-8G"), SizeFault::NotPositive("-8G".into()));
+        assert_eq!(fault("16777216T"), SizeFault::TooLarge("16777216T".into()));
+        assert_eq!(fault("99999999999999999999M"), SizeFault::TooLarge("99999999999999999999M".into()));
+    }
+
+    #[test]
+    fn byte_counts_read_well() {
+        let shown = |n| Bytes(n).to_string();
+        assert_eq!(shown(512 << 20), "512 MiB");
+        assert_eq!(shown(8706 << 20), "8.5 GiB");
+        assert_eq!(shown(12), "12 bytes");
+    }
+}

@@ -1,0 +1,164 @@
+//! Every program and file of the host that ister uses, and the Debian package that has it.
+
+use super::{Failure, Invocation, find_program, run};
+use std::path::Path;
+
+/// What a tool is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Build,
+    BuildBios,
+    Boot,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// A program's name, or an absolute path of a file that must exist.
+    pub name: &'static str,
+    pub package: &'static str,
+    pub need: Need,
+    pub purpose: &'static str,
+    /// The least version, and the option that prints it.
+    pub least: Option<(&'static str, &'static str)>,
+}
+
+const fn tool(name: &'static str, package: &'static str, need: Need, purpose: &'static str) -> Tool {
+    Tool { name, package, need, purpose, least: None }
+}
+
+const fn at_least(tool: Tool, option: &'static str, version: &'static str) -> Tool {
+    Tool { least: Some((option, version)), ..tool }
+}
+
+pub const CATALOG: &[Tool] = &[
+    at_least(
+        tool("unshare", "util-linux", Need::Build, "the namespace an image is built in"),
+        "--version",
+        "2.38",
+    ),
+    tool("setpriv", "util-linux", Need::Build, "ends helpers together with ister"),
+    tool("newuidmap", "uidmap", Need::Build, "owners of files, for ordinary users"),
+    at_least(tool("mmdebstrap", "mmdebstrap", Need::Build, "Debian and Ubuntu content"), "--version", "1.3"),
+    tool("apt-get", "apt", Need::Build, "the host's package sources"),
+    tool(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        Need::Build,
+        "trust in Debian's archive",
+    ),
+    at_least(tool("mke2fs", "e2fsprogs", Need::Build, "ext2, ext3 and ext4 filesystems"), "-V", "1.47"),
+    tool("mkfs.vfat", "dosfstools", Need::Build, "vfat filesystems"),
+    tool("mcopy", "mtools", Need::Build, "files in vfat filesystems"),
+    tool("mkswap", "util-linux", Need::Build, "swap partitions"),
+    tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
+    tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
+    at_least(
+        tool("qemu-system-x86_64", "qemu-system-x86", Need::Boot, "virtual machines"),
+        "--version",
+        "7.1",
+    ),
+    tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
+];
+
+/// What the host has of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// With its version, where a least one is asked for.
+    There(Option<String>),
+    TooOld(String),
+    Missing,
+}
+
+pub fn package_of(program: &str) -> Option<&'static str> {
+    let base = program.rsplit('/').next().unwrap_or(program);
+    CATALOG.iter().find(|t| t.name == program || t.name == base).map(|t| t.package).or(match base {
+        "mmd" | "mattrib" => Some("mtools"),
+        "sudo" => Some("sudo"),
+        "chroot" => Some("coreutils"),
+        _ => None,
+    })
+}
+
+pub fn check(tool: &Tool) -> Presence {
+    if tool.name.starts_with('/') {
+        return if Path::new(tool.name).exists() { Presence::There(None) } else { Presence::Missing };
+    }
+    if find_program(tool.name).is_none() {
+        return Presence::Missing;
+    }
+    let Some((option, least)) = tool.least else { return Presence::There(None) };
+    let version = run(&Invocation::new(tool.name).arg(option)).ok().and_then(|finished| {
+        let text = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
+        first_version(&text)
+    });
+    match version {
+        Some(version) if compare(&version, least).is_lt() => Presence::TooOld(version),
+        version => Presence::There(version),
+    }
+}
+
+/// The first word that looks like a version: digits with at least one dot between them.
+fn first_version(text: &str) -> Option<String> {
+    text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .map(|word| word.trim_matches('.'))
+        .find(|word| word.contains('.'))
+        .map(str::to_owned)
+}
+
+fn compare(a: &str, b: &str) -> std::cmp::Ordering {
+    let numbers = |text: &str| -> Vec<u64> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
+    numbers(a).cmp(&numbers(b))
+}
+
+/// The commands that install packages: through sudo for an ordinary user.
+pub fn apt_install(packages: &[&str], root: bool) -> Result<[Invocation; 2], Failure> {
+    let apt = |args: &[&str]| {
+        let invocation = if root {
+            Invocation::new("apt-get")
+        } else {
+            // sudo drops the environment: what apt needs of it is set behind it.
+            Invocation::new("sudo").args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        };
+        invocation.args(args).env("DEBIAN_FRONTEND", "noninteractive")
+    };
+    if find_program("apt-get").is_none() {
+        return Err(Failure::new(
+            "this host has no apt-get, so the packages cannot be installed automatically",
+        )
+        .help(format!("install what these Debian packages have: {}", packages.join(", "))));
+    }
+    if !root && find_program("sudo").is_none() {
+        return Err(Failure::new("installing packages needs root, and there is no sudo")
+            .help(format!("as root: apt-get install --no-install-recommends {}", packages.join(" "))));
+    }
+    let mut install = vec!["-q", "-y", "--no-install-recommends", "install"];
+    install.extend(packages);
+    Ok([apt(&["-q", "update"]), apt(&install)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_and_compared_as_numbers() {
+        for (text, version) in [
+            ("unshare from util-linux 2.38.1", "2.38.1"),
+            ("mke2fs 1.47.0 (5-Feb-2023)\n\tUsing EXT2FS Library", "1.47.0"),
+            ("QEMU emulator version 7.2.18 (Debian 1:7.2+dfsg-7)", "7.2.18"),
+            ("mmdebstrap 1.3.5", "1.3.5"),
+        ] {
+            assert_eq!(first_version(text).as_deref(), Some(version));
+        }
+        assert!(compare("2.9", "2.38").is_lt());
+        assert!(compare("2.38.1", "2.38").is_gt());
+    }
+
+    #[test]
+    fn each_tool_stands_once() {
+        let mut names: Vec<_> = CATALOG.iter().map(|t| t.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), CATALOG.len());
+    }
+}

@@ -1,0 +1,78 @@
+//! Running programs of the tree inside the tree, from within the build's namespace.
+
+use super::failure::Context;
+use super::{Failure, Invocation};
+use rustix::mount::{MountFlags, UnmountFlags};
+use std::path::{Path, PathBuf};
+
+/// /proc, /sys and a small /dev, mounted in a tree for as long as this lives.
+pub struct Chroot {
+    tree: PathBuf,
+    mounted: Vec<PathBuf>,
+}
+
+/// What programs may expect in /dev, bound from the host.
+const DEVICES: &[&str] = &["full", "null", "random", "tty", "urandom", "zero"];
+
+impl Chroot {
+    pub fn enter(tree: &Path) -> Result<Chroot, Failure> {
+        let mut chroot = Chroot { tree: tree.to_owned(), mounted: Vec::new() };
+        let at = |name: &str| tree.join(name);
+        for name in ["proc", "sys", "dev"] {
+            if !at(name).is_dir() {
+                std::fs::create_dir(at(name)).context(|| format!("could not make the image's /{name}"))?;
+            }
+        }
+        let safe = MountFlags::NOSUID | MountFlags::NOEXEC;
+        chroot.mounted(at("proc"), rustix::mount::mount("proc", at("proc"), "proc", safe, None))?;
+        chroot.mounted(at("sys"), rustix::mount::mount_bind_recursive("/sys", at("sys")))?;
+        let data = c"mode=0755,size=1M";
+        chroot.mounted(at("dev"), rustix::mount::mount("tmpfs", at("dev"), "tmpfs", safe, Some(data)))?;
+        for name in DEVICES {
+            let path = at("dev").join(name);
+            std::fs::write(&path, "").context(|| format!("could not make the image's /dev/{name}"))?;
+            chroot.mounted(path.clone(), rustix::mount::mount_bind(Path::new("/dev").join(name), &path))?;
+        }
+        for (name, target) in
+            [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+        {
+            std::os::unix::fs::symlink(target, at("dev").join(name))
+                .context(|| format!("could not make the image's /dev/{name}"))?;
+        }
+        Ok(chroot)
+    }
+
+    fn mounted(&mut self, path: PathBuf, result: rustix::io::Result<()>) -> Result<(), Failure> {
+        result.context(|| format!("could not mount `{}` inside the namespace", path.display()))?;
+        self.mounted.push(path);
+        Ok(())
+    }
+
+    /// A program of the tree, run as the tree's root with none of the host's environment.
+    pub fn invocation(&self, program: &str) -> Invocation {
+        Invocation::new("env")
+            .args(["-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"])
+            .args(["LC_ALL=C.UTF-8", "TERM=dumb", "DEBIAN_FRONTEND=noninteractive", "chroot"])
+            .arg(&self.tree)
+            .arg(program)
+    }
+
+    /// As [`invocation`](Self::invocation), with more variables.
+    pub fn invocation_with(&self, variables: &[(&str, String)], program: &str) -> Invocation {
+        let mut invocation = self.invocation(program);
+        // Behind `env -i`, before `chroot`.
+        for (name, value) in variables {
+            invocation.args.insert(1, format!("{name}={value}").into());
+        }
+        invocation
+    }
+}
+
+impl Drop for Chroot {
+    fn drop(&mut self) {
+        for path in self.mounted.iter().rev() {
+            // Detached: a daemon that a hook left behind must not keep it; the namespace ends it soon.
+            let _ = rustix::mount::unmount(path, UnmountFlags::DETACH);
+        }
+    }
+}

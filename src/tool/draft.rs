@@ -1,0 +1,140 @@
+//! A file that gets its name only when it is finished.
+//!
+//! Where the filesystem can (`O_TMPFILE`: ext4, xfs, btrfs, tmpfs, overlayfs from Linux 6.1), a draft has no name
+//! at all until then, so that not even `kill -9` leaves anything behind. Elsewhere it has a temporary name
+//! beside its destination, which is removed on failure, on signals, and when the same file is made again.
+
+use super::Failure;
+use super::failure::Context;
+use super::interrupt::{forget_file, remove_on_interrupt};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+pub struct Draft {
+    pub file: File,
+    destination: PathBuf,
+    /// Only where the filesystem knows no unnamed files.
+    named: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Begins a file that will be `destination`. Its folder must exist.
+    pub fn begin(destination: &Path) -> Result<Draft, Failure> {
+        let folder = parent(destination);
+        let context = || format!("could not create a file in `{}`", folder.display());
+        let mode = Mode::from_raw_mode(0o666);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        sweep(destination);
+        match rustix::fs::open(folder, flags, mode) {
+            Ok(fd) => Ok(Draft { file: fd.into(), destination: destination.to_owned(), named: None }),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOSYS) => {
+                let path = temporary_name(destination);
+                let file =
+                    File::options().read(true).write(true).create_new(true).open(&path).context(context)?;
+                remove_on_interrupt(&path);
+                Ok(Draft { file, destination: destination.to_owned(), named: Some(path) })
+            }
+            Err(error) => Err(error).context(context),
+        }
+    }
+
+    /// Gives the file its name, in one step: whoever looks sees the old file or the whole new one.
+    pub fn publish(mut self) -> Result<(), Failure> {
+        let context = || format!("could not put `{}` in its place", self.destination.display());
+        self.file.sync_all().context(context)?;
+        let temporary = match self.named.take() {
+            Some(path) => path,
+            None => {
+                // linkat cannot replace a file, rename can.
+                let path = temporary_name(&self.destination);
+                let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                rustix::fs::linkat(CWD, &fd, CWD, &path, AtFlags::SYMLINK_FOLLOW).context(context)?;
+                path
+            }
+        };
+        let renamed = std::fs::rename(&temporary, &self.destination).context(context);
+        if renamed.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        forget_file(&temporary);
+        renamed?;
+        // The name itself has to reach the disk too.
+        File::open(parent(&self.destination)).and_then(|folder| folder.sync_all()).context(context)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.named {
+            let _ = std::fs::remove_file(path);
+            forget_file(path);
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn prefix(destination: &Path) -> String {
+    format!(".{}.ister-", destination.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn temporary_name(destination: &Path) -> PathBuf {
+    destination.with_file_name(format!("{}{}", prefix(destination), std::process::id()))
+}
+
+/// Removes what a build of the same file left here that was killed where drafts must have names.
+fn sweep(destination: &Path) {
+    let prefix = prefix(destination);
+    let Ok(entries) = std::fs::read_dir(parent(destination)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.strip_prefix(&prefix)) else { continue };
+        if pid.bytes().all(|b| b.is_ascii_digit()) && !Path::new("/proc").join(pid).exists() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_draft_appears_only_when_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.img");
+        std::fs::write(&path, "old").unwrap();
+        let mut draft = Draft::begin(&path).unwrap();
+        draft.file.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        draft.publish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(folder.path()), ["a.img"]);
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.img");
+        std::fs::write(folder.path().join(".a.img.ister-999999999"), "left by a killed build").unwrap();
+        drop(Draft::begin(&path).unwrap());
+        assert!(names(folder.path()).is_empty());
+    }
+}

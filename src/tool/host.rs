@@ -1,0 +1,164 @@
+//! The one place that runs programs.
+
+use super::catalog::package_of;
+use super::{Failure, Invocation};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// What a program that ended well left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+/// Lines of stderr that a failure shows.
+const TAIL: usize = 20;
+
+/// PATH with the administrators' folders, which an ordinary user's PATH lacks on Debian.
+pub fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|p| p.is_absolute()).collect();
+    for more in ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
+        if !folders.iter().any(|f| f == Path::new(more)) {
+            folders.push(more.into());
+        }
+    }
+    std::env::join_paths(folders).unwrap_or(path)
+}
+
+/// Where a program is, if it is there and executable.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    let executable =
+        |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && !path.is_dir();
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|p| executable(p));
+    }
+    std::env::split_paths(&search_path()).map(|folder| folder.join(program)).find(|p| executable(p))
+}
+
+/// Runs a program to its end; anything but exit code 0 is a failure that shows command, code and stderr.
+pub fn run(invocation: &Invocation) -> Result<Finished, Failure> {
+    run_reporting(invocation, &mut |_| {})
+}
+
+/// As [`run`], giving each line of stderr away as it comes.
+pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, Failure> {
+    let started = Instant::now();
+    let mut child = spawn(invocation, Stdio::null(), Stdio::piped(), Stdio::piped())?;
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let mut tail = VecDeque::new();
+    let mut all = String::new();
+    let mut lines = BufReader::new(stderr);
+    let mut buffer = Vec::new();
+    while lines.read_until(b'\n', &mut buffer).unwrap_or(0) > 0 {
+        let text = String::from_utf8_lossy(&buffer).trim_end().to_owned();
+        line(&text);
+        all.push_str(&text);
+        all.push('\n');
+        tail.push_back(text);
+        if tail.len() > TAIL {
+            tail.pop_front();
+        }
+        buffer.clear();
+    }
+    let status = child.wait();
+    let stdout = reader.join().ok().and_then(Result::ok).unwrap_or_default();
+    let status = status.map_err(|error| {
+        Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
+    })?;
+    if status.success() {
+        return Ok(Finished { stdout, stderr: all });
+    }
+    let mut failure = Failure::new(format!("`{}` failed", invocation.program)).detail(format!(
+        "ran: {invocation}    ({} after {:.1} s)",
+        ending(status),
+        started.elapsed().as_secs_f64()
+    ));
+    for text in tail.iter().filter(|text| !text.is_empty()) {
+        failure = failure.detail(format!("it said: {text}"));
+    }
+    Err(failure)
+}
+
+fn ending(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Starts a program with a scrubbed locale and a full search path. `run` suits most; this is for those that
+/// are talked to while they run.
+pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, Failure> {
+    let program = find_program(&invocation.program).ok_or_else(|| missing(&invocation.program))?;
+    let mut command = Command::new(&program);
+    command
+        .args(&invocation.args)
+        .env("PATH", search_path())
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("LANGUAGE")
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr);
+    for (name, value) in &invocation.env {
+        command.env(name, value);
+    }
+    if let Some(folder) = &invocation.folder {
+        command.current_dir(folder);
+    }
+    command.spawn().map_err(|error| {
+        Failure::new(format!("could not start `{}`", program.display()))
+            .detail(format!("ran: {invocation}"))
+            .detail(error.to_string())
+    })
+}
+
+fn missing(program: &str) -> Failure {
+    let failure = Failure::new(format!("`{program}` is needed and not installed"));
+    match package_of(program) {
+        Some(package) => failure.help(format!(
+            "install the package `{package}` (`sudo apt-get install {package}`), or everything that is missing \
+             with `ister doctor --install`"
+        )),
+        None => failure.help("install it, or correct PATH"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_command_code_and_words() {
+        let failure = run(&Invocation::new("sh").args(["-c", "echo no >&2; exit 4"])).unwrap_err();
+        assert_eq!(failure.message, "`sh` failed");
+        assert!(failure.details[0].starts_with("ran: sh -c 'echo no >&2; exit 4'    (exit code 4 after"));
+        assert_eq!(failure.details[1], "it said: no");
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let failure = missing("mcopy");
+        assert_eq!(failure.message, "`mcopy` is needed and not installed");
+        assert!(failure.help.unwrap().contains("`mtools`"));
+        assert!(run(&Invocation::new("no-such-program-at-all")).is_err());
+    }
+
+    #[test]
+    fn output_of_both_kinds_is_kept() {
+        let finished = run(&Invocation::new("sh").args(["-c", "echo out; echo err >&2"])).unwrap();
+        assert_eq!((finished.stdout.as_slice(), finished.stderr.as_str()), (&b"out\n"[..], "err\n"));
+    }
+}

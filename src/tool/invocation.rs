@@ -1,0 +1,67 @@
+//! A command as a value: pure functions build one, [`run`](super::run) runs it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    pub program: String,
+    pub args: Vec<OsString>,
+    pub env: Vec<(String, OsString)>,
+    pub folder: Option<PathBuf>,
+}
+
+impl Invocation {
+    pub fn new(program: impl Into<String>) -> Invocation {
+        Invocation { program: program.into(), args: Vec::new(), env: Vec::new(), folder: None }
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Invocation {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Invocation {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn env(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Invocation {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Invocation {
+        self.folder = Some(folder.into());
+        self
+    }
+}
+
+impl fmt::Display for Invocation {
+    /// As one could type it into a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        for arg in &self.args {
+            let arg = arg.to_string_lossy();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%^{}".contains(c);
+            if !arg.is_empty() && arg.chars().all(plain) {
+                write!(f, " {arg}")?;
+            } else {
+                write!(f, " '{}'", arg.replace('\'', "'\\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_shown_as_typed_into_a_shell() {
+        let invocation = Invocation::new("mke2fs").args(["-L", "my root", "", "it's"]).arg("a.img");
+        assert_eq!(invocation.to_string(), "mke2fs -L 'my root' '' 'it'\\''s' a.img");
+    }
+}

@@ -1,0 +1,22 @@
+//! Everything that touches other programs: finding them, running them, ending them, and the namespace in which
+//! an image is built without privileges. Nothing here knows what is being built.
+
+mod catalog;
+mod chroot;
+mod draft;
+mod failure;
+mod host;
+mod interrupt;
+mod invocation;
+mod namespace;
+mod progress;
+
+pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
+pub use chroot::Chroot;
+pub use draft::Draft;
+pub use failure::{Context, Failure};
+pub use host::{Finished, find_program, run, run_reporting, search_path, spawn};
+pub use interrupt::{forget_file, install_handlers, remove_on_interrupt};
+pub use invocation::Invocation;
+pub use namespace::{Worker, Workspace, inherit, subordinate_ranges, workspace_from_stdin};
+pub use progress::{Event, Progress};

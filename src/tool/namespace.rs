@@ -1,0 +1,312 @@
+//! The namespace in which an image is built, from both sides.
+//!
+//! Outside, [`Worker`] starts this program again below `unshare`: with mount and PID namespaces of its own and,
+//! for an ordinary user, a user namespace in which the user is root and the sub-id range gives all other owners.
+//! Inside, [`workspace_from_stdin`] receives the job and mounts the [`Workspace`], a tmpfs that only this
+//! namespace sees. However either side ends, the kernel ends all processes of the PID namespace and the mounts
+//! go with it: the worker is its process 1, dies with its parent (parent-death signal), and also ends itself when
+//! the pipe from outside closes.
+
+use super::failure::Context;
+use super::host::spawn;
+use super::{Event, Failure, Invocation, Progress};
+use rustix::mount::{MountFlags, UnmountFlags};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// What comes out of the namespace, a JSON object a line.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Message {
+    Event(Event),
+    Done(serde_json::Value),
+    Failed(Failure),
+}
+
+/// A job for the namespace: starts it and waits for its end.
+pub struct Worker;
+
+impl Worker {
+    /// Runs `job` inside. Files that it names by number must have been prepared with [`inherit`].
+    pub fn run<R: for<'de> Deserialize<'de>>(
+        job: &impl Serialize,
+        progress: &dyn Progress,
+    ) -> Result<R, Failure> {
+        let root = rustix::process::geteuid().is_root();
+        if !root {
+            check_subordinate_ranges()?;
+        }
+        let invocation = invocation(root)?;
+        let mut child = spawn(&invocation, Stdio::piped(), Stdio::piped(), Stdio::piped())?;
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let mut stderr = child.stderr.take().expect("stderr is piped");
+        let said = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).trim().to_owned()
+        });
+        let mut line = serde_json::to_string(job).expect("a job is plain data");
+        line.push('\n');
+        // If the namespace could not be made the pipe is closed already; its end tells more.
+        let _ = stdin.write_all(line.as_bytes());
+
+        let mut outcome = None;
+        for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
+            match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
+                Some(Message::Event(event)) => progress.event(event),
+                Some(Message::Done(value)) => outcome = Some(Ok(value)),
+                Some(Message::Failed(failure)) => outcome = Some(Err(failure)),
+                None => {}
+            }
+        }
+        drop(stdin);
+        let status = child.wait().context(|| "could not wait for the build's namespace".to_owned())?;
+        let said = said.join().unwrap_or_default();
+        match outcome {
+            Some(Ok(value)) => serde_json::from_value(value).map_err(|error| {
+                Failure::new("the build's namespace gave an answer that makes no sense")
+                    .detail(error.to_string())
+            }),
+            Some(Err(failure)) => Err(failure),
+            None => Err(did_not_answer(root, status, &said)),
+        }
+    }
+}
+
+fn invocation(root: bool) -> Result<Invocation, Failure> {
+    let own = std::env::current_exe().context(|| "could not find ister's own program file".to_owned())?;
+    let mut invocation = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
+    if !root {
+        invocation = invocation.args(["--map-root-user", "--map-auto"]);
+    }
+    Ok(invocation
+        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--"])
+        .arg(own)
+        .arg("namespace-worker"))
+}
+
+fn did_not_answer(root: bool, status: std::process::ExitStatus, said: &str) -> Failure {
+    let mut failure =
+        Failure::new("the build's namespace ended before it was done").detail(format!("{status}"));
+    for line in said.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev() {
+        failure = failure.detail(format!("it said: {line}"));
+    }
+    if said.contains("unshare") && said.contains("not permitted") {
+        failure = Failure {
+            message: "this host does not allow the namespaces that a build needs".into(),
+            ..failure
+        };
+        return failure.help(if root {
+            "root needs CAP_SYS_ADMIN here: a container must be started with it (docker: --privileged)"
+        } else {
+            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and \
+             kernel.apparmor_restrict_unprivileged_userns=0 where they exist, and user.max_user_namespaces > 0; \
+             or run ister as root"
+        });
+    }
+    if said.is_empty() && !status.success() {
+        failure = failure.help("it may have run out of memory: see `dmesg`");
+    }
+    failure
+}
+
+/// Lets the next child have a file under the same number.
+pub fn inherit(file: &impl AsFd) -> Result<RawFd, Failure> {
+    rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())
+        .context(|| "could not hand a file to a helper".to_owned())?;
+    Ok(file.as_fd().as_raw_fd())
+}
+
+/// How many ids of /etc/subuid or /etc/subgid (see subuid(5)) belong to a user.
+pub fn subordinate_ranges(text: &str, name: &str, uid: u32) -> u64 {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            let owner = fields.next()?;
+            let count: u64 = fields.nth(1)?.trim().parse().ok()?;
+            (owner == name || owner == uid.to_string()).then_some(count)
+        })
+        .sum()
+}
+
+/// Debian's own users and groups reach up to 65534 (nobody).
+const IDS_NEEDED: u64 = 65_536;
+
+fn check_subordinate_ranges() -> Result<(), Failure> {
+    let uid = rustix::process::geteuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
+        })
+        .unwrap_or_else(|| uid.to_string());
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let have = subordinate_ranges(&std::fs::read_to_string(file).unwrap_or_default(), &name, uid);
+        if have < IDS_NEEDED {
+            return Err(Failure::new(format!(
+                "user `{name}` has no range of {IDS_NEEDED} subordinate ids in {file}, needed to own the image's files"
+            ))
+            .detail(format!("{file} gives `{name}` {have} ids"))
+            .help(format!(
+                "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}    \
+                 (or `ister doctor --install`; or run ister as root)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The inner side: a place to work in that nobody else sees and that vanishes with the namespace.
+pub struct Workspace {
+    pub root: PathBuf,
+    on_disk: bool,
+}
+
+/// Takes the job from outside, and watches the pipe it came through from then on.
+pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<J, Failure> {
+    // Ends this process, and with it the namespace, should the outer side be killed before it could tell us.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let mut line = String::new();
+    let mut stdin = BufReader::new(std::io::stdin());
+    stdin.read_line(&mut line).context(|| "could not read the job".to_owned())?;
+    let job = serde_json::from_str(&line)
+        .map_err(|error| Failure::new("the job makes no sense").detail(error.to_string()))?;
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while matches!(stdin.read(&mut byte), Ok(1..)) {}
+        leave_disk();
+        std::process::exit(1);
+    });
+    Ok(job)
+}
+
+/// Sends an event, the result or a failure to the outer side.
+impl Workspace {
+    pub fn progress() -> impl Progress {
+        |event: Event| send(&Message::Event(event))
+    }
+
+    /// Answers and ends.
+    pub fn answer<R: Serialize>(result: Result<R, Failure>) -> ! {
+        leave_disk();
+        let code = i32::from(result.is_err());
+        send(&match result {
+            Ok(value) => Message::Done(serde_json::to_value(value).expect("an answer is plain data")),
+            Err(failure) => Message::Failed(failure),
+        });
+        std::process::exit(code)
+    }
+
+    /// Mounts a tmpfs on `folder` if memory has room for `need` bytes and as much again; else works in a new
+    /// folder inside it. Also gives this PID namespace its own /proc.
+    pub fn open(folder: &Path, need: u64) -> Result<Workspace, Failure> {
+        let mount =
+            |source: &str, target: &Path, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>| {
+                rustix::mount::mount(source, target, kind, flags, data).context(|| {
+                    format!("could not mount {kind} on `{}` inside the namespace", target.display())
+                })
+            };
+        mount(
+            "proc",
+            Path::new("/proc"),
+            "proc",
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+            None,
+        )?;
+        let available = available_memory();
+        if available / 2 >= need {
+            let data = format!("size={},mode=0755,nr_inodes=0", available / 4 * 3);
+            let data = std::ffi::CString::new(data).expect("no NUL in it");
+            mount("tmpfs", folder, "tmpfs", MountFlags::empty(), Some(&data))?;
+            return Ok(Workspace { root: folder.to_owned(), on_disk: false });
+        }
+        let root = folder.join(format!("disk-{}", unique()));
+        std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
+        *ON_DISK.lock().unwrap_or_else(|e| e.into_inner()) = Some(root.clone());
+        Ok(Workspace { root, on_disk: true })
+    }
+
+    pub fn is_on_disk(&self) -> bool {
+        self.on_disk
+    }
+}
+
+/// Where the workspace is when memory had no room for it.
+static ON_DISK: std::sync::Mutex<Option<PathBuf>> = std::sync::Mutex::new(None);
+
+fn leave_disk() {
+    if let Some(root) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        // End whatever still runs in this PID namespace, so that nothing writes while the folder goes.
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+            if let Some(pid) = pid.filter(|pid| *pid > 1).and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        for line in std::fs::read_to_string("/proc/mounts").unwrap_or_default().lines().rev() {
+            if let Some(target) = line.split(' ').nth(1)
+                && Path::new(target).starts_with(&root)
+            {
+                let _ = rustix::mount::unmount(target, UnmountFlags::DETACH);
+            }
+        }
+        let _ = std::fs::remove_dir_all(&root);
+    }
+}
+
+fn unique() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos())
+}
+
+fn send(message: &Message) {
+    let line = serde_json::to_string(message).expect("a message is plain data");
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+/// Bytes that can be used without swapping: what /proc/meminfo and the control group leave.
+fn available_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024;
+    let number = |file: &str| -> Option<u64> {
+        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
+    };
+    match (number("memory.max"), number("memory.current")) {
+        (Some(max), Some(current)) => free.min(max.saturating_sub(current)),
+        _ => free,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_belong_to_names_and_numbers() {
+        let text = "alice:100000:65536\n1001:165536:1000\nbob:1:2\n";
+        assert_eq!(subordinate_ranges(text, "alice", 1000), 65_536);
+        assert_eq!(subordinate_ranges(text, "carol", 1001), 1000);
+        assert_eq!(subordinate_ranges(text, "dave", 1002), 0);
+    }
+
+    #[test]
+    fn an_ordinary_user_gets_a_user_namespace() {
+        let shown = invocation(false).unwrap().to_string();
+        assert!(
+            shown.starts_with("setpriv --pdeathsig KILL unshare --map-root-user --map-auto --mount"),
+            "{shown}"
+        );
+        assert!(!invocation(true).unwrap().to_string().contains("--map"));
+    }
+}
