@@ -10,3 +10,4 @@ pub mod plan;
 pub mod report;
 pub mod template;
 pub mod tool;
+pub mod vm;

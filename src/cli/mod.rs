@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, each parses, calls, shows, and gives an exit code. The one place
 //! that prints, and where errors become text.
 
+mod boot;
 mod build;
 mod cache;
 mod console;

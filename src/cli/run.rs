@@ -1,7 +1,7 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Talk, print};
-use super::{build, cache, doctor, lint, plan, schema};
+use super::{boot, build, cache, doctor, lint, plan, schema};
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(build::BuildArgs),
+    Boot(boot::BootArgs),
     Lint(lint::LintArgs),
     Plan(plan::PlanArgs),
     Cache(cache::CacheArgs),
@@ -48,6 +49,8 @@ pub enum Outcome {
     Fine,
     /// Lint errors, a refused template, a boot verdict other than reached.
     Findings,
+    /// The host's fault, already shown.
+    Environment,
 }
 
 /// How much a subcommand says on stderr.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
     }
     let result = match (cli.command, cli.drop_in) {
         (Some(Command::Build(args)), _) | (None, Some(args)) => build::run(&args),
+        (Some(Command::Boot(args)), _) => boot::run(&args),
         (Some(Command::Lint(args)), _) => lint::run(&args),
         (Some(Command::Plan(args)), _) => plan::run(&args),
         (Some(Command::Cache(args)), _) => cache::run(&args),
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),
+        Ok(Outcome::Environment) => ExitCode::from(3),
         Err(error) => {
             let console = Console::new(Talk::Quiet);
             match error.downcast_ref::<Failure>() {

@@ -4,7 +4,9 @@
 mod findings;
 mod plan;
 mod table;
+mod verdict;
 
 pub use findings::{findings_human, findings_json, refusals_human};
 pub use plan::plan_table;
 pub use table::Table;
+pub use verdict::verdict_human;

@@ -1,0 +1,52 @@
+//! A verdict for people.
+
+use super::Table;
+use crate::vm::{Outcome, Verdict};
+
+pub fn verdict_human(verdict: &Verdict) -> String {
+    let last = &verdict.last;
+    let mut out = format!("{}: ", verdict.image.display());
+    match verdict.outcome {
+        Outcome::Reached => out.push_str(&format!("reached the login prompt in {:.1} s\n", last.seconds)),
+        Outcome::Failed => out.push_str(&format!(
+            "did NOT boot: {} at stage {} after {:.1} s\n",
+            last.class, last.stage, last.seconds
+        )),
+        Outcome::Infrastructure => out.push_str(&format!(
+            "could not be tested: {} at stage {} after {:.1} s\n",
+            last.class, last.stage, last.seconds
+        )),
+    }
+    out.push_str(&format!(
+        "firmware {}, accelerator {} ({})\n",
+        verdict.firmware, verdict.accelerator, verdict.accelerator_reason
+    ));
+    for attempt in &verdict.earlier {
+        out.push_str(&format!(
+            "an earlier attempt ended by the host's fault: {} at stage {} after {:.1} s\n",
+            attempt.class, attempt.stage, attempt.seconds
+        ));
+    }
+    let mut table = Table::new(&["stage", "at", "took"], &[1, 2]);
+    for time in &last.stages {
+        table.row([time.stage.to_string(), format!("{:.1} s", time.at), format!("{:.1} s", time.took)]);
+    }
+    out.push_str(&table.render());
+    out.push_str(if verdict.outcome == Outcome::Reached { "seen: " } else { "what was seen last:\n" });
+    if verdict.outcome == Outcome::Reached {
+        out.push_str(&format!("{}\n", last.lines.join(" ").trim_end()));
+    } else {
+        for line in &last.lines {
+            out.push_str(&format!("  | {line}\n"));
+        }
+    }
+    if let Some(advice) = &verdict.advice {
+        out.push_str(&format!("help: {advice}\n"));
+    }
+    for (what, path) in [("serial log", &verdict.serial_log), ("screenshot", &verdict.screenshot)] {
+        if let Some(path) = path {
+            out.push_str(&format!("{what}: {}\n", path.display()));
+        }
+    }
+    out
+}

@@ -1,0 +1,78 @@
+//! Which accelerator really works. That /dev/kvm is there proves nothing: inside a virtual machine without nested
+//! virtualisation it can be opened and even runs firmware, but a Linux guest crawls.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    Kvm,
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Accelerator::Kvm => "KVM",
+            Accelerator::Tcg => "TCG",
+        })
+    }
+}
+
+/// The accelerator and why it is this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub accelerator: Accelerator,
+    pub reason: String,
+}
+
+/// What /dev/kvm is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Device {
+    Missing,
+    Forbidden,
+    Opens,
+}
+
+/// Looks at this host.
+pub fn choose() -> Choice {
+    let device = match std::fs::File::options().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => Device::Opens,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Device::Forbidden,
+        Err(_) => Device::Missing,
+    };
+    decide(device, &std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn decide(device: Device, cpuinfo: &str) -> Choice {
+    let virtualises = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"));
+    let tcg = |reason: &str| Choice { accelerator: Accelerator::Tcg, reason: reason.to_owned() };
+    match (device, virtualises) {
+        (Device::Missing, _) => tcg("there is no /dev/kvm"),
+        (Device::Forbidden, _) => tcg("/dev/kvm may not be opened by this user (group kvm)"),
+        (Device::Opens, false) => tcg("/dev/kvm is there, but the CPU offers neither vmx nor svm"),
+        (Device::Opens, true) => Choice {
+            accelerator: Accelerator::Kvm,
+            reason: "/dev/kvm opens and the CPU virtualises".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_a_cpu_for_it_is_not_used() {
+        let with = "processor : 0\nflags\t\t: fpu vmx sse\n";
+        let without = "processor : 0\nflags\t\t: fpu sse hypervisor\n";
+        assert_eq!(decide(Device::Opens, with).accelerator, Accelerator::Kvm);
+        assert_eq!(decide(Device::Opens, without).accelerator, Accelerator::Tcg);
+        assert_eq!(decide(Device::Missing, with).accelerator, Accelerator::Tcg);
+        assert!(decide(Device::Forbidden, with).reason.contains("group kvm"));
+    }
+}

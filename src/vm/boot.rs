@@ -1,0 +1,291 @@
+//! Running QEMU and feeding the witness.
+
+use super::accel::{Accelerator, Choice};
+use super::firmware::find_ovmf;
+use super::machine::{DiskBus, Machine};
+use super::qmp::{Qmp, QmpEvent};
+use super::verdict::{Attempt, Class, Outcome, Verdict};
+use super::witness::{Limits, Stage, Witness};
+use crate::plan::Firmware;
+use crate::tool::{Context, Failure, Progress, inherit, spawn};
+use serde_json::json;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// What to boot, and how.
+pub struct BootOrder<'a> {
+    pub image: &'a Path,
+    pub firmware: Firmware,
+    pub accelerator: Choice,
+    pub bus: DiskBus,
+    /// In MiB.
+    pub memory: u32,
+    pub cpus: u32,
+    /// The hard cap; nothing means the default for the accelerator.
+    pub timeout: Option<Duration>,
+    /// Where serial log and screenshot go.
+    pub report: Option<&'a Path>,
+}
+
+/// Runs that fail by the host's fault are repeated this often.
+const RETRIES: usize = 2;
+/// How often disk traffic is asked for.
+const POLL: Duration = Duration::from_secs(2);
+
+impl BootOrder<'_> {
+    /// TCG needs about ten times the CPU time of KVM; half of that is waiting in both.
+    fn limits(&self) -> Limits {
+        let (silence, total) = match self.accelerator.accelerator {
+            Accelerator::Kvm => (30, 120),
+            Accelerator::Tcg => (90, 600),
+        };
+        let total = self.timeout.unwrap_or(Duration::from_secs(total));
+        Limits { silence: Duration::from_secs(silence).min(total), total }
+    }
+}
+
+/// Boots an image until it is clear how that ends.
+pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
+    let format = image_format(order.image)?;
+    if let Some(folder) = order.report {
+        std::fs::create_dir_all(folder)
+            .context(|| format!("could not create the folder `{}`", folder.display()))?;
+    }
+    let mut earlier = Vec::new();
+    let last = loop {
+        let attempt = attempt(order, format, progress)?;
+        if attempt.class.is_infrastructure() && earlier.len() < RETRIES {
+            progress.warn(format!(
+                "{} at stage {}, not the image's fault; trying again",
+                attempt.class, attempt.stage
+            ));
+            earlier.push(attempt);
+            continue;
+        }
+        break attempt;
+    };
+    let kept = |name: &str| order.report.map(|folder| folder.join(name)).filter(|path| path.exists());
+    let verdict = Verdict {
+        version: 1,
+        image: order.image.to_owned(),
+        outcome: match last.class {
+            Class::LoginPrompt => Outcome::Reached,
+            class if class.is_infrastructure() => Outcome::Infrastructure,
+            _ => Outcome::Failed,
+        },
+        firmware: order.firmware,
+        accelerator: order.accelerator.accelerator,
+        accelerator_reason: order.accelerator.reason.clone(),
+        advice: last.class.advice().map(str::to_owned),
+        last,
+        earlier,
+        serial_log: kept("serial.log"),
+        screenshot: kept("screen.png"),
+    };
+    if let Some(folder) = order.report {
+        let path = folder.join("verdict.json");
+        let text = serde_json::to_string_pretty(&verdict).expect("a verdict is plain data") + "\n";
+        std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
+    }
+    Ok(verdict)
+}
+
+/// QEMU must be told: it would otherwise guess from what a guest can write.
+fn image_format(image: &Path) -> Result<&'static str, Failure> {
+    let mut start = [0; 4];
+    let mut file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
+    let count =
+        file.read(&mut start).context(|| format!("could not read the image `{}`", image.display()))?;
+    if count < start.len() {
+        return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
+    }
+    Ok(if start == *b"QFI\xfb" { "qcow2" } else { "raw" })
+}
+
+enum Seen {
+    Serial(Vec<u8>),
+    Event(QmpEvent),
+    /// QEMU closed the serial console: it has ended.
+    Closed,
+}
+
+/// Ends QEMU however this function is left.
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn attempt(order: &BootOrder, format: &str, progress: &dyn Progress) -> Result<Attempt, Failure> {
+    let ovmf = match order.firmware {
+        Firmware::Uefi => Some(find_ovmf()?),
+        Firmware::Bios => None,
+    };
+    let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
+    let (serial, serial_end) = pair()?;
+    let (monitor, monitor_end) = pair()?;
+    let machine = Machine {
+        image: order.image,
+        format,
+        bus: order.bus,
+        ovmf: ovmf.as_ref(),
+        accelerator: order.accelerator.accelerator,
+        memory: order.memory,
+        cpus: order.cpus,
+        serial: inherit(&serial_end)?,
+        monitor: inherit(&monitor_end)?,
+    };
+    let log_path = order.report.map(|folder| folder.join("serial.log"));
+    let mut log = match &log_path {
+        Some(path) => Some(File::create(path).context(|| format!("could not create `{}`", path.display()))?),
+        None => None,
+    };
+
+    let invocation = machine.invocation();
+    let started = Instant::now();
+    let mut qemu = Qemu(spawn(&invocation, Stdio::null(), Stdio::null(), Stdio::piped())?);
+    drop((serial_end, monitor_end));
+    progress.begin("booting: firmware");
+    let mut stderr = qemu.0.stderr.take().expect("stderr is piped");
+    let said = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = stderr.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).trim().to_owned()
+    });
+    let (sender, seen) = channel();
+    read_serial(serial, sender.clone());
+    let context = || "could not talk to QEMU".to_owned();
+    let mut qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event)))).context(context)?;
+
+    let mut witness = Witness::new(order.limits());
+    let ended = watch(&mut witness, &seen, &mut qmp, started, progress, &mut log);
+    let elapsed = started.elapsed();
+    let class = match ended {
+        Some(class) => class,
+        None => Class::EmulatorFailed,
+    };
+    if let Some(folder) = order.report {
+        screenshot(&mut qmp, &folder.join("screen.png"), progress);
+    }
+    drop(qemu);
+    let mut lines = witness.proof();
+    if class == Class::EmulatorFailed {
+        lines = said.join().unwrap_or_default().lines().map(str::to_owned).collect();
+        lines.insert(0, invocation.to_string());
+    }
+    Ok(Attempt {
+        class,
+        stage: witness.stage(),
+        stages: witness.stages(elapsed),
+        seconds: (elapsed.as_secs_f64() * 100.0).round() / 100.0,
+        lines,
+    })
+}
+
+fn read_serial(mut serial: UnixStream, sender: Sender<Seen>) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let seen = match serial.read(&mut buffer) {
+                Ok(0) | Err(_) => Seen::Closed,
+                Ok(count) => Seen::Serial(buffer[..count].to_vec()),
+            };
+            let closed = matches!(seen, Seen::Closed);
+            if sender.send(seen).is_err() || closed {
+                return;
+            }
+        }
+    });
+}
+
+/// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
+fn watch(
+    witness: &mut Witness,
+    seen: &Receiver<Seen>,
+    qmp: &mut Qmp,
+    started: Instant,
+    progress: &dyn Progress,
+    log: &mut Option<File>,
+) -> Option<Class> {
+    let mut stage = Stage::Firmware;
+    let mut asked = Duration::ZERO;
+    let mut traffic = 0;
+    loop {
+        let now = started.elapsed();
+        if let Some(class) = witness.decide(now) {
+            return Some(class);
+        }
+        if now >= asked + POLL {
+            asked = now;
+            let blocks =
+                qmp.execute("query-blockstats", json!({}), Duration::from_secs(5)).unwrap_or_default();
+            let moved = disk_operations(&blocks);
+            if moved > traffic {
+                traffic = moved;
+                witness.disk_moved(now);
+            }
+        }
+        match seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
+            Ok(Seen::Serial(bytes)) => {
+                if let Some(log) = log {
+                    let _ = log.write_all(&bytes);
+                }
+                witness.serial(started.elapsed(), &bytes);
+            }
+            Ok(Seen::Event(event)) => observe(witness, &event, started.elapsed()),
+            Ok(Seen::Closed) => {
+                // A guest that switched itself off was heard by QMP already, if it was that.
+                while let Ok(seen) = seen.recv_timeout(Duration::from_millis(200)) {
+                    if let Seen::Event(event) = seen {
+                        observe(witness, &event, started.elapsed());
+                    }
+                }
+                return witness
+                    .decide(started.elapsed() + Duration::from_secs(5))
+                    .filter(|c| *c != Class::NoProgress);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+        if witness.stage() > stage {
+            stage = witness.stage();
+            progress.begin(format!("booting: {stage}"));
+        }
+    }
+}
+
+fn observe(witness: &mut Witness, event: &QmpEvent, at: Duration) {
+    match event.name.as_str() {
+        "RESET" if event.data["guest"].as_bool() == Some(true) => witness.reset(at),
+        "SHUTDOWN" if event.data["guest"].as_bool() == Some(true) => witness.shut_down(at),
+        "GUEST_PANICKED" => witness.panicked(at),
+        _ => {}
+    }
+}
+
+fn disk_operations(answer: &serde_json::Value) -> u64 {
+    let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    devices
+        .iter()
+        .map(|device| {
+            let stats = &device["stats"];
+            stats["rd_operations"].as_u64().unwrap_or(0) + stats["wr_operations"].as_u64().unwrap_or(0)
+        })
+        .sum()
+}
+
+fn screenshot(qmp: &mut Qmp, path: &Path, progress: &dyn Progress) {
+    let absolute: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let arguments = json!({ "filename": absolute, "format": "png" });
+    if let Err(reason) = qmp.execute("screendump", arguments, Duration::from_secs(10)) {
+        progress.warn(format!("no screenshot: {reason}"));
+    }
+}

@@ -1,0 +1,65 @@
+//! Firmware: which one an image wants, and where the host keeps it.
+
+use crate::plan::Firmware;
+use crate::tool::{Context, Failure};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Code and variables of UEFI firmware without Secure Boot, as distributions lay them out.
+const OVMF: &[(&str, &str)] = &[
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+];
+
+pub struct Ovmf {
+    pub code: PathBuf,
+    pub variables: PathBuf,
+}
+
+pub fn find_ovmf() -> Result<Ovmf, Failure> {
+    OVMF.iter()
+        .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists())
+        .map(|(code, variables)| Ovmf { code: code.into(), variables: variables.into() })
+        .ok_or_else(|| {
+            Failure::new("UEFI firmware for QEMU is needed and not installed")
+                .detail(format!("looked for {}", OVMF[0].0))
+                .help(
+                    "install the package `ovmf`, or everything that is missing with `ister doctor --install`",
+                )
+        })
+}
+
+/// What a raw image without a plan asks for: an EFI system partition means UEFI, the legacy-BIOS-bootable attribute
+/// or boot code in sector 0 means BIOS.
+pub fn guess_firmware(image: &Path) -> Result<Firmware, Failure> {
+    let context = || format!("could not read the image `{}`", image.display());
+    let mut file = File::open(image).context(context)?;
+    // C12A7328-F81F-11D2-BA4B-00A0C93EC93B in GPT's mixed byte order. Source: UEFI 2.10, table 5.7.
+    const ESP: [u8; 16] =
+        [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+    for sector in [512, 4096] {
+        let Ok(table) = gptman::GPT::read_from(&mut file, sector) else { continue };
+        let used = || table.iter().map(|(_, entry)| entry).filter(|entry| entry.is_used());
+        if used().any(|entry| entry.attribute_bits & 1 << 2 != 0) {
+            return Ok(Firmware::Bios);
+        }
+        if used().any(|entry| entry.partition_type_guid == ESP) {
+            return Ok(Firmware::Uefi);
+        }
+    }
+    use std::os::unix::fs::FileExt;
+    let mut sector = [0; 512];
+    let boots = file.read_exact_at(&mut sector, 0).is_ok()
+        && sector[510..] == [0x55, 0xaa]
+        && sector[..440].iter().any(|byte| *byte != 0);
+    if boots {
+        return Ok(Firmware::Bios);
+    }
+    Err(Failure::new(format!("cannot tell which firmware `{}` is for", image.display()))
+        .detail(
+            "it has neither a plan beside it, nor an EFI system partition, nor boot code in its first sector",
+        )
+        .help("say it: --firmware uefi or --firmware bios"))
+}

@@ -1,0 +1,128 @@
+//! From what is to be booted to QEMU's arguments.
+
+use super::accel::Accelerator;
+use super::firmware::Ovmf;
+use crate::tool::Invocation;
+use clap::ValueEnum;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+/// How the image is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiskBus {
+    #[default]
+    VirtioBlk,
+    VirtioScsi,
+    Nvme,
+    Ide,
+    Ahci,
+    Usb,
+}
+
+pub struct Machine<'a> {
+    pub image: &'a Path,
+    /// QEMU's name of the image's format.
+    pub format: &'a str,
+    pub bus: DiskBus,
+    /// UEFI firmware; nothing means BIOS.
+    pub ovmf: Option<&'a Ovmf>,
+    pub accelerator: Accelerator,
+    /// In MiB.
+    pub memory: u32,
+    pub cpus: u32,
+    /// Connected sockets, inherited by QEMU.
+    pub serial: RawFd,
+    pub monitor: RawFd,
+}
+
+impl Machine<'_> {
+    /// QEMU without anything that it would add by itself. `graphics=off` lets SeaBIOS, and with it GRUB, speak on the
+    /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are overlays
+    /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`), and QEMU dies with us.
+    pub fn invocation(&self) -> Invocation {
+        let machine = if self.bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
+        let (accelerator, cpu) = match self.accelerator {
+            Accelerator::Kvm => ("kvm", "host"),
+            Accelerator::Tcg => ("tcg,thread=multi", "max"),
+        };
+        let mut invocation = Invocation::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-machine", machine, "-accel", accelerator, "-cpu", cpu])
+            .args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()])
+            .args(["-boot", "strict=on", "-device", "VGA", "-device", "virtio-rng-pci"])
+            .args([
+                "-chardev",
+                &format!("socket,id=serial0,fd={}", self.serial),
+                "-serial",
+                "chardev:serial0",
+            ])
+            .args(["-chardev", &format!("socket,id=monitor0,fd={}", self.monitor)])
+            .args(["-mon", "chardev=monitor0,mode=control"])
+            .args(["-netdev", "user,id=net0,restrict=on"])
+            .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
+        if let Some(ovmf) = self.ovmf {
+            let flash =
+                |file: &Path, more: &str| format!("if=pflash,format=raw,file={},{more}", escaped(file));
+            invocation = invocation
+                .args(["-drive", &flash(&ovmf.code, "readonly=on")])
+                .args(["-drive", &flash(&ovmf.variables, "snapshot=on")]);
+        }
+        let drive = format!(
+            "if=none,id=disk0,file={},format={},snapshot=on,cache=unsafe",
+            escaped(self.image),
+            self.format
+        );
+        invocation = invocation.args(["-drive", &drive]);
+        let devices: &[&str] = match self.bus {
+            DiskBus::VirtioBlk => &["virtio-blk-pci,drive=disk0,bootindex=0"],
+            DiskBus::VirtioScsi => &["virtio-scsi-pci", "scsi-hd,drive=disk0,bootindex=0"],
+            DiskBus::Nvme => &["nvme,drive=disk0,serial=ister0,bootindex=0"],
+            DiskBus::Ide => &["ide-hd,drive=disk0,bootindex=0"],
+            DiskBus::Ahci => &["ide-hd,drive=disk0,bus=ide.0,bootindex=0"],
+            DiskBus::Usb => &["qemu-xhci", "usb-storage,drive=disk0,bootindex=0"],
+        };
+        for device in devices {
+            invocation = invocation.args(["-device", device]);
+        }
+        invocation
+    }
+}
+
+/// In QEMU's option lists a comma is written twice.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_only_ever_an_overlays_base() {
+        let ovmf = Ovmf { code: "/f/code.fd".into(), variables: "/f/vars.fd".into() };
+        let machine = Machine {
+            image: Path::new("/a,b/kvm.img"),
+            format: "raw",
+            bus: DiskBus::VirtioBlk,
+            ovmf: Some(&ovmf),
+            accelerator: Accelerator::Tcg,
+            memory: 1024,
+            cpus: 2,
+            serial: 5,
+            monitor: 6,
+        };
+        assert_eq!(
+            machine.invocation().to_string(),
+            "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
+             -machine q35,graphics=off -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -boot strict=on \
+             -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \
+             -chardev socket,id=monitor0,fd=6 -mon chardev=monitor0,mode=control \
+             -netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile= \
+             -drive if=pflash,format=raw,file=/f/code.fd,readonly=on \
+             -drive if=pflash,format=raw,file=/f/vars.fd,snapshot=on \
+             -drive if=none,id=disk0,file=/a,,b/kvm.img,format=raw,snapshot=on,cache=unsafe \
+             -device virtio-blk-pci,drive=disk0,bootindex=0"
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The boot harness: runs an image in QEMU and says how far it came, and why not further.
+//!
+//! Nothing here knows how the image was built, and the image is never written to: QEMU works on an overlay without
+//! a name that vanishes with it. The decision is made from positive evidence by the [`Witness`], a pure state
+//! machine over what the serial console, QMP and the clock tell; QEMU's exit code alone proves nothing.
+
+mod accel;
+mod boot;
+mod firmware;
+mod machine;
+mod qmp;
+mod text;
+mod verdict;
+mod witness;
+
+pub use accel::{Accelerator, Choice, choose};
+pub use boot::{BootOrder, boot};
+pub use firmware::guess_firmware;
+pub use machine::DiskBus;
+pub use verdict::{Attempt, Class, Outcome, StageTime, Verdict};
+pub use witness::{Limits, Stage, Witness};

@@ -1,0 +1,150 @@
+//! What a boot came to.
+
+use super::accel::Accelerator;
+use super::witness::Stage;
+use crate::plan::Firmware;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// How a boot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// A getty asks for a login on the serial console: the one good end.
+    LoginPrompt,
+    NoBootableDevice,
+    UefiShell,
+    GrubShell,
+    /// The loader is there, what it should load is not.
+    LoaderFailed,
+    KernelPanic,
+    InitramfsShell,
+    EmergencyShell,
+    ResetLoop,
+    PoweredOff,
+    /// Nothing moved any more.
+    NoProgress,
+    /// It still moved, but did not arrive in time.
+    TooSlow,
+    /// The emulator stalled the guest's CPUs: says nothing about the image.
+    EmulatorStall,
+    /// QEMU itself did not run to the end.
+    EmulatorFailed,
+}
+
+impl Class {
+    /// Faults of the host, not of the image.
+    pub fn is_infrastructure(self) -> bool {
+        matches!(self, Class::EmulatorStall | Class::EmulatorFailed)
+    }
+
+    /// Where to look, in the template's words.
+    pub fn advice(self) -> Option<&'static str> {
+        Some(match self {
+            Class::LoginPrompt => return None,
+            Class::NoBootableDevice | Class::UefiShell => {
+                "the firmware found nothing to start: UEFI needs EFI/BOOT/BOOTX64.EFI on a partition of type EFI that is \
+                 mounted at /boot; BIOS needs `LegacyBios`: true"
+            }
+            Class::GrubShell => {
+                "GRUB did not find its configuration: the partition with /boot must be readable for GRUB (`options` in \
+                 FilesystemTypes) and hold /boot/grub/grub.cfg"
+            }
+            Class::LoaderFailed => {
+                "the boot loader did not find a kernel, an initramfs or an entry in loader/entries: look at what hooks \
+                 (PostNonChroot) do there, and at `Bundles` for a kernel"
+            }
+            Class::KernelPanic => "look at `cmdline` (root=, init=) and at the kernel bundle in `Bundles`",
+            Class::InitramfsShell => {
+                "the root filesystem was not found or could not be mounted: look at `cmdline` (root=), at the filesystem \
+                 mounted at `/`, and whether the kernel bundle knows this disk"
+            }
+            Class::EmergencyShell => {
+                "a mount or a unit failed: look at PartitionMountPoints, FilesystemTypes and what hooks changed"
+            }
+            Class::ResetLoop => {
+                "the machine resets again and again: look at the kernel bundle and at `cmdline` (panic=)"
+            }
+            Class::PoweredOff => "the guest switched itself off before the login prompt",
+            Class::NoProgress => {
+                "nothing was heard any more: does `cmdline` name console=ttyS0, so that a prompt can appear on the \
+                 serial console?"
+            }
+            Class::TooSlow => "allow more time with --timeout, or look what it waits for",
+            Class::EmulatorStall => "the host's fault, not the image's: try again",
+            Class::EmulatorFailed => "QEMU failed: its message is above",
+        })
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Class::LoginPrompt => "login-prompt",
+            Class::NoBootableDevice => "no-bootable-device",
+            Class::UefiShell => "uefi-shell",
+            Class::GrubShell => "grub-shell",
+            Class::LoaderFailed => "loader-failed",
+            Class::KernelPanic => "kernel-panic",
+            Class::InitramfsShell => "initramfs-shell",
+            Class::EmergencyShell => "emergency-shell",
+            Class::ResetLoop => "reset-loop",
+            Class::PoweredOff => "powered-off",
+            Class::NoProgress => "no-progress",
+            Class::TooSlow => "too-slow",
+            Class::EmulatorStall => "emulator-stall",
+            Class::EmulatorFailed => "emulator-failed",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Reached,
+    Failed,
+    Infrastructure,
+}
+
+/// When a stage was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    pub stage: Stage,
+    /// Seconds from the start of QEMU.
+    pub at: f64,
+    /// Seconds that it took until the next one, or until the end.
+    pub took: f64,
+}
+
+/// One run of QEMU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub class: Class,
+    /// The furthest stage that was reached.
+    pub stage: Stage,
+    pub stages: Vec<StageTime>,
+    /// Seconds from the start of QEMU to the end.
+    pub seconds: f64,
+    /// The lines of the console that prove the class.
+    pub lines: Vec<String>,
+}
+
+/// `ister boot --format json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub version: u32,
+    pub image: PathBuf,
+    pub outcome: Outcome,
+    pub firmware: Firmware,
+    pub accelerator: Accelerator,
+    pub accelerator_reason: String,
+    /// The last attempt, which decides.
+    #[serde(flatten)]
+    pub last: Attempt,
+    /// Earlier ones, that failed by the host's fault.
+    pub earlier: Vec<Attempt>,
+    pub advice: Option<String>,
+    pub serial_log: Option<PathBuf>,
+    pub screenshot: Option<PathBuf>,
+}

@@ -1,0 +1,446 @@
+//! The state machine that watches a boot. Pure: what is seen and when comes in, a decision comes out.
+
+use super::text::Lines;
+use super::verdict::{Class, StageTime};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// How far a boot has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Firmware,
+    Loader,
+    Kernel,
+    Initramfs,
+    Init,
+    Login,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Firmware => "firmware",
+            Stage::Loader => "loader",
+            Stage::Kernel => "kernel",
+            Stage::Initramfs => "initramfs",
+            Stage::Init => "init",
+            Stage::Login => "login",
+        })
+    }
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Without anything new on the console or any disk traffic.
+    pub silence: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+/// A line of the console that shows a stage.
+struct Sign {
+    stage: Stage,
+    pattern: &'static str,
+}
+
+const SIGNS: &[Sign] = &[
+    // OVMF handing over, SeaBIOS handing over, and loaders that name themselves.
+    Sign { stage: Stage::Loader, pattern: r"^BdsDxe: starting Boot" },
+    Sign { stage: Stage::Loader, pattern: r"^GRUB loading|Welcome to GRUB|^systemd-boot " },
+    Sign { stage: Stage::Loader, pattern: r"^Booting `|^  Booting `" },
+    Sign {
+        stage: Stage::Kernel,
+        pattern: r"^EFI stub: |^\[ *0\.0+\] |Linux version \d|^Decompressing Linux",
+    },
+    Sign {
+        stage: Stage::Initramfs,
+        pattern: r"Run /init as init process|^Loading, please wait|^Begin: |dracut",
+    },
+    Sign { stage: Stage::Init, pattern: r"systemd\[1\]: |^Welcome to .*!|^INIT: version|as init process$" },
+];
+
+/// Evidence of an end, on a finished line or at the prompt. `settle` is how long to listen for more lines of the same.
+struct Ending {
+    class: Class,
+    pattern: &'static str,
+    /// Only at the end of a line that is not finished: a shell that waits for input.
+    prompt: bool,
+}
+
+const ENDINGS: &[Ending] = &[
+    Ending { class: Class::KernelPanic, pattern: r"Kernel panic - not syncing", prompt: false },
+    Ending { class: Class::InitramfsShell, pattern: r"^\(initramfs\) ?$", prompt: true },
+    Ending { class: Class::InitramfsShell, pattern: r"^dracut:/# ?$", prompt: true },
+    Ending {
+        class: Class::EmergencyShell,
+        pattern: r"You are in (emergency|rescue) mode|Cannot open access to console, the root account is locked",
+        prompt: false,
+    },
+    Ending {
+        class: Class::EmergencyShell,
+        pattern: r"Give root password for maintenance|^Press Enter for maintenance|or press Control-D to continue\)",
+        prompt: true,
+    },
+    Ending {
+        class: Class::NoBootableDevice,
+        pattern: r"^No bootable device|^BdsDxe: No bootable option or device was found",
+        prompt: false,
+    },
+    Ending { class: Class::UefiShell, pattern: r"^(Shell|FS\d+:[^>]*)> ?$", prompt: true },
+    Ending { class: Class::GrubShell, pattern: r"^grub( rescue)?> ?$", prompt: true },
+    Ending {
+        class: Class::LoaderFailed,
+        pattern: r"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening) .*(Not Found|not found|invalid)",
+        prompt: false,
+    },
+    Ending { class: Class::LoaderFailed, pattern: r"^Press any key to continue\.\.\.", prompt: true },
+];
+
+/// A getty's prompt: host name, "login:", and nothing behind it yet.
+static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: ?$"));
+/// The guest's CPUs did not get to run: under TCG that is the emulator's doing.
+static STALL: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r"rcu: INFO: rcu_\w+ (self-)?detected|soft lockup|NMI backtrace|rcu_\w+ kthread starved")
+});
+static SIGN_EXPRESSIONS: LazyLock<Vec<Regex>> =
+    LazyLock::new(|| SIGNS.iter().map(|sign| expression(sign.pattern)).collect());
+static ENDING_EXPRESSIONS: LazyLock<Vec<Regex>> =
+    LazyLock::new(|| ENDINGS.iter().map(|ending| expression(ending.pattern)).collect());
+
+fn expression(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the patterns are tested")
+}
+
+/// Lines around an end that are kept as its proof.
+const PROOF: usize = 12;
+/// How long to listen on after an end that is final anyway.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// Resets by the guest that are no longer a firmware that settles in.
+const RESETS: u32 = 3;
+/// How long a guest may need to recover from a stall.
+const STALL_PATIENCE: Duration = Duration::from_secs(45);
+
+pub struct Witness {
+    limits: Limits,
+    lines: Lines,
+    /// The last lines, newest last.
+    recent: Vec<String>,
+    seen: Vec<(Stage, Duration)>,
+    moved: Duration,
+    resets: u32,
+    stalled: Option<Duration>,
+    /// An end that is certain, and when it was seen.
+    ending: Option<(Class, Duration)>,
+    /// Lines that belong to the end.
+    proof: Vec<String>,
+}
+
+impl Witness {
+    pub fn new(limits: Limits) -> Witness {
+        Witness {
+            limits,
+            lines: Lines::default(),
+            recent: Vec::new(),
+            seen: vec![(Stage::Firmware, Duration::ZERO)],
+            moved: Duration::ZERO,
+            resets: 0,
+            stalled: None,
+            ending: None,
+            proof: Vec::new(),
+        }
+    }
+
+    /// Bytes from the serial console.
+    pub fn serial(&mut self, at: Duration, bytes: &[u8]) {
+        let mut finished = Vec::new();
+        self.lines.feed(bytes, &mut |line| finished.push(line.to_owned()));
+        for line in finished {
+            self.line(at, line);
+        }
+        self.prompt(at);
+    }
+
+    fn line(&mut self, at: Duration, line: String) {
+        if STALL.is_match(&line) {
+            self.stalled.get_or_insert(at);
+        } else {
+            self.moved = at;
+        }
+        for (sign, expression) in SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()) {
+            if expression.is_match(&line) {
+                self.reach(sign.stage, at);
+            }
+        }
+        self.recent.push(line);
+        if self.recent.len() > 4 * PROOF {
+            self.recent.drain(..PROOF);
+        }
+        let line = self.recent.last().expect("just pushed").clone();
+        if self.ending.is_some() && self.proof.len() < 2 * PROOF {
+            self.proof.push(line);
+            return;
+        }
+        for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
+            if !ending.prompt && expression.is_match(&line) {
+                self.end(ending.class, at, PROOF);
+            }
+        }
+    }
+
+    /// A line without an end: a prompt, if nothing follows.
+    fn prompt(&mut self, at: Duration) {
+        let text = self.lines.unfinished();
+        if text.is_empty() {
+            return;
+        }
+        self.moved = at;
+        if LOGIN.is_match(&text) {
+            self.reach(Stage::Login, at);
+            self.recent.push(text);
+            self.end(Class::LoginPrompt, at, 1);
+            return;
+        }
+        for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
+            if ending.prompt && expression.is_match(&text) {
+                self.recent.push(text.clone());
+                self.end(ending.class, at, PROOF);
+            }
+        }
+    }
+
+    fn end(&mut self, class: Class, at: Duration, lines: usize) {
+        if self.ending.is_none() {
+            self.ending = Some((class, at));
+            self.proof = self.recent[self.recent.len().saturating_sub(lines)..].to_vec();
+        }
+    }
+
+    fn reach(&mut self, stage: Stage, at: Duration) {
+        if self.seen.last().is_none_or(|(last, _)| *last < stage) {
+            self.seen.push((stage, at));
+        }
+    }
+
+    /// The disk was read or written since last time.
+    pub fn disk_moved(&mut self, at: Duration) {
+        self.moved = at;
+    }
+
+    /// The guest reset the machine.
+    pub fn reset(&mut self, at: Duration) {
+        self.moved = at;
+        self.resets += 1;
+        if self.resets >= RESETS {
+            self.end(Class::ResetLoop, at, PROOF);
+        } else {
+            // What was reached counts again from the beginning.
+            self.seen = vec![(Stage::Firmware, at)];
+        }
+    }
+
+    /// The guest switched the machine off.
+    pub fn shut_down(&mut self, at: Duration) {
+        self.end(Class::PoweredOff, at, PROOF);
+    }
+
+    /// The guest said by pvpanic or by its hypervisor interface that it panicked.
+    pub fn panicked(&mut self, at: Duration) {
+        self.end(Class::KernelPanic, at, PROOF);
+    }
+
+    /// Whether it is decided now, and how.
+    pub fn decide(&mut self, now: Duration) -> Option<Class> {
+        if let Some((class, at)) = self.ending {
+            let settled = class == Class::LoginPrompt || now >= at + SETTLE;
+            return settled.then_some(class);
+        }
+        let stalled = self
+            .stalled
+            .is_some_and(|since| now >= since + STALL_PATIENCE && now >= self.moved + STALL_PATIENCE);
+        let class = if stalled {
+            Class::EmulatorStall
+        } else if now >= self.moved + self.limits.silence {
+            if self.stalled.is_some() { Class::EmulatorStall } else { Class::NoProgress }
+        } else if now >= self.limits.total {
+            if self.stalled.is_some() { Class::EmulatorStall } else { Class::TooSlow }
+        } else {
+            return None;
+        };
+        self.end(class, now, PROOF);
+        Some(class)
+    }
+
+    /// The longest time until [`decide`](Self::decide) could say something new without an observation.
+    pub fn patience(&self, now: Duration) -> Duration {
+        let next = match self.ending {
+            Some((_, at)) => at + SETTLE,
+            None => (self.moved + self.limits.silence).min(self.limits.total),
+        };
+        next.saturating_sub(now).min(Duration::from_secs(2))
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.seen.last().map_or(Stage::Firmware, |(stage, _)| *stage)
+    }
+
+    pub fn stages(&self, end: Duration) -> Vec<StageTime> {
+        let ends = self.seen.iter().skip(1).map(|(_, at)| *at).chain([end]);
+        let round = |time: Duration| (time.as_secs_f64() * 100.0).round() / 100.0;
+        self.seen
+            .iter()
+            .zip(ends)
+            .map(|((stage, at), end)| StageTime {
+                stage: *stage,
+                at: round(*at),
+                took: round(end.saturating_sub(*at)),
+            })
+            .collect()
+    }
+
+    /// The lines that prove the end.
+    pub fn proof(&self) -> Vec<String> {
+        let lines = if self.proof.is_empty() { &self.recent } else { &self.proof };
+        lines[lines.len().saturating_sub(2 * PROOF)..].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { silence: Duration::from_secs(90), total: Duration::from_secs(600) };
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Shows a console's text, then lets `patience` seconds pass.
+    fn watch(text: &str, patience: u64) -> (Option<Class>, Witness) {
+        let mut witness = Witness::new(LIMITS);
+        for (second, line) in text.split_inclusive('\n').enumerate() {
+            witness.serial(at(second as u64), line.as_bytes());
+            if let Some(class @ Class::LoginPrompt) = witness.decide(at(second as u64)) {
+                return (Some(class), witness);
+            }
+        }
+        let end = text.lines().count() as u64 + patience;
+        (witness.decide(at(end)), witness)
+    }
+
+    #[test]
+    fn a_good_boot_goes_through_its_stages() {
+        let (class, witness) = watch(
+            "BdsDxe: loading Boot0002 \"UEFI Misc Device\"\r\nBdsDxe: starting Boot0002\r\n\
+             EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\r\n[    0.000000] Linux version 6.1\r\n\
+             Loading, please wait...\r\n[    5.1] systemd[1]: Detected virtualization qemu.\r\n\
+             Welcome to \x1b[1mDebian GNU/Linux 12\x1b[0m!\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ",
+            0,
+        );
+        assert_eq!(class, Some(Class::LoginPrompt));
+        assert_eq!(witness.proof(), ["kvm login: "]);
+        let stages: Vec<Stage> = witness.stages(at(10)).iter().map(|s| s.stage).collect();
+        assert_eq!(
+            stages,
+            [Stage::Firmware, Stage::Loader, Stage::Kernel, Stage::Initramfs, Stage::Init, Stage::Login]
+        );
+    }
+
+    #[test]
+    fn each_bad_end_has_its_class() {
+        for (text, class) in [
+            (
+                "Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\n\nNo bootable device.\r\n",
+                Class::NoBootableDevice,
+            ),
+            ("BdsDxe: No bootable option or device was found.\r\n", Class::NoBootableDevice),
+            ("UEFI Interactive Shell v2.2\r\n\x1b[08;01H\x1b[1mShell> \x1b[0m", Class::UefiShell),
+            (
+                "Welcome to GRUB!\r\nerror: no such device: 1234.\r\nEntering rescue mode...\r\ngrub rescue> ",
+                Class::GrubShell,
+            ),
+            ("error: file `/boot/vmlinuz' not found.\r\n\nPress any key to continue...", Class::LoaderFailed),
+            (
+                "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n",
+                Class::KernelPanic,
+            ),
+            (
+                "Gave up waiting for root file system device.\r\nALERT!  PARTUUID=x does not exist.  Dropping to a shell!\r\n\r\n(initramfs) ",
+                Class::InitramfsShell,
+            ),
+            (
+                "You are in emergency mode. After logging in, type \"journalctl -xb\"\r\n",
+                Class::EmergencyShell,
+            ),
+            (
+                "Give root password for maintenance\r\n(or press Control-D to continue): ",
+                Class::EmergencyShell,
+            ),
+        ] {
+            let (got, witness) = watch(text, 3);
+            assert_eq!(got, Some(class), "{text}");
+            assert!(!witness.proof().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_about_logins_are_no_prompt() {
+        for text in
+            ["kvm login: root\r\nPassword: ", "[   7.1] kernel: a login: b", "Last login: Mon Nov 23\r\n"]
+        {
+            let (class, _) = watch(text, 3);
+            assert_eq!(class, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn silence_is_judged_and_disk_traffic_is_no_silence() {
+        let (class, mut witness) = watch("[    0.000000] Linux version 6.1\r\n", 80);
+        assert_eq!(class, None);
+        witness.disk_moved(at(85));
+        assert_eq!(witness.decide(at(170)), None);
+        assert_eq!(witness.decide(at(176)), Some(Class::NoProgress));
+        assert_eq!(witness.stage(), Stage::Kernel);
+    }
+
+    #[test]
+    fn endless_talk_is_too_slow() {
+        let mut witness = Witness::new(LIMITS);
+        for second in 0..600 {
+            witness.serial(at(second), b"still here\r\n");
+            assert_eq!(witness.decide(at(second)), None);
+        }
+        assert_eq!(witness.decide(at(600)), Some(Class::TooSlow));
+    }
+
+    #[test]
+    fn a_stalled_emulator_is_not_the_images_fault() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(5), b"[    0.000000] Linux version 6.1\r\n");
+        witness.serial(at(30), b"[   25.1] rcu: INFO: rcu_preempt self-detected stall on CPU\r\n");
+        assert_eq!(witness.decide(at(60)), None);
+        assert_eq!(witness.decide(at(76)), Some(Class::EmulatorStall));
+        assert!(Class::EmulatorStall.is_infrastructure());
+    }
+
+    #[test]
+    fn one_reset_is_firmware_settling_three_are_a_loop() {
+        let mut witness = Witness::new(LIMITS);
+        witness.reset(at(1));
+        witness.reset(at(2));
+        assert_eq!(witness.decide(at(10)), None);
+        witness.reset(at(11));
+        assert_eq!(witness.decide(at(13)), Some(Class::ResetLoop));
+    }
+
+    #[test]
+    fn switching_off_is_no_pass() {
+        let mut witness = Witness::new(LIMITS);
+        witness.shut_down(at(4));
+        assert_eq!(witness.decide(at(6)), Some(Class::PoweredOff));
+    }
+}
