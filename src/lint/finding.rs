@@ -94,6 +94,11 @@ impl Findings {
     }
 }
 
+/// The bracket that opens an object or array: what a finding about the whole of it underlines.
+pub fn opening(span: Span) -> Span {
+    Span::new(span.start, span.end.min(span.start + 1))
+}
+
 /// A finding that was just added, to say more about it.
 pub struct Added<'f>(&'f mut Finding);
 

@@ -1,6 +1,6 @@
 //! The published JSON Schema as the last judge: whatever it refuses and no rule has named is a finding too.
 
-use super::finding::Findings;
+use super::finding::{Findings, opening};
 use super::rules::SCHEMA;
 use crate::template::{Node, Span, Value};
 use jsonschema::error::ValidationErrorKind;
@@ -27,10 +27,11 @@ pub fn check(node: &Node, found: &mut Findings) {
             continue;
         }
         let at = locate(node, error.instance_path().as_str());
-        let spoken = found
-            .list()
-            .iter()
-            .any(|f| at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span);
+        let spoken = found.list().iter().any(|f| match at.value {
+            // Of an object or array only what is said about the whole of it.
+            Value::Object(_) | Value::Array(_) => f.span.start == at.span.start,
+            _ => at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span,
+        });
         if spoken {
             continue;
         }
@@ -58,10 +59,9 @@ fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
     at
 }
 
-/// A whole object or array is too much to underline: its bracket stands for it.
 fn narrow(node: &Node) -> Span {
     match node.value {
-        Value::Object(_) | Value::Array(_) => Span::new(node.span.start, node.span.start + 1),
+        Value::Object(_) | Value::Array(_) => opening(node.span),
         _ => node.span,
     }
 }

@@ -11,7 +11,7 @@ mod set;
 mod text;
 mod units;
 
-pub use decode::{Fault, FaultKind, parse};
+pub use decode::{Fault, FaultKind, nearest, parse};
 pub use json::{Member, Node, Value};
 pub use model::*;
 pub use set::{Override, OverrideError};

@@ -171,10 +171,11 @@ impl Witness {
         } else {
             self.moved = at;
         }
-        for (sign, expression) in SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()) {
-            if expression.is_match(&line) {
-                self.reach(sign.stage, at);
-            }
+        // The first that fits: "Welcome to GRUB!" is not the welcome of an init.
+        let sign =
+            SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()).find(|(_, expression)| expression.is_match(&line));
+        if let Some((sign, _)) = sign {
+            self.reach(sign.stage, at);
         }
         self.recent.push(line);
         if self.recent.len() > 4 * PROOF {

@@ -1,16 +1,72 @@
-//! All rules, sorted by name.
+//! All rules: one file each, and this table.
 
-use super::finding::{Check, Level, Rule};
+mod disk_name;
+mod disk_several;
+mod esp_missing;
+mod esp_twice;
+mod filesystem_without_partition;
+mod hook_missing;
+mod hostname;
+mod missing_key;
+mod mount_duplicate;
+mod mount_path;
+mod mount_without_filesystem;
+mod partition_count;
+mod partition_duplicate;
+mod partition_rest_not_last;
+mod partition_size;
+mod reading;
+mod root_kept;
+mod root_missing;
+mod static_ip;
+mod unknown_value;
+mod url;
+mod user_duplicate;
+mod user_key;
+mod user_name;
+mod user_sudo;
+mod user_uid;
+mod version;
 
-const fn reading(name: &'static str, level: Level, summary: &'static str) -> Rule {
-    Rule { name, summary, level, check: Check::Reading }
-}
+use super::finding::Rule;
 
-pub static DUPLICATE_KEY: Rule = reading("duplicate-key", Level::Error, "a key stands twice in an object");
-pub static MISSPELT_KEY: Rule = reading("misspelt-key", Level::Error, "a key is nearly one that is known");
-pub static SCHEMA: Rule = reading("schema", Level::Error, "the JSON Schema refuses it");
-pub static SYNTAX: Rule = reading("syntax", Level::Error, "the text is not JSON");
-pub static UNKNOWN_KEY: Rule = reading("unknown-key", Level::Warning, "a key means nothing, and is ignored");
-pub static WRONG_TYPE: Rule = reading("wrong-type", Level::Error, "a value has the wrong JSON type");
+pub use reading::{DUPLICATE_KEY, MISSPELT_KEY, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE};
 
-pub static RULES: &[&Rule] = &[&DUPLICATE_KEY, &MISSPELT_KEY, &SCHEMA, &SYNTAX, &UNKNOWN_KEY, &WRONG_TYPE];
+/// Sorted by name.
+pub static RULES: &[&Rule] = &[
+    &disk_name::RULE,
+    &disk_several::RULE,
+    &reading::DUPLICATE_KEY,
+    &esp_missing::RULE,
+    &esp_twice::RULE,
+    &filesystem_without_partition::RULE,
+    &hook_missing::RULE,
+    &hostname::RULE,
+    &missing_key::RULE,
+    &reading::MISSPELT_KEY,
+    &mount_duplicate::RULE,
+    &mount_path::RULE,
+    &mount_without_filesystem::RULE,
+    &partition_count::RULE,
+    &partition_duplicate::RULE,
+    &partition_rest_not_last::RULE,
+    &partition_size::RULE,
+    &root_kept::RULE,
+    &root_missing::RULE,
+    &reading::SCHEMA,
+    &static_ip::RULE,
+    &reading::SYNTAX,
+    &reading::UNKNOWN_KEY,
+    &unknown_value::RULE,
+    &url::RULE,
+    &user_duplicate::RULE,
+    &user_key::RULE,
+    &user_name::RULE,
+    &user_sudo::RULE,
+    &user_uid::RULE,
+    &version::RULE,
+    &reading::WRONG_TYPE,
+];
+
+#[cfg(test)]
+mod tests;

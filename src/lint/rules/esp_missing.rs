@@ -1,0 +1,56 @@
+//! `esp-missing`: a physical target that boots by UEFI has no EFI partition, or none at /boot.
+
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{Destination, LayoutEntry, PartitionType, Template};
+
+pub static RULE: Rule = Rule {
+    name: "esp-missing",
+    summary: "a physical target that boots by UEFI has no EFI partition, or none at /boot",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let physical = template.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical);
+    if !physical || template.boots_by_bios() {
+        return;
+    }
+    let (Some(layout), Some(mounts)) = (&template.layout, &template.mounts) else { return };
+    let is_efi =
+        |entry: &LayoutEntry| entry.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi);
+    if !layout.iter().any(is_efi) {
+        out.report(opening(layout.span), "a physical target needs an EFI partition to boot")
+            .help("add a partition of type EFI, or set `LegacyBios`: true");
+    }
+    if !mounts.iter().any(|entry| entry.mount.as_ref().is_some_and(|m| m.value == "/boot")) {
+        out.report(opening(mounts.span), "nothing is mounted at /boot, where the boot loader goes")
+            .help("mount the EFI partition at /boot, or set `LegacyBios`: true");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"DestinationType": "physical", "PartitionLayout": [], "PartitionMountPoints": []}"##,
+            &[
+                r##"1:52 a physical target needs an EFI partition to boot"##,
+                r##"1:80 nothing is mounted at /boot, where the boot loader goes"##,
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"DestinationType": "physical", "LegacyBios": true, "PartitionLayout": [], "PartitionMountPoints": []}"##,
+            &[],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"DestinationType": "physical", "PartitionLayout": [{"type": "EFI"}], "PartitionMountPoints": [{"mount": "/boot"}]}"##,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! `hook-missing`: a PostNonChroot program does not exist.
+
+use crate::lint::files::{FileFact, Files};
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Template, entries};
+
+pub static RULE: Rule = Rule {
+    name: "hook-missing",
+    summary: "a PostNonChroot program does not exist",
+    level: Level::Error,
+    check: Check::Files(check),
+};
+
+fn check(template: &Template, files: &Files, out: &mut Findings) {
+    for hook in entries(&template.post_non_chroot) {
+        match files.get(&hook.value) {
+            Some(FileFact::Missing) => {
+                out.report(hook.span, format!("the hook `{}` does not exist", hook.value))
+                    .help("a relative path starts at the folder in which ister runs");
+            }
+            Some(FileFact::Unreadable(reason)) => {
+                out.report(hook.span, format!("the hook `{}` cannot be read: {reason}", hook.value));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"PostNonChroot": ["./missing"]}"##,
+            &["1:20 the hook `./missing` does not exist"],
+        );
+        check_rule(&super::RULE, r##"{"PostNonChroot": ["./there"]}"##, &[]);
+    }
+}

@@ -1,0 +1,102 @@
+//! `missing-key`: a required key is missing or empty.
+
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{Span, Spanned, Template};
+
+pub static RULE: Rule = Rule {
+    name: "missing-key",
+    summary: "a required key is missing or empty",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    const REQUIRED: &[&str] = &[
+        "DestinationType",
+        "PartitionLayout",
+        "FilesystemTypes",
+        "PartitionMountPoints",
+        "Version",
+        "Bundles",
+    ];
+    if template.span.end == 0 {
+        // No object at all, which is said elsewhere.
+        return;
+    }
+    for key in REQUIRED {
+        if template.key_span(key).is_none() {
+            out.report(opening(template.span), format!("the required key `{key}` is missing"));
+        }
+    }
+    let mut empty = |key: &str, span: Option<Span>| {
+        if let Some(span) = span {
+            out.report(span, format!("the required key `{key}` is empty"));
+        }
+    };
+    empty("PartitionLayout", template.layout.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
+    empty("FilesystemTypes", template.filesystems.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
+    empty("PartitionMountPoints", template.mounts.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
+    empty("Bundles", template.bundles.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
+
+    for entry in template.layout() {
+        entry_keys(
+            &entry.place.present,
+            entry.place.span,
+            "a partition",
+            &["disk", "partition", "size", "type"],
+            out,
+        );
+    }
+    for entry in template.filesystems() {
+        entry_keys(
+            &entry.place.present,
+            entry.place.span,
+            "a filesystem",
+            &["disk", "partition", "type"],
+            out,
+        );
+    }
+    for entry in template.mounts() {
+        entry_keys(
+            &entry.place.present,
+            entry.place.span,
+            "a mount point",
+            &["disk", "partition", "mount"],
+            out,
+        );
+    }
+    for user in template.users() {
+        entry_keys(&user.present, user.span, "a user", &["username"], out);
+    }
+}
+
+fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {
+    for key in keys {
+        if !present.iter().any(|p| p.value == *key) {
+            out.report(opening(span), format!("{what} needs `{key}`"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"DestinationType": "virtual", "PartitionLayout": [], "FilesystemTypes": [{"disk": "a", "type": "x"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}], "Version": 1}"##,
+            &[
+                r##"1:1 the required key `Bundles` is missing"##,
+                r##"1:51 the required key `PartitionLayout` is empty"##,
+                r##"1:75 a filesystem needs `partition`"##,
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"DestinationType": 1, "PartitionLayout": 1, "FilesystemTypes": 1, "PartitionMountPoints": 1, "Version": 1, "Bundles": 1}"##,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! `static-ip`: the static address is incomplete or impossible.
+
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::Template;
+use std::net::Ipv4Addr;
+
+pub static RULE: Rule = Rule {
+    name: "static-ip",
+    summary: "the static address is incomplete or impossible",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(network) = &template.static_ip else { return };
+    let mut parsed = [None, None];
+    for (index, (key, value)) in
+        [("address", &network.address), ("gateway", &network.gateway)].into_iter().enumerate()
+    {
+        let Some(value) = value else {
+            out.report(opening(network.span), format!("a static address needs `{key}`"));
+            continue;
+        };
+        let (text, prefix) = match value.split_once('/') {
+            Some((text, prefix)) => (text, Some(prefix)),
+            None => (value.as_str(), None),
+        };
+        match text.parse::<Ipv4Addr>() {
+            Ok(address) => parsed[index] = Some(address),
+            Err(_) => {
+                out.report(value.span, format!("`{text}` is no IPv4 address"))
+                    .help("four numbers from 0 to 255, for example 192.0.2.10");
+            }
+        }
+        match (key, prefix) {
+            ("address", None) => {
+                out.report(value.span, format!("`{}` has no prefix length", value.value))
+                    .help("for example 192.0.2.10/24");
+            }
+            ("address", Some(prefix)) if !prefix.parse::<u8>().is_ok_and(|bits| (1..=32).contains(&bits)) => {
+                out.report(value.span, format!("`{prefix}` is no prefix length"))
+                    .help("a number from 1 to 32");
+            }
+            ("gateway", Some(_)) => {
+                out.report(value.span, "a gateway has no prefix length");
+            }
+            _ => {}
+        }
+    }
+    if let ([Some(address), Some(gateway)], Some(value)) = (parsed, &network.gateway)
+        && address == gateway
+    {
+        out.report(value.span, format!("the gateway is the address itself, {gateway}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"Static_IP": {"iface": "e", "address": "10.0.0.1", "gateway": "10.0.0.1"}}"##,
+            &[
+                r##"1:41 `10.0.0.1` has no prefix length"##,
+                r##"1:64 the gateway is the address itself, 10.0.0.1"##,
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"Static_IP": {"address": "300.0.0.1/24"}}"##,
+            &[r##"1:15 a static address needs `gateway`"##, r##"1:27 `300.0.0.1` is no IPv4 address"##],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"Static_IP": {"iface": "e", "address": "10.0.0.2/24", "gateway": "10.0.0.1"}}"##,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! `url`: a URL has no scheme or no host.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+
+pub static RULE: Rule = Rule {
+    name: "url",
+    summary: "a URL has no scheme or no host",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for (key, url) in [
+        ("HTTPSProxy", &template.https_proxy),
+        ("HTTPProxy", &template.http_proxy),
+        ("MirrorURL", &template.mirror_url),
+        ("VersionURL", &template.version_url),
+    ] {
+        let Some(text) = url else { continue };
+        let parsed = url::Url::parse(text);
+        if !parsed.is_ok_and(|url| url.has_host()) {
+            out.report(text.span, format!("`{}` is no URL with scheme and host, as {key} needs", text.value))
+                .help("for example https://mirror.example.org/update");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"MirrorURL": "example.org/x", "HTTPProxy": "http://"}"##,
+            &[
+                r##"1:15 `example.org/x` is no URL with scheme and host, as MirrorURL needs"##,
+                r##"1:45 `http://` is no URL with scheme and host, as HTTPProxy needs"##,
+            ],
+        );
+        check_rule(&super::RULE, r##"{"MirrorURL": "https://example.org/x"}"##, &[]);
+    }
+}

@@ -1,0 +1,55 @@
+//! `user-key`: an ssh key is neither a file nor a key.
+
+use crate::lint::files::{FileFact, Files};
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+pub static RULE: Rule = Rule {
+    name: "user-key",
+    summary: "an ssh key is neither a file nor a key",
+    level: Level::Error,
+    check: Check::Files(check),
+};
+
+fn check(template: &Template, files: &Files, out: &mut Findings) {
+    for key in template.users().iter().filter_map(|user| user.key.as_ref()) {
+        if matches!(files.get(&key.value), Some(FileFact::Text(_))) {
+            continue;
+        }
+        let mut fields = key.split_whitespace();
+        let (_, body, comment) = (fields.next(), fields.next(), fields.next());
+        let is_key = comment.is_some() && body.is_some_and(|body| STANDARD.decode(body).is_ok());
+        if !is_key {
+            let shown: String = key.chars().take(40).collect();
+            out.report(
+                key.span,
+                format!("`{}` is neither a readable file nor an OpenSSH public key", shown.escape_debug()),
+            )
+            .help("the path of a .pub file, or its text: type, base64, comment");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        let key = |text: &str| format!(r#"{{"Users": [{{"key": "{text}"}}]}}"#);
+        check_rule(
+            &super::RULE,
+            &key("./missing"),
+            &["1:20 `./missing` is neither a readable file nor an OpenSSH public key"],
+        );
+        check_rule(
+            &super::RULE,
+            &key("ssh-ed25519 !! me"),
+            &["1:20 `ssh-ed25519 !! me` is neither a readable file nor an OpenSSH public key"],
+        );
+        check_rule(&super::RULE, &key("./there"), &[]);
+        check_rule(&super::RULE, &key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@host"), &[]);
+    }
+}

@@ -1,0 +1,48 @@
+//! `user-name`: a user name cannot be one.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+
+pub static RULE: Rule = Rule {
+    name: "user-name",
+    summary: "a user name cannot be one",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for name in template.users().iter().filter_map(|user| user.username.as_ref()) {
+        let fault = if name.is_empty() {
+            "it is empty"
+        } else if name.starts_with('-') {
+            "it starts with `-`"
+        } else if matches!(name.as_str(), "." | "..") {
+            "it is the name of a folder"
+        } else if name.contains(|c: char| c.is_control() || c.is_whitespace() || ":/,".contains(c)) {
+            "a space, `:`, `/` or `,` cannot stand in it"
+        } else if name.len() > 32 {
+            "it has more than 32 bytes"
+        } else {
+            continue;
+        };
+        out.report(name.span, format!("`{}` is no user name: {fault}", name.value.escape_debug()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"Users": [{"username": "a:b"}, {"username": "../x"}]}"##,
+            &[
+                r##"1:25 `a:b` is no user name: a space, `:`, `/` or `,` cannot stand in it"##,
+                r##"1:46 `../x` is no user name: a space, `:`, `/` or `,` cannot stand in it"##,
+            ],
+        );
+        check_rule(&super::RULE, r##"{"Users": [{"username": "ada"}]}"##, &[]);
+    }
+}

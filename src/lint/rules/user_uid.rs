@@ -1,0 +1,34 @@
+//! `user-uid`: a uid is out of range.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+
+pub static RULE: Rule = Rule {
+    name: "user-uid",
+    summary: "a uid is out of range",
+    level: Level::Error,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for uid in template.users().iter().filter_map(|user| user.uid.as_ref()) {
+        if !(1..=i128::from(u32::MAX)).contains(&uid.value) {
+            out.report(uid.span, format!("{} is no uid", uid.value)).help("a number from 1 to 4294967295");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r##"{"Users": [{"uid": 0}, {"uid": "4294967296"}]}"##,
+            &[r##"1:20 0 is no uid"##, r##"1:32 4294967296 is no uid"##],
+        );
+        check_rule(&super::RULE, r##"{"Users": [{"uid": 4294967295}]}"##, &[]);
+    }
+}
