@@ -153,6 +153,26 @@ impl Tree {
         Ok(())
     }
 
+    /// Moves a folder out of the tree to a new place on the same filesystem of the host, and leaves an empty one
+    /// like it. The folder is made if it is not there; its name must not be a link, its parents may be.
+    pub fn take_folder(&self, path: &str, to: &Path) -> Result<(), Failure> {
+        let context = || format!("could not set the content of `{path}` apart");
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error).context(context),
+        }
+        let before = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).context(context)?;
+        if rustix::fs::FileType::from_raw_mode(before.st_mode) != rustix::fs::FileType::Directory {
+            return Err(Failure::new(format!("the mount point `{path}` is no folder in the content"))
+                .help("correct `mount` in PartitionMountPoints"));
+        }
+        rustix::fs::renameat(&parent, &name, rustix::fs::CWD, to).context(context)?;
+        let mode = Mode::from_raw_mode(before.st_mode & 0o7777);
+        rustix::fs::mkdirat(&parent, &name, mode).context(context)?;
+        rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
+    }
+
     /// Gives a path and everything below it to an owner.
     pub fn own(&self, path: &str, uid: u32, gid: u32) -> Result<(), Failure> {
         let fd = self

@@ -1,7 +1,8 @@
 //! One tree to one folder per filesystem: what lies below a mount point goes into that partition.
 
+use crate::content::Tree;
 use crate::plan::{Partition, Plan};
-use crate::tool::{Context, Failure};
+use crate::tool::Failure;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -13,24 +14,15 @@ pub fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<BTreeMap<u32,
     mounts.sort_by_key(|(mount, _)| {
         std::cmp::Reverse(mount.split('/').filter(|part| !part.is_empty()).count())
     });
+    let inside = Tree::open(tree)?;
     let mut folders = BTreeMap::new();
     for (mount, partition) in mounts {
         if mount == "/" {
             folders.insert(partition.number, tree.to_owned());
             continue;
         }
-        let inside = tree.join(mount.trim_matches('/'));
         let own = workspace.join(format!("partition-{}", partition.number));
-        let context = || format!("could not set the content of `{mount}` apart");
-        std::fs::create_dir_all(&inside).context(context)?;
-        let metadata = inside.symlink_metadata().context(context)?;
-        if !metadata.is_dir() {
-            return Err(Failure::new(format!("the mount point `{mount}` is no folder in the content"))
-                .help("correct `mount` in PartitionMountPoints"));
-        }
-        std::fs::rename(&inside, &own).context(context)?;
-        std::fs::create_dir(&inside).context(context)?;
-        std::fs::set_permissions(&inside, metadata.permissions()).context(context)?;
+        inside.take_folder(mount, &own)?;
         folders.insert(partition.number, own);
     }
     Ok(folders)

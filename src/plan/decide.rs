@@ -78,10 +78,11 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             "set DestinationType to \"virtual\" and write the image to the disk",
         );
     }
+    let brace = Span::new(template.span.start, template.span.end.min(template.span.start + 1));
     if template.manager() != Some(SoftwareManager::Apt) {
-        let span = template.software_manager.as_ref().map_or(template.span, |m| m.span);
+        let span = template.software_manager.as_ref().map_or(brace, |m| m.span);
         refuse(
-            Span::new(span.start, span.end.min(span.start + 1).max(span.start)),
+            span,
             "this version of ister installs content with apt only",
             "build it with Debian content: --software-manager apt --set Version='\"bookworm\"'",
         );
