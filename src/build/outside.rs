@@ -5,7 +5,7 @@ use crate::content::{self, Cache, ContentRequest, Entry, Metadata};
 use crate::customize;
 use crate::plan::{Plan, Secrets};
 use crate::template::{Bytes, SecretSource};
-use crate::tool::{Context, Draft, Failure, Progress, Worker, inherit};
+use crate::tool::{Context, Draft, Durability, Failure, Progress, Worker, inherit};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -89,8 +89,9 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
         .file
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
-    draft.publish()?;
-    plan_draft.publish()?;
+    progress.begin("writing to disk");
+    draft.publish(Durability::Synced)?;
+    plan_draft.publish(Durability::Synced)?;
     Ok(Built {
         image,
         plan: plan_path,

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// Raised whenever the same packages would give another tree.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What a tree is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +43,8 @@ impl ContentRequest {
 /// Options of apt come in a file: a proxy's password must not stand in an argument list.
 fn mmdebstrap(request: &ContentRequest, target: &Path, apt_options: &Path) -> Invocation {
     Invocation::new("mmdebstrap")
-        .args(["--mode=root", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"])
+        .args(["--mode=root", "--variant=minbase", "--format=directory"])
+        .args(["--skip=check/empty", "--skip=cleanup/apt/lists"])
         .args(["--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Languages \"none\""])
         .arg(format!("--aptopt={}", apt_options.display()))
         .arg(format!("--include={}", request.packages.join(",")))
@@ -65,6 +66,7 @@ pub fn fill(
     let apt_options = workspace.join("apt.conf");
     std::fs::write(&apt_options, request.apt_options.join("\n") + "\n")
         .context(|| format!("could not write `{}`", apt_options.display()))?;
+    prepare::lay_ground(&target, &request.packages)?;
     let command = mmdebstrap(request, &target, &apt_options);
     let finished = run_reporting(&command, &mut |line| {
         if let Some(step) = line.strip_prefix("I: ").and_then(step) {
@@ -197,7 +199,7 @@ mod tests {
     fn the_command_line() {
         assert_eq!(
             mmdebstrap(&request(), Path::new("/w/tree"), Path::new("/w/apt.conf")).to_string(),
-            "mmdebstrap --mode=root --variant=minbase --format=directory --skip=cleanup/apt/lists \
+            "mmdebstrap --mode=root --variant=minbase --format=directory --skip=check/empty --skip=cleanup/apt/lists \
              --dpkgopt=force-unsafe-io '--aptopt=Acquire::Languages \"none\"' \
              --aptopt=/w/apt.conf --include=nano,udev bookworm /w/tree \
              'deb http://a bookworm main'"

@@ -5,7 +5,7 @@
 //! complete, so a killed build leaves nothing half-done, and removing an entry that is being read is harmless.
 
 use crate::template::Bytes;
-use crate::tool::{Context, Draft, Failure};
+use crate::tool::{Context, Draft, Durability, Failure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -161,12 +161,12 @@ impl Cache {
 impl Filling {
     /// Makes the entry valid.
     pub fn finish(self, metadata: &Metadata) -> Result<(), Failure> {
-        self.draft.publish()?;
+        self.draft.publish(Durability::Checked)?;
         let mut description = Draft::begin(&self.description)?;
         let text = serde_json::to_string(metadata).expect("metadata is plain data");
         std::io::Write::write_all(&mut description.file, text.as_bytes())
             .context(|| format!("could not describe the cache entry `{}`", self.key))?;
-        description.publish()
+        description.publish(Durability::Checked)
     }
 }
 

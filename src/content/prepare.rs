@@ -2,7 +2,8 @@
 //! it, what must be unique per machine left to the first boot, the initramfs made.
 
 use super::tree::Tree;
-use crate::tool::{Chroot, Failure, Progress, run};
+use crate::tool::{Chroot, Context, Failure, Progress, run};
+use std::path::Path;
 
 /// Kernel modules that find a root filesystem: buses, disks and filesystems of every machine that a published
 /// image type runs on, and of common servers. A curated list instead of initramfs-tools' MODULES=most makes
@@ -51,6 +52,33 @@ const MODULES: &[&str] = &[
 const INITRAMFS_CONFIG: &str = "/etc/initramfs-tools/conf.d/ister";
 const INITRAMFS_MODULES: &str = "/etc/initramfs-tools/modules";
 
+/// Host keys that openssh-server would make at installation, only to be removed again.
+const HOST_KEYS: &[&str] = &["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"];
+
+const PREFERENCES: &str = "/etc/apt/preferences.d/ister";
+
+/// What has to be there before the first package.
+///
+/// The merged /usr that Debian 12 and later ask for, as links: without them apt would install `usrmerge`, which
+/// converts the tree at the end and needs 50 MB of Perl that nothing else wants.
+pub fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
+    std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
+    let tree = Tree::open(target)?;
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        tree.make_folder(&format!("/usr/{name}"))?;
+        tree.symlink(&format!("/{name}"), &format!("usr/{name}"))?;
+    }
+    if !packages.iter().any(|name| name == "usrmerge") {
+        tree.write(PREFERENCES, "Package: usrmerge\nPin: release *\nPin-Priority: -1\n", 0o644)?;
+    }
+    if packages.iter().any(|name| name == "openssh-server") {
+        for key in HOST_KEYS {
+            tree.write(&format!("/etc/ssh/{key}"), "", 0o600)?;
+        }
+    }
+    Ok(())
+}
+
 /// Everything that does not depend on the template beyond its packages.
 pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
     forget_this_run(tree)?;
@@ -69,6 +97,7 @@ pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), F
 
 fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     for file in [
+        PREFERENCES,
         // Options of this run: the host's proxy among them.
         "/etc/apt/apt.conf.d/99mmdebstrap",
         "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",

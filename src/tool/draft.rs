@@ -12,6 +12,15 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+/// What a crash of the host may do to a file that was published just before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing.
+    Synced,
+    /// Damage it: whoever reads it checks a hash.
+    Checked,
+}
+
 pub struct Draft {
     pub file: File,
     destination: PathBuf,
@@ -41,9 +50,11 @@ impl Draft {
     }
 
     /// Gives the file its name, in one step: whoever looks sees the old file or the whole new one.
-    pub fn publish(mut self) -> Result<(), Failure> {
+    pub fn publish(mut self, durability: Durability) -> Result<(), Failure> {
         let context = || format!("could not put `{}` in its place", self.destination.display());
-        self.file.sync_all().context(context)?;
+        if durability == Durability::Synced {
+            self.file.sync_all().context(context)?;
+        }
         let temporary = match self.named.take() {
             Some(path) => path,
             None => {
@@ -60,6 +71,9 @@ impl Draft {
         }
         forget_file(&temporary);
         renamed?;
+        if durability == Durability::Checked {
+            return Ok(());
+        }
         // The name itself has to reach the disk too.
         File::open(parent(&self.destination)).and_then(|folder| folder.sync_all()).context(context)
     }
@@ -124,7 +138,7 @@ mod tests {
         let mut draft = Draft::begin(&path).unwrap();
         draft.file.write_all(b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        draft.publish().unwrap();
+        draft.publish(Durability::Synced).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a.img"]);
     }
