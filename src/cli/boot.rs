@@ -24,9 +24,6 @@ pub struct BootArgs {
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    #[command(flatten)]
-    machine: MachineArgs,
-
     /// Keep serial log, screenshot (PNG) and verdict in this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -37,10 +34,15 @@ pub struct BootArgs {
 
     #[command(flatten)]
     talk: TalkArgs,
+
+    // Last, since its heading holds for all that follows.
+    #[command(flatten)]
+    machine: MachineArgs,
 }
 
 /// The virtual machine.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Virtual machine")]
 pub struct MachineArgs {
     /// The firmware [default: what the plan beside the image says, else what the image looks like]
     #[arg(long, value_enum)]

@@ -1,14 +1,20 @@
 //! `ister build`
 
-use super::console::print;
+use super::boot;
+use super::console::{Console, print};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
 use super::run::{Outcome, TalkArgs};
 use crate::build::{Order, build};
 use crate::content::Cache;
+use crate::image::sha256;
 use crate::plan::unsupported;
+use crate::report::{Receipt, receipt_human, verdict_human};
+use crate::template::Bytes;
+use crate::tool::{Context, Failure};
+use crate::vm::{self, Verdict};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Build the image that a template describes, without privileges
 ///
@@ -33,12 +39,24 @@ pub struct BuildArgs {
     #[arg(long)]
     refresh: bool,
 
+    /// Boot the image and write <image>.receipt.json if it reaches its login prompt
+    #[arg(long)]
+    boot_test: bool,
+
+    /// With --boot-test: keep serial log, screenshot and verdict in this folder
+    #[arg(long, value_name = "DIR", requires = "boot_test")]
+    report: Option<PathBuf>,
+
     /// How the result is printed on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
     #[command(flatten)]
     talk: TalkArgs,
+
+    // Last, since its heading holds for all that follows.
+    #[command(flatten)]
+    machine: boot::MachineArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,6 +91,10 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     );
     console.finish();
     let built = built?;
+    let receipt = match args.boot_test {
+        true => boot_test(&built.image, plan.disk.size, args, &console)?,
+        false => Tested::No,
+    };
     let content = match built.content_age {
         None => "fetched now".to_owned(),
         Some(age) => format!("from the cache, {}", ago(age)),
@@ -84,17 +106,82 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
             "plan": built.plan,
             "size": plan.disk.size,
             "allocated": built.allocated,
-            "content": { "title": built.content.title, "cached": built.content_age.is_some(), "epoch": built.content.epoch },
+            "content": {
+                "title": built.content.title,
+                "cached": built.content_age.is_some(),
+                "epoch": built.content.epoch,
+            },
+            "receipt": match &receipt {
+                Tested::Passed(receipt) => serde_json::to_value(receipt)?,
+                _ => serde_json::Value::Null,
+            },
+            "verdict": match &receipt {
+                Tested::Failed(verdict) => serde_json::to_value(verdict)?,
+                _ => serde_json::Value::Null,
+            },
         })),
-        Format::Human => print(&format!(
-            "{}: {}, {} on disk; content: {} ({content})\n",
-            built.image.display(),
-            plan.disk.size,
-            built.allocated,
-            built.content.title,
-        )),
+        Format::Human => {
+            print(&format!(
+                "{}: {}, {} on disk; content: {} ({content})\n",
+                built.image.display(),
+                plan.disk.size,
+                built.allocated,
+                built.content.title,
+            ));
+            match &receipt {
+                Tested::No => {}
+                Tested::Passed(receipt) => print(&receipt_human(receipt)),
+                Tested::Failed(verdict) => print(&verdict_human(verdict)),
+            }
+        }
     }
-    Ok(Outcome::Fine)
+    Ok(match &receipt {
+        Tested::No | Tested::Passed(_) => Outcome::Fine,
+        Tested::Failed(verdict) => boot::outcome(verdict),
+    })
+}
+
+/// What `--boot-test` came to.
+enum Tested {
+    No,
+    Passed(Box<Receipt>),
+    Failed(Box<Verdict>),
+}
+
+/// Boots the image; while it does, its bytes are hashed. The receipt of an earlier image of this name goes first:
+/// it says nothing of this one.
+fn boot_test(image: &Path, size: Bytes, args: &BuildArgs, console: &Console) -> Result<Tested, Failure> {
+    let mut path = image.as_os_str().to_owned();
+    path.push(".receipt.json");
+    let path = PathBuf::from(path);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("could not remove the old receipt `{}`", path.display()))?;
+        }
+        _ => {}
+    }
+    let (hash, verdict) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| sha256(image));
+        let verdict = boot::boot_image(image, &args.machine, args.report.as_deref(), console);
+        let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing ended unexpectedly")));
+        (hash, verdict)
+    });
+    console.finish();
+    let (hash, verdict) = (hash?, verdict?);
+    if verdict.outcome != vm::Outcome::Reached {
+        return Ok(Tested::Failed(Box::new(verdict)));
+    }
+    let receipt = Receipt {
+        version: 1,
+        image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        size,
+        sha256: hash,
+        ister: env!("CARGO_PKG_VERSION").to_owned(),
+        verdict,
+    };
+    let text = serde_json::to_string_pretty(&receipt).expect("a receipt is plain data") + "\n";
+    std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
+    Ok(Tested::Passed(Box::new(receipt)))
 }
 
 /// An age in words.

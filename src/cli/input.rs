@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-/// A template and what changes it.
+/// A template, by position or by ister.py's option.
 #[derive(Args, Debug)]
 pub struct TemplateArgs {
     /// The template, a JSON file; `-` reads standard input
@@ -23,11 +23,26 @@ pub struct TemplateArgs {
     #[arg(short = 't', long = "template", value_name = "TEMPLATE", conflicts_with = "template")]
     template_option: Option<PathBuf>,
 
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+impl TemplateArgs {
+    pub fn read(&self) -> anyhow::Result<Input> {
+        let path = self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one");
+        self.changes.read(path)
+    }
+}
+
+/// What changes a template, and what its content comes from.
+#[derive(Args, Debug)]
+pub struct ChangeArgs {
     /// Override one top-level key, for example Version='"bookworm"'
     #[arg(long, value_name = "KEY=JSON")]
     set: Vec<Override>,
 
-    /// Who installs the content: apt (swupd and dnf can be planned, not built yet)
+    /// Who installs the content: apt (swupd and dnf can be planned, not built
+    /// yet)
     #[arg(long, value_name = "MANAGER")]
     software_manager: Option<String>,
 
@@ -66,10 +81,9 @@ pub struct Input {
     archive: Option<String>,
 }
 
-impl TemplateArgs {
+impl ChangeArgs {
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
-    pub fn read(&self) -> anyhow::Result<Input> {
-        let path = self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one");
+    pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
         let mut source = read_source(path, None)?;
         let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &self.disk_size)];
         for (key, value) in named {

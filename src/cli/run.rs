@@ -1,9 +1,10 @@
 //! The program on one screen: parse, dispatch, exit code.
 
-use super::console::{Console, Talk, print};
+use super::console::{Console, Talk};
 use super::{boot, build, cache, doctor, lint, plan, schema};
 use crate::tool::{Failure, install_handlers};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Carries an ister template to a disk image that is proven to boot.
@@ -11,23 +12,15 @@ use std::process::ExitCode;
 /// A template (JSON, the format of ister.py) says which partitions, filesystems and content an image has. ister
 /// checks it, plans every byte, builds the image without privileges, and boots it in QEMU to its login prompt.
 ///
+/// As with ister.py, `ister -t TEMPLATE …` builds: it is short for `ister build -t TEMPLATE …`.
+///
 /// Exit codes: 0 fine, 1 findings or a boot that did not reach the login prompt, 2 usage, 3 the host could not
 /// do it (missing tool, no space, no network), 130 and 143 interrupted.
 #[derive(Parser, Debug)]
-#[command(
-    name = "ister",
-    version,
-    max_term_width = 80,
-    args_conflicts_with_subcommands = true,
-    arg_required_else_help = true
-)]
+#[command(name = "ister", version, max_term_width = 80, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-
-    /// Without a subcommand: build a template, as ister.py does
-    #[command(flatten)]
-    drop_in: Option<build::BuildArgs>,
+    command: Command,
 }
 
 #[derive(Subcommand, Debug)]
@@ -67,27 +60,36 @@ impl TalkArgs {
     }
 }
 
+/// ister.py had no subcommands: what begins with an option of its own is a `build`.
+fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = typed.collect();
+    let about_us = ["-h", "--help", "-V", "--version"];
+    if let Some(first) = arguments.get(1).and_then(|arg| arg.to_str())
+        && first.starts_with('-')
+        && !about_us.contains(&first)
+    {
+        arguments.insert(1, "build".into());
+    }
+    arguments
+}
+
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| error.exit());
-    if let Some(Command::NamespaceWorker) = cli.command {
+    let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| error.exit());
+    if let Command::NamespaceWorker = cli.command {
         crate::build::work_inside();
     }
     if let Err(error) = install_handlers(|text| Console::new(Talk::Quiet).say(&format!("ister: {text}"))) {
         Console::new(Talk::Quiet).say(&format!("warning: signals cannot be handled: {error}"));
     }
-    let result = match (cli.command, cli.drop_in) {
-        (Some(Command::Build(args)), _) | (None, Some(args)) => build::run(&args),
-        (Some(Command::Boot(args)), _) => boot::run(&args),
-        (Some(Command::Lint(args)), _) => lint::run(&args),
-        (Some(Command::Plan(args)), _) => plan::run(&args),
-        (Some(Command::Cache(args)), _) => cache::run(&args),
-        (Some(Command::Doctor(args)), _) => doctor::run(&args),
-        (Some(Command::Schema(args)), _) => schema::run(&args),
-        (Some(Command::NamespaceWorker), _) => unreachable!("handled above"),
-        (None, None) => {
-            print(&Cli::command().render_help().to_string());
-            return ExitCode::from(2);
-        }
+    let result = match cli.command {
+        Command::Build(args) => build::run(&args),
+        Command::Boot(args) => boot::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Cache(args) => cache::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::NamespaceWorker => unreachable!("handled above"),
     };
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
@@ -115,6 +117,15 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_ister_py_was_given_is_a_build() {
+        let words = |text: &str| arguments(text.split(' ').map(OsString::from));
+        assert_eq!(words("ister -t a.json"), words("ister build -t a.json"));
+        assert_eq!(words("ister --help").len(), 2);
+        assert_eq!(words("ister lint a.json").len(), 3);
     }
 }

@@ -4,6 +4,7 @@
 //! ext2, ext3 and ext4 in place.
 
 mod assemble;
+mod digest;
 mod extents;
 mod filesystem;
 mod gpt;
@@ -12,4 +13,5 @@ mod space;
 mod split;
 
 pub use assemble::{Assembly, assemble};
+pub use digest::sha256;
 pub use loader::install_loader;

@@ -3,10 +3,12 @@
 
 mod findings;
 mod plan;
+mod receipt;
 mod table;
 mod verdict;
 
 pub use findings::{findings_human, findings_json, refusals_human};
 pub use plan::plan_table;
+pub use receipt::{Receipt, receipt_human};
 pub use table::Table;
 pub use verdict::verdict_human;

@@ -1,0 +1,36 @@
+//! The receipt: proof that these bytes reached a login prompt.
+
+use crate::template::Bytes;
+use crate::vm::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// Written to `<image>.receipt.json`, and only for an image that booted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub version: u32,
+    /// The image's file name.
+    pub image: String,
+    /// In bytes.
+    pub size: Bytes,
+    /// Of the image as it is, which the boot did not change.
+    pub sha256: String,
+    pub ister: String,
+    pub verdict: Verdict,
+}
+
+pub fn receipt_human(receipt: &Receipt) -> String {
+    let verdict = &receipt.verdict;
+    format!(
+        "image        {}\nsize         {} ({} bytes)\nsha256       {}\nfirmware     {}\naccelerator  {} ({})\n\
+         prompt after {:.1} s (`{}`)\n",
+        verdict.image.display(),
+        receipt.size,
+        receipt.size.0,
+        receipt.sha256,
+        verdict.firmware,
+        verdict.accelerator,
+        verdict.accelerator_reason,
+        verdict.last.seconds,
+        verdict.last.lines.last().map_or("", |line| line.trim_end()),
+    )
+}
