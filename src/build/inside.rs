@@ -7,7 +7,6 @@ use crate::image::{self, Assembly};
 use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress, Workspace, workspace_from_stdin};
 use std::fs::File;
-use std::os::fd::RawFd;
 
 /// Room for a tree whose size is not known yet: mmdebstrap with a kernel and everything that apt needs.
 const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
@@ -15,22 +14,39 @@ const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
 /// The program's other `main`: takes one job, does it, answers, ends.
 pub fn work_inside() -> ! {
     let progress = Workspace::progress();
-    match workspace_from_stdin::<Job>() {
-        Ok(Job::Fill { workspace, request, out }) => Workspace::answer((|| {
-            let workspace = Workspace::open(&workspace, UNKNOWN_CONTENT)?;
-            content::fill(&request, &workspace.root, &reopen(out)?, &progress)
-        })()),
-        Ok(Job::Assemble(job)) => Workspace::answer(assemble(&job, &progress)),
+    let outcome = workspace_from_stdin::<Job>();
+    match outcome.and_then(|(job, files)| run(&job, &files, &progress)) {
+        Ok(answer) => Workspace::answer(Ok(answer)),
         Err(failure) => Workspace::answer::<()>(Err(failure)),
     }
 }
 
-fn assemble(job: &AssembleJob, progress: &dyn Progress) -> Result<Assembled, Failure> {
+fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
+    match (job, files) {
+        (Job::Fill { workspace, request }, [out]) => {
+            let workspace = Workspace::open(workspace, UNKNOWN_CONTENT)?;
+            let metadata = content::fill(request, &workspace.root, out, progress)?;
+            Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
+        }
+        (Job::Assemble(job), [content, image]) => {
+            let assembled = assemble(job, content, image, progress)?;
+            Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
+        }
+        _ => Err(Failure::new("the job came with the wrong number of files")),
+    }
+}
+
+fn assemble(
+    job: &AssembleJob,
+    content: &File,
+    image: &File,
+    progress: &dyn Progress,
+) -> Result<Assembled, Failure> {
     let workspace = Workspace::open(&job.workspace, job.content_size + 128 * Bytes::MIB)?;
     progress.begin("unpacking the content");
     let root = workspace.root.join("tree");
     std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
-    if !content::unpack(&reopen(job.content)?, &job.content_hash, &root)? {
+    if !content::unpack(content, &job.content_hash, &root)? {
         return Ok(Assembled::ContentDamaged);
     }
     let tree = Tree::open(&root)?;
@@ -40,22 +56,8 @@ fn assemble(job: &AssembleJob, progress: &dyn Progress) -> Result<Assembled, Fai
     image::install_loader(&job.plan, &tree)?;
     customize::post_hooks(&job.plan.hooks, &root, progress)?;
     image::assemble(
-        &Assembly {
-            plan: &job.plan,
-            tree: &root,
-            workspace: &workspace.root,
-            image: &reopen(job.image)?,
-            inherited: job.image,
-            epoch: job.epoch,
-        },
+        &Assembly { plan: &job.plan, tree: &root, workspace: &workspace.root, image, epoch: job.epoch },
         progress,
     )?;
     Ok(Assembled::Done)
-}
-
-/// An inherited file as a value of our own: opened again through /proc, since a bare number can be anybody's.
-fn reopen(number: RawFd) -> Result<File, Failure> {
-    let path = format!("/proc/self/fd/{number}");
-    let writable = File::options().read(true).write(true).open(&path);
-    writable.or_else(|_| File::open(&path)).context(|| format!("could not open the inherited file {number}"))
 }

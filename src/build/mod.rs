@@ -14,15 +14,14 @@ use crate::content::ContentRequest;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-/// Work for the namespace. Files come in as inherited numbers.
+/// Work for the namespace; the files it works on go with it.
 #[derive(Serialize, Deserialize)]
 enum Job {
-    /// Install content, pack it into `out`.
-    Fill { workspace: PathBuf, request: ContentRequest, out: RawFd },
-    /// Unpack `content`, customise it, write `image`.
+    /// Install content, pack it into the one file.
+    Fill { workspace: PathBuf, request: ContentRequest },
+    /// Unpack the content, the first file; customise it; write the image, the second one.
     Assemble(Box<AssembleJob>),
 }
 
@@ -32,13 +31,11 @@ struct AssembleJob {
     plan: Plan,
     /// crypt(3) hashes by user name. They travel through a pipe, never as an argument.
     hashes: BTreeMap<String, String>,
-    content: RawFd,
     /// Bytes of the packed tree.
     content_size: u64,
     content_hash: String,
     /// Seconds since 1970.
     epoch: u64,
-    image: RawFd,
 }
 
 /// What [`Job::Assemble`] comes to.

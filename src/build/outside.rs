@@ -5,7 +5,7 @@ use crate::content::{self, Cache, ContentRequest, Entry, Metadata};
 use crate::customize;
 use crate::plan::{Plan, Secrets};
 use crate::template::{Bytes, SecretSource};
-use crate::tool::{Context, Draft, Durability, Failure, Progress, Worker, inherit};
+use crate::tool::{Context, Draft, Durability, Failure, Progress, Worker};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -59,13 +59,11 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
             workspace: order.cache.workspace(),
             plan: plan.clone(),
             hashes: hashes.clone(),
-            content: inherit(&entry.file)?,
             content_size: entry.metadata.size,
             content_hash: entry.metadata.hash.clone(),
             epoch: entry.metadata.epoch,
-            image: inherit(&draft.file)?,
         }));
-        if Worker::run::<Assembled>(&job, progress)? == Assembled::Done {
+        if Worker::run::<Assembled>(&job, &[&entry.file, &draft.file], progress)? == Assembled::Done {
             break;
         }
         if fresh {
@@ -135,12 +133,8 @@ fn content(
     {
         return Ok((entry, false));
     }
-    let job = Job::Fill {
-        workspace: cache.workspace(),
-        request: request.clone(),
-        out: inherit(&filling.draft.file)?,
-    };
-    let metadata: Metadata = Worker::run(&job, progress)?;
+    let job = Job::Fill { workspace: cache.workspace(), request: request.clone() };
+    let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
     filling.finish(&metadata)?;
     let entry = cache.find(&key).ok_or_else(|| {
         Failure::new(format!("the content that was just cached is gone: {key}"))

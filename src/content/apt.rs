@@ -113,6 +113,10 @@ fn step(line: &str) -> Option<&'static str> {
 
 /// Turns what apt and dpkg said into what was needed and what to do.
 fn explain(failure: Failure, request: &ContentRequest) -> Failure {
+    if failure.message != "`mmdebstrap` failed" {
+        // It did not even start.
+        return failure;
+    }
     let said = failure.details.join("\n");
     let between = |before: &str| -> Option<&str> {
         let rest = &said[said.find(before)? + before.len()..];

@@ -3,9 +3,8 @@
 use super::{filesystem, gpt, loader, split};
 use crate::plan::Plan;
 use crate::template::Bytes;
-use crate::tool::{Context, Failure, Progress};
+use crate::tool::{Context, Failure, Progress, inherit};
 use std::fs::File;
-use std::os::fd::RawFd;
 use std::path::Path;
 
 /// What an image is made of, and where.
@@ -16,8 +15,6 @@ pub struct Assembly<'a> {
     pub workspace: &'a Path,
     /// An empty file.
     pub image: &'a File,
-    /// The number under which children have inherited the image.
-    pub inherited: RawFd,
     /// Seconds since 1970.
     pub epoch: u64,
 }
@@ -30,6 +27,8 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     let folders = split::split(plan, assembly.tree, assembly.workspace)?;
     image.set_len(plan.disk.size.0).context(|| format!("could not make an image of {}", plan.disk.size))?;
     gpt::write(plan, image)?;
+    // For the filesystem makers, and not before: hooks have no business with it.
+    let inherited = inherit(image)?;
     std::thread::scope(|scope| {
         let makers: Vec<_> = plan
             .partitions
@@ -39,7 +38,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
                 scope.spawn(move || {
                     let target = filesystem::Target {
                         image,
-                        inherited: assembly.inherited,
+                        inherited,
                         offset: Bytes(partition.first_lba.0 * plan.disk.sector_size.bytes()),
                         workspace: assembly.workspace,
                         epoch: assembly.epoch,

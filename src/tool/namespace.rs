@@ -11,9 +11,16 @@ use super::failure::Context;
 use super::host::spawn;
 use super::{Event, Failure, Invocation, Progress};
 use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -30,9 +37,11 @@ enum Message {
 pub struct Worker;
 
 impl Worker {
-    /// Runs `job` inside. Files that it names by number must have been prepared with [`inherit`].
+    /// Runs `job` inside and gives its answer. The files go with it over a socket, not by inheritance: what the
+    /// worker starts in turn must not find them.
     pub fn run<R: for<'de> Deserialize<'de>>(
         job: &impl Serialize,
+        files: &[&File],
         progress: &dyn Progress,
     ) -> Result<R, Failure> {
         let root = rustix::process::geteuid().is_root();
@@ -40,8 +49,9 @@ impl Worker {
             check_subordinate_ranges()?;
         }
         let invocation = invocation(root)?;
-        let mut child = spawn(&invocation, Stdio::piped(), Stdio::piped(), Stdio::piped())?;
-        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let (mut stdin, inner) =
+            UnixStream::pair().context(|| "could not make a socket for the build's namespace".to_owned())?;
+        let mut child = spawn(&invocation, OwnedFd::from(inner).into(), Stdio::piped(), Stdio::piped())?;
         let mut stderr = child.stderr.take().expect("stderr is piped");
         let said = std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -50,8 +60,8 @@ impl Worker {
         });
         let mut line = serde_json::to_string(job).expect("a job is plain data");
         line.push('\n');
-        // If the namespace could not be made the pipe is closed already; its end tells more.
-        let _ = stdin.write_all(line.as_bytes());
+        // If the namespace could not be made the socket is closed already; its end tells more.
+        let _ = send_files(&stdin, files).and_then(|()| stdin.write_all(line.as_bytes()));
 
         let mut outcome = None;
         for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
@@ -168,10 +178,11 @@ pub struct Workspace {
     on_disk: bool,
 }
 
-/// Takes the job from outside, and watches the pipe it came through from then on.
-pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<J, Failure> {
+/// Takes the job and its files from outside, and watches the socket they came through from then on.
+pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<File>), Failure> {
     // Ends this process, and with it the namespace, should the outer side be killed before it could tell us.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let files = receive_files().context(|| "could not receive the job's files".to_owned())?;
     let mut line = String::new();
     let mut stdin = BufReader::new(std::io::stdin());
     stdin.read_line(&mut line).context(|| "could not read the job".to_owned())?;
@@ -183,7 +194,37 @@ pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<J, Failure
         leave_disk();
         std::process::exit(1);
     });
-    Ok(job)
+    Ok((job, files))
+}
+
+/// As many files as a job may have.
+const MAX_FILES: usize = 4;
+
+/// One byte, and the files as ancillary data. Source: unix(7), SCM_RIGHTS.
+fn send_files(socket: &UnixStream, files: &[&File]) -> std::io::Result<()> {
+    let fds: Vec<BorrowedFd> = files.iter().map(|file| file.as_fd()).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(std::io::Error::other("too many files for one job"));
+    }
+    sendmsg(socket, &[IoSlice::new(b"F")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive_files() -> std::io::Result<Vec<File>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    // The files close when this process starts another one.
+    recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut files = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            files.extend(fds.map(File::from));
+        }
+    }
+    Ok(files)
 }
 
 /// Sends an event, the result or a failure to the outer side.

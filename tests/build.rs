@@ -1,0 +1,470 @@
+//! Builds of a small image without a kernel, with real content: what is left behind, what is reused, and what is
+//! said when it cannot work. One build at a time: they are heavy.
+//!
+//! What a test needs and the host does not allow is a visible skip, and a failure where CI is set.
+
+mod common;
+
+use common::{ister, text};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+static HEAVY: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    HEAVY.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn skip(reason: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI must be able to run this: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+}
+
+/// An image without kernel: nothing boots it, everything else is as with others.
+const TEMPLATE: &str = r#"{
+    "DestinationType": "virtual",
+    "PartitionLayout": [
+        { "disk": "small.img", "partition": 1, "size": "16M", "type": "swap" },
+        { "disk": "small.img", "partition": 2, "size": "1G", "type": "linux" },
+        { "disk": "small.img", "partition": 3, "size": "64M", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "small.img", "partition": 1, "type": "swap", "label": "swap" },
+        { "disk": "small.img", "partition": 2, "type": "ext4", "label": "root" },
+        { "disk": "small.img", "partition": 3, "type": "ext2", "options": "-m 0" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "small.img", "partition": 2, "mount": "/" },
+        { "disk": "small.img", "partition": 3, "mount": "/home" }
+    ],
+    "SoftwareManager": "apt",
+    "Version": "bookworm",
+    "Bundles": ["os-core"],
+    "Users": [{ "username": "ada", "uid": 1234, "password": "$6$salt$topsecrethash", "sudo": true,
+                "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ada@home" }],
+    "Hostname": "small"
+}
+"#;
+
+/// A folder for one test: template, output and cache.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("small.json"), TEMPLATE).unwrap();
+        Place { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn build(&self, more: &[&str]) -> Command {
+        let mut command = ister(&["build"]);
+        command.arg(self.path("small.json")).arg("-o").arg(self.path("out"));
+        // The content that most tests need is fetched once for all of them.
+        command.arg("--cache-dir").arg(shared_cache()).args(more);
+        command
+    }
+}
+
+fn shared_cache() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Mounts and loop devices of the host: a build must not add any.
+fn host_state() -> (String, String) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let loops = Command::new("losetup").arg("-a").output().map(|o| text(&o.stdout)).unwrap_or_default();
+    (mounts, loops)
+}
+
+fn ok(output: &Output) {
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The image agrees with its plan, as programs see it that have nothing to do with ister.
+fn agrees_with_plan(image: &Path) {
+    let plan: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(format!("{}.plan.json", image.display())).unwrap()).unwrap();
+    let image = image.to_str().unwrap();
+    let table: serde_json::Value = serde_json::from_str(&run("sfdisk", &["--json", image])).unwrap();
+    let table = &table["partitiontable"];
+    let lower = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_lowercase();
+    assert_eq!(lower(&table["id"]), lower(&plan["disk"]["guid"]));
+    let partitions = plan["partitions"].as_array().unwrap();
+    assert_eq!(table["partitions"].as_array().unwrap().len(), partitions.len());
+    for (seen, planned) in table["partitions"].as_array().unwrap().iter().zip(partitions) {
+        assert_eq!(seen["start"], planned["first_lba"]);
+        assert_eq!(
+            seen["size"].as_u64().unwrap(),
+            planned["last_lba"].as_u64().unwrap() - planned["first_lba"].as_u64().unwrap() + 1
+        );
+        assert_eq!(lower(&seen["type"]), lower(&planned["type_guid"]));
+        assert_eq!(lower(&seen["uuid"]), lower(&planned["guid"]));
+        assert_eq!(seen["name"], planned["name"]);
+        let offset = (planned["first_lba"].as_u64().unwrap() * 512).to_string();
+        let size = planned["size"].as_u64().unwrap().to_string();
+        let probe = run("blkid", &["-p", "-O", &offset, "-S", &size, "-o", "export", image]);
+        let filesystem = &planned["filesystem"];
+        for (key, value) in [("TYPE", &filesystem["type"]), ("UUID", &filesystem["uuid"])] {
+            let line = format!("{key}={}", value.as_str().unwrap());
+            assert!(probe.lines().any(|l| l == line), "{line} in {probe}");
+        }
+        if let Some(label) = filesystem["label"].as_str() {
+            assert!(probe.lines().any(|l| l == format!("LABEL={label}")), "{probe}");
+        }
+    }
+    let verified = run("sgdisk", &["-v", image]);
+    assert!(verified.contains("No problems found"), "{verified}");
+}
+
+#[test]
+fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let before = host_state();
+    let output = place.build(&["--format", "json"]).output().unwrap();
+    ok(&output);
+    assert_eq!(host_state(), before);
+    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
+    assert_eq!(names(&shared_cache().join("work")), [""; 0]);
+    let image = place.path("out/small.img");
+    agrees_with_plan(&image);
+
+    use std::os::unix::fs::MetadataExt;
+    let metadata = image.metadata().unwrap();
+    assert_eq!(metadata.len(), (1 + 16 + 1024 + 64 + 1) << 20);
+    assert!(metadata.blocks() * 512 < metadata.len() / 2, "the image is sparse");
+
+    // Each filesystem is clean, and holds what it should.
+    let part = |number: u64, offset: u64, size: u64| {
+        let path = place.path(&format!("part{number}"));
+        let (skip, count) = (format!("skip={}", offset), format!("count={size}"));
+        let (from, to) = (format!("if={}", image.display()), format!("of={}", path.display()));
+        run("dd", &[&from, &to, "bs=1M", &skip, &count, "conv=sparse", "status=none"]);
+        path.to_str().unwrap().to_owned()
+    };
+    let (root, home) = (part(2, 17, 1024), part(3, 1041, 64));
+    for filesystem in [&root, &home] {
+        run("e2fsck", &["-fn", filesystem]);
+    }
+    let read = |filesystem: &str, path: &str| run("debugfs", &["-R", &format!("cat {path}"), filesystem]);
+    assert_eq!(read(&root, "/etc/hostname"), "small\n");
+    assert!(read(&root, "/etc/passwd").contains("\nada:x:1234:1234::/home/ada:/bin/bash\n"));
+    assert!(read(&root, "/etc/shadow").contains("\nada:$6$salt$topsecrethash:"));
+    assert!(read(&root, "/etc/group").lines().any(|l| l.starts_with("sudo:") && l.ends_with(":ada")));
+    assert_eq!(read(&root, "/etc/machine-id"), "");
+    assert_eq!(read(&home, "/ada/.ssh/authorized_keys"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ada@home\n");
+    let home_in_root = run("debugfs", &["-R", "ls -p /home", &root]);
+    assert!(!home_in_root.contains("ada"), "{home_in_root}");
+    let owner = run("debugfs", &["-R", "stat /ada", &home]);
+    assert!(owner.contains("User:  1234   Group:  1234"), "{owner}");
+    for leak in ["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/resolv.conf", "/etc/apt/preferences.d/ister"] {
+        let output =
+            Command::new("/sbin/debugfs").args(["-R", &format!("stat {leak}"), &root]).output().unwrap();
+        assert!(text(&output.stderr).contains("File not found"), "{leak}");
+    }
+    // The secret is in the image only.
+    let plan = std::fs::read_to_string(place.path("out/small.img.plan.json")).unwrap();
+    for said in [plan, text(&output.stdout), text(&output.stderr)] {
+        assert!(!said.contains("topsecrethash"), "{said}");
+    }
+
+    // The same bytes cannot be promised yet, the same structures can: another build from the cache.
+    let again = place.build(&["--format", "json", "--set", "Hostname=\"other\""]).output().unwrap();
+    ok(&again);
+    let json: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(json["content"]["cached"], true);
+    assert!(!text(&again.stderr).contains("download"), "{}", text(&again.stderr));
+    agrees_with_plan(&image);
+}
+
+#[test]
+fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    std::fs::create_dir(place.path("out")).unwrap();
+    std::fs::write(place.path("out/small.img"), "older").unwrap();
+    for (more, said) in [
+        (
+            ["--set", r#"Bundles=["os-core", "no-such-package"]"#],
+            "the package `no-such-package` does not exist in bookworm",
+        ),
+        (["-C", "http://127.0.0.1:9/debian"], "the archive cannot be reached: deb http://127.0.0.1:9/debian"),
+        (["--set", r#"Version="nosuite""#], "the archive has no suite `nosuite`"),
+    ] {
+        let output = place.build(&more).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(&format!("error: {said}")) && stderr.contains("help: "), "{stderr}");
+        assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
+        assert_eq!(names(&place.path("out")), ["small.img"]);
+        assert_eq!(names(&shared_cache().join("work")), [""; 0]);
+    }
+    // Too small for its content: known before anything is written.
+    let layout = TEMPLATE.replace("\"1G\"", "\"100M\"");
+    std::fs::write(place.path("small.json"), layout).unwrap();
+    let output = place.build(&[]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: the content does not fit into partition 2 (`/`)"), "{stderr}");
+    assert!(
+        stderr.contains("its content needs ") && stderr.contains("raise `size` of partition 2"),
+        "{stderr}"
+    );
+    assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
+}
+
+#[test]
+fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let hooks = |extra: &str| {
+        let text = TEMPLATE.replacen('{', &format!("{{{extra},"), 1);
+        std::fs::write(place.path("small.json"), text).unwrap();
+    };
+    let script = place.path("hook.sh");
+    std::fs::write(&script, "#!/bin/sh\necho \"from outside\" >\"$1/etc/outside\"\n").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let out = place.path("before");
+    hooks(&format!(
+        r#""PreInstallShell": ["echo before >'{}'"], "PostNonChroot": ["{}"],
+           "PostNonChrootShell": ["cat $ISTER_CHROOT/etc/outside >$ISTER_CHROOT/etc/outside2"],
+           "PostChrootShell": ["id -u >/etc/inside; test -e /proc/self && test -c /dev/null"]"#,
+        out.display(),
+        script.display()
+    ));
+    ok(&place.build(&[]).output().unwrap());
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "before\n");
+    let root = place.path("root");
+    let (from, to) =
+        (format!("if={}", place.path("out/small.img").display()), format!("of={}", root.display()));
+    run("dd", &[&from, &to, "bs=1M", "skip=17", "count=1024", "conv=sparse", "status=none"]);
+    let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), root.to_str().unwrap()]);
+    assert_eq!((read("/etc/outside2"), read("/etc/inside")), ("from outside\n".into(), "0\n".into()));
+    // What was mounted for the hook is not in the image.
+    assert_eq!(run("debugfs", &["-R", "ls -p /dev", root.to_str().unwrap()]).lines().count(), 2 + 1);
+
+    hooks(r#""PostChrootShell": ["echo the reason >&2; exit 7"]"#);
+    let output = place.build(&[]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
+    assert!(stderr.contains("exit code 7") && stderr.contains("it said: the reason"), "{stderr}");
+}
+
+/// Starts a build with a cache of its own and waits until it has said something.
+fn started(place: &Place, word: &str) -> Child {
+    let mut command = ister(&["build"]);
+    command.arg(place.path("small.json")).arg("-o").arg(place.path("out"));
+    command.arg("--cache-dir").arg(place.path("cache"));
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines.by_ref().map_while(Result::ok).any(|line| line.contains(word));
+    assert!(found, "the build never said `{word}`");
+    // Somebody has to read on.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+/// Nothing of a build is there any more: no process that knows its cache, no temporary file, no mount.
+fn is_clean(place: &Place, before: &(String, String)) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let marker = place.folder.path().to_str().unwrap().to_owned();
+    let alive = || -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if !pid.bytes().all(|b| b.is_ascii_digit()) || pid == std::process::id().to_string() {
+                continue;
+            }
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if text(&line).contains(&marker) {
+                found.push(text(&line).replace('\0', " "));
+            }
+        }
+        found
+    };
+    while !alive().is_empty() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(alive(), [""; 0]);
+    assert_eq!(&host_state(), before);
+    assert_eq!(names(&place.path("out")), [""; 0]);
+    assert_eq!(names(&place.path("cache/work")), [""; 0]);
+    let remains: Vec<String> =
+        names(&place.path("cache/content")).into_iter().filter(|name| !name.ends_with(".lock")).collect();
+    assert_eq!(remains, [""; 0]);
+}
+
+#[test]
+fn signals_end_a_build_without_a_trace() {
+    let _one = one_at_a_time();
+    use std::os::unix::process::ExitStatusExt;
+    for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("KILL", None)] {
+        let place = Place::new();
+        let before = host_state();
+        let mut child = started(&place, "unpacking essential packages");
+        run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), code, "{signal}");
+        if code.is_none() {
+            assert_eq!(status.signal(), Some(9));
+        }
+        is_clean(&place, &before);
+    }
+}
+
+#[test]
+fn two_builds_at_once_share_one_fetch() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let mut first = started(&place, "fetching package lists");
+    let mut second = ister(&["build"]);
+    second.arg(place.path("small.json")).arg("-o").arg(place.path("out2"));
+    second.arg("--cache-dir").arg(place.path("cache"));
+    let second = second.output().unwrap();
+    ok(&second);
+    assert!(first.wait().unwrap().success());
+    let said = text(&second.stderr);
+    assert!(said.contains("waiting for another build that fetches the same content"), "{said}");
+    assert!(!said.contains("installing packages"), "{said}");
+
+    // A damaged entry is noticed and fetched again.
+    let content = place.path("cache/content");
+    let tar = names(&content).into_iter().find(|name| name.ends_with(".tar")).unwrap();
+    let file = std::fs::File::options().write(true).open(content.join(tar)).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", 5 << 20).unwrap();
+    let mut third = ister(&["build"]);
+    third.arg(place.path("small.json")).arg("-o").arg(place.path("out3"));
+    third.arg("--cache-dir").arg(place.path("cache"));
+    let third = third.output().unwrap();
+    ok(&third);
+    assert!(text(&third.stderr).contains("is damaged; fetching it again"), "{}", text(&third.stderr));
+    agrees_with_plan(&place.path("out3/small.img"));
+}
+
+/// Runs a shell script in a mount namespace of its own, so that it may hide things of the host.
+fn in_own_mounts(script: &str, variables: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-euc", script]).env("NO_COLOR", "1");
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_missing_tool_names_its_package() {
+    if !is_root() {
+        return skip("hiding a program needs root");
+    }
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
+    let script =
+        r#"mount --bind /dev/null /usr/bin/mmdebstrap; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
+    let output = in_own_mounts(
+        script,
+        &[
+            ("ISTER", ister),
+            ("T", &place.path("small.json")),
+            ("O", &place.path("out")),
+            ("C", &place.path("cache")),
+        ],
+    );
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: `mmdebstrap` is needed and not installed"), "{stderr}");
+    assert!(stderr.contains("help: install the package `mmdebstrap`"), "{stderr}");
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    if !is_root() {
+        return skip("mounting a small disk needs root");
+    }
+    let _one = one_at_a_time();
+    let place = Place::new();
+    std::fs::create_dir(place.path("out")).unwrap();
+    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
+    let script = r#"mount -t tmpfs -o size=64m none "$O"; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
+    let cache = shared_cache();
+    let output = in_own_mounts(
+        script,
+        &[("ISTER", ister), ("T", &place.path("small.json")), ("O", &place.path("out")), ("C", &cache)],
+    );
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: there is not enough space for the image in"), "{stderr}");
+    assert!(stderr.contains("are needed, 64 MiB are free"), "{stderr}");
+}
+
+/// As a user that exists only for this test, in files that only this test sees.
+#[test]
+fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
+    if !is_root() {
+        return skip("becoming another user needs root; as an ordinary user every other test shows the same");
+    }
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
+    let own = place.path("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::copy(ister, own.join("ister")).unwrap();
+    std::fs::copy(place.path("small.json"), own.join("small.json")).unwrap();
+    let script = r#"
+        { cat /etc/passwd; echo "isterly:x:64123:64123::$W:/bin/sh"; } >"$W/passwd"
+        { cat /etc/group; echo "isterly:x:64123:"; } >"$W/group"
+        printf '%s' "$RANGE" >"$W/subid"
+        mount --bind "$W/passwd" /etc/passwd
+        mount --bind "$W/group" /etc/group
+        [ -e /etc/subuid ] && [ -e /etc/subgid ]
+        mount --bind "$W/subid" /etc/subuid
+        mount --bind "$W/subid" /etc/subgid
+        chmod 755 "$W/.."; chown -R 64123:64123 "$W"
+        cd "$W"
+        exec setpriv --reuid 64123 --regid 64123 --clear-groups env HOME="$W" XDG_CACHE_HOME= \
+            PATH=/usr/bin:/bin ./ister build small.json -o out"#;
+    let without = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new(""))]);
+    let stderr = text(&without.stderr);
+    assert_eq!(without.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("user `isterly` has no range of 65536 subordinate ids in /etc/subuid"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("help: sudo usermod --add-subuids"), "{stderr}");
+
+    let with = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new("isterly:700000:65536\n"))]);
+    ok(&with);
+    agrees_with_plan(&own.join("out/small.img"));
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(own.join("out/small.img").metadata().unwrap().uid(), 64123);
+}

@@ -1,0 +1,199 @@
+//! The program as a user types it: what it prints where, and its exit codes. Nothing here builds or boots.
+
+mod common;
+
+use common::{ister, text};
+
+const GOOD: &str = "vm-tests/kvm/template.json";
+
+#[test]
+fn help_fits_a_terminal_and_teaches() {
+    for command in ["", "build", "boot", "lint", "plan", "cache", "doctor", "schema"] {
+        let mut args = vec!["--help"];
+        if !command.is_empty() {
+            args.insert(0, command);
+        }
+        let output = ister(&args).output().unwrap();
+        assert!(output.status.success(), "{command}");
+        let help = text(&output.stdout);
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_finding_comes_at_once_with_its_place() {
+    let template = r#"{
+    "DestinationType": "virtaul",
+    "PartitionLayout": [
+        { "disk": "a.img", "partition": 1, "size": "512", "type": "EFI" },
+        { "disk": "a.img", "partition": 2, "size": "8G", "type": "linux", }
+    ],
+    "FilesystemTypes": [
+        { "disk": "a.img", "partition": 1, "type": "vfat" },
+        { "disk": "a.img", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "a.img", "partition": 1, "mount": "/boot" },
+        { "disk": "a.img", "partition": 2, "mount": "/boot" }
+    ],
+    "Version": 0,
+    "Bundels": ["os-core"],
+    "Hostname": "a_b",
+    "Hostname": "ok",
+    "LegacyBios": "yes"
+}
+"#;
+    let output = common::with_stdin(&["lint", "-", "--stdin-filename", "a.json"], template);
+    assert_eq!(output.status.code(), Some(1));
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("findings-human", text(&output.stdout));
+    });
+    let output = common::with_stdin(&["lint", "-", "--format", "json"], template);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["version"], 1);
+    let first = &json["findings"][0];
+    assert_eq!((first["place"]["line"].as_u64(), first["place"]["column"].as_u64()), (Some(1), Some(1)));
+}
+
+#[test]
+fn good_templates_have_no_findings() {
+    let output = ister(&["lint", GOOD, "vm-tests/kvm-legacy/template.json"]).output().unwrap();
+    assert_eq!(text(&output.stdout), "2 templates checked: 0 errors, 0 warnings, 0 notes\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn plan_and_build_refuse_what_lint_refuses() {
+    for command in ["plan", "build"] {
+        let output = common::with_stdin(&[command, "-"], "{}");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(output.stdout.is_empty());
+        let said = text(&output.stderr);
+        assert!(said.contains("error[missing-key]: the required key `Bundles` is missing"), "{said}");
+    }
+    let output = common::with_stdin(&["-t", "-"], "{}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_plan_is_a_table_or_json_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = std::fs::canonicalize(GOOD).unwrap();
+    let output = ister(&["plan", template.to_str().unwrap()]).current_dir(&folder).output().unwrap();
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("plan-kvm-table", text(&output.stdout));
+    });
+    let output = ister(&["plan", "-t", template.to_str().unwrap(), "--format", "json"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let plan: ister::plan::Plan = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(plan.partitions[2].mount.as_deref(), Some("/"));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[test]
+fn overrides_change_one_key() {
+    let output =
+        ister(&["plan", GOOD, "--set", "Hostname=\"x\"", "--set", "Version=\"trixie\"", "--format", "json"])
+            .output()
+            .unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(plan["system"]["hostname"], "x");
+    assert_eq!(plan["content"]["release"], "trixie");
+
+    let output = ister(&["plan", GOOD, "--set", "Version=bookworm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("did you mean Version='\"bookworm\"'?"));
+}
+
+#[test]
+fn bundles_of_ones_own_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("editors"), "# [TITLE]: editors\ned\n").unwrap();
+    let output = ister(&["plan", GOOD, "--format", "json", "--bundles"]).arg(folder.path()).output().unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages: Vec<&str> =
+        plan["content"]["packages"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+    assert!(packages.contains(&"ed") && !packages.contains(&"nano"));
+}
+
+#[test]
+fn what_cannot_be_read_is_a_usage_error() {
+    let output = ister(&["lint", "no-such-file.json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("could not read the template `no-such-file.json`: No such file"));
+}
+
+#[test]
+fn what_cannot_be_built_yet_says_so_at_its_place() {
+    let template = std::fs::read_to_string(GOOD)
+        .unwrap()
+        .replace("\"SoftwareManager\": \"apt\"", "\"SoftwareManager\": \"swupd\"")
+        .replace("\"bookworm\"", "34000");
+    let output = common::with_stdin(&["build", "-"], &template);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("installs content with apt only") && said.contains("<stdin>:17:24"), "{said}");
+}
+
+#[test]
+fn an_image_that_is_none_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("empty.img");
+    let boot = |image: &std::path::Path| ister(&["boot"]).arg(image).output().unwrap();
+    let output = boot(&image);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("there is no image"));
+    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    let output = boot(&image);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("cannot tell which firmware"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let script = format!("'{}' schema | head -c 10 >/dev/null", env!("CARGO_BIN_EXE_ister"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_empty_cache_is_listed_and_pruned() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = |action: &str| ister(&["cache", action, "--cache-dir"]).arg(folder.path()).output().unwrap();
+    assert_eq!(text(&cache("list").stdout), format!("{}: 0 entries, 0 bytes\n", folder.path().display()));
+    assert_eq!(text(&cache("prune").stdout), "removed 0 trees, 0 bytes freed\n");
+}
+
+/// Templates of the original, where they are at hand: their plan, or why they are refused.
+#[test]
+fn sample_templates_of_the_original() {
+    let folder = std::path::Path::new("../shared/templates");
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        eprintln!("skipped: {} is not here", folder.display());
+        return;
+    };
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    for name in names {
+        let template = std::fs::canonicalize(folder.join(&name)).unwrap();
+        // Away from any file that a template may name by a relative path.
+        let empty = tempfile::tempdir().unwrap();
+        // The one whose last partition takes the rest.
+        let size: &[&str] = if name == "min-good.json" { &["--disk-size", "8G"] } else { &[] };
+        let output = ister(&["plan", "--format", "json"])
+            .args(size)
+            .arg(&template)
+            .current_dir(&empty)
+            .output()
+            .unwrap();
+        let shown = if output.status.success() { text(&output.stdout) } else { text(&output.stderr) };
+        let shown = shown.replace(&format!("{}/", template.parent().unwrap().display()), "");
+        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("sample-{}", name.trim_end_matches(".json")), shown);
+        });
+    }
+}
