@@ -1,4 +1,6 @@
 //! Builds of a small image without a kernel, with real content: what is left behind, what is reused, and what is
+
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 //! said when it cannot work. One build at a time: they are heavy.
 //!
 //! What a test needs and the host does not allow is a visible skip, and a failure where CI is set.

@@ -28,6 +28,7 @@ pub fn builtin() -> Definitions {
 mod tests {
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "it looks at the source tree")]
     #[test]
     fn every_definition_is_listed_described_and_complete() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/bundles");

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Qmp {
     stream: UnixStream,
     answers: Receiver<Value>,
+    /// Commands sent so far; the last one's id.
+    sent: u64,
 }
 
 /// An event that QEMU tells by itself, such as `RESET` or `SHUTDOWN`.
@@ -35,25 +37,27 @@ impl Qmp {
                 }
             }
         });
-        let mut qmp = Qmp { stream, answers };
+        let mut qmp = Qmp { stream, answers, sent: 0 };
         qmp.send("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
 
-    fn send(&mut self, command: &str, arguments: Value) -> std::io::Result<()> {
-        let line = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
-        self.stream.write_all(line.as_bytes())
+    /// Sends a command and gives the id that its answer will carry.
+    fn send(&mut self, command: &str, arguments: Value) -> std::io::Result<u64> {
+        self.sent += 1;
+        let line = json!({ "execute": command, "arguments": arguments, "id": self.sent }).to_string() + "\n";
+        self.stream.write_all(line.as_bytes())?;
+        Ok(self.sent)
     }
 
     /// Runs a command and waits for its answer, at most `limit`.
     pub fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, String> {
-        // Answers that came too late for an earlier command, and the one to qmp_capabilities.
-        while self.answers.try_recv().is_ok() {}
-        self.send(command, arguments).map_err(|error| error.to_string())?;
+        let id = self.send(command, arguments).map_err(|error| error.to_string())?;
         let until = Instant::now() + limit;
         loop {
             match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                // The answer to qmp_capabilities is the one empty object that may come late.
+                // One that came too late for an earlier command.
+                Ok(answer) if answer["id"].as_u64() != Some(id) => continue,
                 Ok(answer) => match answer.get("error") {
                     Some(error) => {
                         return Err(error["desc"].as_str().unwrap_or("no reason given").to_owned());

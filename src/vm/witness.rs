@@ -102,7 +102,7 @@ const ENDINGS: &[Ending] = &[
 ];
 
 /// A getty's prompt: host name, "login:", and nothing behind it yet.
-static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: ?$"));
+static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: $"));
 /// The guest's CPUs did not get to run: under TCG that is the emulator's doing.
 static STALL: LazyLock<Regex> = LazyLock::new(|| {
     expression(r"rcu: INFO: rcu_\w+ (self-)?detected|soft lockup|NMI backtrace|rcu_\w+ kthread starved")
@@ -200,7 +200,8 @@ impl Witness {
             return;
         }
         self.moved = at;
-        if LOGIN.is_match(&text) {
+        // A shell's greeting ("Last login: Mon …") may come in pieces too.
+        if LOGIN.is_match(&text) && !text.starts_with("Last ") {
             self.reach(Stage::Login, at);
             self.recent.push(text);
             self.end(Class::LoginPrompt, at, 1);
@@ -390,9 +391,12 @@ mod tests {
 
     #[test]
     fn words_about_logins_are_no_prompt() {
-        for text in
-            ["kvm login: root\r\nPassword: ", "[   7.1] kernel: a login: b", "Last login: Mon Nov 23\r\n"]
-        {
+        for text in [
+            "kvm login: root\r\nPassword: ",
+            "[   7.1] kernel: a login: b",
+            "Last login: Mon Nov 23\r\n",
+            "Last login: ",
+        ] {
             let (class, _) = watch(text, 3);
             assert_eq!(class, None, "{text}");
         }

@@ -1,0 +1,37 @@
+# The two commands of the README, and what they are made of. Everything the host lacks is installed first
+# (`ister doctor --install`: apt-get, through sudo for an ordinary user).
+
+CARGO ?= cargo
+ISTER := target/debug/ister
+export CARGO_TARGET_DIR := target
+
+.PHONY: demo test ister setup check bench clean
+
+## demo: build the kvm image and boot it to its login prompt
+demo: setup
+	$(ISTER) build vm-tests/kvm/template.json -o out --boot-test --report out/report
+
+## test: every test, those that boot images included
+test: setup check
+	$(CARGO) test --locked
+
+## check: formatting and lints, where the toolchain has them
+check:
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --check; else echo "skipped: no rustfmt here"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --locked --all-targets -- -D warnings; \
+	else echo "skipped: no clippy here"; fi
+
+ister:
+	$(CARGO) build --locked
+
+setup: ister
+	$(ISTER) doctor --install
+
+## bench: whole builds and boots beside the same work done by hand
+bench: setup
+	$(CARGO) build --locked --release
+	benches/run.sh
+
+clean:
+	$(CARGO) clean
+	rm -rf out

@@ -1,0 +1,77 @@
+//! Every command of the README is run: here, or by the test that is named for it.
+
+mod common;
+
+use common::text;
+use std::process::Command;
+
+/// Commands that take long, and what runs the same.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("make demo", "vm-tests: kvm_builds_boots_and_gets_a_receipt"),
+    ("make test", "this test"),
+    ("ister build vm-tests/kvm/template.json -o out", "vm-tests: kvm_builds_boots_and_gets_a_receipt"),
+    (
+        "ister build vm-tests/kvm/template.json -o out --boot-test",
+        "vm-tests: kvm_builds_boots_and_gets_a_receipt",
+    ),
+    (
+        "ister build vm-tests/kvm-legacy/template.json -o out",
+        "vm-tests: kvm_legacy_builds_boots_and_gets_a_receipt",
+    ),
+    ("ister boot out/kvm.img --report out/report", "vm-tests: World::boot"),
+];
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let readme = include_str!("../README.md");
+    let cache = tempfile::tempdir().unwrap();
+    let mut commands = 0;
+    for block in readme.split("```sh\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            let command = line.split('#').next().unwrap().trim();
+            if command.is_empty() {
+                continue;
+            }
+            commands += 1;
+            if ELSEWHERE.iter().any(|(known, _)| *known == command) {
+                continue;
+            }
+            let rest = command.strip_prefix("ister ").unwrap_or_else(|| panic!("who runs `{command}`?"));
+            let output = Command::new(env!("CARGO_BIN_EXE_ister"))
+                .args(rest.split_whitespace())
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .env("XDG_CACHE_HOME", cache.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "`{command}`: {}", text(&output.stderr));
+            assert!(!output.stdout.is_empty(), "`{command}` prints something");
+        }
+    }
+    assert!(commands > 10, "the README's blocks were found");
+}
+
+#[test]
+fn the_readme_lists_every_folder() {
+    let readme = include_str!("../README.md");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let name = format!("`src/{}/`", entry.file_name().to_str().unwrap());
+            assert!(readme.contains(&name), "{name} is not in the README's architecture");
+        }
+    }
+}
+
+/// The exit codes and classes of the README are the program's.
+#[test]
+fn the_readme_lists_every_class() {
+    let readme = include_str!("../README.md");
+    let source = include_str!("../src/vm/verdict.rs");
+    let names = source.split("f.pad(match self {").nth(1).unwrap().split("})").next().unwrap();
+    let mut classes = 0;
+    for name in names.split('"').skip(1).step_by(2) {
+        classes += 1;
+        assert!(readme.contains(&format!("`{name}`")), "class `{name}` is not in the README");
+    }
+    assert!(classes > 10);
+}

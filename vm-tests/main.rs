@@ -1,0 +1,216 @@
+//! Images built and booted for real: the published types must reach their login prompt, deliberately broken ones must
+//! get the right class and never pass. One test a line; a later one uses the images of an earlier one, so they run in
+//! order, one at a time.
+//!
+//! The images lie in `target/vm-tests/`; reports of failed boots stay there.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+type Outcome = Result<(), Failed>;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let world = Arc::new(World::new());
+    let trial = |name: &str, test: fn(&World) -> Outcome| {
+        let world = Arc::clone(&world);
+        Trial::test(name, move || test(&world))
+    };
+    let samples = Path::new("../shared/templates").is_dir();
+    let trials = vec![
+        trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
+        trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
+        trial("broken_no_loader_in_the_esp", no_loader),
+        trial("broken_root_filesystem_wiped", root_wiped),
+        trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
+        trial("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img"))
+            .with_ignored_flag(!samples),
+        trial("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")).with_ignored_flag(!samples),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+struct World {
+    folder: PathBuf,
+}
+
+impl World {
+    fn new() -> World {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("vm-tests");
+        std::fs::create_dir_all(&folder).expect("target/ is ours");
+        World { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Builds a type of `vm-tests/` and boots it, as `make demo` does.
+    fn published(&self, name: &str) -> Outcome {
+        let template = format!("vm-tests/{name}/template.json");
+        let report = self.path(&format!("{name}-report"));
+        let answer = ister(
+            &["build", &template, "--boot-test", "--format", "json"],
+            &[("-o", &self.folder), ("--report", &report)],
+            0,
+        )?;
+        let receipt = &answer["receipt"];
+        let image = self.path(&format!("{name}.img"));
+        let hash = run("sha256sum", &[image.to_str().unwrap()])?;
+        expect(
+            hash.starts_with(receipt["sha256"].as_str().unwrap_or("none")),
+            "the receipt is about these bytes",
+        )?;
+        expect(receipt["verdict"]["class"] == "login-prompt", "it reached its login prompt")?;
+        let stages: Vec<&str> = receipt["verdict"]["stages"]
+            .as_array()
+            .ok_or("no stages")?
+            .iter()
+            .filter_map(|stage| stage["stage"].as_str())
+            .collect();
+        expect(
+            stages == ["firmware", "loader", "kernel", "initramfs", "init", "login"],
+            &format!("every stage was seen: {stages:?}"),
+        )?;
+        let log = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
+        expect(log.contains(&format!("{name} login: ")), "the prompt carries the template's host name")?;
+        let picture = std::fs::read(report.join("screen.png")).map_err(|e| e.to_string())?;
+        expect(picture.starts_with(b"\x89PNG"), "there is a screenshot")
+    }
+
+    /// A template that is not ours, with Debian content.
+    fn sample(&self, template: &str, image: &str) -> Outcome {
+        let template = format!("../shared/templates/{template}");
+        let args = ["build", &template, "--software-manager", "apt", "--set", "Version=\"bookworm\"", "-q"];
+        ister(&args, &[("-o", &self.folder)], 0)?;
+        self.boot(image, "login-prompt")?;
+        std::fs::remove_file(self.path(image)).map_err(|e| e.to_string().into())
+    }
+
+    /// Boots an image and expects a class; the image must be the same afterwards.
+    fn boot(&self, image: &str, class: &str) -> Outcome {
+        let path = self.path(image);
+        let report = self.path(&format!("{image}-report"));
+        let state = |path: &Path| {
+            use std::os::unix::fs::MetadataExt;
+            path.metadata()
+                .map(|m| (m.mtime(), m.mtime_nsec(), m.blocks(), m.len()))
+                .map_err(|e| e.to_string())
+        };
+        let before = state(&path)?;
+        let code = if class == "login-prompt" { 0 } else { 1 };
+        let args = ["boot", path.to_str().unwrap(), "--format", "json"];
+        let verdict = ister(&args, &[("--report", &report)], code)?;
+        expect(verdict["class"] == class, &format!("expected {class}: {verdict:#}"))?;
+        expect(verdict["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "lines prove it")?;
+        expect(state(&path)? == before, "the image is untouched")
+    }
+
+    /// A copy of the kvm image to break.
+    fn copy_of_kvm(&self, name: &str) -> Result<Broken, Failed> {
+        let image = self.path(name);
+        let kvm = self.path("kvm.img");
+        run("cp", &["--sparse=always", "--reflink=auto", kvm.to_str().unwrap(), image.to_str().unwrap()])?;
+        let (from, to) = (self.path("kvm.img.plan.json"), self.path(&format!("{name}.plan.json")));
+        std::fs::copy(&from, to).map_err(|e| e.to_string())?;
+        let plan: Value = serde_json::from_slice(&std::fs::read(from).map_err(|e| e.to_string())?)
+            .map_err(|e| e.to_string())?;
+        Ok(Broken { image, plan })
+    }
+}
+
+struct Broken {
+    image: PathBuf,
+    plan: Value,
+}
+
+impl Broken {
+    /// Bytes from the image's start to the partition with this mount point.
+    fn offset(&self, mount: &str) -> u64 {
+        let partitions = self.plan["partitions"].as_array().expect("a plan has partitions");
+        let partition = partitions.iter().find(|p| p["mount"] == mount).expect("it is mounted");
+        partition["first_lba"].as_u64().expect("a number") * 512
+    }
+
+    /// The ESP, as mtools name it.
+    fn esp(&self) -> String {
+        format!("{}@@{}", self.image.display(), self.offset("/boot"))
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.image);
+    }
+}
+
+fn no_loader(world: &World) -> Outcome {
+    let broken = world.copy_of_kvm("no-loader.img")?;
+    run("mdeltree", &["-i", &broken.esp(), "::/EFI"])?;
+    world.boot("no-loader.img", "uefi-shell")
+}
+
+fn root_wiped(world: &World) -> Outcome {
+    let broken = world.copy_of_kvm("root-wiped.img")?;
+    let (of, seek) = (format!("of={}", broken.image.display()), format!("seek={}", broken.offset("/") >> 20));
+    run("dd", &["if=/dev/zero", &of, "bs=1M", &seek, "count=16", "conv=notrunc", "status=none"])?;
+    world.boot("root-wiped.img", "initramfs-shell")
+}
+
+fn wrong_root(world: &World) -> Outcome {
+    let broken = world.copy_of_kvm("wrong-root.img")?;
+    let entries = run("mdir", &["-b", "-i", &broken.esp(), "::/loader/entries"])?;
+    let entry = entries.lines().next().ok_or("no entry")?.trim();
+    let local = world.path("wrong-root.conf");
+    let local_name = local.to_str().unwrap();
+    run("mcopy", &["-n", "-o", "-i", &broken.esp(), entry, local_name])?;
+    let text = std::fs::read_to_string(&local).map_err(|e| e.to_string())?;
+    let root = broken.plan["partitions"]
+        .as_array()
+        .and_then(|all| all.iter().find(|p| p["mount"] == "/")?["guid"].as_str())
+        .ok_or("no root")?;
+    expect(text.contains(&format!("root=PARTUUID={root} ")), "the entry names the root partition")?;
+    let wrong = text.replace(root, "00000000-0000-0000-0000-000000000001");
+    std::fs::write(&local, wrong).map_err(|e| e.to_string())?;
+    run("mcopy", &["-o", "-i", &broken.esp(), local_name, entry])?;
+    world.boot("wrong-root.img", "initramfs-shell")
+}
+
+/// Runs ister, checks its exit code, and gives the JSON it printed (nothing if it printed something else).
+fn ister(args: &[&str], paths: &[(&str, &Path)], code: i32) -> Result<Value, Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    for (option, path) in paths {
+        command.arg(option).arg(path);
+    }
+    let output = command.output().map_err(|e| e.to_string())?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let said = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    expect(
+        output.status.code() == Some(code),
+        &format!("exit code {code} expected: {}\n{said}", output.status),
+    )?;
+    Ok(serde_json::from_str(&stdout).unwrap_or_default())
+}
+
+fn run(program: &str, args: &[&str]) -> Result<String, Failed> {
+    let output = Command::new(program)
+        .args(args)
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("{program}: {e}"))?;
+    expect(
+        output.status.success(),
+        &format!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr)),
+    )?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn expect(condition: bool, what: &str) -> Outcome {
+    if condition { Ok(()) } else { Err(what.into()) }
+}
