@@ -12,7 +12,8 @@ demo: setup
 	$(ISTER) build vm-tests/kvm/template.json -o out --boot-test --report out/report
 
 ## test: every test, those that boot images included
-test: setup check
+test: ister check
+	$(ISTER) doctor --install --tests
 	$(CARGO) test --locked
 
 ## check: formatting and lints, where the toolchain has them

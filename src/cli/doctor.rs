@@ -4,7 +4,7 @@ use super::console::print;
 use super::run::{Outcome, TalkArgs};
 use crate::report::Table;
 use crate::tool::{
-    CATALOG, Failure, Invocation, Need, Presence, apt_install, check, run as run_tool, run_reporting,
+    CATALOG, Failure, Invocation, Need, Presence, Tool, apt_install, check, run as run_tool, run_reporting,
 };
 use crate::tool::{Progress, subordinate_ranges};
 use clap::Args;
@@ -18,6 +18,10 @@ pub struct DoctorArgs {
     #[arg(long)]
     install: bool,
 
+    /// Also what the tests of ister itself need
+    #[arg(long)]
+    tests: bool,
+
     #[command(flatten)]
     talk: TalkArgs,
 }
@@ -27,7 +31,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     let root = rustix::process::geteuid().is_root();
     if args.install {
         let progress: &dyn Progress = &console;
-        let packages = missing_packages();
+        let packages = missing_packages(args.tests);
         if !packages.is_empty() {
             progress.begin(format!("installing {}", packages.join(" ")));
             for command in apt_install(&packages, root)? {
@@ -42,8 +46,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
         }
         console.finish();
     }
-    print(&table(root));
-    let missing = missing_packages();
+    print(&table(root, args.tests));
+    let missing = missing_packages(args.tests);
     if missing.is_empty() && user_without_ids(root).is_none() {
         return Ok(Outcome::Fine);
     }
@@ -56,15 +60,18 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     .into())
 }
 
-fn missing_packages() -> Vec<&'static str> {
-    let mut packages: Vec<_> = CATALOG
-        .iter()
+fn missing_packages(tests: bool) -> Vec<&'static str> {
+    let mut packages: Vec<_> = needed(tests)
         .filter(|tool| !matches!(check(tool), Presence::There(_)))
         .map(|tool| tool.package)
         .collect();
     packages.sort();
     packages.dedup();
     packages
+}
+
+fn needed(tests: bool) -> impl Iterator<Item = &'static Tool> {
+    CATALOG.iter().filter(move |tool| tests || tool.need != Need::Tests)
 }
 
 /// The user who runs ister, if other uids are needed and there are none.
@@ -81,9 +88,9 @@ fn user_without_ids(root: bool) -> Option<String> {
     (!has("/etc/subuid") || !has("/etc/subgid")).then_some(name)
 }
 
-fn table(root: bool) -> String {
+fn table(root: bool, tests: bool) -> String {
     let mut table = Table::new(&["", "tool", "package", "for"], &[]);
-    for tool in CATALOG {
+    for tool in needed(tests) {
         let (sign, note) = match check(tool) {
             Presence::There(version) => ("ok", version.map(|v| format!(" {v}")).unwrap_or_default()),
             Presence::TooOld(version) => {
@@ -95,6 +102,7 @@ fn table(root: bool) -> String {
             Need::Build => "build",
             Need::BuildBios => "build for BIOS",
             Need::Boot => "boot",
+            Need::Tests => "tests",
         };
         table.row([
             sign.to_owned(),

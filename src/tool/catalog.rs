@@ -9,6 +9,8 @@ pub enum Need {
     Build,
     BuildBios,
     Boot,
+    /// Only ister's own tests, as independent readers of what it wrote.
+    Tests,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,8 @@ pub const CATALOG: &[Tool] = &[
         "7.1",
     ),
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
+    tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),
+    tool("sgdisk", "gdisk", Need::Tests, "checks partition tables"),
 ];
 
 /// What the host has of a tool.
