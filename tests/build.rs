@@ -329,14 +329,15 @@ fn is_clean(place: &Place, before: &(String, String)) {
 #[test]
 fn signals_end_a_build_without_a_trace() {
     let _one = one_at_a_time();
+    use rustix::process::{Pid, Signal, kill_process};
     use std::os::unix::process::ExitStatusExt;
-    for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("KILL", None)] {
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
         let place = Place::new();
         let before = host_state();
         let mut child = started(&place, "unpacking essential packages");
-        run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
+        kill_process(Pid::from_child(&child), signal).unwrap();
         let status = child.wait().unwrap();
-        assert_eq!(status.code(), code, "{signal}");
+        assert_eq!(status.code(), code, "{signal:?}");
         if code.is_none() {
             assert_eq!(status.signal(), Some(9));
         }
