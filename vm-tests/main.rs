@@ -97,9 +97,7 @@ impl World {
         let report = self.path(&format!("{image}-report"));
         let state = |path: &Path| {
             use std::os::unix::fs::MetadataExt;
-            path.metadata()
-                .map(|m| (m.mtime(), m.mtime_nsec(), m.blocks(), m.len()))
-                .map_err(|e| e.to_string())
+            path.metadata().map(|m| (m.mtime(), m.mtime_nsec(), m.len())).map_err(|e| e.to_string())
         };
         let before = state(&path)?;
         let code = if class == "login-prompt" { 0 } else { 1 };

@@ -5,7 +5,7 @@ use crate::content::{self, Tree};
 use crate::customize;
 use crate::image::{self, Assembly};
 use crate::template::Bytes;
-use crate::tool::{Context, Failure, Progress, Workspace, workspace_from_stdin};
+use crate::tool::{Context, Failure, Progress, Workspace, sweep_workspaces, workspace_from_stdin};
 use std::fs::File;
 
 /// Room for a tree whose size is not known yet: mmdebstrap with a kernel and everything that apt needs.
@@ -28,6 +28,7 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
             let metadata = content::fill(request, &workspace.root, out, progress)?;
             Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
         }
+        (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
         (Job::Assemble(job), [content, image]) => {
             let assembled = assemble(job, content, image, progress)?;
             Ok(serde_json::to_value(assembled).expect("an answer is plain data"))

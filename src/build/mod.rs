@@ -8,7 +8,7 @@ mod inside;
 mod outside;
 
 pub use inside::work_inside;
-pub use outside::{Built, Order, build};
+pub use outside::{Built, Order, build, sweep};
 
 use crate::content::ContentRequest;
 use crate::plan::Plan;
@@ -21,6 +21,8 @@ use std::path::PathBuf;
 enum Job {
     /// Install content, pack it into the one file.
     Fill { workspace: PathBuf, request: ContentRequest },
+    /// Remove what killed builds left in the workspace folder, where memory had been short.
+    Sweep { workspace: PathBuf },
     /// Unpack the content, the first file; customise it; write the image, the second one.
     Assemble(Box<AssembleJob>),
 }

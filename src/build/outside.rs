@@ -4,8 +4,8 @@ use super::{AssembleJob, Assembled, Job};
 use crate::content::{self, Cache, ContentRequest, Entry, Metadata};
 use crate::customize;
 use crate::plan::{Plan, Secrets};
-use crate::template::{Bytes, SecretSource};
-use crate::tool::{Context, Draft, Durability, Failure, Progress, Worker};
+use crate::template::{Bytes, SecretSource, is_crypt_hash};
+use crate::tool::{Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -47,6 +47,15 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
         ))
         .help("choose another folder with -o"));
     }
+    let plan_path = order.folder.join(format!("{}.plan.json", plan.image));
+    if plan_path.is_dir() {
+        return Err(Failure::new(format!(
+            "`{}` is a folder: the plan cannot take its place",
+            plan_path.display()
+        ))
+        .help("choose another folder with -o"));
+    }
+    check_ids(plan)?;
     let hashes = resolve(order.secrets)?;
     customize::pre_install(&plan.hooks, progress)?;
 
@@ -80,7 +89,6 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
     }
     let allocated = draft.file.metadata().map_or(0, |m| m.blocks() * 512);
 
-    let plan_path = order.folder.join(format!("{}.plan.json", plan.image));
     let mut plan_draft = Draft::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
     plan_draft
@@ -88,6 +96,15 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
     progress.begin("writing to disk");
+    // A receipt speaks of one image only, and that one goes now.
+    let receipt = order.folder.join(format!("{}.receipt.json", plan.image));
+    match std::fs::remove_file(&receipt) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error)
+                .context(|| format!("could not remove the old receipt `{}`", receipt.display()));
+        }
+        _ => {}
+    }
     draft.publish(Durability::Synced)?;
     plan_draft.publish(Durability::Synced)?;
     Ok(Built {
@@ -99,6 +116,36 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
     })
 }
 
+/// Ids that cannot be given away here, before anything is fetched.
+fn check_ids(plan: &Plan) -> Result<(), Failure> {
+    for user in &plan.system.users {
+        let Some(uid) = user.uid else { continue };
+        if uid == u32::MAX {
+            return Err(Failure::new(format!("user `{}` cannot have uid {uid}", user.name))
+                .detail("the kernel takes it for \"leave the owner as it is\", see chown(2)")
+                .help("choose a smaller uid"));
+        }
+        if uid > 65_535 && !rustix::process::geteuid().is_root() {
+            return Err(Failure::new(format!(
+                "an ordinary user cannot give files to uid {uid} of user `{}`",
+                user.name
+            ))
+            .detail("a build by an ordinary user knows the ids 0 to 65535, from its sub-id range")
+            .help("choose a smaller uid, or run ister as root"));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what killed builds left in the cache's workspace folder; only where memory was short is there anything.
+pub fn sweep(cache: &Cache) -> Result<(), Failure> {
+    let workspace = cache.workspace();
+    if has_workspaces(&workspace) {
+        Worker::run::<usize>(&Job::Sweep { workspace }, &[], &|_: Event| {})?;
+    }
+    Ok(())
+}
+
 fn content_request(order: &Order) -> Result<ContentRequest, Failure> {
     let content = &order.plan.content;
     Ok(ContentRequest {
@@ -106,7 +153,8 @@ fn content_request(order: &Order) -> Result<ContentRequest, Failure> {
         sources: content::sources_for(&content.release, content.archive.as_deref())?,
         packages: content.packages.clone(),
         epoch: order.epoch,
-        apt_options: content::apt_options()?,
+        // The template's proxies after the host's: the last setting counts.
+        apt_options: content::apt_options()?.into_iter().chain(order.secrets.apt_proxies()).collect(),
     })
 }
 
@@ -170,7 +218,7 @@ fn resolve(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
                     .help(format!("export {name} with a crypt(3) hash"))
             })?,
         };
-        if hash.contains([':', '\n']) {
+        if hash.is_empty() || !is_crypt_hash(&hash) {
             return Err(Failure::new(format!("the password of user `{user}` is no crypt(3) hash"))
                 .help("make one with `openssl passwd -6` or `mkpasswd`"));
         }

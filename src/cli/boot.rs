@@ -57,15 +57,15 @@ pub struct MachineArgs {
     disk: DiskBus,
 
     /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
     memory: u32,
 
     /// Virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
 
     /// The most seconds a boot may take [default: 120 with KVM, 600 with TCG]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
 }
 
@@ -110,9 +110,9 @@ pub fn boot_image(
     console: &Console,
 ) -> Result<Verdict, Failure> {
     if !image.is_file() {
-        return Err(
-            Failure::new(format!("there is no image `{}`", image.display())).help("build it: ister build")
-        );
+        let what = if image.exists() { "is no plain file" } else { "does not exist" };
+        return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
+            .help("build one: ister build"));
     }
     let firmware = match machine.firmware {
         Some(FirmwareArg::Uefi) => Firmware::Uefi,

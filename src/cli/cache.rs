@@ -4,6 +4,7 @@ use super::build::{Format, ago};
 use super::console::print;
 use super::input::{count, print_json};
 use super::run::Outcome;
+use crate::build::sweep;
 use crate::content::Cache;
 use crate::report::Table;
 use crate::template::Bytes;
@@ -70,7 +71,8 @@ pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
             print(&format!("{}: {entries}, {}\n", cache.folder().display(), Bytes(total)));
         }
         Action::Prune { older_than } => {
-            let limit = older_than.map_or(0, |days| days * 86_400);
+            sweep(&cache)?;
+            let limit = older_than.map_or(0, |days| days.saturating_mul(86_400));
             let (removed, freed) = cache.prune(|m| now.saturating_sub(m.created) >= limit)?;
             print(&format!("removed {}, {freed} freed\n", count(removed, "tree")));
         }

@@ -110,5 +110,11 @@ fn eprintln_quietly(text: &str) {
 /// The result, on stdout. A reader that has gone away is no error.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln_quietly(&format!("error: could not write the result to standard output: {error}"));
+            std::process::exit(3);
+        }
+        _ => {}
+    }
 }

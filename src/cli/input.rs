@@ -2,7 +2,7 @@
 
 use super::console::{Console, print, wants_colour};
 use crate::bundle::{self, Definition, Definitions};
-use crate::lint::{FileFact, Files, Level, Linted, lint, wanted_files};
+use crate::lint::{FileFact, Files, Level, Linted, Wanted, lint, wanted_files};
 use crate::plan::{self, Inputs, Plan, Secrets};
 use crate::report;
 use crate::template::{Override, SourceText, Template};
@@ -171,19 +171,39 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
     })
 }
 
+/// A public key is smaller than this; what is larger, or no plain file, is not read.
+const LARGEST_KEY: u64 = 64 << 10;
+
 /// What the rules want to know of the host's files.
 pub fn file_facts(template: &Template) -> Files {
     wanted_files(template)
         .into_iter()
-        .map(|path| {
-            let fact = match std::fs::read(&path) {
-                Ok(bytes) => FileFact::Text(String::from_utf8_lossy(&bytes).into_owned()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileFact::Missing,
-                Err(error) => FileFact::Unreadable(error.to_string()),
-            };
-            (path, fact)
-        })
+        .map(|(path, wanted)| (path.clone(), file_fact(&path, wanted)))
         .collect()
+}
+
+fn file_fact(path: &str, wanted: Wanted) -> FileFact {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FileFact::Missing,
+        Err(error) => return FileFact::Unreadable(error.to_string()),
+    };
+    if !metadata.is_file() {
+        return FileFact::Unreadable("it is no plain file".to_owned());
+    }
+    match wanted {
+        Wanted::Program if rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_err() => {
+            FileFact::Unreadable("it is not executable".to_owned())
+        }
+        Wanted::Program => FileFact::Text(String::new()),
+        Wanted::PublicKey if metadata.len() > LARGEST_KEY => {
+            FileFact::Unreadable("it is too large for a public key".to_owned())
+        }
+        Wanted::PublicKey => match std::fs::read_to_string(path) {
+            Ok(text) => FileFact::Text(text),
+            Err(error) => FileFact::Unreadable(error.to_string()),
+        },
+    }
 }
 
 fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {

@@ -74,6 +74,12 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 pub fn main() -> ExitCode {
+    // Paths stand in plans, verdicts and QEMU's options, which are all text.
+    if let Some(odd) = std::env::args_os().find(|arg| arg.to_str().is_none()) {
+        Console::new(Talk::Quiet)
+            .say(&format!("error: `{}` is not UTF-8, which ister needs", odd.to_string_lossy()));
+        return ExitCode::from(2);
+    }
     let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| error.exit());
     if let Command::NamespaceWorker = cli.command {
         crate::build::work_inside();

@@ -143,7 +143,9 @@ impl Cache {
         let context = || format!("could not read `{}`", folder.display());
         for file in std::fs::read_dir(&folder).context(context)? {
             let path = file.context(context)?.path();
-            let key = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            // Also of a draft that had to have a name, `.KEY.tar.ister-…`.
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let key = name.trim_start_matches('.').split('.').next().unwrap_or_default();
             if self.find(key).is_some() {
                 continue;
             }

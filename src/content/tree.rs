@@ -41,6 +41,10 @@ impl Tree {
         self.resolve(path, OFlags::PATH, 0).is_ok()
     }
 
+    pub fn is_folder(&self, path: &str) -> bool {
+        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, 0).is_ok()
+    }
+
     /// A file's text, or `None` if there is no such file.
     pub fn read(&self, path: &str) -> Result<Option<String>, Failure> {
         match self.resolve(path, OFlags::RDONLY, 0) {
@@ -137,11 +141,12 @@ impl Tree {
 
     /// Empties a folder; the folder stays.
     pub fn empty_folder(&self, path: &str) -> Result<(), Failure> {
-        // The tree's own path is safe here: these are folders that no package makes a link of.
-        let folder = self.path.join(path.trim_start_matches('/'));
         let context = || format!("could not empty the image's `{path}`");
-        let is_folder = std::fs::symlink_metadata(&folder).is_ok_and(|m| m.is_dir());
-        for entry in if is_folder { std::fs::read_dir(&folder).context(context)? } else { return Ok(()) } {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let Ok(fd) = self.resolve(path, flags, 0) else { return Ok(()) };
+        // Through the open folder, so that no link above it can lead elsewhere.
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd)));
+        for entry in std::fs::read_dir(&folder).context(context)? {
             let entry = entry.context(context)?;
             let kind = entry.file_type().context(context)?;
             if kind.is_dir() {
@@ -171,6 +176,21 @@ impl Tree {
         let mode = Mode::from_raw_mode(before.st_mode & 0o7777);
         rustix::fs::mkdirat(&parent, &name, mode).context(context)?;
         rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
+    }
+
+    /// Copies a file inside the tree, mode included; what is at the destination is replaced.
+    pub fn copy(&self, from: &str, to: &str) -> Result<(), Failure> {
+        let context = || format!("could not copy the image's `{from}` to `{to}`");
+        let mut source = File::from(self.resolve(from, OFlags::RDONLY, 0).context(context)?);
+        let mode = rustix::fs::fstat(&source).context(context)?.st_mode & 0o7777;
+        let (parent, name) = self.parent(to)?;
+        let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut target = File::from(
+            rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(mode)).context(context)?,
+        );
+        std::io::copy(&mut source, &mut target).context(context)?;
+        rustix::fs::fchmod(&target, Mode::from_raw_mode(mode)).context(context)
     }
 
     /// Gives a path and everything below it to an owner.

@@ -2,7 +2,7 @@
 
 use crate::content::Tree;
 use crate::plan::{Password, UserPlan};
-use crate::tool::{Context, Failure};
+use crate::tool::Failure;
 use std::collections::BTreeMap;
 
 /// Where Debian and Clear begin to number people. Source: adduser.conf(5), FIRST_UID; login.defs(5), UID_MIN.
@@ -119,21 +119,15 @@ fn make_home(tree: &Tree, user: &UserPlan, home: &str, uid: u32, gid: u32) -> Re
     }
 }
 
+/// Folders and files; anything else in /etc/skel is nobody's.
 fn copy_folder(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
     for name in tree.list(from) {
         let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
-        let source = tree.path().join(from.trim_start_matches('/'));
-        let target = tree.path().join(to.trim_start_matches('/'));
-        let context = || format!("could not copy the image's `{from}` to `{to}`");
-        let kind = source.symlink_metadata().context(context)?.file_type();
-        if kind.is_dir() {
+        if tree.is_folder(&from) {
             tree.make_folder(&to)?;
             copy_folder(tree, &from, &to)?;
-        } else if kind.is_symlink() {
-            let link = std::fs::read_link(&source).context(context)?;
-            std::os::unix::fs::symlink(link, &target).context(context)?;
-        } else {
-            std::fs::copy(&source, &target).context(context)?;
+        } else if tree.exists(&from) {
+            tree.copy(&from, &to)?;
         }
     }
     Ok(())

@@ -137,11 +137,12 @@ impl Listing {
             } else if kind.is_file() {
                 files.push(entry.path());
             } else {
-                // vfat knows no links: their target is what counts, if it is there.
-                match entry.path().metadata() {
-                    Ok(target) if target.is_file() => files.push(entry.path()),
-                    _ => {}
-                }
+                // A link followed from here could lead to a file of the host.
+                let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+                return Err(std::io::Error::other(format!(
+                    "vfat knows neither links nor devices, but `{}` is one: make it a file",
+                    name.trim_start_matches("::")
+                )));
             }
         }
         self.folders.push((name, files));

@@ -13,13 +13,22 @@ pub enum FileFact {
 
 pub type Files = BTreeMap<String, FileFact>;
 
+/// Why a path's facts are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It will be run: whether it is there and executable is enough.
+    Program,
+    /// Its text counts.
+    PublicKey,
+}
+
 /// Paths whose facts the rules want to know: hooks, and keys that may be files.
-pub fn wanted_files(template: &Template) -> Vec<String> {
-    let hooks = entries(&template.post_non_chroot).iter().map(|hook| hook.value.clone());
+pub fn wanted_files(template: &Template) -> Vec<(String, Wanted)> {
+    let hooks = entries(&template.post_non_chroot).iter().map(|hook| (hook.value.clone(), Wanted::Program));
     let keys = template.users().iter().filter_map(|user| {
         let key = &user.key.as_ref()?.value;
         // A key itself has three words; nobody's file is called like that.
-        (key.split_whitespace().count() < 3).then(|| key.clone())
+        (key.split_whitespace().count() < 3).then(|| (key.clone(), Wanted::PublicKey))
     });
     hooks.chain(keys).collect()
 }

@@ -11,7 +11,7 @@ mod rules;
 mod run;
 mod schema;
 
-pub use files::{FileFact, Files, wanted_files};
+pub use files::{FileFact, Files, Wanted, wanted_files};
 pub use finding::{Finding, Findings, Level, Rule};
 pub use rules::{DUPLICATE_KEY, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE};
 pub use run::{Linted, lint};

@@ -335,7 +335,12 @@ fn system(
 ) -> (System, Secrets) {
     let mut system =
         System { hostname: template.hostname.as_ref().map(|h| h.value.clone()), ..System::default() };
-    let mut secrets = Secrets::default();
+    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|v| v.value.clone());
+    let mut secrets = Secrets {
+        http_proxy: text(&template.http_proxy),
+        https_proxy: text(&template.https_proxy),
+        ..Secrets::default()
+    };
 
     for user in template.users() {
         let Some(name) = user.username.as_ref().map(|n| n.value.clone()) else { continue };

@@ -165,9 +165,28 @@ pub struct Hooks {
 }
 
 /// Where the secrets of a template come from, by user name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Secrets {
     pub passwords: BTreeMap<String, SecretSource>,
+    /// HTTPProxy and HTTPSProxy, whose URLs may carry a password.
+    pub http_proxy: Option<String>,
+    pub https_proxy: Option<String>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+impl Secrets {
+    /// As lines of apt.conf(5).
+    pub fn apt_proxies(&self) -> impl Iterator<Item = String> {
+        let line = |scheme: &str, url: &Option<String>| {
+            url.as_ref().map(|url| format!("Acquire::{scheme}::Proxy \"{url}\";"))
+        };
+        line("http", &self.http_proxy).into_iter().chain(line("https", &self.https_proxy))
+    }
 }
 
 impl Plan {

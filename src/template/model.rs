@@ -103,6 +103,15 @@ pub enum Version {
     Name(String),
 }
 
+/// Whether a text has the form of a crypt(5) hash: `$id$…`, DES's 13 letters, or a mark that locks.
+pub fn is_crypt_hash(text: &str) -> bool {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != ':');
+    let modern = text.strip_prefix('$').and_then(|rest| rest.split_once('$'));
+    let modern = modern.is_some_and(|(id, rest)| !id.is_empty() && !rest.is_empty());
+    let des = text.len() == 13 && text.chars().all(|c| c.is_ascii_alphanumeric() || "./".contains(c));
+    plain(text) && (modern || des || text.starts_with(['!', '*']))
+}
+
 /// Where a secret comes from. Its text shows in no debug output.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {

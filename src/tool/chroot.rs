@@ -19,7 +19,8 @@ impl Chroot {
         let mut chroot = Chroot { tree: tree.to_owned(), mounted: Vec::new() };
         let at = |name: &str| tree.join(name);
         for name in ["proc", "sys", "dev"] {
-            if !at(name).is_dir() {
+            // A link here would lead to the host's own.
+            if !at(name).symlink_metadata().is_ok_and(|m| m.is_dir()) {
                 std::fs::create_dir(at(name)).context(|| format!("could not make the image's /{name}"))?;
             }
         }

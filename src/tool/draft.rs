@@ -7,7 +7,7 @@
 use super::Failure;
 use super::failure::Context;
 use super::interrupt::{forget_file, remove_on_interrupt};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Draft {
         let mode = Mode::from_raw_mode(0o666);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         sweep(destination);
-        match rustix::fs::open(folder, flags, mode) {
+        let draft = match rustix::fs::open(folder, flags, mode) {
             Ok(fd) => Ok(Draft { file: fd.into(), destination: destination.to_owned(), named: None }),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOSYS) => {
                 let path = temporary_name(destination);
@@ -46,7 +46,10 @@ impl Draft {
                 Ok(Draft { file, destination: destination.to_owned(), named: Some(path) })
             }
             Err(error) => Err(error).context(context),
-        }
+        }?;
+        // For as long as this process has the file: a sign to others that it is alive.
+        flock(&draft.file, FlockOperation::NonBlockingLockExclusive).context(context)?;
+        Ok(draft)
     }
 
     /// Gives the file its name, in one step: whoever looks sees the old file or the whole new one.
@@ -100,17 +103,22 @@ fn prefix(destination: &Path) -> String {
 }
 
 fn temporary_name(destination: &Path) -> PathBuf {
-    destination.with_file_name(format!("{}{}", prefix(destination), std::process::id()))
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    destination.with_file_name(format!("{}{}-{time}", prefix(destination), std::process::id()))
 }
 
-/// Removes what a build of the same file left here that was killed where drafts must have names.
+/// Removes what a build of the same file left here that was killed: nobody holds its lock any more.
 fn sweep(destination: &Path) {
     let prefix = prefix(destination);
     let Ok(entries) = std::fs::read_dir(parent(destination)) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|n| n.strip_prefix(&prefix)) else { continue };
-        if pid.bytes().all(|b| b.is_ascii_digit()) && !Path::new("/proc").join(pid).exists() {
+        if !name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            continue;
+        }
+        let free = File::open(entry.path())
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if free {
             let _ = std::fs::remove_file(entry.path());
         }
     }

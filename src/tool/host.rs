@@ -2,12 +2,12 @@
 
 use super::catalog::package_of;
 use super::{Failure, Invocation};
-use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
 
 /// What a program that ended well left behind.
 #[derive(Debug)]
@@ -50,44 +50,79 @@ pub fn run(invocation: &Invocation) -> Result<Finished, Failure> {
 pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, Failure> {
     let started = Instant::now();
     let mut child = spawn(invocation, Stdio::null(), Stdio::piped(), Stdio::piped())?;
-    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let (sender, said) = channel();
+    let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stdout.read_to_end(&mut bytes).map(|_| bytes)
-    });
-    let mut tail = VecDeque::new();
-    let mut all = String::new();
-    let mut lines = BufReader::new(stderr);
-    let mut buffer = Vec::new();
-    while lines.read_until(b'\n', &mut buffer).unwrap_or(0) > 0 {
-        let text = String::from_utf8_lossy(&buffer).trim_end().to_owned();
-        line(&text);
-        all.push_str(&text);
-        all.push('\n');
-        tail.push_back(text);
-        if tail.len() > TAIL {
-            tail.pop_front();
+    forward(stdout, sender.clone(), |bytes| Said::Out(bytes.to_vec()));
+    forward(stderr, sender.clone(), |bytes| Said::Error(bytes.to_vec()));
+    std::thread::spawn(move || drop(sender.send(Said::Ended(child.wait()))));
+
+    let mut stdout = Vec::new();
+    let mut all = Vec::new();
+    let mut shown = 0;
+    let mut status = None;
+    loop {
+        // A daemon that it left behind may hold the pipes open for ever: what was said is there soon.
+        let patience = if status.is_some() { Duration::from_millis(500) } else { Duration::MAX };
+        match said.recv_timeout(patience) {
+            Ok(Said::Out(bytes)) => stdout.extend(bytes),
+            Ok(Said::Error(bytes)) => {
+                all.extend(bytes);
+                while let Some(end) = all[shown..].iter().position(|byte| *byte == b'\n') {
+                    line(String::from_utf8_lossy(&all[shown..shown + end]).trim_end());
+                    shown += end + 1;
+                }
+            }
+            Ok(Said::Ended(ended)) => status = Some(ended),
+            Err(_) => break,
         }
-        buffer.clear();
     }
-    let status = child.wait();
-    let stdout = reader.join().ok().and_then(Result::ok).unwrap_or_default();
-    let status = status.map_err(|error| {
-        Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
-    })?;
+    let all = String::from_utf8_lossy(&all).into_owned();
+    let status =
+        status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it"))).map_err(|error| {
+            Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
+        })?;
     if status.success() {
         return Ok(Finished { stdout, stderr: all });
     }
     let mut failure = Failure::new(format!("`{}` failed", invocation.program)).detail(format!(
-        "ran: {invocation}    ({} after {:.1} s)",
+        "ran: {}    ({} after {:.1} s)",
+        shortened(&invocation.to_string()),
         ending(status),
         started.elapsed().as_secs_f64()
     ));
-    for text in tail.iter().filter(|text| !text.is_empty()) {
+    let lines: Vec<&str> = all.lines().map(str::trim_end).filter(|text| !text.is_empty()).collect();
+    for text in &lines[lines.len().saturating_sub(TAIL)..] {
         failure = failure.detail(format!("it said: {text}"));
     }
     Err(failure)
+}
+
+/// A command line that a person can still read.
+fn shortened(line: &str) -> String {
+    const MOST: usize = 1500;
+    match line.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{} … ({} characters)", &line[..at], line.chars().count()),
+        None => line.to_owned(),
+    }
+}
+
+/// What a program's end and its pipes tell.
+enum Said {
+    Out(Vec<u8>),
+    Error(Vec<u8>),
+    Ended(std::io::Result<ExitStatus>),
+}
+
+fn forward(mut pipe: impl Read + Send + 'static, sender: Sender<Said>, wrap: fn(&[u8]) -> Said) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            if sender.send(wrap(&buffer[..count])).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 fn ending(status: ExitStatus) -> String {
@@ -146,6 +181,13 @@ mod tests {
         assert_eq!(failure.message, "`sh` failed");
         assert!(failure.details[0].starts_with("ran: sh -c 'echo no >&2; exit 4'    (exit code 4 after"));
         assert_eq!(failure.details[1], "it said: no");
+    }
+
+    #[test]
+    fn a_daemon_left_behind_does_not_keep_us() {
+        let started = Instant::now();
+        run(&Invocation::new("sh").args(["-c", "sleep 30 & echo done"])).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

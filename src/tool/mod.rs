@@ -18,5 +18,7 @@ pub use failure::{Context, Failure};
 pub use host::{Finished, find_program, run, run_reporting, search_path, spawn};
 pub use interrupt::{forget_file, install_handlers, remove_on_interrupt};
 pub use invocation::Invocation;
-pub use namespace::{Worker, Workspace, inherit, subordinate_ranges, workspace_from_stdin};
+pub use namespace::{
+    Worker, Workspace, has_workspaces, inherit, subordinate_ranges, sweep_workspaces, workspace_from_stdin,
+};
 pub use progress::{Event, Progress};

@@ -9,7 +9,9 @@
 
 use super::failure::Context;
 use super::host::spawn;
+use super::interrupt;
 use super::{Event, Failure, Invocation, Progress};
+use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -63,6 +65,8 @@ impl Worker {
         // If the namespace could not be made the socket is closed already; its end tells more.
         let _ = send_files(&stdin, files).and_then(|()| stdin.write_all(line.as_bytes()));
 
+        // Interrupted: the namespace gets the time to clean up after itself.
+        let guard = interrupt::ends_with_us(stdin.try_clone().ok());
         let mut outcome = None;
         for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
             match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
@@ -74,6 +78,8 @@ impl Worker {
         }
         drop(stdin);
         let status = child.wait().context(|| "could not wait for the build's namespace".to_owned())?;
+        drop(guard);
+        interrupt::wait_if_interrupted();
         let said = said.join().unwrap_or_default();
         match outcome {
             Some(Ok(value)) => serde_json::from_value(value).map_err(|error| {
@@ -260,6 +266,7 @@ impl Workspace {
             MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
             None,
         )?;
+        sweep_workspaces(folder);
         let available = available_memory();
         if available / 2 >= need {
             let data = format!("size={},mode=0755,nr_inodes=0", available / 4 * 3);
@@ -267,9 +274,13 @@ impl Workspace {
             mount("tmpfs", folder, "tmpfs", MountFlags::empty(), Some(&data))?;
             return Ok(Workspace { root: folder.to_owned(), on_disk: false });
         }
-        let root = folder.join(format!("disk-{}", unique()));
-        std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
-        *ON_DISK.lock().unwrap_or_else(|e| e.into_inner()) = Some(root.clone());
+        let root = folder.join(format!("{DISK_PREFIX}{}", unique()));
+        let context = || format!("could not create `{}`", root.display());
+        std::fs::create_dir(&root).context(context)?;
+        // The lock says that somebody works here; it goes with this process, however that ends.
+        let lock = File::open(&root).context(context)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).context(context)?;
+        *ON_DISK.lock().unwrap_or_else(|e| e.into_inner()) = Some((root.clone(), lock));
         Ok(Workspace { root, on_disk: true })
     }
 
@@ -279,10 +290,36 @@ impl Workspace {
 }
 
 /// Where the workspace is when memory had no room for it.
-static ON_DISK: std::sync::Mutex<Option<PathBuf>> = std::sync::Mutex::new(None);
+static ON_DISK: std::sync::Mutex<Option<(PathBuf, File)>> = std::sync::Mutex::new(None);
+
+/// Names of folders for workspaces on disk.
+const DISK_PREFIX: &str = "disk-";
+
+/// Removes workspaces on disk whose builds were killed. Must run inside the namespace: their files belong to ids
+/// that only it knows. Gives how many there were.
+pub fn sweep_workspaces(folder: &Path) -> usize {
+    let mut swept = 0;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(DISK_PREFIX) {
+            continue;
+        }
+        let free = File::open(entry.path())
+            .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if free && std::fs::remove_dir_all(entry.path()).is_ok() {
+            swept += 1;
+        }
+    }
+    swept
+}
+
+/// Whether there is anything for [`sweep_workspaces`] to look at.
+pub fn has_workspaces(folder: &Path) -> bool {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with(DISK_PREFIX))
+}
 
 fn leave_disk() {
-    if let Some(root) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
+    if let Some((root, _lock)) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
         // End whatever still runs in this PID namespace, so that nothing writes while the folder goes.
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());

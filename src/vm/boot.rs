@@ -56,9 +56,17 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         std::fs::create_dir_all(folder)
             .context(|| format!("could not create the folder `{}`", folder.display()))?;
     }
+    let absolute = std::path::absolute(order.image)
+        .context(|| format!("could not resolve `{}`", order.image.display()))?;
+    if let Some(folder) = order.report {
+        // Of an earlier boot: they would be taken for this one's.
+        for name in ["serial.log", "screen.png", "verdict.json"] {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
+    }
     let mut earlier = Vec::new();
     let last = loop {
-        let attempt = attempt(order, format, progress)?;
+        let attempt = attempt(order, &absolute, format, progress)?;
         if attempt.class.is_infrastructure() && earlier.len() < RETRIES {
             progress.warn(format!(
                 "{} at stage {}, not the image's fault; trying again",
@@ -124,7 +132,12 @@ impl Drop for Qemu {
     }
 }
 
-fn attempt(order: &BootOrder, format: &str, progress: &dyn Progress) -> Result<Attempt, Failure> {
+fn attempt(
+    order: &BootOrder,
+    image: &Path,
+    format: &str,
+    progress: &dyn Progress,
+) -> Result<Attempt, Failure> {
     let ovmf = match order.firmware {
         Firmware::Uefi => Some(find_ovmf()?),
         Firmware::Bios => None,
@@ -133,7 +146,7 @@ fn attempt(order: &BootOrder, format: &str, progress: &dyn Progress) -> Result<A
     let (serial, serial_end) = pair()?;
     let (monitor, monitor_end) = pair()?;
     let machine = Machine {
-        image: order.image,
+        image,
         format,
         bus: order.bus,
         ovmf: ovmf.as_ref(),

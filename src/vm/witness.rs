@@ -50,7 +50,7 @@ struct Sign {
 
 const SIGNS: &[Sign] = &[
     // OVMF handing over, SeaBIOS handing over, and loaders that name themselves.
-    Sign { stage: Stage::Loader, pattern: r"^BdsDxe: starting Boot" },
+    Sign { stage: Stage::Loader, pattern: r#"^BdsDxe: starting Boot\w+ "UEFI "# },
     Sign { stage: Stage::Loader, pattern: r"^GRUB loading|Welcome to GRUB|^systemd-boot " },
     Sign { stage: Stage::Loader, pattern: r"^Booting `|^  Booting `" },
     Sign {
@@ -101,8 +101,10 @@ const ENDINGS: &[Ending] = &[
     Ending { class: Class::LoaderFailed, pattern: r"^Press any key to continue\.\.\.", prompt: true },
 ];
 
-/// A getty's prompt: host name, "login:", and nothing behind it yet.
-static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: $"));
+/// A getty's prompt: host name, "login:", and nothing behind it but what the kernel or systemd may say there.
+static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: (\[.*)?$"));
+/// OVMF gives up and opens its setup menu.
+static SETUP_MENU: LazyLock<Regex> = LazyLock::new(|| expression(r#"^BdsDxe: starting Boot\w+ "UiApp""#));
 /// The guest's CPUs did not get to run: under TCG that is the emulator's doing.
 static STALL: LazyLock<Regex> = LazyLock::new(|| {
     expression(r"rcu: INFO: rcu_\w+ (self-)?detected|soft lockup|NMI backtrace|rcu_\w+ kthread starved")
@@ -120,6 +122,8 @@ fn expression(pattern: &str) -> Regex {
 const PROOF: usize = 12;
 /// How long to listen on after an end that is final anyway.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// How long a prompt must stand: a line that only begins like one goes on at once.
+const PROMPT_STANDS: Duration = Duration::from_millis(300);
 /// Resets by the guest that are no longer a firmware that settles in.
 const RESETS: u32 = 3;
 /// How long a guest may need to recover from a stall.
@@ -166,6 +170,7 @@ impl Witness {
     }
 
     fn line(&mut self, at: Duration, line: String) {
+        self.doubt_prompt(&line);
         if STALL.is_match(&line) {
             self.stalled.get_or_insert(at);
         } else {
@@ -182,14 +187,31 @@ impl Witness {
             self.recent.drain(..PROOF);
         }
         let line = self.recent.last().expect("just pushed").clone();
-        if self.ending.is_some() && self.proof.len() < 2 * PROOF {
-            self.proof.push(line);
+        if self.ending.is_some() {
+            if self.proof.len() < 2 * PROOF {
+                self.proof.push(line);
+            }
             return;
+        }
+        if SETUP_MENU.is_match(&line) {
+            let started = self.stage() >= Stage::Loader;
+            self.end(if started { Class::LoaderFailed } else { Class::NoBootableDevice }, at, PROOF);
         }
         for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
             if !ending.prompt && expression.is_match(&line) {
                 self.end(ending.class, at, PROOF);
             }
+        }
+    }
+
+    /// What looked like a login prompt was the beginning of another line: it does not count.
+    fn doubt_prompt(&mut self, text: &str) {
+        let is_prompt = matches!(self.ending, Some((Class::LoginPrompt, _)));
+        let began_so = self.proof.last().is_some_and(|prompt| text.starts_with(prompt.as_str()));
+        if is_prompt && began_so && !LOGIN.is_match(text) {
+            self.ending = None;
+            self.proof.clear();
+            self.seen.retain(|(stage, _)| *stage != Stage::Login);
         }
     }
 
@@ -199,6 +221,7 @@ impl Witness {
         if text.is_empty() {
             return;
         }
+        self.doubt_prompt(&text);
         self.moved = at;
         // A shell's greeting ("Last login: Mon …") may come in pieces too.
         if LOGIN.is_match(&text) && !text.starts_with("Last ") {
@@ -224,6 +247,8 @@ impl Witness {
 
     fn reach(&mut self, stage: Stage, at: Duration) {
         if self.seen.last().is_none_or(|(last, _)| *last < stage) {
+            // It goes on: whatever stalled has recovered.
+            self.stalled = None;
             self.seen.push((stage, at));
         }
     }
@@ -258,18 +283,18 @@ impl Witness {
     /// Whether it is decided now, and how.
     pub fn decide(&mut self, now: Duration) -> Option<Class> {
         if let Some((class, at)) = self.ending {
-            let settled = class == Class::LoginPrompt || now >= at + SETTLE;
-            return settled.then_some(class);
+            let settle = if class == Class::LoginPrompt { PROMPT_STANDS } else { SETTLE };
+            return (now >= at + settle).then_some(class);
         }
         let stalled = self
             .stalled
             .is_some_and(|since| now >= since + STALL_PATIENCE && now >= self.moved + STALL_PATIENCE);
         let class = if stalled {
             Class::EmulatorStall
-        } else if now >= self.moved + self.limits.silence {
-            if self.stalled.is_some() { Class::EmulatorStall } else { Class::NoProgress }
         } else if now >= self.limits.total {
             if self.stalled.is_some() { Class::EmulatorStall } else { Class::TooSlow }
+        } else if now >= self.moved + self.limits.silence {
+            if self.stalled.is_some() { Class::EmulatorStall } else { Class::NoProgress }
         } else {
             return None;
         };
@@ -280,6 +305,7 @@ impl Witness {
     /// The longest time until [`decide`](Self::decide) could say something new without an observation.
     pub fn patience(&self, now: Duration) -> Duration {
         let next = match self.ending {
+            Some((Class::LoginPrompt, at)) => at + PROMPT_STANDS,
             Some((_, at)) => at + SETTLE,
             None => (self.moved + self.limits.silence).min(self.limits.total),
         };
@@ -326,9 +352,6 @@ mod tests {
         let mut witness = Witness::new(LIMITS);
         for (second, line) in text.split_inclusive('\n').enumerate() {
             witness.serial(at(second as u64), line.as_bytes());
-            if let Some(class @ Class::LoginPrompt) = witness.decide(at(second as u64)) {
-                return (Some(class), witness);
-            }
         }
         let end = text.lines().count() as u64 + patience;
         (witness.decide(at(end)), witness)
@@ -337,11 +360,11 @@ mod tests {
     #[test]
     fn a_good_boot_goes_through_its_stages() {
         let (class, witness) = watch(
-            "BdsDxe: loading Boot0002 \"UEFI Misc Device\"\r\nBdsDxe: starting Boot0002\r\n\
+            "BdsDxe: loading Boot0002 \"UEFI Misc Device\"\r\nBdsDxe: starting Boot0002 \"UEFI Misc Device\" from PciRoot(0x0)\r\n\
              EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\r\n[    0.000000] Linux version 6.1\r\n\
              Loading, please wait...\r\n[    5.1] systemd[1]: Detected virtualization qemu.\r\n\
              Welcome to \x1b[1mDebian GNU/Linux 12\x1b[0m!\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ",
-            0,
+            1,
         );
         assert_eq!(class, Some(Class::LoginPrompt));
         assert_eq!(witness.proof(), ["kvm login: "]);
@@ -393,6 +416,7 @@ mod tests {
     fn words_about_logins_are_no_prompt() {
         for text in [
             "kvm login: root\r\nPassword: ",
+            "Automatic login: disabled on this console\r\n",
             "[   7.1] kernel: a login: b",
             "Last login: Mon Nov 23\r\n",
             "Last login: ",
@@ -400,6 +424,31 @@ mod tests {
             let (class, _) = watch(text, 3);
             assert_eq!(class, None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_that_begins_like_a_prompt_is_none_in_whatever_pieces_it_comes() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"\r\nServer login: ");
+        assert_eq!(witness.decide(at(1)), None);
+        witness.serial(at(1) + Duration::from_millis(10), b"FAILED, halting\r\n");
+        assert_eq!(witness.decide(at(3)), None);
+        assert_eq!(witness.stage(), Stage::Firmware);
+        // The kernel may speak behind a prompt: it stays one.
+        witness.serial(at(4), b"kvm login: ");
+        witness.serial(at(4), b"[   25.1] random: crng init done\r\n");
+        assert_eq!(witness.decide(at(5)), Some(Class::LoginPrompt));
+    }
+
+    #[test]
+    fn a_firmware_menu_is_an_end() {
+        let (class, _) = watch("BdsDxe: starting Boot0000 \"UiApp\" from Fv(7CB8)\r\n", 3);
+        assert_eq!(class, Some(Class::NoBootableDevice));
+        let (class, _) = watch(
+            "BdsDxe: starting Boot0002 \"UEFI Misc Device\" from Pci\r\nBdsDxe: starting Boot0000 \"UiApp\" from Fv\r\n",
+            3,
+        );
+        assert_eq!(class, Some(Class::LoaderFailed));
     }
 
     #[test]

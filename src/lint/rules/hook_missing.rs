@@ -19,7 +19,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
                     .help("a relative path starts at the folder in which ister runs");
             }
             Some(FileFact::Unreadable(reason)) => {
-                out.report(hook.span, format!("the hook `{}` cannot be read: {reason}", hook.value));
+                out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", hook.value));
             }
             _ => {}
         }

@@ -47,6 +47,13 @@ fn check(template: &Template, out: &mut Findings) {
             _ => {}
         }
     }
+    if let Some(dns) = &network.dns {
+        for server in
+            dns.split([' ', ',']).filter(|s| !s.is_empty() && s.parse::<std::net::IpAddr>().is_err())
+        {
+            out.report(dns.span, format!("`{}` is no address of a name server", server.escape_debug()));
+        }
+    }
     if let ([Some(address), Some(gateway)], Some(value)) = (parsed, &network.gateway)
         && address == gateway
     {

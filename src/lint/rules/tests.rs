@@ -12,7 +12,9 @@ pub fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     let (template, _, _) = parse(&source);
     let files = Files::from([
         ("./missing".to_owned(), FileFact::Missing),
-        ("./there".to_owned(), FileFact::Text("text".to_owned())),
+        ("./there".to_owned(), FileFact::Text(String::new())),
+        ("./key.pub".to_owned(), FileFact::Text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\n".to_owned())),
+        ("./key".to_owned(), FileFact::Text("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned())),
     ]);
     let mut found = Findings::new(rule);
     match rule.check {

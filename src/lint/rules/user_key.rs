@@ -15,12 +15,27 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for key in template.users().iter().filter_map(|user| user.key.as_ref()) {
-        if matches!(files.get(&key.value), Some(FileFact::Text(_))) {
+        let text = match files.get(&key.value) {
+            Some(FileFact::Text(text)) => text,
+            Some(FileFact::Unreadable(reason)) => {
+                out.report(key.span, format!("the key file `{}` cannot be used: {reason}", key.value));
+                continue;
+            }
+            _ => &key.value,
+        };
+        if text.contains("PRIVATE KEY") {
+            out.report(key.span, "this is a private key, which would be published with the image")
+                .help("name the public one, usually the same file with `.pub`");
             continue;
         }
-        let mut fields = key.split_whitespace();
+        let from_file = !std::ptr::eq(text, &key.value);
+        let line =
+            text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
+        let mut fields = line.split_whitespace();
         let (_, body, comment) = (fields.next(), fields.next(), fields.next());
-        let is_key = comment.is_some() && body.is_some_and(|body| STANDARD.decode(body).is_ok());
+        // The comment is optional in a file, as ssh-keygen allows; a key in the template has three fields.
+        let is_key =
+            (comment.is_some() || from_file) && body.is_some_and(|body| STANDARD.decode(body).is_ok());
         if !is_key {
             let shown: String = key.chars().take(40).collect();
             out.report(
@@ -49,7 +64,12 @@ mod tests {
             &key("ssh-ed25519 !! me"),
             &["1:20 `ssh-ed25519 !! me` is neither a readable file nor an OpenSSH public key"],
         );
-        check_rule(&super::RULE, &key("./there"), &[]);
+        check_rule(&super::RULE, &key("./key.pub"), &[]);
+        check_rule(
+            &super::RULE,
+            &key("./key"),
+            &["1:20 this is a private key, which would be published with the image"],
+        );
         check_rule(&super::RULE, &key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@host"), &[]);
     }
 }

@@ -1,0 +1,29 @@
+//! `hostname-long`: the host name is longer than RFC 1123 allows.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+
+pub static RULE: Rule = Rule {
+    name: "hostname-long",
+    summary: "the host name is longer than RFC 1123 allows",
+    level: Level::Warning,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(name) = template.hostname.as_ref().filter(|name| name.chars().count() == 64) else { return };
+    out.report(name.span, "a host name of 64 characters: RFC 1123 allows 63")
+        .help("some programs cut it or refuse it");
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        let name = |length: usize| format!(r#"{{"Hostname": "{}"}}"#, "a".repeat(length));
+        check_rule(&super::RULE, &name(64), &["1:14 a host name of 64 characters: RFC 1123 allows 63"]);
+        check_rule(&super::RULE, &name(63), &[]);
+    }
+}
