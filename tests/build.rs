@@ -430,6 +430,46 @@ fn a_full_disk_is_named() {
     assert!(stderr.contains("are needed, 64 MiB are free"), "{stderr}");
 }
 
+/// Where memory is short the tree is on disk, and has to go from there by other means.
+#[test]
+fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
+    if !is_root() {
+        return skip("pretending a small control group needs root");
+    }
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
+    let script = r#"
+        mount -t tmpfs none /sys/fs/cgroup
+        echo 209715200 >/sys/fs/cgroup/memory.max; echo 0 >/sys/fs/cgroup/memory.current
+        build() { exec "$ISTER" build "$T" -o "$O" --cache-dir "$C"; }
+        for signal in INT KILL; do
+            build & pid=$!
+            while ! ls "$C"/work/disk-*/tree/usr/bin/dash >/dev/null 2>&1; do sleep 0.1; done
+            kill -$signal $pid; wait $pid && exit 9
+            echo "$signal: $(ls "$C"/work | wc -l)"
+        done
+        sleep 1
+        "$ISTER" cache prune --cache-dir "$C"
+        echo "pruned: $(ls "$C"/work | wc -l)"
+        build
+        "#;
+    let output = in_own_mounts(
+        script,
+        &[
+            ("ISTER", ister),
+            ("T", &place.path("small.json")),
+            ("O", &place.path("out")),
+            ("C", &place.path("cache")),
+        ],
+    );
+    ok(&output);
+    let said = text(&output.stdout);
+    assert!(said.contains("INT: 0\nKILL: 1\n") && said.contains("pruned: 0\n"), "{said}");
+    assert_eq!(names(&place.path("cache/work")), [""; 0]);
+    agrees_with_plan(&place.path("out/small.img"));
+}
+
 /// As a user that exists only for this test, in files that only this test sees.
 #[test]
 fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {

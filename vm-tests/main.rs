@@ -24,6 +24,7 @@ fn main() {
     let trials = vec![
         trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
         trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
+        trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
         trial("broken_root_filesystem_wiped", root_wiped),
         trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
@@ -144,6 +145,15 @@ impl Drop for Broken {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.image);
     }
+}
+
+/// A hook's link to a file of the host must not bring that file into the image.
+fn link_in_esp(world: &World) -> Outcome {
+    let hook = r#"PostChrootShell=["ln -s /etc/hostname /boot/leak"]"#;
+    let args = ["build", "vm-tests/kvm/template.json", "--set", hook, "-q"];
+    let folder = world.path("link");
+    ister(&args, &[("-o", &folder)], 3)?;
+    expect(std::fs::read_dir(&folder).is_ok_and(|mut d| d.next().is_none()), "a failed build leaves nothing")
 }
 
 fn no_loader(world: &World) -> Outcome {
