@@ -124,8 +124,9 @@ fn bundles_of_ones_own_come_first() {
 
 #[test]
 fn what_cannot_be_read_is_a_usage_error() {
-    let output = ister(&["lint", "no-such-file.json"]).output().unwrap();
+    let output = ister(&["lint", "no-such-file.json", GOOD]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).starts_with("1 template checked"), "the others are looked at all the same");
     assert!(text(&output.stderr).contains("could not read the template `no-such-file.json`: No such file"));
 }
 

@@ -148,18 +148,11 @@ enum Tested {
     Failed(Box<Verdict>),
 }
 
-/// Boots the image; while it does, its bytes are hashed. The receipt of an earlier image of this name goes first:
-/// it says nothing of this one.
+/// Boots the image; while it does, its bytes are hashed.
 fn boot_test(image: &Path, size: Bytes, args: &BuildArgs, console: &Console) -> Result<Tested, Failure> {
     let mut path = image.as_os_str().to_owned();
     path.push(".receipt.json");
     let path = PathBuf::from(path);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("could not remove the old receipt `{}`", path.display()))?;
-        }
-        _ => {}
-    }
     let (hash, verdict) = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| sha256(image));
         let verdict = boot::boot_image(image, &args.machine, args.report.as_deref(), console);

@@ -1,7 +1,7 @@
 //! `ister lint`
 
 use super::build::Format;
-use super::console::print;
+use super::console::{Console, Talk, print};
 use super::input::{count, file_facts, print_json, read_source, stdout_colour};
 use super::run::Outcome;
 use crate::lint::{Level, lint};
@@ -31,8 +31,17 @@ pub struct LintArgs {
 
 pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let mut results = Vec::new();
+    let mut unreadable = false;
     for path in &args.files {
-        let source = read_source(path, args.stdin_filename.as_deref())?;
+        let source = match read_source(path, args.stdin_filename.as_deref()) {
+            Ok(source) => source,
+            Err(error) => {
+                // The others still get their findings.
+                Console::new(Talk::Quiet).say(&format!("error: {error:#}"));
+                unreadable = true;
+                continue;
+            }
+        };
         let linted = lint(&source, file_facts);
         results.push((source, linted));
     }
@@ -57,6 +66,9 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
                 count(of(Level::Note), "note"),
             ));
         }
+    }
+    if unreadable {
+        return Ok(Outcome::Usage);
     }
     Ok(if results.iter().any(|(_, linted)| linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
 }

@@ -42,6 +42,8 @@ pub enum Outcome {
     Fine,
     /// Lint errors, a refused template, a boot verdict other than reached.
     Findings,
+    /// Something that was asked for could not be read; already shown.
+    Usage,
     /// The host's fault, already shown.
     Environment,
 }
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),
+        Ok(Outcome::Usage) => ExitCode::from(2),
         Ok(Outcome::Environment) => ExitCode::from(3),
         Err(error) => {
             let console = Console::new(Talk::Quiet);
