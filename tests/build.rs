@@ -445,7 +445,7 @@ fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
         build() { exec "$ISTER" build "$T" -o "$O" --cache-dir "$C"; }
         for signal in INT KILL; do
             build & pid=$!
-            while ! ls "$C"/work/disk-*/tree/usr/bin/dash >/dev/null 2>&1; do sleep 0.1; done
+            while ! ls "$C/work"/disk-*/tree/usr/bin/dash >/dev/null 2>&1; do sleep 0.1; done
             kill -$signal $pid; wait $pid && exit 9
             echo "$signal: $(ls "$C"/work | wc -l)"
         done

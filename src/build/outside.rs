@@ -60,8 +60,9 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
     customize::pre_install(&plan.hooks, progress)?;
 
     let request = content_request(order)?;
-    let (mut entry, mut fresh) = content(order, &request, order.refresh, progress)?;
+    // Before the content: a folder that cannot be written to is known at once.
     let mut draft = Draft::begin(&image)?;
+    let (mut entry, mut fresh) = content(order, &request, order.refresh, progress)?;
     check_free_space(&draft, &entry.metadata, order.folder)?;
     loop {
         let job = Job::Assemble(Box::new(AssembleJob {
