@@ -199,12 +199,15 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     }
 
     // The same bytes cannot be promised yet, the same structures can: another build from the cache.
+    // A receipt of the image before says nothing of the new one.
+    std::fs::write(place.path("out/small.img.receipt.json"), "{}").unwrap();
     let again = place.build(&["--format", "json", "--set", "Hostname=\"other\""]).output().unwrap();
     ok(&again);
     let json: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(json["content"]["cached"], true);
     assert!(!text(&again.stderr).contains("download"), "{}", text(&again.stderr));
     agrees_with_plan(&image);
+    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
 }
 
 #[test]
@@ -220,8 +223,13 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         ),
         (["-C", "http://127.0.0.1:9/debian"], "the archive cannot be reached: deb http://127.0.0.1:9/debian"),
         (["--set", r#"Version="nosuite""#], "the archive has no suite `nosuite`"),
+        (["--set", r#"Users=[{"username": "u", "uid": 4294967295}]"#], "user `u` cannot have uid 4294967295"),
+        (
+            ["--set", r#"Users=[{"username": "u", "sudo": true, "password": {"env": "ISTER_EMPTY"}}]"#],
+            "the password of user `u` is no crypt(3) hash",
+        ),
     ] {
-        let output = place.build(&more).output().unwrap();
+        let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{stderr}");
         assert!(stderr.contains(&format!("error: {said}")) && stderr.contains("help: "), "{stderr}");
@@ -384,6 +392,19 @@ fn in_own_mounts(script: &str, variables: &[(&str, &Path)]) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
 }
 
+/// As [`in_own_mounts`], with a place's template, output and a cache as $T, $O and $C, and the program as $ISTER.
+fn in_own_mounts_with(place: &Place, cache: &Path, script: &str) -> Output {
+    in_own_mounts(
+        script,
+        &[
+            ("ISTER", Path::new(env!("CARGO_BIN_EXE_ister"))),
+            ("T", &place.path("small.json")),
+            ("O", &place.path("out")),
+            ("C", cache),
+        ],
+    )
+}
+
 #[test]
 fn a_missing_tool_names_its_package() {
     if !is_root() {
@@ -391,18 +412,9 @@ fn a_missing_tool_names_its_package() {
     }
     let _one = one_at_a_time();
     let place = Place::new();
-    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
     let script =
         r#"mount --bind /dev/null /usr/bin/mmdebstrap; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
-    let output = in_own_mounts(
-        script,
-        &[
-            ("ISTER", ister),
-            ("T", &place.path("small.json")),
-            ("O", &place.path("out")),
-            ("C", &place.path("cache")),
-        ],
-    );
+    let output = in_own_mounts_with(&place, &place.path("cache"), script);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("error: `mmdebstrap` is needed and not installed"), "{stderr}");
@@ -417,13 +429,9 @@ fn a_full_disk_is_named() {
     let _one = one_at_a_time();
     let place = Place::new();
     std::fs::create_dir(place.path("out")).unwrap();
-    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
     let script = r#"mount -t tmpfs -o size=64m none "$O"; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
     let cache = shared_cache();
-    let output = in_own_mounts(
-        script,
-        &[("ISTER", ister), ("T", &place.path("small.json")), ("O", &place.path("out")), ("C", &cache)],
-    );
+    let output = in_own_mounts_with(&place, &cache, script);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("error: there is not enough space for the image in"), "{stderr}");
@@ -438,7 +446,6 @@ fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
     }
     let _one = one_at_a_time();
     let place = Place::new();
-    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
     let script = r#"
         mount -t tmpfs none /sys/fs/cgroup
         echo 209715200 >/sys/fs/cgroup/memory.max; echo 0 >/sys/fs/cgroup/memory.current
@@ -454,15 +461,7 @@ fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
         echo "pruned: $(ls "$C"/work | wc -l)"
         build
         "#;
-    let output = in_own_mounts(
-        script,
-        &[
-            ("ISTER", ister),
-            ("T", &place.path("small.json")),
-            ("O", &place.path("out")),
-            ("C", &place.path("cache")),
-        ],
-    );
+    let output = in_own_mounts_with(&place, &place.path("cache"), script);
     ok(&output);
     let said = text(&output.stdout);
     assert!(said.contains("INT: 0\nKILL: 1\n") && said.contains("pruned: 0\n"), "{said}");
