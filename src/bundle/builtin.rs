@@ -5,6 +5,7 @@ use super::definition::{Definition, Definitions};
 /// One entry for each file of `bundles/`, sorted by name.
 const TEXTS: &[(&str, &str)] = &[
     ("bootloader", include_str!("../../bundles/bootloader")),
+    ("cryptsetup", include_str!("../../bundles/cryptsetup")),
     ("editors", include_str!("../../bundles/editors")),
     ("kernel-kvm", include_str!("../../bundles/kernel-kvm")),
     ("kernel-native", include_str!("../../bundles/kernel-native")),

@@ -1,11 +1,14 @@
 //! One definition, and resolving a list of names with many of them.
 
+use crate::template::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
     /// `# [DESCRIPTION]: …`
     pub description: String,
+    /// `# [INSTALLED]: 42 MiB`, what its packages add to the system, as Debian's Installed-Size has it; 0: not known.
+    pub installed: Bytes,
     pub includes: Vec<String>,
     pub packages: Vec<String>,
 }
@@ -29,6 +32,11 @@ impl Definition {
             if let Some(comment) = line.strip_prefix('#') {
                 if let Some(value) = comment.trim().strip_prefix("[DESCRIPTION]:") {
                     definition.description = value.trim().to_owned();
+                } else if let Some(value) = comment.trim().strip_prefix("[INSTALLED]:") {
+                    let number = value.trim().strip_suffix(" MiB").and_then(|n| n.parse::<u32>().ok());
+                    let number = number
+                        .ok_or_else(|| fault(format!("expected NUMBER MiB, found `{}`", value.trim())))?;
+                    definition.installed = Bytes::mib(u64::from(number));
                 }
             } else if let Some(rest) = line.strip_prefix("include(") {
                 let included = rest
@@ -67,6 +75,8 @@ pub struct Resolved {
     pub taken_as_packages: Vec<String>,
     /// Names that can be neither, because no package is called like that.
     pub impossible: Vec<String>,
+    /// What the bundles that are known take together.
+    pub installed: Bytes,
 }
 
 impl Definitions {
@@ -98,6 +108,7 @@ impl Definitions {
             match self.get(name) {
                 Some(definition) => {
                     packages.extend(definition.packages.iter().cloned());
+                    resolved.installed.0 += definition.installed.0;
                     todo.extend(definition.includes.iter().map(String::as_str));
                 }
                 None if is_name(name) => {

@@ -2,7 +2,7 @@
 
 use super::console::{Console, print, wants_colour};
 use crate::bundle::{self, Definition, Definitions};
-use crate::lint::{FileFact, Files, Level, Linted, Wanted, lint, wanted_files};
+use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
 use crate::plan::{self, Inputs, Plan, Secrets};
 use crate::report;
 use crate::template::{Override, SourceText, Template};
@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A template, by position or by ister.py's option.
@@ -94,12 +95,12 @@ impl ChangeArgs {
         for change in &self.set {
             source = change.apply(&source);
         }
+        let definitions = definitions(self.bundles.as_deref())?;
         let mut files = Files::new();
-        let linted = lint(&source, |template| {
+        let linted = lint(&source, &definitions, |template| {
             files = file_facts(template);
             files.clone()
         });
-        let definitions = definitions(self.bundles.as_deref())?;
         Ok(Input { source, linted, files, definitions, archive: self.archive.clone() })
     }
 }
@@ -163,12 +164,7 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
             .with_context(|| format!("could not read the template `{}`", path.display()))?;
         (path.display().to_string(), bytes)
     };
-    SourceText::from_bytes(name.clone(), bytes).map_err(|(text, at)| {
-        anyhow::anyhow!(
-            "{}: the template is not UTF-8: save it as UTF-8",
-            text.place(crate::template::Span::new(at, at))
-        )
-    })
+    Ok(SourceText::from_bytes(name, bytes))
 }
 
 /// A public key is smaller than this; what is larger, or no plain file, is not read.
@@ -192,10 +188,7 @@ fn file_fact(path: &str, wanted: Wanted) -> FileFact {
         return FileFact::Unreadable("it is no plain file".to_owned());
     }
     match wanted {
-        Wanted::Program if rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_err() => {
-            FileFact::Unreadable("it is not executable".to_owned())
-        }
-        Wanted::Program => FileFact::Text(String::new()),
+        Wanted::Program => FileFact::Program(program_facts(path, &metadata)),
         Wanted::PublicKey if metadata.len() > LARGEST_KEY => {
             FileFact::Unreadable("it is too large for a public key".to_owned())
         }
@@ -206,7 +199,24 @@ fn file_fact(path: &str, wanted: Wanted) -> FileFact {
     }
 }
 
-fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {
+fn program_facts(path: &str, metadata: &std::fs::Metadata) -> Program {
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
+    // What cannot be read, but run, is a program for all that is known.
+    let startable = read == 0 && metadata.len() > 0 || start.starts_with(b"#!") || start == *b"\x7fELF";
+    let open = |metadata: &std::fs::Metadata| metadata.mode() & 0o002 != 0;
+    let folder = Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // In a folder with the sticky bit, such as /tmp, only the owner may replace a file.
+    let replaceable =
+        std::fs::metadata(folder).is_ok_and(|folder| open(&folder) && folder.mode() & 0o1000 == 0);
+    Program {
+        executable: rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok(),
+        startable,
+        writable_by_all: open(metadata) || replaceable,
+    }
+}
+
+pub fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {
     let mut definitions = bundle::builtin();
     let Some(folder) = folder else { return Ok(definitions) };
     let entries = std::fs::read_dir(folder)

@@ -42,7 +42,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
                 continue;
             }
         };
-        let linted = lint(&source, file_facts);
+        let linted = lint(&source, &crate::bundle::builtin(), file_facts);
         results.push((source, linted));
     }
     match args.format {

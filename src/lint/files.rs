@@ -6,9 +6,20 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileFact {
     Missing,
-    /// There, but no readable text: a folder, a device, somebody else's.
+    /// There, but of no use: a folder, a device, somebody else's.
     Unreadable(String),
+    Program(Program),
     Text(String),
+}
+
+/// A file that is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    pub executable: bool,
+    /// It begins as the kernel wants it: `#!` or an ELF header.
+    pub startable: bool,
+    /// Everybody may write to it, or replace it in its folder.
+    pub writable_by_all: bool,
 }
 
 pub type Files = BTreeMap<String, FileFact>;
@@ -16,7 +27,7 @@ pub type Files = BTreeMap<String, FileFact>;
 /// Why a path's facts are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// It will be run: whether it is there and executable is enough.
+    /// It will be run.
     Program,
     /// Its text counts.
     PublicKey,

@@ -1,7 +1,9 @@
 //! One finding, whoever shows it: a terminal, a file, an editor.
 
+use super::content::Content;
 use super::files::Files;
-use crate::template::{Span, Template};
+use super::partitions::Partitions;
+use crate::template::{Fix, Span, Template};
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,15 +34,26 @@ pub struct Rule {
     /// What it finds, in a few words.
     pub summary: &'static str,
     pub level: Level,
+    /// What happens to those who do not heed it, in a few sentences.
+    pub why: &'static str,
+    /// Top-level keys which, in a template that is fine otherwise, give exactly this finding.
+    pub example: &'static str,
+    /// The same keys as they should be.
+    pub instead: &'static str,
     pub check: Check,
 }
 
+/// What a rule needs to know. A rule cannot fail: what it wants of the world was read before it runs.
 #[derive(Debug)]
 pub enum Check {
-    /// Found while reading, or by JSON Schema: there is nothing to run.
+    /// Found while reading, by JSON Schema, or by the runner itself: there is nothing to run.
     Reading,
     Template(fn(&Template, &mut Findings)),
-    /// Needs to know files of the host.
+    /// Layout, filesystem and mount point of each partition, joined.
+    Partitions(fn(&Template, &Partitions, &mut Findings)),
+    /// What the bundles bring.
+    Content(fn(&Template, &Content, &mut Findings)),
+    /// Files of the host.
     Files(fn(&Template, &Files, &mut Findings)),
 }
 
@@ -55,17 +68,24 @@ pub struct Finding {
     pub labels: Vec<(Span, String)>,
     /// What to do about it.
     pub help: Option<String>,
+    pub fix: Option<Fix>,
 }
+
+/// More findings than this in one file help nobody, and would take long to show.
+pub const MAX_FINDINGS: usize = 1000;
 
 /// Where rules put what they find.
 pub struct Findings {
     list: Vec<Finding>,
     rule: &'static Rule,
+    /// How many there were past [`MAX_FINDINGS`], and the last of them.
+    dropped: usize,
+    last_dropped: Option<Box<Finding>>,
 }
 
 impl Findings {
     pub fn new(rule: &'static Rule) -> Findings {
-        Findings { list: Vec::new(), rule }
+        Findings { list: Vec::new(), rule, dropped: 0, last_dropped: None }
     }
 
     pub fn set_rule(&mut self, rule: &'static Rule) {
@@ -74,19 +94,35 @@ impl Findings {
 
     /// Adds a finding of the rule that is running.
     pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_> {
-        self.list.push(Finding {
+        let finding = Finding {
             rule: self.rule.name,
             level: self.rule.level,
             message: message.into(),
             span,
             labels: Vec::new(),
             help: None,
-        });
-        Added(self.list.last_mut().expect("just pushed"))
+            fix: None,
+        };
+        if self.list.len() < MAX_FINDINGS {
+            self.list.push(finding);
+            Added(self.list.last_mut().expect("just pushed"))
+        } else {
+            self.dropped += 1;
+            Added(self.last_dropped.insert(Box::new(finding)))
+        }
     }
 
     pub fn list(&self) -> &[Finding] {
         &self.list
+    }
+
+    /// How many more there were than [`MAX_FINDINGS`].
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(&Finding) -> bool) {
+        self.list.retain(keep);
     }
 
     pub fn into_list(self) -> Vec<Finding> {
@@ -110,6 +146,11 @@ impl Added<'_> {
 
     pub fn help(self, text: impl Into<String>) -> Self {
         self.0.help = Some(text.into());
+        self
+    }
+
+    pub fn fix(self, fix: Fix) -> Self {
+        self.0.fix = Some(fix);
         self
     }
 }

@@ -5,14 +5,24 @@
 //! test that shows where it fires and where its nearest neighbour does not. Rules are pure: what they need to know
 //! of the host (does this file exist?) is collected beforehand, see [`Files`].
 
+mod content;
 mod files;
 mod finding;
+mod fixing;
+mod levels;
+mod partitions;
 mod rules;
 mod run;
 mod schema;
 
-pub use files::{FileFact, Files, Wanted, wanted_files};
-pub use finding::{Finding, Findings, Level, Rule};
-pub use rules::{DUPLICATE_KEY, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE};
+pub use content::Content;
+pub use files::{FileFact, Files, Program, Wanted, wanted_files};
+pub use finding::{Check, Finding, Findings, Level, MAX_FINDINGS, Rule};
+pub use fixing::{Fixed, fix};
+pub use levels::{Levels, Selector, Setting, nearest_rule};
+pub use partitions::{Partition, Partitions};
+pub use rules::{
+    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, rule,
+};
 pub use run::{Linted, lint};
-pub use schema::SCHEMA_TEXT;
+pub use schema::{KeyDoc, SCHEMA_TEXT, describe};

@@ -1,16 +1,25 @@
 //! Running all rules over one template.
 
+use super::content::Content;
 use super::files::Files;
 use super::finding::{Check, Finding, Findings, Level};
-use super::rules::{DUPLICATE_KEY, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE};
+use super::levels::nearest_rule;
+use super::partitions::Partitions;
+use super::rules::{
+    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, rule,
+};
 use super::schema;
-use crate::template::{Fault, FaultKind, Node, SourceText, Template, parse};
+use crate::bundle::Definitions;
+use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, parse};
+use std::collections::BTreeSet;
 
 /// A template and everything that was found in it, in the order of the text.
 pub struct Linted {
     pub template: Template,
     pub node: Node,
     pub findings: Vec<Finding>,
+    /// How many more there are than [`MAX_FINDINGS`](super::MAX_FINDINGS).
+    pub dropped: usize,
 }
 
 impl Linted {
@@ -20,11 +29,17 @@ impl Linted {
 }
 
 /// Reads and judges a template. `files` tells about the host's files, see [`wanted_files`](super::wanted_files).
-pub fn lint(source: &SourceText, files: impl FnOnce(&Template) -> Files) -> Linted {
+pub fn lint(
+    source: &SourceText,
+    definitions: &Definitions,
+    files: impl FnOnce(&Template) -> Files,
+) -> Linted {
     let (template, node, faults) = parse(source);
     let files = files(&template);
+    let partitions = Partitions::of(&template);
+    let content = Content::of(&template, definitions);
     let mut found = Findings::new(&SYNTAX);
-    for fault in &faults {
+    for fault in faults {
         report(fault, &mut found);
     }
     for rule in RULES {
@@ -32,17 +47,25 @@ pub fn lint(source: &SourceText, files: impl FnOnce(&Template) -> Files) -> Lint
         match rule.check {
             Check::Reading => {}
             Check::Template(check) => check(&template, &mut found),
+            Check::Partitions(check) => check(&template, &partitions, &mut found),
+            Check::Content(check) => check(&template, &content, &mut found),
             Check::Files(check) => check(&template, &files, &mut found),
         }
     }
+    allow(&template.allowances, &mut found);
     // What JSON Schema says comes last: where a rule has spoken already, it knows better words.
-    schema::check(&node, &mut found);
+    if found.dropped() == 0 {
+        schema::check(&node, &mut found);
+    }
+    let dropped = found.dropped();
     let mut findings = found.into_list();
-    findings.sort_by_key(|f| (f.span.start, f.span.end, f.level));
-    Linted { template, node, findings }
+    findings.sort_by(|a, b| {
+        (a.span.start, a.span.end, a.level, a.rule).cmp(&(b.span.start, b.span.end, b.level, b.rule))
+    });
+    Linted { template, node, findings, dropped }
 }
 
-fn report(fault: &Fault, found: &mut Findings) {
+fn report(fault: Fault, found: &mut Findings) {
     found.set_rule(match fault.kind {
         FaultKind::Syntax => &SYNTAX,
         FaultKind::DuplicateKey => &DUPLICATE_KEY,
@@ -50,11 +73,63 @@ fn report(fault: &Fault, found: &mut Findings) {
         FaultKind::UnknownKey => &UNKNOWN_KEY,
         FaultKind::WrongType => &WRONG_TYPE,
     });
-    let mut added = found.report(fault.span, fault.message.as_str());
-    for (span, text) in &fault.related {
-        added = added.label(*span, text.as_str());
+    let mut added = found.report(fault.span, fault.message);
+    for (span, text) in fault.related {
+        added = added.label(span, text);
     }
-    if let Some(help) = &fault.help {
-        added.help(help.as_str());
+    if let Some(help) = fault.help {
+        added = added.help(help);
     }
+    if let Some(fix) = fault.fix {
+        added.fix(fix);
+    }
+}
+
+/// Takes away what the template allows itself, and says which allowances are none.
+///
+/// Only warnings and notes can be allowed in a template: an error is what `build` refuses, whoever wrote it.
+fn allow(allowances: &[Allowance], found: &mut Findings) {
+    let mut silenced = BTreeSet::new();
+    let complete = found.dropped() == 0;
+    for Allowance { rule: name, reason } in allowances {
+        found.set_rule(&LINT_ALLOWANCE);
+        let remove = || Fix::safe("remove it", Change::Remove(name.span));
+        let Some(rule) = rule(&name.value) else {
+            let meant = nearest_rule(&name.value);
+            let mut added =
+                found.report(name.span, format!("there is no rule `{}`", name.value.escape_debug()));
+            added = added.help(match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "`ister rules` lists them".to_owned(),
+            });
+            if let Some(meant) = meant {
+                added.fix(Fix::unsafe_(format!("write `{meant}`"), Change::string(name.span, meant)));
+            }
+            continue;
+        };
+        if rule.level == Level::Error {
+            found
+                .report(
+                    name.span,
+                    format!("`{}` is an error, which a template cannot allow itself", rule.name),
+                )
+                .help("mend what it finds; `ister lint --allow` silences it for one run")
+                .fix(remove());
+            continue;
+        }
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            let span = reason.as_ref().map_or(name.span, |reason| reason.span);
+            found
+                .report(span, format!("`{}` is allowed without a reason", rule.name))
+                .help("say why, for those who come after you");
+        }
+        silenced.insert(rule.name);
+        if complete && !found.list().iter().any(|finding| finding.rule == rule.name) {
+            found
+                .report(name.span, format!("there is nothing here that `{}` would find", rule.name))
+                .help("remove the allowance, or it will hide the next one")
+                .fix(remove());
+        }
+    }
+    found.retain(|finding| !silenced.contains(finding.rule));
 }

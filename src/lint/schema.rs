@@ -1,6 +1,6 @@
 //! The published JSON Schema as the last judge: whatever it refuses and no rule has named is a finding too.
 
-use super::finding::{Findings, opening};
+use super::finding::{Findings, Level, opening};
 use super::rules::SCHEMA;
 use crate::template::{Node, Span, Value};
 use jsonschema::error::ValidationErrorKind;
@@ -14,6 +14,9 @@ static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema).expect("the schema is tested")
 });
 
+/// More than this many faults of one template are not looked at.
+const MOST: usize = 100;
+
 pub fn check(node: &Node, found: &mut Findings) {
     // What could not be read has its finding, and no value to judge.
     if node.is_broken() {
@@ -21,22 +24,86 @@ pub fn check(node: &Node, found: &mut Findings) {
     }
     found.set_rule(&SCHEMA);
     let plain = node.to_plain();
-    for error in VALIDATOR.iter_errors(&plain) {
+    for error in VALIDATOR.iter_errors(&plain).take(MOST) {
         // Unknown keys have rules of their own, which know nearest names.
         if matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. }) {
             continue;
         }
         let at = locate(node, error.instance_path().as_str());
         let spoken = found.list().iter().any(|f| match at.value {
-            // Of an object or array only what is said about the whole of it.
-            Value::Object(_) | Value::Array(_) => f.span.start == at.span.start,
+            Value::Object(_) | Value::Array(_) if at.span == node.span => f.span.start == at.span.start,
+            // An error inside explains why the whole is refused.
+            Value::Object(_) | Value::Array(_) => {
+                f.span.start == at.span.start || f.level == Level::Error && at.span.contains(f.span)
+            }
             _ => at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span,
         });
         if spoken {
             continue;
         }
-        found.report(narrow(at), error.to_string());
+        // Masked: the value may be a secret.
+        let key = error.instance_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let place = if key.is_empty() { "the template".to_owned() } else { format!("`{key}`") };
+        found
+            .report(narrow(at), format!("the schema refuses {place}: {}", error.masked()))
+            .help(describe_at(error.instance_path().as_str()));
     }
+}
+
+/// What the schema says of a key, for a finding or an editor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeyDoc {
+    pub title: String,
+    pub description: String,
+    pub default: Option<serde_json::Value>,
+    pub examples: Vec<serde_json::Value>,
+    /// The only values it may have, if they are few.
+    pub values: Vec<String>,
+    /// The keys of an object, in the schema's order.
+    pub keys: Vec<String>,
+}
+
+static SCHEMA_VALUE: LazyLock<serde_json::Value> =
+    LazyLock::new(|| serde_json::from_str(SCHEMA_TEXT).expect("the schema is tested"));
+
+/// Looks up the description of the value at a path: keys by name, array items as `*` or a number.
+pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
+    let root = &*SCHEMA_VALUE;
+    let mut at = vec![root];
+    for step in path {
+        let child = at.iter().find_map(|schema| {
+            let key = schema.get("properties").and_then(|p| p.get(step));
+            let other = || schema.get("additionalProperties").filter(|s| s.is_object());
+            let is_index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
+            key.or_else(|| if is_index { schema.get("items") } else { other() })
+        })?;
+        // What stands beside `$ref` comes before what it points to.
+        at = vec![child];
+        while let Some(reference) = at.last()?.get("$ref").and_then(|r| r.as_str()) {
+            at.push(root.pointer(reference.strip_prefix('#')?)?);
+        }
+    }
+    let first = |key: &str| at.iter().find_map(|schema| schema.get(key));
+    let text = |key: &str| first(key).and_then(|t| t.as_str()).unwrap_or_default().to_owned();
+    let list = |key: &str| first(key).and_then(|l| l.as_array()).cloned().unwrap_or_default();
+    Some(KeyDoc {
+        title: text("title"),
+        description: text("description"),
+        default: first("default").cloned(),
+        examples: list("examples"),
+        values: list("enum").iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        keys: first("properties")
+            .and_then(|p| p.as_object())
+            .map(|p| p.keys().cloned().collect())
+            .unwrap_or_default(),
+    })
+}
+
+/// The description of what a JSON Pointer names, as help for a finding.
+fn describe_at(pointer: &str) -> String {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    let doc = describe(path).unwrap_or_default();
+    if doc.description.is_empty() { "`ister schema` prints the schema".to_owned() } else { doc.description }
 }
 
 /// The node that a JSON Pointer (RFC 6901) names.
@@ -76,5 +143,29 @@ mod tests {
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
         jsonschema::draft202012::meta::validate(&schema).unwrap();
         LazyLock::force(&VALIDATOR);
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let mut todo = vec![Vec::<String>::new()];
+        let mut seen = 0;
+        while let Some(path) = todo.pop() {
+            let doc = describe(path.iter().map(String::as_str)).unwrap();
+            assert!(
+                !doc.title.is_empty() && !doc.description.is_empty() || path.is_empty(),
+                "{path:?}: {doc:?}"
+            );
+            seen += 1;
+            for key in doc.keys {
+                todo.push(path.iter().cloned().chain([key]).collect());
+            }
+            let items: Vec<String> = path.iter().cloned().chain(["*".to_owned()]).collect();
+            if describe(items.iter().map(String::as_str)).is_some() {
+                todo.push(items);
+            }
+        }
+        assert!(seen > 60, "{seen}");
+        let doc = describe(["PartitionLayout", "0", "type"]).unwrap();
+        assert_eq!(doc.values, ["EFI", "linux", "swap"]);
     }
 }

@@ -1,9 +1,11 @@
 //! From JSON nodes to the typed template, keeping every fault on the way.
 
-use super::json::{self, Node, Value};
+use super::edit::{Change, Fix, Safety};
+use super::json::{self, Member, Node, Value};
 use super::model::*;
-use super::text::{SourceText, Span};
+use super::text::{Encoding, SourceText, Span};
 use super::units::{Size, SizeFault};
+use std::collections::HashMap;
 
 /// Something in the text that could not be understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +16,7 @@ pub struct Fault {
     pub help: Option<String>,
     /// Other places that explain this one, each with a few words.
     pub related: Vec<(Span, String)>,
+    pub fix: Option<Fix>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,26 +67,57 @@ pub(super) const ENCRYPTION_KEYS: &[&str] = &["name", "passphrase"];
 pub(super) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
 pub(super) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
 pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns"];
+const LINT_KEYS: &[&str] = &["allow"];
 const SECRET_KEYS: &[&str] = &["file", "env"];
 
 /// Reads a template. The node is the JSON as it stands, for JSON Schema.
 pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
     let (node, syntax) = json::read(source.text());
-    let mut faults: Vec<Fault> = syntax
-        .into_iter()
-        .map(|fault| Fault {
-            kind: FaultKind::Syntax,
-            span: fault.span,
-            message: fault.message,
-            help: fault.help.map(str::to_owned),
-            related: Vec::new(),
-        })
-        .collect();
+    let mut faults = Faults { list: encoding_fault(source).into_iter().collect(), ..Faults::default() };
+    let syntax = syntax.into_iter().map(|fault| Fault {
+        kind: FaultKind::Syntax,
+        span: fault.span,
+        message: fault.message,
+        help: fault.help.map(str::to_owned),
+        related: Vec::new(),
+        fix: fault.fix,
+    });
+    syntax.for_each(|fault| faults.push(fault));
     let template = template(&node, &mut faults).unwrap_or_default();
-    (template, node, faults)
+    (template, node, faults.list)
 }
 
-type Faults = Vec<Fault>;
+fn encoding_fault(source: &SourceText) -> Option<Fault> {
+    let (at, message) = match source.encoding() {
+        Encoding::Utf8 => return None,
+        Encoding::Utf16 => (0, "the file is UTF-16, but JSON is UTF-8"),
+        Encoding::Unknown { at } => (at, "the file is neither UTF-8 nor UTF-16 from here on"),
+    };
+    let span = Span::new(at, at);
+    // Whoever writes the text back writes UTF-8.
+    let fix = (source.encoding() == Encoding::Utf16)
+        .then(|| Fix::safe("save it as UTF-8", Change::Replace(span, String::new())));
+    let help = Some("save it as UTF-8".to_owned());
+    Some(Fault { kind: FaultKind::Syntax, span, message: message.to_owned(), help, related: Vec::new(), fix })
+}
+
+/// Faults, up to a number that nobody reads any more.
+#[derive(Default)]
+struct Faults {
+    list: Vec<Fault>,
+    full: bool,
+}
+
+const MAX_FAULTS: usize = 2000;
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        self.full |= self.list.len() == MAX_FAULTS;
+        if !self.full {
+            self.list.push(fault);
+        }
+    }
+}
 
 fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
     let mut fields = Fields::of(node, TOP_KEYS, "the template", faults)?;
@@ -114,7 +148,24 @@ fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
         disabled_new_partitions: fields.get("DisabledNewPartitions", boolean),
         disk_size: fields.get("DiskSize", size),
         formats: fields.get("Formats", |n, f| list(n, f, name)),
+        allowances: fields.get("$lint", allowances).unwrap_or_default(),
         present: fields.present,
+    })
+}
+
+/// `"$lint": {"allow": {"rule-name": "why"}}`
+fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
+    let mut fields = Fields::of(node, LINT_KEYS, "the linter's settings", faults)?;
+    fields.get("allow", |node, faults| {
+        let Value::Object(members) = &node.value else {
+            wrong_type(node, faults, "rules with reasons, { \"rule-name\": \"why\" }");
+            return None;
+        };
+        let allowance = |member: &Member| Allowance {
+            rule: Spanned { value: member.key.clone(), span: member.key_span },
+            reason: text(&member.value, faults),
+        };
+        Some(members.iter().map(allowance).collect())
     })
 }
 
@@ -153,6 +204,7 @@ fn mount_entry(node: &Node, faults: &mut Faults) -> Option<MountEntry> {
     Some(MountEntry {
         mount: fields.get("mount", text),
         force_unit: fields.get("forcemu", boolean),
+        encryption: fields.get("encryption", encryption),
         place: place(node, fields),
     })
 }
@@ -206,15 +258,10 @@ impl<'n, 'f> Fields<'n, 'f> {
         };
         let mut known: Vec<(&'static str, &'n Node)> = Vec::new();
         let mut present: Vec<Spanned<String>> = Vec::new();
+        let mut seen: HashMap<&str, &Member> = HashMap::new();
         for member in members {
-            if let Some(earlier) = present.iter().find(|p| p.value == member.key) {
-                faults.push(Fault {
-                    kind: FaultKind::DuplicateKey,
-                    span: member.key_span,
-                    message: format!("`{}` is given twice", member.key),
-                    help: Some("ister.py silently takes the last one; keep one of them".into()),
-                    related: vec![(earlier.span, "given here before".into())],
-                });
+            if let Some(earlier) = seen.insert(&member.key, member) {
+                faults.push(duplicate_key(earlier, member));
             }
             present.push(Spanned { value: member.key.clone(), span: member.key_span });
             match keys.iter().find(|key| **key == member.key) {
@@ -222,7 +269,9 @@ impl<'n, 'f> Fields<'n, 'f> {
                     known.retain(|(name, _)| name != key);
                     known.push((key, &member.value));
                 }
-                None => faults.push(unknown_key(&member.key, member.key_span, keys, what)),
+                // Looking for the nearest name takes time.
+                None if faults.full => {}
+                None => faults.push(unknown_key(member, members, keys, what)),
             }
         }
         Some(Fields { known, present, faults })
@@ -238,12 +287,47 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 }
 
-fn unknown_key(key: &str, span: Span, keys: &[&str], what: &str) -> Fault {
-    let meant = if key == "PreSetupShell" { Some("PreInstallShell") } else { nearest(key, keys) };
+fn duplicate_key(earlier: &Member, member: &Member) -> Fault {
+    let same = earlier.value.to_plain() == member.value.to_plain();
+    // Of two different values one is lost: ister.py's choice, but it may not have been meant.
+    let fix = if same { Fix::safe } else { Fix::unsafe_ };
+    Fault {
+        kind: FaultKind::DuplicateKey,
+        span: member.key_span,
+        message: format!("`{}` is given twice", member.key),
+        help: Some("ister.py silently takes the last one; keep one of them".into()),
+        related: vec![(earlier.key_span, "given here before".into())],
+        fix: Some(fix("remove the first one".to_owned(), Change::Remove(earlier.key_span))),
+    }
+}
+
+/// An old document's name for a key, and the key.
+const OLD_NAMES: &[(&str, &str)] = &[("PreSetupShell", "PreInstallShell")];
+
+fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what: &str) -> Fault {
+    let Member { key, key_span, .. } = member;
+    let old = OLD_NAMES.iter().find(|(old, new)| old == key && keys.contains(new)).map(|(_, new)| *new);
+    let meant = old.or_else(|| nearest(key, keys));
+    let rename = |name: &str| {
+        let change = Change::string(*key_span, name);
+        let title = format!("rename it to `{name}`");
+        // Only the case differs: nothing else can have been meant.
+        if plain_name(key) == plain_name(name) {
+            Fix::safe(title, change)
+        } else {
+            Fix::unsafe_(title, change)
+        }
+    };
+    let free = |name: &&str| !siblings.iter().any(|other| other.key == **name);
     Fault {
         kind: if meant.is_some() { FaultKind::MisspeltKey } else { FaultKind::UnknownKey },
-        span,
-        message: format!("`{key}` is not a key of {what}"),
+        span: *key_span,
+        message: match old {
+            Some(name) => {
+                format!("`{key}` is an old document's name for `{name}`, which ister.py never knew")
+            }
+            None => format!("`{}` is not a key of {what}", key.escape_debug()),
+        },
         help: Some(match meant {
             Some(name) => format!("did you mean `{name}`?"),
             None if keys.len() <= 8 => format!("known here: {}", keys.join(", ")),
@@ -253,30 +337,46 @@ fn unknown_key(key: &str, span: Span, keys: &[&str], what: &str) -> Fault {
             }
         }),
         related: Vec::new(),
+        fix: match meant {
+            Some(name) => meant.filter(free).map(|_| rename(name)),
+            None => Some(Fix::unsafe_("remove it", Change::Remove(*key_span))),
+        },
     }
+}
+
+/// A name without what people get wrong most: case, `_`, `-` and `$`.
+fn plain_name(text: &str) -> String {
+    text.to_lowercase().replace(['_', '-', '$'], "")
 }
 
 /// The name that a misspelt one stands for: equal but for case and `_`/`-`, or at most a third of its
 /// letters (and two for short names) off.
 pub fn nearest<'k>(text: &str, names: &[&'k str]) -> Option<&'k str> {
-    let plain = |s: &str| s.to_lowercase().replace(['_', '-', '$'], "");
-    let text = plain(text);
+    if text.len() > 64 {
+        return None;
+    }
+    let text = plain_name(text);
     names
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(&text, &plain(name)), *name))
+        .map(|name| (strsim::damerau_levenshtein(&text, &plain_name(name)), *name))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 4) && *distance < text.len())
         .map(|(_, name)| name)
 }
 
 fn wrong_type(node: &Node, faults: &mut Faults, expected: &str) {
+    wrong_type_with(node, faults, expected, None);
+}
+
+fn wrong_type_with(node: &Node, faults: &mut Faults, expected: &str, fix: Option<Fix>) {
     if node.value != Value::Broken {
         faults.push(Fault {
             kind: FaultKind::WrongType,
             span: node.span,
             message: format!("expected {expected}, found {}", node.kind()),
-            help: None,
+            help: fix.as_ref().map(|fix| fix.title.clone()),
             related: Vec::new(),
+            fix,
         });
     }
 }
@@ -291,7 +391,14 @@ fn list<T>(
     read: impl Fn(&Node, &mut Faults) -> Option<T>,
 ) -> Option<Spanned<Vec<T>>> {
     let Value::Array(items) = &node.value else {
-        wrong_type(node, faults, "an array, [ … ]");
+        let fix = matches!(node.value, Value::String(_) | Value::Object(_)).then(|| Fix {
+            title: "put it into an array".to_owned(),
+            safety: Safety::Safe,
+            changes: [(node.span.start, "["), (node.span.end, "]")]
+                .map(|(at, bracket)| Change::Replace(Span::new(at, at), bracket.to_owned()))
+                .into(),
+        });
+        wrong_type_with(node, faults, "an array, [ … ]", fix);
         return None;
     };
     spanned(node, items.iter().filter_map(|item| read(item, faults)).collect())
@@ -299,7 +406,11 @@ fn list<T>(
 
 fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
     let Value::String(text) = &node.value else {
-        wrong_type(node, faults, "a string");
+        let fix = match &node.value {
+            Value::Number(digits) => Some(Fix::safe("put it into quotes", Change::string(node.span, digits))),
+            _ => None,
+        };
+        wrong_type_with(node, faults, "a string", fix);
         return None;
     };
     spanned(node, text.clone())
@@ -307,7 +418,19 @@ fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
 
 fn boolean(node: &Node, faults: &mut Faults) -> Option<Spanned<bool>> {
     let Value::Bool(value) = node.value else {
-        wrong_type(node, faults, "true or false");
+        let meant = match &node.value {
+            Value::String(text) => [("true", "true"), ("yes", "true"), ("false", "false"), ("no", "false")]
+                .into_iter()
+                .find(|(word, _)| text.eq_ignore_ascii_case(word)),
+            _ => None,
+        };
+        let fix = meant.map(|(_, value)| {
+            Fix::safe(
+                format!("write `{value}`, without quotes"),
+                Change::Replace(node.span, value.to_owned()),
+            )
+        });
+        wrong_type_with(node, faults, "true or false", fix);
         return None;
     };
     spanned(node, value)
@@ -351,6 +474,7 @@ fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spanned<u32>> {
                 message: format!("expected {expected}, found {}", number.value),
                 help: None,
                 related: Vec::new(),
+                fix: None,
             });
             None
         }

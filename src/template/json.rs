@@ -4,6 +4,7 @@
 //! the rest of a template. The usual slips (comments, trailing commas, single quotes, Python's literals) are
 //! named as what they are.
 
+use super::edit::{Change, Fix, Safety, json_string};
 use super::text::Span;
 
 /// A value and where it stands, brackets and quotes included.
@@ -82,16 +83,21 @@ pub struct SyntaxFault {
     pub span: Span,
     pub message: String,
     pub help: Option<&'static str>,
+    pub fix: Option<Fix>,
 }
+
+/// More faults than this are not worth listing: the text is something else than JSON.
+const MAX_FAULTS: usize = 1000;
 
 /// Deeper nesting than this is refused: a template needs four levels, and the reader uses the stack.
 const MAX_DEPTH: usize = 128;
 
 /// Reads one JSON document. An empty or hopeless text gives a [`Value::Broken`] and at least one fault.
 pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
-    let mut reader = Reader { text, at: 0, depth: 0, faults: Vec::new() };
+    let mut reader = Reader { text, at: 0, depth: 0, faults: Vec::new(), full: false };
     if text.starts_with('\u{feff}') {
         reader.fault(0, 3, "the file starts with a byte order mark", Some("save it as UTF-8 without BOM"));
+        reader.safe_fix("remove the byte order mark", 0, 3, "");
         reader.at = 3;
     }
     reader.space();
@@ -113,6 +119,8 @@ struct Reader<'t> {
     at: usize,
     depth: usize,
     faults: Vec<SyntaxFault>,
+    /// There were more than [`MAX_FAULTS`].
+    full: bool,
 }
 
 impl Reader<'_> {
@@ -121,7 +129,32 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, start: usize, end: usize, message: impl Into<String>, help: Option<&'static str>) {
-        self.faults.push(SyntaxFault { span: Span::new(start, end), message: message.into(), help });
+        self.full |= self.faults.len() == MAX_FAULTS;
+        if !self.full {
+            self.faults.push(SyntaxFault {
+                span: Span::new(start, end),
+                message: message.into(),
+                help,
+                fix: None,
+            });
+        }
+    }
+
+    /// A fix of the fault just found, after which the text is read as it was read now.
+    fn safe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
+        self.fix(Safety::Safe, title, start, end, text);
+    }
+
+    /// A fix of the fault just found that is a guess, or loses something.
+    fn unsafe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
+        self.fix(Safety::Unsafe, title, start, end, text);
+    }
+
+    fn fix(&mut self, safety: Safety, title: &str, start: usize, end: usize, text: &str) {
+        if let Some(fault) = self.faults.last_mut().filter(|_| !self.full) {
+            let changes = vec![Change::Replace(Span::new(start, end), text.to_owned())];
+            fault.fix = Some(Fix { title: title.to_owned(), safety, changes });
+        }
     }
 
     fn broken(&self, start: usize) -> Node {
@@ -156,6 +189,7 @@ impl Reader<'_> {
                         "a space character that JSON does not know",
                         Some("use plain spaces"),
                     );
+                    self.safe_fix("write a plain space", start, self.at, " ");
                     continue;
                 }
             }
@@ -165,6 +199,7 @@ impl Reader<'_> {
                 "JSON has no comments",
                 Some("remove it; a `$comment` key may hold the text"),
             );
+            self.unsafe_fix("remove the comment", start, self.at, "");
         }
     }
 
@@ -234,6 +269,7 @@ impl Reader<'_> {
                 let word = self.text[start..end].to_owned();
                 self.at = end;
                 self.fault(start, end, "expected a key in double quotes", None);
+                self.safe_fix("put the key into quotes", start, end, &json_string(&word));
                 word
             }
         };
@@ -253,6 +289,7 @@ impl Reader<'_> {
             if matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
                 self.broken(self.at)
             } else {
+                self.safe_fix("add `:`", key_span.end, key_span.end, ":");
                 self.value()
             }
         };
@@ -261,11 +298,13 @@ impl Reader<'_> {
 
     /// Goes to the next item of an array or object, or past its end.
     fn next_item(&mut self, start: usize, close: u8, what: &str, first: bool) -> Next {
+        let item_end = self.at;
         self.space();
         let mut comma = None;
         while self.peek() == Some(b',') {
             if first || comma.is_some() {
                 self.fault(self.at, self.at + 1, "a comma too many", None);
+                self.safe_fix("remove the comma", self.at, self.at + 1, "");
             }
             comma = Some(self.at);
             self.at += 1;
@@ -275,6 +314,8 @@ impl Reader<'_> {
             None => {
                 let end = format!("the {what} that starts here is not closed");
                 self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
+                let whole = self.text.trim_end().len().max(start + 1);
+                self.unsafe_fix("close it at the end", whole, whole, &(close as char).to_string());
                 return Next::End;
             }
             Some(byte) if byte == close => {
@@ -285,11 +326,18 @@ impl Reader<'_> {
             Some(b'}' | b']') if self.depth > 1 => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
+                self.unsafe_fix("close it here", self.at, self.at, &(close as char).to_string());
                 true
             }
             Some(b'}' | b']') => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
+                self.unsafe_fix(
+                    "write the other bracket",
+                    self.at,
+                    self.at + 1,
+                    &(close as char).to_string(),
+                );
                 self.at += 1;
                 true
             }
@@ -298,11 +346,13 @@ impl Reader<'_> {
         if closing {
             if let (Some(at), false) = (comma, first) {
                 self.fault(at, at + 1, "a comma after the last item", Some("remove it"));
+                self.safe_fix("remove the comma", at, at + 1, "");
             }
             return Next::End;
         }
         if !first && comma.is_none() {
             self.fault(self.at, self.at, "expected `,` before the next item", None);
+            self.safe_fix("add `,`", item_end, item_end, ",");
         }
         Next::Item
     }
@@ -311,9 +361,20 @@ impl Reader<'_> {
     fn string(&mut self) -> String {
         let start = self.at;
         let quote = self.text.as_bytes()[start];
-        if quote == b'\'' {
-            self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
+        if quote != b'\'' {
+            return self.quoted(start, quote);
         }
+        self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
+        let faults = self.faults.len();
+        let text = self.quoted(start, quote);
+        // With a fault inside, that one is mended first.
+        if self.faults.len() == faults {
+            self.safe_fix("write double quotes", start, self.at, &json_string(&text));
+        }
+        text
+    }
+
+    fn quoted(&mut self, start: usize, quote: u8) -> String {
         self.at += 1;
         let mut out = String::new();
         loop {
@@ -325,6 +386,9 @@ impl Reader<'_> {
             match c {
                 '\n' => {
                     self.fault(start, self.at, "the string is not closed on its line", Some("add \""));
+                    let end =
+                        self.text[..self.at].trim_end_matches([' ', '\t', '\r', ',']).len().max(start + 1);
+                    self.unsafe_fix("close the string", end, end, &(quote as char).to_string());
                     return out;
                 }
                 c if c as u32 == u32::from(quote) => {
@@ -335,6 +399,8 @@ impl Reader<'_> {
                 c if (c as u32) < 0x20 => {
                     let code = format!("control character U+{:04X} inside a string", c as u32);
                     self.fault(self.at, self.at + 1, code, Some("write it as an escape, \\t or \\u0009"));
+                    let escape = json_string(&c.to_string());
+                    self.safe_fix("write an escape", self.at, self.at + 1, escape.trim_matches('"'));
                     out.push(c);
                     self.at += 1;
                 }
@@ -373,6 +439,7 @@ impl Reader<'_> {
                     format!("`\\{other}` is no escape"),
                     Some("a backslash itself is \\\\"),
                 );
+                self.unsafe_fix("write two backslashes", start, start + 1, "\\\\");
                 return other;
             }
         };
@@ -427,6 +494,8 @@ impl Reader<'_> {
             format!("`{text}` is not a number"),
             Some("text stands in double quotes; numbers have no leading zeros, signs or units"),
         );
+        let text = json_string(&self.text[start..self.at]);
+        self.unsafe_fix("put it into quotes", start, self.at, &text);
         self.broken(start)
     }
 
@@ -446,10 +515,13 @@ impl Reader<'_> {
         match meant {
             Some((help, value)) => {
                 self.fault(start, self.at, message, Some(help));
+                self.safe_fix(help, start, self.at, help.trim_start_matches("write ").trim_matches('`'));
                 self.node(start, value)
             }
             None => {
                 self.fault(start, self.at, message, Some("text stands in double quotes"));
+                let text = json_string(&self.text[start..self.at]);
+                self.unsafe_fix("put it into quotes", start, self.at, &text);
                 self.broken(start)
             }
         }

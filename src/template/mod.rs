@@ -5,6 +5,7 @@
 //! sense (that is `lint`), and nothing here reads a file, the environment or the clock.
 
 mod decode;
+mod edit;
 mod json;
 mod model;
 mod set;
@@ -12,8 +13,9 @@ mod text;
 mod units;
 
 pub use decode::{Fault, FaultKind, nearest, parse};
-pub use json::{Member, Node, Value};
+pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
+pub use json::{Member, Node, Value, read as read_json};
 pub use model::*;
 pub use set::{Override, OverrideError};
-pub use text::{Position, SourceText, Span};
+pub use text::{Encoding, Position, SourceText, Span};
 pub use units::{Bytes, Size, SizeFault};

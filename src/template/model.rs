@@ -103,13 +103,15 @@ pub enum Version {
     Name(String),
 }
 
-/// Whether a text has the form of a crypt(5) hash: `$id$…`, DES's 13 letters, or a mark that locks.
+/// Whether a text has the form of a crypt(5) hash: `$id$…`, DES's 13 letters, BSDi's 20, or a mark that locks.
 pub fn is_crypt_hash(text: &str) -> bool {
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != ':');
     let modern = text.strip_prefix('$').and_then(|rest| rest.split_once('$'));
     let modern = modern.is_some_and(|(id, rest)| !id.is_empty() && !rest.is_empty());
-    let des = text.len() == 13 && text.chars().all(|c| c.is_ascii_alphanumeric() || "./".contains(c));
-    plain(text) && (modern || des || text.starts_with(['!', '*']))
+    let base64 = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "./".contains(c));
+    let des = text.len() == 13 && base64(text);
+    let bsdi = text.len() == 20 && text.strip_prefix('_').is_some_and(base64);
+    plain(text) && (modern || des || bsdi || text.starts_with(['!', '*']))
 }
 
 /// Where a secret comes from. Its text shows in no debug output.
@@ -162,6 +164,7 @@ pub struct Template {
     pub disabled_new_partitions: Option<Spanned<bool>>,
     pub disk_size: Option<Spanned<Result<Size, SizeFault>>>,
     pub formats: Section<Spanned<Named<Format>>>,
+    pub allowances: Vec<Allowance>,
     /// Keys that are there, whether or not their value could be understood.
     pub present: Vec<Spanned<String>>,
 }
@@ -219,6 +222,8 @@ pub struct MountEntry {
     pub place: Place,
     pub mount: Option<Spanned<String>>,
     pub force_unit: Option<Spanned<bool>>,
+    /// Which mapping is mounted; its passphrase stands in FilesystemTypes.
+    pub encryption: Option<Encryption>,
 }
 
 #[derive(Clone, Debug)]
@@ -232,6 +237,13 @@ pub struct User {
     pub password: Option<Spanned<SecretSource>>,
     pub fullname: Option<Spanned<String>>,
     pub present: Vec<Spanned<String>>,
+}
+
+/// One rule that the template may break, of `"$lint": {"allow": …}`.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    pub rule: Spanned<String>,
+    pub reason: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Debug)]

@@ -25,12 +25,31 @@ pub struct Position {
     pub column: usize,
 }
 
+/// How the bytes of a file were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Utf8,
+    /// Either byte order, with or without byte order mark; the text is complete.
+    Utf16,
+    /// Neither: what is not UTF-8 became U+FFFD, the first time at this offset of the text.
+    Unknown {
+        at: usize,
+    },
+}
+
+/// Characters are counted once per this many bytes, so that a column in a line of megabytes costs no more than one
+/// in a short line.
+const BLOCK: usize = 4096;
+
 /// A template's text with the name it is shown under.
 #[derive(Clone, Debug)]
 pub struct SourceText {
     name: String,
     text: String,
+    encoding: Encoding,
     line_starts: Vec<usize>,
+    /// Characters before each multiple of [`BLOCK`].
+    characters: Vec<usize>,
 }
 
 impl SourceText {
@@ -38,20 +57,38 @@ impl SourceText {
         let text = text.into();
         let mut line_starts = vec![0];
         line_starts.extend(text.match_indices('\n').map(|(at, _)| at + 1));
-        SourceText { name: name.into(), text, line_starts }
+        let mut characters = vec![0];
+        let mut count = 0;
+        for block in text.as_bytes().chunks_exact(BLOCK) {
+            count += block.iter().filter(|byte| starts_character(**byte)).count();
+            characters.push(count);
+        }
+        SourceText { name: name.into(), text, encoding: Encoding::Utf8, line_starts, characters }
     }
 
-    /// Text from a file's bytes. What is not UTF-8 becomes U+FFFD; `Err` carries the lossy text and the
-    /// offset of the first bad byte, so that a half-readable template still gets its findings.
-    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, (Self, usize)> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(name, text)),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                Err((Self::new(name, text), at))
+    /// Text from a file's bytes, whatever they are: a half-readable template still gets its findings.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let (text, encoding) = if let Some(text) = utf16(&bytes) {
+            (text, Encoding::Utf16)
+        } else {
+            match String::from_utf8(bytes) {
+                Ok(text) => (text, Encoding::Utf8),
+                Err(error) => {
+                    let at = error.utf8_error().valid_up_to();
+                    (String::from_utf8_lossy(error.as_bytes()).into_owned(), Encoding::Unknown { at })
+                }
             }
-        }
+        };
+        SourceText { encoding, ..Self::new(name, text) }
+    }
+
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The same file with another text.
+    pub fn with_text(&self, text: impl Into<String>) -> Self {
+        Self::new(self.name.clone(), text)
     }
 
     pub fn name(&self) -> &str {
@@ -67,7 +104,34 @@ impl SourceText {
         let offset = offset.min(self.text.len());
         let line = self.line_starts.partition_point(|&start| start <= offset) - 1;
         let start = self.line_starts[line];
-        Position { line: line + 1, column: self.text[start..offset].chars().count() + 1 }
+        Position {
+            line: line + 1,
+            column: self.characters_before(offset) - self.characters_before(start) + 1,
+        }
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let rest = &self.text.as_bytes()[block * BLOCK..offset];
+        self.characters[block] + rest.iter().filter(|byte| starts_character(**byte)).count()
+    }
+
+    /// How many lines the text has.
+    pub fn lines(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// The bytes of a line, counted from 0, without its line end.
+    pub fn line(&self, line: usize) -> Span {
+        let start = self.line_starts[line];
+        let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        let end = if end > start && self.text.as_bytes()[end - 1] == b'\r' { end - 1 } else { end };
+        Span::new(start, end)
+    }
+
+    /// The line, counted from 0, that an offset stands in; an offset past the end gives the last one.
+    pub fn line_of(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|&start| start <= offset) - 1
     }
 
     /// `name:line:column`, the form every editor and terminal understands.
@@ -75,6 +139,26 @@ impl SourceText {
         let Position { line, column } = self.position(span.start);
         format!("{}:{line}:{column}", self.name)
     }
+}
+
+/// In UTF-8 every byte but a continuation, 10xxxxxx, starts a character.
+fn starts_character(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}
+
+/// The text of UTF-16: known by its byte order mark, or by a zero in every other byte of its beginning, where JSON
+/// has ASCII. Source: RFC 4627, section 3.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    type Unit = fn([u8; 2]) -> u16;
+    let (rest, unit): (&[u8], Unit) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] => (bytes, u16::from_le_bytes),
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] => (bytes, u16::from_be_bytes),
+        _ => return None,
+    };
+    let units = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
 }
 
 #[cfg(test)]
@@ -88,5 +172,37 @@ mod tests {
         assert_eq!(text.position(one), Position { line: 2, column: 8 });
         assert_eq!(text.position(999), Position { line: 3, column: 2 });
         assert_eq!(text.place(Span::new(one, one + 1)), "t.json:2:8");
+    }
+
+    #[test]
+    fn a_column_in_a_long_line_is_counted_from_its_start() {
+        let text = SourceText::new("t.json", format!("\n{}x", "ä".repeat(10_000)));
+        assert_eq!(text.position(20_001), Position { line: 2, column: 10_001 });
+        assert_eq!(text.position(5), Position { line: 2, column: 3 });
+    }
+
+    #[test]
+    fn utf16_is_read_in_both_orders() {
+        for mark in [true, false] {
+            let units: Vec<u16> =
+                mark.then_some(0xfeff).into_iter().chain("{\"ä\": 1}".encode_utf16()).collect();
+            let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+            let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
+            for bytes in [little, big] {
+                let source = SourceText::from_bytes("t.json", bytes);
+                assert_eq!((source.text(), source.encoding()), ("{\"ä\": 1}", Encoding::Utf16));
+            }
+        }
+        let source = SourceText::from_bytes("t.json", b"{\xff}".to_vec());
+        assert_eq!((source.text(), source.encoding()), ("{\u{fffd}}", Encoding::Unknown { at: 1 }));
+    }
+
+    #[test]
+    fn lines_have_no_ends() {
+        let text = SourceText::new("t.json", "a\r\nbc\n");
+        let shown: Vec<&str> =
+            (0..text.lines()).map(|n| text.line(n)).map(|s| &text.text()[s.start..s.end]).collect();
+        assert_eq!(shown, ["a", "bc", ""]);
+        assert_eq!((text.line_of(2), text.line_of(3), text.line_of(99)), (0, 1, 2));
     }
 }

@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "control-character",
     summary: "a text has a control character where a line of a file is made of it",
     level: Level::Error,
+    why: "Kernel command lines, labels and addresses become lines of files in the image. A newline inside would begin a line of its own, which nobody asked for.",
+    example: r#"{ "cmdline": "quiet\nsplash" }"#,
+    instead: r#"{ "cmdline": "quiet splash" }"#,
     check: Check::Template(check),
 };
 

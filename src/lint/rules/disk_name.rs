@@ -7,6 +7,39 @@ pub static RULE: Rule = Rule {
     name: "disk-name",
     summary: "an image file has no usable name",
     level: Level::Error,
+    why: "For a virtual target `disk` is the file that is created. A name that ends in `/` names a folder, and `.` or `..` an existing one.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "images/", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "images/", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "images/", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "images/", "partition": 1, "type": "vfat" },
+        { "disk": "images/", "partition": 2, "type": "swap" },
+        { "disk": "images/", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "images/", "partition": 1, "mount": "/boot" },
+        { "disk": "images/", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -14,8 +47,10 @@ fn check(template: &Template, out: &mut Findings) {
     if !template.is_virtual() {
         return;
     }
-    for entry in template.layout() {
-        let Some(disk) = &entry.place.disk else { continue };
+    let layout = template.layout().iter().map(|e| &e.place);
+    let filesystems = template.filesystems().iter().map(|e| &e.place);
+    let mounts = template.mounts().iter().map(|e| &e.place);
+    for disk in layout.chain(filesystems).chain(mounts).filter_map(|place| place.disk.as_ref()) {
         let name = disk.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") || name.contains(char::is_control) {
             out.report(disk.span, format!("`{}` is no name for an image file", disk.value.escape_debug()))

@@ -7,6 +7,39 @@ pub static RULE: Rule = Rule {
     name: "disk-several",
     summary: "a virtual target has several disks",
     level: Level::Error,
+    why: "A virtual target is one image file with one partition table. Entries for another disk would be silently left out of it.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "8G", "type": "linux" },
+        { "disk": "swap.img", "partition": 1, "size": "32M", "type": "swap" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "ext4" },
+        { "disk": "swap.img", "partition": 1, "type": "swap" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 3, "size": "32M", "type": "swap" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 3, "type": "swap" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 

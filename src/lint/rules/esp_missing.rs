@@ -7,6 +7,37 @@ pub static RULE: Rule = Rule {
     name: "esp-missing",
     summary: "a physical target that boots by UEFI has no EFI partition, or none at /boot",
     level: Level::Error,
+    why: "UEFI firmware starts the boot loader from the EFI system partition, which is mounted at /boot so that kernels and loader entries land in it. Without it a physical machine does not start.",
+    example: r#"{
+    "DestinationType": "physical",
+    "PartitionLayout": [
+        { "disk": "sda", "partition": 1, "size": "512M", "type": "linux" },
+        { "disk": "sda", "partition": 2, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "sda", "partition": 1, "type": "vfat" },
+        { "disk": "sda", "partition": 2, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "sda", "partition": 1, "mount": "/boot" },
+        { "disk": "sda", "partition": 2, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "DestinationType": "physical",
+    "PartitionLayout": [
+        { "disk": "sda", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "sda", "partition": 2, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "sda", "partition": 1, "type": "vfat" },
+        { "disk": "sda", "partition": 2, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "sda", "partition": 1, "mount": "/boot" },
+        { "disk": "sda", "partition": 2, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 

@@ -7,6 +7,41 @@ pub static RULE: Rule = Rule {
     name: "esp-twice",
     summary: "there are two EFI partitions",
     level: Level::Error,
+    why: "Firmware starts the loader of one EFI system partition, and which one is the firmware's choice. Only one of the two can be /boot.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "64M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/efi" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "64M", "type": "linux" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/efi" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 

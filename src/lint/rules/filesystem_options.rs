@@ -7,6 +7,21 @@ pub static RULE: Rule = Rule {
     name: "filesystem-options",
     summary: "options of a filesystem contradict the plan",
     level: Level::Error,
+    why: "`options` is handed to mkfs as it stands. Size, place, UUID and content of a filesystem are decided by the plan, the label has a key of its own, and an option that mkfs does not know ends the build when half of it is done.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4", "options": "-L root" }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4", "label": "root" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 

@@ -1,27 +1,45 @@
 //! `filesystem-without-partition`: a filesystem is for a partition that is not in the layout.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::lint::partitions::Partitions;
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "filesystem-without-partition",
     summary: "a filesystem is for a partition that is not in the layout",
     level: Level::Error,
-    check: Check::Template(check),
+    why: "A filesystem lies in a partition. One for a partition that PartitionLayout does not have cannot be made; usually a number or a disk name was changed in one section only.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
+    check: Check::Partitions(check),
 };
 
-fn check(template: &Template, out: &mut Findings) {
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if template.layout.is_none() {
         return;
     }
     for entry in template.filesystems() {
         let Some((disk, number)) = entry.place.key() else { continue };
-        if !template.layout().iter().any(|e| e.place.key() == Some((disk, number))) {
+        if partitions.get(&entry.place).is_some_and(|p| p.layout.is_none()) {
             out.report(
                 entry.place.partition_span(),
                 format!("partition {number} of `{disk}` is not in PartitionLayout"),
             )
-            .help("add it to PartitionLayout, or remove this filesystem");
+            .help("add it to PartitionLayout, or remove this filesystem")
+            .fix(Fix::unsafe_("remove this filesystem", Change::Remove(entry.place.span)));
         }
     }
 }

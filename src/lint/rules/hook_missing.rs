@@ -8,6 +8,9 @@ pub static RULE: Rule = Rule {
     name: "hook-missing",
     summary: "a PostNonChroot program does not exist",
     level: Level::Error,
+    why: "PostNonChroot programs run on this host after the content is installed. One that is missing would end the build after its longest part.",
+    example: r#"{ "PostNonChroot": ["./missing"] }"#,
+    instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
 };
 
@@ -16,10 +19,14 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         match files.get(&hook.value) {
             Some(FileFact::Missing) => {
                 out.report(hook.span, format!("the hook `{}` does not exist", hook.value))
-                    .help("a relative path starts at the folder in which ister runs");
+                    .help("a relative path starts at the folder in which ister runs, not at the template's");
             }
             Some(FileFact::Unreadable(reason)) => {
-                out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", hook.value));
+                out.report(
+                    hook.span,
+                    format!("the hook `{}` cannot be run: {reason}", hook.value.escape_debug()),
+                )
+                .help("a program or script, which must be a plain file");
             }
             _ => {}
         }

@@ -1,12 +1,15 @@
 //! `hostname`: the host name is not one.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "hostname",
     summary: "the host name is not one",
     level: Level::Error,
+    why: "/etc/hostname holds one label as in RFC 1123: letters, digits and dashes. systemd refuses anything else at boot, and the machine is called `localhost`.",
+    example: r#"{ "Hostname": "web.example.org" }"#,
+    instead: r#"{ "Hostname": "web" }"#,
     check: Check::Template(check),
 };
 
@@ -24,8 +27,21 @@ fn check(template: &Template, out: &mut Findings) {
     } else {
         return;
     };
-    out.report(name.span, format!("`{}` is no host name: {fault}", name.value.escape_debug()))
-        .help("a host name as in RFC 1123, for example `web-1`");
+    let report = out.report(name.span, format!("`{}` is no host name: {fault}", name.value.escape_debug()));
+    // What a full name begins with is the host's own.
+    let label = name.split('.').next().unwrap_or_default();
+    if name.contains('.')
+        && !label.is_empty()
+        && !label.starts_with('-')
+        && label.len() <= 63
+        && label.chars().all(letters)
+    {
+        report
+            .help("the domain is the network's to say: DHCP, or Domains= of systemd-networkd")
+            .fix(Fix::unsafe_(format!("write `{label}`"), Change::string(name.span, label)));
+    } else {
+        report.help("a host name as in RFC 1123, for example `web-1`");
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "hostname-long",
     summary: "the host name is longer than RFC 1123 allows",
     level: Level::Warning,
+    why: "The kernel takes 64 characters, but RFC 1123 (section 2.1) and the DNS allow 63: DHCP clients and certificates refuse or cut the name.",
+    example: r#"{ "Hostname": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }"#,
+    instead: r#"{ "Hostname": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }"#,
     check: Check::Template(check),
 };
 

@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "missing-key",
     summary: "a required key is missing or empty",
     level: Level::Error,
+    why: "Without these keys there is nothing to build, and no default could be right.",
+    example: r#"{ "Users": [{ "uid": 1000, "password": "$6$salt$hash" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 
@@ -25,12 +28,14 @@ fn check(template: &Template, out: &mut Findings) {
     }
     for key in REQUIRED {
         if template.key_span(key).is_none() {
-            out.report(opening(template.span), format!("the required key `{key}` is missing"));
+            out.report(opening(template.span), format!("the required key `{key}` is missing"))
+                .help("`ister new kvm` writes a whole template to start from");
         }
     }
     let mut empty = |key: &str, span: Option<Span>| {
         if let Some(span) = span {
-            out.report(span, format!("the required key `{key}` is empty"));
+            out.report(span, format!("the required key `{key}` is empty"))
+                .help("it needs at least one entry");
         }
     };
     empty("PartitionLayout", template.layout.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
@@ -73,7 +78,8 @@ fn check(template: &Template, out: &mut Findings) {
 fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {
     for key in keys {
         if !present.iter().any(|p| p.value == *key) {
-            out.report(opening(span), format!("{what} needs `{key}`"));
+            out.report(opening(span), format!("{what} needs `{key}`"))
+                .help(format!("all of it: {}", keys.join(", ")));
         }
     }
 }

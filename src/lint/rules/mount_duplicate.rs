@@ -1,24 +1,68 @@
 //! `mount-duplicate`: a mount point is used twice.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Spanned, Template};
+use crate::template::{Span, Template};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 pub static RULE: Rule = Rule {
     name: "mount-duplicate",
     summary: "a mount point is used twice",
     level: Level::Error,
+    why: "The second filesystem would be mounted over the first, whose files could not be reached any more.",
+    example: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/" }
+    ],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/home" }
+    ],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
     for mount in template.mounts().iter().filter_map(|entry| entry.mount.as_ref()) {
-        match seen.iter().find(|earlier| earlier.value == mount.value) {
-            Some(earlier) => {
+        match seen.entry(&mount.value) {
+            Entry::Occupied(earlier) => {
                 out.report(mount.span, format!("`{}` is mounted twice", mount.value))
-                    .label(earlier.span, "mounted here before");
+                    .label(*earlier.get(), "mounted here before")
+                    .help("give each filesystem a place of its own");
             }
-            None => seen.push(mount),
+            Entry::Vacant(entry) => {
+                entry.insert(mount.span);
+            }
         }
     }
 }

@@ -1,16 +1,58 @@
 //! `mount-path`: a mount point is no absolute path inside the image.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Change, Fix, Template};
+use std::collections::HashSet;
 
 pub static RULE: Rule = Rule {
     name: "mount-path",
     summary: "a mount point is no absolute path inside the image",
     level: Level::Error,
+    why: "A mount point is a folder of the image. Relative paths, `..` and doubled slashes mean something else to each program that reads them.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
 fn check(template: &Template, out: &mut Findings) {
+    let taken: HashSet<&str> =
+        template.mounts().iter().filter_map(|m| Some(m.mount.as_ref()?.as_str())).collect();
     for mount in template.mounts().iter().filter_map(|entry| entry.mount.as_ref()) {
         let parts = || mount.split('/').skip(1);
         let fault = if mount.is_empty() {
@@ -26,7 +68,19 @@ fn check(template: &Template, out: &mut Findings) {
         } else {
             continue;
         };
-        out.report(mount.span, format!("`{}` is no mount point: {fault}", mount.value.escape_debug()));
+        let report =
+            out.report(mount.span, format!("`{}` is no mount point: {fault}", mount.value.escape_debug()));
+        // Slashes too many say nothing; everything else is a question.
+        let parts: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
+        let clean = format!("/{}", parts.join("/"));
+        if mount.starts_with('/') && fault == "a `/` too many" && !taken.contains(clean.as_str()) {
+            report.help(format!("write `{}`", clean.escape_debug())).fix(Fix::safe(
+                format!("write `{}`", clean.escape_debug()),
+                Change::string(mount.span, &clean),
+            ));
+        } else {
+            report.help("the absolute path of a folder of the image, for example `/srv`");
+        }
     }
 }
 

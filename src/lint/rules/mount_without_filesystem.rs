@@ -1,22 +1,37 @@
 //! `mount-without-filesystem`: a partition is mounted that has no filesystem.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
 use crate::template::Template;
 
 pub static RULE: Rule = Rule {
     name: "mount-without-filesystem",
     summary: "a partition is mounted that has no filesystem",
     level: Level::Error,
-    check: Check::Template(check),
+    why: "Only a filesystem can be mounted. Usually a number or a disk name was changed in one section only.",
+    example: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    check: Check::Partitions(check),
 };
 
-fn check(template: &Template, out: &mut Findings) {
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if template.filesystems.is_none() {
         return;
     }
     for entry in template.mounts() {
         let Some((disk, number)) = entry.place.key() else { continue };
-        if !template.filesystems().iter().any(|f| f.place.key() == Some((disk, number))) {
+        if partitions.get(&entry.place).is_some_and(|p| p.filesystem.is_none()) {
             out.report(
                 entry.place.partition_span(),
                 format!("partition {number} of `{disk}` has no filesystem that could be mounted"),

@@ -9,6 +9,39 @@ pub static RULE: Rule = Rule {
     name: "partition-count",
     summary: "a disk has more than 128 partitions",
     level: Level::Error,
+    why: "A GUID partition table has 128 entries (UEFI 2.10, section 5.3.1), and partition numbers are their places in it.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 129, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 129, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 129, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -22,12 +55,16 @@ fn check(template: &Template, out: &mut Findings) {
                 .help("a GUID partition table has room for 128");
         }
     }
-    for number in template.layout().iter().filter_map(|entry| entry.place.partition.as_ref()) {
+    let layout = template.layout().iter().map(|e| &e.place);
+    let filesystems = template.filesystems().iter().map(|e| &e.place);
+    let mounts = template.mounts().iter().map(|e| &e.place);
+    for number in layout.chain(filesystems).chain(mounts).filter_map(|place| place.partition.as_ref()) {
         if number.value as usize > MAX_PARTITIONS {
             out.report(
                 number.span,
                 format!("{} is no partition number: they end at {MAX_PARTITIONS}", number.value),
-            );
+            )
+            .help("a number from 1 to 128");
         }
     }
 }

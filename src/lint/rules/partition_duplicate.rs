@@ -2,11 +2,29 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Place, Template};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 pub static RULE: Rule = Rule {
     name: "partition-duplicate",
     summary: "a partition stands twice in a section",
     level: Level::Error,
+    why: "Two entries for one partition contradict each other, and nobody can tell which one was meant.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext3" }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -20,18 +38,21 @@ fn check(template: &Template, out: &mut Findings) {
 }
 
 fn section<'t>(name: &str, places: impl Iterator<Item = &'t Place>, out: &mut Findings) {
-    let mut seen: Vec<&Place> = Vec::new();
+    let mut seen: HashMap<(&str, u32), &Place> = HashMap::new();
     for place in places {
         let Some((disk, number)) = place.key() else { continue };
-        match seen.iter().find(|earlier| earlier.key() == place.key()) {
-            Some(earlier) => {
+        match seen.entry((disk, number)) {
+            Entry::Occupied(earlier) => {
                 out.report(
                     place.partition_span(),
                     format!("partition {number} of `{disk}` stands twice in {name}"),
                 )
-                .label(earlier.partition_span(), "first here");
+                .label(earlier.get().partition_span(), "first here")
+                .help("remove one of them, or change its number");
             }
-            None => seen.push(place),
+            Entry::Vacant(entry) => {
+                entry.insert(place);
+            }
         }
     }
 }

@@ -1,32 +1,55 @@
 //! `partition-rest-not-last`: a partition takes the rest of the disk, and others come after it.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Size, Template};
+use crate::template::{Place, Size, Template};
+use std::collections::HashMap;
 
 pub static RULE: Rule = Rule {
     name: "partition-rest-not-last",
     summary: "a partition takes the rest of the disk, and others come after it",
     level: Level::Error,
+    why: "Partitions lie on the disk in the order of their numbers. One that takes the rest leaves nothing for those behind it.",
+    example: r#"{
+    "DiskSize": "10G",
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "rest", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    instead: r#"{
+    "DiskSize": "10G",
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "rest", "type": "linux" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
 fn check(template: &Template, out: &mut Findings) {
+    // The last partition of each disk.
+    let mut last: HashMap<&str, &Place> = HashMap::new();
+    for place in template.layout().iter().map(|entry| &entry.place) {
+        let Some((disk, number)) = place.key() else { continue };
+        let seen = last.entry(disk).or_insert(place);
+        if seen.key().is_some_and(|(_, highest)| number > highest) {
+            *seen = place;
+        }
+    }
     for entry in template.layout() {
         let (Some((disk, number)), Some(size)) = (entry.place.key(), &entry.size) else { continue };
         if size.value != Ok(Size::Rest) {
             continue;
         }
-        let after = template
-            .layout()
-            .iter()
-            .filter(|other| other.place.key().is_some_and(|(d, n)| d == disk && n > number))
-            .min_by_key(|other| other.place.key());
+        let after = last.get(disk).filter(|place| place.key().is_some_and(|(_, highest)| highest > number));
         if let Some(after) = after {
             out.report(
                 size.span,
                 format!("partition {number} takes the rest of `{disk}`, but is not its last one"),
             )
-            .label(after.place.partition_span(), "this one comes after it")
+            .label(after.partition_span(), "this one comes after it")
             .help("give it a size, or the highest number");
         }
     }

@@ -1,12 +1,27 @@
 //! `partition-size`: a size is not one.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Size, Spanned, Template};
+use crate::template::{Change, Fix, Size, SizeFault, Spanned, Template};
 
 pub static RULE: Rule = Rule {
     name: "partition-size",
     summary: "a size is not one",
     level: Level::Error,
+    why: "Sizes are whole numbers of MiB, GiB or TiB, so that nobody has to guess the unit and every partition starts at a whole MiB.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -14,12 +29,35 @@ fn check(template: &Template, out: &mut Findings) {
     let layout = template.layout().iter().filter_map(|entry| entry.size.as_ref());
     for size in layout.chain(&template.disk_size) {
         if let Err(fault) = &size.value {
-            out.report(size.span, fault.to_string()).help("for example `512M`, `8G`, `1T`, or `rest`");
+            let report =
+                out.report(size.span, fault.to_string()).help("for example `512M`, `8G`, `1T`, or `rest`");
+            match fault {
+                SizeFault::NotAnInteger(text) => {
+                    if let Some(meant) = meant(text) {
+                        report.fix(Fix::safe(format!("write `{meant}`"), Change::string(size.span, &meant)));
+                    }
+                }
+                SizeFault::NoUnit(text) if Size::parse(&format!("{text}M")).is_ok() => {
+                    report.fix(Fix::unsafe_(
+                        format!("write `{text}M`"),
+                        Change::string(size.span, &format!("{text}M")),
+                    ));
+                }
+                _ => {}
+            }
         }
     }
     if let Some(Spanned { value: Ok(Size::Rest), span }) = &template.disk_size {
         out.report(*span, "`rest` is no size of a disk").help("for example `8G`");
     }
+}
+
+/// The size that is meant by the same amount in another form: `8g`, `8 G`, `8GB`, `8GiB`.
+fn meant(text: &str) -> Option<String> {
+    let plain = text.replace(' ', "").to_ascii_uppercase();
+    let plain = plain.strip_suffix("IB").or(plain.strip_suffix('B')).unwrap_or(&plain);
+    let meant = if plain == "REST" { "rest".to_owned() } else { plain.to_owned() };
+    (meant != text && Size::parse(&meant).is_ok()).then_some(meant)
 }
 
 #[cfg(test)]

@@ -1,12 +1,27 @@
 //! `root-kept`: the root filesystem is not to be formatted.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "root-kept",
     summary: "the root filesystem is not to be formatted",
     level: Level::Error,
+    why: "The content is installed into a fresh root filesystem. Keeping the old one would mix two systems.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4", "disable_format": true }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -15,7 +30,9 @@ fn check(template: &Template, out: &mut Findings) {
     let Some(key) = root.and_then(|entry| entry.place.key()) else { return };
     for entry in template.filesystems() {
         if let (Some(span), true) = (entry.disable_format, entry.place.key() == Some(key)) {
-            out.report(span, "the filesystem of `/` cannot be kept").help("remove `disable_format` here");
+            out.report(span, "the filesystem of `/` cannot be kept")
+                .help("remove `disable_format` here")
+                .fix(Fix::unsafe_("remove `disable_format`", Change::Remove(span)));
         }
     }
 }

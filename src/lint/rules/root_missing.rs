@@ -7,6 +7,19 @@ pub static RULE: Rule = Rule {
     name: "root-missing",
     summary: "nothing is mounted at /",
     level: Level::Error,
+    why: "Everything else is mounted below `/`, and the content is installed there.",
+    example: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/srv" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 

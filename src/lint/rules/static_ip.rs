@@ -8,6 +8,9 @@ pub static RULE: Rule = Rule {
     name: "static-ip",
     summary: "the static address is incomplete or impossible",
     level: Level::Error,
+    why: "Without an address, a prefix length and a gateway that can be read, systemd-networkd ignores the file, and the machine has no network.",
+    example: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10", "gateway": "192.0.2.1" } }"#,
+    instead: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" } }"#,
     check: Check::Template(check),
 };
 
@@ -18,7 +21,8 @@ fn check(template: &Template, out: &mut Findings) {
         [("address", &network.address), ("gateway", &network.gateway)].into_iter().enumerate()
     {
         let Some(value) = value else {
-            out.report(opening(network.span), format!("a static address needs `{key}`"));
+            out.report(opening(network.span), format!("a static address needs `{key}`"))
+                .help("iface, address and gateway belong together; dns is optional");
             continue;
         };
         let (text, prefix) = match value.split_once('/') {
@@ -42,7 +46,7 @@ fn check(template: &Template, out: &mut Findings) {
                     .help("a number from 1 to 32");
             }
             ("gateway", Some(_)) => {
-                out.report(value.span, "a gateway has no prefix length");
+                out.report(value.span, "a gateway has no prefix length").help("only `address` has one");
             }
             _ => {}
         }
@@ -51,13 +55,15 @@ fn check(template: &Template, out: &mut Findings) {
         for server in
             dns.split([' ', ',']).filter(|s| !s.is_empty() && s.parse::<std::net::IpAddr>().is_err())
         {
-            out.report(dns.span, format!("`{}` is no address of a name server", server.escape_debug()));
+            out.report(dns.span, format!("`{}` is no address of a name server", server.escape_debug()))
+                .help("an IPv4 or IPv6 address; several are separated by spaces");
         }
     }
     if let ([Some(address), Some(gateway)], Some(value)) = (parsed, &network.gateway)
         && address == gateway
     {
-        out.report(value.span, format!("the gateway is the address itself, {gateway}"));
+        out.report(value.span, format!("the gateway is the address itself, {gateway}"))
+            .help("the gateway is another machine: the router of this subnet");
     }
 }
 

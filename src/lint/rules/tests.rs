@@ -1,26 +1,43 @@
-//! The table is honest, and what rule tests share.
+//! The table is honest, each explanation is true, and what rule tests share.
 
-use super::RULES;
+use super::{LINT_ALLOWANCE, RULES};
+use crate::bundle::builtin;
+use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Rule};
-use crate::lint::{FileFact, Files};
-use crate::template::{SourceText, parse};
+use crate::lint::partitions::Partitions;
+use crate::lint::{FileFact, Files, Finding, Linted, Program, fix, lint};
+use crate::template::{Safety, SourceText, Template, Value, read_json};
+
+/// Files that tests may name.
+fn files() -> Files {
+    let program = |executable, startable, writable_by_all| {
+        FileFact::Program(Program { executable, startable, writable_by_all })
+    };
+    Files::from([
+        ("./missing".to_owned(), FileFact::Missing),
+        ("./there".to_owned(), program(true, true, false)),
+        ("/usr/lib/ister/hook".to_owned(), program(true, true, false)),
+        ("/srv/not-executable".to_owned(), program(false, true, false)),
+        ("/srv/no-interpreter".to_owned(), program(true, false, false)),
+        ("/tmp/hook".to_owned(), program(true, true, true)),
+        ("./key.pub".to_owned(), FileFact::Text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\n".to_owned())),
+        ("./key".to_owned(), FileFact::Text("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned())),
+    ])
+}
 
 /// Runs one rule alone and compares its findings, each as `line:column message`.
 #[track_caller]
 pub fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     let source = SourceText::new("t.json", text);
-    let (template, _, _) = parse(&source);
-    let files = Files::from([
-        ("./missing".to_owned(), FileFact::Missing),
-        ("./there".to_owned(), FileFact::Text(String::new())),
-        ("./key.pub".to_owned(), FileFact::Text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\n".to_owned())),
-        ("./key".to_owned(), FileFact::Text("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned())),
-    ]);
+    let (template, _, _) = crate::template::parse(&source);
+    let definitions = builtin();
     let mut found = Findings::new(rule);
     match rule.check {
         Check::Reading => {}
         Check::Template(check) => check(&template, &mut found),
-        Check::Files(check) => check(&template, &files, &mut found),
+        Check::Partitions(check) => check(&template, &Partitions::of(&template), &mut found),
+        Check::Content(check) => check(&template, &Content::of(&template, &definitions), &mut found),
+        Check::Files(check) => check(&template, &files(), &mut found),
     }
     let mut list = found.into_list();
     list.sort_by_key(|f| f.span);
@@ -34,12 +51,45 @@ pub fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     assert_eq!(got, expect, "{text}");
 }
 
+pub fn lint_text(text: &str) -> Linted {
+    lint_source(&SourceText::new("t.json", text))
+}
+
+fn lint_source(source: &SourceText) -> Linted {
+    lint(source, &builtin(), |_: &Template| files())
+}
+
+/// What `ister new kvm` writes, with the top-level keys of an explanation's fragment in place of its own.
+pub fn with_fragment(fragment: &str) -> String {
+    let base = include_str!("../../../vm-tests/kvm/template.json");
+    let keys = |text: &str| match read_json(text).0.value {
+        Value::Object(members) => members,
+        other => panic!("no object: {other:?}"),
+    };
+    let own = keys(fragment);
+    let inside = fragment.trim();
+    let inside = inside[1..inside.len() - 1].trim();
+    let mut parts = vec![inside.to_owned()];
+    for member in keys(base) {
+        if own.iter().all(|own| own.key != member.key) {
+            parts.push(base[member.key_span.start..member.value.span.end].to_owned());
+        }
+    }
+    format!("{{\n    {}\n}}\n", parts.join(",\n    "))
+}
+
+#[track_caller]
+fn shown(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "it looks at the source tree")]
 #[test]
 fn the_table_is_sorted_and_holds_every_file() {
     let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
     let mut sorted = names.clone();
     sorted.sort();
+    sorted.dedup();
     assert_eq!(names, sorted);
 
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lint/rules");
@@ -53,12 +103,117 @@ fn the_table_is_sorted_and_holds_every_file() {
 }
 
 #[test]
-fn summaries_read_alike() {
+fn summaries_and_reasons_read_alike() {
     for rule in RULES {
-        assert!(
-            rule.summary.starts_with(|c: char| c.is_lowercase()) || rule.summary.starts_with("PostNon"),
-            "{rule:?}"
-        );
-        assert!(!rule.summary.ends_with('.'), "{rule:?}");
+        let proper = ["PostNon", "GRUB", "UEFI"].iter().any(|name| rule.summary.starts_with(name));
+        assert!(rule.summary.starts_with(|c: char| c.is_lowercase()) || proper, "{}", rule.summary);
+        assert!(!rule.summary.ends_with('.'), "{}", rule.summary);
+        assert!(rule.why.ends_with(['.', ')']) && rule.why.len() > 30, "{}: {}", rule.name, rule.why);
     }
+}
+
+/// What `ister explain` shows is so: the example gives exactly that finding, the other one none.
+#[test]
+fn every_example_gives_its_finding_and_every_instead_none() {
+    let mut wrong = Vec::new();
+    for rule in RULES {
+        let found = lint_text(&with_fragment(rule.example)).findings;
+        if found.is_empty() || found.iter().any(|f| f.rule != rule.name) {
+            wrong.push(format!("{} example: {:?}", rule.name, shown(&found)));
+        }
+        let found = lint_text(&with_fragment(rule.instead)).findings;
+        if !found.is_empty() {
+            wrong.push(format!("{} instead: {:?}", rule.name, shown(&found)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A fix mends what it was offered for, brings nothing else, and is not offered again.
+#[test]
+fn the_fix_of_every_example_leaves_nothing() {
+    for rule in RULES {
+        let source = SourceText::new("t.json", with_fragment(rule.example));
+        let fixable = lint_source(&source).findings.iter().all(|f| f.fix.is_some());
+        if !fixable {
+            continue;
+        }
+        let fixed = fix(&source, &lint_source, &|f| f.fix.is_some());
+        let left: Vec<_> = fixed.linted.findings.iter().filter(|f| f.rule == rule.name).collect();
+        assert!(left.is_empty(), "{}: {}\n{left:?}", rule.name, fixed.source.text());
+        let errors = fixed.linted.findings.iter().filter(|f| f.level == crate::lint::Level::Error).count();
+        assert_eq!(errors, 0, "{}: {:?}", rule.name, shown(&fixed.linted.findings));
+        assert!(fixed.made > 0, "{}", rule.name);
+    }
+}
+
+/// Safe fixes change no more than they must: what a person wrote is still there.
+#[test]
+fn safe_fixes_are_few_and_known() {
+    let safe: Vec<&str> = RULES
+        .iter()
+        .filter(|rule| {
+            let found = lint_text(&with_fragment(rule.example)).findings;
+            found.iter().any(|f| f.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe))
+        })
+        .map(|rule| rule.name)
+        .collect();
+    let expect = [
+        "bundle-duplicate",
+        "disk-device",
+        "lint-allowance",
+        "misspelt-key",
+        "mount-path",
+        "syntax",
+        "wrong-type",
+    ];
+    assert_eq!(safe, expect);
+}
+
+#[test]
+fn every_message_is_said_in_the_same_way() {
+    for rule in RULES {
+        for finding in lint_text(&with_fragment(rule.example)).findings {
+            assert!(!finding.message.ends_with('.'), "{}", finding.message);
+            let first = finding.message.chars().next().unwrap();
+            let proper = ["GRUB", "JSON", "FAT", "MirrorURL", "HTTPSProxy"];
+            assert!(
+                !first.is_uppercase() || proper.iter().any(|p| finding.message.starts_with(p)),
+                "{}",
+                finding.message
+            );
+            assert!(
+                finding.help.is_some() || finding.fix.is_some() || !finding.labels.is_empty(),
+                "what to do? {}: {}",
+                rule.name,
+                finding.message
+            );
+        }
+    }
+}
+
+#[test]
+fn a_template_may_allow_itself_warnings_with_a_reason() {
+    let name = "a".repeat(64);
+    let allowed = |lint: &str| {
+        shown(
+            &lint_text(&with_fragment(&format!("{{ \"Hostname\": \"{name}\", \"$lint\": {lint} }}")))
+                .findings,
+        )
+    };
+    assert_eq!(allowed(r#"{ "allow": { "hostname-long": "given" } }"#), [""; 0]);
+    assert_eq!(
+        allowed(r#"{ "allow": { "hostname-long": " " } }"#),
+        ["lint-allowance: `hostname-long` is allowed without a reason"]
+    );
+    let twice = allowed(r#"{ "allow": { "hostname-lang": "x", "syntax": "x" } }"#);
+    assert_eq!(
+        twice,
+        [
+            "hostname-long: a host name of 64 characters: RFC 1123 allows 63",
+            "lint-allowance: there is no rule `hostname-lang`",
+            "lint-allowance: `syntax` is an error, which a template cannot allow itself",
+        ]
+    );
+    assert_eq!(LINT_ALLOWANCE.level, crate::lint::Level::Warning);
 }

@@ -1,12 +1,27 @@
 //! `unknown-value`: a value is none of the names that are known there.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Named, Names, Spanned, Template, entries, nearest};
+use crate::template::{Change, Fix, Named, Names, Spanned, Template, entries, nearest};
 
 pub static RULE: Rule = Rule {
     name: "unknown-value",
     summary: "a value is none of the names that are known there",
     level: Level::Error,
+    why: "The value is one of a few names, spelt exactly like this. ister.py refuses anything else.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "fat32" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
     check: Check::Template(check),
 };
 
@@ -24,12 +39,34 @@ fn check(template: &Template, out: &mut Findings) {
     }
 }
 
+/// What others call the same.
+const ALIASES: &[(&str, &str)] = &[
+    ("fat", "vfat"),
+    ("fat16", "vfat"),
+    ("fat32", "vfat"),
+    ("msdos", "vfat"),
+    ("esp", "EFI"),
+    ("linux-swap", "swap"),
+    ("image", "virtual"),
+    ("file", "virtual"),
+    ("disk", "physical"),
+];
+
 fn judge<T: Names>(value: Option<&Spanned<Named<T>>>, what: &str, out: &mut Findings) {
     let Some(Spanned { value: Named::Unknown(text), span }) = value else { return };
     let names: Vec<&str> = T::ALL.iter().map(|(name, _)| *name).collect();
-    let meant = nearest(text, &names).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-    out.report(*span, format!("`{}` is not {what}", text.escape_debug()))
-        .help(format!("{meant}known: {}", names.join(", ")));
+    let same = ALIASES.iter().find(|(alias, name)| alias.eq_ignore_ascii_case(text) && names.contains(name));
+    let meant = same.map(|(_, name)| *name).or_else(|| nearest(text, &names));
+    let report = out.report(*span, format!("`{}` is not {what}", text.escape_debug())).help(format!(
+        "{}known: {}",
+        meant.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default(),
+        names.join(", ")
+    ));
+    if let Some(name) = meant {
+        // Where only the case differs, nothing else can have been meant.
+        let fix = if name.eq_ignore_ascii_case(text) { Fix::safe } else { Fix::unsafe_ };
+        report.fix(fix(format!("write `{name}`"), Change::string(*span, name)));
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! `url`: a URL has no scheme or no host.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "url",
     summary: "a URL has no scheme or no host",
     level: Level::Error,
+    why: "A URL without scheme or host cannot be fetched, and one that is written into the image is found out there, when it is too late.",
+    example: r#"{ "HTTPSProxy": "proxy.example.org:8080" }"#,
+    instead: r#"{ "HTTPSProxy": "https://proxy.example.org:8080" }"#,
     check: Check::Template(check),
 };
 
@@ -23,6 +26,20 @@ fn check(template: &Template, out: &mut Findings) {
             out.report(text.span, format!("`{}` is no URL with scheme and host, as {key} needs", text.value))
                 .help("for example https://mirror.example.org/update");
         }
+    }
+    let Some(service) = &template.cloud_init_service else { return };
+    let http =
+        url::Url::parse(service).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if !http {
+        out.report(
+            service.span,
+            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", service.value.escape_debug()),
+        )
+        .help("for example https://provision.example.org/");
+    } else if !service.ends_with('/') {
+        out.report(service.span, "the URL of IsterCloudInitSvc does not end in `/`")
+            .help("`get_config/…` and `get_role/…` are appended to it as they are")
+            .fix(Fix::safe("add `/`", Change::string(service.span, &format!("{}/", service.value))));
     }
 }
 

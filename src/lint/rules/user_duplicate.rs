@@ -1,35 +1,46 @@
 //! `user-duplicate`: two users have the same name or uid.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Spanned, Template};
+use crate::template::{Span, Template};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 pub static RULE: Rule = Rule {
     name: "user-duplicate",
     summary: "two users have the same name or uid",
     level: Level::Error,
+    why: "The second user of a name or uid cannot be created, and one that shares a uid owns the other one's files.",
+    example: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }, { "username": "bob", "uid": 1000, "password": "$6$salt$hash" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }, { "username": "bob", "uid": 1001, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    let mut names: Vec<&Spanned<String>> = Vec::new();
-    let mut ids: Vec<&Spanned<i128>> = Vec::new();
+    let mut names: HashMap<&str, Span> = HashMap::new();
+    let mut ids: HashMap<i128, Span> = HashMap::new();
     for user in template.users() {
         if let Some(name) = &user.username {
-            match names.iter().find(|earlier| earlier.value == name.value) {
-                Some(earlier) => {
-                    out.report(name.span, format!("user `{}` is given twice", name.value))
-                        .label(earlier.span, "first here");
+            match names.entry(&name.value) {
+                Entry::Occupied(earlier) => {
+                    out.report(name.span, format!("user `{}` is given twice", name.value.escape_debug()))
+                        .label(*earlier.get(), "first here")
+                        .help("remove one of them, or change its name");
                 }
-                None => names.push(name),
+                Entry::Vacant(entry) => {
+                    entry.insert(name.span);
+                }
             }
         }
         if let Some(uid) = &user.uid {
-            match ids.iter().find(|earlier| earlier.value == uid.value) {
-                Some(earlier) => {
+            match ids.entry(uid.value) {
+                Entry::Occupied(earlier) => {
                     out.report(uid.span, format!("uid {} is given twice", uid.value))
-                        .label(earlier.span, "first here");
+                        .label(*earlier.get(), "first here")
+                        .help("give each user a uid of its own, or leave it out");
                 }
-                None => ids.push(uid),
+                Entry::Vacant(entry) => {
+                    entry.insert(uid.span);
+                }
             }
         }
     }

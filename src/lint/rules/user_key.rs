@@ -10,6 +10,9 @@ pub static RULE: Rule = Rule {
     name: "user-key",
     summary: "an ssh key is neither a file nor a key",
     level: Level::Error,
+    why: "`key` becomes the user's authorized_keys. What is neither a key nor a file that has one lets nobody in, and a private key would be published with the image.",
+    example: r#"{ "Users": [{ "username": "ada", "key": "ssh-ed25519 AAAA" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ada@example" }] }"#,
     check: Check::Files(check),
 };
 
@@ -18,7 +21,11 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         let text = match files.get(&key.value) {
             Some(FileFact::Text(text)) => text,
             Some(FileFact::Unreadable(reason)) => {
-                out.report(key.span, format!("the key file `{}` cannot be used: {reason}", key.value));
+                out.report(
+                    key.span,
+                    format!("the key file `{}` cannot be used: {reason}", key.value.escape_debug()),
+                )
+                .help("the path of a .pub file that this user may read");
                 continue;
             }
             _ => &key.value,

@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "user-name",
     summary: "a user name cannot be one",
     level: Level::Error,
+    why: "The name becomes a field of /etc/passwd, a folder of /home and a word of many scripts.",
+    example: r#"{ "Users": [{ "username": "ada:x", "password": "$6$salt$hash" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 
@@ -25,7 +28,8 @@ fn check(template: &Template, out: &mut Findings) {
         } else {
             continue;
         };
-        out.report(name.span, format!("`{}` is no user name: {fault}", name.value.escape_debug()));
+        out.report(name.span, format!("`{}` is no user name: {fault}", name.value.escape_debug()))
+            .help("for example `ada`");
     }
 }
 

@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "user-password",
     summary: "a password is not a crypt hash",
     level: Level::Error,
+    why: "The password stands in the image as a crypt(3) hash. Clear text would let nobody in, and everybody who has the template or the image could read it.",
+    example: r#"{ "Users": [{ "username": "ada", "password": "secret" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 

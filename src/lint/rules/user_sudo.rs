@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "user-sudo",
     summary: "a user with sudo cannot log in",
     level: Level::Error,
+    why: "A user with sudo is the way to root, whose own password login is then disabled. Without a key or a password that way is closed, or open to all.",
+    example: r#"{ "Users": [{ "username": "ada", "sudo": true }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "sudo": true, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 

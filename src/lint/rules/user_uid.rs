@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "user-uid",
     summary: "a uid is out of range",
     level: Level::Error,
+    why: "A uid has 32 bits, and 0 is root.",
+    example: r#"{ "Users": [{ "username": "ada", "uid": 0, "password": "$6$salt$hash" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
 };
 

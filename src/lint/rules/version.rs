@@ -7,6 +7,9 @@ pub static RULE: Rule = Rule {
     name: "version",
     summary: "the version does not suit the software manager",
     level: Level::Error,
+    why: "swupd releases are numbers, Debian releases are names: each manager can install only its own kind.",
+    example: r#"{ "Version": 12 }"#,
+    instead: r#"{ "Version": "bookworm" }"#,
     check: Check::Template(check),
 };
 

@@ -1,0 +1,88 @@
+//! `--fix`: making the fixes that findings offer, until none is left.
+
+use super::finding::{Finding, Level};
+use super::run::Linted;
+use crate::template::{Edit, Encoding, SourceText, apply, resolve};
+
+/// A text after its fixes, with what is still found in it.
+pub struct Fixed {
+    pub source: SourceText,
+    pub linted: Linted,
+    /// How many fixes were made.
+    pub made: usize,
+}
+
+/// One fix uncovers the next (two duplicates, two missing brackets); templates need two or three rounds.
+const MAX_ROUNDS: usize = 20;
+
+/// Makes every fix that is `wanted`, and again until there is nothing to do. A fix that would bring an error which was
+/// not there before is not made.
+pub fn fix(
+    source: &SourceText,
+    lint: &dyn Fn(&SourceText) -> Linted,
+    wanted: &dyn Fn(&Finding) -> bool,
+) -> Fixed {
+    let mut at = Fixed { linted: lint(source), source: source.clone(), made: 0 };
+    if matches!(source.encoding(), Encoding::Unknown { .. }) {
+        // Writing it back would lose what could not be read.
+        return at;
+    }
+    for _ in 0..MAX_ROUNDS {
+        let groups = edits(&at, wanted);
+        if groups.is_empty() {
+            break;
+        }
+        let together = attempt(&at, &groups, lint);
+        let next = match together {
+            Some(next) => Some(next),
+            // One of them does harm: find those that do not.
+            None => one_by_one(&at, &groups, lint),
+        };
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    at
+}
+
+/// The edits of each wanted fix.
+fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
+    at.linted
+        .findings
+        .iter()
+        .filter(|finding| wanted(finding))
+        .filter_map(|finding| resolve(&finding.fix.as_ref()?.changes, at.source.text(), &at.linted.node))
+        .collect()
+}
+
+/// The text with these edits, unless that changes nothing or brings a new error.
+fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+    let (text, made) = apply(at.source.text(), groups);
+    let recoded = at.source.encoding() != Encoding::Utf8;
+    if text == at.source.text() && !recoded {
+        return None;
+    }
+    let source = at.source.with_text(text);
+    let linted = lint(&source);
+    (!brings_errors(&at.linted, &linted)).then_some(Fixed { source, linted, made: at.made + made })
+}
+
+fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+    // Each changes the places of those behind it, so after the first good one everything is looked at anew. Enough for
+    // a file with some harmful fixes; one with hundreds keeps what is left for the next call.
+    groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
+}
+
+/// Whether there are errors after that were not there before: of a rule, more than there were.
+fn brings_errors(before: &Linted, after: &Linted) -> bool {
+    let errors = |linted: &Linted| {
+        let mut counts = std::collections::BTreeMap::new();
+        for finding in linted.findings.iter().filter(|f| f.level == Level::Error) {
+            *counts.entry(finding.rule).or_insert(0usize) += 1;
+        }
+        counts
+    };
+    let before = errors(before);
+    errors(after).into_iter().any(|(rule, count)| count > before.get(rule).copied().unwrap_or(0))
+}

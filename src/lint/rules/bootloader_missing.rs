@@ -1,0 +1,38 @@
+//! `bootloader-missing`: an image for UEFI has no bundle with a boot loader.
+
+use crate::lint::content::Content;
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{Change, Fix, PartitionType, Template};
+
+pub static RULE: Rule = Rule {
+    name: "bootloader-missing",
+    summary: "an image for UEFI has no bundle with a boot loader",
+    level: Level::Warning,
+    why: "Firmware starts /EFI/BOOT/BOOTX64.EFI of the EFI partition, which the bundle `bootloader` brings. (With apt it is added for you.)",
+    example: r#"{
+    "SoftwareManager": "swupd",
+    "Version": 34000,
+    "Bundles": ["kernel-kvm", "os-core"]
+}"#,
+    instead: r#"{
+    "SoftwareManager": "swupd",
+    "Version": 34000,
+    "Bundles": ["bootloader", "kernel-kvm", "os-core"]
+}"#,
+    check: Check::Content(check),
+};
+
+fn check(template: &Template, content: &Content, out: &mut Findings) {
+    let efi =
+        template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
+    let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
+    let there = bundles.iter().any(|bundle| bundle.value == "bootloader");
+    if efi && !template.boots_by_bios() && !content.is_apt() && !there {
+        out.report(opening(bundles.span), "no bundle brings a boot loader for UEFI")
+            .help("add `bootloader`, unless another bundle includes it")
+            .fix(Fix::unsafe_(
+                "add bootloader",
+                Change::AddItem { array: bundles.span, item: "\"bootloader\"".to_owned() },
+            ));
+    }
+}

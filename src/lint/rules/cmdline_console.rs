@@ -1,0 +1,29 @@
+//! `cmdline-console`: no console is a serial line.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "cmdline-console",
+    summary: "no console is a serial line",
+    level: Level::Warning,
+    why: "Without any `console=` the screen and the first serial line are consoles. With one that names the screen only, the serial line stays silent: `ister boot` and cloud consoles see nothing of the boot.",
+    example: r#"{ "cmdline": "quiet console=tty0" }"#,
+    instead: r#"{ "cmdline": "quiet console=tty0 console=ttyS0,115200n8" }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(cmdline) = &template.cmdline else { return };
+    let consoles: Vec<&str> =
+        cmdline.split_whitespace().filter_map(|word| word.strip_prefix("console=")).collect();
+    let serial =
+        |console: &&str| ["ttyS", "ttyAMA", "hvc", "ttysclp"].iter().any(|line| console.starts_with(line));
+    if consoles.is_empty() || consoles.iter().any(serial) {
+        return;
+    }
+    let with = format!("{} console=ttyS0,115200n8", cmdline.trim_end());
+    out.report(cmdline.span, "no console is a serial line, so a boot test sees only the screen")
+        .help("add `console=ttyS0,115200n8`")
+        .fix(Fix::unsafe_("add a serial console", Change::string(cmdline.span, &with)));
+}

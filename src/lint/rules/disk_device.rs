@@ -1,0 +1,113 @@
+//! `disk-device`: a physical disk is not a name under /dev.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Destination, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "disk-device",
+    summary: "a physical disk is not a name under /dev",
+    level: Level::Error,
+    why: "For a physical target `disk` is the name of a whole disk under /dev, without `/dev/`. The partition table is written there: a partition's name would put a table into a partition.",
+    example: r#"{
+    "DestinationType": "physical",
+    "PartitionLayout": [
+        { "disk": "/dev/sda", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "/dev/sda", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "/dev/sda", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "/dev/sda", "partition": 1, "type": "vfat" },
+        { "disk": "/dev/sda", "partition": 2, "type": "swap" },
+        { "disk": "/dev/sda", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "/dev/sda", "partition": 1, "mount": "/boot" },
+        { "disk": "/dev/sda", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "DestinationType": "physical",
+    "PartitionLayout": [
+        { "disk": "sda", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "sda", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "sda", "partition": 3, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "sda", "partition": 1, "type": "vfat" },
+        { "disk": "sda", "partition": 2, "type": "swap" },
+        { "disk": "sda", "partition": 3, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "sda", "partition": 1, "mount": "/boot" },
+        { "disk": "sda", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    if template.destination.as_ref().and_then(|d| d.known()) != Some(Destination::Physical) {
+        return;
+    }
+    let layout = template.layout().iter().map(|e| &e.place);
+    let filesystems = template.filesystems().iter().map(|e| &e.place);
+    let mounts = template.mounts().iter().map(|e| &e.place);
+    for disk in layout.chain(filesystems).chain(mounts).filter_map(|place| place.disk.as_ref()) {
+        if let Some(name) = disk.strip_prefix("/dev/").filter(|name| !name.is_empty() && !name.contains('/'))
+        {
+            out.report(disk.span, format!("`{}`: the name of a disk stands without `/dev/`", disk.value))
+                .fix(Fix::safe(format!("write `{name}`"), Change::string(disk.span, name)));
+        } else if disk.is_empty()
+            || disk.contains('/')
+            || disk.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            out.report(disk.span, format!("`{}` is no name under /dev", disk.value.escape_debug()))
+                .help("for example `sda`, `nvme0n1` or `mmcblk0`");
+        } else if let Some(whole) = whole_disk(disk) {
+            out.report(disk.span, format!("`{}` is a partition, not a disk", disk.value))
+                .help(format!("the table is written to the whole disk, `{whole}`"))
+                .fix(Fix::unsafe_(format!("write `{whole}`"), Change::string(disk.span, whole)));
+        }
+    }
+}
+
+/// The disk that a partition's device name belongs to, if it is one: `sda1` of `sda`, `nvme0n1p2` of `nvme0n1`.
+/// Source: Linux, Documentation/admin-guide/devices.rst.
+fn whole_disk(name: &str) -> Option<&str> {
+    let whole = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if whole.len() == name.len() {
+        return None;
+    }
+    // sda1, hda1, vda1, xvda1: letters, then digits.
+    if ["sd", "hd", "vd", "xvd"].iter().any(|prefix| whole.starts_with(prefix)) {
+        return Some(whole).filter(|whole| whole.chars().all(|c| c.is_ascii_lowercase()));
+    }
+    // nvme0n1p1, mmcblk0p1, loop0p1: a name that ends in a digit, `p`, digits.
+    let disk = whole.strip_suffix('p')?;
+    (["nvme", "mmcblk", "loop", "nbd"].iter().any(|prefix| disk.starts_with(prefix))
+        && disk.ends_with(|c: char| c.is_ascii_digit()))
+    .then_some(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"DestinationType": "physical", "PartitionLayout": [{"disk": "sda1"}, {"disk": "nvme0n1p2"}, {"disk": "a/b"}]}"#,
+            &[
+                "1:62 `sda1` is a partition, not a disk",
+                "1:80 `nvme0n1p2` is a partition, not a disk",
+                "1:103 `a/b` is no name under /dev",
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"DestinationType": "physical", "PartitionLayout": [{"disk": "sda"}, {"disk": "nvme0n1"}, {"disk": "loop0"}, {"disk": "md0"}, {"disk": "mmcblk1"}]}"#,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! `disk-full`: the partitions do not fit the disk.
+
+use crate::layout::{self, DiskSize, LayoutError, Request, SectorSize};
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Bytes, Change, Fix, Size, Spanned, Template};
+use std::collections::BTreeSet;
+
+pub static RULE: Rule = Rule {
+    name: "disk-full",
+    summary: "the partitions do not fit the disk",
+    level: Level::Error,
+    why: "Every partition is exactly as large as asked, and the partition table takes 1 MiB at the beginning and at least 1 MiB at the end.",
+    example: r#"{
+    "DiskSize": "8G",
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    instead: r#"{
+    "DiskSize": "9G",
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let disks: BTreeSet<&str> =
+        template.layout().iter().filter_map(|e| Some(e.place.disk.as_ref()?.as_str())).collect();
+    let size = match &template.disk_size {
+        Some(Spanned { value: Ok(Size::Exact(bytes)), .. }) if template.is_virtual() => {
+            DiskSize::Exactly(*bytes)
+        }
+        _ => DiskSize::Fit,
+    };
+    for disk in disks {
+        let entries =
+            || template.layout().iter().filter(move |e| e.place.key().is_some_and(|(name, _)| name == disk));
+        let requests: Vec<Request> = entries()
+            .filter_map(|e| match (&e.place.partition, &e.size) {
+                (Some(number), Some(Spanned { value: Ok(size), .. })) => {
+                    Some(Request { number: number.value, size: *size })
+                }
+                _ => None,
+            })
+            .collect();
+        let size_of = |number: u32| {
+            entries()
+                .find(|e| e.place.partition.as_ref().is_some_and(|p| p.value == number))
+                .and_then(|e| Some(e.size.as_ref()?.span))
+        };
+        let disk_size = template.disk_size.as_ref().map(|size| size.span);
+        match layout::solve(&requests, size, SectorSize::B512) {
+            Err(LayoutError::Overflow(number)) => {
+                let Some(span) = size_of(number) else { continue };
+                out.report(
+                    span,
+                    format!("the partitions of `{}` end past 2^64 bytes with this one", disk.escape_debug()),
+                )
+                .help("no disk is that large");
+            }
+            Err(LayoutError::DoesNotFit { need, have }) => {
+                let Some(span) = disk_size else { continue };
+                let mebibytes = need.0.div_ceil(Bytes::MIB);
+                out.report(span, format!("the partitions need {need}, the disk has {have}"))
+                    .help("the table takes 1 MiB before the first and 1 MiB behind the last partition")
+                    .fix(Fix::unsafe_(
+                        "make the disk large enough",
+                        Change::string(span, &format!("{mebibytes}M")),
+                    ));
+            }
+            Err(LayoutError::NoRest { number, used, have }) => {
+                let Some(span) = size_of(number) else { continue };
+                let mut added = out.report(
+                    span,
+                    format!(
+                        "nothing is left for partition {number}: those before it end at {used} of {have}"
+                    ),
+                );
+                if let Some(disk) = disk_size {
+                    added = added.label(disk, "the disk's size");
+                }
+                added.help("make the disk larger, or another partition smaller");
+            }
+            // Every other fault has a rule of its own.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "size": "16777215T"}, {"disk": "a", "partition": 2, "size": "2T"}]}"#,
+            &["1:112 the partitions of `a` end past 2^64 bytes with this one"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"DestinationType": "virtual", "DiskSize": "10M", "PartitionLayout": [{"disk": "a", "partition": 1, "size": "8M"}, {"disk": "a", "partition": 2, "size": "rest"}]}"#,
+            &["1:154 nothing is left for partition 2: those before it end at 9 MiB of 10 MiB"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"DestinationType": "virtual", "DiskSize": "10M", "PartitionLayout": [{"disk": "a", "partition": 1, "size": "8M"}]}"#,
+            &[],
+        );
+    }
+}

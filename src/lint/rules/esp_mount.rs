@@ -1,0 +1,87 @@
+//! `esp-mount`: the EFI partition is not mounted at /boot.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::{Change, Destination, Fix, Template, json_string};
+
+pub static RULE: Rule = Rule {
+    name: "esp-mount",
+    summary: "the EFI partition is not mounted at /boot",
+    level: Level::Error,
+    why: "Kernel, initramfs, loader entries and the loader itself are installed below /boot. If that is not the EFI system partition, firmware finds nothing there.",
+    example: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" }
+    ]
+}"#,
+    check: Check::Partitions(check),
+};
+
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if template.boots_by_bios() || template.mounts.is_none() {
+        return;
+    }
+    // For a physical target without any /boot, `esp-missing` says so.
+    let physical = template.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical);
+    let Some(efi) = partitions.efi() else { return };
+    if efi.is_at("/boot") || physical && partitions.at("/boot").is_none() {
+        return;
+    }
+    match efi.mount_path() {
+        Some(mount) => {
+            let mut added = out.report(
+                mount.span,
+                format!("the EFI partition is mounted at `{}`, not at /boot", mount.value.escape_debug()),
+            );
+            if let Some(other) = partitions.at("/boot").and_then(|p| p.mount_path()) {
+                added = added.label(other.span, "another one is mounted at /boot");
+            } else {
+                added = added.fix(Fix::unsafe_("mount it at /boot", Change::string(mount.span, "/boot")));
+            }
+            added.help("kernel and loader are installed below /boot");
+        }
+        None => {
+            let mut added = out.report(efi.span(), "the EFI partition is not mounted at /boot");
+            if let (Some(mounts), None) = (&template.mounts, partitions.at("/boot")) {
+                let item = format!(
+                    "{{ \"disk\": {}, \"partition\": {}, \"mount\": \"/boot\" }}",
+                    json_string(efi.disk),
+                    efi.number
+                );
+                added = added
+                    .fix(Fix::unsafe_("mount it at /boot", Change::AddItem { array: mounts.span, item }));
+            }
+            added.help("kernel and loader are installed below /boot");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "EFI"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/efi"}]}"#,
+            &["1:133 the EFI partition is mounted at `/efi`, not at /boot"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"LegacyBios": true, "PartitionLayout": [{"disk": "a", "partition": 1, "type": "EFI"}], "PartitionMountPoints": []}"#,
+            &[],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "EFI"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/boot"}]}"#,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! `filesystem-options-grub`: options turn on what GRUB cannot read.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::{FilesystemType, Template};
+
+pub static RULE: Rule = Rule {
+    name: "filesystem-options-grub",
+    summary: "options turn on what GRUB cannot read",
+    level: Level::Error,
+    why: "With LegacyBios GRUB 2.06 reads kernel and initramfs from the filesystem with /boot. It refuses one with an ext4 feature that it does not know, and the boot ends in its rescue shell.",
+    example: r#"{
+    "LegacyBios": true,
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "ext4", "options": "-O inline_data" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "LegacyBios": true,
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "ext4", "options": "-O ^64bit" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/" }
+    ]
+}"#,
+    check: Check::Partitions(check),
+};
+
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if !template.boots_by_bios() {
+        return;
+    }
+    let Some(boot) = partitions.at("/boot").or_else(|| partitions.at("/")) else { return };
+    let Some(options) = boot.filesystem.and_then(|f| f.options.as_ref()) else { return };
+    let ext = matches!(
+        boot.filesystem_kind(),
+        Some(FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4)
+    );
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next().filter(|_| ext) {
+        let Some(glued) = word.strip_prefix("-O") else { continue };
+        let list = if glued.is_empty() { words.next().unwrap_or_default() } else { glued };
+        for feature in list.split(',').filter(|feature| UNREADABLE.contains(feature)) {
+            out.report(
+                options.span,
+                format!("GRUB cannot read ext4 with `{feature}`, and it has to read this filesystem"),
+            )
+            .help(format!("leave it out, or turn it off with `^{feature}`"));
+        }
+    }
+}
+
+/// Incompatible features that GRUB 2.06 does not know. Source: its grub-core/fs/ext2.c, EXT2_DRIVER_SUPPORTED_INCOMPAT
+/// and EXT2_DRIVER_IGNORED_INCOMPAT.
+const UNREADABLE: &[&str] = &[
+    "inline_data",
+    "ea_inode",
+    "large_dir",
+    "casefold",
+    "metadata_csum_seed",
+    "dirdata",
+    "journal_dev",
+    "compression",
+];
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"LegacyBios": true, "FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4", "options": "-Ometadata_csum_seed,extent -b 4096"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}]}"#,
+            &["1:99 GRUB cannot read ext4 with `metadata_csum_seed`, and it has to read this filesystem"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4", "options": "-O inline_data"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}]}"#,
+            &[],
+        );
+    }
+}

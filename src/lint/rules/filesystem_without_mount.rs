@@ -1,0 +1,68 @@
+//! `filesystem-without-mount`: a filesystem is mounted nowhere.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::{FilesystemType, PartitionType, Template};
+
+pub static RULE: Rule = Rule {
+    name: "filesystem-without-mount",
+    summary: "a filesystem is mounted nowhere",
+    level: Level::Warning,
+    why: "It is made, and nothing ever uses it. Usually its entry in PartitionMountPoints was forgotten.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    check: Check::Partitions(check),
+};
+
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    // Without a root the mount points are incomplete, which is said elsewhere.
+    if partitions.at("/").is_none() {
+        return;
+    }
+    for partition in partitions
+        .iter()
+        .filter(|p| p.layout.is_some() && p.mount.is_none() && (!p.is_efi() || template.boots_by_bios()))
+    {
+        let Some(kind) = partition.filesystem_kind() else { continue };
+        let kept = partition.filesystem.is_some_and(|f| f.disable_format.is_some());
+        if kind != FilesystemType::Swap && partition.kind() != Some(PartitionType::Swap) && !kept {
+            let span = partition.filesystem.map_or(partition.span(), |f| f.place.partition_span());
+            out.report(
+                span,
+                format!("the {kind} filesystem of partition {} is mounted nowhere", partition.number),
+            )
+            .help("add it to PartitionMountPoints");
+        }
+    }
+}

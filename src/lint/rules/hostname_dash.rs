@@ -1,0 +1,24 @@
+//! `hostname-dash`: the host name ends in a dash.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "hostname-dash",
+    summary: "the host name ends in a dash",
+    level: Level::Warning,
+    why: "RFC 1123 wants a letter or digit at both ends; DNS servers and certificates refuse the name.",
+    example: r#"{ "Hostname": "web-" }"#,
+    instead: r#"{ "Hostname": "web" }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(name) = &template.hostname else { return };
+    let plain = name.trim_end_matches('-');
+    if plain.len() < name.len() && !plain.is_empty() {
+        out.report(name.span, format!("the host name `{}` ends in a dash", name.value.escape_debug()))
+            .help("RFC 1123 wants a letter or a digit there")
+            .fix(Fix::unsafe_(format!("write `{plain}`"), Change::string(name.span, plain)));
+    }
+}

@@ -1,0 +1,58 @@
+//! `image-unbootable`: no firmware can start a virtual image that has a kernel.
+
+use crate::lint::content::Content;
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{Change, Fix, PartitionType, Template};
+
+pub static RULE: Rule = Rule {
+    name: "image-unbootable",
+    summary: "no firmware can start a virtual image that has a kernel",
+    level: Level::Error,
+    why: "UEFI starts a loader from an EFI partition, BIOS from the sectors that LegacyBios fills. An image with neither does not start.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/" }
+    ]
+}"#,
+    instead: r#"{
+    "LegacyBios": true,
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/" }
+    ]
+}"#,
+    check: Check::Content(check),
+};
+
+fn check(template: &Template, content: &Content, out: &mut Findings) {
+    let efi =
+        template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
+    let Some(layout) = template.layout.as_ref().filter(|layout| !layout.is_empty()) else { return };
+    let virtual_ = template.destination.as_ref().filter(|_| template.is_virtual());
+    let (Some(_), false, false) = (virtual_, efi, template.boots_by_bios()) else { return };
+    let Some(kernel) = content.kernels(template).first().copied() else { return };
+    let added = out
+        .report(
+            opening(layout.span),
+            "no firmware can start this image: no EFI partition, and not `LegacyBios`",
+        )
+        .label(kernel.span, "but it has a kernel")
+        .help("add an EFI partition at /boot, or set `LegacyBios`: true");
+    if template.legacy_bios.is_none() {
+        added.fix(Fix::unsafe_(
+            "boot by BIOS",
+            Change::AddKey { object: template.span, key: "LegacyBios".to_owned(), value: "true".to_owned() },
+        ));
+    }
+}

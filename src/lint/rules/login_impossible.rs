@@ -1,0 +1,80 @@
+//! `login-impossible`: nobody can log in.
+
+use crate::lint::content::Content;
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{SecretSource, Template, User};
+
+pub static RULE: Rule = Rule {
+    name: "login-impossible",
+    summary: "nobody can log in",
+    level: Level::Warning,
+    why: "Every user is locked: no password, or one that only marks the account as locked, and no key that an ssh server would take.",
+    example: r#"{ "Users": [{ "username": "ada", "uid": 1000 }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
+    check: Check::Content(check),
+};
+
+fn check(template: &Template, content: &Content, out: &mut Findings) {
+    let users = template.users();
+    let Some(section) = template.users.as_ref().filter(|_| !users.is_empty()) else { return };
+    let ssh = template
+        .bundles()
+        .iter()
+        .any(|b| b.value.starts_with("openssh-server") || b.value.starts_with("os-cloudguest"))
+        || content.has_package("openssh-server")
+        || content.has_package("dropbear");
+    let cloud = template.cloud_init_service.is_some()
+        || content.has_package("cloud-init")
+        || template.bundles().iter().any(|b| b.value.starts_with("os-cloudguest"));
+    let enters = |user: &User| {
+        let password = match user.password.as_ref().map(|p| &p.value) {
+            Some(SecretSource::Inline(text)) => !text.starts_with(['!', '*']),
+            Some(_) => true,
+            None => false,
+        };
+        // A password that could not be read is not a missing one.
+        password
+            || user.key.is_some() && ssh
+            || user.present.iter().any(|p| p.value == "password") && user.password.is_none()
+    };
+    // Of an administrator without key or password `user-sudo` speaks.
+    let sudo =
+        users.iter().any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value) && user.key.is_none());
+    if cloud || sudo || users.iter().any(enters) {
+        return;
+    }
+    let keys = users.iter().any(|user| user.key.is_some());
+    out.report(
+        opening(section.span),
+        if keys {
+            "nobody can log in: there are keys only, and no ssh server"
+        } else {
+            "nobody can log in: no user has a password or a key"
+        },
+    )
+    .help(if keys {
+        "add the bundle openssh-server, or a password"
+    } else {
+        "give one of them `key` or `password`"
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"Users": [{"username": "a", "key": "k"}], "Bundles": ["os-core"]}"#,
+            &["1:11 nobody can log in: there are keys only, and no ssh server"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"Users": [{"username": "a", "key": "k"}], "Bundles": ["openssh-server"]}"#,
+            &[],
+        );
+        check_rule(&super::RULE, r#"{"Users": [{"username": "a"}], "Bundles": ["os-cloudguest"]}"#, &[]);
+    }
+}

@@ -1,0 +1,34 @@
+//! `mirror-without-version`: a mirror is given for content or for versions, but not for both.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Template, json_string};
+
+pub static RULE: Rule = Rule {
+    name: "mirror-without-version",
+    summary: "a mirror is given for content or for versions, but not for both",
+    level: Level::Warning,
+    why: "swupd asks VersionURL which release is the newest, and fetches it from MirrorURL. With one of them only, it may look for a release that the other place does not have.",
+    example: r#"{ "MirrorURL": "https://mirror.example.org/update" }"#,
+    instead: r#"{
+    "MirrorURL": "https://mirror.example.org/update",
+    "VersionURL": "https://mirror.example.org/update"
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let (there, missing) = match (&template.mirror_url, &template.version_url) {
+        (Some(url), None) => (url, "VersionURL"),
+        (None, Some(url)) => (url, "MirrorURL"),
+        _ => return,
+    };
+    if template.key_span(missing).is_some() {
+        return;
+    }
+    out.report(there.span, format!("a mirror without `{missing}`"))
+        .help("usually both are the same URL")
+        .fix(Fix::unsafe_(
+            format!("add `{missing}` with the same URL"),
+            Change::AddKey { object: template.span, key: missing.to_owned(), value: json_string(there) },
+        ));
+}

@@ -1,0 +1,29 @@
+//! `os-core-missing`: the bundle os-core is missing.
+
+use crate::lint::content::Content;
+use crate::lint::finding::{Check, Findings, Level, Rule, opening};
+use crate::template::{Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "os-core-missing",
+    summary: "the bundle os-core is missing",
+    level: Level::Warning,
+    why: "os-core is the smallest system that reaches a login prompt. swupd adds it to every image; other managers install only what is asked for, and without an init the kernel panics.",
+    example: r#"{ "Bundles": ["bootloader", "kernel-kvm"] }"#,
+    instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
+    check: Check::Content(check),
+};
+
+fn check(template: &Template, content: &Content, out: &mut Findings) {
+    let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
+    let init = content.is_apt()
+        && ["systemd-sysv", "sysvinit-core", "runit-init", "init"].iter().any(|p| content.has_package(p));
+    if !init && !bundles.iter().any(|bundle| bundle.value == "os-core") {
+        out.report(opening(bundles.span), "`os-core` is not among the bundles")
+            .fix(Fix::unsafe_(
+                "add os-core",
+                Change::AddItem { array: bundles.span, item: "\"os-core\"".to_owned() },
+            ))
+            .help("add it, or with apt a package with an init such as systemd-sysv");
+    }
+}

@@ -1,0 +1,62 @@
+//! `passphrase-clear`: a passphrase stands in the template.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{SecretSource, Template};
+
+pub static RULE: Rule = Rule {
+    name: "passphrase-clear",
+    summary: "a passphrase stands in the template",
+    level: Level::Warning,
+    why: "Everybody who can read the template, its history or a backup of it can open the disk.",
+    example: r#"{
+    "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4", "encryption": { "name": "srv", "passphrase": "correct horse battery staple" } }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    instead: r#"{
+    "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4", "encryption": { "name": "srv", "passphrase": { "env": "SRV_PASSPHRASE" } } }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for passphrase in template.filesystems().iter().filter_map(|f| f.encryption.as_ref()?.passphrase.as_ref())
+    {
+        if matches!(&passphrase.value, SecretSource::Inline(text) if !text.is_empty()) {
+            out.report(passphrase.span, "a passphrase in clear text")
+                .help("name its source: { \"env\": NAME } or { \"file\": PATH }");
+        }
+    }
+}

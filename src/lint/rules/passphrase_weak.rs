@@ -1,0 +1,99 @@
+//! `passphrase-weak`: a passphrase is easy to guess.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{SecretSource, Template};
+use std::collections::BTreeSet;
+
+pub static RULE: Rule = Rule {
+    name: "passphrase-weak",
+    summary: "a passphrase is easy to guess",
+    level: Level::Error,
+    why: "Whoever has the disk can try millions of passphrases. One that is empty, short, or first on every list holds for seconds.",
+    example: r#"{
+    "$lint": { "allow": { "passphrase-clear": "thrown away after the test" } },
+    "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4", "encryption": { "name": "srv", "passphrase": "secret" } }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    instead: r#"{
+    "$lint": { "allow": { "passphrase-clear": "thrown away after the test" } },
+    "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 4, "size": "1G", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 4, "type": "ext4", "encryption": { "name": "srv", "passphrase": "correct horse battery staple" } }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 3, "mount": "/" },
+        { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
+    ]
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for entry in template.filesystems() {
+        let Some(passphrase) = entry.encryption.as_ref().and_then(|e| e.passphrase.as_ref()) else {
+            continue;
+        };
+        let SecretSource::Inline(text) = &passphrase.value else { continue };
+        let different = text.chars().collect::<BTreeSet<_>>().len();
+        let what = if text.is_empty() {
+            "it is empty"
+        } else if text.chars().count() < 12 {
+            "it has fewer than 12 characters"
+        } else if different < 5 {
+            "it has fewer than 5 different characters"
+        } else {
+            continue;
+        };
+        // The passphrase itself stands in no message.
+        out.report(passphrase.span, format!("this passphrase is easy to guess: {what}"))
+            .help("several random words, for example");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"FilesystemTypes": [{"encryption": {"passphrase": ""}}, {"encryption": {"passphrase": "aaaaaaaaaaaaaaaa"}}]}"#,
+            &[
+                "1:52 this passphrase is easy to guess: it is empty",
+                "1:88 this passphrase is easy to guess: it has fewer than 5 different characters",
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"FilesystemTypes": [{"encryption": {"passphrase": "correct horse battery"}}, {"encryption": {"passphrase": {"env": "X"}}}]}"#,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! `root-small`: the root filesystem cannot hold its bundles.
+
+use crate::lint::content::Content;
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::{Bytes, Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "root-small",
+    summary: "the root filesystem cannot hold its bundles",
+    level: Level::Warning,
+    why: "The packages alone are larger than the filesystem. The build would find out when everything is downloaded and unpacked.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "256M", "type": "linux" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "2G", "type": "linux" }
+    ]
+}"#,
+    check: Check::Content(check),
+};
+
+fn check(template: &Template, content: &Content, out: &mut Findings) {
+    if !content.is_apt() {
+        return;
+    }
+    let partitions = Partitions::of(template);
+    let Some(root) = partitions.at("/") else { return };
+    // What lies elsewhere does not have to fit here.
+    if partitions.at("/usr").is_some() {
+        return;
+    }
+    let (Some(size), Some(entry)) = (root.size(), root.layout.and_then(|l| l.size.as_ref())) else { return };
+    let need = content.least_size();
+    if size < need {
+        out.report(
+            entry.span,
+            format!("a root of {size} cannot hold its bundles, which need at least {need}"),
+        )
+        .help("make it larger, or install less")
+        .fix(Fix::unsafe_(
+            "make it twice what is needed",
+            Change::string(entry.span, &format!("{}M", (need.0 * 2).div_ceil(Bytes::MIB))),
+        ));
+    }
+}

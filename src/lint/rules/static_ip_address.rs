@@ -1,0 +1,50 @@
+//! `static-ip-address`: the static address is that of a whole network.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::Template;
+use std::net::Ipv4Addr;
+
+pub static RULE: Rule = Rule {
+    name: "static-ip-address",
+    summary: "the static address is that of a whole network",
+    level: Level::Error,
+    why: "The first address of a subnet names it, and the last one is its broadcast: no machine can have them (RFC 1122, section 3.2.1.3). /31 and /32 have neither.",
+    example: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.0/24", "gateway": "192.0.2.1" } }"#,
+    instead: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" } }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(value) = template.static_ip.as_ref().and_then(|network| network.address.as_ref()) else {
+        return;
+    };
+    let Some((address, prefix)) = value.split_once('/') else { return };
+    let (Ok(address), Ok(prefix)) = (address.parse::<Ipv4Addr>(), prefix.parse::<u32>()) else { return };
+    if !(1..=30).contains(&prefix) {
+        return;
+    }
+    let host = u32::MAX >> prefix;
+    let what = match u32::from(address) & host {
+        0 => "the network itself",
+        bits if bits == host => "its broadcast address",
+        _ => return,
+    };
+    out.report(value.span, format!("{address} is no address of a machine in a /{prefix}: it is {what}"))
+        .help("give the machine an address between the two");
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"Static_IP": {"address": "10.1.255.255/16"}}"#,
+            &["1:27 10.1.255.255 is no address of a machine in a /16: it is its broadcast address"],
+        );
+        check_rule(&super::RULE, r#"{"Static_IP": {"address": "10.1.255.255/8"}}"#, &[]);
+        check_rule(&super::RULE, r#"{"Static_IP": {"address": "10.0.0.0/31"}}"#, &[]);
+    }
+}

@@ -1,0 +1,100 @@
+//! `swap-filesystem`: a swap partition is not formatted as swap, or swap lies elsewhere.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::{Change, FilesystemType, Fix, PartitionType, Template, json_string};
+
+pub static RULE: Rule = Rule {
+    name: "swap-filesystem",
+    summary: "a swap partition is not formatted as swap, or swap lies elsewhere",
+    level: Level::Warning,
+    why: "systemd activates partitions of the type swap, and finds swap space in them. A swap partition without it, or swap space in another kind of partition, stays unused.",
+    example: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
+    instead: r#"{
+    "FilesystemTypes": [
+        { "disk": "kvm.img", "partition": 1, "type": "vfat" },
+        { "disk": "kvm.img", "partition": 2, "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "type": "ext4" }
+    ]
+}"#,
+    check: Check::Partitions(check),
+};
+
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if template.filesystems.is_none() {
+        return;
+    }
+    for partition in partitions.iter() {
+        let (Some(layout), swap) = (partition.layout, partition.kind() == Some(PartitionType::Swap)) else {
+            continue;
+        };
+        let kind = partition.filesystem_kind();
+        match (swap, partition.filesystem) {
+            (true, None) => {
+                let mut added = out.report(
+                    partition.span(),
+                    format!("swap partition {} has no swap filesystem", partition.number),
+                );
+                if let Some(section) = &template.filesystems {
+                    let item = format!(
+                        "{{ \"disk\": {}, \"partition\": {}, \"type\": \"swap\" }}",
+                        json_string(partition.disk),
+                        partition.number
+                    );
+                    added = added.fix(Fix::unsafe_(
+                        "format it as swap",
+                        Change::AddItem { array: section.span, item },
+                    ));
+                }
+                added.help("add it to FilesystemTypes with the type swap");
+            }
+            (true, Some(filesystem)) if kind.is_some_and(|kind| kind != FilesystemType::Swap) => {
+                let Some(kind) = &filesystem.kind else { continue };
+                out.report(
+                    kind.span,
+                    format!("swap partition {} is not formatted as swap", partition.number),
+                )
+                .fix(Fix::unsafe_("format it as swap", Change::string(kind.span, "swap")));
+            }
+            (false, Some(filesystem)) if kind == Some(FilesystemType::Swap) && partition.kind().is_some() => {
+                let span = layout.kind.as_ref().map_or(layout.place.span, |k| k.span);
+                let mut added = out.report(
+                    span,
+                    format!("swap on partition {}, which is no swap partition", partition.number),
+                );
+                if let Some(kind) = &filesystem.kind {
+                    added = added.label(kind.span, "formatted as swap here");
+                }
+                added.fix(Fix::unsafe_("make it a swap partition", Change::string(span, "swap")));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "swap"}, {"disk": "a", "partition": 2, "type": "linux"}], "FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4"}, {"disk": "a", "partition": 2, "type": "swap"}]}"#,
+            &[
+                "1:107 swap on partition 2, which is no swap partition",
+                "1:176 swap partition 1 is not formatted as swap",
+            ],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "swap"}], "FilesystemTypes": [{"disk": "a", "partition": 1, "type": "swap"}]}"#,
+            &[],
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! `url-plain-http`: content comes over http.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "url-plain-http",
+    summary: "content comes over http",
+    level: Level::Note,
+    why: "Anybody on the way can read and hold back what is fetched. swupd checks signatures of what it installs, but not that a newer release exists.",
+    example: r#"{
+    "MirrorURL": "http://mirror.example.org/update",
+    "VersionURL": "https://mirror.example.org/update"
+}"#,
+    instead: r#"{
+    "MirrorURL": "https://mirror.example.org/update",
+    "VersionURL": "https://mirror.example.org/update"
+}"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for (key, url) in [
+        ("MirrorURL", &template.mirror_url),
+        ("VersionURL", &template.version_url),
+        ("IsterCloudInitSvc", &template.cloud_init_service),
+    ] {
+        let Some(url) = url else { continue };
+        let Some(rest) = url.strip_prefix("http://").filter(|rest| !rest.is_empty()) else { continue };
+        out.report(url.span, format!("{key} is plain http"))
+            .help("use https where the server has it")
+            .fix(Fix::unsafe_("write https", Change::string(url.span, &format!("https://{rest}"))));
+    }
+}

@@ -1,0 +1,50 @@
+//! `user-name-portable`: a user name is not portable.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Template};
+
+pub static RULE: Rule = Rule {
+    name: "user-name-portable",
+    summary: "a user name is not portable",
+    level: Level::Warning,
+    why: "POSIX names have letters, digits, `.`, `_` and `-` (3.437), and Debian's tools accept lower case only. Others trouble mail, sudoers, cron and scripts.",
+    example: r#"{ "Users": [{ "username": "Ada", "password": "$6$salt$hash" }] }"#,
+    instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    for name in template.users().iter().filter_map(|user| user.username.as_ref()) {
+        let first = |c: char| c.is_ascii_lowercase() || c == '_';
+        let other = |c: char| first(c) || c.is_ascii_digit() || c == '-';
+        // What is no name at all has a rule of its own.
+        let impossible = name.is_empty()
+            || name.starts_with('-')
+            || name.contains(|c: char| c.is_control() || c.is_whitespace() || ":/,".contains(c))
+            || matches!(name.as_str(), "." | "..");
+        if impossible || name.starts_with(first) && name.chars().all(other) {
+            continue;
+        }
+        let lower = name.to_lowercase();
+        let added = out
+            .report(name.span, format!("`{}` is no portable user name", name.value.escape_debug()))
+            .help("a lower-case letter or `_`, then also digits and `-`");
+        if lower.starts_with(first) && lower.chars().all(other) {
+            added.fix(Fix::unsafe_(format!("write `{lower}`"), Change::string(name.span, &lower)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"Users": [{"username": "1a"}, {"username": "a.b"}, {"username": "_x-1"}]}"#,
+            &["1:25 `1a` is no portable user name", "1:45 `a.b` is no portable user name"],
+        );
+    }
+}

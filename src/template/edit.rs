@@ -1,0 +1,258 @@
+//! Changes of a template's text: what a fix wants, and the bytes that it comes to.
+//!
+//! A [`Change`] speaks of the template ("remove this member", "add this key"); [`resolve`] turns it into [`Edit`]s of
+//! the text that keep the file's indentation, line ends and key order.
+
+use super::json::{Node, Value};
+use super::text::Span;
+
+/// A way to mend something, for `--fix` and for editors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as an editor's menu shows it: "write `true`".
+    pub title: String,
+    pub safety: Safety,
+    pub changes: Vec<Change>,
+}
+
+/// Whether a fix may be made without looking at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// The template means what it was obviously meant to mean; nothing a person wrote is lost.
+    Safe,
+    /// It is a guess, or it changes what the image will be.
+    Unsafe,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Other text at this place; an empty span inserts.
+    Replace(Span, String),
+    /// The array item or the object member (known by its key's or its value's place) with its comma.
+    Remove(Span),
+    /// A new last member of the object at this place. The value is JSON.
+    AddKey { object: Span, key: String, value: String },
+    /// A new last item of the array at this place, as JSON.
+    AddItem { array: Span, item: String },
+}
+
+/// Other text for a range of bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub span: Span,
+    pub text: String,
+}
+
+impl Fix {
+    pub fn safe(title: impl Into<String>, change: Change) -> Fix {
+        Fix { title: title.into(), safety: Safety::Safe, changes: vec![change] }
+    }
+
+    pub fn unsafe_(title: impl Into<String>, change: Change) -> Fix {
+        Fix { title: title.into(), safety: Safety::Unsafe, changes: vec![change] }
+    }
+}
+
+impl Change {
+    /// A string value in place of what stands there.
+    pub fn string(span: Span, text: &str) -> Change {
+        Change::Replace(span, json_string(text))
+    }
+}
+
+/// A text as JSON, in quotes.
+pub fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The edits that make these changes, in the order of the text. `None` if a place is not in the document.
+pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>> {
+    let mut edits = changes
+        .iter()
+        .map(|change| match change {
+            Change::Replace(span, with) => Some(Edit { span: *span, text: with.clone() }),
+            Change::Remove(span) => remove(*span, root),
+            Change::AddKey { object, key, value } => {
+                let node = container(root, *object)?;
+                add(node, text, |colon| format!("{}{colon}{value}", json_string(key)))
+            }
+            Change::AddItem { array, item } => {
+                let node = container(root, *array)?;
+                add(node, text, |_| item.clone())
+            }
+        })
+        .collect::<Option<Vec<Edit>>>()?;
+    edits.sort_by_key(|edit| edit.span);
+    Some(edits)
+}
+
+/// The text with all edits made that do not touch an earlier one; how many were made.
+pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
+    let mut taken: Vec<&Edit> = Vec::new();
+    let mut made = 0;
+    // An insertion touches another edit at its place: which comes first would be chance.
+    let touch = |a: Span, b: Span| {
+        a.start < b.end && b.start < a.end
+            || a.start == b.start
+            || (a.end == b.start || b.end == a.start) && (a.start == a.end || b.start == b.end)
+    };
+    let mut ends: std::collections::BTreeMap<usize, Span> = std::collections::BTreeMap::new();
+    for group in groups {
+        let free = group.iter().all(|edit| {
+            let before = ends.range(..=edit.span.end).next_back().map(|(_, span)| *span);
+            before.is_none_or(|span| !touch(span, edit.span))
+        });
+        if free {
+            made += 1;
+            for edit in group {
+                ends.insert(edit.span.start, edit.span);
+                taken.push(edit);
+            }
+        }
+    }
+    taken.sort_by_key(|edit| edit.span);
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for edit in taken {
+        out.push_str(&text[at..edit.span.start]);
+        out.push_str(&edit.text);
+        at = edit.span.end;
+    }
+    out.push_str(&text[at..]);
+    (out, made)
+}
+
+/// The places of a container's children, each from the key (or the item's start) to the value's end.
+fn children(node: &Node) -> Vec<Span> {
+    match &node.value {
+        Value::Object(members) => {
+            members.iter().map(|m| Span::new(m.key_span.start, m.value.span.end)).collect()
+        }
+        Value::Array(items) => items.iter().map(|item| item.span).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn remove(span: Span, root: &Node) -> Option<Edit> {
+    let (parent, index) = find_child(root, span)?;
+    let children = children(parent);
+    let child = children[index];
+    let range = match (index.checked_sub(1).map(|before| children[before]), children.get(index + 1)) {
+        (_, Some(next)) => Span::new(child.start, next.start),
+        (Some(before), None) => Span::new(before.end, child.end),
+        // The only one: the brackets close up.
+        (None, None) => Span::new(parent.span.start + 1, parent.span.end.saturating_sub(1).max(child.end)),
+    };
+    Some(Edit { span: range, text: String::new() })
+}
+
+/// The container that holds an item or member, and its number there.
+fn find_child(node: &Node, span: Span) -> Option<(&Node, usize)> {
+    if !node.span.contains(span) {
+        return None;
+    }
+    match &node.value {
+        Value::Object(members) => members.iter().enumerate().find_map(|(index, member)| {
+            if member.key_span == span || member.value.span == span {
+                return Some((node, index));
+            }
+            find_child(&member.value, span)
+        }),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            if item.span == span { Some((node, index)) } else { find_child(item, span) }
+        }),
+        _ => None,
+    }
+}
+
+/// The object or array at a place.
+fn container(node: &Node, span: Span) -> Option<&Node> {
+    if !node.span.contains(span) {
+        return None;
+    }
+    match &node.value {
+        Value::Object(_) | Value::Array(_) if node.span == span => Some(node),
+        Value::Object(members) => members.iter().find_map(|m| container(&m.value, span)),
+        Value::Array(items) => items.iter().find_map(|item| container(item, span)),
+        _ => None,
+    }
+}
+
+/// A new last child, in the manner of the one before it.
+fn add(node: &Node, text: &str, child: impl Fn(&str) -> String) -> Option<Edit> {
+    let children = children(node);
+    let Some(last) = children.last() else {
+        let inside = Span::new(node.span.start + 1, node.span.end.checked_sub(1)?);
+        return Some(Edit { span: inside, text: child(": ") });
+    };
+    let before = if children.len() > 1 { children[children.len() - 2].end } else { node.span.start + 1 };
+    // The white space between two children, or between the bracket and the only one.
+    let gap = text.get(before..last.start)?.trim_start_matches(',');
+    let gap = if gap.is_empty() && children.len() == 1 { " " } else { gap };
+    let gap = if gap.trim().is_empty() { gap } else { " " };
+    let colon = match &node.value {
+        Value::Object(members) => members
+            .last()
+            .and_then(|m| text.get(m.key_span.end..m.value.span.start))
+            .filter(|colon| colon.trim() == ":")
+            .unwrap_or(": "),
+        _ => "",
+    };
+    Some(Edit { span: Span::new(last.end, last.end), text: format!(",{gap}{}", child(colon)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::json;
+
+    fn changed(text: &str, change: impl Fn(&dyn Fn(&str) -> Span) -> Change) -> String {
+        let (root, _) = json::read(text);
+        let place = |part: &str| {
+            let start = text.find(part).unwrap();
+            Span::new(start, start + part.len())
+        };
+        let edits = resolve(&[change(&place)], text, &root).unwrap();
+        apply(text, &[edits]).0
+    }
+
+    #[test]
+    fn removing_takes_the_comma_along_and_keeps_the_lines() {
+        let text = "{\n  \"a\": 1,\n  \"b\": [1, 22, 3]\n}";
+        for (part, expect) in [
+            ("\"a\"", "{\n  \"b\": [1, 22, 3]\n}"),
+            ("\"b\"", "{\n  \"a\": 1\n}"),
+            ("22", "{\n  \"a\": 1,\n  \"b\": [1, 3]\n}"),
+            ("3", "{\n  \"a\": 1,\n  \"b\": [1, 22]\n}"),
+        ] {
+            assert_eq!(changed(text, |place| Change::Remove(place(part))), expect);
+        }
+        assert_eq!(changed("[ 7 ]", |place| Change::Remove(place("7"))), "[]");
+    }
+
+    #[test]
+    fn adding_follows_the_manner_of_the_file() {
+        let key = |text: &str| {
+            changed(text, |place| Change::AddKey {
+                object: place(text.trim()),
+                key: "k".into(),
+                value: "1".into(),
+            })
+        };
+        assert_eq!(key("{\r\n\t\"a\" : 1\r\n}"), "{\r\n\t\"a\" : 1,\r\n\t\"k\" : 1\r\n}");
+        assert_eq!(key("{\"a\": 1, \"b\": 2}"), "{\"a\": 1, \"b\": 2, \"k\": 1}");
+        assert_eq!(key("{ \"a\":1 }"), "{ \"a\":1, \"k\":1 }");
+        assert_eq!(key("{ }"), "{\"k\": 1}");
+        let item =
+            |text: &str| changed(text, |place| Change::AddItem { array: place(text), item: "9".into() });
+        assert_eq!(item("[1,\n 2]"), "[1,\n 2,\n 9]");
+        assert_eq!(item("[]"), "[9]");
+    }
+
+    #[test]
+    fn edits_that_touch_wait_for_the_next_round() {
+        let edit = |start, end, text: &str| vec![Edit { span: Span::new(start, end), text: text.into() }];
+        let groups = [edit(0, 2, "x"), edit(1, 3, "y"), edit(4, 4, "z"), edit(4, 4, "w"), edit(5, 6, "")];
+        assert_eq!(apply("abcdef", &groups), ("xcdze".to_owned(), 3));
+    }
+}
