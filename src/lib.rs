@@ -6,6 +6,7 @@
 //! | [`lint`]: what is wrong | [`content`]: fills root trees, keeps them |
 //! | [`bundle`]: names to packages | [`customize`]: users, files, hooks |
 //! | [`layout`]: sizes to block ranges | [`image`]: table, filesystems, loaders |
+//! | [`published`]: templates to start from | |
 //! | [`plan`]: everything decided | [`build`]: the conductor |
 //! | [`report`]: values to text | [`vm`]: boots, watches, judges |
 //! | | [`cli`]: one file per subcommand |
@@ -22,6 +23,8 @@ pub mod layout;
 pub mod lint;
 #[deny(clippy::disallowed_methods)]
 pub mod plan;
+#[deny(clippy::disallowed_methods)]
+pub mod published;
 #[deny(clippy::disallowed_methods)]
 pub mod report;
 #[deny(clippy::disallowed_methods)]

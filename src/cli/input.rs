@@ -9,7 +9,7 @@ use crate::template::{Override, SourceText, Template};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +108,9 @@ impl ChangeArgs {
 impl Input {
     /// Shows the findings on stderr; `false` if there are errors.
     pub fn show_findings(&self, console: &Console) -> bool {
-        let text = report::findings_human(&self.source, &self.linted.findings, console.colour());
+        // Notes are for `lint`.
+        let shown: Vec<_> = self.linted.findings.iter().filter(|f| f.level != Level::Note).cloned().collect();
+        let text = report::findings_human(&self.source, &shown, console.colour());
         if !text.is_empty() {
             console.say(text.trim_end());
         }
@@ -165,6 +167,21 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
         (path.display().to_string(), bytes)
     };
     Ok(SourceText::from_bytes(name, bytes))
+}
+
+/// Puts a text in a file's place in one step, with the same permissions. A link stays a link.
+pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let replace = || -> std::io::Result<()> {
+        let path = std::fs::canonicalize(path)?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
+        file.as_file().sync_all()?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    replace().with_context(|| format!("could not write `{}`", path.display()))
 }
 
 /// A public key is smaller than this; what is larger, or no plain file, is not read.

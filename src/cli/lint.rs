@@ -1,74 +1,284 @@
 //! `ister lint`
 
-use super::build::Format;
 use super::console::{Console, Talk, print};
-use super::input::{count, file_facts, print_json, read_source, stdout_colour};
+use super::input::{count, definitions, file_facts, replace_file, stdout_colour};
 use super::run::Outcome;
-use crate::lint::{Level, lint};
-use crate::report;
-use clap::Args;
-use std::path::PathBuf;
+use super::sources::Sources;
+use crate::lint::{Finding, Level, Levels, Selector, Setting, fix, lint};
+use crate::report::{self, Checked};
+use crate::template::{Encoding, Safety, SourceText};
+use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
+use std::path::{Path, PathBuf};
 
 /// Check templates: everything that is wrong, at once, each at its place
 ///
-/// Exit code 1 if there are errors, 0 if there are none (warnings may be).
+/// Folders are searched for *.json files that look like templates. Exit code 1
+/// if there are errors, 0 if there are none (warnings may be).
 ///
-/// Example: ister lint vm-tests/*/template.json
+/// A template can allow itself a warning, with the reason:
+/// "$lint": { "allow": { "hostname-long": "the customer's name" } }
+///
+/// Example: ister lint vm-tests
 #[derive(Args, Debug)]
 pub struct LintArgs {
-    /// Templates; `-` reads standard input
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    /// Templates, or folders; `-` reads standard input
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
 
     /// What standard input is called in findings
     #[arg(long, value_name = "NAME")]
     stdin_filename: Option<String>,
 
     /// How findings are printed
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = LintFormat::Human)]
+    format: LintFormat,
+
+    /// Mend what can be mended without looking; standard input is printed
+    /// mended, findings go to standard error
+    #[arg(long)]
+    fix: bool,
+
+    /// Also make fixes that are a guess or change the image
+    #[arg(long)]
+    unsafe_fixes: bool,
+
+    /// Show what the fixes would change, and write nothing
+    #[arg(long)]
+    diff: bool,
+
+    /// How often each rule fired, instead of the findings
+    #[arg(long)]
+    statistics: bool,
+
+    #[command(flatten)]
+    levels: LevelArgs,
+
+    /// A folder of bundle definitions, looked at before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LintFormat {
+    /// With the lines, for people
+    Human,
+    /// One line a finding: file:line:col: level[rule] message
+    Concise,
+    /// For programs; docs/lint.md describes it
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// JUnit XML: a test case for each template
+    Junit,
+}
+
+/// `--allow`, `--warn`, `--deny`, in the order they were typed.
+#[derive(Debug, Default)]
+struct LevelArgs(Levels);
+
+const LEVELS: [(&str, &str, Setting); 3] = [
+    ("allow", "Do not show a rule's findings; `warnings` and `notes` are groups", Setting::Allow),
+    ("warn", "Show a rule's findings as warnings", Setting::Warn),
+    ("deny", "Show a rule's findings as errors, for example `warnings`", Setting::Deny),
+];
+
+impl Args for LevelArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(LEVELS.map(|(name, help, _)| {
+            clap::Arg::new(name)
+                .long(name)
+                .value_name("RULE")
+                .help(help)
+                .action(clap::ArgAction::Append)
+                .value_parser(|text: &str| text.parse::<Selector>())
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for LevelArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut settings = Vec::new();
+        for (name, _, setting) in LEVELS {
+            let indices = matches.indices_of(name).into_iter().flatten();
+            let selectors = matches.get_many::<Selector>(name).into_iter().flatten();
+            settings.extend(indices.zip(selectors).map(|(index, selector)| (index, *selector, setting)));
+        }
+        settings.sort_by_key(|(index, ..)| *index);
+        let settings = settings.into_iter().map(|(_, selector, setting)| (selector, setting)).collect();
+        Ok(LevelArgs(Levels::new(settings)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
-    let mut results = Vec::new();
+    let sources = Sources::find(&args.paths);
+    let definitions = definitions(args.bundles.as_deref())?;
+    let judge = |source: &SourceText| {
+        let mut linted = lint(source, &definitions, file_facts);
+        args.levels.0.apply(&mut linted.findings);
+        linted
+    };
+    let wanted = |finding: &Finding| match finding.fix.as_ref().map(|fix| fix.safety) {
+        Some(Safety::Safe) => true,
+        Some(Safety::Unsafe) => args.unsafe_fixes,
+        None => false,
+    };
+    let fixing = args.fix || args.unsafe_fixes || args.diff;
+    let results = sources.each(args.stdin_filename.as_deref(), |source| {
+        if !fixing {
+            let linted = judge(&source);
+            return Treated { checked: Checked { source, linted }, before: None, made: 0 };
+        }
+        let fixed = fix(&source, &judge, &wanted);
+        let changed =
+            fixed.source.text() != source.text() || source.encoding() == Encoding::Utf16 && fixed.made > 0;
+        let checked = Checked { source: fixed.source, linted: fixed.linted };
+        Treated { checked, before: changed.then_some(source), made: fixed.made }
+    });
+
+    let console = Console::new(Talk::Normal);
     let mut unreadable = false;
-    for path in &args.files {
-        let source = match read_source(path, args.stdin_filename.as_deref()) {
-            Ok(source) => source,
-            Err(error) => {
-                // The others still get their findings.
-                Console::new(Talk::Quiet).say(&format!("error: {error:#}"));
-                unreadable = true;
-                continue;
-            }
-        };
-        let linted = lint(&source, &crate::bundle::builtin(), file_facts);
-        results.push((source, linted));
+    for fault in &sources.faults {
+        console.say(&format!("error: {fault}"));
+        unreadable = true;
     }
-    match args.format {
-        Format::Json => {
-            let files: Vec<_> =
-                results.iter().map(|(source, linted)| (source, linted.findings.as_slice())).collect();
-            print_json(&report::findings_json(&files));
-        }
-        Format::Human => {
-            for (source, linted) in &results {
-                print(&report::findings_human(source, &linted.findings, stdout_colour()));
+    let mut treated = Vec::new();
+    for result in results {
+        match result {
+            Ok(one) => treated.push(one),
+            // The others still get their findings.
+            Err(error) => {
+                console.say(&format!("error: {error:#}"));
+                unreadable = true;
             }
-            let of = |level: Level| {
-                results.iter().flat_map(|(_, linted)| &linted.findings).filter(|f| f.level == level).count()
-            };
-            print(&format!(
-                "{} checked: {}, {}, {}\n",
-                count(results.len(), "template"),
-                count(of(Level::Error), "error"),
-                count(of(Level::Warning), "warning"),
-                count(of(Level::Note), "note"),
-            ));
         }
+    }
+    if args.diff {
+        return Ok(show_diffs(&treated, unreadable));
+    }
+    let mut made = 0;
+    let mut to_stdout = false;
+    if fixing {
+        for one in &treated {
+            let name = one.checked.source.name();
+            if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
+                print(one.checked.source.text());
+                to_stdout = true;
+            } else if one.before.is_some() {
+                replace_file(Path::new(name), one.checked.source.text())?;
+            }
+            made += one.made;
+        }
+    }
+    let files: Vec<Checked> = treated.into_iter().map(|one| one.checked).collect();
+    let text = show(args, &files, made);
+    if to_stdout {
+        console.say(text.trim_end());
+    } else {
+        print(&text);
     }
     if unreadable {
         return Ok(Outcome::Usage);
     }
-    Ok(if results.iter().any(|(_, linted)| linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
+    Ok(if files.iter().any(|file| file.linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
+}
+
+struct Treated {
+    checked: Checked,
+    /// The file as it was, where fixes changed it.
+    before: Option<SourceText>,
+    made: usize,
+}
+
+impl Treated {
+    fn is_stdin(&self, args: &LintArgs) -> bool {
+        self.checked.source.name() == args.stdin_filename.as_deref().unwrap_or("<stdin>")
+    }
+}
+
+fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
+    if args.statistics {
+        return report::statistics(files);
+    }
+    let json = |value| serde_json::to_string_pretty(&value).expect("a value is plain data") + "\n";
+    match args.format {
+        LintFormat::Human => {
+            let mut text = String::new();
+            for file in files {
+                text += &report::findings_human(&file.source, &file.linted.findings, stdout_colour());
+            }
+            text + &summary(files, made)
+        }
+        LintFormat::Concise => report::concise(files),
+        LintFormat::Json => json(report::findings_json(files)),
+        LintFormat::Sarif => json(report::sarif(files)),
+        LintFormat::Github => report::github(files),
+        LintFormat::Junit => report::junit(files),
+    }
+}
+
+fn summary(files: &[Checked], made: usize) -> String {
+    let findings = || files.iter().flat_map(|file| &file.linted.findings);
+    let of = |level: Level| findings().filter(|f| f.level == level).count();
+    let fixable =
+        |safety: Safety| findings().filter(|f| f.fix.as_ref().is_some_and(|x| x.safety == safety)).count();
+    let mut text = format!(
+        "{} checked: {}, {}, {}\n",
+        count(files.len(), "template"),
+        count(of(Level::Error), "error"),
+        count(of(Level::Warning), "warning"),
+        count(of(Level::Note), "note"),
+    );
+    let dropped: usize = files.iter().map(|file| file.linted.dropped).sum();
+    if dropped > 0 {
+        text +=
+            &format!("{dropped} more are not shown: {} of a file are enough\n", crate::lint::MAX_FINDINGS);
+    }
+    if made > 0 {
+        text += &format!("{} made\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
+    }
+    match (fixable(Safety::Safe), fixable(Safety::Unsafe)) {
+        (0, 0) => {}
+        (safe, 0) => text += &format!("`--fix` mends {safe} of them\n"),
+        (0, others) => text += &format!("`--unsafe-fixes` mends {others} of them; `--diff` shows how\n"),
+        (safe, others) => {
+            text += &format!(
+                "`--fix` mends {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows how\n"
+            );
+        }
+    }
+    text
+}
+
+fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
+    let mut changes = false;
+    for one in treated {
+        let Some(before) = &one.before else { continue };
+        changes = true;
+        print(&unified_diff(before.name(), before.text(), one.checked.source.text()));
+    }
+    match (unreadable, changes) {
+        (true, _) => Outcome::Usage,
+        (false, true) => Outcome::Findings,
+        (false, false) => Outcome::Fine,
+    }
+}
+
+/// What `patch` and people read.
+pub fn unified_diff(name: &str, before: &str, after: &str) -> String {
+    similar::TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(3)
+        .header(name, name)
+        .to_string()
 }

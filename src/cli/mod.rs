@@ -6,10 +6,16 @@ mod build;
 mod cache;
 mod console;
 mod doctor;
+mod explain;
+mod fmt;
 mod input;
 mod lint;
+mod manual;
+mod new;
 mod plan;
+mod rules;
 mod run;
 mod schema;
+mod sources;
 
 pub use run::main;

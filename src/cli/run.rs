@@ -1,9 +1,9 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Talk};
-use super::{boot, build, cache, doctor, lint, plan, schema};
+use super::{boot, build, cache, doctor, explain, fmt, lint, manual, new, plan, rules, schema};
 use crate::tool::{Failure, install_handlers};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -28,10 +28,16 @@ enum Command {
     Build(build::BuildArgs),
     Boot(boot::BootArgs),
     Lint(lint::LintArgs),
+    Fmt(fmt::FmtArgs),
+    Explain(explain::ExplainArgs),
+    Rules(rules::RulesArgs),
+    New(new::NewArgs),
     Plan(plan::PlanArgs),
     Cache(cache::CacheArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
     #[command(hide = true)]
     NamespaceWorker,
 }
@@ -60,6 +66,11 @@ impl TalkArgs {
     pub fn console(&self) -> Console {
         Console::new(if self.quiet { Talk::Quiet } else { Talk::Normal })
     }
+}
+
+/// The whole command line, for completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// ister.py had no subcommands: what begins with an option of its own is a `build`.
@@ -93,10 +104,16 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::New(args) => new::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::NamespaceWorker => unreachable!("handled above"),
     };
     match result {
@@ -126,7 +143,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

@@ -6,6 +6,7 @@
 
 mod decode;
 mod edit;
+mod format;
 mod json;
 mod model;
 mod set;
@@ -14,6 +15,7 @@ mod units;
 
 pub use decode::{Fault, FaultKind, nearest, parse};
 pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
+pub use format::format as format_json;
 pub use json::{Member, Node, Value, read as read_json};
 pub use model::*;
 pub use set::{Override, OverrideError};

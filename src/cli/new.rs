@@ -1,0 +1,86 @@
+//! `ister new`
+
+use super::console::{Console, Talk, print};
+use super::run::Outcome;
+use crate::bundle;
+use crate::lint::SCHEMA_TEXT;
+use crate::published::{TYPES, new_template};
+use crate::report::Table;
+use crate::template::{Names, SoftwareManager, nearest};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Write the template of a published image type, to start from
+///
+/// Without a type: list them. With `-o FILE` the JSON Schema is put beside the
+/// file and named in it, so that any editor explains each key.
+///
+/// Example: ister new kvm -o kvm.json
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// The type, for example kvm
+    #[arg(value_name = "TYPE")]
+    kind: Option<String>,
+
+    /// Where to write it; standard output without this. Nothing is overwritten
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Who installs the content: apt, swupd or dnf
+    #[arg(long, value_name = "MANAGER", default_value = "apt", value_parser = manager)]
+    software_manager: SoftwareManager,
+}
+
+fn manager(text: &str) -> Result<SoftwareManager, String> {
+    SoftwareManager::named(text).known().ok_or_else(|| "it is one of swupd, dnf, apt".to_owned())
+}
+
+/// What the schema is called beside a template.
+const SCHEMA_NAME: &str = "ister-template.schema.json";
+
+pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
+    let Some(name) = &args.kind else {
+        let mut table = Table::new(&["type", "for"], &[]);
+        for kind in TYPES {
+            table.row([kind.name.to_owned(), kind.purpose.to_owned()]);
+        }
+        print(&table.render());
+        return Ok(Outcome::Fine);
+    };
+    let Some(kind) = TYPES.iter().find(|kind| kind.name == name) else {
+        let names: Vec<&str> = TYPES.iter().map(|kind| kind.name).collect();
+        let meant =
+            nearest(name, &names).map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+        bail!("there is no image type `{name}`; {meant}`ister new` lists them");
+    };
+    let schema = args.output.as_ref().map(|_| format!("./{SCHEMA_NAME}"));
+    let new = new_template(kind, args.software_manager, &bundle::builtin(), schema.as_deref());
+    let console = Console::new(Talk::Normal);
+    match &args.output {
+        None => print(&new.text),
+        Some(path) => {
+            write_new(path, &new.text)?;
+            let beside = path.with_file_name(SCHEMA_NAME);
+            if !beside.exists() {
+                write_new(&beside, SCHEMA_TEXT)?;
+            }
+            console.say(&format!("{}: edit it, then `ister lint` and `ister build` it", path.display()));
+        }
+    }
+    if !new.left_out.is_empty() {
+        console.say(&format!(
+            "left out, because {} has no definition of them yet: {}",
+            args.software_manager,
+            new.left_out.join(", ")
+        ));
+    }
+    Ok(Outcome::Fine)
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("could not create `{}`", path.display()))
+}

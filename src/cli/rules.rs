@@ -1,0 +1,33 @@
+//! `ister rules`
+
+use super::console::print;
+use super::input::print_json;
+use super::run::Outcome;
+use crate::report::{rules_json, rules_markdown, rules_table};
+use clap::{Args, ValueEnum};
+
+/// List the lint rules
+///
+/// Example: ister rules --format json
+#[derive(Args, Debug)]
+pub struct RulesArgs {
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = RulesFormat::Table)]
+    format: RulesFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RulesFormat {
+    Table,
+    Json,
+    Markdown,
+}
+
+pub fn run(args: &RulesArgs) -> anyhow::Result<Outcome> {
+    match args.format {
+        RulesFormat::Table => print(&rules_table()),
+        RulesFormat::Json => print_json(&rules_json()),
+        RulesFormat::Markdown => print(&rules_markdown()),
+    }
+    Ok(Outcome::Fine)
+}

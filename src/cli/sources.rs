@@ -1,0 +1,110 @@
+//! From the paths that were typed to the templates they stand for: files, folders, standard input.
+
+use super::input::read_source;
+use crate::template::SourceText;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What was asked for, in the order it was asked for; what a folder holds is sorted.
+pub struct Sources {
+    pub files: Vec<PathBuf>,
+    /// What could not be looked into, each with its reason.
+    pub faults: Vec<String>,
+}
+
+/// Folders that hold other people's files.
+const NOT_OURS: &[&str] = &["node_modules", "target"];
+
+impl Sources {
+    pub fn find(paths: &[PathBuf]) -> Sources {
+        let mut sources = Sources { files: Vec::new(), faults: Vec::new() };
+        let mut seen = BTreeSet::new();
+        for path in paths {
+            if path.is_dir() {
+                for file in sources.walk(path) {
+                    if seen.insert(file.clone()) {
+                        sources.files.push(file);
+                    }
+                }
+            } else if seen.insert(path.clone()) {
+                // Named by hand: it is a template, whatever it looks like.
+                sources.files.push(path.clone());
+            }
+        }
+        sources
+    }
+
+    /// Every `*.json` below a folder that looks like a template, sorted. Hidden folders and links to folders are passed
+    /// over.
+    fn walk(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut todo = vec![folder.to_owned()];
+        while let Some(folder) = todo.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.faults.push(format!("could not look into `{}`: {error}", folder.display()));
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let Ok(kind) = entry.file_type() else { continue };
+                if name.starts_with('.') {
+                    continue;
+                }
+                if kind.is_dir() {
+                    if !NOT_OURS.contains(&name.as_ref()) {
+                        todo.push(entry.path());
+                    }
+                } else if name.ends_with(".json") && looks_like_a_template(&entry.path()) {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Reads and treats every file, on all processors; results in the order of the files, unreadable ones as `Err`.
+    pub fn each<T: Send>(
+        &self,
+        stdin_name: Option<&str>,
+        treat: impl Fn(SourceText) -> T + Sync,
+    ) -> Vec<anyhow::Result<T>> {
+        let next = AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<anyhow::Result<T>>>> =
+            self.files.iter().map(|_| Mutex::new(None)).collect();
+        let work = || {
+            while let Some((path, slot)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                self.files.get(index).zip(results.get(index))
+            } {
+                let result = read_source(path, stdin_name).map(&treat);
+                *slot.lock().unwrap_or_else(|e| e.into_inner()) = Some(result);
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.files.len());
+        std::thread::scope(|scope| {
+            // This thread works too: one file needs no other.
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(|e| e.into_inner())).collect()
+    }
+}
+
+/// A JSON file that speaks of what only templates have. Unreadable files are looked at, and say so then.
+fn looks_like_a_template(path: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(path) else { return true };
+    let has = |key: &str| bytes.windows(key.len()).any(|window| window == key.as_bytes());
+    // The schema describes these keys, but is no template.
+    let keys =
+        ["\"PartitionLayout\"", "\"FilesystemTypes\"", "\"PartitionMountPoints\"", "\"DestinationType\""];
+    keys.iter().filter(|key| has(key)).count() >= 2 && !has("json-schema.org")
+}

@@ -1,0 +1,63 @@
+//! Rules for people who want to know more, as Markdown and as JSON.
+
+use super::Table;
+use crate::lint::{RULES, Rule};
+use serde_json::{Value, json};
+
+/// What a rule means, why, an example and what to write instead.
+pub fn explain(rule: &Rule) -> String {
+    format!(
+        "# {} ({})\n\n{}.\n\n## Why\n\n{}\n\n## Example\n\nIn a template that is fine otherwise:\n\n```json\n{}\n```\n\n\
+         ## Instead\n\n```json\n{}\n```\n",
+        rule.name,
+        rule.level.name(),
+        capital(rule.summary),
+        rule.why,
+        rule.example,
+        rule.instead,
+    )
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+pub fn rules_table() -> String {
+    let mut table = Table::new(&["rule", "level", "finds"], &[]);
+    for rule in RULES {
+        table.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
+    }
+    table.render()
+}
+
+/// All rules in one page, `docs/rules.md`.
+pub fn rules_markdown() -> String {
+    let mut out = String::from(
+        "# Rules of `ister lint`\n\n<!-- Written by `ister rules --format markdown`; a test compares them. -->\n\n\
+         An error will not build or not boot, a warning will bite, a note is worth knowing. `ister explain RULE` says why,\n\
+         with an example.\n\n| rule | level | finds |\n| --- | --- | --- |\n",
+    );
+    for rule in RULES {
+        out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
+    }
+    out
+}
+
+/// `{"version": 1, "rules": […]}`
+pub fn rules_json() -> Value {
+    let rules: Vec<Value> = RULES
+        .iter()
+        .map(|rule| {
+            json!({
+                "name": rule.name,
+                "level": rule.level,
+                "summary": rule.summary,
+                "why": rule.why,
+                "example": rule.example,
+                "instead": rule.instead,
+            })
+        })
+        .collect();
+    json!({ "version": 1, "rules": rules })
+}

@@ -1,0 +1,142 @@
+//! Findings as compilers show them.
+
+use crate::lint::{Finding, Level};
+use crate::plan::Refusal;
+use crate::template::{SourceText, Span};
+use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
+
+/// As compilers show them: place, source line, what is wrong, what to do. One text for all findings of a file.
+pub fn findings_human(source: &SourceText, findings: &[Finding], colour: bool) -> String {
+    findings
+        .iter()
+        .map(|finding| {
+            show(
+                source,
+                colour,
+                Shown {
+                    level: finding.level,
+                    name: finding.rule,
+                    message: &finding.message,
+                    span: finding.span,
+                    labels: &finding.labels,
+                    help: finding.help.as_deref(),
+                },
+            )
+        })
+        .collect()
+}
+
+/// Why a well-formed template cannot become an image.
+pub fn refusals_human(source: &SourceText, refusals: &[Refusal], colour: bool) -> String {
+    refusals
+        .iter()
+        .map(|refusal| {
+            show(
+                source,
+                colour,
+                Shown {
+                    level: Level::Error,
+                    name: "plan",
+                    message: &refusal.message,
+                    span: refusal.span,
+                    labels: &[],
+                    help: Some(&refusal.help),
+                },
+            )
+        })
+        .collect()
+}
+
+struct Shown<'a> {
+    level: Level,
+    name: &'a str,
+    message: &'a str,
+    span: Span,
+    labels: &'a [(Span, String)],
+    help: Option<&'a str>,
+}
+
+fn show(source: &SourceText, colour: bool, shown: Shown) -> String {
+    let title = match shown.level {
+        Level::Error => Title::ERROR,
+        Level::Warning => Title::WARNING,
+        Level::Note => Title::NOTE,
+    };
+    // Each place with the lines it stands on, and no more: the text may be large. Places near each other share them.
+    let mut windows: Vec<Window> = Vec::new();
+    let primary = (shown.span, None);
+    let labels = shown.labels.iter().map(|(span, text)| (*span, Some(text.as_str())));
+    for (span, label) in std::iter::once(primary).chain(labels) {
+        let lines = (source.line_of(span.start), source.line_of(span.end.max(span.start)));
+        match windows.iter_mut().find(|window| window.is_near(lines)) {
+            Some(window) => window.add(lines, span, label),
+            None => windows.push(Window { lines, places: vec![(span, label)] }),
+        }
+    }
+    let snippets: Vec<_> = windows.iter().map(|window| window.snippet(source)).collect();
+    let mut group = title.primary_title(shown.message).id(shown.name).elements(snippets);
+    if let Some(help) = shown.help {
+        group = group.element(Title::HELP.message(help));
+    }
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    format!("{}\n\n", renderer.render(&[group]))
+}
+
+/// More lines than this between two places, and each is shown by itself.
+const NEAR: usize = 12;
+
+/// A longer line is cut to what is around the place.
+const LONGEST_LINE: usize = 400;
+
+/// Some lines of the source, and the places on them.
+struct Window<'a> {
+    /// First and last, counted from 0.
+    lines: (usize, usize),
+    /// The place without a label is what the finding is about.
+    places: Vec<(Span, Option<&'a str>)>,
+}
+
+impl<'a> Window<'a> {
+    fn is_near(&self, (first, last): (usize, usize)) -> bool {
+        first <= self.lines.1 + NEAR && self.lines.0 <= last + NEAR
+    }
+
+    fn add(&mut self, (first, last): (usize, usize), span: Span, label: Option<&'a str>) {
+        self.lines = (self.lines.0.min(first), self.lines.1.max(last));
+        self.places.push((span, label));
+    }
+
+    fn snippet<'s>(&self, source: &'s SourceText) -> Snippet<'s, annotate_snippets::Annotation<'s>>
+    where
+        'a: 's,
+    {
+        let text = source.text();
+        let (mut start, mut end) = (source.line(self.lines.0).start, source.line(self.lines.1).end);
+        if self.lines.0 == self.lines.1 && end - start > LONGEST_LINE {
+            let first = self.places.iter().map(|(span, _)| span.start).min().unwrap_or(start);
+            start = floor(text, first.saturating_sub(LONGEST_LINE / 2).max(start));
+            end = floor(text, (first + LONGEST_LINE / 2).min(end));
+        }
+        let within = |span: Span| {
+            let from = span.start.clamp(start, end);
+            // An empty span is a place between two characters: the next one is underlined.
+            from - start..span.end.clamp(from, end) - start
+        };
+        let mut snippet = Snippet::source(&text[start..end]).path(source.name()).line_start(self.lines.0 + 1);
+        for (span, label) in &self.places {
+            snippet = snippet.annotation(match label {
+                None => AnnotationKind::Primary.span(within(*span)),
+                Some(label) => AnnotationKind::Context.span(within(*span)).label(*label),
+            });
+        }
+        snippet
+    }
+}
+
+/// The character boundary at or before an offset.
+fn floor(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

@@ -1,0 +1,53 @@
+//! Findings as JSON; `docs/lint.md` describes it. A field may be added; anything else is a new version.
+
+use super::{Checked, all};
+use crate::template::{Safety, SourceText, Span, resolve};
+use serde_json::{Value, json};
+
+/// `{"version": 1, "findings": […]}`; lines and columns count from 1, columns count characters, `end_…` is where the
+/// place ends (exclusive).
+pub fn findings_json(files: &[Checked]) -> Value {
+    let findings: Vec<Value> = all(files)
+        .map(|(file, finding)| {
+            let source = &file.source;
+            let labels: Vec<Value> = finding
+                .labels
+                .iter()
+                .map(|(span, text)| json!({ "place": place(source, *span), "message": text }))
+                .collect();
+            let fix = finding.fix.as_ref().and_then(|fix| {
+                let edits = resolve(&fix.changes, source.text(), &file.linted.node)?;
+                let edits: Vec<Value> = edits
+                    .iter()
+                    .map(|edit| json!({ "place": place(source, edit.span), "text": edit.text }))
+                    .collect();
+                Some(json!({ "title": fix.title, "safe": fix.safety == Safety::Safe, "edits": edits }))
+            });
+            json!({
+                "rule": finding.rule,
+                "level": finding.level,
+                "message": finding.message,
+                "place": place(source, finding.span),
+                "related": labels,
+                "help": finding.help,
+                "fix": fix,
+            })
+        })
+        .collect();
+    let files: Vec<Value> = files
+        .iter()
+        .map(|file| json!({ "file": file.source.name(), "not_shown": file.linted.dropped }))
+        .collect();
+    json!({ "version": 1, "files": files, "findings": findings })
+}
+
+fn place(source: &SourceText, span: Span) -> Value {
+    let (start, end) = (source.position(span.start), source.position(span.end));
+    json!({
+        "file": source.name(),
+        "line": start.line,
+        "column": start.column,
+        "end_line": end.line,
+        "end_column": end.column,
+    })
+}

@@ -1,0 +1,126 @@
+//! SARIF 2.1.0 (OASIS), for code scanning services and editors.
+
+use super::{Checked, all};
+use crate::lint::{RULES, Rule};
+use crate::report::explain::explain;
+use crate::template::{SourceText, Span, resolve};
+use serde_json::{Value, json};
+
+pub fn sarif(files: &[Checked]) -> Value {
+    let rules: Vec<Value> = RULES.iter().map(|rule| describe(rule)).collect();
+    let results: Vec<Value> = all(files)
+        .map(|(file, finding)| {
+            let source = &file.source;
+            let index = RULES.iter().position(|rule| rule.name == finding.rule);
+            let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+            let mut result = json!({
+                "ruleId": finding.rule,
+                "ruleIndex": index.map_or(-1, |index| index as i64),
+                "level": finding.level.name(),
+                "message": { "text": format!("{}{help}", finding.message) },
+                "locations": [{ "physicalLocation": place(source, finding.span) }],
+            });
+            if !finding.labels.is_empty() {
+                let related: Vec<Value> = finding
+                    .labels
+                    .iter()
+                    .enumerate()
+                    .map(|(id, (span, text))| {
+                        json!({ "id": id, "physicalLocation": place(source, *span), "message": { "text": text } })
+                    })
+                    .collect();
+                result["relatedLocations"] = related.into();
+            }
+            let fix = finding.fix.as_ref();
+            if let Some((fix, edits)) =
+                fix.and_then(|fix| Some((fix, resolve(&fix.changes, source.text(), &file.linted.node)?)))
+            {
+                let replacements: Vec<Value> = edits
+                    .iter()
+                    .map(|edit| {
+                        json!({
+                            "deletedRegion": region(source, edit.span),
+                            "insertedContent": { "text": edit.text },
+                        })
+                    })
+                    .collect();
+                let change = json!({ "artifactLocation": location(source), "replacements": replacements });
+                result["fixes"] =
+                    json!([{ "description": { "text": fix.title }, "artifactChanges": [change] }]);
+            }
+            result
+        })
+        .collect();
+    json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {
+                "driver": {
+                    "name": "ister",
+                    "semanticVersion": env!("CARGO_PKG_VERSION"),
+                    "rules": rules,
+                },
+            },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    })
+}
+
+fn describe(rule: &Rule) -> Value {
+    json!({
+        "id": rule.name,
+        "shortDescription": { "text": rule.summary },
+        "fullDescription": { "text": rule.why },
+        "help": { "text": rule.why, "markdown": explain(rule) },
+        "defaultConfiguration": { "level": rule.level.name() },
+    })
+}
+
+fn place(source: &SourceText, span: Span) -> Value {
+    json!({ "artifactLocation": location(source), "region": region(source, span) })
+}
+
+fn region(source: &SourceText, span: Span) -> Value {
+    let (start, end) = (source.position(span.start), source.position(span.end));
+    json!({
+        "startLine": start.line,
+        "startColumn": start.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+    })
+}
+
+fn location(source: &SourceText) -> Value {
+    json!({ "uri": uri(source.name()) })
+}
+
+/// A path as a URI reference. Source: RFC 3986, section 2.3; SARIF 2.1.0, section 3.4.
+fn uri(path: &str) -> String {
+    let mut out = String::new();
+    if path.starts_with('/') {
+        out.push_str("file://");
+    }
+    for byte in path.trim_start_matches("./").bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(byte as char)
+            }
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_uris() {
+        assert_eq!(uri("./a b/é.json"), "a%20b/%C3%A9.json");
+        assert_eq!(uri("/srv/a.json"), "file:///srv/a.json");
+        assert_eq!(uri("<stdin>"), "%3Cstdin%3E");
+    }
+}
