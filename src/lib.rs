@@ -9,6 +9,7 @@
 //! | [`published`]: templates to start from | |
 //! | [`plan`]: everything decided | [`build`]: the conductor |
 //! | [`report`]: values to text | [`vm`]: boots, watches, judges |
+//! | | [`lsp`]: the language server |
 //! | | [`cli`]: one file per subcommand |
 //!
 //! Arrows point one way: nothing on the left knows anything on the right, nothing but `cli` prints, nothing but
@@ -35,5 +36,6 @@ pub mod cli;
 pub mod content;
 pub mod customize;
 pub mod image;
+pub mod lsp;
 pub mod tool;
 pub mod vm;

@@ -6,6 +6,7 @@ use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_
 use crate::plan::{self, Inputs, Plan, Secrets};
 use crate::report;
 use crate::template::{Override, SourceText, Template};
+use crate::tool::{forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -175,10 +176,14 @@ pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
         let path = std::fs::canonicalize(path)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let draft = file.path().to_owned();
+        remove_on_interrupt(&draft);
         file.write_all(text.as_bytes())?;
         file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
         file.as_file().sync_all()?;
-        file.persist(&path)?;
+        let placed = file.persist(&path);
+        forget_file(&draft);
+        placed?;
         Ok(())
     };
     replace().with_context(|| format!("could not write `{}`", path.display()))
@@ -189,13 +194,22 @@ const LARGEST_KEY: u64 = 64 << 10;
 
 /// What the rules want to know of the host's files.
 pub fn file_facts(template: &Template) -> Files {
+    file_facts_in(template, None)
+}
+
+/// The same, with relative paths looked for in a folder.
+pub fn file_facts_in(template: &Template, folder: Option<&Path>) -> Files {
     wanted_files(template)
         .into_iter()
-        .map(|(path, wanted)| (path.clone(), file_fact(&path, wanted)))
+        .map(|(path, wanted)| {
+            let place = folder.map_or_else(|| PathBuf::from(&path), |folder| folder.join(&path));
+            let fact = file_fact(&place, wanted);
+            (path, fact)
+        })
         .collect()
 }
 
-fn file_fact(path: &str, wanted: Wanted) -> FileFact {
+fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FileFact::Missing,
@@ -216,13 +230,13 @@ fn file_fact(path: &str, wanted: Wanted) -> FileFact {
     }
 }
 
-fn program_facts(path: &str, metadata: &std::fs::Metadata) -> Program {
+fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     let mut start = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
     // What cannot be read, but run, is a program for all that is known.
     let startable = read == 0 && metadata.len() > 0 || start.starts_with(b"#!") || start == *b"\x7fELF";
     let open = |metadata: &std::fs::Metadata| metadata.mode() & 0o002 != 0;
-    let folder = Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // In a folder with the sticky bit, such as /tmp, only the owner may replace a file.
     let replaceable =
         std::fs::metadata(folder).is_ok_and(|folder| open(&folder) && folder.mode() & 0o1000 == 0);

@@ -10,6 +10,7 @@ mod explain;
 mod fmt;
 mod input;
 mod lint;
+mod lsp;
 mod manual;
 mod new;
 mod plan;

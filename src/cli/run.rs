@@ -1,7 +1,7 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Talk};
-use super::{boot, build, cache, doctor, explain, fmt, lint, manual, new, plan, rules, schema};
+use super::{boot, build, cache, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema};
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -29,6 +29,7 @@ enum Command {
     Boot(boot::BootArgs),
     Lint(lint::LintArgs),
     Fmt(fmt::FmtArgs),
+    Lsp(lsp::LspArgs),
     Explain(explain::ExplainArgs),
     Rules(rules::RulesArgs),
     New(new::NewArgs),
@@ -104,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Lsp(args) => lsp::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),

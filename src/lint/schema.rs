@@ -59,6 +59,8 @@ pub struct KeyDoc {
     pub examples: Vec<serde_json::Value>,
     /// The only values it may have, if they are few.
     pub values: Vec<String>,
+    /// The JSON type, where there is one: "string", "array".
+    pub kind: String,
     /// The keys of an object, in the schema's order.
     pub keys: Vec<String>,
 }
@@ -92,6 +94,7 @@ pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
         default: first("default").cloned(),
         examples: list("examples"),
         values: list("enum").iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        kind: text("type"),
         keys: first("properties")
             .and_then(|p| p.as_object())
             .map(|p| p.keys().cloned().collect())

@@ -1,0 +1,35 @@
+//! `ister lsp`
+
+use super::input::{definitions, file_facts_in};
+use super::run::Outcome;
+use crate::lsp::{Knowledge, serve};
+use anyhow::Context;
+use clap::Args;
+use lsp_server::Connection;
+use std::path::PathBuf;
+
+/// The language server: diagnostics, help, completion and fixes in editors
+///
+/// Editors start it and speak with it over standard input and output;
+/// docs/editors.md says how to set it up in VS Code, Neovim, Helix and Emacs.
+#[derive(Args, Debug)]
+pub struct LspArgs {
+    /// A folder of bundle definitions, looked at before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+
+    /// What most editors add; standard input and output are all there is
+    #[arg(long, hide = true)]
+    stdio: bool,
+}
+
+pub fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
+    let definitions = definitions(args.bundles.as_deref())?;
+    let (connection, threads) = Connection::stdio();
+    let known = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };
+    serve(&connection, known)?;
+    // The writer ends with its sender.
+    drop(connection);
+    threads.join().context("standard output could not be written")?;
+    Ok(Outcome::Fine)
+}

@@ -1,0 +1,38 @@
+//! `textDocument/publishDiagnostics`: what the linter found.
+
+use super::document::Document;
+use crate::lint::{Finding, Level};
+use lsp_types::{
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString,
+    PublishDiagnosticsParams,
+};
+
+pub fn diagnostics(document: &Document) -> PublishDiagnosticsParams {
+    let findings = if document.is_template() { document.linted().findings.as_slice() } else { &[] };
+    PublishDiagnosticsParams {
+        uri: document.uri.clone(),
+        diagnostics: findings.iter().map(|finding| diagnostic(document, finding)).collect(),
+        version: Some(document.version),
+    }
+}
+
+pub fn diagnostic(document: &Document, finding: &Finding) -> Diagnostic {
+    let related = finding.labels.iter().map(|(span, text)| DiagnosticRelatedInformation {
+        location: Location { uri: document.uri.clone(), range: document.range(*span) },
+        message: text.clone(),
+    });
+    let help = finding.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+    Diagnostic {
+        range: document.range(finding.span),
+        severity: Some(match finding.level {
+            Level::Error => DiagnosticSeverity::ERROR,
+            Level::Warning => DiagnosticSeverity::WARNING,
+            Level::Note => DiagnosticSeverity::INFORMATION,
+        }),
+        code: Some(NumberOrString::String(finding.rule.to_owned())),
+        source: Some("ister".to_owned()),
+        message: format!("{}{help}", finding.message),
+        related_information: Some(related.collect()).filter(|list: &Vec<_>| !list.is_empty()),
+        ..Diagnostic::default()
+    }
+}

@@ -1,0 +1,180 @@
+//! An open file: its text, and what the linter makes of it. Where the protocol's positions become offsets.
+
+use super::server::Knowledge;
+use crate::lint::{Linted, lint};
+use crate::template::{SourceText, Span, Value};
+use lsp_types::{Position, Range, TextDocumentContentChangeEvent, Uri};
+use std::path::{Path, PathBuf};
+
+/// What a column counts. Source: LSP 3.17, `PositionEncodingKind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    Utf8,
+    Utf16,
+}
+
+pub struct Document {
+    pub uri: Uri,
+    pub version: i32,
+    /// The editor calls it a template, whatever is in it.
+    declared: bool,
+    columns: Columns,
+    source: SourceText,
+    linted: Linted,
+}
+
+impl Document {
+    pub fn new(
+        uri: Uri,
+        version: i32,
+        language: &str,
+        text: String,
+        columns: Columns,
+        known: &Knowledge,
+    ) -> Self {
+        let name = path_of(&uri).map_or_else(|| uri.as_str().to_owned(), |path| path.display().to_string());
+        let source = SourceText::new(name, text);
+        let linted = judge(&source, &uri, known);
+        Document { uri, version, declared: language == "ister", columns, source, linted }
+    }
+
+    pub fn source(&self) -> &SourceText {
+        &self.source
+    }
+
+    pub fn text(&self) -> &str {
+        self.source.text()
+    }
+
+    pub fn linted(&self) -> &Linted {
+        &self.linted
+    }
+
+    /// The same text with everything looked at anew.
+    pub fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
+        judge(text, &self.uri, known)
+    }
+
+    /// Makes the changes of one notification, then looks at the result once.
+    pub fn change(&mut self, version: i32, changes: Vec<TextDocumentContentChangeEvent>, known: &Knowledge) {
+        for change in changes {
+            let text = match change.range {
+                None => change.text,
+                Some(range) => {
+                    let span = self.span(range);
+                    let mut text = self.text().to_owned();
+                    text.replace_range(span.start..span.end, &change.text);
+                    text
+                }
+            };
+            self.source = self.source.with_text(text);
+        }
+        self.version = version;
+        self.linted = judge(&self.source, &self.uri, known);
+    }
+
+    /// Whether this is a template at all: editors send every JSON file.
+    pub fn is_template(&self) -> bool {
+        let known = ["DestinationType", "PartitionLayout", "FilesystemTypes", "PartitionMountPoints"];
+        let has_key = match &self.linted.node.value {
+            Value::Object(members) => members.iter().any(|member| {
+                known.contains(&member.key.as_str())
+                    || member.key == "$schema"
+                        && matches!(&member.value.value, Value::String(url) if url.contains("ister"))
+            }),
+            _ => false,
+        };
+        self.declared || has_key || self.source.name().ends_with(".ister.json")
+    }
+
+    pub fn range(&self, span: Span) -> Range {
+        Range { start: self.position(span.start), end: self.position(span.end) }
+    }
+
+    pub fn position(&self, offset: usize) -> Position {
+        let offset = offset.min(self.text().len());
+        let line = self.source.line_of(offset);
+        let before = &self.text()[self.source.line(line).start..offset];
+        let column = match self.columns {
+            Columns::Utf8 => before.len(),
+            Columns::Utf16 => before.chars().map(char::len_utf16).sum(),
+        };
+        Position { line: line as u32, character: column as u32 }
+    }
+
+    /// The offset of a position; one past the end of a line is the line's end, one past the text is the text's.
+    pub fn offset(&self, position: Position) -> usize {
+        let line = position.line as usize;
+        if line >= self.source.lines() {
+            return self.text().len();
+        }
+        let span = self.source.line(line);
+        let text = &self.text()[span.start..span.end];
+        let mut left = position.character as usize;
+        for (at, c) in text.char_indices() {
+            let length = match self.columns {
+                Columns::Utf8 => c.len_utf8(),
+                Columns::Utf16 => c.len_utf16(),
+            };
+            if left < length {
+                return span.start + at;
+            }
+            left -= length;
+        }
+        span.end
+    }
+
+    pub fn span(&self, range: Range) -> Span {
+        let (start, end) = (self.offset(range.start), self.offset(range.end));
+        Span::new(start.min(end), end)
+    }
+}
+
+fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> Linted {
+    let folder = known.root.clone().or_else(|| path_of(uri)?.parent().map(Path::to_owned));
+    lint(source, known.definitions, |template| (known.files)(template, folder.as_deref()))
+}
+
+/// The path of a `file:` URI.
+pub fn path_of(uri: &Uri) -> Option<PathBuf> {
+    url::Url::parse(uri.as_str()).ok()?.to_file_path().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{Definitions, builtin};
+    use crate::lint::Files;
+
+    fn document(text: &str, columns: Columns, definitions: &Definitions) -> Document {
+        let known = Knowledge { definitions, files: &|_, _| Files::new(), root: None };
+        Document::new("file:///a%20b.json".parse().unwrap(), 1, "json", text.to_owned(), columns, &known)
+    }
+
+    #[test]
+    fn positions_go_there_and_back_in_both_encodings() {
+        let definitions = builtin();
+        for columns in [Columns::Utf8, Columns::Utf16] {
+            let document = document("{\r\n\"ä😀\": 1}\n", columns, &definitions);
+            assert_eq!(document.source().name(), "/a b.json");
+            for (offset, _) in document.text().char_indices().filter(|(_, c)| *c != '\n') {
+                assert_eq!(document.offset(document.position(offset)), offset);
+            }
+        }
+        let utf16 = document("{\"ä😀\": 1}", Columns::Utf16, &definitions);
+        assert_eq!(utf16.position(9), Position { line: 0, character: 6 });
+        // In the middle of a surrogate pair, past the line, past the text.
+        assert_eq!(utf16.offset(Position { line: 0, character: 4 }), 4);
+        assert_eq!(utf16.offset(Position { line: 0, character: 99 }), utf16.text().len());
+        assert_eq!(utf16.offset(Position { line: 9, character: 0 }), utf16.text().len());
+    }
+
+    #[test]
+    fn only_templates_are_templates() {
+        let definitions = builtin();
+        let is = |text: &str| document(text, Columns::Utf16, &definitions).is_template();
+        assert!(is(r#"{"PartitionLayout": []}"#));
+        assert!(is(r#"{"$schema": "./ister-template.schema.json"}"#));
+        assert!(!is(r#"{"name": "left-pad", "version": "1"}"#));
+    }
+}

@@ -1,0 +1,141 @@
+//! `textDocument/hover`: what a key means, where a partition lies, what a bundle brings, why a rule is there.
+
+use super::cursor::{At, Cursor};
+use super::document::Document;
+use super::server::Knowledge;
+use crate::layout::{self, DiskSize, Layout, Request, SectorSize};
+use crate::lint::{KeyDoc, Partitions, describe, rule};
+use crate::report::explain;
+use crate::template::{Bytes, Size, Spanned, Template, Value};
+use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};
+
+pub fn hover(document: &Document, position: Position, known: &Knowledge) -> Option<Hover> {
+    if !document.is_template() {
+        return None;
+    }
+    let linted = document.linted();
+    let cursor = Cursor::find(&linted.node, document.text(), document.offset(position));
+    let (span, text) = match &cursor.at {
+        At::Key(member) => {
+            let mut parts = vec![match cursor.path().collect::<Vec<_>>()[..] {
+                ["$lint", "allow"] => rule(&member.key).map(explain).unwrap_or_default(),
+                _ => {
+                    describe(cursor.path().chain([member.key.as_str()])).map(|d| key_text(&member.key, &d))?
+                }
+            }];
+            parts.extend(partition_text(&linted.template, &cursor));
+            (member.key_span, parts.join("\n\n---\n\n"))
+        }
+        At::Value(node) => {
+            let mut parts = Vec::new();
+            if let (["Bundles", _], Value::String(name)) =
+                (&cursor.path().collect::<Vec<_>>()[..], &node.value)
+            {
+                parts.extend(bundle_text(name, known));
+            }
+            parts.extend(partition_text(&linted.template, &cursor));
+            if parts.is_empty() {
+                let key = cursor.path.last()?;
+                parts.push(key_text(key, &describe(cursor.path())?));
+            }
+            (node.span, parts.join("\n\n---\n\n"))
+        }
+        At::Object(node) => (node.span, partition_text(&linted.template, &cursor)?),
+        At::Array => return None,
+    };
+    if text.is_empty() {
+        return None;
+    }
+    let contents = HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value: text });
+    Some(Hover { contents, range: Some(document.range(span)) })
+}
+
+/// A key's title, description, values, default and examples.
+pub fn key_text(key: &str, doc: &KeyDoc) -> String {
+    let mut text = format!("**{key}**: {}\n\n{}", doc.title, doc.description);
+    let code = |values: &[serde_json::Value]| -> String {
+        values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+    };
+    if !doc.values.is_empty() {
+        let values: Vec<String> = doc.values.iter().map(|value| format!("`{value}`")).collect();
+        text += &format!("\n\nOne of {}.", values.join(", "));
+    }
+    if let Some(default) = &doc.default {
+        text += &format!("\n\nDefault: `{default}`");
+    }
+    if !doc.examples.is_empty() && doc.values.is_empty() {
+        text += &format!("\n\nFor example {}", code(&doc.examples));
+    }
+    text
+}
+
+/// What a bundle brings.
+fn bundle_text(name: &str, known: &Knowledge) -> Option<String> {
+    let definition = known.definitions.get(name)?;
+    let resolved = known.definitions.resolve([name]);
+    let mut text =
+        format!("**{name}**: {}\n\nWith apt: {}", definition.description, resolved.packages.join(", "));
+    if resolved.installed.0 > 0 {
+        text += &format!("\n\nAbout {} installed", resolved.installed);
+    }
+    Some(text)
+}
+
+/// Where the partition lies that the cursor's entry speaks of.
+fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
+    let section = cursor.section()?;
+    let entry = cursor.entry?.span;
+    let layout = template.layout().iter().map(|e| &e.place);
+    let filesystems = template.filesystems().iter().map(|e| &e.place);
+    let mounts = template.mounts().iter().map(|e| &e.place);
+    let place = match section {
+        "PartitionLayout" => layout.into_iter().find(|p| p.span == entry),
+        "FilesystemTypes" => filesystems.into_iter().find(|p| p.span == entry),
+        "PartitionMountPoints" => mounts.into_iter().find(|p| p.span == entry),
+        _ => None,
+    }?;
+    let partitions = Partitions::of(template);
+    let partition = partitions.get(place)?;
+    let solved = solve(template, partition.disk)?;
+    let slot = solved.slots.iter().find(|slot| slot.number == partition.number)?;
+    let size = slot.size(solved.sector);
+    let whole = Bytes(solved.sectors * solved.sector.bytes());
+    let mut text = format!(
+        "**Partition {} of {}**\n\n| | |\n| --- | --- |\n| LBA | {} to {} |\n| size | {size} ({} bytes) |\n| share | {:.1} % of {whole} |",
+        partition.number,
+        partition.disk,
+        slot.first(),
+        slot.last(),
+        size.0,
+        size.0 as f64 * 100.0 / whole.0 as f64,
+    );
+    if let Some(kind) = partition.filesystem_kind() {
+        text += &format!("\n| filesystem | {kind} |");
+    }
+    if let Some(mount) = partition.mount_path() {
+        text += &format!("\n| mounted at | `{}` |", mount.value);
+    }
+    Some(text)
+}
+
+/// The layout of one disk, where its sizes are known.
+fn solve(template: &Template, disk: &str) -> Option<Layout> {
+    let requests: Vec<Request> = template
+        .layout()
+        .iter()
+        .filter(|entry| entry.place.key().is_some_and(|(name, _)| name == disk))
+        .map(|entry| match (&entry.place.partition, &entry.size) {
+            (Some(number), Some(Spanned { value: Ok(size), .. })) => {
+                Some(Request { number: number.value, size: *size })
+            }
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let size = match &template.disk_size {
+        Some(Spanned { value: Ok(Size::Exact(bytes)), .. }) if template.is_virtual() => {
+            DiskSize::Exactly(*bytes)
+        }
+        _ => DiskSize::Fit,
+    };
+    layout::solve(&requests, size, SectorSize::B512).ok()
+}

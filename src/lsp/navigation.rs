@@ -1,0 +1,70 @@
+//! Definition, references and highlights: the same partition or disk in the three sections.
+
+use super::cursor::{At, Cursor};
+use super::document::Document;
+use crate::template::{Place, Span, Template};
+use lsp_types::{Location, Position};
+
+/// What the cursor is on.
+pub enum Thing<'t> {
+    /// A disk, by name.
+    Disk(&'t str),
+    /// A partition, by disk and number.
+    Partition(&'t str, u32),
+}
+
+/// The disk under the cursor if it is on a `disk`, else the partition that the entry speaks of.
+pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
+    let linted = document.linted();
+    let cursor = Cursor::find(&linted.node, document.text(), offset);
+    let entry = cursor.entry?.span;
+    let place = places(&linted.template).map(|(_, place)| place).find(|place| place.span == entry)?;
+    let key = match &cursor.at {
+        At::Key(member) => Some(member.key.as_str()),
+        _ => cursor.path.last().map(String::as_str),
+    };
+    match (key, place.key(), &place.disk) {
+        (Some("disk"), _, Some(disk)) => Some(Thing::Disk(disk)),
+        (_, Some((disk, number)), _) => Some(Thing::Partition(disk, number)),
+        _ => None,
+    }
+}
+
+/// Every entry of the partition sections, the layout's first; `true` for those.
+fn places(template: &Template) -> impl Iterator<Item = (bool, &Place)> {
+    let layout = template.layout().iter().map(|e| (true, &e.place));
+    let filesystems = template.filesystems().iter().map(|e| (false, &e.place));
+    let mounts = template.mounts().iter().map(|e| (false, &e.place));
+    layout.chain(filesystems).chain(mounts)
+}
+
+/// Where a thing is named, the layout's entries first; `true` for those.
+pub fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
+    places(template)
+        .filter_map(|(defines, place)| match thing {
+            Thing::Disk(name) => {
+                place.disk.as_ref().filter(|disk| disk.value == *name).map(|disk| (defines, disk.span))
+            }
+            Thing::Partition(disk, number) => {
+                (place.key() == Some((disk, *number))).then(|| (defines, place.partition_span()))
+            }
+        })
+        .collect()
+}
+
+pub fn definition(document: &Document, position: Position) -> Option<Location> {
+    let thing = thing(document, document.offset(position))?;
+    let (_, span) =
+        mentions(&document.linted().template, &thing).into_iter().find(|(defines, _)| *defines)?;
+    Some(Location { uri: document.uri.clone(), range: document.range(span) })
+}
+
+/// `declaration`: those of the layout too.
+pub fn references(document: &Document, position: Position, declaration: bool) -> Vec<Location> {
+    let Some(thing) = thing(document, document.offset(position)) else { return Vec::new() };
+    mentions(&document.linted().template, &thing)
+        .into_iter()
+        .filter(|(defines, _)| declaration || !*defines)
+        .map(|(_, span)| Location { uri: document.uri.clone(), range: document.range(span) })
+        .collect()
+}

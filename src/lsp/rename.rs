@@ -1,0 +1,50 @@
+//! `textDocument/rename`: a disk, in all three sections.
+
+use super::actions::workspace_edit;
+use super::document::Document;
+use super::navigation::{Thing, mentions, thing};
+use crate::template::{Span, json_string};
+use lsp_types::{Position, Range, TextEdit, WorkspaceEdit};
+
+/// The place of the name under the cursor, without its quotes. `Err` says what can be renamed.
+pub fn prepare(document: &Document, position: Position) -> Result<Range, String> {
+    let offset = document.offset(position);
+    let Some(Thing::Disk(name)) = thing(document, offset) else {
+        return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
+    };
+    let span = mentions(&document.linted().template, &Thing::Disk(name))
+        .into_iter()
+        .map(|(_, span)| span)
+        .find(|span| (span.start..=span.end).contains(&offset));
+    let span = span.ok_or("put the cursor on the disk's name")?;
+    Ok(document.range(inside(document, span)))
+}
+
+pub fn rename(document: &Document, position: Position, new_name: &str) -> Result<WorkspaceEdit, String> {
+    let Some(Thing::Disk(name)) = thing(document, document.offset(position)) else {
+        return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
+    };
+    if new_name.trim().is_empty() || new_name.contains(char::is_control) {
+        return Err(format!("`{}` is no name of a disk", new_name.escape_debug()));
+    }
+    let template = &document.linted().template;
+    let taken = template.layout().iter().filter_map(|e| e.place.disk.as_ref()).any(|d| d.value == new_name);
+    if taken && name != new_name {
+        return Err(format!("there is a disk `{new_name}` already"));
+    }
+    let edits = mentions(template, &Thing::Disk(name))
+        .into_iter()
+        .map(|(_, span)| TextEdit { range: document.range(span), new_text: json_string(new_name) })
+        .collect();
+    Ok(workspace_edit(&document.uri, edits))
+}
+
+/// A string without its quotes.
+fn inside(document: &Document, span: Span) -> Span {
+    let text = &document.text()[span.start..span.end];
+    if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') {
+        Span::new(span.start + 1, span.end - 1)
+    } else {
+        span
+    }
+}
