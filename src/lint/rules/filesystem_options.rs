@@ -1,7 +1,7 @@
 //! `filesystem-options`: options of a filesystem contradict the plan.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{FilesystemType, Template};
+use crate::template::{Change, FilesystemType, Fix, Safety, Template, json_string};
 
 pub static RULE: Rule = Rule {
     name: "filesystem-options",
@@ -32,59 +32,145 @@ fn check(template: &Template, out: &mut Findings) {
             continue;
         };
         for fault in judge(kind, &options.value) {
-            out.report(options.span, fault).help(
-                "size, place, UUID and content are the plan's; labels have a key of their own, `label`",
-            );
+            let report = out.report(options.span, fault.message);
+            match fault.label {
+                Some((label, rest)) => {
+                    let report = report.help("labels have a key of their own, `label`");
+                    if entry.label.is_none() {
+                        let key = Change::AddKey {
+                            object: entry.place.span,
+                            key: "label".to_owned(),
+                            value: json_string(&label),
+                        };
+                        report.fix(Fix {
+                            title: format!("make it `label`: \"{}\"", label.escape_debug()),
+                            safety: Safety::Unsafe,
+                            changes: vec![Change::string(options.span, &rest), key],
+                        });
+                    }
+                }
+                None => {
+                    report.help("size, place, UUID and content are the plan's; mkfs takes everything else as it stands");
+                }
+            }
         }
     }
 }
 
-/// Options that take a value, and options that are the plan's. Source: mke2fs(8), mkfs.fat(8), mkswap(8).
-fn letters(kind: FilesystemType) -> Option<(&'static str, &'static str)> {
-    Some(match kind {
-        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
-            ("bCDeEgGiIJLlmMNoOrTtUzd", "dFLnSStTU")
-        }
-        FilesystemType::Vfat => ("bDfFghiMnrRsS", "Cin"),
-        FilesystemType::Swap => ("eLopUv", "LopU"),
-        // Their programs' options are not known here.
-        FilesystemType::Btrfs | FilesystemType::Xfs => return None,
-    })
+/// The options of a mkfs program.
+struct Program {
+    name: &'static str,
+    with_value: &'static str,
+    flags: &'static str,
+    /// Those of both that the plan decides.
+    planned: &'static str,
+    /// The one for the label.
+    label: char,
 }
 
-fn judge(kind: FilesystemType, options: &str) -> Vec<String> {
-    let Some((with_value, planned)) = letters(kind) else { return Vec::new() };
+/// Source: mke2fs(8) 1.47, mkfs.fat(8) 4.2, mkswap(8) 2.38, mkfs.btrfs(8) 6.2, mkfs.xfs(8) 6.1.
+fn program(kind: FilesystemType) -> Program {
+    match kind {
+        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => Program {
+            name: "mke2fs",
+            with_value: "bCeEgGiIJlLmMNoOrtTUdz",
+            flags: "cDFjKnqSvV",
+            planned: "dFLnStTU",
+            label: 'L',
+        },
+        FilesystemType::Vfat => Program {
+            name: "mkfs.vfat",
+            with_value: "bDfFghilmMnrRsS",
+            flags: "aAcCIv",
+            planned: "Cin",
+            label: 'n',
+        },
+        FilesystemType::Swap => {
+            Program { name: "mkswap", with_value: "eLopsUv", flags: "cfq", planned: "LoUs", label: 'L' }
+        }
+        FilesystemType::Btrfs => Program {
+            name: "mkfs.btrfs",
+            with_value: "AbdlLmnOrRsU",
+            flags: "fKMqvV",
+            planned: "AbLrU",
+            label: 'L',
+        },
+        FilesystemType::Xfs => Program {
+            name: "mkfs.xfs",
+            with_value: "bcdilLmnprs",
+            flags: "fKNqV",
+            planned: "cLNp",
+            label: 'L',
+        },
+    }
+}
+
+struct OptionFault {
+    message: String,
+    /// For an option that gives the label: the label, and the options without it.
+    label: Option<(String, String)>,
+}
+
+fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
+    let program = program(kind);
     let mut faults = Vec::new();
-    let mut words = options.split_whitespace();
-    while let Some(word) = words.next() {
+    let mut fault = |message: String| faults.push(OptionFault { message, label: None });
+    let mut labels = Vec::new();
+    let words: Vec<&str> = options.split_whitespace().collect();
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
         if word.starts_with("--") {
-            faults.push(format!("`{word}`: long options are not passed on"));
+            fault(format!("`{word}`: long options are not passed on"));
             continue;
         }
-        let mut characters = word.strip_prefix('-').unwrap_or_default().chars();
-        let Some(letter) = characters.next() else {
-            faults
-                .push(format!("`{word}` is no option: another device or size is not the template's to name"));
-            continue;
-        };
-        let glued = characters.as_str();
-        if planned.contains(letter) {
-            faults.push(format!("`-{letter}` is the plan's to say"));
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        if letters.is_empty() {
+            fault(format!("`{word}` is no option: another device or size is not the template's to name"));
         }
-        if !with_value.contains(letter) {
-            continue;
-        }
-        let value = if glued.is_empty() { words.next().unwrap_or_default() } else { glued };
-        if value.is_empty() {
-            faults.push(format!("`-{letter}` needs a value"));
-        }
-        const PLANNED: &[&str] = &["offset", "hash_seed", "root_owner", "assume_storage_prezeroed"];
-        for setting in value.split(',').filter(|_| letter == 'E') {
-            let name = setting.split('=').next().unwrap_or_default();
-            if PLANNED.contains(&name) {
-                faults.push(format!("`-E {name}` is the plan's to say"));
+        for (index, letter) in letters.char_indices() {
+            let takes_value = program.with_value.contains(letter);
+            if !takes_value && !program.flags.contains(letter) {
+                fault(format!("{} knows no option `-{letter}`", program.name));
+                break;
+            }
+            let glued = &letters[index + letter.len_utf8()..];
+            let value = match (takes_value, glued) {
+                (false, _) => "",
+                (true, "") => {
+                    at += 1;
+                    words.get(at - 1).copied().unwrap_or_default()
+                }
+                (true, glued) => glued,
+            };
+            if letter == program.label {
+                let rest = words
+                    .iter()
+                    .enumerate()
+                    .filter(|(n, _)| *n + 1 < at - usize::from(glued.is_empty()) || *n >= at);
+                let rest: Vec<&str> = rest.map(|(_, word)| *word).collect();
+                labels.push((value.trim_matches(['"', '\'']).to_owned(), rest.join(" ")));
+            } else if program.planned.contains(letter) {
+                fault(format!("`-{letter}` is the plan's to say"));
+            }
+            if takes_value && value.is_empty() {
+                fault(format!("`-{letter}` needs a value"));
+            }
+            const PLANNED: &[&str] = &["offset", "hash_seed", "root_owner", "assume_storage_prezeroed"];
+            for setting in value.split(',').filter(|_| letter == 'E') {
+                let name = setting.split('=').next().unwrap_or_default();
+                if PLANNED.contains(&name) {
+                    fault(format!("`-E {name}` is the plan's to say"));
+                }
+            }
+            if takes_value {
+                break;
             }
         }
+    }
+    for label in labels {
+        let message = format!("`-{}` gives the label a second time", program.label);
+        faults.push(OptionFault { message, label: Some(label) });
     }
     faults
 }
@@ -109,9 +195,13 @@ mod tests {
             ),
             ("ext4", "--frobnicate", "`--frobnicate`: long options are not passed on"),
             ("vfat", "-i 1234", "`-i` is the plan's to say"),
-            ("swap", "-L x", "`-L` is the plan's to say"),
+            ("swap", "-L x", "`-L` gives the label a second time"),
+            ("ext4", "-qZ", "mke2fs knows no option `-Z`"),
+            ("xfs", "-N", "`-N` is the plan's to say"),
+            ("ext4", "-b", "`-b` needs a value"),
         ] {
-            check_rule(&super::RULE, &options(kind, text), &[&format!("1:50 {fault}")]);
+            let column = 46 + kind.len();
+            check_rule(&super::RULE, &options(kind, text), &[&format!("1:{column} {fault}")]);
         }
         check_rule(&super::RULE, &options("ext4", "-b 4096 -O ^64bit -Estride=2 -m 0"), &[]);
         check_rule(&super::RULE, &options("vfat", "-F 32 -s 1"), &[]);
