@@ -1,7 +1,7 @@
 //! One definition, and resolving a list of names with many of them.
 
 use crate::template::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
@@ -97,8 +97,8 @@ impl Definitions {
     /// package.
     pub fn resolve<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Resolved {
         let mut resolved = Resolved::default();
-        let mut packages = BTreeSet::new();
-        let mut seen = BTreeSet::new();
+        let mut packages = Vec::new();
+        let mut seen = HashSet::new();
         let mut todo: Vec<&str> = names.into_iter().collect();
         todo.reverse();
         while let Some(name) = todo.pop() {
@@ -112,13 +112,15 @@ impl Definitions {
                     todo.extend(definition.includes.iter().map(String::as_str));
                 }
                 None if is_name(name) => {
-                    packages.insert(name.to_owned());
+                    packages.push(name.to_owned());
                     resolved.taken_as_packages.push(name.to_owned());
                 }
                 None => resolved.impossible.push(name.to_owned()),
             }
         }
-        resolved.packages = packages.into_iter().collect();
+        packages.sort_unstable();
+        packages.dedup();
+        resolved.packages = packages;
         resolved
     }
 }

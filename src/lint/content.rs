@@ -2,18 +2,28 @@
 
 use crate::bundle::{Definitions, Resolved};
 use crate::template::{Bytes, SoftwareManager, Spanned, Template};
+use std::collections::HashSet;
 
 pub struct Content<'a> {
     pub definitions: &'a Definitions,
     /// What all bundles together come to. Only with apt are the packages those of the image.
     pub resolved: Resolved,
     pub manager: Option<SoftwareManager>,
+    /// The bundles that bring a kernel, each name once.
+    pub kernels: Vec<&'a Spanned<String>>,
 }
 
 impl<'a> Content<'a> {
-    pub fn of(template: &Template, definitions: &'a Definitions) -> Self {
+    pub fn of(template: &'a Template, definitions: &'a Definitions) -> Self {
         let resolved = definitions.resolve(template.bundles().iter().map(|b| b.value.as_str()));
-        Content { definitions, resolved, manager: template.manager() }
+        let mut content = Content { definitions, resolved, manager: template.manager(), kernels: Vec::new() };
+        let mut seen = HashSet::new();
+        content.kernels = template
+            .bundles()
+            .iter()
+            .filter(|bundle| content.is_kernel(&bundle.value) && seen.insert(bundle.value.as_str()))
+            .collect();
+        content
     }
 
     pub fn is_apt(&self) -> bool {
@@ -32,19 +42,12 @@ impl<'a> Content<'a> {
 
     /// Whether a bundle, or with apt a package, is a kernel.
     pub fn is_kernel(&self, bundle: &str) -> bool {
+        let package = |name: &str| name.starts_with("linux-image-");
         bundle.starts_with("kernel-")
             || self.is_apt()
-                && self.definitions.resolve([bundle]).packages.iter().any(|p| p.starts_with("linux-image-"))
-    }
-
-    /// The bundles that bring a kernel, each name once.
-    pub fn kernels<'t>(&self, template: &'t Template) -> Vec<&'t Spanned<String>> {
-        let mut kernels: Vec<&Spanned<String>> = Vec::new();
-        for bundle in template.bundles() {
-            if !kernels.iter().any(|k| k.value == bundle.value) && self.is_kernel(&bundle.value) {
-                kernels.push(bundle);
-            }
-        }
-        kernels
+                && match self.definitions.get(bundle) {
+                    Some(_) => self.definitions.resolve([bundle]).packages.iter().any(|p| package(p)),
+                    None => package(bundle),
+                }
     }
 }

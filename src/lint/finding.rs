@@ -116,6 +116,11 @@ impl Findings {
         &self.list
     }
 
+    /// Whether anything more would be dropped: a rule that looks long may stop.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
+    }
+
     /// How many more there were than [`MAX_FINDINGS`].
     pub fn dropped(&self) -> usize {
         self.dropped

@@ -122,73 +122,95 @@ pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
     (out, made)
 }
 
-/// The places of a container's children, each from the key (or the item's start) to the value's end.
-fn children(node: &Node) -> Vec<Span> {
+/// How many children a container has.
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Value::Object(members) => members.len(),
+        Value::Array(items) => items.len(),
+        _ => 0,
+    }
+}
+
+/// The place of a container's child, from the key (or the item's start) to the value's end.
+fn child(node: &Node, index: usize) -> Option<Span> {
     match &node.value {
         Value::Object(members) => {
-            members.iter().map(|m| Span::new(m.key_span.start, m.value.span.end)).collect()
+            members.get(index).map(|m| Span::new(m.key_span.start, m.value.span.end.max(m.key_span.end)))
         }
-        Value::Array(items) => items.iter().map(|item| item.span).collect(),
-        _ => Vec::new(),
+        Value::Array(items) => items.get(index).map(|item| item.span),
+        _ => None,
     }
+}
+
+/// The child that a place is in. Children stand in the order of the text, so that looking is quick.
+fn child_at(node: &Node, span: Span) -> Option<usize> {
+    let after = match &node.value {
+        Value::Object(members) => members.partition_point(|m| m.key_span.start <= span.start),
+        Value::Array(items) => items.partition_point(|item| item.span.start <= span.start),
+        _ => 0,
+    };
+    after.checked_sub(1)
 }
 
 fn remove(span: Span, root: &Node) -> Option<Edit> {
     let (parent, index) = find_child(root, span)?;
-    let children = children(parent);
-    let child = children[index];
-    let range = match (index.checked_sub(1).map(|before| children[before]), children.get(index + 1)) {
-        (_, Some(next)) => Span::new(child.start, next.start),
-        (Some(before), None) => Span::new(before.end, child.end),
+    let this = child(parent, index)?;
+    let before = index.checked_sub(1).and_then(|before| child(parent, before));
+    let range = match (before, child(parent, index + 1)) {
+        (_, Some(next)) => Span::new(this.start, next.start),
+        (Some(before), None) => Span::new(before.end, this.end),
         // The only one: the brackets close up.
-        (None, None) => Span::new(parent.span.start + 1, parent.span.end.saturating_sub(1).max(child.end)),
+        (None, None) => Span::new(parent.span.start + 1, parent.span.end.saturating_sub(1).max(this.end)),
     };
     Some(Edit { span: range, text: String::new() })
 }
 
 /// The container that holds an item or member, and its number there.
 fn find_child(node: &Node, span: Span) -> Option<(&Node, usize)> {
-    if !node.span.contains(span) {
-        return None;
-    }
-    match &node.value {
-        Value::Object(members) => members.iter().enumerate().find_map(|(index, member)| {
+    let index = child_at(node, span)?;
+    let value = match &node.value {
+        Value::Object(members) => {
+            let member = &members[index];
             if member.key_span == span || member.value.span == span {
                 return Some((node, index));
             }
-            find_child(&member.value, span)
-        }),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            if item.span == span { Some((node, index)) } else { find_child(item, span) }
-        }),
-        _ => None,
-    }
+            &member.value
+        }
+        Value::Array(items) => {
+            let item = &items[index];
+            if item.span == span {
+                return Some((node, index));
+            }
+            item
+        }
+        _ => return None,
+    };
+    find_child(value, span)
 }
 
 /// The object or array at a place.
 fn container(node: &Node, span: Span) -> Option<&Node> {
-    if !node.span.contains(span) {
-        return None;
-    }
-    match &node.value {
-        Value::Object(_) | Value::Array(_) if node.span == span => Some(node),
-        Value::Object(members) => members.iter().find_map(|m| container(&m.value, span)),
-        Value::Array(items) => items.iter().find_map(|item| container(item, span)),
-        _ => None,
-    }
+    let value = match &node.value {
+        Value::Object(_) | Value::Array(_) if node.span == span => return Some(node),
+        Value::Object(members) => &members[child_at(node, span)?].value,
+        Value::Array(items) => &items[child_at(node, span)?],
+        _ => return None,
+    };
+    container(value, span)
 }
 
 /// A new last child, in the manner of the one before it.
-fn add(node: &Node, text: &str, child: impl Fn(&str) -> String) -> Option<Edit> {
-    let children = children(node);
-    let Some(last) = children.last() else {
+fn add(node: &Node, text: &str, new: impl Fn(&str) -> String) -> Option<Edit> {
+    let count = count(node);
+    let Some(last) = count.checked_sub(1).and_then(|last| child(node, last)) else {
         let inside = Span::new(node.span.start + 1, node.span.end.checked_sub(1)?);
-        return Some(Edit { span: inside, text: child(": ") });
+        return Some(Edit { span: inside, text: new(": ") });
     };
-    let before = if children.len() > 1 { children[children.len() - 2].end } else { node.span.start + 1 };
+    let before =
+        count.checked_sub(2).and_then(|i| child(node, i)).map_or(node.span.start + 1, |child| child.end);
     // The white space between two children, or between the bracket and the only one.
     let gap = text.get(before..last.start)?.trim_start_matches(',');
-    let gap = if gap.is_empty() && children.len() == 1 { " " } else { gap };
+    let gap = if gap.is_empty() && count == 1 { " " } else { gap };
     let gap = if gap.trim().is_empty() { gap } else { " " };
     let colon = match &node.value {
         Value::Object(members) => members
@@ -198,7 +220,7 @@ fn add(node: &Node, text: &str, child: impl Fn(&str) -> String) -> Option<Edit> 
             .unwrap_or(": "),
         _ => "",
     };
-    Some(Edit { span: Span::new(last.end, last.end), text: format!(",{gap}{}", child(colon)) })
+    Some(Edit { span: Span::new(last.end, last.end), text: format!(",{gap}{}", new(colon)) })
 }
 
 #[cfg(test)]

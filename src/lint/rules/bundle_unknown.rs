@@ -21,6 +21,10 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let known: Vec<&str> = content.definitions.names().collect();
     for bundle in template.bundles().iter().filter(|b| !b.is_empty() && content.definitions.get(b).is_none())
     {
+        if out.is_full() {
+            // Looking for the nearest name takes time.
+            return;
+        }
         let name = bundle.value.escape_debug();
         match nearest(bundle, &known) {
             Some(meant) => {

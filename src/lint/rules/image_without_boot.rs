@@ -40,7 +40,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let efi =
         template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
-    if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels(template).is_empty() {
+    if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels.is_empty() {
         out.report(
             opening(bundles.span),
             "nothing here boots: no kernel, no EFI partition, and not `LegacyBios`",

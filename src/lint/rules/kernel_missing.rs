@@ -18,7 +18,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let efi =
         template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
-    if (efi || template.boots_by_bios()) && content.kernels(template).is_empty() {
+    if (efi || template.boots_by_bios()) && content.kernels.is_empty() {
         out.report(opening(bundles.span), "no bundle brings a kernel, so nothing can boot")
             .help("kernel-kvm for virtual machines, kernel-native for real hardware")
             .fix(Fix::unsafe_(

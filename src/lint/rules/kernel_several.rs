@@ -14,8 +14,8 @@ pub static RULE: Rule = Rule {
     check: Check::Content(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
-    let kernels = content.kernels(template);
+fn check(_: &Template, content: &Content, out: &mut Findings) {
+    let kernels = &content.kernels;
     let Some((first, others)) = kernels.split_first() else { return };
     for other in others {
         out.report(other.span, format!("`{}` is a second kernel", other.value.escape_debug()))

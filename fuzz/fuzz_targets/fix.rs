@@ -1,0 +1,42 @@
+//! The fixer: fixes never make a new kind of error; they settle (fixing what was fixed changes nothing); what was JSON
+//! stays JSON; a text without any wanted fix is not touched.
+
+#![no_main]
+
+use ister::bundle::{Definitions, builtin};
+use ister::lint::{Files, Finding, Level, Linted, fix, lint};
+use ister::template::{Safety, SourceText, read_json};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
+
+fn judge(source: &SourceText) -> Linted {
+    lint(source, &DEFINITIONS, |_| Files::new())
+}
+
+fn errors(linted: &Linted) -> Vec<&str> {
+    linted.findings.iter().filter(|f| f.level == Level::Error).map(|f| f.rule).collect()
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let [first, rest @ ..] = bytes else { return };
+    let careless = first % 2 == 0;
+    let source = SourceText::from_bytes("fuzz.json", rest.to_vec());
+    let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe);
+    let before = judge(&source);
+    let fixed = fix(&source, &judge, &wanted);
+    let (old, new) = (errors(&before), errors(&fixed.linted));
+    assert!(before.dropped > 0 || new.iter().all(|rule| old.contains(rule)), "{old:?} {new:?}");
+    if !before.findings.iter().any(wanted) {
+        assert_eq!(fixed.source.text(), source.text());
+    }
+    if read_json(source.text()).1.is_empty() {
+        assert!(read_json(fixed.source.text()).1.is_empty(), "{}", fixed.source.text());
+    }
+    // With a very bad text some rounds may be left over; otherwise it has settled.
+    if fixed.made < 20 {
+        let again = fix(&fixed.source, &judge, &wanted);
+        assert_eq!(again.source.text(), fixed.source.text());
+    }
+});

@@ -1,0 +1,47 @@
+//! The linter: any bytes get an answer; places lie inside the text, on character boundaries; findings stand in the order
+//! of the text; the same text gives the same findings; every rendering succeeds; what has no error can be planned or is
+//! refused with a place.
+
+#![no_main]
+
+use ister::bundle::{Definitions, builtin};
+use ister::lint::{Files, MAX_FINDINGS, lint, rule};
+use ister::plan::{Inputs, decide};
+use ister::report::{Checked, concise, findings_human, findings_json, github, junit, sarif};
+use ister::template::{SourceText, Span};
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
+
+fuzz_target!(|bytes: &[u8]| {
+    let source = SourceText::from_bytes("fuzz.json", bytes.to_vec());
+    let text = source.text();
+    let linted = lint(&source, &DEFINITIONS, |_| Files::new());
+    let inside = |span: Span| {
+        assert!(span.start <= span.end && span.end <= text.len(), "{span:?}");
+        assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{span:?}");
+    };
+    assert!(linted.findings.len() <= MAX_FINDINGS);
+    assert!(linted.findings.is_sorted_by_key(|finding| (finding.span.start, finding.span.end)));
+    for finding in &linted.findings {
+        assert!(rule(finding.rule).is_some());
+        inside(finding.span);
+        finding.labels.iter().for_each(|(span, _)| inside(*span));
+    }
+    let again = lint(&source, &DEFINITIONS, |_| Files::new());
+    assert_eq!(again.findings, linted.findings);
+
+    if !linted.has_errors() {
+        let key_files = BTreeMap::new();
+        let inputs = Inputs { definitions: &DEFINITIONS, archive: None, key_files: &key_files };
+        if let Err(refusals) = decide(&linted.template, &linted.node, &inputs) {
+            assert!(!refusals.is_empty());
+            refusals.iter().for_each(|refusal| inside(refusal.span));
+        }
+    }
+    let files = [Checked { source, linted }];
+    let _ = findings_human(&files[0].source, &files[0].linted.findings, false);
+    let _ = (concise(&files), github(&files), junit(&files), findings_json(&files), sarif(&files));
+});
