@@ -4,6 +4,9 @@ use crate::bundle::{Definitions, Resolved};
 use crate::template::{Bytes, SoftwareManager, Spanned, Template};
 use std::collections::HashSet;
 
+/// No image has more bundles than this; those behind it are not looked up.
+const MOST: usize = 10_000;
+
 pub struct Content<'a> {
     pub definitions: &'a Definitions,
     /// What all bundles together come to. Only with apt are the packages those of the image.
@@ -15,12 +18,14 @@ pub struct Content<'a> {
 
 impl<'a> Content<'a> {
     pub fn of(template: &'a Template, definitions: &'a Definitions) -> Self {
-        let resolved = definitions.resolve(template.bundles().iter().map(|b| b.value.as_str()));
+        let names = template.bundles().iter().take(MOST).map(|b| b.value.as_str());
+        let resolved = definitions.resolve(names);
         let mut content = Content { definitions, resolved, manager: template.manager(), kernels: Vec::new() };
         let mut seen = HashSet::new();
         content.kernels = template
             .bundles()
             .iter()
+            .take(MOST)
             .filter(|bundle| content.is_kernel(&bundle.value) && seen.insert(bundle.value.as_str()))
             .collect();
         content
