@@ -10,7 +10,23 @@ const GOOD: &str = "vm-tests/kvm/template.json";
 
 #[test]
 fn help_fits_a_terminal_and_teaches() {
-    for command in ["", "build", "boot", "lint", "plan", "cache", "doctor", "schema"] {
+    for command in [
+        "",
+        "build",
+        "boot",
+        "lint",
+        "fmt",
+        "lsp",
+        "explain",
+        "rules",
+        "new",
+        "plan",
+        "cache",
+        "doctor",
+        "schema",
+        "completions",
+        "man",
+    ] {
         let mut args = vec!["--help"];
         if !command.is_empty() {
             args.insert(0, command);

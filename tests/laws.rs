@@ -452,7 +452,7 @@ const FAULTS: &[Fault] = &[
         true
     }),
     ("disk-full", |t, s| {
-        t["DiskSize"] = json!("5M");
+        t["DiskSize"] = json!("2M");
         !s.physical
     }),
     ("disk-size-missing", |t, s| {

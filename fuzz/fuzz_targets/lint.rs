@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(span.start <= span.end && span.end <= text.len(), "{span:?}");
         assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{span:?}");
     };
-    assert!(linted.findings.len() <= MAX_FINDINGS);
+    assert!(linted.findings.len() <= 2 * MAX_FINDINGS);
     assert!(linted.findings.is_sorted_by_key(|finding| (finding.span.start, finding.span.end)));
     for finding in &linted.findings {
         assert!(rule(finding.rule).is_some());
@@ -42,6 +42,6 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let files = [Checked { source, linted }];
-    let _ = findings_human(&files[0].source, &files[0].linted.findings, false);
+    let _ = findings_human(&files[0].source, &files[0].linted.node, &files[0].linted.findings, false);
     let _ = (concise(&files), github(&files), junit(&files), findings_json(&files), sarif(&files));
 });

@@ -111,7 +111,7 @@ impl Input {
     pub fn show_findings(&self, console: &Console) -> bool {
         // Notes are for `lint`.
         let shown: Vec<_> = self.linted.findings.iter().filter(|f| f.level != Level::Note).cloned().collect();
-        let text = report::findings_human(&self.source, &shown, console.colour());
+        let text = report::findings_human(&self.source, &self.linted.node, &shown, console.colour());
         if !text.is_empty() {
             console.say(text.trim_end());
         }
@@ -147,7 +147,7 @@ impl Input {
     }
 
     pub fn show_refusals(&self, refusals: &[plan::Refusal], console: &Console) {
-        let text = report::refusals_human(&self.source, refusals, console.colour());
+        let text = report::refusals_human(&self.source, &self.linted.node, refusals, console.colour());
         console.say(text.trim_end());
     }
 }

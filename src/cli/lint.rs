@@ -215,7 +215,12 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
         LintFormat::Human => {
             let mut text = String::new();
             for file in files {
-                text += &report::findings_human(&file.source, &file.linted.findings, stdout_colour());
+                text += &report::findings_human(
+                    &file.source,
+                    &file.linted.node,
+                    &file.linted.findings,
+                    stdout_colour(),
+                );
             }
             text + &summary(files, made)
         }
@@ -241,8 +246,10 @@ fn summary(files: &[Checked], made: usize) -> String {
     );
     let dropped: usize = files.iter().map(|file| file.linted.dropped).sum();
     if dropped > 0 {
-        text +=
-            &format!("{dropped} more are not shown: {} of a file are enough\n", crate::lint::MAX_FINDINGS);
+        text += &format!(
+            "{dropped} more are not shown: {} errors of a file are enough\n",
+            crate::lint::MAX_FINDINGS
+        );
     }
     if made > 0 {
         text += &format!("{} made\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });

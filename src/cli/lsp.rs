@@ -2,7 +2,7 @@
 
 use super::input::{definitions, file_facts_in};
 use super::run::Outcome;
-use crate::lsp::{Knowledge, serve};
+use crate::lsp::{End, Knowledge, serve};
 use anyhow::Context;
 use clap::Args;
 use lsp_server::Connection;
@@ -27,9 +27,12 @@ pub fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
     let definitions = definitions(args.bundles.as_deref())?;
     let (connection, threads) = Connection::stdio();
     let known = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };
-    serve(&connection, known)?;
+    let end = serve(&connection, known)?;
     // The writer ends with its sender.
     drop(connection);
-    threads.join().context("standard output could not be written")?;
-    Ok(Outcome::Fine)
+    threads.join().context("the connection to the editor broke")?;
+    Ok(match end {
+        End::Goodbye => Outcome::Fine,
+        End::Abrupt => Outcome::Findings,
+    })
 }

@@ -71,13 +71,14 @@ pub struct Finding {
     pub fix: Option<Fix>,
 }
 
-/// More findings than this in one file help nobody, and would take long to show.
+/// More errors than this in one file help nobody, and would take long to show; the same for what is no error.
 pub const MAX_FINDINGS: usize = 1000;
 
 /// Where rules put what they find.
 pub struct Findings {
     list: Vec<Finding>,
     rule: &'static Rule,
+    errors: usize,
     /// How many there were past [`MAX_FINDINGS`], and the last of them.
     dropped: usize,
     last_dropped: Option<Box<Finding>>,
@@ -85,7 +86,7 @@ pub struct Findings {
 
 impl Findings {
     pub fn new(rule: &'static Rule) -> Findings {
-        Findings { list: Vec::new(), rule, dropped: 0, last_dropped: None }
+        Findings { list: Vec::new(), rule, errors: 0, dropped: 0, last_dropped: None }
     }
 
     pub fn set_rule(&mut self, rule: &'static Rule) {
@@ -103,7 +104,9 @@ impl Findings {
             help: None,
             fix: None,
         };
-        if self.list.len() < MAX_FINDINGS {
+        // Apart, so that a thousand warnings hide no error.
+        if !self.is_full() {
+            self.errors += usize::from(self.rule.level == Level::Error);
             self.list.push(finding);
             Added(self.list.last_mut().expect("just pushed"))
         } else {
@@ -116,9 +119,10 @@ impl Findings {
         &self.list
     }
 
-    /// Whether anything more would be dropped: a rule that looks long may stop.
+    /// Whether anything more of the running rule would be dropped: one that looks long may stop.
     pub fn is_full(&self) -> bool {
-        self.list.len() >= MAX_FINDINGS
+        let others = self.list.len() - self.errors;
+        if self.rule.level == Level::Error { self.errors >= MAX_FINDINGS } else { others >= MAX_FINDINGS }
     }
 
     /// How many more there were than [`MAX_FINDINGS`].

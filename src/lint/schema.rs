@@ -34,14 +34,17 @@ pub fn check(node: &Node, found: &mut Findings) {
             continue;
         }
         let at = locate(node, error.instance_path().as_str());
-        let spoken = found.list().iter().any(|f| match at.value {
-            Value::Object(_) | Value::Array(_) if at.span == node.span => f.span.start == at.span.start,
-            // An error inside explains why the whole is refused.
-            Value::Object(_) | Value::Array(_) => {
-                f.span.start == at.span.start || f.level == Level::Error && at.span.contains(f.span)
+        let errors = || found.list().iter().filter(|f| f.level == Level::Error);
+        let spoken = match at.value {
+            Value::Object(_) | Value::Array(_) if at.span == node.span => {
+                errors().any(|f| f.span.start == at.span.start)
             }
-            _ => at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span,
-        });
+            // An error inside explains why the whole is refused.
+            Value::Object(_) | Value::Array(_) => errors().any(|f| at.span.contains(f.span)),
+            _ => {
+                errors().any(|f| at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span)
+            }
+        };
         if spoken {
             continue;
         }
@@ -83,11 +86,7 @@ pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
             let is_index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
             key.or_else(|| if is_index { schema.get("items") } else { other() })
         })?;
-        // What stands beside `$ref` comes before what it points to.
-        at = vec![child];
-        while let Some(reference) = at.last()?.get("$ref").and_then(|r| r.as_str()) {
-            at.push(root.pointer(reference.strip_prefix('#')?)?);
-        }
+        at = expand(root, child);
     }
     let first = |key: &str| at.iter().find_map(|schema| schema.get(key));
     let text = |key: &str| first(key).and_then(|t| t.as_str()).unwrap_or_default().to_owned();
@@ -104,6 +103,18 @@ pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
             .map(|p| p.keys().cloned().collect())
             .unwrap_or_default(),
     })
+}
+
+/// A schema and what it refers to: what stands beside `$ref` comes before what it points to, and alternatives last.
+fn expand<'s>(root: &'s serde_json::Value, schema: &'s serde_json::Value) -> Vec<&'s serde_json::Value> {
+    let mut all = vec![schema];
+    if let Some(reference) = schema.get("$ref").and_then(|r| r.as_str()) {
+        let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        all.extend(target.into_iter().flat_map(|target| expand(root, target)));
+    }
+    let alternatives = schema.get("anyOf").and_then(|list| list.as_array());
+    all.extend(alternatives.into_iter().flatten().flat_map(|schema| expand(root, schema)));
+    all
 }
 
 /// The description of what a JSON Pointer names, as help for a finding.

@@ -24,7 +24,9 @@ pub fn actions(
     let wanted = |kind: &CodeActionKind| match &params.context.only {
         None => true,
         Some(only) => only.iter().any(|only| {
-            kind.as_str() == only.as_str() || kind.as_str().starts_with(&format!("{}.", only.as_str()))
+            only.as_str().is_empty()
+                || kind.as_str() == only.as_str()
+                || kind.as_str().starts_with(&format!("{}.", only.as_str()))
         }),
     };
     let mut actions = Vec::new();

@@ -3,9 +3,12 @@
 use super::cursor::{At, Cursor};
 use super::document::Document;
 use super::hover::key_text;
+use super::navigation::places;
 use super::server::Knowledge;
-use crate::lint::{KeyDoc, Level, RULES, describe};
-use crate::template::{LayoutEntry, Member, Node, SoftwareManager, Span, Template, Value, json_string};
+use crate::lint::{KeyDoc, Level, Partitions, RULES, describe};
+use crate::template::{
+    LayoutEntry, Member, Node, PartitionType, Place, SoftwareManager, Span, Template, Value, json_string,
+};
 use lsp_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, MarkupContent,
     MarkupKind, Position, TextEdit,
@@ -33,7 +36,7 @@ pub fn completion(
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, text, offset);
     let context = Context { document, template: &linted.template, known, abilities, offset };
-    let here = Span::new(offset, offset);
+    let here = Target { span: Span::new(offset, offset), quotes: Quotes::None };
     match &cursor.at {
         At::Key(member) => context.keys(&cursor, context.word(member.key_span), Some(member)),
         At::Value(node) => {
@@ -72,27 +75,36 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// What a completion replaces: the word under the cursor, or its beginning where the string is not closed.
-    fn word(&self, span: Span) -> Span {
+    /// What a completion replaces: the word under the cursor, from behind its quote on, as editors take a word.
+    fn word(&self, span: Span) -> Target {
         let text = &self.document.text()[span.start..span.end];
-        let open = text.starts_with('"') && (text.len() < 2 || !text.ends_with('"'));
-        if open { Span::new(span.start, self.offset.min(span.end)) } else { span }
+        let closed = text.len() >= 2 && text.ends_with('"');
+        // At the outer side of a quote the whole string is replaced.
+        let outside = self.offset == span.start || closed && self.offset == span.end;
+        if !text.starts_with('"') || outside {
+            return Target { span, quotes: Quotes::None };
+        }
+        // Where the string is not closed, what follows the cursor is not of it.
+        let end = if closed { span.end - 1 } else { self.offset.min(span.end) };
+        let quotes = if closed { Quotes::Both } else { Quotes::First };
+        Target { span: Span::new((span.start + 1).min(end), end), quotes }
     }
 
     /// The keys of the object that are not there yet.
-    fn keys(&self, cursor: &Cursor, replaced: Span, on: Option<&Member>) -> Vec<CompletionItem> {
+    fn keys(&self, cursor: &Cursor, replaced: Target, on: Option<&Member>) -> Vec<CompletionItem> {
         let path: Vec<&str> = cursor.path().collect();
         let present = self.present(&path);
         let rules = matches!(path[..], ["$lint", "allow"]);
         let doc = describe(path.iter().copied()).unwrap_or_default();
-        let names: Vec<String> = if rules { allowable(self.document) } else { doc.keys.clone() };
+        let mut names: Vec<String> = if rules { allowable(self.document) } else { doc.keys.clone() };
+        // What is about the file itself comes after what is about the image.
+        names.sort_by_key(|name| name.starts_with('$'));
         // On a key that has its value already only the key changes.
         let has_value = on.is_some_and(|member| {
             let between = self.document.text().get(member.key_span.end..member.value.span.start);
             between.is_some_and(|text| text.contains(':'))
         });
-        let rest = self.document.text()[self.offset.max(replaced.end)..].trim_start();
-        let comma = if rest.starts_with('"') { "," } else { "" };
+        let comma = self.comma(replaced);
         names
             .into_iter()
             .filter(|name| !present.contains(name) || on.is_some_and(|member| member.key == *name))
@@ -102,7 +114,7 @@ impl Context<'_> {
                 let mut item =
                     self.item(&name, CompletionItemKind::PROPERTY, replaced, json_string(&name), index);
                 if !has_value {
-                    self.add_value(&mut item, &name, &key, comma);
+                    self.add_value(&mut item, &name, &key, replaced, comma);
                 }
                 item.detail = Some(key.title.clone());
                 item.documentation = Some(markdown(key_text(&name, &key)));
@@ -111,19 +123,28 @@ impl Context<'_> {
             .collect()
     }
 
-    fn add_value(&self, item: &mut CompletionItem, name: &str, key: &KeyDoc, comma: &str) {
+    /// A key without a value: its second quote is part of what is replaced.
+    fn add_value(&self, item: &mut CompletionItem, name: &str, key: &KeyDoc, replaced: Target, comma: &str) {
         let quoted = json_string(name);
+        let key_text = if replaced.quotes == Quotes::None { quoted.as_str() } else { &quoted[1..] };
+        let end = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
         let (text, format) = if self.abilities.snippets {
             // `$` begins a place to fill in: the key's own is escaped.
-            let text = format!("{}: {}{comma}", quoted.replace('$', "\\$"), snippet(key));
+            let text = format!("{}: {}{comma}", key_text.replace('$', "\\$"), snippet(key));
             (text, InsertTextFormat::SNIPPET)
         } else {
-            (format!("{quoted}: "), InsertTextFormat::PLAIN_TEXT)
+            (format!("{key_text}: "), InsertTextFormat::PLAIN_TEXT)
         };
-        if let Some(CompletionTextEdit::Edit(edit)) = &mut item.text_edit {
-            edit.new_text = text;
-        }
+        let range = self.document.range(Span::new(replaced.span.start, end));
+        item.text_edit = Some(CompletionTextEdit::Edit(TextEdit { range, new_text: text }));
         item.insert_text_format = Some(format);
+    }
+
+    /// A comma, where another key, value or entry follows and there is none.
+    fn comma(&self, replaced: Target) -> &'static str {
+        let after = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
+        let rest = self.document.text()[self.offset.max(after)..].trim_start();
+        if rest.starts_with(['"', '{']) { "," } else { "" }
     }
 
     /// The keys of the object at a path.
@@ -144,16 +165,18 @@ impl Context<'_> {
         }
     }
 
-    fn values(&self, path: &[&str], entry: Option<&Node>, replaced: Span) -> Vec<CompletionItem> {
+    fn values(&self, path: &[&str], entry: Option<&Node>, replaced: Target) -> Vec<CompletionItem> {
         let doc = describe(path.iter().copied()).unwrap_or_default();
         let mut offers: Vec<Offer> = match path {
             ["Bundles", _] => self.bundles(),
             ["PartitionLayout" | "FilesystemTypes" | "PartitionMountPoints", _] => {
                 return self.entries(path[0], replaced);
             }
-            [.., "disk"] => self.disks(),
+            [.., "disk"] => self.disks(entry),
             [section, _, "partition"] => self.numbers(section, entry),
             ["Version"] => self.versions(),
+            ["Formats", _] => self.formats(&doc),
+            ["PartitionMountPoints", _, "mount"] => self.mounts(entry, &doc),
             _ if !doc.values.is_empty() => {
                 let kind = CompletionItemKind::ENUM_MEMBER;
                 doc.values.iter().map(|value| Offer::new(json_string(value), kind)).collect()
@@ -183,6 +206,11 @@ impl Context<'_> {
             .map(|(index, offer)| {
                 let label = offer.json.trim_matches('"').to_owned();
                 let mut item = self.item(&label, offer.kind, replaced, offer.json, index);
+                if let Some(CompletionTextEdit::Edit(edit)) = &mut item.text_edit
+                    && replaced.quotes == Quotes::None
+                {
+                    edit.new_text.push_str(self.comma(replaced));
+                }
                 item.detail = Some(offer.about).filter(|about| !about.is_empty());
                 if !doc.description.is_empty() {
                     item.documentation = Some(markdown(format!("**{}**\n\n{}", doc.title, doc.description)));
@@ -205,13 +233,11 @@ impl Context<'_> {
             .collect()
     }
 
-    fn disks(&self) -> Vec<Offer> {
-        let template = self.template;
-        let layout = template.layout().iter().map(|e| &e.place);
-        let filesystems = template.filesystems().iter().map(|e| &e.place);
-        let mounts = template.mounts().iter().map(|e| &e.place);
-        let names: BTreeSet<&str> =
-            layout.chain(filesystems).chain(mounts).filter_map(|p| Some(p.disk.as_ref()?.as_str())).collect();
+    /// Disks that other entries name.
+    fn disks(&self, entry: Option<&Node>) -> Vec<Offer> {
+        let this = entry.map(|node| node.span);
+        let others = places(self.template).filter(|place| Some(place.span) != this);
+        let names: BTreeSet<&str> = others.filter_map(|p| Some(p.disk.as_ref()?.as_str())).collect();
         names.into_iter().map(|name| Offer::new(json_string(name), CompletionItemKind::REFERENCE)).collect()
     }
 
@@ -219,52 +245,58 @@ impl Context<'_> {
     fn numbers(&self, section: &str, entry: Option<&Node>) -> Vec<Offer> {
         let template = self.template;
         let this = entry.map(|node| node.span);
-        let disk = |span: Option<Span>| {
-            let places = template
-                .filesystems()
-                .iter()
-                .map(|e| &e.place)
-                .chain(template.mounts().iter().map(|e| &e.place));
-            places.filter(|p| Some(p.span) == span).find_map(|p| Some(p.disk.as_ref()?.value.clone()))
-        };
-        let taken: BTreeSet<(&str, u32)> = match section {
-            "FilesystemTypes" => template
-                .filesystems()
-                .iter()
-                .filter(|e| Some(e.place.span) != this)
-                .filter_map(|e| e.place.key())
-                .collect(),
-            "PartitionMountPoints" => template
-                .mounts()
-                .iter()
-                .filter(|e| Some(e.place.span) != this)
-                .filter_map(|e| e.place.key())
-                .collect(),
-            _ => {
-                let next = next_number(template);
-                return vec![Offer {
-                    about: "the next one".to_owned(),
-                    ..Offer::new(next.to_string(), CompletionItemKind::VALUE)
-                }];
-            }
-        };
-        let disk = disk(this);
+        let disk = places(template)
+            .find(|p| Some(p.span) == this)
+            .and_then(|p| Some(p.disk.as_ref()?.value.as_str()));
+        if section == "PartitionLayout" {
+            let next = next_number(template, disk, this);
+            let value = Offer::new(next.to_string(), CompletionItemKind::VALUE);
+            return vec![Offer { about: "the next one".to_owned(), ..value }];
+        }
+        let taken = self.taken(section, this);
+        let fits = |key: (&str, u32)| !taken.contains(&key) && disk.is_none_or(|disk| disk == key.0);
         template
             .layout()
             .iter()
-            .filter(|e| {
-                e.place
-                    .key()
-                    .is_some_and(|key| !taken.contains(&key) && disk.as_deref().is_none_or(|d| d == key.0))
-            })
             .filter_map(|e| {
-                let (_, number) = e.place.key()?;
+                let (_, number) = e.place.key().filter(|key| fits(*key))?;
                 Some(Offer {
                     about: self.about(e),
                     ..Offer::new(number.to_string(), CompletionItemKind::REFERENCE)
                 })
             })
             .collect()
+    }
+
+    /// What a section speaks of already, but for one entry.
+    fn taken(&self, section: &str, but: Option<Span>) -> BTreeSet<(&str, u32)> {
+        let filesystems = self.template.filesystems().iter().map(|e| &e.place);
+        let mounts = self.template.mounts().iter().map(|e| &e.place);
+        let places: Vec<&Place> =
+            if section == "FilesystemTypes" { filesystems.collect() } else { mounts.collect() };
+        places.into_iter().filter(|place| Some(place.span) != but).filter_map(Place::key).collect()
+    }
+
+    fn formats(&self, doc: &KeyDoc) -> Vec<Offer> {
+        let present: Vec<String> = self
+            .template
+            .formats
+            .iter()
+            .flat_map(|list| &list.value)
+            .filter_map(|format| Some(format.known()?.to_string()))
+            .collect();
+        let free = doc.values.iter().filter(|value| !present.contains(value));
+        free.map(|value| Offer::new(json_string(value), CompletionItemKind::ENUM_MEMBER)).collect()
+    }
+
+    /// Usual mount points that are free.
+    fn mounts(&self, entry: Option<&Node>, doc: &KeyDoc) -> Vec<Offer> {
+        let this = entry.map(|node| node.span);
+        let others = self.template.mounts().iter().filter(|e| Some(e.place.span) != this);
+        let taken: BTreeSet<&str> = others.filter_map(|e| Some(e.mount.as_ref()?.as_str())).collect();
+        let free =
+            doc.examples.iter().filter(|value| value.as_str().is_some_and(|path| !taken.contains(path)));
+        free.map(|value| Offer::new(value.to_string(), CompletionItemKind::VALUE)).collect()
     }
 
     fn versions(&self) -> Vec<Offer> {
@@ -285,51 +317,54 @@ impl Context<'_> {
     }
 
     /// Whole entries: in the layout a new partition, elsewhere those that the section still lacks.
-    fn entries(&self, section: &str, replaced: Span) -> Vec<CompletionItem> {
+    fn entries(&self, section: &str, replaced: Target) -> Vec<CompletionItem> {
         let template = self.template;
-        let disk = template.layout().iter().find_map(|e| Some(e.place.disk.as_ref()?.value.clone()));
-        let disk_json = json_string(disk.as_deref().unwrap_or("kvm.img"));
-        let entry = |label: String, number: u32, rest: &str, index: usize| {
-            let text = format!("{{ \"disk\": {disk_json}, \"partition\": {number}, {rest} }}");
+        let comma = self.comma(replaced);
+        let entry = |label: String, (disk, number): (&str, u32), rest: &str, index: usize| {
+            let disk = json_string(disk);
+            let text = format!("{{ \"disk\": {disk}, \"partition\": {number}, {rest} }}{comma}");
             self.item(&label, CompletionItemKind::STRUCT, replaced, text, index)
         };
         if section == "PartitionLayout" {
-            let number = next_number(template);
+            let disk =
+                template.layout().iter().rev().find_map(|e| Some(e.place.disk.as_ref()?.value.as_str()));
+            let number = next_number(template, disk, None);
+            let efi = Partitions::of(template).efi().is_some();
             return [("linux", "8G"), ("swap", "1G"), ("EFI", "512M")]
                 .iter()
+                .filter(|(kind, _)| *kind != "EFI" || !efi)
                 .enumerate()
                 .map(|(index, (kind, size))| {
+                    let rest = format!("\"size\": \"{size}\", \"type\": \"{kind}\"");
                     entry(
                         format!("{kind} partition {number}"),
-                        number,
-                        &format!("\"size\": \"{size}\", \"type\": \"{kind}\""),
+                        (disk.unwrap_or("kvm.img"), number),
+                        &rest,
                         index,
                     )
                 })
                 .collect();
         }
         let filesystems = section == "FilesystemTypes";
-        let taken: BTreeSet<(&str, u32)> = if filesystems {
-            template.filesystems().iter().filter_map(|e| e.place.key()).collect()
-        } else {
-            template.mounts().iter().filter_map(|e| e.place.key()).collect()
-        };
+        let taken = self.taken(section, None);
+        let root = template.mounts().iter().any(|e| e.mount.as_ref().is_some_and(|m| m.value == "/"));
         template
             .layout()
             .iter()
             .enumerate()
             .filter_map(|(index, e)| {
                 let key = e.place.key().filter(|key| !taken.contains(key))?;
-                let kind = e.kind.as_ref().and_then(|k| k.known()).map(|k| k.to_string()).unwrap_or_default();
-                let rest = match (filesystems, kind.as_str()) {
-                    (true, "EFI") => "\"type\": \"vfat\"",
-                    (true, "swap") => "\"type\": \"swap\"",
-                    (true, _) => "\"type\": \"ext4\"",
-                    (false, "swap") => return None,
-                    (false, "EFI") => "\"mount\": \"/boot\"",
-                    (false, _) => "\"mount\": \"/\"",
+                let kind = e.kind.as_ref().and_then(|k| k.known()).unwrap_or(PartitionType::Linux);
+                let rest = match (filesystems, kind) {
+                    (true, PartitionType::Efi) => "\"type\": \"vfat\"",
+                    (true, PartitionType::Swap) => "\"type\": \"swap\"",
+                    (true, PartitionType::Linux) => "\"type\": \"ext4\"",
+                    (false, PartitionType::Swap) => return None,
+                    (false, PartitionType::Efi) => "\"mount\": \"/boot\"",
+                    (false, PartitionType::Linux) if root => "\"mount\": \"/srv\"",
+                    (false, PartitionType::Linux) => "\"mount\": \"/\"",
                 };
-                Some(entry(format!("partition {} ({})", key.1, self.about(e)), key.1, rest, index))
+                Some(entry(format!("partition {} of {} ({})", key.1, key.0, self.about(e)), key, rest, index))
             })
             .collect()
     }
@@ -341,27 +376,45 @@ impl Context<'_> {
         format!("{size} {kind}").trim().to_owned()
     }
 
+    /// `json` is put in place of the target, without the quotes that are there.
     fn item(
         &self,
         label: &str,
         kind: CompletionItemKind,
-        replaced: Span,
-        text: String,
+        replaced: Target,
+        json: String,
         index: usize,
     ) -> CompletionItem {
-        let range = self.document.range(replaced);
-        // Editors compare what was typed with this: a quote, if the word has one.
-        let typed = &self.document.text()[replaced.start..replaced.end];
-        let filter = if typed.starts_with('"') { format!("\"{label}\"") } else { label.to_owned() };
+        let text = match replaced.quotes {
+            Quotes::None => json,
+            Quotes::Both => json.trim_matches('"').to_owned(),
+            Quotes::First => format!("{}\"", json.trim_matches('"')),
+        };
+        let range = self.document.range(replaced.span);
         CompletionItem {
-            label: label.to_owned(),
+            label: label.chars().take(60).collect(),
             kind: Some(kind),
-            filter_text: Some(filter),
+            filter_text: Some(label.to_owned()),
             sort_text: Some(format!("{index:04}")),
             text_edit: Some(CompletionTextEdit::Edit(TextEdit { range, new_text: text })),
             ..CompletionItem::default()
         }
     }
+}
+
+/// What a completion replaces, and which quotes stand around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    span: Span,
+    quotes: Quotes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    None,
+    /// The string is not closed yet.
+    First,
+    Both,
 }
 
 /// A value that could stand at the cursor.
@@ -386,15 +439,11 @@ fn allowable(document: &Document) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn next_number(template: &Template) -> u32 {
-    template
-        .layout()
-        .iter()
-        .filter_map(|e| e.place.partition.as_ref())
-        .map(|p| p.value)
-        .max()
-        .unwrap_or(0)
-        .saturating_add(1)
+/// The number after the highest of a disk, or of all; one entry is not counted.
+fn next_number(template: &Template, disk: Option<&str>, but: Option<Span>) -> u32 {
+    let places = template.layout().iter().map(|e| &e.place).filter(|place| Some(place.span) != but);
+    let of_disk = places.filter(|p| disk.is_none() || p.disk.as_ref().map(|d| d.value.as_str()) == disk);
+    of_disk.filter_map(|p| p.partition.as_ref()).map(|p| p.value).max().unwrap_or(0).saturating_add(1)
 }
 
 /// A value to fill in. Source: LSP 3.17, snippet syntax.

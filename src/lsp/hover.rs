@@ -33,11 +33,11 @@ pub fn hover(document: &Document, position: Position, known: &Knowledge) -> Opti
             {
                 parts.extend(bundle_text(name, known));
             }
-            parts.extend(partition_text(&linted.template, &cursor));
             if parts.is_empty() {
                 let key = cursor.path.last()?;
                 parts.push(key_text(key, &describe(cursor.path())?));
             }
+            parts.extend(partition_text(&linted.template, &cursor));
             (node.span, parts.join("\n\n---\n\n"))
         }
         At::Object(node) => (node.span, partition_text(&linted.template, &cursor)?),
@@ -101,14 +101,17 @@ fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
     let size = slot.size(solved.sector);
     let whole = Bytes(solved.sectors * solved.sector.bytes());
     let mut text = format!(
-        "**Partition {} of {}**\n\n| | |\n| --- | --- |\n| LBA | {} to {} |\n| size | {size} ({} bytes) |\n| share | {:.1} % of {whole} |",
+        "**Partition {} of {}**\n\n| | |\n| --- | --- |\n| LBA | {} to {} |\n| size | {size} ({} bytes) |",
         partition.number,
         partition.disk,
         slot.first(),
         slot.last(),
         size.0,
-        size.0 as f64 * 100.0 / whole.0 as f64,
     );
+    // How large a disk of a machine is, its template does not say.
+    if template.is_virtual() {
+        text += &format!("\n| share | {:.1} % of {whole} |", size.0 as f64 * 100.0 / whole.0 as f64);
+    }
     if let Some(kind) = partition.filesystem_kind() {
         text += &format!("\n| filesystem | {kind} |");
     }

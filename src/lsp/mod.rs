@@ -17,4 +17,4 @@ mod rename;
 mod server;
 mod symbols;
 
-pub use server::{Knowledge, serve};
+pub use server::{End, Knowledge, serve};

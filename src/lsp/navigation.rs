@@ -18,7 +18,7 @@ pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, document.text(), offset);
     let entry = cursor.entry?.span;
-    let place = places(&linted.template).map(|(_, place)| place).find(|place| place.span == entry)?;
+    let place = places(&linted.template).find(|place| place.span == entry)?;
     let key = match &cursor.at {
         At::Key(member) => Some(member.key.as_str()),
         _ => cursor.path.last().map(String::as_str),
@@ -30,24 +30,27 @@ pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     }
 }
 
-/// Every entry of the partition sections, the layout's first; `true` for those.
-fn places(template: &Template) -> impl Iterator<Item = (bool, &Place)> {
-    let layout = template.layout().iter().map(|e| (true, &e.place));
-    let filesystems = template.filesystems().iter().map(|e| (false, &e.place));
-    let mounts = template.mounts().iter().map(|e| (false, &e.place));
+/// Every entry of the partition sections, the layout's first.
+pub fn places(template: &Template) -> impl Iterator<Item = &Place> {
+    let layout = template.layout().iter().map(|e| &e.place);
+    let filesystems = template.filesystems().iter().map(|e| &e.place);
+    let mounts = template.mounts().iter().map(|e| &e.place);
     layout.chain(filesystems).chain(mounts)
 }
 
 /// Where a thing is named, the layout's entries first; `true` for those.
 pub fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
+    let defining = template.layout().len();
     places(template)
-        .filter_map(|(defines, place)| match thing {
-            Thing::Disk(name) => {
-                place.disk.as_ref().filter(|disk| disk.value == *name).map(|disk| (defines, disk.span))
-            }
-            Thing::Partition(disk, number) => {
-                (place.key() == Some((disk, *number))).then(|| (defines, place.partition_span()))
-            }
+        .enumerate()
+        .filter_map(|(index, place)| {
+            let span = match thing {
+                Thing::Disk(name) => place.disk.as_ref().filter(|disk| disk.value == *name)?.span,
+                Thing::Partition(disk, number) => {
+                    (place.key() == Some((disk, *number))).then(|| place.partition_span())?
+                }
+            };
+            Some((index < defining, span))
         })
         .collect()
 }

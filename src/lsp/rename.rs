@@ -21,10 +21,12 @@ pub fn prepare(document: &Document, position: Position) -> Result<Range, String>
 }
 
 pub fn rename(document: &Document, position: Position, new_name: &str) -> Result<WorkspaceEdit, String> {
+    prepare(document, position)?;
     let Some(Thing::Disk(name)) = thing(document, document.offset(position)) else {
         return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
     };
-    if new_name.trim().is_empty() || new_name.contains(char::is_control) {
+    let file = new_name.rsplit('/').next().unwrap_or_default();
+    if matches!(file.trim(), "" | "." | "..") || new_name.contains(char::is_control) {
         return Err(format!("`{}` is no name of a disk", new_name.escape_debug()));
     }
     let template = &document.linted().template;

@@ -26,18 +26,27 @@ pub struct Knowledge<'a> {
     pub root: Option<PathBuf>,
 }
 
+/// How a client went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With `shutdown` first.
+    Goodbye,
+    /// With `exit` alone, or without a word.
+    Abrupt,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("the client broke the protocol: {0}")]
+    #[error("the client broke the protocol")]
     Protocol(#[from] ProtocolError),
-    #[error("the client said something that cannot be understood: {0}")]
+    #[error("the client said something that cannot be understood")]
     Message(#[from] serde_json::Error),
     #[error("the client went away")]
     Gone,
 }
 
 /// Serves one client until it says goodbye.
-pub fn serve(connection: &Connection, mut known: Knowledge) -> Result<(), ServerError> {
+pub fn serve(connection: &Connection, mut known: Knowledge) -> Result<End, ServerError> {
     let (id, params) = connection.initialize_start()?;
     let params: InitializeParams = serde_json::from_value(params)?;
     let columns = columns(&params);
@@ -56,14 +65,22 @@ pub fn serve(connection: &Connection, mut known: Knowledge) -> Result<(), Server
         .and_then(|t| t.completion.as_ref()?.completion_item.clone());
     let abilities = Abilities { snippets: item.and_then(|i| i.snippet_support).unwrap_or(false) };
     let mut server = Server { documents: BTreeMap::new(), known, columns, abilities };
+    let mut end = End::Abrupt;
     for message in &connection.receiver {
         let answers = match message {
-            Message::Request(request) => {
-                if connection.handle_shutdown(&request)? {
-                    return Ok(());
-                }
-                vec![Message::Response(server.request(request))]
+            Message::Request(request) if end == End::Goodbye => {
+                let message = "the server was told to shut down".to_owned();
+                vec![Message::Response(error(
+                    request.id,
+                    Refused { code: ErrorCode::InvalidRequest, message },
+                ))]
             }
+            Message::Request(request) if request.method == request::Shutdown::METHOD => {
+                end = End::Goodbye;
+                vec![Message::Response(Response::new_ok(request.id, ()))]
+            }
+            Message::Request(request) => vec![Message::Response(server.request(request))],
+            Message::Notification(note) if note.method == notification::Exit::METHOD => return Ok(end),
             Message::Notification(note) => server.notification(note),
             // The server asks nothing.
             Message::Response(_) => Vec::new(),
@@ -72,7 +89,7 @@ pub fn serve(connection: &Connection, mut known: Knowledge) -> Result<(), Server
             connection.sender.send(answer).map_err(|_| ServerError::Gone)?;
         }
     }
-    Ok(())
+    Ok(end)
 }
 
 /// UTF-8 where the client knows it, else UTF-16, which every client knows.

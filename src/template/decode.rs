@@ -19,7 +19,7 @@ pub struct Fault {
     pub fix: Option<Fix>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     Syntax,
     DuplicateKey,
@@ -101,21 +101,26 @@ fn encoding_fault(source: &SourceText) -> Option<Fault> {
     Some(Fault { kind: FaultKind::Syntax, span, message: message.to_owned(), help, related: Vec::new(), fix })
 }
 
-/// Faults, up to a number that nobody reads any more.
+/// Faults, of each kind up to a number that nobody reads any more: many of one do not hide another.
 #[derive(Default)]
 struct Faults {
     list: Vec<Fault>,
-    full: bool,
+    counts: HashMap<FaultKind, usize>,
 }
 
-const MAX_FAULTS: usize = 2000;
+const MAX_FAULTS: usize = 1000;
 
 impl Faults {
     fn push(&mut self, fault: Fault) {
-        self.full |= self.list.len() == MAX_FAULTS;
-        if !self.full {
+        let count = self.counts.entry(fault.kind).or_default();
+        *count += 1;
+        if *count <= MAX_FAULTS {
             self.list.push(fault);
         }
+    }
+
+    fn is_full(&self, kind: FaultKind) -> bool {
+        self.counts.get(&kind).is_some_and(|count| *count >= MAX_FAULTS)
     }
 }
 
@@ -270,7 +275,7 @@ impl<'n, 'f> Fields<'n, 'f> {
                     known.push((key, &member.value));
                 }
                 // Looking for the nearest name takes time.
-                None if faults.full => {}
+                None if faults.is_full(FaultKind::UnknownKey) || faults.is_full(FaultKind::MisspeltKey) => {}
                 None => faults.push(unknown_key(member, members, keys, what)),
             }
         }

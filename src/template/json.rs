@@ -94,7 +94,17 @@ const MAX_DEPTH: usize = 128;
 
 /// Reads one JSON document. An empty or hopeless text gives a [`Value::Broken`] and at least one fault.
 pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
-    let mut reader = Reader { text, at: 0, depth: 0, faults: Vec::new(), full: false };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        depth: 0,
+        faults: Vec::new(),
+        full: false,
+        open_string: false,
+        comma_is_said: false,
+        unclosed_end: None,
+        no_key: None,
+    };
     if text.starts_with('\u{feff}') {
         reader.fault(0, 3, "the file starts with a byte order mark", Some("save it as UTF-8 without BOM"));
         reader.safe_fix("remove the byte order mark", 0, 3, "");
@@ -121,6 +131,14 @@ struct Reader<'t> {
     faults: Vec<SyntaxFault>,
     /// There were more than [`MAX_FAULTS`].
     full: bool,
+    /// The text ends inside a string: nothing can be added behind it.
+    open_string: bool,
+    /// The comma that lacks before the next item is part of a fault that is said already, or stands elsewhere.
+    comma_is_said: bool,
+    /// Where an object that was not closed ended, which is before the place that was read to.
+    unclosed_end: Option<usize>,
+    /// Where the last thing that is no key ended: what follows it at once is part of it.
+    no_key: Option<usize>,
 }
 
 impl Reader<'_> {
@@ -218,7 +236,7 @@ impl Reader<'_> {
     }
 
     fn node(&self, start: usize, value: Value) -> Node {
-        Node { span: Span::new(start, self.at), value }
+        Node { span: Span::new(start, self.unclosed_end.unwrap_or(self.at)), value }
     }
 
     fn nested(&mut self, start: usize, read: fn(&mut Self, usize) -> Node) -> Node {
@@ -255,15 +273,34 @@ impl Reader<'_> {
         loop {
             match self.next_item(start, b'}', "object", members.is_empty()) {
                 Next::End => return self.node(start, Value::Object(members)),
-                Next::Item => members.push(self.member()),
+                Next::Item => members.extend(self.member()),
             }
         }
     }
 
-    fn member(&mut self) -> Member {
+    /// `None` for something that is no key, and was passed over.
+    fn member(&mut self) -> Option<Member> {
         let start = self.at;
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
         let key = match self.peek() {
             Some(b'"' | b'\'') => self.string(),
+            _ if !self.text[start..].starts_with(is_word) => {
+                if self.no_key != Some(start) {
+                    self.fault(
+                        start,
+                        start + self.text[start..].chars().next().map_or(0, char::len_utf8),
+                        "expected a key in double quotes",
+                        None,
+                    );
+                }
+                match self.peek() {
+                    Some(b'{' | b'[') => drop(self.value()),
+                    _ => self.at = self.word_end(),
+                }
+                self.space();
+                self.no_key = Some(self.at);
+                return None;
+            }
             _ => {
                 let end = self.word_end();
                 let word = self.text[start..end].to_owned();
@@ -277,28 +314,48 @@ impl Reader<'_> {
         self.space();
         let value = if self.peek() == Some(b':') {
             self.at += 1;
+            let colon = self.at;
             self.space();
-            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
-                self.fault(key_span.start, self.at, format!("`{key}` has no value"), None);
+            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
+                self.fault(key_span.start, colon, format!("`{key}` has no value"), None);
+                self.comma_is_said = self.is_key();
                 self.broken(self.at)
             } else {
                 self.value()
             }
         } else {
             self.fault(key_span.start, key_span.end, format!("expected `:` and a value after `{key}`"), None);
-            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
+            if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
+                self.comma_is_said = self.is_key();
                 self.broken(self.at)
             } else {
                 self.safe_fix("add `:`", key_span.end, key_span.end, ":");
                 self.value()
             }
         };
-        Member { key, key_span, value }
+        Some(Member { key, key_span, value })
+    }
+
+    /// Whether a string with a colon behind it stands here: that is a key, whatever was expected.
+    fn is_key(&self) -> bool {
+        let Some(rest) = self.text[self.at..].strip_prefix('"') else { return false };
+        let mut escaped = false;
+        // A key is shorter than this.
+        for (at, byte) in rest.bytes().enumerate().take(200) {
+            match byte {
+                b'\n' => return false,
+                b'"' if !escaped => {
+                    return rest[at + 1..].trim_start_matches([' ', '\t', '\r', '\n']).starts_with(':');
+                }
+                _ => escaped = byte == b'\\' && !escaped,
+            }
+        }
+        false
     }
 
     /// Goes to the next item of an array or object, or past its end.
     fn next_item(&mut self, start: usize, close: u8, what: &str, first: bool) -> Next {
-        let item_end = self.at;
+        let item_end = self.unclosed_end.take().unwrap_or(self.at);
         self.space();
         let mut comma = None;
         while self.peek() == Some(b',') {
@@ -315,7 +372,9 @@ impl Reader<'_> {
                 let end = format!("the {what} that starts here is not closed");
                 self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
                 let whole = self.text.trim_end().len().max(start + 1);
-                self.unsafe_fix("close it at the end", whole, whole, &(close as char).to_string());
+                if !self.open_string {
+                    self.unsafe_fix("close it at the end", whole, whole, &(close as char).to_string());
+                }
                 return Next::End;
             }
             Some(byte) if byte == close => {
@@ -341,6 +400,15 @@ impl Reader<'_> {
                 self.at += 1;
                 true
             }
+            // What cannot stand inside begins: this was forgotten to be closed.
+            Some(byte) if self.depth > 1 && if close == b']' { self.is_key() } else { byte == b'{' } => {
+                let end = format!("expected `{}` to close the {what}", close as char);
+                self.fault(self.at, self.at + 1, end, None);
+                self.unsafe_fix("close it", item_end, item_end, &(close as char).to_string());
+                self.unclosed_end = Some(item_end);
+                self.comma_is_said = comma.is_some();
+                return Next::End;
+            }
             Some(_) => false,
         };
         if closing {
@@ -350,8 +418,12 @@ impl Reader<'_> {
             }
             return Next::End;
         }
-        if !first && comma.is_none() {
-            self.fault(self.at, self.at, "expected `,` before the next item", None);
+        if !first
+            && comma.is_none()
+            && !std::mem::take(&mut self.comma_is_said)
+            && self.no_key != Some(self.at)
+        {
+            self.fault(item_end, item_end, "expected `,` before the next item", None);
             self.safe_fix("add `,`", item_end, item_end, ",");
         }
         Next::Item
@@ -381,6 +453,8 @@ impl Reader<'_> {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else {
                 self.fault(start, self.at, "the string is not closed", Some("add \""));
+                self.unsafe_fix("close the string", self.at, self.at, &(quote as char).to_string());
+                self.open_string = true;
                 return out;
             };
             match c {
@@ -557,7 +631,7 @@ mod tests {
     fn each_slip_is_one_fault_and_the_rest_is_read() {
         for (text, fault) in [
             (r#"{"a": 1, "b": 2,}"#, "15-16 a comma after the last item"),
-            (r#"{"a": 1 "b": 2}"#, "8-8 expected `,` before the next item"),
+            (r#"{"a": 1 "b": 2}"#, "7-7 expected `,` before the next item"),
             (r#"{"a": 1,, "b": 2}"#, "8-9 a comma too many"),
             ("{\"a\": 1, // one\n\"b\": 2}", "9-15 JSON has no comments"),
             (r#"{'a': 1, "b": 2}"#, "1-2 strings stand in double quotes"),
@@ -566,6 +640,9 @@ mod tests {
             (r#"{"a": 1, "b": 2"#, "0-1 the object that starts here is not closed"),
             (r#"{"a": 1, "b": 2} x"#, "17-18 text after the end of the template"),
             (r#"{"a": 1, "b": 02}"#, "14-16 `02` is not a number"),
+            (r#"{"a": 1, "c": "b": 2}"#, "9-13 `c` has no value"),
+            ("{\"a\": 1, \"c\"\n \"b\": 2}", "9-12 expected `:` and a value after `c`"),
+            (r#"{"a": 1, :, "b": 2}"#, "9-10 expected a key in double quotes"),
         ] {
             assert_eq!(faults(text), [fault], "{text}");
             let (node, _) = read(text);
@@ -579,6 +656,27 @@ mod tests {
         let (node, faults) = read(r#"{"a": [1, 2}"#);
         assert_eq!(faults.len(), 1);
         assert_eq!(node.to_plain(), serde_json::json!({"a": [1, 2]}));
+    }
+
+    #[test]
+    fn an_array_that_is_not_closed_ends_where_the_next_key_begins() {
+        let text = "{\"a\": [1, 2\n \"b\": 3}";
+        assert_eq!(
+            faults(text),
+            ["13-14 expected `]` to close the array", "11-11 expected `,` before the next item"]
+        );
+        assert_eq!(read(text).0.to_plain(), serde_json::json!({"a": [1, 2], "b": 3}));
+        assert_eq!(faults("{\"a\": [1, 2,\n \"b\": 3}"), ["14-15 expected `]` to close the array"]);
+    }
+
+    #[test]
+    fn an_object_that_is_not_closed_ends_where_the_next_begins() {
+        let text = r#"{"a": [{"b": 1  {"b": 2}], "c": 3}"#;
+        assert_eq!(
+            faults(text),
+            ["16-17 expected `}` to close the object", "14-14 expected `,` before the next item"]
+        );
+        assert_eq!(read(text).0.to_plain(), serde_json::json!({"a": [{"b": 1}, {"b": 2}], "c": 3}));
     }
 
     #[test]

@@ -34,6 +34,8 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         return;
     }
     match efi.mount_path() {
+        // What is no path has a finding of its own.
+        Some(mount) if !mount.starts_with('/') => {}
         Some(mount) => {
             let mut added = out.report(
                 mount.span,

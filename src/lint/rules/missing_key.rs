@@ -79,7 +79,7 @@ fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str]
     for key in keys {
         if !present.iter().any(|p| p.value == *key) {
             out.report(opening(span), format!("{what} needs `{key}`"))
-                .help(format!("all of it: {}", keys.join(", ")));
+                .help(format!("required here: {}", keys.join(", ")));
         }
     }
 }

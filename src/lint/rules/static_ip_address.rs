@@ -30,7 +30,7 @@ fn check(template: &Template, out: &mut Findings) {
         _ => return,
     };
     out.report(value.span, format!("{address} is no address of a machine in a /{prefix}: it is {what}"))
-        .help("give the machine an address between the two");
+        .help("give the machine another address of the subnet");
 }
 
 #[cfg(test)]

@@ -23,8 +23,11 @@ fn check(template: &Template, out: &mut Findings) {
         let Some(text) = url else { continue };
         let parsed = url::Url::parse(text);
         if !parsed.is_ok_and(|url| url.has_host()) {
-            out.report(text.span, format!("`{}` is no URL with scheme and host, as {key} needs", text.value))
-                .help("for example https://mirror.example.org/update");
+            out.report(
+                text.span,
+                format!("`{}` is no URL with scheme and host, as {key} needs", shown(text)),
+            )
+            .help("for example https://mirror.example.org/update");
         }
     }
     let Some(service) = &template.cloud_init_service else { return };
@@ -33,7 +36,7 @@ fn check(template: &Template, out: &mut Findings) {
     if !http {
         out.report(
             service.span,
-            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", service.value.escape_debug()),
+            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", shown(service)),
         )
         .help("for example https://provision.example.org/");
     } else if !service.ends_with('/') {
@@ -41,6 +44,11 @@ fn check(template: &Template, out: &mut Findings) {
             .help("`get_config/…` and `get_role/…` are appended to it as they are")
             .fix(Fix::safe("add `/`", Change::string(service.span, &format!("{}/", service.value))));
     }
+}
+
+/// A URL for a message: without a user name and a password.
+fn shown(url: &str) -> String {
+    url.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
 }
 
 #[cfg(test)]
@@ -56,6 +64,11 @@ mod tests {
                 r##"1:15 `example.org/x` is no URL with scheme and host, as MirrorURL needs"##,
                 r##"1:45 `http://` is no URL with scheme and host, as HTTPProxy needs"##,
             ],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"HTTPProxy": "ada:secret@example.org:80"}"##,
+            &["1:15 `example.org:80` is no URL with scheme and host, as HTTPProxy needs"],
         );
         check_rule(&super::RULE, r##"{"MirrorURL": "https://example.org/x"}"##, &[]);
     }

@@ -1,7 +1,7 @@
 //! `url-plain-http`: content comes over http.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Change, Fix, Template};
+use crate::template::{Change, Fix, Span, Template};
 
 pub static RULE: Rule = Rule {
     name: "url-plain-http",
@@ -26,9 +26,16 @@ fn check(template: &Template, out: &mut Findings) {
         ("IsterCloudInitSvc", &template.cloud_init_service),
     ] {
         let Some(url) = url else { continue };
-        let Some(rest) = url.strip_prefix("http://").filter(|rest| !rest.is_empty()) else { continue };
-        out.report(url.span, format!("{key} is plain http"))
-            .help("use https where the server has it")
-            .fix(Fix::unsafe_("write https", Change::string(url.span, &format!("https://{rest}"))));
+        if !url.starts_with("http://") || url.len() == "http://".len() {
+            continue;
+        }
+        let report =
+            out.report(url.span, format!("{key} is plain http")).help("use https where the server has it");
+        // One letter, so that nothing else of the URL stands in the fix; not where it is written with escapes.
+        let letter = url.span.start + "\"http".len();
+        if url.span.end - url.span.start == url.len() + 2 {
+            report
+                .fix(Fix::unsafe_("write https", Change::Replace(Span::new(letter, letter), "s".to_owned())));
+        }
     }
 }

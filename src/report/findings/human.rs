@@ -2,11 +2,15 @@
 
 use crate::lint::{Finding, Level};
 use crate::plan::Refusal;
-use crate::template::{SourceText, Span};
+use crate::template::{Node, SourceText, Span, without_secrets};
 use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 
 /// As compilers show them: place, source line, what is wrong, what to do. One text for all findings of a file.
-pub fn findings_human(source: &SourceText, findings: &[Finding], colour: bool) -> String {
+pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], colour: bool) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let source = &without_secrets(source, root);
     findings
         .iter()
         .map(|finding| {
@@ -27,7 +31,8 @@ pub fn findings_human(source: &SourceText, findings: &[Finding], colour: bool) -
 }
 
 /// Why a well-formed template cannot become an image.
-pub fn refusals_human(source: &SourceText, refusals: &[Refusal], colour: bool) -> String {
+pub fn refusals_human(source: &SourceText, root: &Node, refusals: &[Refusal], colour: bool) -> String {
+    let source = &without_secrets(source, root);
     refusals
         .iter()
         .map(|refusal| {

@@ -1,0 +1,339 @@
+//! `ister lint` and what belongs to it, from outside: formats, folders, fixes, levels, layout, rules, new templates.
+
+mod common;
+
+use common::{ister, text, with_stdin};
+use ister::lint::RULES;
+use ister::published::TYPES;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// A template with an error, a warning with two places, and notes; every format shows the same.
+const MIXED: &str = r#"{
+    "DestinationType": "virtual",
+    "PartitionLayout": [
+        { "disk": "a.img", "partition": 1, "size": "32M", "type": "EFI" },
+        { "disk": "a.img", "partition": 2, "size": "8GB", "type": "linux" }
+    ],
+    "FilesystemTypes": [
+        { "disk": "a.img", "partition": 1, "type": "vfat" },
+        { "disk": "a.img", "partition": 2, "type": "ext4" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "a.img", "partition": 1, "mount": "/boot" },
+        { "disk": "a.img", "partition": 2, "mount": "/" }
+    ],
+    "SoftwareManager": "apt",
+    "Version": "bookworm",
+    "Bundles": ["os-core", "kernel-kvm", "os-core"]
+}
+"#;
+
+fn snapshot(name: &str, value: impl std::fmt::Display) {
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, value);
+    });
+}
+
+fn write(folder: &Path, name: &str, content: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+#[test]
+fn every_format_shows_the_same_findings() {
+    for format in ["human", "concise", "json", "sarif", "github", "junit"] {
+        let output = with_stdin(&["lint", "-", "--stdin-filename", "a b/é.json", "--format", format], MIXED);
+        assert_eq!(output.status.code(), Some(1), "{format}");
+        let mut shown = text(&output.stdout);
+        if format == "sarif" {
+            // The rules of the table stand in every report; a snapshot of them is elsewhere.
+            let mut report: Value = serde_json::from_str(&shown).unwrap();
+            let rules = report["runs"][0]["tool"]["driver"]["rules"].take();
+            assert_eq!(rules.as_array().unwrap().len(), RULES.len());
+            shown = serde_json::to_string_pretty(&report).unwrap();
+        }
+        snapshot(&format!("lint-{format}"), shown);
+    }
+}
+
+/// The schema that OASIS published, as a crate carries it; `cargo metadata` says where it lies.
+#[test]
+fn sarif_is_valid_against_the_published_schema() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|p| p["name"] == "serde-sarif").expect("it is a dev-dependency");
+    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+    let schema = std::fs::read_to_string(folder.join("src/schema.json")).unwrap();
+    // One pattern of the published schema has a bracket too many, and is no regular expression.
+    let schema = schema.replace("^[a-zA-Z]{2}|^[a-zA-Z]{2}-[a-zA-Z]{2}]?$", "^[a-zA-Z]{2}");
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema["title"].as_str().unwrap().contains("Version 2.1.0"));
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+
+    let mut templates = vec![MIXED.to_owned(), "{\"Hostname\": 'x', // c\n".to_owned(), String::new()];
+    templates.extend(RULES.iter().map(|rule| rule.example.to_owned()));
+    for template in templates {
+        let output = with_stdin(&["lint", "-", "--format", "sarif"], &template);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let faults: Vec<String> =
+            validator.iter_errors(&report).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(faults.is_empty(), "{template}\n{faults:?}");
+        assert!(!report["runs"][0]["results"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn folders_are_searched_for_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b.json", "sub/a.json", "sub/deep/c.json"] {
+        write(folder.path(), name, MIXED);
+    }
+    write(folder.path(), "package.json", r#"{"name": "left-pad"}"#);
+    write(folder.path(), ".hidden/x.json", MIXED);
+    write(folder.path(), "node_modules/x/y.json", MIXED);
+    write(folder.path(), "notes.txt", MIXED);
+    let lint = || {
+        ister(&["lint", ".", "b.json", "./b.json", "--format", "json"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let first = lint();
+    let report: Value = serde_json::from_slice(&first.stdout).unwrap();
+    let files: Vec<&str> =
+        report["files"].as_array().unwrap().iter().map(|f| f["file"].as_str().unwrap()).collect();
+    assert_eq!(files, ["./b.json", "./sub/a.json", "./sub/deep/c.json", "b.json"]);
+    for _ in 0..5 {
+        assert_eq!(lint().stdout, first.stdout, "the order is the same every time");
+    }
+}
+
+#[test]
+fn fixes_keep_the_file_as_it_was_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "t.json", &MIXED.replace('\n', "\r\n").replace("    ", "\t"));
+    let run = |args: &[&str]| ister(args).arg("t.json").current_dir(folder.path()).output().unwrap();
+    let read = || std::fs::read_to_string(folder.path().join("t.json")).unwrap();
+    let before = read();
+
+    let diff = run(&["lint", "--diff"]);
+    assert_eq!(diff.status.code(), Some(1), "something would change");
+    snapshot("lint-diff", text(&diff.stdout).replace('\r', "").replace('\t', "    "));
+    assert_eq!(read(), before, "--diff writes nothing");
+
+    let fixed = run(&["lint", "--fix"]);
+    assert!(text(&fixed.stdout).contains("2 fixes made"), "{}", text(&fixed.stdout));
+    assert_eq!(read(), before.replace("8GB", "8G").replace(", \"os-core\"]", "]"));
+    assert!(fixed.status.success(), "no error is left");
+    let again = run(&["lint", "--fix"]);
+    assert!(!text(&again.stdout).contains("made"), "nothing is left to do");
+    assert_eq!(run(&["lint", "--diff"]).stdout, b"");
+}
+
+#[test]
+fn a_file_is_replaced_with_its_permissions_and_links_stay() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "real/t.json", MIXED);
+    let real = folder.path().join("real/t.json");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real/t.json", folder.path().join("link.json")).unwrap();
+    let output = ister(&["lint", "--fix", "link.json"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success());
+    assert!(folder.path().join("link.json").is_symlink());
+    assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(!std::fs::read_to_string(&real).unwrap().contains("8GB"));
+    assert_eq!(std::fs::read_dir(folder.path().join("real")).unwrap().count(), 1, "no draft is left");
+}
+
+#[test]
+fn standard_input_is_printed_mended() {
+    let output = with_stdin(&["lint", "--fix", "-"], "{ 'Hostname': \"a\", }");
+    assert_eq!(text(&output.stdout), "{ \"Hostname\": \"a\" }");
+    assert!(text(&output.stderr).contains("missing-key"));
+}
+
+#[test]
+fn levels_are_the_users_to_say() {
+    let lint = |args: &[&str]| {
+        let mut all = vec!["lint", "-", "--format", "concise"];
+        all.extend(args);
+        with_stdin(&all, &MIXED.replace("8GB", "8G"))
+    };
+    assert_eq!(lint(&[]).status.code(), Some(0));
+    let denied = lint(&["--deny", "warnings"]);
+    assert_eq!(denied.status.code(), Some(1));
+    assert!(text(&denied.stdout).contains("error[bundle-duplicate]"));
+    assert_eq!(lint(&["--deny", "warnings", "--allow", "bundle-duplicate"]).status.code(), Some(0));
+    assert!(!text(&lint(&["--allow", "notes"]).stdout).contains("esp-fat32"));
+    let unknown = lint(&["--allow", "esp-fat23"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("did you mean `esp-fat32`?"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn statistics_count_the_rules() {
+    let output = with_stdin(&["lint", "-", "--statistics"], MIXED);
+    insta::assert_snapshot!(text(&output.stdout), @"
+    findings  level    rule              --fix  --unsafe-fixes
+           1  warning  bundle-duplicate      1               0
+           1  note     esp-fat32             0               0
+           1  error    partition-size        1               0
+    ");
+}
+
+#[test]
+fn utf16_is_read_and_saved_as_utf8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    let units = std::iter::once(0xfeff).chain(MIXED.encode_utf16());
+    std::fs::write(&path, units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    let lint = |args: &[&str]| ister(args).arg(&path).output().unwrap();
+    let output = lint(&["lint", "--format", "concise"]);
+    assert!(text(&output.stdout).contains(":1:1: error[syntax] the file is UTF-16, but JSON is UTF-8"));
+    assert!(text(&output.stdout).contains("bundle-duplicate"), "and everything else is found");
+    assert!(lint(&["lint", "--fix"]).status.success());
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\n    \"DestinationType\""));
+
+    // What is no text at all is not written back.
+    std::fs::write(&path, b"{\"Hostname\": \"\xff\", }").unwrap();
+    let output = lint(&["lint", "--fix", "--format", "concise"]);
+    assert!(text(&output.stdout).contains(":1:15: error[syntax] the file is neither UTF-8 nor UTF-16"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"{\"Hostname\": \"\xff\", }");
+}
+
+#[test]
+fn fmt_lays_out_checks_and_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "t.json", &MIXED.replace("\n        {", " {"));
+    write(folder.path(), "bad.json", "{\"PartitionLayout\": [], \"FilesystemTypes\": [,]}");
+    let run = |args: &[&str]| ister(args).current_dir(folder.path()).output().unwrap();
+    let check = run(&["fmt", "--check", "t.json"]);
+    assert_eq!(
+        (check.status.code(), text(&check.stdout)),
+        (Some(1), "t.json: would be laid out anew\n".to_owned())
+    );
+    assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
+    assert!(run(&["fmt", "t.json"]).status.success());
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.json")).unwrap(), MIXED);
+    assert!(run(&["fmt", "--check", "t.json"]).status.success());
+    let bad = run(&["fmt", "bad.json"]);
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(text(&bad.stderr).contains("bad.json:1:45: not laid out, it is not JSON: a comma too many"));
+    assert_eq!(text(&with_stdin(&["fmt", "-"], "{\"a\":1}").stdout), "{\n    \"a\": 1\n}\n");
+}
+
+#[test]
+fn rules_are_explained() {
+    let output = ister(&["explain", "esp-small"]).output().unwrap();
+    snapshot("explain-esp-small", text(&output.stdout));
+    let output = ister(&["explain", "esp-smal"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("did you mean `esp-small`?"));
+    let output = ister(&["rules", "--format", "json"]).output().unwrap();
+    let rules: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rules["rules"].as_array().unwrap().len(), RULES.len());
+}
+
+#[test]
+fn the_page_of_the_rules_is_the_table() {
+    let output = ister(&["rules", "--format", "markdown"]).output().unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
+    assert_eq!(page, text(&output.stdout), "`ister rules --format markdown > docs/rules.md` writes it");
+}
+
+/// What a person reads, rule by rule.
+#[test]
+fn every_rule_as_people_see_it() {
+    let base: Value = serde_json::from_str(include_str!("../vm-tests/kvm/template.json")).unwrap();
+    let mut shown = String::new();
+    for rule in RULES {
+        let example = rule.example.trim();
+        let inside = example[1..example.len() - 1].trim();
+        let others: Vec<String> = base
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(key, _)| {
+                !inside.contains(&format!("\"{key}\"")) && !inside.contains(&format!("'{key}'"))
+            })
+            .map(|(key, value)| format!("    \"{key}\": {value}"))
+            .collect();
+        let template = format!("{{\n    {inside},\n{}\n}}\n", others.join(",\n"));
+        let output = with_stdin(&["lint", "-", "--stdin-filename", "t.json"], &template);
+        let text = text(&output.stdout);
+        shown += &format!("{}\n", text.split("1 template checked").next().unwrap().trim_end());
+        shown += "\n";
+    }
+    snapshot("rules-human", shown);
+}
+
+#[test]
+fn every_new_template_is_clean_laid_out_and_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| ister(args).current_dir(folder.path()).output().unwrap();
+    for kind in TYPES {
+        let file = format!("{}.json", kind.name);
+        let output = run(&["new", kind.name, "-o", &file]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let output = run(&["lint", &file, "--deny", "notes", "--deny", "warnings"]);
+        assert!(output.status.success(), "{}: {}", kind.name, text(&output.stdout));
+        assert!(run(&["fmt", "--check", &file]).status.success());
+        let template: Value =
+            serde_json::from_slice(&std::fs::read(folder.path().join(&file)).unwrap()).unwrap();
+        assert_eq!(template["$schema"], "./ister-template.schema.json");
+        let plan = run(&["plan", &file]);
+        assert!(plan.status.success(), "{}: {}", kind.name, text(&plan.stderr));
+    }
+    let schema = std::fs::read_to_string(folder.path().join("ister-template.schema.json")).unwrap();
+    assert_eq!(schema, ister::lint::SCHEMA_TEXT);
+    let output = run(&["new", "kvm", "-o", "kvm.json"]);
+    assert_eq!(output.status.code(), Some(2), "nothing is overwritten");
+    let output = run(&["new", "kmv"]);
+    assert!(text(&output.stderr).contains("did you mean `kvm`?"));
+    let table = text(&run(&["new"]).stdout);
+    assert!(TYPES.iter().all(|kind| table.contains(kind.purpose)));
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_command_line() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = ister(&["completions", shell]).output().unwrap();
+        assert!(text(&output.stdout).contains("unsafe-fixes"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = ister(&["man", "--dir"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success());
+    for page in ["ister.1", "ister-lint.1", "ister-build.1", "ister-lsp.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
+    let page = text(&ister(&["man", "lint"]).output().unwrap().stdout);
+    assert!(page.contains(".TH") && page.contains("\\-\\-unsafe\\-fixes"));
+    assert_eq!(ister(&["man", "limt"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_file_of_ten_megabytes_gets_an_answer() {
+    let deep = "[".repeat(10_000_000);
+    let keys: Vec<String> = (0..700_000).map(|n| format!("\"key{n}\":1")).collect();
+    let keys = format!("{{\"PartitionLayout\": [], {}}}", keys.join(","));
+    let entries: Vec<String> = (1..90_000)
+        .map(|n| format!("{{\"disk\":\"a\",\"partition\":{n},\"size\":\"1M\",\"type\":\"linux\"}}"))
+        .collect();
+    let entries = format!("{{\"PartitionLayout\": [{}]}}", entries.join(","));
+    for template in [deep, keys, entries, "{'a': ".repeat(2_000_000), "\"".repeat(10_000_000)] {
+        let output = with_stdin(&["lint", "-", "--format", "concise"], &template);
+        assert_eq!(output.status.code(), Some(1));
+        let lines = text(&output.stdout).lines().count();
+        assert!((1..=2 * ister::lint::MAX_FINDINGS).contains(&lines), "{lines}");
+    }
+}

@@ -1,0 +1,152 @@
+//! The JSON Schema, the typed model and three validators that know nothing of each other agree on what a template is:
+//! the `jsonschema` crate, ajv (npm, in strict mode) and check-jsonschema (PyPI).
+
+#[path = "common/tools.rs"]
+mod tools;
+
+use ister::bundle::builtin;
+use ister::lint::{Files, Level, RULES, SCHEMA_TEXT, lint};
+use ister::template::SourceText;
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+struct Case {
+    name: String,
+    valid: bool,
+    template: Value,
+}
+
+/// `tests/corpus.json`: small templates, the bad ones wrong in one way that the schema refuses.
+fn corpus() -> Vec<Case> {
+    let corpus: Value = serde_json::from_str(include_str!("corpus.json")).unwrap();
+    let cases: Vec<Case> = corpus["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| {
+            let mut template = match case.get("template") {
+                Some(template) => template.clone(),
+                None => corpus["bases"][case["base"].as_str().unwrap()].clone(),
+            };
+            for (key, value) in case["set"].as_object().into_iter().flatten() {
+                template[key] = value.clone();
+            }
+            for key in case["remove"].as_array().into_iter().flatten() {
+                template.as_object_mut().unwrap().shift_remove(key.as_str().unwrap());
+            }
+            let name = case["name"].as_str().unwrap().to_owned();
+            Case { name, valid: case["valid"].as_bool().unwrap(), template }
+        })
+        .collect();
+    assert!(
+        cases.iter().filter(|c| c.valid).count() >= 60 && cases.iter().filter(|c| !c.valid).count() >= 230
+    );
+    cases
+}
+
+fn schema() -> Value {
+    serde_json::from_str(SCHEMA_TEXT).unwrap()
+}
+
+#[track_caller]
+fn same(cases: &[Case], verdicts: &[bool], who: &str) {
+    assert_eq!(cases.len(), verdicts.len());
+    let wrong: Vec<&str> =
+        cases.iter().zip(verdicts).filter(|(c, v)| c.valid != **v).map(|(c, _)| c.name.as_str()).collect();
+    assert!(wrong.is_empty(), "{who} thinks otherwise of {wrong:?}");
+}
+
+#[test]
+fn the_crate_agrees() {
+    let validator = jsonschema::draft202012::new(&schema()).unwrap();
+    let cases = corpus();
+    let verdicts: Vec<bool> = cases.iter().map(|case| validator.is_valid(&case.template)).collect();
+    same(&cases, &verdicts, "the jsonschema crate");
+}
+
+/// What the schema refuses has an error, or is a key that nobody knows; what it takes is no fault of form.
+#[test]
+fn the_linter_agrees() {
+    let definitions = builtin();
+    // Rules about what JSON Schema can say too.
+    let form = [
+        "schema",
+        "missing-key",
+        "wrong-type",
+        "unknown-value",
+        "unknown-key",
+        "misspelt-key",
+        "partition-size",
+    ];
+    for case in corpus() {
+        let text = serde_json::to_string_pretty(&case.template).unwrap();
+        let linted = lint(&SourceText::new(case.name.clone(), text), &definitions, |_| Files::new());
+        let said: Vec<String> =
+            linted.findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect();
+        if case.valid {
+            assert!(!linted.findings.iter().any(|f| form.contains(&f.rule)), "{}: {said:?}", case.name);
+        } else {
+            let refused = |f: &ister::lint::Finding| f.level == Level::Error || f.rule == "unknown-key";
+            assert!(linted.findings.iter().any(refused), "{}: {said:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn ajv_agrees() {
+    let Some(modules) = tools::tool("node/node_modules/ajv") else { return };
+    let Some(node) = tools::host_program("node") else { return };
+    let cases = corpus();
+    let templates: Vec<&Value> = cases.iter().map(|case| &case.template).collect();
+    let mut child = Command::new(node)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/ajv.cjs"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ister-template.schema.json"))
+        .arg(modules.parent().unwrap().parent().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(serde_json::to_string(&templates).unwrap().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let verdicts: Vec<bool> = serde_json::from_slice(&output.stdout).unwrap();
+    same(&cases, &verdicts, "ajv");
+}
+
+#[test]
+fn check_jsonschema_agrees() {
+    let Some(program) = tools::tool("python/bin/check-jsonschema") else { return };
+    let cases = corpus();
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            let path = folder.path().join(format!("{}.json", case.name));
+            std::fs::write(&path, case.template.to_string()).unwrap();
+            path
+        })
+        .collect();
+    let output = Command::new(program)
+        .args(["--output-format", "json", "--schemafile"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ister-template.schema.json"))
+        .args(&paths)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["parse_errors"].as_array().unwrap().len(), 0, "{report}");
+    let refused: Vec<&str> =
+        report["errors"].as_array().unwrap().iter().map(|e| e["filename"].as_str().unwrap()).collect();
+    let verdicts: Vec<bool> = paths.iter().map(|path| !refused.contains(&path.to_str().unwrap())).collect();
+    same(&cases, &verdicts, "check-jsonschema");
+}
+
+/// The examples of the rules are JSON, but where that is the point.
+#[test]
+fn examples_are_json() {
+    for rule in RULES {
+        let json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+        assert_eq!(json(rule.example), rule.name != "syntax", "{}", rule.name);
+        assert!(json(rule.instead), "{}", rule.name);
+    }
+}
