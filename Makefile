@@ -5,7 +5,7 @@ CARGO ?= cargo
 ISTER := target/debug/ister
 export CARGO_TARGET_DIR := target
 
-.PHONY: demo test ister setup check bench clean
+.PHONY: demo test ister tools setup check bench clean
 
 ## demo: build the kvm image and boot it to its login prompt
 demo: setup
@@ -14,6 +14,7 @@ demo: setup
 ## test: every test, those that boot images included
 test: ister check
 	$(ISTER) doctor --install --tests
+	tests/tools/install.sh
 	$(CARGO) test --locked
 
 ## check: formatting and lints, where the toolchain has them
@@ -24,6 +25,10 @@ check:
 
 ister:
 	$(CARGO) build --locked
+
+## tools: what the tests compare ister with, from PyPI and npm
+tools:
+	tests/tools/install.sh
 
 setup: ister
 	$(ISTER) doctor --install

@@ -4,7 +4,7 @@ use super::console::{Console, Talk, print};
 use super::input::{count, replace_file};
 use super::lint::unified_diff;
 use super::run::Outcome;
-use super::sources::Sources;
+use super::sources::{Named, Sources};
 use crate::template::{Encoding, format_json};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ pub struct FmtArgs {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
+    /// Pass over files that do not look like templates, also named ones
+    #[arg(long)]
+    templates_only: bool,
+
     /// Write nothing; exit code 1 if a file would change
     #[arg(long)]
     check: bool,
@@ -32,7 +36,7 @@ pub struct FmtArgs {
 
 pub fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(Talk::Normal);
-    let sources = Sources::find(&args.paths);
+    let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let mut unreadable = !sources.faults.is_empty();
     for fault in &sources.faults {
         console.say(&format!("error: {fault}"));

@@ -3,7 +3,7 @@
 use super::console::{Console, Talk, print};
 use super::input::{count, definitions, file_facts, replace_file, stdout_colour};
 use super::run::Outcome;
-use super::sources::Sources;
+use super::sources::{Named, Sources};
 use crate::lint::{Finding, Level, Levels, Selector, Setting, fix, lint};
 use crate::report::{self, Checked};
 use crate::template::{Encoding, Safety, SourceText};
@@ -24,6 +24,10 @@ pub struct LintArgs {
     /// Templates, or folders; `-` reads standard input
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+
+    /// Pass over files that do not look like templates, also named ones
+    #[arg(long)]
+    templates_only: bool,
 
     /// What standard input is called in findings
     #[arg(long, value_name = "NAME")]
@@ -121,7 +125,7 @@ impl FromArgMatches for LevelArgs {
 }
 
 pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
-    let sources = Sources::find(&args.paths);
+    let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
         let mut linted = lint(source, &definitions, file_facts);

@@ -14,11 +14,27 @@ pub struct Sources {
     pub faults: Vec<String>,
 }
 
+/// A file that was named by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It is a template, whatever it looks like.
+    IsATemplate,
+    /// It may be any JSON file: hooks name all that changed.
+    MayBeOther,
+}
+
+impl Named {
+    pub fn new(templates_only: bool) -> Named {
+        if templates_only { Named::MayBeOther } else { Named::IsATemplate }
+    }
+}
+
 /// Folders that hold other people's files.
 const NOT_OURS: &[&str] = &["node_modules", "target"];
 
 impl Sources {
-    pub fn find(paths: &[PathBuf]) -> Sources {
+    /// `named`: what becomes of a file that was named by hand.
+    pub fn find(paths: &[PathBuf], named: Named) -> Sources {
         let mut sources = Sources { files: Vec::new(), faults: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in paths {
@@ -28,8 +44,9 @@ impl Sources {
                         sources.files.push(file);
                     }
                 }
-            } else if seen.insert(path.clone()) {
-                // Named by hand: it is a template, whatever it looks like.
+            } else if (named == Named::IsATemplate || looks_like_a_template(path))
+                && seen.insert(path.clone())
+            {
                 sources.files.push(path.clone());
             }
         }

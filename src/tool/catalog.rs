@@ -62,6 +62,17 @@ pub const CATALOG: &[Tool] = &[
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
     tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),
     tool("sgdisk", "gdisk", Need::Tests, "checks partition tables"),
+    tool("nvim", "neovim", Need::Tests, "an editor with a language client"),
+    tool("git", "git", Need::Tests, "repositories for hooks"),
+    tool("node", "nodejs", Need::Tests, "runs a second JSON Schema validator"),
+    tool("npm", "npm", Need::Tests, "fetches that validator"),
+    tool("python3", "python3", Need::Tests, "runs a third validator and a language client"),
+    tool(
+        "/usr/share/doc/python3-venv/copyright",
+        "python3-venv",
+        Need::Tests,
+        "keeps what Python's tools need apart",
+    ),
 ];
 
 /// What the host has of a tool.

@@ -1,0 +1,152 @@
+//! The language server driven by real clients, and the hooks by the real pre-commit.
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use common::text;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const ISTER: &str = env!("CARGO_BIN_EXE_ister");
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[track_caller]
+fn good(output: &Output) -> String {
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// pygls, from PyPI: the whole protocol, each answer looked at.
+#[test]
+fn a_python_client_gets_all_of_it() {
+    let Some(python) = tools::tool("python/bin/python") else { return };
+    let output =
+        Command::new(python).arg(format!("{PROJECT}/tests/editors/client.py")).arg(ISTER).output().unwrap();
+    let said = good(&output);
+    assert!(said.matches("ok: ").count() >= 40, "{said}");
+}
+
+/// Debian's Neovim, without a screen: what a person does, through the editor's own functions.
+#[test]
+fn neovim_edits_a_template() {
+    let Some(nvim) = tools::host_program("nvim") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(nvim)
+        .args(["--headless", "-u", "NONE", "-i", "NONE", "-c"])
+        .arg(format!("luafile {PROJECT}/tests/editors/nvim.lua"))
+        .env("ISTER", ISTER)
+        .env("HOME", home.path())
+        .env("XDG_STATE_HOME", home.path())
+        .env("XDG_CACHE_HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let said = good(&output);
+    assert!(said.matches("ok: ").count() >= 13, "{said}");
+}
+
+/// `.pre-commit-hooks.yaml`, as a repository of templates uses it.
+#[test]
+fn pre_commit_runs_the_hooks() {
+    let Some(pre_commit) = tools::tool("python/bin/pre-commit") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let git = |repository: &str, args: &[&str]| {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
+            .arg(folder.path().join(repository))
+            .args(args)
+            .output()
+            .unwrap();
+        good(&output)
+    };
+    for repository in ["hooks", "templates"] {
+        std::fs::create_dir(folder.path().join(repository)).unwrap();
+        git(repository, &["init", "--quiet"]);
+    }
+    let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    write("hooks/.pre-commit-hooks.yaml", include_str!("../.pre-commit-hooks.yaml"));
+    git("hooks", &["add", "."]);
+    git("hooks", &["commit", "--quiet", "-m", "hooks"]);
+    let revision = git("hooks", &["rev-parse", "HEAD"]);
+    let hooks = folder.path().join("hooks");
+    write(
+        "templates/.pre-commit-config.yaml",
+        &format!(
+            "repos:\n  - repo: {}\n    rev: {revision}    hooks:\n      - id: ister-lint-system\n      - id: ister-fmt-system\n",
+            hooks.display()
+        ),
+    );
+    let template = include_str!("../vm-tests/kvm/template.json");
+    write("templates/good.json", template);
+    write("templates/package.json", "{\"name\": \"left-pad\"}\n");
+    git("templates", &["add", "."]);
+    let path = format!("{}:{}", Path::new(ISTER).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let run = || {
+        Command::new(&pre_commit)
+            .args(["run", "--all-files", "--color", "never"])
+            .current_dir(folder.path().join("templates"))
+            .env("PATH", &path)
+            .env("PRE_COMMIT_HOME", folder.path().join("cache"))
+            .output()
+            .unwrap()
+    };
+    let said = good(&run());
+    assert_eq!(said.matches("Passed").count(), 2, "{said}");
+
+    write("templates/bad.json", &template.replace("\"8G\"", "\"8\"").replace("    ", "  "));
+    git("templates", &["add", "."]);
+    let output = run();
+    let said = text(&output.stdout);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("error[partition-size]") && said.contains("bad.json"), "{said}");
+    assert!(said.contains("files were modified by this hook"), "fmt laid it out: {said}");
+    assert!(!said.contains("package.json"), "{said}");
+}
+
+/// The action's file, by the schema that GitHub's own is.
+#[test]
+fn the_github_action_is_one() {
+    let Some(check) = tools::tool("python/bin/check-jsonschema") else { return };
+    let output = Command::new(check)
+        .args(["--builtin-schema", "vendor.github-actions"])
+        .arg(format!("{PROJECT}/action.yml"))
+        .output()
+        .unwrap();
+    good(&output);
+}
+
+/// What the action runs, with the environment that GitHub gives it.
+#[test]
+fn the_github_action_finds_and_fails() {
+    let action = include_str!("../action.yml");
+    let script = action.split("# lint\n").nth(1).expect("the step is marked");
+    let script: Vec<&str> = script.lines().map(str::trim_start).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let template = include_str!("../vm-tests/kvm/template.json");
+    std::fs::write(folder.path().join("a.json"), template.replace("\"8G\"", "\"8\"")).unwrap();
+    let bin = folder.path().join("ister/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::os::unix::fs::symlink(ISTER, bin.join("ister")).unwrap();
+    let run = |paths: &str| {
+        Command::new("bash")
+            .args(["-e", "-c", &script.join("\n")])
+            .current_dir(folder.path())
+            .env("RUNNER_TEMP", folder.path())
+            .env("ISTER_PATHS", paths)
+            .env("ISTER_ARGUMENTS", "--deny warnings")
+            .output()
+            .unwrap()
+    };
+    let output = run(".");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("::error file=./a.json,line=6,endLine=6,col="),
+        "{}",
+        text(&output.stdout)
+    );
+    // What is given is words, never a command.
+    assert_eq!(run("a.json;touch${IFS}evil").status.code(), Some(2));
+    assert!(!folder.path().join("evil").exists());
+}
