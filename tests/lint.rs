@@ -249,6 +249,8 @@ fn the_page_of_the_rules_is_the_table() {
     let output = ister(&["rules", "--format", "markdown"]).output().unwrap();
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
     assert_eq!(page, text(&output.stdout), "`ister rules --format markdown > docs/rules.md` writes it");
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&format!("[all {} rules](docs/rules.md)", RULES.len())));
 }
 
 /// What a person reads, rule by rule.

@@ -88,7 +88,7 @@ pub fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
     }
     if !args.diff && !args.paths.iter().any(|path| path == Path::new("-")) {
         let verb = if args.check { "would change" } else { "laid out" };
-        console.say(&format!("{} {verb}, {same} as they should be", count(changed, "template")));
+        print(&format!("{} {verb}, {same} as they should be\n", count(changed, "template")));
     }
     if unreadable {
         return Ok(Outcome::Usage);

@@ -140,7 +140,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let fixing = args.fix || args.unsafe_fixes || args.diff;
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
-            let linted = judge(&source);
+            let linted = judge(&source).light();
             return Treated { checked: Checked { source, linted }, before: None, made: 0 };
         }
         let fixed = fix(&source, &judge, &wanted);

@@ -119,7 +119,8 @@ impl Sources {
 /// A JSON file that speaks of what only templates have. Unreadable files are looked at, and say so then.
 fn looks_like_a_template(path: &Path) -> bool {
     let Ok(bytes) = std::fs::read(path) else { return true };
-    let has = |key: &str| bytes.windows(key.len()).any(|window| window == key.as_bytes());
+    let text = String::from_utf8_lossy(&bytes);
+    let has = |key: &str| text.contains(key);
     // The schema describes these keys, but is no template.
     let keys =
         ["\"PartitionLayout\"", "\"FilesystemTypes\"", "\"PartitionMountPoints\"", "\"DestinationType\""];

@@ -23,6 +23,15 @@ pub struct Linted {
 }
 
 impl Linted {
+    /// Without the trees, where nothing refers to them: a thousand good templates need no memory.
+    pub fn light(self) -> Linted {
+        if self.findings.is_empty() {
+            Linted { template: Template::default(), node: Node::empty(), ..self }
+        } else {
+            self
+        }
+    }
+
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|f| f.level == Level::Error)
     }

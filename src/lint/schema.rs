@@ -28,6 +28,10 @@ pub fn check(node: &Node, found: &mut Findings) {
     }
     found.set_rule(&SCHEMA);
     let plain = node.to_plain();
+    // Most templates are valid, and to know only that is quick.
+    if VALIDATOR.is_valid(&plain) {
+        return;
+    }
     for error in VALIDATOR.iter_errors(&plain).take(MOST) {
         // Unknown keys have rules of their own, which know nearest names.
         if matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. }) {

@@ -36,6 +36,11 @@ pub struct Member {
 }
 
 impl Node {
+    /// Nothing at all.
+    pub fn empty() -> Node {
+        Node { span: Span::default(), value: Value::Null }
+    }
+
     /// What this is, in words for a message: "a string", "an object".
     pub fn kind(&self) -> &'static str {
         match &self.value {

@@ -1,0 +1,77 @@
+#!/bin/bash
+# `ister lint` beside three JSON Schema validators, on the same generated templates, in turn in one run.
+#
+#   benches/lint.sh [ROUNDS=5]
+#
+# Needs `make tools`, and installs jsonschema-cli with cargo. The validators judge by schema/ister-template.schema.json
+# only; ister runs that schema and all its rules. Prints medians in milliseconds, process start included, and what a
+# keystroke in an editor takes until its diagnostics are there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-5}
+tools=$PWD/target/tools
+schema=$PWD/schema/ister-template.schema.json
+cargo build --locked --release --quiet
+[ -x "$tools/bin/jsonschema-cli" ] || cargo install --quiet --root "$tools" jsonschema-cli
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# 1,000 templates of about 190 lines: eleven partitions on one disk.
+python3 - "$work" <<'P'
+import json, sys
+for i in range(1000):
+    disk = f"image-{i}.img"
+    kinds = [("512M", "EFI", "vfat", "/boot"), ("256M", "swap", "swap", None), ("8G", "linux", "ext4", "/")]
+    kinds += [("1G", "linux", "ext4", f"/srv/data{n}") for n in range(8)]
+    place = lambda n: {"disk": disk, "partition": n}
+    rows = list(enumerate(kinds, 1))
+    json.dump({
+        "DestinationType": "virtual",
+        "PartitionLayout": [{**place(n), "size": size, "type": kind} for n, (size, kind, _, _) in rows],
+        "FilesystemTypes": [{**place(n), "type": filesystem} for n, (_, _, filesystem, _) in rows],
+        "PartitionMountPoints": [{**place(n), "mount": mount} for n, (_, _, _, mount) in rows if mount],
+        "Version": 20000 + i,
+        "Bundles": ["bootloader", "editors", "kernel-kvm", "network-basic", "os-core", f"extra-{i}"],
+        "Hostname": f"host-{i}",
+    }, open(f"{sys.argv[1]}/t{i:04}.json", "w"), indent=2)
+P
+cat >"$work/ajv.cjs" <<'J'
+const fs = require("fs");
+const Ajv = require(process.argv[2] + "/node_modules/ajv/dist/2020");
+const validate = new Ajv({ strict: true }).compile(JSON.parse(fs.readFileSync(process.argv[3], "utf8")));
+process.exit(process.argv.slice(4).every((file) => validate(JSON.parse(fs.readFileSync(file, "utf8")))) ? 0 : 1);
+J
+
+ister() { target/release/ister lint "$@"; }
+jsonschema_cli() {
+    local instances=() file
+    for file; do instances+=(-i "$file"); done
+    "$tools/bin/jsonschema-cli" validate "$schema" "${instances[@]}"
+}
+check_jsonschema() { "$tools/python/bin/check-jsonschema" --schemafile "$schema" "$@"; }
+ajv() { node "$work/ajv.cjs" "$tools/node" "$schema" "$@"; }
+
+peers="ister jsonschema_cli check_jsonschema ajv"
+one=("$work/t0000.json")
+many=("$work"/t*.json)
+timed() { # PEER NAME FILE...
+    local peer=$1 name=$2 start; shift 2
+    start=$(date +%s%N)
+    "$peer" "$@" >"$work/log" 2>&1 || { echo "failed: $peer" >&2; tail "$work/log" >&2; exit 1; }
+    echo $((($(date +%s%N) - start) / 10000)) >>"$work/$peer.$name"
+}
+for round in $(seq 0 "$rounds"); do
+    for peer in $peers; do
+        timed "$peer" one "${one[@]}"
+        timed "$peer" many "${many[@]}"
+    done
+done
+# The first round warms up.
+median() { tail -n "$rounds" "$work/$1" | sort -n | awk '{a[NR] = $1} END {printf "%.1f", a[int((NR + 1) / 2)] / 100}'; }
+printf '%-20s %14s %16s\n' "milliseconds" "1 template" "1,000 templates"
+for peer in $peers; do
+    printf '%-20s %14s %16s\n' "$peer" "$(median "$peer.one")" "$(median "$peer.many")"
+done
+echo
+echo "keystroke to diagnostics, client included:"
+"$tools/python/bin/python" tests/editors/client.py target/release/ister | grep '^latency'
