@@ -7,5 +7,5 @@ seconds=${1:-600}
 for target in json lint fix; do
     mkdir -p "fuzz/found/$target"
     cargo +nightly fuzz run "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- \
-        -dict=fuzz/template.dict -max_len=8192 -timeout=10 -max_total_time="$seconds"
+        -dict=fuzz/template.dict -max_len=3000 -timeout=10 -max_total_time="$seconds"
 done

@@ -220,7 +220,10 @@ fn fmt_lays_out_checks_and_shows() {
     let check = run(&["fmt", "--check", "t.json"]);
     assert_eq!(
         (check.status.code(), text(&check.stdout)),
-        (Some(1), "t.json: would be laid out anew\n".to_owned())
+        (
+            Some(1),
+            "t.json: would be laid out anew\n1 template would change, 0 as they should be\n".to_owned()
+        )
     );
     assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
     assert!(run(&["fmt", "t.json"]).status.success());

@@ -5,6 +5,7 @@
 
 use super::json::{Node, Value};
 use super::text::Span;
+use std::collections::BTreeMap;
 
 /// A way to mend something, for `--fix` and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,40 +87,44 @@ pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>>
     Some(edits)
 }
 
-/// The text with all edits made that do not touch an earlier one; how many were made.
+/// The text with all groups of edits made that touch no earlier one; how many groups that were.
 pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
-    let mut taken: Vec<&Edit> = Vec::new();
+    // By place; none of them touches another, but within a group.
+    let mut taken: BTreeMap<(usize, usize), &Edit> = BTreeMap::new();
     let mut made = 0;
-    // An insertion touches another edit at its place: which comes first would be chance.
-    let touch = |a: Span, b: Span| {
-        a.start < b.end && b.start < a.end
-            || a.start == b.start
-            || (a.end == b.start || b.end == a.start) && (a.start == a.end || b.start == b.end)
-    };
-    let mut ends: std::collections::BTreeMap<usize, Span> = std::collections::BTreeMap::new();
     for group in groups {
-        let free = group.iter().all(|edit| {
-            let before = ends.range(..=edit.span.end).next_back().map(|(_, span)| *span);
-            before.is_none_or(|span| !touch(span, edit.span))
-        });
-        if free {
+        let alone = group.iter().all(|edit| is_free(&taken, edit.span));
+        let ordered = group
+            .windows(2)
+            .all(|pair| pair[0].span.end <= pair[1].span.start && pair[0].span != pair[1].span);
+        if alone && ordered {
             made += 1;
-            for edit in group {
-                ends.insert(edit.span.start, edit.span);
-                taken.push(edit);
-            }
+            taken.extend(group.iter().map(|edit| ((edit.span.start, edit.span.end), edit)));
         }
     }
-    taken.sort_by_key(|edit| edit.span);
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
-    for edit in taken {
+    for edit in taken.into_values() {
         out.push_str(&text[at..edit.span.start]);
         out.push_str(&edit.text);
         at = edit.span.end;
     }
     out.push_str(&text[at..]);
     (out, made)
+}
+
+/// Whether no edit overlaps a place or meets it: of two insertions at one place the order would be chance.
+fn is_free(taken: &BTreeMap<(usize, usize), &Edit>, span: Span) -> bool {
+    let before = taken.range(..(span.start, 0)).next_back();
+    let meets = before.is_some_and(|(&(start, end), _)| {
+        end > span.start || end == span.start && (start == end || span.start == span.end)
+    });
+    // Behind it an edit may begin where this one ends, if neither is an insertion.
+    let mut behind = taken.range((span.start, 0)..=(span.end, usize::MAX));
+    let behind = behind.any(|(&(start, end), _)| {
+        start < span.end || start == span.start || start == end || span.start == span.end
+    });
+    !meets && !behind
 }
 
 /// How many children a container has.
@@ -276,5 +281,9 @@ mod tests {
         let edit = |start, end, text: &str| vec![Edit { span: Span::new(start, end), text: text.into() }];
         let groups = [edit(0, 2, "x"), edit(1, 3, "y"), edit(4, 4, "z"), edit(4, 4, "w"), edit(5, 6, "")];
         assert_eq!(apply("abcdef", &groups), ("xcdze".to_owned(), 3));
+        // Around another one, but not into it; a group whose own edits overlap is not made.
+        let around = vec![edit(0, 0, "[").remove(0), edit(6, 6, "]").remove(0)];
+        let twice = vec![edit(1, 3, "x").remove(0), edit(2, 4, "y").remove(0)];
+        assert_eq!(apply("abcdef", &[edit(2, 3, "C"), around, twice]), ("[abCdef]".to_owned(), 2));
     }
 }

@@ -105,7 +105,7 @@ pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
         depth: 0,
         faults: Vec::new(),
         full: false,
-        open_string: false,
+        open_end: false,
         comma_is_said: false,
         unclosed_end: None,
         no_key: None,
@@ -136,8 +136,8 @@ struct Reader<'t> {
     faults: Vec<SyntaxFault>,
     /// There were more than [`MAX_FAULTS`].
     full: bool,
-    /// The text ends inside a string: nothing can be added behind it.
-    open_string: bool,
+    /// The text ends inside a string or a comment: nothing can be added behind it.
+    open_end: bool,
     /// The comma that lacks before the next item is part of a fault that is said already, or stands elsewhere.
     comma_is_said: bool,
     /// Where an object that was not closed ended, which is before the place that was read to.
@@ -223,11 +223,18 @@ impl Reader<'_> {
                 Some("remove it; a `$comment` key may hold the text"),
             );
             self.unsafe_fix("remove the comment", start, self.at, "");
+            self.open_end |= self.at == self.text.len();
         }
     }
 
     fn value(&mut self) -> Node {
         let start = self.at;
+        if let Some(end) = self.end_of_half_quoted() {
+            self.at = end;
+            self.fault(start, end, "the string does not begin with a quote", Some("add \""));
+            self.unsafe_fix("add `\"` before it", start, start, "\"");
+            return self.node(start, Value::String(self.text[start..end - 1].to_owned()));
+        }
         match self.peek() {
             Some(b'{') => self.nested(start, Self::object),
             Some(b'[') => self.nested(start, Self::array),
@@ -377,7 +384,7 @@ impl Reader<'_> {
                 let end = format!("the {what} that starts here is not closed");
                 self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
                 let whole = self.text.trim_end().len().max(start + 1);
-                if !self.open_string {
+                if !self.open_end {
                     self.unsafe_fix("close it at the end", whole, whole, &(close as char).to_string());
                 }
                 return Next::End;
@@ -459,7 +466,7 @@ impl Reader<'_> {
             let Some(c) = rest.chars().next() else {
                 self.fault(start, self.at, "the string is not closed", Some("add \""));
                 self.unsafe_fix("close the string", self.at, self.at, &(quote as char).to_string());
-                self.open_string = true;
+                self.open_end = true;
                 return out;
             };
             match c {
@@ -560,6 +567,15 @@ impl Reader<'_> {
         self.at + end.max(rest.chars().next().map_or(0, char::len_utf8))
     }
 
+    /// The end of a word whose second quote only is there, `kvm.img"`: or everything behind it would be read inside out.
+    fn end_of_half_quoted(&self) -> Option<usize> {
+        let rest = &self.text[self.at..];
+        let quote = rest.find(['"', ',', ':', '{', '}', '[', ']', '\n', '\''])?;
+        let behind = rest[quote..].strip_prefix('"')?.trim_start_matches([' ', '\t', '\r', '\n']);
+        let ends = behind.is_empty() || behind.starts_with([',', '}', ']']);
+        (ends && quote > 0 && !rest[..quote].contains('\\')).then_some(self.at + quote + 1)
+    }
+
     fn number(&mut self, start: usize) -> Node {
         self.at = self.word_end();
         let text = &self.text[start..self.at];
@@ -646,6 +662,8 @@ mod tests {
             (r#"{"a": 1, "b": 2} x"#, "17-18 text after the end of the template"),
             (r#"{"a": 1, "b": 02}"#, "14-16 `02` is not a number"),
             (r#"{"a": 1, "c": "b": 2}"#, "9-13 `c` has no value"),
+            (r#"{"a": (2G", "b": 2}"#, "6-10 the string does not begin with a quote"),
+            (r#"{"a": 8G", "b": 2}"#, "6-9 the string does not begin with a quote"),
             ("{\"a\": 1, \"c\"\n \"b\": 2}", "9-12 expected `:` and a value after `c`"),
             (r#"{"a": 1, :, "b": 2}"#, "9-10 expected a key in double quotes"),
         ] {
