@@ -47,6 +47,7 @@ mod mirror_without_version;
 mod missing_key;
 mod mount_duplicate;
 mod mount_impossible;
+mod mount_order;
 mod mount_path;
 mod mount_without_filesystem;
 mod os_core_missing;
@@ -143,6 +144,7 @@ pub static RULES: &[&Rule] = &[
     &reading::MISSPELT_KEY,
     &mount_duplicate::RULE,
     &mount_impossible::RULE,
+    &mount_order::RULE,
     &mount_path::RULE,
     &mount_without_filesystem::RULE,
     &os_core_missing::RULE,
