@@ -3,7 +3,6 @@
 use super::cursor::{At, Cursor};
 use super::document::Document;
 use super::hover::key_text;
-use super::navigation::places;
 use super::server::Knowledge;
 use crate::lint::{KeyDoc, Level, Partitions, RULES, describe};
 use crate::template::{
@@ -236,7 +235,7 @@ impl Context<'_> {
     /// Disks that other entries name.
     fn disks(&self, entry: Option<&Node>) -> Vec<Offer> {
         let this = entry.map(|node| node.span);
-        let others = places(self.template).filter(|place| Some(place.span) != this);
+        let others = self.template.places().filter(|place| Some(place.span) != this);
         let names: BTreeSet<&str> = others.filter_map(|p| Some(p.disk.as_ref()?.as_str())).collect();
         names.into_iter().map(|name| Offer::new(json_string(name), CompletionItemKind::REFERENCE)).collect()
     }
@@ -245,7 +244,8 @@ impl Context<'_> {
     fn numbers(&self, section: &str, entry: Option<&Node>) -> Vec<Offer> {
         let template = self.template;
         let this = entry.map(|node| node.span);
-        let disk = places(template)
+        let disk = template
+            .places()
             .find(|p| Some(p.span) == this)
             .and_then(|p| Some(p.disk.as_ref()?.value.as_str()));
         if section == "PartitionLayout" {

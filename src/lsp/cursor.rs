@@ -65,14 +65,6 @@ impl<'n> Cursor<'n> {
     pub fn path(&self) -> impl Iterator<Item = &str> {
         self.path.iter().map(String::as_str)
     }
-
-    /// The section of the template: its top-level key.
-    pub fn section(&self) -> Option<&str> {
-        match &self.at {
-            At::Key(member) if self.path.is_empty() => Some(&member.key),
-            _ => self.path.first().map(String::as_str),
-        }
-    }
 }
 
 /// At the end of a word one is still on it; behind a closing bracket one is outside.

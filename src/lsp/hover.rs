@@ -83,17 +83,8 @@ fn bundle_text(name: &str, known: &Knowledge) -> Option<String> {
 
 /// Where the partition lies that the cursor's entry speaks of.
 fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
-    let section = cursor.section()?;
     let entry = cursor.entry?.span;
-    let layout = template.layout().iter().map(|e| &e.place);
-    let filesystems = template.filesystems().iter().map(|e| &e.place);
-    let mounts = template.mounts().iter().map(|e| &e.place);
-    let place = match section {
-        "PartitionLayout" => layout.into_iter().find(|p| p.span == entry),
-        "FilesystemTypes" => filesystems.into_iter().find(|p| p.span == entry),
-        "PartitionMountPoints" => mounts.into_iter().find(|p| p.span == entry),
-        _ => None,
-    }?;
+    let place = template.places().find(|place| place.span == entry)?;
     let partitions = Partitions::of(template);
     let partition = partitions.get(place)?;
     let solved = solve(template, partition.disk)?;

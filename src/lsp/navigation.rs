@@ -2,7 +2,7 @@
 
 use super::cursor::{At, Cursor};
 use super::document::Document;
-use crate::template::{Place, Span, Template};
+use crate::template::{Span, Template};
 use lsp_types::{Location, Position};
 
 /// What the cursor is on.
@@ -18,7 +18,7 @@ pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, document.text(), offset);
     let entry = cursor.entry?.span;
-    let place = places(&linted.template).find(|place| place.span == entry)?;
+    let place = linted.template.places().find(|place| place.span == entry)?;
     let key = match &cursor.at {
         At::Key(member) => Some(member.key.as_str()),
         _ => cursor.path.last().map(String::as_str),
@@ -30,18 +30,11 @@ pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     }
 }
 
-/// Every entry of the partition sections, the layout's first.
-pub fn places(template: &Template) -> impl Iterator<Item = &Place> {
-    let layout = template.layout().iter().map(|e| &e.place);
-    let filesystems = template.filesystems().iter().map(|e| &e.place);
-    let mounts = template.mounts().iter().map(|e| &e.place);
-    layout.chain(filesystems).chain(mounts)
-}
-
 /// Where a thing is named, the layout's entries first; `true` for those.
 pub fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
     let defining = template.layout().len();
-    places(template)
+    template
+        .places()
         .enumerate()
         .filter_map(|(index, place)| {
             let span = match thing {

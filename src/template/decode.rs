@@ -1,8 +1,9 @@
 //! From JSON nodes to the typed template, keeping every fault on the way.
 
 use super::edit::{Change, Fix, Safety};
-use super::json::{self, Member, Node, Value};
+use super::json;
 use super::model::*;
+use super::node::{Member, Node, Value};
 use super::text::{Encoding, SourceText, Span};
 use super::units::{Size, SizeFault};
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 //! A [`Change`] speaks of the template ("remove this member", "add this key"); [`resolve`] turns it into [`Edit`]s of
 //! the text that keep the file's indentation, line ends and key order.
 
-use super::json::{Node, Value};
+use super::node::{Node, Value};
 use super::text::Span;
 use std::collections::BTreeMap;
 

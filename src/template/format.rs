@@ -3,7 +3,8 @@
 //! What stands in a file stays as it was written (key order, numbers, escapes); only white space changes. Four spaces a
 //! level; an entry of a section stands on one line if it fits, so that partitions read like a table.
 
-use super::json::{Member, Node, SyntaxFault, Value, read};
+use super::json::{SyntaxFault, read};
+use super::node::{Member, Node, Value};
 use super::text::Span;
 
 /// Lines are no longer than this, where they can be shorter.

@@ -288,6 +288,22 @@ impl Template {
         self.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Virtual)
     }
 
+    pub fn is_physical(&self) -> bool {
+        self.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical)
+    }
+
+    /// Every entry of the partition sections, the layout's first.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        let layout = self.layout().iter().map(|e| &e.place);
+        let filesystems = self.filesystems().iter().map(|e| &e.place);
+        let mounts = self.mounts().iter().map(|e| &e.place);
+        layout.chain(filesystems).chain(mounts)
+    }
+
+    pub fn has_esp(&self) -> bool {
+        self.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi))
+    }
+
     pub fn boots_by_bios(&self) -> bool {
         self.legacy_bios.as_ref().is_some_and(|b| b.value)
     }

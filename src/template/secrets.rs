@@ -1,6 +1,6 @@
 //! A template's text as it may be shown: what is secret is covered.
 
-use super::json::{Node, Value};
+use super::node::{Node, Value};
 use super::text::{SourceText, Span};
 
 /// The text with passwords, passphrases and the user names and passwords of URLs covered. Every offset and every column

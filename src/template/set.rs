@@ -1,6 +1,7 @@
 //! `--set KEY=JSON`: one top-level key of a published template changed without editing the file.
 
-use super::json::{self, Value};
+use super::json;
+use super::node::Value;
 use super::text::SourceText;
 
 /// One `KEY=JSON`.

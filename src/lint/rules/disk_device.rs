@@ -1,7 +1,7 @@
 //! `disk-device`: a physical disk is not a name under /dev.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Change, Destination, Fix, Template};
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "disk-device",
@@ -46,13 +46,10 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    if template.destination.as_ref().and_then(|d| d.known()) != Some(Destination::Physical) {
+    if !template.is_physical() {
         return;
     }
-    let layout = template.layout().iter().map(|e| &e.place);
-    let filesystems = template.filesystems().iter().map(|e| &e.place);
-    let mounts = template.mounts().iter().map(|e| &e.place);
-    for disk in layout.chain(filesystems).chain(mounts).filter_map(|place| place.disk.as_ref()) {
+    for disk in template.places().filter_map(|place| place.disk.as_ref()) {
         if let Some(name) = disk.strip_prefix("/dev/").filter(|name| !name.is_empty() && !name.contains('/'))
         {
             out.report(disk.span, format!("`{}`: the name of a disk stands without `/dev/`", disk.value))

@@ -47,10 +47,7 @@ fn check(template: &Template, out: &mut Findings) {
     if !template.is_virtual() {
         return;
     }
-    let layout = template.layout().iter().map(|e| &e.place);
-    let filesystems = template.filesystems().iter().map(|e| &e.place);
-    let mounts = template.mounts().iter().map(|e| &e.place);
-    for disk in layout.chain(filesystems).chain(mounts).filter_map(|place| place.disk.as_ref()) {
+    for disk in template.places().filter_map(|place| place.disk.as_ref()) {
         let name = disk.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") || name.contains(char::is_control) {
             out.report(disk.span, format!("`{}` is no name for an image file", disk.value.escape_debug()))

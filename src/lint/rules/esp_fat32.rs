@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
-use crate::template::{Bytes, Destination, Template};
+use crate::template::{Bytes, Template};
 
 pub static RULE: Rule = Rule {
     name: "esp-fat32",
@@ -30,7 +30,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     let Some(efi) = partitions.efi() else { return };
     let (Some(size), Some(entry)) = (efi.size(), efi.layout.and_then(|l| l.size.as_ref())) else { return };
     // An image file has sectors of 512 bytes; what a disk has, its template does not say.
-    let physical = template.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical);
+    let physical = template.is_physical();
     if size < super::esp_small::LEAST {
         // Too small for anything, which is said already.
     } else if size < Bytes::mib(33) {

@@ -1,7 +1,7 @@
 //! `esp-missing`: a physical target that boots by UEFI has no EFI partition, or none at /boot.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Destination, LayoutEntry, PartitionType, Template};
+use crate::template::{LayoutEntry, PartitionType, Template};
 
 pub static RULE: Rule = Rule {
     name: "esp-missing",
@@ -42,7 +42,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    let physical = template.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical);
+    let physical = template.is_physical();
     if !physical || template.boots_by_bios() {
         return;
     }

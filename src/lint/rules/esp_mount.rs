@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
-use crate::template::{Change, Destination, Fix, Template, json_string};
+use crate::template::{Change, Fix, Template, json_string};
 
 pub static RULE: Rule = Rule {
     name: "esp-mount",
@@ -28,7 +28,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         return;
     }
     // For a physical target without any /boot, `esp-missing` says so.
-    let physical = template.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical);
+    let physical = template.is_physical();
     let Some(efi) = partitions.efi() else { return };
     if efi.is_at("/boot") || physical && partitions.at("/boot").is_none() {
         return;

@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Change, Fix, PartitionType, Template};
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "image-unbootable",
@@ -36,8 +36,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
-    let efi =
-        template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
+    let efi = template.has_esp();
     let Some(layout) = template.layout.as_ref().filter(|layout| !layout.is_empty()) else { return };
     let virtual_ = template.destination.as_ref().filter(|_| template.is_virtual());
     let (Some(_), false, false) = (virtual_, efi, template.boots_by_bios()) else { return };

@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{PartitionType, Template};
+use crate::template::Template;
 
 pub static RULE: Rule = Rule {
     name: "image-without-boot",
@@ -37,8 +37,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
-    let efi =
-        template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
+    let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels.is_empty() {
         out.report(

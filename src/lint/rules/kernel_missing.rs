@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Change, Fix, PartitionType, Template};
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "kernel-missing",
@@ -15,8 +15,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
-    let efi =
-        template.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi));
+    let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     if (efi || template.boots_by_bios()) && content.kernels.is_empty() {
         out.report(opening(bundles.span), "no bundle brings a kernel, so nothing can boot")

@@ -55,10 +55,7 @@ fn check(template: &Template, out: &mut Findings) {
                 .help("a GUID partition table has room for 128");
         }
     }
-    let layout = template.layout().iter().map(|e| &e.place);
-    let filesystems = template.filesystems().iter().map(|e| &e.place);
-    let mounts = template.mounts().iter().map(|e| &e.place);
-    for number in layout.chain(filesystems).chain(mounts).filter_map(|place| place.partition.as_ref()) {
+    for number in template.places().filter_map(|place| place.partition.as_ref()) {
         if number.value as usize > MAX_PARTITIONS {
             out.report(
                 number.span,
