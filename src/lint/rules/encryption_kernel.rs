@@ -8,7 +8,7 @@ use crate::template::{Change, Fix, Template, json_string};
 pub static RULE: Rule = Rule {
     name: "encryption-kernel",
     summary: "nothing in the image can open its encrypted filesystems",
-    level: Level::Error,
+    level: Level::Warning,
     why: "A LUKS container is opened by cryptsetup: for the root in the initramfs (with Debian: cryptsetup-initramfs), elsewhere by systemd. Without it the boot waits for a device that never comes.",
     example: r#"{
     "PartitionLayout": [

@@ -7,7 +7,7 @@ use crate::template::{Bytes, Change, Fix, Template};
 pub static RULE: Rule = Rule {
     name: "esp-small",
     summary: "the EFI partition cannot hold a kernel and its initramfs",
-    level: Level::Error,
+    level: Level::Warning,
     why: "A kernel takes 8 to 14 MiB and its initramfs 10 MiB or more; both lie in the EFI partition, beside the loader. A build with less ends when it is nearly done.",
     example: r#"{
     "PartitionLayout": [

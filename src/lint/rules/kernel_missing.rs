@@ -7,8 +7,8 @@ use crate::template::{Change, Fix, Template};
 pub static RULE: Rule = Rule {
     name: "kernel-missing",
     summary: "an image that firmware starts has no kernel",
-    level: Level::Error,
-    why: "Firmware starts the loader, and the loader a kernel. Without one the boot ends there.",
+    level: Level::Warning,
+    why: "Firmware starts the loader, and the loader a kernel. Without one the boot ends there. (A bundle of your own, or a hook, may bring one: then allow this with that reason.)",
     example: r#"{ "Bundles": ["bootloader", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
     check: Check::Content(check),

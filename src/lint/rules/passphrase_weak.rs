@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 pub static RULE: Rule = Rule {
     name: "passphrase-weak",
     summary: "a passphrase is easy to guess",
-    level: Level::Error,
+    level: Level::Warning,
     why: "Whoever has the disk can try millions of passphrases. One that is empty, short, or first on every list holds for seconds.",
     example: r#"{
     "$lint": { "allow": { "passphrase-clear": "thrown away after the test" } },
