@@ -646,7 +646,9 @@ proptest! {
         let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe);
         let before = judge(&source);
         let fixed = fix(&source, &judge, &wanted);
-        prop_assert!(errors(&fixed.linted) <= errors(&before), "{text}\n{}", fixed.source.text());
+        // What could not be read at first may hide more.
+        let readable = read_json(&text).1.is_empty();
+        prop_assert!(!readable || errors(&fixed.linted) <= errors(&before), "{text}\n{}", fixed.source.text());
         for rule in fixed.linted.findings.iter().filter(|f| f.level == Level::Error).map(|f| f.rule) {
             prop_assert!(before.findings.iter().any(|f| f.rule == rule), "{rule} is new: {text}\n{}", fixed.source.text());
         }
@@ -659,7 +661,7 @@ proptest! {
             prop_assert_eq!(fixed.source.text().matches('\n').count(), fixed.source.text().matches("\r\n").count());
         }
         // What was JSON stays JSON, and can be laid out.
-        if read_json(&text).1.is_empty() {
+        if readable {
             prop_assert!(read_json(fixed.source.text()).1.is_empty());
             prop_assert!(format_json(fixed.source.text()).is_ok());
         }

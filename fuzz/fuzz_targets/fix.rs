@@ -27,15 +27,16 @@ fuzz_target!(|bytes: &[u8]| {
     let before = judge(&source);
     let fixed = fix(&source, &judge, &wanted);
     let (old, new) = (errors(&before), errors(&fixed.linted));
-    assert!(before.dropped > 0 || new.iter().all(|rule| old.contains(rule)), "{old:?} {new:?}");
+    let readable = read_json(source.text()).1.is_empty();
+    assert!(before.dropped > 0 || !readable || new.iter().all(|rule| old.contains(rule)), "{old:?} {new:?}");
     if !before.findings.iter().any(wanted) {
         assert_eq!(fixed.source.text(), source.text());
     }
-    if read_json(source.text()).1.is_empty() {
+    if readable {
         assert!(read_json(fixed.source.text()).1.is_empty(), "{}", fixed.source.text());
     }
     // With a very bad text some rounds may be left over; otherwise it has settled.
-    if fixed.made < 20 {
+    if fixed.made < 60 {
         let again = fix(&fixed.source, &judge, &wanted);
         assert_eq!(again.source.text(), fixed.source.text());
     }

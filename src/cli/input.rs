@@ -9,6 +9,7 @@ use crate::template::{Override, SourceText, Template};
 use crate::tool::{forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
+use rustix::fs::{Gid, Uid};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -174,12 +175,18 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
 pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
     let replace = || -> std::io::Result<()> {
         let path = std::fs::canonicalize(path)?;
+        // A folder one may write to is not enough: the file itself may be meant to stay.
+        rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)?;
+        let old = std::fs::metadata(&path)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         let draft = file.path().to_owned();
         remove_on_interrupt(&draft);
         file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
+        file.as_file().set_permissions(old.permissions())?;
+        // Only root may give a file away; for others it is theirs already, or becomes theirs.
+        let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
+        let _ = rustix::fs::fchown(file.as_file(), Some(owner), Some(group));
         file.as_file().sync_all()?;
         let placed = file.persist(&path);
         forget_file(&draft);

@@ -176,7 +176,13 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         for one in &treated {
             let name = one.checked.source.name();
             if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
-                print(one.checked.source.text());
+                if let Encoding::Unknown { .. } = one.checked.source.encoding() {
+                    console
+                        .say("error: standard input is neither UTF-8 nor UTF-16, and cannot be written back");
+                    unreadable = true;
+                } else {
+                    print(one.checked.source.text());
+                }
                 to_stdout = true;
             } else if one.before.is_some() {
                 replace_file(Path::new(name), one.checked.source.text())?;

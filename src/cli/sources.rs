@@ -70,6 +70,8 @@ impl Sources {
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 let Ok(kind) = entry.file_type() else { continue };
+                // A link to a file is one; pipes, devices and links to nothing are not looked at.
+                let is_file = || std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
                 if name.starts_with('.') {
                     continue;
                 }
@@ -77,7 +79,7 @@ impl Sources {
                     if !NOT_OURS.contains(&name.as_ref()) {
                         todo.push(entry.path());
                     }
-                } else if name.ends_with(".json") && looks_like_a_template(&entry.path()) {
+                } else if name.ends_with(".json") && is_file() && looks_like_a_template(&entry.path()) {
                     found.push(entry.path());
                 }
             }

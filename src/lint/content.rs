@@ -47,7 +47,15 @@ impl<'a> Content<'a> {
 
     /// Whether a bundle, or with apt a package, is a kernel.
     pub fn is_kernel(&self, bundle: &str) -> bool {
-        let package = |name: &str| name.starts_with("linux-image-");
+        // Debian's names, and Ubuntu's packages that depend on an image.
+        let package = |name: &str| {
+            name.starts_with("linux-image-")
+                || name.strip_prefix("linux-").is_some_and(|kind| {
+                    let kinds =
+                        ["generic", "virtual", "kvm", "lowlatency", "aws", "azure", "gcp", "oracle", "raspi"];
+                    kinds.iter().any(|known| kind == *known || kind.starts_with(&format!("{known}-")))
+                })
+        };
         bundle.starts_with("kernel-")
             || self.is_apt()
                 && match self.definitions.get(bundle) {

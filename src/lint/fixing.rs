@@ -1,6 +1,7 @@
 //! `--fix`: making the fixes that findings offer, until none is left.
 
 use super::finding::{Finding, Level};
+use super::rules::SYNTAX;
 use super::run::Linted;
 use crate::template::{Edit, Encoding, SourceText, apply, resolve};
 
@@ -13,7 +14,7 @@ pub struct Fixed {
 }
 
 /// One fix uncovers the next (two duplicates, two missing brackets); templates need two or three rounds.
-const MAX_ROUNDS: usize = 20;
+const MAX_ROUNDS: usize = 60;
 
 /// Makes every fix that is `wanted`, and again until there is nothing to do. A fix that would bring an error which was
 /// not there before is not made.
@@ -46,12 +47,14 @@ pub fn fix(
     at
 }
 
-/// The edits of each wanted fix.
+/// The edits of each wanted fix. While the text is no JSON only those that make it JSON: what a rule thinks of a
+/// half-read template may be wrong.
 fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
+    let broken = syntax_faults(&at.linted) > 0;
     at.linted
         .findings
         .iter()
-        .filter(|finding| wanted(finding))
+        .filter(|finding| wanted(finding) && (!broken || finding.rule == SYNTAX.name))
         .filter_map(|finding| resolve(&finding.fix.as_ref()?.changes, at.source.text(), &at.linted.node))
         .collect()
 }
@@ -65,6 +68,11 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
     }
     let source = at.source.with_text(text);
     let linted = lint(&source);
+    // A mark that mends nothing, because it came to stand inside a string, is not to be written again and again.
+    let (before, after) = (syntax_faults(&at.linted), syntax_faults(&linted));
+    if before > 0 && after >= before && at.linted.dropped == 0 {
+        return None;
+    }
     (!brings_errors(&at.linted, &linted)).then_some(Fixed { source, linted, made: at.made + made })
 }
 
@@ -74,8 +82,20 @@ fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Li
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }
 
+fn syntax_faults(linted: &Linted) -> usize {
+    linted.findings.iter().filter(|finding| finding.rule == SYNTAX.name).count()
+}
+
 /// Whether there are errors after that were not there before: of a rule, more than there were.
 fn brings_errors(before: &Linted, after: &Linted) -> bool {
+    if before.dropped > 0 {
+        // What was not listed before cannot be told from what is new.
+        return false;
+    }
+    if syntax_faults(before) > 0 {
+        // Now more of the text can be read, and what was there all along is found.
+        return false;
+    }
     let errors = |linted: &Linted| {
         let mut counts = std::collections::BTreeMap::new();
         for finding in linted.findings.iter().filter(|f| f.level == Level::Error) {

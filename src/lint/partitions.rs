@@ -58,6 +58,8 @@ impl<'t> Partition<'t> {
 #[derive(Debug, Default)]
 pub struct Partitions<'t> {
     by_key: BTreeMap<(&'t str, u32), Partition<'t>>,
+    /// An entry does not say which partition it is for: what seems to lack may be meant by it.
+    incomplete: bool,
 }
 
 impl<'t> Partitions<'t> {
@@ -82,9 +84,17 @@ impl<'t> Partitions<'t> {
     }
 
     fn entry(&mut self, place: &'t Place) -> Option<&mut Partition<'t>> {
-        let (disk, number) = place.key()?;
+        let Some((disk, number)) = place.key() else {
+            self.incomplete = true;
+            return None;
+        };
         let new = Partition { disk, number, layout: None, filesystem: None, mount: None };
         Some(self.by_key.entry((disk, number)).or_insert(new))
+    }
+
+    /// Whether every entry says which partition it is for.
+    pub fn is_complete(&self) -> bool {
+        !self.incomplete
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Partition<'t>> {

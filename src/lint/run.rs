@@ -100,8 +100,12 @@ fn report(fault: Fault, found: &mut Findings) {
 fn allow(allowances: &[Allowance], found: &mut Findings) {
     let mut silenced = BTreeSet::new();
     let complete = found.dropped() == 0;
+    let fired: BTreeSet<&str> = found.list().iter().map(|finding| finding.rule).collect();
+    found.set_rule(&LINT_ALLOWANCE);
     for Allowance { rule: name, reason } in allowances {
-        found.set_rule(&LINT_ALLOWANCE);
+        if found.is_full() {
+            break;
+        }
         let remove = || Fix::safe("remove it", Change::Remove(name.span));
         let Some(rule) = rule(&name.value) else {
             let meant = nearest_rule(&name.value);
@@ -133,7 +137,7 @@ fn allow(allowances: &[Allowance], found: &mut Findings) {
                 .help("say why, for those who come after you");
         }
         silenced.insert(rule.name);
-        if complete && !found.list().iter().any(|finding| finding.rule == rule.name) {
+        if complete && !fired.contains(rule.name) {
             found
                 .report(name.span, format!("there is nothing here that `{}` would find", rule.name))
                 .help("remove the allowance, or it will hide the next one")

@@ -52,11 +52,10 @@ pub fn check(node: &Node, found: &mut Findings) {
         if spoken {
             continue;
         }
-        // Masked: the value may be a secret.
-        let key = error.instance_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
-        let place = if key.is_empty() { "the template".to_owned() } else { format!("`{key}`") };
+        // Neither the value nor a key that nobody knows stands in the message: it may be a secret.
+        let pointer = error.instance_path().as_str();
         found
-            .report(narrow(at), format!("the schema refuses {place}: {}", error.masked()))
+            .report(narrow(at), format!("{}: {}", place_of(pointer), words(error.kind())))
             .help(describe_at(error.instance_path().as_str()));
     }
 }
@@ -119,6 +118,49 @@ fn expand<'s>(root: &'s serde_json::Value, schema: &'s serde_json::Value) -> Vec
     let alternatives = schema.get("anyOf").and_then(|list| list.as_array());
     all.extend(alternatives.into_iter().flatten().flat_map(|schema| expand(root, schema)));
     all
+}
+
+/// What a JSON Pointer names, in words.
+fn place_of(pointer: &str) -> String {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    let is_index = |step: &str| step.bytes().all(|b| b.is_ascii_digit());
+    match path.split_last() {
+        None => "the template".to_owned(),
+        Some((last, above)) if is_index(last) => {
+            format!("an entry of {}", above.last().map_or("this".to_owned(), |key| format!("`{key}`")))
+        }
+        Some((last, above)) => {
+            let known =
+                describe(above.iter().copied()).is_some_and(|doc| doc.keys.iter().any(|key| key == last));
+            if known { format!("`{last}`") } else { "this".to_owned() }
+        }
+    }
+}
+
+/// What is wrong, without regular expressions and schema words: the description that follows says what is wanted.
+fn words(kind: &ValidationErrorKind) -> String {
+    match kind {
+        ValidationErrorKind::Pattern { .. } => "not written as it must be".to_owned(),
+        ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+            "none of what it may be".to_owned()
+        }
+        ValidationErrorKind::Required { property } => {
+            format!("`{}` is missing", property.as_str().unwrap_or_default())
+        }
+        ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => "empty".to_owned(),
+        ValidationErrorKind::MaxLength { limit } => format!("longer than {limit} characters"),
+        ValidationErrorKind::UniqueItems => "something stands in it twice".to_owned(),
+        ValidationErrorKind::FalseSchema | ValidationErrorKind::MaxItems { .. } => {
+            "it has no place in this template".to_owned()
+        }
+        ValidationErrorKind::Minimum { limit } => format!("less than {limit}"),
+        ValidationErrorKind::Maximum { limit } => format!("more than {limit}"),
+        ValidationErrorKind::MinProperties { .. } | ValidationErrorKind::MaxProperties { .. } => {
+            "too few or too many keys".to_owned()
+        }
+        ValidationErrorKind::PropertyNames { .. } => "a key that is not written as it must be".to_owned(),
+        _ => "not what the schema wants".to_owned(),
+    }
 }
 
 /// The description of what a JSON Pointer names, as help for a finding.

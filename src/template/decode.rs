@@ -167,6 +167,12 @@ fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
             wrong_type(node, faults, "rules with reasons, { \"rule-name\": \"why\" }");
             return None;
         };
+        let mut seen: HashMap<&str, &Member> = HashMap::new();
+        for member in members {
+            if let Some(earlier) = seen.insert(&member.key, member) {
+                faults.push(duplicate_key(earlier, member));
+            }
+        }
         let allowance = |member: &Member| Allowance {
             rule: Spanned { value: member.key.clone(), span: member.key_span },
             reason: text(&member.value, faults),
@@ -276,6 +282,8 @@ impl<'n, 'f> Fields<'n, 'f> {
                     known.push((key, &member.value));
                 }
                 // Looking for the nearest name takes time.
+                // Not a key at all, perhaps: a value that lost its quotes.
+                None if member.value.value == Value::Broken => {}
                 None if faults.is_full(FaultKind::UnknownKey) || faults.is_full(FaultKind::MisspeltKey) => {}
                 None => faults.push(unknown_key(member, members, keys, what)),
             }
@@ -329,6 +337,8 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
         kind: if meant.is_some() { FaultKind::MisspeltKey } else { FaultKind::UnknownKey },
         span: *key_span,
         message: match old {
+            // What stands here may be the secret itself.
+            _ if keys == SECRET_KEYS => format!("this is not a key of {what}"),
             Some(name) => {
                 format!("`{key}` is an old document's name for `{name}`, which ister.py never knew")
             }
@@ -506,7 +516,7 @@ fn secret(node: &Node, faults: &mut Faults) -> Option<Spanned<SecretSource>> {
                 (Some(path), None) => spanned(node, SecretSource::File(path.value)),
                 (None, Some(name)) => spanned(node, SecretSource::Env(name.value)),
                 _ => {
-                    wrong_type(node, faults, "{\"file\": PATH} or {\"env\": NAME}");
+                    wrong_type(node, faults, "either {\"file\": PATH} or {\"env\": NAME}");
                     None
                 }
             }

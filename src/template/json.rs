@@ -31,6 +31,7 @@ pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
         depth: 0,
         faults: Vec::new(),
         full: false,
+        derailed: false,
         open_end: false,
         comma_is_said: false,
         unclosed_end: None,
@@ -62,6 +63,8 @@ struct Reader<'t> {
     faults: Vec<SyntaxFault>,
     /// There were more than [`MAX_FAULTS`].
     full: bool,
+    /// What was read from here on rests on a guess, so that no fix behind it can be trusted.
+    derailed: bool,
     /// The text ends inside a string or a comment: nothing can be added behind it.
     open_end: bool,
     /// The comma that lacks before the next item is part of a fault that is said already, or stands elsewhere.
@@ -94,13 +97,19 @@ impl Reader<'_> {
         self.fix(Safety::Safe, title, start, end, text);
     }
 
-    /// A fix of the fault just found that is a guess, or loses something.
+    /// A fix of the fault just found that is a guess; everything behind it rests on the same guess.
+    fn guess(&mut self, title: &str, start: usize, end: usize, text: &str) {
+        self.fix(Safety::Unsafe, title, start, end, text);
+        self.derailed = true;
+    }
+
+    /// A fix of the fault just found that loses something.
     fn unsafe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Unsafe, title, start, end, text);
     }
 
     fn fix(&mut self, safety: Safety, title: &str, start: usize, end: usize, text: &str) {
-        if let Some(fault) = self.faults.last_mut().filter(|_| !self.full) {
+        if let Some(fault) = self.faults.last_mut().filter(|_| !self.full && !self.derailed) {
             let changes = vec![Change::Replace(Span::new(start, end), text.to_owned())];
             fault.fix = Some(Fix { title: title.to_owned(), safety, changes });
         }
@@ -142,13 +151,16 @@ impl Reader<'_> {
                     continue;
                 }
             }
+            // The line's end stays, and the blanks before the comment go with it.
+            let end = start + self.text[start..self.at].trim_end_matches('\r').len();
+            let blanks = self.text[..start].len() - self.text[..start].trim_end_matches([' ', '\t']).len();
             self.fault(
                 start,
                 self.at,
                 "JSON has no comments",
                 Some("remove it; a `$comment` key may hold the text"),
             );
-            self.unsafe_fix("remove the comment", start, self.at, "");
+            self.unsafe_fix("remove the comment", start - blanks, end, "");
             self.open_end |= self.at == self.text.len();
         }
     }
@@ -158,7 +170,7 @@ impl Reader<'_> {
         if let Some(end) = self.end_of_half_quoted() {
             self.at = end;
             self.fault(start, end, "the string does not begin with a quote", Some("add \""));
-            self.unsafe_fix("add `\"` before it", start, start, "\"");
+            self.guess("add `\"` before it", start, start, "\"");
             return self.node(start, Value::String(self.text[start..end - 1].to_owned()));
         }
         match self.peek() {
@@ -230,6 +242,7 @@ impl Reader<'_> {
                         "expected a key in double quotes",
                         None,
                     );
+                    self.derailed = true;
                 }
                 match self.peek() {
                     Some(b'{' | b'[') => drop(self.value()),
@@ -244,7 +257,17 @@ impl Reader<'_> {
                 let word = self.text[start..end].to_owned();
                 self.at = end;
                 self.fault(start, end, "expected a key in double quotes", None);
-                self.safe_fix("put the key into quotes", start, end, &json_string(&word));
+                let rest = self.text[end..].trim_start_matches([' ', '\t', '\r', '\n']);
+                if rest.starts_with(':') {
+                    self.safe_fix("put the key into quotes", start, end, &json_string(&word));
+                } else if rest.starts_with('"') && rest[1..].trim_start_matches([' ', '\t']).starts_with(':')
+                {
+                    // Only its second quote is there.
+                    self.guess("add `\"` before it", start, start, "\"");
+                    self.at = self.text.len() - rest.len() + 1;
+                } else {
+                    self.guess("put the key into quotes", start, end, &json_string(&word));
+                }
                 word
             }
         };
@@ -255,19 +278,21 @@ impl Reader<'_> {
             let colon = self.at;
             self.space();
             if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
-                self.fault(key_span.start, colon, format!("`{key}` has no value"), None);
+                self.fault(key_span.start, colon, "this key has no value", None);
                 self.comma_is_said = self.is_key();
+                self.derailed = true;
                 self.broken(self.at)
             } else {
                 self.value()
             }
         } else {
-            self.fault(key_span.start, key_span.end, format!("expected `:` and a value after `{key}`"), None);
+            self.fault(key_span.start, key_span.end, "expected `:` and a value after this key", None);
             if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
                 self.comma_is_said = self.is_key();
+                self.derailed = true;
                 self.broken(self.at)
             } else {
-                self.safe_fix("add `:`", key_span.end, key_span.end, ":");
+                self.guess("add `:`", key_span.end, key_span.end, ":");
                 self.value()
             }
         };
@@ -311,7 +336,7 @@ impl Reader<'_> {
                 self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
                 let whole = self.text.trim_end().len().max(start + 1);
                 if !self.open_end {
-                    self.unsafe_fix("close it at the end", whole, whole, &(close as char).to_string());
+                    self.guess("close it at the end", whole, whole, &(close as char).to_string());
                 }
                 return Next::End;
             }
@@ -323,7 +348,7 @@ impl Reader<'_> {
             Some(b'}' | b']') if self.depth > 1 => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
-                self.unsafe_fix("close it here", self.at, self.at, &(close as char).to_string());
+                self.guess("close it here", self.at, self.at, &(close as char).to_string());
                 true
             }
             Some(b'}' | b']') => {
@@ -342,7 +367,7 @@ impl Reader<'_> {
             Some(byte) if self.depth > 1 && if close == b']' { self.is_key() } else { byte == b'{' } => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
-                self.unsafe_fix("close it", item_end, item_end, &(close as char).to_string());
+                self.guess("close it", item_end, item_end, &(close as char).to_string());
                 self.unclosed_end = Some(item_end);
                 self.comma_is_said = comma.is_some();
                 return Next::End;
@@ -362,7 +387,12 @@ impl Reader<'_> {
             && self.no_key != Some(self.at)
         {
             self.fault(item_end, item_end, "expected `,` before the next item", None);
-            self.safe_fix("add `,`", item_end, item_end, ",");
+            if matches!(self.peek(), Some(b'"' | b'{' | b'[')) {
+                self.safe_fix("add `,`", item_end, item_end, ",");
+            } else {
+                // More likely a quote is missing somewhere.
+                self.derailed = true;
+            }
         }
         Next::Item
     }
@@ -391,7 +421,7 @@ impl Reader<'_> {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else {
                 self.fault(start, self.at, "the string is not closed", Some("add \""));
-                self.unsafe_fix("close the string", self.at, self.at, &(quote as char).to_string());
+                self.guess("close the string", self.at, self.at, &(quote as char).to_string());
                 self.open_end = true;
                 return out;
             };
@@ -400,7 +430,7 @@ impl Reader<'_> {
                     self.fault(start, self.at, "the string is not closed on its line", Some("add \""));
                     let end =
                         self.text[..self.at].trim_end_matches([' ', '\t', '\r', ',']).len().max(start + 1);
-                    self.unsafe_fix("close the string", end, end, &(quote as char).to_string());
+                    self.guess("close the string", end, end, &(quote as char).to_string());
                     return out;
                 }
                 c if c as u32 == u32::from(quote) => {
@@ -512,11 +542,11 @@ impl Reader<'_> {
         self.fault(
             start,
             self.at,
-            format!("`{text}` is not a number"),
+            "this is not a number",
             Some("text stands in double quotes; numbers have no leading zeros, signs or units"),
         );
         let text = json_string(&self.text[start..self.at]);
-        self.unsafe_fix("put it into quotes", start, self.at, &text);
+        self.guess("put it into quotes", start, self.at, &text);
         self.broken(start)
     }
 
@@ -527,12 +557,13 @@ impl Reader<'_> {
             "true" => return self.node(start, Value::Bool(true)),
             "false" => return self.node(start, Value::Bool(false)),
             "null" => return self.node(start, Value::Null),
-            "True" | "TRUE" | "yes" => Some(("write `true`", Value::Bool(true))),
-            "False" | "FALSE" | "no" => Some(("write `false`", Value::Bool(false))),
+            "True" | "TRUE" => Some(("write `true`", Value::Bool(true))),
+            "False" | "FALSE" => Some(("write `false`", Value::Bool(false))),
             "None" | "NULL" => Some(("write `null`", Value::Null)),
             _ => None,
         };
-        let message = format!("`{}` is not a JSON value", word.escape_debug());
+        // The word itself stands in no message: it may be a password without its quotes.
+        let message = "this is not a JSON value";
         match meant {
             Some((help, value)) => {
                 self.fault(start, self.at, message, Some(help));
@@ -542,7 +573,7 @@ impl Reader<'_> {
             None => {
                 self.fault(start, self.at, message, Some("text stands in double quotes"));
                 let text = json_string(&self.text[start..self.at]);
-                self.unsafe_fix("put it into quotes", start, self.at, &text);
+                self.guess("put it into quotes", start, self.at, &text);
                 self.broken(start)
             }
         }
@@ -583,14 +614,14 @@ mod tests {
             ("{\"a\": 1, // one\n\"b\": 2}", "9-15 JSON has no comments"),
             (r#"{'a': 1, "b": 2}"#, "1-2 strings stand in double quotes"),
             (r#"{a: 1, "b": 2}"#, "1-2 expected a key in double quotes"),
-            (r#"{"a" 1, "b": 2}"#, "1-4 expected `:` and a value after `a`"),
+            (r#"{"a" 1, "b": 2}"#, "1-4 expected `:` and a value after this key"),
             (r#"{"a": 1, "b": 2"#, "0-1 the object that starts here is not closed"),
             (r#"{"a": 1, "b": 2} x"#, "17-18 text after the end of the template"),
-            (r#"{"a": 1, "b": 02}"#, "14-16 `02` is not a number"),
-            (r#"{"a": 1, "c": "b": 2}"#, "9-13 `c` has no value"),
+            (r#"{"a": 1, "b": 02}"#, "14-16 this is not a number"),
+            (r#"{"a": 1, "c": "b": 2}"#, "9-13 this key has no value"),
             (r#"{"a": (2G", "b": 2}"#, "6-10 the string does not begin with a quote"),
             (r#"{"a": 8G", "b": 2}"#, "6-9 the string does not begin with a quote"),
-            ("{\"a\": 1, \"c\"\n \"b\": 2}", "9-12 expected `:` and a value after `c`"),
+            ("{\"a\": 1, \"c\"\n \"b\": 2}", "9-12 expected `:` and a value after this key"),
             (r#"{"a": 1, :, "b": 2}"#, "9-10 expected a key in double quotes"),
         ] {
             assert_eq!(faults(text), [fault], "{text}");
@@ -605,6 +636,25 @@ mod tests {
         let (node, faults) = read(r#"{"a": [1, 2}"#);
         assert_eq!(faults.len(), 1);
         assert_eq!(node.to_plain(), serde_json::json!({"a": [1, 2]}));
+    }
+
+    /// Behind a guess no fix can be trusted: the first fault gets one, which is no safe one, and the others wait.
+    #[test]
+    fn a_lost_quote_gets_one_fix_and_no_safe_one() {
+        for text in [
+            r#"{"a": [{ "disk: "kvm.img", "partition": 1, "size": "8G" }]}"#,
+            r#"{"Bundles: ["bootloader", "kernel-kvm"]}"#,
+            r#"{"a": [{ disk": "kvm.img", "partition": 1 }]}"#,
+            "{\"Version\": \"bookworm,\n \"Bundles\": []\n}",
+            r#"{"Hostname" = "kvm", "b": 'x', }"#,
+        ] {
+            let (_, faults) = read(text);
+            let fixes: Vec<_> = faults.iter().filter_map(|fault| fault.fix.as_ref()).collect();
+            assert!(
+                fixes.len() <= 1 && fixes.iter().all(|fix| fix.safety == Safety::Unsafe),
+                "{text}: {faults:#?}"
+            );
+        }
     }
 
     #[test]

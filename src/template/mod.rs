@@ -21,7 +21,7 @@ pub use format::format as format_json;
 pub use json::read as read_json;
 pub use model::*;
 pub use node::{Member, Node, Value};
-pub use secrets::without_secrets;
+pub use secrets::{for_message, secret_places, without_secrets};
 pub use set::{Override, OverrideError};
 pub use text::{Encoding, Position, SourceText, Span};
 pub use units::{Bytes, Size, SizeFault};

@@ -304,6 +304,11 @@ impl Template {
         self.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi))
     }
 
+    /// Whether every partition's type could be understood: otherwise one that seems to lack may be there.
+    pub fn types_are_known(&self) -> bool {
+        self.layout().iter().all(|e| e.kind.as_ref().and_then(|k| k.known()).is_some())
+    }
+
     pub fn boots_by_bios(&self) -> bool {
         self.legacy_bios.as_ref().is_some_and(|b| b.value)
     }

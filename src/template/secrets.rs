@@ -6,8 +6,7 @@ use super::text::{SourceText, Span};
 /// The text with passwords, passphrases and the user names and passwords of URLs covered. Every offset and every column
 /// stays what it was. It goes by the keys, so that a misspelt one or a template that is half broken shows nothing either.
 pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
-    let mut secrets = Vec::new();
-    collect(root, source.text(), false, &mut secrets);
+    let secrets = secret_places(source.text(), root);
     if secrets.is_empty() {
         return source.clone();
     }
@@ -18,6 +17,7 @@ pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
         shown.push_str(&text[at..span.start]);
         // As many bytes and as many characters as before.
         shown.extend(text[span.start..span.end].chars().map(|c| match c.len_utf8() {
+            1 if c.is_ascii_whitespace() => c,
             1 => '*',
             2 => '×',
             3 => '•',
@@ -29,32 +29,106 @@ pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
     source.with_text(shown)
 }
 
-fn collect(node: &Node, text: &str, secret: bool, out: &mut Vec<Span>) {
+/// Where the secrets stand, in the order of the text.
+pub fn secret_places(text: &str, root: &Node) -> Vec<Span> {
+    let mut secrets = Vec::new();
+    collect(root, text, Secret::No, &mut secrets);
+    secrets.sort();
+    let mut apart: Vec<Span> = Vec::with_capacity(secrets.len());
+    for span in secrets {
+        match apart.last_mut().filter(|last| span.start < last.end) {
+            Some(last) => last.end = last.end.max(span.end),
+            None => apart.push(span),
+        }
+    }
+    apart
+}
+
+/// What a value is, by the keys above it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    No,
+    /// Everything in it.
+    All,
+    /// Text directly in it, but no member: `encryption`, `Users`.
+    Text,
+}
+
+impl Secret {
+    fn of(key: &str) -> Secret {
+        let key = key.to_lowercase();
+        let is_secret = ["pass", "pasw", "secret", "token"].iter().any(|name| key.contains(name));
+        match key.as_str() {
+            "pw" | "pwd" | "psk" => Secret::All,
+            "encryption" | "users" => Secret::Text,
+            _ if is_secret => Secret::All,
+            _ => Secret::No,
+        }
+    }
+}
+
+fn collect(node: &Node, text: &str, secret: Secret, out: &mut Vec<Span>) {
     match &node.value {
         Value::Object(members) => {
+            let mut after_secret = false;
             for member in members {
-                let key = member.key.to_lowercase();
-                let names = ["pass", "pasw", "secret", "token"].iter().any(|name| key.contains(name));
-                collect(&member.value, text, names, out);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, text, secret, out)),
-        Value::String(_) if secret => out.push(inside(node.span, text)),
-        Value::String(_) => {
-            // Source: RFC 3986, section 3.2.1.
-            let raw = &text[node.span.start..node.span.end];
-            let start = raw.find("//").map_or(1, |slashes| slashes + 2);
-            if let Some(end) = raw.rfind('@').filter(|end| *end > start && raw[..*end].contains(':')) {
-                // A key's comment, `ada@example`, is no secret: it has a space before it.
-                if !raw[start..end].contains(' ') {
-                    out.push(Span::new(node.span.start + start, node.span.start + end));
+                // A key without a value behind a secret may be the rest of it.
+                if after_secret && member.value.value == Value::Broken {
+                    out.push(inside(member.key_span, text));
+                }
+                // Where the secret comes from is none.
+                let source = secret == Secret::All && ["file", "env"].contains(&member.key.as_str());
+                let inner = match secret {
+                    _ if source => Secret::No,
+                    Secret::All => Secret::All,
+                    _ => Secret::of(&member.key),
+                };
+                after_secret = inner == Secret::All;
+                if secret == Secret::All && !source {
+                    out.push(inside(member.key_span, text));
+                }
+                // Between a key and a value that could not be read may stand anything.
+                if inner == Secret::All && member.value.value == Value::Broken {
+                    let end = member.value.span.end.max(member.key_span.end);
+                    let line = text[end..].find('\n').map_or(text.len(), |at| end + at);
+                    out.push(Span::new(member.key_span.end, line));
+                } else {
+                    collect(&member.value, text, inner, out);
                 }
             }
         }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, text, secret, out)),
+        Value::String(_) if secret != Secret::No => out.push(inside(node.span, text)),
+        Value::String(_) => {
+            let raw = &text[node.span.start..node.span.end];
+            if raw.contains("PRIVATE KEY") {
+                out.push(inside(node.span, text));
+            } else if let Some(range) = userinfo(raw) {
+                out.push(Span::new(node.span.start + range.start, node.span.start + range.end));
+            }
+        }
         // Numbers and broken words where a secret should be are one.
-        Value::Number(_) | Value::Broken if secret => out.push(node.span),
+        Value::Number(_) | Value::Broken if secret != Secret::No => out.push(node.span),
         _ => {}
     }
+}
+
+/// The user name and password of a URL in a text. Source: RFC 3986, section 3.2.1.
+fn userinfo(raw: &str) -> Option<std::ops::Range<usize>> {
+    let start = raw.find("//").map_or(usize::from(raw.starts_with(['"', '\''])), |slashes| slashes + 2);
+    let end = raw.rfind('@').filter(|end| *end > start && raw[..*end].contains(':'))?;
+    // A key's comment, `ada@example`, is no secret: it has a space before it.
+    (!raw[start..end].contains(' ')).then_some(start..end)
+}
+
+/// A text for a message: without the user name and password of a URL, and not longer than a line.
+pub fn for_message(text: &str) -> String {
+    let shown = match userinfo(text) {
+        Some(range) => format!("{}…{}", &text[..range.start], &text[range.end..]),
+        None => text.to_owned(),
+    };
+    let cut: String = shown.chars().take(80).collect();
+    cut.escape_debug().to_string()
 }
 
 /// A string without its quotes.
@@ -75,11 +149,34 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_secret_is_left() {
+        for text in [
+            r#"{"password": S3cretPw}"#,
+            r#"{"password": S3cretPw", "a": 1}"#,
+            r#"{"password" = "S3cretPw"}"#,
+            r#"{"password": "a" "S3cretPw"}"#,
+            r#"{"password": 'S3cretPw'}"#,
+            r#"{"passphrase": {"S3cretPw": 1}}"#,
+            r#"{"key": "-----BEGIN PRIVATE KEY-----S3cretPw"}"#,
+            r#"{"MirrorURL": "https://u:S3cretPw@h/"}"#,
+        ] {
+            assert!(!shown(text).contains("S3cret"), "{}", shown(text));
+        }
+    }
+
+    #[test]
     fn what_is_secret_is_covered_and_nothing_else_moves() {
         for (text, expect) in [
             (r#"{"password": "sécret", "b": 1}"#, r#"{"password": "*×****", "b": 1}"#),
             (r#"{"passphrase": {"env": "NAME"}}"#, r#"{"passphrase": {"env": "NAME"}}"#),
             (r#"{"pasword": "x'}"#, r#"{"pasword": "***"#),
+            (
+                r#"{"password": {"value": "abc", "env": "N"}}"#,
+                r#"{"password": {"*****": "***", "env": "N"}}"#,
+            ),
+            (r#"{"encryption": "abc"}"#, r#"{"encryption": "***"}"#),
+            (r#"{"encryption": {"name": "abc"}}"#, r#"{"encryption": {"name": "abc"}}"#),
+            (r#"{"Users": ["ada:pw"]}"#, r#"{"Users": ["******"]}"#),
             (r#"{"Password": 1234}"#, r#"{"Password": ****}"#),
             (
                 r#"{"HTTPProxy": "http://ada:pw@example.org"}"#,

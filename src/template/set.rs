@@ -100,7 +100,7 @@ mod tests {
         let error = "Version=bookworm".parse::<Override>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the value of `Version` is not JSON: `bookworm` is not a JSON value; did you mean Version='\"bookworm\"'?"
+            "the value of `Version` is not JSON: this is not a JSON value; did you mean Version='\"bookworm\"'?"
         );
         assert_eq!("x".parse::<Override>(), Err(OverrideError::NoEquals("x".into())));
     }

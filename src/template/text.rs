@@ -95,6 +95,14 @@ impl SourceText {
         &self.name
     }
 
+    /// The name for a terminal: a file may be called anything.
+    pub fn shown_name(&self) -> String {
+        self.name
+            .chars()
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+            .collect()
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -137,7 +145,7 @@ impl SourceText {
     /// `name:line:column`, the form every editor and terminal understands.
     pub fn place(&self, span: Span) -> String {
         let Position { line, column } = self.position(span.start);
-        format!("{}:{line}:{column}", self.name)
+        format!("{}:{line}:{column}", self.shown_name())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `control-character`: a text has a control character where a line of a file is made of it.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Spanned, Template};
 
 pub static RULE: Rule = Rule {
     name: "control-character",
@@ -25,7 +25,9 @@ fn check(template: &Template, out: &mut Findings) {
     let network = template.static_ip.iter().flat_map(|n| [&n.iface, &n.address, &n.gateway, &n.dns]);
     let filesystems = template.filesystems().iter().flat_map(|f| [&f.label, &f.options]);
     let users = template.users().iter().flat_map(|u| [&u.fullname, &u.key]);
-    for text in single.into_iter().chain(network).chain(filesystems).chain(users).flatten() {
+    // Of a private key its own rule speaks.
+    let public = |text: &&Spanned<String>| !text.contains("PRIVATE KEY");
+    for text in single.into_iter().chain(network).chain(filesystems).chain(users).flatten().filter(public) {
         if let Some(c) = text.value.trim_end().chars().find(|c| c.is_control()) {
             out.report(text.span, format!("a control character, U+{:04X}, cannot stand here", c as u32))
                 .help("it would begin another line in a file of the image");

@@ -76,12 +76,12 @@ fn whole_disk(name: &str) -> Option<&str> {
         return None;
     }
     // sda1, hda1, vda1, xvda1: letters, then digits.
-    if ["sd", "hd", "vd", "xvd"].iter().any(|prefix| whole.starts_with(prefix)) {
+    if ["sd", "hd", "vd", "xvd", "dasd"].iter().any(|prefix| whole.starts_with(prefix)) {
         return Some(whole).filter(|whole| whole.chars().all(|c| c.is_ascii_lowercase()));
     }
     // nvme0n1p1, mmcblk0p1, loop0p1: a name that ends in a digit, `p`, digits.
     let disk = whole.strip_suffix('p')?;
-    (["nvme", "mmcblk", "loop", "nbd"].iter().any(|prefix| disk.starts_with(prefix))
+    (["nvme", "mmcblk", "loop", "nbd", "md", "pmem"].iter().any(|prefix| disk.starts_with(prefix))
         && disk.ends_with(|c: char| c.is_ascii_digit()))
     .then_some(disk)
 }

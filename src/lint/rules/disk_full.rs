@@ -2,8 +2,8 @@
 
 use crate::layout::{self, DiskSize, LayoutError, Request, SectorSize};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Bytes, Change, Fix, Size, Spanned, Template};
-use std::collections::BTreeSet;
+use crate::template::{Bytes, Change, Fix, LayoutEntry, Size, Spanned, Template};
+use std::collections::BTreeMap;
 
 pub static RULE: Rule = Rule {
     name: "disk-full",
@@ -30,18 +30,21 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    let disks: BTreeSet<&str> =
-        template.layout().iter().filter_map(|e| Some(e.place.disk.as_ref()?.as_str())).collect();
+    let mut disks: BTreeMap<&str, Vec<&LayoutEntry>> = BTreeMap::new();
+    for entry in template.layout() {
+        if let Some((disk, _)) = entry.place.key() {
+            disks.entry(disk).or_default().push(entry);
+        }
+    }
     let size = match &template.disk_size {
         Some(Spanned { value: Ok(Size::Exact(bytes)), .. }) if template.is_virtual() => {
             DiskSize::Exactly(*bytes)
         }
         _ => DiskSize::Fit,
     };
-    for disk in disks {
-        let entries =
-            || template.layout().iter().filter(move |e| e.place.key().is_some_and(|(name, _)| name == disk));
-        let requests: Vec<Request> = entries()
+    for (disk, entries) in disks {
+        let requests: Vec<Request> = entries
+            .iter()
             .filter_map(|e| match (&e.place.partition, &e.size) {
                 (Some(number), Some(Spanned { value: Ok(size), .. })) => {
                     Some(Request { number: number.value, size: *size })
@@ -50,7 +53,8 @@ fn check(template: &Template, out: &mut Findings) {
             })
             .collect();
         let size_of = |number: u32| {
-            entries()
+            entries
+                .iter()
                 .find(|e| e.place.partition.as_ref().is_some_and(|p| p.value == number))
                 .and_then(|e| Some(e.size.as_ref()?.span))
         };
@@ -67,12 +71,15 @@ fn check(template: &Template, out: &mut Findings) {
             Err(LayoutError::DoesNotFit { need, have }) => {
                 let Some(span) = disk_size else { continue };
                 let mebibytes = need.0.div_ceil(Bytes::MIB);
-                out.report(span, format!("the partitions need {need}, the disk has {have}"))
-                    .help("the table takes 1 MiB before the first and 1 MiB behind the last partition")
-                    .fix(Fix::unsafe_(
-                        "make the disk large enough",
-                        Change::string(span, &format!("{mebibytes}M")),
-                    ));
+                out.report(
+                    span,
+                    format!("the partitions need {mebibytes} MiB, the disk has {} MiB", have.0 / Bytes::MIB),
+                )
+                .help("the table takes 1 MiB before the first and 1 MiB behind the last partition")
+                .fix(Fix::unsafe_(
+                    "make the disk large enough",
+                    Change::string(span, &format!("{mebibytes}M")),
+                ));
             }
             Err(LayoutError::NoRest { number, used, have }) => {
                 let Some(span) = size_of(number) else { continue };

@@ -55,6 +55,8 @@ fn check(template: &Template, out: &mut Findings) {
     });
     let what = if disk.starts_with('/') {
         "an absolute path: the image is created outside the output folder"
+    } else if disk.split('/').any(|part| part == "..") {
+        "it leads out of the output folder"
     } else if name.starts_with('-') {
         "it starts with `-`, which programs take for an option"
     } else if name.contains(|c: char| c.is_whitespace() || "\"'$`\\*?;&|<>()[]{}!#~".contains(c)) {

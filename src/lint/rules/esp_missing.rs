@@ -42,6 +42,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
+    if !template.types_are_known() {
+        return;
+    }
     let physical = template.is_physical();
     if !physical || template.boots_by_bios() {
         return;

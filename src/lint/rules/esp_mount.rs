@@ -24,6 +24,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if !partitions.is_complete() {
+        return;
+    }
     if template.boots_by_bios() || template.mounts.is_none() {
         return;
     }

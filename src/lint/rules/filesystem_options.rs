@@ -35,7 +35,7 @@ fn check(template: &Template, out: &mut Findings) {
             let report = out.report(options.span, fault.message);
             match fault.label {
                 Some((label, rest)) => {
-                    let report = report.help("labels have a key of their own, `label`");
+                    let report = report.help("write it as `label`");
                     if entry.label.is_none() {
                         let key = Change::AddKey {
                             object: entry.place.span,
@@ -75,14 +75,14 @@ fn program(kind: FilesystemType) -> Program {
             name: "mke2fs",
             with_value: "bCeEgGiIJlLmMNoOrtTUdz",
             flags: "cDFjKnqSvV",
-            planned: "dFLnStTU",
+            planned: "dFlLnStTUz",
             label: 'L',
         },
         FilesystemType::Vfat => Program {
             name: "mkfs.vfat",
             with_value: "bDfFghilmMnrRsS",
             flags: "aAcCIv",
-            planned: "Cin",
+            planned: "Cilmn",
             label: 'n',
         },
         FilesystemType::Swap => {
@@ -99,7 +99,7 @@ fn program(kind: FilesystemType) -> Program {
             name: "mkfs.xfs",
             with_value: "bcdilLmnprs",
             flags: "fKNqV",
-            planned: "cLNp",
+            planned: "cLNpr",
             label: 'L',
         },
     }
@@ -111,6 +111,9 @@ struct OptionFault {
     label: Option<(String, String)>,
 }
 
+/// More words than this are not options any more.
+const MOST: usize = 200;
+
 fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
     let program = program(kind);
     let mut faults = Vec::new();
@@ -118,7 +121,7 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
     let mut labels = Vec::new();
     let words: Vec<&str> = options.split_whitespace().collect();
     let mut at = 0;
-    while let Some(word) = words.get(at) {
+    while let Some(word) = words.get(at).filter(|_| at < MOST) {
         at += 1;
         if word.starts_with("--") {
             fault(format!("`{word}`: long options are not passed on"));
@@ -143,7 +146,7 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
                 }
                 (true, glued) => glued,
             };
-            if letter == program.label {
+            if letter == program.label && labels.is_empty() {
                 let rest = words
                     .iter()
                     .enumerate()
@@ -156,11 +159,23 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
             if takes_value && value.is_empty() {
                 fault(format!("`-{letter}` needs a value"));
             }
-            const PLANNED: &[&str] = &["offset", "hash_seed", "root_owner", "assume_storage_prezeroed"];
-            for setting in value.split(',').filter(|_| letter == 'E') {
+            // Of all that takes settings: what the plan decides, and what names a file or device of the host.
+            const PLANNED: &[&str] = &[
+                "offset",
+                "hash_seed",
+                "root_owner",
+                "assume_storage_prezeroed",
+                "device",
+                "file",
+                "name",
+                "logdev",
+                "rtdev",
+                "uuid",
+            ];
+            for setting in value.split(',').filter(|_| takes_value) {
                 let name = setting.split('=').next().unwrap_or_default();
                 if PLANNED.contains(&name) {
-                    fault(format!("`-E {name}` is the plan's to say"));
+                    fault(format!("`-{letter} {name}` is the plan's to say"));
                 }
             }
             if takes_value {
@@ -169,7 +184,7 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
         }
     }
     for label in labels {
-        let message = format!("`-{}` gives the label a second time", program.label);
+        let message = format!("`-{}` gives the label, which has a key of its own", program.label);
         faults.push(OptionFault { message, label: Some(label) });
     }
     faults
@@ -195,7 +210,7 @@ mod tests {
             ),
             ("ext4", "--frobnicate", "`--frobnicate`: long options are not passed on"),
             ("vfat", "-i 1234", "`-i` is the plan's to say"),
-            ("swap", "-L x", "`-L` gives the label a second time"),
+            ("swap", "-L x", "`-L` gives the label, which has a key of its own"),
             ("ext4", "-qZ", "mke2fs knows no option `-Z`"),
             ("xfs", "-N", "`-N` is the plan's to say"),
             ("ext4", "-b", "`-b` needs a value"),

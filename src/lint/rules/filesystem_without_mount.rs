@@ -46,6 +46,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if !partitions.is_complete() {
+        return;
+    }
     // Without a root the mount points are incomplete, which is said elsewhere.
     if partitions.at("/").is_none() {
         return;

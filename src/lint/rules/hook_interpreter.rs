@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Template, entries};
+use crate::template::{Template, entries, for_message};
 
 pub static RULE: Rule = Rule {
     name: "hook-interpreter",
@@ -16,12 +16,12 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
-        if let Some(FileFact::Program(program)) = files.get(&hook.value)
+        if let Some(FileFact::Program(program)) = files.get(&for_message(hook))
             && !program.startable
         {
             out.report(
                 hook.span,
-                format!("`{}` is neither a script with `#!` nor a program", hook.value.escape_debug()),
+                format!("`{}` is neither a script with `#!` nor a program", for_message(hook)),
             )
             .help("begin it with, for example, `#!/bin/sh`");
         }

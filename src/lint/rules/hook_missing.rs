@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Template, entries};
+use crate::template::{Template, entries, for_message};
 
 pub static RULE: Rule = Rule {
     name: "hook-missing",
@@ -16,17 +16,14 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
-        match files.get(&hook.value) {
+        match files.get(&for_message(hook)) {
             Some(FileFact::Missing) => {
-                out.report(hook.span, format!("the hook `{}` does not exist", hook.value))
+                out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook)))
                     .help("a relative path starts at the folder in which ister runs, not at the template's");
             }
             Some(FileFact::Unreadable(reason)) => {
-                out.report(
-                    hook.span,
-                    format!("the hook `{}` cannot be run: {reason}", hook.value.escape_debug()),
-                )
-                .help("a program or script, which must be a plain file");
+                out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", for_message(hook)))
+                    .help("a program or script, which must be a plain file");
             }
             _ => {}
         }

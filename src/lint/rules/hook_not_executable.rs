@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Template, entries};
+use crate::template::{Template, entries, for_message};
 
 pub static RULE: Rule = Rule {
     name: "hook-not-executable",
@@ -16,10 +16,10 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
-        if let Some(FileFact::Program(program)) = files.get(&hook.value)
+        if let Some(FileFact::Program(program)) = files.get(&for_message(hook))
             && !program.executable
         {
-            out.report(hook.span, format!("the hook `{}` is not executable", hook.value.escape_debug()))
+            out.report(hook.span, format!("the hook `{}` is not executable", for_message(hook)))
                 .help("chmod +x");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Template, entries};
+use crate::template::{Template, entries, for_message};
 
 pub static RULE: Rule = Rule {
     name: "hook-relative",
@@ -17,13 +17,10 @@ pub static RULE: Rule = Rule {
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
         // One that is not found has a finding, which says the same.
-        if !hook.starts_with('/') && !matches!(files.get(&hook.value), Some(FileFact::Missing)) {
+        if !hook.starts_with('/') && !matches!(files.get(&for_message(hook)), Some(FileFact::Missing)) {
             out.report(
                 hook.span,
-                format!(
-                    "the hook `{}` is looked for in the folder where ister runs",
-                    hook.value.escape_debug()
-                ),
+                format!("the hook `{}` is looked for in the folder where ister runs", for_message(hook)),
             )
             .help("run ister there, or write an absolute path");
         }

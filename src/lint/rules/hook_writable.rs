@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Template, entries};
+use crate::template::{Template, entries, for_message};
 
 pub static RULE: Rule = Rule {
     name: "hook-writable",
@@ -16,12 +16,12 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
-        if let Some(FileFact::Program(program)) = files.get(&hook.value)
+        if let Some(FileFact::Program(program)) = files.get(&for_message(hook))
             && program.writable_by_all
         {
             out.report(
                 hook.span,
-                format!("everybody on this host can change the hook `{}`", hook.value.escape_debug()),
+                format!("everybody on this host can change the hook `{}`", for_message(hook)),
             )
             .help("keep it beside the template, in a folder of your own");
         }

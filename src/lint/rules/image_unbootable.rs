@@ -36,6 +36,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
+    if !template.types_are_known() {
+        return;
+    }
     let efi = template.has_esp();
     let Some(layout) = template.layout.as_ref().filter(|layout| !layout.is_empty()) else { return };
     let virtual_ = template.destination.as_ref().filter(|_| template.is_virtual());

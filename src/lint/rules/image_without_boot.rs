@@ -37,6 +37,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
+    if !template.types_are_known() {
+        return;
+    }
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels.is_empty() {

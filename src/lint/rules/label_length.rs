@@ -7,7 +7,7 @@ pub static RULE: Rule = Rule {
     name: "label-length",
     summary: "a label is too long for its filesystem",
     level: Level::Error,
-    why: "A filesystem has a fixed place for its label: 16 bytes in ext2, ext3, ext4 and swap, 11 in vfat, 12 in xfs, 255 in btrfs. mkfs refuses a longer one, or cuts it and the lookup by label fails.",
+    why: "A filesystem has a fixed place for its label: 16 bytes in ext2, ext3 and ext4, 15 in swap, 11 in vfat, 12 in xfs, 255 in btrfs. mkfs refuses a longer one, or cuts it and the lookup by label fails.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat", "label": "EFI-SYSTEM-PARTITION" },
@@ -52,7 +52,9 @@ fn check(template: &Template, out: &mut Findings) {
 /// mkfs.btrfs(8).
 fn room(kind: FilesystemType) -> usize {
     match kind {
-        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 | FilesystemType::Swap => 16,
+        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => 16,
+        // 16, but mkswap ends it with a zero.
+        FilesystemType::Swap => 15,
         FilesystemType::Vfat => 11,
         FilesystemType::Xfs => 12,
         FilesystemType::Btrfs => 255,

@@ -38,8 +38,14 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
             || user.present.iter().any(|p| p.value == "password") && user.password.is_none()
     };
     // Of an administrator without key or password `user-sudo` speaks.
-    let sudo =
-        users.iter().any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value) && user.key.is_none());
+    let without = |user: &User| match user.password.as_ref().map(|p| &p.value) {
+        None => true,
+        Some(SecretSource::Inline(text)) => text.is_empty(),
+        Some(_) => false,
+    };
+    let sudo = users
+        .iter()
+        .any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value) && user.key.is_none() && without(user));
     if cloud || sudo || users.iter().any(enters) {
         return;
     }

@@ -22,13 +22,17 @@ fn check(template: &Template, out: &mut Findings) {
         (None, Some(url)) => (url, "MirrorURL"),
         _ => return,
     };
+    let credentials = there.contains('@');
     if template.key_span(missing).is_some() {
         return;
     }
-    out.report(there.span, format!("a mirror without `{missing}`"))
-        .help("usually both are the same URL")
-        .fix(Fix::unsafe_(
+    let report =
+        out.report(there.span, format!("a mirror without `{missing}`")).help("usually both are the same URL");
+    // A password is not to be written a second time.
+    if !credentials {
+        report.fix(Fix::unsafe_(
             format!("add `{missing}` with the same URL"),
             Change::AddKey { object: template.span, key: missing.to_owned(), value: json_string(there) },
         ));
+    }
 }

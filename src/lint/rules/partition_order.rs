@@ -39,6 +39,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if !partitions.is_complete() {
+        return;
+    }
     let mut highest: HashMap<&str, (u32, Span)> = HashMap::new();
     for place in template.layout().iter().map(|entry| &entry.place) {
         let (Some((disk, number)), Some(at)) = (place.key(), &place.partition) else { continue };

@@ -26,6 +26,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    if !partitions.is_complete() {
+        return;
+    }
     if template.filesystems.is_none() {
         return;
     }

@@ -1,7 +1,7 @@
 //! `url`: a URL has no scheme or no host.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Change, Fix, Template};
+use crate::template::{Change, Fix, Span, Template, for_message};
 
 pub static RULE: Rule = Rule {
     name: "url",
@@ -25,7 +25,7 @@ fn check(template: &Template, out: &mut Findings) {
         if !parsed.is_ok_and(|url| url.has_host()) {
             out.report(
                 text.span,
-                format!("`{}` is no URL with scheme and host, as {key} needs", shown(text)),
+                format!("`{}` is no URL with scheme and host, as {key} needs", for_message(text)),
             )
             .help("for example https://mirror.example.org/update");
         }
@@ -36,19 +36,17 @@ fn check(template: &Template, out: &mut Findings) {
     if !http {
         out.report(
             service.span,
-            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", shown(service)),
+            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", for_message(service)),
         )
         .help("for example https://provision.example.org/");
     } else if !service.ends_with('/') {
         out.report(service.span, "the URL of IsterCloudInitSvc does not end in `/`")
             .help("`get_config/…` and `get_role/…` are appended to it as they are")
-            .fix(Fix::safe("add `/`", Change::string(service.span, &format!("{}/", service.value))));
+            .fix(Fix::safe(
+                "add `/`",
+                Change::Replace(Span::new(service.span.end - 1, service.span.end - 1), "/".to_owned()),
+            ));
     }
-}
-
-/// A URL for a message: without a user name and a password.
-fn shown(url: &str) -> String {
-    url.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
 }
 
 #[cfg(test)]
@@ -68,7 +66,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r##"{"HTTPProxy": "ada:secret@example.org:80"}"##,
-            &["1:15 `example.org:80` is no URL with scheme and host, as HTTPProxy needs"],
+            &["1:15 `…@example.org:80` is no URL with scheme and host, as HTTPProxy needs"],
         );
         check_rule(&super::RULE, r##"{"MirrorURL": "https://example.org/x"}"##, &[]);
     }

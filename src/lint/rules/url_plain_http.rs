@@ -26,7 +26,8 @@ fn check(template: &Template, out: &mut Findings) {
         ("IsterCloudInitSvc", &template.cloud_init_service),
     ] {
         let Some(url) = url else { continue };
-        if !url.starts_with("http://") || url.len() == "http://".len() {
+        let plain = url::Url::parse(url).is_ok_and(|parsed| parsed.scheme() == "http" && parsed.has_host());
+        if !plain {
             continue;
         }
         let report =

@@ -2,7 +2,7 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Template, for_message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -21,11 +21,8 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         let text = match files.get(&key.value) {
             Some(FileFact::Text(text)) => text,
             Some(FileFact::Unreadable(reason)) => {
-                out.report(
-                    key.span,
-                    format!("the key file `{}` cannot be used: {reason}", key.value.escape_debug()),
-                )
-                .help("the path of a .pub file that this user may read");
+                out.report(key.span, format!("the key file `{}` cannot be used: {reason}", for_message(key)))
+                    .help("the path of a .pub file that this user may read");
                 continue;
             }
             _ => &key.value,
@@ -44,10 +41,15 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         let is_key =
             (comment.is_some() || from_file) && body.is_some_and(|body| STANDARD.decode(body).is_ok());
         if !is_key {
-            let shown: String = key.chars().take(40).collect();
+            let two = body.is_some_and(|body| STANDARD.decode(body).is_ok()) && comment.is_none();
+            // What stands here may be a key that is not for others' eyes.
             out.report(
                 key.span,
-                format!("`{}` is neither a readable file nor an OpenSSH public key", shown.escape_debug()),
+                if two {
+                    "this key has no comment, which ister.py wants"
+                } else {
+                    "this is neither a readable file nor an OpenSSH public key"
+                },
             )
             .help("the path of a .pub file, or its text: type, base64, comment");
         }
@@ -64,12 +66,12 @@ mod tests {
         check_rule(
             &super::RULE,
             &key("./missing"),
-            &["1:20 `./missing` is neither a readable file nor an OpenSSH public key"],
+            &["1:20 this is neither a readable file nor an OpenSSH public key"],
         );
         check_rule(
             &super::RULE,
             &key("ssh-ed25519 !! me"),
-            &["1:20 `ssh-ed25519 !! me` is neither a readable file nor an OpenSSH public key"],
+            &["1:20 this is neither a readable file nor an OpenSSH public key"],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);
         check_rule(

@@ -18,6 +18,8 @@ fn check(template: &Template, out: &mut Findings) {
         let SecretSource::Inline(hash) = &password.value else { continue };
         let scheme = if hash.starts_with("$1$") {
             "MD5"
+        } else if hash.starts_with("$md5") || hash.starts_with("$sha1$") {
+            "MD5 or SHA-1"
         } else if hash.starts_with("$3$") {
             "NT"
         } else if is_crypt_hash(hash) && !hash.starts_with(['$', '!', '*']) {

@@ -24,6 +24,12 @@ fn check(template: &Template, out: &mut Findings) {
             out.report(version.span, format!("apt knows suites by name, not by the number {number}"))
                 .help("name a suite, for example --set Version='\"bookworm\"', or \"latest\"");
         }
+        (Version::Name(name), SoftwareManager::Apt)
+            if name.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() =>
+        {
+            out.report(version.span, format!("apt knows suites by name, not by the number {name}"))
+                .help("name a suite, for example \"bookworm\", or \"latest\"");
+        }
         (Version::Name(name), SoftwareManager::Apt) => {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
             if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {

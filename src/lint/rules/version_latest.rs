@@ -14,9 +14,10 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    if let Some(version) = template.version.as_ref().filter(|v| v.value == Version::Name("latest".to_owned()))
-    {
-        out.report(version.span, "`latest` is another release every time")
+    let Some(version) = &template.version else { return };
+    let Version::Name(name) = &version.value else { return };
+    if ["latest", "stable", "testing", "unstable", "sid"].contains(&name.as_str()) {
+        out.report(version.span, format!("`{name}` is another release every time"))
             .help("name the release, if the image is to be repeated");
     }
 }

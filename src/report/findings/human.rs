@@ -127,7 +127,8 @@ impl<'a> Window<'a> {
             // An empty span is a place between two characters: the next one is underlined.
             from - start..span.end.clamp(from, end) - start
         };
-        let mut snippet = Snippet::source(&text[start..end]).path(source.name()).line_start(self.lines.0 + 1);
+        let mut snippet =
+            Snippet::source(&text[start..end]).path(source.shown_name()).line_start(self.lines.0 + 1);
         for (span, label) in &self.places {
             snippet = snippet.annotation(match label {
                 None => AnnotationKind::Primary.span(within(*span)),

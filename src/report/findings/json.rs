@@ -1,7 +1,7 @@
 //! Findings as JSON; `docs/lint.md` describes it. A field may be added; anything else is a new version.
 
-use super::{Checked, all};
-use crate::template::{Safety, SourceText, Span, resolve};
+use super::{Checked, all, shown_edits};
+use crate::template::{Safety, SourceText, Span};
 use serde_json::{Value, json};
 
 /// `{"version": 1, "findings": […]}`; lines and columns count from 1, columns count characters, `end_…` is where the
@@ -16,7 +16,7 @@ pub fn findings_json(files: &[Checked]) -> Value {
                 .map(|(span, text)| json!({ "place": place(source, *span), "message": text }))
                 .collect();
             let fix = finding.fix.as_ref().and_then(|fix| {
-                let edits = resolve(&fix.changes, source.text(), &file.linted.node)?;
+                let edits = shown_edits(file, fix)?;
                 let edits: Vec<Value> = edits
                     .iter()
                     .map(|edit| json!({ "place": place(source, edit.span), "text": edit.text }))

@@ -10,7 +10,7 @@ mod sarif;
 mod statistics;
 
 use crate::lint::{Finding, Level, Linted};
-use crate::template::SourceText;
+use crate::template::{Edit, Fix, SourceText, resolve, secret_places};
 
 pub use concise::concise;
 pub use github::github;
@@ -35,4 +35,13 @@ impl Checked {
 /// All findings, each with its file.
 fn all(files: &[Checked]) -> impl Iterator<Item = (&Checked, &Finding)> {
     files.iter().flat_map(|file| file.linted.findings.iter().map(move |finding| (file, finding)))
+}
+
+/// The edits of a fix, unless one of them has to do with a secret: those are for `--fix` only.
+fn shown_edits(file: &Checked, fix: &Fix) -> Option<Vec<Edit>> {
+    let text = file.source.text();
+    let edits = resolve(&fix.changes, text, &file.linted.node)?;
+    let secrets = secret_places(text, &file.linted.node);
+    let touches = |edit: &Edit| secrets.iter().any(|s| s.start <= edit.span.end && edit.span.start <= s.end);
+    (!edits.iter().any(|edit| touches(edit) && !edit.text.is_empty())).then_some(edits)
 }

@@ -1,9 +1,9 @@
 //! SARIF 2.1.0 (OASIS), for code scanning services and editors.
 
-use super::{Checked, all};
+use super::{Checked, all, shown_edits};
 use crate::lint::{RULES, Rule};
 use crate::report::explain::explain;
-use crate::template::{SourceText, Span, resolve};
+use crate::template::{SourceText, Span};
 use serde_json::{Value, json};
 
 pub fn sarif(files: &[Checked]) -> Value {
@@ -33,7 +33,7 @@ pub fn sarif(files: &[Checked]) -> Value {
             }
             let fix = finding.fix.as_ref();
             if let Some((fix, edits)) =
-                fix.and_then(|fix| Some((fix, resolve(&fix.changes, source.text(), &file.linted.node)?)))
+                fix.and_then(|fix| Some((fix, shown_edits(file, fix)?)))
             {
                 let replacements: Vec<Value> = edits
                     .iter()
