@@ -675,6 +675,9 @@ const NOT_GENERATED: &[&str] = &[
     "hook-not-executable",
     "hook-writable",
     "image-without-boot",
+    "encryption-mismatch",
+    "filesystem-kept",
+    "label-characters",
     "mount-order",
     "disk-several",
     "passphrase-reused",
@@ -693,5 +696,39 @@ fn every_rule_is_generated_or_known_not_to_be() {
     };
     for rule in ister::lint::RULES {
         assert!(generated(rule.name) || NOT_GENERATED.contains(&rule.name), "{} is not generated", rule.name);
+    }
+}
+
+/// One character lost or doubled, anywhere: the commonest slip. No safe fix may lose what a person wrote.
+#[test]
+fn a_slip_of_one_character_is_mended_or_left_alone() {
+    let pretty = include_str!("../vm-tests/kvm/template.json");
+    let plain: Value = serde_json::from_str(pretty).unwrap();
+    let compact = plain.to_string();
+    for text in [pretty, compact.as_str()] {
+        for (at, c) in text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+            let lost = format!("{}{}", &text[..at], &text[at + c.len_utf8()..]);
+            let doubled = format!("{}{c}{}", &text[..at], &text[at..]);
+            for slip in [lost, doubled] {
+                for careless in [false, true] {
+                    let wanted = |f: &Finding| {
+                        f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe)
+                    };
+                    let source = SourceText::new("t.json", slip.clone());
+                    let fixed = fix(&source, &judge, &wanted);
+                    let text = fixed.source.text();
+                    let again = fix(&fixed.source, &judge, &wanted);
+                    assert_eq!(again.source.text(), text, "it settles: {slip}");
+                    if careless || text == slip {
+                        continue;
+                    }
+                    // Letters and digits all stay, in their order.
+                    let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+                    assert_eq!(words(text), words(&slip), "{slip}\n{text}");
+                    // And where the slip was in the JSON itself, either it is mended or it was not touched.
+                    assert!(read_json(text).1.is_empty(), "half mended: {slip}\n{text}");
+                }
+            }
+        }
     }
 }

@@ -28,18 +28,34 @@ pub fn fix(
         // Writing it back would lose what could not be read.
         return at;
     }
+    if syntax_faults(&at.linted) > 0 {
+        // All or nothing: a text that is half mended is harder to read than one with a single slip.
+        let before = Fixed { linted: lint(source), source: source.clone(), made: 0 };
+        at = rounds(at, lint, wanted, |at| syntax_faults(&at.linted) > 0);
+        if syntax_faults(&at.linted) > 0 {
+            return before;
+        }
+    }
+    rounds(at, lint, wanted, |_| true)
+}
+
+/// Round after round, while there is something to do and `go_on` says so.
+fn rounds(
+    mut at: Fixed,
+    lint: &dyn Fn(&SourceText) -> Linted,
+    wanted: &dyn Fn(&Finding) -> bool,
+    go_on: impl Fn(&Fixed) -> bool,
+) -> Fixed {
     for _ in 0..MAX_ROUNDS {
+        if !go_on(&at) {
+            break;
+        }
         let groups = edits(&at, wanted);
         if groups.is_empty() {
             break;
         }
-        let together = attempt(&at, &groups, lint);
-        let next = match together {
-            Some(next) => Some(next),
-            // One of them does harm: find those that do not.
-            None => one_by_one(&at, &groups, lint),
-        };
-        match next {
+        // If one of them does harm, those that do not are found one by one.
+        match attempt(&at, &groups, lint).or_else(|| one_by_one(&at, &groups, lint)) {
             Some(next) => at = next,
             None => break,
         }

@@ -15,6 +15,7 @@ mod disk_several;
 mod disk_size_missing;
 mod encryption_boot;
 mod encryption_kernel;
+mod encryption_mismatch;
 mod esp_fat32;
 mod esp_filesystem;
 mod esp_missing;
@@ -23,6 +24,7 @@ mod esp_not_first;
 mod esp_small;
 mod esp_twice;
 mod esp_with_bios;
+mod filesystem_kept;
 mod filesystem_options;
 mod filesystem_options_grub;
 mod filesystem_without_mount;
@@ -40,6 +42,7 @@ mod image_without_boot;
 mod kernel_missing;
 mod kernel_several;
 mod label_case;
+mod label_characters;
 mod label_duplicate;
 mod label_length;
 mod login_impossible;
@@ -110,6 +113,7 @@ pub static RULES: &[&Rule] = &[
     &reading::DUPLICATE_KEY,
     &encryption_boot::RULE,
     &encryption_kernel::RULE,
+    &encryption_mismatch::RULE,
     &esp_fat32::RULE,
     &esp_filesystem::RULE,
     &esp_missing::RULE,
@@ -118,6 +122,7 @@ pub static RULES: &[&Rule] = &[
     &esp_small::RULE,
     &esp_twice::RULE,
     &esp_with_bios::RULE,
+    &filesystem_kept::RULE,
     &filesystem_options::RULE,
     &filesystem_options_grub::RULE,
     &filesystem_without_mount::RULE,
@@ -135,6 +140,7 @@ pub static RULES: &[&Rule] = &[
     &kernel_missing::RULE,
     &kernel_several::RULE,
     &label_case::RULE,
+    &label_characters::RULE,
     &label_duplicate::RULE,
     &label_length::RULE,
     &reading::LINT_ALLOWANCE,
