@@ -3,7 +3,7 @@
 #
 #   benches/lint.sh [ROUNDS=5]
 #
-# Needs `make tools`, and installs jsonschema-cli with cargo. The validators judge by schema/ister-template.schema.json
+# Needs `make tools`, and installs jsonschema-cli with cargo and ajv-cli with npm. The validators judge by schema/ister-template.schema.json
 # only; ister runs that schema and all its rules. Prints medians in milliseconds, process start included, and what a
 # keystroke in an editor takes until its diagnostics are there.
 set -euo pipefail
@@ -13,6 +13,7 @@ tools=$PWD/target/tools
 schema=$PWD/schema/ister-template.schema.json
 cargo build --locked --release --quiet
 [ -x "$tools/bin/jsonschema-cli" ] || cargo install --quiet --root "$tools" jsonschema-cli
+[ -d "$tools/ajv-cli" ] || npm install --silent --no-audit --no-fund --no-package-lock --prefix "$tools/ajv-cli" ajv-cli@5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -35,13 +36,6 @@ for i in range(1000):
         "Hostname": f"host-{i}",
     }, open(f"{sys.argv[1]}/t{i:04}.json", "w"), indent=2)
 P
-cat >"$work/ajv.cjs" <<'J'
-const fs = require("fs");
-const Ajv = require(process.argv[2] + "/node_modules/ajv/dist/2020");
-const validate = new Ajv({ strict: true }).compile(JSON.parse(fs.readFileSync(process.argv[3], "utf8")));
-process.exit(process.argv.slice(4).every((file) => validate(JSON.parse(fs.readFileSync(file, "utf8")))) ? 0 : 1);
-J
-
 ister() { target/release/ister lint "$@"; }
 jsonschema_cli() {
     local instances=() file
@@ -49,7 +43,11 @@ jsonschema_cli() {
     "$tools/bin/jsonschema-cli" validate "$schema" "${instances[@]}"
 }
 check_jsonschema() { "$tools/python/bin/check-jsonschema" --schemafile "$schema" "$@"; }
-ajv() { node "$work/ajv.cjs" "$tools/node" "$schema" "$@"; }
+ajv() {
+    local data=() file
+    for file; do data+=(-d "$file"); done
+    "$tools/ajv-cli/node_modules/.bin/ajv" validate --spec=draft2020 -s "$schema" "${data[@]}"
+}
 
 peers="ister jsonschema_cli check_jsonschema ajv"
 one=("$work/t0000.json")
