@@ -180,6 +180,14 @@ fn levels_are_the_users_to_say() {
     assert!(text(&unknown.stderr).contains("did you mean `esp-fat32`?"), "{}", text(&unknown.stderr));
 }
 
+/// What is not shown is there all the same: nothing is mended behind a fault that is not to be seen.
+#[test]
+fn an_allowed_syntax_fault_is_still_one() {
+    let template = MIXED.replace("\"8GB\"", "\"8GB");
+    let output = with_stdin(&["lint", "-", "--allow", "syntax", "--fix"], &template);
+    assert_eq!(text(&output.stdout), template);
+}
+
 #[test]
 fn statistics_count_the_rules() {
     let output = with_stdin(&["lint", "-", "--statistics"], MIXED);

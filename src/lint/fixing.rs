@@ -28,11 +28,11 @@ pub fn fix(
         // Writing it back would lose what could not be read.
         return at;
     }
-    if syntax_faults(&at.linted) > 0 {
+    if at.linted.syntax_faults > 0 {
         // All or nothing: a text that is half mended is harder to read than one with a single slip.
         let before = Fixed { linted: lint(source), source: source.clone(), made: 0 };
-        at = rounds(at, lint, wanted, |at| syntax_faults(&at.linted) > 0);
-        if syntax_faults(&at.linted) > 0 {
+        at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
+        if at.linted.syntax_faults > 0 {
             return before;
         }
     }
@@ -66,7 +66,7 @@ fn rounds(
 /// The edits of each wanted fix. While the text is no JSON only those that make it JSON: what a rule thinks of a
 /// half-read template may be wrong.
 fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
-    let broken = syntax_faults(&at.linted) > 0;
+    let broken = at.linted.syntax_faults > 0;
     at.linted
         .findings
         .iter()
@@ -85,7 +85,7 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
     let source = at.source.with_text(text);
     let linted = lint(&source);
     // A mark that mends nothing, because it came to stand inside a string, is not to be written again and again.
-    let (before, after) = (syntax_faults(&at.linted), syntax_faults(&linted));
+    let (before, after) = (at.linted.syntax_faults, linted.syntax_faults);
     if before > 0 && after >= before && at.linted.dropped == 0 {
         return None;
     }
@@ -98,17 +98,13 @@ fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Li
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }
 
-fn syntax_faults(linted: &Linted) -> usize {
-    linted.findings.iter().filter(|finding| finding.rule == SYNTAX.name).count()
-}
-
 /// Whether there are errors after that were not there before: of a rule, more than there were.
 fn brings_errors(before: &Linted, after: &Linted) -> bool {
     if before.dropped > 0 {
         // What was not listed before cannot be told from what is new.
         return false;
     }
-    if syntax_faults(before) > 0 {
+    if before.syntax_faults > 0 {
         // Now more of the text can be read, and what was there all along is found.
         return false;
     }

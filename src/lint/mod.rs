@@ -1,8 +1,9 @@
 //! The linter: everything that is wrong with a template, at once, each at its place.
 //!
-//! A rule is one file of `rules/` and one line of its table; adding one is: write the file (a `Rule` with a name,
-//! a summary, a level and a function over the typed template), add it to `rules/mod.rs` in order, and give it a
-//! test that shows where it fires and where its nearest neighbour does not. Rules are pure: what they need to know
+//! A rule is one file of `rules/` and one line of its table; adding one is: write the file (a `Rule` with a name, a
+//! summary, a level, a reason, an example that gives exactly its finding, what to write instead, and a function over the
+//! typed template), add it to `rules/mod.rs` in order, to `docs/rules.md` (`ister rules --format markdown`), and a fault
+//! that shows it to `tests/laws.rs`. A rule of several cases has a test of each beside it. Rules are pure: what they need to know
 //! of the host (does this file exist?) is collected beforehand, see [`Files`].
 
 mod content;

@@ -18,6 +18,8 @@ pub struct Linted {
     pub template: Template,
     pub node: Node,
     pub findings: Vec<Finding>,
+    /// In how many places the text is no JSON, whatever is shown of them.
+    pub syntax_faults: usize,
     /// How many more there are than [`MAX_FINDINGS`](super::MAX_FINDINGS).
     pub dropped: usize,
 }
@@ -48,6 +50,7 @@ pub fn lint(
     let partitions = Partitions::of(&template);
     let content = Content::of(&template, definitions);
     let mut found = Findings::new(&SYNTAX);
+    let syntax_faults = faults.iter().filter(|fault| fault.kind == FaultKind::Syntax).count();
     for fault in faults {
         report(fault, &mut found);
     }
@@ -71,7 +74,7 @@ pub fn lint(
     findings.sort_by(|a, b| {
         (a.span.start, a.span.end, a.level, a.rule).cmp(&(b.span.start, b.span.end, b.level, b.rule))
     });
-    Linted { template, node, findings, dropped }
+    Linted { template, node, findings, syntax_faults, dropped }
 }
 
 fn report(fault: Fault, found: &mut Findings) {
