@@ -1,14 +1,14 @@
-//! `user-key-weak`: an ssh key is of a weak type.
+//! `user-key-weak`: an ssh key is of a weak type, or not of the type that it says.
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::Template;
+use crate::template::{Template, for_message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub static RULE: Rule = Rule {
     name: "user-key-weak",
-    summary: "an ssh key is of a weak type",
+    summary: "an ssh key is of a weak type, or not of the type that it says",
     level: Level::Warning,
     why: "OpenSSH refuses DSA keys since 7.0 and RSA keys below 1024 bits; RSA below 2048 bits is breakable. The user could not log in, or others could.",
     example: r#"{ "Users": [{ "username": "ada", "key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQ== ada@example" }] }"#,
@@ -26,9 +26,18 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
             text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
         let mut fields = line.split_whitespace();
         let (Some(kind), Some(blob)) = (fields.next(), fields.next()) else { continue };
+        let decoded = STANDARD.decode(blob).unwrap_or_default();
+        let said = field(&decoded).and_then(|range| decoded.get(range));
         let what = match kind {
             "ssh-dss" => "a DSA key, which OpenSSH refuses".to_owned(),
-            "ssh-rsa" => match STANDARD.decode(blob).ok().and_then(|blob| rsa_bits(&blob)) {
+            // OpenSSH takes a key only if its text is of the type that stands before it.
+            _ if kind.starts_with("ssh-")
+                && !decoded.is_empty()
+                && said.is_none_or(|said| said != kind.as_bytes()) =>
+            {
+                format!("its text is no key of the type {}", for_message(kind))
+            }
+            "ssh-rsa" => match rsa_bits(&decoded) {
                 Some(bits) if bits < 2048 => format!("an RSA key of {bits} bits, which is too short"),
                 _ => continue,
             },
@@ -38,19 +47,19 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
     }
 }
 
-/// Bits of an RSA key's modulus. Source: RFC 4253, section 6.6: the strings `ssh-rsa`, e, n; each with its length
-/// before it.
+/// Where the first string of a key's text stands, behind its length. Source: RFC 4251, section 5.
+fn field(blob: &[u8]) -> Option<std::ops::Range<usize>> {
+    let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
+    Some(4..4usize.checked_add(length)?)
+}
+
+/// Bits of an RSA key's modulus. Source: RFC 4253, section 6.6: the strings `ssh-rsa`, e, n.
 fn rsa_bits(blob: &[u8]) -> Option<usize> {
-    let field = |blob: &[u8]| -> Option<(usize, usize)> {
-        let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
-        Some((4, 4usize.checked_add(length)?))
-    };
     let mut rest = blob;
     for _ in 0..2 {
-        rest = rest.get(field(rest)?.1..)?;
+        rest = rest.get(field(rest)?.end..)?;
     }
-    let (start, end) = field(rest)?;
-    let modulus = rest.get(start..end)?;
+    let modulus = rest.get(field(rest)?)?;
     let significant = modulus.iter().position(|byte| *byte != 0)?;
     Some((modulus.len() - significant) * 8 - modulus[significant].leading_zeros() as usize)
 }
@@ -74,7 +83,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB a@b"}, {"key": "ssh-rsa AAAA a@b"}]}"#,
-            &[],
+            &["1:417 its text is no key of the type ssh-rsa"],
         );
     }
 }
