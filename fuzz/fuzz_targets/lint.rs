@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     if linted.findings.len() > 40 {
         return;
     }
-    let files = [Checked { source, linted }];
+    let files = [Checked::new(source, linted)];
     let _ = findings_human(&files[0].source, &files[0].linted.node, &files[0].linted.findings, false);
     let _ = (concise(&files), github(&files), junit(&files), findings_json(&files), sarif(&files));
 });

@@ -141,12 +141,12 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
             let linted = judge(&source).light();
-            return Treated { checked: Checked { source, linted }, before: None, made: 0 };
+            return Treated { checked: Checked::new(source, linted), before: None, made: 0 };
         }
         let fixed = fix(&source, &judge, &wanted);
         let changed =
             fixed.source.text() != source.text() || source.encoding() == Encoding::Utf16 && fixed.made > 0;
-        let checked = Checked { source: fixed.source, linted: fixed.linted };
+        let checked = Checked::new(fixed.source, fixed.linted);
         Treated { checked, before: changed.then_some(source), made: fixed.made }
     });
 

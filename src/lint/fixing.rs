@@ -30,10 +30,9 @@ pub fn fix(
     }
     if at.linted.syntax_faults > 0 {
         // All or nothing: a text that is half mended is harder to read than one with a single slip.
-        let before = Fixed { linted: lint(source), source: source.clone(), made: 0 };
         at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
         if at.linted.syntax_faults > 0 {
-            return before;
+            return Fixed { linted: lint(source), source: source.clone(), made: 0 };
         }
     }
     rounds(at, lint, wanted, |_| true)

@@ -10,7 +10,8 @@ mod sarif;
 mod statistics;
 
 use crate::lint::{Finding, Level, Linted};
-use crate::template::{Edit, Fix, SourceText, resolve, secret_places};
+use crate::template::{Edit, Fix, SourceText, Span, resolve, secret_places};
+use std::cell::OnceCell;
 
 pub use concise::concise;
 pub use github::github;
@@ -24,9 +25,15 @@ pub use statistics::statistics;
 pub struct Checked {
     pub source: SourceText,
     pub linted: Linted,
+    /// Where its secrets stand, once somebody asks.
+    secrets: OnceCell<Vec<Span>>,
 }
 
 impl Checked {
+    pub fn new(source: SourceText, linted: Linted) -> Checked {
+        Checked { source, linted, secrets: OnceCell::new() }
+    }
+
     fn count(&self, level: Level) -> usize {
         self.linted.findings.iter().filter(|f| f.level == level).count()
     }
@@ -41,7 +48,7 @@ fn all(files: &[Checked]) -> impl Iterator<Item = (&Checked, &Finding)> {
 fn shown_edits(file: &Checked, fix: &Fix) -> Option<Vec<Edit>> {
     let text = file.source.text();
     let edits = resolve(&fix.changes, text, &file.linted.node)?;
-    let secrets = secret_places(text, &file.linted.node);
+    let secrets = file.secrets.get_or_init(|| secret_places(text, &file.linted.node));
     let touches = |edit: &Edit| secrets.iter().any(|s| s.start <= edit.span.end && edit.span.start <= s.end);
     (!edits.iter().any(|edit| touches(edit) && !edit.text.is_empty())).then_some(edits)
 }

@@ -1,21 +1,9 @@
-//! A JSON reader (RFC 8259) in which every value knows its place and no fault ends the reading.
-//!
-//! After a fault the reader goes on with what was most likely meant, so that one missing comma does not hide
-//! the rest of a template. The usual slips (comments, trailing commas, single quotes, Python's literals) are
-//! named as what they are.
+//! The reader: values, containers, and what was most likely meant where they are not right.
 
-use super::edit::{Change, Fix, Safety, json_string};
-use super::node::{Member, Node, Value};
-use super::text::Span;
-
-/// A place where the text is not JSON.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SyntaxFault {
-    pub span: Span,
-    pub message: String,
-    pub help: Option<&'static str>,
-    pub fix: Option<Fix>,
-}
+use super::fault::SyntaxFault;
+use crate::template::edit::{Change, Fix, Safety, json_string};
+use crate::template::node::{Member, Node, Value};
+use crate::template::text::Span;
 
 /// More faults than this are not worth listing: the text is something else than JSON.
 const MAX_FAULTS: usize = 1000;
@@ -56,17 +44,17 @@ pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
     (node, reader.faults)
 }
 
-struct Reader<'t> {
-    text: &'t str,
-    at: usize,
+pub(super) struct Reader<'t> {
+    pub(super) text: &'t str,
+    pub(super) at: usize,
     depth: usize,
-    faults: Vec<SyntaxFault>,
+    pub(super) faults: Vec<SyntaxFault>,
     /// There were more than [`MAX_FAULTS`].
     full: bool,
     /// What was read from here on rests on a guess, so that no fix behind it can be trusted.
     derailed: bool,
     /// The text ends inside a string or a comment: nothing can be added behind it.
-    open_end: bool,
+    pub(super) open_end: bool,
     /// The comma that lacks before the next item is part of a fault that is said already, or stands elsewhere.
     comma_is_said: bool,
     /// Where an object that was not closed ended, which is before the place that was read to.
@@ -80,7 +68,13 @@ impl Reader<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn fault(&mut self, start: usize, end: usize, message: impl Into<String>, help: Option<&'static str>) {
+    pub(super) fn fault(
+        &mut self,
+        start: usize,
+        end: usize,
+        message: impl Into<String>,
+        help: Option<&'static str>,
+    ) {
         self.full |= self.faults.len() == MAX_FAULTS;
         if !self.full {
             self.faults.push(SyntaxFault {
@@ -93,18 +87,18 @@ impl Reader<'_> {
     }
 
     /// A fix of the fault just found, after which the text is read as it was read now.
-    fn safe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
+    pub(super) fn safe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Safe, title, start, end, text);
     }
 
     /// A fix of the fault just found that is a guess; everything behind it rests on the same guess.
-    fn guess(&mut self, title: &str, start: usize, end: usize, text: &str) {
+    pub(super) fn guess(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Unsafe, title, start, end, text);
         self.derailed = true;
     }
 
     /// A fix of the fault just found that loses something.
-    fn unsafe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
+    pub(super) fn unsafe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Unsafe, title, start, end, text);
     }
 
@@ -395,123 +389,6 @@ impl Reader<'_> {
             }
         }
         Next::Item
-    }
-
-    /// A string in double quotes, or in single ones with a fault. Ends at the line's end if it is not closed.
-    fn string(&mut self) -> String {
-        let start = self.at;
-        let quote = self.text.as_bytes()[start];
-        if quote != b'\'' {
-            return self.quoted(start, quote);
-        }
-        self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
-        let faults = self.faults.len();
-        let text = self.quoted(start, quote);
-        // With a fault inside, that one is mended first.
-        if self.faults.len() == faults {
-            self.safe_fix("write double quotes", start, self.at, &json_string(&text));
-        }
-        text
-    }
-
-    fn quoted(&mut self, start: usize, quote: u8) -> String {
-        self.at += 1;
-        let mut out = String::new();
-        loop {
-            let rest = &self.text[self.at..];
-            let Some(c) = rest.chars().next() else {
-                self.fault(start, self.at, "the string is not closed", Some("add \""));
-                self.guess("close the string", self.at, self.at, &(quote as char).to_string());
-                self.open_end = true;
-                return out;
-            };
-            match c {
-                '\n' => {
-                    self.fault(start, self.at, "the string is not closed on its line", Some("add \""));
-                    let end =
-                        self.text[..self.at].trim_end_matches([' ', '\t', '\r', ',']).len().max(start + 1);
-                    self.guess("close the string", end, end, &(quote as char).to_string());
-                    return out;
-                }
-                c if c as u32 == u32::from(quote) => {
-                    self.at += 1;
-                    return out;
-                }
-                '\\' => out.push(self.escape()),
-                c if (c as u32) < 0x20 => {
-                    let code = format!("control character U+{:04X} inside a string", c as u32);
-                    self.fault(self.at, self.at + 1, code, Some("write it as an escape, \\t or \\u0009"));
-                    let escape = json_string(&c.to_string());
-                    self.safe_fix("write an escape", self.at, self.at + 1, escape.trim_matches('"'));
-                    out.push(c);
-                    self.at += 1;
-                }
-                c => {
-                    out.push(c);
-                    self.at += c.len_utf8();
-                }
-            }
-        }
-    }
-
-    fn escape(&mut self) -> char {
-        let start = self.at;
-        self.at += 1;
-        let c = self.text[self.at..].chars().next();
-        let plain = match c {
-            Some('"') => '"',
-            Some('\\') => '\\',
-            Some('/') => '/',
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('u') => {
-                self.at += 1;
-                return self.unicode_escape(start);
-            }
-            // The line's end and the text's end are the string's own fault.
-            None | Some('\n') => return '\\',
-            Some(other) => {
-                self.at += other.len_utf8();
-                self.fault(
-                    start,
-                    self.at,
-                    format!("`\\{other}` is no escape"),
-                    Some("a backslash itself is \\\\"),
-                );
-                self.unsafe_fix("write two backslashes", start, start + 1, "\\\\");
-                return other;
-            }
-        };
-        self.at += 1;
-        plain
-    }
-
-    fn unicode_escape(&mut self, start: usize) -> char {
-        let unit = |reader: &mut Self| {
-            let digits = reader.text.get(reader.at..reader.at + 4)?;
-            if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return None;
-            }
-            reader.at += 4;
-            u32::from_str_radix(digits, 16).ok()
-        };
-        let code = match unit(self) {
-            Some(high @ 0xd800..=0xdbff) if self.text[self.at..].starts_with("\\u") => {
-                self.at += 2;
-                match unit(self) {
-                    Some(low @ 0xdc00..=0xdfff) => Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)),
-                    _ => None,
-                }
-            }
-            code => code,
-        };
-        code.and_then(char::from_u32).unwrap_or_else(|| {
-            self.fault(start, self.at, "not a Unicode escape: four hexadecimal digits follow `\\u`", None);
-            char::REPLACEMENT_CHARACTER
-        })
     }
 
     fn word_end(&self) -> usize {

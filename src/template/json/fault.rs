@@ -1,0 +1,13 @@
+//! What the reader found wrong.
+
+use crate::template::edit::Fix;
+use crate::template::text::Span;
+
+/// A place where the text is not JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntaxFault {
+    pub span: Span,
+    pub message: String,
+    pub help: Option<&'static str>,
+    pub fix: Option<Fix>,
+}
