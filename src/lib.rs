@@ -33,9 +33,13 @@ pub mod template;
 
 pub mod build;
 pub mod cli;
+pub mod compare;
 pub mod content;
 pub mod customize;
+pub mod device;
+pub mod filesystem;
 pub mod image;
 pub mod lsp;
 pub mod tool;
+pub mod verify;
 pub mod vm;

@@ -108,7 +108,7 @@ fn a_plan_is_a_table_or_json_and_writes_nothing() {
         .output()
         .unwrap();
     let plan: ister::plan::Plan = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(plan.partitions[2].mount.as_deref(), Some("/"));
+    assert_eq!(plan.disks[0].partitions[2].mount.as_deref(), Some("/"));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 

@@ -29,8 +29,8 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
             Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
         }
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
-        (Job::Assemble(job), [content, image]) => {
-            let assembled = assemble(job, content, image, progress)?;
+        (Job::Assemble(job), [content, disks @ ..]) if disks.len() == job.plan.disks.len() => {
+            let assembled = assemble(job, content, disks, progress)?;
             Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
         }
         _ => Err(Failure::new("the job came with the wrong number of files")),
@@ -40,10 +40,12 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
 fn assemble(
     job: &AssembleJob,
     content: &File,
-    image: &File,
+    disks: &[File],
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
-    let workspace = Workspace::open(&job.workspace, job.content_size + 128 * Bytes::MIB)?;
+    // XFS, btrfs and what is encrypted lie there twice: as files, and as a filesystem.
+    let need = 2 * job.content_size + 128 * Bytes::MIB;
+    let workspace = Workspace::open(&job.workspace, need)?;
     progress.begin("unpacking the content");
     let root = workspace.root.join("tree");
     std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
@@ -54,11 +56,18 @@ fn assemble(
     progress.begin("customising");
     customize::create_users(&tree, &job.plan.system.users, &job.hashes)?;
     customize::write_files(&tree, &job.plan.system)?;
+    customize::extend_initramfs(&tree, &job.plan.system, job.epoch)?;
     image::install_loader(&job.plan, &tree)?;
     customize::post_hooks(&job.plan.hooks, &root, progress)?;
-    image::assemble(
-        &Assembly { plan: &job.plan, tree: &root, workspace: &workspace.root, image, epoch: job.epoch },
-        progress,
-    )?;
+    let assembly = Assembly {
+        plan: &job.plan,
+        tree: &root,
+        workspace: &workspace.root,
+        disks,
+        epoch: job.epoch,
+        passphrases: &job.passphrases,
+        seed: job.seed.as_deref(),
+    };
+    image::assemble(&assembly, progress)?;
     Ok(Assembled::Done)
 }

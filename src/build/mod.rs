@@ -8,7 +8,7 @@ mod inside;
 mod outside;
 
 pub use inside::work_inside;
-pub use outside::{Built, Order, build, sweep};
+pub use outside::{Built, Destination, Order, Prepared, build, prepare, sweep};
 
 use crate::content::ContentRequest;
 use crate::plan::Plan;
@@ -23,7 +23,7 @@ enum Job {
     Fill { workspace: PathBuf, request: ContentRequest },
     /// Remove what killed builds left in the workspace folder, where memory had been short.
     Sweep { workspace: PathBuf },
-    /// Unpack the content, the first file; customise it; write the image, the second one.
+    /// Unpack the content, the first file; customise it; write the disks, the others.
     Assemble(Box<AssembleJob>),
 }
 
@@ -33,11 +33,15 @@ struct AssembleJob {
     plan: Plan,
     /// crypt(3) hashes by user name. They travel through a pipe, never as an argument.
     hashes: BTreeMap<String, String>,
+    /// By the name of the mapping; they travel the same way.
+    passphrases: BTreeMap<String, String>,
     /// Bytes of the packed tree.
     content_size: u64,
     content_hash: String,
     /// Seconds since 1970.
     epoch: u64,
+    /// `--seed`.
+    seed: Option<String>,
 }
 
 /// What [`Job::Assemble`] comes to.

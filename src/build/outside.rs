@@ -3,77 +3,136 @@
 use super::{AssembleJob, Assembled, Job};
 use crate::content::{self, Cache, ContentRequest, Entry, Metadata};
 use crate::customize;
-use crate::plan::{Plan, Secrets};
+use crate::plan::{self, Footprint, Plan, Secrets};
 use crate::template::{Bytes, SecretSource, is_crypt_hash};
 use crate::tool::{Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Where the result goes.
+pub enum Destination<'a> {
+    /// An image file and its plan in this folder, which is created if need be.
+    Folder(&'a Path),
+    /// Block devices, one for each disk of the plan; the plan itself goes to the folder.
+    Devices { devices: Vec<File>, folder: &'a Path },
+}
+
+impl Destination<'_> {
+    fn folder(&self) -> &Path {
+        match self {
+            Destination::Folder(folder) | Destination::Devices { folder, .. } => folder,
+        }
+    }
+}
+
 /// What to build, and where.
 pub struct Order<'a> {
-    pub plan: &'a Plan,
     pub secrets: &'a Secrets,
-    /// The folder that image and plan go into; it is created if need be.
-    pub folder: &'a Path,
+    pub destination: Destination<'a>,
     pub cache: &'a Cache,
     /// Fetch content anew, though the cache has it.
     pub refresh: bool,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<u64>,
+    /// `--seed`.
+    pub seed: Option<&'a str>,
 }
 
 /// What was built.
 pub struct Built {
-    pub image: PathBuf,
+    /// Image file or devices.
+    pub disks: Vec<PathBuf>,
     pub plan: PathBuf,
-    /// Bytes that the image takes on the disk.
+    /// Bytes that an image takes on the host's disk.
     pub allocated: Bytes,
     /// How old the content is that came from the cache, in seconds; nothing if it was fetched now.
     pub content_age: Option<u64>,
     pub content: Metadata,
 }
 
-pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
-    let plan = order.plan;
-    std::fs::create_dir_all(order.folder)
-        .context(|| format!("could not create the folder `{}`", order.folder.display()))?;
-    let image = order.folder.join(&plan.image);
-    if image.is_dir() {
-        return Err(Failure::new(format!(
-            "`{}` is a folder: the image cannot take its place",
-            image.display()
-        ))
-        .help("choose another folder with -o"));
-    }
-    let plan_path = order.folder.join(format!("{}.plan.json", plan.image));
-    if plan_path.is_dir() {
-        return Err(Failure::new(format!(
-            "`{}` is a folder: the plan cannot take its place",
-            plan_path.display()
-        ))
-        .help("choose another folder with -o"));
-    }
-    check_ids(plan)?;
-    let hashes = resolve(order.secrets)?;
-    customize::pre_install(&plan.hooks, progress)?;
+/// Content that is there, and secrets that are known: all but the last step of a build.
+pub struct Prepared {
+    request: ContentRequest,
+    entry: Entry,
+    fresh: bool,
+    hashes: BTreeMap<String, String>,
+    passphrases: BTreeMap<String, String>,
+}
 
-    let request = content_request(order)?;
-    // Before the content: a folder that cannot be written to is known at once.
-    let mut draft = Draft::begin(&image)?;
-    let (mut entry, mut fresh) = content(order, &request, order.refresh, progress)?;
-    check_free_space(&draft, &entry.metadata, order.folder)?;
+impl Prepared {
+    /// What opens the encrypted volumes, by the name of the mapping.
+    pub fn passphrases(&self) -> &BTreeMap<String, String> {
+        &self.passphrases
+    }
+
+    /// What the content takes, which the final plan depends on.
+    pub fn footprint(&self) -> Result<Footprint, Failure> {
+        content::footprint(&self.entry.file)
+    }
+}
+
+/// Does what can be done before the plan is final: looks at the destination, runs `PreInstallShell`, fetches the content.
+/// `draft` is the plan as far as it is known without the content.
+pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
+    let folder = order.destination.folder();
+    std::fs::create_dir_all(folder)
+        .context(|| format!("could not create the folder `{}`", folder.display()))?;
+    let image = draft.image().map(|name| (folder.join(name), "image"));
+    for (path, what) in image.into_iter().chain([(plan_path(folder, draft), "plan")]) {
+        if path.is_dir() {
+            return Err(Failure::new(format!(
+                "`{}` is a folder: the {what} cannot take its place",
+                path.display()
+            ))
+            .help("choose another folder with -o"));
+        }
+        // A folder that cannot be written to is known at once.
+        drop(Draft::begin(&path)?);
+    }
+    check_ids(draft)?;
+    let hashes = hashes(order.secrets)?;
+    let passphrases = passphrases(order.secrets)?;
+    customize::pre_install(&draft.hooks, progress)?;
+    let request = content_request(order, &draft.content)?;
+    let (entry, fresh) = content(order, &request, order.refresh, progress)?;
+    Ok(Prepared { request, entry, fresh, hashes, passphrases })
+}
+
+/// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
+pub fn build(
+    order: &Order,
+    plan: &Plan,
+    prepared: Prepared,
+    progress: &dyn Progress,
+) -> Result<Built, Failure> {
+    let Prepared { request, mut entry, mut fresh, hashes, passphrases } = prepared;
+    let folder = order.destination.folder();
+    let plan_path = plan_path(folder, plan);
+    let image = plan.image().map(|name| folder.join(name));
+    let mut draft = image.as_deref().map(Draft::begin).transpose()?;
+    if let Some(draft) = &draft {
+        check_free_space(draft, plan, &entry.metadata, folder)?;
+    }
     loop {
         let job = Job::Assemble(Box::new(AssembleJob {
             workspace: order.cache.workspace(),
             plan: plan.clone(),
             hashes: hashes.clone(),
+            passphrases: passphrases.clone(),
             content_size: entry.metadata.size,
             content_hash: entry.metadata.hash.clone(),
             epoch: entry.metadata.epoch,
+            seed: order.seed.map(str::to_owned),
         }));
-        if Worker::run::<Assembled>(&job, &[&entry.file, &draft.file], progress)? == Assembled::Done {
+        let mut files = vec![&entry.file];
+        match (&order.destination, &draft) {
+            (Destination::Devices { devices, .. }, _) => files.extend(devices),
+            (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
+        }
+        if Worker::run::<Assembled>(&job, &files, progress)? == Assembled::Done {
             break;
         }
         if fresh {
@@ -86,9 +145,9 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
         progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
         order.cache.forget(&entry.key);
         (entry, fresh) = content(order, &request, true, progress)?;
-        draft = Draft::begin(&image)?;
+        draft = image.as_deref().map(Draft::begin).transpose()?;
     }
-    let allocated = draft.file.metadata().map_or(0, |m| m.blocks() * 512);
+    let allocated = draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
     let mut plan_draft = Draft::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
@@ -97,24 +156,45 @@ pub fn build(order: &Order, progress: &dyn Progress) -> Result<Built, Failure> {
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
     progress.begin("writing to disk");
-    // A receipt speaks of one image only, and that one goes now.
-    let receipt = order.folder.join(format!("{}.receipt.json", plan.image));
-    match std::fs::remove_file(&receipt) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error)
-                .context(|| format!("could not remove the old receipt `{}`", receipt.display()));
+    if let Destination::Devices { devices, .. } = &order.destination {
+        for (device, disk) in devices.iter().zip(&plan.disks) {
+            device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
         }
-        _ => {}
     }
-    draft.publish(Durability::Synced)?;
+    // A receipt speaks of one image only, and that one goes now.
+    if let Some(image) = &image {
+        forget_receipt(image)?;
+    }
+    if let Some(draft) = draft {
+        draft.publish(Durability::Synced)?;
+    }
     plan_draft.publish(Durability::Synced)?;
     Ok(Built {
-        image,
+        disks: match image {
+            Some(image) => vec![image],
+            None => plan.disks.iter().map(|disk| Path::new("/dev").join(&disk.name)).collect(),
+        },
         plan: plan_path,
         allocated: Bytes(allocated),
         content_age: (!fresh).then(|| now().saturating_sub(entry.metadata.created)),
         content: entry.metadata,
     })
+}
+
+/// Beside the image, or named after the first device.
+fn plan_path(folder: &Path, plan: &Plan) -> PathBuf {
+    let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
+    folder.join(format!("{}.plan.json", name.replace('/', "-")))
+}
+
+fn forget_receipt(image: &Path) -> Result<(), Failure> {
+    let mut path = image.as_os_str().to_owned();
+    path.push(".receipt.json");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
+            .context(|| format!("could not remove the old receipt `{}`", Path::new(&path).display())),
+        _ => Ok(()),
+    }
 }
 
 /// Ids that cannot be given away here, before anything is fetched.
@@ -147,8 +227,7 @@ pub fn sweep(cache: &Cache) -> Result<(), Failure> {
     Ok(())
 }
 
-fn content_request(order: &Order) -> Result<ContentRequest, Failure> {
-    let content = &order.plan.content;
+fn content_request(order: &Order, content: &plan::Content) -> Result<ContentRequest, Failure> {
     Ok(ContentRequest {
         suite: content.release.clone(),
         sources: content::sources_for(&content.release, content.archive.as_deref())?,
@@ -192,11 +271,17 @@ fn content(
     Ok((entry, true))
 }
 
-/// The tree's bytes reach the image nearly one to one.
-fn check_free_space(draft: &Draft, content: &Metadata, folder: &Path) -> Result<(), Failure> {
+/// What the plan says that the filesystems hold reaches the image nearly one to one.
+fn check_free_space(
+    draft: &Draft,
+    plan: &Plan,
+    content: &Metadata,
+    folder: &Path,
+) -> Result<(), Failure> {
     let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
-    let need = Bytes(content.size);
+    let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
+    let need = Bytes(held.max(content.size));
     if need.0 <= have.0 {
         return Ok(());
     }
@@ -205,27 +290,45 @@ fn check_free_space(draft: &Draft, content: &Metadata, folder: &Path) -> Result<
         .help("free some space, or choose another folder with -o"))
 }
 
-fn resolve(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
+fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
     let mut hashes = BTreeMap::new();
     for (user, source) in &secrets.passwords {
-        let hash = match source {
-            SecretSource::Inline(hash) => hash.clone(),
-            SecretSource::File(path) => std::fs::read_to_string(path)
-                .context(|| format!("could not read the password file `{path}` of user `{user}`"))?
-                .trim()
-                .to_owned(),
-            SecretSource::Env(name) => std::env::var(name).map_err(|_| {
-                Failure::new(format!("the password of user `{user}` comes from ${name}, which is not set"))
-                    .help(format!("export {name} with a crypt(3) hash"))
-            })?,
-        };
+        let what = format!("password of user `{user}`");
+        let hash = resolve(&what, source, "a crypt(3) hash")?.trim().to_owned();
         if hash.is_empty() || !is_crypt_hash(&hash) {
-            return Err(Failure::new(format!("the password of user `{user}` is no crypt(3) hash"))
+            return Err(Failure::new(format!("the {what} is no crypt(3) hash"))
                 .help("make one with `openssl passwd -6` or `mkpasswd`"));
         }
         hashes.insert(user.clone(), hash);
     }
     Ok(hashes)
+}
+
+fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
+    let mut passphrases = BTreeMap::new();
+    for (volume, source) in &secrets.passphrases {
+        let what = format!("passphrase of `{volume}`");
+        let text = resolve(&what, source, "the passphrase")?;
+        // A file ends in a line end that nobody types.
+        let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
+        if text.is_empty() {
+            return Err(Failure::new(format!("the {what} is empty")).help("an empty one protects nothing"));
+        }
+        passphrases.insert(volume.clone(), text);
+    }
+    Ok(passphrases)
+}
+
+fn resolve(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
+    match source {
+        SecretSource::Inline(text) => Ok(text.clone()),
+        SecretSource::File(path) => std::fs::read_to_string(path)
+            .context(|| format!("could not read the file `{path}` with the {what}")),
+        SecretSource::Env(name) => std::env::var(name).map_err(|_| {
+            Failure::new(format!("the {what} comes from ${name}, which is not set"))
+                .help(format!("export {name} with {wanted}"))
+        }),
+    }
 }
 
 fn now() -> u64 {

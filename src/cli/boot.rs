@@ -3,12 +3,17 @@
 use super::build::Format;
 use super::console::{Console, print};
 use super::input::print_json;
+use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
+use super::verify::{read_secret, secret_source};
 use crate::plan::{Firmware, Plan};
+use crate::layout::SectorSize;
 use crate::report::verdict_human;
+use crate::template::SecretSource;
 use crate::tool::Failure;
-use crate::vm::{self, Accelerator, BootOrder, Choice, DiskBus, Verdict, boot, choose, guess_firmware};
+use crate::vm::{self, Accelerator, BootOrder, Choice, DiskBus, Login, Verdict, boot, choose, guess_firmware};
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,11 +38,66 @@ pub struct BootArgs {
     format: Format,
 
     #[command(flatten)]
+    inside: InsideArgs,
+
+    #[command(flatten)]
     talk: TalkArgs,
 
     // Last, since its heading holds for all that follows.
     #[command(flatten)]
     machine: MachineArgs,
+}
+
+/// What is done inside the guest.
+#[derive(Args, Debug, Default)]
+pub struct InsideArgs {
+    /// A passphrase to type when the guest asks for it: NAME=env:VARIABLE or
+    /// NAME=file:PATH, NAME as in `encryption`
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
+    unlock: Vec<(String, SecretSource)>,
+
+    /// Log in at the prompt, USER=env:VARIABLE or USER=file:PATH with the
+    /// password, or USER alone; mounts must then be the plan's
+    #[arg(long, value_name = "USER[=SOURCE]", value_parser = login)]
+    login: Option<(String, Option<SecretSource>)>,
+
+    /// Run a command after the login; its output is shown
+    #[arg(long, value_name = "COMMAND", requires = "login")]
+    run: Vec<String>,
+}
+
+fn named_secret(text: &str) -> Result<(String, SecretSource), String> {
+    let (name, source) = text.split_once('=').ok_or("expected NAME=env:VARIABLE or NAME=file:PATH")?;
+    Ok((name.to_owned(), secret_source(source)?))
+}
+
+fn login(text: &str) -> Result<(String, Option<SecretSource>), String> {
+    match text.split_once('=') {
+        Some((user, source)) => Ok((user.to_owned(), Some(secret_source(source)?))),
+        None => Ok((text.to_owned(), None)),
+    }
+}
+
+/// What goes on inside, with the secrets themselves.
+#[derive(Default)]
+pub struct Inside {
+    pub passphrases: BTreeMap<String, String>,
+    pub login: Option<Login>,
+    pub commands: Vec<String>,
+}
+
+impl InsideArgs {
+    fn resolve(&self) -> anyhow::Result<Inside> {
+        let mut inside = Inside { commands: self.run.clone(), ..Inside::default() };
+        for (name, source) in &self.unlock {
+            inside.passphrases.insert(name.clone(), read_secret(source)?);
+        }
+        if let Some((user, source)) = &self.login {
+            let password = source.as_ref().map(read_secret).transpose()?;
+            inside.login = Some(Login { user: user.clone(), password });
+        }
+        Ok(inside)
+    }
 }
 
 /// The virtual machine.
@@ -84,7 +144,8 @@ enum Accel {
 
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let verdict = boot_image(&args.image, &args.machine, args.report.as_deref(), &console);
+    let inside = args.inside.resolve()?;
+    let verdict = boot_image(&args.image, &args.machine, inside, args.report.as_deref(), &console);
     console.finish();
     let verdict = verdict?;
     match args.format {
@@ -106,6 +167,7 @@ pub fn outcome(verdict: &Verdict) -> Outcome {
 pub fn boot_image(
     image: &Path,
     machine: &MachineArgs,
+    inside: Inside,
     report: Option<&Path>,
     console: &Console,
 ) -> Result<Verdict, Failure> {
@@ -114,10 +176,11 @@ pub fn boot_image(
         return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
             .help("build one: ister build"));
     }
+    let plan = plan_beside(image);
     let firmware = match machine.firmware {
         Some(FirmwareArg::Uefi) => Firmware::Uefi,
         Some(FirmwareArg::Bios) => Firmware::Bios,
-        None => match planned_firmware(image) {
+        None => match plan.as_ref().and_then(|plan| Some(plan.boot.as_ref()?.firmware)) {
             Some(firmware) => firmware,
             None => guess_firmware(image)?,
         },
@@ -136,14 +199,18 @@ pub fn boot_image(
         cpus: machine.cpus,
         timeout: machine.timeout.map(Duration::from_secs),
         report,
+        passphrases: inside.passphrases,
+        login: inside.login,
+        commands: inside.commands,
+        plan: plan.as_ref(),
+        sector_size: plan.as_ref().and_then(|plan| plan.disks.first()).map_or(SectorSize::B512, |disk| disk.sector_size),
     };
     boot(&order, console)
 }
 
-/// From `<image>.plan.json`.
-fn planned_firmware(image: &Path) -> Option<Firmware> {
+/// `<image>.plan.json`, if it is there and of this version.
+fn plan_beside(image: &Path) -> Option<Plan> {
     let mut path = image.as_os_str().to_owned();
     path.push(".plan.json");
-    let plan: Plan = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-    plan.boot.map(|boot| boot.firmware)
+    read_plan(Path::new(&path)).ok()?
 }

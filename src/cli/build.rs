@@ -4,16 +4,19 @@ use super::boot;
 use super::console::{Console, print};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
 use super::run::{Outcome, TalkArgs};
-use crate::build::{Order, build};
+use super::disks::{self, Consent};
+use super::twice;
+use crate::build::{Destination, Order, build, prepare};
 use crate::content::Cache;
 use crate::image::sha256;
-use crate::plan::unsupported;
+use crate::plan::{Footprint, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
-use crate::template::Bytes;
+use crate::template::{self, Bytes};
 use crate::tool::{Context, Failure};
 use crate::vm::{self, Verdict};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Build the image that a template describes, without privileges
@@ -28,7 +31,7 @@ pub struct BuildArgs {
     template: TemplateArgs,
 
     /// The folder for the image; created if need be
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".", overrides_with = "output")]
     output: PathBuf,
 
     /// The folder of the content cache [default: ~/.cache/ister]
@@ -50,6 +53,23 @@ pub struct BuildArgs {
     /// How the result is printed on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+
+    /// Build again, differently on purpose (folders, time zone, locale, umask,
+    /// one CPU), and say where bytes differ; exit code 1 if they do
+    #[arg(long)]
+    twice: bool,
+
+    /// What the second of two builds is told
+    #[arg(long, hide = true, overrides_with_all = ["twice", "boot_test", "refresh"])]
+    once: bool,
+
+    /// Write to the disks of a physical target without asking: all that is on
+    /// them is lost
+    #[arg(long)]
+    erase: bool,
+
+    #[arg(long, hide = true)]
+    as_ister_py: bool,
 
     #[command(flatten)]
     talk: TalkArgs,
@@ -76,24 +96,62 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         input.show_refusals(&refusals, &console);
         return Ok(Outcome::Findings);
     }
-    let Some((plan, secrets)) = input.plan(&console) else { return Ok(Outcome::Findings) };
+    // What can be decided without the content; sizes that follow from it come later.
+    let Some((draft, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
+        return Ok(Outcome::Findings);
+    };
+    let destination = match draft.destination {
+        template::Destination::Virtual => Destination::Folder(&args.output),
+        template::Destination::Physical => {
+            let consent = match (args.erase, args.as_ister_py) {
+                (false, false) => Consent::Ask,
+                _ => Consent::Given,
+            };
+            let Some(devices) = disks::open(&draft, consent, &console)? else { return Ok(Outcome::Usage) };
+            Destination::Devices { devices, folder: &args.output }
+        }
+    };
     let cache = Cache::open(args.cache_dir.as_deref())?;
-    let built = build(
-        &Order {
-            plan: &plan,
-            secrets: &secrets,
-            folder: &args.output,
-            cache: &cache,
-            refresh: args.refresh,
-            epoch: source_date_epoch()?,
-        },
-        &console,
-    );
+    let order = Order {
+        secrets: &secrets,
+        destination,
+        cache: &cache,
+        refresh: args.refresh,
+        epoch: source_date_epoch()?,
+        seed: input.seed.as_deref(),
+    };
+    let prepared = prepare(&order, &draft, &console);
     console.finish();
-    let built = built?;
-    let receipt = match args.boot_test {
-        true => boot_test(&built.image, plan.disk.size, args, &console)?,
-        false => Tested::No,
+    let prepared = prepared?;
+    let Some((plan, _)) = input.plan(Some(&prepared.footprint()?), &console)? else {
+        return Ok(Outcome::Findings);
+    };
+    let passphrases = prepared.passphrases().clone();
+    let built = build(&order, &plan, prepared, &console);
+    console.finish();
+    let built = match built {
+        Err(failure) if input.show_failure(&failure, &console) => return Ok(Outcome::Findings),
+        built => built?,
+    };
+    if let Destination::Devices { .. } = &order.destination {
+        drop(order);
+        disks::announce(&plan, &console);
+    }
+    if args.twice {
+        let [image] = built.disks.as_slice() else { anyhow::bail!("--twice compares images") };
+        let differences = twice::again(image, &args.output, args.template.is_stdin(), &console)?;
+        if !differences.is_empty() {
+            print(&differences);
+            console.say("error: a second build gave other bytes");
+            return Ok(Outcome::Findings);
+        }
+        console.say("the second build gave the same bytes");
+    }
+    let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
+    let receipt = match (args.boot_test, built.disks.as_slice()) {
+        (true, [image]) if plan.image().is_some() => boot_test(image, size, passphrases, args, &console)?,
+        (true, _) => anyhow::bail!("--boot-test boots images; a disk of this machine is booted by restarting it"),
+        (false, _) => Tested::No,
     };
     let content = match built.content_age {
         None => "fetched now".to_owned(),
@@ -102,9 +160,10 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     match args.format {
         Format::Json => print_json(&json!({
             "version": 1,
-            "image": built.image,
+            "image": built.disks.first().filter(|_| plan.image().is_some()),
+            "disks": built.disks,
             "plan": built.plan,
-            "size": plan.disk.size,
+            "size": size,
             "allocated": built.allocated,
             "content": {
                 "title": built.content.title,
@@ -121,11 +180,14 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
             },
         })),
         Format::Human => {
+            let disks: Vec<String> = built.disks.iter().map(|path| path.display().to_string()).collect();
+            let taken = match plan.image() {
+                Some(_) => format!(", {} on disk", built.allocated),
+                None => String::new(),
+            };
             print(&format!(
-                "{}: {}, {} on disk; content: {} ({content})\n",
-                built.image.display(),
-                plan.disk.size,
-                built.allocated,
+                "{}: {size}{taken}; content: {} ({content})\n",
+                disks.join(", "),
                 built.content.title,
             ));
             match &receipt {
@@ -149,13 +211,20 @@ enum Tested {
 }
 
 /// Boots the image; while it does, its bytes are hashed.
-fn boot_test(image: &Path, size: Bytes, args: &BuildArgs, console: &Console) -> Result<Tested, Failure> {
+fn boot_test(
+    image: &Path,
+    size: Bytes,
+    passphrases: BTreeMap<String, String>,
+    args: &BuildArgs,
+    console: &Console,
+) -> Result<Tested, Failure> {
     let mut path = image.as_os_str().to_owned();
     path.push(".receipt.json");
     let path = PathBuf::from(path);
+    let inside = boot::Inside { passphrases, ..boot::Inside::default() };
     let (hash, verdict) = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| sha256(image));
-        let verdict = boot::boot_image(image, &args.machine, args.report.as_deref(), console);
+        let verdict = boot::boot_image(image, &args.machine, inside, args.report.as_deref(), console);
         let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing ended unexpectedly")));
         (hash, verdict)
     });

@@ -102,6 +102,7 @@ fn table(root: bool, tests: bool) -> String {
             Need::Build => "build",
             Need::BuildBios => "build for BIOS",
             Need::Boot => "boot",
+            Need::Verify => "verify",
             Need::Tests => "tests",
         };
         table.row([

@@ -3,10 +3,12 @@
 use super::console::{Console, print, wants_colour};
 use crate::bundle::{self, Definition, Definitions};
 use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
-use crate::plan::{self, Inputs, Plan, Secrets};
+use crate::device;
+use crate::layout::SectorSize;
+use crate::plan::{self, Content, Device, Footprint, Inputs, Plan, Refusal, Secrets};
 use crate::report;
-use crate::template::{Override, SourceText, Template};
-use crate::tool::{forget_file, remove_on_interrupt};
+use crate::template::{Bytes, Override, Size, SourceText, Template, parse};
+use crate::tool::{Failure, forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::fs::{Gid, Uid};
@@ -35,10 +37,18 @@ impl TemplateArgs {
         let path = self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one");
         self.changes.read(path)
     }
+
+    pub fn is_stdin(&self) -> bool {
+        self.template.as_deref() == Some(Path::new("-")) || self.template_option.as_deref() == Some(Path::new("-"))
+    }
+
+    pub fn changes(&self) -> &ChangeArgs {
+        &self.changes
+    }
 }
 
 /// What changes a template, and what its content comes from.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ChangeArgs {
     /// Override one top-level key, for example Version='"bookworm"'
     #[arg(long, value_name = "KEY=JSON")]
@@ -60,6 +70,33 @@ pub struct ChangeArgs {
     /// A folder of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
+
+    /// Bytes in a sector of an image's disk: 512 or 4096 (devices have their own)
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector_size)]
+    sector_size: SectorSize,
+
+    /// Derive identifiers, and all that would be random, from this text: for
+    /// tests; whoever knows it can open encrypted volumes
+    #[arg(long, value_name = "TEXT")]
+    seed: Option<String>,
+
+    #[arg(skip)]
+    image_size: Option<Bytes>,
+}
+
+/// Gives a disk whose last partition takes the "rest" of an unknown size that of the image.
+fn with_disk_size(source: SourceText, size: Bytes) -> SourceText {
+    let (template, ..) = parse(&source);
+    let rest = template.layout().iter().filter_map(|e| e.size.as_ref()).any(|size| size.value == Ok(Size::Rest));
+    if !rest || template.disk_size.is_some() {
+        return source;
+    }
+    Override::string("DiskSize", &format!("{}M", size.0 / Bytes::MIB)).apply(&source)
+}
+
+fn sector_size(text: &str) -> Result<SectorSize, String> {
+    let bytes: u64 = text.parse().map_err(|_| "expected 512 or 4096".to_owned())?;
+    SectorSize::try_from(bytes)
 }
 
 fn archive_url(text: &str) -> Result<String, String> {
@@ -82,9 +119,18 @@ pub struct Input {
     files: Files,
     definitions: Definitions,
     archive: Option<String>,
+    sector_size: SectorSize,
+    pub seed: Option<String>,
 }
 
 impl ChangeArgs {
+    /// Takes the "rest" of an image that is there already as far as that image goes.
+    pub fn fit_disk(&mut self, size: u64) {
+        if self.disk_size.is_none() {
+            self.image_size = Some(Bytes(size));
+        }
+    }
+
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
     pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
         let mut source = read_source(path, None)?;
@@ -97,13 +143,24 @@ impl ChangeArgs {
         for change in &self.set {
             source = change.apply(&source);
         }
+        if let Some(size) = self.image_size {
+            source = with_disk_size(source, size);
+        }
         let definitions = definitions(self.bundles.as_deref())?;
         let mut files = Files::new();
         let linted = lint(&source, &definitions, |template| {
             files = file_facts(template);
             files.clone()
         });
-        Ok(Input { source, linted, files, definitions, archive: self.archive.clone() })
+        Ok(Input {
+            source,
+            linted,
+            files,
+            definitions,
+            archive: self.archive.clone(),
+            sector_size: self.sector_size,
+            seed: self.seed.clone(),
+        })
     }
 }
 
@@ -123,31 +180,74 @@ impl Input {
         errors == 0
     }
 
-    /// The plan, or its refusals on stderr.
-    pub fn plan(&self, console: &Console) -> Option<(Plan, Secrets)> {
-        let key_files: BTreeMap<String, String> = self
-            .files
-            .iter()
-            .filter_map(|(path, fact)| match fact {
-                FileFact::Text(text) => Some((path.clone(), text.clone())),
-                _ => None,
-            })
-            .collect();
-        let inputs = Inputs {
-            definitions: &self.definitions,
+    /// The plan, or its refusals on stderr. The footprint is what the content holds, if that is known.
+    pub fn plan(&self, footprint: Option<&Footprint>, console: &Console) -> anyhow::Result<Option<(Plan, Secrets)>> {
+        let mut inputs = self.inputs();
+        inputs.footprint = footprint;
+        if self.linted.template.is_physical() {
+            inputs.devices = self.devices()?;
+        }
+        Ok(self.or_show(plan::decide(&self.linted.template, &self.linted.node, &inputs), console))
+    }
+
+    /// What has to be installed, or why that cannot be told on stderr.
+    pub fn content(&self, console: &Console) -> Option<Content> {
+        self.or_show(plan::decide_content(&self.linted.template, &self.inputs()), console)
+    }
+
+    fn or_show<T>(&self, decided: Result<T, Vec<Refusal>>, console: &Console) -> Option<T> {
+        decided.map_err(|refusals| self.show_refusals(&refusals, console)).ok()
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        let key_files = self.files.iter().filter_map(|(path, fact)| match fact {
+            FileFact::Text(text) => Some((path.clone(), text.clone())),
+            _ => None,
+        });
+        Inputs {
             archive: self.archive.as_deref(),
-            key_files: &key_files,
-        };
-        match plan::decide(&self.linted.template, &self.linted.node, &inputs) {
-            Ok(planned) => Some(planned),
-            Err(refusals) => {
-                self.show_refusals(&refusals, console);
-                None
-            }
+            key_files: key_files.collect(),
+            sector_size: self.sector_size,
+            seed: self.seed.as_deref(),
+            ..Inputs::new(&self.definitions)
         }
     }
 
-    pub fn show_refusals(&self, refusals: &[plan::Refusal], console: &Console) {
+    /// The disks of a physical target, with their tables where those are to be kept.
+    fn devices(&self) -> anyhow::Result<BTreeMap<String, Device>> {
+        let template = &self.linted.template;
+        let keeps = template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
+        let mut devices = BTreeMap::new();
+        for name in template.layout().iter().filter_map(|entry| entry.place.disk.as_ref()) {
+            if devices.contains_key(&name.value) {
+                continue;
+            }
+            if let Some(mut facts) = device::facts(&name.value)? {
+                if keeps {
+                    facts.table = device::table(&name.value, &facts)?;
+                }
+                devices.insert(name.value.clone(), facts);
+            }
+        }
+        Ok(devices)
+    }
+
+    /// A failure that is about one of the template's partitions, shown at the place that says how large it is.
+    pub fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
+        let Some((disk, number)) = &failure.about else { return false };
+        let entry = self.linted.template.layout().iter().find(|entry| {
+            let place = &entry.place;
+            place.partition.as_ref().is_some_and(|p| p.value == *number)
+                && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())
+        });
+        let Some(size) = entry.and_then(|entry| entry.size.as_ref()) else { return false };
+        let details: String = failure.details.iter().map(|detail| format!(": {detail}")).collect();
+        let help = failure.help.clone().unwrap_or_default();
+        self.show_refusals(&[Refusal::new(size.span, failure.message.clone() + &details, help)], console);
+        true
+    }
+
+    pub fn show_refusals(&self, refusals: &[Refusal], console: &Console) {
         let text = report::refusals_human(&self.source, &self.linted.node, refusals, console.colour());
         console.say(text.trim_end());
     }

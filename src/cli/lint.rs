@@ -34,8 +34,8 @@ pub struct LintArgs {
     stdin_filename: Option<String>,
 
     /// How findings are printed
-    #[arg(long, value_enum, default_value_t = LintFormat::Human)]
-    format: LintFormat,
+    #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
+    format: FindingsFormat,
 
     /// Mend what can be mended without looking; standard input is printed
     /// mended, findings go to standard error
@@ -63,7 +63,7 @@ pub struct LintArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LintFormat {
+pub enum FindingsFormat {
     /// With the lines, for people
     Human,
     /// One line a finding: file:line:col: level[rule] message
@@ -74,7 +74,7 @@ enum LintFormat {
     Sarif,
     /// Annotations of GitHub Actions
     Github,
-    /// JUnit XML: a test case for each template
+    /// JUnit XML: a test case for each file
     Junit,
 }
 
@@ -222,7 +222,7 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
     }
     let json = |value| serde_json::to_string_pretty(&value).expect("a value is plain data") + "\n";
     match args.format {
-        LintFormat::Human => {
+        FindingsFormat::Human => {
             let mut text = String::new();
             for file in files {
                 text += &report::findings_human(
@@ -234,11 +234,11 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
             }
             text + &summary(files, made)
         }
-        LintFormat::Concise => report::concise(files),
-        LintFormat::Json => json(report::findings_json(files)),
-        LintFormat::Sarif => json(report::sarif(files)),
-        LintFormat::Github => report::github(files),
-        LintFormat::Junit => report::junit(files),
+        FindingsFormat::Concise => report::concise(files),
+        FindingsFormat::Json => json(report::findings_json(files)),
+        FindingsFormat::Sarif => json(report::sarif(files)),
+        FindingsFormat::Github => report::github(files),
+        FindingsFormat::Junit => report::junit(files),
     }
 }
 

@@ -5,6 +5,8 @@ mod boot;
 mod build;
 mod cache;
 mod console;
+mod diff;
+mod disks;
 mod doctor;
 mod explain;
 mod fmt;
@@ -18,5 +20,7 @@ mod rules;
 mod run;
 mod schema;
 mod sources;
+mod twice;
+mod verify;
 
 pub use run::main;

@@ -1,14 +1,21 @@
 //! `ister plan`
 
 use super::console::print;
-use super::input::{TemplateArgs, print_json};
+use super::input::{ChangeArgs, TemplateArgs, print_json};
 use super::run::{Outcome, TalkArgs};
-use crate::report::plan_table;
+use crate::content::{self, Cache};
+use crate::plan::{Content, Footprint, PLAN_VERSION, Plan};
+use crate::report::{compare_plans, plan_svg, plan_table};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
 
 /// Show what would be built, to the byte; nothing is written
 ///
-/// Example: ister plan vm-tests/kvm/template.json --format json
+/// What the content holds is told where the content cache has it. With --diff the difference between two plans is shown:
+/// exit code 1 if there is one.
+///
+/// Example: ister plan vm-tests/kvm/template.json --format svg > plan.svg
 #[derive(Args, Debug)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -18,28 +25,91 @@ pub struct PlanArgs {
     #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
     format: PlanFormat,
 
+    /// Compare with another template or <image>.plan.json
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    diff: Option<PathBuf>,
+
+    /// The folder of the content cache [default: ~/.cache/ister]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+
     #[command(flatten)]
     talk: TalkArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum PlanFormat {
+    /// For people
     Table,
+    /// For programs: schema/ister-plan.schema.json describes it
     Json,
+    /// A picture of each disk
+    Svg,
 }
 
 pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let input = args.template.read()?;
-    if !input.show_findings(&console) {
-        return Ok(Outcome::Findings);
+    let plan_of = |input: &super::input::Input| -> anyhow::Result<Option<Plan>> {
+        if !input.show_findings(&console) {
+            return Ok(None);
+        }
+        let Some(content) = input.content(&console) else { return Ok(None) };
+        let footprint = cached_footprint(&content, args.cache_dir.as_deref());
+        Ok(input.plan(footprint.as_ref(), &console)?.map(|(plan, _)| plan))
+    };
+    let Some(plan) = plan_of(&input)? else { return Ok(Outcome::Findings) };
+    if let Some(other) = &args.diff {
+        let Some(other) = read_other(other, args.template.changes(), plan_of)? else {
+            return Ok(Outcome::Findings);
+        };
+        let differences = compare_plans(&plan, &other);
+        print(&differences);
+        return Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings });
     }
-    let planned = input.plan(&console);
-    console.finish();
-    let Some((plan, _)) = planned else { return Ok(Outcome::Findings) };
     match args.format {
         PlanFormat::Table => print(&plan_table(&plan)),
         PlanFormat::Json => print_json(&serde_json::to_value(&plan)?),
+        PlanFormat::Svg => print(&plan_svg(&plan)),
     }
     Ok(Outcome::Fine)
+}
+
+/// Looked for, not made: a plan writes nothing.
+pub fn cached_footprint(wanted: &Content, folder: Option<&Path>) -> Option<Footprint> {
+    let cache = Cache::existing(folder)?;
+    let sources = match &wanted.archive {
+        Some(archive) => Some(content::sources_for(&wanted.release, Some(archive)).ok()?),
+        None => None,
+    };
+    let entry = cache.find_wanted(&wanted.release, &wanted.packages, sources.as_deref())?;
+    content::footprint(&entry.file).ok()
+}
+
+/// A plan as it lies beside an image, or one that is made of a template.
+fn read_other(
+    path: &Path,
+    changes: &ChangeArgs,
+    plan_of: impl Fn(&super::input::Input) -> anyhow::Result<Option<Plan>>,
+) -> anyhow::Result<Option<Plan>> {
+    match read_plan(path)? {
+        Some(plan) => Ok(Some(plan)),
+        None => plan_of(&changes.read(path)?),
+    }
+}
+
+/// The plan in a file; nothing if the file holds something else.
+pub fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
+    let bytes = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
+    let (Some(version), Some(_)) = (value["version"].as_u64(), value.get("content")) else { return Ok(None) };
+    if version != u64::from(PLAN_VERSION) {
+        bail!(
+            "the plan `{}` has version {version}, this ister knows version {PLAN_VERSION}; build or plan it again",
+            path.display()
+        );
+    }
+    let plan = serde_json::from_value(value)
+        .with_context(|| format!("`{}` is no plan of this version", path.display()))?;
+    Ok(Some(plan))
 }

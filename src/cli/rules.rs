@@ -6,7 +6,7 @@ use super::run::Outcome;
 use crate::report::{rules_json, rules_markdown, rules_table};
 use clap::{Args, ValueEnum};
 
-/// List the lint rules
+/// List the rules of `lint` and `verify`
 ///
 /// Example: ister rules --format json
 #[derive(Args, Debug)]

@@ -1,7 +1,7 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Talk};
-use super::{boot, build, cache, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema};
+use super::{boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, verify};
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -26,6 +26,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(build::BuildArgs),
+    Verify(verify::VerifyArgs),
+    Diff(diff::DiffArgs),
     Boot(boot::BootArgs),
     Lint(lint::LintArgs),
     Fmt(fmt::FmtArgs),
@@ -74,7 +76,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// ister.py had no subcommands: what begins with an option of its own is a `build`.
+/// ister.py had no subcommands: what begins with an option of its own is a `build`, which asks nothing.
 fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = typed.collect();
     let about_us = ["-h", "--help", "-V", "--version"];
@@ -82,7 +84,7 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
         && first.starts_with('-')
         && !about_us.contains(&first)
     {
-        arguments.insert(1, "build".into());
+        arguments.splice(1..1, ["build".into(), "--as-ister-py".into()]);
     }
     arguments
 }
@@ -103,6 +105,8 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Build(args) => build::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Lsp(args) => lsp::run(&args),
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn what_ister_py_was_given_is_a_build() {
         let words = |text: &str| arguments(text.split(' ').map(OsString::from));
-        assert_eq!(words("ister -t a.json"), words("ister build -t a.json"));
+        assert_eq!(words("ister -t a.json"), words("ister build --as-ister-py -t a.json"));
         assert_eq!(words("ister --help").len(), 2);
         assert_eq!(words("ister lint a.json").len(), 3);
     }

@@ -2,14 +2,14 @@
 
 use super::prepare;
 use super::tree::Tree;
-use super::{Metadata, architecture, pack};
+use super::{Metadata, Wanted, architecture, pack};
 use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
 
 /// Raised whenever the same packages would give another tree.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// What a tree is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,6 +92,11 @@ pub fn fill(
         hash,
         epoch,
         packages,
+        wanted: Wanted {
+            suite: request.suite.clone(),
+            packages: request.packages.clone(),
+            sources: request.sources.clone(),
+        },
     })
 }
 

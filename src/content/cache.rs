@@ -29,6 +29,17 @@ pub struct Metadata {
     pub epoch: u64,
     /// Package names and versions.
     pub packages: Vec<(String, String)>,
+    /// What was asked for.
+    pub wanted: Wanted,
+}
+
+/// What a plan knows of the content that it wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub suite: String,
+    pub packages: Vec<String>,
+    /// sources.list(5) lines.
+    pub sources: Vec<String>,
 }
 
 pub struct Entry {
@@ -58,6 +69,24 @@ impl Cache {
                 .context(|| format!("could not create the cache folder `{}`", path.display()))?;
         }
         Ok(Cache { folder })
+    }
+
+    /// The cache in a folder, if there is one: nothing is made.
+    pub fn existing(folder: Option<&Path>) -> Option<Cache> {
+        let folder = folder.map_or_else(default_folder, |folder| Ok(folder.to_owned())).ok()?;
+        folder.join("content").is_dir().then_some(Cache { folder })
+    }
+
+    /// The newest content with this suite and these packages, from that archive if one is named.
+    pub fn find_wanted(&self, suite: &str, packages: &[String], sources: Option<&[String]>) -> Option<Entry> {
+        let entries = self.list().ok()?;
+        let fits = |wanted: &Wanted| {
+            wanted.suite == suite
+                && wanted.packages == packages
+                && sources.is_none_or(|sources| wanted.sources == sources)
+        };
+        let (key, _) = entries.iter().rfind(|(_, metadata)| fits(&metadata.wanted))?;
+        self.find(key)
     }
 
     /// An empty folder for the build's namespace to mount its workspace on.
@@ -196,6 +225,7 @@ mod tests {
             hash: "00".into(),
             epoch: 1,
             packages: vec![],
+            wanted: Wanted { suite: "bookworm".into(), ..Wanted::default() },
         }
     }
 

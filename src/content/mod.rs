@@ -5,13 +5,15 @@
 
 mod apt;
 mod cache;
+mod footprint;
 mod pack;
 mod prepare;
 mod sources;
 mod tree;
 
 pub use apt::{ContentRequest, fill};
-pub use cache::{Cache, Entry, Filling, Metadata};
+pub use cache::{Cache, Entry, Filling, Metadata, Wanted};
+pub use footprint::footprint;
 pub use pack::{pack, unpack};
 pub use sources::{apt_options, architecture, sources_for};
 pub use tree::Tree;

@@ -47,10 +47,18 @@ const MODULES: &[&str] = &[
     "mmc_block",
     "sdhci_pci",
     "sdhci_acpi",
+    "dm_mod",
+    "dm_crypt",
+    "xts",
+    "aesni_intel",
+    "sha256_generic",
+    "algif_skcipher",
+    "af_alg",
 ];
 
 const INITRAMFS_CONFIG: &str = "/etc/initramfs-tools/conf.d/ister";
 const INITRAMFS_MODULES: &str = "/etc/initramfs-tools/modules";
+const CRYPTSETUP_CONFIG: &str = "/etc/cryptsetup-initramfs/conf-hook";
 
 /// Host keys that openssh-server would make at installation, only to be removed again.
 const HOST_KEYS: &[&str] = &["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"];
@@ -175,6 +183,10 @@ fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
         &format!("# Written by ister.\nMODULES=list\n{compression}RESUME=none\n"),
         0o644,
     )?;
+    if tree.exists(CRYPTSETUP_CONFIG) {
+        // What is to be opened is the template's to say, and comes into the initramfs with it.
+        tree.edit(CRYPTSETUP_CONFIG, |text| text + "# Added by ister.\nCRYPTSETUP=y\n")?;
+    }
     tree.edit(INITRAMFS_MODULES, |text| text + "# Added by ister.\n" + &MODULES.join("\n") + "\n")?;
     let kernels = tree.list("/lib/modules");
     let chroot = Chroot::enter(tree.path())?;

@@ -63,13 +63,27 @@ impl Tree {
     /// Writes a file of root's with the given mode, making the folders above it. A file or link that has this
     /// name is replaced, so that nothing is ever written through a link.
     pub fn write(&self, path: &str, text: &str, mode: u32) -> Result<(), Failure> {
+        self.write_bytes(path, text.as_bytes(), mode)
+    }
+
+    /// The same with bytes that are no text.
+    pub fn write_bytes(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {
         let context = || format!("could not write the image's `{path}`");
         let (parent, name) = self.parent(path)?;
         let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(mode)).context(context)?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).context(context)?;
-        File::from(fd).write_all(text.as_bytes()).context(context)
+        File::from(fd).write_all(bytes).context(context)
+    }
+
+    /// Puts bytes behind a file's own, at a multiple of 4 bytes from its start.
+    pub fn append(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let context = || format!("could not change the image's `{path}`");
+        let mut file = File::from(self.resolve(path, OFlags::RDWR | OFlags::APPEND, 0).context(context)?);
+        let length = file.metadata().context(context)?.len();
+        file.write_all(&vec![0; (length.next_multiple_of(4) - length) as usize]).context(context)?;
+        file.write_all(bytes).context(context)
     }
 
     /// Changes a file's text and nothing else of it.
@@ -176,6 +190,14 @@ impl Tree {
         let mode = Mode::from_raw_mode(before.st_mode & 0o7777);
         rustix::fs::mkdirat(&parent, &name, mode).context(context)?;
         rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
+    }
+
+    /// Moves a file or folder inside the tree, making the folders above its new place.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
+        let (old, old_name) = self.parent(from)?;
+        let (new, new_name) = self.parent(to)?;
+        rustix::fs::renameat(&old, &old_name, &new, &new_name)
+            .context(|| format!("could not move the image's `{from}` to `{to}`"))
     }
 
     /// Copies a file inside the tree, mode included; what is at the destination is replaced.

@@ -3,8 +3,10 @@
 
 mod files;
 mod hooks;
+mod initramfs;
 mod users;
 
 pub use files::write_files;
 pub use hooks::{post_hooks, pre_install};
+pub use initramfs::extend_initramfs;
 pub use users::create_users;

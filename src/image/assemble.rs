@@ -1,58 +1,94 @@
-//! From plan and tree to the image file.
+//! From plan and tree to disks.
 
-use super::{filesystem, gpt, loader, split};
-use crate::plan::Plan;
-use crate::template::Bytes;
+use super::make::{self, Target};
+use super::{gpt, kept, loader, split, wipe};
+use crate::plan::{Disk, Partition, Place, Plan};
 use crate::tool::{Context, Failure, Progress, inherit};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 
-/// What an image is made of, and where.
+/// What disks are made of, and where.
 pub struct Assembly<'a> {
     pub plan: &'a Plan,
     /// The finished tree. Its mount points are emptied on the way.
     pub tree: &'a Path,
     pub workspace: &'a Path,
-    /// An empty file.
-    pub image: &'a File,
+    /// One for each disk of the plan: an empty file, or a block device.
+    pub disks: &'a [File],
     /// Seconds since 1970.
     pub epoch: u64,
+    /// By the name of the mapping.
+    pub passphrases: &'a BTreeMap<String, String>,
+    /// What would be random follows from it, if it is given.
+    pub seed: Option<&'a str>,
 }
 
-/// Writes the whole image: table, filesystems side by side, boot loader.
+/// Writes everything: filesystems side by side, boot loader, and the partition tables last, so that a disk that was only
+/// half written is not taken for a whole one.
 pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Failure> {
-    let Assembly { plan, image, .. } = *assembly;
+    let Assembly { plan, tree, workspace, .. } = *assembly;
     progress.begin("making the image");
-    let core = loader::grub_core(plan, assembly.tree, assembly.workspace)?;
-    let folders = split::split(plan, assembly.tree, assembly.workspace)?;
-    image.set_len(plan.disk.size.0).context(|| format!("could not make an image of {}", plan.disk.size))?;
-    gpt::write(plan, image)?;
+    let core = loader::grub_core(plan, tree, workspace)?;
+    kept::set_aside(plan, tree)?;
+    let folders = split::split(plan, tree, workspace)?;
+    // Everything is measured before anything is written.
+    make::check_space(plan, &folders)?;
+    for (disk, file) in plan.disks.iter().zip(assembly.disks) {
+        prepare(plan, disk, file)?;
+    }
     // For the filesystem makers, and not before: hooks have no business with it.
-    let inherited = inherit(image)?;
+    let inherited: Vec<RawFd> = assembly.disks.iter().map(inherit).collect::<Result<_, _>>()?;
     std::thread::scope(|scope| {
-        let makers: Vec<_> = plan
-            .partitions
-            .iter()
-            .map(|partition| {
-                let folder = folders.get(&partition.number);
-                scope.spawn(move || {
-                    let target = filesystem::Target {
-                        image,
+        let mut makers = Vec::new();
+        for ((disk, file), inherited) in plan.disks.iter().zip(assembly.disks).zip(inherited) {
+            for partition in &disk.partitions {
+                let folder = folder_of(&folders, disk, partition);
+                makers.push(scope.spawn(move || {
+                    let target = Target {
+                        file,
                         inherited,
-                        offset: Bytes(partition.first_lba.0 * plan.disk.sector_size.bytes()),
-                        workspace: assembly.workspace,
+                        offset: disk.offset(partition),
+                        sector: disk.sector_size,
+                        blank: plan.image().is_some(),
+                        workspace,
+                        name: format!("{}-{}", disk.name.replace('/', "-"), partition.number),
                         epoch: assembly.epoch,
+                        passphrases: assembly.passphrases,
+                        seed: assembly.seed,
                     };
-                    filesystem::make(partition, folder.map(|f| f.as_path()), &target)
-                })
-            })
-            .collect();
+                    make::make(partition, folder, &target)
+                }));
+            }
+        }
         makers.into_iter().try_for_each(|maker| {
             maker.join().unwrap_or_else(|_| Err(Failure::new("a filesystem maker ended unexpectedly")))
         })
     })?;
-    if let Some(core) = core {
-        core.write_into(image)?;
+    for (disk, file) in plan.disks.iter().zip(assembly.disks) {
+        if !disk.keeps_table {
+            gpt::write(disk, file)?;
+        }
+        if let (Some(core), Some(boot)) = (&core, &plan.boot)
+            && boot.boot_partition.disk == disk.name
+        {
+            core.write_into(file)?;
+        }
     }
     Ok(())
+}
+
+/// An image gets its size; of a device what was there before is made unknowable.
+fn prepare(plan: &Plan, disk: &Disk, file: &File) -> Result<(), Failure> {
+    if plan.image().is_some() {
+        return file.set_len(disk.size.0).context(|| format!("could not make an image of {}", disk.size));
+    }
+    wipe::wipe(disk, file)
+}
+
+/// What goes into a partition.
+fn folder_of<'f>(folders: &'f [(Place, PathBuf)], disk: &Disk, partition: &Partition) -> Option<&'f Path> {
+    let found = folders.iter().find(|(p, _)| p.disk == disk.name && p.partition == partition.number);
+    found.map(|(_, folder)| folder.as_path())
 }

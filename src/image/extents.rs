@@ -3,23 +3,32 @@
 use crate::template::Bytes;
 use rustix::fs::{SeekFrom, seek};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
+
+/// The ranges of a file that hold data, in bytes.
+pub fn data(file: &File) -> std::io::Result<Vec<Range<u64>>> {
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    loop {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but hole up to the end.
+            Err(rustix::io::Errno::NXIO) => return Ok(ranges),
+            Err(error) => return Err(error.into()),
+        };
+        at = seek(file, SeekFrom::Hole(start))?;
+        ranges.push(start..at);
+    }
+}
 
 /// Copies all data of `from` into `to`, `offset` bytes further on. What is a hole in `from` is not written.
 pub fn copy_data(from: &File, to: &File, offset: Bytes) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    loop {
-        let start = match seek(from, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // Nothing but hole up to the end.
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let end = seek(from, SeekFrom::Hole(start))?;
-        at = start;
-        while at < end {
-            let want = buffer.len().min((end - at) as usize);
+    for range in data(from)? {
+        let mut at = range.start;
+        while at < range.end {
+            let want = buffer.len().min((range.end - at) as usize);
             let count = from.read_at(&mut buffer[..want], at)?;
             if count == 0 {
                 return Ok(());
@@ -28,6 +37,7 @@ pub fn copy_data(from: &File, to: &File, offset: Bytes) -> std::io::Result<()> {
             at += count as u64;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,31 +1,36 @@
 //! Writing the GUID partition table: protective MBR, primary and backup table. Source: UEFI 2.10, section 5.3.
 
-use crate::plan::Plan;
+use crate::plan::Disk;
 use crate::tool::{Context, Failure};
 use std::fs::File;
 
 /// Attribute bit 2, legacy BIOS bootable. Source: UEFI 2.10, table 5.8.
 const LEGACY_BIOS_BOOTABLE: u64 = 1 << 2;
 
-/// The image must have its full size already: the backup table goes to its end.
-pub fn write(plan: &Plan, mut image: &File) -> Result<(), Failure> {
-    let context = || "could not write the partition table".to_owned();
-    let sector = plan.disk.sector_size.bytes();
+/// Attribute bit 63, not to be mounted or opened by the GPT generator. Source: The Discoverable Partitions Specification
+/// (UAPI.2), "Partition Flags".
+const NO_AUTO: u64 = 1 << 63;
+
+/// The disk must have its full size already: the backup table goes to its end.
+pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
+    let context = || format!("could not write the partition table of `{}`", disk.name);
+    let sector = disk.sector_size.bytes();
     let fault = |error: gptman::Error| std::io::Error::other(error.to_string());
-    let mut table = gptman::GPT::new_from(&mut image, sector, plan.disk.guid.to_bytes_le())
+    let mut table = gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le())
         .map_err(fault)
         .context(context)?;
-    for partition in &plan.partitions {
+    for partition in &disk.partitions {
+        let legacy_boot = if partition.legacy_boot { LEGACY_BIOS_BOOTABLE } else { 0 };
         table[partition.number] = gptman::GPTPartitionEntry {
             partition_type_guid: partition.type_guid.to_bytes_le(),
             unique_partition_guid: partition.guid.to_bytes_le(),
             starting_lba: partition.first_lba.0,
             ending_lba: partition.last_lba.0,
-            attribute_bits: if partition.legacy_boot { LEGACY_BIOS_BOOTABLE } else { 0 },
+            attribute_bits: legacy_boot | if partition.no_auto { NO_AUTO } else { 0 },
             partition_name: partition.name.as_str().into(),
         };
     }
-    gptman::GPT::write_protective_mbr_into(&mut image, sector).map_err(fault).context(context)?;
-    table.write_into(&mut image).map_err(fault).context(context)?;
+    gptman::GPT::write_protective_mbr_into(&mut file, sector).map_err(fault).context(context)?;
+    table.write_into(&mut file).map_err(fault).context(context)?;
     Ok(())
 }

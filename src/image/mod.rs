@@ -4,14 +4,19 @@
 //! ext2, ext3 and ext4 in place.
 
 mod assemble;
+mod deliver;
 mod digest;
 mod extents;
-mod filesystem;
 mod gpt;
+mod kept;
 mod loader;
+mod make;
 mod space;
 mod split;
+mod vfat;
+mod wipe;
 
 pub use assemble::{Assembly, assemble};
 pub use digest::sha256;
+pub use gpt::write as write_table;
 pub use loader::install_loader;

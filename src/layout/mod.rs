@@ -4,6 +4,7 @@
 //! There are no files, programs or templates here, and all arithmetic is checked.
 
 mod geometry;
+pub mod gpt;
 mod solve;
 
 pub use geometry::{Lba, SectorSize, first_usable, last_usable};

@@ -60,6 +60,8 @@ pub struct Layout {
 pub enum LayoutError {
     #[error("a GPT has room for {MAX_PARTITIONS} partitions, not {0}")]
     TooMany(usize),
+    #[error("{0} is no partition number: they go from 1 to {MAX_PARTITIONS}")]
+    NoSuchNumber(u32),
     #[error("partition {0} is asked for twice")]
     Duplicate(u32),
     #[error("partition {number} takes the rest of the disk, but partition {after} comes after it")]
@@ -84,6 +86,10 @@ pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result
     ordered.sort_by_key(|r| r.number);
     if let Some(pair) = ordered.windows(2).find(|pair| pair[0].number == pair[1].number) {
         return Err(LayoutError::Duplicate(pair[0].number));
+    }
+
+    if let Some(odd) = ordered.iter().find(|r| r.number == 0 || r.number as usize > MAX_PARTITIONS) {
+        return Err(LayoutError::NoSuchNumber(odd.number));
     }
 
     // The end of the last megabyte that a partition may fill.
@@ -174,6 +180,7 @@ mod tests {
     fn what_cannot_be_placed_says_why() {
         let fit = |requests: &[Request]| solve(requests, DiskSize::Fit, SectorSize::B512).unwrap_err();
         assert_eq!(fit(&[request(1, "rest")]), LayoutError::RestOfUnknown(1));
+        assert_eq!(fit(&[request(129, "1M")]), LayoutError::NoSuchNumber(129));
         assert_eq!(fit(&[request(1, "1M"), request(1, "2M")]), LayoutError::Duplicate(1));
         assert_eq!(fit(&[request(1, "16777215T"), request(2, "1T")]), LayoutError::Overflow(2));
         let disk = DiskSize::Exactly(Bytes::mib(10));
@@ -192,23 +199,25 @@ mod tests {
         );
     }
 
-    /// Requests that a person could write: distinct numbers with holes, any unit, "rest" at most once and last.
+    /// Requests that a person could write: distinct numbers with holes in any order, any unit, "rest" at most once and
+    /// last.
     fn requests() -> impl Strategy<Value = (Vec<Request>, DiskSize)> {
-        let sizes =
-            prop::collection::vec((1u64..4096, prop_oneof![Just(Bytes::MIB), Just(Bytes::GIB)]), 1..=128);
-        (sizes, any::<bool>(), 1u32..4, 0u64..Bytes::GIB).prop_map(|(sizes, rest, step, slack)| {
-            let used: u64 = sizes.iter().map(|(n, unit)| n * unit).sum();
-            let mut requests: Vec<Request> = (1u32..)
-                .step_by(step as usize)
+        let numbers = prop::sample::subsequence((1..=MAX_PARTITIONS as u32).collect::<Vec<_>>(), 1..=128);
+        let unit = prop_oneof![8 => Just(Bytes::MIB), 8 => Just(Bytes::GIB), 1 => Just(Bytes::TIB)];
+        let sizes = prop::collection::vec((1u64..4096, unit), MAX_PARTITIONS);
+        (numbers, sizes, any::<bool>(), 0u64..Bytes::GIB).prop_flat_map(|(numbers, sizes, rest, slack)| {
+            let mut requests: Vec<Request> = numbers
+                .iter()
                 .zip(&sizes)
-                .map(|(number, (n, unit))| Request { number, size: Size::Exact(Bytes(n * unit)) })
+                .map(|(number, (n, unit))| Request { number: *number, size: Size::Exact(Bytes(n * unit)) })
                 .collect();
+            let used: u64 = sizes[..requests.len()].iter().map(|(n, unit)| n * unit).sum();
             let mut disk = DiskSize::Fit;
             if rest {
                 requests.last_mut().unwrap().size = Size::Rest;
                 disk = DiskSize::Exactly(Bytes(used + 2 * ALIGNMENT.0 + slack));
             }
-            (requests, disk)
+            (Just(requests).prop_shuffle(), Just(disk))
         })
     }
 
@@ -269,6 +278,7 @@ mod tests {
             let grown = pick.index(requests.len());
             let Size::Exact(size) = requests[grown].size else { unreachable!() };
             requests[grown].size = Size::Exact(Bytes(size.0 + Bytes::MIB));
+            let grown = requests.iter().filter(|r| r.number < requests[grown].number).count();
             let after = solve(&requests, DiskSize::Fit, sector).unwrap();
             let moved = Bytes::MIB / sector.bytes();
             for (index, (old, new)) in before.slots.iter().zip(&after.slots).enumerate() {

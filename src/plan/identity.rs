@@ -26,8 +26,9 @@ pub struct Identity(Uuid);
 
 impl Identity {
     /// From the template's JSON, in a form that knows no order of keys and no white space.
-    pub fn of(node: &Node) -> Identity {
-        let mut text = String::new();
+    /// With a seed they differ from those of the same template without it.
+    pub fn of(node: &Node, seed: Option<&str>) -> Identity {
+        let mut text = seed.map(|seed| format!("seed={seed}\n")).unwrap_or_default();
         if let Value::Object(members) = &node.value {
             for key in KEYS {
                 if let Some(member) = members.iter().rev().find(|m| m.key == *key) {
@@ -80,7 +81,7 @@ mod tests {
 
     fn disk(text: &str) -> Uuid {
         let (_, node, _) = parse(&SourceText::new("t", text));
-        Identity::of(&node).guid("disk")
+        Identity::of(&node, None).guid("disk")
     }
 
     #[test]

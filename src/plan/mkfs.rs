@@ -1,6 +1,7 @@
 //! Argument vectors of the programs that make filesystems.
 
 use super::model::Filesystem;
+use crate::layout::SectorSize;
 use crate::template::{Bytes, FilesystemType};
 use uuid::Uuid;
 
@@ -8,6 +9,15 @@ use uuid::Uuid;
 pub const DEVICE: &str = "{device}";
 /// Stands for the folder whose content goes into the filesystem.
 pub const TREE: &str = "{tree}";
+
+/// Where a filesystem is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the disk itself, so many bytes from its start, by programs that can.
+    At(Bytes),
+    /// In a file of its own, whose bytes then go to the disk.
+    OwnFile,
+}
 
 /// What decides a filesystem.
 pub struct Request<'a> {
@@ -17,8 +27,12 @@ pub struct Request<'a> {
     pub label: Option<&'a str>,
     /// The template's `options`: extra arguments for the program, separated by white space.
     pub options: &'a str,
-    pub offset: Bytes,
+    pub place: Place,
     pub size: Bytes,
+    /// Of the disk.
+    pub sector: SectorSize,
+    /// The disk reads as zeros where nothing was written, as a new file does.
+    pub prezeroed: bool,
     /// GRUB has to read it.
     pub for_grub: bool,
 }
@@ -27,7 +41,6 @@ pub struct Request<'a> {
 const UNREADABLE_BY_GRUB: &str = "^metadata_csum_seed,^orphan_file";
 
 pub fn filesystem(request: &Request) -> Filesystem {
-    let label = request.label.map(str::to_owned);
     let (uuid, mkfs) = match request.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             (request.id.to_string(), mke2fs(request))
@@ -37,14 +50,16 @@ pub fn filesystem(request: &Request) -> Filesystem {
             (format!("{:04X}-{:04X}", id >> 16, id & 0xffff), mkfs_vfat(request, id))
         }
         FilesystemType::Swap => (request.id.to_string(), mkswap(request)),
-        FilesystemType::Btrfs => (request.id.to_string(), labelled("mkfs.btrfs", "-U", "-L", request)),
-        FilesystemType::Xfs => {
-            let mut argv = labelled("mkfs.xfs", "-m", "-L", request);
-            argv[2] = format!("uuid={}", request.id);
-            (request.id.to_string(), argv)
-        }
+        FilesystemType::Btrfs => (request.id.to_string(), mkfs_btrfs(request)),
+        FilesystemType::Xfs => (request.id.to_string(), mkfs_xfs(request)),
     };
-    Filesystem { kind: request.kind, uuid, label, mkfs }
+    Filesystem {
+        kind: request.kind,
+        uuid: Some(uuid),
+        label: request.label.map(str::to_owned),
+        keep: false,
+        mkfs,
+    }
 }
 
 /// vfat has 32 bits of identity, and 0 means none.
@@ -58,35 +73,30 @@ fn mke2fs(request: &Request) -> Vec<String> {
     if request.for_grub && request.kind == FilesystemType::Ext4 {
         features.push(UNREADABLE_BY_GRUB.to_owned());
     }
-    // The image is a new sparse file: what was not written is zero, so neither journal nor inode tables need to be
-    // zeroed, here or in the guest.
-    let mut extended = vec![
-        format!("offset={}", request.offset.0),
-        format!("hash_seed={}", request.hash_seed),
-        "root_owner=0:0".to_owned(),
-        "assume_storage_prezeroed=1".to_owned(),
-    ];
+    let mut extended = Vec::new();
+    if let Place::At(offset) = request.place {
+        extended.push(format!("offset={}", offset.0));
+    }
+    extended.push(format!("hash_seed={}", request.hash_seed));
+    extended.push("root_owner=0:0".to_owned());
+    // In a new sparse file what was not written is zero, so neither journal nor inode tables need to be zeroed, here
+    // or in the guest. An encrypted volume reads as noise where nothing was written.
+    if request.prezeroed && request.place != Place::OwnFile {
+        extended.push("assume_storage_prezeroed=1".to_owned());
+    }
     // mke2fs takes the last -O and the last -E only: the template's are joined with ours.
     let mut others = Vec::new();
-    let mut words = request.options.split_whitespace();
-    while let Some(word) = words.next() {
-        let (list, glued) = match word.as_bytes() {
-            [b'-', b'O', ..] => (&mut features, &word[2..]),
-            [b'-', b'E', ..] => (&mut extended, &word[2..]),
-            _ => {
-                others.push(word.to_owned());
-                continue;
-            }
-        };
-        let value = if glued.is_empty() { words.next() } else { Some(glued) };
-        list.extend(value.map(str::to_owned));
+    for (letter, value) in words(request.options) {
+        match letter.as_str() {
+            "-O" => features.extend(value),
+            "-E" => extended.extend(value),
+            _ => others.extend(std::iter::once(letter).chain(value)),
+        }
     }
     let mut argv: Vec<String> = ["mke2fs", "-q", "-F", "-t"].map(str::to_owned).into();
     argv.push(request.kind.to_string());
     argv.extend(["-U".to_owned(), request.id.to_string()]);
-    if let Some(label) = request.label {
-        argv.extend(["-L".to_owned(), label.to_owned()]);
-    }
+    argv.extend(label("-L", request));
     if !features.is_empty() {
         argv.extend(["-O".to_owned(), features.join(",")]);
     }
@@ -101,23 +111,112 @@ fn mke2fs(request: &Request) -> Vec<String> {
 fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.vfat", "--invariant", "-i"].map(str::to_owned).into();
     argv.push(format!("{id:08x}"));
-    if let Some(label) = request.label {
-        argv.extend(["-n".to_owned(), label.to_owned()]);
+    // Firmware and kernel refuse a FAT whose sectors are smaller than the disk's.
+    if request.sector == SectorSize::B4096 && !sets(request.options, "-S") {
+        argv.extend(["-S".to_owned(), request.sector.bytes().to_string()]);
     }
-    argv.extend(request.options.split_whitespace().map(str::to_owned));
+    argv.extend(label("-n", request));
+    finish(argv, request)
+}
+
+fn mkswap(request: &Request) -> Vec<String> {
+    let mut argv = vec!["mkswap".to_owned(), "-U".to_owned(), request.id.to_string()];
+    argv.extend(label("-L", request));
+    finish(argv, request)
+}
+
+/// Makes it empty; ister fills it.
+fn mkfs_btrfs(request: &Request) -> Vec<String> {
+    let mut argv: Vec<String> = ["mkfs.btrfs", "-q", "-f", "-U"].map(str::to_owned).into();
+    argv.push(request.id.to_string());
+    argv.extend(label("-L", request));
+    // What newer versions, or another size, would choose otherwise.
+    for (option, value) in [("-m", "dup"), ("-d", "single"), ("-n", "16384"), ("-s", "4096")] {
+        let mixed = sets(request.options, "-M") && matches!(option, "-m" | "-d" | "-n");
+        if !mixed && !sets(request.options, option) {
+            argv.extend([option.to_owned(), value.to_owned()]);
+        }
+    }
+    finish(argv, request)
+}
+
+/// What the plan decides of XFS, unless the template's options do: what differs between versions of mkfs.xfs. The log
+/// has the size that version 6.1 gives to all but very large filesystems. Source: mkfs.xfs(8).
+const XFS: &[(&str, &[&str])] = &[
+    ("-m", &["crc=1", "finobt=1", "rmapbt=0", "reflink=1", "bigtime=1", "inobtcount=1"]),
+    ("-i", &["sparse=1", "nrext64=0"]),
+    ("-l", &["internal=1", "size=64m"]),
+    ("-d", &["agcount=4"]),
+];
+
+/// Makes it empty; ister fills it.
+fn mkfs_xfs(request: &Request) -> Vec<String> {
+    let mut argv: Vec<String> = ["mkfs.xfs", "-q", "-f"].map(str::to_owned).into();
+    argv.extend(label("-L", request));
+    let mut own = Vec::new();
+    let mut others = Vec::new();
+    for (letter, value) in words(request.options) {
+        match value {
+            Some(value) if XFS.iter().any(|(option, _)| *option == letter) => own.push((letter, value)),
+            value => others.extend(std::iter::once(letter).chain(value)),
+        }
+    }
+    for (option, defaults) in XFS {
+        // A setting given twice is an error to mkfs.xfs.
+        let mut settings: Vec<String> =
+            own.iter().filter(|(letter, _)| letter == option).map(|(_, value)| value.clone()).collect();
+        let given = settings.join(",");
+        let is_given = |setting: &str| {
+            let name = setting.split('=').next();
+            given.split(',').any(|other| other.split('=').next() == name)
+        };
+        // Both say how large an allocation group is.
+        let geometry = *option == "-d" && given.split(',').any(|other| other.starts_with("agsize"));
+        settings.extend(defaults.iter().filter(|s| !is_given(s) && !geometry).map(|s| (*s).to_owned()));
+        if *option == "-m" {
+            settings.push(format!("uuid={}", request.id));
+        }
+        if !settings.is_empty() {
+            argv.extend([(*option).to_owned(), settings.join(",")]);
+        }
+    }
+    if request.sector == SectorSize::B4096 && !sets(request.options, "-s") {
+        argv.extend(["-s".to_owned(), "size=4096".to_owned()]);
+    }
+    argv.extend(others);
     argv.push(DEVICE.to_owned());
     argv
 }
 
-fn mkswap(request: &Request) -> Vec<String> {
-    labelled("mkswap", "-U", "-L", request)
+/// Options with their values, taken apart where they are written together (`-Ox`). `lint` has refused what is no option,
+/// and flags have no value.
+fn words(options: &str) -> Vec<(String, Option<String>)> {
+    let mut found: Vec<(String, Option<String>)> = Vec::new();
+    for word in options.split_whitespace() {
+        if !word.starts_with('-') {
+            match found.last_mut() {
+                Some((_, value @ None)) => *value = Some(word.to_owned()),
+                _ => found.push((word.to_owned(), None)),
+            }
+        } else if word.len() > 2 && matches!(word.as_bytes()[1], b'O' | b'E' | b'm' | b'i' | b'l' | b'd') {
+            found.push((word[..2].to_owned(), Some(word[2..].to_owned())));
+        } else {
+            found.push((word.to_owned(), None));
+        }
+    }
+    found
 }
 
-fn labelled(program: &str, id: &str, label: &str, request: &Request) -> Vec<String> {
-    let mut argv = vec![program.to_owned(), id.to_owned(), request.id.to_string()];
-    if let Some(text) = request.label {
-        argv.extend([label.to_owned(), text.to_owned()]);
-    }
+/// Whether the template's options set something.
+fn sets(options: &str, option: &str) -> bool {
+    options.split_whitespace().any(|word| word.starts_with(option))
+}
+
+fn label(option: &str, request: &Request) -> impl Iterator<Item = String> {
+    request.label.into_iter().flat_map(move |text| [option.to_owned(), text.to_owned()])
+}
+
+fn finish(mut argv: Vec<String>, request: &Request) -> Vec<String> {
     argv.extend(request.options.split_whitespace().map(str::to_owned));
     argv.push(DEVICE.to_owned());
     argv
@@ -134,8 +233,10 @@ mod tests {
             hash_seed: Uuid::from_u128(7),
             label: Some("L"),
             options,
-            offset: Bytes::mib(1),
+            place: Place::At(Bytes::mib(1)),
             size: Bytes::mib(64),
+            sector: SectorSize::B512,
+            prezeroed: true,
             for_grub: true,
         }
     }
@@ -155,7 +256,44 @@ mod tests {
     #[test]
     fn vfat_has_a_short_identity() {
         let made = filesystem(&request(FilesystemType::Vfat, "-s 1"));
-        assert_eq!(made.uuid, "1234-5679");
+        assert_eq!(made.uuid.as_deref(), Some("1234-5679"));
         assert_eq!(made.mkfs.join(" "), "mkfs.vfat --invariant -i 12345679 -n L -s 1 {device}");
+    }
+
+    #[test]
+    fn an_encrypted_one_is_made_in_a_file_of_its_own() {
+        let made = filesystem(&Request { place: Place::OwnFile, ..request(FilesystemType::Ext2, "") });
+        let line = made.mkfs.join(" ");
+        assert!(!line.contains("offset=") && !line.contains("prezeroed"), "{line}");
+    }
+
+    #[test]
+    fn settings_of_xfs_are_joined_and_given_once() {
+        let made = filesystem(&request(FilesystemType::Xfs, "-m bigtime=0 -b size=4096 -dagsize=1g"));
+        assert_eq!(
+            made.mkfs.join(" "),
+            "mkfs.xfs -q -f -L L -m bigtime=0,crc=1,finobt=1,rmapbt=0,reflink=1,inobtcount=1,\
+             uuid=12345678-0000-0000-0000-000000000000 -i sparse=1,nrext64=0 -l internal=1,size=64m -d agsize=1g \
+             -b size=4096 {device}"
+        );
+    }
+
+    #[test]
+    fn btrfs_keeps_what_the_template_says() {
+        let made = filesystem(&request(FilesystemType::Btrfs, "-m single -O ^no-holes"));
+        assert_eq!(
+            made.mkfs.join(" "),
+            "mkfs.btrfs -q -f -U 12345678-0000-0000-0000-000000000000 -L L -d single -n 16384 -s 4096 -m single \
+             -O ^no-holes {device}"
+        );
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes_are_for_all() {
+        let line = |kind| {
+            filesystem(&Request { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ")
+        };
+        assert!(line(FilesystemType::Vfat).contains(" -S 4096 "));
+        assert!(line(FilesystemType::Xfs).contains(" -s size=4096 "));
     }
 }

@@ -5,12 +5,25 @@
 //! harness learns from it what to expect. Making one is pure: template, bundle definitions and the texts of key
 //! files in, value out. Secrets are not in it: [`Secrets`] travel beside it.
 
+mod boot;
+mod content;
 mod decide;
+mod disks;
 mod identity;
+mod inputs;
 mod mkfs;
 mod model;
+mod space;
+mod system;
 mod unit;
+mod unsupported;
 
-pub use decide::{Inputs, Refusal, decide, unsupported};
+pub use decide::{decide, decide_content};
+pub use disks::ESP;
+pub use inputs::{
+    Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Refusal,
+};
 pub use mkfs::{DEVICE, TREE};
 pub use model::*;
+pub use space::{Usage, usage};
+pub use unsupported::unsupported;

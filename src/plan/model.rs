@@ -1,23 +1,24 @@
 //! What a plan says.
 
+use crate::filesystem::luks;
 use crate::layout::{Lba, SectorSize};
-use crate::template::{Bytes, FilesystemType, SecretSource, SoftwareManager};
+use crate::template::{Bytes, Destination, FilesystemType, SecretSource, SoftwareManager};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
 /// Written to `<image>.plan.json`; a reader refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub version: u32,
-    /// The image's file name, without a folder.
-    pub image: String,
-    pub disk: Disk,
-    pub partitions: Vec<Partition>,
-    /// Nothing if no firmware can boot the image, as with a container's root filesystem.
+    /// Whether the disks are image files or block devices of this machine.
+    pub destination: Destination,
+    /// One image file, or one or more block devices.
+    pub disks: Vec<Disk>,
+    /// Nothing if no firmware can boot it, as with a container's root filesystem.
     pub boot: Option<Boot>,
     pub content: Content,
     pub system: System,
@@ -26,11 +27,19 @@ pub struct Plan {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
+    /// An image's file name without a folder, or a device's name under /dev.
+    pub name: String,
     /// Bytes in a logical block: 512 or 4096.
     pub sector_size: SectorSize,
     /// In bytes.
     pub size: Bytes,
     pub guid: Uuid,
+    /// The partition table that is there stays as it is (`DisabledNewPartitions`).
+    pub keeps_table: bool,
+    /// The first block that belongs to a partition: what lies between the table and it is free for a loader.
+    pub partitions_from: Lba,
+    /// In the order of their numbers.
+    pub partitions: Vec<Partition>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,8 +57,14 @@ pub struct Partition {
     pub size: Bytes,
     /// The legacy-BIOS-bootable attribute, bit 2. Source: UEFI 2.10, table 5.8.
     pub legacy_boot: bool,
+    /// The attribute that keeps systemd's GPT generator away, bit 63: something else opens or mounts it. Source: The
+    /// Discoverable Partitions Specification (UAPI.2), "Partition Flags".
+    pub no_auto: bool,
+    /// LUKS2 around the filesystem.
+    pub encryption: Option<Encryption>,
     pub filesystem: Option<Filesystem>,
     pub mount: Option<String>,
+    pub space: Option<Space>,
 }
 
 impl Partition {
@@ -57,17 +72,70 @@ impl Partition {
     pub fn title(&self) -> String {
         format!("partition {} (`{}`)", self.number, self.mount.as_deref().unwrap_or(&self.name))
     }
+
+    /// The device that holds the filesystem, as the running system names it.
+    pub fn device(&self) -> String {
+        match &self.encryption {
+            Some(encryption) => format!("/dev/mapper/{}", encryption.name),
+            None => format!("/dev/disk/by-partuuid/{}", self.guid),
+        }
+    }
+
+    /// Bytes from the partition's start to its filesystem.
+    pub fn filesystem_offset(&self) -> Bytes {
+        if self.encryption.is_some() { LUKS_DATA_OFFSET } else { Bytes(0) }
+    }
+}
+
+/// Where the data begins behind a LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's default.
+pub const LUKS_DATA_OFFSET: Bytes = Bytes(luks::DATA_OFFSET);
+
+/// aes-xts-plain64 with a key of 512 bits; the passphrase is in [`Secrets`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// What the running system calls the opened volume: /dev/mapper/NAME.
+    pub name: String,
+    /// The LUKS header's own UUID.
+    pub uuid: Uuid,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Filesystem {
     #[serde(rename = "type")]
     pub kind: FilesystemType,
-    /// As blkid prints it: a UUID, or vfat's `ABCD-1234`.
-    pub uuid: String,
+    /// As blkid prints it: a UUID, or vfat's `ABCD-1234`. Nothing if the filesystem is kept.
+    pub uuid: Option<String>,
     pub label: Option<String>,
+    /// The filesystem that is there stays, with its files (`disable_format`).
+    pub keep: bool,
     /// The program that makes it, with [`DEVICE`](super::DEVICE) and [`TREE`](super::TREE) to be filled in.
     pub mkfs: Vec<String>,
+}
+
+/// What a filesystem offers, and what the content makes of it. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// Room for content after the filesystem's own structures.
+    pub offers: Bytes,
+    /// Files and folders that it has room for, where that is fixed.
+    pub inodes: Option<u64>,
+    /// A file takes whole multiples of this.
+    pub allocation_unit: Bytes,
+    /// What every file or folder takes besides.
+    pub per_file: Bytes,
+    /// What the content takes, once it is known.
+    pub holds: Option<Bytes>,
+    /// What is left then.
+    pub left: Option<Bytes>,
+    /// On the loader's partition: what a second kernel with its initramfs would take.
+    pub another_kernel: Option<Bytes>,
+}
+
+/// A partition of one of the plan's disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub disk: String,
+    pub partition: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,8 +175,8 @@ pub struct Boot {
     pub firmware: Firmware,
     pub loader: Loader,
     /// The partition that the loader reads kernel and initramfs from.
-    pub boot_partition: u32,
-    pub root_partition: u32,
+    pub boot_partition: Place,
+    pub root_partition: Place,
     pub kernel_command_line: String,
 }
 
@@ -132,6 +200,8 @@ pub struct System {
     pub files: BTreeMap<String, String>,
     /// Symbolic links that are made in the tree: path and target.
     pub links: BTreeMap<String, String>,
+    /// Files that the initramfs needs besides the content's own: path and text.
+    pub initramfs: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,10 +234,12 @@ pub struct Hooks {
     pub post_chroot_shell: Vec<String>,
 }
 
-/// Where the secrets of a template come from, by user name.
+/// Where the secrets of a template come from.
 #[derive(Clone, Default)]
 pub struct Secrets {
     pub passwords: BTreeMap<String, SecretSource>,
+    /// By the name of the mapping.
+    pub passphrases: BTreeMap<String, SecretSource>,
     /// HTTPProxy and HTTPSProxy, whose URLs may carry a password.
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
@@ -190,11 +262,29 @@ impl Secrets {
 }
 
 impl Plan {
-    pub fn partition(&self, number: u32) -> Option<&Partition> {
-        self.partitions.iter().find(|p| p.number == number)
+    /// The image's file name; nothing if the disks are devices.
+    pub fn image(&self) -> Option<&str> {
+        let disk = self.disks.first().filter(|_| self.destination == Destination::Virtual)?;
+        Some(&disk.name)
     }
 
-    pub fn partition_at(&self, mount: &str) -> Option<&Partition> {
-        self.partitions.iter().find(|p| p.mount.as_deref() == Some(mount))
+    /// All partitions of all disks.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Disk, &Partition)> {
+        self.disks.iter().flat_map(|disk| disk.partitions.iter().map(move |partition| (disk, partition)))
+    }
+
+    pub fn partition(&self, place: &Place) -> Option<(&Disk, &Partition)> {
+        self.partitions().find(|(disk, p)| disk.name == place.disk && p.number == place.partition)
+    }
+
+    pub fn partition_at(&self, mount: &str) -> Option<(&Disk, &Partition)> {
+        self.partitions().find(|(_, p)| p.mount.as_deref() == Some(mount))
+    }
+}
+
+impl Disk {
+    /// Bytes from the disk's start to the partition's.
+    pub fn offset(&self, partition: &Partition) -> Bytes {
+        Bytes(partition.first_lba.0 * self.sector_size.bytes())
     }
 }

@@ -1,7 +1,6 @@
 //! systemd mount units for what the GPT generator does not mount.
 
 use crate::template::FilesystemType;
-use uuid::Uuid;
 
 /// The unit name of a mount point: `/var/lib/my-app` is `var-lib-my\x2dapp.mount`. Source: systemd.unit(5),
 /// "String Escaping for Inclusion in Unit Names".
@@ -20,13 +19,25 @@ pub fn mount_unit_name(mount: &str) -> String {
     format!("{}.mount", if name.is_empty() { "-" } else { &name })
 }
 
-pub fn mount_unit(mount: &str, kind: FilesystemType, guid: Uuid) -> String {
+/// `device` is an absolute path.
+pub fn mount_unit(mount: &str, kind: FilesystemType, device: &str) -> String {
     // Nobody but root needs to see kernels and loader entries, and vfat has no modes of its own.
     let options = if kind == FilesystemType::Vfat { "Options=umask=0077\n" } else { "" };
     format!(
         "# Written by ister.\n[Unit]\nDescription=Mount for {mount}\nBefore=local-fs.target\n\n\
-         [Mount]\nWhat=/dev/disk/by-partuuid/{guid}\nWhere={mount}\nType={kind}\n{options}\n\
+         [Mount]\nWhat={device}\nWhere={mount}\nType={kind}\n{options}\n\
          [Install]\nWantedBy=local-fs.target\n"
+    )
+}
+
+pub fn swap_unit_name(device: &str) -> String {
+    format!("{}.swap", mount_unit_name(device).trim_end_matches(".mount"))
+}
+
+pub fn swap_unit(device: &str) -> String {
+    format!(
+        "# Written by ister.\n[Unit]\nDescription=Swap on {device}\nBefore=swap.target\n\n\
+         [Swap]\nWhat={device}\n\n[Install]\nWantedBy=swap.target\n"
     )
 }
 
@@ -45,5 +56,6 @@ mod tests {
         assert_eq!(mount_unit_name("/boot"), "boot.mount");
         assert_eq!(mount_unit_name("/var/lib/my-app"), "var-lib-my\\x2dapp.mount");
         assert_eq!(mount_unit_name("/.x/y.z"), "\\x2ex-y.z.mount");
+        assert_eq!(swap_unit_name("/dev/mapper/a"), "dev-mapper-a.swap");
     }
 }

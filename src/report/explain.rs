@@ -2,6 +2,7 @@
 
 use super::Table;
 use crate::lint::{RULES, Rule};
+use crate::verify;
 use serde_json::{Value, json};
 
 /// What a rule means, why, an example and what to write instead.
@@ -18,6 +19,17 @@ pub fn explain(rule: &Rule) -> String {
     )
 }
 
+/// What a rule of verification means and why.
+pub fn explain_verification(rule: &verify::Rule) -> String {
+    format!(
+        "# {} ({}, `ister verify`)\n\n{}.\n\n## Why\n\n{}\n",
+        rule.name,
+        rule.level.name(),
+        capital(rule.summary),
+        rule.why
+    )
+}
+
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
@@ -28,7 +40,11 @@ pub fn rules_table() -> String {
     for rule in RULES {
         table.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
     }
-    table.render()
+    let mut images = Table::new(&["rule of `verify`", "level", "finds"], &[]);
+    for rule in verify::RULES {
+        images.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
+    }
+    table.render() + "\n" + &images.render()
 }
 
 /// All rules in one page, `docs/rules.md`.
@@ -41,10 +57,14 @@ pub fn rules_markdown() -> String {
     for rule in RULES {
         out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
     }
+    out.push_str("\n# Rules of `ister verify`\n\n| rule | level | finds |\n| --- | --- | --- |\n");
+    for rule in verify::RULES {
+        out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
+    }
     out
 }
 
-/// `{"version": 1, "rules": […]}`
+/// `{"version": 1, "rules": […], "verification": […]}`
 pub fn rules_json() -> Value {
     let rules: Vec<Value> = RULES
         .iter()
@@ -59,5 +79,11 @@ pub fn rules_json() -> Value {
             })
         })
         .collect();
-    json!({ "version": 1, "rules": rules })
+    let verification: Vec<Value> = verify::RULES
+        .iter()
+        .map(|rule| {
+            json!({ "name": rule.name, "level": rule.level, "summary": rule.summary, "why": rule.why })
+        })
+        .collect();
+    json!({ "version": 1, "rules": rules, "verification": verification })
 }

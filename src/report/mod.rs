@@ -1,18 +1,29 @@
 //! Showing things: findings, plans, verdicts, receipts, as text for people and as JSON for programs. Values in,
 //! text out; printing is `cli`'s.
 
+mod difference;
 mod explain;
 mod findings;
 mod plan;
+mod plan_diff;
 mod receipt;
+mod svg;
 mod table;
 mod verdict;
+mod verification;
 
-pub use explain::{explain, rules_json, rules_markdown, rules_table};
+pub use difference::{differences_human, differences_json};
+pub use explain::{explain, explain_verification, rules_json, rules_markdown, rules_table};
 pub use findings::{
     Checked, concise, findings_human, findings_json, github, junit, refusals_human, sarif, statistics,
 };
-pub use plan::plan_table;
+pub use plan::{disk_title, plan_table};
+pub use plan_diff::compare_plans;
 pub use receipt::{Receipt, receipt_human};
+pub use svg::plan_svg;
 pub use table::Table;
 pub use verdict::verdict_human;
+pub use verification::{
+    Verified, verification_concise, verification_github, verification_human, verification_json, verification_junit,
+    verification_sarif,
+};

@@ -1,17 +1,20 @@
 //! A plan as a table.
 
 use super::Table;
-use crate::plan::{Password, Plan};
+use crate::plan::{Disk, Password, Plan, Space};
+use crate::template::Bytes;
+
+/// "kvm.img: 8.5 GiB (9162457088 bytes), sectors of 512 bytes".
+pub fn disk_title(disk: &Disk) -> String {
+    format!("{}: {} ({} bytes), sectors of {} bytes", disk.name, disk.size, disk.size.0, disk.sector_size.bytes())
+}
 
 pub fn plan_table(plan: &Plan) -> String {
-    let mut out = format!(
-        "{}: {} ({} bytes), sectors of {} bytes, disk GUID {}\n",
-        plan.image,
-        plan.disk.size,
-        plan.disk.size.0,
-        plan.disk.sector_size.bytes(),
-        plan.disk.guid
-    );
+    let mut out = String::new();
+    for disk in &plan.disks {
+        let table = if disk.keeps_table { ", keeps its partition table" } else { "" };
+        out.push_str(&format!("{}, disk GUID {}{table}\n", disk_title(disk), disk.guid));
+    }
     match &plan.boot {
         Some(boot) => out.push_str(&format!(
             "boots by {} with {}\nkernel command line: {}\n",
@@ -46,32 +49,71 @@ pub fn plan_table(plan: &Plan) -> String {
     }
     out.push('\n');
 
+    for disk in &plan.disks {
+        if plan.disks.len() > 1 {
+            out.push_str(&format!("{}\n", disk.name));
+        }
+        out.push_str(&disk_tables(disk));
+    }
+    out
+}
+
+/// Where the partitions are, what they are called, and what they have room for.
+fn disk_tables(disk: &Disk) -> String {
     let mut places = Table::new(
         &["#", "first LBA", "last LBA", "size", "bytes", "filesystem", "label", "mount", "name"],
         &[0, 1, 2, 3, 4],
     );
     let mut names = Table::new(&["#", "type GUID", "unique GUID", "filesystem UUID", "flags"], &[0]);
-    for partition in &plan.partitions {
+    let mut spaces = Table::new(&["#", "offers", "files", "holds", "left", "remarks"], &[0, 1, 2, 3, 4]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for partition in &disk.partitions {
         let filesystem = partition.filesystem.as_ref();
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let kind = filesystem.map(|f| {
+            let kept = if f.keep { ", kept" } else { "" };
+            let luks = if partition.encryption.is_some() { " in LUKS2" } else { "" };
+            format!("{}{luks}{kept}", f.kind)
+        });
         places.row([
             partition.number.to_string(),
             partition.first_lba.to_string(),
             partition.last_lba.to_string(),
             partition.size.to_string(),
             partition.size.0.to_string(),
-            or_dash(filesystem.map(|f| f.kind.to_string())),
+            or_dash(kind),
             or_dash(filesystem.and_then(|f| f.label.clone())),
             or_dash(partition.mount.clone()),
             partition.name.clone(),
         ]);
+        let flags = [(partition.legacy_boot, "legacy-boot"), (partition.no_auto, "no-auto")];
+        let flags: Vec<&str> = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
         names.row([
             partition.number.to_string(),
             partition.type_guid.to_string(),
             partition.guid.to_string(),
-            or_dash(filesystem.map(|f| f.uuid.clone())),
-            if partition.legacy_boot { "legacy-boot".to_owned() } else { "-".to_owned() },
+            or_dash(filesystem.and_then(|f| f.uuid.clone())),
+            or_dash((!flags.is_empty()).then(|| flags.join(", "))),
         ]);
+        if let Some(space) = &partition.space {
+            let bytes = |bytes: Option<Bytes>| or_dash(bytes.map(|bytes| bytes.to_string()));
+            spaces.row([
+                partition.number.to_string(),
+                space.offers.to_string(),
+                or_dash(space.inodes.map(|count| count.to_string())),
+                bytes(space.holds),
+                bytes(space.left),
+                or_dash(another_kernel(space)),
+            ]);
+        }
     }
-    out + &places.render() + "\n" + &names.render()
+    places.render() + "\n" + &names.render() + "\n" + &spaces.render()
+}
+
+fn another_kernel(space: &Space) -> Option<String> {
+    let (need, left) = (space.another_kernel?, space.left?);
+    Some(if need <= left {
+        format!("room for another kernel ({need})")
+    } else {
+        format!("no room for another kernel ({need})")
+    })
 }

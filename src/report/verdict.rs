@@ -40,6 +40,12 @@ pub fn verdict_human(verdict: &Verdict) -> String {
             out.push_str(&format!("  | {line}\n"));
         }
     }
+    for answer in &last.answers {
+        out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
+        for line in &answer.lines {
+            out.push_str(&format!("  {line}\n"));
+        }
+    }
     if let Some(advice) = &verdict.advice {
         out.push_str(&format!("help: {advice}\n"));
     }

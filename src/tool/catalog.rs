@@ -9,6 +9,8 @@ pub enum Need {
     Build,
     BuildBios,
     Boot,
+    /// Reading images of every format, and each filesystem's own fsck.
+    Verify,
     /// Only ister's own tests, as independent readers of what it wrote.
     Tests,
 }
@@ -52,6 +54,9 @@ pub const CATALOG: &[Tool] = &[
     tool("mkfs.vfat", "dosfstools", Need::Build, "vfat filesystems"),
     tool("mcopy", "mtools", Need::Build, "files in vfat filesystems"),
     tool("mkswap", "util-linux", Need::Build, "swap partitions"),
+    at_least(tool("mkfs.xfs", "xfsprogs", Need::Build, "XFS filesystems"), "-V", "6.1"),
+    at_least(tool("mkfs.btrfs", "btrfs-progs", Need::Build, "btrfs filesystems"), "--version", "6.2"),
+    tool("blkid", "util-linux", Need::Build, "what is on a disk that is to be written to"),
     tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
     tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
     at_least(
@@ -60,6 +65,16 @@ pub const CATALOG: &[Tool] = &[
         "7.1",
     ),
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
+    tool("e2fsck", "e2fsprogs", Need::Verify, "checks ext2, ext3 and ext4"),
+    tool("fsck.fat", "dosfstools", Need::Verify, "checks vfat"),
+    tool("xfs_repair", "xfsprogs", Need::Verify, "checks XFS"),
+    tool("btrfs", "btrfs-progs", Need::Verify, "checks btrfs"),
+    tool("qemu-img", "qemu-utils", Need::Verify, "qcow2, vhd, vhdx, vmdk and vdi images"),
+    tool("xz", "xz-utils", Need::Verify, "images packed with xz"),
+    tool("zstd", "zstd", Need::Verify, "images packed with zstd"),
+    tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
+    tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
+    tool("getfattr", "attr", Need::Tests, "reads extended attributes"),
     tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),
     tool("sgdisk", "gdisk", Need::Tests, "checks partition tables"),
     tool("nvim", "neovim", Need::Tests, "an editor with a language client"),
@@ -88,6 +103,8 @@ pub fn package_of(program: &str) -> Option<&'static str> {
     let base = program.rsplit('/').next().unwrap_or(program);
     CATALOG.iter().find(|t| t.name == program || t.name == base).map(|t| t.package).or(match base {
         "mmd" | "mattrib" => Some("mtools"),
+        "blockdev" => Some("util-linux"),
+        "gzip" => Some("gzip"),
         "sudo" => Some("sudo"),
         "chroot" => Some("coreutils"),
         _ => None,

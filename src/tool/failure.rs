@@ -13,11 +13,18 @@ pub struct Failure {
     pub details: Vec<String>,
     /// What to do next.
     pub help: Option<String>,
+    /// The disk and the partition that it is about: whoever has the template can say where they stand.
+    pub about: Option<(String, u32)>,
 }
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), details: Vec::new(), help: None }
+        Failure { message: message.into(), details: Vec::new(), help: None, about: None }
+    }
+
+    pub fn about(mut self, disk: &str, partition: u32) -> Failure {
+        self.about = Some((disk.to_owned(), partition));
+        self
     }
 
     pub fn detail(mut self, line: impl Into<String>) -> Failure {

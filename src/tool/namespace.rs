@@ -99,7 +99,7 @@ fn invocation(root: bool) -> Result<Invocation, Failure> {
         invocation = invocation.args(["--map-root-user", "--map-auto"]);
     }
     Ok(invocation
-        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--"])
+        .args(["--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child", "--"])
         .arg(own)
         .arg("namespace-worker"))
 }
@@ -188,6 +188,8 @@ pub struct Workspace {
 pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<File>), Failure> {
     // Ends this process, and with it the namespace, should the outer side be killed before it could tell us.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // Nobody inside learns the host's name: a package's script might write it down.
+    rustix::system::sethostname(b"localhost").context(|| "could not name the namespace".to_owned())?;
     let files = receive_files().context(|| "could not receive the job's files".to_owned())?;
     let mut line = String::new();
     let mut stdin = BufReader::new(std::io::stdin());
@@ -203,8 +205,8 @@ pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<Fi
     Ok((job, files))
 }
 
-/// As many files as a job may have.
-const MAX_FILES: usize = 4;
+/// As many files as a job may have: the content and the disks.
+const MAX_FILES: usize = 33;
 
 /// One byte, and the files as ancillary data. Source: unix(7), SCM_RIGHTS.
 fn send_files(socket: &UnixStream, files: &[&File]) -> std::io::Result<()> {
@@ -271,7 +273,7 @@ impl Workspace {
         if available / 2 >= need {
             let data = format!("size={},mode=0755,nr_inodes=0", available / 4 * 3);
             let data = std::ffi::CString::new(data).expect("no NUL in it");
-            mount("tmpfs", folder, "tmpfs", MountFlags::empty(), Some(&data))?;
+            mount("tmpfs", folder, "tmpfs", MountFlags::NOATIME, Some(&data))?;
             return Ok(Workspace { root: folder.to_owned(), on_disk: false });
         }
         let root = folder.join(format!("{DISK_PREFIX}{}", unique()));

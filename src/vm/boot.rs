@@ -3,12 +3,17 @@
 use super::accel::{Accelerator, Choice};
 use super::firmware::find_ovmf;
 use super::machine::{DiskBus, Machine};
+use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
+use super::question::answer;
+use super::session::{Answer, Login, Session, SessionFault};
 use super::verdict::{Attempt, Class, Outcome, Verdict};
 use super::witness::{Limits, Stage, Witness};
-use crate::plan::Firmware;
+use crate::layout::SectorSize;
+use crate::plan::{Firmware, Plan};
 use crate::tool::{Context, Failure, Progress, inherit, spawn};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -30,6 +35,16 @@ pub struct BootOrder<'a> {
     pub timeout: Option<Duration>,
     /// Where serial log and screenshot go.
     pub report: Option<&'a Path>,
+    /// What opens encrypted volumes, by the name of the mapping.
+    pub passphrases: BTreeMap<String, String>,
+    /// Who logs in at the prompt.
+    pub login: Option<Login>,
+    /// What is run then.
+    pub commands: Vec<String>,
+    /// What the disk says of its logical blocks.
+    pub sector_size: SectorSize,
+    /// Held against the guest's mounts, if somebody logs in.
+    pub plan: Option<&'a Plan>,
 }
 
 /// Runs that fail by the host's fault are repeated this often.
@@ -38,6 +53,12 @@ const RETRIES: usize = 2;
 const POLL: Duration = Duration::from_secs(2);
 
 impl BootOrder<'_> {
+    /// What was typed and belongs into no log.
+    fn secrets(&self) -> Vec<&str> {
+        let password = self.login.as_ref().and_then(|login| login.password.as_deref());
+        self.passphrases.values().map(String::as_str).chain(password).filter(|text| text.len() >= 4).collect()
+    }
+
     /// TCG needs about ten times the CPU time of KVM; half of that is waiting in both.
     fn limits(&self) -> Limits {
         let (silence, total) = match self.accelerator.accelerator {
@@ -149,6 +170,7 @@ fn attempt(
         image,
         format,
         bus: order.bus,
+        sector_size: order.sector_size,
         ovmf: ovmf.as_ref(),
         accelerator: order.accelerator.accelerator,
         memory: order.memory,
@@ -174,33 +196,131 @@ fn attempt(
         String::from_utf8_lossy(&text).trim().to_owned()
     });
     let (sender, seen) = channel();
+    let console = serial.try_clone().context(|| "could not share the serial console".to_owned())?;
     read_serial(serial, sender.clone());
     let context = || "could not talk to QEMU".to_owned();
     let mut qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event)))).context(context)?;
 
     let mut witness = Witness::new(order.limits());
-    let ended = watch(&mut witness, &seen, &mut qmp, started, progress, &mut log);
+    let mut watched = Watched { seen: &seen, log: &mut log, console: &console, started };
+    let ended = watch(order, &mut witness, &mut watched, &mut qmp, progress);
     let elapsed = started.elapsed();
-    let class = match ended {
+    let mut class = match ended {
         Some(class) => class,
         None => Class::EmulatorFailed,
     };
+    let mut answers = Vec::new();
+    let mut wrong = Vec::new();
+    if class == Class::LoginPrompt
+        && let Some(login) = &order.login
+    {
+        progress.begin(format!("logging in as {}", login.user));
+        (class, wrong) = look_inside(order, login, &mut watched, &mut answers);
+    }
     if let Some(folder) = order.report {
         screenshot(&mut qmp, &folder.join("screen.png"), progress);
     }
     drop(qemu);
-    let mut lines = witness.proof();
+    let secrets = order.secrets();
+    if let Some(path) = &log_path {
+        without_secrets(path, &secrets).context(|| format!("could not write `{}`", path.display()))?;
+    }
+    let mut lines = if wrong.is_empty() { witness.proof() } else { wrong };
     if class == Class::EmulatorFailed {
         lines = said.join().unwrap_or_default().lines().map(str::to_owned).collect();
         lines.insert(0, invocation.to_string());
     }
+    let lines = lines.iter().map(|line| hidden(line, &secrets)).collect();
     Ok(Attempt {
         class,
         stage: witness.stage(),
         stages: witness.stages(elapsed),
         seconds: (elapsed.as_secs_f64() * 100.0).round() / 100.0,
         lines,
+        answers,
     })
+}
+
+/// A guest may echo what was typed before it turned that off.
+fn hidden(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+}
+
+fn without_secrets(path: &Path, secrets: &[&str]) -> std::io::Result<()> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+    let clean = hidden(&text, secrets);
+    if clean == text { Ok(()) } else { std::fs::write(path, clean) }
+}
+
+/// Logs in and runs commands; the class says whether all went well, the lines what did not.
+fn look_inside(
+    order: &BootOrder,
+    login: &Login,
+    watched: &mut Watched,
+    answers: &mut Vec<Answer>,
+) -> (Class, Vec<String>) {
+    let console = watched.console;
+    let mut next = |patience: Duration| watched.bytes(patience);
+    let mut session = Session::new(console, &mut next);
+    let mut talk = || -> Result<Vec<String>, SessionFault> {
+        session.log_in(login)?;
+        let mut wrong = Vec::new();
+        if let Some(plan) = order.plan {
+            let mounted = session.run(mounts::MOUNTS)?;
+            let swaps = session.run(mounts::SWAPS)?;
+            wrong = mounts::judge(plan, &mounted.lines, &swaps.lines);
+            answers.extend([mounted, swaps]);
+        }
+        for command in &order.commands {
+            answers.push(session.run(command)?);
+        }
+        Ok(wrong)
+    };
+    match talk() {
+        Ok(wrong) if wrong.is_empty() => (Class::LoginPrompt, wrong),
+        Ok(wrong) => (Class::WrongMounts, wrong),
+        Err(fault) => (Class::LoginFailed, std::iter::once(fault.what).chain(fault.lines).collect()),
+    }
+}
+
+/// What comes from the guest, and the way back.
+struct Watched<'a> {
+    seen: &'a Receiver<Seen>,
+    log: &'a mut Option<File>,
+    console: &'a UnixStream,
+    started: Instant,
+}
+
+impl Watched<'_> {
+    /// The next bytes of the console; nothing if none come in time.
+    fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Seen::Serial(bytes)) => {
+                    self.keep(&bytes);
+                    return Some(bytes);
+                }
+                Ok(Seen::Event(_)) => {}
+                Ok(Seen::Closed) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(log) = self.log {
+            let _ = log.write_all(bytes);
+        }
+    }
+
+    /// Types a line. If QEMU has gone, its end is seen elsewhere.
+    fn answer(&self, text: &str) {
+        let mut console = self.console;
+        let _ = console.write_all(format!("{text}\n").as_bytes());
+    }
 }
 
 fn read_serial(mut serial: UnixStream, sender: Sender<Seen>) {
@@ -221,13 +341,13 @@ fn read_serial(mut serial: UnixStream, sender: Sender<Seen>) {
 
 /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
 fn watch(
+    order: &BootOrder,
     witness: &mut Witness,
-    seen: &Receiver<Seen>,
+    watched: &mut Watched,
     qmp: &mut Qmp,
-    started: Instant,
     progress: &dyn Progress,
-    log: &mut Option<File>,
 ) -> Option<Class> {
+    let started = watched.started;
     let mut stage = Stage::Firmware;
     let mut asked = Duration::ZERO;
     let mut traffic = 0;
@@ -235,6 +355,15 @@ fn watch(
         let now = started.elapsed();
         if let Some(class) = witness.decide(now) {
             return Some(class);
+        }
+        if let Some(question) = witness.question(now) {
+            match answer(&question, &order.passphrases) {
+                Some(passphrase) => {
+                    watched.answer(passphrase);
+                    witness.answered(question);
+                }
+                None => witness.unanswered(now),
+            }
         }
         if now >= asked + POLL {
             asked = now;
@@ -246,17 +375,15 @@ fn watch(
                 witness.disk_moved(now);
             }
         }
-        match seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
+        match watched.seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
             Ok(Seen::Serial(bytes)) => {
-                if let Some(log) = log {
-                    let _ = log.write_all(&bytes);
-                }
+                watched.keep(&bytes);
                 witness.serial(started.elapsed(), &bytes);
             }
             Ok(Seen::Event(event)) => observe(witness, &event, started.elapsed()),
             Ok(Seen::Closed) => {
                 // A guest that switched itself off was heard by QMP already, if it was that.
-                while let Ok(seen) = seen.recv_timeout(Duration::from_millis(200)) {
+                while let Ok(seen) = watched.seen.recv_timeout(Duration::from_millis(200)) {
                     if let Seen::Event(event) = seen {
                         observe(witness, &event, started.elapsed());
                     }

@@ -2,6 +2,7 @@
 
 use super::accel::Accelerator;
 use super::firmware::Ovmf;
+use crate::layout::SectorSize;
 use crate::tool::Invocation;
 use clap::ValueEnum;
 use std::os::fd::RawFd;
@@ -24,6 +25,7 @@ pub struct Machine<'a> {
     /// QEMU's name of the image's format.
     pub format: &'a str,
     pub bus: DiskBus,
+    pub sector_size: SectorSize,
     /// UEFI firmware; nothing means BIOS.
     pub ovmf: Option<&'a Ovmf>,
     pub accelerator: Accelerator,
@@ -74,17 +76,23 @@ impl Machine<'_> {
             self.format
         );
         invocation = invocation.args(["-drive", &drive]);
-        let devices: &[&str] = match self.bus {
-            DiskBus::VirtioBlk => &["virtio-blk-pci,drive=disk0,bootindex=0"],
-            DiskBus::VirtioScsi => &["virtio-scsi-pci", "scsi-hd,drive=disk0,bootindex=0"],
-            DiskBus::Nvme => &["nvme,drive=disk0,serial=ister0,bootindex=0"],
-            DiskBus::Ide => &["ide-hd,drive=disk0,bootindex=0"],
-            DiskBus::Ahci => &["ide-hd,drive=disk0,bus=ide.0,bootindex=0"],
-            DiskBus::Usb => &["qemu-xhci", "usb-storage,drive=disk0,bootindex=0"],
+        // QEMU's controllers say 512 unless told otherwise.
+        let blocks = match self.sector_size {
+            SectorSize::B512 => "",
+            SectorSize::B4096 => ",logical_block_size=4096,physical_block_size=4096",
         };
-        for device in devices {
+        let (controller, disk) = match self.bus {
+            DiskBus::VirtioBlk => (None, "virtio-blk-pci,drive=disk0"),
+            DiskBus::VirtioScsi => (Some("virtio-scsi-pci"), "scsi-hd,drive=disk0"),
+            DiskBus::Nvme => (None, "nvme,drive=disk0,serial=ister0"),
+            DiskBus::Ide => (None, "ide-hd,drive=disk0"),
+            DiskBus::Ahci => (None, "ide-hd,drive=disk0,bus=ide.0"),
+            DiskBus::Usb => (Some("qemu-xhci"), "usb-storage,drive=disk0"),
+        };
+        if let Some(device) = controller {
             invocation = invocation.args(["-device", device]);
         }
+        invocation = invocation.args(["-device", &format!("{disk},bootindex=0{blocks}")]);
         invocation
     }
 }
@@ -105,6 +113,7 @@ mod tests {
             image: Path::new("/a,b/kvm.img"),
             format: "raw",
             bus: DiskBus::VirtioBlk,
+            sector_size: SectorSize::B512,
             ovmf: Some(&ovmf),
             accelerator: Accelerator::Tcg,
             memory: 1024,

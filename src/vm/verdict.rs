@@ -1,6 +1,7 @@
 //! What a boot came to.
 
 use super::accel::Accelerator;
+use super::session::Answer;
 use super::witness::Stage;
 use crate::plan::Firmware;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ pub enum Class {
     KernelPanic,
     InitramfsShell,
     EmergencyShell,
+    /// An encrypted volume wants a passphrase that nobody gave.
+    PassphraseWanted,
+    /// The passphrase that was given does not open it.
+    PassphraseRefused,
+    /// The login prompt came, but nobody could log in, or a command did not end.
+    LoginFailed,
+    /// The guest's mounts are not the planned ones.
+    WrongMounts,
     ResetLoop,
     PoweredOff,
     /// Nothing moved any more.
@@ -63,6 +72,14 @@ impl Class {
             Class::EmergencyShell => {
                 "a mount or a unit failed: look at PartitionMountPoints, FilesystemTypes and what hooks changed"
             }
+            Class::PassphraseWanted => "give the passphrase: --unlock NAME=env:VARIABLE or NAME=file:PATH",
+            Class::PassphraseRefused => {
+                "the passphrase that was given is not that of `encryption` in FilesystemTypes"
+            }
+            Class::LoginFailed => "look at `Users` (password), and whether the user has a shell",
+            Class::WrongMounts => {
+                "look at PartitionMountPoints, at mount units, and at what hooks change in /etc/fstab"
+            }
             Class::ResetLoop => {
                 "the machine resets again and again: look at the kernel bundle and at `cmdline` (panic=)"
             }
@@ -89,6 +106,10 @@ impl fmt::Display for Class {
             Class::KernelPanic => "kernel-panic",
             Class::InitramfsShell => "initramfs-shell",
             Class::EmergencyShell => "emergency-shell",
+            Class::PassphraseWanted => "passphrase-wanted",
+            Class::PassphraseRefused => "passphrase-refused",
+            Class::LoginFailed => "login-failed",
+            Class::WrongMounts => "wrong-mounts",
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",
             Class::NoProgress => "no-progress",
@@ -128,6 +149,9 @@ pub struct Attempt {
     pub seconds: f64,
     /// The lines of the console that prove the class.
     pub lines: Vec<String>,
+    /// What commands in the guest said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
 }
 
 /// `ister boot --format json`.

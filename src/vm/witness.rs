@@ -1,5 +1,6 @@
 //! The state machine that watches a boot. Pure: what is seen and when comes in, a decision comes out.
 
+use super::question::{asked_for, is_refusal};
 use super::text::Lines;
 use super::verdict::{Class, StageTime};
 use regex::Regex;
@@ -124,6 +125,8 @@ const PROOF: usize = 12;
 const SETTLE: Duration = Duration::from_millis(1500);
 /// How long a prompt must stand: a line that only begins like one goes on at once.
 const PROMPT_STANDS: Duration = Duration::from_millis(300);
+/// How long a question for a passphrase must stand before it is answered.
+const QUESTION_STANDS: Duration = Duration::from_secs(1);
 /// Resets by the guest that are no longer a firmware that settles in.
 const RESETS: u32 = 3;
 /// How long a guest may need to recover from a stall.
@@ -142,6 +145,10 @@ pub struct Witness {
     ending: Option<(Class, Duration)>,
     /// Lines that belong to the end.
     proof: Vec<String>,
+    /// The volume whose passphrase the guest asks for, and since when.
+    question: Option<(String, Duration)>,
+    /// Volumes that were answered already.
+    answered: Vec<String>,
 }
 
 impl Witness {
@@ -156,7 +163,28 @@ impl Witness {
             stalled: None,
             ending: None,
             proof: Vec::new(),
+            question: None,
+            answered: Vec::new(),
         }
+    }
+
+    /// What a guest asks for, once: whoever knows the passphrase types it and says so by
+    /// [`answered`](Self::answered), or there is [no answer](Self::unanswered). A question has to stand for a moment: who
+    /// asks turns the echo off only then.
+    pub fn question(&mut self, now: Duration) -> Option<String> {
+        let (_, since) = self.question.as_ref()?;
+        if now < *since + QUESTION_STANDS {
+            return None;
+        }
+        self.question.take().map(|(volume, _)| volume)
+    }
+
+    pub fn answered(&mut self, question: String) {
+        self.answered.push(question);
+    }
+
+    pub fn unanswered(&mut self, at: Duration) {
+        self.end(Class::PassphraseWanted, at, PROOF);
     }
 
     /// Bytes from the serial console.
@@ -171,6 +199,10 @@ impl Witness {
 
     fn line(&mut self, at: Duration, line: String) {
         self.doubt_prompt(&line);
+        if is_refusal(&line) && !self.answered.is_empty() && self.ending.is_none() {
+            self.recent.push(line.clone());
+            self.end(Class::PassphraseRefused, at, PROOF);
+        }
         if STALL.is_match(&line) {
             self.stalled.get_or_insert(at);
         } else {
@@ -223,6 +255,16 @@ impl Witness {
         }
         self.doubt_prompt(&text);
         self.moved = at;
+        if let Some(volume) = asked_for(&text) {
+            // The echo of an answer, stars or not, comes behind the same question.
+            let is_old = |other: &String| volume == other || volume.starts_with(&format!("{other}:"));
+            let asked = self.question.as_ref().map(|(volume, _)| volume);
+            if !self.answered.iter().chain(asked).any(is_old) {
+                self.question = Some((volume.to_owned(), at));
+                self.recent.push(text);
+            }
+            return;
+        }
         // A shell's greeting ("Last login: Mon …") may come in pieces too.
         if LOGIN.is_match(&text) && !text.starts_with("Last ") {
             self.reach(Stage::Login, at);
@@ -309,6 +351,7 @@ impl Witness {
             Some((_, at)) => at + SETTLE,
             None => (self.moved + self.limits.silence).min(self.limits.total),
         };
+        let next = self.question.as_ref().map_or(next, |(_, since)| next.min(*since + QUESTION_STANDS));
         next.saturating_sub(now).min(Duration::from_secs(2))
     }
 
@@ -489,6 +532,20 @@ mod tests {
         assert_eq!(witness.decide(at(10)), None);
         witness.reset(at(11));
         assert_eq!(witness.decide(at(13)), Some(Class::ResetLoop));
+    }
+
+    #[test]
+    fn a_passphrase_is_asked_for_once_and_a_refusal_is_an_end() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"Please unlock disk cryptroot: ");
+        assert_eq!(witness.question(at(1)), None);
+        assert_eq!(witness.question(at(2)).as_deref(), Some("cryptroot"));
+        assert_eq!(witness.question(at(2)), None);
+        witness.answered("cryptroot".into());
+        witness.serial(at(2), b"x");
+        assert_eq!(witness.question(at(9)), None);
+        witness.serial(at(2), b"\r\ncryptsetup: ERROR: cryptroot: cryptsetup failed, bad password or options?\r\n");
+        assert_eq!(witness.decide(at(5)), Some(Class::PassphraseRefused));
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn entry(title: &str, kernel: &Kernel, folder: &str, boot: &Boot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Firmware;
+    use crate::plan::{Firmware, Place};
 
     #[test]
     fn the_newest_kernel_is_found_by_number() {
@@ -88,8 +88,8 @@ mod tests {
         let boot = Boot {
             firmware: Firmware::Uefi,
             loader: Loader::SystemdBoot,
-            boot_partition: 1,
-            root_partition: 2,
+            boot_partition: Place { disk: "a.img".into(), partition: 1 },
+            root_partition: Place { disk: "a.img".into(), partition: 2 },
             kernel_command_line: "root=PARTUUID=x rw".into(),
         };
         assert_eq!(

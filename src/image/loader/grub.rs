@@ -49,7 +49,7 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
     let tree = Tree::open(tree)?;
     tree.write("/boot/grub/grub.cfg", &configuration(&read_entry(&tree)?)?, 0o644)?;
 
-    let partition = plan.partition(boot.boot_partition).expect("the plan names its own partitions");
+    let (disk, partition) = plan.partition(&boot.boot_partition).expect("the plan names its own partitions");
     let folder = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
     let early = workspace.join("grub-early.cfg");
     let core = workspace.join("grub-core.img");
@@ -59,8 +59,11 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
     let read = |path: &Path| std::fs::read(path).context(|| format!("could not read `{}`", path.display()));
     let boot = read(&Path::new(MODULES_FOLDER).join("boot.img"))?;
     let core = read(&core)?;
-    let first = plan.partitions.first().map_or(Lba(2048), |p| p.first_lba);
-    patch(boot, core, first_usable(plan.disk.sector_size), first).map(Some)
+    // As grub-install leaves them: what is outside any filesystem can be held against them.
+    for (name, bytes) in [("boot.img", &boot), ("core.img", &core)] {
+        tree.write_bytes(&format!("/boot/grub/i386-pc/{name}"), bytes, 0o644)?;
+    }
+    patch(boot, core, first_usable(disk.sector_size), disk.partitions_from).map(Some)
 }
 
 fn filesystem_module(partition: &Partition) -> &'static str {
@@ -73,7 +76,7 @@ fn filesystem_module(partition: &Partition) -> &'static str {
 }
 
 fn early_configuration(partition: &Partition, folder: &str) -> String {
-    let uuid = partition.filesystem.as_ref().map_or("", |f| f.uuid.as_str());
+    let uuid = partition.filesystem.as_ref().and_then(|f| f.uuid.as_deref()).unwrap_or_default();
     format!("search.fs_uuid {uuid} root\nset prefix=($root){folder}\n")
 }
 

@@ -46,7 +46,7 @@ pub fn junit(files: &[Checked]) -> String {
 }
 
 /// Text for XML 1.0, which knows no control characters but three. Source: XML 1.0, section 2.2.
-fn escape(text: &str) -> String {
+pub(in crate::report) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

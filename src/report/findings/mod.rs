@@ -2,11 +2,11 @@
 //! they come in.
 
 mod concise;
-mod github;
+pub(super) mod github;
 mod human;
 mod json;
-mod junit;
-mod sarif;
+pub(super) mod junit;
+pub(super) mod sarif;
 mod statistics;
 
 use crate::lint::{Finding, Level, Linted};

@@ -51,6 +51,11 @@ pub fn sarif(files: &[Checked]) -> Value {
             result
         })
         .collect();
+    log(rules, results)
+}
+
+/// The document around rules and results.
+pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>) -> Value {
     json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
@@ -97,7 +102,7 @@ fn location(source: &SourceText) -> Value {
 }
 
 /// A path as a URI reference. Source: RFC 3986, section 2.3; SARIF 2.1.0, section 3.4.
-fn uri(path: &str) -> String {
+pub(in crate::report) fn uri(path: &str) -> String {
     let mut out = String::new();
     if path.starts_with('/') {
         out.push_str("file://");

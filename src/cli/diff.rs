@@ -1,0 +1,56 @@
+//! `ister diff`
+
+use super::build::Format;
+use super::console::{Console, print};
+use super::input::print_json;
+use super::run::{Outcome, TalkArgs};
+use super::verify::scratch;
+use crate::compare::{Difference, compare};
+use crate::report::{differences_human, differences_json};
+use crate::tool::Failure;
+use crate::verify::open;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Say where two images differ: partition, filesystem, structure or file, field
+///
+/// Takes every format that `ister verify` takes; what the guest sees is compared. Exit code 0: the same bytes; 1: they
+/// differ.
+///
+/// Example: ister diff out/kvm.img yesterday/kvm.img
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    #[arg(value_name = "IMAGE")]
+    a: PathBuf,
+
+    #[arg(value_name = "OTHER")]
+    b: PathBuf,
+
+    /// How differences are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
+    let console = args.talk.console();
+    let differences = differences(&args.a, &args.b, &console);
+    console.finish();
+    let differences = differences?;
+    match args.format {
+        Format::Json => print_json(&differences_json(&differences)),
+        Format::Human if differences.is_empty() => print("the images are the same\n"),
+        Format::Human => {
+            let name = |path: &Path| path.display().to_string();
+            print(&differences_human(&name(&args.a), &name(&args.b), &differences));
+        }
+    }
+    Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings })
+}
+
+pub fn differences(a: &Path, b: &Path, console: &Console) -> Result<Vec<Difference>, Failure> {
+    let scratch = scratch();
+    compare(&open(a, &scratch)?, &open(b, &scratch)?, console)
+}

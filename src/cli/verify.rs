@@ -1,0 +1,208 @@
+//! `ister verify`
+
+use super::console::print;
+use super::input::{ChangeArgs, Input, print_json, stdout_colour};
+use super::lint::FindingsFormat;
+use super::plan::read_plan;
+use super::run::{Outcome, TalkArgs};
+use crate::content::Cache;
+use crate::layout::SectorSize;
+use crate::plan::{Plan, PLAN_VERSION, Secrets};
+use crate::report::{
+    Verified, verification_concise, verification_github, verification_human, verification_json,
+    verification_junit, verification_sarif,
+};
+use crate::template::{Bytes, SecretSource};
+use crate::tool::Progress;
+use crate::verify::{Examination, Facts, OpenedImage, examine, judge, open};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Verify an image without booting or mounting it, whoever built it
+///
+/// Partition tables, filesystems, boot chain, mounts, and what a published image must not contain; with a plan or a
+/// template also that it is what it should be. Takes raw images and qcow2, vhd, vhdx, vmdk and vdi, each also compressed
+/// with gzip, xz or zstd, and archives with disk.raw. The plan beside the image (<image>.plan.json) is used by itself.
+///
+/// Exit code 0: good; 1: errors were found; 3: the host could not look.
+///
+/// Example: ister verify out/kvm.img
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// The template that it should have been built from
+    #[arg(short = 't', long = "template", value_name = "TEMPLATE", conflicts_with = "plan")]
+    template: Option<PathBuf>,
+
+    /// The plan that it should have been built by
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+
+    /// Use no plan, also if there is one beside the image
+    #[arg(long, conflicts_with_all = ["plan", "template"])]
+    no_plan: bool,
+
+    /// A passphrase that opens encrypted partitions: env:NAME or file:PATH
+    #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
+    unlock: Vec<SecretSource>,
+
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
+    format: FindingsFormat,
+
+    #[command(flatten)]
+    changes: ChangeArgs,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+/// A secret is named, never written into an argument.
+pub fn secret_source(text: &str) -> Result<SecretSource, String> {
+    match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Ok(SecretSource::Env(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.to_owned())),
+        _ => Err("expected env:NAME or file:PATH; a secret does not belong into an argument".to_owned()),
+    }
+}
+
+pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
+    let console = args.talk.console();
+    let scratch = scratch();
+    (&console as &dyn Progress).begin("opening the image");
+    let image = open(&args.image, &scratch)?;
+    let (plan, secrets, against) = match expected(args, &image)? {
+        Expected::Known(known) => *known,
+        Expected::Refused(input) => {
+            console.finish();
+            input.show_findings(&console);
+            return Ok(Outcome::Findings);
+        }
+    };
+    let mut passphrases = Vec::new();
+    let from_template = secrets.iter().flat_map(|secrets| secrets.passphrases.values());
+    for source in args.unlock.iter().chain(from_template) {
+        passphrases.push(read_secret(source)?);
+    }
+    let name = args.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let examination = Examination {
+        name: &name,
+        image: &image,
+        plan,
+        passphrases,
+        host_marks: host_marks(),
+        scratch: &scratch,
+    };
+    let facts = examine(&examination, &console);
+    console.finish();
+    let facts = facts?;
+    let verified = Verified {
+        image: args.image.display().to_string(),
+        summary: summary(&facts, against.as_deref()),
+        findings: judge(&facts),
+    };
+    match args.format {
+        FindingsFormat::Human => print(&verification_human(&verified, stdout_colour())),
+        FindingsFormat::Concise => print(&verification_concise(&verified)),
+        FindingsFormat::Json => print_json(&verification_json(&verified)),
+        FindingsFormat::Sarif => print_json(&verification_sarif(&verified)),
+        FindingsFormat::Github => print(&verification_github(&verified)),
+        FindingsFormat::Junit => print(&verification_junit(&verified)),
+    }
+    Ok(if verified.has_errors() { Outcome::Findings } else { Outcome::Fine })
+}
+
+/// Where unnamed files go: what an image unpacks to may be larger than a memory filesystem at /tmp.
+pub fn scratch() -> PathBuf {
+    match std::env::var_os("TMPDIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from("/var/tmp"),
+    }
+}
+
+fn summary(facts: &Facts, against: Option<&str>) -> String {
+    let partitions = super::input::count(facts.partitions.len(), "partition");
+    let against = against.map_or("no plan to hold it against".to_owned(), |name| format!("held against {name}"));
+    let sector = match facts.sector {
+        SectorSize::B512 => "",
+        SectorSize::B4096 => ", sectors of 4096 bytes",
+    };
+    format!("{}, {}{sector}, {partitions}, {against}", facts.format, Bytes(facts.size))
+}
+
+enum Expected {
+    /// The plan, the template's secrets, and what the plan was made of.
+    Known(Box<(Option<Plan>, Option<Secrets>, Option<String>)>),
+    /// The template has faults of its own.
+    Refused(Box<Input>),
+}
+
+/// What the image should be.
+fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> {
+    let known = |plan, secrets, name| Ok(Expected::Known(Box::new((plan, secrets, name))));
+    if let Some(template) = &args.template {
+        let mut changes = args.changes.clone();
+        changes.fit_disk(image.size);
+        let input = changes.read(template)?;
+        let console = args.talk.console();
+        if input.linted.has_errors() {
+            return Ok(Expected::Refused(Box::new(input)));
+        }
+        let Some(content) = input.content(&console) else { return Ok(Expected::Refused(Box::new(input))) };
+        let footprint = Cache::existing(None).and_then(|_| super::plan::cached_footprint(&content, None));
+        let Some((plan, secrets)) = input.plan(footprint.as_ref(), &console)? else {
+            return Ok(Expected::Refused(Box::new(input)));
+        };
+        return known(Some(plan), Some(secrets), Some(template.display().to_string()));
+    }
+    let beside = beside(&args.image);
+    let (path, must) = match (&args.plan, args.no_plan) {
+        (Some(path), _) => (path.clone(), true),
+        (None, false) if beside.is_file() => (beside, false),
+        _ => return known(None, None, None),
+    };
+    match read_plan(&path) {
+        Ok(Some(plan)) => known(Some(plan), None, Some(path.display().to_string())),
+        Ok(None) if must => bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display()),
+        Ok(None) => known(None, None, None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `<image>.plan.json`, also of an image in another format: `kvm.qcow2.xz` was `kvm.img` or `kvm`.
+fn beside(image: &Path) -> PathBuf {
+    let mut path = image.as_os_str().to_owned();
+    path.push(".plan.json");
+    PathBuf::from(path)
+}
+
+pub fn read_secret(source: &SecretSource) -> anyhow::Result<String> {
+    let text = match source {
+        SecretSource::Inline(text) => text.clone(),
+        SecretSource::File(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("could not read the passphrase in `{path}`"))?
+        }
+        SecretSource::Env(name) => {
+            std::env::var(name).with_context(|| format!("the passphrase comes from ${name}, which is not set"))?
+        }
+    };
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// What this host would have left in an image that was built on it carelessly.
+fn host_marks() -> Vec<String> {
+    let mut marks = Vec::new();
+    if let Ok(folder) = std::env::current_dir() {
+        marks.push(folder.display().to_string());
+    }
+    if let Some(home) = std::env::var_os("HOME") {
+        marks.push(PathBuf::from(home).join(".cache").display().to_string());
+    }
+    // Short names are words that mean something else too.
+    marks.retain(|mark| mark.matches('/').count() >= 2);
+    marks
+}

@@ -1,0 +1,219 @@
+//! Numbers of the format: keys, tree and item types, feature and profile flags. Names are those of `btrfs_tree.h`.
+
+use super::bytes::{In, Out};
+use super::checksum::raw_crc32c;
+
+/// What an item is found by, in the order of the trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub object: u64,
+    pub kind: u8,
+    pub offset: u64,
+}
+
+impl Key {
+    /// On disk, in bytes.
+    pub const SIZE: usize = 17;
+
+    pub fn new(object: u64, kind: u8, offset: u64) -> Key {
+        Key { object, kind, offset }
+    }
+
+    pub fn parse(input: &mut In) -> Option<Key> {
+        Some(Key { object: input.u64()?, kind: input.u8()?, offset: input.u64()? })
+    }
+
+    pub fn encode(self) -> [u8; Key::SIZE] {
+        let bytes = Out::new().u64(self.object).u8(self.kind).u64(self.offset).done();
+        bytes.try_into().expect("8 + 1 + 8 bytes")
+    }
+}
+
+/// Trees and other fixed objects.
+pub mod object {
+    pub const ROOT_TREE: u64 = 1;
+    pub const EXTENT_TREE: u64 = 2;
+    pub const CHUNK_TREE: u64 = 3;
+    pub const DEV_TREE: u64 = 4;
+    pub const FS_TREE: u64 = 5;
+    /// The folder in the root tree that names the default subvolume.
+    pub const ROOT_TREE_DIR: u64 = 6;
+    pub const CSUM_TREE: u64 = 7;
+    pub const QUOTA_TREE: u64 = 8;
+    pub const UUID_TREE: u64 = 9;
+    pub const FREE_SPACE_TREE: u64 = 10;
+    pub const BLOCK_GROUP_TREE: u64 = 11;
+    pub const DATA_RELOC_TREE: u64 = -9_i64 as u64;
+    pub const EXTENT_CSUM: u64 = -10_i64 as u64;
+    /// The first inode of a subvolume is its root folder; also the object of all chunks.
+    pub const FIRST_FREE: u64 = 256;
+    pub const FIRST_CHUNK: u64 = 256;
+    pub const DEV_ITEMS: u64 = 1;
+    pub const LAST_FREE: u64 = -256_i64 as u64;
+}
+
+/// Types of items.
+pub mod kind {
+    pub const INODE_ITEM: u8 = 1;
+    pub const INODE_REF: u8 = 12;
+    pub const INODE_EXTREF: u8 = 13;
+    pub const XATTR_ITEM: u8 = 24;
+    pub const DIR_ITEM: u8 = 84;
+    pub const DIR_INDEX: u8 = 96;
+    pub const EXTENT_DATA: u8 = 108;
+    pub const EXTENT_CSUM: u8 = 128;
+    pub const ROOT_ITEM: u8 = 132;
+    pub const ROOT_REF: u8 = 156;
+    pub const EXTENT_ITEM: u8 = 168;
+    pub const METADATA_ITEM: u8 = 169;
+    pub const TREE_BLOCK_REF: u8 = 176;
+    pub const EXTENT_DATA_REF: u8 = 178;
+    pub const BLOCK_GROUP_ITEM: u8 = 192;
+    pub const FREE_SPACE_INFO: u8 = 198;
+    pub const FREE_SPACE_EXTENT: u8 = 199;
+    pub const DEV_EXTENT: u8 = 204;
+    pub const DEV_ITEM: u8 = 216;
+    pub const CHUNK_ITEM: u8 = 228;
+    pub const UUID_SUBVOL: u8 = 251;
+}
+
+/// Types of folder entries.
+pub mod entry {
+    pub const FILE: u8 = 1;
+    pub const FOLDER: u8 = 2;
+    pub const CHARACTER_DEVICE: u8 = 3;
+    pub const BLOCK_DEVICE: u8 = 4;
+    pub const PIPE: u8 = 5;
+    pub const SOCKET: u8 = 6;
+    pub const LINK: u8 = 7;
+    pub const ATTRIBUTE: u8 = 8;
+}
+
+/// `incompat_flags` of the superblock.
+pub mod incompat {
+    pub const MIXED_BACKREF: u64 = 1 << 0;
+    pub const DEFAULT_SUBVOL: u64 = 1 << 1;
+    pub const MIXED_GROUPS: u64 = 1 << 2;
+    pub const COMPRESS_LZO: u64 = 1 << 3;
+    pub const COMPRESS_ZSTD: u64 = 1 << 4;
+    pub const BIG_METADATA: u64 = 1 << 5;
+    pub const EXTENDED_IREF: u64 = 1 << 6;
+    pub const SKINNY_METADATA: u64 = 1 << 8;
+    pub const NO_HOLES: u64 = 1 << 9;
+    pub const METADATA_UUID: u64 = 1 << 10;
+    pub const SIMPLE_QUOTA: u64 = 1 << 16;
+
+    /// By bit, for messages.
+    pub const NAMES: [(u64, &str); 17] = [
+        (MIXED_BACKREF, "mixed-backref"),
+        (DEFAULT_SUBVOL, "default-subvol"),
+        (MIXED_GROUPS, "mixed-bg"),
+        (COMPRESS_LZO, "compress-lzo"),
+        (COMPRESS_ZSTD, "compress-zstd"),
+        (BIG_METADATA, "big-metadata"),
+        (EXTENDED_IREF, "extref"),
+        (1 << 7, "raid56"),
+        (SKINNY_METADATA, "skinny-metadata"),
+        (NO_HOLES, "no-holes"),
+        (METADATA_UUID, "metadata-uuid"),
+        (1 << 11, "raid1c34"),
+        (1 << 12, "zoned"),
+        (1 << 13, "extent-tree-v2"),
+        (1 << 14, "raid-stripe-tree"),
+        (SIMPLE_QUOTA, "squota"),
+        (1 << 17, "remap-tree"),
+    ];
+}
+
+/// `compat_ro_flags` of the superblock.
+pub mod compat_ro {
+    pub const FREE_SPACE_TREE: u64 = 1 << 0;
+    pub const FREE_SPACE_TREE_VALID: u64 = 1 << 1;
+    pub const VERITY: u64 = 1 << 2;
+    pub const BLOCK_GROUP_TREE: u64 = 1 << 3;
+
+    pub const NAMES: [(u64, &str); 4] = [
+        (FREE_SPACE_TREE, "free-space-tree"),
+        (FREE_SPACE_TREE_VALID, "free-space-tree-valid"),
+        (VERITY, "verity"),
+        (BLOCK_GROUP_TREE, "block-group-tree"),
+    ];
+}
+
+/// The lowest flag that is set in `flags` and not in `known`, by name.
+pub fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> Option<String> {
+    let unknown = flags & !known;
+    if unknown == 0 {
+        return None;
+    }
+    let bit = unknown & unknown.wrapping_neg();
+    let name = names.iter().find(|(flag, _)| *flag == bit).map(|(_, name)| (*name).to_owned());
+    Some(name.unwrap_or_else(|| format!("number {}", bit.trailing_zeros())))
+}
+
+/// Types and profiles of chunks.
+pub mod profile {
+    pub const DATA: u64 = 1 << 0;
+    pub const SYSTEM: u64 = 1 << 1;
+    pub const METADATA: u64 = 1 << 2;
+    pub const DUP: u64 = 1 << 5;
+    /// The bits that say what a chunk is for.
+    pub const TYPES: u64 = DATA | SYSTEM | METADATA;
+    /// All bits of a chunk that this module can read.
+    pub const KNOWN: u64 = TYPES | DUP;
+}
+
+/// `flags` of an extent.
+pub mod extent {
+    pub const DATA: u64 = 1;
+    pub const TREE_BLOCK: u64 = 2;
+}
+
+/// `type` of a file's extent.
+pub mod file_extent {
+    pub const INLINE: u8 = 0;
+    pub const REGULAR: u8 = 1;
+    pub const PREALLOCATED: u8 = 2;
+    /// Bytes of the item before the data of an inline extent.
+    pub const HEADER: usize = 21;
+}
+
+/// Stripes are laid out in pieces of this many bytes.
+pub const STRIPE_LENGTH: u64 = 64 << 10;
+
+/// No chunk lies below this byte.
+pub const RESERVED: u64 = 1 << 20;
+
+/// The longest extent of a file that the kernel makes. Source: `BTRFS_MAX_EXTENT_SIZE`.
+pub const MAX_EXTENT: u64 = 128 << 20;
+
+/// The level of the highest root is below this. Source: `BTRFS_MAX_LEVEL`.
+pub const MAX_LEVEL: u8 = 8;
+
+/// The offset of a name's DIR_ITEM, or of an attribute's XATTR_ITEM. Source: `btrfs_name_hash`.
+pub fn name_hash(name: &[u8]) -> u64 {
+    raw_crc32c(!1, name).into()
+}
+
+/// The offset of a name's INODE_EXTREF. Source: `btrfs_extref_hash`.
+pub fn extref_hash(parent: u64, name: &[u8]) -> u64 {
+    // The kernel's seed has 32 bits, too.
+    raw_crc32c(parent as u32, name).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hashed_as_by_mkfs() {
+        assert_eq!(name_hash(b"default"), 2_378_154_706);
+    }
+
+    #[test]
+    fn unknown_features_have_names() {
+        assert_eq!(unknown_feature(0x1003, 3, &incompat::NAMES).as_deref(), Some("zoned"));
+        assert_eq!(unknown_feature(1 << 40, 3, &incompat::NAMES).as_deref(), Some("number 40"));
+        assert_eq!(unknown_feature(3, 3, &incompat::NAMES), None);
+    }
+}

@@ -1,0 +1,336 @@
+//! How much an empty filesystem holds, before mke2fs makes it.
+//!
+//! It follows mke2fs 1.47.0 number by number (`ext2fs_initialize` and what `mke2fs.c` creates after it), so that its
+//! answer is exact; where it would have to guess there is none.
+
+use super::group::is_sparse_backup;
+use super::journal::Ground;
+use super::options::{Kind, Options, Settled};
+
+/// Blocks of the root folder.
+const ROOT_BLOCKS: u64 = 1;
+/// `/lost+found` gets this many bytes, but at most twelve blocks and at least two.
+const LOST_AND_FOUND: u64 = 16 * 1024;
+/// A last group with less room for content than this many blocks is dropped.
+const SMALLEST_REST: u64 = 50;
+/// Of group numbers and inode numbers.
+const MAX_32: u64 = u32::MAX as u64;
+/// Extents in the inode itself.
+const INODE_EXTENTS: u64 = 4;
+
+/// A filesystem that mke2fs shall make.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub kind: Kind,
+    /// In bytes; mke2fs is told whole KiB.
+    pub size: u64,
+    /// More words of the command line, such as `-b 4096 -O ^64bit -m 1`, without quotes.
+    pub options: &'a str,
+}
+
+/// What an empty filesystem offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// In bytes.
+    pub block_size: u64,
+    /// Blocks for content and its folders, root's reserve included.
+    pub free_blocks: u64,
+    /// Kept for root, in bytes.
+    pub reserved: u64,
+    /// All inodes; eleven are in use.
+    pub inodes: u64,
+}
+
+impl Request<'_> {
+    /// `None` if mke2fs would refuse, or the options are not known here.
+    pub fn forecast(&self) -> Option<Capacity> {
+        let options = Options::parse(self.options)?;
+        let kib = self.size / 1024;
+        let settled = options.settle(self.kind, kib)?;
+        let mut plan = Plan::new(&options, settled, kib)?;
+        plan.settle_groups()?;
+        plan.capacity(options.journal)
+    }
+}
+
+/// The filesystem while its numbers settle.
+struct Plan {
+    settled: Settled,
+    /// As asked for, and as they will be.
+    asked_blocks: u64,
+    blocks: u64,
+    first_block: u64,
+    asked_inodes: u64,
+    group_blocks: u64,
+    groups: u64,
+    group_inodes: u64,
+    table_blocks: u64,
+    descriptor_blocks: u64,
+    reserved_descriptor_blocks: u64,
+    /// For root, in blocks.
+    asked_reserve: u64,
+    reserve: u64,
+}
+
+impl Plan {
+    fn new(options: &Options, mut settled: Settled, kib: u64) -> Option<Plan> {
+        let block_size = settled.block_size;
+        let blocks = kib / (block_size / 1024);
+        if blocks > MAX_32 {
+            if !settled.has("64bit") {
+                return None;
+            }
+            settled.features.remove("resize_inode");
+        }
+        let bytes = blocks.checked_mul(block_size)?;
+        let inodes = match options.inodes {
+            Some(inodes) if inodes > MAX_32 => return None,
+            Some(inodes) => inodes,
+            None => {
+                let inodes = bytes / settled.inode_ratio;
+                if inodes > MAX_32 && !settled.has("64bit") {
+                    return None;
+                }
+                inodes.min(MAX_32)
+            }
+        };
+        if blocks == 0 || inodes * settled.inode_size >= bytes {
+            return None;
+        }
+        let reserve = percent_of(settled.reserve, blocks);
+        // No more than the 16 bits of a group's free blocks can count.
+        let group_blocks = options.group_blocks.unwrap_or(block_size * 8).min((1 << 16) - 8);
+        Some(Plan {
+            asked_blocks: blocks,
+            blocks,
+            first_block: u64::from(block_size == 1024),
+            asked_inodes: if inodes == 0 { default_inodes(blocks, block_size) } else { inodes },
+            group_blocks,
+            groups: 0,
+            group_inodes: 0,
+            table_blocks: 0,
+            descriptor_blocks: 0,
+            reserved_descriptor_blocks: 0,
+            asked_reserve: reserve,
+            reserve,
+            settled,
+        })
+    }
+
+    /// Tries numbers until a last group that is too small has gone.
+    fn settle_groups(&mut self) -> Option<()> {
+        /// Reserved inodes, and `lost+found`.
+        const FEWEST_INODES: u64 = 12;
+        loop {
+            let block_size = self.settled.block_size;
+            self.groups = self.blocks.checked_sub(self.first_block)?.div_ceil(self.group_blocks);
+            if self.groups == 0 {
+                return None;
+            }
+            self.descriptor_blocks = self.groups.div_ceil(self.descriptors_per_block());
+            let group_inodes = self.asked_inodes.max(FEWEST_INODES).div_ceil(self.groups);
+            if group_inodes > block_size * 8 {
+                // Smaller groups are more groups, each with fewer inodes.
+                self.group_blocks = self.group_blocks.checked_sub(8).filter(|left| *left >= 248)?;
+                self.blocks = self.asked_blocks;
+                continue;
+            }
+            self.settle_inodes(group_inodes)?;
+            self.settle_descriptors();
+            let heads = if self.settled.has("meta_bg") { 1 } else { self.descriptor_blocks };
+            if 3 + self.table_blocks + self.reserved_descriptor_blocks + heads > self.group_blocks {
+                return None;
+            }
+            let mut least = 2 + self.table_blocks;
+            if self.last_group_has_copy() {
+                least += 1 + self.descriptor_blocks + self.reserved_descriptor_blocks;
+            }
+            let rest = (self.blocks - self.first_block) % self.group_blocks;
+            if rest == 0 || rest >= least + SMALLEST_REST {
+                return Some(());
+            }
+            if self.groups == 1 {
+                // Just enough room is enough for an only group.
+                if rest < least {
+                    return None;
+                }
+            }
+            self.blocks -= rest;
+            let ratio = 100.0 * self.asked_reserve as f64 / self.asked_blocks as f64;
+            self.reserve = percent_of(ratio, self.blocks);
+        }
+    }
+
+    fn descriptors_per_block(&self) -> u64 {
+        self.settled.block_size / if self.settled.has("64bit") { 64 } else { 32 }
+    }
+
+    /// Fills the blocks of the inode table, in eights.
+    fn settle_inodes(&mut self, mut wanted: u64) -> Option<()> {
+        let Settled { block_size, inode_size, .. } = self.settled;
+        wanted = wanted.min((1 << 16) - block_size / inode_size);
+        loop {
+            let blocks = (wanted * inode_size).div_ceil(block_size);
+            self.group_inodes = (blocks * block_size / inode_size).max(8) & !7;
+            self.table_blocks = (self.group_inodes * inode_size).div_ceil(block_size);
+            if self.group_inodes * self.groups <= MAX_32 {
+                return Some(());
+            }
+            wanted = wanted.checked_sub(1)?;
+        }
+    }
+
+    /// Blocks kept for growing a thousandfold, unless they would take most of a group.
+    fn settle_descriptors(&mut self) {
+        let addresses = self.settled.block_size / 4;
+        self.reserved_descriptor_blocks = 0;
+        if self.settled.has("resize_inode") {
+            let most = if self.blocks < MAX_32 / 1024 { self.blocks * 1024 } else { MAX_32 };
+            let groups = (most - self.first_block).div_ceil(self.group_blocks);
+            let blocks = groups.div_ceil(self.descriptors_per_block());
+            // More descriptors than can ever be needed wrap around to very many, as in mke2fs.
+            let more = blocks.checked_sub(self.descriptor_blocks).unwrap_or(addresses);
+            self.reserved_descriptor_blocks = more.min(addresses);
+        }
+        if self.reserved_descriptor_blocks + self.descriptor_blocks > self.group_blocks * 3 / 4 {
+            self.settled.features.insert("meta_bg".to_owned());
+            self.settled.features.remove("resize_inode");
+            self.reserved_descriptor_blocks = 0;
+        }
+    }
+
+    fn last_group_has_copy(&self) -> bool {
+        if self.settled.has("sparse_super2") {
+            return self.settled.backups >= if self.groups == 2 { 1 } else { 2 };
+        }
+        self.has_copy(self.groups - 1)
+    }
+
+    fn has_copy(&self, group: u64) -> bool {
+        if group == 0 {
+            return true;
+        }
+        if self.settled.has("sparse_super2") {
+            let last = self.groups - 1;
+            return match self.settled.backups {
+                0 => false,
+                1 => group == 1.min(last),
+                _ => group == 1.min(last) || group == last,
+            };
+        }
+        !self.settled.has("sparse_super") || is_sparse_backup(group as u32)
+    }
+
+    /// Blocks at the starts of all groups.
+    fn heads(&self) -> u64 {
+        (0..self.groups).map(|group| self.head(group)).sum()
+    }
+
+    /// Blocks of copies at a group's start.
+    fn head(&self, group: u64) -> u64 {
+        let copy = u64::from(self.has_copy(group));
+        if self.settled.has("meta_bg") {
+            let per_block = self.descriptors_per_block();
+            let place = group % per_block;
+            copy + u64::from(place <= 1 || place == per_block - 1)
+        } else {
+            copy * (1 + self.descriptor_blocks + self.reserved_descriptor_blocks)
+        }
+    }
+
+    fn capacity(&self, asked_journal: Option<u64>) -> Option<Capacity> {
+        let block_size = self.settled.block_size;
+        let heads = self.heads();
+        let tables = self.groups * (2 + self.table_blocks);
+        let all = self.blocks - self.first_block;
+        // What mke2fs compares the journal with leaves out the tables where groups are flexible.
+        let early_tables = if self.settled.has("flex_bg") { 0 } else { tables };
+        let early = all.checked_sub(heads)?.checked_sub(early_tables)?;
+        let journal = self.journal_blocks(asked_journal, early)?;
+        let lost_and_found = (LOST_AND_FOUND / block_size).clamp(2, 12);
+        let resize = u64::from(self.settled.has("resize_inode"));
+        let taken = heads + tables + ROOT_BLOCKS + lost_and_found + resize + journal;
+        Some(Capacity {
+            block_size,
+            free_blocks: all.checked_sub(taken)?,
+            reserved: self.reserve * block_size,
+            inodes: self.group_inodes * self.groups,
+        })
+    }
+
+    /// The journal's blocks and those that map it.
+    fn journal_blocks(&self, asked: Option<u64>, early_free: u64) -> Option<u64> {
+        let Some(default) = default_journal(self.blocks).filter(|_| self.settled.has("has_journal")) else {
+            return Some(0);
+        };
+        let blocks = match asked {
+            None => default,
+            Some(mib) => {
+                let blocks = mib.checked_mul(1024)? / (self.settled.block_size / 1024);
+                ((1024..=10_240_000).contains(&blocks) && blocks <= early_free / 2).then_some(blocks)?
+            }
+        };
+        let map =
+            if self.settled.has("extent") { self.extent_blocks(blocks)? } else { self.map_blocks(blocks) };
+        Some(blocks + map)
+    }
+
+    /// Blocks of the extent tree.
+    fn extent_blocks(&self, blocks: u64) -> Option<u64> {
+        let ground = Ground {
+            group_blocks: self.group_blocks,
+            all_blocks: self.blocks - self.first_block,
+            groups: self.groups,
+            bundle: if self.settled.has("flex_bg") { self.settled.flex_groups } else { 1 },
+            tables: 2 + self.table_blocks,
+            head: &|group| self.head(group),
+        };
+        let extents = ground.extents(blocks)?;
+        if extents <= INODE_EXTENTS {
+            return Some(0);
+        }
+        // A block has a header, too. mke2fs splits full ones in half, so that more than one would be a guess.
+        let per_block = (self.settled.block_size - 12) / 12;
+        (extents <= per_block).then_some(1)
+    }
+
+    /// Blocks of addresses.
+    fn map_blocks(&self, blocks: u64) -> u64 {
+        let addresses = self.settled.block_size / 4;
+        let mut left = blocks.saturating_sub(12);
+        let mut taken = 0;
+        for level in 1..=3_u32 {
+            let here = left.min(addresses.pow(level));
+            // One block of each lower level for every full or partial span of it.
+            taken += (1..=level).map(|below| here.div_ceil(addresses.pow(below))).sum::<u64>();
+            left -= here;
+        }
+        taken
+    }
+}
+
+fn percent_of(percent: f64, blocks: u64) -> u64 {
+    (percent * blocks as f64 / 100.0) as u64
+}
+
+/// Where the ratio comes to none at all.
+fn default_inodes(blocks: u64, block_size: u64) -> u64 {
+    let per_inode = if block_size >= 4096 { 1 } else { 4096 / block_size };
+    (blocks / per_inode).min(MAX_32)
+}
+
+/// In blocks, by the filesystem's number of blocks; `None` if it is too small for a journal.
+fn default_journal(blocks: u64) -> Option<u64> {
+    const KI: u64 = 1024;
+    Some(match blocks {
+        ..2048 => return None,
+        2048..32_768 => 1024,
+        32_768..262_144 => 4 * KI,
+        262_144..524_288 => 8 * KI,
+        524_288..4_194_304 => 16 * KI,
+        4_194_304..8_388_608 => 32 * KI,
+        8_388_608..16_777_216 => 64 * KI,
+        16_777_216..33_554_432 => 128 * KI,
+        _ => 256 * KI,
+    })
+}

@@ -1,0 +1,40 @@
+//! ext2, ext3 and ext4: reading any, settling what mke2fs made, and forecasting what it will make.
+//!
+//! - [`Ext`] reads a filesystem, whoever wrote it: its tree, which of its bytes matter, and what lies at a byte.
+//! - [`settle`] takes the host's clock out of a filesystem that mke2fs has just made, in place.
+//! - [`Request::forecast`] says how much an empty filesystem will hold before mke2fs runs.
+//!
+//! Nothing here allocates blocks, replays a journal or repairs: a filesystem that needs recovery is read as it lies
+//! on the disk, and [`Ext::is_clean`] says so.
+//!
+//! Terms: a *block* is the unit of addresses; a *group* is a run of blocks with two bitmaps and a part of the inode
+//! table; with *bigalloc* a bit of the block bitmap stands for a *cluster* of several blocks, else a cluster is one block.
+//! An *inode* is what the tree calls a node; numbers start at 1 and the root folder is 2.
+//!
+//! Source: the kernel's `Documentation/filesystems/ext4/`, and e2fsprogs 1.47.0 for what mke2fs does.
+
+mod attribute_order;
+mod attributes;
+mod bytes;
+mod checksum;
+mod describe;
+mod fields;
+mod folder;
+mod forecast;
+mod group;
+mod inode;
+mod journal;
+mod mapping;
+mod options;
+mod reader;
+mod settle;
+mod superblock;
+mod usage;
+
+pub use forecast::{Capacity, Request};
+pub use options::Kind;
+pub use reader::Ext;
+pub use settle::{SettleError, settle};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! The options of mke2fs 1.47.0, as far as they decide how much a filesystem holds.
+//!
+//! Defaults are those of Debian 12's `/etc/mke2fs.conf`. What is not known here gives `None`, so that nobody relies on
+//! a guess.
+
+use std::collections::BTreeSet;
+
+/// Blocks, for `-E num_backup_sb=`.
+const DEFAULT_BACKUPS: u32 = 2;
+/// Groups, for `-G`.
+const DEFAULT_FLEX_GROUPS: u64 = 16;
+/// Percent.
+const DEFAULT_RESERVE: f64 = 5.0;
+/// What every type starts with: `base_features`.
+const BASE_FEATURES: &[&str] =
+    &["sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr"];
+const EXT4_FEATURES: &[&str] =
+    &["has_journal", "extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink", "extra_isize"];
+/// Features that may be set or cleared, since either they take no blocks or the forecast knows how many.
+const KNOWN_FEATURES: &[&str] = &[
+    "64bit",
+    "dir_index",
+    "dir_nlink",
+    "ea_inode",
+    "encrypt",
+    "ext_attr",
+    "extent",
+    "extra_isize",
+    "filetype",
+    "flex_bg",
+    "has_journal",
+    "huge_file",
+    "large_dir",
+    "large_file",
+    "meta_bg",
+    "metadata_csum",
+    "metadata_csum_seed",
+    "resize_inode",
+    "sparse_super",
+    "sparse_super2",
+    "stable_inodes",
+    "uninit_bg",
+    "verity",
+];
+
+/// Which filesystem mke2fs is asked for, `-t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ext2,
+    Ext3,
+    Ext4,
+}
+
+/// What was asked for explicitly.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    /// `-b`, in bytes.
+    pub block_size: Option<u64>,
+    /// `-i`, in bytes for each inode.
+    pub inode_ratio: Option<u64>,
+    /// `-N`
+    pub inodes: Option<u64>,
+    /// `-I`, in bytes.
+    pub inode_size: Option<u64>,
+    /// `-m`, in percent.
+    pub reserve: Option<f64>,
+    /// `-g`, in blocks.
+    pub group_blocks: Option<u64>,
+    /// `-G`
+    pub flex_groups: Option<u64>,
+    /// `-J size=`, in MiB.
+    pub journal: Option<u64>,
+    /// `-j`
+    wants_journal: bool,
+    /// `-T`
+    usage: Option<Vec<String>>,
+    /// `-O`, in order: set or clear, and the name, empty for all.
+    features: Vec<(bool, String)>,
+    /// `-E num_backup_sb=`
+    backups: Option<u32>,
+}
+
+/// What it comes to, together with the defaults.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub block_size: u64,
+    pub inode_ratio: u64,
+    pub inode_size: u64,
+    pub reserve: f64,
+    /// Groups whose structures lie together, with `flex_bg`.
+    pub flex_groups: u64,
+    pub backups: u32,
+    pub features: BTreeSet<String>,
+}
+
+impl Settled {
+    pub(super) fn has(&self, feature: &str) -> bool {
+        self.features.contains(feature)
+    }
+}
+
+impl Options {
+    /// From words as they stand on the command line.
+    pub(super) fn parse(words: &str) -> Option<Options> {
+        let mut options = Options::default();
+        let mut words = words.split_whitespace();
+        while let Some(word) = words.next() {
+            let letters = word.strip_prefix('-')?;
+            let letter = letters.chars().next().filter(char::is_ascii)?;
+            match (letter, &letters[1..]) {
+                ('j', "") => options.wants_journal = true,
+                ('q' | 'F' | 'v' | 'D', "") => {}
+                ('j' | 'q' | 'F' | 'v' | 'D', _) => return None,
+                (_, "") => options.set(letter, words.next()?)?,
+                (_, value) => options.set(letter, value)?,
+            }
+        }
+        Some(options)
+    }
+
+    fn set(&mut self, letter: char, value: &str) -> Option<()> {
+        match letter {
+            'b' => self.block_size = Some(bytes(value)?),
+            'i' => self.inode_ratio = Some(bytes(value)?),
+            'N' => self.inodes = Some(number(value)?).filter(|inodes| *inodes != 0),
+            'I' => self.inode_size = Some(number(value)?).filter(|size| *size != 0),
+            'm' => self.reserve = Some(value.parse().ok()?),
+            'g' => self.group_blocks = Some(number(value)?).filter(|blocks| *blocks != 0),
+            'G' => self.flex_groups = Some(number(value)?),
+            'T' if self.usage.is_none() => {
+                self.usage = Some(value.split(',').map(str::to_owned).collect());
+            }
+            'O' => self.set_features(value)?,
+            'J' => self.set_journal(value)?,
+            'E' => self.set_extended(value)?,
+            // Names, and what happens after errors: none of them takes blocks.
+            'L' | 'U' | 'M' | 'e' => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn set_features(&mut self, value: &str) -> Option<()> {
+        for name in value.split(',').filter(|name| !name.is_empty()) {
+            if name == "none" {
+                self.features.push((false, String::new()));
+                continue;
+            }
+            let is_set = !name.starts_with(['^', '-']);
+            let name = match name.trim_start_matches(['^', '-', '+']) {
+                "extents" => "extent",
+                "gdt_csum" => "uninit_bg",
+                "largedir" => "large_dir",
+                name => name,
+            };
+            if !KNOWN_FEATURES.contains(&name) {
+                return None;
+            }
+            self.features.push((is_set, name.to_owned()));
+        }
+        Some(())
+    }
+
+    fn set_journal(&mut self, value: &str) -> Option<()> {
+        for part in value.split(',') {
+            match part.split_once('=') {
+                Some(("size", size)) => self.journal = Some(number(size)?).filter(|size| *size != 0),
+                None if part == "v1_superblock" => {}
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn set_extended(&mut self, value: &str) -> Option<()> {
+        const WITHOUT_BLOCKS: &[&str] = &[
+            "assume_storage_prezeroed",
+            "discard",
+            "hash_seed",
+            "lazy_itable_init",
+            "lazy_journal_init",
+            "no_copy_xattrs",
+            "nodiscard",
+            "offset",
+            "root_owner",
+            "test_fs",
+        ];
+        // `stride` moves structures, and with them perhaps the pieces of a journal.
+        // Only the last `-E` counts, and several would be a riddle to read, too.
+        self.backups = None;
+        for part in value.split(',').filter(|part| !part.is_empty()) {
+            let (name, argument) = part.split_once('=').unwrap_or((part, ""));
+            if name == "num_backup_sb" {
+                self.backups = Some(argument.parse().ok().filter(|backups| *backups <= 2)?);
+            } else if !WITHOUT_BLOCKS.contains(&name) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// `kib` is the size of the filesystem, which decides what it is used for unless `-T` says so.
+    pub(super) fn settle(&self, kind: Kind, kib: u64) -> Option<Settled> {
+        let by_size = [usage_by_size(kib, self.block_size.unwrap_or(1024)).to_owned()];
+        let mut profile = Profile { block_size: 4096, inode_ratio: 16_384 };
+        for usage in self.usage.as_deref().unwrap_or(&by_size) {
+            profile.apply(usage)?;
+        }
+        let block_size = self.block_size.unwrap_or(profile.block_size);
+        let features = self.settle_features(kind);
+        let settled = Settled {
+            block_size,
+            inode_ratio: self.inode_ratio.unwrap_or(profile.inode_ratio.max(block_size)),
+            inode_size: self.inode_size.unwrap_or(256),
+            reserve: self.reserve.unwrap_or(DEFAULT_RESERVE),
+            flex_groups: self.flex_groups.unwrap_or(DEFAULT_FLEX_GROUPS),
+            backups: self.backups.unwrap_or(DEFAULT_BACKUPS),
+            features,
+        };
+        self.is_accepted(&settled).then_some(settled)
+    }
+
+    fn settle_features(&self, kind: Kind) -> BTreeSet<String> {
+        let more = match kind {
+            Kind::Ext2 => &[][..],
+            Kind::Ext3 => &["has_journal"],
+            Kind::Ext4 => EXT4_FEATURES,
+        };
+        let mut features: BTreeSet<String> =
+            BASE_FEATURES.iter().chain(more).map(|name| (*name).to_owned()).collect();
+        for (is_set, name) in &self.features {
+            match (is_set, name.as_str()) {
+                (_, "") => features.clear(),
+                (true, _) => {
+                    features.insert(name.clone());
+                }
+                (false, _) => {
+                    features.remove(name);
+                }
+            }
+        }
+        if self.wants_journal || self.journal.is_some() {
+            features.insert("has_journal".to_owned());
+        }
+        features
+    }
+
+    /// Whether mke2fs would go on rather than complain.
+    fn is_accepted(&self, settled: &Settled) -> bool {
+        let Settled { block_size, inode_size, inode_ratio, reserve, .. } = settled;
+        let groups_fit = self
+            .group_blocks
+            .is_none_or(|blocks| blocks.is_multiple_of(8) && (256..=8 * block_size).contains(&blocks));
+        let flex_fits = self
+            .flex_groups
+            .is_none_or(|groups| groups.is_power_of_two() && groups <= 1 << 31 && settled.has("flex_bg"));
+        (1024..=65_536).contains(block_size)
+            && block_size.is_power_of_two()
+            && (128..=*block_size).contains(inode_size)
+            && inode_size.is_power_of_two()
+            && (1024..=65_536 * 1024).contains(inode_ratio)
+            && (0.0..=50.0).contains(reserve)
+            && groups_fit
+            && flex_fits
+            && (!settled.has("64bit") || settled.has("extent"))
+            && !(settled.has("meta_bg") && settled.has("resize_inode"))
+            && (!settled.has("resize_inode") || settled.has("sparse_super"))
+            && (!settled.has("metadata_csum_seed") || settled.has("metadata_csum"))
+    }
+}
+
+/// What `/etc/mke2fs.conf` says of a usage type.
+struct Profile {
+    block_size: u64,
+    inode_ratio: u64,
+}
+
+impl Profile {
+    fn apply(&mut self, usage: &str) -> Option<()> {
+        // The block size -1 is that of a memory page.
+        const PAGE: u64 = 4096;
+        let (block_size, inode_ratio) = match usage {
+            "default" | "" => return Some(()),
+            "small" => (1024, 4096),
+            "floppy" => (1024, 8192),
+            "big" => (self.block_size, 32_768),
+            "huge" => (self.block_size, 65_536),
+            "news" => (self.block_size, 4096),
+            "largefile" => (PAGE, 1_048_576),
+            "largefile4" => (PAGE, 4_194_304),
+            _ => return None,
+        };
+        *self = Profile { block_size, inode_ratio };
+        Some(())
+    }
+}
+
+/// mke2fs counts in blocks of the size that was asked for, or of 1 KiB.
+fn usage_by_size(kib: u64, block_size: u64) -> &'static str {
+    let blocks = kib * 1024 / block_size;
+    let mib = (1 << 20) / block_size;
+    if blocks < 3 * mib {
+        "floppy"
+    } else if blocks < 512 * mib {
+        "small"
+    } else if blocks < (4 * mib) << 20 {
+        "default"
+    } else if blocks < (16 * mib) << 20 {
+        "big"
+    } else {
+        "huge"
+    }
+}
+
+/// As strtoul(3) with any base, without its leniency.
+fn number(text: &str) -> Option<u64> {
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    match text.strip_prefix("0x") {
+        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
+        None if text.len() > 1 && text.starts_with('0') => u64::from_str_radix(&text[1..], 8).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A number of bytes, perhaps with a unit.
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.chars().last()? {
+        'k' | 'K' => (&text[..text.len() - 1], 10),
+        'm' | 'M' => (&text[..text.len() - 1], 20),
+        _ => (text, 0),
+    };
+    number(digits)?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_words_give_nothing() {
+        for words in [
+            "-C 65536",
+            "-O bigalloc",
+            "-E resize=10G",
+            "-z",
+            "4096",
+            "-b",
+            "-J location=0",
+            "-T hurd2",
+            "-b x",
+        ] {
+            let settled = Options::parse(words).and_then(|options| options.settle(Kind::Ext4, 1 << 20));
+            assert!(settled.is_none(), "{words}");
+        }
+    }
+
+    #[test]
+    fn words_may_be_glued_to_their_values() {
+        let settled =
+            Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().settle(Kind::Ext4, 1 << 20).unwrap();
+        assert_eq!((settled.block_size, settled.reserve, settled.has("64bit")), (2048, 0.0, false));
+    }
+}

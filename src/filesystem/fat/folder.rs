@@ -1,0 +1,121 @@
+//! Folder entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
+
+use super::boot::ENTRY_SIZE;
+use super::bytes::{damaged, u16_at, u32_at};
+use super::name::{LongName, short_name};
+use crate::filesystem::source::ReadError;
+use crate::filesystem::tree::Time;
+
+/// First bytes: nothing follows, and deleted.
+const END: u8 = 0;
+const DELETED: u8 = 0xe5;
+/// Attributes.
+const READ_ONLY: u8 = 0x01;
+const LABEL: u8 = 0x08;
+const FOLDER: u8 = 0x10;
+/// A part of a long name: all of read-only, hidden, system and label.
+const LONG_NAME: u8 = 0x0f;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    pub is_folder: bool,
+    pub is_read_only: bool,
+    /// 0 if it is empty.
+    pub first_cluster: u32,
+    /// In bytes; 0 of folders.
+    pub size: u32,
+    pub created: Option<Time>,
+    pub accessed: Time,
+    pub modified: Time,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// Without `.` and `..`.
+    pub entries: Vec<Entry>,
+    /// The filesystem's, in the root folder.
+    pub label: Option<[u8; 11]>,
+}
+
+/// Reads a folder's bytes. `path` is for messages.
+pub(super) fn entries(bytes: &[u8], path: &str) -> Result<Entries, ReadError> {
+    let mut found = Entries::default();
+    let mut long = LongName::default();
+    for entry in bytes.chunks_exact(ENTRY_SIZE as usize) {
+        let attributes = entry[11];
+        match entry[0] {
+            END => break,
+            DELETED => long = LongName::default(),
+            _ if attributes & 0x3f == LONG_NAME => long.push(entry),
+            _ if attributes & LABEL != 0 => {
+                long = LongName::default();
+                let label = entry[..11].try_into().expect("it is 11 bytes");
+                found.label.get_or_insert(label);
+            }
+            _ => {
+                let name = long.take(entry).unwrap_or_else(|| short_name(entry));
+                if name == "." || name == ".." {
+                    continue;
+                }
+                if name.is_empty() || name.contains(['/', '\0']) {
+                    return Err(damaged(format!("folder {path}"), 0, format!("the name {name:?}")));
+                }
+                found.entries.push(parse(entry, name));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn parse(entry: &[u8], name: String) -> Entry {
+    let modified = time(u16_at(entry, 24), u16_at(entry, 22), 0);
+    let (created_day, accessed_day) = (u16_at(entry, 16), u16_at(entry, 18));
+    Entry {
+        name,
+        is_folder: entry[11] & FOLDER != 0,
+        is_read_only: entry[11] & READ_ONLY != 0,
+        first_cluster: u32::from(u16_at(entry, 20)) << 16 | u32::from(u16_at(entry, 26)),
+        size: if entry[11] & FOLDER != 0 { 0 } else { u32_at(entry, 28) },
+        created: (created_day != 0).then(|| time(created_day, u16_at(entry, 14), entry[13])),
+        accessed: if accessed_day == 0 { modified } else { time(accessed_day, 0, 0) },
+        modified,
+    }
+}
+
+/// From day, time of day in steps of two seconds, and hundredths of a second.
+fn time(day: u16, of_day: u16, hundredths: u8) -> Time {
+    const DAY: i64 = 86_400;
+    let year = 1980 + i64::from(day >> 9);
+    // Both count from 1; 0 would be damage, but no reason not to read the rest.
+    let month = i64::from(day >> 5 & 15).clamp(1, 12);
+    let day_of_month = i64::from(day & 31).max(1);
+    let seconds =
+        i64::from(of_day >> 11) * 3600 + i64::from(of_day >> 5 & 63) * 60 + i64::from(of_day & 31) * 2;
+    Time {
+        seconds: days_since_1970(year, month, day_of_month) * DAY + seconds + i64::from(hundredths / 100),
+        nanoseconds: u32::from(hundredths % 100) * 10_000_000,
+    }
+}
+
+/// In the Gregorian calendar, from 1980 on.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap_days = (1970..year).filter(|year| is_leap(*year)).count() as i64;
+    let this_year = i64::from(month > 2 && is_leap(year));
+    (year - 1970) * 365 + leap_days + BEFORE_MONTH[month as usize - 1] + this_year + day - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc() {
+        // 2024-02-29 23:59:58.50 and 2107-12-31 00:00:00.
+        let leap = time(44 << 9 | 2 << 5 | 29, 23 << 11 | 59 << 5 | 29, 50);
+        assert_eq!(leap, Time { seconds: 1_709_251_198, nanoseconds: 500_000_000 });
+        assert_eq!(time(127 << 9 | 12 << 5 | 31, 0, 0).seconds, 4_354_732_800);
+    }
+}

@@ -1,0 +1,24 @@
+//! Filesystem formats: what a filesystem holds ([`Tree`]), reading it from bytes without mounting it, filling an empty one,
+//! and what an empty one has room for ([`room`]).
+//!
+//! Nothing here knows templates' layout, images or programs. Readers trust nothing: a damaged filesystem is an error, never
+//! a panic or an endless loop.
+
+mod content;
+pub mod btrfs;
+pub mod ext;
+pub mod fat;
+pub mod luks;
+mod opened;
+mod room;
+mod scan;
+mod source;
+mod tree;
+pub mod xfs;
+
+pub use content::read_file;
+pub use opened::{Kind, Opened, detect};
+pub use room::{Room, RoomRequest, room};
+pub use scan::{Scan, scan};
+pub use source::{ReadError, Source, Window};
+pub use tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree};

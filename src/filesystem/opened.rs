@@ -1,0 +1,137 @@
+//! What lies in a partition, and one reader for all of it.
+
+use super::btrfs::Btrfs;
+use super::ext::Ext;
+use super::fat::Fat;
+use super::source::{ReadError, Source};
+use super::tree::Tree;
+use super::xfs::Xfs;
+use std::fmt;
+use std::ops::Range;
+
+/// What a partition's first bytes say that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ext,
+    Vfat,
+    Xfs,
+    Btrfs,
+    Swap,
+    Luks,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Ext => "ext",
+            Kind::Vfat => "vfat",
+            Kind::Xfs => "xfs",
+            Kind::Btrfs => "btrfs",
+            Kind::Swap => "swap",
+            Kind::Luks => "LUKS2",
+        })
+    }
+}
+
+/// Signatures and where they are. Source: each format's superblock; mkswap(8) for pages of 4096 bytes.
+const SIGNATURES: &[(Kind, u64, &[u8])] = &[
+    (Kind::Luks, 0, b"LUKS\xba\xbe"),
+    (Kind::Luks, 16_384, b"SKUL\xba\xbe"),
+    (Kind::Xfs, 0, b"XFSB"),
+    (Kind::Btrfs, 65_600, b"_BHRfS_M"),
+    (Kind::Swap, 4086, b"SWAPSPACE2"),
+    (Kind::Ext, 1080, &[0x53, 0xef]),
+    (Kind::Vfat, 54, b"FAT"),
+    (Kind::Vfat, 82, b"FAT"),
+];
+
+/// Nothing where no signature is known.
+pub fn detect(source: &dyn Source) -> Option<Kind> {
+    SIGNATURES.iter().find_map(|(kind, at, signature)| {
+        let mut bytes = [0; 10];
+        let bytes = &mut bytes[..signature.len()];
+        (source.read_at(bytes, *at).is_ok() && bytes == *signature).then_some(*kind)
+    })
+}
+
+/// A filesystem that can be read.
+pub enum Opened<'a> {
+    Ext(Ext<'a>),
+    Fat(Fat<'a>),
+    Xfs(Xfs<'a>),
+    Btrfs(Btrfs<'a>),
+}
+
+impl<'a> Opened<'a> {
+    pub fn open(source: &'a dyn Source) -> Result<Opened<'a>, ReadError> {
+        Ok(match detect(source) {
+            Some(Kind::Ext) => Opened::Ext(Ext::open(source)?),
+            Some(Kind::Vfat) => Opened::Fat(Fat::open(source)?),
+            Some(Kind::Xfs) => Opened::Xfs(Xfs::open(source)?),
+            Some(Kind::Btrfs) => Opened::Btrfs(Btrfs::open(source)?),
+            Some(other) => return Err(ReadError::Unsupported(format!("{other} holds no files"))),
+            None => return Err(ReadError::Unsupported("there is no filesystem that is known".to_owned())),
+        })
+    }
+
+    /// As blkid prints it.
+    pub fn uuid(&self) -> String {
+        match self {
+            Opened::Ext(ext) => ext.uuid().to_string(),
+            Opened::Fat(fat) => fat.uuid(),
+            Opened::Xfs(xfs) => xfs.uuid().to_string(),
+            Opened::Btrfs(btrfs) => btrfs.uuid().to_string(),
+        }
+    }
+
+    /// Nothing if it has none.
+    pub fn label(&self) -> Option<String> {
+        let label = match self {
+            Opened::Ext(ext) => ext.label(),
+            Opened::Fat(fat) => fat.label(),
+            Opened::Xfs(xfs) => xfs.label(),
+            Opened::Btrfs(btrfs) => String::from_utf8_lossy(btrfs.label()).into_owned(),
+        };
+        Some(label).filter(|label| !label.is_empty())
+    }
+
+    /// Bytes that content may still take.
+    pub fn free_bytes(&self) -> Result<u64, ReadError> {
+        match self {
+            Opened::Ext(ext) => Ok(ext.free_bytes()),
+            Opened::Fat(fat) => Ok(fat.free_bytes()),
+            Opened::Xfs(xfs) => Ok(xfs.free_bytes()),
+            Opened::Btrfs(btrfs) => btrfs.free_bytes(),
+        }
+    }
+
+    /// Everything that it holds.
+    pub fn tree(&self) -> Result<Tree, ReadError> {
+        match self {
+            Opened::Ext(ext) => ext.tree(),
+            Opened::Fat(fat) => fat.tree(),
+            Opened::Xfs(xfs) => xfs.tree(),
+            Opened::Btrfs(btrfs) => btrfs.tree(),
+        }
+    }
+
+    /// The byte ranges that it counts on, sorted and apart, whether or not they are zero.
+    pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
+        match self {
+            Opened::Ext(ext) => ext.in_use(),
+            Opened::Fat(fat) => fat.in_use(),
+            Opened::Xfs(xfs) => xfs.in_use(),
+            Opened::Btrfs(btrfs) => btrfs.in_use(),
+        }
+    }
+
+    /// What lies at a byte, for people.
+    pub fn describe(&self, offset: u64) -> String {
+        match self {
+            Opened::Ext(ext) => ext.describe(offset),
+            Opened::Fat(fat) => fat.describe(offset),
+            Opened::Xfs(xfs) => xfs.describe(offset),
+            Opened::Btrfs(btrfs) => btrfs.describe(offset),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The part of every metadata block that says what and whose it is (version 5): place, owner, filesystem, checksum.
+
+use uuid::Uuid;
+
+/// Where these fields lie in a block; bytes from its start. The log sequence number needs no field here: it is 0 in
+/// all that did not go through the log, which is how a fresh block is.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    crc: usize,
+    daddr: usize,
+    uuid: usize,
+    owner: usize,
+    owner_width: usize,
+}
+
+impl Header {
+    /// Data and free list blocks of folders: `xfs_dir3_blk_hdr`.
+    pub const FOLDER: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
+    /// Index blocks of folders and attributes: `xfs_da3_blkinfo`.
+    pub const INDEX: Self = Self { crc: 12, daddr: 16, uuid: 32, owner: 48, owner_width: 8 };
+    /// Attribute values and link targets outside the inode: `xfs_attr3_rmt_hdr`, `xfs_dsymlink_hdr`.
+    pub const REMOTE: Self = Self { crc: 12, daddr: 40, uuid: 16, owner: 32, owner_width: 8 };
+    /// Btree blocks of a fork: `xfs_btree_lblock`.
+    pub const LONG_BTREE: Self = Self { crc: 64, daddr: 24, uuid: 40, owner: 56, owner_width: 8 };
+    /// Btree blocks of a group: `xfs_btree_sblock`.
+    pub const SHORT_BTREE: Self = Self { crc: 52, daddr: 16, uuid: 32, owner: 48, owner_width: 4 };
+
+    /// Fills in the fields. `owner` is an inode, or a group for [`Header::SHORT_BTREE`].
+    pub fn seal(self, block: &mut [u8], daddr: u64, owner: u64, uuid: Uuid) {
+        put(block, self.daddr, &daddr.to_be_bytes());
+        put(block, self.uuid, uuid.as_bytes());
+        put(block, self.owner, &owner.to_be_bytes()[8 - self.owner_width..]);
+        seal_crc(block, self.crc);
+    }
+
+    /// What contradicts the expectation, if anything. The block is longer than any header.
+    pub fn fault(self, block: &[u8], daddr: u64, owner: u64, uuid: Uuid) -> Option<&'static str> {
+        let holds = |at: usize, bytes: &[u8]| block.get(at..at + bytes.len()) == Some(bytes);
+        if !crc_holds(block, self.crc) {
+            Some("the checksum is wrong")
+        } else if !holds(self.daddr, &daddr.to_be_bytes()) {
+            Some("it says that it belongs elsewhere")
+        } else if !holds(self.owner, &owner.to_be_bytes()[8 - self.owner_width..]) {
+            Some("it belongs to another owner")
+        } else if !holds(self.uuid, uuid.as_bytes()) {
+            Some("it belongs to another filesystem")
+        } else {
+            None
+        }
+    }
+}
+
+/// Overwrites bytes of a buffer of our own making.
+pub fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
+    buffer[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// Stores the checksum of the whole buffer: CRC-32C with the field itself as zeros, little-endian.
+pub fn seal_crc(buffer: &mut [u8], at: usize) {
+    let crc = crc(buffer, at);
+    put(buffer, at, &crc.to_le_bytes());
+}
+
+pub fn crc_holds(buffer: &[u8], at: usize) -> bool {
+    buffer.get(at..at + 4).is_some_and(|stored| stored == crc(buffer, at).to_le_bytes())
+}
+
+fn crc(buffer: &[u8], at: usize) -> u32 {
+    let before = crc32c::crc32c(&buffer[..at]);
+    crc32c::crc32c_append(crc32c::crc32c_append(before, &[0; 4]), &buffer[at + 4..])
+}

@@ -1,0 +1,82 @@
+//! Files in a vfat filesystem, by mtools.
+
+use crate::template::Bytes;
+use crate::tool::{Context, Failure, Invocation, run};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Copies what a folder holds, in the order of names, into the vfat filesystem that lies `offset` bytes into `device`.
+/// What has the same name there is replaced. No time is later than `epoch`.
+pub fn add(folder: &Path, device: &str, offset: Bytes, epoch: u64) -> Result<(), Failure> {
+    let mut listing = Listing { folders: Vec::new(), epoch };
+    listing.collect(folder, "::".to_owned()).context(|| format!("could not read `{}`", folder.display()))?;
+    let device = format!("{device}@@{}", offset.0);
+    let mtool = |program: &str| {
+        Invocation::new(program)
+            .args(["-i", &device])
+            .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            .env("TZ", "UTC")
+            // The filesystem is mkfs.vfat's: mtools' own ideas of geometry do not matter.
+            .env("MTOOLS_SKIP_CHECK", "1")
+    };
+    if listing.folders.len() > 1 {
+        // -D s: a folder that is there already is as good as a new one.
+        run(&mtool("mmd").args(["-D", "s"]).args(listing.folders.iter().skip(1).map(|(name, _)| name)))?;
+    }
+    for (name, files) in &listing.folders {
+        if !files.is_empty() {
+            // -m keeps times, -Q ends at the first error, -n and -o never ask.
+            run(&mtool("mcopy").args(["-m", "-Q", "-n", "-o"]).args(files).arg(format!("{name}/")))?;
+        }
+    }
+    Ok(())
+}
+
+struct Listing {
+    /// Each folder's name on the filesystem with the files in it, parents first.
+    folders: Vec<(String, Vec<PathBuf>)>,
+    epoch: u64,
+}
+
+impl Listing {
+    fn collect(&mut self, folder: &Path, name: String) -> std::io::Result<()> {
+        let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
+        entries.sort_by_key(|entry| entry.file_name());
+        let mut files = Vec::new();
+        let mut folders = Vec::new();
+        for entry in entries {
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push((entry.path(), format!("{name}/{}", entry.file_name().to_string_lossy())));
+            } else if kind.is_file() {
+                settle(&entry.path(), &entry.metadata()?, self.epoch)?;
+                files.push(entry.path());
+            } else {
+                // A link followed from here could lead to a file of the host.
+                let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+                return Err(std::io::Error::other(format!(
+                    "vfat knows neither links nor devices, but `{}` is one: make it a file",
+                    name.trim_start_matches("::")
+                )));
+            }
+        }
+        self.folders.push((name, files));
+        for (path, name) in folders {
+            self.collect(&path, name)?;
+        }
+        Ok(())
+    }
+}
+
+/// mcopy takes the file's own time, which may be this build's.
+fn settle(path: &Path, metadata: &Metadata, epoch: u64) -> std::io::Result<()> {
+    let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+    if metadata.mtime() <= epoch {
+        return Ok(());
+    }
+    let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}

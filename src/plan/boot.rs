@@ -1,0 +1,73 @@
+//! How it boots: firmware, loader, kernel command line.
+
+use super::disks::{ESP, loader_of};
+use super::inputs::Refusal;
+use super::model::*;
+use crate::layout::SectorSize;
+use crate::template::{SoftwareManager, Template};
+
+/// Consoles of an image whose template names none: the screen, and the serial line that a harness listens to.
+const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
+
+/// Nothing if no firmware can start it.
+pub fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
+    let at = |mount: &str| {
+        disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))).find_map(|(disk, p)| {
+            let place = Place { disk: disk.name.clone(), partition: p.number };
+            (p.mount.as_deref() == Some(mount)).then_some((place, p))
+        })
+    };
+    let (root_place, root) = at("/")?;
+    let own_boot = at("/boot");
+    let loader = loader_of(template)?;
+    let (firmware, boot_partition) = match loader {
+        Loader::Grub => (Firmware::Bios, own_boot.map_or(root_place.clone(), |(place, _)| place)),
+        Loader::SystemdBoot => (Firmware::Uefi, own_boot.filter(|(_, p)| p.type_guid == ESP)?.0),
+    };
+    Some(Boot {
+        firmware,
+        loader,
+        boot_partition,
+        root_partition: root_place,
+        kernel_command_line: kernel_command_line(template, root),
+    })
+}
+
+fn kernel_command_line(template: &Template, root: &Partition) -> String {
+    let own = template.cmdline.as_ref().map_or("", |c| c.value.trim());
+    let mut words = Vec::new();
+    match &root.encryption {
+        Some(encryption) => {
+            // Debian's initramfs learns of the volume from its crypttab, others from here. Source: dracut.cmdline(7),
+            // systemd-cryptsetup-generator(8).
+            if template.manager() != Some(SoftwareManager::Apt) {
+                words.push(format!("rd.luks.name={}={}", encryption.uuid, encryption.name));
+            }
+            words.push(format!("root={}", root.device()));
+        }
+        None => words.push(format!("root=PARTUUID={}", root.guid)),
+    }
+    words.push("rw".to_owned());
+    if !own.split_whitespace().any(|word| word.starts_with("console=")) {
+        words.push(CONSOLES.to_owned());
+    }
+    if !own.is_empty() {
+        words.push(own.to_owned());
+    }
+    words.join(" ")
+}
+
+/// What no firmware or loader can do.
+pub fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<Refusal>> {
+    let Some(boot) = boot.filter(|boot| boot.firmware == Firmware::Bios) else { return Ok(()) };
+    let disk = disks.iter().find(|disk| disk.name == boot.boot_partition.disk);
+    if disk.is_some_and(|disk| disk.sector_size == SectorSize::B4096) {
+        let span = template.legacy_bios.as_ref().map_or(template.span, |bios| bios.span);
+        return Err(vec![Refusal::new(
+            span,
+            "BIOS cannot boot from a disk with sectors of 4096 bytes",
+            "leave LegacyBios out and boot by UEFI, or use sectors of 512 bytes",
+        )]);
+    }
+    Ok(())
+}

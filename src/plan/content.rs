@@ -1,0 +1,57 @@
+//! What has to be installed: bundle names to packages.
+
+use super::inputs::{Inputs, Refusal};
+use super::model::{Content, Loader};
+use crate::template::{SoftwareManager, Template, Version};
+
+/// `loader` is what the image boots with.
+pub fn content(
+    template: &Template,
+    inputs: &Inputs,
+    loader: Option<Loader>,
+) -> Result<Content, Vec<Refusal>> {
+    let manager = template.manager().unwrap_or(SoftwareManager::Swupd);
+    let release = match template.version.as_ref().map(|v| &v.value) {
+        Some(Version::Name(name)) if manager == SoftwareManager::Apt && name == "latest" => {
+            "stable".to_owned()
+        }
+        Some(Version::Name(name)) => name.clone(),
+        Some(Version::Number(number)) => number.to_string(),
+        None => String::new(),
+    };
+    let mut bundles: Vec<String> = template.bundles().iter().map(|b| b.value.clone()).collect();
+    let mut packages = Vec::new();
+    if manager == SoftwareManager::Apt {
+        // As swupd does: every system has os-core.
+        if !bundles.iter().any(|b| b == "os-core") {
+            bundles.push("os-core".to_owned());
+        }
+        let resolved = inputs.definitions.resolve(bundles.iter().map(String::as_str));
+        let refusals: Vec<Refusal> = template
+            .bundles()
+            .iter()
+            .filter(|bundle| resolved.impossible.contains(&bundle.value))
+            .map(|bundle| Refusal {
+                span: bundle.span,
+                message: format!("`{}` is neither a bundle nor a possible package name", bundle.value),
+                help: format!(
+                    "built-in bundles: {}",
+                    inputs.definitions.names().collect::<Vec<_>>().join(", ")
+                ),
+            })
+            .collect();
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        packages = resolved.packages;
+        // The loader's own program is needed whether or not the `bootloader` bundle was asked for.
+        if loader == Some(Loader::SystemdBoot) {
+            packages.push("systemd-boot-efi".to_owned());
+        }
+    }
+    bundles.sort();
+    bundles.dedup();
+    packages.sort();
+    packages.dedup();
+    Ok(Content { manager, release, archive: inputs.archive.map(str::to_owned), bundles, packages })
+}

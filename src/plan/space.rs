@@ -1,0 +1,287 @@
+//! The space forecast: what filesystems offer, what the content takes of them, and how large a partition must be.
+//!
+//! The content is taken as it comes from its packages; what hooks add is known only when they have run, and is looked at
+//! again before anything is written. Numbers are what fits at least: a filesystem never offers less than is said here, and
+//! content never takes more, as far as its files are known.
+
+use super::inputs::{Footprint, Item, ItemKind, Refusal};
+use super::model::*;
+use crate::filesystem::{Room, RoomRequest, room};
+use crate::layout::SectorSize;
+use crate::template::{Bytes, FilesystemEntry, FilesystemType, Size, Template};
+use std::collections::HashMap;
+
+/// What an empty partition offers; nothing where that cannot be told.
+pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: SectorSize) -> Option<Space> {
+    let filesystem = partition.filesystem.as_ref().filter(|f| !f.keep)?;
+    let size = partition.size.0.checked_sub(partition.filesystem_offset().0)?;
+    let room = room(&RoomRequest {
+        kind: filesystem.kind,
+        size: Bytes(size),
+        options: options(entry),
+        sector: sector.bytes(),
+    })?;
+    Some(space_of(&room))
+}
+
+fn space_of(room: &Room) -> Space {
+    Space {
+        offers: room.bytes,
+        inodes: room.inodes,
+        allocation_unit: Bytes(room.unit),
+        per_file: Bytes(room.per_node),
+        holds: None,
+        left: None,
+        another_kernel: None,
+    }
+}
+
+fn options(entry: Option<&FilesystemEntry>) -> &str {
+    entry.and_then(|e| e.options.as_ref()).map_or("", |options| options.value.as_str())
+}
+
+/// What the content takes of each partition; refuses what does not fit.
+pub fn fill(
+    template: &Template,
+    disks: &mut [Disk],
+    boot: Option<&Boot>,
+    footprint: &Footprint,
+) -> Result<(), Vec<Refusal>> {
+    let mounts: Vec<String> =
+        disks.iter().flat_map(|d| &d.partitions).filter_map(|p| p.mount.clone()).collect();
+    let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    let loader = loader_items(boot, footprint);
+    let mut refusals = Vec::new();
+    for disk in disks {
+        let sector = disk.sector_size;
+        for partition in &mut disk.partitions {
+            let entry = filesystem_entry(template, &disk.name, partition.number);
+            let (Some(space), Some(filesystem)) = (&mut partition.space, &partition.filesystem) else {
+                continue;
+            };
+            let items = items_at(partition.mount.as_deref(), &mounts, footprint, &loader);
+            let usage = usage(filesystem.kind, space, items);
+            space.holds = Some(Bytes(usage.bytes));
+            space.left = Some(Bytes(space.offers.0.saturating_sub(usage.bytes)));
+            if boot.is_some_and(|b| b.boot_partition.disk == disk.name && b.boot_partition.partition == partition.number)
+            {
+                space.another_kernel = another_kernel(filesystem.kind, space, footprint);
+            }
+            if !usage.fits(space) {
+                let space = *space;
+                let wanted = Wanted {
+                    filesystem: entry,
+                    sector,
+                    mount: partition.mount.as_deref(),
+                    mounts: &mounts,
+                };
+                refusals.push(does_not_fit(template, &disk.name, partition, &usage, &space, &wanted, footprint));
+            }
+        }
+    }
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+}
+
+fn does_not_fit(
+    template: &Template,
+    disk: &str,
+    partition: &Partition,
+    usage: &Usage,
+    space: &Space,
+    wanted: &Wanted,
+    footprint: &Footprint,
+) -> Refusal {
+    let kind = partition.filesystem.as_ref().map_or(FilesystemType::Ext4, |f| f.kind);
+    let entry = template.layout().iter().find(|e| is_at(&e.place, disk, partition.number));
+    let span = entry.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
+    let detail = usage.against(kind, partition.size, space);
+    let help = match entry.and_then(|e| e.size.as_ref()).map(|size| &size.value) {
+        Some(Ok(Size::Rest)) => "make the disk larger, or install less".to_owned(),
+        _ => format!("make it {}M or larger, or install less", least_size(wanted, footprint).0 / Bytes::MIB),
+    };
+    Refusal::new(span, format!("the content does not fit into {}: {detail}", partition.title()), help)
+}
+
+/// A partition whose size is to be found.
+pub struct Wanted<'a> {
+    pub filesystem: Option<&'a FilesystemEntry>,
+    pub sector: SectorSize,
+    pub mount: Option<&'a str>,
+    /// All mount points: what lies below another one is not here.
+    pub mounts: &'a [&'a str],
+}
+
+/// Room to live in: logs, updates, a few files of its user's.
+const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
+
+/// The size that a partition must have for its content and some headroom: a quarter of the content, and at least 256 MiB.
+pub fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
+    let encrypted = wanted.filesystem.is_some_and(|f| f.encryption.is_some());
+    let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
+    let kind = wanted.filesystem.and_then(|f| f.kind.as_ref()?.known()).unwrap_or(FilesystemType::Ext4);
+    let fits = |mebibytes: u64| {
+        let request = RoomRequest {
+            kind,
+            size: Bytes::mib(mebibytes),
+            options: options(wanted.filesystem),
+            sector: wanted.sector.bytes(),
+        };
+        room(&request).is_some_and(|room| {
+            let items = items_at(wanted.mount, wanted.mounts, footprint, &[]);
+            let usage = usage(kind, &space_of(&room), items);
+            let need = usage.bytes + (usage.bytes / 4).max(LEAST_HEADROOM);
+            need <= room.bytes.0 && room.inodes.is_none_or(|have| usage.nodes + usage.nodes / 4 <= have)
+        })
+    };
+    // Larger partitions offer more, up to steps of the filesystems' own rules: double, then halve the distance.
+    const MOST: u64 = 1 << 24;
+    let mut enough = 64;
+    while enough < MOST && !fits(enough) {
+        enough *= 2;
+    }
+    let mut short = enough / 2;
+    while enough - short > 1 {
+        let middle = short + (enough - short) / 2;
+        if fits(middle) { enough = middle } else { short = middle }
+    }
+    Bytes(Bytes::mib(enough).0 + around)
+}
+
+/// What the loader adds to the content: systemd-boot's program, twice.
+fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
+    if boot.is_none_or(|boot| boot.loader != Loader::SystemdBoot) {
+        return Vec::new();
+    }
+    let program = footprint.items.iter().find(|item| item.path.ends_with("/systemd-bootx64.efi"));
+    let item = |path: &str, bytes: u64, kind: ItemKind| Item { path: path.to_owned(), bytes, kind };
+    program
+        .map(|program| {
+            vec![
+                item("/boot/EFI", 0, ItemKind::Folder),
+                item("/boot/EFI/BOOT", 0, ItemKind::Folder),
+                item("/boot/EFI/systemd", 0, ItemKind::Folder),
+                item("/boot/EFI/BOOT/BOOTX64.EFI", program.bytes, ItemKind::File),
+                item("/boot/EFI/systemd/systemd-bootx64.efi", program.bytes, ItemKind::File),
+                item("/boot/loader", 0, ItemKind::Folder),
+                item("/boot/loader/entries", 0, ItemKind::Folder),
+                item("/boot/loader/entries/entry.conf", 1, ItemKind::File),
+                item("/boot/loader/loader.conf", 1, ItemKind::File),
+            ]
+        })
+        .unwrap_or_default()
+}
+
+/// The newest pair of kernel and initramfs, as large as the largest of each.
+fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) -> Option<Bytes> {
+    let largest = |prefix: &str| {
+        let items = footprint.items.iter().filter(|item| item.path.starts_with(prefix));
+        items.map(|item| item.bytes).max()
+    };
+    let files = [largest("/boot/vmlinuz-")?, largest("/boot/initrd.img-").unwrap_or(0)];
+    let items: Vec<Item> = files
+        .iter()
+        .map(|bytes| Item { path: "/boot/kernel".to_owned(), bytes: *bytes, kind: ItemKind::File })
+        .collect();
+    Some(Bytes(usage(kind, space, items.iter()).bytes))
+}
+
+/// What lies at a mount point and not below a deeper one. A partition that is mounted nowhere is empty.
+fn items_at<'a>(
+    mount: Option<&'a str>,
+    mounts: &'a [&'a str],
+    footprint: &'a Footprint,
+    more: &'a [Item],
+) -> impl Iterator<Item = &'a Item> {
+    let below = |path: &str, mount: &str| {
+        let mount = mount.trim_end_matches('/');
+        path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let deeper: Vec<&str> = mounts
+        .iter()
+        .copied()
+        .filter(|other| mount.is_some_and(|mount| *other != mount && (mount == "/" || below(other, mount))))
+        .collect();
+    footprint.items.iter().chain(more).filter(move |item| {
+        mount.is_some_and(|mount| below(&item.path, mount)) && !deeper.iter().any(|other| below(&item.path, other))
+    })
+}
+
+/// What content takes of a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub bytes: u64,
+    /// Files, folders, links.
+    pub nodes: u64,
+}
+
+impl Usage {
+    pub fn fits(&self, space: &Space) -> bool {
+        self.bytes <= space.offers.0 && space.inodes.is_none_or(|have| self.nodes <= have)
+    }
+
+    /// What is needed and what there is, in words.
+    pub fn against(&self, kind: FilesystemType, size: Bytes, space: &Space) -> String {
+        match space.inodes.filter(|have| self.nodes > *have) {
+            Some(have) => {
+                format!("it has {} files and folders, {kind} in {size} has room for {have}", self.nodes)
+            }
+            None => {
+                format!("it needs {}, {kind} in {size} has room for {}", Bytes(self.bytes), space.offers)
+            }
+        }
+    }
+}
+
+/// What items take of a filesystem that offers this space.
+pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item = &'a Item>) -> Usage {
+    let unit = space.allocation_unit.0.max(1);
+    let whole = |bytes: u64| bytes.div_ceil(unit).saturating_mul(unit);
+    // Shorter targets lie in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data Structures,
+    // "Symbolic Links".
+    let inline_link = match kind {
+        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => 60,
+        FilesystemType::Xfs => 336,
+        _ => u64::MAX,
+    };
+    let mut usage = Usage { bytes: 0, nodes: 0 };
+    // Names take room in the folder that has them; those of one folder come together.
+    let mut names: HashMap<&str, u64> = HashMap::new();
+    for item in items {
+        usage.nodes += 1;
+        let (folder, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
+        *names.entry(folder).or_default() += name_bytes(kind, name);
+        usage.bytes += space.per_file.0
+            + match item.kind {
+                ItemKind::File => whole(item.bytes),
+                ItemKind::Folder => {
+                    names.entry(&item.path).or_default();
+                    0
+                }
+                ItemKind::Link if item.bytes >= inline_link => unit,
+                ItemKind::Link | ItemKind::Other => 0,
+            };
+    }
+    usage.bytes += names.values().map(|bytes| whole((*bytes).max(1))).sum::<u64>();
+    usage
+}
+
+/// What a name takes in its folder, with all that stands beside it.
+fn name_bytes(kind: FilesystemType, name: &str) -> u64 {
+    let length = name.len() as u64;
+    match kind {
+        // 32 bytes for the short name and for each 13 UTF-16 units of the long one. Source: FAT specification 1.03.
+        FilesystemType::Vfat => 32 * (1 + length.div_ceil(13)),
+        // Linux' struct ext4_dir_entry_2, and what is lost where a block ends.
+        _ => (8 + length.next_multiple_of(4)) * 9 / 8,
+    }
+}
+
+fn filesystem_entry<'t>(template: &'t Template, disk: &str, number: u32) -> Option<&'t FilesystemEntry> {
+    template.filesystems().iter().find(|f| is_at(&f.place, disk, number))
+}
+
+/// `disk` is as the plan names it, without a folder.
+fn is_at(place: &crate::template::Place, disk: &str, number: u32) -> bool {
+    place.partition.as_ref().is_some_and(|p| p.value == number)
+        && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())
+}

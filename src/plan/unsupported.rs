@@ -1,0 +1,45 @@
+//! What this version cannot build yet.
+
+use super::inputs::Refusal;
+use crate::template::{SoftwareManager, Span, Template};
+
+/// What this version cannot build yet, though the template may be right.
+pub fn unsupported(template: &Template) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut refuse = |span: Span, message: &str, help: &str| {
+        refusals.push(Refusal { span, message: message.to_owned(), help: help.to_owned() });
+    };
+    let brace = Span::new(template.span.start, template.span.end.min(template.span.start + 1));
+    if template.manager() != Some(SoftwareManager::Apt) {
+        let span = template.software_manager.as_ref().map_or(brace, |m| m.span);
+        refuse(
+            span,
+            "this version of ister installs content with apt only",
+            "build it with Debian content: --software-manager apt --set Version='\"bookworm\"'",
+        );
+    }
+    if !template.is_physical() {
+        for span in template.filesystems().iter().filter_map(|entry| entry.disable_format) {
+            refuse(span, "an image has no filesystem that could be kept", "leave `disable_format` out");
+        }
+    }
+    if let Some(service) = &template.cloud_init_service {
+        refuse(service.span, "this version of ister cannot use IsterCloudInitSvc", "leave it out");
+    }
+    if let Some(kept) = &template.disabled_new_partitions
+        && kept.value
+        && !template.is_physical()
+    {
+        refuse(
+            kept.span,
+            "a new image has no partitions that could be kept",
+            "leave DisabledNewPartitions out",
+        );
+    }
+    if let Some(formats) = &template.formats
+        && let Some(first) = formats.value.first()
+    {
+        refuse(first.span, "this version of ister makes raw images only", "leave `Formats` out");
+    }
+    refusals
+}

@@ -1,0 +1,246 @@
+//! What `ister verify` found, for people and for programs; the formats are those of `lint`.
+
+use super::findings::github::{data, property};
+use super::findings::junit::escape;
+use super::findings::sarif::{log, uri};
+use super::{Table, explain_verification};
+use crate::lint::Level;
+use crate::verify::{Finding, Place, RULES};
+use serde_json::{Value, json};
+
+/// An image that was looked at.
+pub struct Verified {
+    /// As it was named.
+    pub image: String,
+    /// What is known of it in a line: "raw, 8.5 GiB, 3 partitions, held against kvm.img.plan.json".
+    pub summary: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Verified {
+    fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.count(Level::Error) > 0
+    }
+}
+
+/// "partition 3, /etc/fstab"; empty for the image as a whole.
+fn place(place: &Place) -> String {
+    let partition = place.partition.map(|number| format!("partition {number}"));
+    partition.into_iter().chain(place.path.clone()).collect::<Vec<_>>().join(", ")
+}
+
+/// Each finding with its place and what to do, then the verdict.
+pub fn verification_human(verified: &Verified, colour: bool) -> String {
+    let paint = |code: &str, text: &str| {
+        if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let mut out = String::new();
+    for finding in &verified.findings {
+        let code = match finding.level {
+            Level::Error => "1;31",
+            Level::Warning => "1;33",
+            Level::Note => "1;32",
+        };
+        let title = paint(code, &format!("{}[{}]", finding.level.name(), finding.rule));
+        out.push_str(&format!("{title}: {}\n", finding.message));
+        let at = place(&finding.place);
+        if !at.is_empty() {
+            out.push_str(&format!("  --> {}: {at}\n", verified.image));
+        }
+        if let Some(help) = &finding.help {
+            out.push_str(&format!("  help: {help}\n"));
+        }
+        out.push('\n');
+    }
+    let (errors, warnings, notes) =
+        (verified.count(Level::Error), verified.count(Level::Warning), verified.count(Level::Note));
+    let verdict = if errors > 0 { paint("1;31", "FAILED") } else { paint("1;32", "good") };
+    let mut table = Table::new(&["image", "verdict", "errors", "warnings", "notes", "rules"], &[2, 3, 4, 5]);
+    table.row([
+        verified.image.clone(),
+        verdict,
+        errors.to_string(),
+        warnings.to_string(),
+        notes.to_string(),
+        RULES.len().to_string(),
+    ]);
+    out + &verified.summary + "\n" + &table.render()
+}
+
+/// One line a finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
+pub fn verification_concise(verified: &Verified) -> String {
+    verified
+        .findings
+        .iter()
+        .map(|finding| {
+            let at = place(&finding.place);
+            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
+            format!(
+                "{}: {at}{}[{}] {}\n",
+                verified.image,
+                finding.level.name(),
+                finding.rule,
+                finding.message
+            )
+        })
+        .collect()
+}
+
+/// `{"version": 1, "image": …, "good": …, "findings": […]}`.
+pub fn verification_json(verified: &Verified) -> Value {
+    json!({
+        "version": 1,
+        "image": verified.image,
+        "summary": verified.summary,
+        "good": !verified.has_errors(),
+        "findings": verified.findings,
+    })
+}
+
+pub fn verification_sarif(verified: &Verified) -> Value {
+    let rules = RULES
+        .iter()
+        .map(|rule| {
+            json!({
+                "id": rule.name,
+                "shortDescription": { "text": rule.summary },
+                "fullDescription": { "text": rule.why },
+                "help": { "text": rule.why, "markdown": explain_verification(rule) },
+                "defaultConfiguration": { "level": rule.level.name() },
+            })
+        })
+        .collect();
+    let results = verified
+        .findings
+        .iter()
+        .map(|finding| {
+            let index = RULES.iter().position(|rule| rule.name == finding.rule);
+            let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+            let at = place(&finding.place);
+            let mut location = json!({
+                "physicalLocation": { "artifactLocation": { "uri": uri(&verified.image) } },
+            });
+            if !at.is_empty() {
+                location["logicalLocations"] = json!([{ "fullyQualifiedName": at }]);
+            }
+            json!({
+                "ruleId": finding.rule,
+                "ruleIndex": index.map_or(-1, |index| index as i64),
+                "level": finding.level.name(),
+                "message": { "text": format!("{}{help}", finding.message) },
+                "locations": [location],
+            })
+        })
+        .collect();
+    log(rules, results)
+}
+
+/// Annotations of GitHub Actions.
+pub fn verification_github(verified: &Verified) -> String {
+    verified
+        .findings
+        .iter()
+        .map(|finding| {
+            let command = match finding.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Note => "notice",
+            };
+            let at = place(&finding.place);
+            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
+            let help = finding.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
+            format!(
+                "::{command} file={},title={}::{}\n",
+                property(&verified.image),
+                property(finding.rule),
+                data(&format!("{at}{}{help}", finding.message))
+            )
+        })
+        .collect()
+}
+
+/// A test case for each rule: those that found errors have failed.
+pub fn verification_junit(verified: &Verified) -> String {
+    let of = |rule: &str, errors: bool| -> Vec<&Finding> {
+        let findings = verified.findings.iter();
+        findings.filter(|f| f.rule == rule && (f.level == Level::Error) == errors).collect()
+    };
+    let failed = RULES.iter().filter(|rule| !of(rule.name, true).is_empty()).count();
+    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"0\"", RULES.len());
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  \
+         <testsuite name=\"ister verify {}\" {counts} skipped=\"0\">\n",
+        escape(&verified.image)
+    );
+    for rule in RULES {
+        let lines = |findings: Vec<&Finding>| -> String {
+            findings.iter().map(|f| format!("{} {}\n", place(&f.place), f.message).trim_start().to_owned() + "\n").collect()
+        };
+        let (errors, others) = (of(rule.name, true), of(rule.name, false));
+        out.push_str(&format!(
+            "    <testcase classname=\"ister.verify\" name=\"{}\" file=\"{}\" time=\"0\"",
+            rule.name,
+            escape(&verified.image)
+        ));
+        if errors.is_empty() && others.is_empty() {
+            out.push_str("/>\n");
+            continue;
+        }
+        out.push_str(">\n");
+        if !errors.is_empty() {
+            out.push_str(&format!(
+                "      <failure type=\"verify\" message=\"{}\">{}</failure>\n",
+                escape(rule.summary),
+                escape(&lines(errors))
+            ));
+        }
+        if !others.is_empty() {
+            out.push_str(&format!("      <system-out>{}</system-out>\n", escape(&lines(others))));
+        }
+        out.push_str("    </testcase>\n");
+    }
+    out + "  </testsuite>\n</testsuites>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified() -> Verified {
+        Verified {
+            image: "out/kvm.img".into(),
+            summary: "raw, 8.5 GiB, 3 partitions".into(),
+            findings: vec![Finding {
+                rule: "fstab-device",
+                level: Level::Error,
+                message: "UUID=1 for /srv is no partition of this image".into(),
+                place: Place { partition: None, path: Some("/etc/fstab".into()) },
+                help: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn people_read_place_and_verdict() {
+        insta::assert_snapshot!(verification_human(&verified(), false), @r"
+        error[fstab-device]: UUID=1 for /srv is no partition of this image
+          --> out/kvm.img: /etc/fstab
+
+        raw, 8.5 GiB, 3 partitions
+        image        verdict  errors  warnings  notes  rules
+        out/kvm.img  FAILED        1         0      0     43
+        ");
+    }
+
+    #[test]
+    fn programs_read_it_too() {
+        assert_eq!(verification_json(&verified())["good"], false);
+        assert_eq!(verification_sarif(&verified())["runs"][0]["results"][0]["ruleId"], "fstab-device");
+        assert!(verification_github(&verified()).starts_with("::error file=out/kvm.img,title=fstab-device::/etc/fstab: "));
+        assert!(verification_junit(&verified()).contains("failures=\"1\""));
+    }
+}

@@ -1,0 +1,387 @@
+//! Reading an image into facts.
+
+use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, TableCopy, TableFacts};
+use super::fsck::{fsck, knows_offset};
+use super::open::OpenedImage;
+use super::system::System;
+use crate::filesystem::{Body, Kind, Opened, ReadError, Source, Tree, Window, detect, luks, read_file};
+use crate::layout::gpt::{self, Entry, Header, HeaderFault};
+use crate::layout::{Lba, SectorSize, first_usable};
+use crate::plan::{ESP, Plan};
+use crate::template::Bytes;
+use crate::tool::{Context, Failure, Progress};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What to look at, and with what.
+pub struct Examination<'a> {
+    /// The image's file name.
+    pub name: &'a str,
+    pub image: &'a OpenedImage,
+    /// What it should be.
+    pub plan: Option<Plan>,
+    /// Passphrases that may open encrypted partitions.
+    pub passphrases: Vec<String>,
+    /// Texts that only the build host would have put there.
+    pub host_marks: Vec<String>,
+    /// A folder for unnamed files.
+    pub scratch: &'a Path,
+}
+
+/// A partition whose filesystem can be read: where its bytes are, and what it holds.
+struct Readable {
+    number: u32,
+    type_guid: uuid::Uuid,
+    /// The image, or an unnamed file with what was enciphered.
+    file: File,
+    offset: u64,
+    size: u64,
+    tree: Tree,
+}
+
+impl Readable {
+    fn window(&self) -> Window<'_> {
+        Window { file: &self.file, offset: self.offset, size: self.size }
+    }
+}
+
+/// Reads tables, filesystems and the system in them.
+pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Facts, Failure> {
+    let image = examination.image;
+    progress.begin("reading the partition table");
+    let (sector, table) =
+        read_table(&image.file, image.size).context(|| format!("could not read `{}`", examination.name))?;
+    let entries = table.valid().map(|(_, entries)| entries.to_vec()).unwrap_or_default();
+    progress.begin("reading and checking filesystems");
+    // Side by side: each has a process of its own to wait for.
+    let looked: Vec<Result<(PartitionFacts, Option<Readable>), Failure>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = entries
+            .iter()
+            .map(|entry| scope.spawn(move || partition(examination, entry, sector)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("a reader ended unexpectedly"))))
+            .collect()
+    });
+    let mut partitions = Vec::new();
+    let mut readable = Vec::new();
+    for outcome in looked {
+        let (facts, tree) = outcome?;
+        partitions.push(facts);
+        readable.extend(tree);
+    }
+    progress.begin("looking at the system");
+    let system = system(readable, examination.plan.as_ref(), &partitions)?;
+    Ok(Facts {
+        name: examination.name.to_owned(),
+        format: image.format,
+        size: image.size,
+        sector,
+        table,
+        partitions,
+        plan: examination.plan.clone(),
+        system,
+        host_marks: examination.host_marks.clone(),
+    })
+}
+
+/// Both copies of the table. The size of sectors is where a header is found; 512 where there is none.
+pub fn read_table(file: &File, size: u64) -> std::io::Result<(SectorSize, TableFacts)> {
+    let has_header = |sector: SectorSize| {
+        let mut bytes = vec![0; sector.bytes() as usize];
+        file.read_exact_at(&mut bytes, sector.bytes()).is_ok()
+            && Header::decode(&bytes) != Err(HeaderFault::Signature)
+    };
+    let backup_at_4096 = || {
+        let mut bytes = [0; 8];
+        size >= 4096 && file.read_exact_at(&mut bytes, size - 4096).is_ok() && bytes == *b"EFI PART"
+    };
+    let sector = if has_header(SectorSize::B512) {
+        SectorSize::B512
+    } else if has_header(SectorSize::B4096) || backup_at_4096() {
+        SectorSize::B4096
+    } else {
+        SectorSize::B512
+    };
+    let bytes = sector.bytes();
+    let mut first = vec![0; bytes.min(size) as usize];
+    file.read_exact_at(&mut first, 0)?;
+    let primary = copy(file, size, sector, 1);
+    let backup = copy(file, size, sector, (size / bytes).saturating_sub(1));
+    let mut facts = TableFacts {
+        mbr: gpt::check_mbr(&first, size / bytes),
+        primary,
+        backup,
+        boot_code: first.get(..440).unwrap_or_default().to_vec(),
+        gap: Vec::new(),
+    };
+    let until = facts.valid().and_then(|(_, entries)| entries.iter().map(|e| e.first.0).min());
+    if let Some(until) = until {
+        let start = first_usable(sector).0 * bytes;
+        // A loader's core is smaller than this.
+        let end = until.saturating_mul(bytes).min(start + Bytes::MIB).min(size);
+        facts.gap = vec![0; end.saturating_sub(start) as usize];
+        file.read_exact_at(&mut facts.gap, start)?;
+    }
+    Ok((sector, facts))
+}
+
+fn copy(file: &File, size: u64, sector: SectorSize, at: u64) -> TableCopy {
+    let mut bytes = vec![0; sector.bytes() as usize];
+    let none = |header| TableCopy { header, array_crc: None, entries: Vec::new() };
+    if file.read_exact_at(&mut bytes, at * sector.bytes()).is_err() {
+        return none(Err(HeaderFault::Signature));
+    }
+    let header = match Header::decode(&bytes) {
+        Ok(header) => header,
+        Err(fault) => return none(Err(fault)),
+    };
+    let mut array = vec![0; header.array_size()];
+    let place = header.entries.0.saturating_mul(sector.bytes());
+    if place >= size || file.read_exact_at(&mut array, place).is_err() {
+        return none(Ok(header));
+    }
+    let entries = gpt::entries(&array, header.entry_size);
+    TableCopy { array_crc: Some(gpt::crc32(&array)), entries, header: Ok(header) }
+}
+
+fn partition(
+    examination: &Examination,
+    entry: &Entry,
+    sector: SectorSize,
+) -> Result<(PartitionFacts, Option<Readable>), Failure> {
+    let image = examination.image;
+    let bytes = sector.bytes();
+    let offset = entry.first.0.saturating_mul(bytes);
+    let Lba(last) = entry.last;
+    let end = last.saturating_add(1).saturating_mul(bytes).min(image.size);
+    let size = end.saturating_sub(offset);
+    let mut facts = PartitionFacts {
+        entry: entry.clone(),
+        offset,
+        size: Bytes(size),
+        kind: None,
+        luks: None,
+        uuid: None,
+        label: None,
+        free: None,
+        unreadable: None,
+        fsck: Fsck::None,
+    };
+    let window = Window { file: &image.file, offset, size };
+    facts.kind = detect(&window);
+    match facts.kind {
+        None => Ok((facts, None)),
+        Some(Kind::Luks) => encrypted(examination, facts, &window),
+        Some(Kind::Swap) => {
+            swap(&mut facts, &window);
+            Ok((facts, None))
+        }
+        Some(kind) => {
+            let file = image.file.try_clone().context(|| "could not read the image".to_owned())?;
+            look_inside(examination, facts, kind, file, offset, size)
+        }
+    }
+}
+
+/// Source: util-linux, include/swapheader.h: UUID at 1036, label at 1052.
+fn swap(facts: &mut PartitionFacts, window: &Window) {
+    let mut bytes = [0; 32];
+    if window.read_at(&mut bytes, 1036).is_ok() {
+        facts.uuid = Some(uuid::Uuid::from_slice(&bytes[..16]).unwrap_or_default().to_string());
+        let label = bytes[16..].split(|b| *b == 0).next().unwrap_or_default();
+        facts.label = Some(String::from_utf8_lossy(label).into_owned()).filter(|label| !label.is_empty());
+    }
+}
+
+fn look_inside(
+    examination: &Examination,
+    mut facts: PartitionFacts,
+    kind: Kind,
+    file: File,
+    offset: u64,
+    size: u64,
+) -> Result<(PartitionFacts, Option<Readable>), Failure> {
+    facts.kind = Some(kind);
+    let window = Window { file: &file, offset, size };
+    let opened = Opened::open(&window);
+    let mut tree = None;
+    match opened {
+        Ok(opened) => {
+            facts.uuid = Some(opened.uuid());
+            facts.label = opened.label();
+            facts.free = opened.free_bytes().ok().map(Bytes);
+            match opened.tree() {
+                Ok(found) => tree = Some(found),
+                Err(error) => facts.unreadable = Some(error.to_string()),
+            }
+            facts.fsck = if knows_offset(kind) {
+                fsck(kind, &file, offset)?
+            } else if offset == 0 {
+                fsck(kind, &file, 0)?
+            } else {
+                fsck(kind, &apart(&opened, &window, examination.scratch)?, 0)?
+            };
+        }
+        Err(error) => facts.unreadable = Some(error.to_string()),
+    }
+    let readable = tree.map(|tree| Readable {
+        number: facts.entry.number,
+        type_guid: facts.entry.type_guid,
+        file,
+        offset,
+        size,
+        tree,
+    });
+    Ok((facts, readable))
+}
+
+/// A filesystem in a file of its own, for programs that want that: what it counts on is copied, the rest is hole. All of
+/// it where even that cannot be told.
+fn apart(opened: &Opened, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
+    let ranges = opened.in_use().unwrap_or_else(|_| vec![0..source.size()]);
+    let out = tempfile::tempfile_in(scratch)
+        .context(|| format!("could not create a temporary file in `{}`", scratch.display()))?;
+    let context = || format!("could not write to `{}`", scratch.display());
+    out.set_len(source.size()).context(context)?;
+    let mut buffer = vec![0; 1 << 20];
+    for range in ranges {
+        let mut at = range.start;
+        while at < range.end.min(source.size()) {
+            let count = buffer.len().min((range.end.min(source.size()) - at) as usize);
+            source.read_at(&mut buffer[..count], at).context(|| "could not read the image".to_owned())?;
+            if buffer[..count].iter().any(|byte| *byte != 0) {
+                out.write_all_at(&buffer[..count], at).context(context)?;
+            }
+            at += count as u64;
+        }
+    }
+    Ok(out)
+}
+
+fn encrypted(
+    examination: &Examination,
+    mut facts: PartitionFacts,
+    window: &Window,
+) -> Result<(PartitionFacts, Option<Readable>), Failure> {
+    let volume = match luks::Luks::open(window) {
+        Ok(volume) => volume,
+        Err(error) => {
+            let damage = Some(error.to_string());
+            facts.luks = Some(LuksFacts { uuid: String::new(), damage, locked: true });
+            return Ok((facts, None));
+        }
+    };
+    let mut luks = LuksFacts { uuid: volume.uuid().to_string(), damage: None, locked: true };
+    let key = examination.passphrases.iter().find_map(|text| volume.unlock(text.as_bytes()).ok());
+    let plain = key.map(|key| volume.plain(&key));
+    luks.locked = plain.is_none();
+    facts.luks = Some(luks);
+    match plain {
+        None => Ok((facts, None)),
+        Some(Err(error)) => {
+            facts.unreadable = Some(error.to_string());
+            Ok((facts, None))
+        }
+        Some(Ok(plain)) => {
+            let Some(kind) = detect(&plain) else {
+                facts.unreadable = Some("what is inside is no filesystem that is known".to_owned());
+                return Ok((facts, None));
+            };
+            if kind == Kind::Swap {
+                facts.kind = Some(kind);
+                return Ok((facts, None));
+            }
+            let opened = match Opened::open(&plain) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    facts.unreadable = Some(error.to_string());
+                    return Ok((facts, None));
+                }
+            };
+            let file = apart(&opened, &plain, examination.scratch)?;
+            let size = plain.size();
+            look_inside(examination, facts, kind, file, 0, size)
+        }
+    }
+}
+
+/// The root is what the plan says, else the one that looks like a root; the others are mounted as plan and system say.
+fn system(
+    mut readable: Vec<Readable>,
+    plan: Option<&Plan>,
+    partitions: &[PartitionFacts],
+) -> Result<Option<System>, Failure> {
+    let planned = |mount: &str| plan.and_then(|plan| Some(plan.partition_at(mount)?.1.number));
+    let looks_like_root = |tree: &Tree| tree.find("/etc").is_some() && tree.find("/usr").is_some();
+    let Some(index) = readable.iter().position(|r| match planned("/") {
+        Some(number) => r.number == number,
+        None => looks_like_root(&r.tree),
+    }) else {
+        return Ok(None);
+    };
+    let root = readable.remove(index);
+    let mut system = System::new(root.number, root.tree.clone());
+    let mut sources = BTreeMap::from([(root.number, root)]);
+    read_texts(&mut system, &sources)?;
+    let mut mounts: Vec<(String, u32)> = match plan {
+        Some(plan) => plan
+            .partitions()
+            .filter_map(|(_, p)| Some((p.mount.clone()?, p.number)))
+            .filter(|(mount, _)| mount != "/")
+            .collect(),
+        None => super::rules::mounts_of(&system, partitions),
+    };
+    if !mounts.iter().any(|(at, _)| at == "/boot")
+        && let Some(esp) = readable.iter().find(|r| r.type_guid == ESP)
+    {
+        mounts.push(("/boot".to_owned(), esp.number));
+    }
+    // Those above before those below.
+    mounts.sort_by_key(|(at, _)| at.matches('/').count());
+    for (at, number) in mounts {
+        if let Some(index) = readable.iter().position(|r| r.number == number) {
+            let found = readable.remove(index);
+            system.mount(&at, number, found.tree.clone());
+            sources.insert(number, found);
+        }
+    }
+    read_texts(&mut system, &sources)?;
+    Ok(Some(system))
+}
+
+/// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
+const FOLDERS: &[&str] =
+    &["/etc/", "/boot/", "/root/", "/var/lib/", "/var/log/", "/usr/lib/os-release", "/usr/lib/systemd/system/"];
+/// Of text files no more is read.
+const SMALL: u64 = 256 << 10;
+/// Of kernels, initramfs images and loaders so much.
+const HEAD: u64 = 1 << 20;
+
+fn read_texts(system: &mut System, sources: &BTreeMap<u32, Readable>) -> Result<(), Failure> {
+    let mut read = Vec::new();
+    for (path, id) in system.tree.paths() {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        let node = &system.tree.nodes[id];
+        let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder));
+        if !wanted || system.texts.contains_key(&id) || !matches!(node.body, Body::File(_)) {
+            continue;
+        }
+        let limit = if path.starts_with("/boot/") { HEAD } else { SMALL };
+        if node.size > SMALL && limit == SMALL {
+            continue;
+        }
+        let Some(source) = sources.get(&system.partition_of(id)) else { continue };
+        match read_file(&source.window(), node, limit) {
+            Ok(bytes) => read.push((id, bytes)),
+            // Others say that the filesystem is damaged.
+            Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => {}
+            Err(error) => return Err(Failure::new("could not read the image").detail(error.to_string())),
+        }
+    }
+    system.texts.extend(read);
+    Ok(())
+}

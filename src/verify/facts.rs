@@ -1,0 +1,114 @@
+//! What was read of an image.
+
+use super::open::ImageFormat;
+use super::system::System;
+use crate::filesystem::Kind;
+use crate::layout::SectorSize;
+use crate::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
+use crate::plan;
+use crate::template::Bytes;
+
+pub struct Facts {
+    /// The image's file name.
+    pub name: String,
+    pub format: ImageFormat,
+    /// What the guest sees, in bytes.
+    pub size: u64,
+    pub sector: SectorSize,
+    pub table: TableFacts,
+    /// In the order of the table.
+    pub partitions: Vec<PartitionFacts>,
+    /// What the image should be, if somebody said so.
+    pub plan: Option<plan::Plan>,
+    /// The installed system, if a root filesystem was found.
+    pub system: Option<System>,
+    /// Texts that only the build host would have put there: its paths, its name.
+    pub host_marks: Vec<String>,
+}
+
+impl Facts {
+    /// The plan's disk that this image is.
+    pub fn planned(&self) -> Option<&plan::Disk> {
+        self.plan.as_ref()?.disks.first()
+    }
+
+    pub fn partition(&self, number: u32) -> Option<&PartitionFacts> {
+        self.partitions.iter().find(|p| p.entry.number == number)
+    }
+
+    /// Sectors of the whole disk.
+    pub fn sectors(&self) -> u64 {
+        self.size / self.sector.bytes()
+    }
+}
+
+/// One copy of the table.
+pub struct TableCopy {
+    pub header: Result<Header, HeaderFault>,
+    /// CRC32 of the entry array as it is; nothing if it could not be read.
+    pub array_crc: Option<u32>,
+    pub entries: Vec<Entry>,
+}
+
+pub struct TableFacts {
+    pub mbr: Result<(), MbrFault>,
+    pub primary: TableCopy,
+    /// From the disk's last sector.
+    pub backup: TableCopy,
+    /// The boot code of sector 0.
+    pub boot_code: Vec<u8>,
+    /// What lies between the table and the first partition, from the first usable sector.
+    pub gap: Vec<u8>,
+}
+
+impl TableFacts {
+    /// The copy to go by: the primary one, unless only the backup is whole.
+    pub fn valid(&self) -> Option<(&Header, &[Entry])> {
+        [&self.primary, &self.backup].into_iter().find_map(|copy| {
+            let header = copy.header.as_ref().ok()?;
+            (copy.array_crc == Some(header.entries_crc)).then_some((header, copy.entries.as_slice()))
+        })
+    }
+}
+
+/// What its own fsck says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fsck {
+    Clean,
+    /// Its words.
+    Damaged(Vec<String>),
+    /// There is none for this kind of partition.
+    None,
+}
+
+pub struct PartitionFacts {
+    pub entry: Entry,
+    /// Bytes from the disk's start.
+    pub offset: u64,
+    pub size: Bytes,
+    /// What lies in it: inside LUKS, if that was opened.
+    pub kind: Option<Kind>,
+    /// Around it.
+    pub luks: Option<LuksFacts>,
+    pub uuid: Option<String>,
+    pub label: Option<String>,
+    pub free: Option<Bytes>,
+    /// Why it could not be read.
+    pub unreadable: Option<String>,
+    pub fsck: Fsck,
+}
+
+pub struct LuksFacts {
+    pub uuid: String,
+    /// What is wrong with its headers.
+    pub damage: Option<String>,
+    /// Nobody gave a passphrase that opens it: what is inside is not known.
+    pub locked: bool,
+}
+
+impl PartitionFacts {
+    /// "partition 3 (`root`)".
+    pub fn title(&self) -> String {
+        format!("partition {} (`{}`)", self.entry.number, self.entry.name)
+    }
+}

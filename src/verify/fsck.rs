@@ -1,0 +1,30 @@
+//! Each filesystem's own judge, read-only.
+
+use super::facts::Fsck;
+use crate::filesystem::Kind;
+use crate::tool::{Failure, Invocation, inherit, run};
+use std::fs::File;
+
+/// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
+pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
+    let path = format!("/proc/self/fd/{}", inherit(file)?);
+    let invocation = match kind {
+        // `?offset=` is libext2fs' own way to name a place in a file.
+        Kind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),
+        Kind::Vfat => Invocation::new("fsck.fat").args(["-n", &path]),
+        Kind::Xfs => Invocation::new("xfs_repair").args(["-n", "-f", &path]),
+        Kind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
+        Kind::Swap | Kind::Luks => return Ok(Fsck::None),
+    };
+    match run(&invocation) {
+        Ok(_) => Ok(Fsck::Clean),
+        // It ran, and says what is wrong.
+        Err(failure) if failure.message.ends_with("failed") => Ok(Fsck::Damaged(failure.details)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether the program can look at a place inside a larger file.
+pub fn knows_offset(kind: Kind) -> bool {
+    kind == Kind::Ext
+}

@@ -1,0 +1,20 @@
+//! Static verification: what an image says of itself, held against the rules of its formats, against its plan, and against
+//! what a published image must not contain. Nothing is mounted, nothing is written, nothing is booted, and how the image was
+//! built is not known.
+//!
+//! Two steps: [`examine`] reads everything into [`Facts`] (and has each filesystem looked at by its own fsck), [`judge`]
+//! runs the [`RULES`] over them. Rules are pure functions, one table; they cannot fail.
+
+mod examine;
+mod facts;
+mod fsck;
+mod open;
+mod rule;
+mod rules;
+mod system;
+
+pub use examine::{Examination, examine, read_table};
+pub use facts::{Facts, PartitionFacts, TableFacts};
+pub use open::{ImageFormat, OpenedImage, open};
+pub use rule::{Finding, Found, Place, Rule};
+pub use rules::{RULES, judge, rule};

@@ -1,0 +1,150 @@
+//! Filesystems: clean, readable, told apart.
+
+use crate::lint::Level;
+use crate::verify::facts::{Facts, Fsck, PartitionFacts};
+use crate::verify::rule::{Found, Rule};
+use std::collections::HashMap;
+
+pub static FILESYSTEM_DAMAGED: Rule = Rule {
+    name: "filesystem-damaged",
+    summary: "a filesystem's own fsck finds faults",
+    level: Level::Error,
+    why: "The first boot would repair it, refuse to mount it, or go on and lose files. Source: e2fsck(8), fsck.fat(8), \
+          xfs_repair(8), btrfs-check(8), each run read-only.",
+    check: damaged,
+};
+
+fn damaged(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        if let Fsck::Damaged(said) = &partition.fsck {
+            let lines: Vec<&str> = said
+                .iter()
+                .filter_map(|line| line.strip_prefix("it said: "))
+                .filter(|line| !line.starts_with("e2fsck ") && !line.starts_with("fsck.fat "))
+                .take(3)
+                .collect();
+            let lines = if lines.is_empty() { vec!["it ended with a fault"] } else { lines };
+            out.report(format!("{} is not clean: {}", partition.title(), lines.join("; ")))
+                .partition(partition.entry.number);
+        }
+    }
+}
+
+pub static FILESYSTEM_UNREADABLE: Rule = Rule {
+    name: "filesystem-unreadable",
+    summary: "a filesystem contradicts itself",
+    level: Level::Error,
+    why: "What cannot be read cannot be verified, and a kernel would refuse it too. Source: each format's specification; \
+          `ister diff` describes structures by the same readers.",
+    check: unreadable,
+};
+
+fn unreadable(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        if let Some(reason) = &partition.unreadable {
+            out.report(format!("{} cannot be read: {reason}", partition.title()))
+                .partition(partition.entry.number);
+        }
+    }
+}
+
+pub static FILESYSTEM_MISSING: Rule = Rule {
+    name: "filesystem-missing",
+    summary: "a partition holds nothing that is known",
+    level: Level::Error,
+    why: "Its first bytes carry no signature of ext2, ext3, ext4, vfat, XFS, btrfs, swap or LUKS: nothing can be mounted \
+          there. Source: libblkid's probes.",
+    check: missing,
+};
+
+fn missing(facts: &Facts, out: &mut Found) {
+    for partition in facts.partitions.iter().filter(|p| p.kind.is_none() && p.luks.is_none()) {
+        let number = partition.entry.number;
+        let planned = facts.planned().and_then(|disk| disk.partitions.iter().find(|p| p.number == number));
+        // One that is meant to be empty is.
+        if planned.is_some_and(|p| p.filesystem.is_none()) || is_raw(partition) {
+            continue;
+        }
+        out.report(format!("{} holds no filesystem that is known", partition.title())).partition(number);
+    }
+}
+
+/// The BIOS boot partition, whose bytes are GRUB's alone. Source: GRUB manual, "BIOS installation".
+fn is_raw(partition: &PartitionFacts) -> bool {
+    partition.entry.type_guid == uuid::uuid!("21686148-6449-6e6f-744e-656564454649")
+}
+
+pub static LABEL_REPEATED: Rule = Rule {
+    name: "label-repeated",
+    summary: "two filesystems have the same label",
+    level: Level::Warning,
+    why: "LABEL= finds whichever the kernel sees first. Source: fstab(5).",
+    check: labels,
+};
+
+fn labels(facts: &Facts, out: &mut Found) {
+    repeated(facts, "label", |partition| partition.label.clone(), out);
+}
+
+pub static UUID_REPEATED: Rule = Rule {
+    name: "uuid-repeated",
+    summary: "two filesystems have the same UUID",
+    level: Level::Error,
+    why: "UUID= finds whichever the kernel sees first, and XFS and btrfs refuse to mount the second. Source: fstab(5); \
+          xfs(5), nouuid.",
+    check: uuids,
+};
+
+fn uuids(facts: &Facts, out: &mut Found) {
+    repeated(facts, "UUID", |partition| partition.uuid.clone(), out);
+}
+
+fn repeated(facts: &Facts, what: &str, key: impl Fn(&PartitionFacts) -> Option<String>, out: &mut Found) {
+    let mut seen = HashMap::new();
+    for partition in &facts.partitions {
+        let Some(text) = key(partition) else { continue };
+        if let Some(before) = seen.insert(text.clone(), partition.entry.number) {
+            out.report(format!(
+                "partitions {before} and {} have the same {what} `{text}`",
+                partition.entry.number
+            ))
+            .partition(partition.entry.number);
+        }
+    }
+}
+
+pub static LUKS_HEADER: Rule = Rule {
+    name: "luks-header",
+    summary: "a LUKS header is damaged",
+    level: Level::Error,
+    why: "Both copies of the header must be whole and say the same: without one of them a single bad sector loses all data. \
+          Source: LUKS2 On-Disk Format Specification 1.1.1, section 2.",
+    check: luks,
+};
+
+fn luks(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        if let Some(damage) = partition.luks.as_ref().and_then(|luks| luks.damage.as_ref()) {
+            out.report(format!("{}: {damage}", partition.title())).partition(partition.entry.number);
+        }
+    }
+}
+
+pub static LUKS_LOCKED: Rule = Rule {
+    name: "luks-locked",
+    summary: "what is inside a LUKS volume could not be looked at",
+    level: Level::Note,
+    why: "Nobody gave a passphrase that opens it; with `--unlock` or a template that has one, it is verified too. Source: \
+          `ister verify --help`.",
+    check: locked,
+};
+
+fn locked(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        if partition.luks.as_ref().is_some_and(|luks| luks.locked && luks.damage.is_none()) {
+            out.report(format!("{} is encrypted, and no passphrase that was given opens it", partition.title()))
+                .partition(partition.entry.number)
+                .help("give one: --unlock env:NAME or --unlock file:PATH");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! GRUB for BIOS: boot sector, core image, configuration.
+
+use crate::layout::first_usable;
+use crate::lint::Level;
+use crate::plan::Loader;
+use crate::verify::facts::Facts;
+use crate::verify::rule::{Found, Rule};
+
+pub static GRUB_CORE: Rule = Rule {
+    name: "grub-core",
+    summary: "GRUB's boot sector or core image is damaged",
+    level: Level::Error,
+    why: "BIOS runs the boot code of sector 0, which loads the core image from the block that it names; the core names the \
+          rest of itself. Both are held against the copies in /boot/grub/i386-pc, as grub-install leaves them. Source: GRUB \
+          2.06, grub-core/boot/i386/pc/boot.S and diskboot.S.",
+    check: core,
+};
+
+// Places inside GRUB's i386-pc images. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
+const KERNEL_SECTOR: usize = 0x5c;
+const DRIVE_CHECK: usize = 0x66;
+const SECTOR: usize = 512;
+/// The last block list of a core's first sector: first sector of the rest (8 bytes), its length (2), its segment (2).
+const BLOCK_LIST: usize = SECTOR - 12;
+
+fn core(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    let planned = facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).map(|boot| boot.loader);
+    let code = &facts.table.boot_code;
+    let is_grub = code.windows(4).any(|window| window == b"GRUB");
+    if planned != Some(Loader::Grub) && !is_grub {
+        return;
+    }
+    if !is_grub {
+        out.report("sector 0 has no boot code of GRUB").help("build the image again with `LegacyBios`: true");
+        return;
+    }
+    if let Some(original) = system.bytes("/boot/grub/i386-pc/boot.img") {
+        // What an installation changes: where the core is, the drive check; and the disk's own parameters.
+        let differs = (0..code.len().min(original.len())).find(|at| {
+            let patched = (KERNEL_SECTOR..KERNEL_SECTOR + 8).contains(at)
+                || (DRIVE_CHECK..DRIVE_CHECK + 2).contains(at)
+                || (3..KERNEL_SECTOR).contains(at);
+            !patched && code[*at] != original[*at]
+        });
+        if let Some(at) = differs {
+            out.report(format!("the boot code in sector 0 differs from boot.img at byte {at}"));
+        }
+    }
+    let first = code
+        .get(KERNEL_SECTOR..KERNEL_SECTOR + 8)
+        .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
+    let free = first_usable(facts.sector).0;
+    let Some(installed) = first.checked_sub(free).and_then(|sector| {
+        facts.table.gap.get(usize::try_from(sector).ok()?.checked_mul(SECTOR)?..)
+    }) else {
+        // In a BIOS boot partition, as grub-install makes one.
+        let inside = facts.partitions.iter().any(|p| p.entry.first.0 <= first && first <= p.entry.last.0);
+        if !inside {
+            out.report(format!("the boot code names LBA {first} for the core, which is in no free place"));
+        }
+        return;
+    };
+    let Some(original) = system.bytes("/boot/grub/i386-pc/core.img") else {
+        if installed.len() < SECTOR || installed[..SECTOR].iter().all(|byte| *byte == 0) {
+            out.report(format!("there is no core image in LBA {first}"));
+        }
+        return;
+    };
+    // The block list is the installation's own.
+    let differs = (0..original.len()).find(|at| {
+        !(BLOCK_LIST..SECTOR).contains(at) && installed.get(*at) != Some(&original[*at])
+    });
+    if let Some(at) = differs {
+        out.report(format!("the core image differs from core.img at byte {at}"))
+            .path("/boot/grub/i386-pc/core.img")
+            .help("something wrote between the partition table and the first partition; build the image again");
+    }
+    let list = |range: std::ops::Range<usize>| installed.get(BLOCK_LIST + range.start..BLOCK_LIST + range.end);
+    let rest = list(0..8).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
+    let length = list(8..10).map_or(0, |bytes| u16::from_le_bytes(bytes.try_into().expect("two bytes")));
+    let expected = (original.len().div_ceil(SECTOR) - 1) as u64;
+    if rest != first + 1 || u64::from(length) != expected {
+        out.report(format!(
+            "the core's block list names LBA {rest} and {length} sectors, expected {} and {expected}",
+            first + 1
+        ));
+    }
+}
+
+pub static GRUB_CONFIGURATION: Rule = Rule {
+    name: "grub-configuration",
+    summary: "GRUB's configuration is missing, or names files that are not there",
+    level: Level::Error,
+    why: "GRUB stops at its prompt, or with \"file not found\". Source: GRUB manual, \"linux\", \"initrd\".",
+    check: configuration,
+};
+
+const CONFIGURATION: &str = "/boot/grub/grub.cfg";
+
+fn configuration(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    if facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).is_none_or(|boot| boot.loader != Loader::Grub) {
+        return;
+    }
+    let Some(text) = system.text(CONFIGURATION) else {
+        out.report("GRUB has no configuration").path(CONFIGURATION);
+        return;
+    };
+    let own_partition = system.mounts.iter().any(|mounted| mounted.at == "/boot");
+    for line in text.lines().map(str::trim) {
+        let mut words = line.split_whitespace();
+        let command = words.next().unwrap_or_default();
+        if !matches!(command, "linux" | "initrd") {
+            continue;
+        }
+        let Some(path) = words.next().map(|word| word.trim_matches('\'')) else { continue };
+        let in_system = if own_partition { format!("/boot{path}") } else { path.to_owned() };
+        if !system.exists(&in_system) {
+            out.report(format!("it names {path} (`{command}`), which is not there")).path(CONFIGURATION);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a build leaves behind if nobody clears up.
+
+use crate::filesystem::Body;
+use crate::lint::Level;
+use crate::verify::facts::Facts;
+use crate::verify::rule::{Found, Rule};
+
+pub static PACKAGE_CACHE: Rule = Rule {
+    name: "package-cache",
+    summary: "the image has downloaded packages or package lists in it",
+    level: Level::Warning,
+    why: "They make the image larger and are outdated when it runs. Source: apt-get(8), clean; dnf(8), clean; FORMAT of swupd's \
+          state folder.",
+    check: package_cache,
+};
+
+fn package_cache(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    const FOLDERS: &[(&str, &[&str])] = &[
+        ("/var/cache/apt/archives", &[".deb"]),
+        ("/var/cache/apt", &[".bin"]),
+        ("/var/lib/apt/lists", &["Packages", "InRelease", "Release", ".lz4", ".gz", ".xz"]),
+        ("/var/cache/dnf", &[".solv", ".solvx", ".rpm"]),
+        ("/var/lib/swupd/staged", &[""]),
+    ];
+    for (folder, endings) in FOLDERS {
+        let names = system.list(folder);
+        let found: Vec<&String> = names.iter().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
+        if let Some(first) = found.first() {
+            let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+            out.report(format!("{first}{more} should not be published"))
+                .path(*folder)
+                .help("`apt-get clean` and the like, in a PostChrootShell hook");
+        }
+    }
+}
+
+pub static BUILD_PATH: Rule = Rule {
+    name: "build-path",
+    summary: "a file names the build host's paths or the tools of the build",
+    level: Level::Warning,
+    why: "It points to what does not exist where the image runs, and tells strangers about the build host. Source: \
+          reproducible-builds.org, \"Build path\".",
+    check: build_path,
+};
+
+/// What builders of root trees write into them.
+const MARKS: &[&str] = &["/tmp/mmdebstrap.", "/.cache/ister/work", "99mmdebstrap"];
+const FILES: &[&str] = &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
+
+fn build_path(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for path in FILES.iter().filter(|path| system.exists(path)) {
+        out.report("a file of the build's tools was left in the image").path(*path);
+    }
+    for (path, id) in system.tree.paths() {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        // Package scripts and lists name paths of every kind.
+        if path.starts_with("/var/lib/dpkg/info/") || FILES.contains(&path.as_str()) {
+            continue;
+        }
+        let Some(bytes) = system.texts.get(&id) else { continue };
+        let marks = MARKS.iter().copied().chain(facts.host_marks.iter().map(String::as_str));
+        for mark in marks.filter(|mark| mark.len() >= 4) {
+            if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+                out.report(format!("it names `{mark}`, which is the build host's")).path(&path);
+                break;
+            }
+        }
+    }
+}
+
+pub static WORLD_WRITABLE: Rule = Rule {
+    name: "world-writable",
+    summary: "everybody can change a file of the system",
+    level: Level::Error,
+    why: "Any process can plant what root will run. Source: file-hierarchy(7); Debian Policy, section 10.9.",
+    check: world_writable,
+};
+
+const STICKY: u32 = 0o1000;
+const OTHERS_WRITE: u32 = 0o002;
+
+fn world_writable(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for (path, id) in system.tree.paths() {
+        let node = &system.tree.nodes[id];
+        // vfat has no modes: what mounts it gives them.
+        let vfat = facts
+            .partition(system.partition_of(id))
+            .is_some_and(|p| p.kind == Some(crate::filesystem::Kind::Vfat));
+        let open = node.mode & OTHERS_WRITE != 0 && !vfat;
+        let bad = match node.body {
+            Body::Folder(_) => open && node.mode & STICKY == 0,
+            Body::File(_) => open,
+            // Links have no mode; devices and sockets are what their service wants.
+            _ => false,
+        };
+        if bad {
+            out.report(format!("everybody may write to it (mode {:04o})", node.mode & 0o7777))
+                .path(String::from_utf8_lossy(&path).into_owned());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! All rules, in one table; a file a subject.
+
+mod boot;
+mod filesystems;
+mod grub;
+mod image;
+mod leftovers;
+mod mounts;
+mod partitions;
+mod plan;
+mod secrets;
+mod table;
+
+use super::facts::Facts;
+use super::rule::{Finding, Found, Rule};
+
+pub use mounts::mounts_of;
+
+/// Sorted by name.
+pub static RULES: &[&Rule] = &[
+    &leftovers::BUILD_PATH,
+    &boot::BOOT_SPACE,
+    &mounts::CRYPTTAB,
+    &boot::ENTRY_INITRD,
+    &boot::ENTRY_KERNEL,
+    &boot::ENTRY_MISSING,
+    &partitions::ESP_LOADER,
+    &filesystems::FILESYSTEM_DAMAGED,
+    &filesystems::FILESYSTEM_MISSING,
+    &filesystems::FILESYSTEM_UNREADABLE,
+    &mounts::FSTAB,
+    &table::GPT_BACKUP,
+    &table::GPT_BOUNDS,
+    &table::GPT_COPIES,
+    &table::GPT_ENTRIES,
+    &table::GPT_GUID,
+    &table::GPT_PRIMARY,
+    &grub::GRUB_CONFIGURATION,
+    &grub::GRUB_CORE,
+    &boot::INITRD_DAMAGED,
+    &boot::KERNEL_DAMAGED,
+    &boot::KERNEL_MODULES,
+    &filesystems::LABEL_REPEATED,
+    &filesystems::LUKS_HEADER,
+    &filesystems::LUKS_LOCKED,
+    &secrets::MACHINE_ID,
+    &table::MBR_PROTECTIVE,
+    &mounts::MOUNT_POINT,
+    &mounts::MOUNT_UNIT,
+    &leftovers::PACKAGE_CACHE,
+    &partitions::PARTITION_ALIGNMENT,
+    &plan::PLAN_DISK,
+    &plan::PLAN_FILESYSTEM,
+    &plan::PLAN_PARTITION,
+    &secrets::PRIVATE_KEY,
+    &secrets::RANDOM_SEED,
+    &boot::ROOT_MISSING,
+    &boot::ROOT_OPTION,
+    &secrets::ROOT_PASSWORD,
+    &secrets::SSH_HOST_KEY,
+    &filesystems::UUID_REPEATED,
+    &image::VHD_SIZE,
+    &leftovers::WORLD_WRITABLE,
+];
+
+/// What all rules find, in the order of the table.
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut found = Found::new(RULES[0]);
+    for rule in RULES {
+        found.next_rule(rule);
+        (rule.check)(facts, &mut found);
+    }
+    let mut list = found.into_list();
+    list.sort_by_key(|finding| finding.level);
+    list
+}
+
+pub fn rule(name: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_says_something_of_each() {
+        let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
+        let mut sorted = names.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+        for rule in RULES {
+            let starts_low = |text: &str| text.starts_with(|c: char| c.is_lowercase() || c.is_uppercase());
+            assert!(starts_low(rule.summary) && !rule.summary.ends_with('.'), "{}", rule.name);
+            assert!(rule.why.ends_with('.') && rule.why.contains("Source: "), "{}", rule.name);
+        }
+    }
+
+    #[test]
+    fn no_rule_has_the_name_of_a_lint_rule() {
+        for rule in RULES {
+            assert!(crate::lint::rule(rule.name).is_none(), "{}", rule.name);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! fstab, mount units and crypttab: does what they name exist?
+
+use crate::filesystem::Body;
+use crate::lint::Level;
+use crate::verify::facts::{Facts, PartitionFacts};
+use crate::verify::rule::{Found, Rule};
+use crate::verify::system::System;
+
+/// Where partitions will be mounted, as the system itself says: by fstab and by mount units.
+pub fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String, u32)> {
+    let fstab = fstab(system).into_iter().map(|line| (line.device, line.at));
+    let units = units(system).into_iter().map(|unit| (unit.device, unit.at));
+    fstab
+        .chain(units)
+        .filter(|(_, at)| at.starts_with('/') && at != "/")
+        .filter_map(|(device, at)| Some((at, find(partitions, system, &device)?)))
+        .collect()
+}
+
+/// The partition that a device name means.
+fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
+    partitions.iter().find(|p| is(p, partitions, system, device)).map(|p| p.entry.number)
+}
+
+/// Whether a device name leads to a partition of the image. Source: fstab(5); udev's links below /dev/disk.
+pub fn leads_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
+    facts.partition(number).is_some_and(|partition| is(partition, &facts.partitions, system, device))
+}
+
+fn is(partition: &PartitionFacts, partitions: &[PartitionFacts], system: &System, device: &str) -> bool {
+    if let Some(name) = device.strip_prefix("/dev/mapper/") {
+        let volume = crypttab(system).into_iter().find(|line| line.name == name);
+        return volume.is_some_and(|line| {
+            partitions.iter().filter(|p| p.luks.is_some()).any(|p| {
+                p.entry.number == partition.entry.number && tag_is(p, &line.device, true)
+            })
+        });
+    }
+    tag_is(partition, device, false)
+}
+
+/// `outside`: the LUKS volume itself is meant, not what is in it.
+fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
+    let device = device.trim_matches('"');
+    let tag = |names: [&str; 2]| names.into_iter().find_map(|name| device.strip_prefix(name));
+    let uuid = match (&partition.luks, outside) {
+        (Some(luks), _) => Some(luks.uuid.as_str()),
+        (None, true) => None,
+        (None, false) => partition.uuid.as_deref(),
+    };
+    let same = |text: &str, other: Option<&str>| other.is_some_and(|other| text.eq_ignore_ascii_case(other));
+    if let Some(text) = tag(["UUID=", "/dev/disk/by-uuid/"]) {
+        same(text, uuid)
+    } else if let Some(text) = tag(["PARTUUID=", "/dev/disk/by-partuuid/"]) {
+        same(text, Some(&partition.entry.guid.to_string()))
+    } else if let Some(text) = tag(["PARTLABEL=", "/dev/disk/by-partlabel/"]) {
+        text == partition.entry.name
+    } else if let Some(text) = tag(["LABEL=", "/dev/disk/by-label/"]) {
+        partition.label.as_deref() == Some(text)
+    } else {
+        // /dev/sda2, /dev/vda2, /dev/nvme0n1p2: which disk it will be is the machine's to say.
+        let digits = device.trim_start_matches(|c: char| c != '/').rsplit(|c: char| !c.is_ascii_digit()).next();
+        device.starts_with("/dev/") && digits == Some(partition.entry.number.to_string().as_str())
+    }
+}
+
+struct Line {
+    device: String,
+    at: String,
+    options: String,
+}
+
+fn fstab(system: &System) -> Vec<Line> {
+    let text = system.text("/etc/fstab").unwrap_or_default();
+    fields(&text)
+        .filter(|fields| fields.len() >= 3)
+        .map(|fields| Line {
+            device: fields[0].to_owned(),
+            at: fields[1].replace("\\040", " "),
+            options: fields.get(3).copied().unwrap_or_default().to_owned(),
+        })
+        .collect()
+}
+
+/// Lines of words; empty ones and comments are left out.
+fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect())
+}
+
+struct Volume {
+    name: String,
+    device: String,
+}
+
+fn crypttab(system: &System) -> Vec<Volume> {
+    let text = system.text("/etc/crypttab").unwrap_or_default();
+    fields(&text)
+        .filter(|fields| fields.len() >= 2)
+        .map(|fields| Volume { name: fields[0].to_owned(), device: fields[1].to_owned() })
+        .collect()
+}
+
+struct Unit {
+    path: String,
+    device: String,
+    at: String,
+}
+
+/// Mount and swap units that the image brings itself.
+fn units(system: &System) -> Vec<Unit> {
+    let folder = "/etc/systemd/system";
+    let mut units = Vec::new();
+    for name in system.list(folder) {
+        if !name.ends_with(".mount") && !name.ends_with(".swap") {
+            continue;
+        }
+        let path = format!("{folder}/{name}");
+        // A link to /dev/null masks a unit.
+        let id = system.tree.find_itself(&path);
+        if id.is_none_or(|id| !matches!(system.tree.nodes[id].body, Body::File(_))) {
+            continue;
+        }
+        let text = system.text(&path).unwrap_or_default();
+        let field = |key: &str| {
+            text.lines().find_map(|line| Some(line.trim().strip_prefix(key)?.strip_prefix('=')?.trim().to_owned()))
+        };
+        units.push(Unit {
+            device: field("What").unwrap_or_default(),
+            at: field("Where").unwrap_or_default(),
+            path,
+        });
+    }
+    units
+}
+
+/// Whether a device is one of a partition, and not `tmpfs`, `none`, a share or a file.
+fn is_device(device: &str) -> bool {
+    ["UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=", "/dev/"].iter().any(|start| device.starts_with(start))
+        && !["/dev/fd", "/dev/sr", "/dev/cdrom"].iter().any(|start| device.starts_with(start))
+}
+
+pub static FSTAB: Rule = Rule {
+    name: "fstab-device",
+    summary: "fstab names a device that the image does not have",
+    level: Level::Error,
+    why: "systemd waits 90 seconds for it, and then opens an emergency shell. Source: fstab(5); systemd-fstab-generator(8).",
+    check: fstab_devices,
+};
+
+fn fstab_devices(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for line in fstab(system) {
+        let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");
+        if is_device(&line.device) && !optional && find(&facts.partitions, system, &line.device).is_none() {
+            out.report(format!("{} for {} is no partition of this image", line.device, line.at))
+                .path("/etc/fstab");
+        }
+    }
+}
+
+pub static MOUNT_UNIT: Rule = Rule {
+    name: "mount-unit",
+    summary: "a mount or swap unit names a device that the image does not have",
+    level: Level::Error,
+    why: "systemd waits 90 seconds for it, and what is needed by local-fs.target ends in an emergency shell. Source: \
+          systemd.mount(5), What=.",
+    check: mount_units,
+};
+
+fn mount_units(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for unit in units(system) {
+        if is_device(&unit.device) && find(&facts.partitions, system, &unit.device).is_none() {
+            out.report(format!("{} is no partition of this image", unit.device)).path(unit.path);
+        }
+    }
+}
+
+pub static MOUNT_POINT: Rule = Rule {
+    name: "mount-point",
+    summary: "a partition is mounted on a folder that is not there, or on none at all",
+    level: Level::Error,
+    why: "Where the root is read-only the folder cannot be made, and a planned mount that nothing performs leaves the data in \
+          the wrong partition. Source: systemd.mount(5), Where=; `ister plan`.",
+    check: mount_points,
+};
+
+fn mount_points(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for unit in units(system).iter().filter(|unit| unit.at.starts_with('/')) {
+        if !system.exists(&unit.at) {
+            out.report(format!("there is no folder {} to mount on", unit.at)).path(&unit.path);
+        }
+    }
+    for (_, planned) in facts.plan.iter().flat_map(|plan| plan.partitions()) {
+        let Some(mount) = planned.mount.as_deref().filter(|mount| *mount != "/") else { continue };
+        if !system.exists(mount) {
+            out.report(format!("there is no folder {mount}, where partition {} is to be mounted", planned.number))
+                .partition(planned.number);
+        }
+    }
+}
+
+pub static CRYPTTAB: Rule = Rule {
+    name: "crypttab-device",
+    summary: "crypttab names a volume that the image does not have",
+    level: Level::Error,
+    why: "systemd waits for it as for a filesystem. Source: crypttab(5).",
+    check: crypttab_devices,
+};
+
+fn crypttab_devices(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for volume in crypttab(system) {
+        let found = facts.partitions.iter().filter(|p| p.luks.is_some()).any(|p| tag_is(p, &volume.device, true));
+        if is_device(&volume.device) && !found {
+            out.report(format!("{} for `{}` is no encrypted partition of this image", volume.device, volume.name))
+                .path("/etc/crypttab");
+        }
+    }
+}

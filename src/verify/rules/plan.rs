@@ -1,0 +1,151 @@
+//! The plan: is the image what it should be?
+
+use crate::filesystem::Kind;
+use crate::lint::Level;
+use crate::plan::Partition;
+use crate::template::FilesystemType;
+use crate::verify::facts::{Facts, PartitionFacts};
+use crate::verify::rule::{Found, Rule};
+
+pub static PLAN_DISK: Rule = Rule {
+    name: "plan-disk",
+    summary: "the disk is not the planned one",
+    level: Level::Error,
+    why: "The plan decides size, sectors and GUID of the disk; another image, or another template, is meant. Source: \
+          `ister plan`.",
+    check: disk,
+};
+
+fn disk(facts: &Facts, out: &mut Found) {
+    let Some(disk) = facts.planned() else { return };
+    if facts.sector != disk.sector_size {
+        out.report(format!(
+            "sectors have {} bytes, planned are {}",
+            facts.sector.bytes(),
+            disk.sector_size.bytes()
+        ));
+    }
+    if facts.size != disk.size.0 {
+        out.report(format!("the disk has {} bytes, planned are {}", facts.size, disk.size.0));
+    }
+    if let Some((header, _)) = facts.table.valid()
+        && header.disk_guid != disk.guid
+    {
+        out.report(format!("the disk GUID is {}, planned is {}", header.disk_guid, disk.guid));
+    }
+}
+
+pub static PLAN_PARTITION: Rule = Rule {
+    name: "plan-partition",
+    summary: "a partition is not the planned one",
+    level: Level::Error,
+    why: "Units, loader entries and people count on the planned places, types and GUIDs. Source: `ister plan`.",
+    check: partitions,
+};
+
+fn partitions(facts: &Facts, out: &mut Found) {
+    let (Some(disk), Some((_, entries))) = (facts.planned(), facts.table.valid()) else { return };
+    for planned in &disk.partitions {
+        let number = planned.number;
+        let Some(entry) = entries.iter().find(|entry| entry.number == number) else {
+            out.report(format!("{} is missing", planned.title())).partition(number);
+            continue;
+        };
+        let attributes = u64::from(planned.legacy_boot) << 2 | u64::from(planned.no_auto) << 63;
+        let pairs = [
+            ("first LBA", entry.first.to_string(), planned.first_lba.to_string()),
+            ("last LBA", entry.last.to_string(), planned.last_lba.to_string()),
+            ("type GUID", entry.type_guid.to_string(), planned.type_guid.to_string()),
+            ("GUID", entry.guid.to_string(), planned.guid.to_string()),
+            ("name", format!("`{}`", entry.name), format!("`{}`", planned.name)),
+            ("attributes", format!("{:#x}", entry.attributes), format!("{attributes:#x}")),
+        ];
+        for (field, found, expected) in pairs {
+            if found != expected {
+                out.report(format!("partition {number} has the {field} {found}, planned is {expected}"))
+                    .partition(number);
+            }
+        }
+    }
+    for entry in entries {
+        if !disk.partitions.iter().any(|p| p.number == entry.number) && !disk.keeps_table {
+            out.report(format!("partition {} (`{}`) is not planned", entry.number, entry.name))
+                .partition(entry.number);
+        }
+    }
+}
+
+pub static PLAN_FILESYSTEM: Rule = Rule {
+    name: "plan-filesystem",
+    summary: "a filesystem is not the planned one",
+    level: Level::Error,
+    why: "UUID=, LABEL= and GRUB's search look for the planned ones. Source: `ister plan`.",
+    check: filesystems,
+};
+
+fn filesystems(facts: &Facts, out: &mut Found) {
+    let Some(disk) = facts.planned() else { return };
+    for planned in &disk.partitions {
+        if let Some(found) = facts.partition(planned.number) {
+            compare(planned, found, out);
+        }
+    }
+}
+
+fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Found) {
+    let number = planned.number;
+    match (&planned.encryption, &found.luks) {
+        (Some(encryption), Some(luks)) if luks.damage.is_none() => {
+            if luks.uuid != encryption.uuid.to_string() {
+                out.report(format!("the LUKS UUID is {}, planned is {}", luks.uuid, encryption.uuid))
+                    .partition(number);
+            }
+            if luks.locked {
+                return;
+            }
+        }
+        (Some(_), Some(_)) => return,
+        (Some(_), None) => {
+            out.report(format!("{} should be encrypted and is not", planned.title())).partition(number);
+            return;
+        }
+        (None, Some(_)) => {
+            out.report(format!("{} is encrypted and should not be", planned.title())).partition(number);
+            return;
+        }
+        (None, None) => {}
+    }
+    let Some(filesystem) = planned.filesystem.as_ref().filter(|f| !f.keep) else { return };
+    if found.kind != Some(kind(filesystem.kind)) {
+        let is = found.kind.map_or("nothing that is known".to_owned(), |kind| kind.to_string());
+        out.report(format!("{} should hold {}, it holds {is}", planned.title(), filesystem.kind))
+            .partition(number);
+        return;
+    }
+    if found.unreadable.is_some() {
+        return;
+    }
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    for (field, is, should) in
+        [("UUID", &found.uuid, &filesystem.uuid), ("label", &found.label, &filesystem.label)]
+    {
+        if (field == "label" || is.is_some()) && is != should {
+            out.report(format!(
+                "the filesystem of partition {number} has the {field} {}, planned is {}",
+                or_none(is),
+                or_none(should)
+            ))
+            .partition(number);
+        }
+    }
+}
+
+fn kind(planned: FilesystemType) -> Kind {
+    match planned {
+        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => Kind::Ext,
+        FilesystemType::Vfat => Kind::Vfat,
+        FilesystemType::Btrfs => Kind::Btrfs,
+        FilesystemType::Xfs => Kind::Xfs,
+        FilesystemType::Swap => Kind::Swap,
+    }
+}

@@ -1,0 +1,133 @@
+//! What every machine must have of its own, and what nobody must have.
+
+use crate::filesystem::Body;
+use crate::lint::Level;
+use crate::verify::facts::Facts;
+use crate::verify::rule::{Found, Rule};
+
+pub static MACHINE_ID: Rule = Rule {
+    name: "machine-id",
+    summary: "the image has a machine id",
+    level: Level::Error,
+    why: "All machines made from the image would be one: the same address by DHCP, the same journal, the same keys derived from \
+          it. Source: machine-id(5), \"First Boot Semantics\".",
+    check: machine_id,
+};
+
+fn machine_id(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
+        let Some(id) = system.tree.find_itself(path) else { continue };
+        if !matches!(system.tree.nodes[id].body, Body::File(_)) {
+            continue;
+        }
+        let text = system.texts.get(&id).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+        if text.is_some_and(|text| !text.is_empty() && text != "uninitialized") {
+            out.report("the image has a machine id of its own").path(path).help("empty the file: the first boot makes one");
+        }
+    }
+}
+
+pub static SSH_HOST_KEY: Rule = Rule {
+    name: "ssh-host-key",
+    summary: "the image has ssh host keys",
+    level: Level::Error,
+    why: "Whoever has the image can pass for every machine made from it. Source: sshd(8), FILES.",
+    check: host_keys,
+};
+
+fn host_keys(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for name in system.list("/etc/ssh") {
+        if name.starts_with("ssh_host_") && name.ends_with("_key") {
+            out.report("the image has an ssh host key")
+                .path(format!("/etc/ssh/{name}"))
+                .help("remove it: each machine makes its own");
+        }
+    }
+}
+
+pub static RANDOM_SEED: Rule = Rule {
+    name: "random-seed",
+    summary: "the image has a random seed",
+    level: Level::Error,
+    why: "All machines made from the image would begin with the same randomness. Source: systemd-random-seed.service(8), \
+          bootctl(1), \"random-seed\".",
+    check: random_seed,
+};
+
+fn random_seed(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for path in ["/var/lib/systemd/random-seed", "/boot/loader/random-seed", "/var/lib/urandom/random-seed"] {
+        if system.exists(path) {
+            out.report("the image has a random seed").path(path).help("remove it: each machine makes its own");
+        }
+    }
+}
+
+pub static ROOT_PASSWORD: Rule = Rule {
+    name: "root-password-empty",
+    summary: "root logs in without a password",
+    level: Level::Error,
+    why: "Anybody at a console, and where PAM allows it anybody on the network, is root. Source: shadow(5), encrypted password.",
+    check: root_password,
+};
+
+fn root_password(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    let field = |path: &str| -> Option<String> {
+        let text = system.text(path)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("root:"))?;
+        Some(line.split(':').next().unwrap_or_default().to_owned())
+    };
+    // `x` in passwd: it is in shadow.
+    let (path, password) = match field("/etc/passwd") {
+        Some(text) if text != "x" => ("/etc/passwd", Some(text)),
+        _ => ("/etc/shadow", field("/etc/shadow")),
+    };
+    if password.is_some_and(|text| text.is_empty()) {
+        out.report("root has an empty password").path(path).help("lock it: `passwd -l root` in a PostChrootShell hook");
+    }
+}
+
+pub static PRIVATE_KEY: Rule = Rule {
+    name: "private-key",
+    summary: "the image has a private key or another secret that machines would share",
+    level: Level::Error,
+    why: "Whoever has the image has the secret. Source: the manual of each program that makes one at first use.",
+    check: private_keys,
+};
+
+/// Folders that hold secrets of machines or people, and what a file there begins with.
+const SECRET_FOLDERS: &[&str] = &["/etc/", "/root/", "/home/", "/var/lib/"];
+const BEGINS: &[&str] = &["-----BEGIN OPENSSH PRIVATE KEY", "-----BEGIN PRIVATE KEY", "-----BEGIN RSA PRIVATE KEY", "-----BEGIN EC PRIVATE KEY", "-----BEGIN DSA PRIVATE KEY", "-----BEGIN ENCRYPTED PRIVATE KEY", "-----BEGIN PGP PRIVATE KEY"];
+
+fn private_keys(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for (path, id) in system.tree.paths() {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        if !SECRET_FOLDERS.iter().any(|folder| path.starts_with(folder)) || is_host_key(&path) {
+            continue;
+        }
+        let Some(bytes) = system.texts.get(&id) else { continue };
+        let start = &bytes[..bytes.len().min(4096)];
+        if BEGINS.iter().any(|begin| contains(start, begin.as_bytes())) {
+            out.report("the image has a private key").path(path).help("make it at the first boot, or give it to each machine by itself");
+        }
+    }
+    // cloud-init of the build's own run.
+    for path in ["/var/lib/cloud/instance", "/etc/iscsi/initiatorname.iscsi"] {
+        if system.tree.find_itself(path).is_some() && !system.text(path).is_some_and(|text| text.contains("GenerateName=yes")) {
+            out.report("the image carries what one machine should have for itself").path(path);
+        }
+    }
+}
+
+/// A rule of its own is about those.
+fn is_host_key(path: &str) -> bool {
+    path.starts_with("/etc/ssh/ssh_host_")
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}

@@ -1,0 +1,193 @@
+//! The partition table: both copies, what they say, and the protective MBR.
+
+use crate::layout::{Lba, first_usable, last_usable};
+use crate::lint::Level;
+use crate::verify::facts::{Facts, TableCopy};
+use crate::verify::rule::{Found, Rule};
+use std::collections::HashMap;
+
+pub static GPT_PRIMARY: Rule = Rule {
+    name: "gpt-primary",
+    summary: "the primary partition table is damaged",
+    level: Level::Error,
+    why: "Firmware and kernel read the header in the disk's second sector. Some fall back to the backup, others find no \
+          partitions at all. Source: UEFI 2.10, section 5.3.2.",
+    check: primary,
+};
+
+fn primary(facts: &Facts, out: &mut Found) {
+    header(&facts.table.primary, Lba(1), "primary", facts, out);
+}
+
+pub static GPT_BACKUP: Rule = Rule {
+    name: "gpt-backup",
+    summary: "the backup partition table is damaged or not at the end of the disk",
+    level: Level::Error,
+    why: "The backup header belongs into the disk's last sector. Where it is not, an image was cut or padded after it was \
+          made: tools refuse to change the table, and a damaged primary cannot be repaired. Source: UEFI 2.10, section \
+          5.3.2.",
+    check: backup,
+};
+
+fn backup(facts: &Facts, out: &mut Found) {
+    header(&facts.table.backup, Lba(facts.sectors().saturating_sub(1)), "backup", facts, out);
+}
+
+fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found) {
+    let header = match &copy.header {
+        Err(fault) => {
+            out.report(format!("the {name} header in LBA {at}: {fault}"))
+                .help("`sgdisk --verify` shows both; build the image again");
+            return;
+        }
+        Ok(header) => header,
+    };
+    if header.own != at {
+        out.report(format!("the {name} header in LBA {at} says that it is in LBA {}", header.own));
+    }
+    let last = Lba(facts.sectors().saturating_sub(1));
+    let other = if at == last { Lba(1) } else { last };
+    if header.other != other {
+        out.report(format!(
+            "the {name} header says that the other one is in LBA {}, expected {other}",
+            header.other
+        ))
+        .help("the disk's size has changed after the table was written: `sgdisk --move-second-header`");
+    }
+    if header.first_usable < first_usable(facts.sector)
+        || last_usable(facts.sector, facts.sectors()).is_none_or(|last| header.last_usable > last)
+    {
+        out.report(format!(
+            "the {name} header gives partitions LBA {} to {}, where the tables themselves are",
+            header.first_usable, header.last_usable
+        ));
+    }
+}
+
+pub static GPT_ENTRIES: Rule = Rule {
+    name: "gpt-entries",
+    summary: "the entries of a partition table are damaged",
+    level: Level::Error,
+    why: "Each header carries the CRC32 of its entry array. Firmware takes a table whose entries do not fit for invalid. \
+          Source: UEFI 2.10, section 5.3.2, table 5.5, PartitionEntryArrayCRC32.",
+    check: entries,
+};
+
+fn entries(facts: &Facts, out: &mut Found) {
+    for (copy, name) in [(&facts.table.primary, "primary"), (&facts.table.backup, "backup")] {
+        let Ok(header) = &copy.header else { continue };
+        match copy.array_crc {
+            None => {
+                out.report(format!("the {name} table's entries in LBA {} cannot be read", header.entries));
+            }
+            Some(computed) if computed != header.entries_crc => {
+                out.report(format!(
+                    "the {name} table's entries have CRC32 {computed:08x}, its header says {:08x}",
+                    header.entries_crc
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+pub static GPT_COPIES: Rule = Rule {
+    name: "gpt-copies",
+    summary: "the two partition tables say different things",
+    level: Level::Error,
+    why: "Whoever falls back to the backup gets another disk. Source: UEFI 2.10, section 5.3.2.",
+    check: copies,
+};
+
+fn copies(facts: &Facts, out: &mut Found) {
+    let (primary, backup) = (&facts.table.primary, &facts.table.backup);
+    let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return };
+    if first.disk_guid != second.disk_guid {
+        out.report(format!(
+            "the disk GUID is {} in the primary and {} in the backup table",
+            first.disk_guid, second.disk_guid
+        ));
+    }
+    let damaged = [primary, backup]
+        .iter()
+        .any(|copy| copy.header.as_ref().ok().map(|header| header.entries_crc) != copy.array_crc);
+    if !damaged && primary.entries != backup.entries {
+        let odd = primary.entries.iter().chain(&backup.entries).find(|entry| {
+            !primary.entries.contains(entry) || !backup.entries.contains(entry)
+        });
+        let number = odd.map_or(0, |entry| entry.number);
+        out.report(format!("primary and backup table disagree about partition {number}")).partition(number);
+    }
+}
+
+pub static GPT_BOUNDS: Rule = Rule {
+    name: "gpt-bounds",
+    summary: "a partition lies outside the disk, in the tables, or in another partition",
+    level: Level::Error,
+    why: "Two owners of one block destroy each other, and what lies past the end is not there. Source: UEFI 2.10, section \
+          5.3.3.",
+    check: bounds,
+};
+
+fn bounds(facts: &Facts, out: &mut Found) {
+    let Some((header, entries)) = facts.table.valid() else { return };
+    for entry in entries {
+        if entry.last < entry.first {
+            out.report(format!("partition {} ends at LBA {}, before it starts at {}", entry.number, entry.last, entry.first))
+                .partition(entry.number);
+        } else if entry.first < header.first_usable || entry.last > header.last_usable {
+            out.report(format!(
+                "partition {} is LBA {} to {}, outside the usable {} to {}",
+                entry.number, entry.first, entry.last, header.first_usable, header.last_usable
+            ))
+            .partition(entry.number);
+        }
+    }
+    let mut sorted: Vec<_> = entries.iter().collect();
+    sorted.sort_by_key(|entry| entry.first);
+    for pair in sorted.windows(2) {
+        if pair[1].first <= pair[0].last {
+            out.report(format!(
+                "partition {} starts at LBA {}, inside partition {} (LBA {} to {})",
+                pair[1].number, pair[1].first, pair[0].number, pair[0].first, pair[0].last
+            ))
+            .partition(pair[1].number);
+        }
+    }
+}
+
+pub static GPT_GUID: Rule = Rule {
+    name: "gpt-guid",
+    summary: "a partition has no GUID of its own",
+    level: Level::Error,
+    why: "PARTUUID= finds whichever comes first. Source: UEFI 2.10, table 5.7, UniquePartitionGUID.",
+    check: guids,
+};
+
+fn guids(facts: &Facts, out: &mut Found) {
+    let mut seen = HashMap::new();
+    for partition in &facts.partitions {
+        let entry = &partition.entry;
+        if entry.guid.is_nil() {
+            out.report(format!("partition {} has the GUID 0", entry.number)).partition(entry.number);
+        } else if let Some(before) = seen.insert(entry.guid, entry.number) {
+            out.report(format!("partitions {before} and {} have the same GUID {}", entry.number, entry.guid))
+                .partition(entry.number);
+        }
+    }
+}
+
+pub static MBR_PROTECTIVE: Rule = Rule {
+    name: "mbr-protective",
+    summary: "no protective MBR keeps old tools away",
+    level: Level::Error,
+    why: "A program that knows no GPT takes the disk for empty, and some BIOSes do not boot it. Source: UEFI 2.10, section \
+          5.2.3.",
+    check: mbr,
+};
+
+fn mbr(facts: &Facts, out: &mut Found) {
+    if let Err(fault) = &facts.table.mbr {
+        out.report(format!("the protective MBR: {fault}"));
+    }
+}

@@ -1,0 +1,104 @@
+//! The installed system as it will see itself: the trees of its partitions, mounted into each other.
+
+use crate::filesystem::{Body, Node, NodeId, ROOT, Tree};
+use std::collections::BTreeMap;
+
+/// One tree of all, and the texts of the files that rules read.
+pub struct System {
+    pub tree: Tree,
+    /// The partition number of the root filesystem.
+    pub root: u32,
+    /// Where each further partition was found to be mounted.
+    pub mounts: Vec<Mounted>,
+    /// Where each partition's nodes begin in the tree, in rising order.
+    origins: Vec<(NodeId, u32)>,
+    /// What small files hold, by node.
+    pub texts: BTreeMap<NodeId, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    pub at: String,
+    pub partition: u32,
+}
+
+impl System {
+    /// With the root's tree only.
+    pub fn new(root: u32, tree: Tree) -> System {
+        System { tree, root, mounts: Vec::new(), origins: vec![(ROOT, root)], texts: BTreeMap::new() }
+    }
+
+    /// Puts another partition's tree in the place of a folder. `false` if there is no such folder.
+    pub fn mount(&mut self, at: &str, partition: u32, tree: Tree) -> bool {
+        let Some(place) = self.tree.find(at) else { return false };
+        if !matches!(self.tree.nodes[place].body, Body::Folder(_)) || tree.nodes.is_empty() {
+            return false;
+        }
+        let base = self.tree.nodes.len();
+        self.origins.push((base, partition));
+        for mut node in tree.nodes {
+            if let Body::Folder(entries) = &mut node.body {
+                entries.values_mut().for_each(|id| *id += base);
+            }
+            self.tree.nodes.push(node);
+        }
+        // The folder itself is hidden: its names are now those of the other root.
+        let top = self.tree.nodes[base].clone();
+        self.tree.nodes[place] = top;
+        self.mounts.push(Mounted { at: at.to_owned(), partition });
+        true
+    }
+
+    /// The partition that a node lies in.
+    pub fn partition_of(&self, id: NodeId) -> u32 {
+        let after = self.origins.partition_point(|(start, _)| *start <= id);
+        self.origins[after.saturating_sub(1)].1
+    }
+
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        self.tree.find(path).map(|id| &self.tree.nodes[id])
+    }
+
+    pub fn exists(&self, path: &str) -> bool {
+        self.tree.find(path).is_some()
+    }
+
+    /// A file's text, if it is one that was read.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.bytes(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    pub fn bytes(&self, path: &str) -> Option<&[u8]> {
+        self.texts.get(&self.tree.find(path)?).map(Vec::as_slice)
+    }
+
+    /// Names in a folder, sorted; empty if there is none.
+    pub fn list(&self, path: &str) -> Vec<String> {
+        match self.node(path).map(|node| &node.body) {
+            Some(Body::Folder(entries)) => {
+                entries.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::scan;
+
+    #[test]
+    fn a_mounted_tree_hides_the_folder() {
+        let (root, boot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(root.path().join("boot/old")).unwrap();
+        std::fs::write(boot.path().join("vmlinuz"), "k").unwrap();
+        let tree = |folder: &std::path::Path| scan(folder, i64::MAX).unwrap().tree;
+        let mut system = System::new(2, tree(root.path()));
+        assert!(system.mount("/boot", 1, tree(boot.path())));
+        assert!(!system.mount("/srv", 3, Tree::default()));
+        assert_eq!(system.list("/boot"), ["vmlinuz"]);
+        let kernel = system.tree.find("/boot/vmlinuz").unwrap();
+        assert_eq!((system.partition_of(kernel), system.partition_of(ROOT)), (1, 2));
+    }
+}

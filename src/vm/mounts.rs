@@ -1,0 +1,80 @@
+//! Whether the running guest has mounted what the plan says. Pure: the plan and what the guest said come in.
+
+use crate::plan::{Partition, Plan};
+use crate::template::FilesystemType;
+
+/// What is asked: mount point, filesystem type and PARTUUID of the device, a mount a line; then name and PARTUUID of what
+/// is swapped to. `lsblk` knows it without being root.
+pub const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
+pub const SWAPS: &str =
+    "for device in $(tail -n +2 /proc/swaps | cut -d' ' -f1); do lsblk -dnro NAME,PARTUUID \"$device\"; done";
+
+/// What differs from the plan, a sentence each; empty if all is as planned.
+pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (_, partition) in plan.partitions() {
+        let Some(filesystem) = &partition.filesystem else { continue };
+        match &partition.mount {
+            Some(mount) => wrong.extend(judge_mount(partition, mount, filesystem.kind, mounts)),
+            None if filesystem.kind == FilesystemType::Swap => {
+                let known = match &partition.encryption {
+                    Some(encryption) => encryption.name.clone(),
+                    None => partition.guid.to_string(),
+                };
+                if !swaps.iter().any(|line| line.split(' ').any(|word| word == known)) {
+                    wrong.push(format!("swap {} is not in use", partition.title()));
+                }
+            }
+            None => {}
+        }
+    }
+    wrong
+}
+
+fn judge_mount(partition: &Partition, mount: &str, kind: FilesystemType, mounts: &[String]) -> Option<String> {
+    // The last one at a place is the one that is seen; systemd puts an automount below.
+    let line = mounts.iter().rfind(|line| {
+        let mut fields = line.split(' ');
+        fields.next() == Some(mount) && fields.next() != Some("autofs")
+    });
+    let Some(line) = line else { return Some(format!("{} is not mounted at {mount}", partition.title())) };
+    let fields: Vec<&str> = line.split(' ').collect();
+    let (found, source, guid) =
+        (fields.get(1).copied().unwrap_or_default(), fields.get(2).copied().unwrap_or_default(), fields.get(3));
+    if found != kind.to_string() {
+        return Some(format!("{mount} has the filesystem {found}, planned is {kind}"));
+    }
+    let right = match &partition.encryption {
+        Some(encryption) => source == format!("/dev/mapper/{}", encryption.name),
+        None => guid.is_some_and(|guid| guid.eq_ignore_ascii_case(&partition.guid.to_string())),
+    };
+    (!right).then(|| format!("{mount} is {source} (PARTUUID {}), planned is {}", guid.unwrap_or(&"none"), partition.device()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle;
+    use crate::plan::{Inputs, decide};
+    use crate::template::{SourceText, parse};
+
+    #[test]
+    fn the_plan_is_held_against_what_findmnt_says() {
+        let text = include_str!("../../vm-tests/kvm/template.json");
+        let (template, node, _) = parse(&SourceText::new("t.json", text));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        let guid = |mount: &str| plan.partition_at(mount).unwrap().1.guid;
+        let swap = plan.partitions().find(|(_, p)| p.number == 2).unwrap().1.guid;
+        let mounts = [
+            format!("/ ext4 /dev/vda3 {}", guid("/")),
+            "/boot autofs systemd-1 ".to_owned(),
+            format!("/boot vfat /dev/vda1 {}", guid("/boot")),
+        ];
+        let swaps = [format!("vda2 {swap}")];
+        assert_eq!(judge(&plan, &mounts, &swaps), [""; 0]);
+        assert_eq!(
+            judge(&plan, &mounts[..1], &[]),
+            ["partition 1 (`/boot`) is not mounted at /boot", "swap partition 2 (`swap`) is not in use"]
+        );
+    }
+}
