@@ -3,13 +3,29 @@
 use super::console::print;
 use super::run::Outcome;
 use crate::lint::SCHEMA_TEXT;
-use clap::Args;
+use crate::plan::PLAN_SCHEMA_TEXT;
+use clap::{Args, ValueEnum};
 
-/// Print the JSON Schema of templates, for editors
+/// Print the JSON Schema (2020-12) of templates, for editors, or of plans
 #[derive(Args, Debug)]
-pub struct SchemaArgs {}
+pub struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum, default_value_t = Of::Template)]
+    of: Of,
+}
 
-pub fn run(_: &SchemaArgs) -> anyhow::Result<Outcome> {
-    print(SCHEMA_TEXT);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// Templates, as people write them
+    Template,
+    /// Plans, as `ister plan --format json` prints them
+    Plan,
+}
+
+pub fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
+    print(match args.of {
+        Of::Template => SCHEMA_TEXT,
+        Of::Plan => PLAN_SCHEMA_TEXT,
+    });
     Ok(Outcome::Fine)
 }

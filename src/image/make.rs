@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use uuid::Uuid;
 
 /// Where a filesystem goes.
@@ -23,6 +24,8 @@ pub struct Target<'a> {
     pub file: &'a File,
     /// The number under which children have inherited it.
     pub inherited: RawFd,
+    /// For programs that want a device for themselves.
+    pub alone: &'a Mutex<()>,
     /// Bytes from the disk's start to the partition's.
     pub offset: Bytes,
     /// Of the disk.
@@ -80,7 +83,11 @@ fn make_in_place(
     folder: Option<&Path>,
     target: &Target,
 ) -> Result<(), Failure> {
-    mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
+    {
+        // mke2fs opens a device exclusively; files it shares.
+        let _alone = (!target.blank).then(|| target.alone.lock().unwrap_or_else(|e| e.into_inner()));
+        mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
+    }
     ext::settle(target.file, target.offset.0, partition.size.0, target.epoch as i64)
         .map_err(|error| Failure::new("could not settle its times").detail(error.to_string()))
 }

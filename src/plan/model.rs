@@ -11,6 +11,9 @@ use uuid::Uuid;
 /// Written to `<image>.plan.json`; a reader refuses a plan of another version.
 pub const PLAN_VERSION: u32 = 2;
 
+/// JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
+pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub version: u32,

@@ -27,9 +27,25 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The plan's disk that this image is.
+    /// The plan's disk that this image is: the one with its GUID, else the first.
     pub fn planned(&self) -> Option<&plan::Disk> {
-        self.plan.as_ref()?.disks.first()
+        let disks = &self.plan.as_ref()?.disks;
+        let guid = self.table.valid().map(|(header, _)| header.disk_guid);
+        disks.iter().find(|disk| Some(disk.guid) == guid).or(disks.first())
+    }
+
+    /// Whether a device name means a partition that the plan has on another disk, which was not looked at.
+    pub fn is_elsewhere(&self, device: &str) -> bool {
+        let Some(plan) = &self.plan else { return false };
+        let here = self.planned().map(|disk| disk.guid);
+        let others = plan.partitions().filter(|(disk, _)| Some(disk.guid) != here);
+        let mut names = others.flat_map(|(_, partition)| {
+            let luks = partition.encryption.as_ref().map(|encryption| encryption.uuid.to_string());
+            let inside = partition.filesystem.as_ref().and_then(|filesystem| filesystem.uuid.clone());
+            let mapper = partition.encryption.as_ref().map(|_| partition.device());
+            [Some(partition.guid.to_string()), luks, inside, mapper].into_iter().flatten()
+        });
+        names.any(|name| device.ends_with(name.as_str()))
     }
 
     pub fn partition(&self, number: u32) -> Option<&PartitionFacts> {

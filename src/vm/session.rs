@@ -32,8 +32,9 @@ pub struct SessionFault {
 
 /// A guest under TCG takes its time for PAM and the first shell.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// What is typed while `login` hands over to the shell is thrown away: it is typed again after this.
-const AGAIN: Duration = Duration::from_secs(5);
+/// A shell without a prompt that is known gets something to do after this. Earlier it would be lost: `login` throws away
+/// what was typed before it hands over.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// A console at its login prompt. `next` gives bytes that the guest sends, nothing when it has none within the time.
 pub struct Session<'a> {
@@ -58,17 +59,12 @@ impl<'a> Session<'a> {
         let ready = |lines: &[String], _: &str| {
             lines.iter().any(|line| line.ends_with("ister-ready") || line.contains("Login incorrect"))
         };
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.wait_for("a shell after the login", AGAIN.min(left), &ready).is_ok() {
-                break;
-            }
-            if left.is_zero() {
-                return Err(self.fault("a shell after the login did not come in time"));
-            }
-            self.send("\x03stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
-        }
+        let prompt = |lines: &[String], open: &str| {
+            open.ends_with("$ ") || open.ends_with("# ") || ready(lines, open)
+        };
+        let _ = self.wait_for("a shell's prompt", QUIET, &prompt);
+        self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
+        self.wait("a shell after the login", &ready)?;
         if self.seen.iter().any(|line| line.contains("Login incorrect")) {
             return Err(self.fault("the password was refused"));
         }

@@ -1,7 +1,11 @@
 //! Running the program with a scrubbed environment.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+#[allow(dead_code, reason = "not every test program makes images")]
+pub mod system;
 
 /// ister with these arguments, from the project's folder.
 pub fn ister(args: &[&str]) -> Command {
@@ -29,4 +33,44 @@ pub fn with_stdin(args: &[&str], input: &str) -> Output {
         _ => {}
     }
     child.wait_with_output().unwrap()
+}
+
+/// What `ister verify` finds in an image, held against the plan beside it: `error[rule] message` each.
+#[allow(dead_code, reason = "not every test program verifies images")]
+pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
+    use ister::verify::{Examination, examine, judge, open};
+    let scratch = std::env::temp_dir();
+    let opened = open(image, &scratch).unwrap_or_else(|failure| panic!("{failure}"));
+    let beside = std::fs::read_to_string(format!("{}.plan.json", image.display())).ok();
+    let examination = Examination {
+        name: "test.img",
+        image: &opened,
+        plan: beside.map(|text| serde_json::from_str(&text).unwrap()),
+        passphrases: passphrases.iter().map(|text| (*text).to_owned()).collect(),
+        host_marks: vec!["/home/builder/project".to_owned()],
+        scratch: &scratch,
+    };
+    let facts = examine(&examination, &|_: ister::tool::Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
+    judge(&facts)
+        .into_iter()
+        .map(|finding| format!("{}[{}] {}", finding.level.name(), finding.rule, finding.message))
+        .collect()
+}
+
+/// Whether the host lacks one of these programs or files: a visible skip, and a failure where `CI` is set.
+#[allow(dead_code, reason = "not every test program needs some")]
+pub fn tools_missing(names: &[&str]) -> bool {
+    let folders = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
+    let is_there = |name: &&&str| {
+        Path::new(name).is_absolute() && Path::new(name).exists()
+            || folders.iter().any(|folder| Path::new(folder).join(name).exists())
+    };
+    let missing: Vec<&&str> = names.iter().filter(|name| !is_there(name)).collect();
+    if missing.is_empty() {
+        return false;
+    }
+    let why = format!("this host lacks {missing:?}; `ister doctor --install --tests` installs them");
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+    true
 }

@@ -18,8 +18,8 @@ pub use mounts::mounts_of;
 
 /// Sorted by name.
 pub static RULES: &[&Rule] = &[
-    &leftovers::BUILD_PATH,
     &boot::BOOT_SPACE,
+    &leftovers::BUILD_PATH,
     &mounts::CRYPTTAB,
     &boot::ENTRY_INITRD,
     &boot::ENTRY_KERNEL,

@@ -136,6 +136,10 @@ fn units(system: &System) -> Vec<Unit> {
     units
 }
 
+fn is_missing(facts: &Facts, system: &System, device: &str) -> bool {
+    find(&facts.partitions, system, device).is_none() && !facts.is_elsewhere(device)
+}
+
 /// Whether a device is one of a partition, and not `tmpfs`, `none`, a share or a file.
 fn is_device(device: &str) -> bool {
     ["UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=", "/dev/"].iter().any(|start| device.starts_with(start))
@@ -154,7 +158,7 @@ fn fstab_devices(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for line in fstab(system) {
         let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");
-        if is_device(&line.device) && !optional && find(&facts.partitions, system, &line.device).is_none() {
+        if is_device(&line.device) && !optional && is_missing(facts, system, &line.device) {
             out.report(format!("{} for {} is no partition of this image", line.device, line.at))
                 .path("/etc/fstab");
         }
@@ -173,7 +177,7 @@ pub static MOUNT_UNIT: Rule = Rule {
 fn mount_units(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for unit in units(system) {
-        if is_device(&unit.device) && find(&facts.partitions, system, &unit.device).is_none() {
+        if is_device(&unit.device) && is_missing(facts, system, &unit.device) {
             out.report(format!("{} is no partition of this image", unit.device)).path(unit.path);
         }
     }
@@ -216,7 +220,7 @@ fn crypttab_devices(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for volume in crypttab(system) {
         let found = facts.partitions.iter().filter(|p| p.luks.is_some()).any(|p| tag_is(p, &volume.device, true));
-        if is_device(&volume.device) && !found {
+        if is_device(&volume.device) && !found && !facts.is_elsewhere(&volume.device) {
             out.report(format!("{} for `{}` is no encrypted partition of this image", volume.device, volume.name))
                 .path("/etc/crypttab");
         }

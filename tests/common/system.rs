@@ -1,0 +1,195 @@
+//! A small installed system, made by hand, and images of it: everything that a plan and verification look at, without
+//! fetching anything.
+
+use ister::bundle;
+use ister::content::Tree;
+use ister::image::{Assembly, assemble, install_loader};
+use ister::plan::{Inputs, Plan, decide};
+use ister::template::{SourceText, parse};
+use ister::tool::Event;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+pub const EPOCH: u64 = 1_700_000_000;
+
+/// A template with an ESP, swap, a root of this filesystem type, and whatever else is given as partitions from number 4:
+/// size, filesystem type, mount point.
+pub fn template(root: &str, more: &[(&str, &str, &str)]) -> serde_json::Value {
+    let entry = |number: usize, key: &str, value: &str| {
+        serde_json::json!({ "disk": "test.img", "partition": number, key: value })
+    };
+    let mut layout = vec![
+        serde_json::json!({ "disk": "test.img", "partition": 1, "size": "36M", "type": "EFI" }),
+        serde_json::json!({ "disk": "test.img", "partition": 2, "size": "4M", "type": "swap" }),
+        serde_json::json!({ "disk": "test.img", "partition": 3, "size": "320M", "type": "linux" }),
+    ];
+    let mut filesystems = vec![entry(1, "type", "vfat"), entry(2, "type", "swap"), entry(3, "type", root)];
+    let mut mounts = vec![entry(1, "mount", "/boot"), entry(3, "mount", "/")];
+    for (index, (size, kind, mount)) in more.iter().enumerate() {
+        let number = index + 4;
+        layout.push(
+            serde_json::json!({ "disk": "test.img", "partition": number, "size": size, "type": "linux" }),
+        );
+        filesystems.push(entry(number, "type", kind));
+        mounts.push(entry(number, "mount", mount));
+    }
+    serde_json::json!({
+        "DestinationType": "virtual",
+        "PartitionLayout": layout,
+        "FilesystemTypes": filesystems,
+        "PartitionMountPoints": mounts,
+        "SoftwareManager": "apt",
+        "Version": "bookworm",
+        "Bundles": ["kernel-kvm", "bootloader", "os-core"],
+    })
+}
+
+pub fn plan(template: &serde_json::Value, change: impl FnOnce(&mut Inputs)) -> Plan {
+    let source = SourceText::new("test.json", template.to_string());
+    let (parsed, node, faults) = parse(&source);
+    assert_eq!(faults, []);
+    let definitions = bundle::builtin();
+    let mut inputs = Inputs::new(&definitions);
+    change(&mut inputs);
+    decide(&parsed, &node, &inputs).unwrap().0
+}
+
+/// What every system has, as far as anybody looks.
+pub fn install(root: &Path) {
+    let at = |path: &str| root.join(path);
+    for folder in [
+        "boot", "dev", "etc/systemd/system", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin",
+        "usr/lib/modules/6.1.0", "usr/lib/systemd/boot/efi", "var/lib/systemd", "var/log", "mnt",
+    ] {
+        std::fs::create_dir_all(at(folder)).unwrap();
+    }
+    std::fs::set_permissions(at("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
+    for name in ["bin", "lib"] {
+        symlink(format!("usr/{name}"), at(name)).unwrap();
+    }
+    let mut kernel = vec![7; 300_000];
+    kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    let mut loader = b"MZ".to_vec();
+    loader.extend(vec![3; 100_000]);
+    let mut initramfs = b"070701".to_vec();
+    initramfs.extend(vec![5; 200_000]);
+    for (path, bytes) in [
+        ("boot/vmlinuz-6.1.0", kernel.as_slice()),
+        ("boot/initrd.img-6.1.0", &initramfs),
+        ("usr/lib/systemd/boot/efi/systemd-bootx64.efi", &loader),
+        ("usr/lib/modules/6.1.0/modules.dep", b"kernel/a.ko:\n"),
+        ("usr/lib/modules/6.1.0/modules.builtin", b""),
+        ("etc/os-release", b"ID=test\nPRETTY_NAME=\"Test 1\"\n"),
+        ("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"),
+        ("etc/shadow", b"root:*:19000:0:99999:7:::\n"),
+        ("etc/group", b"root:x:0:\n"),
+        ("etc/machine-id", b""),
+        ("usr/bin/tool", b"#!/bin/sh\n"),
+    ] {
+        std::fs::write(at(path), bytes).unwrap();
+    }
+    std::fs::set_permissions(at("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();
+}
+
+/// Writes the planned files, the loader and the whole image, as a build does inside its namespace.
+pub fn make(plan: &Plan, root: &Path, folder: &Path) -> PathBuf {
+    make_with(plan, root, folder, &[], None)
+}
+
+pub fn make_with(
+    plan: &Plan,
+    root: &Path,
+    folder: &Path,
+    passphrases: &[(&str, &str)],
+    seed: Option<&str>,
+) -> PathBuf {
+    let tree = Tree::open(root).unwrap();
+    ister::customize::write_files(&tree, &plan.system).unwrap();
+    install_loader(plan, &tree).unwrap();
+    let workspace = tempfile::tempdir_in(folder).unwrap();
+    let path = folder.join(plan.image().unwrap());
+    let image = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
+    let passphrases =
+        passphrases.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let assembly = Assembly {
+        plan,
+        tree: root,
+        workspace: workspace.path(),
+        disks: std::slice::from_ref(&image),
+        epoch: EPOCH,
+        passphrases: &passphrases,
+        seed,
+    };
+    assemble(&assembly, &|_: Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
+    let text = serde_json::to_string_pretty(plan).unwrap();
+    std::fs::write(format!("{}.plan.json", path.display()), text).unwrap();
+    path
+}
+
+/// Every kind of node that a filesystem can hold; what needs root only where there is root.
+pub fn add_oddities(root: &Path, is_root: bool) {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let odd = root.join("odd");
+    std::fs::create_dir_all(odd.join("many")).unwrap();
+    for number in 0..300 {
+        std::fs::write(odd.join(format!("many/file-{number:04}")), format!("{number}")).unwrap();
+    }
+    std::fs::write(odd.join("n".repeat(255)), "long name").unwrap();
+    std::fs::write(odd.join(OsStr::from_bytes(b"not-utf8-\xff\xfe")), "bytes").unwrap();
+    std::fs::write(odd.join("two words"), "space").unwrap();
+    std::fs::write(odd.join("set-user-id"), "x").unwrap();
+    std::fs::set_permissions(odd.join("set-user-id"), PermissionsExt::from_mode(0o4755)).unwrap();
+    std::fs::hard_link(odd.join("two words"), odd.join("a hard link")).unwrap();
+    symlink("two words", odd.join("short link")).unwrap();
+    symlink("t".repeat(200), odd.join("long link")).unwrap();
+    let sparse = File::create(odd.join("sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    for at in [0, 20 << 20, 40 << 20] {
+        sparse.write_all_at(&[9; 5000], at).unwrap();
+    }
+    std::fs::write(odd.join("large"), vec![1; 3 << 20]).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        odd.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o620),
+        0,
+    )
+    .unwrap();
+    let set = |name: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(odd.join("large"), name, value, rustix::fs::XattrFlags::empty())
+    };
+    if is_root {
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            odd.join("device"),
+            rustix::fs::FileType::CharacterDevice,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            rustix::fs::makedev(10, 229),
+        )
+        .unwrap();
+        std::os::unix::fs::chown(odd.join("two words"), Some(1234), Some(70_000)).unwrap();
+        // cap_net_raw+ep, revision 2. Source: capabilities(7), "File capability extended attribute versioning".
+        let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        set("security.capability", &capability).unwrap();
+        set("trusted.test", b"value").unwrap();
+        let file = odd.join("set-user-id");
+        // user:1234:rw, as setfacl writes it. Source: Linux, include/uapi/linux/posix_acl_xattr.h.
+        let mut acl = vec![2, 0, 0, 0];
+        for (tag, permissions, id) in
+            [(1u16, 7u16, u32::MAX), (2, 6, 1234), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)]
+        {
+            acl.extend(tag.to_le_bytes());
+            acl.extend(permissions.to_le_bytes());
+            acl.extend(id.to_le_bytes());
+        }
+        rustix::fs::lsetxattr(&file, "system.posix_acl_access", &acl, rustix::fs::XattrFlags::empty()).unwrap();
+    }
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

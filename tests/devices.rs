@@ -1,0 +1,271 @@
+//! Physical targets, on loop devices: what is refused, what is erased, what is kept. One at a time: the devices are the
+//! host's.
+//!
+//! Needs root and loop devices; elsewhere it is a visible skip.
+
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+
+mod common;
+
+use common::{ister, text, verify};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard};
+
+static HEAVY: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    HEAVY.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// A loop device over a sparse file, which goes with this.
+struct Loop {
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+impl Loop {
+    /// Nothing where the host has none to give.
+    fn new(mebibytes: u64, sector: u64) -> Option<Loop> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: loop devices need root");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(folder.path().join("disk")).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+        let output = Command::new("losetup")
+            .args(["--find", "--show", "--sector-size", &sector.to_string()])
+            .arg(folder.path().join("disk"))
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            eprintln!("skipped: this host gives no loop device: {}", text(&output.stderr).trim());
+            return None;
+        }
+        let name = text(&output.stdout).trim().trim_start_matches("/dev/").to_owned();
+        Some(Loop { folder, name })
+    }
+
+    fn device(&self) -> String {
+        format!("/dev/{}", self.name)
+    }
+
+    fn backing(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.device()]).status();
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn template(disk: &str) -> serde_json::Value {
+    let entry = |number: u32, key: &str, value: &str| {
+        serde_json::json!({ "disk": disk, "partition": number, key: value })
+    };
+    let part = |number: u32, size: &str, kind: &str| {
+        serde_json::json!({ "disk": disk, "partition": number, "size": size, "type": kind })
+    };
+    serde_json::json!({
+        "DestinationType": "physical",
+        "PartitionLayout": [part(1, "64M", "EFI"), part(2, "700M", "linux"), part(3, "rest", "linux")],
+        "FilesystemTypes": [entry(1, "type", "vfat"), entry(2, "type", "ext4"), entry(3, "type", "ext4")],
+        "PartitionMountPoints": [entry(1, "mount", "/boot"), entry(2, "mount", "/"), entry(3, "mount", "/home")],
+        "SoftwareManager": "apt",
+        "Version": "bookworm",
+        "Bundles": ["os-core", "bootloader", "kernel-kvm"],
+        "Users": [{ "username": "ada", "uid": 1234, "password": "$6$salt$hash", "sudo": true }],
+        "Hostname": "metal"
+    })
+}
+
+fn build(folder: &Path, template: &serde_json::Value, more: &[&str]) -> Output {
+    let path = folder.join("metal.json");
+    std::fs::write(&path, serde_json::to_string_pretty(template).unwrap()).unwrap();
+    // The content of the boot tests, where they have fetched it.
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut command = ister(more);
+    command.arg(&path).arg("-o").arg(folder.join("out")).arg("--cache-dir").arg(cache);
+    command.output().unwrap()
+}
+
+fn ok(output: &Output) {
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
+    let _one = one_at_a_time();
+    let Some(disk) = Loop::new(2048, 512) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let template = template(&disk.name);
+    // Nobody can be asked here.
+    run("mkfs.ext4", &["-q", "-L", "precious", &disk.device()]);
+    let output = build(folder.path(), &template, &["build"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("precious") && said.contains("ext4") && said.contains("ERASED"), "{said}");
+    assert!(said.contains("help: say so with --erase"), "{said}");
+    let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
+    assert_eq!(label.trim(), "precious");
+
+    // Mounted; the drop-in form refuses it too, though it asks nobody.
+    let mount = folder.path().join("mounted");
+    std::fs::create_dir(&mount).unwrap();
+    run("mount", &[&disk.device(), mount.to_str().unwrap()]);
+    for form in [&["build", "--erase"][..], &["-t"][..]] {
+        let output = build(folder.path(), &template, form);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(&format!("/dev/{} cannot be written to", disk.name)), "{said}");
+        assert!(said.contains(&format!("is mounted at {}", mount.display())) && said.contains("help: umount"), "{said}");
+    }
+    run("umount", &[mount.to_str().unwrap()]);
+
+    run("mkswap", &[&disk.device()]);
+    if Command::new("swapon").arg(disk.device()).status().is_ok_and(|status| status.success()) {
+        let output = build(folder.path(), &template, &["build", "--erase"]);
+        run("swapoff", &[&disk.device()]);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(text(&output.stderr).contains("is in use as swap"), "{}", text(&output.stderr));
+    }
+    let mut other = template.clone();
+    for section in ["PartitionLayout", "FilesystemTypes", "PartitionMountPoints"] {
+        for entry in other[section].as_array_mut().unwrap() {
+            entry["disk"] = "no-such-disk".into();
+        }
+    }
+    let output = build(folder.path(), &other, &["build", "--erase"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("this machine has no disk /dev/no-such-disk"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_reinstall_keeps_what_people_have_at_home() {
+    let _one = one_at_a_time();
+    let Some(disk) = Loop::new(1400, 512) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // What was there before must not shine through.
+    run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
+    ok(&build(folder.path(), &template(&disk.name), &["build", "--erase", "-q"]));
+    let plan = folder.path().join(format!("out/{}.plan.json", disk.name));
+    let disk_plan = || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap() };
+    let first = disk_plan();
+    let size = first["disks"][0]["partitions"][2]["size"].as_u64().unwrap() >> 20;
+    assert_eq!(size, 1400 - 1 - 64 - 700 - 1, "the rest of the device");
+    let found = verified(&disk, &plan);
+    assert_eq!(found, [""; 0]);
+
+    // Somebody lives there.
+    let home = first["disks"][0]["partitions"][2]["first_lba"].as_u64().unwrap() * 512;
+    let mounted = folder.path().join("mounted");
+    std::fs::create_dir(&mounted).unwrap();
+    let inner = mount_at(&disk, home, &mounted);
+    std::fs::write(mounted.join("ada/diary"), "precious").unwrap();
+    run("umount", &[mounted.to_str().unwrap()]);
+    run("losetup", &["-d", &inner]);
+
+    // Again, with /home kept and a new user.
+    let mut again = template(&disk.name);
+    again["DisabledNewPartitions"] = true.into();
+    again["PartitionLayout"][2]["size"] = "100M".into();
+    again["FilesystemTypes"][2]["disable_format"] = "".into();
+    again["Hostname"] = "again".into();
+    again["Users"].as_array_mut().unwrap().push(serde_json::json!({ "username": "bob", "password": "$6$salt$hash" }));
+    ok(&build(folder.path(), &again, &["build", "--erase", "-q"]));
+    let second = disk_plan();
+    for field in ["guid", "partitions_from"] {
+        assert_eq!(second["disks"][0][field], first["disks"][0][field]);
+    }
+    assert_eq!(second["disks"][0]["partitions"][2]["guid"], first["disks"][0]["partitions"][2]["guid"]);
+    let inner = mount_at(&disk, home, &mounted);
+    assert_eq!(std::fs::read_to_string(mounted.join("ada/diary")).unwrap(), "precious");
+    run("umount", &[mounted.to_str().unwrap()]);
+    run("losetup", &["-d", &inner]);
+    // The root is new, and the new user's home waits for the first boot.
+    let root = format!("{}?offset={}", disk.backing().display(), (1 + 64) << 20);
+    let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), &root]);
+    assert_eq!(read("/etc/hostname"), "again\n");
+    let lines = read("/etc/tmpfiles.d/ister-kept.conf");
+    assert!(lines.contains("C /home/bob - - - -\n") && lines.contains("C /home/ada - - - -\n"), "{lines}");
+    assert!(run("debugfs", &["-R", "ls -p /usr/share/factory/home", &root]).contains("bob"));
+    assert_eq!(verified(&disk, &plan), [""; 0]);
+
+    // A filesystem of another type cannot be kept, and a partition that is not there cannot be used.
+    again["FilesystemTypes"][2]["type"] = "xfs".into();
+    let output = build(folder.path(), &again, &["build", "--erase", "-q"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("has ext4, not xfs"), "{}", text(&output.stderr));
+}
+
+/// The backing file, held against the plan that was carried out on the device.
+fn verified(disk: &Loop, plan: &Path) -> Vec<String> {
+    run("sync", &[]);
+    let beside = format!("{}.plan.json", disk.backing().display());
+    std::fs::copy(plan, beside).unwrap();
+    verify(&disk.backing(), &[])
+}
+
+/// Mounts a filesystem inside the disk; partitions have no nodes of their own everywhere.
+fn mount_at(disk: &Loop, offset: u64, at: &Path) -> String {
+    let inner = run("losetup", &["--find", "--show", "--offset", &offset.to_string(), disk.backing().to_str().unwrap()]);
+    let inner = inner.trim().to_owned();
+    run("mount", &[&inner, at.to_str().unwrap()]);
+    inner
+}
+
+#[test]
+fn several_disks_with_large_sectors_and_encryption() {
+    let _one = one_at_a_time();
+    let Some(first) = Loop::new(900, 4096) else { return };
+    let Some(second) = Loop::new(400, 512) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut template = template(&first.name);
+    template["PartitionLayout"][1]["size"] = "rest".into();
+    template["PartitionLayout"][2] =
+        serde_json::json!({ "disk": second.name, "partition": 1, "size": "rest", "type": "linux" });
+    template["FilesystemTypes"][2] = serde_json::json!({
+        "disk": second.name, "partition": 1, "type": "xfs",
+        "encryption": { "name": "home", "passphrase": { "env": "ISTER_TEST_PASSPHRASE" } }
+    });
+    template["PartitionMountPoints"][2] = serde_json::json!({
+        "disk": second.name, "partition": 1, "mount": "/home", "encryption": { "name": "home" }
+    });
+    for disk in [&first, &second] {
+        run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
+    }
+    let path = folder.path().join("metal.json");
+    std::fs::write(&path, template.to_string()).unwrap();
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let output = ister(&["build", "--erase", "-q"])
+        .arg(&path)
+        .arg("-o")
+        .arg(folder.path())
+        .arg("--cache-dir")
+        .arg(cache)
+        .env("ISTER_TEST_PASSPHRASE", "open sesame")
+        .output()
+        .unwrap();
+    ok(&output);
+    let plan = folder.path().join(format!("{}.plan.json", first.name));
+    assert_eq!(verified(&first, &plan), [""; 0]);
+    let plan: ister::plan::Plan = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
+    assert_eq!(plan.disks.len(), 2);
+    assert_eq!((plan.disks[0].sector_size.bytes(), plan.disks[1].sector_size.bytes()), (4096, 512));
+    // The second disk by itself: its table, and what is inside with the passphrase.
+    run("sgdisk", &["-v", second.backing().to_str().unwrap()]);
+    run("sync", &[]);
+    let findings = verify(&second.backing(), &["open sesame"]);
+    let others: Vec<&String> = findings.iter().filter(|f| !f.contains("[root-filesystem]")).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}

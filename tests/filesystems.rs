@@ -1,0 +1,288 @@
+//! Filesystems as images have them: made of a tree with everything that a tree can hold, checked by their own fsck, read
+//! back, and read by others.
+
+mod common;
+
+use common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
+use ister::filesystem::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
+use ister::plan::{Inputs, Plan};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn run(program: &str, args: &[&str]) -> String {
+    let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    let said = common::text(&output.stdout) + &common::text(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {said}");
+    said
+}
+
+/// A partition as a file of its own.
+fn cut_out(plan: &Plan, image: &Path, number: u32) -> PathBuf {
+    let disk = &plan.disks[0];
+    let partition = disk.partitions.iter().find(|p| p.number == number).unwrap();
+    let out = image.with_extension(format!("part{number}"));
+    let (skip, count) = (disk.offset(partition).0 >> 20, partition.size.0 >> 20);
+    run(
+        "dd",
+        &[
+            &format!("if={}", image.display()),
+            &format!("of={}", out.display()),
+            "bs=1M",
+            &format!("skip={skip}"),
+            &format!("count={count}"),
+            "conv=sparse",
+            "status=none",
+        ],
+    );
+    out
+}
+
+fn fsck(kind: &str, path: &Path) {
+    let path = path.to_str().unwrap();
+    match kind {
+        "vfat" => run("fsck.fat", &["-n", path]),
+        "xfs" => run("xfs_repair", &["-n", "-f", path]),
+        "btrfs" => run("btrfs", &["check", "--readonly", "--check-data-csum", path]),
+        _ => run("e2fsck", &["-fn", path]),
+    };
+}
+
+/// Everything that is said of each path, and what files hold; folders' sizes and the filesystem's own numbers are not
+/// the content's.
+fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u8>, String> {
+    let mut links: BTreeMap<usize, usize> = BTreeMap::new();
+    for (_, id) in tree.paths() {
+        *links.entry(id).or_default() += 1;
+    }
+    tree.paths()
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with(b"/lost+found"))
+        .map(|(path, id)| {
+            let node = &tree.nodes[id];
+            let what = match &node.body {
+                Body::Folder(_) => "folder".to_owned(),
+                Body::File(_) => format!("{} bytes, BLAKE3 {}", node.size, blake3::hash(&source(id)).to_hex()),
+                Body::Link(target) => format!("to {}", target.escape_ascii()),
+                Body::Device { major, minor } => format!("{major}:{minor}"),
+                Body::Other => "other".to_owned(),
+            };
+            let text = format!(
+                "{:o} {}:{} names {} time {:?} {:?} {what}",
+                node.mode, node.uid, node.gid, links[&id], node.modified, node.attributes
+            );
+            (path, text)
+        })
+        .collect()
+}
+
+fn of_folder(folder: &Path) -> BTreeMap<Vec<u8>, String> {
+    let scan = scan(folder, EPOCH as i64).unwrap();
+    description(&scan.tree, &|id| std::fs::read(&scan.paths[id]).unwrap())
+}
+
+fn of_filesystem(source: &dyn Source) -> BTreeMap<Vec<u8>, String> {
+    let tree = Opened::open(source).unwrap().tree().unwrap();
+    description(&tree, &|id| read_file(source, &tree.nodes[id], u64::MAX >> 20).unwrap())
+}
+
+/// Blocks that a file takes are those that it has, not those that it seems to have.
+fn sparse_stays_sparse(source: &dyn Source) {
+    let tree = Opened::open(source).unwrap().tree().unwrap();
+    let node = &tree.nodes[tree.find("/odd/sparse").unwrap()];
+    let Body::File(Content::Extents(extents)) = &node.body else { panic!("it is a file with extents") };
+    let bytes: u64 = extents.iter().map(|extent| extent.length).sum();
+    assert!(node.size == 64 << 20 && bytes < 1 << 20, "{bytes} of {}", node.size);
+}
+
+#[test]
+fn everything_that_a_tree_holds_is_carried_over() {
+    for (kind, options) in
+        [("ext2", ""), ("ext3", ""), ("ext4", ""), ("ext4", "-b 1024 -O ^64bit"), ("btrfs", ""), ("xfs", "")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        install(&root);
+        add_oddities(&root, is_root());
+        let mut template = template(kind, &[("16M", "vfat", "/mnt")]);
+        template["FilesystemTypes"][2]["options"] = options.into();
+        template["FilesystemTypes"][2]["label"] = "root".into();
+        let plan = plan(&template, |_| {});
+        let image = make(&plan, &root, folder.path());
+        // What is left of the tree is the root's: /boot and /mnt were set apart.
+        let expected = of_folder(&root);
+        let part = cut_out(&plan, &image, 3);
+        fsck(kind, &part);
+        let file = File::open(&part).unwrap();
+        let window = Window { file: &file, offset: 0, size: file.metadata().unwrap().len() };
+        let found = of_filesystem(&window);
+        for (path, text) in &expected {
+            assert_eq!(found.get(path), Some(text), "{kind} {options}: {}", path.escape_ascii());
+        }
+        assert_eq!(found.len(), expected.len(), "{kind} {options}");
+        sparse_stays_sparse(&window);
+        let probe = run("blkid", &["-p", "-o", "export", part.to_str().unwrap()]);
+        let uuid = plan.disks[0].partitions[2].filesystem.as_ref().unwrap().uuid.clone().unwrap();
+        assert!(probe.contains(&format!("\nUUID={uuid}\n")) && probe.contains("LABEL=root\n"), "{probe}");
+        others_read_it(kind, &part, folder.path());
+        fsck("vfat", &cut_out(&plan, &image, 1));
+    }
+}
+
+/// Programs that have nothing to do with ister.
+fn others_read_it(kind: &str, part: &Path, folder: &Path) {
+    let path = part.to_str().unwrap();
+    match kind {
+        "btrfs" => {
+            let out = folder.join("restored");
+            std::fs::create_dir(&out).unwrap();
+            run("btrfs", &["restore", "-S", path, out.to_str().unwrap()]);
+            assert_eq!(std::fs::read(out.join("odd/large")).unwrap(), vec![1; 3 << 20]);
+            assert_eq!(std::fs::read_dir(out.join("odd/many")).unwrap().count(), 300);
+        }
+        // No program reads files of an unmounted XFS; vm-tests boots one.
+        "xfs" => {}
+        _ => {
+            let stat = run("debugfs", &["-R", "stat \"/odd/two words\"", path]);
+            assert!(stat.contains("Links: 2"), "{stat}");
+            if is_root() {
+                assert!(stat.contains("User:  1234   Group: 70000"), "{stat}");
+                let stat = run("debugfs", &["-R", "stat /odd/large", path]);
+                assert!(stat.contains("security.capability"), "{stat}");
+            }
+        }
+    }
+}
+
+/// Another folder made in another order, another time, and on the other side a filesystem of its own.
+#[test]
+fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
+    let memory = Path::new("/dev/shm");
+    for (kind, sector) in [("ext4", 512), ("ext2", 512), ("btrfs", 512), ("xfs", 512), ("xfs", 4096)] {
+        let hash = |place: &Path, backwards: bool| {
+            let folder = tempfile::tempdir_in(place).unwrap();
+            let root = folder.path().join("root");
+            std::fs::create_dir(&root).unwrap();
+            if backwards {
+                // Names that come first are made first, and names of another order later.
+                std::fs::create_dir_all(root.join("odd/many")).unwrap();
+                for number in (0..300).rev() {
+                    std::fs::write(root.join(format!("odd/many/file-{number:04}")), "").unwrap();
+                }
+            }
+            install(&root);
+            add_oddities(&root, is_root());
+            let plan = plan(&template(kind, &[]), |inputs: &mut Inputs| {
+                inputs.sector_size = (sector as u64).try_into().unwrap();
+            });
+            let image = make(&plan, &root, folder.path());
+            ister::image::sha256(&image).unwrap()
+        };
+        let first = hash(&std::env::temp_dir(), false);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let second = hash(if memory.is_dir() { memory } else { Path::new("/tmp") }, true);
+        assert_eq!(first, second, "{kind} with sectors of {sector} bytes");
+    }
+}
+
+#[test]
+fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
+    for (kind, sector) in [("ext4", 512), ("ext2", 512), ("xfs", 512), ("btrfs", 512), ("ext4", 4096)] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        install(&root);
+        add_oddities(&root, is_root());
+        let mut template = template(kind, &[]);
+        template["FilesystemTypes"][2]["encryption"] =
+            serde_json::json!({ "name": "cryptroot", "passphrase": { "env": "P" } });
+        template["PartitionMountPoints"][1]["encryption"] = serde_json::json!({ "name": "cryptroot" });
+        template["PartitionLayout"][2]["size"] = "340M".into();
+        let plan = plan(&template, |inputs: &mut Inputs| {
+            inputs.sector_size = (sector as u64).try_into().unwrap();
+        });
+        let secret = [("cryptroot", "open sesame")];
+        let image = make_with(&plan, &root, folder.path(), &secret, Some("seed"));
+        let part = cut_out(&plan, &image, 3);
+        let expected = of_folder(&root);
+
+        let file = File::open(&part).unwrap();
+        let window = Window { file: &file, offset: 0, size: file.metadata().unwrap().len() };
+        let volume = luks::Luks::open(&window).unwrap();
+        assert!(volume.unlock(b"open sesamE").is_err());
+        let plain = volume.plain(&volume.unlock(b"open sesame").unwrap()).unwrap();
+        let found = of_filesystem(&plain);
+        assert_eq!(found, expected, "{kind}");
+
+        // cryptsetup agrees, and nothing of the plaintext is in the image.
+        let key = folder.path().join("key");
+        std::fs::write(&key, "open sesame").unwrap();
+        let (key, part_name) = (key.to_str().unwrap(), part.to_str().unwrap());
+        run("cryptsetup", &["open", "--test-passphrase", "--key-file", key, part_name]);
+        let dump = run("cryptsetup", &["luksDump", part_name]);
+        let uuid = plan.disks[0].partitions[2].encryption.as_ref().unwrap().uuid.to_string();
+        assert!(dump.contains(&uuid) && dump.contains("aes-xts-plain64"), "{dump}");
+        let bytes = std::fs::read(&part).unwrap();
+        for word in ["open sesame", "modules.dep", "#!/bin/sh"] {
+            assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{kind}: {word}");
+        }
+
+        // A plan that is held against it agrees inside and out, and its own fsck finds nothing.
+        let findings = common::verify(&image, &["open sesame"]);
+        assert_eq!(findings, [""; 0], "{kind}");
+    }
+}
+
+#[test]
+fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
+    let hash = |seed: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        install(&root);
+        let mut template = template("ext4", &[]);
+        template["FilesystemTypes"][2]["encryption"] =
+            serde_json::json!({ "name": "cryptroot", "passphrase": { "env": "P" } });
+        template["PartitionMountPoints"][1]["encryption"] = serde_json::json!({ "name": "cryptroot" });
+        let plan = plan(&template, |_| {});
+        let image = make_with(&plan, &root, folder.path(), &[("cryptroot", "open sesame")], seed);
+        ister::image::sha256(&image).unwrap()
+    };
+    assert_eq!(hash(Some("a")), hash(Some("a")));
+    assert_ne!(hash(Some("a")), hash(Some("b")));
+    assert_ne!(hash(None), hash(None));
+}
+
+/// What the plan says that a filesystem offers is what can be put into it, and what it says that content takes is enough.
+#[test]
+fn the_forecast_keeps_its_word() {
+    for kind in ["ext4", "ext2", "vfat", "xfs", "btrfs"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        install(&root);
+        let plan = plan(&template("ext4", &[("320M", kind, "/mnt")]), |_| {});
+        let space = plan.disks[0].partitions[3].space.unwrap();
+        // One file that leaves room for itself and its folder's entry only.
+        let unit = space.allocation_unit.0;
+        let mut room = space.offers.0 / unit * unit - 2 * unit - space.per_file.0;
+        if kind == "ext2" {
+            // The blocks that say where its blocks are.
+            room -= (room / unit / (unit / 4) + 4) * unit;
+        }
+        let file = File::create(root.join("mnt/filling")).unwrap();
+        use std::io::Write;
+        let block = vec![0xa5; 1 << 20];
+        let mut left = room;
+        while left > 0 {
+            let count = left.min(block.len() as u64);
+            (&file).write_all(&block[..count as usize]).unwrap();
+            left -= count;
+        }
+        let image = make(&plan, &root, folder.path());
+        fsck(kind, &cut_out(&plan, &image, 4));
+    }
+}

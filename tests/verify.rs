@@ -1,0 +1,523 @@
+//! Verification: nothing is found in good images of every format, and every kind of damage is found by the rule that is
+//! for it, by that one first.
+
+mod common;
+
+use common::system::{add_oddities, install, is_root, make, plan, template};
+use common::{text, verify};
+use ister::layout::gpt;
+use ister::plan::{Disk, Plan};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn run(program: &str, args: &[&str]) {
+    let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+    let output = Command::new(program)
+        .args(args)
+        .env("PATH", path)
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// An image, its plan, and a copy that each test may break.
+struct Good {
+    folder: tempfile::TempDir,
+    image: PathBuf,
+    plan: Plan,
+}
+
+impl Good {
+    fn new(template: &serde_json::Value, prepare: impl FnOnce(&Path)) -> Good {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        install(&root);
+        prepare(&root);
+        let plan = plan(template, |_| {});
+        let image = make(&plan, &root, folder.path());
+        Good { folder, image, plan }
+    }
+
+    fn disk(&self) -> &Disk {
+        &self.plan.disks[0]
+    }
+
+    /// Bytes from the image's start to the partition's.
+    fn offset(&self, number: u32) -> u64 {
+        let partition = self.disk().partitions.iter().find(|p| p.number == number).unwrap();
+        self.disk().offset(partition).0
+    }
+
+    /// What verification finds in a copy that was damaged; the copy has the plan beside it.
+    fn damaged(&self, damage: &dyn Fn(&Good, &Path)) -> Vec<String> {
+        let copy = self.folder.path().join("damaged.img");
+        run("cp", &["--sparse=always", self.image.to_str().unwrap(), copy.to_str().unwrap()]);
+        std::fs::copy(
+            format!("{}.plan.json", self.image.display()),
+            format!("{}.plan.json", copy.display()),
+        )
+        .unwrap();
+        damage(self, &copy);
+        verify(&copy, &[])
+    }
+
+    /// Runs `command` of debugfs on the root filesystem.
+    fn debugfs(&self, image: &Path, command: &str) {
+        let device = format!("{}?offset={}", image.display(), self.offset(3));
+        run("debugfs", &["-w", "-R", command, &device]);
+    }
+
+    /// Puts a text in the place of a file of the root filesystem.
+    fn put(&self, image: &Path, path: &str, content: &[u8], mode: &str) {
+        let host = self.folder.path().join("put");
+        std::fs::write(&host, content).unwrap();
+        let device = format!("{}?offset={}", image.display(), self.offset(3));
+        // There may be none.
+        let _ = Command::new("/sbin/debugfs").args(["-w", "-R", &format!("rm {path}"), &device]).output();
+        self.debugfs(image, &format!("write {} {path}", host.display()));
+        self.debugfs(image, &format!("set_inode_field {path} mode {mode}"));
+    }
+
+    /// The ESP, as mtools name it.
+    fn esp(&self, image: &Path) -> String {
+        format!("{}@@{}", image.display(), self.offset(1))
+    }
+
+    fn put_in_esp(&self, image: &Path, path: &str, content: &[u8]) {
+        let host = self.folder.path().join("put");
+        std::fs::write(&host, content).unwrap();
+        run("mcopy", &["-o", "-i", &self.esp(image), host.to_str().unwrap(), &format!("::{path}")]);
+    }
+
+    fn entry(&self, image: &Path) -> (String, String) {
+        let listing = Command::new("mdir")
+            .args(["-b", "-i", &self.esp(image), "::/loader/entries"])
+            .env("MTOOLS_SKIP_CHECK", "1")
+            .output()
+            .unwrap();
+        let name = text(&listing.stdout).lines().next().unwrap().trim_start_matches("::").trim().to_owned();
+        let host = self.folder.path().join("entry");
+        run("mcopy", &["-n", "-o", "-i", &self.esp(image), &format!("::{name}"), host.to_str().unwrap()]);
+        (name, std::fs::read_to_string(host).unwrap())
+    }
+}
+
+fn open(image: &Path) -> File {
+    File::options().read(true).write(true).open(image).unwrap()
+}
+
+fn flip(image: &Path, at: u64) {
+    let file = open(image);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+fn size(image: &Path) -> u64 {
+    image.metadata().unwrap().len()
+}
+
+/// Changes entries of both tables and makes the checksums right again: a table that is valid and wrong.
+fn change_entries(image: &Path, change: &dyn Fn(&mut [u8])) {
+    let file = open(image);
+    let size = size(image);
+    for (header, array) in [(512, 1024), (size - 512, size - 33 * 512)] {
+        let mut entries = vec![0; 128 * 128];
+        file.read_exact_at(&mut entries, array).unwrap();
+        change(&mut entries);
+        file.write_all_at(&entries, array).unwrap();
+        let mut bytes = vec![0; 92];
+        file.read_exact_at(&mut bytes, header).unwrap();
+        bytes[88..92].copy_from_slice(&gpt::crc32(&entries).to_le_bytes());
+        bytes[16..20].fill(0);
+        let crc = gpt::crc32(&bytes);
+        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
+        file.write_all_at(&bytes, header).unwrap();
+    }
+}
+
+type Damage = (&'static str, &'static str, fn(&Good, &Path));
+
+/// The kind of damage, the rule that must find it, and how it is done.
+const DAMAGES: &[Damage] = &[
+    ("a flipped byte in the primary header", "gpt-primary", |_, image| flip(image, 512 + 60)),
+    ("no primary header at all", "gpt-primary", |_, image| open(image).write_all_at(&[0; 512], 512).unwrap()),
+    ("a flipped byte in the backup header", "gpt-backup", |_, image| flip(image, size(image) - 512 + 33)),
+    ("an image that was padded", "gpt-backup", |_, image| {
+        open(image).set_len(size(image) + (1 << 20)).unwrap();
+    }),
+    ("an image that was cut", "gpt-backup", |_, image| {
+        open(image).set_len(size(image) - 512).unwrap();
+    }),
+    ("a flipped byte in the primary entries", "gpt-entries", |_, image| flip(image, 1024 + 40)),
+    ("a flipped byte in the backup entries", "gpt-entries", |_, image| flip(image, size(image) - 33 * 512 + 130)),
+    ("two tables that disagree", "gpt-copies", |_, image| {
+        let file = open(image);
+        let at = size(image) - 33 * 512;
+        let mut entries = vec![0; 128 * 128];
+        file.read_exact_at(&mut entries, at).unwrap();
+        entries[48] ^= 4;
+        file.write_all_at(&entries, at).unwrap();
+        let mut header = vec![0; 92];
+        file.read_exact_at(&mut header, size(image) - 512).unwrap();
+        header[88..92].copy_from_slice(&gpt::crc32(&entries).to_le_bytes());
+        header[16..20].fill(0);
+        let crc = gpt::crc32(&header);
+        header[16..20].copy_from_slice(&crc.to_le_bytes());
+        file.write_all_at(&header, size(image) - 512).unwrap();
+    }),
+    ("partitions that overlap", "gpt-bounds", |_, image| {
+        change_entries(image, &|entries| {
+            let first = u64::from_le_bytes(entries[256 + 32..256 + 40].try_into().unwrap());
+            entries[256 + 32..256 + 40].copy_from_slice(&(first - 2048).to_le_bytes());
+        });
+    }),
+    ("a partition past the end", "gpt-bounds", |_, image| {
+        change_entries(image, &|entries| entries[256 + 46] = 1);
+    }),
+    ("the same GUID twice", "gpt-guid", |_, image| {
+        change_entries(image, &|entries| entries.copy_within(16..32, 128 + 16));
+    }),
+    ("a partition that is not aligned", "partition-alignment", |_, image| {
+        change_entries(image, &|entries| entries[128 + 32] += 1);
+    }),
+    ("no protective MBR", "mbr-protective", |_, image| open(image).write_all_at(&[0; 66], 446).unwrap()),
+    ("another disk GUID than planned", "plan-disk", |_, image| {
+        let file = open(image);
+        for at in [512, size(image) - 512] {
+            let mut header = vec![0; 92];
+            file.read_exact_at(&mut header, at).unwrap();
+            header[56] ^= 1;
+            header[16..20].fill(0);
+            let crc = gpt::crc32(&header);
+            header[16..20].copy_from_slice(&crc.to_le_bytes());
+            file.write_all_at(&header, at).unwrap();
+        }
+    }),
+    ("another partition type than planned", "plan-partition", |_, image| {
+        change_entries(image, &|entries| entries[256] ^= 1);
+    }),
+    ("another filesystem UUID than planned", "plan-filesystem", |good, image| {
+        let device = format!("{}?offset={}", image.display(), good.offset(3));
+        run("debugfs", &["-w", "-R", "set_super_value uuid 12345678-1234-1234-1234-123456789abc", &device]);
+    }),
+    ("no filesystem", "filesystem-missing", |good, image| {
+        open(image).write_all_at(&[0; 65_536], good.offset(2)).unwrap();
+    }),
+    ("a flipped byte in the root's superblock", "filesystem-damaged", |good, image| {
+        flip(image, good.offset(3) + 1024 + 0x88);
+    }),
+    ("a flipped byte in a group descriptor", "filesystem-damaged", |good, image| {
+        // They are in the block behind the superblock's.
+        let mut log = [0; 4];
+        open(image).read_exact_at(&mut log, good.offset(3) + 1024 + 24).unwrap();
+        let block = 1024 << u32::from_le_bytes(log);
+        flip(image, good.offset(3) + if block == 1024 { 2048 } else { block } + 3);
+    }),
+    ("a flipped byte in a FAT", "filesystem-damaged", |good, image| {
+        // Behind the reserved sectors: cluster 2's entry.
+        let file = open(image);
+        let mut boot = [0; 512];
+        file.read_exact_at(&mut boot, good.offset(1)).unwrap();
+        let reserved = u64::from(u16::from_le_bytes([boot[14], boot[15]])) * 512;
+        flip(image, good.offset(1) + reserved + 6);
+    }),
+    ("the same filesystem UUID twice", "uuid-repeated", |good, image| {
+        let uuid = good.disk().partitions[2].filesystem.as_ref().unwrap().uuid.clone().unwrap();
+        let bytes = uuid::Uuid::parse_str(&uuid).unwrap();
+        open(image).write_all_at(bytes.as_bytes(), good.offset(2) + 1036).unwrap();
+    }),
+    ("the same label twice", "label-repeated", |good, image| {
+        open(image).write_all_at(b"root", good.offset(2) + 1052).unwrap();
+    }),
+    ("no loader in the ESP", "esp-loader", |good, image| {
+        run("mdel", &["-i", &good.esp(image), "::/EFI/BOOT/BOOTX64.EFI"]);
+    }),
+    ("a loader that is no program", "esp-loader", |good, image| {
+        good.put_in_esp(image, "/EFI/BOOT/BOOTX64.EFI", b"not a program");
+    }),
+    ("no loader entry", "entry-missing", |good, image| {
+        run("mdeltree", &["-i", &good.esp(image), "::/loader/entries"]);
+    }),
+    ("a missing kernel", "entry-kernel", |good, image| {
+        run("mdel", &["-i", &good.esp(image), "::/vmlinuz-6.1.0"]);
+    }),
+    ("a missing initramfs", "entry-initrd", |good, image| {
+        run("mdel", &["-i", &good.esp(image), "::/initrd.img-6.1.0"]);
+    }),
+    ("a kernel that is none", "kernel-damaged", |good, image| {
+        good.put_in_esp(image, "/vmlinuz-6.1.0", &[0; 5000]);
+    }),
+    ("an initramfs that is none", "initrd-damaged", |good, image| {
+        good.put_in_esp(image, "/initrd.img-6.1.0", &[0; 5000]);
+    }),
+    ("a wrong root=", "root-option", |good, image| {
+        let (name, entry) = good.entry(image);
+        let guid = good.disk().partitions[2].guid.to_string();
+        good.put_in_esp(
+            image,
+            &name,
+            entry.replace(&guid, "00000000-0000-0000-0000-000000000001").as_bytes(),
+        );
+    }),
+    ("no modules of the kernel's version", "kernel-modules", |good, image| {
+        for command in [
+            "rm /usr/lib/modules/6.1.0/modules.dep",
+            "rm /usr/lib/modules/6.1.0/modules.builtin",
+            "rmdir /usr/lib/modules/6.1.0",
+        ] {
+            good.debugfs(image, command);
+        }
+    }),
+    ("modules without an index", "kernel-modules", |good, image| {
+        good.debugfs(image, "rm /usr/lib/modules/6.1.0/modules.dep");
+    }),
+    ("an fstab that names a stranger", "fstab-device", |good, image| {
+        good.put(image, "/etc/fstab", b"UUID=0 /srv ext4 defaults 0 2\n", "0100644");
+    }),
+    ("a mount unit that names a stranger", "mount-unit", |good, image| {
+        let unit = b"[Mount]\nWhat=/dev/disk/by-partuuid/0\nWhere=/srv\n";
+        good.put(image, "/etc/systemd/system/srv.mount", unit, "0100644");
+    }),
+    ("a mount point that is not there", "mount-point", |good, image| {
+        let unit = format!(
+            "[Mount]\nWhat=/dev/disk/by-partuuid/{}\nWhere=/nowhere\n",
+            good.disk().partitions[0].guid
+        );
+        good.put(image, "/etc/systemd/system/nowhere.mount", unit.as_bytes(), "0100644");
+    }),
+    ("a crypttab that names a stranger", "crypttab-device", |good, image| {
+        good.put(image, "/etc/crypttab", b"data UUID=0 none luks\n", "0100644");
+    }),
+    ("a machine id", "machine-id", |good, image| {
+        good.put(image, "/etc/machine-id", b"0123456789abcdef0123456789abcdef\n", "0100444");
+    }),
+    ("ssh host keys", "ssh-host-key", |good, image| {
+        good.debugfs(image, "mkdir /etc/ssh");
+        good.put(image, "/etc/ssh/ssh_host_ed25519_key", b"key", "0100600");
+    }),
+    ("a random seed", "random-seed", |good, image| {
+        good.put(image, "/var/lib/systemd/random-seed", &[1; 512], "0100600");
+    }),
+    ("an empty root password", "root-password-empty", |good, image| {
+        good.put(image, "/etc/shadow", b"root::19000:0:99999:7:::\n", "0100640");
+    }),
+    ("a private key", "private-key", |good, image| {
+        good.put(image, "/root/id", b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", "0100600");
+    }),
+    ("a file that everybody may change", "world-writable", |good, image| {
+        good.debugfs(image, "set_inode_field /usr/bin/tool mode 0100777");
+    }),
+    ("a folder that everybody may change", "world-writable", |good, image| {
+        good.debugfs(image, "set_inode_field /srv mode 040777");
+    }),
+    ("a path of the build host", "build-path", |good, image| {
+        good.put(image, "/etc/issue", b"made in /home/builder/project/out\n", "0100644");
+    }),
+    ("downloaded packages", "package-cache", |good, image| {
+        for folder in ["/var/cache", "/var/cache/apt", "/var/cache/apt/archives"] {
+            good.debugfs(image, &format!("mkdir {folder}"));
+        }
+        good.put(image, "/var/cache/apt/archives/a_1_amd64.deb", b"x", "0100644");
+    }),
+];
+
+fn labelled() -> serde_json::Value {
+    let mut template = template("ext4", &[]);
+    template["FilesystemTypes"][2]["label"] = "root".into();
+    template
+}
+
+#[test]
+fn every_kind_of_damage_is_found_by_its_rule() {
+    let good = Good::new(&labelled(), |_| {});
+    assert_eq!(verify(&good.image, &[]), [""; 0], "nothing is found in a good image");
+    for (what, rule, damage) in DAMAGES {
+        let found = good.damaged(&|good, image| damage(good, image));
+        assert!(
+            found.iter().any(|finding| finding.contains(&format!("[{rule}]"))),
+            "{what}: expected {rule}, found {found:#?}"
+        );
+    }
+    assert!(DAMAGES.len() >= 25);
+}
+
+#[test]
+fn damage_of_other_filesystems_is_found() {
+    for (kind, structures) in
+        [("xfs", [8u64, 512 + 20, 1024 + 20]), ("btrfs", [65_536 + 100, 65_536 + 300, 65_536 + 0x20])]
+    {
+        let good = Good::new(&template(kind, &[]), |root| add_oddities(root, is_root()));
+        assert_eq!(verify(&good.image, &[]), [""; 0], "{kind}");
+        for at in structures {
+            let found = good.damaged(&|good, image| flip(image, good.offset(3) + at));
+            assert!(
+                found.iter().any(|f| f.contains("[filesystem-") || f.contains("[plan-filesystem]")),
+                "{kind}, byte {at}: {found:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn luks_damage_is_found_and_a_locked_volume_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    install(&root);
+    let mut template = template("ext4", &[("64M", "ext4", "/srv")]);
+    template["FilesystemTypes"][3]["encryption"] =
+        serde_json::json!({ "name": "data", "passphrase": { "env": "P" } });
+    template["PartitionMountPoints"][2]["encryption"] = serde_json::json!({ "name": "data" });
+    let plan = plan(&template, |_| {});
+    let image = common::system::make_with(&plan, &root, folder.path(), &[("data", "open sesame")], Some("s"));
+    assert_eq!(verify(&image, &["open sesame"]), [""; 0]);
+    let locked = verify(&image, &["wrong"]);
+    assert!(locked.len() == 1 && locked[0].starts_with("note[luks-locked]"), "{locked:#?}");
+    let offset = plan.disks[0].offset(&plan.disks[0].partitions[3]).0;
+    for at in [6, 300, 4096 + 40, 16_384 + 6] {
+        flip(&image, offset + at);
+        let found = verify(&image, &["open sesame"]);
+        assert!(found.iter().any(|f| f.contains("[luks-header]")), "byte {at}: {found:#?}");
+        flip(&image, offset + at);
+    }
+}
+
+#[test]
+fn grub_is_held_against_its_copies() {
+    if common::tools_missing(&["grub-mkimage", "/usr/lib/grub/i386-pc/boot.img"]) {
+        return;
+    }
+    let mut template = labelled();
+    template["LegacyBios"] = true.into();
+    for section in ["PartitionLayout", "FilesystemTypes", "PartitionMountPoints"] {
+        template[section].as_array_mut().unwrap().remove(0);
+    }
+    let good = Good::new(&template, |_| {});
+    assert_eq!(verify(&good.image, &[]), [""; 0]);
+    for (what, at) in [
+        ("boot code", 0x180u64),
+        ("where the core is", 0x5c),
+        ("the core's first sector", 34 * 512 + 4),
+        ("its block list", 34 * 512 + 500),
+        ("the core's middle", 34 * 512 + 9000),
+    ] {
+        let found = good.damaged(&|_, image| flip(image, at));
+        assert!(found.iter().any(|f| f.contains("[grub-core]")), "{what}: {found:#?}");
+    }
+    let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/vmlinuz-6.1.0"));
+    assert!(found.iter().any(|f| f.contains("[grub-configuration]")), "{found:#?}");
+    let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/grub/grub.cfg"));
+    assert!(found.iter().any(|f| f.contains("[grub-configuration]")), "{found:#?}");
+}
+
+/// Every published format has the same bytes inside, and is read without being unpacked by hand.
+#[test]
+fn nothing_is_found_in_good_images_of_any_format() {
+    if common::tools_missing(&["qemu-img", "xz", "zstd", "gzip"]) {
+        return;
+    }
+    let good = Good::new(&labelled(), |_| {});
+    let raw = good.image.to_str().unwrap().to_owned();
+    let beside = |path: &str| std::fs::copy(format!("{raw}.plan.json"), format!("{path}.plan.json")).unwrap();
+    let mut paths = Vec::new();
+    for (format, options, ending) in [
+        ("qcow2", "compat=1.1", "qcow2"),
+        ("vpc", "subformat=fixed,force_size=on", "vhd"),
+        ("vpc", "subformat=dynamic,force_size=on", "dynamic.vhd"),
+        ("vhdx", "subformat=dynamic", "vhdx"),
+        ("vmdk", "subformat=streamOptimized", "vmdk"),
+        ("vdi", "static=off", "vdi"),
+    ] {
+        let path = format!("{raw}.{ending}");
+        run("qemu-img", &["convert", "-f", "raw", "-O", format, "-o", options, &raw, &path]);
+        paths.push(path);
+    }
+    for (program, ending) in [("xz", "xz"), ("zstd", "zst"), ("gzip", "gz")] {
+        let path = format!("{raw}.{ending}");
+        let arguments: &[&str] = if program == "xz" { &["-0", "-c"] } else { &["-1", "-c"] };
+        let out = File::create(&path).unwrap();
+        let status = Command::new(program).args(arguments).arg(&raw).stdout(out).status().unwrap();
+        assert!(status.success());
+        paths.push(path);
+    }
+    // Google's archive, and a compressed image of a format of its own.
+    let inner = good.folder.path().join("disk.raw");
+    std::fs::rename(&good.image, &inner).unwrap();
+    let archive = format!("{raw}.tar.gz");
+    run("tar", &["-C", good.folder.path().to_str().unwrap(), "-czf", &archive, "disk.raw"]);
+    paths.push(archive);
+    let packed = format!("{raw}.qcow2.zst");
+    run("zstd", &["-q", "-1", &format!("{raw}.qcow2"), "-o", &packed]);
+    paths.push(packed);
+    for path in &paths {
+        beside(path);
+        assert_eq!(verify(Path::new(path), &[]), [""; 0], "{path}");
+    }
+    // A VHD whose size is no whole MiB.
+    let short = good.folder.path().join("short.raw");
+    run("cp", &["--sparse=always", inner.to_str().unwrap(), short.to_str().unwrap()]);
+    open(&short).set_len(size(&short) + 512).unwrap();
+    let vhd = good.folder.path().join("short.vhd");
+    let options = "subformat=fixed,force_size=on";
+    let (short, vhd_name) = (short.to_str().unwrap(), vhd.to_str().unwrap());
+    run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, short, vhd_name]);
+    let found = verify(&vhd, &[]);
+    assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
+}
+
+/// The program itself: exit codes, formats, explanations.
+#[test]
+fn the_command_says_what_the_library_finds() {
+    let good = Good::new(&labelled(), |_| {});
+    let image = good.image.to_str().unwrap();
+    let output = common::ister(&["verify", image]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("good"), "{}", text(&output.stdout));
+    flip(&good.image, 512 + 60);
+    for (format, start) in
+        [("human", "error[gpt-primary]"), ("concise", ""), ("json", "{"), ("sarif", "{"), ("github", "::error"), ("junit", "<?xml")]
+    {
+        let output = common::ister(&["verify", image, "--format", format, "-q"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{format}");
+        let said = text(&output.stdout);
+        assert!(said.starts_with(start) && said.contains("gpt-primary"), "{format}: {said}");
+    }
+    let output = common::ister(&["explain", "gpt-primary"]).output().unwrap();
+    assert!(text(&output.stdout).starts_with("# gpt-primary (error, `ister verify`)"));
+    let output = common::ister(&["verify", "/no/such/image"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let output = common::ister(&["verify", image, "--unlock", "secret"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn two_images_are_compared_down_to_the_field() {
+    let good = Good::new(&labelled(), |_| {});
+    let copy = good.folder.path().join("copy.img");
+    run("cp", &["--sparse=always", good.image.to_str().unwrap(), copy.to_str().unwrap()]);
+    let diff = |code: i32| {
+        let output = common::ister(&["diff", good.image.to_str().unwrap(), copy.to_str().unwrap(), "-q"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(diff(0), "the images are the same\n");
+    good.debugfs(&copy, "set_inode_field /etc/passwd mtime @1600000000");
+    good.put(&copy, "/etc/group", b"root:x:1:\n", "0100644");
+    good.put_in_esp(&copy, "/loader/loader.conf", b"timeout 5\n");
+    let said = diff(1);
+    for part in [
+        "partition 3 (`root`) > ext > /etc/passwd > modification time",
+        "partition 3 (`root`) > ext > /etc/group > content",
+        "partition 1 (`ESP`) > vfat > /loader/loader.conf > content",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    change_entries(&copy, &|entries| entries[56] = b'X');
+    let said = diff(1);
+    assert!(said.contains("primary partition table > partition 1 > name"), "{said}");
+}
