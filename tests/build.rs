@@ -118,7 +118,8 @@ fn agrees_with_plan(image: &Path) {
     let table: serde_json::Value = serde_json::from_str(&run("sfdisk", &["--json", image])).unwrap();
     let table = &table["partitiontable"];
     let lower = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_lowercase();
-    assert_eq!(lower(&table["id"]), lower(&plan["disk"]["guid"]));
+    assert_eq!(lower(&table["id"]), lower(&plan["guid"]));
+    let plan = &plan["disks"][0];
     let partitions = plan["partitions"].as_array().unwrap();
     assert_eq!(table["partitions"].as_array().unwrap().len(), partitions.len());
     for (seen, planned) in table["partitions"].as_array().unwrap().iter().zip(partitions) {
@@ -198,7 +199,6 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
         assert!(!said.contains("topsecrethash"), "{said}");
     }
 
-    // The same bytes cannot be promised yet, the same structures can: another build from the cache.
     // A receipt of the image before says nothing of the new one.
     std::fs::write(place.path("out/small.img.receipt.json"), "{}").unwrap();
     let again = place.build(&["--format", "json", "--set", "Hostname=\"other\""]).output().unwrap();
@@ -237,18 +237,57 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         assert_eq!(names(&place.path("out")), ["small.img"]);
         assert_eq!(names(&shared_cache().join("work")), [""; 0]);
     }
-    // Too small for its content: known before anything is written.
+    // Too small for its content: known before anything is written, with the line of the template to change.
     let layout = TEMPLATE.replace("\"1G\"", "\"100M\"");
     std::fs::write(place.path("small.json"), layout).unwrap();
     let output = place.build(&[]).output().unwrap();
     let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: the content does not fit into partition 2 (`/`)"), "{stderr}");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("its content needs ") && stderr.contains("raise `size` of partition 2"),
+        stderr.contains("error[plan]: the content does not fit into partition 2 (`/`): it needs "),
         "{stderr}"
     );
+    assert!(stderr.contains("small.json:5:60") && stderr.contains("= help: make it "), "{stderr}");
     assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
+    // What a hook adds is known only when it has run, and still before anything is written.
+    let hook = r#"PostChrootShell=["head -c 80000000 /dev/urandom >/home/large"]"#;
+    std::fs::write(place.path("small.json"), TEMPLATE).unwrap();
+    let output = place.build(&["--set", hook]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the content does not fit into partition 3 (`/home`): it needs 76."), "{stderr}");
+    assert!(stderr.contains("small.json:6:60"), "{stderr}");
+    assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
+}
+
+#[test]
+fn building_twice_gives_the_same_bytes_whatever_else_differs() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let output = place.build(&["--twice"]).output().unwrap();
+    ok(&output);
+    assert!(
+        text(&output.stderr).contains("the second build gave the same bytes"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
+    let first = run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]);
+    // Where memory is short the tree lies on the disk, whose folders have an order of their own.
+    if is_root() {
+        let script = r#"
+            mount -t tmpfs none /sys/fs/cgroup
+            echo 209715200 >/sys/fs/cgroup/memory.max; echo 0 >/sys/fs/cgroup/memory.current
+            exec "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
+        ok(&in_own_mounts_with(&place, &shared_cache(), script));
+        assert_eq!(run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]), first);
+    }
+    // A hook that writes the time is found out, and where it did is said.
+    let hook = r#"PostChrootShell=["date +%N >/etc/stamp"]"#;
+    let output = place.build(&["--twice", "--set", hook]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{said}");
 }
 
 #[test]

@@ -70,12 +70,8 @@ fn run(program: &str, args: &[&str]) -> String {
 }
 
 fn template(disk: &str) -> serde_json::Value {
-    let entry = |number: u32, key: &str, value: &str| {
-        serde_json::json!({ "disk": disk, "partition": number, key: value })
-    };
-    let part = |number: u32, size: &str, kind: &str| {
-        serde_json::json!({ "disk": disk, "partition": number, "size": size, "type": kind })
-    };
+    let entry = |number: u32, key: &str, value: &str| serde_json::json!({ "disk": disk, "partition": number, key: value });
+    let part = |number: u32, size: &str, kind: &str| serde_json::json!({ "disk": disk, "partition": number, "size": size, "type": kind });
     serde_json::json!({
         "DestinationType": "physical",
         "PartitionLayout": [part(1, "64M", "EFI"), part(2, "700M", "linux"), part(3, "rest", "linux")],
@@ -128,7 +124,10 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(said.contains(&format!("/dev/{} cannot be written to", disk.name)), "{said}");
-        assert!(said.contains(&format!("is mounted at {}", mount.display())) && said.contains("help: umount"), "{said}");
+        assert!(
+            said.contains(&format!("is mounted at {}", mount.display())) && said.contains("help: umount"),
+            "{said}"
+        );
     }
     run("umount", &[mount.to_str().unwrap()]);
 
@@ -147,7 +146,11 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     }
     let output = build(folder.path(), &other, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("this machine has no disk /dev/no-such-disk"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("this machine has no disk /dev/no-such-disk"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -159,7 +162,8 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
     ok(&build(folder.path(), &template(&disk.name), &["build", "--erase", "-q"]));
     let plan = folder.path().join(format!("out/{}.plan.json", disk.name));
-    let disk_plan = || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap() };
+    let disk_plan =
+        || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap() };
     let first = disk_plan();
     let size = first["disks"][0]["partitions"][2]["size"].as_u64().unwrap() >> 20;
     assert_eq!(size, 1400 - 1 - 64 - 700 - 1, "the rest of the device");
@@ -181,7 +185,10 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     again["PartitionLayout"][2]["size"] = "100M".into();
     again["FilesystemTypes"][2]["disable_format"] = "".into();
     again["Hostname"] = "again".into();
-    again["Users"].as_array_mut().unwrap().push(serde_json::json!({ "username": "bob", "password": "$6$salt$hash" }));
+    again["Users"]
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!({ "username": "bob", "password": "$6$salt$hash" }));
     ok(&build(folder.path(), &again, &["build", "--erase", "-q"]));
     let second = disk_plan();
     for field in ["guid", "partitions_from"] {
@@ -218,7 +225,10 @@ fn verified(disk: &Loop, plan: &Path) -> Vec<String> {
 
 /// Mounts a filesystem inside the disk; partitions have no nodes of their own everywhere.
 fn mount_at(disk: &Loop, offset: u64, at: &Path) -> String {
-    let inner = run("losetup", &["--find", "--show", "--offset", &offset.to_string(), disk.backing().to_str().unwrap()]);
+    let inner = run(
+        "losetup",
+        &["--find", "--show", "--offset", &offset.to_string(), disk.backing().to_str().unwrap()],
+    );
     let inner = inner.trim().to_owned();
     run("mount", &[&inner, at.to_str().unwrap()]);
     inner
@@ -242,7 +252,10 @@ fn several_disks_with_large_sectors_and_encryption() {
         "disk": second.name, "partition": 1, "mount": "/home", "encryption": { "name": "home" }
     });
     for disk in [&first, &second] {
-        run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
+        run(
+            "dd",
+            &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"],
+        );
     }
     let path = folder.path().join("metal.json");
     std::fs::write(&path, template.to_string()).unwrap();

@@ -64,7 +64,9 @@ fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u
             let node = &tree.nodes[id];
             let what = match &node.body {
                 Body::Folder(_) => "folder".to_owned(),
-                Body::File(_) => format!("{} bytes, BLAKE3 {}", node.size, blake3::hash(&source(id)).to_hex()),
+                Body::File(_) => {
+                    format!("{} bytes, BLAKE3 {}", node.size, blake3::hash(&source(id)).to_hex())
+                }
                 Body::Link(target) => format!("to {}", target.escape_ascii()),
                 Body::Device { major, minor } => format!("{major}:{minor}"),
                 Body::Other => "other".to_owned(),

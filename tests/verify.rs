@@ -56,11 +56,8 @@ impl Good {
     fn damaged(&self, damage: &dyn Fn(&Good, &Path)) -> Vec<String> {
         let copy = self.folder.path().join("damaged.img");
         run("cp", &["--sparse=always", self.image.to_str().unwrap(), copy.to_str().unwrap()]);
-        std::fs::copy(
-            format!("{}.plan.json", self.image.display()),
-            format!("{}.plan.json", copy.display()),
-        )
-        .unwrap();
+        std::fs::copy(format!("{}.plan.json", self.image.display()), format!("{}.plan.json", copy.display()))
+            .unwrap();
         damage(self, &copy);
         verify(&copy, &[])
     }
@@ -154,7 +151,9 @@ const DAMAGES: &[Damage] = &[
         open(image).set_len(size(image) - 512).unwrap();
     }),
     ("a flipped byte in the primary entries", "gpt-entries", |_, image| flip(image, 1024 + 40)),
-    ("a flipped byte in the backup entries", "gpt-entries", |_, image| flip(image, size(image) - 33 * 512 + 130)),
+    ("a flipped byte in the backup entries", "gpt-entries", |_, image| {
+        flip(image, size(image) - 33 * 512 + 130)
+    }),
     ("two tables that disagree", "gpt-copies", |_, image| {
         let file = open(image);
         let at = size(image) - 33 * 512;
@@ -479,9 +478,14 @@ fn the_command_says_what_the_library_finds() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("good"), "{}", text(&output.stdout));
     flip(&good.image, 512 + 60);
-    for (format, start) in
-        [("human", "error[gpt-primary]"), ("concise", ""), ("json", "{"), ("sarif", "{"), ("github", "::error"), ("junit", "<?xml")]
-    {
+    for (format, start) in [
+        ("human", "error[gpt-primary]"),
+        ("concise", ""),
+        ("json", "{"),
+        ("sarif", "{"),
+        ("github", "::error"),
+        ("junit", "<?xml"),
+    ] {
         let output = common::ister(&["verify", image, "--format", format, "-q"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{format}");
         let said = text(&output.stdout);
@@ -501,7 +505,9 @@ fn two_images_are_compared_down_to_the_field() {
     let copy = good.folder.path().join("copy.img");
     run("cp", &["--sparse=always", good.image.to_str().unwrap(), copy.to_str().unwrap()]);
     let diff = |code: i32| {
-        let output = common::ister(&["diff", good.image.to_str().unwrap(), copy.to_str().unwrap(), "-q"]).output().unwrap();
+        let output = common::ister(&["diff", good.image.to_str().unwrap(), copy.to_str().unwrap(), "-q"])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     };

@@ -24,6 +24,9 @@ fn main() {
     let trials = vec![
         trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
         trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
+        trial("published_images_verify_in_every_format", verify_formats),
+        trial("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
+        trial("an_encrypted_root_opens_with_its_passphrase", encrypted),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
         trial("broken_root_filesystem_wiped", root_wiped),
@@ -130,7 +133,7 @@ struct Broken {
 impl Broken {
     /// Bytes from the image's start to the partition with this mount point.
     fn offset(&self, mount: &str) -> u64 {
-        let partitions = self.plan["partitions"].as_array().expect("a plan has partitions");
+        let partitions = self.plan["disks"][0]["partitions"].as_array().expect("a plan has partitions");
         let partition = partitions.iter().find(|p| p["mount"] == mount).expect("it is mounted");
         partition["first_lba"].as_u64().expect("a number") * 512
     }
@@ -146,6 +149,73 @@ impl Drop for Broken {
         let _ = std::fs::remove_file(&self.image);
     }
 }
+
+/// Nothing is found in a good image, whatever it is published as.
+fn verify_formats(world: &World) -> Outcome {
+    for name in ["kvm", "kvm-legacy"] {
+        let image = world.path(&format!("{name}.img"));
+        ister(&["verify", image.to_str().unwrap(), "-t", &format!("vm-tests/{name}/template.json")], &[], 0)?;
+    }
+    let image = world.path("kvm.img");
+    for (format, ending) in [("qcow2", "qcow2"), ("vhdx", "vhdx")] {
+        let other = world.path(&format!("kvm.{ending}"));
+        let (from, to) = (image.to_str().unwrap(), other.to_str().unwrap());
+        run("qemu-img", &["convert", "-f", "raw", "-O", format, from, to])?;
+        let plan = world.path("kvm.img.plan.json");
+        ister(&["verify", to, "--plan", plan.to_str().unwrap()], &[], 0)?;
+        std::fs::remove_file(other).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// XFS as root, and every other filesystem besides, on a disk with large sectors; a user looks from inside.
+fn filesystems(world: &World) -> Outcome {
+    let args = ["build", "vm-tests/filesystems/template.json", "-q", "--sector-size", "4096"];
+    ister(&args, &[("-o", &world.folder)], 0)?;
+    let image = world.path("filesystems.img");
+    let image = image.to_str().unwrap();
+    ister(&["verify", image], &[], 0)?;
+    let report = world.path("filesystems-report");
+    let inside = ["--login", "ada=env:ISTER_TEST_PASSWORD", "--run", "cat /srv/hello /var/lib/data/hello"];
+    let args = [&["boot", image, "--format", "json"][..], &inside].concat();
+    let verdict = ister(&args, &[("--report", &report)], 0)?;
+    let answers = verdict["answers"].as_array().ok_or("no answers")?;
+    let hello = &answers.last().ok_or("no answers")?["lines"];
+    expect(
+        *hello == serde_json::json!(["from srv", "from data"]),
+        &format!("files are where they belong: {hello}"),
+    )?;
+    std::fs::remove_file(image).map_err(|e| e.to_string().into())
+}
+
+/// An encrypted root asks on the console; the harness types what it knows, and a wrong passphrase has a class of its own.
+fn encrypted(world: &World) -> Outcome {
+    ister(&["build", "vm-tests/encrypted/template.json", "-q"], &[("-o", &world.folder)], 0)?;
+    let image = world.path("encrypted.img");
+    let image = image.to_str().unwrap();
+    ister(&["verify", image, "--unlock", "env:ISTER_TEST_ROOT", "--unlock", "env:ISTER_TEST_HOME"], &[], 0)?;
+    let report = world.path("encrypted-report");
+    let unlock = ["--unlock", "cryptroot=env:ISTER_TEST_ROOT", "--unlock", "crypthome=env:ISTER_TEST_HOME"];
+    let login = ["--login", "ada=env:ISTER_TEST_PASSWORD"];
+    let args = [&["boot", image, "--format", "json"][..], &unlock, &login].concat();
+    let verdict = ister(&args, &[("--report", &report)], 0)?;
+    expect(verdict["class"] == "login-prompt", "it reached its login prompt")?;
+    let log = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
+    for (_, secret) in SECRETS {
+        expect(!log.contains(secret), "no secret is in the log")?;
+    }
+    let args = ["boot", image, "--format", "json", "--unlock", "cryptroot=env:ISTER_TEST_HOME"];
+    let verdict = ister(&args, &[("--report", &report)], 1)?;
+    expect(verdict["class"] == "passphrase-refused", &format!("a wrong one is refused: {verdict:#}"))?;
+    std::fs::remove_file(image).map_err(|e| e.to_string().into())
+}
+
+/// What templates and commands of these tests take from the environment.
+const SECRETS: &[(&str, &str)] = &[
+    ("ISTER_TEST_ROOT", "the root's own passphrase"),
+    ("ISTER_TEST_HOME", "another one for home"),
+    ("ISTER_TEST_PASSWORD", "a password for ada"),
+];
 
 /// A hook's link to a file of the host must not bring that file into the image.
 fn link_in_esp(world: &World) -> Outcome {
@@ -177,7 +247,7 @@ fn wrong_root(world: &World) -> Outcome {
     let local_name = local.to_str().unwrap();
     run("mcopy", &["-n", "-o", "-i", &broken.esp(), entry, local_name])?;
     let text = std::fs::read_to_string(&local).map_err(|e| e.to_string())?;
-    let root = broken.plan["partitions"]
+    let root = broken.plan["disks"][0]["partitions"]
         .as_array()
         .and_then(|all| all.iter().find(|p| p["mount"] == "/")?["guid"].as_str())
         .ok_or("no root")?;
@@ -191,7 +261,11 @@ fn wrong_root(world: &World) -> Outcome {
 /// Runs ister, checks its exit code, and gives the JSON it printed (nothing if it printed something else).
 fn ister(args: &[&str], paths: &[(&str, &Path)], code: i32) -> Result<Value, Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
-    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .envs(SECRETS.iter().copied());
     for (option, path) in paths {
         command.arg(option).arg(path);
     }

@@ -147,7 +147,8 @@ pub fn build(
         (entry, fresh) = content(order, &request, true, progress)?;
         draft = image.as_deref().map(Draft::begin).transpose()?;
     }
-    let allocated = draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
+    let allocated =
+        draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
     let mut plan_draft = Draft::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
@@ -272,12 +273,7 @@ fn content(
 }
 
 /// What the plan says that the filesystems hold reaches the image nearly one to one.
-fn check_free_space(
-    draft: &Draft,
-    plan: &Plan,
-    content: &Metadata,
-    folder: &Path,
-) -> Result<(), Failure> {
+fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, folder: &Path) -> Result<(), Failure> {
     let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
     let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();

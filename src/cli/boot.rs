@@ -6,12 +6,14 @@ use super::input::print_json;
 use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
 use super::verify::{read_secret, secret_source};
-use crate::plan::{Firmware, Plan};
 use crate::layout::SectorSize;
+use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::SecretSource;
 use crate::tool::Failure;
-use crate::vm::{self, Accelerator, BootOrder, Choice, DiskBus, Login, Verdict, boot, choose, guess_firmware};
+use crate::vm::{
+    self, Accelerator, BootOrder, Choice, DiskBus, Login, Verdict, boot, choose, guess_firmware,
+};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -203,7 +205,10 @@ pub fn boot_image(
         login: inside.login,
         commands: inside.commands,
         plan: plan.as_ref(),
-        sector_size: plan.as_ref().and_then(|plan| plan.disks.first()).map_or(SectorSize::B512, |disk| disk.sector_size),
+        sector_size: plan
+            .as_ref()
+            .and_then(|plan| plan.disks.first())
+            .map_or(SectorSize::B512, |disk| disk.sector_size),
     };
     boot(&order, console)
 }

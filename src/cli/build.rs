@@ -2,9 +2,9 @@
 
 use super::boot;
 use super::console::{Console, print};
+use super::disks::{self, Consent};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
 use super::run::{Outcome, TalkArgs};
-use super::disks::{self, Consent};
 use super::twice;
 use crate::build::{Destination, Order, build, prepare};
 use crate::content::Cache;
@@ -150,7 +150,9 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     let receipt = match (args.boot_test, built.disks.as_slice()) {
         (true, [image]) if plan.image().is_some() => boot_test(image, size, passphrases, args, &console)?,
-        (true, _) => anyhow::bail!("--boot-test boots images; a disk of this machine is booted by restarting it"),
+        (true, _) => {
+            anyhow::bail!("--boot-test boots images; a disk of this machine is booted by restarting it")
+        }
         (false, _) => Tested::No,
     };
     let content = match built.content_age {

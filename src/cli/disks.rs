@@ -41,7 +41,8 @@ fn agreed(plan: &Plan, console: &Console) -> Result<bool, Failure> {
     }
     let mut err = std::io::stderr();
     let context = || "could not ask on the terminal".to_owned();
-    write!(err, "What is marked above will be lost. Type `{}` to go on: ", names.join(" ")).context(context)?;
+    write!(err, "What is marked above will be lost. Type `{}` to go on: ", names.join(" "))
+        .context(context)?;
     err.flush().context(context)?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context(context)?;

@@ -2,9 +2,9 @@
 
 use super::console::{Console, print, wants_colour};
 use crate::bundle::{self, Definition, Definitions};
-use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
 use crate::device;
 use crate::layout::SectorSize;
+use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
 use crate::plan::{self, Content, Device, Footprint, Inputs, Plan, Refusal, Secrets};
 use crate::report;
 use crate::template::{Bytes, Override, Size, SourceText, Template, parse};
@@ -39,7 +39,8 @@ impl TemplateArgs {
     }
 
     pub fn is_stdin(&self) -> bool {
-        self.template.as_deref() == Some(Path::new("-")) || self.template_option.as_deref() == Some(Path::new("-"))
+        self.template.as_deref() == Some(Path::new("-"))
+            || self.template_option.as_deref() == Some(Path::new("-"))
     }
 
     pub fn changes(&self) -> &ChangeArgs {
@@ -59,7 +60,8 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "MANAGER")]
     software_manager: Option<String>,
 
-    /// The size of a virtual disk whose last partition takes the "rest"
+    /// The size of a virtual disk whose last partition takes the "rest"; for a
+    /// physical one that is not in this machine, to plan for it
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<String>,
 
@@ -87,7 +89,8 @@ pub struct ChangeArgs {
 /// Gives a disk whose last partition takes the "rest" of an unknown size that of the image.
 fn with_disk_size(source: SourceText, size: Bytes) -> SourceText {
     let (template, ..) = parse(&source);
-    let rest = template.layout().iter().filter_map(|e| e.size.as_ref()).any(|size| size.value == Ok(Size::Rest));
+    let rest =
+        template.layout().iter().filter_map(|e| e.size.as_ref()).any(|size| size.value == Ok(Size::Rest));
     if !rest || template.disk_size.is_some() {
         return source;
     }
@@ -120,6 +123,8 @@ pub struct Input {
     definitions: Definitions,
     archive: Option<String>,
     sector_size: SectorSize,
+    /// Of a physical disk that is not in this machine.
+    device_size: Option<Bytes>,
     pub seed: Option<String>,
 }
 
@@ -134,7 +139,9 @@ impl ChangeArgs {
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
     pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
         let mut source = read_source(path, None)?;
-        let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &self.disk_size)];
+        // A device has its own size.
+        let virtual_size = self.disk_size.as_ref().filter(|_| !parse(&source).0.is_physical()).cloned();
+        let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &virtual_size)];
         for (key, value) in named {
             if let Some(value) = value {
                 source = Override::string(key, value).apply(&source);
@@ -159,6 +166,10 @@ impl ChangeArgs {
             definitions,
             archive: self.archive.clone(),
             sector_size: self.sector_size,
+            device_size: match self.disk_size.as_deref().map(Size::parse) {
+                Some(Ok(Size::Exact(size))) => Some(size),
+                _ => None,
+            },
             seed: self.seed.clone(),
         })
     }
@@ -181,7 +192,11 @@ impl Input {
     }
 
     /// The plan, or its refusals on stderr. The footprint is what the content holds, if that is known.
-    pub fn plan(&self, footprint: Option<&Footprint>, console: &Console) -> anyhow::Result<Option<(Plan, Secrets)>> {
+    pub fn plan(
+        &self,
+        footprint: Option<&Footprint>,
+        console: &Console,
+    ) -> anyhow::Result<Option<(Plan, Secrets)>> {
         let mut inputs = self.inputs();
         inputs.footprint = footprint;
         if self.linted.template.is_physical() {
@@ -222,10 +237,18 @@ impl Input {
             if devices.contains_key(&name.value) {
                 continue;
             }
-            if let Some(mut facts) = device::facts(&name.value)? {
-                if keeps {
-                    facts.table = device::table(&name.value, &facts)?;
+            let imagined =
+                self.device_size.map(|size| Device { size, sector_size: self.sector_size, table: None });
+            let facts = match device::facts(&name.value)? {
+                Some(mut facts) => {
+                    if keeps {
+                        facts.table = device::table(&name.value, &facts)?;
+                    }
+                    Some(facts)
                 }
+                None => imagined,
+            };
+            if let Some(facts) = facts {
                 devices.insert(name.value.clone(), facts);
             }
         }

@@ -1,7 +1,9 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Talk};
-use super::{boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, verify};
+use super::{
+    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, verify,
+};
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
 use crate::content::Cache;
 use crate::layout::SectorSize;
-use crate::plan::{Plan, PLAN_VERSION, Secrets};
+use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
     Verified, verification_concise, verification_github, verification_human, verification_json,
     verification_junit, verification_sarif,
@@ -126,7 +126,8 @@ pub fn scratch() -> PathBuf {
 
 fn summary(facts: &Facts, against: Option<&str>) -> String {
     let partitions = super::input::count(facts.partitions.len(), "partition");
-    let against = against.map_or("no plan to hold it against".to_owned(), |name| format!("held against {name}"));
+    let against =
+        against.map_or("no plan to hold it against".to_owned(), |name| format!("held against {name}"));
     let sector = match facts.sector {
         SectorSize::B512 => "",
         SectorSize::B4096 => ", sectors of 4096 bytes",
@@ -167,7 +168,9 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     };
     match read_plan(&path) {
         Ok(Some(plan)) => known(Some(plan), None, Some(path.display().to_string())),
-        Ok(None) if must => bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display()),
+        Ok(None) if must => {
+            bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display())
+        }
         Ok(None) => known(None, None, None),
         Err(error) => Err(error),
     }
@@ -183,12 +186,10 @@ fn beside(image: &Path) -> PathBuf {
 pub fn read_secret(source: &SecretSource) -> anyhow::Result<String> {
     let text = match source {
         SecretSource::Inline(text) => text.clone(),
-        SecretSource::File(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("could not read the passphrase in `{path}`"))?
-        }
-        SecretSource::Env(name) => {
-            std::env::var(name).with_context(|| format!("the passphrase comes from ${name}, which is not set"))?
-        }
+        SecretSource::File(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("could not read the passphrase in `{path}`"))?,
+        SecretSource::Env(name) => std::env::var(name)
+            .with_context(|| format!("the passphrase comes from ${name}, which is not set"))?,
     };
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }

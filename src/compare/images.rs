@@ -23,7 +23,11 @@ pub struct Difference {
 const MOST: usize = 40;
 
 /// All differences between two images; nothing if every byte that the guest sees is the same.
-pub fn compare(a: &OpenedImage, b: &OpenedImage, progress: &dyn Progress) -> Result<Vec<Difference>, Failure> {
+pub fn compare(
+    a: &OpenedImage,
+    b: &OpenedImage,
+    progress: &dyn Progress,
+) -> Result<Vec<Difference>, Failure> {
     progress.begin("comparing");
     let context = || "could not compare the images".to_owned();
     let mut out = Differences::default();
@@ -150,7 +154,12 @@ fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Difference
     let before = out.list.len();
     if let (Ok(left), Ok(right)) = (Opened::open(a), Opened::open(b)) {
         out.field(&[&place[0], &place[1]], "UUID", left.uuid(), right.uuid());
-        out.field(&[&place[0], &place[1]], "label", left.label().unwrap_or_default(), right.label().unwrap_or_default());
+        out.field(
+            &[&place[0], &place[1]],
+            "label",
+            left.label().unwrap_or_default(),
+            right.label().unwrap_or_default(),
+        );
         match (left.tree(), right.tree()) {
             (Ok(x), Ok(y)) => {
                 let (x, y) = (trees::Side { tree: &x, source: a }, trees::Side { tree: &y, source: b });

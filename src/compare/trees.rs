@@ -75,7 +75,11 @@ fn nodes(a: &Node, b: &Node, difference: &mut dyn FnMut(&str, String, String)) {
     }
     match (&a.body, &b.body) {
         (Body::Link(x), Body::Link(y)) if x != y => {
-            difference("target", String::from_utf8_lossy(x).into_owned(), String::from_utf8_lossy(y).into_owned());
+            difference(
+                "target",
+                String::from_utf8_lossy(x).into_owned(),
+                String::from_utf8_lossy(y).into_owned(),
+            );
         }
         (Body::Device { major, minor }, Body::Device { major: other, minor: minor2 })
             if (major, minor) != (other, minor2) =>
@@ -91,7 +95,9 @@ fn nodes(a: &Node, b: &Node, difference: &mut dyn FnMut(&str, String, String)) {
         let (x, y) = (a.attributes.get(name), b.attributes.get(name));
         if x != y {
             let shown = |value: Option<&Vec<u8>>| {
-                value.map_or("none".to_owned(), |value| value.iter().map(|byte| format!("{byte:02x}")).collect())
+                value.map_or("none".to_owned(), |value| {
+                    value.iter().map(|byte| format!("{byte:02x}")).collect()
+                })
             };
             difference(&format!("attribute {}", String::from_utf8_lossy(name)), shown(x), shown(y));
         }
@@ -106,7 +112,8 @@ fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option
     if !matches!((&a.body, &b.body), (Body::File(_), Body::File(_))) {
         return None;
     }
-    let read = |source: &dyn Source, node: &Node| read_file(source, node, MOST).map_err(|error| error.to_string());
+    let read =
+        |source: &dyn Source, node: &Node| read_file(source, node, MOST).map_err(|error| error.to_string());
     match (read(left, a), read(right, b)) {
         (Ok(x), Ok(y)) => {
             let at = x.iter().zip(&y).position(|(x, y)| x != y)?;

@@ -77,7 +77,8 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.cpio"), &archive).unwrap();
-        let cpio = Invocation::new("cpio").args(["-i", "--quiet", "-d", "-F", "a.cpio"]).folder(folder.path());
+        let cpio =
+            Invocation::new("cpio").args(["-i", "--quiet", "-d", "-F", "a.cpio"]).folder(folder.path());
         run(&cpio).unwrap();
         let text = std::fs::read_to_string(folder.path().join("cryptroot/crypttab")).unwrap();
         assert_eq!(text, "root UUID=x none luks\n");

@@ -23,7 +23,8 @@ pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
     if let Some(table) = table(name, device)? {
         let found = table.partitions.iter().map(|partition| {
             let start = partition.first_lba.0.saturating_mul(sector);
-            let size = (partition.last_lba.0.saturating_sub(partition.first_lba.0) + 1).saturating_mul(sector);
+            let size =
+                (partition.last_lba.0.saturating_sub(partition.first_lba.0) + 1).saturating_mul(sector);
             let label = signature(&path(name), Some((start, size))).and_then(|signature| signature.label);
             Found {
                 partition: Some(partition.number),

@@ -14,10 +14,11 @@ pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
     let Some(folder) = sysfs(&path(name))? else { return Ok(None) };
     let number = |file: &str| -> Result<u64, Failure> {
         let file = folder.join(file);
-        let text = std::fs::read_to_string(&file).context(|| format!("could not read `{}`", file.display()))?;
-        text.trim().parse().map_err(|_| {
-            Failure::new(format!("`{}` is no number: `{}`", file.display(), text.trim()))
-        })
+        let text =
+            std::fs::read_to_string(&file).context(|| format!("could not read `{}`", file.display()))?;
+        text.trim()
+            .parse()
+            .map_err(|_| Failure::new(format!("`{}` is no number: `{}`", file.display(), text.trim())))
     };
     // sysfs counts in sectors of 512 bytes whatever the device has. Source: Linux, include/linux/types.h, sector_t.
     let size = Bytes(number("size")?.saturating_mul(512));

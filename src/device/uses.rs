@@ -10,10 +10,18 @@ use std::path::{Path, PathBuf};
 /// One reason not to write to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
-    Mounted { device: String, at: String },
-    Swap { device: String },
+    Mounted {
+        device: String,
+        at: String,
+    },
+    Swap {
+        device: String,
+    },
     /// Something is built on it: LVM, RAID, an opened LUKS volume.
-    Held { device: String, by: String },
+    Held {
+        device: String,
+        by: String,
+    },
     ReadOnly,
     /// Somebody has it open for themselves.
     Busy,
@@ -39,7 +47,9 @@ impl Use {
             Use::Mounted { at, .. } if at == "/" => "name another disk".to_owned(),
             Use::Mounted { at, .. } => format!("umount {at}, if that is the disk you mean"),
             Use::Swap { device } => format!("swapoff /dev/{device}, if that is the disk you mean"),
-            Use::Held { by, .. } => format!("close /dev/{by} first (cryptsetup close, vgchange -an, mdadm --stop)"),
+            Use::Held { by, .. } => {
+                format!("close /dev/{by} first (cryptsetup close, vgchange -an, mdadm --stop)")
+            }
             Use::ReadOnly => "take off its write protection, or name another disk".to_owned(),
             Use::Busy => "end the program that uses it; `lsof` or `fuser` name it".to_owned(),
         }
@@ -75,7 +85,9 @@ pub fn open(name: &str) -> Result<File, Failure> {
         Ok(alone) => drop(alone),
         Err(rustix::io::Errno::BUSY) => return Err(refuse(Use::Busy)),
         Err(rustix::io::Errno::ROFS) => return Err(refuse(Use::ReadOnly)),
-        Err(error) => return Err(error).context(|| format!("could not open `{}` for writing", path.display())),
+        Err(error) => {
+            return Err(error).context(|| format!("could not open `{}` for writing", path.display()));
+        }
     }
     let file = rustix::fs::open(&path, flags, Mode::empty())
         .context(|| format!("could not open `{}` for writing", path.display()))?;
@@ -88,7 +100,8 @@ pub fn open(name: &str) -> Result<File, Failure> {
 fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
     let parts = parts(folder)?;
     let read = |path: &str| {
-        std::fs::read_to_string(path).context(|| format!("could not read `{path}`, to see whether the disk is in use"))
+        std::fs::read_to_string(path)
+            .context(|| format!("could not read `{path}`, to see whether the disk is in use"))
     };
     let mut found = Vec::new();
     let number_of = |source: &str| {
@@ -183,7 +196,8 @@ mod tests {
 
     #[test]
     fn swap_is_a_use() {
-        let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2  partition 1 0 -2\n/swapfile file 1 0 -3\n";
+        let text =
+            "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2  partition 1 0 -2\n/swapfile file 1 0 -3\n";
         let number_of = |source: &str| (source == "/dev/sda2").then(|| "8:2".to_owned());
         assert_eq!(swaps(text, &disk(), &number_of), [Use::Swap { device: "sda2".into() }]);
     }

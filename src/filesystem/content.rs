@@ -133,7 +133,15 @@ mod tests {
             tree.paths().into_iter().map(|(path, _)| String::from_utf8(path).unwrap()).collect();
         assert_eq!(
             paths,
-            ["/lib", "/loop", "/usr", "/usr/lib", "/usr/lib/absolute", "/usr/lib/modules", "/usr/lib/modules/a"]
+            [
+                "/lib",
+                "/loop",
+                "/usr",
+                "/usr/lib",
+                "/usr/lib/absolute",
+                "/usr/lib/modules",
+                "/usr/lib/modules/a"
+            ]
         );
     }
 }

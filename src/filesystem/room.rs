@@ -40,10 +40,30 @@ pub fn room(request: &RoomRequest) -> Option<Room> {
     }
 }
 
+/// The least that mkfs takes, where it asks for more than a few blocks.
+pub fn least_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
+    match kind {
+        FilesystemType::Xfs => Some(Bytes(XFS_LEAST)),
+        FilesystemType::Btrfs => {
+            // Mixed block groups ask for far less.
+            let mixed = settings(options).iter().any(|(option, _)| *option == "-M");
+            let profiles = btrfs_profiles(options).unwrap_or_default();
+            (!mixed).then(|| Bytes(btrfs::minimum_size(profiles)))
+        }
+        _ => None,
+    }
+}
+
+/// Source: mkfs.xfs(8), 5.19 and later.
+const XFS_LEAST: u64 = 300 << 20;
+
 fn ext_room(request: &RoomRequest, kind: ext::Kind) -> Option<Room> {
     /// Inodes that are taken from the beginning: the reserved ones and lost+found.
     const TAKEN: u64 = 11;
-    let made = ext::Request { kind, size: request.size.0, options: request.options }.forecast()?;
+    let blocks =
+        request.sector == 4096 && !settings(request.options).iter().any(|(option, _)| *option == "-b");
+    let options = format!("{}{}", request.options, if blocks { " -b 4096" } else { "" });
+    let made = ext::Request { kind, size: request.size.0, options: &options }.forecast()?;
     Some(Room {
         bytes: Bytes(made.free_blocks.saturating_mul(made.block_size)),
         inodes: Some(made.inodes.saturating_sub(TAKEN)),
@@ -66,9 +86,7 @@ fn vfat_room(request: &RoomRequest) -> Option<Room> {
 
 /// What the plan tells mkfs.xfs, unless the template's options say otherwise.
 fn xfs_room(request: &RoomRequest) -> Option<Room> {
-    /// mkfs.xfs takes no less. Source: mkfs.xfs(8), 5.19 and later.
-    const LEAST: u64 = 300 << 20;
-    if request.size.0 < LEAST {
+    if request.size.0 < XFS_LEAST {
         return None;
     }
     let mut shape = xfs::Shape {
@@ -96,17 +114,13 @@ fn xfs_room(request: &RoomRequest) -> Option<Room> {
         }
     }
     let inode_size = u64::from(shape.inode_size);
-    Some(Room {
-        bytes: Bytes(xfs::capacity(&shape)),
-        inodes: None,
-        unit: 4096,
-        per_node: inode_size,
-    })
+    Some(Room { bytes: Bytes(xfs::capacity(&shape)), inodes: None, unit: 4096, per_node: inode_size })
 }
 
-fn btrfs_room(request: &RoomRequest) -> Option<Room> {
+/// Nothing where the options are odd.
+fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
     let mut profiles = btrfs::Profiles::default();
-    for (option, value) in settings(request.options) {
+    for (option, value) in settings(options) {
         match (option, value) {
             ("-m", "single") => profiles.metadata_copies = 1,
             ("-m", "dup" | "DUP") => profiles.metadata_copies = 2,
@@ -117,6 +131,11 @@ fn btrfs_room(request: &RoomRequest) -> Option<Room> {
             _ => return None,
         }
     }
+    Some(profiles)
+}
+
+fn btrfs_room(request: &RoomRequest) -> Option<Room> {
+    let profiles = btrfs_profiles(request.options)?;
     if request.size.0 < btrfs::minimum_size(profiles) {
         return None;
     }
@@ -134,7 +153,8 @@ fn settings(options: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut words = options.split_whitespace().peekable();
     while let Some(word) = words.next() {
-        let Some((option, glued)) = word.split_at_checked(2).filter(|(option, _)| option.starts_with('-')) else {
+        let Some((option, glued)) = word.split_at_checked(2).filter(|(option, _)| option.starts_with('-'))
+        else {
             found.push((word, ""));
             continue;
         };
@@ -157,7 +177,10 @@ mod tests {
 
     #[test]
     fn settings_are_taken_apart() {
-        assert_eq!(settings("-m a=1,b=2 -K -isize=512"), [("-m", "a=1"), ("-m", "b=2"), ("-K", ""), ("-i", "size=512")]);
+        assert_eq!(
+            settings("-m a=1,b=2 -K -isize=512"),
+            [("-m", "a=1"), ("-m", "b=2"), ("-K", ""), ("-i", "size=512")]
+        );
     }
 
     #[test]

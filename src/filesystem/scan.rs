@@ -51,10 +51,7 @@ fn visit(
     } else if kind.is_symlink() {
         Body::Link(std::fs::read_link(&path)?.into_os_string().into_vec())
     } else if kind.is_char_device() || kind.is_block_device() {
-        Body::Device {
-            major: rustix::fs::major(metadata.rdev()),
-            minor: rustix::fs::minor(metadata.rdev()),
-        }
+        Body::Device { major: rustix::fs::major(metadata.rdev()), minor: rustix::fs::minor(metadata.rdev()) }
     } else {
         Body::Other
     };
@@ -78,9 +75,8 @@ fn visit(
     });
     scan.paths.push(path.clone());
     if kind.is_dir() {
-        let mut names: Vec<_> = std::fs::read_dir(&path)?
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<io::Result<_>>()?;
+        let mut names: Vec<_> =
+            std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
         names.sort();
         for name in names {
             let child = path.join(&name);

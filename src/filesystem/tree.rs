@@ -58,7 +58,10 @@ pub enum Body {
     /// A symbolic link's target.
     Link(Vec<u8>),
     /// A character or block device.
-    Device { major: u32, minor: u32 },
+    Device {
+        major: u32,
+        minor: u32,
+    },
     /// A pipe or a socket.
     Other,
 }

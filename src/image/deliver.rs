@@ -28,11 +28,13 @@ pub fn deliver(
         }
         return extents::copy_data(file, target.file, target.offset).context(context);
     };
-    let passphrase = target.passphrases.get(&encryption.name).ok_or_else(|| {
-        Failure::new(format!("there is no passphrase for `{}`", encryption.name))
-    })?;
+    let passphrase = target
+        .passphrases
+        .get(&encryption.name)
+        .ok_or_else(|| Failure::new(format!("there is no passphrase for `{}`", encryption.name)))?;
     // As the disk has them: larger ones could not be mounted with a filesystem made for the disk.
-    let parameters = luks::Parameters { sector_size: target.sector, ..luks::Parameters::new(encryption.uuid) };
+    let parameters =
+        luks::Parameters { sector_size: target.sector, ..luks::Parameters::new(encryption.uuid) };
     let mut entropy = entropy(target.seed, encryption.uuid);
     let volume = luks::format(&parameters, passphrase.as_bytes(), &mut entropy)
         .map_err(|error| Failure::new("could not make the LUKS2 header").detail(error.to_string()))?;
@@ -49,11 +51,12 @@ pub fn deliver(
 fn in_use(kind: FilesystemType, file: &File) -> Result<Vec<Range<u64>>, Failure> {
     let size = file.metadata().context(|| "could not look at a temporary file".to_owned())?.len();
     let window = Window { file, offset: 0, size };
-    let damaged =
-        |error: crate::filesystem::ReadError| Failure::new("the new filesystem does not read back").detail(error.to_string());
+    let damaged = |error: crate::filesystem::ReadError| {
+        Failure::new("the new filesystem does not read back").detail(error.to_string())
+    };
     let mut ranges = match kind {
         // The header, and nothing else until something is swapped out.
-        FilesystemType::Swap => vec![0..4096.min(window.size())],
+        FilesystemType::Swap => std::iter::once(0..4096.min(window.size())).collect(),
         _ => Opened::open(&window).map_err(damaged)?.in_use().map_err(damaged)?,
     };
     // And everything that was written, in case the two differ.

@@ -16,9 +16,8 @@ pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
     let context = || format!("could not write the partition table of `{}`", disk.name);
     let sector = disk.sector_size.bytes();
     let fault = |error: gptman::Error| std::io::Error::other(error.to_string());
-    let mut table = gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le())
-        .map_err(fault)
-        .context(context)?;
+    let mut table =
+        gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le()).map_err(fault).context(context)?;
     for partition in &disk.partitions {
         let legacy_boot = if partition.legacy_boot { LEGACY_BIOS_BOOTABLE } else { 0 };
         table[partition.number] = gptman::GPTPartitionEntry {

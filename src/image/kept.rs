@@ -36,7 +36,11 @@ pub fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }
-    tree.write(LINES, &format!("# Written by ister: filesystems that were kept get what they lack.\n{lines}"), 0o644)
+    tree.write(
+        LINES,
+        &format!("# Written by ister: filesystems that were kept get what they lack.\n{lines}"),
+        0o644,
+    )
 }
 
 fn waits(filesystem: &Filesystem) -> bool {

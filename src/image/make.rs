@@ -58,8 +58,10 @@ pub fn make(partition: &Partition, folder: Option<&Path>, target: &Target) -> Re
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, folder) {
-            (FilesystemType::Vfat, Some(folder)) => vfat::add(folder, &target.device(), target.offset, target.epoch)
-                .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title()))),
+            (FilesystemType::Vfat, Some(folder)) => {
+                vfat::add(folder, &target.device(), target.offset, target.epoch)
+                    .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
+            }
             // What belongs there waits for the first boot.
             _ => Ok(()),
         };
@@ -124,7 +126,8 @@ fn make_apart(
         None => partition.size.0,
     };
     file.set_len(size).context(context)?;
-    let mkfs = |tree: &Path| run(&fill_in(&filesystem.mkfs, path.as_os_str(), tree.as_os_str(), target.epoch));
+    let mkfs =
+        |tree: &Path| run(&fill_in(&filesystem.mkfs, path.as_os_str(), tree.as_os_str(), target.epoch));
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, folder, path.as_os_str(), target)?;
@@ -148,12 +151,7 @@ fn make_apart(
 }
 
 /// Fills an empty XFS or btrfs.
-fn fill(
-    filesystem: &Filesystem,
-    folder: Option<&Path>,
-    file: &File,
-    target: &Target,
-) -> Result<(), Failure> {
+fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Target) -> Result<(), Failure> {
     let empty = target.workspace.join(format!("empty-{}", target.name));
     let folder = match folder {
         Some(folder) => folder,
@@ -162,14 +160,17 @@ fn fill(
             &empty
         }
     };
-    let scan = scan(folder, target.epoch as i64).context(|| format!("could not read `{}`", folder.display()))?;
+    let scan =
+        scan(folder, target.epoch as i64).context(|| format!("could not read `{}`", folder.display()))?;
     let id = filesystem.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok()).unwrap_or_default();
     let epoch = target.epoch as i64;
     match filesystem.kind {
-        FilesystemType::Xfs => xfs::fill(file, &scan, &xfs::Fill { epoch, seed: id }).map_err(|error| match error {
-            xfs::WriteError::Full { need, have } => full(need, have),
-            error => Failure::new("could not fill the XFS filesystem").detail(error.to_string()),
-        }),
+        FilesystemType::Xfs => {
+            xfs::fill(file, &scan, &xfs::Fill { epoch, seed: id }).map_err(|error| match error {
+                xfs::WriteError::Full { need, have } => full(need, have),
+                error => Failure::new("could not fill the XFS filesystem").detail(error.to_string()),
+            })
+        }
         _ => btrfs::fill(file, &scan, &btrfs::Fill { epoch, seed: id }).map_err(|error| match error {
             btrfs::WriteError::Full { need, have } => full(need, have),
             error => Failure::new("could not fill the btrfs filesystem").detail(error.to_string()),
@@ -185,8 +186,7 @@ fn full(need: u64, have: u64) -> Failure {
 }
 
 fn explain(failure: Failure, partition: &Partition, kind: FilesystemType, target: &Target) -> Failure {
-    const SAID: &[&str] =
-        &["Could not allocate", "Disk full", "No space left on device while populating"];
+    const SAID: &[&str] = &["Could not allocate", "Disk full", "No space left on device while populating"];
     let said = failure.details.join("\n");
     if failure.message == FULL || SAID.iter().any(|words| said.contains(words)) {
         return space::does_not_fit(target.disk_name(), partition, said);

@@ -21,12 +21,7 @@ pub fn check(disk: &str, partition: &Partition, kind: FilesystemType, folder: &P
     Err(does_not_fit(disk, partition, usage.against(kind, partition.size, space)))
 }
 
-fn measure(
-    folder: &Path,
-    path: &str,
-    items: &mut Vec<Item>,
-    seen: &mut HashSet<u64>,
-) -> std::io::Result<()> {
+fn measure(folder: &Path, path: &str, items: &mut Vec<Item>, seen: &mut HashSet<u64>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
@@ -95,7 +90,8 @@ mod tests {
         };
         // One file of three units, two folders of one; the second name of the file costs nothing.
         assert!(check("kvm.img", &partition(5 * 2048), FilesystemType::Vfat, folder.path()).is_ok());
-        let failure = check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, folder.path()).unwrap_err();
+        let failure =
+            check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, folder.path()).unwrap_err();
         assert_eq!(failure.message, "the content does not fit into partition 1 (`/boot`)");
         assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
         assert_eq!(failure.about, Some(("kvm.img".to_owned(), 1)));

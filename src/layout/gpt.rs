@@ -42,8 +42,14 @@ pub enum HeaderFault {
     Signature,
     Revision(u32),
     Size(u32),
-    Crc { stored: u32, computed: u32 },
-    Array { count: u32, size: u32 },
+    Crc {
+        stored: u32,
+        computed: u32,
+    },
+    Array {
+        count: u32,
+        size: u32,
+    },
 }
 
 impl fmt::Display for HeaderFault {
@@ -51,7 +57,9 @@ impl fmt::Display for HeaderFault {
         match self {
             HeaderFault::Signature => f.write_str("there is no header: `EFI PART` is not where it should be"),
             HeaderFault::Revision(found) => write!(f, "its revision is {found:#x}, expected {REVISION:#x}"),
-            HeaderFault::Size(found) => write!(f, "its size is {found}, expected {HEADER_SIZE} to the sector's"),
+            HeaderFault::Size(found) => {
+                write!(f, "its size is {found}, expected {HEADER_SIZE} to the sector's")
+            }
             HeaderFault::Crc { stored, computed } => {
                 write!(f, "its CRC32 is {stored:08x}, its bytes give {computed:08x}")
             }
@@ -160,7 +168,10 @@ pub enum MbrFault {
     NotProtective,
     Start(u32),
     /// Sectors that it covers, and that it should.
-    Length { found: u32, expected: u32 },
+    Length {
+        found: u32,
+        expected: u32,
+    },
 }
 
 impl fmt::Display for MbrFault {

@@ -14,6 +14,7 @@ use crate::template::*;
 pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan, Secrets), Vec<Refusal>> {
     let identity = Identity::of(node, inputs.seed);
     let mut disks = disks(template, inputs, &identity)?;
+    space::check_least(template, &disks)?;
     let boot = boot(template, &disks);
     boot::check(template, &disks, boot.as_ref())?;
     let content = content(template, inputs, boot.as_ref().map(|boot| boot.loader))?;

@@ -7,8 +7,7 @@ use super::model::*;
 use super::space;
 use crate::layout::{self, DiskSize, Layout, LayoutError, Lba, Request, Slot};
 use crate::template::{
-    Bytes, FilesystemEntry, LayoutEntry, PartitionType, Place as TemplatePlace, Size, Span, Spanned,
-    Template,
+    Bytes, FilesystemEntry, LayoutEntry, PartitionType, Place as TemplatePlace, Size, Span, Spanned, Template,
 };
 use uuid::{Uuid, uuid};
 
@@ -92,7 +91,7 @@ impl<'a> Work<'a> {
             Refusal::new(
                 self.span(),
                 format!("this machine has no disk /dev/{}", self.name),
-                "correct `disk`; `lsblk` lists the disks there are",
+                "correct `disk`; `lsblk` lists the disks there are. To plan for one elsewhere give its size: --disk-size 8G",
             )
         })?;
         if self.template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value) {
@@ -123,17 +122,13 @@ impl<'a> Work<'a> {
                     "name a partition that is there, or leave DisabledNewPartitions out",
                 )
             })?;
-            let slot =
-                Slot { number: number.value, range: existing.first_lba.0..existing.last_lba.0 + 1 };
+            let slot = Slot { number: number.value, range: existing.first_lba.0..existing.last_lba.0 + 1 };
             self.check_kept(entry, &slot, existing, device)?;
             slots.push(slot);
         }
         slots.sort_by_key(|slot| slot.number);
-        let layout = Layout {
-            sector: device.sector_size,
-            sectors: device.size.0 / device.sector_size.bytes(),
-            slots,
-        };
+        let layout =
+            Layout { sector: device.sector_size, sectors: device.size.0 / device.sector_size.bytes(), slots };
         Ok(self.with_table(&layout, Some(table)))
     }
 
@@ -176,9 +171,10 @@ impl<'a> Work<'a> {
 
     fn with_table(&self, layout: &Layout, table: Option<&ExistingTable>) -> Disk {
         let existing = |number: u32| table?.partitions.iter().find(|p| p.number == number);
-        let partitions = layout.slots.iter().map(|slot| {
-            self.partition(layout, Placed { slot, existing: existing(slot.number) })
-        });
+        let partitions = layout
+            .slots
+            .iter()
+            .map(|slot| self.partition(layout, Placed { slot, existing: existing(slot.number) }));
         Disk {
             name: self.name.to_owned(),
             sector_size: layout.sector,
@@ -231,7 +227,9 @@ impl<'a> Work<'a> {
                 for_grub: boots_here,
             };
             Some(match entry.disable_format.filter(|_| self.template.is_physical()) {
-                Some(_) => Filesystem { uuid: None, keep: true, mkfs: Vec::new(), ..mkfs::filesystem(&request) },
+                Some(_) => {
+                    Filesystem { uuid: None, keep: true, mkfs: Vec::new(), ..mkfs::filesystem(&request) }
+                }
                 None => mkfs::filesystem(&request),
             })
         });
@@ -305,7 +303,10 @@ impl<'a> Work<'a> {
     }
 
     fn filesystem(&self, number: u32) -> Option<&'a FilesystemEntry> {
-        self.template.filesystems().iter().find(|f| is_disk(&f.place, self.name) && is_number(&f.place, number))
+        self.template
+            .filesystems()
+            .iter()
+            .find(|f| is_disk(&f.place, self.name) && is_number(&f.place, number))
     }
 
     fn mount(&self, number: u32) -> Option<String> {
@@ -324,8 +325,8 @@ impl<'a> Work<'a> {
     /// Whether the loader reads the kernel from this partition.
     fn is_boot_partition(&self, number: u32) -> bool {
         let found = ["/boot", "/"].iter().find_map(|path| {
-            let mounts = self.template.mounts().iter();
-            mounts.filter(|m| m.mount.as_ref().is_some_and(|mount| mount.value == *path)).next()
+            let mut mounts = self.template.mounts().iter();
+            mounts.find(|m| m.mount.as_ref().is_some_and(|mount| mount.value == *path))
         });
         found.is_some_and(|m| is_disk(&m.place, self.name) && is_number(&m.place, number))
     }

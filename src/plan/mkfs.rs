@@ -101,6 +101,10 @@ fn mke2fs(request: &Request) -> Vec<String> {
         argv.extend(["-O".to_owned(), features.join(",")]);
     }
     argv.extend(["-E".to_owned(), extended.join(",")]);
+    // The kernel mounts no filesystem whose blocks are smaller than the disk's.
+    if request.sector == SectorSize::B4096 && !sets(request.options, "-b") {
+        argv.extend(["-b".to_owned(), request.sector.bytes().to_string()]);
+    }
     argv.extend(others);
     argv.extend(["-d", TREE, DEVICE].map(str::to_owned));
     argv.push(format!("{}k", request.size.0 / Bytes::KIB));
@@ -290,10 +294,10 @@ mod tests {
 
     #[test]
     fn sectors_of_4096_bytes_are_for_all() {
-        let line = |kind| {
-            filesystem(&Request { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ")
-        };
+        let line =
+            |kind| filesystem(&Request { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ");
         assert!(line(FilesystemType::Vfat).contains(" -S 4096 "));
+        assert!(line(FilesystemType::Ext4).contains(" -b 4096 "));
         assert!(line(FilesystemType::Xfs).contains(" -s size=4096 "));
     }
 }

@@ -20,9 +20,7 @@ mod unsupported;
 
 pub use decide::{decide, decide_content};
 pub use disks::ESP;
-pub use inputs::{
-    Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Refusal,
-};
+pub use inputs::{Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Refusal};
 pub use mkfs::{DEVICE, TREE};
 pub use model::*;
 pub use space::{Usage, usage};

@@ -6,7 +6,7 @@
 
 use super::inputs::{Footprint, Item, ItemKind, Refusal};
 use super::model::*;
-use crate::filesystem::{Room, RoomRequest, room};
+use crate::filesystem::{Room, RoomRequest, least_size as least_of, room};
 use crate::layout::SectorSize;
 use crate::template::{Bytes, FilesystemEntry, FilesystemType, Size, Template};
 use std::collections::HashMap;
@@ -22,6 +22,31 @@ pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: Sec
         sector: sector.bytes(),
     })?;
     Some(space_of(&room))
+}
+
+/// Partitions that are smaller than their filesystem can be.
+pub fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for (disk, partition) in disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))) {
+        let Some(filesystem) = partition.filesystem.as_ref().filter(|f| !f.keep) else { continue };
+        let entry = filesystem_entry(template, &disk.name, partition.number);
+        let around = partition.filesystem_offset();
+        let Some(least) = least_of(filesystem.kind, options(entry)) else { continue };
+        if partition.size.0 < least.0 + around.0 {
+            let layout = template.layout().iter().find(|e| is_at(&e.place, &disk.name, partition.number));
+            let span = layout.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
+            refusals.push(Refusal::new(
+                span,
+                format!("{} of {} cannot be {}", partition.title(), partition.size, filesystem.kind),
+                format!(
+                    "{} takes {} or more; ext4 makes do with less",
+                    filesystem.kind,
+                    Bytes(least.0 + around.0)
+                ),
+            ));
+        }
+    }
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
 fn space_of(room: &Room) -> Space {
@@ -63,19 +88,17 @@ pub fn fill(
             let usage = usage(filesystem.kind, space, items);
             space.holds = Some(Bytes(usage.bytes));
             space.left = Some(Bytes(space.offers.0.saturating_sub(usage.bytes)));
-            if boot.is_some_and(|b| b.boot_partition.disk == disk.name && b.boot_partition.partition == partition.number)
-            {
+            if boot.is_some_and(|b| {
+                b.boot_partition.disk == disk.name && b.boot_partition.partition == partition.number
+            }) {
                 space.another_kernel = another_kernel(filesystem.kind, space, footprint);
             }
             if !usage.fits(space) {
                 let space = *space;
-                let wanted = Wanted {
-                    filesystem: entry,
-                    sector,
-                    mount: partition.mount.as_deref(),
-                    mounts: &mounts,
-                };
-                refusals.push(does_not_fit(template, &disk.name, partition, &usage, &space, &wanted, footprint));
+                let wanted =
+                    Wanted { filesystem: entry, sector, mount: partition.mount.as_deref(), mounts: &mounts };
+                refusals
+                    .push(does_not_fit(template, &disk.name, partition, &usage, &space, &wanted, footprint));
             }
         }
     }
@@ -202,7 +225,8 @@ fn items_at<'a>(
         .filter(|other| mount.is_some_and(|mount| *other != mount && (mount == "/" || below(other, mount))))
         .collect();
     footprint.items.iter().chain(more).filter(move |item| {
-        mount.is_some_and(|mount| below(&item.path, mount)) && !deeper.iter().any(|other| below(&item.path, other))
+        mount.is_some_and(|mount| below(&item.path, mount))
+            && !deeper.iter().any(|other| below(&item.path, other))
     })
 }
 
@@ -252,7 +276,9 @@ pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item 
         *names.entry(folder).or_default() += name_bytes(kind, name);
         usage.bytes += space.per_file.0
             + match item.kind {
-                ItemKind::File => whole(item.bytes) + map_blocks(kind, item.bytes.div_ceil(unit), unit) * unit,
+                ItemKind::File => {
+                    whole(item.bytes) + map_blocks(kind, item.bytes.div_ceil(unit), unit) * unit
+                }
                 ItemKind::Folder => {
                     names.entry(&item.path).or_default();
                     0

@@ -95,7 +95,11 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
                 // initramfs-tools(7).
                 system.files.insert(
                     "/etc/fstab".to_owned(),
-                    format!("# Written by ister.\n{} /usr {} defaults 0 2\n", fstab_device(partition), filesystem.kind),
+                    format!(
+                        "# Written by ister.\n{} /usr {} defaults 0 2\n",
+                        fstab_device(partition),
+                        filesystem.kind
+                    ),
                 );
                 continue;
             }

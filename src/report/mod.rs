@@ -24,6 +24,6 @@ pub use svg::plan_svg;
 pub use table::Table;
 pub use verdict::verdict_human;
 pub use verification::{
-    Verified, verification_concise, verification_github, verification_human, verification_json, verification_junit,
-    verification_sarif,
+    Verified, verification_concise, verification_github, verification_human, verification_json,
+    verification_junit, verification_sarif,
 };

@@ -6,7 +6,13 @@ use crate::template::Bytes;
 
 /// "kvm.img: 8.5 GiB (9162457088 bytes), sectors of 512 bytes".
 pub fn disk_title(disk: &Disk) -> String {
-    format!("{}: {} ({} bytes), sectors of {} bytes", disk.name, disk.size, disk.size.0, disk.sector_size.bytes())
+    format!(
+        "{}: {} ({} bytes), sectors of {} bytes",
+        disk.name,
+        disk.size,
+        disk.size.0,
+        disk.sector_size.bytes()
+    )
 }
 
 pub fn plan_table(plan: &Plan) -> String {

@@ -178,7 +178,10 @@ pub fn verification_junit(verified: &Verified) -> String {
     );
     for rule in RULES {
         let lines = |findings: Vec<&Finding>| -> String {
-            findings.iter().map(|f| format!("{} {}\n", place(&f.place), f.message).trim_start().to_owned() + "\n").collect()
+            findings
+                .iter()
+                .map(|f| format!("{} {}\n", place(&f.place), f.message).trim_start().to_owned() + "\n")
+                .collect()
         };
         let (errors, others) = (of(rule.name, true), of(rule.name, false));
         out.push_str(&format!(
@@ -240,7 +243,10 @@ mod tests {
     fn programs_read_it_too() {
         assert_eq!(verification_json(&verified())["good"], false);
         assert_eq!(verification_sarif(&verified())["runs"][0]["results"][0]["ruleId"], "fstab-device");
-        assert!(verification_github(&verified()).starts_with("::error file=out/kvm.img,title=fstab-device::/etc/fstab: "));
+        assert!(
+            verification_github(&verified())
+                .starts_with("::error file=out/kvm.img,title=fstab-device::/etc/fstab: ")
+        );
         assert!(verification_junit(&verified()).contains("failures=\"1\""));
     }
 }

@@ -57,10 +57,8 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     progress.begin("reading and checking filesystems");
     // Side by side: each has a process of its own to wait for.
     let looked: Vec<Result<(PartitionFacts, Option<Readable>), Failure>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = entries
-            .iter()
-            .map(|entry| scope.spawn(move || partition(examination, entry, sector)))
-            .collect();
+        let threads: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(move || partition(examination, entry, sector))).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("a reader ended unexpectedly"))))
@@ -242,7 +240,7 @@ fn look_inside(
 /// A filesystem in a file of its own, for programs that want that: what it counts on is copied, the rest is hole. All of
 /// it where even that cannot be told.
 fn apart(opened: &Opened, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
-    let ranges = opened.in_use().unwrap_or_else(|_| vec![0..source.size()]);
+    let ranges = opened.in_use().unwrap_or_else(|_| std::iter::once(0..source.size()).collect());
     let out = tempfile::tempfile_in(scratch)
         .context(|| format!("could not create a temporary file in `{}`", scratch.display()))?;
     let context = || format!("could not write to `{}`", scratch.display());
@@ -354,8 +352,15 @@ fn system(
 }
 
 /// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
-const FOLDERS: &[&str] =
-    &["/etc/", "/boot/", "/root/", "/var/lib/", "/var/log/", "/usr/lib/os-release", "/usr/lib/systemd/system/"];
+const FOLDERS: &[&str] = &[
+    "/etc/",
+    "/boot/",
+    "/root/",
+    "/var/lib/",
+    "/var/log/",
+    "/usr/lib/os-release",
+    "/usr/lib/systemd/system/",
+];
 /// Of text files no more is read.
 const SMALL: u64 = 256 << 10;
 /// Of kernels, initramfs images and loaders so much.

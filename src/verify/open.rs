@@ -58,11 +58,8 @@ pub struct OpenedImage {
 }
 
 /// Compressions by their first bytes, and the program that undoes each to standard output.
-const COMPRESSIONS: &[(&[u8], &str)] = &[
-    (b"\x1f\x8b", "gzip"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-];
+const COMPRESSIONS: &[(&[u8], &str)] =
+    &[(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
 
 /// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
 /// unpacked goes to unnamed files in `scratch`.
@@ -113,7 +110,8 @@ fn format_of(file: &File) -> std::io::Result<ImageFormat> {
     let start = start(file)?;
     let size = size(file)?;
     let mut footer = [0; 8];
-    let footer_is_vhd = size >= 512 && file.read_exact_at(&mut footer, size - 512).is_ok() && footer == *b"conectix";
+    let footer_is_vhd =
+        size >= 512 && file.read_exact_at(&mut footer, size - 512).is_ok() && footer == *b"conectix";
     Ok(match start.as_slice() {
         s if s.starts_with(b"QFI\xfb") => ImageFormat::Qcow2,
         s if s.starts_with(b"vhdxfile") => ImageFormat::Vhdx,
@@ -187,11 +185,13 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
         let mut entry = entry.context(context)?;
         if entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
             let out = scratch_file(scratch)?;
-            copy_sparse(&mut entry, &out).context(|| format!("could not write to `{}`", scratch.display()))?;
+            copy_sparse(&mut entry, &out)
+                .context(|| format!("could not write to `{}`", scratch.display()))?;
             return Ok(out);
         }
     }
-    Err(Failure::new("the archive holds no `disk.raw`").help("name the image itself, or an archive with `disk.raw` in it"))
+    Err(Failure::new("the archive holds no `disk.raw`")
+        .help("name the image itself, or an archive with `disk.raw` in it"))
 }
 
 fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Failure> {
@@ -199,7 +199,8 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Fai
     let (from, to) = (inherit(file)?, inherit(&out)?);
     let path = |number| format!("/proc/self/fd/{number}");
     // `-n` keeps the unnamed file, which has to have its size already.
-    let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), &path(from)]);
+    let info =
+        Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), &path(from)]);
     let info: serde_json::Value = serde_json::from_slice(&run(&info)?.stdout).unwrap_or_default();
     let size = info["virtual-size"]
         .as_u64()

@@ -59,7 +59,8 @@ impl Found {
         if count >= MOST {
             // The last one stands for all that follow.
             let last = self.list.last_mut().expect("there are many");
-            last.message = format!("{} and more of this kind", last.message.trim_end_matches(" and more of this kind"));
+            last.message =
+                format!("{} and more of this kind", last.message.trim_end_matches(" and more of this kind"));
             return Added(None);
         }
         self.list.push(Finding {

@@ -31,7 +31,12 @@ pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String]) -> Vec<String> {
     wrong
 }
 
-fn judge_mount(partition: &Partition, mount: &str, kind: FilesystemType, mounts: &[String]) -> Option<String> {
+fn judge_mount(
+    partition: &Partition,
+    mount: &str,
+    kind: FilesystemType,
+    mounts: &[String],
+) -> Option<String> {
     // The last one at a place is the one that is seen; systemd puts an automount below.
     let line = mounts.iter().rfind(|line| {
         let mut fields = line.split(' ');
@@ -39,8 +44,11 @@ fn judge_mount(partition: &Partition, mount: &str, kind: FilesystemType, mounts:
     });
     let Some(line) = line else { return Some(format!("{} is not mounted at {mount}", partition.title())) };
     let fields: Vec<&str> = line.split(' ').collect();
-    let (found, source, guid) =
-        (fields.get(1).copied().unwrap_or_default(), fields.get(2).copied().unwrap_or_default(), fields.get(3));
+    let (found, source, guid) = (
+        fields.get(1).copied().unwrap_or_default(),
+        fields.get(2).copied().unwrap_or_default(),
+        fields.get(3),
+    );
     if found != kind.to_string() {
         return Some(format!("{mount} has the filesystem {found}, planned is {kind}"));
     }
@@ -48,7 +56,13 @@ fn judge_mount(partition: &Partition, mount: &str, kind: FilesystemType, mounts:
         Some(encryption) => source == format!("/dev/mapper/{}", encryption.name),
         None => guid.is_some_and(|guid| guid.eq_ignore_ascii_case(&partition.guid.to_string())),
     };
-    (!right).then(|| format!("{mount} is {source} (PARTUUID {}), planned is {}", guid.unwrap_or(&"none"), partition.device()))
+    (!right).then(|| {
+        format!(
+            "{mount} is {source} (PARTUUID {}), planned is {}",
+            guid.unwrap_or(&"none"),
+            partition.device()
+        )
+    })
 }
 
 #[cfg(test)]

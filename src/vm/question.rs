@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 /// What Debian's initramfs and systemd ask. Source: cryptsetup-initramfs, functions.sh, `Please unlock disk %s: `; systemd,
 /// src/cryptsetup/cryptsetup.c, "Please enter %s for disk %s:", with systemd-tty-ask-password-agent's mark in front.
 static QUESTION: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"Please (?:unlock disk|enter (?:LUKS )?passphrase for disk) (.+?):? ?(?:\(press TAB[^)]*\) ?)?$")
-        .expect("the pattern is tested")
+    Regex::new(
+        r"Please (?:unlock disk|enter (?:LUKS )?passphrase for disk) (.+?):? ?(?:\(press TAB[^)]*\) ?)?$",
+    )
+    .expect("the pattern is tested")
 });
 /// What they say of a wrong one.
 static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
@@ -42,7 +44,10 @@ mod tests {
     fn questions_are_understood() {
         for (line, name) in [
             ("Please unlock disk cryptroot: ", Some("cryptroot")),
-            ("🔐 Please enter passphrase for disk home on /home: (press TAB for no echo) ", Some("home on /home")),
+            (
+                "🔐 Please enter passphrase for disk home on /home: (press TAB for no echo) ",
+                Some("home on /home"),
+            ),
             ("Please enter passphrase for disk QEMU HARDDISK (data): ", Some("QEMU HARDDISK (data)")),
             ("[   3.1] Please unlock disks", None),
             ("kvm login: ", None),

@@ -59,9 +59,8 @@ impl<'a> Session<'a> {
         let ready = |lines: &[String], _: &str| {
             lines.iter().any(|line| line.ends_with("ister-ready") || line.contains("Login incorrect"))
         };
-        let prompt = |lines: &[String], open: &str| {
-            open.ends_with("$ ") || open.ends_with("# ") || ready(lines, open)
-        };
+        let prompt =
+            |lines: &[String], open: &str| open.ends_with("$ ") || open.ends_with("# ") || ready(lines, open);
         let _ = self.wait_for("a shell's prompt", QUIET, &prompt);
         self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
         self.wait("a shell after the login", &ready)?;
@@ -74,7 +73,9 @@ impl<'a> Session<'a> {
     pub fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
         self.seen.clear();
         // The markers are made by the guest, so that an echo of the command is not taken for them.
-        self.send(&format!("printf 'ister-%s\\n' begin; {{ {command}; }} 2>&1; printf 'ister-%s:%s\\n' end $?"));
+        self.send(&format!(
+            "printf 'ister-%s\\n' begin; {{ {command}; }} 2>&1; printf 'ister-%s:%s\\n' end $?"
+        ));
         self.wait(&format!("the end of `{command}`"), &|lines, _| {
             lines.iter().any(|line| line.starts_with("ister-end:"))
         })?;

@@ -544,7 +544,10 @@ mod tests {
         witness.answered("cryptroot".into());
         witness.serial(at(2), b"x");
         assert_eq!(witness.question(at(9)), None);
-        witness.serial(at(2), b"\r\ncryptsetup: ERROR: cryptroot: cryptsetup failed, bad password or options?\r\n");
+        witness.serial(
+            at(2),
+            b"\r\ncryptsetup: ERROR: cryptroot: cryptsetup failed, bad password or options?\r\n",
+        );
         assert_eq!(witness.decide(at(5)), Some(Class::PassphraseRefused));
     }
 

@@ -50,7 +50,8 @@ pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
         host_marks: vec!["/home/builder/project".to_owned()],
         scratch: &scratch,
     };
-    let facts = examine(&examination, &|_: ister::tool::Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
+    let facts =
+        examine(&examination, &|_: ister::tool::Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
     judge(&facts)
         .into_iter()
         .map(|finding| format!("{}[{}] {}", finding.level.name(), finding.rule, finding.message))

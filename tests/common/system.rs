@@ -16,9 +16,7 @@ pub const EPOCH: u64 = 1_700_000_000;
 /// A template with an ESP, swap, a root of this filesystem type, and whatever else is given as partitions from number 4:
 /// size, filesystem type, mount point.
 pub fn template(root: &str, more: &[(&str, &str, &str)]) -> serde_json::Value {
-    let entry = |number: usize, key: &str, value: &str| {
-        serde_json::json!({ "disk": "test.img", "partition": number, key: value })
-    };
+    let entry = |number: usize, key: &str, value: &str| serde_json::json!({ "disk": "test.img", "partition": number, key: value });
     let mut layout = vec![
         serde_json::json!({ "disk": "test.img", "partition": 1, "size": "36M", "type": "EFI" }),
         serde_json::json!({ "disk": "test.img", "partition": 2, "size": "4M", "type": "swap" }),
@@ -59,8 +57,22 @@ pub fn plan(template: &serde_json::Value, change: impl FnOnce(&mut Inputs)) -> P
 pub fn install(root: &Path) {
     let at = |path: &str| root.join(path);
     for folder in [
-        "boot", "dev", "etc/systemd/system", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin",
-        "usr/lib/modules/6.1.0", "usr/lib/systemd/boot/efi", "var/lib/systemd", "var/log", "mnt",
+        "boot",
+        "dev",
+        "etc/systemd/system",
+        "home",
+        "proc",
+        "root",
+        "run",
+        "srv",
+        "sys",
+        "tmp",
+        "usr/bin",
+        "usr/lib/modules/6.1.0",
+        "usr/lib/systemd/boot/efi",
+        "var/lib/systemd",
+        "var/log",
+        "mnt",
     ] {
         std::fs::create_dir_all(at(folder)).unwrap();
     }
@@ -186,7 +198,8 @@ pub fn add_oddities(root: &Path, is_root: bool) {
             acl.extend(permissions.to_le_bytes());
             acl.extend(id.to_le_bytes());
         }
-        rustix::fs::lsetxattr(&file, "system.posix_acl_access", &acl, rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::lsetxattr(&file, "system.posix_acl_access", &acl, rustix::fs::XattrFlags::empty())
+            .unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -20,8 +20,11 @@ const UUID: &str = "11111111-2222-3333-4444-555555555555";
 /// `None`, and a word about it, if the program is not installed.
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
     let path = "/usr/sbin:/sbin:/usr/bin:/bin";
-    let run =
-        Command::new(program).args(arguments).env("PATH", path).envs(environment.iter().copied()).output();
+    let run = crate::filesystem::judge(program)
+        .args(arguments)
+        .env("PATH", path)
+        .envs(environment.iter().copied())
+        .output();
     match run {
         Ok(output) => Some(output),
         Err(error) => {

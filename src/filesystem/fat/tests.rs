@@ -4,13 +4,13 @@ use super::{Fat, Request};
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Tree};
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use tempfile::TempDir;
 
 /// `None`, and a word about it, if the program is not installed.
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     let path = "/usr/sbin:/sbin:/usr/bin:/bin";
-    let run = Command::new(program)
+    let run = crate::filesystem::judge(program)
         .args(arguments)
         .env("PATH", path)
         .env("TZ", "UTC")

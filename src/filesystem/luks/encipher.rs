@@ -1,8 +1,8 @@
 //! From a filesystem in a file to the data of a volume.
 
 use super::key::VolumeKey;
-use crate::layout::SectorSize;
 use super::xts::{TWEAK_UNIT, Xts};
+use crate::layout::SectorSize;
 use std::fs::File;
 use std::io;
 use std::ops::Range;

@@ -6,10 +6,10 @@
 use super::derivation::{Argon2Cost, Hash, KeyDerivation};
 use super::fields::{Field, damaged};
 use super::header::{BINARY_SIZE, Header};
-use crate::layout::SectorSize;
 use super::stripes::STRIPES;
 use super::xts::TWEAK_UNIT;
 use crate::filesystem::source::ReadError;
+use crate::layout::SectorSize;
 use std::ops::Range;
 
 /// As many as cryptsetup takes.

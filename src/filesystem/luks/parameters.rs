@@ -21,12 +21,7 @@ pub struct Parameters {
 impl Parameters {
     /// No label, 512-byte sectors, [`KeyDerivation::default`].
     pub fn new(uuid: Uuid) -> Self {
-        Self {
-            uuid,
-            label: None,
-            sector_size: SectorSize::B512,
-            key_derivation: KeyDerivation::default(),
-        }
+        Self { uuid, label: None, sector_size: SectorSize::B512, key_derivation: KeyDerivation::default() }
     }
 
     /// Whether cryptsetup 2.6 would take the same values.

@@ -1,8 +1,8 @@
 //! The data of a volume as its filesystem sees it.
 
-use crate::layout::SectorSize;
 use super::xts::{TWEAK_UNIT, Xts};
 use crate::filesystem::source::Source;
+use crate::layout::SectorSize;
 use std::io;
 
 /// Deciphers on reading. Offsets count from the data's start.

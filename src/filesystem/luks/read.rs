@@ -4,11 +4,11 @@ use super::fields::damaged;
 use super::header::{Header, Place};
 use super::key::VolumeKey;
 use super::metadata::{Keyslot, Metadata, Segment};
-use crate::layout::SectorSize;
 use super::plain::Plain;
 use super::stripes::{STRIPES, merge};
 use super::xts::{self, Xts};
 use crate::filesystem::source::{ReadError, Source};
+use crate::layout::SectorSize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

@@ -141,7 +141,8 @@ fn kernel_damaged(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
     for path in named(system, |entry| entry.linux.clone().into_iter().collect()) {
         let Some(bytes) = system.bytes(&path) else { continue };
-        let setup = bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa]);
+        let setup =
+            bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa]);
         if !setup {
             out.report("the kernel has no boot header (`HdrS`)").path(path);
         }
@@ -181,11 +182,8 @@ fn initrd_damaged(facts: &Facts, out: &mut Found) {
 
 /// Files that the entries name, each once.
 fn named(system: &System, files: impl Fn(&Entry) -> Vec<String>) -> Vec<String> {
-    let mut paths: Vec<String> = entries(system)
-        .iter()
-        .flat_map(|entry| files(entry))
-        .map(|path| in_system(system, &path))
-        .collect();
+    let mut paths: Vec<String> =
+        entries(system).iter().flat_map(files).map(|path| in_system(system, &path)).collect();
     paths.sort();
     paths.dedup();
     paths
@@ -207,7 +205,11 @@ fn modules(facts: &Facts, out: &mut Found) {
         let folder = format!("/lib/modules/{version}");
         if !system.exists(&folder) {
             let others = system.list("/lib/modules").join(", ");
-            let there = if others.is_empty() { "there are none at all".to_owned() } else { format!("there are: {others}") };
+            let there = if others.is_empty() {
+                "there are none at all".to_owned()
+            } else {
+                format!("there are: {others}")
+            };
             out.report(format!("kernel {version} has no modules: there is no {folder}, {there}"))
                 .path(format!("/boot/{name}"));
         } else if !system.exists(&format!("{folder}/modules.dep")) {
@@ -261,15 +263,19 @@ fn root_option(facts: &Facts, out: &mut Found) {
         let words = entry.options.split_whitespace();
         let Some(root) = words.filter_map(|word| word.strip_prefix("root=")).next_back() else {
             if partition.entry.type_guid != ROOT_X86_64 {
-                out.report("the loader entry has no root=, and the root partition's type does not say what it is")
-                    .path(&entry.path);
+                out.report(
+                    "the loader entry has no root=, and the root partition's type does not say what it is",
+                )
+                .path(&entry.path);
             }
             continue;
         };
         if !super::mounts::leads_to(facts, system, root, system.root) {
             out.report(format!("root={root} does not lead to partition {}, the root", system.root))
                 .path(&entry.path)
-                .help("the plan's command line does: look at `cmdline` and at hooks that change loader entries");
+                .help(
+                    "the plan's command line does: look at `cmdline` and at hooks that change loader entries",
+                );
         }
     }
 }
@@ -285,14 +291,16 @@ pub static BOOT_SPACE: Rule = Rule {
 
 fn space(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
-    let by_uefi = facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
+    let by_uefi =
+        facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
     let Some(mounted) = system.mounts.iter().find(|m| m.at == "/boot").filter(|_| by_uefi) else { return };
     let Some(free) = facts.partition(mounted.partition).and_then(|p| p.free) else { return };
     let size = |prefix: &str| {
         let names = system.list("/boot");
-        let sizes = names.iter().filter(|name| name.starts_with(prefix)).filter_map(|name| {
-            system.node(&format!("/boot/{name}")).map(|node| node.size)
-        });
+        let sizes = names
+            .iter()
+            .filter(|name| name.starts_with(prefix))
+            .filter_map(|name| system.node(&format!("/boot/{name}")).map(|node| node.size));
         sizes.max().unwrap_or(0)
     };
     let need = size("vmlinuz-") + size("initrd.img-");

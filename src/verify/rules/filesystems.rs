@@ -142,9 +142,12 @@ pub static LUKS_LOCKED: Rule = Rule {
 fn locked(facts: &Facts, out: &mut Found) {
     for partition in &facts.partitions {
         if partition.luks.as_ref().is_some_and(|luks| luks.locked && luks.damage.is_none()) {
-            out.report(format!("{} is encrypted, and no passphrase that was given opens it", partition.title()))
-                .partition(partition.entry.number)
-                .help("give one: --unlock env:NAME or --unlock file:PATH");
+            out.report(format!(
+                "{} is encrypted, and no passphrase that was given opens it",
+                partition.title()
+            ))
+            .partition(partition.entry.number)
+            .help("give one: --unlock env:NAME or --unlock file:PATH");
         }
     }
 }

@@ -51,9 +51,10 @@ fn core(facts: &Facts, out: &mut Found) {
         .get(KERNEL_SECTOR..KERNEL_SECTOR + 8)
         .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
     let free = first_usable(facts.sector).0;
-    let Some(installed) = first.checked_sub(free).and_then(|sector| {
-        facts.table.gap.get(usize::try_from(sector).ok()?.checked_mul(SECTOR)?..)
-    }) else {
+    let Some(installed) = first
+        .checked_sub(free)
+        .and_then(|sector| facts.table.gap.get(usize::try_from(sector).ok()?.checked_mul(SECTOR)?..))
+    else {
         // In a BIOS boot partition, as grub-install makes one.
         let inside = facts.partitions.iter().any(|p| p.entry.first.0 <= first && first <= p.entry.last.0);
         if !inside {
@@ -68,15 +69,17 @@ fn core(facts: &Facts, out: &mut Found) {
         return;
     };
     // The block list is the installation's own.
-    let differs = (0..original.len()).find(|at| {
-        !(BLOCK_LIST..SECTOR).contains(at) && installed.get(*at) != Some(&original[*at])
-    });
+    let differs = (0..original.len())
+        .find(|at| !(BLOCK_LIST..SECTOR).contains(at) && installed.get(*at) != Some(&original[*at]));
     if let Some(at) = differs {
         out.report(format!("the core image differs from core.img at byte {at}"))
             .path("/boot/grub/i386-pc/core.img")
-            .help("something wrote between the partition table and the first partition; build the image again");
+            .help(
+                "something wrote between the partition table and the first partition; build the image again",
+            );
     }
-    let list = |range: std::ops::Range<usize>| installed.get(BLOCK_LIST + range.start..BLOCK_LIST + range.end);
+    let list =
+        |range: std::ops::Range<usize>| installed.get(BLOCK_LIST + range.start..BLOCK_LIST + range.end);
     let rest = list(0..8).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
     let length = list(8..10).map_or(0, |bytes| u16::from_le_bytes(bytes.try_into().expect("two bytes")));
     let expected = (original.len().div_ceil(SECTOR) - 1) as u64;
@@ -100,7 +103,8 @@ const CONFIGURATION: &str = "/boot/grub/grub.cfg";
 
 fn configuration(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
-    if facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).is_none_or(|boot| boot.loader != Loader::Grub) {
+    if facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).is_none_or(|boot| boot.loader != Loader::Grub)
+    {
         return;
     }
     let Some(text) = system.text(CONFIGURATION) else {

@@ -25,7 +25,8 @@ fn package_cache(facts: &Facts, out: &mut Found) {
     ];
     for (folder, endings) in FOLDERS {
         let names = system.list(folder);
-        let found: Vec<&String> = names.iter().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
+        let found: Vec<&String> =
+            names.iter().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
         if let Some(first) = found.first() {
             let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
             out.report(format!("{first}{more} should not be published"))
@@ -46,7 +47,8 @@ pub static BUILD_PATH: Rule = Rule {
 
 /// What builders of root trees write into them.
 const MARKS: &[&str] = &["/tmp/mmdebstrap.", "/.cache/ister/work", "99mmdebstrap"];
-const FILES: &[&str] = &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
+const FILES: &[&str] =
+    &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
 
 fn build_path(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };

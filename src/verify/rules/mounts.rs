@@ -31,9 +31,10 @@ fn is(partition: &PartitionFacts, partitions: &[PartitionFacts], system: &System
     if let Some(name) = device.strip_prefix("/dev/mapper/") {
         let volume = crypttab(system).into_iter().find(|line| line.name == name);
         return volume.is_some_and(|line| {
-            partitions.iter().filter(|p| p.luks.is_some()).any(|p| {
-                p.entry.number == partition.entry.number && tag_is(p, &line.device, true)
-            })
+            partitions
+                .iter()
+                .filter(|p| p.luks.is_some())
+                .any(|p| p.entry.number == partition.entry.number && tag_is(p, &line.device, true))
         });
     }
     tag_is(partition, device, false)
@@ -59,7 +60,8 @@ fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
         partition.label.as_deref() == Some(text)
     } else {
         // /dev/sda2, /dev/vda2, /dev/nvme0n1p2: which disk it will be is the machine's to say.
-        let digits = device.trim_start_matches(|c: char| c != '/').rsplit(|c: char| !c.is_ascii_digit()).next();
+        let digits =
+            device.trim_start_matches(|c: char| c != '/').rsplit(|c: char| !c.is_ascii_digit()).next();
         device.starts_with("/dev/") && digits == Some(partition.entry.number.to_string().as_str())
     }
 }
@@ -125,7 +127,8 @@ fn units(system: &System) -> Vec<Unit> {
         }
         let text = system.text(&path).unwrap_or_default();
         let field = |key: &str| {
-            text.lines().find_map(|line| Some(line.trim().strip_prefix(key)?.strip_prefix('=')?.trim().to_owned()))
+            text.lines()
+                .find_map(|line| Some(line.trim().strip_prefix(key)?.strip_prefix('=')?.trim().to_owned()))
         };
         units.push(Unit {
             device: field("What").unwrap_or_default(),
@@ -202,8 +205,11 @@ fn mount_points(facts: &Facts, out: &mut Found) {
     for (_, planned) in facts.plan.iter().flat_map(|plan| plan.partitions()) {
         let Some(mount) = planned.mount.as_deref().filter(|mount| *mount != "/") else { continue };
         if !system.exists(mount) {
-            out.report(format!("there is no folder {mount}, where partition {} is to be mounted", planned.number))
-                .partition(planned.number);
+            out.report(format!(
+                "there is no folder {mount}, where partition {} is to be mounted",
+                planned.number
+            ))
+            .partition(planned.number);
         }
     }
 }
@@ -219,10 +225,14 @@ pub static CRYPTTAB: Rule = Rule {
 fn crypttab_devices(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for volume in crypttab(system) {
-        let found = facts.partitions.iter().filter(|p| p.luks.is_some()).any(|p| tag_is(p, &volume.device, true));
+        let found =
+            facts.partitions.iter().filter(|p| p.luks.is_some()).any(|p| tag_is(p, &volume.device, true));
         if is_device(&volume.device) && !found && !facts.is_elsewhere(&volume.device) {
-            out.report(format!("{} for `{}` is no encrypted partition of this image", volume.device, volume.name))
-                .path("/etc/crypttab");
+            out.report(format!(
+                "{} for `{}` is no encrypted partition of this image",
+                volume.device, volume.name
+            ))
+            .path("/etc/crypttab");
         }
     }
 }

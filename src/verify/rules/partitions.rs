@@ -54,9 +54,11 @@ fn loader(facts: &Facts, out: &mut Found) {
         return;
     }
     // Names of vfat have no case.
-    let found = system.tree.paths().into_iter().find(|(path, _)| {
-        String::from_utf8_lossy(path).eq_ignore_ascii_case(FALLBACK)
-    });
+    let found = system
+        .tree
+        .paths()
+        .into_iter()
+        .find(|(path, _)| String::from_utf8_lossy(path).eq_ignore_ascii_case(FALLBACK));
     match found {
         None => {
             out.report("there is no EFI/BOOT/BOOTX64.EFI")

@@ -23,7 +23,9 @@ fn machine_id(facts: &Facts, out: &mut Found) {
         }
         let text = system.texts.get(&id).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
         if text.is_some_and(|text| !text.is_empty() && text != "uninitialized") {
-            out.report("the image has a machine id of its own").path(path).help("empty the file: the first boot makes one");
+            out.report("the image has a machine id of its own")
+                .path(path)
+                .help("empty the file: the first boot makes one");
         }
     }
 }
@@ -60,7 +62,9 @@ fn random_seed(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for path in ["/var/lib/systemd/random-seed", "/boot/loader/random-seed", "/var/lib/urandom/random-seed"] {
         if system.exists(path) {
-            out.report("the image has a random seed").path(path).help("remove it: each machine makes its own");
+            out.report("the image has a random seed")
+                .path(path)
+                .help("remove it: each machine makes its own");
         }
     }
 }
@@ -86,7 +90,9 @@ fn root_password(facts: &Facts, out: &mut Found) {
         _ => ("/etc/shadow", field("/etc/shadow")),
     };
     if password.is_some_and(|text| text.is_empty()) {
-        out.report("root has an empty password").path(path).help("lock it: `passwd -l root` in a PostChrootShell hook");
+        out.report("root has an empty password")
+            .path(path)
+            .help("lock it: `passwd -l root` in a PostChrootShell hook");
     }
 }
 
@@ -100,7 +106,15 @@ pub static PRIVATE_KEY: Rule = Rule {
 
 /// Folders that hold secrets of machines or people, and what a file there begins with.
 const SECRET_FOLDERS: &[&str] = &["/etc/", "/root/", "/home/", "/var/lib/"];
-const BEGINS: &[&str] = &["-----BEGIN OPENSSH PRIVATE KEY", "-----BEGIN PRIVATE KEY", "-----BEGIN RSA PRIVATE KEY", "-----BEGIN EC PRIVATE KEY", "-----BEGIN DSA PRIVATE KEY", "-----BEGIN ENCRYPTED PRIVATE KEY", "-----BEGIN PGP PRIVATE KEY"];
+const BEGINS: &[&str] = &[
+    "-----BEGIN OPENSSH PRIVATE KEY",
+    "-----BEGIN PRIVATE KEY",
+    "-----BEGIN RSA PRIVATE KEY",
+    "-----BEGIN EC PRIVATE KEY",
+    "-----BEGIN DSA PRIVATE KEY",
+    "-----BEGIN ENCRYPTED PRIVATE KEY",
+    "-----BEGIN PGP PRIVATE KEY",
+];
 
 fn private_keys(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
@@ -112,12 +126,16 @@ fn private_keys(facts: &Facts, out: &mut Found) {
         let Some(bytes) = system.texts.get(&id) else { continue };
         let start = &bytes[..bytes.len().min(4096)];
         if BEGINS.iter().any(|begin| contains(start, begin.as_bytes())) {
-            out.report("the image has a private key").path(path).help("make it at the first boot, or give it to each machine by itself");
+            out.report("the image has a private key")
+                .path(path)
+                .help("make it at the first boot, or give it to each machine by itself");
         }
     }
     // cloud-init of the build's own run.
     for path in ["/var/lib/cloud/instance", "/etc/iscsi/initiatorname.iscsi"] {
-        if system.tree.find_itself(path).is_some() && !system.text(path).is_some_and(|text| text.contains("GenerateName=yes")) {
+        if system.tree.find_itself(path).is_some()
+            && !system.text(path).is_some_and(|text| text.contains("GenerateName=yes"))
+        {
             out.report("the image carries what one machine should have for itself").path(path);
         }
     }

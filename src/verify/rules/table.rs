@@ -112,9 +112,11 @@ fn copies(facts: &Facts, out: &mut Found) {
         .iter()
         .any(|copy| copy.header.as_ref().ok().map(|header| header.entries_crc) != copy.array_crc);
     if !damaged && primary.entries != backup.entries {
-        let odd = primary.entries.iter().chain(&backup.entries).find(|entry| {
-            !primary.entries.contains(entry) || !backup.entries.contains(entry)
-        });
+        let odd = primary
+            .entries
+            .iter()
+            .chain(&backup.entries)
+            .find(|entry| !primary.entries.contains(entry) || !backup.entries.contains(entry));
         let number = odd.map_or(0, |entry| entry.number);
         out.report(format!("primary and backup table disagree about partition {number}")).partition(number);
     }
@@ -133,8 +135,11 @@ fn bounds(facts: &Facts, out: &mut Found) {
     let Some((header, entries)) = facts.table.valid() else { return };
     for entry in entries {
         if entry.last < entry.first {
-            out.report(format!("partition {} ends at LBA {}, before it starts at {}", entry.number, entry.last, entry.first))
-                .partition(entry.number);
+            out.report(format!(
+                "partition {} ends at LBA {}, before it starts at {}",
+                entry.number, entry.last, entry.first
+            ))
+            .partition(entry.number);
         } else if entry.first < header.first_usable || entry.last > header.last_usable {
             out.report(format!(
                 "partition {} is LBA {} to {}, outside the usable {} to {}",

@@ -3,7 +3,6 @@
 use super::sample::one_file;
 use super::{MIB, WriteError, check, filled, mkfs};
 use crate::filesystem::btrfs::{Profiles, capacity, minimum_size};
-use std::process::Command;
 
 #[test]
 fn what_is_forecast_fits() {
@@ -46,7 +45,10 @@ fn minimum_sizes_are_those_of_mkfs() {
         mkfs(size, options).unwrap();
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(size - 4096).unwrap();
-        let output = Command::new("mkfs.btrfs").args(options.split_whitespace()).arg(image.path()).output();
+        let output = crate::filesystem::judge("mkfs.btrfs")
+            .args(options.split_whitespace())
+            .arg(image.path())
+            .output();
         assert!(!output.unwrap().status.success(), "{options}");
     }
 }

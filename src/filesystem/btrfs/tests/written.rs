@@ -4,7 +4,6 @@ use super::sample::sample;
 use super::{EPOCH, MIB, assert_same, check, filled, open, window};
 use crate::filesystem::scan::{Scan, scan};
 use std::io::Read;
-use std::process::Command;
 
 /// Whatever `mkfs.btrfs` is told, `btrfs check` finds nothing, the reader reads what was written, and a second
 /// filesystem is the same.
@@ -99,9 +98,9 @@ fn restore_agrees() {
     // It asks before it goes on at files with many extents.
     let script =
         format!("yes | btrfs restore -S '{}' '{}'", image.path().display(), restored.path().display());
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = crate::filesystem::judge("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut diff = Command::new("diff");
+    let mut diff = crate::filesystem::judge("diff");
     diff.args(["-r", "--no-dereference"]).args([folder.path(), restored.path()]);
     let output = diff.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,8 +1,8 @@
 //! Headers that are not as they were made.
 
 use super::{PASSPHRASE, contents, image, quick, seeded};
-use crate::filesystem::source::ReadError;
 use crate::filesystem::luks::{Luks, UnlockError};
+use crate::filesystem::source::ReadError;
 use sha2::{Digest, Sha256};
 
 const HEADER: usize = 16_384;

@@ -2,30 +2,32 @@
 #![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 
 use super::{PASSPHRASE, SECTOR_SIZES, image, quick, volume};
-use crate::filesystem::source::Window;
 use crate::filesystem::luks::{Argon2Cost, Hash, KeyDerivation, Luks, Parameters, UnlockError};
+use crate::filesystem::source::Window;
 use crate::layout::SectorSize;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use tempfile::NamedTempFile;
 
 /// Whether cryptsetup is there: what a test needs and the host does not have is a visible skip, and a failure where CI
 /// is set.
 fn judge_is_there() -> bool {
-    let there =
-        Command::new("cryptsetup").arg("--version").output().is_ok_and(|output| output.status.success());
+    let there = crate::filesystem::judge("cryptsetup")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !there {
         assert!(std::env::var_os("CI").is_none(), "CI must have cryptsetup");
-        eprintln!("skipped: there is no cryptsetup");
+        let _ = writeln!(std::io::stderr(), "skipped: there is no cryptsetup");
     }
     there
 }
 
 fn run(arguments: &[&str], image: &Path) -> Output {
-    Command::new("cryptsetup").args(arguments).arg(image).env("LC_ALL", "C").output().unwrap()
+    crate::filesystem::judge("cryptsetup").args(arguments).arg(image).env("LC_ALL", "C").output().unwrap()
 }
 
 fn succeed(arguments: &[&str], image: &Path) -> String {
@@ -166,8 +168,12 @@ fn a_second_passphrase_added_by_cryptsetup_opens_it_too() {
     let (first, second) = (key_file(PASSPHRASE), key_file(b"second"));
     let cost = ["--pbkdf-memory=1024", "--pbkdf-force-iterations=4"];
     let add = ["luksAddKey", "--batch-mode", "--key-file", text(&first)];
-    let output =
-        Command::new("cryptsetup").args(add).args(cost).args([image.path(), second.path()]).output().unwrap();
+    let output = crate::filesystem::judge("cryptsetup")
+        .args(add)
+        .args(cost)
+        .args([image.path(), second.path()])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     with_luks(image.path(), |luks| {
         assert_eq!(luks.keyslots().len(), 2);

@@ -4,8 +4,8 @@ mod damage;
 mod judged;
 mod round_trip;
 
-use crate::layout::SectorSize;
 use super::{DATA_OFFSET, Hash, KeyDerivation, Parameters, Volume, encipher, format, seeded};
+use crate::layout::SectorSize;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;

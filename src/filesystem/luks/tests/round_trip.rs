@@ -1,10 +1,10 @@
 //! What is made can be read, depends on nothing but its arguments, and faulty arguments are refused.
 
 use super::{DATA_SIZE, PASSPHRASE, SECTOR_SIZES, contents, image, plain_bytes, quick, volume};
-use crate::filesystem::source::Source;
 use crate::filesystem::luks::{
     Argon2Cost, Hash, KeyDerivation, Luks, LuksError, Parameters, UnlockError, format, seeded,
 };
+use crate::filesystem::source::Source;
 use uuid::Uuid;
 
 const DERIVATIONS: [KeyDerivation; 4] = [

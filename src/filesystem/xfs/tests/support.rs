@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ pub const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobt
 pub fn fresh(size: u64, options: &str) -> NamedTempFile {
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(size).unwrap();
-    let made = Command::new("mkfs.xfs")
+    let made = crate::filesystem::judge("mkfs.xfs")
         .args(["-q", "-f", "-m", "uuid=11111111-2222-3333-4444-555555555555"])
         .args(options.split_whitespace())
         .arg(image.path())
@@ -49,7 +48,7 @@ pub fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
 }
 
 fn repair(image: &NamedTempFile, options: &str) {
-    let judged = Command::new("xfs_repair").arg("-n").arg(image.path()).output().unwrap();
+    let judged = crate::filesystem::judge("xfs_repair").arg("-n").arg(image.path()).output().unwrap();
     let said = [judged.stdout, judged.stderr].concat();
     assert!(judged.status.success(), "{options}: {}", String::from_utf8_lossy(&said));
 }
