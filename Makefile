@@ -37,6 +37,8 @@ setup: ister
 bench: setup
 	$(CARGO) build --locked --release
 	benches/run.sh
+	benches/assemble.sh
+	$(CARGO) bench --locked --bench plan
 
 clean:
 	$(CARGO) clean

@@ -64,7 +64,8 @@ impl Drop for Loop {
 
 fn run(program: &str, args: &[&str]) -> String {
     let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
-    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    let output =
+        Command::new(program).args(args).env("PATH", path).env("MTOOLS_SKIP_CHECK", "1").output().unwrap();
     assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
@@ -160,7 +161,8 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     let folder = tempfile::tempdir().unwrap();
     // What was there before must not shine through.
     run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
-    ok(&build(folder.path(), &template(&disk.name), &["build", "--erase", "-q"]));
+    // As ister.py was called: nobody is asked.
+    ok(&build(folder.path(), &template(&disk.name), &["-q", "-t"]));
     let plan = folder.path().join(format!("out/{}.plan.json", disk.name));
     let disk_plan =
         || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap() };
@@ -179,11 +181,20 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     run("umount", &[mounted.to_str().unwrap()]);
     run("losetup", &["-d", &inner]);
 
-    // Again, with /home kept and a new user.
+    // And another system has its loader in the ESP.
+    let esp = format!("{}@@1M", disk.device());
+    let stranger = folder.path().join("stranger");
+    std::fs::write(&stranger, "another loader").unwrap();
+    run("mmd", &["-i", &esp, "::/EFI/other"]);
+    run("mcopy", &["-i", &esp, stranger.to_str().unwrap(), "::/EFI/other/other.efi"]);
+    run("sync", &[]);
+
+    // Again, with /home and the ESP kept, and a new user.
     let mut again = template(&disk.name);
     again["DisabledNewPartitions"] = true.into();
     again["PartitionLayout"][2]["size"] = "100M".into();
     again["FilesystemTypes"][2]["disable_format"] = "".into();
+    again["FilesystemTypes"][0]["disable_format"] = "".into();
     again["Hostname"] = "again".into();
     again["Users"]
         .as_array_mut()
@@ -199,6 +210,8 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     assert_eq!(std::fs::read_to_string(mounted.join("ada/diary")).unwrap(), "precious");
     run("umount", &[mounted.to_str().unwrap()]);
     run("losetup", &["-d", &inner]);
+    run("sync", &[]);
+    assert!(run("mtype", &["-i", &esp, "::/EFI/other/other.efi"]).contains("another loader"));
     // The root is new, and the new user's home waits for the first boot.
     let root = format!("{}?offset={}", disk.backing().display(), (1 + 64) << 20);
     let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), &root]);

@@ -19,6 +19,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "vm-tests: kvm_legacy_builds_boots_and_gets_a_receipt",
     ),
     ("ister boot out/kvm.img --report out/report", "vm-tests: World::boot"),
+    (
+        "ister build vm-tests/kvm/template.json -o out --twice",
+        "tests/build.rs: building_twice_gives_the_same_bytes_whatever_else_differs",
+    ),
+    ("ister verify out/kvm.img", "vm-tests: published_images_verify_in_every_format"),
+    ("ister diff out/kvm.img out/kvm.img", "tests/verify.rs: two_images_are_compared_down_to_the_field"),
 ];
 
 #[test]

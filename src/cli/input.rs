@@ -129,8 +129,9 @@ pub struct Input {
 }
 
 impl ChangeArgs {
-    /// Takes the "rest" of an image that is there already as far as that image goes.
-    pub fn fit_disk(&mut self, size: u64) {
+    /// For an image that is there already: its sectors, and the "rest" as far as it goes.
+    pub fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
+        self.sector_size = sector_size;
         if self.disk_size.is_none() {
             self.image_size = Some(Bytes(size));
         }

@@ -64,7 +64,7 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Findings);
         };
         let differences = compare_plans(&plan, &other);
-        print(&differences);
+        print(if differences.is_empty() { "the plans are the same\n" } else { &differences });
         return Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings });
     }
     match args.format {

@@ -5,7 +5,6 @@ use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
-use crate::content::Cache;
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
@@ -14,7 +13,7 @@ use crate::report::{
 };
 use crate::template::{Bytes, SecretSource};
 use crate::tool::Progress;
-use crate::verify::{Examination, Facts, OpenedImage, examine, judge, open};
+use crate::verify::{Examination, Facts, OpenedImage, examine, judge, open, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -147,40 +146,47 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     let known = |plan, secrets, name| Ok(Expected::Known(Box::new((plan, secrets, name))));
     if let Some(template) = &args.template {
         let mut changes = args.changes.clone();
-        changes.fit_disk(image.size);
+        let (sector, _) = read_table(&image.file, image.size)
+            .with_context(|| format!("could not read `{}`", args.image.display()))?;
+        changes.fit_image(image.size, sector);
         let input = changes.read(template)?;
         let console = args.talk.console();
         if input.linted.has_errors() {
             return Ok(Expected::Refused(Box::new(input)));
         }
         let Some(content) = input.content(&console) else { return Ok(Expected::Refused(Box::new(input))) };
-        let footprint = Cache::existing(None).and_then(|_| super::plan::cached_footprint(&content, None));
+        let footprint = super::plan::cached_footprint(&content, None);
         let Some((plan, secrets)) = input.plan(footprint.as_ref(), &console)? else {
             return Ok(Expected::Refused(Box::new(input)));
         };
         return known(Some(plan), Some(secrets), Some(template.display().to_string()));
     }
-    let beside = beside(&args.image);
-    let (path, must) = match (&args.plan, args.no_plan) {
-        (Some(path), _) => (path.clone(), true),
-        (None, false) if beside.is_file() => (beside, false),
-        _ => return known(None, None, None),
+    let path = match (&args.plan, args.no_plan) {
+        (Some(path), _) => Some(path.clone()),
+        (None, false) => beside(&args.image),
+        (None, true) => None,
     };
-    match read_plan(&path) {
-        Ok(Some(plan)) => known(Some(plan), None, Some(path.display().to_string())),
-        Ok(None) if must => {
+    let Some(path) = path else { return known(None, None, None) };
+    match read_plan(&path)? {
+        Some(plan) => known(Some(plan), None, Some(path.display().to_string())),
+        None => {
             bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display())
         }
-        Ok(None) => known(None, None, None),
-        Err(error) => Err(error),
     }
 }
 
-/// `<image>.plan.json`, also of an image in another format: `kvm.qcow2.xz` was `kvm.img` or `kvm`.
-fn beside(image: &Path) -> PathBuf {
-    let mut path = image.as_os_str().to_owned();
-    path.push(".plan.json");
-    PathBuf::from(path)
+/// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
+fn beside(image: &Path) -> Option<PathBuf> {
+    let mut name = image.file_name()?.to_str()?;
+    loop {
+        for path in [format!("{name}.plan.json"), format!("{name}.img.plan.json")] {
+            let path = image.with_file_name(path);
+            if path.is_file() {
+                return Some(path);
+            }
+        }
+        name = name.rsplit_once('.').map(|(stem, _)| stem).filter(|stem| !stem.is_empty())?;
+    }
 }
 
 pub fn read_secret(source: &SecretSource) -> anyhow::Result<String> {
@@ -203,7 +209,9 @@ fn host_marks() -> Vec<String> {
     if let Some(home) = std::env::var_os("HOME") {
         marks.push(PathBuf::from(home).join(".cache").display().to_string());
     }
-    // Short names are words that mean something else too.
-    marks.retain(|mark| mark.matches('/').count() >= 2);
+    // Short names are words that mean something else too, and every system has these.
+    let common = ["/usr/", "/etc/", "/var/", "/opt/", "/root/"];
+    marks
+        .retain(|mark| mark.matches('/').count() >= 2 && !common.iter().any(|start| mark.starts_with(start)));
     marks
 }

@@ -25,6 +25,10 @@ pub enum Use {
     ReadOnly,
     /// Somebody has it open for themselves.
     Busy,
+    /// It is itself a part of this disk.
+    Partition {
+        of: String,
+    },
 }
 
 impl Use {
@@ -39,6 +43,7 @@ impl Use {
             Use::Held { device, by } => format!("/dev/{device} is held by /dev/{by}"),
             Use::ReadOnly => format!("/dev/{name} is read-only"),
             Use::Busy => format!("/dev/{name} is in use by another program"),
+            Use::Partition { of } => format!("it is a partition of /dev/{of}, not a disk"),
         }
     }
 
@@ -52,6 +57,9 @@ impl Use {
             }
             Use::ReadOnly => "take off its write protection, or name another disk".to_owned(),
             Use::Busy => "end the program that uses it; `lsof` or `fuser` name it".to_owned(),
+            Use::Partition { of } => {
+                format!("name the disk, `{of}`: DisabledNewPartitions keeps its partitions")
+            }
         }
     }
 }
@@ -98,6 +106,10 @@ pub fn open(name: &str) -> Result<File, Failure> {
 }
 
 fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
+    if folder.join("partition").exists() {
+        let of = folder.parent().and_then(Path::file_name).unwrap_or_default();
+        return Ok(vec![Use::Partition { of: of.to_string_lossy().into_owned() }]);
+    }
     let parts = parts(folder)?;
     let read = |path: &str| {
         std::fs::read_to_string(path)

@@ -10,6 +10,7 @@ pub mod ext;
 pub mod fat;
 pub mod luks;
 mod opened;
+mod ranges;
 mod room;
 mod scan;
 mod source;
@@ -26,6 +27,7 @@ fn judge(program: &str) -> std::process::Command {
 
 pub use content::read_file;
 pub use opened::{Kind, Opened, detect};
+pub use ranges::merged;
 pub use room::{Room, RoomRequest, least_size, room};
 pub use scan::{Scan, scan};
 pub use source::{ReadError, Source, Window};

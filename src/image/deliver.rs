@@ -2,7 +2,7 @@
 
 use super::make::Target;
 use super::{extents, wipe};
-use crate::filesystem::{Opened, Source, Window, luks};
+use crate::filesystem::{Opened, Source, Window, luks, merged};
 use crate::plan::{LUKS_DATA_OFFSET, Partition};
 use crate::template::FilesystemType;
 use crate::tool::{Context, Failure};
@@ -64,18 +64,6 @@ fn in_use(kind: FilesystemType, file: &File) -> Result<Vec<Range<u64>>, Failure>
     Ok(merged(ranges))
 }
 
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
 /// What follows from a seed and the volume; without one, from what the kernel gives.
 fn entropy(seed: Option<&str>, volume: Uuid) -> impl FnMut(&mut [u8]) {
     let mut random = [0; 32];
@@ -86,14 +74,4 @@ fn entropy(seed: Option<&str>, volume: Uuid) -> impl FnMut(&mut [u8]) {
     }
     let seed = seed.map_or(random.to_vec(), |seed| format!("{seed}\n{volume}").into_bytes());
     luks::seeded(&seed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_that_touch_become_one() {
-        assert_eq!(merged(vec![8..10, 0..4, 4..6, 9..12]), [0..6, 8..12]);
-    }
 }

@@ -7,6 +7,7 @@ use super::format::{
 };
 use super::superblock::{self, Root, Superblock};
 use super::walk::Blocks;
+use crate::filesystem::ranges::merged;
 use crate::filesystem::source::{ReadError, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -108,7 +109,7 @@ impl<'a> Btrfs<'a> {
             }
             Ok(())
         })?;
-        Ok(merge(ranges))
+        Ok(merged(ranges))
     }
 
     /// A log would have newer content than the trees have.
@@ -224,19 +225,6 @@ fn parse_root(value: &[u8]) -> Option<TreeRoot> {
     input.skip(4 * 8 + 4 + Key::SIZE + 1)?;
     let level = input.u8()?;
     Some(TreeRoot { root: Root { address, level, generation }, folder })
-}
-
-/// Sorts ranges and joins those that touch.
-fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 /// Whether a tree holds files.

@@ -4,6 +4,7 @@ use super::bytes::read;
 use super::group::head;
 use super::reader::Ext;
 use super::superblock::{SUPERBLOCK_AT, SUPERBLOCK_SIZE};
+use crate::filesystem::ranges::merged;
 use crate::filesystem::source::ReadError;
 use std::ops::Range;
 
@@ -78,19 +79,6 @@ fn set_bits(bytes: &[u8], bits: u64) -> Vec<Range<u64>> {
         }
     }
     runs
-}
-
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 /// What is in `ranges` but not in `holes`; both are sorted and merged.

@@ -111,6 +111,23 @@ struct OptionFault {
     label: Option<(String, String)>,
 }
 
+/// What mkfs.xfs and mkfs.btrfs would make, and ister's writers do not know.
+const UNFILLED: &[(FilesystemType, &str)] = &[
+    (FilesystemType::Xfs, "rmapbt=1"),
+    (FilesystemType::Xfs, "parent=1"),
+    (FilesystemType::Xfs, "version=ci"),
+    (FilesystemType::Xfs, "ftype=0"),
+    (FilesystemType::Xfs, "crc=0"),
+    (FilesystemType::Xfs, "internal=0"),
+    (FilesystemType::Btrfs, "block-group-tree"),
+    (FilesystemType::Btrfs, "quota"),
+    (FilesystemType::Btrfs, "zoned"),
+    (FilesystemType::Btrfs, "raid-stripe-tree"),
+    (FilesystemType::Btrfs, "squota"),
+    (FilesystemType::Btrfs, "extent-tree-v2"),
+    (FilesystemType::Btrfs, "^skinny-metadata"),
+];
+
 /// More words than this are not options any more.
 const MOST: usize = 200;
 
@@ -177,6 +194,9 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
                 if PLANNED.contains(&name) {
                     fault(format!("`-{letter} {name}` is the plan's to say"));
                 }
+                if UNFILLED.contains(&(kind, setting)) {
+                    fault(format!("ister cannot fill {kind} with `-{letter} {setting}`"));
+                }
             }
             if takes_value {
                 break;
@@ -213,6 +233,8 @@ mod tests {
             ("swap", "-L x", "`-L` gives the label, which has a key of its own"),
             ("ext4", "-qZ", "mke2fs knows no option `-Z`"),
             ("xfs", "-N", "`-N` is the plan's to say"),
+            ("xfs", "-m bigtime=1,rmapbt=1", "ister cannot fill xfs with `-m rmapbt=1`"),
+            ("btrfs", "-O quota", "ister cannot fill btrfs with `-O quota`"),
             ("ext4", "-b", "`-b` needs a value"),
         ] {
             let column = 46 + kind.len();

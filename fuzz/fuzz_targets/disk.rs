@@ -1,0 +1,36 @@
+//! What lies on a disk: any bytes are a table, a filesystem or a LUKS volume, or an error that says where; never a panic.
+//! Whatever a reader counts on lies inside, in order and apart, and every file's extents do; what lies at a byte can be said.
+
+#![no_main]
+
+use ister::filesystem::{Body, Content, Opened, luks};
+use ister::layout::gpt;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let size = bytes.len() as u64;
+    let _ = gpt::check_mbr(bytes, size / 512);
+    if let Ok(header) = gpt::Header::decode(bytes) {
+        let _ = gpt::entries(bytes, header.entry_size);
+    }
+    if let Ok(volume) = luks::Luks::open(&bytes) {
+        let _ = volume.keyslots();
+    }
+    let Ok(opened) = Opened::open(&bytes) else { return };
+    let _ = (opened.label(), opened.uuid(), opened.free_bytes());
+    if let Ok(ranges) = opened.in_use() {
+        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "in order and apart");
+        assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size), "inside");
+    }
+    if let Ok(tree) = opened.tree() {
+        let _ = tree.paths();
+        for node in &tree.nodes {
+            if let Body::File(Content::Extents(extents)) = &node.body {
+                assert!(extents.iter().all(|extent| extent.from.checked_add(extent.length).is_some()));
+            }
+        }
+    }
+    for at in [0, size / 2, size.saturating_sub(1)] {
+        let _ = opened.describe(at);
+    }
+});
