@@ -139,6 +139,28 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
         assert_eq!(output.status.code(), Some(3));
         assert!(text(&output.stderr).contains("is in use as swap"), "{}", text(&output.stderr));
     }
+    // Something is mounted through a loop device over it, which no holder tells.
+    run("mkfs.ext4", &["-q", "-F", "-L", "above", &disk.device()]);
+    let above = run("losetup", &["--find", "--show", &disk.device()]);
+    let above = above.trim();
+    let output = build(folder.path(), &template, &["build", "--erase"]);
+    run("losetup", &["-d", above]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains(&format!("is held by {above}")), "{}", text(&output.stderr));
+
+    // Nothing can be kept where a new table is made, and options for images are refused before anything happens.
+    let mut kept = template.clone();
+    kept["FilesystemTypes"][2]["disable_format"] = "".into();
+    let output = build(folder.path(), &kept, &["build", "--erase"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nothing can be kept: a new partition table is made"));
+    for option in ["--twice", "--boot-test"] {
+        let output = build(folder.path(), &template, &["build", "--erase", option]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    }
+    let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
+    assert_eq!(label.trim(), "above");
+
     let mut other = template.clone();
     for section in ["PartitionLayout", "FilesystemTypes", "PartitionMountPoints"] {
         for entry in other[section].as_array_mut().unwrap() {
@@ -220,6 +242,17 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     assert!(lines.contains("C /home/bob - - - -\n") && lines.contains("C /home/ada - - - -\n"), "{lines}");
     assert!(run("debugfs", &["-R", "ls -p /usr/share/factory/home", &root]).contains("bob"));
     assert_eq!(verified(&disk, &plan), [""; 0]);
+
+    // A partition of a kept table that gets no filesystem stays as it is.
+    let mut bare = again.clone();
+    bare["FilesystemTypes"].as_array_mut().unwrap().pop();
+    bare["PartitionMountPoints"].as_array_mut().unwrap().pop();
+    let output = build(folder.path(), &bare, &["build", "--erase"]);
+    ok(&output);
+    assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("stays")));
+    run("sync", &[]);
+    let kept = format!("{}?offset={home}", disk.backing().display());
+    assert_eq!(run("debugfs", &["-R", "cat /ada/diary", &kept]), "precious");
 
     // A filesystem of another type cannot be kept, and a partition that is not there cannot be used.
     again["FilesystemTypes"][2]["type"] = "xfs".into();

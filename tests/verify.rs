@@ -305,6 +305,9 @@ const DAMAGES: &[Damage] = &[
     ("an empty root password", "root-password-empty", |good, image| {
         good.put(image, "/etc/shadow", b"root::19000:0:99999:7:::\n", "0100640");
     }),
+    ("another root without a password", "root-password-empty", |good, image| {
+        good.put(image, "/etc/passwd", b"root:x:0:0::/root:/bin/sh\ntoor::0:0::/root:/bin/sh\n", "0100644");
+    }),
     ("a private key", "private-key", |good, image| {
         good.put(image, "/root/id", b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", "0100600");
     }),
@@ -467,6 +470,81 @@ fn nothing_is_found_in_good_images_of_any_format() {
     run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, short, vhd_name]);
     let found = verify(&vhd, &[]);
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
+}
+
+/// What leads to other files of the host is not followed.
+#[test]
+fn an_image_that_refers_to_other_files_is_refused() {
+    if common::tools_missing(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("secret"), vec![b'x'; 1 << 20]).unwrap();
+    run(
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", "-F", "raw", "-b", &path("secret"), &path("overlay.qcow2")],
+    );
+    std::fs::write(
+        path("descriptor.vmdk"),
+        format!("# Disk DescriptorFile\nversion=1\nRW 2048 FLAT \"{}\" 0\n", path("secret")),
+    )
+    .unwrap();
+    for (name, said) in
+        [("overlay.qcow2", "refers to another file"), ("descriptor.vmdk", "only a description")]
+    {
+        let output = common::ister(&["verify", &path(name), "-q"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
+
+/// Images that others make in their own ways.
+#[test]
+fn nothing_is_found_in_what_others_do_differently() {
+    let good = Good::new(&labelled(), |_| {});
+    let found = good.damaged(&|good, image| {
+        // A kernel by another name, an entry with a loader's own variable, devices that are the machine's.
+        run("mren", &["-i", &good.esp(image), "::/vmlinuz-6.1.0", "::/vmlinuz-linux"]);
+        let (name, entry) = good.entry(image);
+        let entry =
+            entry.replace("/vmlinuz-6.1.0", "/vmlinuz-linux").replace("initrd /", "initrd $tuned_initrd /");
+        good.put_in_esp(image, &name, entry.as_bytes());
+        good.put(
+            image,
+            "/etc/fstab",
+            b"/dev/root / auto defaults 0 1\n/dev/mapper/vg-data /data ext4 nofail 0 2\n",
+            "0100644",
+        );
+    });
+    assert_eq!(found, [""; 0]);
+
+    // A disk of data has no root, and none is missed.
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("data.img");
+    run("cp", &["--sparse=always", good.image.to_str().unwrap(), image.to_str().unwrap()]);
+    change_entries(&image, &|entries| {
+        let linux = uuid::uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4").to_bytes_le();
+        for entry in [0, 128, 256] {
+            entries[entry..entry + 16].copy_from_slice(&linux);
+        }
+    });
+    let device = format!("{}?offset={}", image.display(), good.offset(3));
+    run(
+        "mke2fs",
+        &[
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-E",
+            &format!("offset={}", good.offset(3)),
+            image.to_str().unwrap(),
+            "320M",
+        ],
+    );
+    run("debugfs", &["-R", "ls", &device]);
+    assert_eq!(verify(&image, &[]), [""; 0]);
 }
 
 /// The program itself: exit codes, formats, explanations.

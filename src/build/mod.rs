@@ -8,7 +8,7 @@ mod inside;
 mod outside;
 
 pub use inside::work_inside;
-pub use outside::{Built, Destination, Order, Prepared, build, prepare, sweep};
+pub use outside::{Built, Destination, Order, Prepared, build, prepare, read_secret, sweep};
 
 use crate::content::ContentRequest;
 use crate::plan::Plan;

@@ -290,7 +290,7 @@ fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
     let mut hashes = BTreeMap::new();
     for (user, source) in &secrets.passwords {
         let what = format!("password of user `{user}`");
-        let hash = resolve(&what, source, "a crypt(3) hash")?.trim().to_owned();
+        let hash = read_secret(&what, source, "a crypt(3) hash")?.trim().to_owned();
         if hash.is_empty() || !is_crypt_hash(&hash) {
             return Err(Failure::new(format!("the {what} is no crypt(3) hash"))
                 .help("make one with `openssl passwd -6` or `mkpasswd`"));
@@ -304,7 +304,7 @@ fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
     let mut passphrases = BTreeMap::new();
     for (volume, source) in &secrets.passphrases {
         let what = format!("passphrase of `{volume}`");
-        let text = resolve(&what, source, "the passphrase")?;
+        let text = read_secret(&what, source, "the passphrase")?;
         // A file ends in a line end that nobody types.
         let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
         if text.is_empty() {
@@ -315,7 +315,8 @@ fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
     Ok(passphrases)
 }
 
-fn resolve(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
+/// A secret's text; `what` names it, `wanted` says what it should be.
+pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
     match source {
         SecretSource::Inline(text) => Ok(text.clone()),
         SecretSource::File(path) => std::fs::read_to_string(path)

@@ -78,10 +78,9 @@ fn show(disk: &Disk) -> Result<String, Failure> {
 
 fn fate(disk: &Disk, partition: Option<u32>) -> &'static str {
     let planned = disk.partitions.iter().find(|p| Some(p.number) == partition && disk.keeps_table);
-    match planned.map(|p| p.filesystem.as_ref()) {
-        Some(Some(filesystem)) if filesystem.keep => "stays",
-        Some(Some(_)) => "ERASED, formatted anew",
-        Some(None) => "stays",
+    match planned {
+        Some(partition) if disk.stays(partition) => "stays",
+        Some(_) => "ERASED, formatted anew",
         None if disk.keeps_table => "stays",
         None => "ERASED",
     }

@@ -34,8 +34,11 @@ pub struct TemplateArgs {
 
 impl TemplateArgs {
     pub fn read(&self) -> anyhow::Result<Input> {
-        let path = self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one");
-        self.changes.read(path)
+        self.changes.read(self.path())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one")
     }
 
     pub fn is_stdin(&self) -> bool {
@@ -129,6 +132,16 @@ pub struct Input {
 }
 
 impl ChangeArgs {
+    /// Whether anything is changed.
+    pub fn is_any(&self) -> bool {
+        !self.set.is_empty()
+            || self.software_manager.is_some()
+            || self.disk_size.is_some()
+            || self.archive.is_some()
+            || self.bundles.is_some()
+            || self.seed.is_some()
+    }
+
     /// For an image that is there already: its sectors, and the "rest" as far as it goes.
     pub fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
         self.sector_size = sector_size;
@@ -140,6 +153,9 @@ impl ChangeArgs {
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
     pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
         let mut source = read_source(path, None)?;
+        if let Some(Err(fault)) = self.disk_size.as_deref().map(Size::parse) {
+            bail!("--disk-size: {fault}");
+        }
         // A device has its own size.
         let virtual_size = self.disk_size.as_ref().filter(|_| !parse(&source).0.is_physical()).cloned();
         let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &virtual_size)];

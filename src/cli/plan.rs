@@ -49,7 +49,6 @@ enum PlanFormat {
 
 pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let input = args.template.read()?;
     let plan_of = |input: &super::input::Input| -> anyhow::Result<Option<Plan>> {
         if !input.show_findings(&console) {
             return Ok(None);
@@ -58,7 +57,12 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
         let footprint = cached_footprint(&content, args.cache_dir.as_deref());
         Ok(input.plan(footprint.as_ref(), &console)?.map(|(plan, _)| plan))
     };
-    let Some(plan) = plan_of(&input)? else { return Ok(Outcome::Findings) };
+    let plan = match &args.diff {
+        // Two plans can be compared, or a plan and a template.
+        Some(_) => read_other(args.template.path(), args.template.changes(), plan_of)?,
+        None => plan_of(&args.template.read()?)?,
+    };
+    let Some(plan) = plan else { return Ok(Outcome::Findings) };
     if let Some(other) = &args.diff {
         let Some(other) = read_other(other, args.template.changes(), plan_of)? else {
             return Ok(Outcome::Findings);

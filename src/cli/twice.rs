@@ -3,16 +3,12 @@
 use super::console::Console;
 use super::diff::differences;
 use crate::report::differences_human;
-use crate::tool::{Context, Invocation, Progress, run_reporting};
-use anyhow::bail;
+use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
 use std::path::Path;
 
 /// Runs this program again with the same arguments but another folder, time zone, locale, umask and one CPU, and gives
 /// the differences between the images; empty if there are none.
-pub fn again(image: &Path, output: &Path, from_stdin: bool, console: &Console) -> anyhow::Result<String> {
-    if from_stdin {
-        bail!("--twice reads the template a second time: name a file");
-    }
+pub fn again(image: &Path, output: &Path, console: &Console) -> Result<String, Failure> {
     let progress: &dyn Progress = console;
     progress.begin("building again, differently");
     let folder = tempfile::Builder::new()
@@ -20,9 +16,7 @@ pub fn again(image: &Path, output: &Path, from_stdin: bool, console: &Console) -
         .tempdir_in(output)
         .context(|| format!("could not create a folder in `{}`", output.display()))?;
     let own = std::env::current_exe().context(|| "could not find ister's own program file".to_owned())?;
-    let other = Invocation::new("sh")
-        .args(["-c", "umask 077; exec \"$@\"", "sh", "taskset", "1"])
-        .arg(own)
+    let other = Invocation::new(own.to_string_lossy())
         .args(std::env::args_os().skip(1))
         .args(["--once", "-q", "-o"])
         .arg(folder.path())
@@ -37,4 +31,18 @@ pub fn again(image: &Path, output: &Path, from_stdin: bool, console: &Console) -
     let name = |what: &str| format!("{what} build");
     folder.close().context(|| format!("could not remove a folder in `{}`", output.display()))?;
     Ok(differences_human(&name("first"), &name("second"), &found))
+}
+
+/// What the second build does about itself: another umask, and one CPU.
+pub fn differ() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // Where that is not allowed it stays as it is: nothing depends on it but the test.
+    if let Ok(allowed) = sched_getaffinity(None) {
+        let mut one = CpuSet::new();
+        if let Some(cpu) = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu)) {
+            one.set(cpu);
+            let _ = sched_setaffinity(None, &one);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
+use crate::build;
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
@@ -12,7 +13,7 @@ use crate::report::{
     verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
-use crate::tool::Progress;
+use crate::tool::{Failure, Progress};
 use crate::verify::{Examination, Facts, OpenedImage, examine, judge, open, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -70,6 +71,9 @@ pub fn secret_source(text: &str) -> Result<SecretSource, String> {
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
+    if args.template.is_none() && args.changes.is_any() {
+        bail!("what changes a template needs one: -t TEMPLATE");
+    }
     let console = args.talk.console();
     let scratch = scratch();
     (&console as &dyn Progress).begin("opening the image");
@@ -175,6 +179,9 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     }
 }
 
+/// What an image's name ends in when it is published in another form.
+const ENDINGS: &[&str] = &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "raw"];
+
 /// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
 fn beside(image: &Path) -> Option<PathBuf> {
     let mut name = image.file_name()?.to_str()?;
@@ -185,18 +192,14 @@ fn beside(image: &Path) -> Option<PathBuf> {
                 return Some(path);
             }
         }
-        name = name.rsplit_once('.').map(|(stem, _)| stem).filter(|stem| !stem.is_empty())?;
+        let (stem, ending) = name.rsplit_once('.')?;
+        name = ENDINGS.contains(&ending).then_some(stem)?;
     }
 }
 
-pub fn read_secret(source: &SecretSource) -> anyhow::Result<String> {
-    let text = match source {
-        SecretSource::Inline(text) => text.clone(),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("could not read the passphrase in `{path}`"))?,
-        SecretSource::Env(name) => std::env::var(name)
-            .with_context(|| format!("the passphrase comes from ${name}, which is not set"))?,
-    };
+/// A passphrase or password; a file's line end is not part of it.
+pub fn read_secret(source: &SecretSource) -> Result<String, Failure> {
+    let text = build::read_secret("secret", source, "it")?;
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
@@ -212,6 +215,6 @@ fn host_marks() -> Vec<String> {
     // Short names are words that mean something else too, and every system has these.
     let common = ["/usr/", "/etc/", "/var/", "/opt/", "/root/"];
     marks
-        .retain(|mark| mark.matches('/').count() >= 2 && !common.iter().any(|start| mark.starts_with(start)));
+        .retain(|mark| mark.matches('/').count() >= 3 && !common.iter().any(|start| mark.starts_with(start)));
     marks
 }

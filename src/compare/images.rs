@@ -9,6 +9,7 @@ use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress};
 use crate::verify::{OpenedImage, TableFacts, read_table};
 use serde::Serialize;
+use std::ops::Range;
 
 /// One difference: where, and what each side has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +34,7 @@ pub fn compare(
     let mut out = Differences::default();
     out.field(&[], "size", a.size, b.size);
     let (left, right) = (whole(a), whole(b));
-    let (found, blocks) = differing(&left, &right, 1).context(context)?;
+    let (_, blocks) = differing(&left, &right, 1).context(context)?;
     if blocks == 0 {
         return Ok(out.list);
     }
@@ -49,13 +50,40 @@ pub fn compare(
             partition(entry, &window_a, &window_b, &mut out).context(context)?;
         }
     }
-    if out.list.is_empty() {
-        // Between the partitions, or in an image without any.
-        let place = vec![format!("byte {}", found[0].at)];
-        let text = format!("{blocks} blocks differ");
-        out.list.push(Difference { place, a: text.clone(), b: text });
+    let entries = table_a.valid().map(|(_, entries)| entries).unwrap_or_default();
+    for gap in gaps(entries, sector_a.bytes(), a.size.min(b.size)) {
+        let part = |image| Window { offset: gap.start, size: gap.end - gap.start, ..whole(image) };
+        let (found, blocks) = differing(&part(a), &part(b), 1).context(context)?;
+        if let Some(first) = found.first() {
+            let place =
+                vec!["outside of all partitions".to_owned(), format!("byte {}", gap.start + first.at)];
+            let text = format!("{blocks} blocks of 4096 bytes differ");
+            out.list.push(Difference { place, a: text.clone(), b: text });
+        }
     }
     Ok(out.list)
+}
+
+/// What belongs to no partition and to no table: bytes from the disk's start. All of a disk without partitions.
+fn gaps(entries: &[Entry], sector: u64, size: u64) -> Vec<Range<u64>> {
+    let mut sorted: Vec<(u64, u64)> = entries
+        .iter()
+        .map(|entry| {
+            (entry.first.0.saturating_mul(sector), entry.last.0.saturating_add(1).saturating_mul(sector))
+        })
+        .collect();
+    sorted.sort_unstable();
+    // What lies before the first partition and in the last MiB was looked at as tables and loader.
+    let edge = if entries.is_empty() { 0 } else { Bytes::MIB };
+    let mut at = sorted.first().map_or(0, |(start, _)| *start);
+    let mut gaps = Vec::new();
+    for (start, end) in sorted {
+        gaps.push(at..start);
+        at = at.max(end);
+    }
+    gaps.push(at..size.saturating_sub(edge));
+    gaps.retain(|gap| gap.start < gap.end);
+    gaps
 }
 
 fn whole(image: &OpenedImage) -> Window<'_> {

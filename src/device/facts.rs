@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 /// Size and sectors of /dev/NAME, without its table; nothing if there is no such block device.
 pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
     let Some(folder) = sysfs(&path(name))? else { return Ok(None) };
+    if folder.join("partition").exists() {
+        let disk =
+            folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        return Err(Failure::new(format!("/dev/{name} is a partition of /dev/{disk}, not a disk"))
+            .help(format!("name the disk, `{disk}`; DisabledNewPartitions keeps its partitions")));
+    }
     let number = |file: &str| -> Result<u64, Failure> {
         let file = folder.join(file);
         let text =
@@ -22,6 +28,9 @@ pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
     };
     // sysfs counts in sectors of 512 bytes whatever the device has. Source: Linux, include/linux/types.h, sector_t.
     let size = Bytes(number("size")?.saturating_mul(512));
+    if size.0 == 0 {
+        return Err(Failure::new(format!("/dev/{name} has no medium, or nothing is attached to it")));
+    }
     let sector_size = SectorSize::try_from(number("queue/logical_block_size").unwrap_or(512))
         .map_err(|error| Failure::new(format!("/dev/{name} cannot be used: {error}")))?;
     Ok(Some(Device { size, sector_size, table: None }))
@@ -60,7 +69,11 @@ pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failu
     if file.read_exact_at(&mut array, at).is_err() || gpt::crc32(&array) != header.entries_crc {
         return Ok(None);
     }
-    let partitions = gpt::entries(&array, header.entry_size)
+    let entries = gpt::entries(&array, header.entry_size);
+    if !gpt::are_sound(&header, &entries, device.size.0 / sector) {
+        return Ok(None);
+    }
+    let partitions = entries
         .into_iter()
         .map(|entry| {
             let size = (entry.last.0.saturating_sub(entry.first.0) + 1).saturating_mul(sector);

@@ -4,7 +4,7 @@ use super::facts::{path, sysfs};
 use crate::tool::{Context, Failure};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, major, minor};
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// One reason not to write to a device.
@@ -25,10 +25,6 @@ pub enum Use {
     ReadOnly,
     /// Somebody has it open for themselves.
     Busy,
-    /// It is itself a part of this disk.
-    Partition {
-        of: String,
-    },
 }
 
 impl Use {
@@ -43,7 +39,6 @@ impl Use {
             Use::Held { device, by } => format!("/dev/{device} is held by /dev/{by}"),
             Use::ReadOnly => format!("/dev/{name} is read-only"),
             Use::Busy => format!("/dev/{name} is in use by another program"),
-            Use::Partition { of } => format!("it is a partition of /dev/{of}, not a disk"),
         }
     }
 
@@ -53,13 +48,10 @@ impl Use {
             Use::Mounted { at, .. } => format!("umount {at}, if that is the disk you mean"),
             Use::Swap { device } => format!("swapoff /dev/{device}, if that is the disk you mean"),
             Use::Held { by, .. } => {
-                format!("close /dev/{by} first (cryptsetup close, vgchange -an, mdadm --stop)")
+                format!("close /dev/{by} first (cryptsetup close, vgchange -an, mdadm --stop, losetup -d)")
             }
             Use::ReadOnly => "take off its write protection, or name another disk".to_owned(),
             Use::Busy => "end the program that uses it; `lsof` or `fuser` name it".to_owned(),
-            Use::Partition { of } => {
-                format!("name the disk, `{of}`: DisabledNewPartitions keeps its partitions")
-            }
         }
     }
 }
@@ -87,18 +79,16 @@ pub fn open(name: &str) -> Result<File, Failure> {
     if let Some(found) = uses(&folder)?.into_iter().next() {
         return Err(refuse(found));
     }
-    // Alone, to know that nobody else has it; the filesystem makers open it again themselves.
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags | OFlags::EXCL, Mode::empty()) {
-        Ok(alone) => drop(alone),
+    // Alone for as long as we have it: nobody can mount it meanwhile. Source: Linux, block/bdev.c, bd_prepare_to_claim.
+    let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+        Ok(file) => file,
         Err(rustix::io::Errno::BUSY) => return Err(refuse(Use::Busy)),
         Err(rustix::io::Errno::ROFS) => return Err(refuse(Use::ReadOnly)),
         Err(error) => {
             return Err(error).context(|| format!("could not open `{}` for writing", path.display()));
         }
-    }
-    let file = rustix::fs::open(&path, flags, Mode::empty())
-        .context(|| format!("could not open `{}` for writing", path.display()))?;
+    };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(refuse(Use::Busy));
     }
@@ -106,10 +96,6 @@ pub fn open(name: &str) -> Result<File, Failure> {
 }
 
 fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
-    if folder.join("partition").exists() {
-        let of = folder.parent().and_then(Path::file_name).unwrap_or_default();
-        return Ok(vec![Use::Partition { of: of.to_string_lossy().into_owned() }]);
-    }
     let parts = parts(folder)?;
     let read = |path: &str| {
         std::fs::read_to_string(path)
@@ -117,7 +103,7 @@ fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
     };
     let mut found = Vec::new();
     let number_of = |source: &str| {
-        let metadata = std::fs::metadata(source).ok()?;
+        let metadata = std::fs::metadata(source).ok().filter(|m| m.file_type().is_block_device())?;
         Some(format!("{}:{}", major(metadata.rdev()), minor(metadata.rdev())))
     };
     found.extend(mounts(&read("/proc/self/mountinfo")?, &parts, &number_of));
@@ -129,10 +115,26 @@ fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
             found.push(Use::Held { device: part.name.clone(), by });
         }
     }
+    found.extend(loops(&parts, &number_of));
     if std::fs::read_to_string(folder.join("ro")).is_ok_and(|text| text.trim() == "1") {
         found.push(Use::ReadOnly);
     }
     Ok(found)
+}
+
+/// Loop devices over the disk or a part of it, which the kernel does not list as holders. Source: Linux,
+/// Documentation/ABI/testing/sysfs-block-loop, backing_file.
+fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let Ok(backing) = std::fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
+        let Some(number) = number_of(backing.trim()) else { continue };
+        if let Some(part) = parts.iter().find(|part| part.number == number) {
+            let by = entry.file_name().to_string_lossy().into_owned();
+            found.push(Use::Held { device: part.name.clone(), by });
+        }
+    }
+    found
 }
 
 /// The device and its partitions: folders with a file `partition`. Source: Linux,

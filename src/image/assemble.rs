@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// What disks are made of, and where.
 pub struct Assembly<'a> {
@@ -41,19 +40,15 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     }
     // For the filesystem makers, and not before: hooks have no business with it.
     let inherited: Vec<RawFd> = assembly.disks.iter().map(inherit).collect::<Result<_, _>>()?;
-    let alone: Vec<Mutex<()>> = plan.disks.iter().map(|_| Mutex::new(())).collect();
     std::thread::scope(|scope| {
         let mut makers = Vec::new();
-        for (((disk, file), inherited), alone) in
-            plan.disks.iter().zip(assembly.disks).zip(inherited).zip(&alone)
-        {
+        for ((disk, file), inherited) in plan.disks.iter().zip(assembly.disks).zip(inherited) {
             for partition in &disk.partitions {
                 let folder = folder_of(&folders, disk, partition);
                 makers.push(scope.spawn(move || {
                     let target = Target {
                         file,
                         inherited,
-                        alone,
                         offset: disk.offset(partition),
                         sector: disk.sector_size,
                         blank: plan.image().is_some(),

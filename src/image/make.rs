@@ -1,21 +1,21 @@
 //! Making filesystems, each by its own program, as the plan's argument vectors say, and filling them.
 //!
-//! ext2, ext3 and ext4 are made in place, with their content. The others are made empty in a sparse file of the partition's
+//! ext2, ext3 and ext4 are made in place, with their content, if the disk is an image. The others are made empty in a sparse file of the partition's
 //! size and then filled: vfat by mtools, XFS and btrfs by ister itself, since their programs lose much of what a tree holds.
 //! What the file holds then goes into the partition, enciphered where the plan says so.
 
-use super::{deliver, space, vfat};
+use super::{deliver, kept, space, vfat};
 use crate::filesystem::{btrfs, ext, scan, xfs};
 use crate::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
 use crate::template::{Bytes, FilesystemType};
 use crate::tool::{Context, Failure, Invocation, run};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use uuid::Uuid;
 
 /// Where a filesystem goes.
@@ -24,8 +24,6 @@ pub struct Target<'a> {
     pub file: &'a File,
     /// The number under which children have inherited it.
     pub inherited: RawFd,
-    /// For programs that want a device for themselves.
-    pub alone: &'a Mutex<()>,
     /// Bytes from the disk's start to the partition's.
     pub offset: Bytes,
     /// Of the disk.
@@ -58,15 +56,14 @@ pub fn make(partition: &Partition, folder: Option<&Path>, target: &Target) -> Re
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, folder) {
-            (FilesystemType::Vfat, Some(folder)) => {
-                vfat::add(folder, &target.device(), target.offset, target.epoch)
-                    .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
-            }
+            (FilesystemType::Vfat, Some(folder)) => kept::add_to_vfat(partition, folder, target)
+                .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title()))),
             // What belongs there waits for the first boot.
             _ => Ok(()),
         };
     }
-    let in_place = is_ext(filesystem.kind) && partition.encryption.is_none();
+    // A device is held by us alone until all is written.
+    let in_place = is_ext(filesystem.kind) && partition.encryption.is_none() && target.blank;
     let made = if in_place {
         make_in_place(partition, filesystem, folder, target)
     } else {
@@ -85,11 +82,7 @@ fn make_in_place(
     folder: Option<&Path>,
     target: &Target,
 ) -> Result<(), Failure> {
-    {
-        // mke2fs opens a device exclusively; files it shares.
-        let _alone = (!target.blank).then(|| target.alone.lock().unwrap_or_else(|e| e.into_inner()));
-        mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
-    }
+    mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
     ext::settle(target.file, target.offset.0, partition.size.0, target.epoch as i64)
         .map_err(|error| Failure::new("could not settle its times").detail(error.to_string()))
 }
@@ -100,14 +93,8 @@ fn mke2fs(
     device: &OsStr,
     target: &Target,
 ) -> Result<(), Failure> {
-    let empty = target.workspace.join(format!("empty-{}", target.name));
-    let folder = match folder {
-        Some(folder) => folder,
-        None => {
-            std::fs::create_dir(&empty).context(|| format!("could not make `{}`", empty.display()))?;
-            &empty
-        }
-    };
+    let folder = target.folder(folder)?;
+    let folder = folder.as_ref();
     run(&fill_in(&filesystem.mkfs, device, folder.as_os_str(), target.epoch)).map(|_| ())
 }
 
@@ -137,7 +124,7 @@ fn make_apart(
         FilesystemType::Vfat => {
             mkfs(Path::new(""))?;
             if let Some(folder) = folder {
-                vfat::add(folder, &path.to_string_lossy(), Bytes(0), target.epoch)?;
+                vfat::add(folder, &path.to_string_lossy(), &|_| false, target.epoch)?;
             }
         }
         FilesystemType::Swap => drop(mkfs(Path::new(""))?),
@@ -152,14 +139,8 @@ fn make_apart(
 
 /// Fills an empty XFS or btrfs.
 fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Target) -> Result<(), Failure> {
-    let empty = target.workspace.join(format!("empty-{}", target.name));
-    let folder = match folder {
-        Some(folder) => folder,
-        None => {
-            std::fs::create_dir(&empty).context(|| format!("could not make `{}`", empty.display()))?;
-            &empty
-        }
-    };
+    let folder = target.folder(folder)?;
+    let folder = folder.as_ref();
     let scan =
         scan(folder, target.epoch as i64).context(|| format!("could not read `{}`", folder.display()))?;
     let id = filesystem.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok()).unwrap_or_default();
@@ -212,6 +193,16 @@ fn fill_in(argv: &[String], device: &OsStr, tree: &OsStr, epoch: u64) -> Invocat
 }
 
 impl Target<'_> {
+    /// What goes into the filesystem; an empty folder if nothing does.
+    fn folder<'f>(&self, folder: Option<&'f Path>) -> Result<Cow<'f, Path>, Failure> {
+        if let Some(folder) = folder {
+            return Ok(Cow::Borrowed(folder));
+        }
+        let empty = self.workspace.join(format!("empty-{}", self.name));
+        std::fs::create_dir(&empty).context(|| format!("could not make `{}`", empty.display()))?;
+        Ok(Cow::Owned(empty))
+    }
+
     /// The whole disk, as children name it.
     fn device(&self) -> String {
         format!("/proc/self/fd/{}", self.inherited)

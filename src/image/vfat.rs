@@ -1,29 +1,34 @@
 //! Files in a vfat filesystem, by mtools.
 
-use crate::template::Bytes;
 use crate::tool::{Context, Failure, Invocation, run};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Copies what a folder holds, in the order of names, into the vfat filesystem that lies `offset` bytes into `device`.
-/// What has the same name there is replaced. No time is later than `epoch`.
-pub fn add(folder: &Path, device: &str, offset: Bytes, epoch: u64) -> Result<(), Failure> {
+/// Copies what a folder holds, in the order of names, into the vfat filesystem in the file `device`.
+/// What has the same name there is replaced; `is_there` knows the folders that there are already, by absolute path. No
+/// time is later than `epoch`.
+pub fn add(folder: &Path, device: &str, is_there: &dyn Fn(&str) -> bool, epoch: u64) -> Result<(), Failure> {
     let mut listing = Listing { folders: Vec::new(), epoch };
     listing.collect(folder, "::".to_owned()).context(|| format!("could not read `{}`", folder.display()))?;
-    let device = format!("{device}@@{}", offset.0);
     let mtool = |program: &str| {
         Invocation::new(program)
-            .args(["-i", &device])
+            .args(["-i", device])
             .env("SOURCE_DATE_EPOCH", epoch.to_string())
             .env("TZ", "UTC")
             // The filesystem is mkfs.vfat's: mtools' own ideas of geometry do not matter.
             .env("MTOOLS_SKIP_CHECK", "1")
     };
-    if listing.folders.len() > 1 {
-        // -D s: a folder that is there already is as good as a new one.
-        run(&mtool("mmd").args(["-D", "s"]).args(listing.folders.iter().skip(1).map(|(name, _)| name)))?;
+    let new: Vec<&String> = listing
+        .folders
+        .iter()
+        .map(|(name, _)| name)
+        .skip(1)
+        .filter(|name| !is_there(name.trim_start_matches("::")))
+        .collect();
+    if !new.is_empty() {
+        run(&mtool("mmd").args(new))?;
     }
     for (name, files) in &listing.folders {
         if !files.is_empty() {

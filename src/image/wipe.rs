@@ -15,14 +15,14 @@ const EDGE: Bytes = Bytes::mib(1);
 /// btrfs keeps a second superblock here. Source: btrfs(5), "superblock".
 const BTRFS_MIRROR: Range<u64> = 64 * Bytes::MIB..64 * Bytes::MIB + 4096;
 
-/// Empties the edges of the disk and of its new partitions. Partitions that keep their filesystem are not touched.
+/// Empties the edges of the disk and of its new partitions. What stays is not touched.
 pub fn wipe(disk: &Disk, file: &File) -> Result<(), Failure> {
     let context = || format!("could not clear /dev/{}", disk.name);
     if !disk.keeps_table {
         edges(file, 0..disk.size.0).context(context)?;
     }
     for partition in &disk.partitions {
-        if partition.filesystem.as_ref().is_some_and(|f| f.keep) {
+        if disk.stays(partition) {
             continue;
         }
         let start = disk.offset(partition).0;

@@ -152,6 +152,18 @@ pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
         .collect()
 }
 
+/// Whether every entry lies inside what the header says is usable, and that inside the disk, and none in another.
+pub fn are_sound(header: &Header, entries: &[Entry], sectors: u64) -> bool {
+    let inside = |entry: &Entry| {
+        entry.first <= entry.last && entry.first >= header.first_usable && entry.last <= header.last_usable
+    };
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by_key(|entry| entry.first);
+    header.last_usable.0 < sectors
+        && entries.iter().all(inside)
+        && sorted.windows(2).all(|pair| pair[0].last < pair[1].first)
+}
+
 /// UTF-16, ended by a zero.
 fn name(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
@@ -266,6 +278,12 @@ mod tests {
                 name: "größe".into(),
             }]
         );
+        let mut found = entries(array, header.entry_size);
+        assert!(are_sound(&header, &found, 8192) && !are_sound(&header, &found, 4000));
+        found.push(Entry { number: 4, first: Lba(4095), ..found[0].clone() });
+        assert!(!are_sound(&header, &found, 8192));
+        found[1] = Entry { first: Lba(5000), last: Lba(4999), ..found[0].clone() };
+        assert!(!are_sound(&header, &found, 8192));
         assert_eq!(check_mbr(&disk[..512], 8192), Ok(()));
         assert_eq!(check_mbr(&disk[..512], 9000), Err(MbrFault::Length { found: 8191, expected: 8999 }));
     }

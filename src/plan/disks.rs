@@ -217,13 +217,14 @@ impl<'a> Work<'a> {
                 label,
                 options: entry.options.as_ref().map_or("", |o| o.value.as_str()),
                 place: match &encryption {
-                    // It is made apart and enciphered on its way into the partition.
+                    // It is made apart, and enciphered on its way into the partition.
                     Some(_) => mkfs::Place::OwnFile,
+                    // mke2fs wants a device for itself, but that is held until everything is written.
+                    None if self.template.is_physical() => mkfs::Place::OwnFile,
                     None => mkfs::Place::At(Bytes(slot.range.start * layout.sector.bytes())),
                 },
                 size: Bytes(size.0 - encryption.as_ref().map_or(0, |_| LUKS_DATA_OFFSET.0.min(size.0))),
                 sector: layout.sector,
-                prezeroed: !self.template.is_physical(),
                 for_grub: boots_here,
             };
             Some(match entry.disable_format.filter(|_| self.template.is_physical()) {

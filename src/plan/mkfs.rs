@@ -15,7 +15,7 @@ pub const TREE: &str = "{tree}";
 pub enum Place {
     /// In the disk itself, so many bytes from its start, by programs that can.
     At(Bytes),
-    /// In a file of its own, whose bytes then go to the disk.
+    /// In a file of its own, whose bytes then go to the disk, enciphered or as they are.
     OwnFile,
 }
 
@@ -31,8 +31,6 @@ pub struct Request<'a> {
     pub size: Bytes,
     /// Of the disk.
     pub sector: SectorSize,
-    /// The disk reads as zeros where nothing was written, as a new file does.
-    pub prezeroed: bool,
     /// GRUB has to read it.
     pub for_grub: bool,
 }
@@ -80,8 +78,8 @@ fn mke2fs(request: &Request) -> Vec<String> {
     extended.push(format!("hash_seed={}", request.hash_seed));
     extended.push("root_owner=0:0".to_owned());
     // In a new sparse file what was not written is zero, so neither journal nor inode tables need to be zeroed, here
-    // or in the guest. An encrypted volume reads as noise where nothing was written.
-    if request.prezeroed && request.place != Place::OwnFile {
+    // or in the guest. Where a file of its own goes to, there may be anything.
+    if request.place != Place::OwnFile {
         extended.push("assume_storage_prezeroed=1".to_owned());
     }
     // mke2fs takes the last -O and the last -E only: the template's are joined with ours.
@@ -240,7 +238,6 @@ mod tests {
             place: Place::At(Bytes::mib(1)),
             size: Bytes::mib(64),
             sector: SectorSize::B512,
-            prezeroed: true,
             for_grub: true,
         }
     }

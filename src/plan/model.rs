@@ -286,6 +286,14 @@ impl Plan {
 }
 
 impl Disk {
+    /// Whether what is in a partition stays as it is: its filesystem is kept, or the table is and nothing is made there.
+    pub fn stays(&self, partition: &Partition) -> bool {
+        match &partition.filesystem {
+            Some(filesystem) => filesystem.keep,
+            None => self.keeps_table,
+        }
+    }
+
     /// Bytes from the disk's start to the partition's.
     pub fn offset(&self, partition: &Partition) -> Bytes {
         Bytes(partition.first_lba.0 * self.sector_size.bytes())

@@ -18,9 +18,19 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             "build it with Debian content: --software-manager apt --set Version='\"bookworm\"'",
         );
     }
-    if !template.is_physical() {
-        for span in template.filesystems().iter().filter_map(|entry| entry.disable_format) {
+    let keeps = template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
+    for entry in template.filesystems() {
+        let Some(span) = entry.disable_format else { continue };
+        if !template.is_physical() {
             refuse(span, "an image has no filesystem that could be kept", "leave `disable_format` out");
+        } else if !keeps {
+            refuse(
+                span,
+                "nothing can be kept: a new partition table is made",
+                "add `\"DisabledNewPartitions\": true`, or leave `disable_format` out",
+            );
+        } else if entry.encryption.is_some() {
+            refuse(span, "an encrypted filesystem cannot be kept", "leave `disable_format` out");
         }
     }
     if let Some(service) = &template.cloud_init_service {

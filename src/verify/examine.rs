@@ -12,6 +12,7 @@ use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -205,27 +206,26 @@ fn look_inside(
 ) -> Result<(PartitionFacts, Option<Readable>), Failure> {
     facts.kind = Some(kind);
     let window = Window { file: &file, offset, size };
-    let opened = Opened::open(&window);
     let mut tree = None;
-    match opened {
+    let mut in_use = None;
+    match Opened::open(&window) {
         Ok(opened) => {
             facts.uuid = Some(opened.uuid());
             facts.label = opened.label();
             facts.free = opened.free_bytes().ok().map(Bytes);
+            in_use = opened.in_use().ok();
             match opened.tree() {
                 Ok(found) => tree = Some(found),
                 Err(error) => facts.unreadable = Some(error.to_string()),
             }
-            facts.fsck = if knows_offset(kind) {
-                fsck(kind, &file, offset)?
-            } else if offset == 0 {
-                fsck(kind, &file, 0)?
-            } else {
-                fsck(kind, &apart(&opened, &window, examination.scratch)?, 0)?
-            };
         }
         Err(error) => facts.unreadable = Some(error.to_string()),
     }
+    facts.fsck = if knows_offset(kind) || offset == 0 {
+        fsck(kind, &file, offset)?
+    } else {
+        fsck(kind, &apart(in_use, &window, examination.scratch)?, 0)?
+    };
     let readable = tree.map(|tree| Readable {
         number: facts.entry.number,
         type_guid: facts.entry.type_guid,
@@ -239,8 +239,8 @@ fn look_inside(
 
 /// A filesystem in a file of its own, for programs that want that: what it counts on is copied, the rest is hole. All of
 /// it where even that cannot be told.
-fn apart(opened: &Opened, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
-    let ranges = opened.in_use().unwrap_or_else(|_| std::iter::once(0..source.size()).collect());
+fn apart(in_use: Option<Vec<Range<u64>>>, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
+    let ranges = in_use.unwrap_or_else(|| std::iter::once(0..source.size()).collect());
     let out = tempfile::tempfile_in(scratch)
         .context(|| format!("could not create a temporary file in `{}`", scratch.display()))?;
     let context = || format!("could not write to `{}`", scratch.display());
@@ -300,7 +300,7 @@ fn encrypted(
                     return Ok((facts, None));
                 }
             };
-            let file = apart(&opened, &plain, examination.scratch)?;
+            let file = apart(opened.in_use().ok(), &plain, examination.scratch)?;
             let size = plain.size();
             look_inside(examination, facts, kind, file, 0, size)
         }
@@ -333,8 +333,11 @@ fn system(
             .collect(),
         None => super::rules::mounts_of(&system, partitions),
     };
+    // Without a word of it anywhere, an ESP is /boot where the root has nothing there, as systemd would mount it.
     if !mounts.iter().any(|(at, _)| at == "/boot")
+        && system.list("/boot").is_empty()
         && let Some(esp) = readable.iter().find(|r| r.type_guid == ESP)
+        && !mounts.iter().any(|(_, number)| *number == esp.number)
     {
         mounts.push(("/boot".to_owned(), esp.number));
     }

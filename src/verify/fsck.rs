@@ -17,7 +17,12 @@ pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
         Kind::Swap | Kind::Luks => return Ok(Fsck::None),
     };
     match run(&invocation) {
-        Ok(_) => Ok(Fsck::Clean),
+        Ok(finished) => {
+            // e2fsck goes by the backup where the first copy is damaged, and may find nothing else.
+            let said = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
+            let backup = said.lines().find(|line| line.contains("trying backup"));
+            Ok(backup.map_or(Fsck::Clean, |line| Fsck::Damaged(vec![format!("it said: {line}")])))
+        }
         // It ran, and says what is wrong.
         Err(failure) if failure.message.ends_with("failed") => Ok(Fsck::Damaged(failure.details)),
         Err(failure) => Err(failure),

@@ -84,6 +84,10 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
         file = convert(&file, format, scratch).map_err(failed)?;
     }
     let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
+    if start(&file).is_ok_and(|start| start.starts_with(b"# Disk DescriptorFile")) {
+        return Err(Failure::new(format!("`{}` is only a description of other files", path.display()))
+            .help("name an image that stands alone, such as a streamOptimized vmdk"));
+    }
     if size == 0 {
         return Err(Failure::new(format!("`{}` is no image: it is empty", path.display())));
     }
@@ -115,7 +119,7 @@ fn format_of(file: &File) -> std::io::Result<ImageFormat> {
     Ok(match start.as_slice() {
         s if s.starts_with(b"QFI\xfb") => ImageFormat::Qcow2,
         s if s.starts_with(b"vhdxfile") => ImageFormat::Vhdx,
-        s if s.starts_with(b"KDMV") || s.starts_with(b"# Disk DescriptorFile") => ImageFormat::Vmdk,
+        s if s.starts_with(b"KDMV") => ImageFormat::Vmdk,
         s if s.starts_with(b"conectix") || footer_is_vhd => ImageFormat::Vhd,
         s if s.get(64..68) == Some(&[0x7f, 0x10, 0xda, 0xbe]) => ImageFormat::Vdi,
         _ => ImageFormat::Raw,
@@ -205,6 +209,11 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Fai
     let size = info["virtual-size"]
         .as_u64()
         .ok_or_else(|| Failure::new("qemu-img does not say how large the disk is"))?;
+    // An image that leads to other files of the host is none that can be published, and may be meant to read them.
+    if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {
+        return Err(Failure::new("the image is only a part: it refers to another file")
+            .help("make one that stands alone: `qemu-img convert`"));
+    }
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = Invocation::new("qemu-img")
         .args(["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw"])

@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
         self.seen.clear();
         // The markers are made by the guest, so that an echo of the command is not taken for them.
         self.send(&format!(
-            "printf 'ister-%s\\n' begin; {{ {command}; }} 2>&1; printf 'ister-%s:%s\\n' end $?"
+            "printf 'ister-%s\\n' begin; {{ {command}\n}} 2>&1; printf '\\nister-%s:%s\\n' end $?"
         ));
         self.wait(&format!("the end of `{command}`"), &|lines, _| {
             lines.iter().any(|line| line.starts_with("ister-end:"))
@@ -135,11 +135,14 @@ mod tests {
     fn guest(mut end: UnixStream, answers: Vec<(&'static str, &'static str)>) {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(end.try_clone().unwrap());
+            let mut echoes = true;
             for (typed, answer) in answers {
                 let mut line = String::new();
                 reader.read_line(&mut line).unwrap();
                 assert!(line.contains(typed), "{line}");
-                end.write_all(format!("{}\r\n{answer}", line.trim_end()).as_bytes()).unwrap();
+                let echo = if echoes { format!("{}\r\n", line.trim_end()) } else { String::new() };
+                echoes &= !line.contains("stty -echo");
+                end.write_all(format!("{echo}{answer}").as_bytes()).unwrap();
             }
         });
     }
@@ -153,7 +156,8 @@ mod tests {
                 ("ada", "Password: "),
                 ("secret", "\r\nLinux kvm 6.1\r\nada@kvm:~$ "),
                 ("ready", "ister-ready\r\n"),
-                ("findmnt", "ister-begin\r\n/ ext4\r\n/boot vfat\r\nister-end:0\r\n"),
+                ("findmnt", "ister-begin\r\n/ ext4\r\n/boot vfat"),
+                ("ister-%s:%s", "\r\n\r\nister-end:0\r\n"),
             ],
         );
         let mut reader = ours.try_clone().unwrap();

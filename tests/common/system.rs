@@ -83,6 +83,8 @@ pub fn install(root: &Path) {
     let mut kernel = vec![7; 300_000];
     kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
     kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel[0x20e..0x210].copy_from_slice(&0x3000u16.to_le_bytes());
+    kernel[0x3200..0x3200 + 14].copy_from_slice(b"6.1.0 (tester)");
     let mut loader = b"MZ".to_vec();
     loader.extend(vec![3; 100_000]);
     let mut initramfs = b"070701".to_vec();

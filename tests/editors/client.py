@@ -590,7 +590,7 @@ async def _(client):
         [client.ister, "plan", "-", "--format", "json", "--quiet"],
         input=TEMPLATE, capture_output=True, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
-    for partition in json.loads(plan.stdout)["partitions"]:
+    for partition in json.loads(plan.stdout)["disks"][0]["partitions"]:
         number = partition["number"]
         where = f"{partition['first_lba']} to {partition['last_lba']}"
         document = await client.open(TEMPLATE)

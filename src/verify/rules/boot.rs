@@ -1,7 +1,7 @@
 //! From loader entry to root filesystem: everything that a boot follows, followed without booting.
 
 use crate::lint::Level;
-use crate::plan::Firmware;
+use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Found, Rule};
@@ -37,7 +37,13 @@ fn entries(system: &System) -> Vec<Entry> {
             Entry {
                 path,
                 linux: all("linux").pop().or_else(|| all("efi").pop()),
-                initrds: all("initrd").iter().flat_map(|v| v.split_whitespace()).map(str::to_owned).collect(),
+                initrds: all("initrd")
+                    .iter()
+                    .flat_map(|v| v.split_whitespace())
+                    // What a loader's own scripts fill in, as Fedora's.
+                    .filter(|path| !path.contains('$'))
+                    .map(str::to_owned)
+                    .collect(),
                 options: all("options").join(" "),
             }
         })
@@ -201,7 +207,11 @@ pub static KERNEL_MODULES: Rule = Rule {
 fn modules(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
     for name in system.list("/boot") {
-        let Some(version) = name.strip_prefix("vmlinuz-") else { continue };
+        if !name.starts_with("vmlinuz") {
+            continue;
+        }
+        let bytes = system.bytes(&format!("/boot/{name}")).unwrap_or_default();
+        let Some(version) = kernel_version(bytes) else { continue };
         let folder = format!("/lib/modules/{version}");
         if !system.exists(&folder) {
             let others = system.list("/lib/modules").join(", ");
@@ -220,6 +230,18 @@ fn modules(facts: &Facts, out: &mut Found) {
     }
 }
 
+/// What a kernel calls itself, whatever its file is called. Source: Linux, Documentation/arch/x86/boot.rst,
+/// kernel_version.
+fn kernel_version(bytes: &[u8]) -> Option<String> {
+    if bytes.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let at = usize::from(u16::from_le_bytes(bytes.get(0x20e..0x210)?.try_into().ok()?)) + 0x200;
+    let text = bytes.get(at..)?.split(|byte| *byte == 0 || *byte == b' ').next()?;
+    let text = std::str::from_utf8(text).ok()?;
+    (text.starts_with(|c: char| c.is_ascii_digit()) && text.len() < 200).then(|| text.to_owned())
+}
+
 pub static ROOT_MISSING: Rule = Rule {
     name: "root-filesystem",
     summary: "no partition holds a root filesystem",
@@ -231,7 +253,12 @@ pub static ROOT_MISSING: Rule = Rule {
 
 fn root(facts: &Facts, out: &mut Found) {
     let locked = facts.partitions.iter().any(|p| p.luks.as_ref().is_some_and(|luks| luks.locked));
-    if facts.system.is_none() && !locked {
+    // A disk of data needs none.
+    let planned = facts.planned().map(|disk| disk.partitions.iter().any(|p| p.mount.as_deref() == Some("/")));
+    let meant = planned.unwrap_or_else(|| {
+        facts.partitions.iter().any(|p| p.entry.type_guid == ESP || p.entry.type_guid == ROOT_X86_64)
+    });
+    if facts.system.is_none() && !locked && meant {
         out.report("no partition holds a root filesystem that can be read");
         return;
     }

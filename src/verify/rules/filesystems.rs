@@ -20,7 +20,7 @@ fn damaged(facts: &Facts, out: &mut Found) {
             let lines: Vec<&str> = said
                 .iter()
                 .filter_map(|line| line.strip_prefix("it said: "))
-                .filter(|line| !line.starts_with("e2fsck ") && !line.starts_with("fsck.fat "))
+                .filter(|line| !line.starts_with("e2fsck 1.") && !line.starts_with("fsck.fat "))
                 .take(3)
                 .collect();
             let lines = if lines.is_empty() { vec!["it ended with a fault"] } else { lines };

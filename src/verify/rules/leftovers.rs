@@ -63,7 +63,7 @@ fn build_path(facts: &Facts, out: &mut Found) {
         }
         let Some(bytes) = system.texts.get(&id) else { continue };
         let marks = MARKS.iter().copied().chain(facts.host_marks.iter().map(String::as_str));
-        for mark in marks.filter(|mark| mark.len() >= 4) {
+        for mark in marks {
             if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
                 out.report(format!("it names `{mark}`, which is the build host's")).path(&path);
                 break;

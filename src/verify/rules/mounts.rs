@@ -143,10 +143,19 @@ fn is_missing(facts: &Facts, system: &System, device: &str) -> bool {
     find(&facts.partitions, system, device).is_none() && !facts.is_elsewhere(device)
 }
 
-/// Whether a device is one of a partition, and not `tmpfs`, `none`, a share or a file.
+/// Whether a device is named by what an image has in it. Others (/dev/sda2, LVM, shares, tmpfs) are the machine's.
 fn is_device(device: &str) -> bool {
-    ["UUID=", "PARTUUID=", "LABEL=", "PARTLABEL=", "/dev/"].iter().any(|start| device.starts_with(start))
-        && !["/dev/fd", "/dev/sr", "/dev/cdrom"].iter().any(|start| device.starts_with(start))
+    const TAGS: &[&str] = &[
+        "UUID=",
+        "PARTUUID=",
+        "LABEL=",
+        "PARTLABEL=",
+        "/dev/disk/by-uuid/",
+        "/dev/disk/by-partuuid/",
+        "/dev/disk/by-label/",
+        "/dev/disk/by-partlabel/",
+    ];
+    TAGS.iter().any(|start| device.starts_with(start))
 }
 
 pub static FSTAB: Rule = Rule {

@@ -37,7 +37,8 @@ pub static ESP_LOADER: Rule = Rule {
 
 /// The first bytes of every PE program. Source: Microsoft, PE Format, "MS-DOS Stub".
 pub const PE: &[u8] = b"MZ";
-const FALLBACK: &str = "/boot/EFI/BOOT/BOOTX64.EFI";
+/// Where firmware looks in the ESP: what the machine is decides which. Source: UEFI 2.10, section 3.5.1.1, table 3.2.
+const FALLBACKS: &[&str] = &["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTIA32.EFI", "EFI/BOOT/BOOTAA64.EFI"];
 
 fn loader(facts: &Facts, out: &mut Found) {
     let esp = facts.partitions.iter().find(|p| p.entry.type_guid == ESP);
@@ -48,29 +49,27 @@ fn loader(facts: &Facts, out: &mut Found) {
         }
         return;
     };
-    // What is not mounted at /boot is not the boot partition of this system, or could not be read: others say that.
+    // What is mounted nowhere is not the boot partition of this system, or could not be read: others say that.
     let Some(system) = &facts.system else { return };
-    if !system.mounts.iter().any(|m| m.at == "/boot" && m.partition == esp.entry.number) {
-        return;
-    }
+    let Some(mounted) = system.mounts.iter().find(|m| m.partition == esp.entry.number) else { return };
     // Names of vfat have no case.
-    let found = system
-        .tree
-        .paths()
-        .into_iter()
-        .find(|(path, _)| String::from_utf8_lossy(path).eq_ignore_ascii_case(FALLBACK));
+    let found = system.tree.paths().into_iter().find_map(|(path, id)| {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        let inside = path.strip_prefix(mounted.at.as_str())?.trim_start_matches('/');
+        FALLBACKS.iter().any(|fallback| inside.eq_ignore_ascii_case(fallback)).then_some((path.clone(), id))
+    });
     match found {
         None => {
             out.report("there is no EFI/BOOT/BOOTX64.EFI")
                 .partition(esp.entry.number)
-                .help("the bundle `bootloader` brings systemd-boot; look at what hooks do with /boot/EFI");
+                .help("the bundle `bootloader` brings systemd-boot; look at what hooks do with EFI/BOOT");
         }
-        Some((_, id)) => {
+        Some((path, id)) => {
             let starts = system.texts.get(&id).is_some_and(|bytes| bytes.starts_with(PE));
             if !starts {
-                out.report("EFI/BOOT/BOOTX64.EFI is no program: it does not begin with `MZ`")
+                out.report("the loader is no program: it does not begin with `MZ`")
                     .partition(esp.entry.number)
-                    .path(FALLBACK);
+                    .path(path);
             }
         }
     }

@@ -60,8 +60,10 @@ pub static RANDOM_SEED: Rule = Rule {
 
 fn random_seed(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
-    for path in ["/var/lib/systemd/random-seed", "/boot/loader/random-seed", "/var/lib/urandom/random-seed"] {
-        if system.exists(path) {
+    let loaders = ["/boot", "/boot/efi", "/efi"].map(|at| format!("{at}/loader/random-seed"));
+    let others = ["/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"].map(str::to_owned);
+    for path in loaders.into_iter().chain(others) {
+        if system.exists(&path) {
             out.report("the image has a random seed")
                 .path(path)
                 .help("remove it: each machine makes its own");
@@ -79,20 +81,23 @@ pub static ROOT_PASSWORD: Rule = Rule {
 
 fn root_password(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
-    let field = |path: &str| -> Option<String> {
-        let text = system.text(path)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("root:"))?;
-        Some(line.split(':').next().unwrap_or_default().to_owned())
-    };
-    // `x` in passwd: it is in shadow.
-    let (path, password) = match field("/etc/passwd") {
-        Some(text) if text != "x" => ("/etc/passwd", Some(text)),
-        _ => ("/etc/shadow", field("/etc/shadow")),
-    };
-    if password.is_some_and(|text| text.is_empty()) {
-        out.report("root has an empty password")
-            .path(path)
-            .help("lock it: `passwd -l root` in a PostChrootShell hook");
+    let accounts = system.text("/etc/passwd").unwrap_or_default();
+    let shadow = system.text("/etc/shadow").unwrap_or_default();
+    for account in accounts.lines() {
+        let fields: Vec<&str> = account.split(':').collect();
+        let (Some(name), Some(password), Some(&"0")) = (fields.first(), fields.get(1), fields.get(2)) else {
+            continue;
+        };
+        // `x`: it is in shadow.
+        let hidden =
+            || shadow.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').next());
+        let (path, password) =
+            if *password == "x" { ("/etc/shadow", hidden()) } else { ("/etc/passwd", Some(*password)) };
+        if password == Some("") {
+            out.report(format!("`{name}`, who is root, has an empty password"))
+                .path(path)
+                .help("lock it: `passwd -l root` in a PostChrootShell hook");
+        }
     }
 }
 
