@@ -64,7 +64,20 @@ impl World {
         )?;
         let receipt = &answer["receipt"];
         let image = self.path(&format!("{name}.img"));
-        let hash = run("sha256sum", &[image.to_str().unwrap()])?;
+        // As `sha256sum`, which takes half a minute to read the holes of a large image.
+        let digest = "import hashlib, os, sys
+h, at, f = hashlib.sha256(), 0, os.open(sys.argv[1], os.O_RDONLY)
+size = os.fstat(f).st_size
+while at < size:
+    try: start = os.lseek(f, at, os.SEEK_DATA)
+    except OSError: start = size
+    while at < start:
+        n = min(1 << 20, start - at); h.update(bytes(n)); at += n
+    end = os.lseek(f, at, os.SEEK_HOLE) if at < size else at
+    while at < end:
+        b = os.pread(f, min(1 << 20, end - at), at); h.update(b); at += len(b)
+print(h.hexdigest())";
+        let hash = run("python3", &["-c", digest, image.to_str().unwrap()])?;
         expect(
             hash.starts_with(receipt["sha256"].as_str().unwrap_or("none")),
             "the receipt is about these bytes",
