@@ -16,7 +16,13 @@ pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result
     let mut found = Vec::new();
     let mut blocks = 0;
     let mut at = 0;
-    while at < size {
+    loop {
+        // What is a hole on both sides is not read; blocks stay aligned.
+        let next = a.next_data(at).min(b.next_data(at));
+        at = at.max(next - next % BLOCK);
+        if at >= size {
+            break;
+        }
         let count = CHUNK.min((size - at) as usize);
         let (left, right) = (&mut left[..count], &mut right[..count]);
         a.read_at(left, at)?;
@@ -54,6 +60,24 @@ pub struct Differs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_of_both_are_passed_over_and_others_are_not() {
+        use crate::filesystem::Window;
+        use std::os::unix::fs::FileExt;
+        let file = |at: u64| {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(64 << 20).unwrap();
+            file.write_all_at(b"x", at).unwrap();
+            file
+        };
+        let (left, right) = (file(40 << 20), file((40 << 20) + 5000));
+        let window = |file| Window { file, offset: 1 << 20, size: 60 << 20 };
+        let (found, blocks) = differing(&window(&left), &window(&right), 10).unwrap();
+        let places: Vec<u64> = found.iter().map(|differs| differs.at).collect();
+        assert_eq!((places, blocks), (vec![39 << 20, (39 << 20) + 5000], 2));
+        assert_eq!(differing(&window(&left), &window(&left), 10).unwrap().1, 0);
+    }
 
     #[test]
     fn blocks_are_listed_with_their_first_byte() {

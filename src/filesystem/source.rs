@@ -11,6 +11,11 @@ pub trait Source: Sync {
 
     /// In bytes.
     fn size(&self) -> u64;
+
+    /// The first place from `offset` on that may hold anything but zeros; the size if there is none.
+    fn next_data(&self, offset: u64) -> u64 {
+        offset
+    }
 }
 
 /// A part of a file, such as a partition of an image.
@@ -33,6 +38,16 @@ impl Source for Window<'_> {
 
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn next_data(&self, offset: u64) -> u64 {
+        match rustix::fs::seek(self.file, rustix::fs::SeekFrom::Data(self.offset.saturating_add(offset))) {
+            Ok(at) => at.saturating_sub(self.offset).clamp(offset, self.size.max(offset)),
+            // Nothing but hole up to the end.
+            Err(rustix::io::Errno::NXIO) => self.size.max(offset),
+            // Not every file knows its holes.
+            Err(_) => offset,
+        }
     }
 }
 
