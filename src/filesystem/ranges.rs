@@ -16,6 +16,30 @@ pub fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
+/// What is in `ranges` but not in `holes`; both are sorted and merged.
+pub fn without(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
+    if holes.is_empty() {
+        return ranges;
+    }
+    let mut left = Vec::new();
+    let mut next = 0;
+    for Range { mut start, end } in ranges {
+        while next < holes.len() && holes[next].end <= start {
+            next += 1;
+        }
+        for hole in holes[next..].iter().take_while(|hole| hole.start < end) {
+            if hole.start > start {
+                left.push(start..hole.start);
+            }
+            start = start.max(hole.end);
+        }
+        if start < end {
+            left.push(start..end);
+        }
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::make::Target;
 use super::{extents, wipe};
-use crate::filesystem::{Opened, Source, Window, luks, merged};
+use crate::filesystem::{Opened, Source, Window, luks, merged, without};
 use crate::plan::{LUKS_DATA_OFFSET, Partition};
 use crate::template::FilesystemType;
 use crate::tool::{Context, Failure};
@@ -21,7 +21,8 @@ pub fn deliver(
     let Some(encryption) = &partition.encryption else {
         if !target.blank {
             // What was there before must not shine through where the filesystem counts on zeros.
-            for range in in_use(kind, file)? {
+            let written = merged(extents::data(file).context(context)?);
+            for range in without(in_use(kind, file)?, &written) {
                 let (start, end) = (target.offset.0 + range.start, target.offset.0 + range.end);
                 wipe::zero(target.file, start..end).context(context)?;
             }

@@ -1,8 +1,8 @@
 //! Making filesystems, each by its own program, as the plan's argument vectors say, and filling them.
 //!
-//! ext2, ext3 and ext4 are made in place, with their content, if the disk is an image. The others are made empty in a sparse file of the partition's
-//! size and then filled: vfat by mtools, XFS and btrfs by ister itself, since their programs lose much of what a tree holds.
-//! What the file holds then goes into the partition, enciphered where the plan says so.
+//! ext2, ext3 and ext4 are made with their content, in place if the disk is an image. The others are made empty in a sparse
+//! file of the filesystem's size and then filled: vfat by mtools, XFS and btrfs by ister itself, since their programs lose
+//! much of what a tree holds. What such a file holds then goes into the partition, enciphered where the plan says so.
 
 use super::{deliver, kept, space, vfat};
 use crate::filesystem::{btrfs, ext, scan, xfs};

@@ -31,18 +31,19 @@ pub fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusa
         let Some(filesystem) = partition.filesystem.as_ref().filter(|f| !f.keep) else { continue };
         let entry = filesystem_entry(template, &disk.name, partition.number);
         let around = partition.filesystem_offset();
-        let Some(least) = least_of(filesystem.kind, options(entry)) else { continue };
+        let least = match least_of(filesystem.kind, options(entry)) {
+            Some(least) => least,
+            // Behind the LUKS header there must be something.
+            None if partition.encryption.is_some() => Bytes::mib(1),
+            None => continue,
+        };
         if partition.size.0 < least.0 + around.0 {
             let layout = template.layout().iter().find(|e| is_at(&e.place, &disk.name, partition.number));
             let span = layout.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
             refusals.push(Refusal::new(
                 span,
                 format!("{} of {} cannot be {}", partition.title(), partition.size, filesystem.kind),
-                format!(
-                    "{} takes {} or more; ext4 makes do with less",
-                    filesystem.kind,
-                    Bytes(least.0 + around.0)
-                ),
+                format!("it takes {} or more", Bytes(least.0 + around.0)),
             ));
         }
     }

@@ -4,7 +4,7 @@ use super::bytes::read;
 use super::group::head;
 use super::reader::Ext;
 use super::superblock::{SUPERBLOCK_AT, SUPERBLOCK_SIZE};
-use crate::filesystem::ranges::merged;
+use crate::filesystem::ranges::{merged, without};
 use crate::filesystem::source::ReadError;
 use std::ops::Range;
 
@@ -79,30 +79,6 @@ fn set_bits(bytes: &[u8], bits: u64) -> Vec<Range<u64>> {
         }
     }
     runs
-}
-
-/// What is in `ranges` but not in `holes`; both are sorted and merged.
-fn without(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
-    if holes.is_empty() {
-        return ranges;
-    }
-    let mut left = Vec::new();
-    let mut next = 0;
-    for Range { mut start, end } in ranges {
-        while next < holes.len() && holes[next].end <= start {
-            next += 1;
-        }
-        for hole in holes[next..].iter().take_while(|hole| hole.start < end) {
-            if hole.start > start {
-                left.push(start..hole.start);
-            }
-            start = start.max(hole.end);
-        }
-        if start < end {
-            left.push(start..end);
-        }
-    }
-    left
 }
 
 #[cfg(test)]
