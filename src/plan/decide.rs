@@ -119,4 +119,16 @@ mod tests {
         let text = KVM_LEGACY.replace("\"LegacyBios\": true", "\"LegacyBios\": false");
         assert_eq!(plan(&text).unwrap().0.boot, None);
     }
+
+    #[test]
+    fn a_partition_smaller_than_its_filesystem_can_be_is_refused() {
+        let text = KVM.replace("\"ext4\"", "\"xfs\"").replace("\"8G\"", "\"299M\"");
+        let refusals = plan(&text).unwrap_err();
+        assert_eq!(refusals[0].message, "partition 3 (`/`) of 299 MiB cannot be xfs");
+        assert_eq!(refusals[0].help, "it takes 300 MiB or more");
+        assert!(plan(&text.replace("299M", "300M")).is_ok());
+        let encrypted = r#""type": "ext4", "encryption": { "name": "x", "passphrase": { "env": "P" } }"#;
+        let text = KVM.replace("\"type\": \"ext4\"", encrypted).replace("\"8G\"", "\"16M\"");
+        assert_eq!(plan(&text).unwrap_err()[0].help, "it takes 17 MiB or more");
+    }
 }
