@@ -5,17 +5,23 @@ CARGO ?= cargo
 ISTER := target/debug/ister
 export CARGO_TARGET_DIR := target
 
-.PHONY: demo test ister tools setup check bench clean
+.PHONY: demo test test-all ister tools test-tools setup check bench clean
 
 ## demo: build the kvm image and boot it to its login prompt
 demo: setup
 	$(ISTER) build vm-tests/kvm/template.json -o out --boot-test --report out/report
 
-## test: every test, those that boot images included
-test: ister check
+## test: what must pass before a merge, booting images included
+test: test-tools
+	$(CARGO) test --locked
+
+## test-all: the long tests too, for the night
+test-all: test-tools
+	$(CARGO) test --locked -- --include-ignored
+
+test-tools: ister check
 	$(ISTER) doctor --install --tests
 	tests/tools/install.sh
-	$(CARGO) test --locked
 
 ## check: formatting and lints, where the toolchain has them
 check:
