@@ -6,6 +6,8 @@
 //!
 //! The images lie in `target/vm-tests/`; reports of failed boots stay there.
 
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
