@@ -2,6 +2,7 @@
 
 use super::{btrfs, ext, fat, xfs};
 use crate::template::{Bytes, FilesystemType};
+use std::ops::RangeInclusive;
 
 /// A filesystem that is not there yet.
 pub struct RoomRequest<'a> {
@@ -45,24 +46,34 @@ pub fn least_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
     match kind {
         FilesystemType::Xfs => Some(Bytes(XFS_LEAST)),
         FilesystemType::Btrfs => {
-            // Mixed block groups ask for far less.
-            let mixed = settings(options).iter().any(|(option, _)| *option == "-M");
-            let profiles = btrfs_profiles(options).unwrap_or_default();
-            (!mixed).then(|| Bytes(btrfs::minimum_size(profiles)))
+            let odd = (!is_mixed(options)).then(btrfs::Profiles::default);
+            btrfs_profiles(options).or(odd).map(|profiles| Bytes(btrfs::minimum_size(profiles)))
         }
         _ => None,
     }
 }
 
+/// Whether options of mkfs.btrfs ask for data and metadata in the same block groups.
+pub fn is_mixed(options: &str) -> bool {
+    settings(options).iter().any(|setting| MIXED.contains(setting))
+}
+
+/// Source: mkfs.btrfs(8).
+const MIXED: &[(&str, &str)] = &[("-M", ""), ("--", "mixed"), ("-O", "mixed-bg")];
+
 /// Source: mkfs.xfs(8), 5.19 and later.
 const XFS_LEAST: u64 = 300 << 20;
+/// Bytes that `-i size=` takes. Source: mkfs.xfs(8); 256 is only for version 4, which ister does not fill.
+const XFS_INODES: RangeInclusive<u32> = 512..=2048;
+/// In bytes. Source: `XFS_AG_MIN_BYTES`.
+const XFS_LEAST_GROUP: u64 = 16 << 20;
+/// More groups than this are not counted one by one.
+const XFS_MOST_GROUPS: u64 = 1 << 20;
 
 fn ext_room(request: &RoomRequest, kind: ext::Kind) -> Option<Room> {
     /// Inodes that are taken from the beginning: the reserved ones and lost+found.
     const TAKEN: u64 = 11;
-    let blocks =
-        request.sector == 4096 && !settings(request.options).iter().any(|(option, _)| *option == "-b");
-    let options = format!("{}{}", request.options, if blocks { " -b 4096" } else { "" });
+    let options = for_sectors(request, "-b");
     let made = ext::Request { kind, size: request.size.0, options: &options }.forecast()?;
     Some(Room {
         bytes: Bytes(made.free_blocks.saturating_mul(made.block_size)),
@@ -73,8 +84,7 @@ fn ext_room(request: &RoomRequest, kind: ext::Kind) -> Option<Room> {
 }
 
 fn vfat_room(request: &RoomRequest) -> Option<Room> {
-    let sector = if request.sector == 4096 { " -S 4096" } else { "" };
-    let options = format!("{}{sector}", request.options);
+    let options = for_sectors(request, "-S");
     let made = fat::Request { size: request.size.0, options: &options }.forecast()?;
     Some(Room {
         bytes: Bytes(made.free_clusters.saturating_mul(made.cluster_size)),
@@ -82,6 +92,13 @@ fn vfat_room(request: &RoomRequest) -> Option<Room> {
         unit: made.cluster_size,
         per_node: 0,
     })
+}
+
+/// With the option that the plan adds for a disk of large sectors, unless the template has it.
+fn for_sectors(request: &RoomRequest, option: &str) -> String {
+    let is_set = settings(request.options).iter().any(|(set, _)| *set == option);
+    let added = if request.sector == 4096 && !is_set { format!(" {option} 4096") } else { String::new() };
+    format!("{}{added}", request.options)
 }
 
 /// What the plan tells mkfs.xfs, unless the template's options say otherwise.
@@ -105,11 +122,18 @@ fn xfs_room(request: &RoomRequest) -> Option<Room> {
             ("-m", "reflink=0") => shape.reflink = false,
             ("-m", _) | ("-n", _) | ("-K", _) | ("-q", _) => {}
             ("-i", setting) => match setting.strip_prefix("size=") {
-                Some(bytes) => shape.inode_size = bytes.parse().ok()?,
+                Some(bytes) => {
+                    let is_taken = |size: &u32| XFS_INODES.contains(size) && size.is_power_of_two();
+                    shape.inode_size = bytes.parse().ok().filter(is_taken)?;
+                }
                 None if setting.starts_with("maxpct=") || setting.starts_with("sparse=") => {}
                 None => return None,
             },
-            ("-d", setting) => shape.groups = setting.strip_prefix("agcount=")?.parse().ok()?,
+            ("-d", setting) => {
+                let most = (request.size.0 / XFS_LEAST_GROUP).min(XFS_MOST_GROUPS);
+                let is_taken = |groups: &u32| (1..=most).contains(&u64::from(*groups));
+                shape.groups = setting.strip_prefix("agcount=")?.parse().ok().filter(is_taken)?;
+            }
             _ => return None,
         }
     }
@@ -119,9 +143,14 @@ fn xfs_room(request: &RoomRequest) -> Option<Room> {
 
 /// Nothing where the options are odd.
 fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
-    let mut profiles = btrfs::Profiles::default();
+    let mut profiles = if is_mixed(options) {
+        btrfs::Profiles { mixed: true, metadata_copies: 1, node_size: 4096, ..btrfs::Profiles::default() }
+    } else {
+        btrfs::Profiles::default()
+    };
     for (option, value) in settings(options) {
         match (option, value) {
+            setting if MIXED.contains(&setting) => {}
             ("-m", "single") => profiles.metadata_copies = 1,
             ("-m", "dup" | "DUP") => profiles.metadata_copies = 2,
             ("-d", "single") => profiles.data_copies = 1,
@@ -131,7 +160,8 @@ fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
             _ => return None,
         }
     }
-    Some(profiles)
+    // What shares block groups has as many copies.
+    (!profiles.mixed || profiles.metadata_copies == profiles.data_copies).then_some(profiles)
 }
 
 fn btrfs_room(request: &RoomRequest) -> Option<Room> {
@@ -184,6 +214,28 @@ mod tests {
     }
 
     #[test]
+    fn mixed_block_groups_have_two_names() {
+        let least = |options| least_size(FilesystemType::Btrfs, options);
+        assert_eq!(least("-M"), Some(Bytes::mib(16)));
+        assert_eq!(least("-O no-holes,mixed-bg"), least("-M"));
+        assert_eq!(least("--mixed -m dup -d dup"), Some(Bytes::mib(157)));
+        assert_eq!(least("-M -d dup"), None);
+        assert_eq!(least("-M --csum=sha256"), None);
+        assert_eq!(least("--csum=sha256"), Some(Bytes::mib(109)));
+        assert!(asked(FilesystemType::Btrfs, 64, "-O mixed-bg").is_some());
+    }
+
+    #[test]
+    fn the_templates_own_sector_size_counts() {
+        let large = |options| {
+            let (kind, size) = (FilesystemType::Vfat, Bytes::mib(300));
+            room(&RoomRequest { kind, size, options, sector: 4096 })
+        };
+        assert_eq!(large("-S 512"), asked(FilesystemType::Vfat, 300, "-S 512"));
+        assert_eq!(large(""), asked(FilesystemType::Vfat, 300, "-S 4096"));
+    }
+
+    #[test]
     fn larger_is_never_less() {
         for kind in [FilesystemType::Ext4, FilesystemType::Vfat, FilesystemType::Xfs, FilesystemType::Btrfs] {
             let small = asked(kind, 600, "").unwrap();
@@ -198,5 +250,28 @@ mod tests {
         assert_eq!(asked(FilesystemType::Xfs, 400, "-l size=128m"), None);
         assert_eq!(asked(FilesystemType::Btrfs, 64, ""), None);
         assert_eq!(asked(FilesystemType::Swap, 64, ""), None);
+    }
+
+    /// They come from a template, which may hold anything.
+    #[test]
+    fn numbers_that_mkfs_refuses_are_not_told() {
+        for options in ["-b 0", "-b 0xffffffffffffffff -g 256"] {
+            assert_eq!(asked(FilesystemType::Ext4, 400, options), None, "{options}");
+        }
+        for options in [
+            "-i size=0",
+            "-i size=256",
+            "-i size=1000",
+            "-i size=67108864",
+            "-d agcount=0",
+            "-d agcount=26",
+            "-d agcount=4294967295",
+        ] {
+            assert_eq!(asked(FilesystemType::Xfs, 400, options), None, "{options}");
+        }
+        assert!(asked(FilesystemType::Xfs, 400, "-i size=2048 -d agcount=25").is_some());
+        // 128 TiB in 2^29 groups, and more groups of XFS than anyone counts.
+        assert_eq!(asked(FilesystemType::Ext4, 128 << 20, "-b 1024 -g 256"), None);
+        assert_eq!(asked(FilesystemType::Xfs, 1 << 43, "-d agcount=4294967295"), None);
     }
 }

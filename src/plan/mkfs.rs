@@ -1,6 +1,7 @@
 //! Argument vectors of the programs that make filesystems.
 
 use super::model::Filesystem;
+use crate::filesystem::is_mixed;
 use crate::layout::SectorSize;
 use crate::template::{Bytes, FilesystemType};
 use uuid::Uuid;
@@ -134,7 +135,7 @@ fn mkfs_btrfs(request: &Request) -> Vec<String> {
     argv.extend(label("-L", request));
     // What newer versions, or another size, would choose otherwise.
     for (option, value) in [("-m", "dup"), ("-d", "single"), ("-n", "16384"), ("-s", "4096")] {
-        let mixed = sets(request.options, "-M") && matches!(option, "-m" | "-d" | "-n");
+        let mixed = is_mixed(request.options) && matches!(option, "-m" | "-d" | "-n");
         if !mixed && !sets(request.options, option) {
             argv.extend([option.to_owned(), value.to_owned()]);
         }
@@ -287,6 +288,14 @@ mod tests {
             "mkfs.btrfs -q -f -U 12345678-0000-0000-0000-000000000000 -L L -d single -n 16384 -s 4096 -m single \
              -O ^no-holes {device}"
         );
+        // With 16,384 bytes it would refuse mixed block groups, by whichever name.
+        for options in ["-M", "-O mixed-bg"] {
+            let made = filesystem(&request(FilesystemType::Btrfs, options));
+            assert!(
+                made.mkfs.join(" ").ends_with(&format!(" -L L -s 4096 {options} {{device}}")),
+                "{options}"
+            );
+        }
     }
 
     #[test]

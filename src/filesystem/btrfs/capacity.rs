@@ -3,6 +3,8 @@
 use super::layout::ALIGNMENT;
 
 const MIB: u64 = 1 << 20;
+/// Bytes for each sector of 4096 bytes, with the checksum that mkfs.btrfs takes by itself.
+const CHECKSUM: u64 = 4;
 
 /// What the options of `mkfs.btrfs` say of the use of space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +17,11 @@ pub struct Profiles {
     pub mixed: bool,
     /// In bytes, 16,384 by default; 4096 with mixed block groups.
     pub node_size: u64,
-    /// Bytes for each sector of 4096 bytes; 4 by default.
-    pub checksum_size: u64,
 }
 
 impl Default for Profiles {
     fn default() -> Profiles {
-        Profiles { metadata_copies: 2, data_copies: 1, mixed: false, node_size: 16_384, checksum_size: 4 }
+        Profiles { metadata_copies: 2, data_copies: 1, mixed: false, node_size: 16_384 }
     }
 }
 
@@ -31,12 +31,12 @@ impl Default for Profiles {
 /// The rule: 2 MiB go to the first MiB and a superblock each, 1 MiB and its copy to system, 6 MiB and their copy to
 /// metadata, an eighth more than the data's checksums to metadata, too, and 1 MiB of every kind is lost to rounding.
 pub fn capacity(size: u64, profiles: Profiles) -> u64 {
-    let Profiles { metadata_copies, data_copies, checksum_size, .. } = profiles;
+    let Profiles { metadata_copies, data_copies, .. } = profiles;
     let superblocks = 4 * MIB;
     let fixed = superblocks + metadata_copies * (MIB + 6 * MIB + 2 * ALIGNMENT) + data_copies * ALIGNMENT;
     let rest = u128::from(size.saturating_sub(fixed));
     // In eighths of a byte, what a sector of data takes on the device.
-    let sector = 8 * 4096 * u128::from(data_copies) + 9 * u128::from(checksum_size * metadata_copies);
+    let sector = 8 * 4096 * u128::from(data_copies) + 9 * u128::from(CHECKSUM * metadata_copies);
     let bytes = rest * 8 * 4096 / sector;
     bytes as u64 / 4096 * 4096
 }

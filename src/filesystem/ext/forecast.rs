@@ -15,6 +15,8 @@ const LOST_AND_FOUND: u64 = 16 * 1024;
 const SMALLEST_REST: u64 = 50;
 /// Of group numbers and inode numbers.
 const MAX_32: u64 = u32::MAX as u64;
+/// More groups than this are not counted one by one; 512 TiB in groups of the usual size have as many.
+const MOST_GROUPS: u64 = 1 << 22;
 /// Extents in the inode itself.
 const INODE_EXTENTS: u64 = 4;
 
@@ -124,7 +126,7 @@ impl Plan {
         loop {
             let block_size = self.settled.block_size;
             self.groups = self.blocks.checked_sub(self.first_block)?.div_ceil(self.group_blocks);
-            if self.groups == 0 {
+            if !(1..=MOST_GROUPS).contains(&self.groups) {
                 return None;
             }
             self.descriptor_blocks = self.groups.div_ceil(self.descriptors_per_block());
@@ -149,12 +151,7 @@ impl Plan {
             if rest == 0 || rest >= least + SMALLEST_REST {
                 return Some(());
             }
-            if self.groups == 1 {
-                // Just enough room is enough for an only group.
-                if rest < least {
-                    return None;
-                }
-            }
+            // Without its only group nothing is left, and mke2fs refuses.
             self.blocks -= rest;
             let ratio = 100.0 * self.asked_reserve as f64 / self.asked_blocks as f64;
             self.reserve = percent_of(ratio, self.blocks);
@@ -281,7 +278,7 @@ impl Plan {
             group_blocks: self.group_blocks,
             all_blocks: self.blocks - self.first_block,
             groups: self.groups,
-            bundle: if self.settled.has("flex_bg") { self.settled.flex_groups } else { 1 },
+            flex_groups: if self.settled.has("flex_bg") { self.settled.flex_groups } else { 1 },
             tables: 2 + self.table_blocks,
             head: &|group| self.head(group),
         };

@@ -1,8 +1,8 @@
 //! How many pieces a new journal has, which decides whether its extents fit into its inode.
 //!
 //! mke2fs 1.47.0 puts the journal into the middle of the filesystem, after the structures of the groups there. What lies
-//! in their way is told here in simple terms: each group, or with flexible groups the first of each bundle, starts with
-//! copies of superblock and descriptors where it has them, then come the bitmaps and inode tables.
+//! in their way is told here in simple terms: each group starts with copies of superblock and descriptors where it has
+//! them, then come bitmaps and inode tables, with `flex_bg` those of all groups of a flex group in the first of them.
 
 /// A written extent is no longer, in blocks.
 const LONGEST_EXTENT: u64 = 32_768;
@@ -13,8 +13,8 @@ pub(super) struct Ground<'g> {
     /// The last group may be shorter.
     pub all_blocks: u64,
     pub groups: u64,
-    /// Groups whose bitmaps and tables lie together; 1 without flexible groups.
-    pub bundle: u64,
+    /// Groups in a flex group, whose bitmaps and tables lie together; 1 without `flex_bg`.
+    pub flex_groups: u64,
     /// Bitmaps and inode table of one group.
     pub tables: u64,
     /// Copies at a group's start.
@@ -22,7 +22,7 @@ pub(super) struct Ground<'g> {
 }
 
 /// What of a group is free: after `start` blocks in use.
-struct Room {
+struct Rest {
     start: u64,
     end: u64,
 }
@@ -33,17 +33,17 @@ impl Ground<'_> {
     pub(super) fn extents(&self, blocks: u64) -> Option<u64> {
         let (mut left, mut extents, mut run) = (blocks, 0, 0);
         let mut group = self.start();
-        let mut rooms = self.rooms(group);
+        let mut rests = self.rests(group);
         while left > 0 {
             if group >= self.groups {
                 return None;
             }
-            let room = rooms.next()?;
-            if room.start > 0 {
+            let rest = rests.next()?;
+            if rest.start > 0 {
                 extents += u64::div_ceil(run, LONGEST_EXTENT);
                 run = 0;
             }
-            let here = (room.end - room.start).min(left);
+            let here = (rest.end - rest.start).min(left);
             run += here;
             left -= here;
             group += 1;
@@ -51,39 +51,39 @@ impl Ground<'_> {
         Some(extents + u64::div_ceil(run, LONGEST_EXTENT))
     }
 
-    /// The rooms of a group and those after it.
-    fn rooms(&self, from: u64) -> impl Iterator<Item = Room> {
+    /// Of a group and those after it.
+    fn rests(&self, from: u64) -> impl Iterator<Item = Rest> {
         // Tables that do not fit into their group go on in the next ones.
         let mut pending = 0;
-        (from / self.bundle * self.bundle..self.groups)
+        (from / self.flex_groups * self.flex_groups..self.groups)
             .map(move |group| {
-                if group.is_multiple_of(self.bundle) {
-                    pending = self.tables * self.bundle.min(self.groups - group);
+                if group.is_multiple_of(self.flex_groups) {
+                    pending = self.tables * self.flex_groups.min(self.groups - group);
                 }
                 let length = self.group_blocks.min(self.all_blocks - group * self.group_blocks);
                 let head = (self.head)(group).min(length);
                 let taken = pending.min(length - head);
                 pending -= taken;
-                Room { start: head + taken, end: length }
+                Rest { start: head + taken, end: length }
             })
-            .skip((from % self.bundle) as usize)
+            .skip((from % self.flex_groups) as usize)
     }
 
-    /// The group that mke2fs starts from: of those around the middle the one with most room.
+    /// The group that mke2fs starts from: of those around the middle the one with most free blocks.
     fn start(&self) -> u64 {
         let middle = self.all_blocks / 2 / self.group_blocks;
-        let first = if self.bundle > 1 && middle > self.bundle {
-            let bundle = middle / self.bundle * self.bundle;
-            let full = self.rooms(bundle).take_while(|room| room.start == room.end).count() as u64;
-            if bundle + full == self.groups { 0 } else { bundle + full }
+        let first = if self.flex_groups > 1 && middle > self.flex_groups {
+            let first_of_flex = middle / self.flex_groups * self.flex_groups;
+            let full = self.rests(first_of_flex).take_while(|rest| rest.start == rest.end).count() as u64;
+            if first_of_flex + full == self.groups { 0 } else { first_of_flex + full }
         } else {
             middle.saturating_sub(1)
         };
-        let last = if self.bundle > 1 && middle > self.bundle { first + 1 } else { middle + 1 };
+        let last = if self.flex_groups > 1 && middle > self.flex_groups { first + 1 } else { middle + 1 };
         let last = last.min(self.groups - 1);
         let mut best = (first, 0);
-        for (group, room) in (first..=last).zip(self.rooms(first)) {
-            let free = room.end - room.start;
+        for (group, rest) in (first..=last).zip(self.rests(first)) {
+            let free = rest.end - rest.start;
             if free > best.1 {
                 best = (group, free);
             }

@@ -120,7 +120,7 @@ impl Options {
 
     fn set(&mut self, letter: char, value: &str) -> Option<()> {
         match letter {
-            'b' => self.block_size = Some(bytes(value)?),
+            'b' => self.block_size = Some(bytes(value).filter(|size| is_block_size(*size))?),
             'i' => self.inode_ratio = Some(bytes(value)?),
             'N' => self.inodes = Some(number(value)?).filter(|inodes| *inodes != 0),
             'I' => self.inode_size = Some(number(value)?).filter(|size| *size != 0),
@@ -254,9 +254,7 @@ impl Options {
         let flex_fits = self
             .flex_groups
             .is_none_or(|groups| groups.is_power_of_two() && groups <= 1 << 31 && settled.has("flex_bg"));
-        (1024..=65_536).contains(block_size)
-            && block_size.is_power_of_two()
-            && (128..=*block_size).contains(inode_size)
+        (128..=*block_size).contains(inode_size)
             && inode_size.is_power_of_two()
             && (1024..=65_536 * 1024).contains(inode_ratio)
             && (0.0..=50.0).contains(reserve)
@@ -267,6 +265,11 @@ impl Options {
             && (!settled.has("resize_inode") || settled.has("sparse_super"))
             && (!settled.has("metadata_csum_seed") || settled.has("metadata_csum"))
     }
+}
+
+/// In bytes.
+fn is_block_size(size: u64) -> bool {
+    (1024..=65_536).contains(&size) && size.is_power_of_two()
 }
 
 /// What `/etc/mke2fs.conf` says of a usage type.
@@ -350,6 +353,11 @@ mod tests {
             "-J location=0",
             "-T hurd2",
             "-b x",
+            "-b 0",
+            "-b 512",
+            "-b 3072",
+            "-b 128k",
+            "-b 0xffffffffffffffff -g 256",
         ] {
             let settled = Options::parse(words).and_then(|options| options.settle(Kind::Ext4, 1 << 20));
             assert!(settled.is_none(), "{words}");

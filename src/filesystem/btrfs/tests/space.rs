@@ -16,7 +16,6 @@ fn what_is_forecast_fits() {
         ("-m single -d dup", 165, Profiles { metadata_copies: 1, data_copies: 2, ..Profiles::default() }),
         ("--mixed", 16, mixed),
         ("--mixed -m dup -d dup", 157, Profiles { metadata_copies: 2, data_copies: 2, ..mixed }),
-        ("--csum sha256", 150, Profiles { checksum_size: 32, ..Profiles::default() }),
     ] {
         let bytes = capacity(size * MIB, profiles);
         let Some(image) = filled(size * MIB, options, &one_file(bytes).1) else { return };
