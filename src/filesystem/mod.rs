@@ -29,6 +29,6 @@ pub use content::read_file;
 pub use opened::{Kind, Opened, detect};
 pub use ranges::{merged, without};
 pub use room::{Room, RoomRequest, is_mixed, least_size, room};
-pub use scan::{Scan, scan};
+pub use scan::{Scan, ScanError, scan};
 pub use source::{ReadError, Source, Window};
 pub use tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A folder's tree. Of every file the extents are places in the host's file, whose path is in `paths`.
@@ -17,15 +17,38 @@ pub struct Scan {
     pub paths: Vec<PathBuf>,
 }
 
+/// What the host did not give.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {tried} `{}`", path.display())]
+pub struct ScanError {
+    pub path: PathBuf,
+    /// With a verb in front.
+    pub tried: &'static str,
+    #[source]
+    pub source: io::Error,
+}
+
 /// Reads a folder in the order of names, so that nodes are numbered the same wherever it lies. No time is later than
 /// `epoch`, seconds since 1970; access, change and creation times are the modification's, since the host's say
-/// nothing about the content.
-pub fn scan(folder: &Path, epoch: i64) -> io::Result<Scan> {
+/// nothing about the content. Neither do most of its attributes, which are left out, and its holes: here every whole block
+/// of zeros is one, whether or not the host stores it.
+pub fn scan(folder: &Path, epoch: i64) -> Result<Scan, ScanError> {
     let mut scan = Scan { tree: Tree::default(), paths: Vec::new() };
-    let metadata = folder.symlink_metadata()?;
+    let metadata = folder.symlink_metadata().tried("look at", folder)?;
     let mut seen = HashMap::new();
     visit(&mut scan, folder.to_owned(), &metadata, epoch, &mut seen)?;
     Ok(scan)
+}
+
+/// Gives an error of the host its place.
+trait Tried<T> {
+    fn tried(self, tried: &'static str, path: &Path) -> Result<T, ScanError>;
+}
+
+impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
+    fn tried(self, tried: &'static str, path: &Path) -> Result<T, ScanError> {
+        self.map_err(|error| ScanError { path: path.to_owned(), tried, source: error.into() })
+    }
 }
 
 fn visit(
@@ -34,7 +57,7 @@ fn visit(
     metadata: &Metadata,
     epoch: i64,
     seen: &mut HashMap<(u64, u64), NodeId>,
-) -> io::Result<NodeId> {
+) -> Result<NodeId, ScanError> {
     let id = scan.tree.nodes.len();
     if !metadata.is_dir() && metadata.nlink() > 1 {
         if let Some(known) = seen.get(&(metadata.dev(), metadata.ino())) {
@@ -47,9 +70,9 @@ fn visit(
     let body = if kind.is_dir() {
         Body::Folder(BTreeMap::new())
     } else if kind.is_file() {
-        Body::File(Content::Extents(extents(&path, metadata.len())?))
+        Body::File(Content::Extents(extents(&path, metadata.len()).tried("read", &path)?))
     } else if kind.is_symlink() {
-        Body::Link(std::fs::read_link(&path)?.into_os_string().into_vec())
+        Body::Link(std::fs::read_link(&path).tried("read the link", &path)?.into_os_string().into_vec())
     } else if kind.is_char_device() || kind.is_block_device() {
         Body::Device { major: rustix::fs::major(metadata.rdev()), minor: rustix::fs::minor(metadata.rdev()) }
     } else {
@@ -70,17 +93,18 @@ fn visit(
         modified,
         changed: modified,
         created: Some(modified),
-        attributes: attributes(&path)?,
+        attributes: attributes(&path).tried("read the attributes of", &path)?,
         body,
     });
     scan.paths.push(path.clone());
     if kind.is_dir() {
-        let mut names: Vec<_> =
-            std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        let names = std::fs::read_dir(&path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
+        let mut names = names.tried("read the folder", &path)?;
         names.sort();
         for name in names {
             let child = path.join(&name);
-            let metadata = child.symlink_metadata()?;
+            let metadata = child.symlink_metadata().tried("look at", &child)?;
             if metadata.is_dir() {
                 scan.tree.nodes[id].links += 1;
             }
@@ -92,27 +116,54 @@ fn visit(
     Ok(id)
 }
 
-/// The ranges of a file that hold data, as the host knows them.
+/// Bytes of which a file either has all or none: the usual size of a block.
+const UNIT: u64 = 4096;
+/// How much of a file is held at a time, in bytes; a multiple of [`UNIT`].
+const PIECE: u64 = 1 << 18;
+
+/// The ranges of a file that are not zeros, in whole units. Where the host has holes depends on its filesystem, so that
+/// they only tell what need not be read.
 fn extents(path: &Path, size: u64) -> io::Result<Vec<Extent>> {
-    let mut extents = Vec::new();
+    let mut extents: Vec<Extent> = Vec::new();
     if size == 0 {
         return Ok(extents);
     }
     let file = File::open(path)?;
+    let mut buffer = vec![0; PIECE.min(size) as usize];
     let mut at = 0;
-    loop {
+    while at < size {
         let start = match seek(&file, SeekFrom::Data(at)) {
             Ok(start) => start,
             // Nothing but hole up to the end.
-            Err(rustix::io::Errno::NXIO) => return Ok(extents),
+            Err(rustix::io::Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
-        at = seek(&file, SeekFrom::Hole(start))?;
-        extents.push(Extent { at: start, from: start, length: at - start });
-        if at >= size {
-            return Ok(extents);
+        let end = seek(&file, SeekFrom::Hole(start))?.next_multiple_of(UNIT).min(size);
+        at = start / UNIT * UNIT;
+        while at < end {
+            let piece = &mut buffer[..PIECE.min(end - at) as usize];
+            file.read_exact_at(piece, at)?;
+            for unit in piece.chunks(UNIT as usize) {
+                let length = unit.len() as u64;
+                if unit.iter().any(|byte| *byte != 0) {
+                    match extents.last_mut() {
+                        Some(last) if last.at + last.length == at => last.length += length,
+                        _ => extents.push(Extent { at, from: at, length }),
+                    }
+                }
+                at += length;
+            }
         }
     }
+    Ok(extents)
+}
+
+/// Whether an attribute belongs to the content. The others are the host's own: labels of its SELinux, signatures of its
+/// IMA, settings of its filesystem.
+pub(super) fn is_kept(name: &[u8]) -> bool {
+    const KEPT: [&[u8]; 3] =
+        [b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"];
+    name.starts_with(b"user.") || KEPT.contains(&name)
 }
 
 fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
@@ -126,11 +177,58 @@ fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
             Err(error) => return Err(error.into()),
         }
     };
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| is_kept(name)) {
         let mut value = vec![0; 65_536];
         let length = rustix::fs::lgetxattr(path, name, &mut value)?;
         value.truncate(length);
         found.insert(name.to_vec(), value);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_what_is_zero() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut bytes = vec![0; 1_000_001];
+        for (range, byte) in [(0..1, 1), (8191..8193, 2), (600_000..900_000, 3), (1_000_000..1_000_001, 4)] {
+            bytes[range].fill(byte);
+        }
+        // Written zeros, no holes.
+        std::fs::write(&path, &bytes).unwrap();
+        let written = extents(&path, bytes.len() as u64).unwrap();
+        let ranges: Vec<_> = written.iter().map(|extent| extent.at..extent.at + extent.length).collect();
+        assert_eq!(ranges, [0..12_288, 598_016..901_120, 999_424..1_000_001]);
+        // The same with holes as large as they can be.
+        let file = File::create(&path).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        for range in [0..1, 8191..8193, 600_000..900_000, 1_000_000..1_000_001] {
+            file.write_all_at(&bytes[range.clone()], range.start as u64).unwrap();
+        }
+        assert_eq!(extents(&path, bytes.len() as u64).unwrap(), written);
+        // What was added while it was looked at does not count.
+        assert_eq!(extents(&path, 5).unwrap(), [Extent { at: 0, from: 0, length: 5 }]);
+    }
+
+    #[test]
+    fn attributes_of_the_host_stay_there() {
+        for name in ["user.a", "security.capability", "system.posix_acl_default"] {
+            assert!(is_kept(name.as_bytes()), "{name}");
+        }
+        for name in ["", "security.selinux", "security.ima", "btrfs.compression", "trusted.overlay.opaque"] {
+            assert!(!is_kept(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = scan(&folder.path().join("gone"), 0).unwrap_err();
+        assert!(error.to_string().ends_with("/gone`"), "{error}");
+        assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
+    }
 }

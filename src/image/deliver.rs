@@ -38,7 +38,7 @@ pub fn deliver(
         luks::Parameters { sector_size: target.sector, ..luks::Parameters::new(encryption.uuid) };
     let mut entropy = entropy(target.seed, encryption.uuid);
     let volume = luks::format(&parameters, passphrase.as_bytes(), &mut entropy)
-        .map_err(|error| Failure::new("could not make the LUKS2 header").detail(error.to_string()))?;
+        .map_err(|error| Failure::new("could not make the LUKS2 header").caused_by(&error))?;
     let data = target.offset.0 + LUKS_DATA_OFFSET.0;
     if !target.blank {
         // An older header may have keyslots here.
@@ -53,7 +53,7 @@ fn in_use(kind: FilesystemType, file: &File) -> Result<Vec<Range<u64>>, Failure>
     let size = file.metadata().context(|| "could not look at a temporary file".to_owned())?.len();
     let window = Window { file, offset: 0, size };
     let damaged = |error: crate::filesystem::ReadError| {
-        Failure::new("the new filesystem does not read back").detail(error.to_string())
+        Failure::new("the new filesystem does not read back").caused_by(&error)
     };
     let mut ranges = match kind {
         // The header, and nothing else until something is swapped out.

@@ -42,7 +42,7 @@ pub fn add_to_vfat(partition: &Partition, folder: &Path, target: &Target) -> Res
     let there = {
         let window = Window { file: &copy, offset: 0, size: partition.size.0 };
         let tree = Fat::open(&window).and_then(|fat| fat.tree());
-        tree.map_err(|error| Failure::new("what is there cannot be read").detail(error.to_string()))?
+        tree.map_err(|error| Failure::new("what is there cannot be read").caused_by(&error))?
     };
     vfat::add(folder, &path.to_string_lossy(), &|name| there.find(name).is_some(), target.epoch)?;
     let context = || format!("could not write {}", partition.title());

@@ -84,7 +84,7 @@ fn make_in_place(
 ) -> Result<(), Failure> {
     mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
     ext::settle(target.file, target.offset.0, partition.size.0, target.epoch as i64)
-        .map_err(|error| Failure::new("could not settle its times").detail(error.to_string()))
+        .map_err(|error| Failure::new("could not settle its times").caused_by(&error))
 }
 
 fn mke2fs(
@@ -119,7 +119,7 @@ fn make_apart(
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, folder, path.as_os_str(), target)?;
             ext::settle(&file, 0, size, target.epoch as i64)
-                .map_err(|error| Failure::new("could not settle its times").detail(error.to_string()))?;
+                .map_err(|error| Failure::new("could not settle its times").caused_by(&error))?;
         }
         FilesystemType::Vfat => {
             mkfs(Path::new(""))?;
@@ -141,20 +141,20 @@ fn make_apart(
 fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Target) -> Result<(), Failure> {
     let folder = target.folder(folder)?;
     let folder = folder.as_ref();
-    let scan =
-        scan(folder, target.epoch as i64).context(|| format!("could not read `{}`", folder.display()))?;
+    let scan = scan(folder, target.epoch as i64)
+        .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
     let id = filesystem.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok()).unwrap_or_default();
     let epoch = target.epoch as i64;
     match filesystem.kind {
         FilesystemType::Xfs => {
             xfs::fill(file, &scan, &xfs::Fill { epoch, seed: id }).map_err(|error| match error {
                 xfs::WriteError::Full { need, have } => full(need, have),
-                error => Failure::new("could not fill the XFS filesystem").detail(error.to_string()),
+                error => Failure::new("could not fill the XFS filesystem").caused_by(&error),
             })
         }
         _ => btrfs::fill(file, &scan, &btrfs::Fill { epoch, seed: id }).map_err(|error| match error {
             btrfs::WriteError::Full { need, have } => full(need, have),
-            error => Failure::new("could not fill the btrfs filesystem").detail(error.to_string()),
+            error => Failure::new("could not fill the btrfs filesystem").caused_by(&error),
         }),
     }
 }

@@ -37,6 +37,12 @@ impl Failure {
         self
     }
 
+    /// What an error says, and each cause below it, in a line of its own.
+    pub fn caused_by(mut self, error: &dyn std::error::Error) -> Failure {
+        self.details.extend(links(error));
+        self
+    }
+
     /// Puts what was being done in front; the former message becomes the first detail.
     pub fn context(mut self, message: impl Into<String>) -> Failure {
         let inner = std::mem::replace(&mut self.message, message.into());
@@ -62,6 +68,15 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What an error says, and each cause below it, for where there is room for one line only.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    links(error).collect::<Vec<_>>().join(": ")
+}
+
+fn links(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string)
+}
+
 /// Gives an error of the operating system its place: what was tried, on what.
 pub trait Context<T> {
     fn context(self, message: impl FnOnce() -> String) -> Result<T, Failure>;
@@ -71,7 +86,7 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
     fn context(self, message: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|error| {
             let error: std::io::Error = error.into();
-            let failure = Failure::new(message()).detail(error.to_string());
+            let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
                 std::io::ErrorKind::StorageFull => {
                     failure.help("free some space, or choose another folder with -o")
@@ -82,5 +97,27 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
                 _ => failure,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not write at byte 7")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_are_told_to_the_last() {
+        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let outer = Outer(full);
+        let line = "could not write at byte 7: No space left on device (os error 28)";
+        assert_eq!(with_causes(&outer), line);
+        let failure = Failure::new("could not fill it").caused_by(&outer);
+        assert_eq!(
+            failure.to_string(),
+            "could not fill it\n  could not write at byte 7\n  No space left on device (os error 28)"
+        );
     }
 }

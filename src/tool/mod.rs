@@ -14,7 +14,7 @@ mod progress;
 pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
 pub use chroot::Chroot;
 pub use draft::{Draft, Durability};
-pub use failure::{Context, Failure};
+pub use failure::{Context, Failure, with_causes};
 pub use host::{Finished, find_program, run, run_reporting, search_path, spawn};
 pub use interrupt::{forget_file, install_handlers, remove_on_interrupt};
 pub use invocation::Invocation;

@@ -40,12 +40,8 @@ impl Attribute {
     pub fn all(shown: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for (name, value) in shown {
-            // Where XFS was scanned, ACLs are listed a second time, in their form on disk.
-            let twin = acl::NAMES.iter().find(|(_, disk)| name.strip_prefix(b"trusted.") == Some(disk));
-            if !twin.is_some_and(|(acl, _)| shown.contains_key(*acl)) {
-                let say = |problem| format!("its attribute `{}` {problem}", String::from_utf8_lossy(name));
-                all.push(Self::new(name, value).map_err(say)?);
-            }
+            let say = |problem| format!("its attribute `{}` {problem}", String::from_utf8_lossy(name));
+            all.push(Self::new(name, value).map_err(say)?);
         }
         all.sort_by(|a, b| (a.hash, a.flags, &a.name).cmp(&(b.hash, b.flags, &b.name)));
         Ok(all)
