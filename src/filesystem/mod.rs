@@ -5,6 +5,7 @@
 //! a panic or an endless loop.
 
 pub mod btrfs;
+mod bytes;
 mod content;
 pub mod ext;
 pub mod fat;
@@ -23,6 +24,18 @@ fn judge(program: &str) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     command.env("PATH", crate::tool::search_path());
     command
+}
+
+/// Whether it is there: what a test needs and the host does not have is a visible skip, and a failure where CI is set.
+#[cfg(test)]
+fn has_judge(program: &str) -> bool {
+    use std::io::Write;
+    let there = crate::tool::find_program(program).is_some();
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "CI must have {program}");
+        let _ = writeln!(std::io::stderr(), "skipped: there is no {program}");
+    }
+    there
 }
 
 pub use content::read_file;

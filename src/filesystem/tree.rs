@@ -19,6 +19,25 @@ pub type NodeId = usize;
 /// The root folder's place.
 pub const ROOT: NodeId = 0;
 
+/// Bytes of the longest path that a program can name, with the zero at its end. Readers refuse trees with longer ones:
+/// paths of folders in folders in folders would grow with the square of their number. Source: `PATH_MAX` in limits.h.
+pub const PATH_MAX: usize = 4096;
+
+/// Bytes of the longest target of a symbolic link. Source: the same, without the zero.
+pub const LINK_MAX: u64 = PATH_MAX as u64 - 1;
+
+/// The type bits of a mode. Source: inode(7).
+pub mod mode {
+    pub const TYPE: u32 = 0o170_000;
+    pub const PIPE: u32 = 0o010_000;
+    pub const CHARACTERS: u32 = 0o020_000;
+    pub const FOLDER: u32 = 0o040_000;
+    pub const BLOCKS: u32 = 0o060_000;
+    pub const FILE: u32 = 0o100_000;
+    pub const LINK: u32 = 0o120_000;
+    pub const SOCKET: u32 = 0o140_000;
+}
+
 /// A point in time since 1970, negative before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {

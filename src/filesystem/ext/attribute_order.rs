@@ -1,11 +1,12 @@
-//! Puts the attributes inside an inode into one order.
+//! Puts the attributes inside an inode into one order, and takes out what only says something about the host.
 //!
-//! `mke2fs -d` writes them in the order in which the host lists them, which differs from filesystem to filesystem. Those
-//! in blocks it sorts by itself.
+//! `mke2fs -d` copies all of them, labels of the host's SELinux as well, and writes them in the order in which the host
+//! lists them, which differs from filesystem to filesystem. Those in blocks it sorts by itself.
 
-use super::attributes::{ENTRY_HEADER, INLINE_DATA, MAGIC, SYSTEM};
-use super::bytes::{u16_at, u32_at};
+use super::attributes::{ENTRY_HEADER, INLINE_DATA, MAGIC, SYSTEM, full_name};
 use super::inode::{BASE_SIZE, EXTRA_SIZE};
+use crate::filesystem::bytes::{u16_at, u32_at};
+use crate::filesystem::scan;
 
 /// The place of a value in its entry.
 const VALUE_OFFSET: usize = 2;
@@ -22,6 +23,13 @@ impl Attribute {
         &self.entry[ENTRY_HEADER..]
     }
 
+    /// Whether it belongs to the content. One whose value has an inode of its own stays, since that inode would be left
+    /// without a use.
+    fn is_kept(&self) -> bool {
+        u32_at(&self.entry, 4) != 0
+            || full_name(self.entry[1], self.name()).is_none_or(|name| scan::is_kept(&name))
+    }
+
     /// As the kernel orders those in blocks, but the rest of inline data stays first.
     fn rank(&self) -> (bool, u8, usize, Vec<u8>) {
         let index = self.entry[1];
@@ -30,9 +38,9 @@ impl Attribute {
     }
 }
 
-/// Sorts the attributes inside an inode, and packs their values in the same order, the first one last. Leaves alone what
-/// it does not understand.
-pub(super) fn sort_attributes(inode: &mut [u8]) {
+/// Sorts the content's attributes inside an inode, and packs their values in the same order, the first one last; the
+/// host's own are gone afterwards. Leaves alone what it does not understand.
+pub(super) fn settle_attributes(inode: &mut [u8]) {
     if inode.len() <= BASE_SIZE {
         return;
     }
@@ -40,9 +48,13 @@ pub(super) fn sort_attributes(inode: &mut [u8]) {
     if start > inode.len() || u32_at(inode, start - 4) != MAGIC {
         return;
     }
-    if let Some(sorted) =
-        parse(&inode[start..]).and_then(|attributes| packed(attributes, inode.len() - start))
-    {
+    let Some(mut attributes) = parse(&inode[start..]) else { return };
+    let before = attributes.len();
+    attributes.retain(Attribute::is_kept);
+    if attributes.is_empty() && before > 0 {
+        // As in an inode that never had any.
+        inode[start - 4..].fill(0);
+    } else if let Some(sorted) = packed(attributes, inode.len() - start) {
         inode[start..].copy_from_slice(&sorted);
     }
 }
@@ -113,8 +125,26 @@ mod tests {
         let sorted = inode([(b"b", b"12345"), (b"aa", b"67")]);
         let mut other = inode([(b"aa", b"67"), (b"b", b"12345")]);
         assert_ne!(other, sorted);
-        sort_attributes(&mut other);
+        settle_attributes(&mut other);
         assert_eq!(other, sorted);
+    }
+
+    #[test]
+    fn the_hosts_own_attributes_go() {
+        let with = |indices: [u8; 2]| {
+            let mut bytes = inode([(b"capability", b"12345"), (b"selinux", b"67")]);
+            // The second entry comes after 16 bytes and a name of 10, in whole words.
+            (bytes[164 + 1], bytes[164 + 28 + 1]) = indices.into();
+            settle_attributes(&mut bytes);
+            bytes
+        };
+        let (user, trusted, security) = (1, 4, 6);
+        let mut kept = with([security, security]);
+        assert_eq!(kept[164 + 28..164 + 32], [0; 4]);
+        assert_eq!(kept[164 + 16..164 + 26], *b"capability");
+        kept = with([trusted, security]);
+        assert!(kept[160..].iter().all(|byte| *byte == 0));
+        assert!(with([user, user]).windows(7).any(|name| name == b"selinux"));
     }
 
     #[test]
@@ -122,7 +152,7 @@ mod tests {
         let mut bytes = inode([(b"b", b"12345"), (b"aa", b"67")]);
         bytes[164 + 2] = 0xff;
         let before = bytes.clone();
-        sort_attributes(&mut bytes);
+        settle_attributes(&mut bytes);
         assert_eq!(bytes, before);
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/attributes.rst`; for the lists `fs/ext4/acl.h` and acl(5).
 
-use super::bytes::{damaged, read, u16_at, u32_at};
 use super::inode::Inode;
 use super::mapping::{Budget, mapping};
 use super::reader::Ext;
+use crate::filesystem::bytes::{damaged, read, u16_at, u32_at};
 use crate::filesystem::source::ReadError;
 use std::collections::BTreeMap;
 
@@ -26,8 +26,15 @@ pub(super) const SYSTEM: u8 = 7;
 pub(super) struct Attributes {
     /// By full name, as getxattr(2) gives them.
     pub named: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The rest of a file or folder that lies in the inode.
-    pub inline_data: Option<Vec<u8>>,
+    pub inline_data: Option<InlineData>,
+}
+
+/// The rest of a file or folder that lies in the inode.
+#[derive(Debug)]
+pub(super) struct InlineData {
+    pub bytes: Vec<u8>,
+    /// Bytes from the filesystem's start; of what has an inode of its own, to the entry that names that.
+    pub at: u64,
 }
 
 pub(super) fn attributes(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Result<Attributes, ReadError> {
@@ -53,6 +60,7 @@ pub(super) fn attributes(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Resul
                 format!("its attributes are in block {block}, outside of the filesystem"),
             ));
         }
+        budget.spend(1, block * size)?;
         let bytes = read(ext.source, block * size, size as usize)?;
         if u32_at(&bytes, 0) != MAGIC {
             let problem = format!("the magic number is {:#x}, expected {MAGIC:#x}", u32_at(&bytes, 0));
@@ -82,6 +90,8 @@ impl Area<'_> {
 
     fn collect(&self, ext: &Ext, budget: &mut Budget, found: &mut Attributes) -> Result<(), ReadError> {
         let mut place = self.first;
+        // Of the values in this area, which do not overlap.
+        let mut taken = 0;
         // Four zero bytes end the entries, or the area does.
         while self.bytes.get(place..place + 4).is_some_and(|bytes| bytes != [0; 4]) {
             let header = self
@@ -93,6 +103,12 @@ impl Area<'_> {
                 .bytes
                 .get(place + ENTRY_HEADER..name_end)
                 .ok_or_else(|| self.damaged(place, "a name does not fit"))?;
+            if u32_at(header, 4) == 0 {
+                taken += u64::from(u32_at(header, 8));
+            }
+            if taken > self.bytes.len() as u64 {
+                return Err(self.damaged(place, "its values take more than the place for them"));
+            }
             if let Some(full) = full_name(header[1], name) {
                 let value = self.value(ext, header, place, budget)?;
                 let value = if full.starts_with(b"system.posix_acl_") {
@@ -103,7 +119,10 @@ impl Area<'_> {
                 };
                 found.named.insert(full, value);
             } else if header[1] == SYSTEM && name == INLINE_DATA {
-                found.inline_data = Some(self.value(ext, header, place, budget)?);
+                let is_here = u32_at(header, 4) == 0;
+                let at = if is_here { usize::from(u16_at(header, 2)) } else { place };
+                let bytes = self.value(ext, header, place, budget)?;
+                found.inline_data = Some(InlineData { bytes, at: self.at + at as u64 });
             }
             place = name_end.next_multiple_of(4);
         }
@@ -118,6 +137,7 @@ impl Area<'_> {
         budget: &mut Budget,
     ) -> Result<Vec<u8>, ReadError> {
         let size = u32_at(header, 8);
+        budget.keep(u64::from(size), self.at + place as u64)?;
         let inode = u32_at(header, 4);
         if inode != 0 {
             return self.value_of_inode(ext, inode, u64::from(size), place, budget);
@@ -145,7 +165,7 @@ impl Area<'_> {
 }
 
 /// `None` for what getxattr(2) does not show: inline data, encryption contexts and verity descriptors.
-fn full_name(index: u8, name: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn full_name(index: u8, name: &[u8]) -> Option<Vec<u8>> {
     let prefix: &[u8] = match index {
         1 => b"user.",
         2 => return Some(b"system.posix_acl_access".to_vec()),

@@ -2,8 +2,8 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/checksums.rst`.
 
-use super::bytes::u16_at;
 use super::inode;
+use crate::filesystem::bytes::u16_at;
 
 /// What every chain of checksums starts from.
 pub(super) const START: u32 = u32::MAX;

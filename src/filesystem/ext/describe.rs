@@ -3,10 +3,11 @@
 use super::attributes::attributes;
 use super::fields;
 use super::group::head;
-use super::inode::{self, Inode, flag, kind};
+use super::inode::{self, Inode, flag};
 use super::mapping::{Budget, mapping};
 use super::reader::Ext;
 use super::superblock::{SUPERBLOCK_AT, SUPERBLOCK_SIZE};
+use crate::filesystem::tree::{PATH_MAX, mode};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
@@ -201,7 +202,7 @@ impl Builder<'_, '_> {
             );
         }
         self.names.insert(inode::RESIZE_NUMBER, "reserved group descriptors".to_owned());
-        if superblock.mmp_block != 0 {
+        if (1..superblock.blocks).contains(&superblock.mmp_block) {
             self.add(superblock.mmp_block..superblock.mmp_block + 1, What::Special("multi-mount protection"));
         }
     }
@@ -213,8 +214,8 @@ impl Builder<'_, '_> {
         }
         let cluster = self.ext.superblock.cluster_size();
         let has_blocks = match inode.kind() {
-            kind::FILE | kind::FOLDER => true,
-            kind::LINK => !inode.is_short_link(cluster),
+            mode::FILE | mode::FOLDER => true,
+            mode::LINK => !inode.is_short_link(cluster),
             _ => false,
         };
         if has_blocks
@@ -236,7 +237,7 @@ impl Builder<'_, '_> {
         let mut waiting = vec![inode::ROOT_NUMBER];
         while let Some(number) = waiting.pop() {
             let Ok(inode) = self.ext.inode(number) else { continue };
-            let is_folder = inode.kind() == kind::FOLDER;
+            let is_folder = inode.kind() == mode::FOLDER;
             let data = if is_folder { What::Folder { inode: number } } else { What::Data { inode: number } };
             self.add_inode(&inode, data, What::Map { inode: number });
             if !is_folder {
@@ -244,9 +245,12 @@ impl Builder<'_, '_> {
             }
             let inline =
                 attributes(self.ext, &inode, &mut self.budget).ok().and_then(|found| found.inline_data);
-            let entries = self.ext.folder(&inode, inline.as_deref(), &mut self.budget).unwrap_or_default();
+            let entries = self.ext.folder(&inode, inline.as_ref(), &mut self.budget).unwrap_or_default();
             let path = self.names[&number].trim_end_matches('/').to_owned();
             for entry in entries {
+                if path.len() + 1 + entry.name.len() >= PATH_MAX {
+                    continue;
+                }
                 if let Entry::Vacant(place) = self.names.entry(entry.number) {
                     place.insert(format!("{path}/{}", String::from_utf8_lossy(&entry.name)));
                     waiting.push(entry.number);

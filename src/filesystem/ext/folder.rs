@@ -3,8 +3,8 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/directory.rst`.
 
-use super::bytes::{damaged, u16_at, u32_at};
 use super::inode::{Inode, flag};
+use crate::filesystem::bytes::{damaged, u16_at, u32_at};
 use crate::filesystem::source::ReadError;
 
 /// Bytes of an entry before its name.

@@ -2,8 +2,8 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/group_descr.rst` and `blockgroup.rst`.
 
-use super::bytes::{damaged, joined, read, u16_at, u32_at};
 use super::superblock::{Superblock, compatible, incompatible, read_only};
+use crate::filesystem::bytes::{damaged, joined, read, u16_at, u32_at};
 use crate::filesystem::source::{ReadError, Source};
 use std::ops::Range;
 
@@ -99,7 +99,7 @@ fn check(superblock: &Superblock, group: &Group, number: usize, at: u64) -> Resu
 }
 
 /// The block that has the `index`th block of descriptors, in the copy that counts.
-pub(super) fn descriptor_block(superblock: &Superblock, index: u64) -> u64 {
+fn descriptor_block(superblock: &Superblock, index: u64) -> u64 {
     // With blocks of 1 KiB the superblock is block 1, also where bigalloc makes groups start at block 0.
     let primary = super::superblock::SUPERBLOCK_AT / superblock.block_size;
     if !superblock.has_incompatible(incompatible::META_BG) || index < u64::from(superblock.first_meta_group) {
@@ -110,6 +110,13 @@ pub(super) fn descriptor_block(superblock: &Superblock, index: u64) -> u64 {
     let group = u32::try_from(group).unwrap_or(u32::MAX);
     let start = if group == 0 { primary } else { superblock.group_start(group) };
     start + u64::from(has_superblock(superblock, group))
+}
+
+/// Bytes from the filesystem's start to a group's descriptor, in the copy that counts.
+pub(super) fn descriptor_place(superblock: &Superblock, group: u32) -> u64 {
+    let per_block = superblock.descriptors_per_block();
+    let block = descriptor_block(superblock, u64::from(group) / per_block);
+    block * superblock.block_size + u64::from(group) % per_block * superblock.descriptor_size as u64
 }
 
 /// Whether a group starts with a copy of the superblock (and without `meta_bg`, of all descriptors).

@@ -2,8 +2,8 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/inodes.rst`.
 
-use super::bytes::{joined, u16_at, u32_at};
-use crate::filesystem::tree::Time;
+use crate::filesystem::bytes::{joined, u16_at, u32_at};
+use crate::filesystem::tree::{Time, mode};
 
 /// Size of the part that every inode has, in bytes.
 pub(super) const BASE_SIZE: usize = 128;
@@ -43,18 +43,6 @@ pub(super) mod flag {
     pub const INLINE_DATA: u32 = 0x1000_0000;
 }
 
-/// The type bits of a mode.
-pub(super) mod kind {
-    pub const MASK: u32 = 0o170_000;
-    pub const PIPE: u32 = 0o010_000;
-    pub const CHARACTER: u32 = 0o020_000;
-    pub const FOLDER: u32 = 0o040_000;
-    pub const BLOCK: u32 = 0o060_000;
-    pub const FILE: u32 = 0o100_000;
-    pub const LINK: u32 = 0o120_000;
-    pub const SOCKET: u32 = 0o140_000;
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Inode {
     pub number: u32,
@@ -70,7 +58,7 @@ impl Inode {
     }
 
     pub(super) fn kind(&self) -> u32 {
-        self.mode() & kind::MASK
+        self.mode() & mode::TYPE
     }
 
     pub(super) fn uid(&self) -> u32 {

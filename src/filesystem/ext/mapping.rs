@@ -2,9 +2,9 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/dynamic.rst`, `ifork.rst` and `blockmap.rst`.
 
-use super::bytes::{damaged, joined, read, u16_at, u32_at};
 use super::inode::{Inode, flag};
 use super::reader::Ext;
+use crate::filesystem::bytes::{damaged, joined, read, u16_at, u32_at};
 use crate::filesystem::source::ReadError;
 use std::ops::Range;
 
@@ -40,19 +40,34 @@ pub(super) struct Mapping {
     pub nodes: Vec<u64>,
 }
 
-/// How many blocks of structures a walk may still read: no more than the filesystem has, so that blocks used many times
-/// over cannot make it endless.
+/// How much of structures a walk may still read, so that blocks used many times over cannot make it endless, or keep
+/// more than there is.
 #[derive(Debug)]
-pub(super) struct Budget(u64);
+pub(super) struct Budget {
+    /// To read: no more than the filesystem has, and one for each inode, since inodes may share a block of attributes.
+    blocks: u64,
+    /// To keep of attributes and link targets: no more than the filesystem has.
+    bytes: u64,
+}
 
 impl Budget {
     pub(super) fn of(ext: &Ext) -> Budget {
-        Budget(ext.superblock.blocks)
+        let superblock = &ext.superblock;
+        Budget {
+            blocks: superblock.blocks + u64::from(superblock.groups) * u64::from(superblock.group_inodes),
+            bytes: superblock.blocks * superblock.block_size,
+        }
     }
 
     pub(super) fn spend(&mut self, blocks: u64, at: u64) -> Result<(), ReadError> {
         let problem = "the structures take more blocks than the filesystem has";
-        self.0 = self.0.checked_sub(blocks).ok_or_else(|| damaged("filesystem", at, problem))?;
+        self.blocks = self.blocks.checked_sub(blocks).ok_or_else(|| damaged("filesystem", at, problem))?;
+        Ok(())
+    }
+
+    pub(super) fn keep(&mut self, bytes: u64, at: u64) -> Result<(), ReadError> {
+        let problem = "attributes and link targets are larger than the filesystem";
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| damaged("filesystem", at, problem))?;
         Ok(())
     }
 }

@@ -15,7 +15,6 @@
 
 mod attribute_order;
 mod attributes;
-mod bytes;
 mod checksum;
 mod describe;
 mod fields;

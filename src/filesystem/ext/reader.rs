@@ -1,15 +1,15 @@
 //! The filesystem as a whole: opening it, its inodes, and its tree.
 
-use super::attributes::{Attributes, attributes};
-use super::bytes::{damaged, read};
+use super::attributes::{Attributes, InlineData, attributes};
 use super::describe::Index;
 use super::folder::{Entry, entries};
-use super::group::{Group, read_groups};
-use super::inode::{self, Inode, flag, kind};
+use super::group::{Group, descriptor_place, read_groups};
+use super::inode::{self, Inode, flag};
 use super::mapping::{Budget, Mapping, mapping};
-use super::superblock::{Superblock, incompatible};
+use super::superblock::{SUPERBLOCK_AT, Superblock, incompatible};
+use crate::filesystem::bytes::{damaged, read};
 use crate::filesystem::source::{ReadError, Source};
-use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, ROOT, Tree};
+use crate::filesystem::tree::{Body, Content, Extent, LINK_MAX, Node, NodeId, ROOT, Tree, mode};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use uuid::Uuid;
@@ -43,11 +43,6 @@ impl<'a> Ext<'a> {
 
     pub fn uuid(&self) -> Uuid {
         self.superblock.uuid
-    }
-
-    /// In bytes.
-    pub fn block_size(&self) -> u64 {
-        self.superblock.block_size
     }
 
     /// As the superblock says; root's reserve included.
@@ -86,9 +81,13 @@ impl<'a> Ext<'a> {
     }
 
     pub(super) fn inode(&self, number: u32) -> Result<Inode, ReadError> {
-        let at = self
-            .inode_place(number)
-            .ok_or_else(|| damaged(format!("inode {number}"), 0, "there is no inode of this number"))?;
+        let at = self.inode_place(number).ok_or_else(|| {
+            // A group without inodes says so itself, else the superblock says how many there are.
+            let group = number.checked_sub(1).map(|index| index / self.superblock.group_inodes);
+            let group = group.filter(|group| *group < self.superblock.groups);
+            let at = group.map_or(SUPERBLOCK_AT, |group| descriptor_place(&self.superblock, group));
+            damaged(format!("inode {number}"), at, "a name or a field leads to it, but there is none")
+        })?;
         Ok(Inode { number, at, bytes: read(self.source, at, self.superblock.inode_size)? })
     }
 
@@ -119,13 +118,15 @@ impl<'a> Ext<'a> {
     pub(super) fn folder(
         &self,
         inode: &Inode,
-        inline: Option<&[u8]>,
+        inline: Option<&InlineData>,
         budget: &mut Budget,
     ) -> Result<Vec<Entry>, ReadError> {
         if inode.has_flag(flag::INLINE_DATA) {
             // The first four bytes are the parent's number.
             let mut found = entries(inode, &inode.map()[4..], inode.at + inode::MAP as u64 + 4)?;
-            found.extend(entries(inode, inline.unwrap_or_default(), inode.at)?);
+            if let Some(InlineData { bytes, at }) = inline {
+                found.extend(entries(inode, bytes, *at)?);
+            }
             return Ok(found);
         }
         let size = self.superblock.block_size;
@@ -198,7 +199,7 @@ impl Builder<'_, '_> {
         } else {
             None
         };
-        let mut entries = self.ext.folder(&inode, inline.as_deref(), &mut self.budget)?;
+        let mut entries = self.ext.folder(&inode, inline.as_ref(), &mut self.budget)?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(OpenFolder { id, waiting: entries.into_iter(), children: BTreeMap::new(), folders: 0 })
     }
@@ -220,7 +221,7 @@ impl Builder<'_, '_> {
         self.known.insert(number, id);
         let inode = self.ext.inode(number)?;
         let Attributes { named, inline_data } = attributes(self.ext, &inode, &mut self.budget)?;
-        let body = self.body(&inode, inline_data)?;
+        let body = self.body(&inode, inline_data.map(|inline| inline.bytes))?;
         self.tree.nodes.push(Node {
             number: u64::from(number),
             mode: inode.mode(),
@@ -241,14 +242,14 @@ impl Builder<'_, '_> {
     fn body(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Body, ReadError> {
         match inode.kind() {
             // Its entries follow in `descend`.
-            kind::FOLDER => Ok(Body::Folder(BTreeMap::new())),
-            kind::FILE => Ok(Body::File(self.file(inode, inline)?)),
-            kind::LINK => Ok(Body::Link(self.target(inode, inline)?)),
-            kind::CHARACTER | kind::BLOCK => {
+            mode::FOLDER => Ok(Body::Folder(BTreeMap::new())),
+            mode::FILE => Ok(Body::File(self.file(inode, inline)?)),
+            mode::LINK => Ok(Body::Link(self.target(inode, inline)?)),
+            mode::CHARACTERS | mode::BLOCKS => {
                 let (major, minor) = inode.device();
                 Ok(Body::Device { major, minor })
             }
-            kind::PIPE | kind::SOCKET => Ok(Body::Other),
+            mode::PIPE | mode::SOCKET => Ok(Body::Other),
             other => {
                 let structure = format!("inode {}", inode.number);
                 Err(damaged(structure, inode.at, format!("a name leads to it, but its type is {other:#o}")))
@@ -272,15 +273,16 @@ impl Builder<'_, '_> {
 
     fn target(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
         let superblock = &self.ext.superblock;
+        if inode.size() > superblock.block_size.min(LINK_MAX) {
+            let problem = format!("a link's target of {} bytes", inode.size());
+            return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
+        }
+        self.budget.keep(inode.size(), inode.at)?;
         if inode.has_flag(flag::INLINE_DATA) {
             return inside(inode, inline);
         }
         if inode.is_short_link(superblock.cluster_size()) {
             return Ok(inode.map()[..inode.size() as usize].to_vec());
-        }
-        if inode.size() > superblock.block_size {
-            let problem = format!("a link's target of {} bytes", inode.size());
-            return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
         }
         let mapping = mapping(self.ext, inode, &mut self.budget)?;
         self.ext.content(&mapping, inode.size())

@@ -2,20 +2,21 @@
 //!
 //! `mke2fs -d` copies modification times, which are content, but also access and change times, which tell when the host
 //! laid the files out; creation times and the superblock's times are of the moment. Afterwards an inode's access, change
-//! and creation times are its modification time. Attributes inside of inodes get one order, too. Nothing else of mke2fs
-//! 1.47.0 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts folders by itself.
-//! One thing stays: of attributes that do not all fit into an inode, the host's order decides which ones go to a block.
+//! and creation times are its modification time. Attributes inside of inodes get one order, too, and those of the host
+//! itself go. Nothing else of mke2fs 1.47.0 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
+//! folders by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
+//! ones go to a block, and there the host's own ones remain.
 //!
 //! It is for that moment only: a journal that must be replayed would undo it, and the kernel's own uses of generations
 //! and attribute inodes are left alone.
 
-use super::attribute_order::sort_attributes;
-use super::bytes::u32_at;
+use super::attribute_order::settle_attributes;
 use super::checksum::{seal_inode, seal_superblock};
 use super::group::{has_superblock, head};
 use super::inode::{ACCESSED, CHANGED, CREATED, FLAGS, MODIFIED, flag, reaches, read_time, write_time};
 use super::reader::Ext;
-use super::superblock::{SUPERBLOCK_AT, SUPERBLOCK_SIZE, read_only};
+use super::superblock::{MAGIC, MAGIC_AT, SUPERBLOCK_AT, SUPERBLOCK_SIZE, read_only};
+use crate::filesystem::bytes::{damaged, u16_at, u32_at};
 use crate::filesystem::source::{ReadError, Window};
 use crate::filesystem::tree::Time;
 use std::fs::File;
@@ -123,7 +124,7 @@ impl Settler<'_, '_> {
                 write_time(bytes, CREATED, read_time(bytes, CREATED).min(self.latest));
             }
         }
-        sort_attributes(bytes);
+        settle_attributes(bytes);
         if bytes == before {
             return false;
         }
@@ -135,6 +136,11 @@ impl Settler<'_, '_> {
 
     fn superblock(&self, at: u64) -> Result<(), SettleError> {
         let mut bytes = self.read(at, SUPERBLOCK_SIZE)?;
+        let magic = u16_at(&bytes, MAGIC_AT);
+        if magic != MAGIC {
+            let problem = format!("the magic number is {magic:#x}, expected {MAGIC:#x}");
+            return Err(damaged("copy of the superblock", at, problem).into());
+        }
         let before = bytes.clone();
         for (low, high) in SUPERBLOCK_TIMES {
             let seconds = i64::from(u32_at(&bytes, low)) + (i64::from(bytes[high]) << 32);
@@ -155,7 +161,7 @@ impl Settler<'_, '_> {
     }
 
     fn read(&self, at: u64, length: usize) -> Result<Vec<u8>, ReadError> {
-        super::bytes::read(self.window, at, length)
+        crate::filesystem::bytes::read(self.window, at, length)
     }
 
     /// Everything read from the window lies inside of it, and only that is written back.

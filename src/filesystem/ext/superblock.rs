@@ -2,8 +2,8 @@
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/super.rst`.
 
-use super::bytes::{damaged, joined, read, u16_at, u32_at};
 use super::checksum;
+use crate::filesystem::bytes::{damaged, joined, read, u16_at, u32_at};
 use crate::filesystem::source::{ReadError, Source};
 use uuid::Uuid;
 
@@ -11,7 +11,8 @@ use uuid::Uuid;
 pub(super) const SUPERBLOCK_AT: u64 = 1024;
 /// In bytes.
 pub(super) const SUPERBLOCK_SIZE: usize = 1024;
-const MAGIC: u16 = 0xef53;
+pub(super) const MAGIC: u16 = 0xef53;
+pub(super) const MAGIC_AT: usize = 0x38;
 /// 64 KiB, as a power of two over 1 KiB.
 const LARGEST_BLOCK_LOG: u32 = 6;
 /// As mke2fs: fewer blocks in a group would be nothing but descriptors.
@@ -74,6 +75,8 @@ pub(super) struct Superblock {
     pub cluster_blocks: u64,
     pub group_blocks: u64,
     pub group_inodes: u32,
+    /// All inodes: those of a group times the groups, so that their numbers have 32 bits.
+    pub inodes: u32,
     pub groups: u32,
     pub free_clusters: u64,
     /// In bytes.
@@ -102,7 +105,7 @@ pub(super) struct Superblock {
 impl Superblock {
     pub(super) fn read(source: &dyn Source) -> Result<Superblock, ReadError> {
         let bytes = read(source, SUPERBLOCK_AT, SUPERBLOCK_SIZE)?;
-        let magic = u16_at(&bytes, 0x38);
+        let magic = u16_at(&bytes, MAGIC_AT);
         if magic != MAGIC {
             return Err(fault(0x38, format!("the magic number is {magic:#x}, expected {MAGIC:#x}")));
         }
@@ -150,6 +153,7 @@ impl Superblock {
             cluster_blocks: 1 << (cluster_log - block_log),
             group_blocks: u64::from(u32_at(bytes, 0x20)),
             group_inodes: u32_at(bytes, 0x28),
+            inodes: u32_at(bytes, 0x0),
             groups: 0,
             free_clusters: joined(u32_at(bytes, 0xc), high(0x158)),
             inode_size: if dynamic { usize::from(u16_at(bytes, 0x58)) } else { super::inode::BASE_SIZE },
@@ -185,6 +189,15 @@ impl Superblock {
     }
 
     fn check(&self, size: u64) -> Result<(), ReadError> {
+        let bits = self.block_size * 8;
+        let most = bits * self.cluster_blocks;
+        if !(SMALLEST_GROUP..=most).contains(&self.group_blocks)
+            || !self.group_blocks.is_multiple_of(self.cluster_blocks)
+        {
+            let problem =
+                format!("{} blocks per group, expected {SMALLEST_GROUP} to {most}", self.group_blocks);
+            return Err(fault(0x20, problem));
+        }
         let length = self.blocks.checked_mul(self.block_size);
         if self.groups == 0 || length.is_none_or(|length| length > size) {
             return Err(fault(
@@ -201,17 +214,13 @@ impl Superblock {
                 format!("the first data block is {}, expected 0 or 1", self.first_block),
             ));
         }
-        let bits = self.block_size * 8;
-        let most = bits * self.cluster_blocks;
-        if !(SMALLEST_GROUP..=most).contains(&self.group_blocks)
-            || !self.group_blocks.is_multiple_of(self.cluster_blocks)
-        {
-            let problem =
-                format!("{} blocks per group, expected {SMALLEST_GROUP} to {most}", self.group_blocks);
-            return Err(fault(0x20, problem));
-        }
         if self.group_inodes == 0 || u64::from(self.group_inodes) > bits {
             return Err(fault(0x28, format!("{} inodes per group, expected 1 to {bits}", self.group_inodes)));
+        }
+        let inodes = u64::from(self.groups) * u64::from(self.group_inodes);
+        if u64::from(self.inodes) != inodes {
+            let problem = format!("{} inodes, expected {inodes} in {} groups", self.inodes, self.groups);
+            return Err(fault(0x0, problem));
         }
         let fits = self.inode_size >= super::inode::BASE_SIZE && self.inode_size as u64 <= self.block_size;
         if !fits || !self.inode_size.is_power_of_two() {

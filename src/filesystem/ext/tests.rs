@@ -1,9 +1,14 @@
 //! Filesystems that mke2fs made, read back and judged by e2fsck and debugfs.
 
-use super::{Capacity, Ext, Kind, Request, settle};
+use super::attributes::attributes;
+use super::group::head;
+use super::inode::Inode;
+use super::mapping::Budget;
+use super::{Capacity, Ext, Kind, Request, SettleError, settle};
 use crate::filesystem::scan::scan;
-use crate::filesystem::source::{Source, Window};
+use crate::filesystem::source::{ReadError, Source, Window};
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Time, Tree};
+use crate::filesystem::{has_judge, judge};
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -17,22 +22,10 @@ const SIZE: u64 = 24 << 20;
 const EPOCH: i64 = 1_600_000_000;
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
-/// `None`, and a word about it, if the program is not installed.
+/// `None` if the host does not have the program.
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
-    let path = "/usr/sbin:/sbin:/usr/bin:/bin";
-    let run = crate::filesystem::judge(program)
-        .args(arguments)
-        .env("PATH", path)
-        .envs(environment.iter().copied())
-        .output();
-    match run {
-        Ok(output) => Some(output),
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "skipped: {program}: {error}");
-            None
-        }
-    }
+    has_judge(program)
+        .then(|| judge(program).args(arguments).envs(environment.iter().copied()).output().unwrap())
 }
 
 /// Every kind of file that needs no privileges. The order of making things is turned around on request.
@@ -286,9 +279,9 @@ fn debugfs_agrees() {
         let node = &tree.nodes[names[name.as_bytes()]];
         let Some(content) = debugfs(&format!("cat /{name}")) else { return };
         assert_eq!(content.stdout, fs::read(root.join(name)).unwrap());
-        let last = (node.size - 1) / ext.block_size();
+        let last = (node.size - 1) / ext.superblock.block_size;
         let block = String::from_utf8(debugfs(&format!("bmap /{name} {last}")).unwrap().stdout).unwrap();
-        let place = block.trim().parse::<u64>().unwrap() * ext.block_size();
+        let place = block.trim().parse::<u64>().unwrap() * ext.superblock.block_size;
         assert_eq!(ext.describe(place), format!("data of /{name}"));
         let stat = String::from_utf8(debugfs(&format!("stat /{name}")).unwrap().stdout).unwrap();
         assert!(stat.starts_with(&format!("Inode: {} ", node.number)), "{stat}");
@@ -386,6 +379,76 @@ fn damage_is_survived() {
     }
 }
 
+#[test]
+fn what_contradicts_itself_is_told_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir(&root).unwrap();
+    make_tree(&root, false);
+    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4 -b 8192", "1600000000") else {
+        return;
+    };
+    let sound = bytes_of(&image);
+    let with = |at: u64, bytes: &[u8]| {
+        let mut changed = sound.clone();
+        changed[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        changed
+    };
+    let refusal = |bytes: &[u8]| Ext::open(&bytes).map(|_| ()).unwrap_err().to_string();
+    // s_inodes_count, s_blocks_per_group
+    assert!(refusal(&with(1024, &[1, 2, 3, 4])).contains("inodes, expected"));
+    assert!(refusal(&with(1024 + 0x20, &[0; 4])).contains("blocks per group"));
+    // s_mmp_block, s_mmp_block_high and the feature that makes them count.
+    let mut protected = with(1024 + 0x168, &[0xff; 8]);
+    protected[1024 + 0x61] |= 1;
+    assert_eq!(Ext::open(&protected.as_slice()).unwrap().describe(SIZE - 1), "free space");
+    let source = sound.as_slice();
+    let ext = Ext::open(&source).unwrap();
+    let Err(ReadError::Damaged { at, .. }) = ext.inode(u32::MAX) else { panic!("there is none") };
+    assert_eq!(at, 1024);
+    // A link whose target is longer than any path; blocks are larger.
+    let tree = ext.tree().unwrap();
+    let link = &tree.nodes[tree.find_itself("/link-200").unwrap()];
+    let place = ext.inode_place(link.number as u32).unwrap();
+    let long = with(place + 4, &5000_u32.to_le_bytes());
+    let error = Ext::open(&long.as_slice()).unwrap().tree().unwrap_err();
+    assert!(error.to_string().contains("target of 5000 bytes"), "{error}");
+    // Two attributes in an inode, each with all of the place for values.
+    let mut bytes = vec![0; 256];
+    bytes[0x80] = 32;
+    bytes[160..164].copy_from_slice(&0xea02_0000_u32.to_le_bytes());
+    for (place, name) in [(164, b'a'), (184, b'b')] {
+        (bytes[place], bytes[place + 1], bytes[place + 2], bytes[place + 8]) = (1, 1, 44, 48);
+        bytes[place + 16] = name;
+    }
+    let read = |bytes: &[u8]| {
+        let inode = Inode { number: 12, at: 0, bytes: bytes.to_vec() };
+        attributes(&ext, &inode, &mut Budget::of(&ext)).map(|found| found.named.len())
+    };
+    assert!(read(&bytes).is_err());
+    bytes[164 + 8] = 4;
+    bytes[184 + 8] = 40;
+    assert_eq!(read(&bytes).unwrap(), 2);
+}
+
+#[test]
+fn only_copies_of_the_superblock_are_settled() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4 -g 1024", "1600000000") else {
+        return;
+    };
+    let bytes = bytes_of(&image);
+    let superblock = Ext::open(&bytes.as_slice()).unwrap().superblock;
+    let copy = OFFSET + head(&superblock, 1).superblock.start * superblock.block_size;
+    image.write_all_at(&[0xee; 1024], copy).unwrap();
+    assert!(matches!(settle(&image, OFFSET, SIZE, EPOCH), Err(SettleError::Read(_))));
+    let mut left = [0; 1024];
+    image.read_exact_at(&mut left, copy).unwrap();
+    assert_eq!(left, [0xee; 1024]);
+}
+
 fn check_forecast(kind: Kind, size: u64, options: &str) {
     let folder = TempDir::new().unwrap();
     let image = folder.path().join("image");
@@ -411,7 +474,7 @@ fn check_forecast(kind: Kind, size: u64, options: &str) {
     };
     assert_eq!(
         (block_size, free_blocks * block_size),
-        (ext.block_size(), ext.free_bytes()),
+        (ext.superblock.block_size, ext.free_bytes()),
         "{name} {size} {options}"
     );
     let told = String::from_utf8(run("dumpe2fs", &["-h", path], &[]).unwrap().stdout).unwrap();

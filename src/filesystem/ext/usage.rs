@@ -1,9 +1,9 @@
 //! Which bytes of a filesystem matter, from its block bitmaps.
 
-use super::bytes::read;
 use super::group::head;
 use super::reader::Ext;
 use super::superblock::{SUPERBLOCK_AT, SUPERBLOCK_SIZE};
+use crate::filesystem::bytes::read;
 use crate::filesystem::ranges::{merged, without};
 use crate::filesystem::source::ReadError;
 use std::ops::Range;

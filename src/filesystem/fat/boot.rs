@@ -1,6 +1,6 @@
 //! The boot sector: where everything lies, checked before anything else relies on it.
 
-use super::bytes::{damaged, read, u16_at, u32_at};
+use crate::filesystem::bytes::{damaged, read, u16_at, u32_at};
 use crate::filesystem::source::{ReadError, Source};
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ const EXTENDED: u8 = 0x29;
 /// The label of a filesystem without one.
 pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
 /// More clusters than this make it FAT16.
-const MOST_12: u64 = 4084;
+pub(super) const MOST_12: u64 = 4084;
 /// Bytes of a folder's entry.
 pub(super) const ENTRY_SIZE: u64 = 32;
 /// The first cluster's number.
@@ -58,7 +58,9 @@ impl Boot {
         let boot = Boot::parse(&bytes)?;
         let end = boot.end();
         if end > source.size() {
-            return Err(fault(13, format!("it ends at byte {end}, but {} bytes are there", source.size())));
+            let sectors = if u16_at(&bytes, 19) == 0 { 32 } else { 19 };
+            let problem = format!("it ends at byte {end}, but {} bytes are there", source.size());
+            return Err(fault(sectors, problem));
         }
         Ok(boot)
     }

@@ -4,6 +4,7 @@ use super::boot::{FIRST_CLUSTER, Width};
 use super::folder::Entry;
 use super::reader::Fat;
 use super::table::{Next, Seen};
+use crate::filesystem::tree::PATH_MAX;
 use std::ops::Range;
 
 /// Fields of the boot sector: where each starts and its name. First those that all have, then the rest by width.
@@ -128,6 +129,9 @@ impl Index {
             root.into_iter().map(|entry| (String::new(), entry)).collect();
         while let Some((parent, entry)) = waiting.pop() {
             let path = format!("{parent}/{}", entry.name);
+            if path.len() >= PATH_MAX {
+                continue;
+            }
             let Ok(runs) = fat.chain(&mut seen, entry.first_cluster, &path) else { continue };
             if entry.is_folder {
                 add(&runs, format!("folder {path}"));

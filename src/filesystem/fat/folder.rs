@@ -1,10 +1,11 @@
 //! Folder entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
 
-use super::boot::ENTRY_SIZE;
-use super::bytes::{damaged, u16_at, u32_at};
+use super::boot::{ENTRY_SIZE, Width};
 use super::name::{LongName, short_name};
+use crate::filesystem::bytes::{damaged, u16_at, u32_at};
 use crate::filesystem::source::ReadError;
 use crate::filesystem::tree::Time;
+use std::ops::Range;
 
 /// First bytes: nothing follows, and deleted.
 const END: u8 = 0;
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub first_cluster: u32,
     /// In bytes; 0 of folders.
     pub size: u32,
+    /// Where the entry lies, in bytes from the filesystem's start.
+    pub at: u64,
     pub created: Option<Time>,
     pub accessed: Time,
     pub modified: Time,
@@ -38,11 +41,17 @@ pub(super) struct Entries {
     pub label: Option<[u8; 11]>,
 }
 
-/// Reads a folder's bytes. `path` is for messages.
-pub(super) fn entries(bytes: &[u8], path: &str) -> Result<Entries, ReadError> {
+/// Reads a folder's bytes, which lie in these places one after the other. `path` is for messages.
+pub(super) fn entries(
+    bytes: &[u8],
+    places: &[Range<u64>],
+    width: Width,
+    path: &str,
+) -> Result<Entries, ReadError> {
     let mut found = Entries::default();
     let mut long = LongName::default();
-    for entry in bytes.chunks_exact(ENTRY_SIZE as usize) {
+    let each = places.iter().flat_map(|place| place.clone().step_by(ENTRY_SIZE as usize));
+    for (entry, at) in bytes.chunks_exact(ENTRY_SIZE as usize).zip(each) {
         let attributes = entry[11];
         match entry[0] {
             END => break,
@@ -59,23 +68,26 @@ pub(super) fn entries(bytes: &[u8], path: &str) -> Result<Entries, ReadError> {
                     continue;
                 }
                 if name.is_empty() || name.contains(['/', '\0']) {
-                    return Err(damaged(format!("folder {path}"), 0, format!("the name {name:?}")));
+                    return Err(damaged(format!("folder {path}"), at, format!("the name {name:?}")));
                 }
-                found.entries.push(parse(entry, name));
+                found.entries.push(parse(entry, name, width, at));
             }
         }
     }
     Ok(found)
 }
 
-fn parse(entry: &[u8], name: String) -> Entry {
+fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
     let modified = time(u16_at(entry, 24), u16_at(entry, 22), 0);
     let (created_day, accessed_day) = (u16_at(entry, 16), u16_at(entry, 18));
+    // OS/2 kept something else there, which Linux passes over, too. Source: fat_get_start in fs/fat/fat.h.
+    let high = if width == Width::Bits32 { u16_at(entry, 20) } else { 0 };
     Entry {
         name,
         is_folder: entry[11] & FOLDER != 0,
         is_read_only: entry[11] & READ_ONLY != 0,
-        first_cluster: u32::from(u16_at(entry, 20)) << 16 | u32::from(u16_at(entry, 26)),
+        first_cluster: u32::from(high) << 16 | u32::from(u16_at(entry, 26)),
+        at,
         size: if entry[11] & FOLDER != 0 { 0 } else { u32_at(entry, 28) },
         created: (created_day != 0).then(|| time(created_day, u16_at(entry, 14), entry[13])),
         accessed: if accessed_day == 0 { modified } else { time(accessed_day, 0, 0) },
@@ -110,6 +122,21 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clusters_have_32_bits_only_with_fat32() {
+        let mut bytes = [0; 64];
+        bytes[32..43].copy_from_slice(b"NAME       ");
+        bytes[0..11].copy_from_slice(b"FIRST      ");
+        bytes[32 + 20] = 7;
+        bytes[32 + 26] = 3;
+        let check = |width, expect| {
+            let found = entries(&bytes, &[512..544, 4096..4128], width, "/").unwrap();
+            assert_eq!((found.entries[1].first_cluster, found.entries[1].at), (expect, 4096));
+        };
+        check(Width::Bits16, 3);
+        check(Width::Bits32, 7 << 16 | 3);
+    }
 
     #[test]
     fn times_are_utc() {

@@ -2,8 +2,9 @@
 //!
 //! It follows `mkfs.fat.c` of dosfstools 4.2 number by number, for a filesystem in a file.
 
-/// Clusters that each width can tell apart.
-const MOST_12: u64 = 4084;
+use super::boot::{ENTRY_SIZE, MOST_12, Width};
+
+/// Clusters that each width can tell apart, beside [`MOST_12`].
 const FEWEST_16: u64 = 4087;
 const MOST_16: u64 = 65_524;
 const FEWEST_32: u64 = 65_525;
@@ -12,8 +13,6 @@ const MOST_32: u64 = 268_435_446;
 const RESERVED_32: u64 = 32;
 const RESERVED: u64 = 1;
 const ROOT_ENTRIES: u64 = 512;
-/// Bytes of one.
-const ROOT_ENTRY: u64 = 32;
 /// From this size on it is FAT32, in bytes.
 const LARGE: u64 = 512 << 20;
 /// Up to this many sectors nothing is aligned.
@@ -41,13 +40,6 @@ pub struct Capacity {
     pub free_clusters: u64,
     /// Entries of the root folder, long names take several; `None` with FAT32, where it grows.
     pub root_entries: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Width {
-    Bits12,
-    Bits16,
-    Bits32,
 }
 
 #[derive(Clone, Debug)]
@@ -191,7 +183,7 @@ impl Attempt {
             } else {
                 RESERVED
             }),
-            root_sectors: (root_entries * ROOT_ENTRY).div_ceil(sector_size),
+            root_sectors: (root_entries * ENTRY_SIZE).div_ceil(sector_size),
             root_entries,
             aligns: options.aligns && sectors > TINY,
             options,
@@ -267,11 +259,11 @@ impl Attempt {
     fn capacity(&self, width: Width, trial: Trial) -> Option<Capacity> {
         let bytes = self.options.sector_size;
         let root_entries = if self.aligns && width != Width::Bits32 {
-            self.aligned(self.root_sectors) * (bytes / ROOT_ENTRY)
+            self.aligned(self.root_sectors) * (bytes / ENTRY_SIZE)
         } else {
             self.root_entries
         };
-        let root_sectors = (root_entries * ROOT_ENTRY).div_ceil(bytes);
+        let root_sectors = (root_entries * ENTRY_SIZE).div_ceil(bytes);
         let start =
             (self.aligned(self.reserved) + self.options.tables * trial.table_sectors + root_sectors) * bytes;
         if self.size / BLOCK < start.div_ceil(BLOCK) + FEWEST_BLOCKS {

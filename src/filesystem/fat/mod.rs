@@ -12,7 +12,6 @@
 //! Source: Microsoft, *FAT32 File System Specification* 1.03 (fatgen103), and dosfstools 4.2 for what mkfs.vfat does.
 
 mod boot;
-mod bytes;
 mod describe;
 mod folder;
 mod forecast;

@@ -1,7 +1,7 @@
 //! Names: the short one, read in code page 437 as Linux does, and the long one in UTF-16, spread over entries that stand
 //! before the short one, last part first.
 
-use super::bytes::u16_at;
+use crate::filesystem::bytes::u16_at;
 
 /// The upper half of code page 437, which Linux assumes (`CONFIG_FAT_DEFAULT_CODEPAGE`).
 const UPPER_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";

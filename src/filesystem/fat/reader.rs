@@ -1,12 +1,12 @@
 //! The filesystem as a whole: opening it, its tree, and which of its bytes matter.
 
 use super::boot::{Boot, Width};
-use super::bytes::{damaged, read};
 use super::describe::Index;
 use super::folder::{Entries, Entry, entries};
 use super::table::{Next, Seen, Table, chain};
+use crate::filesystem::bytes::{damaged, read};
 use crate::filesystem::source::{ReadError, Source};
-use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree};
+use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, PATH_MAX, ROOT, Time, Tree};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -48,11 +48,6 @@ impl<'a> Fat<'a> {
     /// The volume id as blkid prints it, `ABCD-1234`; empty if there is none.
     pub fn uuid(&self) -> String {
         self.boot.volume_id.map(|id| format!("{:04X}-{:04X}", id >> 16, id & 0xffff)).unwrap_or_default()
-    }
-
-    /// In bytes.
-    pub fn cluster_size(&self) -> u64 {
-        self.boot.cluster_size
     }
 
     pub fn free_bytes(&self) -> u64 {
@@ -101,8 +96,7 @@ impl<'a> Fat<'a> {
             let runs = self.chain(seen, self.boot.root_cluster, "/")?;
             return self.folder(&runs, "/");
         }
-        let place = &self.boot.root;
-        entries(&read(self.source, place.start, (place.end - place.start) as usize)?, "/")
+        self.entries(Vec::from([self.boot.root.clone()]), "/")
     }
 
     pub(super) fn chain(
@@ -115,11 +109,14 @@ impl<'a> Fat<'a> {
     }
 
     pub(super) fn folder(&self, runs: &[Range<u32>], path: &str) -> Result<Entries, ReadError> {
+        self.entries(runs.iter().map(|run| self.run_bytes(run)).collect(), path)
+    }
+
+    fn entries(&self, places: Vec<Range<u64>>, path: &str) -> Result<Entries, ReadError> {
         let mut bytes = Vec::new();
-        for run in runs {
-            let place = self.run_bytes(run);
+        for place in &places {
             let length = place.end - place.start;
-            if bytes.len() as u64 + length > LONGEST_FOLDER.max(self.boot.cluster_size) {
+            if bytes.len() as u64 + length > LONGEST_FOLDER {
                 return Err(damaged(
                     format!("folder {path}"),
                     place.start,
@@ -128,7 +125,7 @@ impl<'a> Fat<'a> {
             }
             bytes.extend(read(self.source, place.start, length as usize)?);
         }
-        entries(&bytes, path)
+        entries(&bytes, &places, self.boot.width, path)
     }
 }
 
@@ -165,8 +162,12 @@ impl Builder<'_, '_> {
             };
             let id = self.tree.nodes.len();
             let path = format!("{}/{}", folder.path, entry.name);
+            if path.len() >= PATH_MAX {
+                let problem = format!("the path to `{}` has more than {} bytes", entry.name, PATH_MAX - 1);
+                return Err(ReadError::Unsupported(problem));
+            }
             if folder.children.insert(entry.name.clone().into_bytes(), id).is_some() {
-                return Err(damaged(path, 0, "two entries of the same name"));
+                return Err(damaged(path, entry.at, "two entries of the same name"));
             }
             if entry.is_folder {
                 self.tree.nodes[folder.id].links += 1;
@@ -206,7 +207,7 @@ impl Builder<'_, '_> {
             at += length;
         }
         if at < size {
-            return Err(damaged(path, 0, format!("{size} bytes, but its clusters hold {at}")));
+            return Err(damaged(path, entry.at, format!("{size} bytes, but its clusters hold {at}")));
         }
         Ok(extents)
     }

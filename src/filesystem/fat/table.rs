@@ -1,7 +1,7 @@
 //! The table: which cluster follows which.
 
 use super::boot::{Boot, FIRST_CLUSTER, Width};
-use super::bytes::{damaged, read, u16_at, u32_at};
+use crate::filesystem::bytes::{damaged, read, u16_at, u32_at};
 use crate::filesystem::source::{ReadError, Source};
 use std::ops::Range;
 

@@ -2,28 +2,17 @@
 
 use super::{Fat, Request};
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Tree};
+use crate::filesystem::{has_judge, judge};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
 
-/// `None`, and a word about it, if the program is not installed.
+/// `None` if the host does not have the program.
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
-    let path = "/usr/sbin:/sbin:/usr/bin:/bin";
-    let run = crate::filesystem::judge(program)
-        .args(arguments)
-        .env("PATH", path)
-        .env("TZ", "UTC")
-        .env("LC_ALL", "C.UTF-8")
-        .output();
-    match run {
-        Ok(output) => Some(output),
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "skipped: {program}: {error}");
-            None
-        }
-    }
+    let mut command = judge(program);
+    command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
+    has_judge(program).then(|| command.output().unwrap())
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -109,7 +98,7 @@ fn reading_back_equals_what_was_copied() {
         }
         assert_eq!(tree.nodes[ROOT].links, 4);
         let free = Request { size: *size, options }.forecast().unwrap();
-        assert_eq!(free.cluster_size, fat.cluster_size());
+        assert_eq!(free.cluster_size, fat.boot.cluster_size);
         assert!(free.free_clusters * free.cluster_size > fat.free_bytes());
     }
 }
@@ -207,7 +196,7 @@ fn forecasts_are_what_mkfs_makes() {
             let forecast = forecast.unwrap_or_else(|| panic!("{mib} {options}"));
             let window = crate::filesystem::source::Window { file: &file, offset: 0, size };
             let fat = Fat::open(&window).unwrap();
-            let found = (fat.cluster_size(), fat.free_bytes());
+            let found = (fat.boot.cluster_size, fat.free_bytes());
             assert_eq!(
                 (forecast.cluster_size, forecast.free_clusters * forecast.cluster_size),
                 found,
