@@ -9,6 +9,7 @@ mod bytes;
 mod content;
 pub mod ext;
 pub mod fat;
+mod fill;
 pub mod luks;
 mod opened;
 mod ranges;
@@ -39,6 +40,7 @@ fn has_judge(program: &str) -> bool {
 }
 
 pub use content::read_file;
+pub use fill::Fill;
 pub use opened::{Kind, Opened, detect};
 pub use ranges::{merged, without};
 pub use room::{Room, RoomRequest, is_mixed, least_size, room};

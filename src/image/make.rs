@@ -5,7 +5,7 @@
 //! much of what a tree holds. What such a file holds then goes into the partition, enciphered where the plan says so.
 
 use super::{deliver, kept, space, vfat};
-use crate::filesystem::{btrfs, ext, scan, xfs};
+use crate::filesystem::{Fill, btrfs, ext, scan, xfs};
 use crate::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
 use crate::template::{Bytes, FilesystemType};
@@ -147,12 +147,12 @@ fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Ta
     let epoch = target.epoch as i64;
     match filesystem.kind {
         FilesystemType::Xfs => {
-            xfs::fill(file, &scan, &xfs::Fill { epoch, seed: id }).map_err(|error| match error {
+            xfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
                 xfs::WriteError::Full { need, have } => full(need, have),
                 error => Failure::new("could not fill the XFS filesystem").caused_by(&error),
             })
         }
-        _ => btrfs::fill(file, &scan, &btrfs::Fill { epoch, seed: id }).map_err(|error| match error {
+        _ => btrfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
             btrfs::WriteError::Full { need, have } => full(need, have),
             error => Failure::new("could not fill the btrfs filesystem").caused_by(&error),
         }),

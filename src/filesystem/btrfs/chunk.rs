@@ -2,7 +2,7 @@
 
 use super::bytes::{In, Out};
 use super::format::{Key, STRIPE_LENGTH, kind, object, profile};
-use super::superblock::{Device, Superblock};
+use super::superblock::{Device, OFFSETS, SYSTEM_CHUNKS_AT, Superblock};
 use crate::filesystem::source::ReadError;
 use std::collections::BTreeMap;
 
@@ -82,25 +82,28 @@ impl Chunks {
         let mut chunks = Chunks::default();
         let mut input = In(&superblock.system_chunks);
         while !input.is_empty() {
-            let key = Key::parse(&mut input).ok_or_else(|| damaged("its system chunk array ends early"))?;
+            let at = SYSTEM_CHUNKS_AT + (superblock.system_chunks.len() - input.0.len()) as u64;
+            let key =
+                Key::parse(&mut input).ok_or_else(|| damaged(at, "its system chunk array ends early"))?;
             if key.kind != kind::CHUNK_ITEM {
-                return Err(damaged("its system chunk array holds something other than a chunk"));
+                return Err(damaged(at, "its system chunk array holds something other than a chunk"));
             }
-            chunks.add(key.offset, &mut input, superblock.total)?;
+            chunks.add(key.offset, &mut input, at, superblock.total)?;
         }
         Ok(chunks)
     }
 
-    /// Adds a CHUNK_ITEM's chunk, which must not overlap another one; the same one twice is fine.
-    pub fn add(&mut self, start: u64, input: &mut In, total: u64) -> Result<(), ReadError> {
+    /// Adds the chunk of a CHUNK_ITEM, which lies at the physical byte `at`. It must not overlap another one; the same one
+    /// twice is fine.
+    pub fn add(&mut self, start: u64, input: &mut In, at: u64, total: u64) -> Result<(), ReadError> {
         let chunk = Chunk::parse(start, input, total)
-            .ok_or_else(|| damaged(&format!("the chunk at logical byte {start} is not sound")))??;
+            .ok_or_else(|| damaged(at, format!("the chunk at logical byte {start} is not sound")))??;
         if self.0.get(&start) == Some(&chunk) {
             return Ok(());
         }
         let before = self.0.range(..chunk.end()).next_back();
         if before.is_some_and(|(_, before)| before.end() > start) {
-            return Err(damaged(&format!("the chunk at logical byte {start} overlaps another")));
+            return Err(damaged(at, format!("the chunk at logical byte {start} overlaps another")));
         }
         self.0.insert(start, chunk);
         Ok(())
@@ -126,7 +129,8 @@ impl Chunks {
 
     /// The physical places of a logical range: for each chunk that it touches the number of bytes and each copy.
     pub fn map(&self, logical: u64, length: u64) -> Result<Vec<Mapped>, ReadError> {
-        let unmapped = || damaged(&format!("no chunk holds logical bytes {logical} + {length}"));
+        // Whoever names them may lie anywhere; the superblock leads to what should hold them.
+        let unmapped = || damaged(OFFSETS[0], format!("no chunk holds logical bytes {logical} + {length}"));
         let end = logical.checked_add(length).ok_or_else(unmapped)?;
         let mut pieces = Vec::new();
         let mut at = logical;
@@ -150,10 +154,6 @@ pub struct Mapped {
     pub copies: Vec<u64>,
 }
 
-fn damaged(problem: &str) -> ReadError {
-    ReadError::Damaged {
-        structure: "chunk map".into(),
-        at: super::superblock::OFFSETS[0],
-        problem: problem.into(),
-    }
+fn damaged(at: u64, problem: impl Into<String>) -> ReadError {
+    ReadError::Damaged { structure: "chunk map".into(), at, problem: problem.into() }
 }

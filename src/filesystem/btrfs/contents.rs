@@ -11,7 +11,7 @@ use super::superblock::Superblock;
 use super::tree_writer::{Item, max_value};
 use super::writer::{GENERATION, WriteError};
 use crate::filesystem::scan::Scan;
-use crate::filesystem::tree::{Body, Node, NodeId, ROOT, Time};
+use crate::filesystem::tree::{Body, Node, NodeId, ROOT, Time, mode};
 use std::collections::BTreeMap;
 
 /// The index of the first name in a folder; 0 and 1 stand for `.` and `..`. Source: `BTRFS_DIR_START_INDEX`.
@@ -20,10 +20,6 @@ const FIRST_INDEX: u64 = 2;
 const MAX_LINKS: usize = 65_535;
 /// Bytes. Source: `BTRFS_NAME_LEN`.
 const MAX_NAME: usize = 255;
-/// `S_IFMT` and the types that [`Body`] does not tell apart.
-const TYPE_MASK: u32 = 0o170_000;
-const CHARACTER_DEVICE: u32 = 0o020_000;
-const SOCKET: u32 = 0o140_000;
 
 /// A name of a node.
 struct Name<'n> {
@@ -248,13 +244,13 @@ impl Maker<'_> {
 }
 
 fn entry_type(node: &Node) -> u8 {
-    match (&node.body, node.mode & TYPE_MASK) {
+    match (&node.body, node.mode & mode::TYPE) {
         (Body::Folder(_), _) => entry::FOLDER,
         (Body::File(_), _) => entry::FILE,
         (Body::Link(_), _) => entry::LINK,
-        (Body::Device { .. }, CHARACTER_DEVICE) => entry::CHARACTER_DEVICE,
+        (Body::Device { .. }, mode::CHARACTERS) => entry::CHARACTER_DEVICE,
         (Body::Device { .. }, _) => entry::BLOCK_DEVICE,
-        (Body::Other, SOCKET) => entry::SOCKET,
+        (Body::Other, mode::SOCKET) => entry::SOCKET,
         (Body::Other, _) => entry::PIPE,
     }
 }

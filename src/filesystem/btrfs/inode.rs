@@ -5,6 +5,8 @@ use crate::filesystem::tree::Time;
 
 /// Bits of a minor device number in the kernel's own form, which btrfs keeps. Source: `MINORBITS`.
 const MINOR_BITS: u32 = 20;
+/// Of a second.
+const NANOSECONDS: u32 = 1_000_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inode {
@@ -37,6 +39,19 @@ impl Inode {
             .u64s(&[self.device, 0, 0, 0, 0, 0, 0]);
         let times = [self.accessed, self.changed, self.modified, self.created];
         times.iter().fold(out, |out, time| out.u64(time.seconds as u64).u32(time.nanoseconds)).done()
+    }
+
+    /// What cannot be, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        let times = [self.accessed, self.changed, self.modified, self.created];
+        if let Some(time) = times.iter().find(|time| time.nanoseconds >= NANOSECONDS) {
+            return Err(format!("a time has {} ns", time.nanoseconds));
+        }
+        // Sizes are signed offsets.
+        if i64::try_from(self.size).is_err() {
+            return Err(format!("its size is {} bytes", self.size));
+        }
+        Ok(())
     }
 
     pub fn parse(bytes: &[u8]) -> Option<Inode> {
@@ -76,4 +91,18 @@ pub fn encode_device(major: u32, minor: u32) -> Option<u64> {
 /// Major and minor number.
 pub fn decode_device(device: u64) -> (u32, u32) {
     ((device >> MINOR_BITS) as u32, (device & ((1 << MINOR_BITS) - 1)) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_are_told() {
+        let sound = Inode { size: i64::MAX as u64, ..Inode::default() };
+        assert_eq!(sound.check(), Ok(()));
+        assert!(Inode { size: 1 << 63, ..sound.clone() }.check().is_err());
+        let odd = Time { seconds: 0, nanoseconds: NANOSECONDS };
+        assert!(Inode { created: odd, ..sound }.check().is_err());
+    }
 }

@@ -47,7 +47,7 @@ pub struct Demand {
 
 /// How generous chunks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum ChunkSizing {
     /// As large as the kernel would make them.
     Ample,
     /// As small as they can be.
@@ -79,15 +79,21 @@ impl Layout {
 }
 
 /// Divides a device of `total` bytes whose chunks may use those below `end`. `None` if the demand does not fit.
-pub fn lay_out(flags: &ChunkFlags, demand: &Demand, room: Room, total: u64, end: u64) -> Option<Layout> {
-    let mut plan = Plan { chunks: Vec::new(), next: FIRST, space: Space::new(end), room };
-    let system = demand.system.max(match room {
+pub fn lay_out(
+    flags: &ChunkFlags,
+    demand: &Demand,
+    sizing: ChunkSizing,
+    total: u64,
+    end: u64,
+) -> Option<Layout> {
+    let mut plan = Plan { chunks: Vec::new(), next: FIRST, space: Space::new(end), sizing };
+    let system = demand.system.max(match sizing {
         // The sizes of mkfs.btrfs.
-        Room::Ample => 4 * MIB * copies(flags.system),
-        Room::Tight => MIB,
+        ChunkSizing::Ample => 4 * MIB * copies(flags.system),
+        ChunkSizing::Tight => MIB,
     });
     plan.add(flags.system, system, system)?;
-    let metadata = demand.metadata.checked_add(headroom(demand.metadata, room))?;
+    let metadata = demand.metadata.checked_add(headroom(demand.metadata, sizing))?;
     let data = plan.next;
     let first_block = if flags.mixed() {
         plan.add(flags.metadata, demand.data.checked_add(metadata)?, data_chunk_size(total))?;
@@ -105,10 +111,10 @@ pub fn lay_out(flags: &ChunkFlags, demand: &Demand, room: Room, total: u64, end:
 }
 
 /// Bytes that stay free beside the tree blocks: a running system writes each block anew before it frees the old one.
-fn headroom(metadata: u64, room: Room) -> u64 {
-    match room {
-        Room::Ample => (metadata / 8).max(4 * MIB),
-        Room::Tight => metadata / 16 + 2 * MIB,
+fn headroom(metadata: u64, sizing: ChunkSizing) -> u64 {
+    match sizing {
+        ChunkSizing::Ample => (metadata / 8).max(4 * MIB),
+        ChunkSizing::Tight => metadata / 16 + 2 * MIB,
     }
 }
 
@@ -128,7 +134,7 @@ struct Plan {
     /// The next free logical address.
     next: u64,
     space: Space,
-    room: Room,
+    sizing: ChunkSizing,
 }
 
 impl Plan {
@@ -137,9 +143,9 @@ impl Plan {
         let size = size.next_multiple_of(ALIGNMENT);
         let mut got = 0;
         while got < need {
-            let wanted = match self.room {
-                Room::Ample => size,
-                Room::Tight => size.min((need - got).next_multiple_of(ALIGNMENT)),
+            let wanted = match self.sizing {
+                ChunkSizing::Ample => size,
+                ChunkSizing::Tight => size.min((need - got).next_multiple_of(ALIGNMENT)),
             };
             let length = wanted.min(self.space.largest(copies(flags)));
             if length == 0 {
@@ -201,8 +207,8 @@ mod tests {
         data: profile::DATA,
     };
 
-    fn check(demand: Demand, room: Room, total: u64) -> Option<Layout> {
-        let layout = lay_out(&DEFAULT, &demand, room, total, total)?;
+    fn check(demand: Demand, sizing: ChunkSizing, total: u64) -> Option<Layout> {
+        let layout = lay_out(&DEFAULT, &demand, sizing, total, total)?;
         let mut stripes: Vec<_> = layout
             .chunks
             .iter()
@@ -222,16 +228,16 @@ mod tests {
     fn chunks_are_disjoint_and_spare_the_superblocks() {
         for total in [109 * MIB, 300 * MIB, 4 * GIB, 600 * GIB] {
             let demand = Demand { system: 16_384, data: total / 2, metadata: 3 * MIB };
-            check(demand, Room::Tight, total).unwrap();
+            check(demand, ChunkSizing::Tight, total).unwrap();
         }
         let demand = Demand { system: 16_384, data: 300 * GIB, metadata: 3 * GIB };
-        let layout = check(demand, Room::Ample, 600 * GIB).unwrap();
+        let layout = check(demand, ChunkSizing::Ample, 600 * GIB).unwrap();
         assert_eq!(layout.chunks.iter().filter(|chunk| chunk.flags == profile::DATA).count(), 300);
     }
 
     #[test]
     fn what_does_not_fit_is_told() {
         let demand = Demand { system: 16_384, data: 105 * MIB, metadata: MIB };
-        assert!(check(demand, Room::Tight, 109 * MIB).is_none());
+        assert!(check(demand, ChunkSizing::Tight, 109 * MIB).is_none());
     }
 }

@@ -35,4 +35,4 @@ mod tests;
 
 pub use capacity::{Profiles, capacity, minimum_size};
 pub use reader::Btrfs;
-pub use writer::{Fill, WriteError, fill};
+pub use writer::{WriteError, fill};

@@ -12,11 +12,12 @@ use super::inode::Inode;
 use super::items::{
     RootItem, encode_block_reference, encode_data_reference, encode_entry, encode_reference, encode_root,
 };
-use super::layout::{ChunkFlags, Demand, Layout, Room, lay_out};
+use super::layout::{ChunkFlags, ChunkSizing, Demand, Layout, lay_out};
 use super::space_tree::{free_space_items, group_items, groups};
 use super::superblock::{Root, Superblock};
 use super::tree_writer::{Item, Shape, max_value};
-use super::writer::{Fill, GENERATION, WriteError};
+use super::writer::{GENERATION, WriteError};
+use crate::filesystem::fill::Fill;
 use crate::filesystem::scan::Scan;
 use crate::filesystem::tree::Time;
 use std::ops::Range;
@@ -72,25 +73,31 @@ impl Plan {
 pub fn plan(input: &Input) -> Result<Plan, WriteError> {
     let storages = data::storages(input.scan, input.superblock.sector)?;
     let total = input.superblock.total;
-    for room in [Room::Ample, Room::Tight] {
-        if let Some(plan) = attempt(input, &storages, room, total)? {
+    for sizing in [ChunkSizing::Ample, ChunkSizing::Tight] {
+        if let Some(plan) = attempt(input, &storages, sizing, total)? {
             return Ok(plan);
         }
     }
     /// Larger than any filesystem, small enough for sums.
     const ENDLESS: u64 = 1 << 60;
-    let need = attempt(input, &storages, Room::Tight, ENDLESS)?.map_or(u64::MAX, |plan| plan.layout.end);
+    let need =
+        attempt(input, &storages, ChunkSizing::Tight, ENDLESS)?.map_or(u64::MAX, |plan| plan.layout.end);
     // Chunks may fail to fit only for where the superblocks lie.
     Err(WriteError::Full { need: need.max(total + 1), have: total })
 }
 
 /// A plan for a device whose chunks may use the bytes below `end`.
-fn attempt(input: &Input, storages: &[Storage], room: Room, end: u64) -> Result<Option<Plan>, WriteError> {
+fn attempt(
+    input: &Input,
+    storages: &[Storage],
+    sizing: ChunkSizing,
+    end: u64,
+) -> Result<Option<Plan>, WriteError> {
     let node = u64::from(input.superblock.node);
     let data = data::total(storages);
     let mut demand = Demand { system: node, data, metadata: 16 * node };
     loop {
-        let Some(layout) = lay_out(&input.flags, &demand, room, input.superblock.total, end) else {
+        let Some(layout) = lay_out(&input.flags, &demand, sizing, input.superblock.total, end) else {
             return Ok(None);
         };
         let pieces = data::cut(storages, &layout);
@@ -200,7 +207,7 @@ impl Trees<'_> {
             }
             end = first + tree.bytes(self.node());
         }
-        Err(WriteError::Unsupported("could not find the size of the extent tree".into()))
+        Err(WriteError::Unsupported("content for which the extent tree's size does not settle".into()))
     }
 
     /// Puts the extent tree's references to its own blocks in the place of those without levels.
@@ -357,7 +364,8 @@ pub fn chunk_map(layout: &Layout, superblock: &Superblock) -> Result<Chunks, Wri
     let mut chunks = Chunks::default();
     for chunk in &layout.chunks {
         let value = chunk.encode(&superblock.device);
-        chunks.add(chunk.start, &mut super::bytes::In(&value), superblock.total)?;
+        // They are sound, so that no message needs the place.
+        chunks.add(chunk.start, &mut super::bytes::In(&value), chunk.copies[0], superblock.total)?;
     }
     Ok(chunks)
 }

@@ -74,11 +74,6 @@ impl<'a> Btrfs<'a> {
         self.blocks.superblock.fsid
     }
 
-    /// In bytes.
-    pub fn sector_size(&self) -> u32 {
-        self.blocks.superblock.sector
-    }
-
     /// Bytes that file data may still take: what is free in the data chunks, and what no chunk has yet. Metadata may
     /// claim a part of the latter.
     pub fn free_bytes(&self) -> Result<u64, ReadError> {
@@ -210,7 +205,7 @@ fn all_chunks(blocks: &Blocks) -> Result<Chunks, ReadError> {
         blocks.superblock.chunk_root,
         Key::new(object::FIRST_CHUNK, kind::CHUNK_ITEM, 0),
         last,
-        &mut |item| chunks.add(item.key.offset, &mut In(item.value), blocks.superblock.total),
+        &mut |item| chunks.add(item.key.offset, &mut In(item.value), item.physical, blocks.superblock.total),
     )?;
     Ok(chunks)
 }

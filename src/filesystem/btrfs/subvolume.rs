@@ -1,24 +1,17 @@
 //! The content of a btrfs as a [`Tree`]: the default subvolume, and those below it as folders.
 
+use super::block;
 use super::format::{Key, kind, object};
 use super::inode::{Inode, decode_device};
 use super::items::{Stored, parse_entries, parse_extent};
 use super::reader::{Btrfs, is_subvolume};
 use super::walk::Item;
 use crate::filesystem::source::ReadError;
-use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, ROOT, Tree};
+use crate::filesystem::tree::{Body, Content, Extent, LINK_MAX, Node, NodeId, ROOT, Tree, mode};
 use std::collections::{BTreeMap, HashMap};
 
 /// A subvolume and an inode of it.
 type Place = (u64, u64);
-
-/// `S_IFMT` and the types that it tells apart.
-const TYPE_MASK: u32 = 0o170_000;
-const FOLDER: u32 = 0o040_000;
-const FILE: u32 = 0o100_000;
-const LINK: u32 = 0o120_000;
-const CHARACTER_DEVICE: u32 = 0o020_000;
-const BLOCK_DEVICE: u32 = 0o060_000;
 
 /// The kernel's number for a folder that stands for a subvolume which is not there, as in a snapshot.
 /// Source: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
@@ -56,7 +49,8 @@ impl Btrfs<'_> {
     fn read_subvolume(&self, number: u64, budget: &mut u64) -> Result<HashMap<u64, Raw>, ReadError> {
         let mut inodes: HashMap<u64, Raw> = HashMap::new();
         self.blocks.walk(self.tree_root(number)?, &mut |item| {
-            *budget = budget.checked_sub(item.value.len() as u64).ok_or_else(|| {
+            let size = block::ITEM + item.value.len();
+            *budget = budget.checked_sub(size as u64).ok_or_else(|| {
                 ReadError::Unsupported("the btrfs has snapshots that together are larger than it is".into())
             })?;
             self.read_item(&mut inodes, &item)
@@ -75,7 +69,9 @@ impl Btrfs<'_> {
             kind::INODE_ITEM => raw.inode = Some(item.whole(Inode::parse(item.value))?),
             kind::XATTR_ITEM => {
                 for entry in item.whole(parse_entries(item.value))? {
-                    raw.attributes.insert(entry.name.to_vec(), entry.value.to_vec());
+                    if raw.attributes.insert(entry.name.to_vec(), entry.value.to_vec()).is_some() {
+                        return Err(item.damaged("an attribute is there twice"));
+                    }
                 }
             }
             kind::DIR_INDEX => {
@@ -188,15 +184,17 @@ impl Builder<'_, '_> {
             problem: problem.into(),
         };
         let inode = raw.inode.as_ref().ok_or_else(|| damaged("it is named, but not there"))?;
-        let body = match inode.mode & TYPE_MASK {
-            FOLDER => Body::Folder(BTreeMap::new()),
-            FILE => Body::File(self.content(inode.size, &raw).map_err(|problem| damaged(&problem))?),
-            LINK => Body::Link(target(&raw).ok_or_else(|| damaged("the link has no target"))?),
-            CHARACTER_DEVICE | BLOCK_DEVICE => {
+        inode.check().map_err(|problem| damaged(&problem))?;
+        let body = match inode.mode & mode::TYPE {
+            mode::FOLDER => Body::Folder(BTreeMap::new()),
+            mode::FILE => Body::File(self.content(inode.size, &raw).map_err(|problem| damaged(&problem))?),
+            mode::LINK => Body::Link(target(inode.size, &raw).map_err(|problem| damaged(&problem))?),
+            mode::CHARACTERS | mode::BLOCKS => {
                 let (major, minor) = decode_device(inode.device);
                 Body::Device { major, minor }
             }
-            _ => Body::Other,
+            mode::PIPE | mode::SOCKET => Body::Other,
+            _ => return Err(damaged(&format!("the mode {:#o} is of no known type", inode.mode))),
         };
         let folder = self.tree.nodes.len();
         let is_folder = matches!(body, Body::Folder(_));
@@ -232,7 +230,7 @@ impl Builder<'_, '_> {
         let Node { uid, gid, accessed, modified, changed, .. } = self.tree.nodes[parent];
         self.tree.nodes.push(Node {
             number: EMPTY_SUBVOLUME,
-            mode: FOLDER | 0o755,
+            mode: mode::FOLDER | 0o755,
             uid,
             gid,
             links: 1,
@@ -297,9 +295,32 @@ fn push(extents: &mut Vec<Extent>, at: u64, from: u64, length: u64) {
     extents.push(Extent { at, from, length });
 }
 
-fn target(raw: &Raw) -> Option<Vec<u8>> {
+fn target(size: u64, raw: &Raw) -> Result<Vec<u8>, String> {
     match raw.extents.as_slice() {
-        [(0, Stored::Inline { bytes, .. })] => Some(bytes.clone()),
-        _ => None,
+        [(0, Stored::Inline { bytes, .. })] if bytes.len() as u64 == size && size <= LINK_MAX => {
+            Ok(bytes.clone())
+        }
+        [(0, Stored::Inline { .. })] if size > LINK_MAX => Err(format!("a link's target of {size} bytes")),
+        [(0, Stored::Inline { bytes, .. })] => {
+            Err(format!("the link has a target of {} bytes, its size is {size}", bytes.len()))
+        }
+        _ => Err("the link has no target".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_the_size_that_is_said() {
+        let with = |bytes: &[u8]| Raw {
+            extents: Vec::from([(0, Stored::Inline { bytes: bytes.to_vec(), physical: 0 })]),
+            ..Raw::default()
+        };
+        assert_eq!(target(3, &with(b"abc")), Ok(b"abc".to_vec()));
+        assert!(target(4, &with(b"abc")).is_err());
+        assert!(target(4096, &with(&[b'a'; 4096])).is_err());
+        assert!(target(0, &Raw::default()).is_err());
     }
 }

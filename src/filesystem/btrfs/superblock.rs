@@ -14,6 +14,10 @@ pub const SIZE: usize = 4096;
 const MAGIC: &[u8; 8] = b"_BHRfS_M";
 const LABEL_SIZE: usize = 256;
 const SYSTEM_CHUNKS_SIZE: usize = 2048;
+/// Where they are in a superblock.
+const SYSTEM_CHUNKS_FIELD: usize = 811;
+/// And in the filesystem, in bytes from its start.
+pub const SYSTEM_CHUNKS_AT: u64 = OFFSETS[0] + SYSTEM_CHUNKS_FIELD as u64;
 /// Zeros between `metadata_uuid` and the system chunks.
 const RESERVED_SIZE: usize = 224;
 const BACKUPS: usize = 4;
@@ -275,7 +279,7 @@ pub const FIELDS: [(usize, &str); 35] = [
     (555, "cache_generation"),
     (563, "uuid_tree_generation"),
     (571, "metadata_uuid"),
-    (811, "sys_chunk_array"),
+    (SYSTEM_CHUNKS_FIELD, "sys_chunk_array"),
     (2859, "super_roots"),
     (3531, "padding"),
 ];

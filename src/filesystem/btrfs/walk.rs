@@ -3,7 +3,7 @@
 use super::block::{self, Entries};
 use super::chunk::Chunks;
 use super::format::Key;
-use super::superblock::{Root, Superblock};
+use super::superblock::{self, Root, Superblock};
 use crate::filesystem::source::{ReadError, Source};
 use std::collections::HashSet;
 
@@ -62,24 +62,30 @@ impl Blocks<'_> {
         let [mapped] = mapped.as_slice() else {
             return Err(ReadError::Damaged {
                 structure: "tree block".into(),
-                at: address,
-                problem: "it lies in two chunks".into(),
+                at: mapped.first().map_or(superblock::OFFSETS[0], |mapped| mapped.copies[0]),
+                problem: format!("at logical byte {address}, it lies in two chunks"),
             });
         };
         let checksum = self.superblock.checksum;
         let mut bytes = vec![0; size];
+        let mut fault = None;
         for physical in &mapped.copies {
-            let read = self.source.read_at(&mut bytes, *physical);
-            read.map_err(|error| ReadError::Io { at: *physical, error })?;
-            if checksum.of(&bytes[32..])[..checksum.size()] == bytes[..checksum.size()] {
-                return Ok((bytes, *physical));
+            // One copy that is good suffices.
+            match self.source.read_at(&mut bytes, *physical) {
+                Err(error) => fault = Some(ReadError::Io { at: *physical, error }),
+                Ok(()) if checksum.of(&bytes[32..])[..checksum.size()] == bytes[..checksum.size()] => {
+                    return Ok((bytes, *physical));
+                }
+                Ok(()) => {
+                    fault.get_or_insert_with(|| ReadError::Damaged {
+                        structure: "tree block".into(),
+                        at: *physical,
+                        problem: "its checksum is wrong".into(),
+                    });
+                }
             }
         }
-        Err(ReadError::Damaged {
-            structure: "tree block".into(),
-            at: mapped.copies.first().copied().unwrap_or(address),
-            problem: "its checksum is wrong".into(),
-        })
+        Err(fault.expect("every chunk has a copy"))
     }
 }
 

@@ -5,12 +5,13 @@
 
 use super::bytes::Out;
 use super::data;
-use super::format::{compat_ro, incompat, object, profile, unknown_feature};
+use super::format::{Key, compat_ro, incompat, kind, object, profile, unknown_feature};
 use super::layout::ChunkFlags;
 use super::plan::{Input, Plan, chunk_map, plan};
-use super::reader::Btrfs;
+use super::reader::{Btrfs, is_subvolume};
 use super::superblock::{Backup, Superblock};
 use super::tree_writer::{BlockStyle, write_tree};
+use crate::filesystem::fill::Fill;
 use crate::filesystem::scan::Scan;
 use crate::filesystem::source::{ReadError, Window};
 use std::fs::File;
@@ -22,15 +23,6 @@ use uuid::Uuid;
 /// The generation of everything.
 pub const GENERATION: u64 = 1;
 
-/// What else decides the bytes, beside the content and the choices of `mkfs.btrfs`.
-#[derive(Clone, Debug)]
-pub struct Fill {
-    /// Seconds since 1970, for what has a time and is not of the content.
-    pub epoch: i64,
-    /// All other UUIDs derive from this one.
-    pub seed: Uuid,
-}
-
 /// Why a filesystem could not be filled.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -39,6 +31,9 @@ pub enum WriteError {
     Full { need: u64, have: u64 },
     #[error("cannot fill a btrfs with {0}")]
     Unsupported(String),
+    /// Nothing was written.
+    #[error("the btrfs is not as mkfs.btrfs makes it: {0}")]
+    NotEmpty(String),
     #[error(
         "the attribute `{attribute}` of `{}` has {size} bytes, but {room} fit into a btrfs node",
         path.display()
@@ -75,9 +70,11 @@ impl WriteError {
 /// holes of the image depend on the arguments and on the options of `mkfs.btrfs`, not on what that chose at random.
 /// Errors about the content come before anything is written.
 pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
-    let size = image.metadata().map_err(WriteError::Image)?.len();
+    let metadata = image.metadata().map_err(|error| ReadError::Io { at: 0, error })?;
+    let size = metadata.len();
     let window = Window { file: image, offset: 0, size };
     let empty = Btrfs::open(&window)?;
+    check_empty(&empty)?;
     let flags = chunk_flags(&empty)?;
     let mut superblock = empty.blocks.superblock.clone();
     check_features(&empty)?;
@@ -175,6 +172,29 @@ fn chunk_flags(empty: &Btrfs) -> Result<ChunkFlags, WriteError> {
         ));
     }
     Ok(flags)
+}
+
+/// What is there would be lost.
+fn check_empty(empty: &Btrfs) -> Result<(), WriteError> {
+    if empty.blocks.superblock.log_root != 0 {
+        return Err(WriteError::NotEmpty("it has a log to be replayed by a mount".into()));
+    }
+    let subvolumes = empty.roots.keys().filter(|number| is_subvolume(**number)).count();
+    if subvolumes != 1 {
+        return Err(WriteError::NotEmpty(format!("it has {subvolumes} subvolumes")));
+    }
+    let mut found = 0;
+    empty.blocks.walk(empty.tree_root(object::FS_TREE)?, &mut |item| {
+        let Key { object: number, kind: form, .. } = item.key;
+        // The root folder, and its name for itself.
+        let is_root = number == object::FIRST_FREE && [kind::INODE_ITEM, kind::INODE_REF].contains(&form);
+        found += u64::from(!is_root);
+        Ok(())
+    })?;
+    if found > 0 {
+        return Err(WriteError::NotEmpty(format!("its root folder has {found} items")));
+    }
+    Ok(())
 }
 
 fn check_features(empty: &Btrfs) -> Result<(), WriteError> {

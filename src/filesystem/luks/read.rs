@@ -68,14 +68,18 @@ impl<'a> Luks<'a> {
         &self.metadata.keyslots
     }
 
-    /// Tries all keyslots, each of which takes a second or so, a hostile one a minute.
+    /// Tries all keyslots, each of which takes a second or so, a hostile one a minute. One that cannot be tried is only
+    /// told if no other opens.
     pub fn unlock(&self, passphrase: &[u8]) -> Result<VolumeKey, UnlockError> {
+        let mut fault = None;
         for keyslot in &self.metadata.keyslots {
-            if let Some(key) = self.try_keyslot(keyslot, passphrase)? {
-                return Ok(key);
+            match self.try_keyslot(keyslot, passphrase) {
+                Ok(Some(key)) => return Ok(key),
+                Ok(None) => {}
+                Err(error) => fault = fault.or(Some(error)),
             }
         }
-        Err(UnlockError::Passphrase)
+        Err(fault.unwrap_or(UnlockError::Passphrase))
     }
 
     /// The data, deciphered as it is read.

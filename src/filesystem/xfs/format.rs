@@ -37,6 +37,9 @@ pub const FREE_BY_LENGTH_MAGIC: (u32, u32) = (0x4142_3343, 0x4142_5443);
 pub const INODES_MAGIC: (u32, u32) = (0x4941_4233, 0x4941_4254);
 pub const FREE_INODES_MAGIC: (u32, u32) = (0x4649_4233, 0x4649_4254);
 pub const EXTENTS_MAGIC: (u32, u32) = (0x424d_4133, 0x424d_4150);
+/// "R3FC" and "RMB3", which version 4 does not have. Source: XFS_REFC_CRC_MAGIC, XFS_RMAP_CRC_MAGIC.
+pub const REFERENCES_MAGIC: u32 = 0x5233_4643;
+pub const OWNERS_MAGIC: u32 = 0x524d_4233;
 
 /// Magics of blocks of folders: (version 5, version 4).
 pub const FOLDER_BLOCK_MAGIC: (u32, u32) = (0x5844_4233, 0x5844_3242);
@@ -103,14 +106,5 @@ pub mod attribute {
 pub const BIGTIME_EPOCH: i64 = 1 << 31;
 pub const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The type bits of a mode. Source: inode(7).
-pub mod mode {
-    pub const TYPE: u32 = 0o170_000;
-    pub const PIPE: u32 = 0o010_000;
-    pub const CHARACTERS: u32 = 0o020_000;
-    pub const FOLDER: u32 = 0o040_000;
-    pub const BLOCKS: u32 = 0o060_000;
-    pub const FILE: u32 = 0o100_000;
-    pub const LINK: u32 = 0o120_000;
-    pub const SOCKET: u32 = 0o140_000;
-}
+/// Bytes of the longest target of a symbolic link that a kernel takes. Source: XFS_SYMLINK_MAXLEN.
+pub const LINK_MAX: usize = 1024;

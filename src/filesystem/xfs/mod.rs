@@ -31,4 +31,4 @@ mod tests;
 
 pub use capacity::{Shape, capacity};
 pub use reader::Xfs;
-pub use writer::{Fill, WriteError, fill};
+pub use writer::{WriteError, fill};

@@ -110,6 +110,37 @@ fn one_wrong_copy_does_no_harm() {
     assert_eq!(Btrfs::open(&window).unwrap().tree().unwrap(), expected);
 }
 
+/// An image of which some places cannot be read.
+struct Worn<'a> {
+    image: &'a dyn Source,
+    places: Vec<Range<u64>>,
+}
+
+impl Source for Worn<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.places.iter().any(|place| place.contains(&offset)) {
+            return Err(rustix::io::Errno::IO.into());
+        }
+        self.image.read_at(buffer, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.image.size()
+    }
+}
+
+#[test]
+fn one_copy_that_cannot_be_read_does_no_harm() {
+    let (_folder, scan) = sample(10);
+    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = image.unwrap();
+    let window = window(&image);
+    let btrfs = Btrfs::open(&window).unwrap();
+    let places = metadata(&btrfs).into_iter().skip(1).collect();
+    let worn = Worn { image: &window, places };
+    assert_eq!(Btrfs::open(&worn).unwrap().tree().unwrap(), btrfs.tree().unwrap());
+}
+
 #[test]
 fn a_short_image() {
     let (_folder, scan) = sample(1);

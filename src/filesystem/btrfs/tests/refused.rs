@@ -2,7 +2,8 @@
 
 use super::sample::{one_file, sample};
 use super::{EPOCH, MIB, WriteError, filled, mkfs};
-use crate::filesystem::btrfs::{Fill, fill};
+use crate::filesystem::Fill;
+use crate::filesystem::btrfs::fill;
 use crate::filesystem::scan::scan;
 use uuid::Uuid;
 
@@ -22,6 +23,15 @@ fn features_that_are_not_handled() {
             assert_eq!(message, expected);
         }
     }
+}
+
+#[test]
+fn what_is_filled_already() {
+    let (_folder, scan) = sample(1);
+    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = image.unwrap();
+    let error = fill(image.as_file(), &scan, &Fill { epoch: EPOCH, seed: Uuid::nil() }).unwrap_err();
+    assert!(matches!(error, WriteError::NotEmpty(_)), "{error}");
 }
 
 #[test]

@@ -29,18 +29,42 @@ fn seal(bytes: &mut [u8], header: usize) {
 
 /// Replaces a part of the JSON text in both headers, with right checksums.
 fn with_json(from: &str, to: &str) -> Vec<u8> {
+    with_text(|text| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// Changes the JSON text in both headers, with right checksums.
+fn with_text(change: impl Fn(&str) -> String) -> Vec<u8> {
     let mut bytes = bytes();
     for header in [0, HEADER] {
         let area = header + 4096..header + HEADER;
         let text = String::from_utf8(bytes[area.clone()].to_vec()).unwrap();
-        let text = text.trim_end_matches('\0');
-        assert!(text.contains(from), "{from}");
-        let text = text.replacen(from, to, 1);
+        let text = change(text.trim_end_matches('\0'));
         bytes[area.clone()].fill(0);
         bytes[area][..text.len()].copy_from_slice(text.as_bytes());
         seal(&mut bytes, header);
     }
     bytes
+}
+
+#[test]
+fn a_keyslot_that_cannot_be_tried_hides_no_other() {
+    let bytes = with_text(|text| {
+        let mut json: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut odd = json["keyslots"]["0"].clone();
+        odd["area"]["encryption"] = "serpent-xts-plain64".into();
+        json["keyslots"]["1"] = json["keyslots"]["0"].clone();
+        json["keyslots"]["0"] = odd;
+        json["digests"]["0"]["keyslots"] = serde_json::json!(["0", "1"]);
+        json.to_string()
+    });
+    let source = &bytes[..];
+    let luks = Luks::open(&source).unwrap();
+    assert!(luks.unlock(PASSPHRASE).is_ok());
+    let wrong = luks.unlock(b"wrong").map(|_| ());
+    assert!(matches!(wrong, Err(UnlockError::Read(ReadError::Unsupported(_)))), "{wrong:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Volumes made here and read by cryptsetup, and the other way round. Cryptsetup needs no root for files.
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 
 use super::{PASSPHRASE, SECTOR_SIZES, image, quick, volume};
+use crate::filesystem::has_judge;
 use crate::filesystem::luks::{Argon2Cost, Hash, KeyDerivation, Luks, Parameters, UnlockError};
 use crate::filesystem::source::Window;
 use crate::layout::SectorSize;
@@ -11,20 +11,6 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Output;
 use tempfile::NamedTempFile;
-
-/// Whether cryptsetup is there: what a test needs and the host does not have is a visible skip, and a failure where CI
-/// is set.
-fn judge_is_there() -> bool {
-    let there = crate::filesystem::judge("cryptsetup")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !there {
-        assert!(std::env::var_os("CI").is_none(), "CI must have cryptsetup");
-        let _ = writeln!(std::io::stderr(), "skipped: there is no cryptsetup");
-    }
-    there
-}
 
 fn run(arguments: &[&str], image: &Path) -> Output {
     crate::filesystem::judge("cryptsetup").args(arguments).arg(image).env("LC_ALL", "C").output().unwrap()
@@ -62,7 +48,7 @@ const COSTS: [KeyDerivation; 4] = [
 
 #[test]
 fn cryptsetup_opens_it_with_the_passphrase_and_no_other() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let (right, wrong) = (key_file(PASSPHRASE), key_file(b"wrong"));
@@ -78,7 +64,7 @@ fn cryptsetup_opens_it_with_the_passphrase_and_no_other() {
 
 #[test]
 fn cryptsetup_finds_the_same_volume_key() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let image = image(&quick());
@@ -93,7 +79,7 @@ fn cryptsetup_finds_the_same_volume_key() {
 
 #[test]
 fn cryptsetup_shows_what_was_asked_for_and_has_nothing_to_repair() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let image = image(&Parameters { sector_size: SectorSize::B4096, ..quick() });
@@ -128,7 +114,7 @@ fn shape(image: &Path) -> Value {
 
 #[test]
 fn the_json_is_what_cryptsetup_writes_but_for_random_bytes() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);
@@ -161,7 +147,7 @@ fn the_json_is_what_cryptsetup_writes_but_for_random_bytes() {
 
 #[test]
 fn a_second_passphrase_added_by_cryptsetup_opens_it_too() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let image = image(&quick());
@@ -185,7 +171,7 @@ fn a_second_passphrase_added_by_cryptsetup_opens_it_too() {
 
 #[test]
 fn volumes_made_by_cryptsetup_are_read() {
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);
@@ -213,7 +199,7 @@ fn volumes_made_by_cryptsetup_are_read() {
 #[test]
 fn what_cryptsetup_re_encrypts_is_still_the_same_data() {
     use crate::filesystem::source::Source;
-    if !judge_is_there() {
+    if !has_judge("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);

@@ -6,24 +6,28 @@ use super::super::format::{
 };
 use super::super::header::Header;
 use super::super::view::View;
-use super::folder::blocks;
+use super::fork::Mapping;
 use super::inode::Inode;
 use super::open::{Budget, Xfs, name};
 use crate::filesystem::source::ReadError;
 use std::collections::BTreeMap;
 
 type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
-/// Of an attribute fork: offset in blocks to block number.
-type Blocks = BTreeMap<u64, u64>;
 
 /// Where things lie in a leaf: (version 5, version 4).
 const LEAF_COUNT: (usize, usize) = (56, 12);
 const LEAF_ENTRIES: (usize, usize) = (80, 32);
 const LEAF_ENTRY: usize = 8;
+/// Bytes before a name in a leaf: with its value there, and with its value elsewhere.
+const LOCAL_NAME: usize = 3;
+const REMOTE_NAME: usize = 9;
 const NODE_COUNT: (usize, usize) = (56, 12);
 const NODE_ENTRIES: (usize, usize) = (64, 16);
 /// Bytes of the header in each block of a value; version 4 has none.
 const REMOTE_HEADER: (usize, usize) = (56, 0);
+/// In that header: where in the value its part begins, and how many bytes it has.
+const REMOTE_OFFSET: usize = 4;
+const REMOTE_BYTES: usize = 8;
 
 impl Xfs<'_> {
     pub(super) fn attributes(&self, inode: &Inode, budget: &mut Budget) -> Result<Attributes, ReadError> {
@@ -34,113 +38,128 @@ impl Xfs<'_> {
             return Ok(found);
         }
         let mappings = self.mappings(inode, fork, budget)?;
-        let count: u64 = mappings.iter().map(|mapping| mapping.count).sum();
-        budget.spend(count, &inode.view())?;
-        let blocks: Blocks = mappings.iter().flat_map(blocks).collect();
         // A fork whose last attribute was removed may stay, without any block.
-        if !blocks.is_empty() {
-            self.indexed_attributes(inode, &blocks, &mut found)?;
+        if mappings.is_empty() {
+            return Ok(found);
         }
-        Ok(found)
+        let mut reader = Reader { xfs: self, inode, mappings, budget, found };
+        reader.read()?;
+        Ok(reader.found)
     }
+}
 
+/// Reads an attribute fork that has blocks.
+struct Reader<'r, 'a> {
+    xfs: &'r Xfs<'a>,
+    inode: &'r Inode,
+    /// In order and apart from each other.
+    mappings: Vec<Mapping>,
+    budget: &'r mut Budget,
+    found: Attributes,
+}
+
+impl Reader<'_, '_> {
     /// Follows the index down its left edge, then the leaves from left to right.
-    fn indexed_attributes(
-        &self,
-        inode: &Inode,
-        blocks: &Blocks,
-        found: &mut Attributes,
-    ) -> Result<(), ReadError> {
+    fn read(&mut self) -> Result<(), ReadError> {
+        let xfs = self.xfs;
         let mut next = 0;
         for _ in 0..MAX_LEVELS {
-            let (bytes, at) = self.attribute_block(inode, blocks, next)?;
-            let view = View { bytes: &bytes, name: name("attribute block of inode", inode.number), at };
-            self.check_header(&view, Header::INDEX, inode.number)?;
-            if view.u16(8)? != self.by_version(INDEX_NODE_MAGIC) {
+            let (bytes, at) = self.block(next)?;
+            let view = self.view(&bytes, at);
+            xfs.check_header(&view, Header::INDEX, self.inode.number)?;
+            if view.u16(8)? != xfs.by_version(INDEX_NODE_MAGIC) {
                 break;
             }
-            if view.u16(self.by_version(NODE_COUNT))? == 0 {
+            if view.u16(xfs.by_version(NODE_COUNT))? == 0 {
                 return Err(view.damaged("its index has an empty block"));
             }
-            next = view.u32(self.by_version(NODE_ENTRIES) + 4)?.into();
+            next = view.u32(xfs.by_version(NODE_ENTRIES) + 4)?.into();
         }
-        for _ in 0..blocks.len() {
-            let (bytes, at) = self.attribute_block(inode, blocks, next)?;
-            let view = View { bytes: &bytes, name: name("attribute block of inode", inode.number), at };
-            self.check_header(&view, Header::INDEX, inode.number)?;
-            view.expect("the magic", view.u16(8)?, self.by_version(ATTRIBUTE_LEAF_MAGIC))?;
-            self.leaf(&view, inode, blocks, found)?;
+        let blocks: u64 = self.mappings.iter().map(|mapping| mapping.count).sum();
+        for _ in 0..blocks {
+            let (bytes, at) = self.block(next)?;
+            let view = self.view(&bytes, at);
+            xfs.check_header(&view, Header::INDEX, self.inode.number)?;
+            view.expect("the magic", view.u16(8)?, xfs.by_version(ATTRIBUTE_LEAF_MAGIC))?;
+            self.leaf(&view)?;
             next = view.u32(0)?.into();
             if next == 0 {
                 return Ok(());
             }
         }
-        Err(inode.view().damaged("its attribute blocks go in circles"))
+        Err(self.inode.view().damaged("its attribute blocks go in circles"))
     }
 
-    fn attribute_block(
-        &self,
-        inode: &Inode,
-        blocks: &Blocks,
-        offset: u64,
-    ) -> Result<(Vec<u8>, u64), ReadError> {
-        let number = blocks.get(&offset);
-        let number = number.ok_or_else(|| {
-            inode.view().damaged(format!("its attributes have no block {offset}, which they name"))
-        })?;
-        self.block(*number, &inode.view())
+    fn view<'b>(&self, bytes: &'b [u8], at: u64) -> View<'b> {
+        View { bytes, name: name("attribute block of inode", self.inode.number), at }
     }
 
-    fn leaf(
-        &self,
-        view: &View,
-        inode: &Inode,
-        blocks: &Blocks,
-        found: &mut Attributes,
-    ) -> Result<(), ReadError> {
-        let entries = self.by_version(LEAF_ENTRIES);
-        for index in 0..usize::from(view.u16(self.by_version(LEAF_COUNT))?) {
+    /// The fork's block at an offset in blocks, and where it lies.
+    fn block(&mut self, offset: u64) -> Result<(Vec<u8>, u64), ReadError> {
+        let view = self.inode.view();
+        self.budget.spend(1, &view)?;
+        let after = self.mappings.partition_point(|mapping| mapping.offset <= offset);
+        let mapping = self.mappings[..after].last();
+        let mapping = mapping.filter(|mapping| offset - mapping.offset < mapping.count);
+        let mapping = mapping
+            .ok_or_else(|| view.damaged(format!("its attributes have no block {offset}, which they name")))?;
+        self.xfs.block(mapping.start + (offset - mapping.offset), &view)
+    }
+
+    fn leaf(&mut self, view: &View) -> Result<(), ReadError> {
+        let entries = self.xfs.by_version(LEAF_ENTRIES);
+        let count = usize::from(view.u16(self.xfs.by_version(LEAF_COUNT))?);
+        let mut room = view.bytes.len().checked_sub(entries + count * LEAF_ENTRY);
+        for index in 0..count {
             let entry = entries + index * LEAF_ENTRY;
             let at = usize::from(view.u16(entry + 4)?);
             let flags = view.u8(entry + 6)?;
+            let is_local = flags & attribute::LOCAL != 0;
+            let size = if is_local {
+                LOCAL_NAME + usize::from(view.u8(at + 2)?) + usize::from(view.u16(at)?)
+            } else {
+                REMOTE_NAME + usize::from(view.u8(at + 8)?)
+            };
+            // Else one value could be read for many names.
+            room = room.and_then(|room| room.checked_sub(size));
+            if room.is_none() {
+                return Err(view.damaged(format!("its {count} attributes are larger than itself")));
+            }
             if flags & (attribute::INCOMPLETE | attribute::PARENT) != 0 {
                 continue;
             }
-            let (name, value) = if flags & attribute::LOCAL != 0 {
+            if is_local {
                 let (value, name) = (usize::from(view.u16(at)?), usize::from(view.u8(at + 2)?));
-                (view.slice(at + 3, name)?, view.slice(at + 3 + name, value)?.to_vec())
+                let start = at + LOCAL_NAME;
+                let value = view.slice(start + name, value)?;
+                add(&mut self.found, view, flags, view.slice(start, name)?, value)?;
             } else {
                 let (block, length) = (view.u32(at)?, view.u32(at + 4)?);
-                let name = view.slice(at + 9, view.u8(at + 8)?.into())?;
-                (name, self.remote_value(view, inode, blocks, block.into(), length)?)
-            };
-            add(found, view, flags, name, &value)?;
+                let name = view.slice(at + REMOTE_NAME, view.u8(at + 8)?.into())?;
+                let value = self.remote_value(view, block.into(), length)?;
+                add(&mut self.found, view, flags, name, &value)?;
+            }
         }
         Ok(())
     }
 
-    fn remote_value(
-        &self,
-        leaf: &View,
-        inode: &Inode,
-        blocks: &Blocks,
-        first: u64,
-        length: u32,
-    ) -> Result<Vec<u8>, ReadError> {
+    fn remote_value(&mut self, leaf: &View, first: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         let length = usize::try_from(length).ok().filter(|length| *length <= attribute::MAX_VALUE);
         let length = length.ok_or_else(|| leaf.damaged("a value is longer than 64 KiB"))?;
-        let header = self.by_version(REMOTE_HEADER);
+        let header = self.xfs.by_version(REMOTE_HEADER);
         let mut value = Vec::with_capacity(length);
         let mut offset = first;
         while value.len() < length {
-            let (bytes, at) = self.attribute_block(inode, blocks, offset)?;
-            if header > 0 {
-                let view =
-                    View { bytes: &bytes, name: name("attribute value block of inode", inode.number), at };
-                view.expect("the magic", view.u32(0)?, REMOTE_VALUE_MAGIC)?;
-                self.check_header(&view, Header::REMOTE, inode.number)?;
-            }
+            let (bytes, at) = self.block(offset)?;
             let take = (length - value.len()).min(bytes.len() - header);
+            if header > 0 {
+                let name = name("attribute value block of inode", self.inode.number);
+                let view = View { bytes: &bytes, name, at };
+                view.expect("the magic", view.u32(0)?, REMOTE_VALUE_MAGIC)?;
+                self.xfs.check_header(&view, Header::REMOTE, self.inode.number)?;
+                view.expect("its place in the value", view.u32(REMOTE_OFFSET)? as usize, value.len())?;
+                view.expect("its length", view.u32(REMOTE_BYTES)? as usize, take)?;
+            }
             value.extend(&bytes[header..header + take]);
             offset += 1;
         }

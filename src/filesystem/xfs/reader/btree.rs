@@ -7,6 +7,7 @@ use super::super::header::Header;
 use super::super::view::View;
 use super::open::{Budget, Xfs, name};
 use crate::filesystem::source::ReadError;
+use std::collections::HashSet;
 
 /// What kind of btree it is.
 #[derive(Clone, Copy)]
@@ -77,55 +78,9 @@ impl Xfs<'_> {
         if roots.level >= MAX_LEVELS {
             return Err(from.damaged(format!("its btree has {} levels", roots.level)));
         }
-        let mut row = roots.blocks;
-        for level in (0..=roots.level).rev() {
-            let mut below = Vec::new();
-            for number in row {
-                budget.spend(1, from)?;
-                let (bytes, at) = self.block(number, from)?;
-                let view = View { bytes: &bytes, name: name(kind.what, roots.owner), at };
-                let count = self.check_btree_block(&view, kind, level, roots.owner)?;
-                let start = self.by_version(kind.pointers.header());
-                if level == 0 {
-                    for record in view.slice(start, count * kind.record)?.chunks_exact(kind.record) {
-                        visit(&view, record)?;
-                    }
-                } else {
-                    let room = (bytes.len() - start) / (kind.key + kind.pointers.width());
-                    self.pointers(&view, kind, start + room * kind.key, count, roots.owner, &mut below)?;
-                }
-            }
-            row = below;
-        }
-        Ok(())
-    }
-
-    /// Gives the number of records or pointers.
-    fn check_btree_block(&self, view: &View, kind: Kind, level: u16, owner: u64) -> Result<usize, ReadError> {
-        view.expect("the magic", view.u32(0)?, self.by_version(kind.magic))?;
-        view.expect("the level", view.u16(4)?, level)?;
-        self.check_header(view, kind.pointers.seal(), owner)?;
-        Ok(view.u16(6)?.into())
-    }
-
-    fn pointers(
-        &self,
-        view: &View,
-        kind: Kind,
-        start: usize,
-        count: usize,
-        group: u64,
-        below: &mut Vec<u64>,
-    ) -> Result<(), ReadError> {
-        let width = kind.pointers.width();
-        view.slice(start, count * width)?;
-        for offset in (start..).step_by(width).take(count) {
-            below.push(match kind.pointers {
-                Pointers::Long => view.u64(offset)?,
-                Pointers::Short => self.group_block(view, group, view.u32(offset)?)?,
-            });
-        }
-        Ok(())
+        let Roots { blocks, level, owner } = roots;
+        let mut walk = Walk { xfs: self, kind, owner, seen: HashSet::new(), budget, visit };
+        blocks.into_iter().try_for_each(|number| walk.block(number, level, from))
     }
 
     /// The block number of a group's block.
@@ -137,5 +92,52 @@ impl Xfs<'_> {
             }
             _ => Err(view.damaged(format!("it names block {block} of group {group}, which does not exist"))),
         }
+    }
+}
+
+struct Walk<'w, 'a> {
+    xfs: &'w Xfs<'a>,
+    kind: Kind,
+    owner: u64,
+    /// Block numbers. A block in two places would be read with all below it for each of them.
+    seen: HashSet<u64>,
+    budget: &'w mut Budget,
+    visit: Visit<'w>,
+}
+
+impl Walk<'_, '_> {
+    /// A block and all below it. Levels fall from call to call, so the depth is bounded.
+    fn block(&mut self, number: u64, level: u16, from: &View) -> Result<(), ReadError> {
+        let Kind { what, pointers, key, record, .. } = self.kind;
+        if !self.seen.insert(number) {
+            return Err(from.damaged(format!("block {number:#x} is in its btree twice")));
+        }
+        self.budget.spend(1, from)?;
+        let (bytes, at) = self.xfs.block(number, from)?;
+        let view = View { bytes: &bytes, name: name(what, self.owner), at };
+        let count = self.check(&view, level)?;
+        let start = self.xfs.by_version(pointers.header());
+        if level == 0 {
+            let mut records = view.slice(start, count * record)?.chunks_exact(record);
+            return records.try_for_each(|record| (self.visit)(&view, record));
+        }
+        let start = start + (bytes.len() - start) / (key + pointers.width()) * key;
+        view.slice(start, count * pointers.width())?;
+        for offset in (start..).step_by(pointers.width()).take(count) {
+            let below = match pointers {
+                Pointers::Long => view.u64(offset)?,
+                Pointers::Short => self.xfs.group_block(&view, self.owner, view.u32(offset)?)?,
+            };
+            self.block(below, level - 1, &view)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the number of records or pointers.
+    fn check(&self, view: &View, level: u16) -> Result<usize, ReadError> {
+        view.expect("the magic", view.u32(0)?, self.xfs.by_version(self.kind.magic))?;
+        view.expect("the level", view.u16(4)?, level)?;
+        self.xfs.check_header(view, self.kind.pointers.seal(), self.owner)?;
+        Ok(view.u16(6)?.into())
     }
 }

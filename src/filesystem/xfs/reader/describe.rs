@@ -3,10 +3,11 @@
 use super::super::format::{
     ATTRIBUTE_LEAF_MAGIC, EXTENTS_MAGIC, FOLDER_BLOCK_MAGIC, FOLDER_DATA_MAGIC, FOLDER_FREE_MAGIC,
     FOLDER_LEAF1_MAGIC, FOLDER_LEAFN_MAGIC, FREE_BY_LENGTH_MAGIC, FREE_BY_START_MAGIC, FREE_INODES_MAGIC,
-    INDEX_NODE_MAGIC, INODE_CORE, INODES_MAGIC, REMOTE_LINK_MAGIC, REMOTE_VALUE_MAGIC,
+    INDEX_NODE_MAGIC, INODE_CORE, INODES_MAGIC, OWNERS_MAGIC, REFERENCES_MAGIC, REMOTE_LINK_MAGIC,
+    REMOTE_VALUE_MAGIC,
 };
 use super::super::view::View;
-use super::group::Group;
+use super::group::{Chunk, Group};
 use super::inode::Fork;
 use super::open::{Xfs, name};
 use crate::filesystem::source::ReadError;
@@ -138,16 +139,19 @@ impl Xfs<'_> {
             return Ok("free space".into());
         }
         let inode = self.superblock.inode_number(number, within >> self.superblock.inode_log);
-        if self.chunks(&group)?.iter().any(|chunk| chunk.holds(inode)) {
+        if let Some(chunk) = self.chunks(&group)?.iter().find(|chunk| chunk.holds(inode)) {
             let byte = usize::try_from(within).unwrap_or(0) % self.superblock.inode();
-            return Ok(self.in_inode(inode, byte));
+            return Ok(self.in_inode(chunk, inode, byte));
         }
         self.in_block(&group, offset)
     }
 
-    fn in_inode(&self, number: u64, byte: usize) -> String {
+    fn in_inode(&self, chunk: &Chunk, number: u64, byte: usize) -> String {
         if byte < INODE_CORE && self.superblock.version == 5 {
             return format!("inode {number} (core), field {}", field(INODE_FIELDS, byte));
+        }
+        if chunk.is_free(number) {
+            return format!("inode {number} (free)");
         }
         let nothing = View { bytes: &[], name: name("inode", number), at: 0 };
         let inside = |fork: &Fork| (fork.start..fork.start + fork.length).contains(&byte);
@@ -157,7 +161,7 @@ impl Xfs<'_> {
             }
             Ok(inode) if inside(&inode.data) => format!("inode {number}, data or its places"),
             Ok(_) => format!("inode {number} (core)"),
-            Err(_) => format!("inode {number} (free)"),
+            Err(error) => format!("inode {number}, which could not be read: {error}"),
         }
     }
 
@@ -174,8 +178,10 @@ impl Xfs<'_> {
             format!("AG {number} btree of free space")
         } else if is(INODES_MAGIC) || is(FREE_INODES_MAGIC) {
             format!("AG {number} btree of inodes")
-        } else if word == u32::from_be_bytes(*b"R3FC") {
+        } else if word == REFERENCES_MAGIC {
             format!("AG {number} btree of reference counts")
+        } else if word == OWNERS_MAGIC {
+            format!("AG {number} btree of owners")
         } else if is(EXTENTS_MAGIC) {
             "extent btree of a file".into()
         } else if is(FOLDER_BLOCK_MAGIC) || is(FOLDER_DATA_MAGIC) {

@@ -116,7 +116,7 @@ fn add(names: &mut Names, view: &View, name: &[u8], number: u64) -> Result<(), R
 }
 
 /// Every block of a mapping: (offset in the fork, block number).
-pub fn blocks(mapping: &Mapping) -> impl Iterator<Item = (u64, u64)> + use<> {
+fn blocks(mapping: &Mapping) -> impl Iterator<Item = (u64, u64)> + use<> {
     let Mapping { offset, start, count, .. } = *mapping;
     (0..count).map(move |index| (offset + index, start + index))
 }

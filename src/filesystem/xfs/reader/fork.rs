@@ -6,6 +6,7 @@ use super::btree::{Kind, Pointers, Roots};
 use super::inode::{Fork, Inode};
 use super::open::{Budget, Xfs};
 use crate::filesystem::source::ReadError;
+use std::fmt;
 
 const EXTENTS: Kind = Kind {
     what: "extent btree of inode",
@@ -20,7 +21,7 @@ const ROOT_HEADER: usize = 4;
 const ROOT_ENTRY: usize = 16;
 
 /// Blocks side by side, in a fork and on disk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Mapping {
     /// In blocks from the fork's start.
     pub offset: u64,
@@ -29,6 +30,13 @@ pub struct Mapping {
     pub count: u64,
     /// Set aside, but reads as zeros.
     pub unwritten: bool,
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, start, count, .. } = self;
+        write!(f, "an extent of {count} blocks from block {start:#x} on, {offset} blocks into the fork")
+    }
 }
 
 impl Mapping {
@@ -57,7 +65,7 @@ impl Xfs<'_> {
             let mapping = Mapping::parse(&View { bytes: record, ..*holder })?;
             let after = mappings.last().map_or(0, |last| last.offset + last.count);
             if mapping.offset < after || self.superblock.run(mapping.start, mapping.count).is_none() {
-                return Err(holder.damaged(format!("the extent {mapping:?} cannot be")));
+                return Err(holder.damaged(format!("there cannot be {mapping}")));
             }
             mappings.push(mapping);
             Ok(())

@@ -59,6 +59,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// It must hold the inode.
+    pub fn is_free(&self, inode: u64) -> bool {
+        self.free >> (inode - self.first) & 1 == 1
+    }
+
     pub fn holds(&self, inode: u64) -> bool {
         (self.first..self.first + CHUNK).contains(&inode) && self.holes >> ((inode - self.first) / 4) & 1 == 0
     }
@@ -126,12 +131,17 @@ impl Xfs<'_> {
         let header = self.agi(group);
         let sparse = self.superblock.incompat & incompat::SPARSE_INODES != 0;
         let roots = self.roots(&header, group, header.u32(20)?, header.u32(24)?)?;
-        let mut chunks = Vec::new();
+        let mut chunks: Vec<Chunk> = Vec::new();
         let mut budget = Budget::new(&self.superblock);
         self.records(INODES, roots, &mut budget, &header, &mut |view, record| {
             let record = View { bytes: record, ..*view };
+            let in_group = record.u32(0)?;
+            let first = self.superblock.inode_number(group.number, in_group.into());
+            if chunks.last().is_some_and(|last| first < last.first + CHUNK) {
+                return Err(view.damaged(format!("the inodes from {in_group} on are out of order")));
+            }
             chunks.push(Chunk {
-                first: self.superblock.inode_number(group.number, record.u32(0)?.into()),
+                first,
                 free: record.u64(8)?,
                 holes: if sparse { record.u16(4)? } else { 0 },
             });

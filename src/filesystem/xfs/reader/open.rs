@@ -48,11 +48,6 @@ impl<'a> Xfs<'a> {
         self.superblock.uuid
     }
 
-    /// In bytes.
-    pub fn block_size(&self) -> u64 {
-        1 << self.superblock.block_log
-    }
-
     /// As the superblock counts it; a kernel keeps a part of it for its own btrees.
     pub fn free_bytes(&self) -> u64 {
         self.superblock.free_blocks.min(self.superblock.blocks) << self.superblock.block_log

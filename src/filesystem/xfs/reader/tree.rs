@@ -1,17 +1,15 @@
 //! The whole tree, from the root folder down, in the order of names.
 
-use super::super::format::{ON_REALTIME_DEVICE, REMOTE_LINK_MAGIC, fork, mode};
+use super::super::format::{LINK_MAX, ON_REALTIME_DEVICE, REMOTE_LINK_MAGIC, fork};
 use super::super::header::Header;
 use super::super::view::View;
 use super::inode::Inode;
 use super::open::{Budget, Xfs, name};
 use crate::filesystem::source::ReadError;
-use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, Tree};
-use std::collections::btree_map::{BTreeMap, Entry, IntoIter};
-use std::collections::hash_map::{self, HashMap};
+use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, Tree, mode};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, IntoIter};
 
-/// The longest target that a kernel takes. Source: XFS_SYMLINK_MAXLEN.
-const LINK_MAX: u64 = 1024;
 const REMOTE_LINK_HEADER: (usize, usize) = (56, 0);
 /// The largest size of a file: that of a signed offset.
 const FILE_MAX: u64 = i64::MAX.unsigned_abs();
@@ -59,12 +57,10 @@ impl Xfs<'_> {
 
 impl Walk<'_, '_> {
     fn follow(&mut self, folder: NodeId, name: Vec<u8>, number: u64) -> Result<(), ReadError> {
-        let known = match self.known.entry(number) {
-            hash_map::Entry::Occupied(known) => Some(*known.get()),
-            hash_map::Entry::Vacant(_) => None,
-        };
-        let holder = View { bytes: &[], name: self::name("folder", self.tree.nodes[folder].number), at: 0 };
-        let id = match known {
+        let holder = self.tree.nodes[folder].number;
+        let at = self.xfs.superblock.inode_byte(holder).expect("the folder was read from there");
+        let holder = View { bytes: &[], name: self::name("folder with inode", holder), at };
+        let id = match self.known.get(&number).copied() {
             Some(id) if matches!(self.tree.nodes[id].body, Body::Folder(_)) => {
                 return Err(holder
                     .damaged(format!("it names inode {number}, a folder that has another name already")));
@@ -78,9 +74,7 @@ impl Walk<'_, '_> {
         let Body::Folder(entries) = &mut self.tree.nodes[folder].body else {
             unreachable!("only folders are open")
         };
-        if let Entry::Vacant(entry) = entries.entry(name) {
-            entry.insert(id);
-        }
+        entries.insert(name, id);
         Ok(())
     }
 
@@ -147,7 +141,7 @@ impl Walk<'_, '_> {
 
     fn target(&mut self, inode: &Inode) -> Result<Vec<u8>, ReadError> {
         let view = inode.view();
-        if inode.size == 0 || inode.size > LINK_MAX {
+        if inode.size == 0 || inode.size > LINK_MAX as u64 {
             return Err(view.damaged(format!("a symbolic link has a target of {} bytes", inode.size)));
         }
         let size = usize::try_from(inode.size).expect("checked to be small");
@@ -162,8 +156,7 @@ impl Walk<'_, '_> {
         // Each extent, and not each block, has a header of its own.
         for mapping in mappings {
             let at = self.xfs.superblock.run(mapping.start, mapping.count).filter(|_| mapping.count <= most);
-            let at =
-                at.ok_or_else(|| view.damaged(format!("the link's target has an extent {mapping:?}")))?;
+            let at = at.ok_or_else(|| view.damaged(format!("the link's target has {mapping}")))?;
             self.budget.spend(mapping.count, &view)?;
             let length = usize::try_from(mapping.count).expect("no more than a target needs") * block;
             let bytes = self.xfs.bytes(at, length)?;

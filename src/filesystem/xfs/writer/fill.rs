@@ -1,6 +1,6 @@
 //! The order of the work: read what mkfs.xfs made, place inodes, fill them node by node, write headers and counters.
 
-use super::super::format::{CHUNK, mode};
+use super::super::format::CHUNK;
 use super::super::header::{put, seal_crc};
 use super::super::superblock::{
     CRC_OFFSET, FREE_BLOCKS_OFFSET, FREE_INODES_OFFSET, INODE_COUNT_OFFSET, Superblock, VERSION_ATTRIBUTES,
@@ -13,21 +13,12 @@ use super::ground::{Ground, OWN_INODES, first_chunk};
 use super::groups::{Chunk, GroupWriter, further_inode_blocks};
 use super::inode::{Core, Inodes};
 use super::space::Space;
+use crate::filesystem::fill::Fill;
 use crate::filesystem::scan::Scan;
-use crate::filesystem::tree::{Body, NodeId, ROOT, Time};
+use crate::filesystem::tree::{Body, NodeId, ROOT, Time, mode};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use uuid::Uuid;
-
-/// What a filled filesystem needs besides the files.
-#[derive(Clone, Copy, Debug)]
-pub struct Fill {
-    /// Seconds since 1970, for what the filesystem itself makes.
-    pub epoch: i64,
-    /// Anything that would be random, such as inode generations, derives from it.
-    pub seed: Uuid,
-}
 
 /// Puts a tree into the filesystem that mkfs.xfs has just made in `image`, a sparse file.
 ///
@@ -182,8 +173,12 @@ impl<'a> Filler<'a> {
         for slot in start..start + CHUNK {
             let number = first + (slot - start);
             bytes.extend(match owner(slot) {
-                Owner::Realtime(which) => inodes.used(number, &self.realtime(which)),
-                Owner::Node(id) if id < self.scan.tree.nodes.len() => inodes.used(number, &self.core(id)?),
+                Owner::Realtime(which) => {
+                    inodes.used(number, &self.realtime(which)).expect("it has no extents")
+                }
+                Owner::Node(id) if id < self.scan.tree.nodes.len() => inodes
+                    .used(number, &self.core(id)?)
+                    .map_err(|problem| WriteError::Node { path: self.path(id), problem: problem.into() })?,
                 Owner::Node(_) => inodes.free(number),
             });
         }

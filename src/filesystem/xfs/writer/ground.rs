@@ -7,7 +7,7 @@ use super::super::superblock::Superblock;
 use super::WriteError;
 use super::groups::Chunk;
 use super::space::Space;
-use crate::filesystem::source::Window;
+use crate::filesystem::source::{ReadError, Window};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -46,7 +46,7 @@ pub struct Ground {
 
 impl Ground {
     pub fn read(image: &File) -> Result<Self, WriteError> {
-        let io = |error| WriteError::Image { at: 0, error };
+        let io = |error| WriteError::Read(ReadError::Io { at: 0, error });
         let size = image.metadata().map_err(io)?.len();
         let window = Window { file: image, offset: 0, size };
         let superblock = Superblock::read(&window)?;

@@ -20,4 +20,4 @@ mod pages;
 mod space;
 
 pub use error::WriteError;
-pub use fill::{Fill, fill};
+pub use fill::fill;

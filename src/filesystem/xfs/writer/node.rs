@@ -1,6 +1,6 @@
 //! One node: everything of it outside its inode is placed and written, and its inode's content comes back.
 
-use super::super::format::{INODE_CORE, REMOTE_LINK_MAGIC, mode};
+use super::super::format::{INODE_CORE, LINK_MAX, REMOTE_LINK_MAGIC};
 use super::super::header::Header;
 use super::WriteError;
 use super::attributes::{Attribute, pages, remote_page, remote_room, short_form};
@@ -11,11 +11,9 @@ use super::fork::{self, Fork};
 use super::inode::{AttributeFork, Core};
 use super::pages::{Page, Segment};
 use super::space::Run;
-use crate::filesystem::tree::{Body, Content, Node, NodeId};
+use crate::filesystem::tree::{Body, Content, Node, NodeId, mode};
 use std::collections::BTreeMap;
 
-/// The longest target that a kernel takes. Source: XFS_SYMLINK_MAXLEN.
-const LINK_MAX: usize = 1024;
 const NAME_MAX: usize = 255;
 /// Bits of a device's numbers. Source: sysv_encode_dev in the kernel's kdev_t.h.
 const MAJOR_BITS: u32 = 14;

@@ -113,7 +113,7 @@ impl Space {
             return None;
         }
         let fits = |range: &Range<u32>| {
-            let start = range.start.next_multiple_of(alignment.max(1));
+            let start = range.start.checked_next_multiple_of(alignment.max(1))?;
             (start.checked_add(blocks)? <= range.end).then_some(start)
         };
         let (index, start) =
@@ -142,6 +142,14 @@ mod tests {
         assert_eq!(space.take_aligned(0, 17, 1), None);
         assert_eq!(space.usable(), 25);
         assert_eq!(space.take_in(0), Some(3));
+    }
+
+    /// It comes from the superblock, where it may be anything.
+    #[test]
+    fn an_alignment_beyond_all_blocks_fits_nowhere() {
+        let free = Range { start: (1 << 31) + 1, end: (1 << 31) + 9 };
+        let mut space = Space::new([(Vec::from([free]), 0)].into_iter());
+        assert_eq!(space.take_aligned(0, 1, 1 << 31), None);
     }
 
     #[test]
