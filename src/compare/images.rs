@@ -6,7 +6,7 @@ use crate::filesystem::{Kind, Opened, Source, Window, detect};
 use crate::layout::gpt::{Entry, Header};
 use crate::plan::LUKS_DATA_OFFSET;
 use crate::template::Bytes;
-use crate::tool::{Context, Failure, Progress};
+use crate::tool::{Context, Failure, Progress, with_causes};
 use crate::verify::{OpenedImage, TableFacts, read_table};
 use serde::Serialize;
 use std::ops::Range;
@@ -172,7 +172,8 @@ fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Difference
     if blocks == 0 {
         return Ok(());
     }
-    let (kind_a, kind_b) = (detect(a), detect(b));
+    let detect = |source| detect(source).map_err(std::io::Error::other);
+    let (kind_a, kind_b) = (detect(a)?, detect(b)?);
     let shown = |kind: Option<Kind>| kind.map_or("nothing that is known".to_owned(), |kind| kind.to_string());
     let place = [name.clone(), shown(kind_a)];
     if kind_a != kind_b {
@@ -196,7 +197,7 @@ fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Difference
             (x, y) => {
                 let shown = |tree: Result<_, crate::filesystem::ReadError>| match tree {
                     Ok(_) => "readable".to_owned(),
-                    Err(error) => error.to_string(),
+                    Err(error) => with_causes(&error),
                 };
                 out.field(&[&place[0], &place[1]], "files", shown(x), shown(y));
             }

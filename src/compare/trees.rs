@@ -1,8 +1,10 @@
 //! Two trees: what files are there, and what is said of them.
 
 use super::images::Difference;
-use crate::filesystem::{Body, Node, NodeId, Source, Time, Tree, read_file};
+use crate::filesystem::{Body, Content, Node, NodeId, Source, Time, Tree, merged, read_part};
+use crate::tool::with_causes;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A filesystem's tree, and where its files' bytes are.
 pub struct Side<'a> {
@@ -104,31 +106,82 @@ fn nodes(a: &Node, b: &Node, difference: &mut dyn FnMut(&str, String, String)) {
     }
 }
 
-/// Files are read in pieces of this size.
-const MOST: u64 = 64 << 20;
+/// Files are read in pieces of this size, in bytes.
+const PIECE: u64 = 4 << 20;
 
-/// The first byte at which two files differ.
+/// The first byte at which two files differ. Where both have holes nothing is read, however large these are.
 fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option<(String, String)> {
-    if !matches!((&a.body, &b.body), (Body::File(_), Body::File(_))) {
-        return None;
-    }
-    let read =
-        |source: &dyn Source, node: &Node| read_file(source, node, MOST).map_err(|error| error.to_string());
-    match (read(left, a), read(right, b)) {
-        (Ok(x), Ok(y)) => {
-            let at = x.iter().zip(&y).position(|(x, y)| x != y)?;
-            // What not everybody may read belongs into no log.
-            let secret = (a.mode & b.mode) & 0o004 == 0;
-            let text = |bytes: &[u8]| {
-                if secret {
-                    return format!("byte {at}");
-                }
-                let part = &bytes[at.saturating_sub(8)..(at + 24).min(bytes.len())];
-                format!("byte {at}: {}", part.escape_ascii())
+    let (Body::File(one), Body::File(other)) = (&a.body, &b.body) else { return None };
+    let end = a.size.min(b.size).max(1);
+    for held in merged([held(one), held(other)].concat()) {
+        for start in (held.start..held.end.min(end)).step_by(PIECE as usize) {
+            let piece = start..(start + PIECE).min(held.end).min(end);
+            let read = |source: &dyn Source, node: &Node| {
+                read_part(source, node, piece.clone()).map_err(|error| with_causes(&error))
             };
-            Some((text(&x), text(&y)))
+            match (read(left, a), read(right, b)) {
+                (Ok(x), Ok(y)) => {
+                    let Some(at) = x.iter().zip(&y).position(|(x, y)| x != y) else { continue };
+                    let byte = start + at as u64;
+                    // What not everybody may read belongs into no log.
+                    let secret = (a.mode & b.mode) & 0o004 == 0;
+                    let text = |bytes: &[u8]| {
+                        if secret {
+                            return format!("byte {byte}");
+                        }
+                        let part = &bytes[at.saturating_sub(8)..(at + 24).min(bytes.len())];
+                        format!("byte {byte}: {}", part.escape_ascii())
+                    };
+                    return Some((text(&x), text(&y)));
+                }
+                (Err(x), Err(y)) if x == y => return None,
+                (x, y) => {
+                    let shown = |read: Result<_, String>| read.err().unwrap_or("readable".to_owned());
+                    return Some((shown(x), shown(y)));
+                }
+            }
         }
-        (Err(x), Err(y)) if x == y => None,
-        (x, y) => Some((x.err().unwrap_or("readable".to_owned()), y.err().unwrap_or("readable".to_owned()))),
+    }
+    None
+}
+
+/// Where a file may have other bytes than zeros.
+fn held(content: &Content) -> Vec<Range<u64>> {
+    match content {
+        Content::Extents(extents) => {
+            extents.iter().map(|extent| extent.at..extent.at.saturating_add(extent.length)).collect()
+        }
+        Content::Inline(bytes) => Vec::from([Range { start: 0, end: bytes.len() as u64 }]),
+        // Its first byte says why.
+        Content::Unreadable(_) => Vec::from([Range { start: 0, end: 1 }]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::Extent;
+
+    #[test]
+    fn files_are_compared_to_their_ends() {
+        const FAR: u64 = 1 << 50;
+        let file = Node {
+            number: 0,
+            mode: 0o100_644,
+            uid: 0,
+            gid: 0,
+            links: 1,
+            size: FAR + 8,
+            accessed: Time::default(),
+            modified: Time::default(),
+            changed: Time::default(),
+            created: None,
+            attributes: BTreeMap::new(),
+            body: Body::File(Content::Extents(Vec::from([Extent { at: FAR, from: 1, length: 8 }]))),
+        };
+        let check = |left: &[u8], right: &[u8]| contents(&file, &file, &left, &right);
+        assert_eq!(check(b" abcdefgh", b" abcdefgh"), None);
+        let expect = |text: &str| format!("byte {}: {text}", FAR + 7);
+        assert_eq!(check(b" abcdefgh", b" abcdefgi"), Some((expect("abcdefgh"), expect("abcdefgi"))));
     }
 }

@@ -1,8 +1,9 @@
 //! The bytes of files, and finding files by path.
 
 use super::source::{ReadError, Source};
-use super::tree::{Body, Content, Node, NodeId, ROOT, Tree};
+use super::tree::{Body, Content, Node, NodeId, PATH_MAX, ROOT, Tree};
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// More symbolic links than this on one path are a loop. Source: path_resolution(7).
 const MOST_LINKS: usize = 40;
@@ -50,6 +51,30 @@ impl Tree {
         way.last().copied()
     }
 
+    /// `Err` if something lies too deep for a path to it, see [`PATH_MAX`].
+    pub(super) fn check_depth(&self) -> Result<(), ReadError> {
+        let mut entered = HashSet::from([ROOT]);
+        let mut open = vec![(0, ROOT)];
+        while let Some((length, id)) = open.pop() {
+            let Some(Body::Folder(entries)) = self.nodes.get(id).map(|node| &node.body) else { continue };
+            for (name, child) in entries {
+                let length = length + 1 + name.len();
+                if length >= PATH_MAX {
+                    let name = String::from_utf8_lossy(name);
+                    return Err(ReadError::Unsupported(format!(
+                        "the path to `{name}` (inode {}) has more than {} bytes",
+                        self.nodes.get(*child).map_or(0, |node| node.number),
+                        PATH_MAX - 1
+                    )));
+                }
+                if entered.insert(*child) {
+                    open.push((length, *child));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Every name with its node, folders before what is in them, in the order of names. A folder that contains itself is
     /// entered once.
     pub fn paths(&self) -> Vec<(Vec<u8>, NodeId)> {
@@ -83,34 +108,75 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
 
 /// The first bytes of a file, at most `limit`; what no extent has reads as zeros.
 pub fn read_file(source: &dyn Source, node: &Node, limit: u64) -> Result<Vec<u8>, ReadError> {
+    read_part(source, node, 0..limit)
+}
+
+/// The bytes of a file in a range, as far as the file goes. Callers bound its length.
+pub fn read_part(source: &dyn Source, node: &Node, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
     let Body::File(content) = &node.body else {
         return Err(ReadError::Unsupported("it is no file".to_owned()));
     };
-    let length = node.size.min(limit);
+    let end = range.end.min(node.size);
+    let start = range.start.min(end);
+    let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+    // Where in `bytes` a part of the file goes, and how much of it comes before them.
+    let place = |at: u64, length: u64| {
+        let (from, to) = (at.max(start), at.saturating_add(length).min(end));
+        (from < to).then(|| ((from - start) as usize..(to - start) as usize, from - at))
+    };
     match content {
-        Content::Inline(bytes) => {
-            let mut bytes = bytes.clone();
-            bytes.resize(length as usize, 0);
-            Ok(bytes)
-        }
-        Content::Unreadable(reason) => Err(ReadError::Unsupported(reason.clone())),
-        Content::Extents(extents) => {
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            for extent in extents.iter().filter(|extent| extent.at < length) {
-                let count = extent.length.min(length - extent.at) as usize;
-                let start = extent.at as usize;
-                source
-                    .read_at(&mut bytes[start..start + count], extent.from)
-                    .map_err(|error| ReadError::Io { at: extent.from, error })?;
+        Content::Inline(inline) => {
+            if let Some((place, before)) = place(0, inline.len() as u64) {
+                let part = &inline[before as usize..][..place.len()];
+                bytes[place].copy_from_slice(part);
             }
-            Ok(bytes)
+        }
+        Content::Unreadable(reason) => return Err(ReadError::Unsupported(reason.clone())),
+        Content::Extents(extents) => {
+            for extent in extents {
+                if let Some((place, before)) = place(extent.at, extent.length) {
+                    let at = extent.from + before;
+                    let read = source.read_at(&mut bytes[place], at);
+                    read.map_err(|error| ReadError::Io { at, error })?;
+                }
+            }
         }
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Time;
+    use super::*;
     use crate::filesystem::scan;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_no_path_reaches_is_refused() {
+        let folder = |entries| Node {
+            number: 0,
+            mode: 0o040_755,
+            uid: 0,
+            gid: 0,
+            links: 2,
+            size: 0,
+            accessed: Time::default(),
+            modified: Time::default(),
+            changed: Time::default(),
+            created: None,
+            attributes: BTreeMap::new(),
+            body: Body::Folder(entries),
+        };
+        // Each is in the one before; the last path has 2 bytes per folder.
+        let deep = |count: usize| Tree {
+            nodes: (0..count)
+                .map(|id| folder((id + 1 < count).then(|| (b"d".to_vec(), id + 1)).into_iter().collect()))
+                .collect(),
+        };
+        assert!(deep(PATH_MAX / 2).check_depth().is_ok());
+        assert!(deep(PATH_MAX / 2 + 1).check_depth().is_err());
+    }
 
     #[test]
     fn links_are_followed_inside() {

@@ -39,7 +39,7 @@ fn has_judge(program: &str) -> bool {
     there
 }
 
-pub use content::read_file;
+pub use content::{read_file, read_part};
 pub use fill::Fill;
 pub use opened::{Kind, Opened, detect};
 pub use ranges::{merged, without};

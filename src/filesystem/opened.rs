@@ -7,6 +7,7 @@ use super::source::{ReadError, Source};
 use super::tree::Tree;
 use super::xfs::Xfs;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 /// What a partition's first bytes say that it is.
@@ -46,12 +47,19 @@ const SIGNATURES: &[(Kind, u64, &[u8])] = &[
 ];
 
 /// Nothing where no signature is known.
-pub fn detect(source: &dyn Source) -> Option<Kind> {
-    SIGNATURES.iter().find_map(|(kind, at, signature)| {
+pub fn detect(source: &dyn Source) -> Result<Option<Kind>, ReadError> {
+    for (kind, at, signature) in SIGNATURES {
         let mut bytes = [0; 10];
         let bytes = &mut bytes[..signature.len()];
-        (source.read_at(bytes, *at).is_ok() && bytes == *signature).then_some(*kind)
-    })
+        match source.read_at(bytes, *at) {
+            Ok(()) if bytes == *signature => return Ok(Some(*kind)),
+            Ok(()) => {}
+            // It is too small for this one.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(ReadError::Io { at: *at, error }),
+        }
+    }
+    Ok(None)
 }
 
 /// A filesystem that can be read.
@@ -64,7 +72,7 @@ pub enum Opened<'a> {
 
 impl<'a> Opened<'a> {
     pub fn open(source: &'a dyn Source) -> Result<Opened<'a>, ReadError> {
-        Ok(match detect(source) {
+        Ok(match detect(source)? {
             Some(Kind::Ext) => Opened::Ext(Ext::open(source)?),
             Some(Kind::Vfat) => Opened::Fat(Fat::open(source)?),
             Some(Kind::Xfs) => Opened::Xfs(Xfs::open(source)?),
@@ -105,14 +113,16 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Everything that it holds.
+    /// Everything that it holds. `Err` also if some of it lies too deep for a path.
     pub fn tree(&self) -> Result<Tree, ReadError> {
-        match self {
+        let tree = match self {
             Opened::Ext(ext) => ext.tree(),
             Opened::Fat(fat) => fat.tree(),
             Opened::Xfs(xfs) => xfs.tree(),
             Opened::Btrfs(btrfs) => btrfs.tree(),
-        }
+        }?;
+        tree.check_depth()?;
+        Ok(tree)
     }
 
     /// The byte ranges that it counts on, sorted and apart, whether or not they are zero.
@@ -133,5 +143,30 @@ impl<'a> Opened<'a> {
             Opened::Xfs(xfs) => xfs.describe(offset),
             Opened::Btrfs(btrfs) => btrfs.describe(offset),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Source for Broken {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            Err(rustix::io::Errno::IO.into())
+        }
+
+        fn size(&self) -> u64 {
+            1 << 20
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_called_unknown() {
+        assert!(matches!(Opened::open(&Broken), Err(ReadError::Io { at: 0, .. })));
+        let tiny = &[0; 100][..];
+        assert!(matches!(Opened::open(&tiny), Err(ReadError::Unsupported(_))));
+        assert_eq!(detect(&&b"XFSB"[..]).unwrap(), Some(Kind::Xfs));
     }
 }

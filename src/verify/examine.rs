@@ -9,7 +9,7 @@ use crate::layout::gpt::{self, Entry, Header, HeaderFault};
 use crate::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
 use crate::template::Bytes;
-use crate::tool::{Context, Failure, Progress};
+use crate::tool::{Context, Failure, Progress, with_causes};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
@@ -171,7 +171,7 @@ fn partition(
         fsck: Fsck::None,
     };
     let window = Window { file: &image.file, offset, size };
-    facts.kind = detect(&window);
+    facts.kind = detect(&window).map_err(|error| unreadable(&error))?;
     match facts.kind {
         None => Ok((facts, None)),
         Some(Kind::Luks) => encrypted(examination, facts, &window),
@@ -184,6 +184,11 @@ fn partition(
             look_inside(examination, facts, kind, file, offset, size)
         }
     }
+}
+
+/// The host did not give what the image holds.
+fn unreadable(error: &ReadError) -> Failure {
+    Failure::new("could not read the image").caused_by(error)
 }
 
 /// Source: util-linux, include/swapheader.h: UUID at 1036, label at 1052.
@@ -216,10 +221,10 @@ fn look_inside(
             in_use = opened.in_use().ok();
             match opened.tree() {
                 Ok(found) => tree = Some(found),
-                Err(error) => facts.unreadable = Some(error.to_string()),
+                Err(error) => facts.unreadable = Some(with_causes(&error)),
             }
         }
-        Err(error) => facts.unreadable = Some(error.to_string()),
+        Err(error) => facts.unreadable = Some(with_causes(&error)),
     }
     facts.fsck = if knows_offset(kind) || offset == 0 {
         fsck(kind, &file, offset)?
@@ -268,7 +273,7 @@ fn encrypted(
     let volume = match luks::Luks::open(window) {
         Ok(volume) => volume,
         Err(error) => {
-            let damage = Some(error.to_string());
+            let damage = Some(with_causes(&error));
             facts.luks = Some(LuksFacts { uuid: String::new(), damage, locked: true });
             return Ok((facts, None));
         }
@@ -281,11 +286,11 @@ fn encrypted(
     match plain {
         None => Ok((facts, None)),
         Some(Err(error)) => {
-            facts.unreadable = Some(error.to_string());
+            facts.unreadable = Some(with_causes(&error));
             Ok((facts, None))
         }
         Some(Ok(plain)) => {
-            let Some(kind) = detect(&plain) else {
+            let Some(kind) = detect(&plain).map_err(|error| unreadable(&error))? else {
                 facts.unreadable = Some("what is inside is no filesystem that is known".to_owned());
                 return Ok((facts, None));
             };
@@ -296,7 +301,7 @@ fn encrypted(
             let opened = match Opened::open(&plain) {
                 Ok(opened) => opened,
                 Err(error) => {
-                    facts.unreadable = Some(error.to_string());
+                    facts.unreadable = Some(with_causes(&error));
                     return Ok((facts, None));
                 }
             };
@@ -387,7 +392,7 @@ fn read_texts(system: &mut System, sources: &BTreeMap<u32, Readable>) -> Result<
             Ok(bytes) => read.push((id, bytes)),
             // Others say that the filesystem is damaged.
             Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => {}
-            Err(error) => return Err(Failure::new("could not read the image").detail(error.to_string())),
+            Err(error) => return Err(unreadable(&error)),
         }
     }
     system.texts.extend(read);
