@@ -432,6 +432,39 @@ fn what_contradicts_itself_is_told_as_it_is() {
 }
 
 #[test]
+fn labels_of_the_host_are_taken_out() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir(&root).unwrap();
+    make_tree(&root, false);
+    let path = folder.path().join("image");
+    for words in ["-t ext4", "-t ext4 -O ^metadata_csum"] {
+        let Some(image) = make(&root, &path, words, "1600000000") else { return };
+        // As `mke2fs -d` copies it where the host has it.
+        let place = format!("{}?offset={OFFSET}", path.display());
+        for request in
+            ["/tiny security.selinux label", "/small security.selinux label", "/small user.kept yes"]
+        {
+            let set = format!("ea_set {request}");
+            if run("debugfs", &["-w", "-R", &set, &place], &[]).is_none() {
+                return;
+            }
+        }
+        assert_eq!(attribute_names(&image, "/tiny"), [b"security.selinux"]);
+        settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+        check_fsck(&bytes_of(&image), folder.path());
+        assert_eq!(attribute_names(&image, "/tiny"), [b""; 0]);
+        assert_eq!(attribute_names(&image, "/small"), [b"user.kept"]);
+    }
+}
+
+fn attribute_names(image: &File, path: &str) -> Vec<Vec<u8>> {
+    let bytes = bytes_of(image);
+    let tree = Ext::open(&bytes.as_slice()).unwrap().tree().unwrap();
+    tree.nodes[tree.find(path).unwrap()].attributes.keys().cloned().collect()
+}
+
+#[test]
 fn only_copies_of_the_superblock_are_settled() {
     let folder = TempDir::new().unwrap();
     let root = folder.path().join("root");
