@@ -17,6 +17,7 @@ test: test-tools
 
 ## test-all: the long tests too, for the night
 test-all: test-tools
+	$(ISTER) doctor --install --tests --dnf
 	$(CARGO) test --locked -- --include-ignored
 
 test-tools: ister check

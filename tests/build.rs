@@ -56,6 +56,9 @@ const TEMPLATE: &str = r#"{
 }
 "#;
 
+/// What a build writes.
+const WRITTEN: [&str; 4] = ["small.img", "small.img.packages", "small.img.plan.json", "small.img.spdx.json"];
+
 /// A folder for one test: template, output and cache.
 struct Place {
     folder: tempfile::TempDir,
@@ -155,7 +158,7 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     let output = place.build(&["--format", "json"]).output().unwrap();
     ok(&output);
     assert_eq!(host_state(), before);
-    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
+    assert_eq!(names(&place.path("out")), WRITTEN);
     assert_eq!(names(&shared_cache().join("work")), [""; 0]);
     let image = place.path("out/small.img");
     agrees_with_plan(&image);
@@ -193,6 +196,16 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
             Command::new("/sbin/debugfs").args(["-R", &format!("stat {leak}"), &root]).output().unwrap();
         assert!(text(&output.stderr).contains("File not found"), "{leak}");
     }
+    // What is in it, for people and for programs.
+    let list = std::fs::read_to_string(place.path("out/small.img.packages")).unwrap();
+    assert!(list.lines().any(|line| line.starts_with("libc6\t") && line.contains("\tglibc\t")), "{list}");
+    let sbom = std::fs::read(place.path("out/small.img.spdx.json")).unwrap();
+    let sbom: serde_json::Value = serde_json::from_slice(&sbom).unwrap();
+    assert_eq!(
+        sbom["packages"].as_array().unwrap().len(),
+        list.lines().count(),
+        "the image, and each package"
+    );
     // The secret is in the image only.
     let plan = std::fs::read_to_string(place.path("out/small.img.plan.json")).unwrap();
     for said in [plan, text(&output.stdout), text(&output.stderr)] {
@@ -207,7 +220,7 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     assert_eq!(json["content"]["cached"], true);
     assert!(!text(&again.stderr).contains("download"), "{}", text(&again.stderr));
     agrees_with_plan(&image);
-    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
+    assert_eq!(names(&place.path("out")), WRITTEN);
 }
 
 #[test]
@@ -271,7 +284,7 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         "{}",
         text(&output.stderr)
     );
-    assert_eq!(names(&place.path("out")), ["small.img", "small.img.plan.json"]);
+    assert_eq!(names(&place.path("out")), WRITTEN);
     let first = run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]);
     // Where memory is short the tree lies on the disk, whose folders have an order of their own.
     if is_root() {
@@ -327,6 +340,55 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
     assert!(stderr.contains("exit code 7") && stderr.contains("it said: the reason"), "{stderr}");
+    // One that hangs is ended, on the host as inside.
+    for key in ["PreInstallShell", "PostNonChrootShell", "PostChrootShell"] {
+        hooks(&format!(r#""{key}": ["echo waiting; sleep 1234"]"#));
+        let output = place.build(&["--hook-timeout", "2"]).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(&format!("the hook {key} `echo waiting; sleep 1234` failed")), "{stderr}");
+        assert!(stderr.contains("did not end within 2 s") && stderr.contains("it said: waiting"), "{stderr}");
+        assert!(stderr.contains("--hook-timeout"), "{stderr}");
+    }
+    let left = Command::new("pgrep").args(["-f", "^sleep 1234"]).output().unwrap();
+    assert_eq!(text(&left.stdout), "", "nothing of it is left");
+}
+
+/// ister.py's `-D`, `-m` and `-F`: the tree is where it was asked for, hooks find it there, and no cache stays.
+#[test]
+fn the_tree_is_left_where_it_was_asked_for() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let tree = place.path("tree");
+    let tree_name = tree.display().to_string();
+    let hook = r#"PostNonChrootShell=["echo $ISTER_CHROOT >$ISTER_CHROOT/where"]"#;
+    let refused = place.build(&["-m", "-D", &tree_name]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "it is not there: {}", text(&refused.stderr));
+    std::fs::create_dir(&tree).unwrap();
+    let before = host_state();
+    // Without -m hooks see it there, and then it is gone.
+    ok(&place.build(&["-D", &tree_name, "--set", hook]).output().unwrap());
+    assert_eq!((names(&tree), host_state()), (Vec::new(), before.clone()));
+    let mut build = ister(&["build", "-F", "-m", "-D", &tree_name, "--set", hook]);
+    build.arg(place.path("small.json")).arg("-o").arg(place.path("out"));
+    let output = build.output().unwrap();
+    ok(&output);
+    assert!(
+        text(&output.stderr).contains(&format!("the tree is in `{tree_name}`")),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(std::fs::read_to_string(tree.join("where")).unwrap(), format!("{tree_name}\n"));
+    assert_eq!(std::fs::read_to_string(tree.join("etc/hostname")).unwrap(), "small\n");
+    assert_eq!(names(&place.path("out")), WRITTEN, "no cache is left");
+    assert_eq!(host_state(), before);
+    // Somebody else's files are not written among.
+    let refused = place.build(&["-D", &tree_name]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    // As an ordinary user: it belongs to ids that only a namespace knows.
+    if std::fs::remove_dir_all(&tree).is_err() {
+        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", &tree_name]);
+    }
 }
 
 /// Starts a build with a cache of its own and waits until it has said something.
@@ -533,8 +595,9 @@ fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
         chmod 755 "$W/.."; chown -R 64123:64123 "$W"
         cd "$W"
         exec setpriv --reuid 64123 --regid 64123 --clear-groups env HOME="$W" XDG_CACHE_HOME= \
-            PATH=/usr/bin:/bin ./ister build small.json -o out"#;
-    let without = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new(""))]);
+            PATH=/usr/bin:/bin ./ister build "$NAME" -o out"#;
+    let (name, range) = (("NAME", Path::new("small.json")), ("RANGE", Path::new("isterly:700000:65536\n")));
+    let without = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new("")), name]);
     let stderr = text(&without.stderr);
     assert_eq!(without.status.code(), Some(3), "{stderr}");
     assert!(
@@ -543,8 +606,7 @@ fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
     );
     assert!(stderr.contains("help: sudo usermod --add-subuids"), "{stderr}");
 
-    let with = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new("isterly:700000:65536\n"))]);
-    ok(&with);
+    ok(&in_own_mounts(script, &[("W", &own), range, name]));
     agrees_with_plan(&own.join("out/small.img"));
     use std::os::unix::fs::MetadataExt;
     assert_eq!(own.join("out/small.img").metadata().unwrap().uid(), 64123);
@@ -552,4 +614,14 @@ fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
     ok(&place.build(&[]).output().unwrap());
     let hash = |image: PathBuf| ister::image::sha256(&image).unwrap();
     assert_eq!(hash(own.join("out/small.img")), hash(place.path("out/small.img")));
+
+    // A hook is root of the tree, but on the host no more than the user.
+    let hook = r#""PostNonChrootShell": [
+        "touch /etc/ister-hook 2>/dev/null && exit 9; cat /etc/shadow >/dev/null 2>&1 && exit 8; exit 0",
+        "test $(id -u) = 0 && cat $ISTER_CHROOT/etc/shadow >/dev/null && echo mine >mine"
+    ]"#;
+    std::fs::write(own.join("hook.json"), TEMPLATE.replacen('{', &format!("{{{hook},"), 1)).unwrap();
+    ok(&in_own_mounts(script, &[("W", &own), range, ("NAME", Path::new("hook.json"))]));
+    assert_eq!(std::fs::read_to_string(own.join("mine")).unwrap(), "mine\n");
+    assert!(!Path::new("/etc/ister-hook").exists());
 }

@@ -161,7 +161,10 @@ fn what_cannot_be_built_yet_says_so_at_its_place() {
     let output = common::with_stdin(&["build", "-"], &template);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("installs content with apt only") && said.contains("<stdin>:17:24"), "{said}");
+    assert!(
+        said.contains("installs content with apt or dnf only") && said.contains("<stdin>:17:24"),
+        "{said}"
+    );
 }
 
 #[test]

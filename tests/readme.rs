@@ -18,6 +18,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "ister build vm-tests/kvm-legacy/template.json -o out",
         "vm-tests: kvm_legacy_builds_boots_and_gets_a_receipt",
     ),
+    (
+        "ister build vm-tests/drop-in/template.json -o out",
+        "vm-tests: what_ister_py_did_is_seen_in_the_running_system",
+    ),
     ("ister boot out/kvm.img --report out/report", "vm-tests: World::boot"),
     (
         "ister build vm-tests/kvm/template.json -o out --twice",

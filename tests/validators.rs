@@ -150,3 +150,51 @@ fn examples_are_json() {
         assert!(json(rule.instead), "{}", rule.name);
     }
 }
+
+/// An SBOM as images get one, with everything that a package may say: a validator that knows the specification agrees.
+#[test]
+fn an_sbom_is_valid_spdx() {
+    use ister::report::{Contents, PackageLine, spdx};
+    let Some(validator) = tools::tool("python/bin/pyspdxtools") else { return };
+    let package = |name, version, license| PackageLine {
+        name,
+        version,
+        architecture: "amd64",
+        source: ("gcc-12", "12.2.0-14"),
+        maintainer: Some("Debian GCC Maintainers <debian-gcc@lists.example.org>"),
+        homepage: Some("http://gcc.gnu.org/"),
+        license,
+    };
+    for kind in ["deb", "rpm"] {
+        let contents = Contents {
+            image: "kvm.img",
+            disk: uuid::Uuid::nil(),
+            distribution: "debian",
+            release: "bookworm",
+            kind,
+            packages: vec![
+                package("g++", "4:12.2.0-3", None),
+                package("libstdc++6", "12.2.0-14+deb12u1", Some("GPLv3+ and \"others\"")),
+                PackageLine {
+                    maintainer: Some("nobody"),
+                    homepage: Some("no url"),
+                    ..package("x", "0~1", None)
+                },
+                PackageLine { maintainer: None, homepage: None, ..package("a_b", "1", None) },
+            ],
+            epoch: 1_747_473_342,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kvm.img.spdx.json");
+        std::fs::write(&file, serde_json::to_string_pretty(&spdx(&contents)).unwrap()).unwrap();
+        let output = Command::new(&validator).arg("-i").arg(&file).output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        // It can fail: a relationship to nothing is refused.
+        let mut broken = spdx(&contents);
+        broken["relationships"][1]["relatedSpdxElement"] = "SPDXRef-nothing".into();
+        std::fs::write(&file, broken.to_string()).unwrap();
+        assert!(!Command::new(&validator).arg("-i").arg(&file).output().unwrap().status.success());
+    }
+}

@@ -8,6 +8,9 @@
 
 #![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 
+mod dnf;
+mod installer;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -30,11 +33,14 @@ fn main() {
         trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
+        trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
         trial("broken_root_filesystem_wiped", root_wiped),
         trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
+        long("rpm_content_by_dnf_boots", dnf::dnf),
+        long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
         long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),
         long("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")),
     ];
@@ -236,6 +242,87 @@ const SECRETS: &[(&str, &str)] = &[
     ("ISTER_TEST_HOME", "another one for home"),
     ("ISTER_TEST_PASSWORD", "a password for ada"),
 ];
+
+/// Called as ister.py, with users, a fixed address, a mirror, hooks: everything is seen from inside, over ssh.
+fn drop_in(world: &World) -> Outcome {
+    let folder = world.path("drop-in");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).map_err(|e| e.to_string())?;
+    let path = |name: &str| folder.join(name);
+    let (key, log) = (path("key"), path("log"));
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key.to_str().unwrap()])?;
+    let hash = run("openssl", &["passwd", "-6", "-salt", "drop-in", "a password for ada"])?;
+    std::fs::write(path("hash"), &hash).map_err(|e| e.to_string())?;
+    let key_file = path("key.pub");
+    let users = serde_json::json!([
+        {
+            "username": "ada", "uid": "1234", "fullname": "Ada Lovelace", "sudo": true,
+            "key": key_file, "password": { "file": path("hash") },
+        },
+        { "username": "bob", "sudo": true, "key": key_file },
+    ]);
+    let program = path("ister.py");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
+    let output = Command::new(&program)
+        .args(["-t", "vm-tests/drop-in/template.json", "--set", &format!("Users={users}")])
+        .arg("-o")
+        .arg(&folder)
+        .arg("-l")
+        .arg(&log)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    expect(output.status.success(), &said)?;
+    expect(said.contains("left 1 process running"), &format!("a hook's daemon is ended: {said}"))?;
+    let logged = std::fs::read_to_string(&log).map_err(|e| e.to_string())?;
+    expect(logged.contains(" debug: running: mke2fs "), "the log has what ran")?;
+    expect(!logged.contains(hash.trim()), "but no secret")?;
+
+    let boot = |user: &str, commands: &[&str]| -> Result<Vec<String>, Failed> {
+        let image = path("drop-in.img");
+        let ssh = format!("{user}={}", key.display());
+        let mut args = vec!["boot", image.to_str().unwrap(), "--format", "json", "--ssh", &ssh];
+        args.extend(["--login", "ada=env:ISTER_TEST_PASSWORD"]);
+        args.extend(commands.iter().flat_map(|command| ["--run", command]));
+        let verdict = ister(&args, &[("--report", &path("report"))], 0)?;
+        let answers = verdict["answers"].as_array().ok_or("no answers")?;
+        let lines = |answer: &Value| {
+            let lines = answer["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        Ok(answers[answers.len() - commands.len()..].iter().map(lines).collect())
+    };
+    let seen = boot(
+        "bob",
+        &[
+            "sudo -n id -un",
+            "hostnamectl hostname; cat /proc/cmdline",
+            "ip -4 -br addr show scope global; ip route show default; cat /etc/resolv.conf",
+            "getent passwd ada; id -nG ada; sudo -n stat -c '%U:%G %a' /home/ada /home/ada/.ssh/authorized_keys /home/ada/.profile",
+            "cat /etc/apt/sources.list; ls /from-*; cat /from-post-chroot",
+            "sudo -n getent shadow root bob | cut -d: -f1,2",
+            "echo 'a password for ada' | sudo -n -u ada sh -c 'sudo -n true 2>/dev/null || sudo -S -p \"\" id'",
+        ],
+    )?;
+    for (index, wanted) in [
+        (0, "root"),
+        (1, "drop-in-host\n"),
+        (1, " quiet ister.drop_in=1 ister.hook=1"),
+        (2, "10.0.2.15/24"),
+        (2, "default via 10.0.2.2"),
+        (2, "nameserver 10.0.2.3"),
+        (3, "ada:x:1234:1234:Ada Lovelace:/home/ada:/bin/bash\nada sudo\n"),
+        (3, "ada:ada 700\nada:ada 600\nada:ada 644"),
+        (4, "deb http://mirror.example.org/debian bookworm main"),
+        (4, "/from-post-chroot\n/from-post-chroot-shell\n/from-post-non-chroot-shell\ndrop-in-host"),
+        (5, "root:!\nbob:!"),
+        (6, "uid=0(root)"),
+    ] {
+        expect(seen[index].contains(wanted), &format!("expected `{wanted}` in:\n{}", seen[index]))?;
+    }
+    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+}
 
 /// A hook's link to a file of the host must not bring that file into the image.
 fn link_in_esp(world: &World) -> Outcome {

@@ -7,6 +7,7 @@ use crate::image::{self, Assembly};
 use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress, Workspace, sweep_workspaces, workspace_from_stdin};
 use std::fs::File;
+use std::time::Duration;
 
 /// Room for a tree whose size is not known yet: mmdebstrap with a kernel and everything that apt needs.
 const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
@@ -29,8 +30,11 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
             Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
         }
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
-        (Job::Assemble(job), [content, disks @ ..]) if disks.len() == job.plan.disks.len() => {
-            let assembled = assemble(job, content, disks, progress)?;
+        (Job::Assemble(job), [content, rest @ ..])
+            if rest.len() == job.plan.disks.len() + job.carried.len() =>
+        {
+            let (disks, carried) = rest.split_at(job.plan.disks.len());
+            let assembled = assemble(job, content, disks, carried, progress)?;
             Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
         }
         _ => Err(Failure::new("the job came with the wrong number of files")),
@@ -41,10 +45,12 @@ fn assemble(
     job: &AssembleJob,
     content: &File,
     disks: &[File],
+    carried: &[File],
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
     // XFS, btrfs and what is encrypted lie there twice: as files, and as a filesystem.
-    let need = 2 * job.content_size + 128 * Bytes::MIB;
+    let more: u64 = job.carried.iter().map(|carried| carried.metadata.size).sum();
+    let need = 2 * (job.content_size + more) + 128 * Bytes::MIB;
     let workspace = Workspace::open(&job.workspace, need)?;
     progress.begin("unpacking the content");
     let root = workspace.root.join("tree");
@@ -58,7 +64,38 @@ fn assemble(
     customize::write_files(&tree, &job.plan.system)?;
     customize::extend_initramfs(&tree, &job.plan.system, job.epoch)?;
     image::install_loader(&job.plan, &tree)?;
-    customize::post_hooks(&job.plan.hooks, &root, progress)?;
+    if let Some(mirror) = &job.plan.system.mirror {
+        customize::set_mirror(&tree, &job.plan.content, mirror)?;
+    }
+    if let Some(data) = &job.user_data {
+        let instance =
+            format!("iid-{}", job.plan.disks.first().map_or_else(Default::default, |disk| disk.guid));
+        customize::set_user_data(&tree, data, &instance, job.plan.system.hostname.as_deref())?;
+    }
+    if job.plan.system.installer.is_some() {
+        progress.begin("packing what the installer carries");
+        customize::add_installer(&tree)?;
+        for (carried, packed) in job.carried.iter().zip(carried) {
+            customize::carry(
+                &tree,
+                (&carried.name, &carried.text),
+                (&carried.key, &carried.metadata),
+                packed,
+            )?;
+        }
+    }
+    let hooked = {
+        let shown = job.shown_at.as_deref().map(|folder| customize::shown_at(&root, folder)).transpose()?;
+        let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
+        customize::post_hooks(&job.plan.hooks, path, Duration::from_secs(job.hook_seconds), progress)
+    };
+    // Also where a hook failed: that is when one wants to look.
+    if let Some(folder) = &job.keep_in {
+        progress.begin("leaving the tree for inspection");
+        customize::keep_tree(&root, folder)?;
+    }
+    hooked?;
+    let inventory = content::inventory(&tree, &workspace.root)?;
     let assembly = Assembly {
         plan: &job.plan,
         tree: &root,
@@ -69,5 +106,5 @@ fn assemble(
         seed: job.seed.as_deref(),
     };
     image::assemble(&assembly, progress)?;
-    Ok(Assembled::Done)
+    Ok(Assembled::Done(inventory))
 }

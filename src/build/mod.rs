@@ -8,9 +8,11 @@ mod inside;
 mod outside;
 
 pub use inside::work_inside;
-pub use outside::{Built, Destination, Order, Prepared, build, prepare, read_secret, sweep};
+pub use outside::{
+    Built, Carried, Destination, Order, Prepared, beside, build, pre_install, prepare, read_secret, sweep,
+};
 
-use crate::content::ContentRequest;
+use crate::content::{ContentRequest, Inventory, Metadata};
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use std::path::PathBuf;
 #[derive(Serialize, Deserialize)]
 enum Job {
     /// Install content, pack it into the one file.
-    Fill { workspace: PathBuf, request: ContentRequest },
+    Fill { workspace: PathBuf, request: Box<ContentRequest> },
     /// Remove what killed builds left in the workspace folder, where memory had been short.
     Sweep { workspace: PathBuf },
     /// Unpack the content, the first file; customise it; write the disks, the others.
@@ -42,12 +44,32 @@ struct AssembleJob {
     epoch: u64,
     /// `--seed`.
     seed: Option<String>,
+    /// The most seconds that a hook may take.
+    hook_seconds: u64,
+    /// Templates and content that an installer carries; the packed trees come behind the disks.
+    carried: Vec<CarriedFile>,
+    /// User data of the machine's role.
+    user_data: Option<Vec<u8>>,
+    /// A folder of the host that hooks find the tree in.
+    shown_at: Option<PathBuf>,
+    /// A folder of the host that the finished tree is left in.
+    keep_in: Option<PathBuf>,
+}
+
+/// A template that an installer carries, and what its content is in the cache.
+#[derive(Serialize, Deserialize)]
+struct CarriedFile {
+    /// The template's file name, and its text.
+    name: String,
+    text: String,
+    key: String,
+    metadata: Metadata,
 }
 
 /// What [`Job::Assemble`] comes to.
 #[derive(Serialize, Deserialize, PartialEq)]
 enum Assembled {
-    Done,
+    Done(Inventory),
     /// The packed tree is not what its hash says: fill it again.
     ContentDamaged,
 }

@@ -1,16 +1,22 @@
 //! Outside the namespace: cache, destination, order of work.
 
-use super::{AssembleJob, Assembled, Job};
-use crate::content::{self, Cache, ContentRequest, Entry, Metadata};
+use super::{AssembleJob, Assembled, CarriedFile, Job};
+use crate::content::{
+    self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, cache_names,
+};
 use crate::customize;
-use crate::plan::{self, Footprint, Plan, Secrets};
-use crate::template::{Bytes, SecretSource, is_crypt_hash};
-use crate::tool::{Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces};
+use crate::plan::{self, Footprint, Item, ItemKind, Plan, Secrets};
+use crate::provision::{self, Role};
+use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
+use crate::tool::{
+    Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the result goes.
 pub enum Destination<'a> {
@@ -21,7 +27,8 @@ pub enum Destination<'a> {
 }
 
 impl Destination<'_> {
-    fn folder(&self) -> &Path {
+    /// Where everything goes that is not a device.
+    pub fn folder(&self) -> &Path {
         match self {
             Destination::Folder(folder) | Destination::Devices { folder, .. } => folder,
         }
@@ -35,10 +42,28 @@ pub struct Order<'a> {
     pub cache: &'a Cache,
     /// Fetch content anew, though the cache has it.
     pub refresh: bool,
+    /// Fetch nothing: what the cache has must do, wherever that came from.
+    pub offline: bool,
+    /// What an installer carries.
+    pub carried: Vec<Carried>,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<u64>,
     /// `--seed`.
     pub seed: Option<&'a str>,
+    /// The most that a hook may take.
+    pub hook_time: Duration,
+    /// A folder that hooks find the tree in.
+    pub shown_at: Option<&'a Path>,
+    /// A folder that the finished tree is left in.
+    pub keep_in: Option<&'a Path>,
+}
+
+/// A template that an installer carries, with what has to be installed for it.
+pub struct Carried {
+    /// Its file's name, and its text.
+    pub name: String,
+    pub text: String,
+    pub content: plan::Content,
 }
 
 /// What was built.
@@ -51,15 +76,22 @@ pub struct Built {
     /// How old the content is that came from the cache, in seconds; nothing if it was fetched now.
     pub content_age: Option<u64>,
     pub content: Metadata,
+    /// What is installed, hooks included.
+    pub inventory: Inventory,
+    /// The role that IsterCloudInitSvc gave.
+    pub role: Option<String>,
 }
 
 /// Content that is there, and secrets that are known: all but the last step of a build.
 pub struct Prepared {
-    request: ContentRequest,
+    /// Nothing where it cannot be fetched again.
+    request: Option<ContentRequest>,
     entry: Entry,
     fresh: bool,
+    carried: Vec<Entry>,
     hashes: BTreeMap<String, String>,
     passphrases: BTreeMap<String, String>,
+    role: Option<Role>,
 }
 
 impl Prepared {
@@ -70,11 +102,26 @@ impl Prepared {
 
     /// What the content takes, which the final plan depends on.
     pub fn footprint(&self) -> Result<Footprint, Failure> {
-        content::footprint(&self.entry.file)
+        let mut footprint = content::footprint(&self.entry.file)?;
+        if !self.carried.is_empty() {
+            let program = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |m| m.len());
+            let mut add =
+                |path: String, bytes| footprint.items.push(Item { path, bytes, kind: ItemKind::File });
+            add("/usr/bin/ister".to_owned(), program);
+            for entry in &self.carried {
+                add(format!("{}/{}", plan::INSTALLER_CACHE, cache_names(&entry.key).0), entry.metadata.size);
+            }
+        }
+        Ok(footprint)
     }
 }
 
-/// Does what can be done before the plan is final: looks at the destination, runs `PreInstallShell`, fetches the content.
+/// `PreInstallShell`: the first of all, so that it may free the disks that are then looked at.
+pub fn pre_install(draft: &Plan, hook_time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
+    customize::pre_install(&draft.hooks, hook_time, progress)
+}
+
+/// Does what can be done before the plan is final: looks at the destination, asks for the role, fetches the content.
 /// `draft` is the plan as far as it is known without the content.
 pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
     let folder = order.destination.folder();
@@ -95,10 +142,40 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
     check_ids(draft)?;
     let hashes = hashes(order.secrets)?;
     let passphrases = passphrases(order.secrets)?;
-    customize::pre_install(&draft.hooks, progress)?;
+    let role = match &order.secrets.cloud_init_service {
+        Some(service) => {
+            progress.begin("asking for this machine's role");
+            let role = provision::role(service)?;
+            match &role {
+                Some(role) => progress.note(format!("role: {}", role.name)),
+                None => {
+                    progress.warn("the service gives this machine no role: nothing is written for cloud-init")
+                }
+            }
+            role
+        }
+        None => None,
+    };
+    let mut carried = Vec::new();
+    for template in &order.carried {
+        let request = content_request(order, &template.content)?;
+        carried.push(content(order, &request, order.refresh, progress)?.0);
+    }
+    if order.offline {
+        let wanted = &draft.content;
+        let entry = order.cache.find_wanted(&wanted.release, &wanted.packages, None).ok_or_else(|| {
+            Failure::new(format!(
+                "the content cache has nothing with {} of {} and the same packages",
+                wanted.manager, wanted.release
+            ))
+            .detail(format!("cache: {}", order.cache.folder().display()))
+            .help("an installer carries content with --carry TEMPLATE; without --offline it is fetched")
+        })?;
+        return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
+    }
     let request = content_request(order, &draft.content)?;
     let (entry, fresh) = content(order, &request, order.refresh, progress)?;
-    Ok(Prepared { request, entry, fresh, hashes, passphrases })
+    Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
 }
 
 /// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
@@ -108,7 +185,7 @@ pub fn build(
     prepared: Prepared,
     progress: &dyn Progress,
 ) -> Result<Built, Failure> {
-    let Prepared { request, mut entry, mut fresh, hashes, passphrases } = prepared;
+    let Prepared { request, mut entry, mut fresh, carried, hashes, passphrases, role } = prepared;
     let folder = order.destination.folder();
     let plan_path = plan_path(folder, plan);
     let image = plan.image().map(|name| folder.join(name));
@@ -116,7 +193,9 @@ pub fn build(
     if let Some(draft) = &draft {
         check_free_space(draft, plan, &entry.metadata, folder)?;
     }
-    loop {
+    let absolute =
+        |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let inventory = loop {
         let job = Job::Assemble(Box::new(AssembleJob {
             workspace: order.cache.workspace(),
             plan: plan.clone(),
@@ -126,27 +205,41 @@ pub fn build(
             content_hash: entry.metadata.hash.clone(),
             epoch: entry.metadata.epoch,
             seed: order.seed.map(str::to_owned),
+            hook_seconds: order.hook_time.as_secs(),
+            carried: order
+                .carried
+                .iter()
+                .zip(&carried)
+                .map(|(template, entry)| CarriedFile {
+                    name: template.name.clone(),
+                    text: template.text.clone(),
+                    key: entry.key.clone(),
+                    metadata: entry.metadata.clone(),
+                })
+                .collect(),
+            user_data: role.as_ref().map(|role| role.user_data.clone()),
+            shown_at: absolute(order.shown_at),
+            keep_in: absolute(order.keep_in),
         }));
         let mut files = vec![&entry.file];
         match (&order.destination, &draft) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
             (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
         }
-        if Worker::run::<Assembled>(&job, &files, progress)? == Assembled::Done {
-            break;
+        files.extend(carried.iter().map(|entry| &entry.file));
+        if let Assembled::Done(inventory) = Worker::run::<Assembled>(&job, &files, progress)? {
+            break inventory;
         }
-        if fresh {
-            return Err(Failure::new(
-                "the content that was just cached does not read back as it was written",
-            )
-            .detail(format!("cache: {}", order.cache.folder().display()))
-            .help("the disk of the cache may be failing; choose another with --cache-dir"));
-        }
+        let Some(request) = request.as_ref().filter(|_| !fresh) else {
+            return Err(Failure::new("the cached content does not read back as it was written")
+                .detail(format!("cache: {}", order.cache.folder().display()))
+                .help("the disk of the cache may be failing; choose another with --cache-dir"));
+        };
         progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
         order.cache.forget(&entry.key);
-        (entry, fresh) = content(order, &request, true, progress)?;
+        (entry, fresh) = content(order, request, true, progress)?;
         draft = image.as_deref().map(Draft::begin).transpose()?;
-    }
+    };
     let allocated =
         draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
@@ -162,9 +255,9 @@ pub fn build(
             device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
         }
     }
-    // A receipt speaks of one image only, and that one goes now.
-    if let Some(image) = &image {
-        forget_receipt(image)?;
+    // They speak of one image only, and that one goes now.
+    for suffix in [".receipt.json", ".spdx.json", ".packages"] {
+        forget(&beside(folder, plan, suffix))?;
     }
     if let Some(draft) = draft {
         draft.publish(Durability::Synced)?;
@@ -179,21 +272,26 @@ pub fn build(
         allocated: Bytes(allocated),
         content_age: (!fresh).then(|| now().saturating_sub(entry.metadata.created)),
         content: entry.metadata,
+        inventory,
+        role: role.map(|role| role.name),
     })
 }
 
 /// Beside the image, or named after the first device.
-fn plan_path(folder: &Path, plan: &Plan) -> PathBuf {
+pub fn beside(folder: &Path, plan: &Plan, suffix: &str) -> PathBuf {
     let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
-    folder.join(format!("{}.plan.json", name.replace('/', "-")))
+    folder.join(format!("{}{suffix}", name.replace('/', "-")))
 }
 
-fn forget_receipt(image: &Path) -> Result<(), Failure> {
-    let mut path = image.as_os_str().to_owned();
-    path.push(".receipt.json");
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
-            .context(|| format!("could not remove the old receipt `{}`", Path::new(&path).display())),
+fn plan_path(folder: &Path, plan: &Plan) -> PathBuf {
+    beside(folder, plan, ".plan.json")
+}
+
+fn forget(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("could not remove the old `{}`", path.display()))
+        }
         _ => Ok(()),
     }
 }
@@ -229,14 +327,35 @@ pub fn sweep(cache: &Cache) -> Result<(), Failure> {
 }
 
 fn content_request(order: &Order, content: &plan::Content) -> Result<ContentRequest, Failure> {
-    Ok(ContentRequest {
+    if content.manager == SoftwareManager::Dnf {
+        let configuration = match &content.configuration {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .context(|| format!("could not read dnf's configuration `{path}`"))?;
+                Some((std::path::absolute(path).unwrap_or_else(|_| path.into()), text))
+            }
+            None => None,
+        };
+        return Ok(ContentRequest::Dnf(DnfRequest {
+            release: content.release.clone(),
+            packages: content.packages.clone(),
+            repository: content.archive.clone(),
+            configuration,
+            keyring: content::keyring(content)?,
+            epoch: order.epoch,
+            environment: order.secrets.proxy_variables(),
+        }));
+    }
+    let sources = content::sources_for(content)?;
+    Ok(ContentRequest::Apt(AptRequest {
         suite: content.release.clone(),
-        sources: content::sources_for(&content.release, content.archive.as_deref())?,
-        packages: content.packages.clone(),
-        epoch: order.epoch,
         // The template's proxies after the host's: the last setting counts.
         apt_options: content::apt_options()?.into_iter().chain(order.secrets.apt_proxies()).collect(),
-    })
+        sources,
+        packages: content.packages.clone(),
+        epoch: order.epoch,
+        keyring: content::keyring(content)?,
+    }))
 }
 
 /// From the cache, or into it. The second value tells whether it was fetched now.
@@ -262,7 +381,7 @@ fn content(
     {
         return Ok((entry, false));
     }
-    let job = Job::Fill { workspace: cache.workspace(), request: request.clone() };
+    let job = Job::Fill { workspace: cache.workspace(), request: Box::new(request.clone()) };
     let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
     filling.finish(&metadata)?;
     let entry = cache.find(&key).ok_or_else(|| {
@@ -321,10 +440,14 @@ pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<St
         SecretSource::Inline(text) => Ok(text.clone()),
         SecretSource::File(path) => std::fs::read_to_string(path)
             .context(|| format!("could not read the file `{path}` with the {what}")),
-        SecretSource::Env(name) => std::env::var(name).map_err(|_| {
-            Failure::new(format!("the {what} comes from ${name}, which is not set"))
-                .help(format!("export {name} with {wanted}"))
-        }),
+        SecretSource::Env(name) => {
+            // It is for us, not for hooks and package managers.
+            keep_from_children(name);
+            std::env::var(name).map_err(|_| {
+                Failure::new(format!("the {what} comes from ${name}, which is not set"))
+                    .help(format!("export {name} with {wanted}"))
+            })
+        }
     }
 }
 

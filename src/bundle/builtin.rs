@@ -15,8 +15,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("kernel-native", include_str!("../../bundles/kernel-native")),
     ("network-basic", include_str!("../../bundles/network-basic")),
     ("openssh-server", include_str!("../../bundles/openssh-server")),
+    ("os-cloudguest", include_str!("../../bundles/os-cloudguest")),
     ("os-core", include_str!("../../bundles/os-core")),
     ("os-core-update", include_str!("../../bundles/os-core-update")),
+    ("os-installer", include_str!("../../bundles/os-installer")),
     ("sysadmin-basic", include_str!("../../bundles/sysadmin-basic")),
 ];
 

@@ -12,8 +12,10 @@ use crate::report::verdict_human;
 use crate::template::SecretSource;
 use crate::tool::Failure;
 use crate::vm::{
-    self, Accelerator, BootOrder, Choice, DiskBus, Login, Verdict, boot, choose, guess_firmware,
+    self, Accelerator, BootOrder, Choice, DiskBus, Goal, Login, Network, Ssh, Verdict, boot, choose,
+    guess_firmware,
 };
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,9 +65,42 @@ pub struct InsideArgs {
     #[arg(long, value_name = "USER[=SOURCE]", value_parser = login)]
     login: Option<(String, Option<SecretSource>)>,
 
+    /// Connect over ssh once the prompt is there, USER=PRIVATE-KEY-FILE; what is
+    /// run then runs there
+    #[arg(long, value_name = "USER=FILE", value_parser = ssh)]
+    ssh: Option<Ssh>,
+
     /// Run a command after the login; its output is shown
-    #[arg(long, value_name = "COMMAND", requires = "login")]
+    #[arg(long, value_name = "COMMAND")]
     run: Vec<String>,
+
+    /// Where the boot is meant to end: at the login prompt, or with the guest
+    /// switching itself off, as an installer does
+    #[arg(long, value_enum, default_value_t = Until::Login)]
+    until: Until,
+
+    /// A second disk for the guest, a raw image that it may write to
+    #[arg(long, value_name = "FILE")]
+    second_disk: Option<PathBuf>,
+
+    /// Whom the guest reaches: nobody, or this host as 10.0.2.2
+    #[arg(long, value_enum, default_value_t = Network::Isolated)]
+    network: Network,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Until {
+    #[default]
+    Login,
+    PowerOff,
+}
+
+fn ssh(text: &str) -> Result<Ssh, String> {
+    let (user, key) = text.split_once('=').ok_or("expected USER=PRIVATE-KEY-FILE")?;
+    if user.is_empty() || user.starts_with('-') {
+        return Err(format!("`{user}` is no user's name"));
+    }
+    Ok(Ssh { user: user.to_owned(), key: key.into() })
 }
 
 fn named_secret(text: &str) -> Result<(String, SecretSource), String> {
@@ -85,12 +120,32 @@ fn login(text: &str) -> Result<(String, Option<SecretSource>), String> {
 pub struct Inside {
     pub passphrases: BTreeMap<String, String>,
     pub login: Option<Login>,
+    pub ssh: Option<Ssh>,
     pub commands: Vec<String>,
+    pub goal: Goal,
+    pub second_disk: Option<PathBuf>,
+    pub network: Network,
 }
 
 impl InsideArgs {
     fn resolve(&self) -> anyhow::Result<Inside> {
-        let mut inside = Inside { commands: self.run.clone(), ..Inside::default() };
+        if !self.run.is_empty() && self.login.is_none() && self.ssh.is_none() {
+            bail!("--run needs somebody who runs it: --login USER or --ssh USER=FILE");
+        }
+        if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
+            bail!("--until power-off is for guests that nobody logs in to");
+        }
+        let mut inside = Inside {
+            commands: self.run.clone(),
+            ssh: self.ssh.clone(),
+            goal: match self.until {
+                Until::Login => Goal::LoginPrompt,
+                Until::PowerOff => Goal::PowerOff,
+            },
+            second_disk: self.second_disk.clone(),
+            network: self.network,
+            ..Inside::default()
+        };
         for (name, source) in &self.unlock {
             inside.passphrases.insert(name.clone(), read_secret(source)?);
         }
@@ -187,6 +242,12 @@ pub fn boot_image(
             None => guess_firmware(image)?,
         },
     };
+    if let Some(path) = inside.second_disk.as_ref().filter(|path| !path.is_file()) {
+        return Err(Failure::new(format!("there is no second disk `{}`", path.display()))
+            .help("make one: truncate -s 8G FILE"));
+    }
+    let second_disk = inside.second_disk.as_deref().map(std::path::absolute).transpose();
+    let second_disk = second_disk.map_err(|error| Failure::new(error.to_string()))?;
     let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
     let order = BootOrder {
         image,
@@ -203,7 +264,11 @@ pub fn boot_image(
         report,
         passphrases: inside.passphrases,
         login: inside.login,
+        ssh: inside.ssh,
         commands: inside.commands,
+        goal: inside.goal,
+        network: inside.network,
+        second_disk: second_disk.as_deref(),
         plan: plan.as_ref(),
         sector_size: plan
             .as_ref()

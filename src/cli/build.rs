@@ -3,10 +3,13 @@
 use super::boot;
 use super::console::{Console, print};
 use super::disks::{self, Consent};
+use super::drop_in::{DropInArgs, KeptTree};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
+use super::inventory;
+use super::locate::{LocateArgs, Located};
 use super::run::{Outcome, TalkArgs};
 use super::twice;
-use crate::build::{Destination, Order, build, prepare};
+use crate::build::{Carried, Destination, Order, beside, build, pre_install, prepare};
 use crate::content::Cache;
 use crate::image::sha256;
 use crate::plan::{Footprint, unsupported};
@@ -18,6 +21,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Build the image that a template describes, without privileges
 ///
@@ -26,6 +30,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister build vm-tests/kvm/template.json -o out
 #[derive(Args, Debug)]
+#[command(infer_long_args = true)]
 pub struct BuildArgs {
     #[command(flatten)]
     template: TemplateArgs,
@@ -34,13 +39,25 @@ pub struct BuildArgs {
     #[arg(short, long, value_name = "DIR", default_value = ".", overrides_with = "output")]
     output: PathBuf,
 
+    #[command(flatten)]
+    locate: LocateArgs,
+
     /// The folder of the content cache [default: ~/.cache/ister]
-    #[arg(long, value_name = "DIR")]
+    #[arg(short = 'S', long, visible_alias = "statedir", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
     /// Fetch the content anew, though the cache has it
     #[arg(long)]
     refresh: bool,
+
+    /// Fetch nothing: what the content cache has with the same packages must do
+    #[arg(long, conflicts_with = "refresh")]
+    offline: bool,
+
+    /// Make the image an installer: it carries ister, this template and its
+    /// content, and installs it where the kernel command line has isterconf=
+    #[arg(long, value_name = "TEMPLATE")]
+    carry: Vec<PathBuf>,
 
     /// Boot the image and write <image>.receipt.json if it reaches its login prompt
     #[arg(long)]
@@ -56,23 +73,27 @@ pub struct BuildArgs {
 
     /// Build again, differently on purpose (folders, time zone, locale, umask,
     /// one CPU), and say where bytes differ; exit code 1 if they do
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
     twice: bool,
 
     /// What the second of two builds is told
     #[arg(long, hide = true, overrides_with_all = ["twice", "boot_test", "refresh"])]
     once: bool,
 
+    /// The most seconds that a hook may take; what has not ended then is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    hook_timeout: u64,
+
     /// Write to the disks of a physical target without asking: all that is on
     /// them is lost
     #[arg(long)]
     erase: bool,
 
-    #[arg(long, hide = true)]
-    as_ister_py: bool,
-
     #[command(flatten)]
     talk: TalkArgs,
+
+    #[command(flatten)]
+    drop_in: DropInArgs,
 
     // Last, since its heading holds for all that follows.
     #[command(flatten)]
@@ -86,8 +107,20 @@ pub enum Format {
 }
 
 pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
-    let input = args.template.read()?;
+    let console = Console::new(args.drop_in.talk(&args.talk, args.template.named())?);
+    let named = args.template.named();
+    let located = args.drop_in.as_ister_py.is_some() || args.locate.is_asked_for();
+    let mut input = if located {
+        match args.locate.locate(named, &console)? {
+            Located::Template(source) => args.template.changes().apply(source)?,
+            Located::Exit => {
+                console.say("ister: the kernel command line says ister.exit");
+                return Ok(Outcome::Stopped);
+            }
+        }
+    } else {
+        args.template.read()?
+    };
     if !input.show_findings(&console) {
         return Ok(Outcome::Findings);
     }
@@ -96,6 +129,19 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         input.show_refusals(&refusals, &console);
         return Ok(Outcome::Findings);
     }
+    let mut carried: Vec<Carried> = Vec::new();
+    for path in &args.carry {
+        let Some(template) = carried_template(path, args, &console)? else { return Ok(Outcome::Findings) };
+        if template.name == "ister.conf" || carried.iter().any(|other| other.name == template.name) {
+            anyhow::bail!(
+                "an installer cannot carry `{}`: the name `{}` is taken; rename the file",
+                path.display(),
+                template.name
+            );
+        }
+        carried.push(template);
+    }
+    input.carried = carried.iter().map(|template| template.name.clone()).collect();
     // What can be decided without the content; sizes that follow from it come later.
     let Some((draft, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
         return Ok(Outcome::Findings);
@@ -109,25 +155,32 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     if draft.image().is_none() && (args.twice || args.boot_test) {
         anyhow::bail!("--twice and --boot-test are for images, not for disks of this machine");
     }
+    // Before the disks are looked at: it may be what frees them.
+    pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
     let destination = match draft.destination {
         template::Destination::Virtual => Destination::Folder(&args.output),
         template::Destination::Physical => {
-            let consent = match (args.erase, args.as_ister_py) {
-                (false, false) => Consent::Ask,
-                _ => Consent::Given,
-            };
+            let given = args.erase || args.drop_in.as_ister_py.is_some();
+            let consent = if given { Consent::Given } else { Consent::Ask };
             let Some(devices) = disks::open(&draft, consent, &console)? else { return Ok(Outcome::Usage) };
             Destination::Devices { devices, folder: &args.output }
         }
     };
-    let cache = Cache::open(args.cache_dir.as_deref())?;
+    let keep_in = args.drop_in.keep_in()?;
+    let private = args.drop_in.private_cache(&args.output)?;
+    let cache = Cache::open(private.as_ref().map(|folder| folder.path()).or(args.cache_dir.as_deref()))?;
     let order = Order {
         secrets: &secrets,
         destination,
         cache: &cache,
         refresh: args.refresh,
+        offline: args.offline,
+        carried,
         epoch: source_date_epoch()?,
         seed: input.seed.as_deref(),
+        hook_time: Duration::from_secs(args.hook_timeout),
+        shown_at: args.drop_in.target_dir.as_deref(),
+        keep_in: keep_in.as_ref().map(KeptTree::path),
     };
     let prepared = prepare(&order, &draft, &console);
     console.finish();
@@ -138,10 +191,14 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let passphrases = prepared.passphrases().clone();
     let built = build(&order, &plan, prepared, &console);
     console.finish();
+    if let Some(tree) = &keep_in {
+        console.say(&tree.message());
+    }
     let built = match built {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(Outcome::Findings),
         built => built?,
     };
+    inventory::write(&built, &plan, order.destination.folder())?;
     if let Destination::Devices { .. } = &order.destination {
         drop(order);
         disks::announce(&plan, &console);
@@ -173,6 +230,9 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
             "plan": built.plan,
             "size": size,
             "allocated": built.allocated,
+            "packages": beside(&args.output, &plan, ".packages"),
+            "sbom": beside(&args.output, &plan, ".spdx.json"),
+            "role": built.role,
             "content": {
                 "title": built.content.title,
                 "cached": built.content_age.is_some(),
@@ -209,6 +269,22 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         Tested::No | Tested::Passed(_) => Outcome::Fine,
         Tested::Failed(verdict) => boot::outcome(verdict),
     })
+}
+
+/// A template for an installer; nothing if it has errors, which are shown.
+fn carried_template(path: &Path, args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Carried>> {
+    let input = args.template.changes().for_carried().read(path)?;
+    if !input.show_findings(console) {
+        return Ok(None);
+    }
+    let refusals = unsupported(&input.linted.template);
+    if !refusals.is_empty() {
+        input.show_refusals(&refusals, console);
+        return Ok(None);
+    }
+    let Some(content) = input.content(console) else { return Ok(None) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Some(Carried { name, text: input.source.text().to_owned(), content }))
 }
 
 /// What `--boot-test` came to.

@@ -1,5 +1,6 @@
 //! stdout has the result, stderr the talk: a line that moves on a terminal, plain lines elsewhere.
 
+use super::journal;
 use crate::tool::{Event, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 pub enum Talk {
     Quiet,
     Normal,
+    /// What programs say is shown as well, by the journal.
+    Debug,
 }
 
 pub struct Console {
@@ -48,6 +51,11 @@ impl Console {
 
     /// A line on stderr, whatever is moving there.
     pub fn say(&self, text: &str) {
+        journal::record("info", text);
+        self.show(text);
+    }
+
+    fn show(&self, text: &str) {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         match &state.bar {
             Some(bar) => bar.suspend(|| eprintln_quietly(text)),
@@ -74,10 +82,17 @@ impl Console {
 
 impl Progress for Console {
     fn event(&self, event: Event) {
+        match &event {
+            Event::Step(text) | Event::Note(text) => journal::record("info", text),
+            Event::Warning(text) => journal::record("warning", text),
+            Event::Debug(text) => journal::record("debug", text),
+        }
         if self.talk == Talk::Quiet && !matches!(event, Event::Warning(_)) {
             return;
         }
         match event {
+            // The journal shows it, where that is wanted.
+            Event::Debug(_) => {}
             Event::Step(text) => {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 self.end_step(&mut state);
@@ -90,8 +105,8 @@ impl Progress for Console {
                 }
                 state.step = Some((text, Instant::now()));
             }
-            Event::Note(text) => self.say(&format!("  {text}")),
-            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::Note(text) => self.show(&format!("  {text}")),
+            Event::Warning(text) => self.show(&format!("warning: {text}")),
         }
     }
 }

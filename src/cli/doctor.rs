@@ -22,6 +22,10 @@ pub struct DoctorArgs {
     #[arg(long)]
     tests: bool,
 
+    /// Also what dnf content needs
+    #[arg(long)]
+    dnf: bool,
+
     #[command(flatten)]
     talk: TalkArgs,
 }
@@ -31,7 +35,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     let root = rustix::process::geteuid().is_root();
     if args.install {
         let progress: &dyn Progress = &console;
-        let packages = missing_packages(args.tests);
+        let packages = missing_packages(args);
         if !packages.is_empty() {
             progress.begin(format!("installing {}", packages.join(" ")));
             for command in apt_install(&packages, root)? {
@@ -46,8 +50,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
         }
         console.finish();
     }
-    print(&table(root, args.tests));
-    let missing = missing_packages(args.tests);
+    print(&table(root, args));
+    let missing = missing_packages(args);
     if missing.is_empty() && user_without_ids(root).is_none() {
         return Ok(Outcome::Fine);
     }
@@ -60,8 +64,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     .into())
 }
 
-fn missing_packages(tests: bool) -> Vec<&'static str> {
-    let mut packages: Vec<_> = needed(tests)
+fn missing_packages(args: &DoctorArgs) -> Vec<&'static str> {
+    let mut packages: Vec<_> = needed(args)
         .filter(|tool| !matches!(check(tool), Presence::There(_)))
         .map(|tool| tool.package)
         .collect();
@@ -70,8 +74,12 @@ fn missing_packages(tests: bool) -> Vec<&'static str> {
     packages
 }
 
-fn needed(tests: bool) -> impl Iterator<Item = &'static Tool> {
-    CATALOG.iter().filter(move |tool| tests || tool.need != Need::Tests)
+fn needed(args: &DoctorArgs) -> impl Iterator<Item = &'static Tool> {
+    CATALOG.iter().filter(|tool| match tool.need {
+        Need::Tests => args.tests,
+        Need::Dnf => args.dnf,
+        _ => true,
+    })
 }
 
 /// The user who runs ister, if other uids are needed and there are none.
@@ -88,9 +96,9 @@ fn user_without_ids(root: bool) -> Option<String> {
     (!has("/etc/subuid") || !has("/etc/subgid")).then_some(name)
 }
 
-fn table(root: bool, tests: bool) -> String {
+fn table(root: bool, args: &DoctorArgs) -> String {
     let mut table = Table::new(&["", "tool", "package", "for"], &[]);
-    for tool in needed(tests) {
+    for tool in needed(args) {
         let (sign, note) = match check(tool) {
             Presence::There(version) => ("ok", version.map(|v| format!(" {v}")).unwrap_or_default()),
             Presence::TooOld(version) => {
@@ -103,6 +111,7 @@ fn table(root: bool, tests: bool) -> String {
             Need::BuildBios => "build for BIOS",
             Need::Boot => "boot",
             Need::Verify => "verify",
+            Need::Dnf => "build of rpm packages",
             Need::Tests => "tests",
         };
         table.row([

@@ -5,9 +5,9 @@ use crate::bundle::{self, Definition, Definitions};
 use crate::device;
 use crate::layout::SectorSize;
 use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
-use crate::plan::{self, Content, Device, Footprint, Inputs, Plan, Refusal, Secrets};
+use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets};
 use crate::report;
-use crate::template::{Bytes, Override, Size, SourceText, Template, parse};
+use crate::template::{Bytes, Override, Size, SoftwareManager, SourceText, Template, parse};
 use crate::tool::{Failure, forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,11 +21,17 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug)]
 pub struct TemplateArgs {
     /// The template, a JSON file; `-` reads standard input
-    #[arg(value_name = "TEMPLATE", required_unless_present = "template_option")]
+    #[arg(value_name = "TEMPLATE")]
     template: Option<PathBuf>,
 
     /// The template, as ister.py took it
-    #[arg(short = 't', long = "template", value_name = "TEMPLATE", conflicts_with = "template")]
+    #[arg(
+        short = 't',
+        long = "template-file",
+        visible_alias = "template",
+        value_name = "TEMPLATE",
+        conflicts_with = "template"
+    )]
     template_option: Option<PathBuf>,
 
     #[command(flatten)]
@@ -34,11 +40,16 @@ pub struct TemplateArgs {
 
 impl TemplateArgs {
     pub fn read(&self) -> anyhow::Result<Input> {
-        self.changes.read(self.path())
+        self.changes.read(self.path()?)
     }
 
-    pub fn path(&self) -> &Path {
-        self.template.as_ref().or(self.template_option.as_ref()).expect("clap asks for one")
+    /// What was named.
+    pub fn named(&self) -> Option<&Path> {
+        self.template.as_deref().or(self.template_option.as_deref())
+    }
+
+    pub fn path(&self) -> anyhow::Result<&Path> {
+        self.named().context("name a template, a JSON file; `ister new` has examples")
     }
 
     pub fn is_stdin(&self) -> bool {
@@ -58,7 +69,7 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "KEY=JSON")]
     set: Vec<Override>,
 
-    /// Who installs the content: apt (swupd and dnf can be planned, not built
+    /// Who installs the content: apt or dnf (swupd can be planned, not built
     /// yet)
     #[arg(long, value_name = "MANAGER")]
     software_manager: Option<String>,
@@ -68,9 +79,36 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<String>,
 
-    /// The archive to install from, instead of the host's own package sources
+    /// The archive to install from, instead of the host's own package sources:
+    /// http, https or file
     #[arg(short = 'C', long = "contenturl", value_name = "URL", value_parser = archive_url)]
     archive: Option<String>,
+
+    /// Components of the archive's suite, for apt [default: main]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = component)]
+    components: Vec<String>,
+
+    /// One more source of packages, a line as in sources.list, for apt:
+    /// 'deb [trusted=yes] file:/srv/repo stable main'
+    #[arg(long, value_name = "LINE", value_parser = source_line)]
+    source: Vec<String>,
+
+    /// What the content's signatures are checked with: a keyring for apt, a
+    /// certificate for swupd [default: what the host trusts]
+    #[arg(short = 's', long = "cert-file", visible_alias = "keyring", value_name = "FILE")]
+    keyring: Option<String>,
+
+    /// Where swupd looks for the newest version
+    #[arg(short = 'V', long, value_name = "URL")]
+    versionurl: Option<String>,
+
+    /// The format of swupd's content
+    #[arg(short = 'f', long, value_name = "NUMBER")]
+    swupd_format: Option<String>,
+
+    /// The configuration of dnf
+    #[arg(short = 'd', long, value_name = "FILE")]
+    dnf_config: Option<String>,
 
     /// A folder of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
@@ -106,14 +144,45 @@ fn sector_size(text: &str) -> Result<SectorSize, String> {
 }
 
 fn archive_url(text: &str) -> Result<String, String> {
+    if text.contains(char::is_whitespace) {
+        return Err("a URL has no blanks".to_owned());
+    }
     let url = url::Url::parse(text).map_err(|error| format!("{error}; expected http://HOST/PATH"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{}` archives are not supported; use http or https", url.scheme()));
+    if !matches!(url.scheme(), "http" | "https" | "file") {
+        return Err(format!("`{}` archives are not supported; use http, https or file", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "a user name or password here would end up in the image; put it into apt's auth.conf.d".into()
         );
+    }
+    Ok(text.to_owned())
+}
+
+fn component(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+/".contains(c);
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err("expected a name such as main or non-free-firmware".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A one-line source. Source: sources.list(5), "One-line-style format".
+fn source_line(text: &str) -> Result<String, String> {
+    let rest =
+        text.strip_prefix("deb ").ok_or("expected `deb [OPTIONS] URL SUITE COMPONENTS…`")?.trim_start();
+    let rest = match rest.strip_prefix('[') {
+        Some(options) => options.split_once(']').ok_or("the options' `]` is missing")?.1.trim_start(),
+        None => rest,
+    };
+    let mut words = rest.split_whitespace();
+    archive_url(words.next().ok_or("the URL is missing")?)?;
+    let suite = words.next().ok_or("the suite is missing")?;
+    if !suite.ends_with('/') && words.next().is_none() {
+        return Err("the components are missing".to_owned());
+    }
+    if text.contains(['\n', '\r']) {
+        return Err("it is more than one line".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -124,10 +193,12 @@ pub struct Input {
     pub linted: Linted,
     files: Files,
     definitions: Definitions,
-    archive: Option<String>,
+    origin: Origin,
     sector_size: SectorSize,
     /// Of a physical disk that is not in this machine.
     device_size: Option<Bytes>,
+    /// File names of templates whose content the image carries.
+    pub carried: Vec<String>,
     pub seed: Option<String>,
 }
 
@@ -137,9 +208,24 @@ impl ChangeArgs {
         !self.set.is_empty()
             || self.software_manager.is_some()
             || self.disk_size.is_some()
-            || self.archive.is_some()
+            || self.origin() != Origin::default()
             || self.bundles.is_some()
             || self.seed.is_some()
+    }
+
+    /// What of this holds for a template that an installer carries: where content comes from.
+    pub fn for_carried(&self) -> ChangeArgs {
+        ChangeArgs { set: Vec::new(), disk_size: None, image_size: None, ..self.clone() }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            archive: self.archive.clone(),
+            components: self.components.clone(),
+            sources: self.source.clone(),
+            keyring: self.keyring.clone(),
+            configuration: self.dnf_config.clone(),
+        }
     }
 
     /// For an image that is there already: its sectors, and the "rest" as far as it goes.
@@ -152,7 +238,11 @@ impl ChangeArgs {
 
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
     pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
-        let mut source = read_source(path, None)?;
+        self.apply(read_source(path, None)?)
+    }
+
+    /// Applies the overrides.
+    pub fn apply(&self, mut source: SourceText) -> anyhow::Result<Input> {
         if let Some(Err(fault)) = self.disk_size.as_deref().map(Size::parse) {
             bail!("--disk-size: {fault}");
         }
@@ -170,7 +260,11 @@ impl ChangeArgs {
         if let Some(size) = self.image_size {
             source = with_disk_size(source, size);
         }
-        let definitions = definitions(self.bundles.as_deref())?;
+        let mut definitions = definitions(self.bundles.as_deref())?;
+        // Those that come with ister name Debian's packages.
+        if parse(&source).0.manager() == Some(SoftwareManager::Dnf) {
+            definitions = definitions_in(self.bundles.as_deref(), Definitions::default())?;
+        }
         let mut files = Files::new();
         let linted = lint(&source, &definitions, |template| {
             files = file_facts(template);
@@ -181,12 +275,13 @@ impl ChangeArgs {
             linted,
             files,
             definitions,
-            archive: self.archive.clone(),
+            origin: self.origin(),
             sector_size: self.sector_size,
             device_size: match self.disk_size.as_deref().map(Size::parse) {
                 Some(Ok(Size::Exact(size))) => Some(size),
                 _ => None,
             },
+            carried: Vec::new(),
             seed: self.seed.clone(),
         })
     }
@@ -237,7 +332,8 @@ impl Input {
             _ => None,
         });
         Inputs {
-            archive: self.archive.as_deref(),
+            origin: self.origin.clone(),
+            carried: self.carried.clone(),
             key_files: key_files.collect(),
             sector_size: self.sector_size,
             seed: self.seed.as_deref(),
@@ -394,8 +490,12 @@ fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     }
 }
 
+/// The definitions that come with ister, and those of a folder.
 pub fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {
-    let mut definitions = bundle::builtin();
+    definitions_in(folder, bundle::builtin())
+}
+
+fn definitions_in(folder: Option<&Path>, mut definitions: Definitions) -> anyhow::Result<Definitions> {
     let Some(folder) = folder else { return Ok(definitions) };
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("could not read the bundle definitions in `{}`", folder.display()))?;

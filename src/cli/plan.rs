@@ -59,7 +59,7 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     };
     let plan = match &args.diff {
         // Two plans can be compared, or a plan and a template.
-        Some(_) => read_other(args.template.path(), args.template.changes(), plan_of)?,
+        Some(_) => read_other(args.template.path()?, args.template.changes(), plan_of)?,
         None => plan_of(&args.template.read()?)?,
     };
     let Some(plan) = plan else { return Ok(Outcome::Findings) };
@@ -83,7 +83,7 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
 pub fn cached_footprint(wanted: &Content, folder: Option<&Path>) -> Option<Footprint> {
     let cache = Cache::existing(folder)?;
     let sources = match &wanted.archive {
-        Some(archive) => Some(content::sources_for(&wanted.release, Some(archive)).ok()?),
+        Some(_) => Some(content::sources_for(wanted).ok()?),
         None => None,
     };
     let entry = cache.find_wanted(&wanted.release, &wanted.packages, sources.as_deref())?;

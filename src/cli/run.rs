@@ -7,6 +7,7 @@ use super::{
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Carries an ister template to a disk image that is proven to boot.
@@ -14,10 +15,11 @@ use std::process::ExitCode;
 /// A template (JSON, the format of ister.py) says which partitions, filesystems and content an image has. ister
 /// checks it, plans every byte, builds the image without privileges, and boots it in QEMU to its login prompt.
 ///
-/// As with ister.py, `ister -t TEMPLATE …` builds: it is short for `ister build -t TEMPLATE …`.
+/// As with ister.py, `ister -t TEMPLATE …` builds: it is `ister build -t TEMPLATE …`, except that it asks nothing before
+/// it erases a disk.
 ///
 /// Exit codes: 0 fine, 1 findings or a boot that did not reach the login prompt, 2 usage, 3 the host could not
-/// do it (missing tool, no space, no network), 130 and 143 interrupted.
+/// do it (missing tool, no space, no network), 13 `ister.exit` on the kernel command line, 130 and 143 interrupted.
 #[derive(Parser, Debug)]
 #[command(name = "ister", version, max_term_width = 80, arg_required_else_help = true)]
 struct Cli {
@@ -57,6 +59,8 @@ pub enum Outcome {
     Usage,
     /// The host's fault, already shown.
     Environment,
+    /// The kernel command line said `ister.exit`.
+    Stopped,
 }
 
 /// How much a subcommand says on stderr.
@@ -69,7 +73,11 @@ pub struct TalkArgs {
 
 impl TalkArgs {
     pub fn console(&self) -> Console {
-        Console::new(if self.quiet { Talk::Quiet } else { Talk::Normal })
+        Console::new(self.talk())
+    }
+
+    pub fn talk(&self) -> Talk {
+        if self.quiet { Talk::Quiet } else { Talk::Normal }
     }
 }
 
@@ -78,16 +86,37 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// ister.py had no subcommands: what begins with an option of its own is a `build`, which asks nothing.
+/// ister.py had no subcommands: what begins with an option of its own is a `build`, which asks nothing. So is everything
+/// where this program is called by that name.
 fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = typed.collect();
-    let about_us = ["-h", "--help", "-V", "--version"];
-    if let Some(first) = arguments.get(1).and_then(|arg| arg.to_str())
-        && first.starts_with('-')
-        && !about_us.contains(&first)
-    {
-        arguments.splice(1..1, ["build".into(), "--as-ister-py".into()]);
+    let name = arguments.first().and_then(|name| Path::new(name).file_name());
+    let as_ister_py = name.is_some_and(|name| name == "ister.py");
+    let option = match arguments.get(1).and_then(|arg| arg.to_str()) {
+        // A version alone, or a URL of versions.
+        Some("-V") => arguments.len() > 2,
+        Some(first) => first.starts_with('-') && !["-h", "--help", "--version"].contains(&first),
+        None => false,
+    };
+    if !as_ister_py && !option {
+        return arguments;
     }
+    // Its `--format` was the content's; ours says how results are printed.
+    let ours = |value: Option<&str>| matches!(value, Some("human" | "json"));
+    for at in 1..arguments.len() {
+        let word = arguments[at].to_str().unwrap_or_default().to_owned();
+        let is_format = |word: &str| word.len() > 3 && "--format".starts_with(word);
+        if is_format(&word) && !ours(arguments.get(at + 1).and_then(|value| value.to_str())) {
+            arguments[at] = "--swupd-format".into();
+        } else if let Some((name, value)) = word.split_once('=')
+            && is_format(name)
+            && !ours(Some(value))
+        {
+            arguments[at] = format!("--swupd-format={value}").into();
+        }
+    }
+    let form = if as_ister_py { "--as-ister-py=program" } else { "--as-ister-py=options" };
+    arguments.splice(1..1, ["build".into(), form.into()]);
     arguments
 }
 
@@ -129,6 +158,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Findings) => ExitCode::from(1),
         Ok(Outcome::Usage) => ExitCode::from(2),
         Ok(Outcome::Environment) => ExitCode::from(3),
+        Ok(Outcome::Stopped) => ExitCode::from(13),
         Err(error) => {
             let console = Console::new(Talk::Quiet);
             match error.downcast_ref::<Failure>() {
@@ -156,9 +186,40 @@ mod tests {
 
     #[test]
     fn what_ister_py_was_given_is_a_build() {
-        let words = |text: &str| arguments(text.split(' ').map(OsString::from));
-        assert_eq!(words("ister -t a.json"), words("ister build --as-ister-py -t a.json"));
+        let plain = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
+        let words = |text: &str| arguments(plain(text).into_iter());
+        assert_eq!(words("ister -t a.json"), plain("ister build --as-ister-py=options -t a.json"));
         assert_eq!(words("ister --help").len(), 2);
+        assert_eq!(words("ister -V").len(), 2);
         assert_eq!(words("ister lint a.json").len(), 3);
+        let mixer = "-S /s -t t.json -V file:///m/www -C file:///m/www -f 25 -s /c.pem";
+        assert_eq!(
+            words(&format!("/usr/bin/ister.py {mixer}")),
+            plain(&format!("/usr/bin/ister.py build --as-ister-py=program {mixer}"))
+        );
+        assert_eq!(words("ister.py"), plain("ister.py build --as-ister-py=program"));
+        assert_eq!(words("ister -V u -t t"), plain("ister build --as-ister-py=options -V u -t t"));
+        assert_eq!(
+            words("ister -t t --format 25 --format json --format=26"),
+            plain("ister build --as-ister-py=options -t t --swupd-format 25 --format json --swupd-format=26")
+        );
+    }
+
+    #[test]
+    fn every_option_of_ister_py_is_understood() {
+        let understood = |line: &str| Cli::try_parse_from(arguments(line.split(' ').map(OsString::from)));
+        let short = "-c a -s a -t a -V a -C http://a -f 1 -v -L debug -l a -k a -S a -D a -m -d a";
+        let long = "--config-file a --cert-file a --template-file a --versionurl a --contenturl http://a --format 1 \
+                    --verbose --loglevel debug --logfile a --kcmdline a --statedir a --target-dir a --no-unmount \
+                    --dnf-config a";
+        let abbreviated = "--conf a --templ a --no-un --fast --form 25 --content http://a";
+        for options in [short, long, abbreviated, "-F", "--fast-install", ""] {
+            for program in ["ister.py", "ister"] {
+                if let Err(error) = understood(format!("{program} {options}").trim_end()) {
+                    assert!(program == "ister" && options.is_empty(), "{program} {options}: {error}");
+                }
+            }
+        }
+        assert!(understood("ister.py -F -S a").is_err(), "they exclude one another, as they did");
     }
 }

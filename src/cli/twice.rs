@@ -3,7 +3,7 @@
 use super::console::Console;
 use super::diff::differences;
 use crate::report::differences_human;
-use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
+use crate::tool::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
 use std::path::Path;
 
 /// Runs this program again with the same arguments but another folder, time zone, locale, umask and one CPU, and gives
@@ -23,6 +23,8 @@ pub fn again(image: &Path, output: &Path, console: &Console) -> Result<String, F
         .env("TZ", "Pacific/Kiritimati")
         .env("LANG", "tr_TR.UTF-8")
         .env("TMPDIR", folder.path());
+    // The second build needs the secrets that others must not see.
+    let other = kept_from_children().into_iter().fold(other, |other, (name, value)| other.env(name, value));
     run_reporting(&other, &mut |_| {}).map_err(|failure| failure.context("the second build failed"))?;
     let second = folder.path().join(image.file_name().unwrap_or_default());
     let found = differences(image, &second, console);

@@ -1,19 +1,19 @@
 //! Debian and Ubuntu content through mmdebstrap, inside the build's namespace.
 
-use super::prepare;
+use super::architecture;
+use super::prepare::{self, Ready};
+use super::request::now;
 use super::tree::Tree;
-use super::{Metadata, Wanted, architecture, pack};
 use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::path::Path;
 
 /// Raised whenever the same packages would give another tree.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// What a tree is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ContentRequest {
+pub struct AptRequest {
     pub suite: String,
     /// sources.list(5) lines.
     pub sources: Vec<String>,
@@ -22,18 +22,66 @@ pub struct ContentRequest {
     pub epoch: Option<u64>,
     /// How the host's apt fetches; not part of what the tree is.
     pub apt_options: Vec<String>,
+    /// What signatures are checked with instead of the host's own keys, here and on the installed system.
+    pub keyring: Option<Keyring>,
 }
 
-impl ContentRequest {
-    /// The cache key: the same for everything that gives the same tree.
-    pub fn key(&self) -> String {
-        let parts = (RECIPE, architecture(), &self.suite, &self.sources, &self.packages, self.epoch);
-        let text = serde_json::to_string(&parts).expect("a request is plain data");
-        blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+/// An archive's public keys, in a file that stays with the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyring {
+    /// Its file's name.
+    pub name: String,
+    pub data: Vec<u8>,
+}
+
+impl Keyring {
+    /// Where the installed system has it. Source: sources.list(5), "signed-by": /etc/apt/keyrings is the place for what
+    /// no package brings.
+    pub fn path(&self) -> String {
+        format!("/etc/apt/keyrings/{}", self.name)
+    }
+}
+
+impl AptRequest {
+    /// What the tree depends on.
+    pub(super) fn identity(&self) -> String {
+        let parts =
+            (RECIPE, architecture(), &self.suite, &self.sources, &self.packages, self.epoch, &self.keyring);
+        serde_json::to_string(&parts).expect("a request is plain data")
     }
 
-    pub fn title(&self) -> String {
-        format!("apt {}", self.suite)
+    pub(super) fn fill(
+        &self,
+        workspace: &Path,
+        target: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Ready, Failure> {
+        let apt_options = workspace.join("apt.conf");
+        std::fs::write(&apt_options, self.apt_options.join("\n") + "\n")
+            .context(|| format!("could not write `{}`", apt_options.display()))?;
+        if let Some(keyring) = &self.keyring {
+            let path = workspace.join(&keyring.name);
+            std::fs::write(&path, &keyring.data)
+                .context(|| format!("could not write `{}`", path.display()))?;
+        }
+        prepare::lay_ground(target, &self.packages)?;
+        let command = mmdebstrap(self, target, &apt_options);
+        let finished = run_reporting(&command, &mut |line| {
+            if let Some(step) = line.strip_prefix("I: ").and_then(step) {
+                progress.begin(step);
+            }
+        });
+        if let Err(failure) = finished {
+            return Err(explain(failure, self, target));
+        }
+        let tree = Tree::open(target)?;
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => prepare::archive_epoch(&tree).unwrap_or_else(now),
+        };
+        prepare::leave_sources(&tree, self.keyring.as_ref())?;
+        prepare::prepare(&tree, epoch, progress)?;
+        Ok(Ready { epoch })
     }
 }
 
@@ -41,8 +89,13 @@ impl ContentRequest {
 /// tree that a crash interrupts is made again anyway.
 ///
 /// Options of apt come in a file: a proxy's password must not stand in an argument list.
-fn mmdebstrap(request: &ContentRequest, target: &Path, apt_options: &Path) -> Invocation {
+fn mmdebstrap(request: &AptRequest, target: &Path, apt_options: &Path) -> Invocation {
+    let keyring = request.keyring.iter().map(|keyring| {
+        let workspace = target.parent().unwrap_or(Path::new("/tmp"));
+        format!("--keyring={}", workspace.join(&keyring.name).display())
+    });
     Invocation::new("mmdebstrap")
+        .args(keyring)
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .args(["--skip=check/empty", "--skip=cleanup/apt/lists"])
         .args(["--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Languages \"none\""])
@@ -53,55 +106,6 @@ fn mmdebstrap(request: &ContentRequest, target: &Path, apt_options: &Path) -> In
         .args(&request.sources)
         .env("INITRD", "No")
         .env("TMPDIR", target.parent().unwrap_or(Path::new("/tmp")))
-}
-
-/// Fills a tree, makes it ready for any image, and packs it into `out`.
-pub fn fill(
-    request: &ContentRequest,
-    workspace: &Path,
-    out: &File,
-    progress: &dyn Progress,
-) -> Result<Metadata, Failure> {
-    let target = workspace.join("tree");
-    let apt_options = workspace.join("apt.conf");
-    std::fs::write(&apt_options, request.apt_options.join("\n") + "\n")
-        .context(|| format!("could not write `{}`", apt_options.display()))?;
-    prepare::lay_ground(&target, &request.packages)?;
-    let command = mmdebstrap(request, &target, &apt_options);
-    let finished = run_reporting(&command, &mut |line| {
-        if let Some(step) = line.strip_prefix("I: ").and_then(step) {
-            progress.begin(step);
-        }
-    });
-    if let Err(failure) = finished {
-        return Err(explain(failure, request));
-    }
-    let tree = Tree::open(&target)?;
-    let epoch = match request.epoch {
-        Some(epoch) => epoch,
-        None => prepare::archive_epoch(&tree).unwrap_or_else(now),
-    };
-    prepare::prepare(&tree, epoch, progress)?;
-    progress.begin("keeping the content in the cache");
-    let (size, hash) = pack(&target, epoch, out)?;
-    let packages = prepare::packages(&tree)?;
-    Ok(Metadata {
-        title: format!("{}, {} packages", request.title(), packages.len()),
-        created: now(),
-        size,
-        hash,
-        epoch,
-        packages,
-        wanted: Wanted {
-            suite: request.suite.clone(),
-            packages: request.packages.clone(),
-            sources: request.sources.clone(),
-        },
-    })
-}
-
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// mmdebstrap's own words, where they tell a user what takes time.
@@ -117,7 +121,7 @@ fn step(line: &str) -> Option<&'static str> {
 }
 
 /// Turns what apt and dpkg said into what was needed and what to do.
-fn explain(failure: Failure, request: &ContentRequest) -> Failure {
+fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
     if failure.message != "`mmdebstrap` failed" {
         // It did not even start.
         return failure;
@@ -143,9 +147,14 @@ fn explain(failure: Failure, request: &ContentRequest) -> Failure {
                 .map(str::to_owned)
         });
     if let Some(package) = missing {
-        return Failure::new(format!("the package `{package}` does not exist in {}", request.suite))
-            .detail(format!("searched: {}", archives()))
-            .help("correct the name in `Bundles`; a name that is no bundle is taken as a package");
+        let mut failure =
+            Failure::new(format!("the package `{package}` does not exist in {}", request.suite))
+                .detail(format!("searched: {}", archives()));
+        let near = nearest_packages(&package, target);
+        if !near.is_empty() {
+            failure = failure.detail(format!("similar names there: {}", near.join(", ")));
+        }
+        return failure.help("correct the name in `Bundles`; a name that is no bundle is taken as a package");
     }
     if said.contains("NO_PUBKEY")
         || said.contains("is not signed")
@@ -179,29 +188,65 @@ fn explain(failure: Failure, request: &ContentRequest) -> Failure {
     failure.context("could not install the content")
 }
 
+/// Names of the archive that look like this one, the nearest first; its package lists are still there.
+fn nearest_packages(name: &str, target: &Path) -> Vec<String> {
+    const MOST: usize = 3;
+    // How alike two names have to be: 1 means the same.
+    const LEAST: f64 = 0.75;
+    let mut names = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(target.join("var/lib/apt/lists")).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().ends_with("_Packages") {
+            continue;
+        }
+        let text = std::fs::read(entry.path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        names.extend(text.lines().filter_map(|line| line.strip_prefix("Package: ")).map(str::to_owned));
+    }
+    let mut near: Vec<(f64, String)> = names
+        .into_iter()
+        .map(|known| (strsim::normalized_damerau_levenshtein(name, &known), known))
+        .filter(|(likeness, _)| *likeness >= LEAST)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    near.into_iter().take(MOST).map(|(_, name)| name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request() -> ContentRequest {
-        ContentRequest {
+    fn request() -> AptRequest {
+        AptRequest {
             suite: "bookworm".into(),
             sources: vec!["deb http://a bookworm main".into()],
             packages: vec!["nano".into(), "udev".into()],
             epoch: None,
             apt_options: vec!["Acquire::http::Proxy \"http://u:secret@p\";".into()],
+            keyring: None,
         }
     }
 
     #[test]
     fn the_key_is_about_content_only() {
         let one = request();
-        assert_eq!(one.key(), ContentRequest { apt_options: vec![], ..one.clone() }.key());
-        assert_ne!(one.key(), ContentRequest { packages: vec!["nano".into()], ..one.clone() }.key());
+        assert_eq!(one.identity(), AptRequest { apt_options: vec![], ..one.clone() }.identity());
+        assert_ne!(one.identity(), AptRequest { packages: vec!["nano".into()], ..one.clone() }.identity());
         assert_ne!(
-            one.key(),
-            ContentRequest { sources: vec!["deb http://b bookworm main".into()], ..one }.key()
+            one.identity(),
+            AptRequest { sources: vec!["deb http://b bookworm main".into()], ..one }.identity()
         );
+    }
+
+    #[test]
+    fn similar_names_come_from_the_package_lists() {
+        let tree = tempfile::tempdir().unwrap();
+        let lists = tree.path().join("var/lib/apt/lists");
+        std::fs::create_dir_all(&lists).unwrap();
+        let text = "Package: nano\nVersion: 1\n\nPackage: nanoc\n\nPackage: openssh-server\n";
+        std::fs::write(lists.join("h_dists_x_main_binary-amd64_Packages"), text).unwrap();
+        assert_eq!(nearest_packages("nanoo", tree.path()), ["nano", "nanoc"]);
+        assert_eq!(nearest_packages("openssh-servre", tree.path()), ["openssh-server"]);
+        assert!(nearest_packages("completely-different", tree.path()).is_empty());
     }
 
     #[test]
@@ -218,8 +263,8 @@ mod tests {
     #[test]
     fn what_apt_said_becomes_what_to_do() {
         let explained = |said: &str| {
-            explain(Failure::new("`mmdebstrap` failed").detail(format!("it said: {said}")), &request())
-                .message
+            let failure = Failure::new("`mmdebstrap` failed").detail(format!("it said: {said}"));
+            explain(failure, &request(), Path::new("/no/such/tree")).message
         };
         assert_eq!(
             explained("E: Unable to locate package nonsense"),

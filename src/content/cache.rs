@@ -56,6 +56,11 @@ pub struct Filling {
     _lock: File,
 }
 
+/// Where an entry's two files are below a cache's folder: the packed tree, and what is known of it.
+pub fn cache_names(key: &str) -> (String, String) {
+    (format!("content/{key}.tar"), format!("content/{key}.json"))
+}
+
 impl Cache {
     /// The cache in a folder, `$XDG_CACHE_HOME/ister` or `~/.cache/ister` by default.
     pub fn open(folder: Option<&Path>) -> Result<Cache, Failure> {

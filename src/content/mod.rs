@@ -5,15 +5,21 @@
 
 mod apt;
 mod cache;
+mod dnf;
 mod footprint;
 mod pack;
+mod packages;
 mod prepare;
+mod request;
 mod sources;
 mod tree;
 
-pub use apt::{ContentRequest, fill};
-pub use cache::{Cache, Entry, Filling, Metadata, Wanted};
+pub use apt::{AptRequest, Keyring};
+pub use cache::{Cache, Entry, Filling, Metadata, Wanted, cache_names};
+pub use dnf::{DnfRequest, KEYS as RPM_KEYS};
 pub use footprint::footprint;
 pub use pack::{pack, unpack};
-pub use sources::{apt_options, architecture, sources_for};
+pub use packages::{Inventory, Package, inventory};
+pub use request::{ContentRequest, fill};
+pub use sources::{apt_options, architecture, keyring, sources_for};
 pub use tree::Tree;

@@ -1,6 +1,7 @@
 //! From a freshly installed tree to one that any image can be made of: nothing of this host or of this run in
 //! it, what must be unique per machine left to the first boot, the initramfs made.
 
+use super::apt::Keyring;
 use super::tree::Tree;
 use crate::tool::{Chroot, Context, Failure, Progress, run};
 use std::path::Path;
@@ -64,6 +65,7 @@ const CRYPTSETUP_CONFIG: &str = "/etc/cryptsetup-initramfs/conf-hook";
 const HOST_KEYS: &[&str] = &["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"];
 
 const PREFERENCES: &str = "/etc/apt/preferences.d/ister";
+const SOURCES: &str = "/etc/apt/sources.list";
 
 /// What has to be there before the first package.
 ///
@@ -87,6 +89,12 @@ pub fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A tree that any image can be made of.
+pub struct Ready {
+    /// When its content was new, in seconds since 1970: no time in the tree is later.
+    pub epoch: u64,
+}
+
 /// Everything that does not depend on the template beyond its packages.
 pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
     forget_this_run(tree)?;
@@ -101,6 +109,60 @@ pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), F
         tree.empty_folder(folder)?;
     }
     Ok(())
+}
+
+/// The installed system's own sources: those of the build, but none that only the build host has, and checked with the
+/// same keys.
+pub fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
+    if let Some(keyring) = keyring {
+        tree.write_bytes(&keyring.path(), &keyring.data, 0o644)?;
+    }
+    let Some(text) = tree.read(SOURCES)? else { return Ok(()) };
+    let mut text = sources_to_stay(&text, keyring);
+    // Keys of further sources that only the build host has.
+    for path in signed_by(&text) {
+        if !tree.exists(&path)
+            && let Ok(data) = std::fs::read(&path)
+        {
+            let name = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let own = Keyring { name, data };
+            tree.write_bytes(&own.path(), &own.data, 0o644)?;
+            text = text.replace(&format!("signed-by={path}"), &format!("signed-by={}", own.path()));
+        }
+    }
+    tree.edit(SOURCES, |_| text)
+}
+
+/// The key files that sources name.
+fn signed_by(text: &str) -> Vec<String> {
+    let options = text.lines().filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0));
+    let words = options.flat_map(|options| options.split([' ', ',']));
+    words
+        .filter_map(|word| word.strip_prefix("signed-by="))
+        .filter(|p| p.starts_with('/'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn sources_to_stay(text: &str, keyring: Option<&Keyring>) -> String {
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.contains(" copy:")) {
+        match (keyring, line.strip_prefix("deb ")) {
+            (Some(_), Some(rest)) if rest.contains("signed-by=") || rest.contains("trusted=") => {
+                out.push_str(&format!("{line}\n"));
+            }
+            (Some(keyring), Some(rest)) => {
+                let key = format!("signed-by={}", keyring.path());
+                let rest = match rest.strip_prefix('[') {
+                    Some(options) => format!("[{key} {options}"),
+                    None => format!("[{key}] {rest}"),
+                };
+                out.push_str(&format!("deb {rest}\n"));
+            }
+            _ => out.push_str(&format!("{line}\n")),
+        }
+    }
+    out
 }
 
 fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
@@ -225,25 +287,6 @@ fn release_date(text: &str) -> Option<u64> {
     u64::try_from(days * 86_400 + seconds).ok()
 }
 
-/// Installed packages with their versions, sorted.
-pub fn packages(tree: &Tree) -> Result<Vec<(String, String)>, Failure> {
-    let status = tree.read("/var/lib/dpkg/status")?.unwrap_or_default();
-    let mut packages: Vec<_> = status
-        .split("\n\n")
-        .filter_map(|paragraph| {
-            let field = |name: &str| {
-                paragraph
-                    .lines()
-                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
-            };
-            let installed = field("Status")?.ends_with(" installed");
-            installed.then_some((field("Package")?, field("Version")?))
-        })
-        .collect();
-    packages.sort();
-    Ok(packages)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +297,24 @@ mod tests {
         assert_eq!(release_date(" Tue, 29 Feb 2028 12:34:56 UTC"), Some(1_835_440_496));
         assert_eq!(release_date(" Sat, 17 May 2025 09:15:42 UTC"), Some(1_747_473_342));
         assert_eq!(release_date("nonsense"), None);
+    }
+    #[test]
+    fn sources_of_the_build_host_alone_do_not_stay() {
+        let text = "deb http://h/d bookworm main\n\ndeb [trusted=yes] copy:/srv/x local main\n";
+        assert_eq!(sources_to_stay(text, None), "deb http://h/d bookworm main\n");
+        let keyring = Keyring { name: "a.gpg".into(), data: Vec::new() };
+        assert_eq!(
+            sources_to_stay(text, Some(&keyring)),
+            "deb [signed-by=/etc/apt/keyrings/a.gpg] http://h/d bookworm main\n"
+        );
+        let old = "deb [check-valid-until=no] http://h/20250520T000000Z bookworm main\n";
+        assert_eq!(
+            sources_to_stay(old, Some(&keyring)),
+            "deb [signed-by=/etc/apt/keyrings/a.gpg check-valid-until=no] http://h/20250520T000000Z bookworm main\n"
+        );
+        assert_eq!(
+            signed_by("deb [arch=amd64 signed-by=/k.gpg] http://h x main\ndeb http://h x main\n"),
+            ["/k.gpg"]
+        );
     }
 }

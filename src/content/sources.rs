@@ -1,14 +1,69 @@
 //! Where apt content comes from: `-C URL`, or what the host's own apt uses.
 
-use crate::tool::{Failure, Invocation, run};
+use super::apt::Keyring;
+use crate::plan::Content;
+use crate::tool::{Context, Failure, Invocation, run};
 
-/// Source lines (sources.list(5)) for a suite.
+/// Source lines (sources.list(5)) for what is to be installed.
 ///
 /// `Err` if no archive was named and the host has no Debian or Ubuntu archive of its own.
-pub fn sources_for(suite: &str, archive: Option<&str>) -> Result<Vec<String>, Failure> {
-    if let Some(url) = archive {
-        return Ok(vec![format!("deb {url} {suite} main")]);
+pub fn sources_for(content: &Content) -> Result<Vec<String>, Failure> {
+    let mut sources = match &content.archive {
+        Some(url) => vec![format!("deb {url} {} {}", content.release, content.components.join(" "))],
+        None => of_host(&content.release, &content.components)?,
+    };
+    sources.extend(content.sources.iter().cloned());
+    Ok(sources.iter().map(|source| of_its_time(&copied(source))).collect())
+}
+
+/// A snapshot's lists have expired since; others' must not have. Source: sources.list(5), "check-valid-until".
+fn of_its_time(source: &str) -> String {
+    match source.strip_prefix("deb ").filter(|_| is_snapshot(source)) {
+        Some(rest) if rest.contains("check-valid-until=") => source.to_owned(),
+        Some(rest) => match rest.strip_prefix('[') {
+            Some(options) => format!("deb [check-valid-until=no {options}"),
+            None => format!("deb [check-valid-until=no] {rest}"),
+        },
+        None => source.to_owned(),
     }
+}
+
+/// apt works from outside the tree and dpkg inside it: packages of this host's folders have to be copied, as those from a
+/// network are.
+fn copied(source: &str) -> String {
+    source.replacen(" file:", " copy:", 1)
+}
+
+/// Whether an archive is pinned to a time, as a snapshot is: a folder such as `20250520T000000Z`. Its lists have
+/// expired since.
+fn is_snapshot(source: &str) -> bool {
+    source.split(['/', ' ']).any(|part| {
+        let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+        part.strip_suffix('Z')
+            .and_then(|part| part.split_once('T'))
+            .is_some_and(|(day, time)| digits(day, 8) && digits(time, 6))
+    })
+}
+
+/// What the content's signatures are checked with.
+pub fn keyring(content: &Content) -> Result<Option<Keyring>, Failure> {
+    let Some(path) = &content.keyring else { return Ok(None) };
+    let data = std::fs::read(path).context(|| format!("could not read the keyring `{path}`"))?;
+    let armoured = data.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----");
+    // A key's packet has the highest bit set. Source: RFC 9580, 4.2.
+    if !armoured && data.first().is_none_or(|byte| byte & 0x80 == 0) {
+        return Err(Failure::new(format!("`{path}` is no OpenPGP keyring"))
+            .help("name the file with the archive's public keys, as in /usr/share/keyrings"));
+    }
+    let stem = std::path::Path::new(path).file_stem().unwrap_or_default().to_string_lossy();
+    let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let name = if stem.is_empty() { "archive" } else { &stem };
+    // apt tells the two forms by the ending.
+    Ok(Some(Keyring { name: format!("{name}.{}", if armoured { "asc" } else { "gpg" }), data }))
+}
+
+/// The host's own archive, turned to a suite.
+fn of_host(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
     let no_source = || {
         Failure::new(format!("this host's apt knows no archive that could have the suite `{suite}`"))
             .help("name one: -C http://ARCHIVE/debian")
@@ -23,13 +78,13 @@ pub fn sources_for(suite: &str, archive: Option<&str>) -> Result<Vec<String>, Fa
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
         .map(|name| name.trim_matches('"').to_owned())
         .unwrap_or_default();
-    let sources = pick(&text, &own, suite);
+    let sources = pick(&text, &own, suite, components);
     if sources.is_empty() { Err(no_source()) } else { Ok(sources) }
 }
 
 /// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:
 /// on a bookworm host `bookworm-security` becomes `trixie-security` for a trixie image.
-fn pick(targets: &str, own: &str, suite: &str) -> Vec<String> {
+fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<String> {
     let mut sources = Vec::new();
     for line in targets.lines() {
         let mut fields = line.split('\t');
@@ -50,7 +105,7 @@ fn pick(targets: &str, own: &str, suite: &str) -> Vec<String> {
         if !pocket.is_empty() && matches!(suite, "sid" | "unstable" | "experimental" | "testing") {
             continue;
         }
-        let source = format!("deb {uri} {suite}{pocket} {component}");
+        let source = format!("deb {uri} {suite}{pocket} {}", components.join(" "));
         if !sources.contains(&source) {
             sources.push(source);
         }
@@ -100,8 +155,9 @@ mod tests {
 
     #[test]
     fn only_the_distributions_own_archive_is_taken() {
+        let main = ["main".to_owned()];
         assert_eq!(
-            pick(TARGETS, "bookworm", "bookworm"),
+            pick(TARGETS, "bookworm", "bookworm", &main),
             [
                 "deb http://a/debian/ bookworm main",
                 "deb http://a/debian/ bookworm-updates main",
@@ -112,9 +168,31 @@ mod tests {
 
     #[test]
     fn another_suite_comes_from_the_same_archive() {
-        assert_eq!(pick(TARGETS, "bookworm", "trixie")[2], "deb http://s/security/ trixie-security main");
-        assert_eq!(pick(TARGETS, "bookworm", "sid"), ["deb http://a/debian/ sid main"]);
-        assert!(pick(TARGETS, "", "sid").is_empty());
+        let two = ["main".to_owned(), "contrib".to_owned()];
+        assert_eq!(
+            pick(TARGETS, "bookworm", "trixie", &two)[2],
+            "deb http://s/security/ trixie-security main contrib"
+        );
+        assert_eq!(pick(TARGETS, "bookworm", "sid", &two[..1]), ["deb http://a/debian/ sid main"]);
+        assert!(pick(TARGETS, "", "sid", &two).is_empty());
+    }
+
+    #[test]
+    fn snapshots_are_known_by_their_time() {
+        assert!(is_snapshot("deb http://s/archive/debian/20250520T000000Z bookworm main"));
+        assert!(is_snapshot("deb http://s/archive/debian/20250520T000000Z/ bookworm main"));
+        assert!(!is_snapshot("deb http://s/debian bookworm main"));
+        assert_eq!(
+            of_its_time("deb [trusted=yes] http://s/20250520T000000Z x main"),
+            "deb [check-valid-until=no trusted=yes] http://s/20250520T000000Z x main"
+        );
+        assert_eq!(of_its_time("deb http://s/debian x main"), "deb http://s/debian x main");
+    }
+
+    #[test]
+    fn folders_of_this_host_are_copied_from() {
+        assert_eq!(copied("deb [trusted=yes] file:/srv/a x main"), "deb [trusted=yes] copy:/srv/a x main");
+        assert_eq!(copied("deb http://h/file:x x main"), "deb http://h/file:x x main");
     }
 
     #[test]

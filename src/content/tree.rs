@@ -1,7 +1,7 @@
 //! A root tree, and access to it that cannot leave it.
 
 use crate::tool::{Context, Failure};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,19 +45,44 @@ impl Tree {
         self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, 0).is_ok()
     }
 
-    /// A file's text, or `None` if there is no such file.
-    pub fn read(&self, path: &str) -> Result<Option<String>, Failure> {
-        match self.resolve(path, OFlags::RDONLY, 0) {
-            Ok(fd) => {
-                let mut text = String::new();
-                File::from(fd)
-                    .read_to_string(&mut text)
-                    .context(|| format!("could not read the image's `{path}`"))?;
-                Ok(Some(text))
-            }
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(error).context(|| format!("could not read the image's `{path}`")),
+    /// Whether there is a plain file: a pipe, say, would be waited for without end.
+    pub fn is_file(&self, path: &str) -> bool {
+        self.open_file(path).is_ok_and(|file| file.is_some())
+    }
+
+    /// A plain file, opened for reading, or `None` if there is nothing of this name. What is something else is a failure.
+    pub fn open_file(&self, path: &str) -> Result<Option<File>, Failure> {
+        let context = || format!("could not read the image's `{path}`");
+        let fd = match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK, 0) {
+            Ok(fd) => fd,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error).context(context),
+        };
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd).context(context)?.st_mode);
+        if kind != FileType::RegularFile {
+            return Err(Failure::new(context())
+                .detail(format!("it is no plain file: {kind:?}"))
+                .help("look at what packages and hooks make of it"));
         }
+        Ok(Some(File::from(fd)))
+    }
+
+    /// A file's text, or `None` if there is no such file. Bytes that are no UTF-8 would be lost in writing it again, so they
+    /// are a failure.
+    pub fn read(&self, path: &str) -> Result<Option<String>, Failure> {
+        let Some(bytes) = self.read_bytes(path)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|error| {
+            Failure::new(format!("could not read the image's `{path}`: it is not UTF-8"))
+                .detail(error.utf8_error().to_string())
+                .help("look at what packages and hooks wrote there")
+        })
+    }
+
+    pub fn read_bytes(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(mut file) = self.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).context(|| format!("could not read the image's `{path}`"))?;
+        Ok(Some(bytes))
     }
 
     /// Writes a file of root's with the given mode, making the folders above it. A file or link that has this
@@ -192,6 +217,13 @@ impl Tree {
         rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
     }
 
+    /// Removes a folder if there is one and nothing is in it.
+    pub fn remove_empty_folder(&self, path: &str) {
+        if let Ok((parent, name)) = self.parent(path) {
+            let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR);
+        }
+    }
+
     /// Moves a file or folder inside the tree, making the folders above its new place.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         let (old, old_name) = self.parent(from)?;
@@ -203,7 +235,8 @@ impl Tree {
     /// Copies a file inside the tree, mode included; what is at the destination is replaced.
     pub fn copy(&self, from: &str, to: &str) -> Result<(), Failure> {
         let context = || format!("could not copy the image's `{from}` to `{to}`");
-        let mut source = File::from(self.resolve(from, OFlags::RDONLY, 0).context(context)?);
+        let mut source =
+            self.open_file(from)?.ok_or_else(|| Failure::new(context()).detail("it is not there"))?;
         let mode = rustix::fs::fstat(&source).context(context)?.st_mode & 0o7777;
         let (parent, name) = self.parent(to)?;
         let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
@@ -215,12 +248,33 @@ impl Tree {
         rustix::fs::fchmod(&target, Mode::from_raw_mode(mode)).context(context)
     }
 
+    /// A new file with everything that `from` gives; what is there is replaced.
+    pub fn copy_in(&self, from: &mut impl std::io::Read, to: &str, mode: u32) -> Result<(), Failure> {
+        let context = || format!("could not write the image's `{to}`");
+        let (parent, name) = self.parent(to)?;
+        let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(mode);
+        let mut file = File::from(rustix::fs::openat(&parent, &name, flags, mode).context(context)?);
+        std::io::copy(from, &mut file).context(context)?;
+        rustix::fs::fchmod(&file, mode).context(context)
+    }
+
     /// Gives a path and everything below it to an owner.
     pub fn own(&self, path: &str, uid: u32, gid: u32) -> Result<(), Failure> {
+        self.own_where(path, None, uid, gid)
+    }
+
+    /// Gives what belongs to a user, at a path and below it, to another one.
+    pub fn own_from(&self, path: &str, before: u32, uid: u32, gid: u32) -> Result<(), Failure> {
+        self.own_where(path, Some(before), uid, gid)
+    }
+
+    fn own_where(&self, path: &str, before: Option<u32>, uid: u32, gid: u32) -> Result<(), Failure> {
         let fd = self
             .resolve(path, OFlags::PATH | OFlags::NOFOLLOW, 0)
             .context(|| format!("could not find the image's `{path}`"))?;
-        own_below(fd.as_fd(), uid, gid)
+        own_below(fd.as_fd(), before, uid, gid)
             .context(|| format!("could not give the image's `{path}` to uid {uid}"))
     }
 
@@ -236,11 +290,15 @@ impl Tree {
     }
 }
 
-fn own_below(at: std::os::fd::BorrowedFd, uid: u32, gid: u32) -> rustix::io::Result<()> {
-    use rustix::fs::{FileType, Gid, Uid};
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    rustix::fs::chownat(at, "", owner.0, owner.1, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(rustix::fs::fstat(at)?.st_mode) != FileType::Directory {
+/// With `before`, only what belongs to that user.
+fn own_below(at: std::os::fd::BorrowedFd, before: Option<u32>, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    use rustix::fs::{Gid, Uid};
+    let stat = rustix::fs::fstat(at)?;
+    if before.is_none_or(|before| before == stat.st_uid) {
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(at, "", owner.0, owner.1, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Ok(());
     }
     let folder =
@@ -252,7 +310,7 @@ fn own_below(at: std::os::fd::BorrowedFd, uid: u32, gid: u32) -> rustix::io::Res
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let child = rustix::fs::openat(&folder, entry.file_name(), flags, Mode::empty())?;
-        own_below(child.as_fd(), uid, gid)?;
+        own_below(child.as_fd(), before, uid, gid)?;
     }
     Ok(())
 }
@@ -271,6 +329,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(folder.path().join("usr/etc/hostname")).unwrap(), "x\n");
         assert_eq!(tree.read("/etc/hostname").unwrap().as_deref(), Some("x\n"));
         assert_eq!(tree.read("/etc/../../../etc/passwd").unwrap(), None);
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+        assert!(made.success());
+        assert!(!tree.is_file("/pipe") && tree.exists("/pipe"));
+        assert!(tree.read("/pipe").unwrap_err().details[0].contains("no plain file"));
+        assert!(tree.copy("/pipe", "/other").is_err());
+        std::fs::write(folder.path().join("odd"), b"\xff").unwrap();
+        assert!(tree.read("/odd").unwrap_err().message.ends_with("it is not UTF-8"));
     }
 
     #[test]

@@ -14,6 +14,13 @@ pub fn write_files(tree: &Tree, system: &System) -> Result<(), Failure> {
             hosts + &format!("127.0.1.1\t{name}\n")
         })?;
     }
+    // systemd-resolved's is a link; others' hooks may have written one.
+    if let Some(server) = &system.name_server
+        && !tree.exists("/usr/lib/systemd/systemd-resolved")
+        && !tree.exists("/etc/resolv.conf")
+    {
+        tree.write("/etc/resolv.conf", &format!("# Written by ister.\nnameserver {server}\n"), 0o644)?;
+    }
     for (path, text) in &system.files {
         tree.write(path, text, 0o644)?;
     }

@@ -1,51 +1,81 @@
 //! The template's own programs and commands.
 
 use crate::plan::Hooks;
-use crate::tool::{Chroot, Failure, Invocation, Progress, run_reporting};
+use crate::tool::{Chroot, Failure, Invocation, Progress, end_leftovers, run_bounded};
 use std::path::Path;
+use std::time::Duration;
 
 /// `PreInstallShell`: on the host, as the user who runs ister, before anything is written.
-pub fn pre_install(hooks: &Hooks, progress: &dyn Progress) -> Result<(), Failure> {
+pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
+    let run = Hook { time, progress };
     for command in &hooks.pre_install_shell {
         // It must not outlive us; inside the namespace everything ends with it anyway.
         let shell = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "sh", "-c", command]);
-        hook("PreInstallShell", command, shell, progress)?;
+        run.hook("PreInstallShell", command, shell)?;
     }
     Ok(())
 }
 
-/// The hooks that see the finished tree, as root of the build's namespace, in ister.py's order.
-pub fn post_hooks(hooks: &Hooks, tree: &Path, progress: &dyn Progress) -> Result<(), Failure> {
+/// The hooks that see the finished tree, as root of the build's namespace, in ister.py's order. `tree` is the path that
+/// they are given.
+pub fn post_hooks(
+    hooks: &Hooks,
+    tree: &Path,
+    time: Duration,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let run = Hook { time, progress };
     for program in &hooks.post_non_chroot {
         // As lint looked for it: relative to the current folder, not to PATH.
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
-        hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree), progress)?;
+        run.hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree))?;
     }
     for command in &hooks.post_non_chroot_shell {
         let shell = Invocation::new("sh").args(["-c", command]).env("ISTER_CHROOT", tree);
-        hook("PostNonChrootShell", command, shell, progress)?;
+        run.hook("PostNonChrootShell", command, shell)?;
     }
     if hooks.post_chroot.is_empty() && hooks.post_chroot_shell.is_empty() {
         return Ok(());
     }
     let chroot = Chroot::enter(tree)?;
-    for program in &hooks.post_chroot {
-        hook("PostChroot", program, chroot.invocation(program), progress)?;
+    for command in &hooks.post_chroot {
+        // ister.py took this one for words: a program and its arguments.
+        let words =
+            shlex::split(command).filter(|words| !words.is_empty()).unwrap_or_else(|| vec![command.clone()]);
+        run.hook("PostChroot", command, chroot.invocation(&words[0]).args(&words[1..]))?;
     }
     for command in &hooks.post_chroot_shell {
-        hook("PostChrootShell", command, chroot.invocation("/bin/sh").args(["-c", command]), progress)?;
+        run.hook("PostChrootShell", command, chroot.invocation("/bin/sh").args(["-c", command]))?;
     }
     Ok(())
 }
 
-fn hook(kind: &str, name: &str, invocation: Invocation, progress: &dyn Progress) -> Result<(), Failure> {
-    progress.begin(format!("running {kind} `{name}`"));
-    // What it says on stdout counts as well.
-    let mut both = Invocation::new("sh").args(["-c", "exec \"$@\" 1>&2", "sh", &invocation.program]);
-    both.args.extend(invocation.args);
-    both.env = invocation.env;
-    let invocation = both;
-    run_reporting(&invocation, &mut |line| progress.note(format!("{kind}: {line}")))
-        .map(|_| ())
-        .map_err(|failure| failure.context(format!("the hook {kind} `{name}` failed")))
+struct Hook<'a> {
+    /// The most that each may take.
+    time: Duration,
+    progress: &'a dyn Progress,
+}
+
+impl Hook<'_> {
+    fn hook(&self, kind: &str, name: &str, invocation: Invocation) -> Result<(), Failure> {
+        self.progress.begin(format!("running {kind} `{name}`"));
+        // What it says on stdout counts as well.
+        let mut both = Invocation::new("sh").args(["-c", "exec \"$@\" 1>&2", "sh", &invocation.program]);
+        both.args.extend(invocation.args);
+        both.env = invocation.env;
+        let both = both.in_own_group();
+        let ended =
+            run_bounded(&both, Some(self.time), &mut |line| self.progress.note(format!("{kind}: {line}")));
+        // A daemon of its own session is no longer in its group.
+        let left = end_leftovers();
+        if left > 0 {
+            let processes = if left == 1 { "process" } else { "processes" };
+            self.progress.warn(format!("{kind} `{name}` left {left} {processes} running, which were ended"));
+        }
+        ended.map(|_| ()).map_err(|failure| {
+            let slow = failure.message.contains("did not end within");
+            let failure = failure.context(format!("the hook {kind} `{name}` failed"));
+            if slow { failure.help("give it more time: --hook-timeout SECONDS") } else { failure }
+        })
+    }
 }

@@ -15,7 +15,8 @@ pub fn extend_initramfs(tree: &Tree, system: &System, epoch: u64) -> Result<(), 
         return Ok(());
     }
     let archive = archive(&system.initramfs, epoch);
-    for name in tree.list("/boot").iter().filter(|name| name.starts_with("initrd.img-")) {
+    let is_initramfs = |name: &&String| name.starts_with("initrd.img-") || name.starts_with("initramfs-");
+    for name in tree.list("/boot").iter().filter(is_initramfs) {
         tree.append(&format!("/boot/{name}"), &archive)?;
     }
     Ok(())

@@ -3,7 +3,8 @@
 use crate::content::Tree;
 use crate::plan::{Password, UserPlan};
 use crate::tool::Failure;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 /// Where Debian and Clear begin to number people. Source: adduser.conf(5), FIRST_UID; login.defs(5), UID_MIN.
 const FIRST_ID: u32 = 1000;
@@ -26,13 +27,17 @@ pub fn create_users(
     let mut group = read("/etc/group")?;
     let mut gshadow = read("/etc/gshadow")?;
 
+    let mut without_password = String::new();
+    // Numbers that are given by hand are nobody else's.
+    let reserved: BTreeSet<u32> = users.iter().filter_map(|user| user.uid).collect();
+    check_uids(users, &passwd)?;
     for user in users {
         let existing = passwd.find(&user.name).map(|fields| fields.to_vec());
         let number = |fields: &[String], index: usize| fields.get(index).and_then(|f| f.parse::<u32>().ok());
-        let uid = user
-            .uid
-            .or_else(|| number(existing.as_deref()?, 2))
-            .unwrap_or_else(|| passwd.free_id(2).max(group.free_id(2)));
+        let uid = user.uid.or_else(|| number(existing.as_deref()?, 2)).unwrap_or_else(|| {
+            let taken = |id: &u32| passwd.has_id(2, *id) || group.has_id(2, *id) || reserved.contains(id);
+            (FIRST_ID..).find(|id| !taken(id)).unwrap_or(FIRST_ID)
+        });
         let gid = match existing.as_deref().and_then(|fields| number(fields, 3)) {
             Some(gid) => gid,
             None => match group.find(&user.name).and_then(|fields| number(fields, 2)) {
@@ -63,21 +68,45 @@ pub fn create_users(
         };
         shadow.put(&user.name, [user.name.as_str(), hash, "", "0", "99999", "7", "", "", ""]);
         if user.sudo {
-            let administrators = ["wheel", "sudo"].into_iter().find(|name| group.find(name).is_some());
-            let administrators = administrators.unwrap_or("wheel");
+            let administrators = match honoured_by_sudo(tree, &group)? {
+                Some(name) => name,
+                None => {
+                    let there = ["wheel", "sudo"].into_iter().find(|name| group.find(name).is_some());
+                    there.unwrap_or("wheel").to_owned()
+                }
+            };
+            let administrators = administrators.as_str();
             if group.find(administrators).is_none() {
                 let gid = (100..FIRST_ID).rev().find(|id| !group.has_id(2, *id)).unwrap_or(999);
                 group.put(administrators, [administrators, "x", &gid.to_string(), ""]);
                 gshadow.put(administrators, [administrators, "!", "", ""]);
             }
+            if user.password != Password::Hash {
+                // Nothing that sudo could ask for.
+                let _ = writeln!(without_password, "{} ALL=(ALL:ALL) NOPASSWD: ALL", user.name);
+            }
             group.join(administrators, &user.name);
             gshadow.join(administrators, &user.name);
-            // Whoever may become root does not need root's password.
-            if let Some(root) = shadow.find_mut("root") {
-                root[1] = "!".to_owned();
-            }
         }
-        make_home(tree, user, &home, uid, gid)?;
+        let was = existing.as_deref().and_then(|fields| number(fields, 2));
+        // A system's own user may have a home that is not there, and is not meant to be.
+        if existing.is_none() || user.ssh_key.is_some() || tree.is_folder(&home) {
+            make_home(tree, user, &home, uid, gid)?;
+        }
+        // As usermod(8): only what was the user's.
+        if let Some(before) = was.filter(|before| *before != uid && tree.is_folder(&home)) {
+            tree.own_from(&home, before, uid, gid)?;
+        }
+    }
+    // Whoever may become root does not need root's password.
+    if users.iter().any(|user| user.sudo)
+        && let Some(root) = shadow.find_mut("root")
+    {
+        root[1] = "!".to_owned();
+    }
+    if !without_password.is_empty() && tree.exists("/etc/sudoers") {
+        let text = format!("# Written by ister: who has no password is asked for none.\n{without_password}");
+        tree.write("/etc/sudoers.d/50-ister", &text, 0o440)?;
     }
     for (path, accounts, mode) in [
         ("/etc/passwd", &passwd, 0o644),
@@ -89,6 +118,62 @@ pub fn create_users(
             tree.edit(path, |_| accounts.text())?;
         } else {
             tree.write(path, &accounts.text(), mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// The group whose members the tree's sudo lets become root. Source: sudoers(5), `%group host = (runas) commands`.
+fn honoured_by_sudo(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
+    let mut honoured: Vec<String> = Vec::new();
+    let mut files = vec!["/etc/sudoers".to_owned()];
+    // sudo reads no others: backups and packages' leftovers.
+    let read = |name: &String| !name.contains('.') && !name.ends_with('~');
+    files.extend(
+        tree.list("/etc/sudoers.d").iter().filter(|n| read(n)).map(|n| format!("/etc/sudoers.d/{n}")),
+    );
+    // Clear has its sudoers where its defaults are.
+    files.push("/usr/share/defaults/sudo/sudoers".to_owned());
+    for file in files {
+        if tree.is_file(&file) {
+            honoured.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(honoured_group));
+        }
+    }
+    let known = |name: &&String| ["wheel", "sudo"].contains(&name.as_str());
+    let there = |name: &&String| group.find(name).is_some();
+    let best = honoured.iter().find(|name| known(name) && there(name));
+    let best = best.or_else(|| honoured.iter().find(known)).or_else(|| honoured.iter().find(there));
+    Ok(best.or(honoured.first()).cloned())
+}
+
+/// `%NAME HOSTS = (RUNAS) … ALL`: a group whose members may become root.
+fn honoured_group(line: &str) -> Option<String> {
+    let (name, rest) = line.trim().strip_prefix('%')?.split_once(char::is_whitespace)?;
+    let (_, rest) = rest.split_once('=')?;
+    let rest = rest.trim();
+    let (as_root, commands) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((users, commands)) => {
+            let users = users.split(':').next().unwrap_or_default();
+            (users.split(',').any(|user| ["ALL", "root"].contains(&user.trim())), commands)
+        }
+        None => (true, rest),
+    };
+    // What stands before the commands are tags: `NOPASSWD:`.
+    let all = commands.split([',', ':']).any(|command| command.trim() == "ALL");
+    (as_root && all).then(|| name.to_owned())
+}
+
+/// Two accounts with one number would be one user.
+fn check_uids(users: &[UserPlan], passwd: &Accounts) -> Result<(), Failure> {
+    for user in users {
+        let Some(uid) = user.uid else { continue };
+        let other = passwd.0.iter().find(|fields| fields.get(2).is_some_and(|id| *id == uid.to_string()));
+        if let Some(other) = other.filter(|fields| fields[0] != user.name) {
+            return Err(Failure::new(format!(
+                "uid {uid} of user `{}` is that of `{}` in this content",
+                user.name, other[0]
+            ))
+            .help("choose another `uid`, or leave it out"));
         }
     }
     Ok(())
@@ -126,7 +211,7 @@ fn copy_folder(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
         if tree.is_folder(&from) {
             tree.make_folder(&to)?;
             copy_folder(tree, &from, &to)?;
-        } else if tree.exists(&from) {
+        } else if tree.is_file(&from) {
             tree.copy(&from, &to)?;
         }
     }
@@ -246,6 +331,36 @@ mod tests {
             assert_eq!((keys.uid(), keys.gid(), keys.mode() & 0o777), (1001, 1001, 0o600));
             assert_eq!(tree.read("/home/ada/.profile").unwrap().as_deref(), Some("hello\n"));
         }
+    }
+
+    #[test]
+    fn groups_that_sudo_honours() {
+        for (line, group) in [
+            ("%sudo\tALL=(ALL:ALL) ALL", Some("sudo")),
+            ("%wheel ALL=(ALL) NOPASSWD: ALL", Some("wheel")),
+            ("%admin ALL = ALL", Some("admin")),
+            ("%ops ALL=(postgres) ALL", None),
+            ("%web ALL=(root) /usr/bin/systemctl", None),
+            ("# %wheel ALL=(ALL) ALL", None),
+        ] {
+            assert_eq!(honoured_group(line).as_deref(), group, "{line}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let tree = tree(&folder);
+        let text = "%admin ALL=(ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n";
+        tree.write("/etc/sudoers", text, 0o440).unwrap();
+        tree.make_folder("/etc/sudoers.d/folder").unwrap();
+        let group = Accounts::parse(&tree.read("/etc/group").unwrap().unwrap());
+        assert_eq!(honoured_by_sudo(&tree, &group).unwrap().as_deref(), Some("sudo"));
+    }
+
+    #[test]
+    fn no_two_users_have_one_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = tree(&folder);
+        let with = |uid: u32| UserPlan { uid: Some(uid), ..user("bob") };
+        let failure = create_users(&tree, &[with(1000)], &BTreeMap::new()).unwrap_err();
+        assert_eq!(failure.message, "uid 1000 of user `bob` is that of `old` in this content");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What has to be installed: bundle names to packages.
 
-use super::inputs::{Inputs, Refusal};
+use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
 use crate::template::{SoftwareManager, Template, Version};
 
@@ -21,9 +21,9 @@ pub fn content(
     };
     let mut bundles: Vec<String> = template.bundles().iter().map(|b| b.value.clone()).collect();
     let mut packages = Vec::new();
-    if manager == SoftwareManager::Apt {
-        // As swupd does: every system has os-core.
-        if !bundles.iter().any(|b| b == "os-core") {
+    if matches!(manager, SoftwareManager::Apt | SoftwareManager::Dnf) {
+        // As swupd does: every system has os-core. What that is of rpm packages, nobody but the template knows.
+        if manager == SoftwareManager::Apt && !bundles.iter().any(|b| b == "os-core") {
             bundles.push("os-core".to_owned());
         }
         let resolved = inputs.definitions.resolve(bundles.iter().map(String::as_str));
@@ -44,8 +44,12 @@ pub fn content(
             return Err(refusals);
         }
         packages = resolved.packages;
+        // Whoever is to become root needs the program for it.
+        if template.users().iter().any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value)) {
+            packages.push("sudo".to_owned());
+        }
         // The loader's own program is needed whether or not the `bootloader` bundle was asked for.
-        if loader == Some(Loader::SystemdBoot) {
+        if manager == SoftwareManager::Apt && loader == Some(Loader::SystemdBoot) {
             packages.push("systemd-boot-efi".to_owned());
         }
     }
@@ -53,5 +57,9 @@ pub fn content(
     bundles.dedup();
     packages.sort();
     packages.dedup();
-    Ok(Content { manager, release, archive: inputs.archive.map(str::to_owned), bundles, packages })
+    let Origin { archive, mut components, sources, keyring, configuration } = inputs.origin.clone();
+    if manager == SoftwareManager::Apt && components.is_empty() {
+        components.push("main".to_owned());
+    }
+    Ok(Content { manager, release, archive, components, sources, keyring, configuration, bundles, packages })
 }

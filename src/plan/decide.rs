@@ -95,6 +95,31 @@ mod tests {
     }
 
     #[test]
+    fn mirrors_are_written_as_each_manager_has_them() {
+        let with = |manager: &str, version: &str| {
+            let keys = r#"{"MirrorURL": "https://m/x", "VersionURL": "https://m/v","#;
+            let text =
+                KVM.replacen('{', keys, 1).replace("\"apt\"", manager).replace("\"bookworm\"", version);
+            plan(&text).unwrap().0.system
+        };
+        let swupd = with("\"swupd\"", "25");
+        assert_eq!(swupd.files["/etc/swupd/mirror_contenturl"], "https://m/x\n");
+        assert_eq!(swupd.files["/etc/swupd/mirror_versionurl"], "https://m/v\n");
+        assert_eq!(swupd.mirror, None);
+        let apt = with("\"apt\"", "\"bookworm\"");
+        assert_eq!(apt.mirror.as_deref(), Some("https://m/x"));
+        assert!(!apt.files.keys().any(|path| path.contains("swupd")));
+    }
+
+    #[test]
+    fn the_services_password_is_not_in_the_plan() {
+        let text = KVM.replacen('{', r#"{"IsterCloudInitSvc": "http://u:s3cret@h/x/","#, 1);
+        let (plan, secrets) = plan(&text).unwrap();
+        assert_eq!(plan.system.cloud_init_service.as_deref(), Some("http://h/x/"));
+        assert_eq!(secrets.cloud_init_service.as_deref(), Some("http://u:s3cret@h/x/"));
+    }
+
+    #[test]
     fn consoles_are_added_unless_the_template_names_one() {
         let cmdline = |extra: &str| {
             let text = KVM.replacen('{', &format!(r#"{{"cmdline": "{extra}","#), 1);

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 pub struct Inputs<'a> {
     pub definitions: &'a Definitions,
-    /// `-C URL`.
-    pub archive: Option<&'a str>,
+    /// Where content comes from, as far as somebody said.
+    pub origin: Origin,
+    /// File names of the templates whose content the image carries (`--carry`).
+    pub carried: Vec<String>,
     /// Texts of the files that the template names as `key`, by path.
     pub key_files: BTreeMap<String, String>,
     /// Of image files; devices have their own.
@@ -27,7 +29,8 @@ impl<'a> Inputs<'a> {
     pub fn new(definitions: &'a Definitions) -> Inputs<'a> {
         Inputs {
             definitions,
-            archive: None,
+            origin: Origin::default(),
+            carried: Vec::new(),
             key_files: BTreeMap::new(),
             sector_size: SectorSize::B512,
             seed: None,
@@ -35,6 +38,21 @@ impl<'a> Inputs<'a> {
             footprint: None,
         }
     }
+}
+
+/// Where content comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// `-C URL`; nothing means the host's own package sources.
+    pub archive: Option<String>,
+    /// `--components`: of the archive's suite; none means "main".
+    pub components: Vec<String>,
+    /// `--source`: lines of sources.list(5).
+    pub sources: Vec<String>,
+    /// `-s FILE`: what signatures are checked with.
+    pub keyring: Option<String>,
+    /// `-d FILE`: dnf's configuration.
+    pub configuration: Option<String>,
 }
 
 /// A block device of the host.

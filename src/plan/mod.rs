@@ -11,6 +11,7 @@ mod decide;
 mod disks;
 mod identity;
 mod inputs;
+mod installer;
 mod mkfs;
 mod model;
 mod space;
@@ -20,7 +21,10 @@ mod unsupported;
 
 pub use decide::{decide, decide_content};
 pub use disks::ESP;
-pub use inputs::{Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Refusal};
+pub use inputs::{
+    Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Origin, Refusal,
+};
+pub use installer::{CACHE as INSTALLER_CACHE, TEMPLATES as INSTALLER_TEMPLATES};
 pub use mkfs::{DEVICE, TREE};
 pub use model::*;
 pub use space::{Usage, usage};

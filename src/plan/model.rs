@@ -9,7 +9,7 @@ use std::fmt;
 use uuid::Uuid;
 
 /// Written to `<image>.plan.json`; a reader refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 2;
+pub const PLAN_VERSION: u32 = 3;
 
 /// JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
 pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
@@ -190,6 +190,14 @@ pub struct Content {
     pub release: String,
     /// `-C URL`; nothing means the host's own package sources.
     pub archive: Option<String>,
+    /// Of that archive's suite, for apt: "main".
+    pub components: Vec<String>,
+    /// Further sources, for apt: lines of sources.list(5).
+    pub sources: Vec<String>,
+    /// The file that the content's signatures are checked with, if not the host's own keys.
+    pub keyring: Option<String>,
+    /// dnf's own configuration file.
+    pub configuration: Option<String>,
     pub bundles: Vec<String>,
     /// What the bundles come to, sorted; empty where the manager itself resolves bundles.
     pub packages: Vec<String>,
@@ -205,6 +213,20 @@ pub struct System {
     pub links: BTreeMap<String, String>,
     /// Files that the initramfs needs besides the content's own: path and text.
     pub initramfs: BTreeMap<String, String>,
+    /// `dns` of Static_IP: for systems without systemd-resolved, which learns it from the network's own file.
+    pub name_server: Option<String>,
+    /// MirrorURL, for apt and dnf: where the installed system gets its packages from.
+    pub mirror: Option<String>,
+    /// IsterCloudInitSvc: who knows the machine's role. It is asked when the image is built.
+    pub cloud_init_service: Option<String>,
+    /// `--carry`: the system installs others.
+    pub installer: Option<Installer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installer {
+    /// File names of the templates whose content it carries.
+    pub templates: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -246,6 +268,8 @@ pub struct Secrets {
     /// HTTPProxy and HTTPSProxy, whose URLs may carry a password.
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
+    /// IsterCloudInitSvc as it stands in the template; the plan has it without a password.
+    pub cloud_init_service: Option<String>,
 }
 
 impl fmt::Debug for Secrets {
@@ -255,6 +279,12 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
+    /// As the variables that most programs know.
+    pub fn proxy_variables(&self) -> Vec<(String, String)> {
+        let named = [("http_proxy", &self.http_proxy), ("https_proxy", &self.https_proxy)];
+        named.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?))).collect()
+    }
+
     /// As lines of apt.conf(5).
     pub fn apt_proxies(&self) -> impl Iterator<Item = String> {
         let line = |scheme: &str, url: &Option<String>| {

@@ -1,9 +1,10 @@
 //! What is written into the installed tree: users, units, tables, network.
 
 use super::inputs::Inputs;
+use super::installer::installer;
 use super::model::*;
 use super::unit;
-use crate::template::{FilesystemType, SecretSource, SoftwareManager, Spanned, Template};
+use crate::template::{FilesystemType, SecretSource, SoftwareManager, Spanned, Template, shown_url};
 
 pub fn system(
     template: &Template,
@@ -47,6 +48,7 @@ pub fn system(
     encryption(template, disks, &mut system, &mut secrets);
 
     if let Some(network) = &template.static_ip {
+        system.name_server = text(&network.dns);
         let line = |key: &str, value: &Option<Spanned<String>>| {
             value.as_ref().map(|v| format!("{key}={}\n", v.value)).unwrap_or_default()
         };
@@ -61,13 +63,20 @@ pub fn system(
             ),
         );
     }
-    for (url, file) in
-        [(&template.mirror_url, "mirror_contenturl"), (&template.version_url, "mirror_versionurl")]
-    {
-        if let Some(url) = url {
-            system.files.insert(format!("/etc/swupd/{file}"), format!("{}\n", url.value));
+    if template.manager() == Some(SoftwareManager::Swupd) {
+        for (url, file) in
+            [(&template.mirror_url, "mirror_contenturl"), (&template.version_url, "mirror_versionurl")]
+        {
+            if let Some(url) = url {
+                system.files.insert(format!("/etc/swupd/{file}"), format!("{}\n", url.value));
+            }
         }
+    } else {
+        system.mirror = text(&template.mirror_url);
     }
+    secrets.cloud_init_service = text(&template.cloud_init_service);
+    system.cloud_init_service = secrets.cloud_init_service.as_deref().map(shown_url);
+    installer(&inputs.carried, &mut system);
     if let Some(boot) = boot {
         system.files.insert("/etc/kernel/cmdline".to_owned(), format!("{}\n", boot.kernel_command_line));
     }
@@ -107,10 +116,11 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
                 m.mount.as_ref().is_some_and(|at| at.value == *mount)
                     && m.force_unit.as_ref().is_some_and(|f| f.value)
             });
-            // Debian's generator mounts an ESP only under conditions that an image cannot promise, and nobody's mounts
-            // what is below /usr.
-            let needed_on_debian = debian && (mount == "/boot" || mount.starts_with("/usr/"));
-            let left = unit::is_left_to_generator(mount) && (seen || mount == "/") && !needed_on_debian;
+            // The generators of Debian and of rpm distributions mount an ESP only under conditions that an image cannot
+            // promise, and nobody's mounts what is below /usr. Clear is built for it.
+            let promised = template.manager() == Some(SoftwareManager::Swupd);
+            let needed = !promised && (mount == "/boot" || mount.starts_with("/usr/"));
+            let left = unit::is_left_to_generator(mount) && (seen || mount == "/") && !needed;
             if forced || !left {
                 let text = unit::mount_unit(mount, filesystem.kind, &partition.device());
                 add_unit(system, &unit::mount_unit_name(mount), text, "local-fs.target");

@@ -10,11 +10,11 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
         refusals.push(Refusal { span, message: message.to_owned(), help: help.to_owned() });
     };
     let brace = Span::new(template.span.start, template.span.end.min(template.span.start + 1));
-    if template.manager() != Some(SoftwareManager::Apt) {
+    if !matches!(template.manager(), Some(SoftwareManager::Apt | SoftwareManager::Dnf)) {
         let span = template.software_manager.as_ref().map_or(brace, |m| m.span);
         refuse(
             span,
-            "this version of ister installs content with apt only",
+            "this version of ister installs content with apt or dnf only",
             "build it with Debian content: --software-manager apt --set Version='\"bookworm\"'",
         );
     }
@@ -33,8 +33,14 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             refuse(span, "an encrypted filesystem cannot be kept", "leave `disable_format` out");
         }
     }
-    if let Some(service) = &template.cloud_init_service {
-        refuse(service.span, "this version of ister cannot use IsterCloudInitSvc", "leave it out");
+    for mirror in [&template.mirror_url, &template.version_url].into_iter().flatten() {
+        if url::Url::parse(mirror).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            refuse(
+                mirror.span,
+                "a user name or password here would be readable for everybody on the installed system",
+                "give the package manager its own file for it (apt: /etc/apt/auth.conf.d), with a hook",
+            );
+        }
     }
     if let Some(kept) = &template.disabled_new_partitions
         && kept.value

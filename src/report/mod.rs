@@ -7,6 +7,7 @@ mod findings;
 mod plan;
 mod plan_diff;
 mod receipt;
+mod sbom;
 mod svg;
 mod table;
 mod verdict;
@@ -20,6 +21,7 @@ pub use findings::{
 pub use plan::{disk_title, plan_table};
 pub use plan_diff::compare_plans;
 pub use receipt::{Receipt, receipt_human};
+pub use sbom::{Contents, PackageLine, package_list, spdx};
 pub use svg::plan_svg;
 pub use table::Table;
 pub use verdict::verdict_human;

@@ -9,6 +9,8 @@ pub enum Need {
     Build,
     BuildBios,
     Boot,
+    /// Content of rpm packages.
+    Dnf,
     /// Reading images of every format, and each filesystem's own fsck.
     Verify,
     /// Only ister's own tests, as independent readers of what it wrote.
@@ -56,6 +58,7 @@ pub const CATALOG: &[Tool] = &[
     tool("mkswap", "util-linux", Need::Build, "swap partitions"),
     at_least(tool("mkfs.xfs", "xfsprogs", Need::Build, "XFS filesystems"), "-V", "6.1"),
     at_least(tool("mkfs.btrfs", "btrfs-progs", Need::Build, "btrfs filesystems"), "--version", "6.2"),
+    tool("ip", "iproute2", Need::Build, "the interface that leads to IsterCloudInitSvc"),
     tool("blkid", "util-linux", Need::Build, "what is on a disk that is to be written to"),
     tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
     tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
@@ -65,6 +68,10 @@ pub const CATALOG: &[Tool] = &[
         "7.1",
     ),
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
+    tool("ssh", "openssh-client", Need::Boot, "logs in to the guest with a key"),
+    tool("dnf", "dnf", Need::Dnf, "content of rpm packages"),
+    tool("rpm", "rpm", Need::Dnf, "what is installed of them"),
+    tool("createrepo_c", "createrepo-c", Need::Dnf, "repositories of ister's tests"),
     tool("e2fsck", "e2fsprogs", Need::Verify, "checks ext2, ext3 and ext4"),
     tool("fsck.fat", "dosfstools", Need::Verify, "checks vfat"),
     tool("xfs_repair", "xfsprogs", Need::Verify, "checks XFS"),
@@ -73,6 +80,8 @@ pub const CATALOG: &[Tool] = &[
     tool("xz", "xz-utils", Need::Verify, "images packed with xz"),
     tool("zstd", "zstd", Need::Verify, "images packed with zstd"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
+    tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
+    tool("gpg", "gnupg", Need::Tests, "signs it"),
     tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
     tool("getfattr", "attr", Need::Tests, "reads extended attributes"),
     tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),

@@ -1,12 +1,14 @@
 //! The one place that runs programs.
 
 use super::catalog::package_of;
+use super::interrupt;
 use super::{Failure, Invocation};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::Mutex;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// What a program that ended well left behind.
@@ -18,6 +20,8 @@ pub struct Finished {
 
 /// Lines of stderr that a failure shows.
 const TAIL: usize = 20;
+/// Bytes of stderr that are kept: of more, the newest.
+const MOST_KEPT: usize = 1 << 20;
 
 /// PATH with the administrators' folders, which an ordinary user's PATH lacks on Debian.
 pub fn search_path() -> OsString {
@@ -48,32 +52,65 @@ pub fn run(invocation: &Invocation) -> Result<Finished, Failure> {
 
 /// As [`run`], giving each line of stderr away as it comes.
 pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, Failure> {
+    run_bounded(invocation, None, line)
+}
+
+/// As [`run_reporting`], but what has not ended within the time is ended.
+pub fn run_bounded(
+    invocation: &Invocation,
+    time: Option<Duration>,
+    line: &mut dyn FnMut(&str),
+) -> Result<Finished, Failure> {
     let started = Instant::now();
+    log::debug!("running: {}", shortened(&invocation.to_string()));
     let mut child = spawn(invocation, Stdio::null(), Stdio::piped(), Stdio::piped())?;
-    let (sender, said) = channel();
+    // Not without bound: a program may say more than anybody reads.
+    let (sender, said) = sync_channel(64);
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
+    let process = Started { id: child.id(), group: invocation.own_group };
+    let _with_us = process.group.then(|| interrupt::group_ends_with_us(process.id));
     forward(stdout, sender.clone(), |bytes| Said::Out(bytes.to_vec()));
     forward(stderr, sender.clone(), |bytes| Said::Error(bytes.to_vec()));
     std::thread::spawn(move || drop(sender.send(Said::Ended(child.wait()))));
 
     let mut stdout = Vec::new();
     let mut all = Vec::new();
-    let mut shown = 0;
+    let mut shown: usize = 0;
     let mut status = None;
+    let mut too_long = false;
     loop {
         // A daemon that it left behind may hold the pipes open for ever: what was said is there soon.
-        let patience = if status.is_some() { Duration::from_millis(500) } else { Duration::MAX };
+        let patience = match (&status, time) {
+            (Some(_), _) => Duration::from_millis(500),
+            (None, Some(time)) if !too_long => time.saturating_sub(started.elapsed()),
+            (None, _) => Duration::MAX,
+        };
         match said.recv_timeout(patience) {
             Ok(Said::Out(bytes)) => stdout.extend(bytes),
             Ok(Said::Error(bytes)) => {
                 all.extend(bytes);
+                if all.len() > MOST_KEPT {
+                    // Lines that were shown, and in a line without end its beginning.
+                    let gone = all.len() - MOST_KEPT / 2;
+                    all.drain(..gone);
+                    shown = shown.saturating_sub(gone);
+                }
                 while let Some(end) = all[shown..].iter().position(|byte| *byte == b'\n') {
-                    line(String::from_utf8_lossy(&all[shown..shown + end]).trim_end());
+                    let said = String::from_utf8_lossy(&all[shown..shown + end]);
+                    log::debug!("{}: {}", invocation.program, said.trim_end());
+                    line(said.trim_end());
                     shown += end + 1;
                 }
             }
-            Ok(Said::Ended(ended)) => status = Some(ended),
+            Ok(Said::Ended(ended)) => {
+                status = Some(ended);
+                process.end_group();
+            }
+            Err(_) if status.is_none() && !too_long && time.is_some() => {
+                too_long = true;
+                process.end();
+            }
             Err(_) => break,
         }
     }
@@ -82,10 +119,16 @@ pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Res
         status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it"))).map_err(|error| {
             Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
         })?;
-    if status.success() {
+    if status.success() && !too_long {
         return Ok(Finished { stdout, stderr: all });
     }
-    let mut failure = Failure::new(format!("`{}` failed", invocation.program)).detail(format!(
+    let what = match time.filter(|_| too_long) {
+        Some(time) => {
+            format!("`{}` did not end within {} s and was ended", invocation.program, time.as_secs())
+        }
+        None => format!("`{}` failed", invocation.program),
+    };
+    let mut failure = Failure::new(what).detail(format!(
         "ran: {}    ({} after {:.1} s)",
         shortened(&invocation.to_string()),
         ending(status),
@@ -107,6 +150,34 @@ fn shortened(line: &str) -> String {
     }
 }
 
+/// A program that runs, or ran: its number stays its group's as long as anything of that is left.
+struct Started {
+    id: u32,
+    group: bool,
+}
+
+impl Started {
+    /// Ends it, and its group where it has one.
+    fn end(&self) {
+        if self.group {
+            self.end_group();
+        } else if let Some(pid) = self.pid() {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Ends what is left of its own group.
+    fn end_group(&self) {
+        if let Some(pid) = self.pid().filter(|_| self.group) {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(i32::try_from(self.id).ok()?)
+    }
+}
+
 /// What a program's end and its pipes tell.
 enum Said {
     Out(Vec<u8>),
@@ -114,7 +185,7 @@ enum Said {
     Ended(std::io::Result<ExitStatus>),
 }
 
-fn forward(mut pipe: impl Read + Send + 'static, sender: Sender<Said>, wrap: fn(&[u8]) -> Said) {
+fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Said>, wrap: fn(&[u8]) -> Said) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
@@ -134,6 +205,23 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
+/// Variables of the environment that are nobody else's business.
+static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// From here on no program that is started finds this variable in its environment.
+pub fn keep_from_children(name: &str) {
+    let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
+    if !kept.iter().any(|known| known == name) {
+        kept.push(name.to_owned());
+    }
+}
+
+/// Those variables, for a second run of this very program.
+pub fn kept_from_children() -> Vec<(String, OsString)> {
+    let kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
+    kept.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?))).collect()
+}
+
 /// Starts a program with a scrubbed locale and a full search path. `run` suits most; this is for those that
 /// are talked to while they run.
 pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, Failure> {
@@ -147,11 +235,17 @@ pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
+    for name in KEPT.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+        command.env_remove(name);
+    }
     for (name, value) in &invocation.env {
         command.env(name, value);
     }
     if let Some(folder) = &invocation.folder {
         command.current_dir(folder);
+    }
+    if invocation.own_group {
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
     command.spawn().map_err(|error| {
         Failure::new(format!("could not start `{}`", program.display()))
@@ -188,6 +282,20 @@ mod tests {
         let started = Instant::now();
         run(&Invocation::new("sh").args(["-c", "sleep 30 & echo done"])).unwrap();
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_all_of_its_group() {
+        let started = Instant::now();
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo before >&2; (sleep 2; touch left) & sleep 30";
+        let hook = Invocation::new("sh").args(["-c", script]).folder(folder.path()).in_own_group();
+        let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
+        assert_eq!(failure.details[1], "it said: before");
+        assert!(started.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(!folder.path().join("left").exists());
     }
 
     #[test]

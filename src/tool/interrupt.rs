@@ -47,6 +47,32 @@ pub fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
     AtWork(id)
 }
 
+/// Process groups of hooks: a terminal's Ctrl-C does not reach them.
+static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// A group that runs until this is dropped.
+pub struct Running(u32);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        GROUPS.lock().unwrap_or_else(|e| e.into_inner()).retain(|id| *id != self.0);
+    }
+}
+
+/// Remembers a process group: it ends when we are ended.
+pub fn group_ends_with_us(id: u32) -> Running {
+    GROUPS.lock().unwrap_or_else(|e| e.into_inner()).push(id);
+    Running(id)
+}
+
+fn end_groups() {
+    for id in GROUPS.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+        if let Some(pid) = i32::try_from(*id).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// While the process is being ended by a signal, nobody else decides how it ends.
 pub fn wait_if_interrupted() {
     if INTERRUPTED.load(Ordering::SeqCst) {
@@ -71,6 +97,7 @@ pub fn install_handlers(say: impl Fn(&str) + Send + 'static) -> std::io::Result<
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            end_groups();
             end_workers();
             for path in NAMED.lock().unwrap_or_else(|e| e.into_inner()).iter() {
                 let _ =

@@ -10,11 +10,19 @@ pub struct Invocation {
     pub args: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
     pub folder: Option<PathBuf>,
+    /// It gets a process group of its own, and what is left of that ends with it.
+    pub own_group: bool,
 }
 
 impl Invocation {
     pub fn new(program: impl Into<String>) -> Invocation {
-        Invocation { program: program.into(), args: Vec::new(), env: Vec::new(), folder: None }
+        Invocation {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            folder: None,
+            own_group: false,
+        }
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Invocation {
@@ -29,6 +37,12 @@ impl Invocation {
 
     pub fn env(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Invocation {
         self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives it a process group of its own; what is left of that ends with it.
+    pub fn in_own_group(mut self) -> Invocation {
+        self.own_group = true;
         self
     }
 

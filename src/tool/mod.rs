@@ -15,10 +15,14 @@ pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of}
 pub use chroot::Chroot;
 pub use draft::{Draft, Durability};
 pub use failure::{Context, Failure, with_causes};
-pub use host::{Finished, find_program, run, run_reporting, search_path, spawn};
+pub use host::{
+    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_reporting,
+    search_path, spawn,
+};
 pub use interrupt::{forget_file, install_handlers, remove_on_interrupt};
 pub use invocation::Invocation;
 pub use namespace::{
-    Worker, Workspace, has_workspaces, inherit, subordinate_ranges, sweep_workspaces, workspace_from_stdin,
+    Worker, Workspace, end_leftovers, has_workspaces, inherit, subordinate_ranges, sweep_workspaces,
+    workspace_from_stdin,
 };
 pub use progress::{Event, Progress};

@@ -236,8 +236,29 @@ fn receive_files() -> std::io::Result<Vec<File>> {
 }
 
 /// Sends an event, the result or a failure to the outer side.
+/// What is logged inside belongs to the log outside.
+struct ToOutside;
+
+impl log::Log for ToOutside {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.target().starts_with("ister")
+    }
+
+    fn log(&self, message: &log::Record) {
+        if self.enabled(message.metadata()) {
+            send(&Message::Event(Event::Debug(message.args().to_string())));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 impl Workspace {
     pub fn progress() -> impl Progress {
+        // Only this process's `main` comes here, once.
+        if log::set_logger(&ToOutside).is_ok() {
+            log::set_max_level(log::LevelFilter::Debug);
+        }
         |event: Event| send(&Message::Event(event))
     }
 
@@ -253,7 +274,7 @@ impl Workspace {
     }
 
     /// Mounts a tmpfs on `folder` if memory has room for `need` bytes and as much again; else works in a new
-    /// folder inside it. Also gives this PID namespace its own /proc.
+    /// folder inside it, if its disk has the room. Also gives this PID namespace its own /proc.
     pub fn open(folder: &Path, need: u64) -> Result<Workspace, Failure> {
         let mount =
             |source: &str, target: &Path, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>| {
@@ -275,6 +296,16 @@ impl Workspace {
             let data = std::ffi::CString::new(data).expect("no NUL in it");
             mount("tmpfs", folder, "tmpfs", MountFlags::NOATIME, Some(&data))?;
             return Ok(Workspace { root: folder.to_owned(), on_disk: false });
+        }
+        if let Ok(disk) = rustix::fs::statvfs(folder)
+            && disk.f_bavail * disk.f_frsize < need
+        {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            let free = mib(disk.f_bavail * disk.f_frsize);
+            return Err(Failure::new(format!("there is not enough space to work in `{}`", folder.display()))
+                .detail(format!("about {} MiB are needed, {free} MiB are free", mib(need)))
+                .detail(format!("memory has no room either: of {} MiB half may be used", mib(available)))
+                .help("free some memory or disk space, or choose another disk with --cache-dir"));
         }
         let root = folder.join(format!("{DISK_PREFIX}{}", unique()));
         let context = || format!("could not create `{}`", root.display());
@@ -320,15 +351,30 @@ pub fn has_workspaces(folder: &Path) -> bool {
     entries.any(|entry| entry.file_name().to_string_lossy().starts_with(DISK_PREFIX))
 }
 
+/// Ends every other process of this PID namespace, and says how many there were: what a hook left behind would write into
+/// the tree while an image is made of it. Nothing where this is no namespace of its own.
+pub fn end_leftovers() -> usize {
+    if rustix::process::getpid().as_raw_nonzero().get() != 1 {
+        return 0;
+    }
+    let mut ended = 0;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        let Some(pid) = pid.filter(|pid| *pid > 1).and_then(rustix::process::Pid::from_raw) else { continue };
+        // One that is dead already has nothing more to run.
+        let dead = std::fs::read_to_string(entry.path().join("stat"))
+            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
+        if !dead && rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok() {
+            ended += 1;
+        }
+    }
+    ended
+}
+
 fn leave_disk() {
     if let Some((root, _lock)) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
-        // End whatever still runs in this PID namespace, so that nothing writes while the folder goes.
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-            if let Some(pid) = pid.filter(|pid| *pid > 1).and_then(rustix::process::Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
+        // So that nothing writes while the folder goes.
+        end_leftovers();
         for line in std::fs::read_to_string("/proc/mounts").unwrap_or_default().lines().rev() {
             if let Some(target) = line.split(' ').nth(1)
                 && Path::new(target).starts_with(&root)

@@ -10,6 +10,8 @@ pub enum Event {
     /// Something worth a line of its own.
     Note(String),
     Warning(String),
+    /// For the log: which program ran, and what it said.
+    Debug(String),
 }
 
 /// Where events go. Called from several threads.

@@ -2,13 +2,14 @@
 
 use super::accel::{Accelerator, Choice};
 use super::firmware::find_ovmf;
-use super::machine::{DiskBus, Machine};
+use super::machine::{DiskBus, Machine, Network};
 use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
 use super::session::{Answer, Login, Session, SessionFault};
+use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::verdict::{Attempt, Class, Outcome, Verdict};
-use super::witness::{Limits, Stage, Witness};
+use super::witness::{Goal, Limits, Stage, Witness};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::tool::{Context, Failure, Progress, inherit, spawn};
@@ -39,8 +40,14 @@ pub struct BootOrder<'a> {
     pub passphrases: BTreeMap<String, String>,
     /// Who logs in at the prompt.
     pub login: Option<Login>,
+    /// Who connects over ssh; commands then run there.
+    pub ssh: Option<Ssh>,
     /// What is run then.
     pub commands: Vec<String>,
+    pub goal: Goal,
+    pub network: Network,
+    /// A second disk, which the guest may write to.
+    pub second_disk: Option<&'a Path>,
     /// What the disk says of its logical blocks.
     pub sector_size: SectorSize,
     /// Held against the guest's mounts, if somebody logs in.
@@ -66,7 +73,7 @@ impl BootOrder<'_> {
             Accelerator::Tcg => (90, 600),
         };
         let total = self.timeout.unwrap_or(Duration::from_secs(total));
-        Limits { silence: Duration::from_secs(silence).min(total), total }
+        Limits { silence: Duration::from_secs(silence).min(total), total, goal: self.goal }
     }
 }
 
@@ -103,14 +110,14 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         version: 1,
         image: order.image.to_owned(),
         outcome: match last.class {
-            Class::LoginPrompt => Outcome::Reached,
+            class if class == order.goal.class() => Outcome::Reached,
             class if class.is_infrastructure() => Outcome::Infrastructure,
             _ => Outcome::Failed,
         },
         firmware: order.firmware,
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
-        advice: last.class.advice().map(str::to_owned),
+        advice: last.class.advice().filter(|_| last.class != order.goal.class()).map(str::to_owned),
         last,
         earlier,
         serial_log: kept("serial.log"),
@@ -125,15 +132,41 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
 }
 
 /// QEMU must be told: it would otherwise guess from what a guest can write.
+///
+/// A qcow2 that refers to other files of the host is refused: whoever made it might read them from inside.
+/// Source: QEMU, docs/interop/qcow2.txt, "Header": the backing file's offset at byte 8, incompatible features at byte
+/// 72, bit 2 of them an external data file.
 fn image_format(image: &Path) -> Result<&'static str, Failure> {
-    let mut start = [0; 4];
+    let mut start = [0; 80];
     let mut file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
-    let count =
-        file.read(&mut start).context(|| format!("could not read the image `{}`", image.display()))?;
-    if count < start.len() {
+    let mut count = 0;
+    while count < start.len() {
+        match file.read(&mut start[count..]) {
+            Ok(0) => break,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(error).context(|| format!("could not read the image `{}`", image.display()));
+            }
+        }
+    }
+    if count == 0 {
         return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
     }
-    Ok(if start == *b"QFI\xfb" { "qcow2" } else { "raw" })
+    if !start.starts_with(b"QFI\xfb") {
+        return Ok("raw");
+    }
+    // Shorter fields of an old version are followed by other data, which its version tells.
+    let version = u32::from_be_bytes(start[4..8].try_into().expect("four bytes"));
+    let external_data = version >= 3 && start[79] & 1 << 2 != 0;
+    if start[8..16] != [0; 8] || external_data {
+        return Err(Failure::new(format!(
+            "`{}` is only a part of an image: it refers to another file",
+            image.display()
+        ))
+        .help("make one that stands alone: `qemu-img convert -O qcow2`"));
+    }
+    Ok("qcow2")
 }
 
 enum Seen {
@@ -164,6 +197,10 @@ fn attempt(
         Firmware::Bios => None,
     };
     let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
+    let ssh_port = match order.ssh {
+        Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
+        None => None,
+    };
     let (serial, serial_end) = pair()?;
     let (monitor, monitor_end) = pair()?;
     let machine = Machine {
@@ -175,6 +212,9 @@ fn attempt(
         accelerator: order.accelerator.accelerator,
         memory: order.memory,
         cpus: order.cpus,
+        network: order.network,
+        ssh_port,
+        second_disk: order.second_disk,
         serial: inherit(&serial_end)?,
         monitor: inherit(&monitor_end)?,
     };
@@ -216,6 +256,29 @@ fn attempt(
     {
         progress.begin(format!("logging in as {}", login.user));
         (class, wrong) = look_inside(order, login, &mut watched, &mut answers);
+    }
+    if class == Class::LoginPrompt
+        && let Some((ssh, port)) = order.ssh.as_ref().zip(ssh_port)
+    {
+        progress.begin(format!("logging in as {} over ssh", ssh.user));
+        // Whatever the console says meanwhile is kept.
+        let over_ssh = std::thread::scope(|scope| {
+            let running = scope.spawn(|| run_over_ssh(ssh, port, &order.commands));
+            while !running.is_finished() {
+                // Nothing comes at once where QEMU has gone.
+                if watched.bytes(Duration::from_millis(200)).is_none() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+            running.join()
+        });
+        match over_ssh.expect("ssh's thread does not panic") {
+            Ok(said) => answers.extend(said),
+            Err(fault) => {
+                class = Class::SshFailed;
+                wrong = std::iter::once(fault.what).chain(fault.lines).collect();
+            }
+        }
     }
     if let Some(folder) = order.report {
         screenshot(&mut qmp, &folder.join("screen.png"), progress);
@@ -274,8 +337,10 @@ fn look_inside(
             wrong = mounts::judge(plan, &mounted.lines, &swaps.lines);
             answers.extend([mounted, swaps]);
         }
-        for command in &order.commands {
-            answers.push(session.run(command)?);
+        if order.ssh.is_none() {
+            for command in &order.commands {
+                answers.push(session.run(command)?);
+            }
         }
         Ok(wrong)
     };
@@ -427,5 +492,27 @@ fn screenshot(qmp: &mut Qmp, path: &Path, progress: &dyn Progress) {
     let arguments = json!({ "filename": absolute, "format": "png" });
     if let Err(reason) = qmp.execute("screendump", arguments, Duration::from_secs(10)) {
         progress.warn(format!("no screenshot: {reason}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn an_image_that_refers_to_other_files_is_refused() {
+        let format = |version: u8, backing: u8, incompatible: u8| {
+            let mut header = vec![0; 104];
+            header[..4].copy_from_slice(b"QFI\xfb");
+            (header[7], header[15], header[79]) = (version, backing, incompatible);
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&header).unwrap();
+            image_format(file.path()).map_err(|failure| failure.message)
+        };
+        assert_eq!(format(3, 0, 0), Ok("qcow2"));
+        assert_eq!(format(2, 0, 4), Ok("qcow2"));
+        assert!(format(3, 104, 0).unwrap_err().ends_with("refers to another file"));
+        assert!(format(3, 0, 4).unwrap_err().ends_with("refers to another file"));
     }
 }

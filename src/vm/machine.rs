@@ -20,6 +20,16 @@ pub enum DiskBus {
     Usb,
 }
 
+/// Whom the guest reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// Nobody: an address comes by DHCP, and that is all.
+    #[default]
+    Isolated,
+    /// This host as 10.0.2.2, and through it whomever the host reaches.
+    Host,
+}
+
 pub struct Machine<'a> {
     pub image: &'a Path,
     /// QEMU's name of the image's format.
@@ -32,6 +42,11 @@ pub struct Machine<'a> {
     /// In MiB.
     pub memory: u32,
     pub cpus: u32,
+    pub network: Network,
+    /// A port of this host's loopback that leads to the guest's ssh server.
+    pub ssh_port: Option<u16>,
+    /// A raw image that the guest may write to.
+    pub second_disk: Option<&'a Path>,
     /// Connected sockets, inherited by QEMU.
     pub serial: RawFd,
     pub monitor: RawFd,
@@ -40,7 +55,7 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// QEMU without anything that it would add by itself. `graphics=off` lets SeaBIOS, and with it GRUB, speak on the
     /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are overlays
-    /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`), and QEMU dies with us.
+    /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`) unless asked for, and QEMU dies with us.
     pub fn invocation(&self) -> Invocation {
         let machine = if self.bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
         let (accelerator, cpu) = match self.accelerator {
@@ -61,7 +76,7 @@ impl Machine<'_> {
             ])
             .args(["-chardev", &format!("socket,id=monitor0,fd={}", self.monitor)])
             .args(["-mon", "chardev=monitor0,mode=control"])
-            .args(["-netdev", "user,id=net0,restrict=on"])
+            .args(["-netdev", &self.netdev()])
             .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
         if let Some(ovmf) = self.ovmf {
             let flash =
@@ -93,7 +108,24 @@ impl Machine<'_> {
             invocation = invocation.args(["-device", device]);
         }
         invocation = invocation.args(["-device", &format!("{disk},bootindex=0{blocks}")]);
+        if let Some(path) = self.second_disk {
+            let drive =
+                format!("if=none,id=disk1,file={},format=raw,cache=unsafe,discard=unmap", escaped(path));
+            invocation = invocation.args(["-drive", &drive]);
+            invocation = invocation.args(["-device", &format!("virtio-blk-pci,drive=disk1{blocks}")]);
+        }
         invocation
+    }
+
+    fn netdev(&self) -> String {
+        let mut netdev = "user,id=net0".to_owned();
+        if self.network == Network::Isolated {
+            netdev.push_str(",restrict=on");
+        }
+        if let Some(port) = self.ssh_port {
+            netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
+        }
+        netdev
     }
 }
 
@@ -118,6 +150,9 @@ mod tests {
             accelerator: Accelerator::Tcg,
             memory: 1024,
             cpus: 2,
+            network: Network::Isolated,
+            ssh_port: None,
+            second_disk: None,
             serial: 5,
             monitor: 6,
         };

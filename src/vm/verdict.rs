@@ -28,6 +28,8 @@ pub enum Class {
     PassphraseRefused,
     /// The login prompt came, but nobody could log in, or a command did not end.
     LoginFailed,
+    /// The login prompt came, but not the user over ssh.
+    SshFailed,
     /// The guest's mounts are not the planned ones.
     WrongMounts,
     ResetLoop,
@@ -77,6 +79,9 @@ impl Class {
                 "the passphrase that was given is not that of `encryption` in FilesystemTypes"
             }
             Class::LoginFailed => "look at `Users` (password), and whether the user has a shell",
+            Class::SshFailed => {
+                "look at `Users` (key), at `Bundles` for an ssh server, and whether the network comes up"
+            }
             Class::WrongMounts => {
                 "look at PartitionMountPoints, at mount units, and at what hooks change in /etc/fstab"
             }
@@ -109,6 +114,7 @@ impl fmt::Display for Class {
             Class::PassphraseWanted => "passphrase-wanted",
             Class::PassphraseRefused => "passphrase-refused",
             Class::LoginFailed => "login-failed",
+            Class::SshFailed => "ssh-failed",
             Class::WrongMounts => "wrong-mounts",
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",

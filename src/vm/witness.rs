@@ -34,6 +34,26 @@ impl fmt::Display for Stage {
     }
 }
 
+/// How the boot is meant to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// A getty asks for a login.
+    #[default]
+    LoginPrompt,
+    /// The guest does its work and switches itself off, as an installer does. A prompt may come before.
+    PowerOff,
+}
+
+impl Goal {
+    /// What a boot that came there is called.
+    pub fn class(self) -> Class {
+        match self {
+            Goal::LoginPrompt => Class::LoginPrompt,
+            Goal::PowerOff => Class::PoweredOff,
+        }
+    }
+}
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -41,6 +61,7 @@ pub struct Limits {
     pub silence: Duration,
     /// In all.
     pub total: Duration,
+    pub goal: Goal,
 }
 
 /// A line of the console that shows a stage.
@@ -268,8 +289,10 @@ impl Witness {
         // A shell's greeting ("Last login: Mon …") may come in pieces too.
         if LOGIN.is_match(&text) && !text.starts_with("Last ") {
             self.reach(Stage::Login, at);
-            self.recent.push(text);
-            self.end(Class::LoginPrompt, at, 1);
+            if self.limits.goal == Goal::LoginPrompt {
+                self.recent.push(text);
+                self.end(Class::LoginPrompt, at, 1);
+            }
             return;
         }
         for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
@@ -384,7 +407,8 @@ impl Witness {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { silence: Duration::from_secs(90), total: Duration::from_secs(600) };
+    const LIMITS: Limits =
+        Limits { silence: Duration::from_secs(90), total: Duration::from_secs(600), goal: Goal::LoginPrompt };
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -49,8 +49,9 @@ fn newest_kernel(tree: &Tree) -> Result<Kernel, Failure> {
             .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine"));
     };
     let version = image.trim_start_matches("vmlinuz-").to_owned();
-    let initramfs = format!("initrd.img-{version}");
-    let initramfs = names.contains(&initramfs).then_some(initramfs);
+    // Debian's name, and that of dracut's distributions.
+    let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
+    let initramfs = initramfs.into_iter().find(|name| names.contains(name));
     Ok(Kernel { image: image.clone(), initramfs, version })
 }
 

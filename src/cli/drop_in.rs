@@ -1,0 +1,181 @@
+//! The options of `build` that ister.py had and that only matter to those who come from there.
+
+use super::console::Talk;
+use super::journal;
+use super::run::TalkArgs;
+use crate::tool::{forget_file, remove_on_interrupt};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Where ister.py logged.
+const LOG: &str = "/var/log/ister.log";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "As with ister.py")]
+pub struct DropInArgs {
+    /// Log everything, each line with its time, in this file [default, where
+    /// the program is called as ister.py by root: /var/log/ister.log]
+    #[arg(short = 'l', long, value_name = "FILE")]
+    logfile: Option<PathBuf>,
+
+    /// How much is said on stderr
+    #[arg(short = 'L', long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
+    loglevel: LogLevel,
+
+    /// Say what is done (as is done anyway)
+    #[arg(short = 'v', long)]
+    verbose: bool,
+
+    /// The finished tree appears in this folder, which must be there and empty;
+    /// hooks find it there
+    #[arg(short = 'D', long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+
+    /// Leave the finished tree for inspection, in the target folder or a new
+    /// one, and say where
+    #[arg(short = 'm', long)]
+    pub no_unmount: bool,
+
+    /// Keep the content nowhere but in the image: the cache is a folder beside it
+    /// that vanishes
+    #[arg(short = 'F', long, conflicts_with = "cache_dir")]
+    pub fast_install: bool,
+
+    #[arg(long, hide = true, value_enum)]
+    pub as_ister_py: Option<Form>,
+}
+
+/// What ister.py's users type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Its options behind our name.
+    Options,
+    /// Its name too.
+    Program,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Debug,
+    Info,
+    Error,
+}
+
+impl DropInArgs {
+    /// Begins the log, and says how much is shown. `template`: what must not be written over.
+    pub fn talk(&self, talk: &TalkArgs, template: Option<&Path>) -> anyhow::Result<Talk> {
+        let same = |log: &Path| {
+            let known = |path: &Path| std::fs::canonicalize(path).ok();
+            known(log).is_some_and(|log| template.and_then(known).as_deref() == Some(&log))
+        };
+        if let Some(log) = self.logfile.as_deref().filter(|log| same(log)) {
+            bail!("the log `{}` is the template: choose another name with -l", log.display());
+        }
+        let root = rustix::process::geteuid().is_root();
+        let usual = (root && self.as_ister_py == Some(Form::Program)).then_some(Path::new(LOG));
+        let debug = self.loglevel == LogLevel::Debug;
+        journal::begin(self.logfile.as_deref().or(usual), debug)?;
+        Ok(match self.loglevel {
+            LogLevel::Debug => Talk::Debug,
+            LogLevel::Info if self.verbose => Talk::Normal,
+            LogLevel::Info => talk.talk(),
+            LogLevel::Error => Talk::Quiet,
+        })
+    }
+
+    /// The folder that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
+    pub fn keep_in(&self) -> anyhow::Result<Option<KeptTree>> {
+        if let Some(folder) = &self.target_dir {
+            let context = || format!("the target folder `{}` cannot be used", folder.display());
+            if std::fs::read_dir(folder).with_context(context)?.next().is_some() {
+                bail!("the target folder `{}` is not empty", folder.display());
+            }
+            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).with_context(context)?;
+        }
+        if !self.no_unmount {
+            return Ok(None);
+        }
+        if let Some(folder) = &self.target_dir {
+            return Ok(Some(KeptTree { path: folder.clone(), is_new: false }));
+        }
+        let folder = tempfile::Builder::new().prefix("ister-tree-").tempdir();
+        let path = folder.context("could not make a folder for the tree")?.keep();
+        remove_on_interrupt(&path);
+        Ok(Some(KeptTree { path, is_new: true }))
+    }
+
+    /// With `-F`: a cache for this build alone, beside the image. It goes when this is dropped, or with a signal; what a
+    /// killed build left goes with the next one.
+    pub fn private_cache(&self, output: &Path) -> anyhow::Result<Option<PrivateCache>> {
+        const PREFIX: &str = ".ister-content-";
+        if !self.fast_install {
+            return Ok(None);
+        }
+        let context = || format!("could not create a folder in `{}`", output.display());
+        std::fs::create_dir_all(output).with_context(context)?;
+        for entry in std::fs::read_dir(output).with_context(context)?.flatten() {
+            let left = entry.file_name().to_string_lossy().starts_with(PREFIX);
+            if left && File::open(entry.path()).is_ok_and(|folder| is_locked_by_us(&folder)) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(output).with_context(context)?;
+        let lock = File::open(folder.path()).with_context(context)?;
+        is_locked_by_us(&lock);
+        remove_on_interrupt(folder.path());
+        Ok(Some(PrivateCache { folder, _lock: lock }))
+    }
+}
+
+/// Whether nobody else has locked a folder; the lock lasts as long as the file is open.
+fn is_locked_by_us(folder: &File) -> bool {
+    flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// A cache that nobody else uses.
+pub struct PrivateCache {
+    folder: tempfile::TempDir,
+    _lock: File,
+}
+
+impl PrivateCache {
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Where a tree is left. A folder that was made for it goes again if nothing came into it.
+pub struct KeptTree {
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl KeptTree {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is told when it is there.
+    pub fn message(&self) -> String {
+        let mut message =
+            format!("ister: the tree is in `{}`, which only you can enter", self.path.display());
+        if !rustix::process::geteuid().is_root() {
+            // Its files belong to ids that only a namespace knows.
+            message.push_str("; remove it with: unshare --map-root-user --map-auto rm -rf FOLDER");
+        }
+        message
+    }
+}
+
+impl Drop for KeptTree {
+    fn drop(&mut self) {
+        forget_file(&self.path);
+        if self.is_new {
+            // Fails where there is a tree, as it should.
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
+}

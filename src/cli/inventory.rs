@@ -1,0 +1,42 @@
+//! The list of packages and the SBOM that lie beside an image.
+
+use crate::build::{Built, beside};
+use crate::plan::Plan;
+use crate::report::{Contents, PackageLine, package_list, spdx};
+use crate::tool::{Context, Draft, Durability, Failure};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes both.
+pub fn write(built: &Built, plan: &Plan, folder: &Path) -> Result<(), Failure> {
+    let inventory = &built.inventory;
+    let contents = Contents {
+        image: plan.disks.first().map_or("", |disk| &disk.name),
+        disk: plan.disks.first().map(|disk| disk.guid).unwrap_or_default(),
+        distribution: &inventory.distribution,
+        release: &inventory.release,
+        kind: &inventory.kind,
+        packages: inventory
+            .packages
+            .iter()
+            .map(|package| PackageLine {
+                name: &package.name,
+                version: &package.version,
+                architecture: &package.architecture,
+                source: (&package.source.0, &package.source.1),
+                maintainer: package.maintainer.as_deref(),
+                homepage: package.homepage.as_deref(),
+                license: package.license.as_deref(),
+            })
+            .collect(),
+        epoch: built.content.epoch,
+    };
+    let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM is plain data") + "\n";
+    for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
+        let path = beside(folder, plan, suffix);
+        let mut draft = Draft::begin(&path)?;
+        draft.file.write_all(text.as_bytes()).context(|| format!("could not write `{}`", path.display()))?;
+        draft.publish(Durability::Synced)?;
+    }
+    Ok(())
+}

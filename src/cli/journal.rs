@@ -1,0 +1,72 @@
+//! The log: a file with everything that is said, and what the programs that ran said, each line with its time. Secrets are
+//! not in it: they reach neither arguments nor messages.
+
+use crate::tool::{Context, Failure};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+use std::time::SystemTime;
+
+static JOURNAL: OnceLock<Journal> = OnceLock::new();
+
+struct Journal {
+    file: Option<Mutex<File>>,
+    /// Debug lines go to stderr too.
+    shows_debug: bool,
+}
+
+/// From here on all that is said is logged. What an earlier run logged is replaced, as ister.py did.
+pub fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
+    let file = path
+        .map(|path| {
+            // What programs say is not for everybody.
+            let options = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+            options.context(|| format!("could not write the log `{}`", path.display()))
+        })
+        .transpose()?;
+    if file.is_none() && !shows_debug {
+        return Ok(());
+    }
+    let journal = Journal { file: file.map(Mutex::new), shows_debug };
+    if JOURNAL.set(journal).is_ok() && log::set_logger(&Facade).is_ok() {
+        log::set_max_level(log::LevelFilter::Debug);
+    }
+    Ok(())
+}
+
+/// A line for the file; `level` as in syslog: debug, info, warning, error.
+pub fn record(level: &str, text: &str) {
+    let Some(journal) = JOURNAL.get() else { return };
+    if level == "debug" && journal.shows_debug {
+        let _ = writeln!(std::io::stderr(), "debug: {text}");
+    }
+    if let Some(file) = &journal.file {
+        let now = humantime::format_rfc3339_millis(SystemTime::now());
+        let mut lines = String::new();
+        for line in text.lines() {
+            lines.push_str(&format!("{now} {level}: {line}\n"));
+        }
+        let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+        // A full disk is noticed where it matters.
+        let _ = file.write_all(lines.as_bytes());
+    }
+}
+
+/// What the library tells through the `log` crate. Others' messages are left out: an HTTP client shows whole URLs.
+struct Facade;
+
+impl log::Log for Facade {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.target().starts_with("ister")
+    }
+
+    fn log(&self, message: &log::Record) {
+        if self.enabled(message.metadata()) {
+            record("debug", &message.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}

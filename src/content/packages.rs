@@ -1,0 +1,173 @@
+//! What is installed in a tree, as its package manager knows it.
+
+use super::dnf::DATABASES;
+use super::tree::Tree;
+use crate::tool::{Context, Failure, Invocation, run};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub architecture: String,
+    /// The source package that it was built from, with its version.
+    pub source: (String, String),
+    /// Who is responsible for it, as the package says: a name and an address.
+    pub maintainer: Option<String>,
+    pub homepage: Option<String>,
+    /// An SPDX licence expression or whatever the package says; Debian's says nothing.
+    pub license: Option<String>,
+}
+
+/// The packages of a tree and the distribution that they are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// `ID` of os-release(5): "debian".
+    pub distribution: String,
+    /// `VERSION_CODENAME`, else `VERSION_ID`.
+    pub release: String,
+    /// Which kind of packages: "deb" or "rpm".
+    pub kind: String,
+    /// Sorted.
+    pub packages: Vec<Package>,
+}
+
+/// Empty where the tree has no package manager that is known. `workspace` is for what rpm needs.
+pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
+    let release = tree.read("/etc/os-release")?.unwrap_or_default();
+    let field = |name: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(line.trim_matches('"').to_owned())
+    };
+    let (kind, mut packages) = if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
+        // Names of people are not always UTF-8.
+        ("deb", debian(&String::from_utf8_lossy(&status)))
+    } else if let Some(database) = DATABASES.iter().find(|path| tree.exists(&format!("{path}/rpmdb.sqlite")))
+    {
+        ("rpm", rpm(tree, database, workspace)?)
+    } else {
+        ("", Vec::new())
+    };
+    packages.sort();
+    Ok(Inventory {
+        distribution: field("ID").unwrap_or_default(),
+        release: field("VERSION_CODENAME").or_else(|| field("VERSION_ID")).unwrap_or_default(),
+        kind: kind.to_owned(),
+        packages,
+    })
+}
+
+/// From dpkg's status file. Source: dpkg, deb-control(5); `Source` has a version in parentheses where it differs.
+fn debian(status: &str) -> Vec<Package> {
+    status
+        .split("\n\n")
+        .filter_map(|paragraph| {
+            let field = |name: &str| {
+                let value = paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                value.map(|value| value.trim().to_owned())
+            };
+            if !field("Status")?.ends_with(" installed") {
+                return None;
+            }
+            let (name, version) = (field("Package")?, field("Version")?);
+            let source = match field("Source") {
+                None => (name.clone(), version.clone()),
+                Some(source) => match source.split_once(" (") {
+                    Some((source, other)) => (source.to_owned(), other.trim_end_matches(')').to_owned()),
+                    None => (source, version.clone()),
+                },
+            };
+            Some(Package {
+                name,
+                version,
+                architecture: field("Architecture").unwrap_or_default(),
+                source,
+                maintainer: field("Maintainer"),
+                homepage: field("Homepage"),
+                license: None,
+            })
+        })
+        .collect()
+}
+
+/// Read from a copy: rpm writes into a database that it only reads.
+fn rpm(tree: &Tree, database: &str, workspace: &Path) -> Result<Vec<Package>, Failure> {
+    const FORMAT: &str =
+        "%{NAME}\t%{EPOCH}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{VENDOR}\t%{URL}\t%{LICENSE}\n";
+    let copy = workspace.join("rpmdb");
+    let context = |failure: Failure| failure.context("the tree's packages could not be listed");
+    std::fs::create_dir(&copy).context(|| format!("could not create `{}`", copy.display()))?;
+    for name in tree.list(database).iter().filter(|name| name.starts_with("rpmdb.sqlite")) {
+        // Read as the tree's own: a link must not lead to the host's database.
+        let bytes = tree.read_bytes(&format!("{database}/{name}"))?.unwrap_or_default();
+        let path = copy.join(name);
+        std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
+    }
+    let list = Invocation::new("rpm").arg("--dbpath").arg(&copy).args(["-qa", "--queryformat", FORMAT]);
+    let listed = run(&list).map_err(context)?;
+    let _ = std::fs::remove_dir_all(&copy);
+    Ok(String::from_utf8_lossy(&listed.stdout).lines().filter_map(rpm_line).collect())
+}
+
+fn rpm_line(line: &str) -> Option<Package> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let said = |index: usize| fields.get(index).copied().filter(|text| !text.is_empty() && *text != "(none)");
+    // Keys that packages are checked with are kept as packages.
+    let name = said(0).filter(|name| *name != "gpg-pubkey")?.to_owned();
+    let version = match said(1) {
+        Some(epoch) if epoch != "0" => format!("{epoch}:{}", said(2)?),
+        _ => said(2)?.to_owned(),
+    };
+    // NAME-VERSION-RELEASE.src.rpm
+    let source = said(4).and_then(|file| {
+        let (rest, release) = file.strip_suffix(".src.rpm")?.rsplit_once('-')?;
+        let (name, version) = rest.rsplit_once('-')?;
+        Some((name.to_owned(), format!("{version}-{release}")))
+    });
+    Some(Package {
+        source: source.unwrap_or_else(|| (name.clone(), version.clone())),
+        name,
+        version,
+        architecture: said(3).unwrap_or_default().to_owned(),
+        maintainer: said(5).map(str::to_owned),
+        homepage: said(6).map(str::to_owned),
+        license: said(7).map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dpkg_knows_what_is_installed_and_what_it_was_built_from() {
+        let packages = debian(
+            "Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: amd64\nSource: b (2-1)\n\
+             Maintainer: A <a@b>\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+             Package: c\nStatus: install ok installed\nVersion: 4\nArchitecture: all\nHomepage: https://c\n",
+        );
+        let named: Vec<_> =
+            packages.iter().map(|p| (p.name.as_str(), p.version.as_str(), &p.source)).collect();
+        assert_eq!(
+            named,
+            [
+                ("a", "1:2-3", &("b".to_owned(), "2-1".to_owned())),
+                ("c", "4", &("c".to_owned(), "4".to_owned()))
+            ]
+        );
+        assert_eq!(packages[0].maintainer.as_deref(), Some("A <a@b>"));
+        assert_eq!(packages[1].homepage.as_deref(), Some("https://c"));
+    }
+
+    #[test]
+    fn a_line_of_rpm() {
+        let package =
+            rpm_line("bash\t0\t5.2-1.fc40\tx86_64\tbash-5.2-1.fc40.src.rpm\tF\t(none)\tGPLv3+").unwrap();
+        assert_eq!((package.version.as_str(), package.source.1.as_str()), ("5.2-1.fc40", "5.2-1.fc40"));
+        assert_eq!((package.homepage, package.license.as_deref()), (None, Some("GPLv3+")));
+        assert_eq!(rpm_line("x\t2\t1-1\tnoarch\t(none)\t\t\t").unwrap().version, "2:1-1");
+        assert_eq!(rpm_line("gpg-pubkey\t(none)\t1-1\t(none)\t(none)\t\t\t"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! What a tree is made from, whoever makes it.
+
+use super::apt::AptRequest;
+use super::cache::Metadata;
+use super::dnf::DnfRequest;
+use super::prepare::Ready;
+use super::tree::Tree;
+use super::{Wanted, inventory, pack};
+use crate::tool::{Failure, Progress};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::Path;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ContentRequest {
+    Apt(AptRequest),
+    Dnf(DnfRequest),
+}
+
+impl ContentRequest {
+    /// The cache key: the same for everything that gives the same tree.
+    pub fn key(&self) -> String {
+        let text = match self {
+            ContentRequest::Apt(request) => request.identity(),
+            ContentRequest::Dnf(request) => request.identity(),
+        };
+        blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    }
+
+    fn title(&self) -> String {
+        match self {
+            ContentRequest::Apt(request) => format!("apt {}", request.suite),
+            ContentRequest::Dnf(request) => format!("dnf {}", request.release),
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        match self {
+            ContentRequest::Apt(request) => Wanted {
+                suite: request.suite.clone(),
+                packages: request.packages.clone(),
+                sources: request.sources.clone(),
+            },
+            ContentRequest::Dnf(request) => Wanted {
+                suite: request.release.clone(),
+                packages: request.packages.clone(),
+                sources: request.repository.iter().cloned().collect(),
+            },
+        }
+    }
+}
+
+/// Fills a tree, makes it ready for any image, and packs it into `out`.
+pub fn fill(
+    request: &ContentRequest,
+    workspace: &Path,
+    out: &File,
+    progress: &dyn Progress,
+) -> Result<Metadata, Failure> {
+    let target = workspace.join("tree");
+    let Ready { epoch } = match request {
+        ContentRequest::Apt(apt) => apt.fill(workspace, &target, progress)?,
+        ContentRequest::Dnf(dnf) => dnf.fill(workspace, &target, progress)?,
+    };
+    let tree = Tree::open(&target)?;
+    let packages = inventory(&tree, workspace)?.packages;
+    progress.begin("keeping the content in the cache");
+    let (size, hash) = pack(&target, epoch, out).map_err(no_room_in_cache)?;
+    Ok(Metadata {
+        title: format!("{}, {} packages", request.title(), packages.len()),
+        created: now(),
+        size,
+        hash,
+        epoch,
+        packages: packages.into_iter().map(|package| (package.name, package.version)).collect(),
+        wanted: request.wanted(),
+    })
+}
+
+/// A full disk is the cache's here, not the image's.
+fn no_room_in_cache(failure: Failure) -> Failure {
+    let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()).to_string();
+    if failure.details.contains(&full) {
+        return failure
+            .context("there is not enough space for the content in the cache")
+            .help("`ister cache prune` empties it; --cache-dir chooses another disk");
+    }
+    failure
+}
+
+pub(super) fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

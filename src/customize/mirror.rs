@@ -1,0 +1,106 @@
+//! `MirrorURL`: where the installed system gets its packages from. swupd's own files are the plan's; here are the package
+//! managers whose source files depend on the content.
+
+use crate::content::{RPM_KEYS as KEYS, Tree};
+use crate::plan::Content;
+use crate::template::SoftwareManager;
+use crate::tool::Failure;
+
+const APT: &str = "/etc/apt/sources.list";
+const DNF: &str = "/etc/yum.repos.d/ister.repo";
+
+/// Makes `mirror` the place of the content's own archive. Other archives (security updates, further sources) stay.
+pub fn set_mirror(tree: &Tree, content: &Content, mirror: &str) -> Result<(), Failure> {
+    match content.manager {
+        SoftwareManager::Apt => {
+            let before = tree.read(APT)?.unwrap_or_default();
+            let key = kept_key(tree, content, "/etc/apt/keyrings");
+            tree.write(APT, &apt_sources(&before, content, mirror, key.as_deref()), 0o644)
+        }
+        SoftwareManager::Dnf => {
+            let key = kept_key(tree, content, KEYS);
+            tree.write(DNF, &dnf_repository(mirror, key.as_deref()), 0o644)
+        }
+        SoftwareManager::Swupd => Ok(()),
+    }
+}
+
+/// Where the tree has the keys that its content was checked with.
+fn kept_key(tree: &Tree, content: &Content, folder: &str) -> Option<String> {
+    let stem = std::path::Path::new(content.keyring.as_ref()?).file_stem()?.to_string_lossy().into_owned();
+    let name = tree.list(folder).into_iter().find(|name| name.starts_with(&stem))?;
+    Some(format!("{folder}/{name}"))
+}
+
+/// The first source is the content's own archive: what else comes from there goes with it. Without one (content that came
+/// from a folder of the build host) the mirror becomes the only one.
+fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>) -> String {
+    let own = before.lines().find_map(|line| place(line).map(|at| line[at].to_owned()));
+    let Some(own) = own else {
+        let key = key.map(|path| format!("[signed-by={path}] ")).unwrap_or_default();
+        return format!("deb {key}{mirror} {} {}\n", content.release, content.components.join(" "));
+    };
+    let mut after = String::new();
+    for line in before.lines() {
+        match place(line).filter(|at| line[at.clone()].trim_end_matches('/') == own.trim_end_matches('/')) {
+            Some(at) => after.push_str(&format!("{}{mirror}{}\n", &line[..at.start], &line[at.end..])),
+            None => after.push_str(&format!("{line}\n")),
+        }
+    }
+    after
+}
+
+/// Where the URL of a one-line source stands.
+fn place(line: &str) -> Option<std::ops::Range<usize>> {
+    let rest = line.strip_prefix("deb ")?;
+    let after_options = match rest.trim_start().strip_prefix('[') {
+        Some(options) => options.split_once(']')?.1,
+        None => rest,
+    };
+    let url = after_options.split_whitespace().next()?;
+    let start = line.len() - after_options.len() + after_options.find(url)?;
+    Some(start..start + url.len())
+}
+
+/// Source: dnf.conf(5), "REPO OPTIONS"; variables such as `$releasever` are dnf's to fill in.
+fn dnf_repository(mirror: &str, key: Option<&str>) -> String {
+    let checks = key.map(|path| format!("gpgcheck=1\ngpgkey=file://{path}\n")).unwrap_or_default();
+    format!("# Written by ister.\n[ister]\nname=MirrorURL\nbaseurl={mirror}\nenabled=1\n{checks}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        Content {
+            manager: SoftwareManager::Apt,
+            release: "bookworm".into(),
+            archive: None,
+            components: vec!["main".into(), "contrib".into()],
+            sources: Vec::new(),
+            keyring: None,
+            configuration: None,
+            bundles: Vec::new(),
+            packages: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_archive_is_replaced_where_it_stands() {
+        let before = "deb http://a/debian bookworm main\n# note\ndeb [signed-by=/k] http://a/debian/ bookworm-updates main\n\
+                      deb http://s/security bookworm-security main\n";
+        assert_eq!(
+            apt_sources(before, &content(), "https://m/debian", Some("/k")),
+            "deb https://m/debian bookworm main\n# note\n\
+             deb [signed-by=/k] https://m/debian bookworm-updates main\n\
+             deb http://s/security bookworm-security main\n"
+        );
+        assert_eq!(apt_sources("", &content(), "https://m", None), "deb https://m bookworm main contrib\n");
+        assert_eq!(
+            apt_sources("", &content(), "https://m", Some("/k")),
+            "deb [signed-by=/k] https://m bookworm main contrib\n"
+        );
+        assert!(dnf_repository("https://m", Some("/k")).ends_with("gpgcheck=1\ngpgkey=file:///k\n"));
+    }
+}

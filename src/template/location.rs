@@ -1,0 +1,119 @@
+//! Where an installer's template is: what the kernel command line and ister.conf say about it. Pure.
+
+/// What a kernel command line asks of an installer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelRequests {
+    /// `isterconf=URL`: where the configuration is. It stands above everything but a template that was named.
+    pub configuration: Option<String>,
+    /// `ister.exit`: stop at once.
+    pub exit: bool,
+    /// `ister.root_ssh`: let root in over ssh while the installer runs, without a password.
+    pub root_ssh: bool,
+}
+
+impl KernelRequests {
+    /// From /proc/cmdline's text. The last of several `isterconf=` counts, as for the kernel's own parameters.
+    pub fn parse(text: &str) -> KernelRequests {
+        let mut requests = KernelRequests::default();
+        for word in words(text) {
+            match word.split_once('=') {
+                Some(("isterconf", url)) if !url.is_empty() => requests.configuration = Some(url.to_owned()),
+                Some(_) => {}
+                None => match word.as_str() {
+                    "ister.exit" => requests.exit = true,
+                    "ister.root_ssh" => requests.root_ssh = true,
+                    _ => {}
+                },
+            }
+        }
+        requests
+    }
+}
+
+/// Words between blanks; a part in double quotes may have blanks. Source: Linux, kernel/params.c, `next_arg`.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// What a configuration file (ister.conf) comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// Its first line is `template=`: the template is there.
+    Template(String),
+    /// It is the template itself.
+    Itself,
+}
+
+impl Configuration {
+    pub fn parse(text: &str) -> Configuration {
+        let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+        match first.split_once('=') {
+            Some((key, place)) if key.trim() == "template" => {
+                Configuration::Template(place.trim().to_owned())
+            }
+            _ => Configuration::Itself,
+        }
+    }
+}
+
+/// A URL as it may be shown: without user, password and query, any of which may be a secret.
+pub fn shown_url(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else {
+        return url.split_once('?').map_or(url, |(before, _)| before).to_owned();
+    };
+    // These fail only for URLs that cannot have any.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if url.query().is_some() {
+        url.set_query(Some("…"));
+    }
+    url.set_fragment(None);
+    url.to_string().replace("?%E2%80%A6", "?…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_command_line_asks() {
+        let requests = KernelRequests::parse(
+            "root=/dev/vda2 isterconf=http://old isterconf=http://h/get?a=b&c=d \"x=a isterconf=no\" ister.root_ssh\n",
+        );
+        assert_eq!(requests.configuration.as_deref(), Some("http://h/get?a=b&c=d"));
+        assert_eq!((requests.exit, requests.root_ssh), (false, true));
+        assert!(KernelRequests::parse("quiet ister.exit").exit);
+        assert_eq!(KernelRequests::parse("isterconf= ister.exits"), KernelRequests::default());
+        assert_eq!(
+            KernelRequests::parse("isterconf=\"file:///a b\"").configuration.as_deref(),
+            Some("file:///a b")
+        );
+    }
+
+    #[test]
+    fn a_configuration_names_the_template_or_is_it() {
+        let template = |place: &str| Configuration::Template(place.to_owned());
+        assert_eq!(Configuration::parse("template=http://h/t.json?a=b\nx"), template("http://h/t.json?a=b"));
+        assert_eq!(Configuration::parse("template = file:///t.json\r\n"), template("file:///t.json"));
+        assert_eq!(Configuration::parse("{ \"Version\": 1 }"), Configuration::Itself);
+        assert_eq!(Configuration::parse(""), Configuration::Itself);
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        assert_eq!(shown_url("http://u:secret@h/p?token=secret#secret"), "http://h/p?…");
+        assert_eq!(shown_url("no url?secret"), "no url");
+    }
+}

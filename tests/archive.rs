@@ -1,0 +1,208 @@
+//! Archives of one's own: a signed one in Ubuntu's layout that is made here from packages of the host's archive, and what
+//! is said of archives that cannot be used.
+
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+
+mod common;
+
+use common::{ister, text, tools_missing};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+/// No kernel: nothing boots it.
+const TEMPLATE: &str = r#"{
+    "DestinationType": "virtual",
+    "PartitionLayout": [{ "disk": "own.img", "partition": 1, "size": "1G", "type": "linux" }],
+    "FilesystemTypes": [{ "disk": "own.img", "partition": 1, "type": "ext4" }],
+    "PartitionMountPoints": [{ "disk": "own.img", "partition": 1, "mount": "/" }],
+    "SoftwareManager": "apt",
+    "Version": "noble",
+    "Bundles": ["os-core", "own"]
+}
+"#;
+
+fn sh(folder: &Path, script: &str) -> Output {
+    let output = Command::new("sh").args(["-euc", script]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{script}\n{}", text(&output.stderr));
+    output
+}
+
+/// A key, and an archive with `main` and `universe` that it signs: two suites, as Ubuntu has them. `debs` has the packages
+/// of `main`; `universe` has one that is made here. The release expired long ago, as a snapshot's.
+fn archive(folder: &Path) -> PathBuf {
+    sh(
+        folder,
+        r#"
+        export GNUPGHOME="$PWD/gnupg"; mkdir -m 700 gnupg; mkdir -p debs own/DEBIAN own/usr/share/own
+        gpg --batch --quiet --passphrase '' --quick-gen-key 'Own <own@example.org>' ed25519 sign never 2>/dev/null
+        gpg --batch --quiet --passphrase '' --quick-gen-key 'Other <other@example.org>' ed25519 sign never 2>/dev/null
+        gpg --batch --quiet --export own@example.org >own.gpg
+        gpg --batch --quiet --export --armor own@example.org >own.asc
+        gpg --batch --quiet --export other@example.org >other.gpg
+        printf 'Package: own-tool\nVersion: 2.0\nArchitecture: all\nMaintainer: Own <own@example.org>\nDescription: own\n' \
+            >own/DEBIAN/control
+        echo own >own/usr/share/own/file
+        root=archive/20250520T000000Z; mkdir -p $root/pool/main $root/pool/universe
+        dpkg-deb --root-owner-group -b own $root/pool/universe/own-tool_2.0_all.deb >/dev/null
+        cp debs/*.deb $root/pool/main/ 2>/dev/null || :
+        cd $root
+        for suite in noble noble-updates; do
+            for component in main universe; do
+                lists=dists/$suite/$component/binary-amd64; mkdir -p $lists
+                if [ $suite = noble ]; then dpkg-scanpackages -m pool/$component >$lists/Packages 2>/dev/null; else : >$lists/Packages; fi
+            done
+            (cd dists/$suite
+            {
+                printf 'Origin: Ubuntu\nLabel: Ubuntu\nSuite: %s\nCodename: noble\nArchitectures: amd64\n' $suite
+                printf 'Components: main universe\nDate: Tue, 20 May 2025 00:00:00 UTC\nValid-Until: Tue, 27 May 2025 00:00:00 UTC\nSHA256:\n'
+                for list in */binary-amd64/Packages; do
+                    printf ' %s %s %s\n' "$(sha256sum <$list | cut -d' ' -f1)" "$(stat -c %s $list)" $list
+                done
+            } >Release
+            gpg --batch --quiet --local-user own@example.org --clearsign -o InRelease Release)
+        done
+        "#,
+    );
+    folder.join("archive/20250520T000000Z")
+}
+
+fn build(folder: &Path, more: &[&str]) -> Output {
+    std::fs::write(folder.join("own.json"), TEMPLATE).unwrap();
+    std::fs::create_dir_all(folder.join("bundles")).unwrap();
+    std::fs::write(folder.join("bundles/own"), "# [TITLE]: own\nown-tool\n").unwrap();
+    let mut command = ister(&["build", "-q"]);
+    command.arg(folder.join("own.json")).arg("-o").arg(folder.join("out"));
+    command.arg("--cache-dir").arg(folder.join("cache")).arg("--bundles").arg(folder.join("bundles"));
+    command.args(more).output().unwrap()
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_what_to_do() {
+    if tools_missing(&["gpg", "dpkg-scanpackages"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let archive = archive(folder.path());
+    let url = format!("file://{}", archive.display());
+    let told = |args: &[&str], code: i32, wanted: &[&str]| {
+        let output = build(folder.path(), args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{args:?}: expected `{wanted}` in\n{said}");
+        }
+    };
+    told(&["-C", &url], 3, &["signature cannot be trusted", "keyring"]);
+    told(&["-C", &url, "-s", &path("other.gpg")], 3, &["signature cannot be trusted", "keyring"]);
+    told(&["-C", &url, "-s", &path("own.json")], 3, &["is no OpenPGP keyring"]);
+    told(&["-C", &url, "-s", &path("nosuch.gpg")], 3, &["could not read the keyring"]);
+    let own = ["-C", &url, "-s", &path("own.gpg")];
+    let jammy = ["--set", "Version=\"jammy\""];
+    told(&[&own[..], &jammy].concat(), 3, &["the archive has no suite `jammy`", "correct `Version`"]);
+    told(&["-C", "http://127.0.0.1:1/ubuntu"], 3, &["the archive cannot be reached", "network"]);
+    told(&["-C", "ftp://h/ubuntu"], 2, &["use http, https or file"]);
+    told(&["--source", "http://h/debian noble main"], 2, &["expected `deb [OPTIONS] URL SUITE COMPONENTS…`"]);
+    told(&["--source", "deb http://u:p@h/debian noble main"], 2, &["would end up in the image"]);
+}
+
+/// apt asks the template's proxy, with its password; that is told to nobody else.
+#[test]
+fn the_templates_proxy_is_used_and_its_password_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
+            heard.lock().unwrap().push_str(&head);
+            let _ = reader
+                .get_mut()
+                .write_all(b"HTTP/1.1 404 None\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let proxy = format!(r#"HTTPProxy="http://me:s3cret@127.0.0.1:{port}""#);
+    let log = folder.path().join("log");
+    let options =
+        ["-C", "http://repo.invalid/debian", "--set", &proxy, "-L", "debug", "-l", log.to_str().unwrap()];
+    let output = build(folder.path(), &options);
+    let said = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("debug: running: mmdebstrap "), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.contains("GET http://repo.invalid/debian/dists/noble/InRelease "), "{asked}");
+    // "me:s3cret"
+    assert!(asked.contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{asked}");
+}
+
+/// A whole system from the archive that was made here: two components, its own key, expired lists, no network.
+#[test]
+#[ignore = "long, `make test-all`: fetches and indexes a hundred packages"]
+fn a_system_from_an_archive_of_ones_own() {
+    if tools_missing(&["gpg", "dpkg-scanpackages"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    // What a system of the host's own archive consists of.
+    std::fs::create_dir(folder.path().join("debs")).unwrap();
+    let plain = r#"Bundles=["os-core"]"#;
+    let output = build(folder.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    sh(
+        folder.path(),
+        r#"
+        root=$PWD; mkdir -p state/lists/partial cache-of-apt/archives/partial
+        apt="-o Dir::State::Lists=$root/state/lists -o Dir::Cache=$root/cache-of-apt -o APT::Sandbox::User="
+        apt-get -qq $apt update; cd debs
+        grep -v '^#' ../out/own.img.packages | while IFS="$(printf '\t')" read -r name version architecture rest; do
+            echo "$name:$architecture=$version"
+        done | sed 's/:all=/=/' | xargs apt-get -qq $apt download
+        "#,
+    );
+    let archive = archive(folder.path());
+    let url = format!("file://{}", archive.display());
+    let mirror = r#"MirrorURL="https://mirror.example.org/ubuntu""#;
+    let more = ["-C", &url, "-s", &path("own.asc"), "--components", "main,universe", "--set", mirror];
+    let updates = format!("deb {url} noble-updates main universe");
+    let tree = folder.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    let tree_name = tree.display().to_string();
+    let output = build(folder.path(), &[&more[..], &["--source", &updates, "-m", "-D", &tree_name]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let read = |name: &str| std::fs::read_to_string(tree.join(name)).unwrap();
+    assert_eq!(read("usr/share/own/file"), "own\n");
+    assert_eq!(
+        read("etc/apt/sources.list"),
+        "deb [signed-by=/etc/apt/keyrings/own.asc] https://mirror.example.org/ubuntu noble main universe\n"
+    );
+    assert!(tree.join("etc/apt/keyrings/own.asc").is_file());
+    let list = std::fs::read_to_string(folder.path().join("out/own.img.packages")).unwrap();
+    assert!(list.contains("own-tool\t2.0\tall\town-tool\t2.0\n"), "{list}");
+    // An archive's keys, but no folder of the build host: neither in files nor in the plan that stays in the image.
+    let found = Command::new("grep")
+        .args(["-rlF", &folder.path().display().to_string()])
+        .arg(&tree)
+        .output()
+        .unwrap();
+    assert_eq!(text(&found.stdout), "");
+    let verified = ister(&["verify", "-q"]).arg(folder.path().join("out/own.img")).output().unwrap();
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+    remove(&tree);
+}
+
+/// As an ordinary user the tree's files belong to ids that only a namespace knows.
+fn remove(tree: &Path) {
+    if std::fs::remove_dir_all(tree).is_err() {
+        let _ =
+            Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(tree).status();
+    }
+}

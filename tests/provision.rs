@@ -1,0 +1,307 @@
+//! Where a template comes from when nobody names one, and what role a machine has: against a small server on loopback,
+//! and on a network of its own where the host gives root.
+
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+
+mod common;
+
+use common::{ister, text};
+use ister::provision::{Role, role};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Serves these paths, and remembers what it was asked for. It ends with the test's process.
+struct Server {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start(bind: &str, pages: &[(&str, &str)]) -> Server {
+        let listener = TcpListener::bind(bind).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let pages: BTreeMap<String, String> =
+            pages.iter().map(|(path, page)| (path.to_string(), page.replace("ADDRESS", &address))).collect();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let remembered = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = serve(stream, &pages, &remembered);
+            }
+        });
+        Server { address, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    pages: &BTreeMap<String, String>,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    asked.lock().unwrap().push(path.clone());
+    let (status, body) = match pages.get(&path) {
+        Some(page) => ("200 OK", page.as_str()),
+        None => ("404 Not Found", ""),
+    };
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    reader.get_mut().write_all((head + body).as_bytes())
+}
+
+/// A template with one fault, so that what was found is seen in what is said of it, and nothing is built.
+const FAULTY: &str = r#"{ "DestinationType": "nowhere" }"#;
+
+/// ister.py with these arguments: its exit code, and what it said.
+fn ister_py(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let program = folder.join("ister.py");
+    if !program.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).unwrap();
+    }
+    let log = folder.join("log");
+    let output = Command::new(&program)
+        .args(args)
+        .arg("-l")
+        .arg(&log)
+        .env("NO_COLOR", "1")
+        .env("no_proxy", "*")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = text(&output.stderr);
+    let logged = std::fs::read_to_string(log).unwrap();
+    // With a level of its own instead of what the console puts in front.
+    let bare = |line: &str| line.trim_start_matches("ister: ").trim_start_matches("warning: ").to_owned();
+    for line in stderr.lines().filter(|line| !line.is_empty()) {
+        assert!(logged.contains(&bare(line)), "`{line}` is not in the log:\n{logged}");
+    }
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn a_template_is_found_in_the_order_that_ister_py_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let server = Server::start(
+        "127.0.0.1:0",
+        &[
+            ("/conf?machine=a=b", "template=http://ADDRESS/by-kernel.json\n"),
+            ("/by-kernel.json", FAULTY),
+            ("/by-conf.json", FAULTY),
+            ("/itself", FAULTY),
+        ],
+    );
+    let address = &server.address;
+    std::fs::write(path("named.json"), FAULTY).unwrap();
+    std::fs::write(path("empty"), "quiet\n").unwrap();
+    std::fs::write(path("kernel"), format!("quiet isterconf=http://{address}/conf?machine=a=b rw\n"))
+        .unwrap();
+    std::fs::write(path("exit"), "quiet ister.exit\n").unwrap();
+    std::fs::write(path("itself"), format!("isterconf=http://{address}/itself\n")).unwrap();
+    std::fs::write(path("ssh"), "ister.root_ssh\n").unwrap();
+    std::fs::write(path("conf"), format!("template=http://{address}/by-conf.json\nmore")).unwrap();
+    std::fs::write(path("conf-file"), format!("template=file://{}/named.json\n", folder.path().display()))
+        .unwrap();
+    std::fs::write(path("conf-nothing"), "template=\n").unwrap();
+
+    let run = |args: &[&str]| ister_py(folder.path(), args);
+    let judged = |args: &[&str], name: &str| {
+        let (code, said) = run(args);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("--> {name}")), "{args:?}: {said}");
+    };
+    judged(&["-t", "named.json", "-c", "conf", "-k", "kernel"], "named.json");
+    judged(&["-c", "conf", "-k", "kernel"], &format!("http://{address}/by-kernel.json"));
+    judged(&["-c", "conf", "-k", "empty"], &format!("http://{address}/by-conf.json"));
+    judged(&["-c", "conf-file", "-k", "empty"], &format!("file://{}/named.json", folder.path().display()));
+    judged(&["-c", "named.json", "-k", "empty"], "named.json");
+    judged(&["-k", "itself"], &format!("http://{address}/itself"));
+    assert!(server.asked().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.asked());
+
+    assert_eq!(run(&["-t", "named.json", "-k", "exit"]).0, Some(13));
+    let (code, said) = run(&["-t", "named.json", "-k", "ssh"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("warning: ister.root_ssh: anybody on the network may log in as root"), "{said}");
+    assert!(said.contains("not done: it stands in `ssh`"), "{said}");
+    for (args, wanted) in [
+        (&["-c", "conf-nothing", "-k", "empty"][..], "names no template behind `template=`"),
+        (&["-c", "nosuch", "-k", "empty"], "could not read the configuration `nosuch`"),
+        (&["-k", "nosuch"], "could not read the kernel command line `nosuch`"),
+    ] {
+        let (code, said) = run(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.contains(wanted), "{args:?}: {said}");
+    }
+}
+
+/// https: a certificate that the host trusts, and one that it does not.
+#[test]
+fn https_is_judged_by_the_hosts_own_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let script = "
+        new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+        $new -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+        $new -subj /CN=localhost -keyout key.pem -out request.pem
+        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
+        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem";
+    let made =
+        Command::new("sh").args(["-ec", script]).current_dir(folder.path()).stderr(Stdio::null()).status();
+    assert!(made.unwrap().success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = format!(
+        "import http.server, ssl
+server = http.server.ThreadingHTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain('cert.pem', 'key.pem')
+server.socket = context.wrap_socket(server.socket, server_side=True); server.serve_forever()"
+    );
+    let mut server = Command::new("python3")
+        .args(["-c", &script])
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::fs::write(path("t.json"), FAULTY).unwrap();
+    std::fs::write(path("conf"), format!("template=https://localhost:{port}/t.json\n")).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < until {
+        sleep(Duration::from_millis(50));
+    }
+    let run = |certificates: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ister"))
+            .args(["-c", "conf", "-k", "/dev/null"])
+            .env("SSL_CERT_FILE", certificates)
+            .env("NO_COLOR", "1")
+            .env("no_proxy", "*")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (trusted, untrusted) = (run(&path("ca.pem")), run(Path::new("/etc/ssl/certs/ca-certificates.crt")));
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(trusted.0, Some(1), "{}", trusted.1);
+    assert!(trusted.1.contains(&format!("--> https://localhost:{port}/t.json")), "{}", trusted.1);
+    assert_eq!(untrusted.0, Some(3), "{}", untrusted.1);
+    assert!(untrusted.1.contains("could not fetch `https://localhost"), "{}", untrusted.1);
+}
+
+/// mixer's own call: every option is understood; what it asks for is refused by what is in the template, not by its form.
+#[test]
+fn mixers_call_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = ister(&["new", "kvm", "--software-manager", "swupd"]).output().unwrap();
+    std::fs::write(folder.path().join("t.json"), &template.stdout).unwrap();
+    let args =
+        "-S state -t t.json -V file:///mix/update/www -C file:///mix/update/www -f 1 -s Swupd_Root.pem";
+    let (code, said) = ister_py(folder.path(), &args.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("installs content with apt or dnf only"), "{said}");
+}
+
+#[test]
+fn a_role_is_found_by_the_machines_address() {
+    let pages = |config: &'static str| {
+        [
+            ("/svc/get_config/00:00:00:00:00:00", config),
+            ("/svc/get_role/web", "#cloud-config\nhostname: web\n"),
+        ]
+    };
+    let web = Some(Role { name: "web".into(), user_data: b"#cloud-config\nhostname: web\n".to_vec() });
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let server = Server::start(bind, &pages(r#"{"role": "web"}"#));
+        assert_eq!(role(&format!("http://{}/svc/", server.address)).unwrap(), web, "{bind}");
+        assert_eq!(server.asked(), ["/svc/get_config/00:00:00:00:00:00", "/svc/get_role/web"]);
+    }
+    let none = Server::start("127.0.0.1:0", &pages("{}"));
+    assert_eq!(role(&format!("http://{}/svc/", none.address)).unwrap(), None);
+    let unknown = Server::start("127.0.0.1:0", &[]);
+    assert_eq!(role(&format!("http://{}/svc/", unknown.address)).unwrap(), None);
+    let missing = Server::start("127.0.0.1:0", &pages(r#"{"role": "database"}"#));
+    let failure = role(&format!("http://{}/svc/", missing.address)).unwrap_err();
+    assert!(failure.details[0].contains("`database` cannot be had"), "{failure}");
+    let nonsense = Server::start("127.0.0.1:0", &pages("<html>"));
+    assert!(role(&format!("http://{}/svc/", nonsense.address)).is_err());
+}
+
+/// A server that is down: asked again for a while, then an error; nothing was written before it.
+#[test]
+fn a_service_that_is_down_stops_the_build_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let template = std::fs::read_to_string("vm-tests/kvm/template.json").unwrap();
+    std::fs::write(folder.path().join("t.json"), template).unwrap();
+    let service = format!("IsterCloudInitSvc=\"http://{address}/\"");
+    let started = Instant::now();
+    let (code, said) = ister_py(folder.path(), &["-t", "t.json", "--set", &service]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("could not learn this machine's role from"), "{said}");
+    assert!(started.elapsed() >= Duration::from_secs(12), "it is asked again for a while");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("kvm.img")), "{left:?}");
+}
+
+/// Another host behind a wire of its own: what it is asked with is the address of our end of that wire.
+#[test]
+fn the_address_is_that_of_the_interface_that_leads_there() {
+    let name = format!("ister{}", std::process::id());
+    let (ours, theirs) = (format!("io{}", std::process::id()), format!("it{}", std::process::id()));
+    let sh =
+        |line: String| Command::new("sh").args(["-ec", &line]).status().is_ok_and(|status| status.success());
+    let made = sh(format!(
+        "ip netns add {name}
+         ip link add {ours} type veth peer name {theirs} netns {name}
+         ip addr add 198.51.100.1/24 dev {ours}; ip addr add fd00:51::1/64 dev {ours} nodad; ip link set {ours} up
+         ip -n {name} addr add 198.51.100.2/24 dev {theirs}; ip -n {name} addr add fd00:51::2/64 dev {theirs} nodad
+         ip -n {name} link set {theirs} up; ip -n {name} link set lo up"
+    ));
+    let clean = || sh(format!("ip link del {ours} 2>/dev/null; ip netns del {name} 2>/dev/null; true"));
+    if !made {
+        clean();
+        eprintln!("skipped: a network of its own needs root and network namespaces");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mac = std::fs::read_to_string(format!("/sys/class/net/{ours}/address")).unwrap().trim().to_owned();
+    std::fs::create_dir_all(folder.path().join("get_config")).unwrap();
+    std::fs::create_dir_all(folder.path().join("get_role")).unwrap();
+    std::fs::write(folder.path().join("get_config").join(&mac), r#"{"role": "node"}"#).unwrap();
+    std::fs::write(folder.path().join("get_role/node"), "data").unwrap();
+    let script = "import http.server, socket
+class Both(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+Both(('::', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()";
+    let mut server = Command::new("ip")
+        .args(["netns", "exec", &name, "python3", "-c", script])
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let found: Vec<_> =
+        ["198.51.100.2", "[fd00:51::2]"].iter().map(|host| role(&format!("http://{host}:8000/"))).collect();
+    let _ = server.kill();
+    let _ = server.wait();
+    sleep(Duration::from_millis(10));
+    clean();
+    for role in found {
+        assert_eq!(role.unwrap(), Some(Role { name: "node".into(), user_data: b"data".to_vec() }));
+    }
+}

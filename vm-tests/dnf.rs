@@ -1,0 +1,175 @@
+//! rpm content: real dnf, and a repository that is made here. Its packages hold a Debian system, for want of another one;
+//! what counts is that dnf installs them, and that the result boots.
+
+use super::{Outcome, World, expect, ister, run};
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Packages of a tree's parts, without anything that would look into them.
+const SPEC: &str = r#"
+Name: os-core
+Version: 40.1
+Release: 3
+Summary: a system
+License: GPLv3+ and others
+AutoReqProv: no
+%global __os_install_post %{nil}
+%global debug_package %{nil}
+%global _build_id_links none
+%define _unpackaged_files_terminate_build 0
+%define _binary_payload w0.gzdio
+%description
+A system.
+%package -n kernel-kvm
+Summary: its kernel
+AutoReqProv: no
+%description -n kernel-kvm
+A kernel.
+%package -n bootloader
+Summary: its loader
+AutoReqProv: no
+%description -n bootloader
+A loader.
+%package -n hello-tool
+Summary: a tool
+AutoReqProv: no
+%description -n hello-tool
+A tool.
+%install
+mkdir -p %{buildroot}
+cp -a %{tree}/. %{buildroot}/
+mkdir -p %{buildroot}/usr/share/hello
+echo hello from rpm >%{buildroot}/usr/share/hello/file
+%files -f %{lists}/os-core
+%files -n kernel-kvm -f %{lists}/kernel-kvm
+%files -n bootloader -f %{lists}/bootloader
+%files -n hello-tool
+/usr/share/hello
+"#;
+
+/// Which package each file of the tree is in; what the running host makes is in none.
+const LISTS: &str = r#"
+cd "$1"
+find . -mindepth 1 \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./var/lib/dpkg \) -prune -o -printf '%y %P\n' |
+while read -r type name; do
+    case $name in
+        boot/vmlinuz-*|boot/initrd.img-*|boot/config-*|boot/System.map-*|usr/lib/modules/*) list=kernel-kvm ;;
+        usr/lib/systemd/boot/*) list=bootloader ;;
+        boot/*|vmlinuz*|initrd.img*) continue ;;
+        *) list=os-core ;;
+    esac
+    case $type in
+        d) printf '%%dir "/%s"\n' "$name" ;;
+        *) printf '"/%s"\n' "$name" ;;
+    esac >>"$2/$list"
+done
+"#;
+
+/// Ends a server with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn dnf(world: &World) -> Outcome {
+    let folder = world.path("dnf");
+    let _ = std::fs::remove_dir_all(&folder);
+    let path = |name: &str| folder.join(name);
+    for name in ["lists", "repo", "tree", "bundles", "proxied/http:"] {
+        std::fs::create_dir_all(path(name)).map_err(|e| e.to_string())?;
+    }
+    // What is packed: a system as apt installs it.
+    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core"]"#;
+    let apt = ["--software-manager", "apt", "--set", "Version=\"bookworm\"", "--set", bundles];
+    let more = ["--set", "Users=[]", "--set", "MirrorURL=\"https://unused.example.org\"", "-q", "-m"];
+    let args = [&["build", "vm-tests/dnf/template.json"][..], &apt, &more].concat();
+    ister(&args, &[("-D", &path("tree")), ("-o", &path("apt"))], 0)?;
+    std::fs::write(path("system.spec"), SPEC).map_err(|e| e.to_string())?;
+    run("sh", &["-euc", LISTS, "sh", path("tree").to_str().unwrap(), path("lists").to_str().unwrap()])?;
+    let define = |name: &str, value: &Path| format!("{name} {}", value.display());
+    let defines = [
+        define("tree", &path("tree")),
+        define("lists", &path("lists")),
+        define("_rpmdir", &path("repo")),
+        define("_topdir", &path("rpmbuild")),
+    ];
+    let spec = path("system.spec");
+    let mut build = vec!["-bb", "--quiet"];
+    build.extend(defines.iter().flat_map(|define| ["--define", define]));
+    build.push(spec.to_str().unwrap());
+    run("rpmbuild", &build)?;
+    run("createrepo_c", &["-q", path("repo").to_str().unwrap()])?;
+    std::fs::write(path("bundles/tools"), "# [TITLE]: tools\nhello-tool\n").map_err(|e| e.to_string())?;
+
+    // The repository is reached by nobody but the template's proxy.
+    std::os::unix::fs::symlink(path("repo"), path("proxied/http:/repo.invalid"))
+        .map_err(|e| e.to_string())?;
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
+    let server = Command::new("python3")
+        .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
+        .current_dir(path("proxied"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut server = Server(server);
+    let proxy = format!("HTTPProxy=\"http://127.0.0.1:{port}\"");
+    let base = ["build", "vm-tests/dnf/template.json", "-q", "--set", &proxy];
+    let from = ["-C", "http://repo.invalid/"];
+    let definitions = [("--bundles", path("bundles")), ("-o", world.folder.clone())];
+    let definitions: Vec<(&str, &Path)> = definitions.iter().map(|(o, p)| (*o, p.as_path())).collect();
+    // What does not exist is told by its name.
+    let missing = ["--set", r#"Bundles=["os-core","nosuch"]"#];
+    ister(&[&base[..], &from, &missing].concat(), &definitions, 3)?;
+    ister(&[&base[..], &from].concat(), &definitions, 0)?;
+    // The same from a configuration of dnf's own, as `-d` names it.
+    let configuration = format!(
+        "[main]\ngpgcheck=0\n[own]\nname=own\nbaseurl=file://{}\nenabled=1\n",
+        path("repo").display()
+    );
+    std::fs::write(path("dnf.conf"), configuration).map_err(|e| e.to_string())?;
+    let only = [
+        "--set",
+        r#"Bundles=["os-core","tools"]"#,
+        "--set",
+        r#"PartitionMountPoints=[{"disk":"dnf.img","partition":2,"mount":"/"}]"#,
+    ];
+    let configured = [("-d", path("dnf.conf")), ("--bundles", path("bundles")), ("-o", path("configured"))];
+    let configured: Vec<(&str, &Path)> = configured.iter().map(|(o, p)| (*o, p.as_path())).collect();
+    ister(&[&["build", "vm-tests/dnf/template.json", "-q"][..], &only].concat(), &configured, 0)?;
+    drop(server.0.kill());
+    let mut asked = String::new();
+    if let Some(mut log) = server.0.stderr.take() {
+        let _ = log.read_to_string(&mut asked);
+    }
+    expect(asked.contains("GET http://repo.invalid/repodata/repomd.xml"), "the proxy was used")?;
+
+    let list = std::fs::read_to_string(world.path("dnf.img.packages")).map_err(|e| e.to_string())?;
+    expect(list.contains("hello-tool\t40.1-3\t"), &format!("rpm's packages are listed: {list}"))?;
+    let image = world.path("dnf.img");
+    let image = image.to_str().unwrap();
+    let inside =
+        ["--login", "ada=env:ISTER_TEST_PASSWORD", "--run", "cat /usr/share/hello/file /etc/yum.repos.d/*"];
+    let report = world.path("dnf-report");
+    let verdict =
+        ister(&[&["boot", image, "--format", "json"][..], &inside].concat(), &[("--report", &report)], 0)?;
+    let said =
+        verdict["answers"].as_array().and_then(|all| all.last()).map(|answer| answer["lines"].to_string());
+    let said = said.unwrap_or_default();
+    expect(
+        said.contains("hello from rpm") && said.contains("baseurl=https://mirror.example.org/40"),
+        &format!("what was installed is there: {said}"),
+    )?;
+    // As an ordinary user the tree belongs to ids that only a namespace knows.
+    if std::fs::remove_dir_all(&folder).is_err() {
+        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", folder.to_str().unwrap()])?;
+    }
+    std::fs::remove_file(image).map_err(|e| e.to_string().into())
+}

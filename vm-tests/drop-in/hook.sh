@@ -1,0 +1,13 @@
+#!/bin/sh
+# As published hooks do: exactly one loader entry, whose last line begins `options `.
+set -eu
+entry=$(ls "$1"/boot/loader/entries/*.conf)
+[ "$(wc -l <<EOF
+$entry
+EOF
+)" -eq 1 ]
+tail -n 1 "$entry" | grep -q '^options '
+sed -i '$s/$/ ister.hook=1/' "$entry"
+# A daemon that nobody ends.
+(setsid sleep 1000 >/dev/null 2>&1 &)
+sleep 1
