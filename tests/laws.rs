@@ -224,7 +224,11 @@ const FAULTS: &[Fault] = &[
     set!("url", "HTTPSProxy" = "proxy:8080"),
     set!("url", "IsterCloudInitSvc" = "https://example.org/x"),
     set!("url-credentials", "HTTPProxy" = "http://a:b@example.org"),
-    set!("mirror-without-version", "MirrorURL" = "https://example.org/update"),
+    ("mirror-without-version", |t, s| {
+        t["MirrorURL"] = json!("https://example.org/update");
+        // apt has no separate place for versions.
+        !s.apt
+    }),
     set!("url-plain-http", "IsterCloudInitSvc" = "http://example.org/"),
     set!("hook-missing", "PostNonChroot" = ["/srv/missing"]),
     set!("hook-relative", "PostNonChroot" = ["./hook"]),

@@ -41,6 +41,7 @@ fn main() {
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
         long("rpm_content_by_dnf_boots", dnf::dnf),
         long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
+        long("sample_pre_post_runs_its_hooks_and_boots", pre_post),
         long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),
         long("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")),
     ];
@@ -322,6 +323,58 @@ fn drop_in(world: &World) -> Outcome {
         expect(seen[index].contains(wanted), &format!("expected `{wanted}` in:\n{}", seen[index]))?;
     }
     std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+}
+
+/// The published example of hooks, with scripts of ours beside it.
+fn pre_post(world: &World) -> Outcome {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/templates/pre-post.json");
+    if !sample.is_file() {
+        eprintln!("skipped: {} is not here", sample.display());
+        return Ok(());
+    }
+    let folder = world.path("pre-post");
+    let _ = std::fs::remove_dir_all(&folder);
+    let tree = folder.join("tree");
+    std::fs::create_dir_all(&tree).map_err(|e| e.to_string())?;
+    for (name, script) in [
+        ("post-non-chroot.sh", "cp post-chroot.sh \"$1/\"\ntouch \"$1/post-non-chroot\"\n"),
+        ("post-chroot.sh", "touch /post-chroot\n"),
+    ] {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\nset -e\n{script}")).map_err(|e| e.to_string())?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(|e| e.to_string())?;
+    }
+    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core"]"#;
+    let output = Command::new(env!("CARGO_BIN_EXE_ister"))
+        .args([
+            "build",
+            "--software-manager",
+            "apt",
+            "--set",
+            "Version=\"bookworm\"",
+            "--set",
+            bundles,
+            "-m",
+            "-D",
+        ])
+        .arg(&tree)
+        .arg(&sample)
+        .current_dir(&folder)
+        .output()
+        .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    expect(output.status.success(), &said)?;
+    expect(said.contains("PreInstallShell: preinstall shell command"), &said)?;
+    for name in ["post-non-chroot", "post-non-chroot-shell", "post-chroot", "post-chroot-shell"] {
+        expect(tree.join(name).exists(), &format!("{name} was there when the image was made"))?;
+    }
+    world.boot("pre-post/test.img", "login-prompt")?;
+    if std::fs::remove_dir_all(&folder).is_err() {
+        // As an ordinary user the tree belongs to ids that only a namespace knows.
+        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", folder.to_str().unwrap()])?;
+    }
+    Ok(())
 }
 
 /// A hook's link to a file of the host must not bring that file into the image.
