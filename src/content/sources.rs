@@ -3,6 +3,8 @@
 use super::apt::Keyring;
 use crate::plan::Content;
 use crate::tool::{Context, Failure, Invocation, run};
+use std::io::Read;
+use std::path::Path;
 
 /// Source lines (sources.list(5)) for what is to be installed.
 ///
@@ -68,10 +70,16 @@ fn of_host(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
         Failure::new(format!("this host's apt knows no archive that could have the suite `{suite}`"))
             .help("name one: -C http://ARCHIVE/debian")
     };
-    let format = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)";
-    let invocation =
-        Invocation::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]);
-    let text = String::from_utf8_lossy(&run(&invocation)?.stdout).into_owned();
+    let format = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(FILENAME)";
+    // Without lists: with them apt reads all of them, which takes most of a second, and of all that only the origin is wanted.
+    let invocation = Invocation::new("apt-get")
+        .args(["-o", "Dir::State::Lists=/nonexistent", "indextargets", "--no-release-info"])
+        .args(["--format", format, "Created-By: Packages"]);
+    let targets = String::from_utf8_lossy(&run(&invocation)?.stdout).into_owned();
+    let lists = run(&Invocation::new("apt-config").args(["shell", "LISTS", "Dir::State::lists/d"]))?;
+    let lists = String::from_utf8_lossy(&lists.stdout).into_owned();
+    let lists = lists.trim().trim_start_matches("LISTS=").trim_matches('\'').to_owned();
+    let text = with_origins(&targets, |name| read_start(&Path::new(&lists).join(name)));
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let own = release
         .lines()
@@ -80,6 +88,33 @@ fn of_host(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
         .unwrap_or_default();
     let sources = pick(&text, &own, suite, components);
     if sources.is_empty() { Err(no_source()) } else { Ok(sources) }
+}
+
+/// Puts the archive's origin in the place of the index's file name, as its Release file has it; `release` gives the start
+/// of a file of apt's lists. Not known (then apt's own mark stays) before the host's first `apt-get update`.
+fn with_origins(targets: &str, release: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    for line in targets.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [uri, suite, component, file] = fields[..] else { continue };
+        // HOST_PATH_dists_SUITE_COMPONENT_binary-ARCH_Packages; `/` is written `_`.
+        let name = file.rsplit('/').next().unwrap_or_default();
+        let archive =
+            name.split(&format!("_{}_binary-", component.replace('/', "_"))).next().unwrap_or_default();
+        let found = ["InRelease", "Release"].iter().find_map(|kind| release(&format!("{archive}_{kind}")));
+        let origin = found.and_then(|text| {
+            text.lines().find_map(|line| line.strip_prefix("Origin:").map(|origin| origin.trim().to_owned()))
+        });
+        out.push_str(&format!("{uri}\t{suite}\t{component}\t{}\n", origin.as_deref().unwrap_or("$(ORIGIN)")));
+    }
+    out
+}
+
+/// The first lines of a Release file, which say whose it is.
+fn read_start(path: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    std::fs::File::open(path).ok()?.take(4096).read_to_end(&mut start).ok()?;
+    Some(String::from_utf8_lossy(&start).into_owned())
 }
 
 /// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:
@@ -163,6 +198,22 @@ mod tests {
                 "deb http://a/debian/ bookworm-updates main",
                 "deb http://s/security/ bookworm-security main",
             ]
+        );
+    }
+
+    #[test]
+    fn the_origin_stands_in_the_release_file() {
+        let targets = "http://a/debian/\tbookworm\tmain\t/none/a_debian_dists_bookworm_main_binary-amd64_Packages\n\
+            http://b/x/\tstable\tmain/y\t/none/b_x_dists_stable_main_y_binary-amd64_Packages\n\
+            http://c/\tnew\tmain\t/none/c_dists_new_main_binary-amd64_Packages\n";
+        let release = |name: &str| match name {
+            "a_debian_dists_bookworm_InRelease" => Some("Hash: SHA256\n\nOrigin: Debian\n".to_owned()),
+            "b_x_dists_stable_Release" => Some("Origin: Other\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(
+            with_origins(targets, release),
+            "http://a/debian/\tbookworm\tmain\tDebian\nhttp://b/x/\tstable\tmain/y\tOther\nhttp://c/\tnew\tmain\t$(ORIGIN)\n"
         );
     }
 
