@@ -81,6 +81,8 @@ pub const CATALOG: &[Tool] = &[
     tool("zstd", "zstd", Need::Verify, "images packed with zstd"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
+    tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),
+    tool("pgrep", "procps", Need::Tests, "looks for what is left running"),
     tool("gpg", "gnupg", Need::Tests, "signs it"),
     tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
     tool("getfattr", "attr", Need::Tests, "reads extended attributes"),
