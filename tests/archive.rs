@@ -145,7 +145,6 @@ fn the_templates_proxy_is_used_and_its_password_is_not_told() {
 
 /// A whole system from the archive that was made here: two components, its own key, expired lists, no network.
 #[test]
-#[ignore = "long, `make test-all`: fetches and indexes a hundred packages"]
 fn a_system_from_an_archive_of_ones_own() {
     if tools_missing(&["gpg", "dpkg-scanpackages"]) {
         return;

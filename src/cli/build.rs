@@ -191,7 +191,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let passphrases = prepared.passphrases().clone();
     let built = build(&order, &plan, prepared, &console);
     console.finish();
-    if let Some(tree) = &keep_in {
+    if let Some(tree) = keep_in.as_ref().filter(|tree| tree.is_there()) {
         console.say(&tree.message());
     }
     let built = match built {

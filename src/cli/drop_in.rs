@@ -158,6 +158,11 @@ impl KeptTree {
         &self.path
     }
 
+    /// Whether a tree was left: a build may fail before it has one.
+    pub fn is_there(&self) -> bool {
+        std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// What is told when it is there.
     pub fn message(&self) -> String {
         let mut message =

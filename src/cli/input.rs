@@ -98,11 +98,11 @@ pub struct ChangeArgs {
     #[arg(short = 's', long = "cert-file", visible_alias = "keyring", value_name = "FILE")]
     keyring: Option<String>,
 
-    /// Where swupd looks for the newest version
+    /// Where swupd looks for the newest version; of no effect with apt and dnf
     #[arg(short = 'V', long, value_name = "URL")]
     versionurl: Option<String>,
 
-    /// The format of swupd's content
+    /// The format of swupd's content; of no effect with apt and dnf
     #[arg(short = 'f', long, value_name = "NUMBER")]
     swupd_format: Option<String>,
 

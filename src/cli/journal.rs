@@ -1,7 +1,7 @@
 //! The log: a file with everything that is said, and what the programs that ran said, each line with its time. Secrets are
 //! not in it: they reach neither arguments nor messages.
 
-use crate::tool::{Context, Failure};
+use crate::tool::{Context, Failure, debug_lines_to};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,8 +30,8 @@ pub fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let journal = Journal { file: file.map(Mutex::new), shows_debug };
-    if JOURNAL.set(journal).is_ok() && log::set_logger(&Facade).is_ok() {
-        log::set_max_level(log::LevelFilter::Debug);
+    if JOURNAL.set(journal).is_ok() {
+        debug_lines_to(|line| record("debug", &line));
     }
     Ok(())
 }
@@ -52,21 +52,4 @@ pub fn record(level: &str, text: &str) {
         // A full disk is noticed where it matters.
         let _ = file.write_all(lines.as_bytes());
     }
-}
-
-/// What the library tells through the `log` crate. Others' messages are left out: an HTTP client shows whole URLs.
-struct Facade;
-
-impl log::Log for Facade {
-    fn enabled(&self, metadata: &log::Metadata) -> bool {
-        metadata.target().starts_with("ister")
-    }
-
-    fn log(&self, message: &log::Record) {
-        if self.enabled(message.metadata()) {
-            record("debug", &message.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
 }

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod chroot;
+mod debug;
 mod draft;
 mod failure;
 mod host;
@@ -13,6 +14,7 @@ mod progress;
 
 pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
 pub use chroot::Chroot;
+pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability};
 pub use failure::{Context, Failure, with_causes};
 pub use host::{

@@ -7,6 +7,7 @@
 //! go with it: the worker is its process 1, dies with its parent (parent-death signal), and also ends itself when
 //! the pipe from outside closes.
 
+use super::debug::debug_lines_to;
 use super::failure::Context;
 use super::host::spawn;
 use super::interrupt;
@@ -236,29 +237,10 @@ fn receive_files() -> std::io::Result<Vec<File>> {
 }
 
 /// Sends an event, the result or a failure to the outer side.
-/// What is logged inside belongs to the log outside.
-struct ToOutside;
-
-impl log::Log for ToOutside {
-    fn enabled(&self, metadata: &log::Metadata) -> bool {
-        metadata.target().starts_with("ister")
-    }
-
-    fn log(&self, message: &log::Record) {
-        if self.enabled(message.metadata()) {
-            send(&Message::Event(Event::Debug(message.args().to_string())));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 impl Workspace {
     pub fn progress() -> impl Progress {
-        // Only this process's `main` comes here, once.
-        if log::set_logger(&ToOutside).is_ok() {
-            log::set_max_level(log::LevelFilter::Debug);
-        }
+        // What is logged inside belongs to the log outside.
+        debug_lines_to(|line| send(&Message::Event(Event::Debug(line))));
         |event: Event| send(&Message::Event(event))
     }
 
