@@ -42,6 +42,7 @@ pub mod filesystem;
 pub mod image;
 pub mod lsp;
 pub mod provision;
+pub mod swupd;
 pub mod tool;
 pub mod verify;
 pub mod vm;

@@ -139,6 +139,11 @@ pub fn dnf(world: &World) -> Outcome {
         "--set",
         r#"Bundles=["os-core","tools"]"#,
         "--set",
+        // Without a kernel there is nothing for an ESP.
+        r#"PartitionLayout=[{"disk":"dnf.img","partition":2,"size":"2G","type":"linux"}]"#,
+        "--set",
+        r#"FilesystemTypes=[{"disk":"dnf.img","partition":2,"type":"ext4"}]"#,
+        "--set",
         r#"PartitionMountPoints=[{"disk":"dnf.img","partition":2,"mount":"/"}]"#,
     ];
     let configured = [("-d", path("dnf.conf")), ("--bundles", path("bundles")), ("-o", path("configured"))];

@@ -29,6 +29,7 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
             let metadata = content::fill(request, &workspace.root, out, progress)?;
             Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
         }
+        (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
         (Job::Assemble(job), [content, rest @ ..])
             if rest.len() == job.plan.disks.len() + job.carried.len() =>

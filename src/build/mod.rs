@@ -6,14 +6,18 @@
 
 mod inside;
 mod outside;
+mod swupd;
 
 pub use inside::work_inside;
 pub use outside::{
     Built, Carried, Destination, Order, Prepared, beside, build, pre_install, prepare, read_secret, sweep,
 };
 
+pub use swupd::swupd_in_namespace;
+
 use crate::content::{ContentRequest, Inventory, Metadata};
 use crate::plan::Plan;
+use crate::swupd::{Request, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +29,8 @@ enum Job {
     Fill { workspace: PathBuf, request: Box<ContentRequest> },
     /// Remove what killed builds left in the workspace folder, where memory had been short.
     Sweep { workspace: PathBuf },
+    /// Install swupd's content into a folder of the host, or compare it with one.
+    Swupd { request: Box<Request>, task: Task, tree: PathBuf },
     /// Unpack the content, the first file; customise it; write the disks, the others.
     Assemble(Box<AssembleJob>),
 }

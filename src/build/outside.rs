@@ -2,12 +2,14 @@
 
 use super::{AssembleJob, Assembled, CarriedFile, Job};
 use crate::content::{
-    self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, cache_names,
+    self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, Package, SwupdRequest,
+    cache_names,
 };
 use crate::customize;
 use crate::plan::{self, Footprint, Item, ItemKind, Plan, Secrets};
 use crate::provision::{self, Role};
 use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
+use crate::swupd::Version;
 use crate::tool::{
     Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
 };
@@ -158,12 +160,12 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
     };
     let mut carried = Vec::new();
     for template in &order.carried {
-        let request = content_request(order, &template.content)?;
+        let request = content_request(order, &template.content, progress)?;
         carried.push(content(order, &request, order.refresh, progress)?.0);
     }
     if order.offline {
         let wanted = &draft.content;
-        let entry = order.cache.find_wanted(&wanted.release, &wanted.packages, None).ok_or_else(|| {
+        let entry = order.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
             Failure::new(format!(
                 "the content cache has nothing with {} of {} and the same packages",
                 wanted.manager, wanted.release
@@ -173,7 +175,7 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
         })?;
         return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
     }
-    let request = content_request(order, &draft.content)?;
+    let request = content_request(order, &draft.content, progress)?;
     let (entry, fresh) = content(order, &request, order.refresh, progress)?;
     Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
 }
@@ -228,7 +230,7 @@ pub fn build(
         }
         files.extend(carried.iter().map(|entry| &entry.file));
         if let Assembled::Done(inventory) = Worker::run::<Assembled>(&job, &files, progress)? {
-            break inventory;
+            break with_bundles(inventory, plan, &entry.metadata);
         }
         let Some(request) = request.as_ref().filter(|_| !fresh) else {
             return Err(Failure::new("the cached content does not read back as it was written")
@@ -275,6 +277,28 @@ pub fn build(
         inventory,
         role: role.map(|role| role.name),
     })
+}
+
+/// Where no package manager knows what is installed, swupd's bundles are what there is to tell.
+fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> Inventory {
+    if plan.content.manager != SoftwareManager::Swupd || !inventory.packages.is_empty() {
+        return inventory;
+    }
+    "swupd".clone_into(&mut inventory.kind);
+    inventory.packages = content
+        .packages
+        .iter()
+        .map(|(name, version)| Package {
+            name: name.clone(),
+            version: version.clone(),
+            architecture: content::architecture().to_owned(),
+            source: (name.clone(), version.clone()),
+            maintainer: None,
+            homepage: None,
+            license: None,
+        })
+        .collect();
+    inventory
 }
 
 /// Beside the image, or named after the first device.
@@ -326,7 +350,21 @@ pub fn sweep(cache: &Cache) -> Result<(), Failure> {
     Ok(())
 }
 
-fn content_request(order: &Order, content: &plan::Content) -> Result<ContentRequest, Failure> {
+fn content_request(
+    order: &Order,
+    content: &plan::Content,
+    progress: &dyn Progress,
+) -> Result<ContentRequest, Failure> {
+    if content.manager == SoftwareManager::Swupd {
+        let proxies = [order.secrets.http_proxy.clone(), order.secrets.https_proxy.clone()];
+        let mut request = content::swupd_request(content, order.cache.swupd_state(), proxies)?;
+        if request.version == Version::Latest {
+            progress.begin("asking for the newest version");
+            request.version = Version::Number(request.resolve(progress)?);
+        }
+        let release = content.release.clone();
+        return Ok(ContentRequest::Swupd(SwupdRequest { request, release, epoch: order.epoch }));
+    }
     if content.manager == SoftwareManager::Dnf {
         let configuration = match &content.configuration {
             Some(path) => {

@@ -7,6 +7,7 @@ use super::run::Outcome;
 use crate::build::sweep;
 use crate::content::Cache;
 use crate::report::Table;
+use crate::swupd;
 use crate::template::Bytes;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -74,6 +75,9 @@ pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
             sweep(&cache)?;
             let limit = older_than.map_or(0, |days| days.saturating_mul(86_400));
             let (removed, freed) = cache.prune(|m| now.saturating_sub(m.created) >= limit)?;
+            // Objects have no age: they are what newer trees are made of.
+            let objects = if older_than.is_none() { swupd::prune(&cache.swupd_state())? } else { 0 };
+            let freed = Bytes(freed.0 + objects);
             print(&format!("removed {}, {freed} freed\n", count(removed, "tree")));
         }
     }

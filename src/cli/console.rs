@@ -86,6 +86,7 @@ impl Progress for Console {
             Event::Step(text) | Event::Note(text) => journal::record("info", text),
             Event::Warning(text) => journal::record("warning", text),
             Event::Debug(text) => journal::record("debug", text),
+            Event::Status(_) => {}
         }
         if self.talk == Talk::Quiet && !matches!(event, Event::Warning(_)) {
             return;
@@ -104,6 +105,12 @@ impl Progress for Console {
                     None => eprintln_quietly(&format!("ister: {text}")),
                 }
                 state.step = Some((text, Instant::now()));
+            }
+            Event::Status(text) => {
+                let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                if let (Some(bar), Some((step, _))) = (&state.bar, &state.step) {
+                    bar.set_message(format!("{step}: {text}"));
+                }
             }
             Event::Note(text) => self.show(&format!("  {text}")),
             Event::Warning(text) => self.show(&format!("warning: {text}")),

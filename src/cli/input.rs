@@ -5,9 +5,10 @@ use crate::bundle::{self, Definition, Definitions};
 use crate::device;
 use crate::layout::SectorSize;
 use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
-use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets};
+use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets, SwupdContent};
 use crate::report;
 use crate::template::{Bytes, Override, Size, SoftwareManager, SourceText, Template, parse};
+use crate::swupd;
 use crate::tool::{Failure, forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -69,8 +70,7 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "KEY=JSON")]
     set: Vec<Override>,
 
-    /// Who installs the content: apt or dnf (swupd can be planned, not built
-    /// yet)
+    /// Who installs the content: swupd, apt or dnf
     #[arg(long, value_name = "MANAGER")]
     software_manager: Option<String>,
 
@@ -79,7 +79,7 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "SIZE")]
     disk_size: Option<String>,
 
-    /// The archive to install from, instead of the host's own package sources:
+    /// The archive or mirror to install from, instead of the host's own sources:
     /// http, https or file
     #[arg(short = 'C', long = "contenturl", value_name = "URL", value_parser = archive_url)]
     archive: Option<String>,
@@ -98,13 +98,24 @@ pub struct ChangeArgs {
     #[arg(short = 's', long = "cert-file", visible_alias = "keyring", value_name = "FILE")]
     keyring: Option<String>,
 
-    /// Where swupd looks for the newest version; of no effect with apt and dnf
-    #[arg(short = 'V', long, value_name = "URL")]
+    /// Where swupd looks for the newest version [default: where the content is];
+    /// of no effect with apt and dnf
+    #[arg(short = 'V', long, value_name = "URL", value_parser = archive_url)]
     versionurl: Option<String>,
 
-    /// The format of swupd's content; of no effect with apt and dnf
-    #[arg(short = 'f', long, value_name = "NUMBER")]
+    /// The format of swupd's content, a number or `staging`; of no effect with
+    /// apt and dnf
+    #[arg(short = 'f', long, value_name = "NUMBER", value_parser = swupd_format)]
     swupd_format: Option<String>,
+
+    /// Leave out what swupd's bundles would like to have but do not need
+    #[arg(long)]
+    skip_optional: bool,
+
+    /// Install swupd's content whoever signed it, or nobody: whoever controls
+    /// the mirror and the way from there decides what is in the image
+    #[arg(long, visible_alias = "nosigcheck", conflicts_with = "keyring")]
+    no_sigcheck: bool,
 
     /// The configuration of dnf
     #[arg(short = 'd', long, value_name = "FILE")]
@@ -157,6 +168,10 @@ fn archive_url(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
+}
+
+fn swupd_format(text: &str) -> Result<String, String> {
+    swupd::Format::parse(text).map(|_| text.to_owned())
 }
 
 fn component(text: &str) -> Result<String, String> {
@@ -225,6 +240,12 @@ impl ChangeArgs {
             sources: self.source.clone(),
             keyring: self.keyring.clone(),
             configuration: self.dnf_config.clone(),
+            swupd: SwupdContent {
+                version_url: self.versionurl.clone(),
+                format: self.swupd_format.clone(),
+                skip_optional: self.skip_optional,
+                unsigned: self.no_sigcheck,
+            },
         }
     }
 

@@ -25,6 +25,7 @@ mod rules;
 mod run;
 mod schema;
 mod sources;
+mod swupd;
 mod twice;
 mod verify;
 

@@ -2,7 +2,8 @@
 
 use super::console::{Console, Talk};
 use super::{
-    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, verify,
+    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, swupd,
+    verify,
 };
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -41,6 +42,7 @@ enum Command {
     New(new::NewArgs),
     Plan(plan::PlanArgs),
     Cache(cache::CacheArgs),
+    Swupd(swupd::SwupdArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Completions(manual::CompletionsArgs),
@@ -147,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::New(args) => new::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Swupd(args) => swupd::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => manual::completions(&args),

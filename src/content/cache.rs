@@ -99,6 +99,11 @@ impl Cache {
         self.folder.join("work")
     }
 
+    /// Where swupd's objects stay, for all trees that have them.
+    pub fn swupd_state(&self) -> PathBuf {
+        self.folder.join("swupd")
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -12,6 +12,7 @@ mod packages;
 mod prepare;
 mod request;
 mod sources;
+mod swupd;
 mod tree;
 
 pub use apt::{AptRequest, Keyring};
@@ -22,4 +23,5 @@ pub use pack::{pack, unpack};
 pub use packages::{Inventory, Package, inventory};
 pub use request::{ContentRequest, fill};
 pub use sources::{apt_options, architecture, keyring, sources_for};
+pub use swupd::{SwupdRequest, swupd_request, swupd_trust};
 pub use tree::Tree;

@@ -3,6 +3,7 @@
 use super::apt::AptRequest;
 use super::cache::Metadata;
 use super::dnf::DnfRequest;
+use super::swupd::SwupdRequest;
 use super::prepare::Ready;
 use super::tree::Tree;
 use super::{Wanted, inventory, pack};
@@ -15,6 +16,7 @@ use std::path::Path;
 pub enum ContentRequest {
     Apt(AptRequest),
     Dnf(DnfRequest),
+    Swupd(SwupdRequest),
 }
 
 impl ContentRequest {
@@ -23,6 +25,7 @@ impl ContentRequest {
         let text = match self {
             ContentRequest::Apt(request) => request.identity(),
             ContentRequest::Dnf(request) => request.identity(),
+            ContentRequest::Swupd(request) => request.identity(),
         };
         blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
     }
@@ -31,6 +34,7 @@ impl ContentRequest {
         match self {
             ContentRequest::Apt(request) => format!("apt {}", request.suite),
             ContentRequest::Dnf(request) => format!("dnf {}", request.release),
+            ContentRequest::Swupd(request) => format!("swupd {}", request.version()),
         }
     }
 
@@ -46,6 +50,11 @@ impl ContentRequest {
                 packages: request.packages.clone(),
                 sources: request.repository.iter().cloned().collect(),
             },
+            ContentRequest::Swupd(request) => Wanted {
+                suite: request.release.clone(),
+                packages: request.request.bundles.clone(),
+                sources: vec![request.request.content_url.clone()],
+            },
         }
     }
 }
@@ -58,21 +67,36 @@ pub fn fill(
     progress: &dyn Progress,
 ) -> Result<Metadata, Failure> {
     let target = workspace.join("tree");
+    let mut bundles = None;
     let Ready { epoch } = match request {
         ContentRequest::Apt(apt) => apt.fill(workspace, &target, progress)?,
         ContentRequest::Dnf(dnf) => dnf.fill(workspace, &target, progress)?,
+        ContentRequest::Swupd(swupd) => {
+            let (ready, installed) = swupd.fill(&target, progress)?;
+            bundles = Some(installed.bundles);
+            ready
+        }
     };
-    let tree = Tree::open(&target)?;
-    let packages = inventory(&tree, workspace)?.packages;
+    let packages = match bundles {
+        Some(bundles) => {
+            let version = |(name, version): (String, u32)| (name, version.to_string());
+            bundles.into_iter().map(version).collect()
+        }
+        None => {
+            let listed = inventory(&Tree::open(&target)?, workspace)?.packages;
+            listed.into_iter().map(|package| (package.name, package.version)).collect::<Vec<_>>()
+        }
+    };
+    let unit = if matches!(request, ContentRequest::Swupd(_)) { "bundles" } else { "packages" };
     progress.begin("keeping the content in the cache");
     let (size, hash) = pack(&target, epoch, out).map_err(no_room_in_cache)?;
     Ok(Metadata {
-        title: format!("{}, {} packages", request.title(), packages.len()),
+        title: format!("{}, {} {unit}", request.title(), packages.len()),
         created: now(),
         size,
         hash,
         epoch,
-        packages: packages.into_iter().map(|package| (package.name, package.version)).collect(),
+        packages,
         wanted: request.wanted(),
     })
 }

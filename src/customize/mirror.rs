@@ -81,6 +81,7 @@ mod tests {
             sources: Vec::new(),
             keyring: None,
             configuration: None,
+            swupd: None,
             bundles: Vec::new(),
             packages: Vec::new(),
         }

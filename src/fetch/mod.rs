@@ -1,19 +1,21 @@
-//! Small files by URL: `file:`, `http:` and `https:`. Templates, configurations and roles come this way; packages have
-//! their manager's own way.
+//! Files by URL: `file:`, `http:` and `https:`. Small ones in one piece ([`fetch`]): templates, configurations and roles;
+//! large ones as streams that go on after a cut ([`Download`]): swupd's content. Packages have their manager's own way.
+
+mod http;
+mod stream;
+
+pub use http::{Http, Patience, Proxies};
+pub use stream::{Download, Retries};
 
 use crate::template::shown_url as shown;
 use crate::tool::Failure;
-use base64::Engine;
+use http::Fault;
 use std::io::Read;
 use std::time::{Duration, Instant};
-use ureq::http::Response;
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
 use url::Url;
 
 /// The most that is taken: a template or a role is far smaller.
 const LARGEST: u64 = 16 << 20;
-const MOST_REDIRECTS: usize = 5;
 /// Between attempts, growing up to the second value.
 const PAUSE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 
@@ -84,22 +86,11 @@ fn too_large(what: &str) -> Failure {
 }
 
 fn over_network(url: Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
-    let agent: Agent = Agent::config_builder()
-        .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-        .http_status_as_error(false)
-        // Followed here, so that none leads from https to http.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_connect(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_global(Some(Duration::from_secs(120)))
-        .build()
-        .into();
+    let http = Http::new(&Proxies::default(), &Patience::for_small_files());
     let until = Instant::now() + patience;
     let mut pause = PAUSE[0];
     loop {
-        match attempt(&agent, url.clone()) {
+        match attempt(&http, &url) {
             Ok(bytes) => return Ok(bytes),
             Err((error, Again::No)) => return Err(error),
             Err((error, Again::Worthwhile)) if Instant::now() + pause > until => return Err(error),
@@ -118,82 +109,22 @@ enum Again {
     No,
 }
 
-fn attempt(agent: &Agent, mut url: Url) -> Result<Vec<u8>, (FetchError, Again)> {
+fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
     let asked = shown(url.as_str());
-    let failed = |why: String| Failure::new(format!("could not fetch `{asked}`")).detail(why);
-    for _ in 0..=MOST_REDIRECTS {
-        let mut response = get(agent, &url).map_err(|error| {
-            let failure = failed(error.to_string()).help("check the address, the network and the proxy");
-            (FetchError::Failed(failure), Again::Worthwhile)
-        })?;
-        let status = response.status();
-        if status.is_redirection() {
-            url = redirected(&url, &response).map_err(|why| (FetchError::Failed(failed(why)), Again::No))?;
-            continue;
-        }
-        if !status.is_success() {
-            let failure = failed(format!("the server answers {status}"));
-            return Err(match status.as_u16() {
-                404 | 410 => (FetchError::Missing(failure), Again::No),
-                // Too many requests, or a fault of the server's own.
-                429 | 500.. => (FetchError::Failed(failure), Again::Worthwhile),
-                _ => (FetchError::Failed(failure), Again::No),
-            });
-        }
-        let mut bytes = Vec::new();
-        let mut body = response.body_mut().as_reader().take(LARGEST + 1);
-        return match body.read_to_end(&mut bytes) {
-            Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&asked)), Again::No)),
-            Ok(_) => Ok(bytes),
-            Err(error) => Err((FetchError::Failed(failed(error.to_string())), Again::Worthwhile)),
+    let answer = http.get(url, 0).map_err(|fault| {
+        let again = match &fault {
+            Fault::Unreachable(_) | Fault::Broken(_) => Again::Worthwhile,
+            // Too many requests, or a fault of the server's own.
+            Fault::Status(429 | 500.., _) => Again::Worthwhile,
+            Fault::Status(..) | Fault::Redirect(_) => Again::No,
         };
-    }
-    Err((FetchError::Failed(failed(format!("more than {MOST_REDIRECTS} redirects"))), Again::No))
-}
-
-fn get(agent: &Agent, url: &Url) -> Result<Response<Body>, ureq::Error> {
-    let mut plain = url.clone();
-    let _ = plain.set_username("");
-    let _ = plain.set_password(None);
-    let mut request = agent.get(plain.as_str());
-    if !url.username().is_empty() {
-        let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
-        let pair = format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
-        let value = base64::engine::general_purpose::STANDARD.encode(pair);
-        request = request.header("Authorization", format!("Basic {value}"));
-    }
-    request.call()
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match code.filter(|_| bytes[at] == b'%') {
-            Some(code) => {
-                out.push(code);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    out
-}
-
-/// Where a redirect leads. The password of the first server is not for another one.
-fn redirected(from: &Url, response: &Response<Body>) -> Result<Url, String> {
-    let place = response.headers().get("location").and_then(|value| value.to_str().ok());
-    let place = place.ok_or("the server redirects to nowhere")?;
-    let to =
-        from.join(place).map_err(|error| format!("the server redirects to `{}`: {error}", shown(place)))?;
-    match (from.scheme(), to.scheme()) {
-        ("http", "http" | "https") | ("https", "https") => Ok(to),
-        _ => Err(format!("the server redirects from {} to `{}`", from.scheme(), shown(to.as_str()))),
+        (fault.told_of(url), again)
+    })?;
+    let mut bytes = Vec::new();
+    match answer.body.take(LARGEST + 1).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&asked)), Again::No)),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err((Fault::Broken(error.to_string()).told_of(url), Again::Worthwhile)),
     }
 }
 
@@ -273,16 +204,5 @@ mod tests {
         for url in ["ftp://h/x", "nonsense", "file://host/x"] {
             assert!(matches!(fetch(url, Duration::ZERO), Err(FetchError::Failed(_))), "{url}");
         }
-    }
-
-    #[test]
-    fn a_redirect_to_less_is_not_followed() {
-        let response = |place: &str| {
-            Response::builder().status(302).header("Location", place).body(Body::builder().data("")).unwrap()
-        };
-        let from = Url::parse("https://h/a").unwrap();
-        assert_eq!(redirected(&from, &response("../b")).unwrap().as_str(), "https://h/b");
-        assert!(redirected(&from, &response("http://h/b")).is_err());
-        assert!(redirected(&from, &response("file:///etc/passwd")).is_err());
     }
 }

@@ -57,9 +57,24 @@ pub fn content(
     bundles.dedup();
     packages.sort();
     packages.dedup();
-    let Origin { archive, mut components, sources, keyring, configuration } = inputs.origin.clone();
+    let Origin { archive, mut components, sources, keyring, configuration, swupd } = inputs.origin.clone();
+    let swupd = (manager == SoftwareManager::Swupd).then_some(swupd);
+    if swupd.is_some() && bundles.is_empty() {
+        bundles.push("os-core".to_owned());
+    }
     if manager == SoftwareManager::Apt && components.is_empty() {
         components.push("main".to_owned());
     }
-    Ok(Content { manager, release, archive, components, sources, keyring, configuration, bundles, packages })
+    Ok(Content {
+        manager,
+        release,
+        archive,
+        components,
+        sources,
+        keyring,
+        configuration,
+        swupd,
+        bundles,
+        packages,
+    })
 }

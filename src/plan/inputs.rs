@@ -1,5 +1,6 @@
 //! What a plan depends on besides the template. All of it is given: a plan asks nobody.
 
+use super::model::SwupdContent;
 use crate::bundle::Definitions;
 use crate::layout::{Lba, SectorSize};
 use crate::template::{Bytes, Span};
@@ -53,6 +54,8 @@ pub struct Origin {
     pub keyring: Option<String>,
     /// `-d FILE`: dnf's configuration.
     pub configuration: Option<String>,
+    /// What swupd is told.
+    pub swupd: SwupdContent,
 }
 
 /// A block device of the host.

@@ -198,9 +198,31 @@ pub struct Content {
     pub keyring: Option<String>,
     /// dnf's own configuration file.
     pub configuration: Option<String>,
+    /// What only swupd asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swupd: Option<SwupdContent>,
     pub bundles: Vec<String>,
     /// What the bundles come to, sorted; empty where the manager itself resolves bundles.
     pub packages: Vec<String>,
+}
+
+impl Content {
+    /// What is asked of the manager by name: packages, or bundles where it knows them itself.
+    pub fn wanted(&self) -> &[String] {
+        if self.manager == SoftwareManager::Swupd { &self.bundles } else { &self.packages }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwupdContent {
+    /// `-V URL`: where the newest version is asked for; nothing means where the content is.
+    pub version_url: Option<String>,
+    /// `-f NUMBER`, or "staging"; nothing means the host's, or whatever the version has.
+    pub format: Option<String>,
+    /// `--skip-optional`.
+    pub skip_optional: bool,
+    /// `--no-sigcheck`: nobody's signature is asked for.
+    pub unsigned: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! What this version cannot build yet.
 
 use super::inputs::Refusal;
-use crate::template::{SoftwareManager, Span, Template};
+use crate::template::{Span, Template};
 
 /// What this version cannot build yet, though the template may be right.
 pub fn unsupported(template: &Template) -> Vec<Refusal> {
@@ -9,15 +9,6 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
     let mut refuse = |span: Span, message: &str, help: &str| {
         refusals.push(Refusal { span, message: message.to_owned(), help: help.to_owned() });
     };
-    let brace = Span::new(template.span.start, template.span.end.min(template.span.start + 1));
-    if !matches!(template.manager(), Some(SoftwareManager::Apt | SoftwareManager::Dnf)) {
-        let span = template.software_manager.as_ref().map_or(brace, |m| m.span);
-        refuse(
-            span,
-            "this version of ister installs content with apt or dnf only",
-            "build it with Debian content: --software-manager apt --set Version='\"bookworm\"'",
-        );
-    }
     let keeps = template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
     for entry in template.filesystems() {
         let Some(span) = entry.disable_format else { continue };

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A piece of work begins; the one before it is done.
     Step(String),
+    /// How far the step is: for where it can be shown in place.
+    Status(String),
     /// Something worth a line of its own.
     Note(String),
     Warning(String),
@@ -28,6 +30,10 @@ impl<F: Fn(Event) + Sync> Progress for F {
 impl dyn Progress + '_ {
     pub fn begin(&self, text: impl Into<String>) {
         self.event(Event::Step(text.into()));
+    }
+
+    pub fn status(&self, text: impl Into<String>) {
+        self.event(Event::Status(text.into()));
     }
 
     pub fn note(&self, text: impl Into<String>) {

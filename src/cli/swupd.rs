@@ -1,0 +1,264 @@
+//! `ister swupd`
+
+use super::build::Format as Output;
+use super::console::{Console, print};
+use super::input::{count, print_json};
+use super::run::{Outcome, TalkArgs};
+use crate::build::swupd_in_namespace;
+use crate::content::{Cache, swupd_trust};
+use crate::report::Table;
+use crate::swupd::{Difference, Format, Installed, Request, Task, Trusted, Version, What};
+use crate::template::Bytes;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Look at swupd content, install it into a folder, check what was installed
+///
+/// Templates name swupd content with `"SoftwareManager": "swupd"` (the default) and `ister build -C URL`; this is for
+/// whoever wants only the tree, or to know what there is.
+#[derive(Args, Debug)]
+pub struct SwupdArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// List versions, bundles and their sizes
+    ///
+    /// Example: ister swupd info https://HOST/update -f 30 -s Swupd_Root.pem
+    Info {
+        /// Where the content is: file, http or https
+        url: String,
+
+        #[command(flatten)]
+        source: SourceArgs,
+
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = Output::Human)]
+        format: Output,
+    },
+    /// Install bundles into a folder
+    ///
+    /// As an ordinary user too; the files then belong to ids of the user's sub-id range.
+    ///
+    /// Example: ister swupd install tree -C file:///srv/www --version 30 -B os-core,editors -s Swupd_Root.pem
+    Install {
+        /// The folder; created if need be. What is there already must be part of the content
+        tree: PathBuf,
+
+        /// Where the content is: file, http or https
+        #[arg(short = 'C', long = "contenturl", value_name = "URL")]
+        url: String,
+
+        /// The bundles, with all that they include [default: os-core]
+        #[arg(short = 'B', long, value_name = "NAMES", value_delimiter = ',')]
+        bundles: Vec<String>,
+
+        /// Leave out what bundles would like to have but do not need
+        #[arg(long)]
+        skip_optional: bool,
+
+        #[command(flatten)]
+        source: SourceArgs,
+
+        /// How the result is printed
+        #[arg(long, value_enum, default_value_t = Output::Human)]
+        format: Output,
+    },
+    /// Compare an installed tree with its manifests; exit code 1 if they differ
+    ///
+    /// Example: ister swupd verify tree -C file:///srv/www -s Swupd_Root.pem
+    Verify {
+        /// The folder with the tree
+        tree: PathBuf,
+
+        /// Where the content is: file, http or https
+        #[arg(short = 'C', long = "contenturl", value_name = "URL")]
+        url: String,
+
+        /// The bundles that were asked for [default: as the tree says]
+        #[arg(short = 'B', long, value_name = "NAMES", value_delimiter = ',')]
+        bundles: Vec<String>,
+
+        /// It was installed without optional bundles
+        #[arg(long)]
+        skip_optional: bool,
+
+        /// List what no bundle has in this folder, too
+        #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "/usr")]
+        extra: Option<String>,
+
+        #[command(flatten)]
+        source: SourceArgs,
+
+        /// How the differences are printed
+        #[arg(long, value_enum, default_value_t = Output::Human)]
+        format: Output,
+    },
+}
+
+/// Whom to ask and whom to trust.
+#[derive(Args, Debug)]
+struct SourceArgs {
+    /// A number, or `latest` [default: latest; to verify, what the tree says]
+    #[arg(long = "version", value_name = "VERSION", value_parser = version)]
+    version: Option<Version>,
+
+    /// Where the newest version is asked for [default: where the content is]
+    #[arg(short = 'V', long, value_name = "URL")]
+    versionurl: Option<String>,
+
+    /// The content's format, a number or `staging` [default: whatever the
+    /// version has]
+    #[arg(short = 'f', long = "swupd-format", value_name = "NUMBER", value_parser = Format::parse)]
+    swupd_format: Option<Format>,
+
+    /// The certificate of whoever signs the content
+    /// [default: /usr/share/clear/update-ca/Swupd_Root.pem]
+    #[arg(short = 's', long = "cert-file", value_name = "FILE", conflicts_with = "no_sigcheck")]
+    cert_file: Option<PathBuf>,
+
+    /// Trust whoever controls the mirror and the way from there
+    #[arg(long, visible_alias = "nosigcheck")]
+    no_sigcheck: bool,
+
+    /// Where objects that were fetched stay [default: ~/.cache/ister/swupd]
+    #[arg(short = 'S', long, value_name = "DIR")]
+    statedir: Option<PathBuf>,
+
+    /// Attempts after the first that failed
+    #[arg(short = 'r', long, value_name = "COUNT", default_value_t = 3)]
+    retries: u32,
+
+    /// Seconds before the second attempt; doubled for each one more, up to 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    retry_delay: u64,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "latest" => Ok(Version::Latest),
+        _ => match text.parse() {
+            Ok(number) if number > 0 => Ok(Version::Number(number)),
+            _ => Err("expected a number or `latest`".to_owned()),
+        },
+    }
+}
+
+impl SourceArgs {
+    fn request(&self, url: &str, bundles: &[String], skip_optional: bool) -> anyhow::Result<Request> {
+        let state = match &self.statedir {
+            Some(folder) => std::path::absolute(folder)?,
+            None => Cache::open(None)?.swupd_state(),
+        };
+        Ok(Request {
+            content_url: url.to_owned(),
+            version_url: self.versionurl.clone().unwrap_or_else(|| url.to_owned()),
+            version: self.version.unwrap_or(Version::Latest),
+            format: self.swupd_format,
+            bundles: bundles.to_vec(),
+            skip_optional,
+            trusted: match self.no_sigcheck {
+                true => Trusted::Anybody,
+                false => swupd_trust(self.cert_file.as_deref())?,
+            },
+            state,
+            http_proxy: None,
+            https_proxy: None,
+            retries: Some((self.retries, self.retry_delay)),
+        })
+    }
+}
+
+pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
+    match &args.action {
+        Action::Info { url, source, format } => {
+            let console = source.talk.console();
+            let found = source.request(url, &[], false)?.list(&console);
+            console.finish();
+            let found = found?;
+            match format {
+                Output::Json => print_json(&serde_json::to_value(&found)?),
+                Output::Human => {
+                    let versions: Vec<String> = found.versions.iter().map(u32::to_string).collect();
+                    print(&format!(
+                        "version {} of format {}; older ones: {}\n\n",
+                        found.version,
+                        found.format,
+                        if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
+                    ));
+                    let mut table = Table::new(&["bundle", "version", "files", "size", "includes"], &[1, 2, 3]);
+                    for bundle in &found.bundles {
+                        table.row([
+                            bundle.name.clone(),
+                            bundle.version.to_string(),
+                            bundle.files.to_string(),
+                            Bytes(bundle.bytes).to_string(),
+                            bundle.includes.join(", "),
+                        ]);
+                    }
+                    print(&table.render());
+                }
+            }
+            Ok(Outcome::Fine)
+        }
+        Action::Install { tree, url, bundles, skip_optional, source, format } => {
+            let console = source.talk.console();
+            let request = source.request(url, bundles, *skip_optional)?;
+            std::fs::create_dir_all(tree)?;
+            let installed: Result<Installed, _> =
+                swupd_in_namespace(&request, Task::Install, &std::path::absolute(tree)?, &console);
+            console.finish();
+            let installed = installed?;
+            match format {
+                Output::Json => print_json(&serde_json::to_value(&installed)?),
+                Output::Human => print(&format!(
+                    "{}: version {}, {}, {} files and folders\n",
+                    tree.display(),
+                    installed.version,
+                    count(installed.bundles.len(), "bundle"),
+                    installed.entries
+                )),
+            }
+            Ok(Outcome::Fine)
+        }
+        Action::Verify { tree, url, bundles, skip_optional, extra, source, format } => {
+            let console = source.talk.console();
+            let request = source.request(url, bundles, *skip_optional)?;
+            let task = Task::Verify { any_version: source.version.is_none(), extra: extra.clone() };
+            let found: Result<Vec<Difference>, _> =
+                swupd_in_namespace(&request, task, &std::fs::canonicalize(tree)?, &console);
+            console.finish();
+            let found = found?;
+            show_differences(&found, *format, tree, &console)?;
+            Ok(if found.is_empty() { Outcome::Fine } else { Outcome::Findings })
+        }
+    }
+}
+
+fn show_differences(found: &[Difference], format: Output, tree: &Path, console: &Console) -> anyhow::Result<()> {
+    if format == Output::Json {
+        print_json(&json!({ "version": 1, "differences": found }));
+        return Ok(());
+    }
+    for Difference { path, bundle, what } in found {
+        let of = bundle.as_ref().map(|name| format!(" (bundle {name})")).unwrap_or_default();
+        print(&match what {
+            What::Missing => format!("{path}{of}: missing\n"),
+            What::Extra => format!("{path}: in no bundle\n"),
+            What::Changed { expected, found } => {
+                format!("{path}{of}: changed\n  expected: {expected}\n  found:    {found}\n")
+            }
+        });
+    }
+    console.say(&match found.len() {
+        0 => format!("ister: `{}` is as its manifests say", tree.display()),
+        number => format!("ister: {} in `{}`", count(number, "difference"), tree.display()),
+    });
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! One question over http or https, and its answer.
+
+use super::FetchError;
+use crate::template::shown_url as shown;
+use crate::tool::Failure;
+use base64::Engine;
+use std::io::Read;
+use std::time::Duration;
+use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Error, Proxy};
+use url::Url;
+
+const MOST_REDIRECTS: usize = 5;
+
+/// Proxies by scheme, in place of those that the environment names; they may carry a password.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    pub http: Option<String>,
+    pub https: Option<String>,
+}
+
+/// How long a server may take.
+pub struct Patience {
+    pub connect: Duration,
+    pub first_byte: Duration,
+    /// Without any byte.
+    pub stall: Duration,
+    pub whole: Option<Duration>,
+}
+
+impl Patience {
+    pub(super) fn for_small_files() -> Patience {
+        Patience {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            whole: Some(Duration::from_secs(120)),
+        }
+    }
+}
+
+/// Certificates are judged by the host's own store; TLS 1.2 at least. Connections are used again.
+pub struct Http {
+    plain: Agent,
+    tls: Agent,
+}
+
+/// What a server sends.
+pub(super) struct Answer {
+    pub body: Box<dyn Read + Send>,
+    /// Whether the body begins where it was asked to, not at 0.
+    pub is_part: bool,
+    /// Of the body, as announced.
+    pub length: Option<u64>,
+}
+
+/// Why there is no answer, as far as it decides what to do.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Nobody there, or nobody who can be trusted.
+    Unreachable(String),
+    Status(u16, String),
+    Redirect(String),
+    /// It began, and broke off.
+    Broken(String),
+}
+
+impl Fault {
+    pub fn told_of(self, url: &Url) -> FetchError {
+        let failed = |why: String| {
+            Failure::new(format!("could not fetch `{}`", shown(url.as_str()))).detail(why)
+        };
+        match self {
+            Fault::Status(404 | 410, why) => FetchError::Missing(failed(why)),
+            Fault::Unreachable(why) => {
+                FetchError::Failed(failed(why).help("check the address, the network and the proxy"))
+            }
+            Fault::Status(_, why) | Fault::Redirect(why) | Fault::Broken(why) => {
+                FetchError::Failed(failed(why))
+            }
+        }
+    }
+}
+
+impl Http {
+    pub fn new(proxies: &Proxies, patience: &Patience) -> Http {
+        let agent = |proxy: &Option<String>| -> Agent {
+            let mut config = Agent::config_builder()
+                .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))
+                .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+                .http_status_as_error(false)
+                // Followed here, so that none leads from https to http.
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .timeout_connect(Some(patience.connect))
+                .timeout_recv_response(Some(patience.first_byte))
+                .timeout_per_read(Some(patience.stall))
+                .timeout_global(patience.whole);
+            // One that cannot be understood is said to be wrong by lint.
+            if let Some(proxy) = proxy.as_deref().and_then(|url| Proxy::new(url).ok()) {
+                config = config.proxy(Some(proxy));
+            }
+            config.build().into()
+        };
+        Http { plain: agent(&proxies.http), tls: agent(&proxies.https) }
+    }
+
+    /// What a URL names, from one of its bytes on. A redirect is followed, but never from https to http.
+    pub(super) fn get(&self, url: &Url, from: u64) -> Result<Answer, Fault> {
+        let mut url = url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let response = self.ask(&url, from).map_err(|error| match error {
+                Error::HostNotFound
+                | Error::ConnectionFailed
+                | Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve)
+                | Error::Tls(_)
+                | Error::Rustls(_)
+                | Error::BadUri(_)
+                | Error::InvalidProxyUrl => Fault::Unreachable(error.to_string()),
+                Error::Io(ref cause) if is_unreachable(cause) => Fault::Unreachable(error.to_string()),
+                error => Fault::Broken(error.to_string()),
+            })?;
+            let status = response.status();
+            if status.is_redirection() {
+                url = redirected(&url, &response).map_err(Fault::Redirect)?;
+                continue;
+            }
+            if !status.is_success() {
+                return Err(Fault::Status(status.as_u16(), format!("the server answers {status}")));
+            }
+            let length = response.headers().get("content-length");
+            let length = length.and_then(|text| text.to_str().ok()?.parse().ok());
+            return Ok(Answer {
+                is_part: status.as_u16() == 206,
+                length,
+                body: Box::new(response.into_body().into_reader()),
+            });
+        }
+        Err(Fault::Redirect(format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    fn ask(&self, url: &Url, from: u64) -> Result<Response<Body>, Error> {
+        let mut plain = url.clone();
+        let _ = plain.set_username("");
+        let _ = plain.set_password(None);
+        let agent = if url.scheme() == "https" { &self.tls } else { &self.plain };
+        let mut request = agent.get(plain.as_str());
+        if from > 0 {
+            request = request.header("Range", format!("bytes={from}-"));
+        }
+        if !url.username().is_empty() {
+            let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
+            let pair =
+                format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
+            let value = base64::engine::general_purpose::STANDARD.encode(pair);
+            request = request.header("Authorization", format!("Basic {value}"));
+        }
+        request.call()
+    }
+}
+
+fn is_unreachable(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::*;
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable)
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code.filter(|_| bytes[at] == b'%') {
+            Some(code) => {
+                out.push(code);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// Where a redirect leads. The password of the first server is not for another one.
+fn redirected(from: &Url, response: &Response<Body>) -> Result<Url, String> {
+    let place = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let place = place.ok_or("the server redirects to nowhere")?;
+    let to =
+        from.join(place).map_err(|error| format!("the server redirects to `{}`: {error}", shown(place)))?;
+    match (from.scheme(), to.scheme()) {
+        ("http", "http" | "https") | ("https", "https") => Ok(to),
+        _ => Err(format!("the server redirects from {} to `{}`", from.scheme(), shown(to.as_str()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_to_less_is_not_followed() {
+        let response = |place: &str| {
+            Response::builder().status(302).header("Location", place).body(Body::builder().data("")).unwrap()
+        };
+        let from = Url::parse("https://h/a").unwrap();
+        assert_eq!(redirected(&from, &response("../b")).unwrap().as_str(), "https://h/b");
+        assert!(redirected(&from, &response("http://h/b")).is_err());
+        assert!(redirected(&from, &response("file:///etc/passwd")).is_err());
+    }
+}

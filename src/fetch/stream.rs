@@ -1,0 +1,252 @@
+//! A file of any size by URL, as a stream that goes on after a cut.
+
+use super::http::{Fault, Http};
+use super::{FetchError, shown};
+use crate::tool::Failure;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// How often something that may get better is tried again, and after what pause: doubled each time, up to the limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Retries {
+    pub count: u32,
+    pub pause: Duration,
+    pub longest: Duration,
+}
+
+/// Reads what a URL names. Where the connection breaks, it is asked for the rest.
+pub struct Download {
+    http: Arc<Http>,
+    url: Url,
+    retries: Retries,
+    tried: u32,
+    body: Option<Box<dyn Read + Send>>,
+    /// Bytes that were given, from the file's start.
+    at: u64,
+    /// Where the body ends, if the server said so.
+    end: Option<u64>,
+    /// Why it is over before its end.
+    failed: bool,
+}
+
+impl Download {
+    /// Begins at byte `from`. That it exists is known now; what happens on the way comes from `read`, as an
+    /// [`io::Error`] that has a [`Failure`] inside.
+    pub fn begin(http: &Arc<Http>, url: &Url, from: u64, retries: Retries) -> Result<Download, FetchError> {
+        let mut download = Download {
+            http: Arc::clone(http),
+            url: url.clone(),
+            retries,
+            tried: 0,
+            body: None,
+            at: from,
+            end: None,
+            failed: false,
+        };
+        download.connect()?;
+        Ok(download)
+    }
+
+    /// Bytes of the whole file, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        self.end
+    }
+
+    fn connect(&mut self) -> Result<(), FetchError> {
+        loop {
+            let fault = match self.open() {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            // Source: swupd-client: these do not get better.
+            let hopeless = match &fault {
+                Fault::Unreachable(_) | Fault::Redirect(_) => true,
+                Fault::Status(status, _) => matches!(status, 403 | 404 | 410),
+                Fault::Broken(_) => false,
+            };
+            if hopeless || !self.may_try_again() {
+                self.failed = true;
+                return Err(fault.told_of(&self.url));
+            }
+        }
+    }
+
+    /// Waits, if there is another attempt.
+    fn may_try_again(&mut self) -> bool {
+        if self.tried >= self.retries.count || self.url.scheme() == "file" {
+            return false;
+        }
+        let pause = self.retries.pause.saturating_mul(1 << self.tried.min(16)).min(self.retries.longest);
+        self.tried += 1;
+        log::debug!("{}: attempt {} in {pause:?}", shown(self.url.as_str()), self.tried + 1);
+        std::thread::sleep(pause);
+        true
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        if self.url.scheme() == "file" {
+            return self.open_file();
+        }
+        let answer = self.http.get(&self.url, self.at)?;
+        let mut body = answer.body;
+        let start = if answer.is_part { self.at } else { 0 };
+        self.end = answer.length.map(|length| start + length);
+        if start < self.at {
+            // It knows no ranges.
+            let skipped = io::copy(&mut body.by_ref().take(self.at), &mut io::sink())
+                .map_err(|error| Fault::Broken(error.to_string()))?;
+            if skipped < self.at {
+                return Err(Fault::Broken("it became shorter".into()));
+            }
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+
+    fn open_file(&mut self) -> Result<(), Fault> {
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Fault::Status(404, error.to_string()),
+            _ => Fault::Broken(error.to_string()),
+        };
+        let path = self
+            .url
+            .to_file_path()
+            .map_err(|()| Fault::Unreachable("it names no path of this host".into()))?;
+        let mut file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(Fault::Broken("it is no plain file".into()));
+        }
+        file.seek(SeekFrom::Start(self.at)).map_err(unreadable)?;
+        self.end = Some(metadata.len());
+        self.body = Some(Box::new(file));
+        Ok(())
+    }
+
+    fn failure(&mut self, fault: Fault) -> io::Error {
+        self.failed = true;
+        io::Error::other(Failure::from(fault.told_of(&self.url)))
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::Error::other("the download has failed"));
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Some(body) = &mut self.body else { return Ok(0) };
+            let fault = match body.read(buffer) {
+                Ok(0) if self.end.is_none_or(|end| self.at >= end) => {
+                    self.body = None;
+                    return Ok(0);
+                }
+                Ok(0) => Fault::Broken(format!("it ends after {} bytes", self.at)),
+                Ok(count) => {
+                    self.at += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Fault::Broken(error.to_string()),
+            };
+            self.body = None;
+            if !self.may_try_again() {
+                return Err(self.failure(fault));
+            }
+            self.connect().map_err(|error| io::Error::other(Failure::from(error)))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Patience, Proxies};
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    const RETRIES: Retries =
+        Retries { count: 2, pause: Duration::from_millis(1), longest: Duration::from_millis(2) };
+
+    /// Answers each connection with the next of these, and gives what was asked.
+    fn serve(answers: Vec<Vec<u8>>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/pack", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream);
+                let mut request = String::new();
+                while reader.read_line(&mut request).unwrap() > 2 {}
+                asked.push(request.to_lowercase());
+                reader.get_mut().write_all(&answer).unwrap();
+            }
+            asked
+        });
+        (Url::parse(&url).unwrap(), serving)
+    }
+
+    fn answer(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
+        let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()));
+        let told = |error: FetchError| Failure::from(error).to_string();
+        let mut download = Download::begin(&http, url, from, RETRIES).map_err(told)?;
+        let mut bytes = Vec::new();
+        download.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn what_is_cut_goes_on_where_it_was() {
+        let (url, serving) = serve(vec![
+            answer("500 Oh", 0, b""),
+            answer("200 OK", 10, b"0123"),
+            answer("206 Part", 6, b"456789"),
+        ]);
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        let asked = serving.join().unwrap();
+        assert!(!asked[1].contains("range:"));
+        assert!(asked[2].contains("range: bytes=4-"), "{}", asked[2]);
+    }
+
+    #[test]
+    fn a_server_without_ranges_sends_all_again() {
+        let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), answer("200 OK", 10, b"0123456789")]);
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn what_does_not_get_better_is_asked_once_and_the_rest_not_for_ever() {
+        let (url, serving) = serve(vec![answer("404 Not Found", 0, b"")]);
+        assert!(read(&url, 0).unwrap_err().contains("404"));
+        assert_eq!(serving.join().unwrap().len(), 1);
+        let (url, serving) = serve(vec![answer("503 Busy", 0, b""); 3]);
+        assert!(read(&url, 0).unwrap_err().contains("503"));
+        assert_eq!(serving.join().unwrap().len(), 3);
+        // Nobody listens any more.
+        assert!(read(&url, 0).unwrap_err().contains("could not fetch"));
+    }
+
+    #[test]
+    fn a_file_from_somewhere() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789").unwrap();
+        let url = Url::from_file_path(file.path()).unwrap();
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        assert_eq!(read(&url, 7).unwrap(), b"789");
+        assert!(read(&Url::parse("file:///no/such").unwrap(), 0).is_err());
+        assert!(read(&Url::parse("file:///tmp").unwrap(), 0).unwrap_err().contains("no plain file"));
+    }
+}

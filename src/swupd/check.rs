@@ -1,0 +1,102 @@
+//! An installed tree against the manifests it came from.
+
+use super::hash::{Kind, ObjectHash};
+use super::install::Target;
+use super::manifest::shown;
+use super::merge::Node;
+use crate::tool::{Context, Failure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Where a tree and its manifests differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// As a backslash escapes it.
+    pub path: String,
+    /// Nothing for what no bundle lists.
+    pub bundle: Option<String>,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    Missing,
+    /// Something else is there: what is expected, and what it is.
+    Changed { expected: String, found: String },
+    /// No bundle lists it.
+    Extra,
+}
+
+/// What is missing or another thing; `bundle` names a node's.
+pub fn differences(
+    nodes: &[Node],
+    target: &Target,
+    bundle: impl Fn(&Node) -> String + Sync,
+) -> Result<Vec<Difference>, Failure> {
+    const BATCH: usize = 256;
+    let batches: Vec<&[Node]> = nodes.chunks(BATCH).collect();
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let found = super::client::parallel(batches.len(), cores, |index| -> Result<Vec<Difference>, Failure> {
+        let mut found = Vec::new();
+        for node in batches[index] {
+            let there = target
+                .hash_of(node.path)
+                .context(|| format!("could not read `{}` in the tree", shown(node.path)))?;
+            let what = match there {
+                None => What::Missing,
+                Some((_, hash)) if hash == node.hash => continue,
+                Some((attributes, hash)) => What::Changed {
+                    expected: format!("{}, hash {}", of_kind(node.kind), node.hash),
+                    found: match hash {
+                        ObjectHash::NONE => "neither file, folder nor link".to_owned(),
+                        hash => format!(
+                            "{}, mode {:04o}, owner {}:{}, {} bytes, hash {hash}",
+                            of_kind(attributes.kind),
+                            attributes.mode,
+                            attributes.uid,
+                            attributes.gid,
+                            attributes.size
+                        ),
+                    },
+                },
+            };
+            found.push(Difference { path: shown(node.path), bundle: Some(bundle(node)), what });
+        }
+        Ok(found)
+    })?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What lies below a folder of the tree and is in no manifest; of a folder that is in none only its own name.
+pub fn extra(nodes: &[Node], tree: &Path, below: &str) -> Result<Vec<Difference>, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut found = Vec::new();
+    let mut todo = vec![tree.join(below)];
+    while let Some(folder) = todo.pop() {
+        let context = || format!("could not read the folder `{}`", folder.display());
+        // A link to a folder is a link.
+        if !folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).context(context)? {
+            let path = entry.context(context)?.path();
+            let inside = path.strip_prefix(tree).expect("it is below the tree");
+            let name = [b"/", inside.as_os_str().as_bytes()].concat();
+            match nodes.binary_search_by(|node| node.path.cmp(&name)) {
+                Ok(_) => todo.push(path),
+                Err(_) => found.push(Difference { path: shown(&name), bundle: None, what: What::Extra }),
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn of_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "a file",
+        Kind::Folder => "a folder",
+        Kind::Link => "a link",
+    }
+}

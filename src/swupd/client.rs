@@ -1,0 +1,378 @@
+//! From URLs and names to manifests that can be trusted: the signature of the release, the hash of each bundle's manifest.
+
+use super::closure::{Closure, ClosureError, closure};
+use super::compression::{Budget, decompressed};
+use super::hash::{Attributes, Kind, ObjectHash, object_hash};
+use super::manifest::{Bundle, BundleLine, Release, decimal, shown};
+use super::object::{Member, Object, each_member};
+use super::signature::{Distrust, Expiry, Trust};
+use super::source::{Source, inner};
+use super::state::State;
+use crate::fetch::FetchError;
+use crate::tool::{Failure, Progress};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A number of ten digits, and a line end.
+const LARGEST_NUMBER: u64 = 64;
+const LARGEST_SIGNATURE: u64 = 1 << 20;
+/// Of a manifest, packed or not: 4,000,000 lines would be more, and nobody has them.
+const LARGEST_MANIFEST: u64 = 256 << 20;
+/// Manifests that are fetched at a time.
+const PARALLEL_MANIFESTS: usize = 8;
+
+/// `-V`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    Latest,
+    Number(u32),
+}
+
+/// Which format the content must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    Number(u32),
+    /// Any: for content that is being prepared.
+    Staging,
+}
+
+impl Format {
+    pub fn parse(text: &str) -> Result<Format, String> {
+        match text {
+            "staging" => Ok(Format::Staging),
+            _ => decimal(text.as_bytes())
+                .and_then(|number| u32::try_from(number).ok())
+                .filter(|number| *number > 0)
+                .map(Format::Number)
+                .ok_or_else(|| "expected a positive number or `staging`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Format::Number(number) => write!(f, "{number}"),
+            Format::Staging => f.write_str("staging"),
+        }
+    }
+}
+
+/// Whom signatures are accepted from.
+pub enum Signers {
+    /// The first who accepts counts.
+    Trusted(Vec<Trust>),
+    /// `--no-sigcheck`.
+    Anybody,
+}
+
+pub struct Client<'a> {
+    pub source: Source,
+    pub signers: Signers,
+    pub budget: Budget,
+    /// Seconds since 1970.
+    pub now: u64,
+    pub progress: &'a dyn Progress,
+}
+
+impl Client<'_> {
+    /// The newest version of a format, as signed.
+    pub fn newest(&self, format: Format) -> Result<u32, Failure> {
+        let Format::Number(_) = format else {
+            return Err(Failure::new("content of format `staging` has no newest version")
+                .help("name a version by its number"));
+        };
+        let url = self.source.newest(&format, "");
+        let said = self.source.small(&url, LARGEST_NUMBER).map_err(|error| {
+            Failure::from(error)
+                .context(format!("the newest version of format {format} is not known"))
+                .help("check the version URL (-V) and the format (-f), or name a version by its number")
+        })?;
+        let no_trust = |why: String| {
+            Failure::new("the number of the newest version cannot be trusted")
+                .detail(why)
+                .detail(format!("from: {}", crate::template::shown_url(&url)))
+                .help(TRUST_HELP)
+        };
+        if let Signers::Trusted(_) = self.signers {
+            let signature =
+                self.source.small(&self.source.newest(&format, ".sig"), LARGEST_SIGNATURE);
+            let signature = signature.map_err(|error| {
+                let failure = Failure::from(error);
+                no_trust(format!("its signature is not there: {}", failure.details.join(": ")))
+            })?;
+            self.check(&said, &signature, Expiry::Tolerated).map_err(|why| no_trust(why.to_string()))?;
+        }
+        let number = said.strip_suffix(b"\n").unwrap_or(&said);
+        decimal(number)
+            .and_then(|version| u32::try_from(version).ok())
+            .filter(|version| *version > 0)
+            .ok_or_else(|| {
+                Failure::new(format!("the newest version is `{}`, which is no number", shown(&said)))
+                    .detail(format!("from: {}", crate::template::shown_url(&url)))
+            })
+    }
+
+    fn check(&self, content: &[u8], signature: &[u8], expiry: Expiry) -> Result<(), Distrust> {
+        let Signers::Trusted(trusted) = &self.signers else { return Ok(()) };
+        let mut first = None;
+        for trust in trusted {
+            match trust.check(content, signature, expiry, self.now) {
+                Ok(()) => return Ok(()),
+                Err(why) => first = first.or(Some(why)),
+            }
+        }
+        Err(first.unwrap_or_else(Distrust::nobody))
+    }
+
+    /// What a version consists of: signed, of this version and format.
+    pub fn release(&self, version: u32, format: Option<Format>) -> Result<Release, Failure> {
+        let mut outcome = self.release_once(version);
+        if outcome.is_err() && !self.source.is_local() {
+            // It may have been damaged on the way.
+            outcome = self.release_once(version);
+        }
+        let release = outcome?;
+        if release.header.version != version {
+            return Err(Failure::new(format!(
+                "the content of version {version} says that it is version {}",
+                release.header.version
+            ))
+            .detail(format!("from: {}", self.source.shown()))
+            .help("the mirror serves another release in its place; use another one"));
+        }
+        match format {
+            Some(Format::Number(format)) if release.header.format != format => Err(Failure::new(format!(
+                "version {version} has content of format {}, not {format}",
+                release.header.format
+            ))
+            .help("choose a version of that format, or another format with -f")),
+            _ => Ok(release),
+        }
+    }
+
+    fn release_once(&self, version: u32) -> Result<Release, Failure> {
+        let url = self.source.release(version, ".tar");
+        let context = || format!("version {version} cannot be had from {}", self.source.shown());
+        let told = |error: FetchError| {
+            let missing = matches!(error, FetchError::Missing(_));
+            let failure = Failure::from(error).context(context());
+            if missing { failure.help("check the version and the content URL (-C)") } else { failure }
+        };
+        let packed = self.source.open(&url, 0).map_err(told)?;
+        let mut text = None;
+        let mut signature = None;
+        let mut members = |name: &[u8], member: Member, data: &mut dyn Read| {
+            let place = match (name, member) {
+                (b"Manifest.MoM", Member::Object(_)) => &mut text,
+                (b"Manifest.MoM.sig", Member::Object(_)) => &mut signature,
+                _ => return Err(io::Error::other(format!("it contains `{}`", shown(name)))),
+            };
+            *place = Some(bounded(data, LARGEST_MANIFEST)?);
+            Ok(())
+        };
+        let read = decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget)
+            .and_then(|tar| each_member(tar, &mut members));
+        read.map_err(|error| inner(error, || format!("`{url}` is no tar of a release")).context(context()))?;
+        let text = text.ok_or_else(|| Failure::new(context()).detail("its tar has no Manifest.MoM"))?;
+        self.check_release(version, &text, signature)?;
+        Release::parse(&text).map_err(|fault| {
+            Failure::new(context()).detail(format!("Manifest.MoM, {fault}"))
+        })
+    }
+
+    /// The signature in the tar, or the one beside it.
+    fn check_release(&self, version: u32, text: &[u8], inside: Option<Vec<u8>>) -> Result<(), Failure> {
+        if matches!(self.signers, Signers::Anybody) {
+            return Ok(());
+        }
+        let said = inside.map(|signature| self.check(text, &signature, Expiry::Refused));
+        if said == Some(Ok(())) {
+            return Ok(());
+        }
+        let no_trust = |why: String| {
+            Failure::new(format!("version {version} from {} cannot be trusted", self.source.shown()))
+                .detail(why)
+                .help(TRUST_HELP)
+        };
+        let inside = said.and_then(Result::err);
+        let beside = match self.source.small(&self.source.release(version, ".sig"), LARGEST_SIGNATURE) {
+            Ok(signature) => self.check(text, &signature, Expiry::Refused),
+            Err(FetchError::Missing(_)) => {
+                let why = inside.map_or_else(|| "it is not signed".to_owned(), |why| why.to_string());
+                return Err(no_trust(why));
+            }
+            Err(FetchError::Failed(failure)) => return Err(failure),
+        };
+        beside.map_err(|why| no_trust(inside.unwrap_or(why).to_string()))
+    }
+
+    /// The bundles that are asked for with all that belongs to them.
+    pub fn closure(
+        &self,
+        release: &Release,
+        state: &State,
+        wanted: &[String],
+        optional: bool,
+    ) -> Result<Closure, Failure> {
+        let found = closure(release, wanted, optional, |lines| self.manifests(state, lines));
+        let found = found.map_err(|error| match error {
+            ClosureError::Load(failure) => failure,
+            ClosureError::Unknown { name, similar } => {
+                let version = release.header.version;
+                let mut failure = Failure::new(format!("version {version} has no bundle `{name}`"))
+                    .detail(format!("from: {}", self.source.shown()));
+                if !similar.is_empty() {
+                    failure = failure.detail(format!("similar names there: {}", similar.join(", ")));
+                }
+                failure.help("correct the name in `Bundles`; `ister swupd info URL` lists what there is")
+            }
+            ClosureError::Missing { name, included_by } => Failure::new(format!(
+                "bundle `{included_by}` includes `{name}`, which version {} does not have",
+                release.header.version
+            ))
+            .detail(format!("from: {}", self.source.shown())),
+        })?;
+        for (name, wished_by) in &found.absent {
+            self.progress.warn(format!(
+                "bundle `{wished_by}` would like to have `{name}`, which this version does not have"
+            ));
+        }
+        Ok(found)
+    }
+
+    fn manifests(&self, state: &State, lines: &[BundleLine]) -> Result<Vec<Bundle>, Failure> {
+        parallel(lines.len(), PARALLEL_MANIFESTS, |index| self.manifest(state, &lines[index]))
+    }
+
+    fn manifest(&self, state: &State, line: &BundleLine) -> Result<Bundle, Failure> {
+        let mut outcome = self.manifest_once(state, line);
+        if outcome.is_err() && !self.source.is_local() {
+            outcome = self.manifest_once(state, line);
+        }
+        outcome
+    }
+
+    fn manifest_once(&self, state: &State, line: &BundleLine) -> Result<Bundle, Failure> {
+        let BundleLine { name, hash, version, .. } = line;
+        let context = || {
+            format!("the manifest of bundle `{name}`, version {version}, from {}", self.source.shown())
+        };
+        let mut text = None;
+        let kept = state.get(hash, |object, data| {
+            let mut whole = Vec::new();
+            object.stream(hash, data, |bytes| {
+                whole.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            text = Some(whole);
+            Ok(())
+        });
+        let kept = kept.map_err(|error| Failure::new("could not read the state").detail(error.to_string()))?;
+        let text = match text.filter(|_| kept) {
+            Some(text) => text,
+            None => self.fetch_manifest(state, line)?,
+        };
+        let bundle = Bundle::parse(text).map_err(|fault| {
+            Failure::new(format!("{} is damaged", context())).detail(fault.to_string())
+        })?;
+        if bundle.header.version != *version {
+            return Err(Failure::new(format!("{} says that it is of another version", context()))
+                .detail(format!("expected {version}, found {}", bundle.header.version)));
+        }
+        if bundle.unknown_levels > 0 {
+            self.progress.note(format!(
+                "bundle `{name}`: {} files for unknown kinds of CPUs are left out",
+                bundle.unknown_levels
+            ));
+        }
+        Ok(bundle)
+    }
+
+    fn fetch_manifest(&self, state: &State, line: &BundleLine) -> Result<Vec<u8>, Failure> {
+        let BundleLine { name, hash, version, .. } = line;
+        let url = self.source.manifest(name, *version);
+        let context = || {
+            format!("the manifest of bundle `{name}`, version {version}, cannot be had from {}", self.source.shown())
+        };
+        let packed =
+            self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
+        let mut found: Option<(Object, Vec<u8>)> = None;
+        let expected = format!("Manifest.{name}");
+        let read = decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
+            each_member(tar, |member_name, member, data| match member {
+                Member::Object(object)
+                    if member_name == expected.as_bytes()
+                        && found.is_none()
+                        && object.attributes.kind == Kind::File =>
+                {
+                    found = Some((object, bounded(data, LARGEST_MANIFEST)?));
+                    Ok(())
+                }
+                _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
+            })
+        });
+        read.map_err(|error| inner(error, || format!("`{url}` is no tar of a manifest")).context(context()))?;
+        let (object, text) =
+            found.ok_or_else(|| Failure::new(context()).detail(format!("its tar has no {expected}")))?;
+        let is = object_hash(&Attributes { size: text.len() as u64, ..object.attributes }, &text);
+        if is != *hash {
+            return Err(not_as_expected(context(), hash, &is));
+        }
+        if let Err(error) = state.put(hash, &object, &mut &text[..])? {
+            return Err(Failure::new(context()).detail(format!("{error:?}")));
+        }
+        Ok(text)
+    }
+}
+
+const TRUST_HELP: &str = "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
+
+/// Does `count` pieces of work on several threads. The results in their order, or the first error; after an error nothing
+/// new is begun.
+pub fn parallel<T: Send, E: Send>(
+    count: usize,
+    threads: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return done;
+            }
+            let outcome = work(index);
+            if outcome.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            done.push((index, outcome));
+        }
+    };
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(worker)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<_>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// For each object that is another one.
+pub fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {
+    Failure::new(message).detail(format!("expected hash: {expected}")).detail(format!("found:         {found}"))
+}
+
+fn bounded(data: &mut dyn Read, largest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    data.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::other(format!("it contains a file of more than {largest} bytes")));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,158 @@
+//! Which bundles belong to those that are asked for. Pure: whoever calls brings the manifests.
+
+use super::manifest::{Bundle, BundleLine, BundleName, Release};
+use std::collections::BTreeSet;
+
+/// A bundle of the closure with its manifest.
+#[derive(Debug)]
+pub struct Loaded {
+    pub line: BundleLine,
+    pub manifest: Bundle,
+}
+
+/// Why there is no closure.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClosureError<E> {
+    /// Nobody listed a bundle of this name; names that are like it.
+    Unknown { name: String, similar: Vec<String> },
+    /// A bundle includes one that the release does not have.
+    Missing { name: String, included_by: BundleName },
+    /// A manifest could not be had.
+    Load(E),
+}
+
+/// The closure, and optional dependencies that the release does not have.
+#[derive(Debug)]
+pub struct Closure {
+    /// Each once, in the order in which they were found.
+    pub bundles: Vec<Loaded>,
+    /// Name, and who would have liked it.
+    pub absent: Vec<(String, BundleName)>,
+}
+
+/// The bundles `wanted`, what they include, and with `optional` also what they would like to have, to any depth.
+/// `load` is asked once for each bundle, for as many as are known to be needed at a time.
+pub fn closure<E>(
+    release: &Release,
+    wanted: &[String],
+    optional: bool,
+    mut load: impl FnMut(&[BundleLine]) -> Result<Vec<Bundle>, E>,
+) -> Result<Closure, ClosureError<E>> {
+    let mut seen = BTreeSet::new();
+    let mut next = Vec::new();
+    for name in wanted {
+        let line = release.bundle(name).ok_or_else(|| ClosureError::Unknown {
+            name: name.clone(),
+            similar: similar(release, name),
+        })?;
+        if seen.insert(line.name.clone()) {
+            next.push(line.clone());
+        }
+    }
+    let mut closure = Closure { bundles: Vec::new(), absent: Vec::new() };
+    while !next.is_empty() {
+        let manifests = load(&next).map_err(ClosureError::Load)?;
+        let wave: Vec<Loaded> = std::mem::take(&mut next)
+            .into_iter()
+            .zip(manifests)
+            .map(|(line, manifest)| Loaded { line, manifest })
+            .collect();
+        for Loaded { line, manifest } in &wave {
+            let header = &manifest.header;
+            let also = header.also_add.iter().filter(|_| optional).map(|name| (name, true));
+            for (name, is_optional) in header.includes.iter().map(|name| (name, false)).chain(also) {
+                match release.bundle(name) {
+                    Some(found) if seen.insert(found.name.clone()) => next.push(found.clone()),
+                    Some(_) => (),
+                    None if is_optional => closure.absent.push((name.clone(), line.name.clone())),
+                    None => {
+                        return Err(ClosureError::Missing {
+                            name: name.clone(),
+                            included_by: line.name.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        closure.bundles.extend(wave);
+    }
+    Ok(closure)
+}
+
+/// Names of the release that look like this one, the nearest first.
+fn similar(release: &Release, name: &str) -> Vec<String> {
+    const MOST: usize = 3;
+    // How alike two names have to be: 1 means the same.
+    const LEAST: f64 = 0.7;
+    let mut near: Vec<(f64, &str)> = release
+        .bundles
+        .iter()
+        .map(|line| (strsim::jaro_winkler(name, line.name.as_str()), line.name.as_str()))
+        .filter(|(likeness, _)| *likeness >= LEAST)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().take(MOST).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "f716c6cb18be9041e1748d52be544645cfc98d2c99dd7e72bdd6f702aa1ee744";
+
+    fn release(names: &[&str]) -> Release {
+        let lines: String = names.iter().map(|name| format!("M...\t{HASH}\t10\t{name}\n")).collect();
+        Release::parse(format!("MANIFEST\t30\nversion:\t10\n\n{lines}").as_bytes()).unwrap()
+    }
+
+    /// `a: b c, ?d`: includes b and c, would like d.
+    fn load(rules: &str) -> impl FnMut(&[BundleLine]) -> Result<Vec<Bundle>, ()> {
+        move |lines| {
+            let one = |line: &BundleLine| {
+                let rule = rules.split(", ").find_map(|rule| {
+                    rule.split_once(": ").filter(|(name, _)| *name == line.name.as_str())
+                });
+                let includes: String = rule
+                    .map(|(_, names)| names)
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .map(|name| match name.strip_prefix('?') {
+                        Some(name) => format!("also-add:\t{name}\n"),
+                        None => format!("includes:\t{name}\n"),
+                    })
+                    .collect();
+                Bundle::parse(format!("MANIFEST\t30\n{includes}\n").into_bytes()).unwrap()
+            };
+            Ok(lines.iter().map(one).collect())
+        }
+    }
+
+    fn names(closure: &Closure) -> Vec<&str> {
+        closure.bundles.iter().map(|loaded| loaded.line.name.as_str()).collect()
+    }
+
+    #[test]
+    fn includes_options_and_cycles() {
+        let release = release(&["a", "b", "c", "d", "e"]);
+        let rules = "a: b ?d ?gone, b: a c, c: c, d: e";
+        let with = closure(&release, &["a".into(), "a".into()], true, load(rules)).unwrap();
+        assert_eq!(names(&with), ["a", "b", "d", "c", "e"]);
+        assert_eq!(with.absent, [("gone".to_owned(), BundleName::parse("a").unwrap())]);
+        let without = closure(&release, &["a".into()], false, load(rules)).unwrap();
+        assert_eq!(names(&without), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_the_release_does_not_have_is_named() {
+        let release = release(&["editors", "os-core"]);
+        let wanted = |name: &str| closure(&release, &[name.into()], true, load("editors: gone"));
+        assert!(matches!(
+            wanted("editor"),
+            Err(ClosureError::Unknown { name, similar }) if name == "editor" && similar == ["editors"]
+        ));
+        assert!(matches!(
+            wanted("editors"),
+            Err(ClosureError::Missing { name, included_by }) if name == "gone" && included_by.as_str() == "editors"
+        ));
+    }
+}

@@ -1,0 +1,231 @@
+//! Whatever a tar is compressed with, within bounds of memory.
+
+use std::io::{self, BufRead, Read};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Bytes that all decoders of an installation may take together: of a stream's dictionary, which whoever made the stream
+/// chooses.
+const BUDGET: u64 = 80 << 20;
+/// The largest dictionary that anybody uses on purpose: `xz -9`.
+const LARGEST: u64 = 72 << 20;
+/// Enough for `xz -6`, which mixer uses.
+const USUAL: u64 = 10 << 20;
+/// A decoder that needs no more than this is not counted by what it really needs.
+const SMALL: u64 = 1 << 20;
+
+/// What is left of the memory for decoders.
+pub struct Budget {
+    left: Mutex<u64>,
+    returned: Condvar,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { left: Mutex::new(BUDGET), returned: Condvar::new() }
+    }
+}
+
+/// A part of the budget, given back when it is dropped.
+struct Share<'b> {
+    budget: &'b Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    /// Waits until there is as much. Whoever waits must hold nothing.
+    fn take(&self, bytes: u64) -> Share<'_> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self
+            .returned
+            .wait_while(left, |left| *left < bytes)
+            .unwrap_or_else(PoisonError::into_inner);
+        *left -= bytes;
+        Share { budget: self, bytes }
+    }
+}
+
+impl Share<'_> {
+    /// Gives back what it is, and waits for more: so nobody waits for somebody who waits.
+    fn grow(&mut self, bytes: u64) {
+        let budget = self.budget;
+        drop(std::mem::replace(self, Share { budget, bytes: 0 }));
+        *self = budget.take(bytes);
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.budget.left.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        self.budget.returned.notify_all();
+    }
+}
+
+/// What the stream decompresses to. Names say nothing: the first bytes decide. xz, gzip, bzip2, zstd, or as it is.
+///
+/// # Errors
+/// Those of `from`; what the stream says of itself comes when it is read.
+pub fn decompressed<'r>(
+    mut from: impl BufRead + Send + 'r,
+    budget: &'r Budget,
+) -> io::Result<Box<dyn Read + Send + 'r>> {
+    const ENOUGH: usize = 6;
+    let mut start = [0; ENOUGH];
+    let mut filled = 0;
+    // A stream may give its first bytes one at a time.
+    while filled < ENOUGH {
+        match from.read(&mut start[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    let magic = &start[..filled];
+    let whole = io::Cursor::new(magic.to_vec()).chain(from);
+    Ok(match magic {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(Xz::new(whole, budget)?),
+        [0x1f, 0x8b, ..] => {
+            Box::new(Held { _share: budget.take(SMALL), reader: flate2::bufread::MultiGzDecoder::new(whole) })
+        }
+        [b'B', b'Z', b'h', ..] => Box::new(Held {
+            _share: budget.take(USUAL),
+            reader: bzip2::bufread::MultiBzDecoder::new(whole),
+        }),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let share = budget.take(USUAL);
+            let mut reader = zstd::stream::read::Decoder::with_buffer(whole)?;
+            // 8 MiB: what zstd asks every decoder to be able to. Source: RFC 8878, 3.1.1.1.2.
+            reader.window_log_max(23)?;
+            Box::new(Held { _share: share, reader })
+        }
+        _ => Box::new(whole),
+    })
+}
+
+struct Held<'b, R> {
+    _share: Share<'b>,
+    reader: R,
+}
+
+impl<R: Read> Read for Held<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// liblzma with a limit, which grows once if the stream asks for more.
+struct Xz<'b, R> {
+    from: R,
+    stream: liblzma::stream::Stream,
+    share: Share<'b>,
+    ended: bool,
+}
+
+impl<'b, R: BufRead> Xz<'b, R> {
+    fn new(from: R, budget: &'b Budget) -> io::Result<Self> {
+        let share = budget.take(USUAL);
+        let stream = liblzma::stream::Stream::new_stream_decoder(USUAL, liblzma::stream::CONCATENATED)?;
+        Ok(Xz { from, stream, share, ended: false })
+    }
+}
+
+impl<R: BufRead> Read for Xz<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use liblzma::stream::{Action, Error, Status};
+        if buffer.is_empty() || self.ended {
+            return Ok(0);
+        }
+        loop {
+            let input = self.from.fill_buf()?;
+            let at_end = input.is_empty();
+            let before = (self.stream.total_in(), self.stream.total_out());
+            let action = if at_end { Action::Finish } else { Action::Run };
+            let status = self.stream.process(input, buffer, action);
+            let taken = (self.stream.total_in() - before.0) as usize;
+            let given = (self.stream.total_out() - before.1) as usize;
+            self.from.consume(taken);
+            match status {
+                Ok(Status::StreamEnd) => self.ended = true,
+                Ok(_) => (),
+                Err(Error::MemLimit) if self.share.bytes < LARGEST => {
+                    self.share.grow(LARGEST);
+                    self.stream.set_memlimit(LARGEST)?;
+                    continue;
+                }
+                Err(Error::MemLimit) => {
+                    return Err(io::Error::other("the xz stream wants more than 72 MiB of memory"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if given > 0 || self.ended {
+                return Ok(given);
+            }
+            if at_end && taken == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the xz stream is cut"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let budget = Budget::default();
+        let mut out = Vec::new();
+        decompressed(bytes, &budget)?.read_to_end(&mut out)?;
+        assert_eq!(*budget.left.lock().unwrap(), BUDGET);
+        Ok(out)
+    }
+
+    fn xz(text: &[u8], preset: u32) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), preset);
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_known_by_its_first_bytes() {
+        let text: Vec<u8> = (0..200_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&text).unwrap();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&text).unwrap();
+        let packed = [
+            xz(&text, 6),
+            // More than the usual share, once it is granted.
+            xz(&text, 9),
+            [xz(&text[..1000], 1), xz(&text[1000..], 1)].concat(),
+            gzip.finish().unwrap(),
+            bzip2.finish().unwrap(),
+            zstd::encode_all(&text[..], 3).unwrap(),
+            text.clone(),
+        ];
+        for packed in packed {
+            assert!(read(&packed).unwrap() == text);
+        }
+        assert_eq!(read(b"").unwrap(), b"");
+        assert_eq!(read(b"\xfd7").unwrap(), b"\xfd7");
+    }
+
+    #[test]
+    fn what_is_cut_or_wants_too_much_is_an_error() {
+        let packed = xz(&[7; 100_000], 6);
+        for length in [6, 20, packed.len() - 1] {
+            assert!(read(&packed[..length]).is_err(), "{length}");
+        }
+        let mut options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();
+        options.dict_size(80 << 20);
+        let filters = {
+            let mut filters = liblzma::stream::Filters::new();
+            filters.lzma2(&options);
+            filters
+        };
+        let stream =
+            liblzma::stream::Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc32).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(b"x").unwrap();
+        let error = read(&encoder.finish().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("72 MiB"), "{error}");
+    }
+}

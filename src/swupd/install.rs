@@ -1,0 +1,376 @@
+//! From the state folder to a tree. What is there already must be what the release has; nothing is written through a link.
+
+use super::client::{Client, not_as_expected, parallel};
+use super::closure::Loaded;
+use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher};
+use super::manifest::shown;
+use super::merge::{Node, parent};
+use super::object::{Content, Object, ObjectError};
+use super::state::State;
+use crate::tool::{Context, Failure};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Where an installed system remembers what was asked for, and what its client expects to find. Source: swupd-client.
+const TRACKING: &str = "/var/lib/swupd/bundles";
+const OF_THE_CLIENT: [&str; 4] =
+    ["/var/lib/swupd", TRACKING, "/var/lib/swupd/telemetry", "/var/lib/swupd/3rd-party"];
+
+/// A tree that is written to, whatever links it has.
+pub struct Target {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+/// A folder of the target that was opened last: most files lie beside the one before.
+#[derive(Default)]
+struct Opened<'m>(Option<(&'m [u8], OwnedFd)>);
+
+impl Target {
+    /// An existing folder.
+    pub fn open(path: &Path) -> Result<Target, Failure> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty())
+            .context(|| format!("could not open the folder `{}`", path.display()))?;
+        Ok(Target { root, path: path.to_owned() })
+    }
+
+    fn shown(&self, path: &[u8]) -> String {
+        format!("{}{}", self.path.display(), shown(path))
+    }
+
+    /// A folder below the root, on a way without links.
+    fn folder(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let below = path.strip_prefix(b"/").unwrap_or(path);
+        let below = if below.is_empty() { b"." } else { below };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.root, below, flags, Mode::empty(), resolve)
+    }
+
+    fn parent<'o, 'm>(&self, opened: &'o mut Opened<'m>, path: &'m [u8]) -> Result<BorrowedFd<'o>, Failure> {
+        let wanted = parent(path);
+        if opened.0.as_ref().is_none_or(|(last, _)| *last != wanted) {
+            let folder =
+                self.folder(wanted).context(|| format!("could not open the folder `{}`", self.shown(wanted)))?;
+            opened.0 = Some((wanted, folder));
+        }
+        Ok(opened.0.as_ref().expect("it was opened").1.as_fd())
+    }
+
+    /// What a path holds, if there is something: its hash.
+    pub fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
+        let folder = match self.folder(parent(path)) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        hash_at(folder.as_fd(), name(path))
+    }
+}
+
+fn name(path: &[u8]) -> &OsStr {
+    OsStr::from_bytes(&path[parent(path).len() + 1..])
+}
+
+fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, ObjectHash)>> {
+    let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+        rustix::fs::FileType::RegularFile => Kind::File,
+        rustix::fs::FileType::Directory => Kind::Folder,
+        rustix::fs::FileType::Symlink => Kind::Link,
+        _ => return Ok(Some((Attributes { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0 }, ObjectHash::NONE))),
+    };
+    let attributes = Attributes {
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: stat.st_size as u64,
+    };
+    let mut hasher = ObjectHasher::new(&attributes);
+    match kind {
+        Kind::Folder => (),
+        Kind::Link => hasher.update(rustix::fs::readlinkat(folder, name, Vec::new())?.as_bytes()),
+        Kind::File => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+            let mut buffer = vec![0; 128 << 10];
+            loop {
+                match file.read(&mut buffer)? {
+                    0 => break,
+                    count => hasher.update(&buffer[..count]),
+                }
+            }
+        }
+    }
+    Ok(Some((attributes, hasher.finish())))
+}
+
+impl Client<'_> {
+    /// Writes the tree: folders first, then everything else on all cores. Files that are the same object become names of
+    /// one file, as upstream's client has it.
+    pub fn install(
+        &self,
+        state: &State,
+        bundles: &[Loaded],
+        nodes: &[Node],
+        target: &Target,
+    ) -> Result<(), Failure> {
+        let place = Placing { client: self, state, bundles, target };
+        let folders: Vec<(&Node, Object)> = place.folders(nodes)?;
+        let mut others: Vec<&Node> = nodes.iter().filter(|node| node.kind != Kind::Folder).collect();
+        // Names of one object follow each other, and within an object the order is that of the names.
+        others.sort_by_key(|node| (node.kind == Kind::Link, node.hash, node.path));
+        let one_object = |a: &&Node, b: &&Node| a.kind == Kind::File && a.hash == b.hash;
+        let mut groups: Vec<&[&Node]> = others.chunk_by(one_object).collect();
+        // In the order of the first names: neighbours are written one after the other.
+        groups.sort_by_key(|group| group[0].path);
+        let batches: Vec<&[&[&Node]]> = groups.chunks(64).collect();
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        parallel(batches.len(), cores, |index| {
+            let mut opened = Opened::default();
+            batches[index].iter().try_for_each(|group| place.group(&mut opened, group))
+        })?;
+        // Last: what was written into them changed their times.
+        for (node, object) in folders.iter().rev() {
+            let mut opened = Opened::default();
+            let folder = target.parent(&mut opened, node.path)?;
+            set_time(folder, name(node.path), object.mtime)
+                .context(|| format!("could not set the time of `{}`", target.shown(node.path)))?;
+        }
+        Ok(())
+    }
+
+    /// What upstream's client leaves on a system that it installed.
+    pub fn track(&self, target: &Target, asked_for: &[String]) -> Result<(), Failure> {
+        let context = |path: &str| {
+            let place = target.shown(path.as_bytes());
+            move || format!("could not create `{place}`")
+        };
+        let folders = ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT);
+        for path in folders {
+            let folder = target.folder(parent(path.as_bytes())).context(context(path))?;
+            match rustix::fs::mkdirat(&folder, name(path.as_bytes()), Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    let made = target.folder(path.as_bytes()).context(context(path))?;
+                    let mode = Mode::from_raw_mode(0o755);
+                    rustix::fs::chmodat(&made, ".", mode, AtFlags::empty()).context(context(path))?;
+                }
+                Err(Errno::EXIST) => (),
+                Err(error) => return Err(error).context(context(path)),
+            }
+        }
+        let folder = target.folder(TRACKING.as_bytes()).context(context(TRACKING))?;
+        for bundle in asked_for {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mode = Mode::from_raw_mode(0o600);
+            rustix::fs::openat(&folder, bundle.as_str(), flags, mode).context(context(TRACKING))?;
+        }
+        Ok(())
+    }
+}
+
+struct Placing<'c, 'p> {
+    client: &'c Client<'p>,
+    state: &'c State,
+    bundles: &'c [Loaded],
+    target: &'c Target,
+}
+
+impl Placing<'_, '_> {
+    fn folders<'n, 'm>(&self, nodes: &'n [Node<'m>]) -> Result<Vec<(&'n Node<'m>, Object)>, Failure> {
+        let mut opened = Opened::default();
+        let mut folders = Vec::new();
+        for node in nodes.iter().filter(|node| node.kind == Kind::Folder) {
+            let mut made = None;
+            self.with_object(node, |object, _| {
+                made = Some(object);
+                Ok(())
+            })?;
+            let object = made.expect("an object was given");
+            let within = self.target.parent(&mut opened, node.path)?;
+            match rustix::fs::mkdirat(within, name(node.path), Mode::from_raw_mode(0o700)) {
+                Ok(()) => self.set_attributes(within, node, &object)?,
+                Err(Errno::EXIST) => self.compare(within, node)?,
+                Err(error) => return Err(error).context(|| self.could_not(node)),
+            }
+            folders.push((node, object));
+        }
+        Ok(folders)
+    }
+
+    fn could_not(&self, node: &Node) -> String {
+        let bundle = &self.bundles[node.bundle].line.name;
+        format!("could not install `{}` of bundle `{bundle}`", self.target.shown(node.path))
+    }
+
+    /// All names of one object.
+    fn group<'m>(&self, opened: &mut Opened<'m>, group: &[&Node<'m>]) -> Result<(), Failure> {
+        let mut first: Option<&Node> = None;
+        for node in group {
+            let folder = self.target.parent(opened, node.path)?;
+            if rustix::fs::statat(folder, name(node.path), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                self.compare(folder, node)?;
+                first = first.or(Some(node));
+                continue;
+            }
+            if let Some(first) = first {
+                let mut elsewhere = Opened::default();
+                let from = self.target.parent(&mut elsewhere, first.path)?;
+                match rustix::fs::linkat(from, name(first.path), folder, name(node.path), AtFlags::empty()) {
+                    Ok(()) => continue,
+                    // It has as many names as a file may have: the next ones are of another file.
+                    Err(Errno::MLINK) => (),
+                    Err(error) => return Err(error).context(|| self.could_not(node)),
+                }
+            }
+            self.write(folder, node)?;
+            first = Some(node);
+        }
+        Ok(())
+    }
+
+    /// What is there has to be what would be written.
+    fn compare(&self, folder: BorrowedFd, node: &Node) -> Result<(), Failure> {
+        let there = hash_at(folder, name(node.path)).context(|| self.could_not(node))?;
+        match there {
+            Some((_, found)) if found == node.hash => Ok(()),
+            found => {
+                let found = found.map_or(ObjectHash::NONE, |(_, hash)| hash);
+                let failure = not_as_expected(self.could_not(node), &node.hash, &found);
+                Err(failure.detail("something else is there already").help("install into an empty folder"))
+            }
+        }
+    }
+
+    /// Gives an object to `visit`, checked or to be checked; one that was damaged in the state folder comes again.
+    fn with_object(
+        &self,
+        node: &Node,
+        mut visit: impl FnMut(Object, &mut dyn Read) -> Result<(), ObjectError>,
+    ) -> Result<(), Failure> {
+        let mut of_kind = true;
+        for attempt in 0..2 {
+            let there = self.state.get(&node.hash, |object, data| {
+                of_kind = object.attributes.kind == node.kind;
+                if !of_kind {
+                    return Ok(());
+                }
+                visit(object, data)
+            });
+            if there.context(|| self.could_not(node))? {
+                if of_kind {
+                    return Ok(());
+                }
+                return Err(Failure::new(self.could_not(node))
+                    .detail(format!("the manifest says that it is {}, its object is something else", said(node.kind)))
+                    .detail(format!("hash: {}", node.hash)));
+            }
+            if attempt == 0 {
+                self.client.file(self.state, self.bundles, node)?;
+            }
+        }
+        Err(Failure::new(self.could_not(node))
+            .detail(format!("the state folder `{}` does not keep what is written into it", self.state.folder().display()))
+            .help("its disk may be failing; choose another folder with -S"))
+    }
+
+    fn write(&self, folder: BorrowedFd, node: &Node) -> Result<(), Failure> {
+        let mut made = None;
+        self.with_object(node, |object, data| {
+            match object.take(&node.hash, data)? {
+                Content::Whole(content) => self.write_whole(folder, node, &object, &content),
+                Content::Stream(data) => self.write_stream(folder, node, &object, data),
+            }?;
+            made = Some(object);
+            Ok(())
+        })?;
+        let object = made.expect("an object was given");
+        self.set_attributes(folder, node, &object)?;
+        set_time(folder, name(node.path), object.mtime).context(|| self.could_not(node))
+    }
+
+    fn write_whole(
+        &self,
+        folder: BorrowedFd,
+        node: &Node,
+        object: &Object,
+        content: &[u8],
+    ) -> Result<(), ObjectError> {
+        let write = || -> io::Result<()> {
+            match object.attributes.kind {
+                Kind::Link => rustix::fs::symlinkat(OsStr::from_bytes(content), folder, name(node.path))?,
+                _ => new_file(folder, node)?.write_all(content)?,
+            }
+            Ok(())
+        };
+        write().map_err(ObjectError::Write)
+    }
+
+    /// What turns out to be another object goes again.
+    fn write_stream(
+        &self,
+        folder: BorrowedFd,
+        node: &Node,
+        object: &Object,
+        data: &mut dyn Read,
+    ) -> Result<(), ObjectError> {
+        let mut file = new_file(folder, node).map_err(ObjectError::Write)?;
+        let streamed = object.stream(&node.hash, data, |bytes| file.write_all(bytes));
+        if streamed.is_err() {
+            let _ = rustix::fs::unlinkat(folder, name(node.path), AtFlags::empty());
+        }
+        streamed
+    }
+
+    fn set_attributes(&self, folder: BorrowedFd, node: &Node, object: &Object) -> Result<(), Failure> {
+        let Attributes { kind, mode, uid, gid, .. } = object.attributes;
+        let set = || -> rustix::io::Result<()> {
+            let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            rustix::fs::chownat(folder, name(node.path), Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+            if kind != Kind::Link {
+                // After the owner, which takes setuid away.
+                rustix::fs::chmodat(folder, name(node.path), Mode::from_raw_mode(mode), AtFlags::empty())?;
+            }
+            Ok(())
+        };
+        set().context(|| self.could_not(node)).map_err(|failure| {
+            if uid > 65_535 || gid > 65_535 {
+                return failure.detail(format!("owner: {uid}:{gid}")).help(
+                    "an ordinary user knows the ids 0 to 65535 only, from its sub-id range: run ister as root",
+                );
+            }
+            failure
+        })
+    }
+}
+
+fn said(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "a file",
+        Kind::Folder => "a folder",
+        Kind::Link => "a link",
+    }
+}
+
+fn new_file(folder: BorrowedFd, node: &Node) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, name(node.path), flags, Mode::from_raw_mode(0o600))?.into())
+}
+
+fn set_time(folder: BorrowedFd, name: &OsStr, mtime: u64) -> rustix::io::Result<()> {
+    let time = Timespec { tv_sec: mtime.min(i64::MAX as u64) as i64, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+}

@@ -1,0 +1,428 @@
+//! Objects as tars carry them: a file, folder or link with its attributes.
+//!
+//! Only numbers count for owners, and only the three kinds of a manifest are objects. What a tar says is bounded: a hostile
+//! one must not make us remember more than it could mean.
+
+use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher, object_hash};
+use std::io::{self, Read};
+use tar::{Archive, EntryType, Header, PaxExtensions};
+
+/// Of an extended header or a long name: a path has 4096 bytes at most.
+const LONGEST_EXTENSION: u64 = 64 << 10;
+/// A link's target. Source: `PATH_MAX` of Linux.
+const LONGEST_TARGET: usize = 4096;
+/// What is read in one piece, and checked before any of it is written.
+const SMALL: u64 = 1 << 20;
+
+/// An object without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    pub attributes: Attributes,
+    /// Seconds since 1970; not part of the hash.
+    pub mtime: u64,
+    /// Of a link.
+    pub target: Vec<u8>,
+}
+
+/// What a tar has under a name.
+pub enum Member {
+    Object(Object),
+    /// A hard link, a device, whatever no manifest has.
+    Other,
+}
+
+/// Content that was found to be what its hash says.
+pub enum Content<R> {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Not read yet: whoever reads it checks it with a hasher.
+    Stream(R),
+}
+
+/// Why an object is not what it should be.
+#[derive(Debug)]
+pub enum ObjectError {
+    /// It is another one.
+    Hash(ObjectHash),
+    /// It could not be read.
+    Read(io::Error),
+    /// What was done with it failed; nothing is said of the object.
+    Write(io::Error),
+}
+
+impl From<io::Error> for ObjectError {
+    fn from(error: io::Error) -> Self {
+        ObjectError::Read(error)
+    }
+}
+
+/// Goes through a tar. `visit` gets each member's name, what it is and its content; what it leaves unread is skipped.
+pub fn each_member<R: Read>(
+    tar: R,
+    mut visit: impl FnMut(&[u8], Member, &mut dyn Read) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut archive = Archive::new(tar);
+    let mut extension = Extension::default();
+    // Raw: extended headers are read here, where they are bounded.
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        let header = entry.header().clone();
+        match header.entry_type() {
+            EntryType::XHeader => extension.take_pax(&bounded(&mut entry)?)?,
+            EntryType::GNULongName => extension.path = Some(until_nul(bounded(&mut entry)?)),
+            EntryType::GNULongLink => extension.target = Some(until_nul(bounded(&mut entry)?)),
+            EntryType::XGlobalHeader => (),
+            kind => {
+                let extension = std::mem::take(&mut extension);
+                let name =
+                    extension.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+                let member = member(kind, &header, extension)?;
+                visit(&name, member, &mut entry)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The one object of a tar that has the hash as its bare name. `visit` gets it; a second member is an error.
+pub fn only_member<R: Read>(
+    tar: R,
+    hash: &ObjectHash,
+    mut visit: impl FnMut(Object, &mut dyn Read) -> Result<(), ObjectError>,
+) -> Result<(), ObjectError> {
+    let expected = hash.to_string();
+    let mut found = false;
+    let mut outcome = Ok(());
+    let bad = |text: String| Err(io::Error::other(text));
+    each_member(tar, |name, member, data| {
+        if found {
+            return bad("the tar has more than one member".to_owned());
+        }
+        // A folder may have its slash.
+        let bare = name.strip_suffix(b"/").unwrap_or(name);
+        if bare != expected.as_bytes() {
+            return bad(format!("the tar's member is called `{}`, not by its hash", super::manifest::shown(name)));
+        }
+        let Member::Object(object) = member else {
+            return bad("the tar's member is no file, folder or link".to_owned());
+        };
+        found = true;
+        outcome = visit(object, data);
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(_) => Err(io::Error::other("it was refused")),
+        }
+    })
+    .or_else(|error| match &outcome {
+        Err(_) => Ok(()),
+        Ok(()) => Err(error),
+    })?;
+    outcome?;
+    if !found {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the tar is empty").into());
+    }
+    Ok(())
+}
+
+impl Object {
+    /// Takes the content; what is small is checked now.
+    pub fn take<R: Read>(&self, hash: &ObjectHash, mut data: R) -> Result<Content<R>, ObjectError> {
+        let content = match self.attributes.kind {
+            Kind::Folder => Vec::new(),
+            Kind::Link => self.target.clone(),
+            Kind::File if self.attributes.size > SMALL => return Ok(Content::Stream(data)),
+            Kind::File => {
+                let mut content = Vec::with_capacity(self.attributes.size as usize);
+                data.read_to_end(&mut content)?;
+                content
+            }
+        };
+        check(object_hash(&self.attributes, &content), hash)?;
+        Ok(Content::Whole(content))
+    }
+
+    /// Gives the content to `write` in pieces. If the end shows that it was another object, that is the error.
+    pub fn stream(
+        &self,
+        hash: &ObjectHash,
+        mut data: impl Read,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ObjectError> {
+        let mut hasher = ObjectHasher::new(&self.attributes);
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            match data.read(&mut buffer)? {
+                0 => return check(hasher.finish(), hash),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    write(&buffer[..count]).map_err(ObjectError::Write)?;
+                }
+            }
+        }
+    }
+}
+
+fn check(found: ObjectHash, expected: &ObjectHash) -> Result<(), ObjectError> {
+    if found == *expected { Ok(()) } else { Err(ObjectError::Hash(found)) }
+}
+
+#[derive(Default)]
+struct Extension {
+    path: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    size: Option<u64>,
+}
+
+impl Extension {
+    /// Source: POSIX.1-2017, pax, "pax Extended Header".
+    fn take_pax(&mut self, records: &[u8]) -> io::Result<()> {
+        for record in PaxExtensions::new(records) {
+            let record = record?;
+            let number = || {
+                super::manifest::decimal(record.value_bytes())
+                    .ok_or_else(|| io::Error::other("an extended header has a number that is none"))
+            };
+            match record.key_bytes() {
+                b"path" => self.path = Some(record.value_bytes().to_vec()),
+                b"linkpath" => self.target = Some(record.value_bytes().to_vec()),
+                b"uid" => self.uid = Some(number()?),
+                b"gid" => self.gid = Some(number()?),
+                b"size" => self.size = Some(number()?),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bounded(entry: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    entry.by_ref().take(LONGEST_EXTENSION + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_EXTENSION {
+        return Err(io::Error::other("a member has an extended header of more than 64 KiB"));
+    }
+    Ok(bytes)
+}
+
+fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+        bytes.truncate(end);
+    }
+    bytes
+}
+
+fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<Member> {
+    let kind = match kind {
+        EntryType::Regular => Kind::File,
+        EntryType::Directory => Kind::Folder,
+        EntryType::Symlink => Kind::Link,
+        _ => return Ok(Member::Other),
+    };
+    let id = |said: Option<u64>, header: io::Result<u64>| -> io::Result<u32> {
+        let id = said.map_or(header, Ok)?;
+        // The last one means "as it is". Source: chown(2).
+        u32::try_from(id)
+            .ok()
+            .filter(|id| *id != u32::MAX)
+            .ok_or_else(|| io::Error::other(format!("a member has the impossible owner {id}")))
+    };
+    let entry_size = header.entry_size()?;
+    if extension.size.is_some_and(|size| size != entry_size) {
+        return Err(io::Error::other("a member is larger than 8 GiB"));
+    }
+    let target = match kind {
+        Kind::Link => extension
+            .target
+            .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
+        _ => Vec::new(),
+    };
+    if target.len() >= LONGEST_TARGET || target.contains(&0) {
+        return Err(io::Error::other("a link has an impossible target"));
+    }
+    let size = match kind {
+        Kind::File => entry_size,
+        Kind::Folder => 0,
+        Kind::Link => target.len() as u64,
+    };
+    let attributes = Attributes {
+        kind,
+        mode: header.mode()? & 0o7777,
+        uid: id(extension.uid, header.uid())?,
+        gid: id(extension.gid, header.gid())?,
+        size,
+    };
+    Ok(Member::Object(Object { attributes, mtime: header.mtime()?, target }))
+}
+
+/// What stands before and behind an object's content in a tar of its own.
+pub fn tar_around(hash: &ObjectHash, object: &Object) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    const BLOCK: usize = 512;
+    let fill = |length: usize| length.next_multiple_of(BLOCK) - length;
+    let mut head = Vec::new();
+    let mut header = Header::new_gnu();
+    header.set_path(hash.to_string())?;
+    header.set_mode(object.attributes.mode);
+    header.set_uid(object.attributes.uid.into());
+    header.set_gid(object.attributes.gid.into());
+    header.set_mtime(object.mtime);
+    header.set_size(0);
+    let mut content = 0;
+    match object.attributes.kind {
+        Kind::File => {
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(object.attributes.size);
+            content = object.attributes.size as usize;
+        }
+        Kind::Folder => header.set_entry_type(EntryType::Directory),
+        Kind::Link => {
+            header.set_entry_type(EntryType::Symlink);
+            if header.set_link_name_literal(&object.target).is_err() {
+                let mut long = Header::new_gnu();
+                long.set_path("././@LongLink")?;
+                long.set_entry_type(EntryType::GNULongLink);
+                long.set_size(object.target.len() as u64 + 1);
+                long.set_cksum();
+                head.extend_from_slice(long.as_bytes());
+                head.extend_from_slice(&object.target);
+                head.resize(head.len() + 1 + fill(object.target.len() + 1), 0);
+            }
+        }
+    }
+    header.set_cksum();
+    head.extend_from_slice(header.as_bytes());
+    Ok((head, vec![0; fill(content) + 2 * BLOCK]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn object(kind: Kind, content: &[u8]) -> Object {
+        let attributes =
+            Attributes { kind, mode: 0o4755, uid: 3_000_000, gid: 5, size: content.len() as u64 };
+        let target = if kind == Kind::Link { content.to_vec() } else { Vec::new() };
+        Object { attributes, mtime: 77, target }
+    }
+
+    fn tar_of(hash: &ObjectHash, object: &Object, content: &[u8]) -> Vec<u8> {
+        let (head, tail) = tar_around(hash, object).unwrap();
+        let content = if object.attributes.kind == Kind::File { content } else { b"" };
+        [&head, content, &tail].concat()
+    }
+
+    fn round(object: &Object, content: &[u8]) -> Result<(Object, Vec<u8>), ObjectError> {
+        let hash = object_hash(&object.attributes, content);
+        let tar = tar_of(&hash, object, content);
+        let mut found = None;
+        only_member(&tar[..], &hash, |object, data| {
+            let content = match object.take(&hash, &mut *data)? {
+                Content::Whole(content) => content,
+                Content::Stream(data) => {
+                    let mut content = Vec::new();
+                    object.stream(&hash, data, |bytes| {
+                        content.extend_from_slice(bytes);
+                        Ok(())
+                    })?;
+                    content
+                }
+            };
+            found = Some((object, content));
+            Ok(())
+        })?;
+        Ok(found.unwrap())
+    }
+
+    #[test]
+    fn an_object_comes_back_as_it_was() {
+        for content in [&b""[..], b"hello\n", &vec![7; (SMALL + 5) as usize]] {
+            let object = object(Kind::File, content);
+            let (back, bytes) = round(&object, content).unwrap();
+            assert_eq!(back, object);
+            assert!(bytes == content);
+        }
+        for target in [&b"usr/bin"[..], b"../x/./y//", b"\xe9\xff", &[b'l'; 183], &[b'm'; 4000]] {
+            let mut object = object(Kind::Link, target);
+            object.attributes.mode = 0o777;
+            let (back, _) = round(&object, target).unwrap();
+            assert_eq!(back.target, target);
+        }
+        let mut folder = object(Kind::Folder, b"");
+        folder.attributes.mode = 0o1777;
+        assert_eq!(round(&folder, b"").unwrap().0, folder);
+    }
+
+    #[test]
+    fn another_content_is_found_out() {
+        let object = object(Kind::File, b"hello\n");
+        let hash = object_hash(&object.attributes, b"hello\n");
+        let tar = tar_of(&hash, &object, b"hallo\n");
+        let outcome = only_member(&tar[..], &hash, |object, data| object.take(&hash, data).map(|_| ()));
+        assert!(matches!(outcome, Err(ObjectError::Hash(_))));
+    }
+
+    #[test]
+    fn a_tar_of_more_or_less_than_one_object_is_refused() {
+        let object = object(Kind::File, b"x");
+        let hash = object_hash(&object.attributes, b"x");
+        let one = tar_of(&hash, &object, b"x");
+        let two = [&one[..1024], &one[..]].concat();
+        let outcome = |tar: &[u8]| {
+            let refused = only_member(tar, &hash, |object, data| object.take(&hash, data).map(|_| ()));
+            match refused {
+                Err(ObjectError::Read(error)) => error.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(outcome(&two).contains("more than one"));
+        assert!(outcome(&[]).contains("empty"));
+        assert!(outcome(&one[..600]).len() > 5);
+        let other = tar_of(&ObjectHash::NONE, &object, b"x");
+        assert!(outcome(&other).contains("not by its hash"));
+        let mut link = Header::new_gnu();
+        link.set_entry_type(EntryType::Link);
+        link.set_size(0);
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_link(&mut link, hash.to_string(), "/etc/passwd").unwrap();
+        assert!(outcome(&builder.into_inner().unwrap()).contains("no file"));
+    }
+
+    #[test]
+    fn extended_headers_are_bounded() {
+        let mut long = Header::new_gnu();
+        long.set_entry_type(EntryType::XHeader);
+        long.set_size(1 << 40);
+        long.set_cksum();
+        let endless = long.as_bytes().chain(io::repeat(b' '));
+        let error = each_member(endless, |_, _, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("64 KiB"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_fall(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let _ = each_member(&bytes[..], |_, _, _| Ok(()));
+        }
+
+        /// One changed byte of a good tar: the same object, or an error.
+        #[test]
+        fn no_slip_goes_unnoticed(at in 0usize..1500, bit in 0u8..8) {
+            let object = object(Kind::File, b"hello, world\n");
+            let hash = object_hash(&object.attributes, b"hello, world\n");
+            let mut tar = tar_of(&hash, &object, b"hello, world\n");
+            tar[at] ^= 1 << bit;
+            let mut seen = None;
+            let outcome = only_member(&tar[..], &hash, |object, data| {
+                if let Content::Whole(content) = object.take(&hash, data)? {
+                    seen = Some((object.attributes, content));
+                }
+                Ok(())
+            });
+            if outcome.is_ok() {
+                prop_assert_eq!(seen, Some((object.attributes, b"hello, world\n".to_vec())));
+            }
+        }
+    }
+}
