@@ -10,6 +10,7 @@
 
 mod dnf;
 mod installer;
+mod swupd;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -33,6 +34,7 @@ fn main() {
         trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
+        trial("swupd_content_builds_by_mixers_call_and_boots", swupd::swupd),
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),

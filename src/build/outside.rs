@@ -6,10 +6,11 @@ use crate::content::{
     cache_names,
 };
 use crate::customize;
+use crate::image::newest_kernel;
 use crate::plan::{self, Footprint, Item, ItemKind, Plan, Secrets};
 use crate::provision::{self, Role};
-use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
 use crate::swupd::Version;
+use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
 use crate::tool::{
     Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
 };
@@ -105,6 +106,8 @@ impl Prepared {
     /// What the content takes, which the final plan depends on.
     pub fn footprint(&self) -> Result<Footprint, Failure> {
         let mut footprint = content::footprint(&self.entry.file)?;
+        let copies = kernel_copies(&footprint);
+        footprint.items.extend(copies);
         if !self.carried.is_empty() {
             let program = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |m| m.len());
             let mut add =
@@ -116,6 +119,28 @@ impl Prepared {
         }
         Ok(footprint)
     }
+}
+
+/// What the loader's installation will put on the boot partition besides what is there.
+fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
+    let list = |folder: &str| {
+        let mut names: Vec<String> = footprint
+            .items
+            .iter()
+            .filter_map(|item| {
+                Some(item.path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?.to_owned())
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let copies = newest_kernel(list).map(|kernel| kernel.copies).unwrap_or_default();
+    let item = |(from, to): (String, String)| {
+        let bytes = footprint.items.iter().find(|item| item.path == from)?.bytes;
+        Some(Item { path: to, bytes, kind: ItemKind::File })
+    };
+    copies.into_iter().filter_map(item).collect()
 }
 
 /// `PreInstallShell`: the first of all, so that it may free the disks that are then looked at.

@@ -192,7 +192,8 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
                         found.format,
                         if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
                     ));
-                    let mut table = Table::new(&["bundle", "version", "files", "size", "includes"], &[1, 2, 3]);
+                    let mut table =
+                        Table::new(&["bundle", "version", "files", "size", "includes"], &[1, 2, 3]);
                     for bundle in &found.bundles {
                         table.row([
                             bundle.name.clone(),
@@ -241,7 +242,12 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-fn show_differences(found: &[Difference], format: Output, tree: &Path, console: &Console) -> anyhow::Result<()> {
+fn show_differences(
+    found: &[Difference],
+    format: Output,
+    tree: &Path,
+    console: &Console,
+) -> anyhow::Result<()> {
     if format == Output::Json {
         print_json(&json!({ "version": 1, "differences": found }));
         return Ok(());

@@ -3,8 +3,8 @@
 use super::apt::AptRequest;
 use super::cache::Metadata;
 use super::dnf::DnfRequest;
-use super::swupd::SwupdRequest;
 use super::prepare::Ready;
+use super::swupd::SwupdRequest;
 use super::tree::Tree;
 use super::{Wanted, inventory, pack};
 use crate::tool::{Failure, Progress};

@@ -98,11 +98,7 @@ impl SwupdRequest {
         }
     }
 
-    pub(super) fn fill(
-        &self,
-        target: &Path,
-        progress: &dyn Progress,
-    ) -> Result<(Ready, Installed), Failure> {
+    pub(super) fn fill(&self, target: &Path, progress: &dyn Progress) -> Result<(Ready, Installed), Failure> {
         std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
         let installed = self.request.install(target, progress)?;
         let tree = Tree::open(target)?;
@@ -116,7 +112,8 @@ impl SwupdRequest {
 fn library_cache(tree: &Tree, progress: &dyn Progress) -> Result<(), Failure> {
     let program = ["/usr/bin/ldconfig", "/usr/sbin/ldconfig"].into_iter().find(|path| tree.is_file(path));
     // Where Debian and where Clear has it.
-    let there = ["/etc/ld.so.cache", "/var/cache/ldconfig/ld.so.cache"].into_iter().any(|path| tree.exists(path));
+    let there =
+        ["/etc/ld.so.cache", "/var/cache/ldconfig/ld.so.cache"].into_iter().any(|path| tree.exists(path));
     let Some(program) = program.filter(|_| !there) else { return Ok(()) };
     progress.begin("making the cache of libraries");
     {

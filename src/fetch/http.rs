@@ -1,14 +1,16 @@
 //! One question over http or https, and its answer.
 
-use super::FetchError;
+use super::{FetchError, forward};
 use crate::template::shown_url as shown;
 use crate::tool::Failure;
 use base64::Engine;
 use std::io::Read;
 use std::time::Duration;
+use ureq::config::Config;
 use ureq::http::Response;
+use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error, Proxy};
+use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
 use url::Url;
 
 const MOST_REDIRECTS: usize = 5;
@@ -42,7 +44,10 @@ impl Patience {
 
 /// Certificates are judged by the host's own store; TLS 1.2 at least. Connections are used again.
 pub struct Http {
+    /// For http without a proxy, and through proxies that open a tunnel.
     plain: Agent,
+    /// For http through a proxy that is asked for whole URLs.
+    forwarded: Option<(Proxy, Agent)>,
     tls: Agent,
 }
 
@@ -68,9 +73,8 @@ pub(super) enum Fault {
 
 impl Fault {
     pub fn told_of(self, url: &Url) -> FetchError {
-        let failed = |why: String| {
-            Failure::new(format!("could not fetch `{}`", shown(url.as_str()))).detail(why)
-        };
+        let failed =
+            |why: String| Failure::new(format!("could not fetch `{}`", shown(url.as_str()))).detail(why);
         match self {
             Fault::Status(404 | 410, why) => FetchError::Missing(failed(why)),
             Fault::Unreachable(why) => {
@@ -85,8 +89,8 @@ impl Fault {
 
 impl Http {
     pub fn new(proxies: &Proxies, patience: &Patience) -> Http {
-        let agent = |proxy: &Option<String>| -> Agent {
-            let mut config = Agent::config_builder()
+        let config = |proxy: Option<Proxy>| -> Config {
+            Agent::config_builder()
                 .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .http_status_as_error(false)
@@ -96,14 +100,34 @@ impl Http {
                 .timeout_connect(Some(patience.connect))
                 .timeout_recv_response(Some(patience.first_byte))
                 .timeout_per_read(Some(patience.stall))
-                .timeout_global(patience.whole);
-            // One that cannot be understood is said to be wrong by lint.
-            if let Some(proxy) = proxy.as_deref().and_then(|url| Proxy::new(url).ok()) {
-                config = config.proxy(Some(proxy));
-            }
-            config.build().into()
+                .timeout_global(patience.whole)
+                .proxy(proxy)
+                .build()
         };
-        Http { plain: agent(&proxies.http), tls: agent(&proxies.https) }
+        let plain = proxy(proxies.http.as_deref(), "http");
+        let (whole_urls, tunnel) = match plain {
+            Some(proxy) if proxy.protocol() == ProxyProtocol::Http => (Some(proxy), None),
+            other => (None, other),
+        };
+        Http {
+            plain: config(tunnel).into(),
+            forwarded: whole_urls.map(|proxy| {
+                let agent = forward::agent(config(None), &proxy);
+                (proxy, agent)
+            }),
+            tls: config(proxy(proxies.https.as_deref(), "https")).into(),
+        }
+    }
+
+    fn agent(&self, url: &Url) -> &Agent {
+        if url.scheme() == "https" {
+            return &self.tls;
+        }
+        let target: Option<Uri> = url.as_str().parse().ok();
+        match (&self.forwarded, target) {
+            (Some((proxy, agent)), Some(target)) if !proxy.is_no_proxy(&target) => agent,
+            _ => &self.plain,
+        }
     }
 
     /// What a URL names, from one of its bytes on. A redirect is followed, but never from https to http.
@@ -144,20 +168,54 @@ impl Http {
         let mut plain = url.clone();
         let _ = plain.set_username("");
         let _ = plain.set_password(None);
-        let agent = if url.scheme() == "https" { &self.tls } else { &self.plain };
-        let mut request = agent.get(plain.as_str());
+        let mut request = self.agent(url).get(plain.as_str());
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
         }
         if !url.username().is_empty() {
             let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
-            let pair =
-                format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
+            let pair = format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
             let value = base64::engine::general_purpose::STANDARD.encode(pair);
             request = request.header("Authorization", format!("Basic {value}"));
         }
         request.call()
     }
+}
+
+/// The proxy for a scheme: the one that is given, or the environment's, with the exceptions that `no_proxy` names. One that
+/// cannot be understood is none: lint says that it is wrong.
+fn proxy(given: Option<&str>, scheme: &str) -> Option<Proxy> {
+    let variable = |name: &str| {
+        let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).ok()?;
+        Some(value).filter(|value| !value.is_empty())
+    };
+    let of_environment = || variable(&format!("{scheme}_proxy")).or_else(|| variable("all_proxy"));
+    let text = given.map(str::to_owned).or_else(of_environment)?;
+    let text = if text.contains("://") { text } else { format!("http://{text}") };
+    let url = Url::parse(&text).ok()?;
+    let protocol = match url.scheme() {
+        "http" => ProxyProtocol::Http,
+        "https" => ProxyProtocol::Https,
+        "socks4" => ProxyProtocol::Socks4,
+        "socks4a" => ProxyProtocol::Socks4A,
+        "socks5" | "socks5h" => ProxyProtocol::Socks5,
+        _ => return None,
+    };
+    let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
+    let mut builder = Proxy::builder(protocol).host(url.host_str()?);
+    if let Some(port) = url.port_or_known_default() {
+        builder = builder.port(port);
+    }
+    if !url.username().is_empty() {
+        builder =
+            builder.username(&decoded(url.username())).password(&decoded(url.password().unwrap_or_default()));
+    }
+    if let Some(exceptions) = variable("no_proxy").filter(|_| given.is_none()) {
+        for exception in exceptions.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            builder = builder.no_proxy(exception);
+        }
+    }
+    builder.build().ok()
 }
 
 fn is_unreachable(error: &std::io::Error) -> bool {

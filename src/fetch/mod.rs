@@ -1,6 +1,7 @@
 //! Files by URL: `file:`, `http:` and `https:`. Small ones in one piece ([`fetch`]): templates, configurations and roles;
 //! large ones as streams that go on after a cut ([`Download`]): swupd's content. Packages have their manager's own way.
 
+mod forward;
 mod http;
 mod stream;
 

@@ -19,4 +19,4 @@ mod wipe;
 pub use assemble::{Assembly, assemble};
 pub use digest::sha256;
 pub use gpt::write as write_table;
-pub use loader::install_loader;
+pub use loader::{install_loader, newest_kernel};

@@ -23,7 +23,10 @@ pub struct Difference {
 pub enum What {
     Missing,
     /// Something else is there: what is expected, and what it is.
-    Changed { expected: String, found: String },
+    Changed {
+        expected: String,
+        found: String,
+    },
     /// No bundle lists it.
     Extra,
 }

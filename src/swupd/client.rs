@@ -97,8 +97,7 @@ impl Client<'_> {
                 .help(TRUST_HELP)
         };
         if let Signers::Trusted(_) = self.signers {
-            let signature =
-                self.source.small(&self.source.newest(&format, ".sig"), LARGEST_SIGNATURE);
+            let signature = self.source.small(&self.source.newest(&format, ".sig"), LARGEST_SIGNATURE);
             let signature = signature.map_err(|error| {
                 let failure = Failure::from(error);
                 no_trust(format!("its signature is not there: {}", failure.details.join(": ")))
@@ -178,9 +177,8 @@ impl Client<'_> {
         read.map_err(|error| inner(error, || format!("`{url}` is no tar of a release")).context(context()))?;
         let text = text.ok_or_else(|| Failure::new(context()).detail("its tar has no Manifest.MoM"))?;
         self.check_release(version, &text, signature)?;
-        Release::parse(&text).map_err(|fault| {
-            Failure::new(context()).detail(format!("Manifest.MoM, {fault}"))
-        })
+        Release::parse(&text)
+            .map_err(|fault| Failure::new(context()).detail(format!("Manifest.MoM, {fault}")))
     }
 
     /// The signature in the tar, or the one beside it.
@@ -257,9 +255,8 @@ impl Client<'_> {
 
     fn manifest_once(&self, state: &State, line: &BundleLine) -> Result<Bundle, Failure> {
         let BundleLine { name, hash, version, .. } = line;
-        let context = || {
-            format!("the manifest of bundle `{name}`, version {version}, from {}", self.source.shown())
-        };
+        let context =
+            || format!("the manifest of bundle `{name}`, version {version}, from {}", self.source.shown());
         let mut text = None;
         let kept = state.get(hash, |object, data| {
             let mut whole = Vec::new();
@@ -270,14 +267,14 @@ impl Client<'_> {
             text = Some(whole);
             Ok(())
         });
-        let kept = kept.map_err(|error| Failure::new("could not read the state").detail(error.to_string()))?;
+        let kept =
+            kept.map_err(|error| Failure::new("could not read the state").detail(error.to_string()))?;
         let text = match text.filter(|_| kept) {
             Some(text) => text,
             None => self.fetch_manifest(state, line)?,
         };
-        let bundle = Bundle::parse(text).map_err(|fault| {
-            Failure::new(format!("{} is damaged", context())).detail(fault.to_string())
-        })?;
+        let bundle = Bundle::parse(text)
+            .map_err(|fault| Failure::new(format!("{} is damaged", context())).detail(fault.to_string()))?;
         if bundle.header.version != *version {
             return Err(Failure::new(format!("{} says that it is of another version", context()))
                 .detail(format!("expected {version}, found {}", bundle.header.version)));
@@ -295,25 +292,28 @@ impl Client<'_> {
         let BundleLine { name, hash, version, .. } = line;
         let url = self.source.manifest(name, *version);
         let context = || {
-            format!("the manifest of bundle `{name}`, version {version}, cannot be had from {}", self.source.shown())
+            format!(
+                "the manifest of bundle `{name}`, version {version}, cannot be had from {}",
+                self.source.shown()
+            )
         };
-        let packed =
-            self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
+        let packed = self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
         let mut found: Option<(Object, Vec<u8>)> = None;
         let expected = format!("Manifest.{name}");
-        let read = decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
-            each_member(tar, |member_name, member, data| match member {
-                Member::Object(object)
-                    if member_name == expected.as_bytes()
-                        && found.is_none()
-                        && object.attributes.kind == Kind::File =>
-                {
-                    found = Some((object, bounded(data, LARGEST_MANIFEST)?));
-                    Ok(())
-                }
-                _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
-            })
-        });
+        let read =
+            decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
+                each_member(tar, |member_name, member, data| match member {
+                    Member::Object(object)
+                        if member_name == expected.as_bytes()
+                            && found.is_none()
+                            && object.attributes.kind == Kind::File =>
+                    {
+                        found = Some((object, bounded(data, LARGEST_MANIFEST)?));
+                        Ok(())
+                    }
+                    _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
+                })
+            });
         read.map_err(|error| inner(error, || format!("`{url}` is no tar of a manifest")).context(context()))?;
         let (object, text) =
             found.ok_or_else(|| Failure::new(context()).detail(format!("its tar has no {expected}")))?;
@@ -328,7 +328,8 @@ impl Client<'_> {
     }
 }
 
-const TRUST_HELP: &str = "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
+const TRUST_HELP: &str =
+    "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
 
 /// Does `count` pieces of work on several threads. The results in their order, or the first error; after an error nothing
 /// new is begun.
@@ -365,7 +366,9 @@ pub fn parallel<T: Send, E: Send>(
 
 /// For each object that is another one.
 pub fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {
-    Failure::new(message).detail(format!("expected hash: {expected}")).detail(format!("found:         {found}"))
+    Failure::new(message)
+        .detail(format!("expected hash: {expected}"))
+        .detail(format!("found:         {found}"))
 }
 
 fn bounded(data: &mut dyn Read, largest: u64) -> io::Result<Vec<u8>> {

@@ -41,10 +41,9 @@ pub fn closure<E>(
     let mut seen = BTreeSet::new();
     let mut next = Vec::new();
     for name in wanted {
-        let line = release.bundle(name).ok_or_else(|| ClosureError::Unknown {
-            name: name.clone(),
-            similar: similar(release, name),
-        })?;
+        let line = release
+            .bundle(name)
+            .ok_or_else(|| ClosureError::Unknown { name: name.clone(), similar: similar(release, name) })?;
         if seen.insert(line.name.clone()) {
             next.push(line.clone());
         }
@@ -109,9 +108,9 @@ mod tests {
     fn load(rules: &str) -> impl FnMut(&[BundleLine]) -> Result<Vec<Bundle>, ()> {
         move |lines| {
             let one = |line: &BundleLine| {
-                let rule = rules.split(", ").find_map(|rule| {
-                    rule.split_once(": ").filter(|(name, _)| *name == line.name.as_str())
-                });
+                let rule = rules
+                    .split(", ")
+                    .find_map(|rule| rule.split_once(": ").filter(|(name, _)| *name == line.name.as_str()));
                 let includes: String = rule
                     .map(|(_, names)| names)
                     .unwrap_or_default()

@@ -35,10 +35,8 @@ impl Budget {
     /// Waits until there is as much. Whoever waits must hold nothing.
     fn take(&self, bytes: u64) -> Share<'_> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left = self
-            .returned
-            .wait_while(left, |left| *left < bytes)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut left =
+            self.returned.wait_while(left, |left| *left < bytes).unwrap_or_else(PoisonError::into_inner);
         *left -= bytes;
         Share { budget: self, bytes }
     }
@@ -85,10 +83,9 @@ pub fn decompressed<'r>(
         [0x1f, 0x8b, ..] => {
             Box::new(Held { _share: budget.take(SMALL), reader: flate2::bufread::MultiGzDecoder::new(whole) })
         }
-        [b'B', b'Z', b'h', ..] => Box::new(Held {
-            _share: budget.take(USUAL),
-            reader: bzip2::bufread::MultiBzDecoder::new(whole),
-        }),
+        [b'B', b'Z', b'h', ..] => {
+            Box::new(Held { _share: budget.take(USUAL), reader: bzip2::bufread::MultiBzDecoder::new(whole) })
+        }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             let share = budget.take(USUAL);
             let mut reader = zstd::stream::read::Decoder::with_buffer(whole)?;

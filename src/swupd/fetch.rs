@@ -21,8 +21,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where fewer objects are missing, a pack would mostly bring what is there.
-const WORTH_A_PACK: usize = 6;
+/// Where a smaller part of a bundle is missing than one in so many, its pack would mostly bring what is there.
+const WORTH_A_PACK: usize = 4;
 /// Files that are fetched at a time, as upstream does.
 const PARALLEL_FILES: usize = 15;
 /// Packs that are fetched and decoded at a time, at most.
@@ -59,8 +59,11 @@ impl Client<'_> {
             return Ok(Fetched::default());
         }
         let before = self.source.fetched();
-        let mut packs: Vec<usize> =
-            (0..bundles.len()).filter(|bundle| lacking[*bundle] >= WORTH_A_PACK).collect();
+        let worth = |bundle: &usize| {
+            let listed = bundles[*bundle].manifest.files.len();
+            lacking[*bundle] > 0 && lacking[*bundle] * WORTH_A_PACK >= listed
+        };
+        let mut packs: Vec<usize> = (0..bundles.len()).filter(worth).collect();
         // The largest first: it decides how long all take.
         packs.sort_by_key(|bundle| std::cmp::Reverse(bundles[*bundle].manifest.header.content_size));
         let missing = Mutex::new(missing);
@@ -125,7 +128,10 @@ impl Client<'_> {
         outcome: &mut Taken,
     ) -> Result<(), Failure> {
         let part = state.part(url)?;
-        let context = |error: io::Error| Failure::new(format!("could not read what came of `{}`", shown_url(url))).detail(error.to_string());
+        let context = |error: io::Error| {
+            Failure::new(format!("could not read what came of `{}`", shown_url(url)))
+                .detail(error.to_string())
+        };
         let there = part.file.metadata().map_err(context)?.len();
         if there > 0 {
             if let Ok(download) = self.source.download(url, there) {
@@ -159,9 +165,10 @@ impl Client<'_> {
         told: &Told,
         outcome: &mut Taken,
     ) -> Result<(), Failure> {
-        let mut file = part.file.try_clone().map_err(|error| {
-            Failure::new("could not use the state folder").detail(error.to_string())
-        })?;
+        let mut file = part
+            .file
+            .try_clone()
+            .map_err(|error| Failure::new("could not use the state folder").detail(error.to_string()))?;
         let (sender, receiver) = sync_channel(AHEAD);
         // It may outlive us while it waits for a server that says nothing.
         std::thread::spawn(move || send_all(&mut download, &mut file, &sender));

@@ -139,11 +139,8 @@ mod tests {
         };
         let link = |owner, target: &[u8]| {
             let size = target.len() as u64;
-            object_hash(
-                &Attributes { kind: Kind::Link, mode: 0o777, uid: owner, gid: owner, size },
-                target,
-            )
-            .to_string()
+            object_hash(&Attributes { kind: Kind::Link, mode: 0o777, uid: owner, gid: owner, size }, target)
+                .to_string()
         };
         for (is, expected) in [
             (

@@ -57,8 +57,9 @@ impl Target {
     fn parent<'o, 'm>(&self, opened: &'o mut Opened<'m>, path: &'m [u8]) -> Result<BorrowedFd<'o>, Failure> {
         let wanted = parent(path);
         if opened.0.as_ref().is_none_or(|(last, _)| *last != wanted) {
-            let folder =
-                self.folder(wanted).context(|| format!("could not open the folder `{}`", self.shown(wanted)))?;
+            let folder = self
+                .folder(wanted)
+                .context(|| format!("could not open the folder `{}`", self.shown(wanted)))?;
             opened.0 = Some((wanted, folder));
         }
         Ok(opened.0.as_ref().expect("it was opened").1.as_fd())
@@ -89,7 +90,12 @@ fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, O
         rustix::fs::FileType::RegularFile => Kind::File,
         rustix::fs::FileType::Directory => Kind::Folder,
         rustix::fs::FileType::Symlink => Kind::Link,
-        _ => return Ok(Some((Attributes { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0 }, ObjectHash::NONE))),
+        _ => {
+            return Ok(Some((
+                Attributes { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0 },
+                ObjectHash::NONE,
+            )));
+        }
     };
     let attributes = Attributes {
         kind,
@@ -274,7 +280,10 @@ impl Placing<'_, '_> {
                     return Ok(());
                 }
                 return Err(Failure::new(self.could_not(node))
-                    .detail(format!("the manifest says that it is {}, its object is something else", said(node.kind)))
+                    .detail(format!(
+                        "the manifest says that it is {}, its object is something else",
+                        said(node.kind)
+                    ))
                     .detail(format!("hash: {}", node.hash)));
             }
             if attempt == 0 {
@@ -282,7 +291,10 @@ impl Placing<'_, '_> {
             }
         }
         Err(Failure::new(self.could_not(node))
-            .detail(format!("the state folder `{}` does not keep what is written into it", self.state.folder().display()))
+            .detail(format!(
+                "the state folder `{}` does not keep what is written into it",
+                self.state.folder().display()
+            ))
             .help("its disk may be failing; choose another folder with -S"))
     }
 
@@ -338,7 +350,13 @@ impl Placing<'_, '_> {
         let Attributes { kind, mode, uid, gid, .. } = object.attributes;
         let set = || -> rustix::io::Result<()> {
             let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
-            rustix::fs::chownat(folder, name(node.path), Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+            rustix::fs::chownat(
+                folder,
+                name(node.path),
+                Some(owner),
+                Some(group),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?;
             if kind != Kind::Link {
                 // After the owner, which takes setuid away.
                 rustix::fs::chmodat(folder, name(node.path), Mode::from_raw_mode(mode), AtFlags::empty())?;

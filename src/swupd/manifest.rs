@@ -117,7 +117,9 @@ impl Release {
             match fields.flags[0] {
                 b'M' => (),
                 b'I' => continue,
-                other => return Err(fault(number, format!("a bundle cannot be of type `{}`", shown(&[other])))),
+                other => {
+                    return Err(fault(number, format!("a bundle cannot be of type `{}`", shown(&[other]))));
+                }
             }
             let experimental = match fields.flags[1] {
                 b'.' => false,
@@ -295,9 +297,9 @@ fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), 
         let at = at.ok_or_else(|| fault(number, format!("`{}` has no TAB", shown(line.text))))?;
         let (key, value) = (&line.text[..at], &line.text[at + 1..]);
         let count = |most: u64| {
-            decimal(value).filter(|count| *count <= most).ok_or_else(|| {
-                fault(number, format!("`{}` `{}` is out of range", shown(key), shown(value)))
-            })
+            decimal(value)
+                .filter(|count| *count <= most)
+                .ok_or_else(|| fault(number, format!("`{}` `{}` is out of range", shown(key), shown(value))))
         };
         match key {
             b"version:" => header.version = count(u32::MAX.into())? as u32,
@@ -340,7 +342,8 @@ mod tests {
     use proptest::prelude::*;
 
     const HASH: &str = "f716c6cb18be9041e1748d52be544645cfc98d2c99dd7e72bdd6f702aa1ee744";
-    const HEAD: &str = "MANIFEST\t30\nversion:\t20\nfilecount:\t9\ntimestamp:\t7\nincludes:\tos-core\nnew:\tx\n\n";
+    const HEAD: &str =
+        "MANIFEST\t30\nversion:\t20\nfilecount:\t9\ntimestamp:\t7\nincludes:\tos-core\nnew:\tx\n\n";
 
     fn bundle(body: &str) -> Result<Bundle, Fault> {
         Bundle::parse(format!("{HEAD}{body}").into_bytes())
@@ -354,11 +357,8 @@ mod tests {
              F.e.\t{HASH}\t20\t/v3\nF.v.\t{HASH}\t20\t/odd\nL..r\t{HASH}\t20\t/l\nI...\t{HASH}\t20\t/i\n"
         ))
         .unwrap();
-        let listed: Vec<_> = bundle
-            .files
-            .iter()
-            .map(|line| (line.kind, line.version, shown(bundle.path(line))))
-            .collect();
+        let listed: Vec<_> =
+            bundle.files.iter().map(|line| (line.kind, line.version, shown(bundle.path(line)))).collect();
         assert_eq!(
             listed,
             [

@@ -32,13 +32,9 @@ impl fmt::Display for MergeError {
             MergeError::Conflict { path, ours, theirs } if ours.0 == theirs.0 => {
                 write!(f, "bundle `{}` lists `{}` twice, not as the same", ours.0, shown(path))
             }
-            MergeError::Conflict { path, ours, theirs } => write!(
-                f,
-                "the bundles `{}` and `{}` do not agree on `{}`",
-                ours.0,
-                theirs.0,
-                shown(path)
-            ),
+            MergeError::Conflict { path, ours, theirs } => {
+                write!(f, "the bundles `{}` and `{}` do not agree on `{}`", ours.0, theirs.0, shown(path))
+            }
             MergeError::NoFolder { path, bundle, parent, is_listed: false } => write!(
                 f,
                 "`{}` of bundle `{bundle}` lies in `{}`, which no bundle lists",
@@ -139,9 +135,11 @@ mod tests {
             bundle("b", &[('D', 1, 10, "/d"), ('F', 2, 20, "/d/x")]),
         ];
         let merged = merge(&bundles).unwrap();
-        let listed: Vec<_> =
-            merged.iter().map(|n| (shown(n.path), n.version, n.bundle)).collect();
-        assert_eq!(listed, [("/d".to_owned(), 10, 1), ("/d-e".to_owned(), 10, 0), ("/d/x".to_owned(), 20, 1)]);
+        let listed: Vec<_> = merged.iter().map(|n| (shown(n.path), n.version, n.bundle)).collect();
+        assert_eq!(
+            listed,
+            [("/d".to_owned(), 10, 1), ("/d-e".to_owned(), 10, 0), ("/d/x".to_owned(), 20, 1)]
+        );
     }
 
     #[test]

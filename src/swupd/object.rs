@@ -74,8 +74,7 @@ pub fn each_member<R: Read>(
             EntryType::XGlobalHeader => (),
             kind => {
                 let extension = std::mem::take(&mut extension);
-                let name =
-                    extension.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+                let name = extension.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
                 let member = member(kind, &header, extension)?;
                 visit(&name, member, &mut entry)?;
             }
@@ -101,7 +100,10 @@ pub fn only_member<R: Read>(
         // A folder may have its slash.
         let bare = name.strip_suffix(b"/").unwrap_or(name);
         if bare != expected.as_bytes() {
-            return bad(format!("the tar's member is called `{}`, not by its hash", super::manifest::shown(name)));
+            return bad(format!(
+                "the tar's member is called `{}`, not by its hash",
+                super::manifest::shown(name)
+            ));
         }
         let Member::Object(object) = member else {
             return bad("the tar's member is no file, folder or link".to_owned());
@@ -233,9 +235,9 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
         return Err(io::Error::other("a member is larger than 8 GiB"));
     }
     let target = match kind {
-        Kind::Link => extension
-            .target
-            .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
+        Kind::Link => {
+            extension.target.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned())
+        }
         _ => Vec::new(),
     };
     if target.len() >= LONGEST_TARGET || target.contains(&0) {

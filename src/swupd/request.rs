@@ -313,12 +313,10 @@ fn installed_in(tree: &Path) -> InTree {
         .into_iter()
         .find_map(|path| std::fs::read_to_string(tree.join(path)).ok())
         .unwrap_or_default();
-    let version = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_ID=")?.trim_matches('"').parse().ok());
+    let version =
+        release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")?.trim_matches('"').parse().ok());
     let tracked = std::fs::read_dir(tree.join("var/lib/swupd/bundles")).into_iter().flatten().flatten();
-    let mut bundles: Vec<String> =
-        tracked.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut bundles: Vec<String> = tracked.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     bundles.sort();
     if bundles.is_empty() {
         bundles.push("os-core".to_owned());

@@ -113,7 +113,9 @@ impl Trust {
         let issuers: Vec<&Certificate> = trust.certificates.iter().filter(issued).collect();
         match issuers.iter().any(|issuer| check_issued(first, issuer).is_ok()) {
             true => Ok(trust),
-            false => distrust("its first certificate is neither self-signed nor issued by another one of the file"),
+            false => {
+                distrust("its first certificate is neither self-signed nor issued by another one of the file")
+            }
         }
     }
 
@@ -181,8 +183,7 @@ impl Trust {
                 if said.is_none_or(|said| said.as_bytes() != digested.as_ref()) {
                     return distrust("it was made over other content");
                 }
-                let kind =
-                    one(CONTENT_TYPE).and_then(|value| value.decode_as::<ObjectIdentifier>().ok());
+                let kind = one(CONTENT_TYPE).and_then(|value| value.decode_as::<ObjectIdentifier>().ok());
                 if kind != Some(DATA) {
                     return distrust("its signed attributes do not say that it is over plain data");
                 }
@@ -259,10 +260,7 @@ fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
         ));
     }
     if now > tbs.validity.not_after.to_unix_duration().as_secs() {
-        return distrust(format!(
-            "the certificate `{}` expired at {}",
-            tbs.subject, tbs.validity.not_after
-        ));
+        return distrust(format!("the certificate `{}` expired at {}", tbs.subject, tbs.validity.not_after));
     }
     Ok(())
 }
@@ -303,7 +301,9 @@ fn digest(algorithm: &AlgorithmIdentifierOwned, content: &[u8]) -> Result<digest
         SHA256 => &digest::SHA256,
         SHA384 => &digest::SHA384,
         SHA512 => &digest::SHA512,
-        other => return distrust(format!("its digest {other} is not trusted; SHA-256, SHA-384 and SHA-512 are")),
+        other => {
+            return distrust(format!("its digest {other} is not trusted; SHA-256, SHA-384 and SHA-512 are"));
+        }
     };
     Ok(digest::digest(known, content))
 }

@@ -163,8 +163,13 @@ impl State {
         let path = self.folder.join("parts").join(&name[..32]);
         let context = || format!("could not lock `{}`", path.display());
         loop {
-            let file =
-                File::options().create(true).truncate(false).read(true).append(true).open(&path).context(context)?;
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .append(true)
+                .open(&path)
+                .context(context)?;
             flock(&file, FlockOperation::LockExclusive).context(context)?;
             // Whoever had it may have removed it when it was done.
             use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,6 @@
 //! The loader entry in the tree.
 
+use super::kernel::{Kernel, newest_kernel};
 use super::systemd_boot;
 use crate::content::Tree;
 use crate::plan::{Boot, Loader, Plan};
@@ -10,8 +11,15 @@ pub const ENTRIES: &str = "/boot/loader/entries";
 /// Writes the loader entry, and systemd-boot itself if it is the loader.
 pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = &plan.boot else { return Ok(()) };
-    let kernel = newest_kernel(tree)?;
-    let release = tree.read("/etc/os-release")?.unwrap_or_default();
+    let kernel = newest_kernel(|folder| tree.list(folder)).ok_or_else(|| {
+        Failure::new("the content has no kernel: neither /boot/vmlinuz-*, /usr/lib/kernel nor /usr/lib/modules has one")
+            .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine")
+    })?;
+    for (from, to) in &kernel.copies {
+        tree.copy(from, to)?;
+    }
+    let own = kernel.options.as_ref().map(|path| tree.read(path)).transpose()?.flatten().unwrap_or_default();
+    let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
     let field = |name: &str| {
         release
             .lines()
@@ -19,18 +27,13 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     };
     let id = field("ID").unwrap_or_else(|| "linux".to_owned());
     let title = field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned());
-    let text = entry(&title, &kernel, &folder_of_boot(plan), boot);
-    tree.write(&format!("{ENTRIES}/{id}-{}.conf", kernel.version), &text, 0o644)?;
+    let text = entry(&title, &kernel, &folder_of_boot(plan), &own, boot);
+    let name = kernel.entry.clone().unwrap_or_else(|| format!("{id}-{}", kernel.version));
+    tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
     match boot.loader {
         Loader::SystemdBoot => systemd_boot::install(tree),
         Loader::Grub => Ok(()),
     }
-}
-
-struct Kernel {
-    version: String,
-    image: String,
-    initramfs: Option<String>,
 }
 
 /// Where the kernel's folder is for the loader: the boot partition's root, or /boot of the root partition.
@@ -38,37 +41,15 @@ fn folder_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
-fn newest_kernel(tree: &Tree) -> Result<Kernel, Failure> {
-    let names = tree.list("/boot");
-    let newest = names
-        .iter()
-        .filter_map(|name| Some((version_key(name.strip_prefix("vmlinuz-")?), name)))
-        .max_by(|a, b| a.0.cmp(&b.0));
-    let Some((_, image)) = newest else {
-        return Err(Failure::new("the content has no kernel: there is no /boot/vmlinuz-*")
-            .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine"));
-    };
-    let version = image.trim_start_matches("vmlinuz-").to_owned();
-    // Debian's name, and that of dracut's distributions.
-    let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
-    let initramfs = initramfs.into_iter().find(|name| names.contains(name));
-    Ok(Kernel { image: image.clone(), initramfs, version })
-}
-
-/// Numbers compare as numbers: 6.10 is newer than 6.9.
-fn version_key(version: &str) -> Vec<(u64, String)> {
-    version
-        .split(|c: char| !c.is_alphanumeric())
-        .map(|part| (part.parse().unwrap_or(0), part.to_owned()))
-        .collect()
-}
-
-fn entry(title: &str, kernel: &Kernel, folder: &str, boot: &Boot) -> String {
-    let initramfs =
-        kernel.initramfs.as_ref().map(|name| format!("initrd {folder}/{name}\n")).unwrap_or_default();
+/// The kernel's own options come first: what the template says later counts more.
+fn entry(title: &str, kernel: &Kernel, folder: &str, own: &str, boot: &Boot) -> String {
+    let initramfs: String = kernel.initramfs.iter().map(|path| format!("initrd {folder}{path}\n")).collect();
+    let options: Vec<&str> = own.split_whitespace().chain([boot.kernel_command_line.as_str()]).collect();
     format!(
-        "title {title}\nversion {}\nlinux {folder}/{}\n{initramfs}options {}\n",
-        kernel.version, kernel.image, boot.kernel_command_line
+        "title {title}\nversion {}\nlinux {folder}{}\n{initramfs}options {}\n",
+        kernel.version,
+        kernel.image,
+        options.join(" ")
     )
 }
 
@@ -78,14 +59,15 @@ mod tests {
     use crate::plan::{Firmware, Place};
 
     #[test]
-    fn the_newest_kernel_is_found_by_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
-        assert!(newest_kernel(&tree).is_err());
-        for name in ["vmlinuz-6.9.0-1-amd64", "vmlinuz-6.10.0-1-amd64", "initrd.img-6.10.0-1-amd64"] {
-            tree.write(&format!("/boot/{name}"), "", 0o644).unwrap();
-        }
-        let kernel = newest_kernel(&tree).unwrap();
+    fn an_entry_names_kernel_initramfs_and_options() {
+        let kernel = Kernel {
+            version: "6.10.0-1".into(),
+            entry: None,
+            image: "/vmlinuz-6.10.0-1".into(),
+            initramfs: vec!["/a".into(), "/b".into()],
+            options: None,
+            copies: Vec::new(),
+        };
         let boot = Boot {
             firmware: Firmware::Uefi,
             loader: Loader::SystemdBoot,
@@ -94,9 +76,9 @@ mod tests {
             kernel_command_line: "root=PARTUUID=x rw".into(),
         };
         assert_eq!(
-            entry("Debian", &kernel, "", &boot),
-            "title Debian\nversion 6.10.0-1-amd64\nlinux /vmlinuz-6.10.0-1-amd64\n\
-             initrd /initrd.img-6.10.0-1-amd64\noptions root=PARTUUID=x rw\n"
+            entry("Debian", &kernel, "/boot", "quiet\n", &boot),
+            "title Debian\nversion 6.10.0-1\nlinux /boot/vmlinuz-6.10.0-1\ninitrd /boot/a\ninitrd /boot/b\n\
+             options quiet root=PARTUUID=x rw\n"
         );
     }
 }

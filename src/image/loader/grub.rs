@@ -93,7 +93,7 @@ fn grub_mkimage(partition: &Partition, folder: &str, early: &Path, core: &Path) 
 struct Entry {
     title: String,
     linux: String,
-    initrd: Option<String>,
+    initrds: Vec<String>,
     options: String,
 }
 
@@ -104,17 +104,18 @@ fn read_entry(tree: &Tree) -> Result<Entry, Failure> {
             .help("a hook removed it: GRUB's configuration is made from it")
     })?;
     let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
-    let field = |key: &str| {
-        text.lines().find_map(|line| {
+    let fields = |key: &'static str| {
+        text.lines().filter_map(move |line| {
             let (word, value) = line.trim().split_once(char::is_whitespace)?;
             (word == key).then(|| value.trim().to_owned())
         })
     };
+    let field = |key| fields(key).next();
     Ok(Entry {
         title: field("title").unwrap_or_else(|| "Linux".to_owned()),
         linux: field("linux")
             .ok_or_else(|| Failure::new(format!("the loader entry {ENTRIES}/{name} names no kernel")))?,
-        initrd: field("initrd"),
+        initrds: fields("initrd").collect(),
         options: field("options").unwrap_or_default(),
     })
 }
@@ -133,10 +134,14 @@ fn configuration(entry: &Entry) -> Result<String, Failure> {
             })
             .collect()
     };
-    let initrd = entry.initrd.as_ref().map(|path| format!("  initrd{}\n", words(path))).unwrap_or_default();
+    let initrds = if entry.initrds.is_empty() {
+        String::new()
+    } else {
+        format!("  initrd{}\n", words(&entry.initrds.join(" ")))
+    };
     Ok(format!(
         "# Written by ister from the entry in {ENTRIES}.\nset default=0\nset timeout=0\n\
-         menuentry '{}' {{\n  linux{}{}\n{initrd}}}\n",
+         menuentry '{}' {{\n  linux{}{}\n{initrds}}}\n",
         entry.title,
         words(&entry.linux),
         words(&entry.options),
@@ -186,14 +191,14 @@ mod tests {
         let entry = Entry {
             title: "Debian GNU/Linux 12".into(),
             linux: "/boot/vmlinuz-6.1".into(),
-            initrd: Some("/boot/initrd.img-6.1".into()),
+            initrds: vec!["/boot/ucode.cpio".into(), "/boot/initrd.img-6.1".into()],
             options: "root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c".into(),
         };
         assert_eq!(
             configuration(&entry).unwrap(),
             "# Written by ister from the entry in /boot/loader/entries.\nset default=0\nset timeout=0\n\
              menuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
-             console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/initrd.img-6.1\n}\n"
+             console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/ucode.cpio /boot/initrd.img-6.1\n}\n"
         );
     }
 }

@@ -6,7 +6,9 @@
 
 mod entry;
 mod grub;
+mod kernel;
 mod systemd_boot;
 
 pub use entry::install_loader;
 pub use grub::grub_core;
+pub use kernel::newest_kernel;

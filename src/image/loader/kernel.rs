@@ -1,0 +1,193 @@
+//! Which kernel of the content the image boots, and what of it has to be on the boot partition.
+//!
+//! Three layouts are known: Debian's and that of rpm distributions (`/boot/vmlinuz-*`, in place already), Clear's
+//! (`/usr/lib/kernel/org.clearlinux.*`, which clr-boot-manager copies to the ESP) and kernels beside their modules
+//! (`/usr/lib/modules/*/vmlinuz`, which kernel-install copies). Sources: clr-boot-manager, docs; kernel-install(8).
+
+/// A kernel, with paths as the boot partition has them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kernel {
+    pub version: String,
+    /// The entry's file name, without its ending.
+    pub entry: Option<String>,
+    pub image: String,
+    pub initramfs: Vec<String>,
+    /// A file of the tree with options that this kernel is meant to have.
+    pub options: Option<String>,
+    /// What is copied: from a path of the tree to one below /boot.
+    pub copies: Vec<(String, String)>,
+}
+
+const CLEAR: &str = "/usr/lib/kernel";
+/// What Clear's kernels are called, before type, version and release.
+const CLEAR_NAME: &str = "org.clearlinux.";
+/// Initramfs parts for every kernel: firmware, microcode.
+const CLEAR_PARTS: &str = "/usr/lib/initrd.d";
+/// Where clr-boot-manager keeps kernels on the ESP; it finds and replaces them there when the system is updated.
+const CLEAR_PLACE: &str = "/EFI/org.clearlinux";
+
+/// The newest kernel of a tree; `list` gives the names in one of its folders, sorted.
+pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
+    in_boot(&list("/boot"))
+        .or_else(|| of_clear(&list(CLEAR), &list(CLEAR_PARTS)))
+        .or_else(|| beside_modules(&list))
+}
+
+fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n str, &'n str)> {
+    names.max_by_key(|(version, _)| version_key(version))
+}
+
+fn in_boot(names: &[String]) -> Option<Kernel> {
+    let versions = names.iter().filter_map(|name| Some((name.strip_prefix("vmlinuz-")?, name.as_str())));
+    let (version, image) = newest(versions)?;
+    // Debian's name, and that of dracut's distributions.
+    let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
+    Some(Kernel {
+        version: version.to_owned(),
+        entry: None,
+        image: format!("/{image}"),
+        initramfs: initramfs
+            .into_iter()
+            .filter(|name| names.contains(name))
+            .take(1)
+            .map(|n| format!("/{n}"))
+            .collect(),
+        options: None,
+        copies: Vec::new(),
+    })
+}
+
+/// `org.clearlinux.TYPE.VERSION-RELEASE`. `default-TYPE` names the one of each type that is meant.
+fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
+    let kernels = names.iter().filter_map(|name| {
+        let (kind, version) = name.strip_prefix(CLEAR_NAME)?.split_once('.')?;
+        Some((version, name.as_str())).filter(|_| !kind.is_empty() && version.contains('-'))
+    });
+    let (version, name) = newest(kernels)?;
+    let kind = name.strip_prefix(CLEAR_NAME)?.strip_suffix(version)?.trim_end_matches('.');
+    let image = format!("{CLEAR_PLACE}/kernel-{name}");
+    let mut copies = vec![(format!("{CLEAR}/{name}"), format!("/boot{image}"))];
+    let mut initramfs = Vec::new();
+    let own = format!("initrd-{name}");
+    if names.contains(&own) {
+        initramfs.push(format!("{CLEAR_PLACE}/{own}"));
+        copies.push((format!("{CLEAR}/{own}"), format!("/boot{CLEAR_PLACE}/{own}")));
+    }
+    for part in parts.iter().filter(|name| name.contains(".cpio")) {
+        initramfs.push(format!("{CLEAR_PLACE}/freestanding-{part}"));
+        copies.push((format!("{CLEAR_PARTS}/{part}"), format!("/boot{CLEAR_PLACE}/freestanding-{part}")));
+    }
+    let options = format!("cmdline-{version}.{kind}");
+    Some(Kernel {
+        version: version.to_owned(),
+        entry: Some(format!("Clear-linux-{kind}-{version}")),
+        image,
+        initramfs,
+        options: names.contains(&options).then(|| format!("{CLEAR}/{options}")),
+        copies,
+    })
+}
+
+fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
+    const MODULES: &str = "/usr/lib/modules";
+    let versions = list(MODULES);
+    let with_kernel = versions.iter().filter_map(|version| {
+        let has = list(&format!("{MODULES}/{version}")).iter().any(|name| name == "vmlinuz");
+        has.then_some((version.as_str(), version.as_str()))
+    });
+    let (version, _) = newest(with_kernel)?;
+    let image = format!("/vmlinuz-{version}");
+    let mut copies = vec![(format!("{MODULES}/{version}/vmlinuz"), format!("/boot{image}"))];
+    let mut initramfs: Vec<String> = Vec::new();
+    // It may have been made in /boot by what installed the kernel.
+    let made = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
+    let in_boot = list("/boot");
+    let beside = ["initrd", "initramfs.img"];
+    let names = list(&format!("{MODULES}/{version}"));
+    if let Some(name) = made.iter().find(|name| in_boot.contains(name)) {
+        initramfs.push(format!("/{name}"));
+    } else if let Some(name) = beside.into_iter().find(|name| names.iter().any(|other| other == name)) {
+        initramfs.push(format!("/initramfs-{version}.img"));
+        copies.push((format!("{MODULES}/{version}/{name}"), format!("/boot/initramfs-{version}.img")));
+    }
+    Some(Kernel { version: version.to_owned(), entry: None, image, initramfs, options: None, copies })
+}
+
+/// Numbers compare as numbers: 6.10 is newer than 6.9.
+fn version_key(version: &str) -> Vec<(u64, String)> {
+    version
+        .split(|c: char| !c.is_alphanumeric())
+        .map(|part| (part.parse().unwrap_or(0), part.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(paths: &[&str]) -> Option<Kernel> {
+        newest_kernel(|folder| {
+            let inside = |path: &&&str| {
+                Some(path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?.to_owned())
+            };
+            let mut names: Vec<String> = paths.iter().filter_map(|path| inside(&path)).collect();
+            names.sort();
+            names.dedup();
+            names
+        })
+    }
+
+    #[test]
+    fn the_newest_kernel_is_found_by_number() {
+        assert_eq!(of(&["/boot/x"]), None);
+        let kernel = of(&[
+            "/boot/vmlinuz-6.9.0-1-amd64",
+            "/boot/vmlinuz-6.10.0-1-amd64",
+            "/boot/initrd.img-6.10.0-1-amd64",
+        ])
+        .unwrap();
+        assert_eq!(kernel.image, "/vmlinuz-6.10.0-1-amd64");
+        assert_eq!(kernel.initramfs, ["/initrd.img-6.10.0-1-amd64"]);
+        assert!(kernel.copies.is_empty());
+    }
+
+    #[test]
+    fn clear_keeps_kernels_below_usr() {
+        let kernel = of(&[
+            "/usr/lib/kernel/org.clearlinux.kvm.6.2.9-100",
+            "/usr/lib/kernel/org.clearlinux.kvm.6.12.3-99",
+            "/usr/lib/kernel/cmdline-6.12.3-99.kvm",
+            "/usr/lib/kernel/initrd-org.clearlinux.kvm.6.12.3-99",
+            "/usr/lib/kernel/default-kvm",
+            "/usr/lib/initrd.d/00-intel-ucode.cpio",
+        ])
+        .unwrap();
+        assert_eq!(kernel.entry.as_deref(), Some("Clear-linux-kvm-6.12.3-99"));
+        assert_eq!(kernel.image, "/EFI/org.clearlinux/kernel-org.clearlinux.kvm.6.12.3-99");
+        assert_eq!(
+            kernel.initramfs,
+            [
+                "/EFI/org.clearlinux/initrd-org.clearlinux.kvm.6.12.3-99",
+                "/EFI/org.clearlinux/freestanding-00-intel-ucode.cpio"
+            ]
+        );
+        assert_eq!(kernel.options.as_deref(), Some("/usr/lib/kernel/cmdline-6.12.3-99.kvm"));
+        assert_eq!(kernel.copies.len(), 3);
+    }
+
+    #[test]
+    fn a_kernel_beside_its_modules_is_copied() {
+        let kernel = of(&[
+            "/usr/lib/modules/6.1.0/kernel/fs/ext4.ko",
+            "/usr/lib/modules/6.2.0/vmlinuz",
+            "/usr/lib/modules/6.2.0/initrd",
+        ])
+        .unwrap();
+        assert_eq!(kernel.image, "/vmlinuz-6.2.0");
+        assert_eq!(kernel.initramfs, ["/initramfs-6.2.0.img"]);
+        assert_eq!(
+            kernel.copies[1],
+            ("/usr/lib/modules/6.2.0/initrd".to_owned(), "/boot/initramfs-6.2.0.img".to_owned())
+        );
+    }
+}

@@ -1,0 +1,674 @@
+//! swupd's content: trees as upstream's client makes them, hostile content, mirrors that break, kill -9.
+//!
+//! What always runs is content that is written here by a program that shares nothing with ister. Where upstream's own
+//! content lies beside the project, its expected trees and hostile cases run too.
+
+#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+
+mod common;
+
+use common::{ister, text, tools_missing};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const UPSTREAM: &str = "../shared/swupd";
+
+/// A program in a namespace where an ordinary user has all ids of the sub-id range, as ister's own builds have.
+fn with_ids(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--map-auto", program]);
+    command
+}
+
+fn ok(output: &Output) -> String {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A folder that goes with everything in it, whoever owns that.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(
+            tempfile::Builder::new().prefix("ister-swupd-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+        )
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Versions 10 and 20 of a small system.
+    fn content(&self) {
+        const TREE: &str = r#"
+            mkdir -p tree/usr/bin tree/usr/lib tree/etc tree/usr/share/many tree/opt; cd tree
+            ln -s usr/bin bin; echo 'VERSION_ID=10' >usr/lib/os-release
+            head -c 3000000 /dev/urandom >usr/lib/large; printf x >usr/bin/tool; chmod 4755 usr/bin/tool
+            cp usr/bin/tool usr/bin/same; chmod 4755 usr/bin/same; : >etc/empty; mkdir -m 1777 opt/sticky
+            for i in $(seq 60); do echo "$i" >usr/share/many/$i; done
+            printf '\xe9' >"$(printf 'etc/raw-\351')"; ln -s '/no where/\\' usr/lib/dangling
+            chown 7:9 usr/share/many/7; chmod 000 usr/share/many/8; touch -d @1000000000 usr/share/many/9
+            ln -s "$(printf 'long/%.0s' $(seq 40))" usr/lib/long"#;
+        self.sh(TREE);
+        self.write(10, &[]);
+        self.sh("echo 'VERSION_ID=20' >tree/usr/lib/os-release; echo new >tree/usr/share/many/new");
+        self.write(20, &["--previous", "10"]);
+    }
+
+    fn sh(&self, script: &str) -> String {
+        ok(&with_ids("sh").args(["-euc", script]).current_dir(self.0.path()).output().unwrap())
+    }
+
+    fn write(&self, version: u32, more: &[&str]) {
+        let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/swupd_content.py");
+        let version = version.to_string();
+        let bundles =
+            ["--bundle", "many=usr/share/many", "--bundle", "large=usr/lib/large", "--include", "many=large"];
+        let mut command = with_ids("python3");
+        command.arg(tool).args(["www", &version, "tree", "keys", "--full-files"]).args(bundles).args(more);
+        ok(&command.current_dir(self.0.path()).output().unwrap());
+    }
+
+    fn install(&self, url: &str, tree: &str, more: &[&str]) -> Command {
+        let mut command = ister(&["swupd", "install", "-C", url, "--retry-delay", "0"]);
+        command.arg(self.path(tree)).arg("-S").arg(self.path("state"));
+        if !more.contains(&"-s") && !more.contains(&"--no-sigcheck") {
+            command.arg("-s").arg(self.path("keys/cert.pem"));
+        }
+        command.args(more);
+        command
+    }
+
+    fn local(&self) -> String {
+        format!("file://{}", self.path("www").display())
+    }
+
+    fn list(&self, tree: &str) -> String {
+        list(&self.path(tree))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !rustix::process::geteuid().is_root() {
+            let _ = with_ids("rm").arg("-rf").arg(self.0.path()).status();
+        }
+    }
+}
+
+fn list(tree: &Path) -> String {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/tree_list.py");
+    ok(&with_ids("python3").arg(tool).arg(tree).output().unwrap())
+}
+
+/// A tree's list without what the client leaves for itself.
+fn of_content(list: &str) -> Vec<&str> {
+    let own = |line: &&str| line.starts_with("/var\t") || line.starts_with("/var/lib");
+    list.lines().filter(|line| !own(line)).collect()
+}
+
+fn lacks_tools() -> bool {
+    tools_missing(&["python3", "openssl", "unshare"])
+}
+
+#[test]
+fn the_tree_is_what_was_published() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let output = place
+        .install(&place.local(), "t", &["--version", "latest", "-f", "30", "-B", "many"])
+        .output()
+        .unwrap();
+    assert!(ok(&output).contains("version 20, 3 bundles"), "{}", text(&output.stdout));
+    let (expected, installed) = (place.list("tree"), place.list("t"));
+    assert_eq!(of_content(&expected), of_content(&installed));
+    assert!(installed.contains("/var/lib/swupd/bundles/many\tf\t0600\t0\t0\t0\t"), "{installed}");
+    assert!(!installed.contains("/var/lib/swupd/bundles/large"), "what was only included is not tracked");
+    // Equal objects are names of one file; times are those of the content.
+    let facts = place.sh("stat -c '%i %h' t/usr/bin/tool t/usr/bin/same; stat -c %Y t/usr/share/many/9");
+    let facts: Vec<&str> = facts.lines().collect();
+    assert!(facts[0] == facts[1] && facts[0].ends_with(" 2") && facts[2] == "1000000000", "{facts:?}");
+
+    // What is installed is found as it should be, and what was changed is found out.
+    let verify = |more: &[&str]| {
+        let mut command = ister(&["swupd", "verify", "-C", &place.local(), "-q"]);
+        command
+            .arg(place.path("t"))
+            .arg("-S")
+            .arg(place.path("state"))
+            .arg("-s")
+            .arg(place.path("keys/cert.pem"));
+        command.args(more).output().unwrap()
+    };
+    ok(&verify(&["--extra"]));
+    place.sh(
+        "chmod 755 t/usr/bin/tool; rm t/usr/share/many/1; echo x >t/usr/extra; echo y >t/usr/share/many/2",
+    );
+    let output = verify(&["--extra"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in [
+        "/usr/share/many/1 (bundle many): missing",
+        "/usr/share/many/2 (bundle many): changed",
+        "/usr/bin/tool (bundle os-core): changed",
+        "/usr/bin/same (bundle os-core): changed",
+        "/usr/extra: in no bundle",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(said.matches("changed").count() + said.matches("missing").count(), 4, "{said}");
+
+    // Into a tree that has something else there: nothing is replaced in silence.
+    let output = place.install(&place.local(), "t", &["--version", "20", "-B", "many"]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("something else is there already"), "{said}");
+    assert!(said.contains("of bundle `") && said.contains("expected hash: "), "{said}");
+}
+
+#[test]
+fn what_there_is_can_be_listed() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let info = |more: &[&str]| {
+        let mut command = ister(&["swupd", "info", &place.local(), "-q", "-f", "30"]);
+        command.arg("-S").arg(place.path("state")).arg("-s").arg(place.path("keys/cert.pem"));
+        ok(&command.args(more).output().unwrap())
+    };
+    let said = info(&[]);
+    assert!(said.starts_with("version 20 of format 30; older ones: 10\n"), "{said}");
+    assert!(said.contains("2.9 MiB"), "{said}");
+    let listed: serde_json::Value = serde_json::from_str(&info(&["--format", "json"])).unwrap();
+    assert_eq!(listed["bundles"][1]["name"], "many");
+    assert_eq!(listed["bundles"][1]["includes"], serde_json::json!(["os-core", "large"]));
+    let output =
+        place.install(&place.local(), "t", &["--version", "20", "-B", "mani,os-core"]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("has no bundle `mani`"), "{said}");
+    assert!(said.contains("similar names there: many"), "{said}");
+    assert!(!place.path("t/usr").exists());
+}
+
+/// Each is done to a copy of good content. With the words that must be said, or none where it must go well.
+#[test]
+fn what_was_tampered_with_is_refused_and_named() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    place.sh("mv keys own; mv www good; mkdir other; cp -a good other/www");
+    // The same content by somebody else.
+    place.sh("mv own keys; mv keys mine");
+    place.write(20, &[]);
+    place.sh("mv www foreign; mv keys theirs; mv mine keys; rm -rf other");
+    const FILE: &str = "f=$(awk -F'\t' '$4==\"/usr/share/many/5\" {print $2}' www/20/Manifest.many)";
+    const NO_PACK: &str = "rm www/20/pack-many-from-0.tar";
+    let cases: &[(&str, &str, &[&str])] = &[
+        (
+            "latest.sig is gone",
+            "rm www/version/format30/latest.sig",
+            &["newest version cannot be trusted", "its signature is not there"],
+        ),
+        (
+            "latest is another",
+            "printf 10 >www/version/format30/latest",
+            &["newest version cannot be trusted", "other content"],
+        ),
+        (
+            "latest is by somebody else",
+            "cp foreign/version/format30/* www/version/format30/",
+            &["newest version cannot be trusted"],
+        ),
+        (
+            "the release is by somebody else",
+            "cp foreign/20/Manifest.MoM* www/20/",
+            &["version 20 from", "is not trusted"],
+        ),
+        (
+            "the release is not signed",
+            "rm www/20/*.sig; cd www/20; tar -cJf Manifest.MoM.tar Manifest.MoM",
+            &["it is not signed"],
+        ),
+        (
+            "the release was changed",
+            "cd www/20; sed -i 's/^previous:.*/previous:\t0/' Manifest.MoM; tar -cJf Manifest.MoM.tar Manifest.MoM Manifest.MoM.sig",
+            &["over other content"],
+        ),
+        (
+            "the signature is good beside the tar only",
+            "cd www/20; echo x >bad; tar -cJf Manifest.MoM.tar --transform s/bad/Manifest.MoM.sig/ Manifest.MoM bad",
+            &[],
+        ),
+        ("an older release in its place", "cp www/10/Manifest.MoM* www/20/", &["says that it is version 10"]),
+        ("the release is gone", "rm www/20/Manifest.MoM*", &["cannot be had from", "check the version"]),
+        ("the release's tar is none", "echo x >www/20/Manifest.MoM.tar", &["version 20 cannot be had"]),
+        (
+            "the release's tar leads out",
+            "cd www/20; tar -cJPf Manifest.MoM.tar Manifest.MoM Manifest.MoM.sig ../../keys/cert.pem",
+            &["it contains `../../keys/cert.pem`"],
+        ),
+        (
+            "a manifest was changed",
+            "cd www/20; sed -i s,many/5,many/6, Manifest.many; tar -cJf Manifest.many.tar Manifest.many",
+            &["manifest of bundle `many`", "expected hash:", "found:"],
+        ),
+        (
+            "a manifest has another mode",
+            "cd www/20; chmod 600 Manifest.many; tar -cJf Manifest.many.tar Manifest.many",
+            &["manifest of bundle `many`", "expected hash:"],
+        ),
+        ("a pack is gone", NO_PACK, &[]),
+        ("a pack is no pack", "head -c 5000 /dev/urandom >www/20/pack-many-from-0.tar", &[]),
+        ("a pack is cut", "truncate -s 1000 www/20/pack-many-from-0.tar", &[]),
+        ("a pack is empty", ": >www/20/pack-many-from-0.tar", &[]),
+        ("a pack is another one's", "cp www/20/pack-large-from-0.tar www/20/pack-many-from-0.tar", &[]),
+        (
+            "a file is gone",
+            "rm www/20/pack-many-from-0.tar; rm www/20/files/$f.tar",
+            &["`/usr/share/many/5` of bundle `many` cannot be had"],
+        ),
+        (
+            "a file is another",
+            "rm www/20/pack-many-from-0.tar; mkdir x; echo evil >x/$f; tar -C x -cf www/20/files/$f.tar $f",
+            &["`/usr/share/many/5` of bundle `many`", "expected hash:"],
+        ),
+        (
+            "a file is cut",
+            "rm www/20/pack-many-from-0.tar; truncate -s 60 www/20/files/$f.tar",
+            &["`/usr/share/many/5` of bundle `many`"],
+        ),
+        (
+            "a file is a device",
+            "rm www/20/pack-many-from-0.tar; mkdir x; mkfifo x/$f; tar -C x -cf www/20/files/$f.tar $f",
+            &["no file, folder or link"],
+        ),
+        (
+            "a file is a hard link",
+            "rm www/20/pack-many-from-0.tar; mkdir x; echo >x/a; ln x/a x/$f; tar -C x -cf www/20/files/$f.tar a $f",
+            &["not by its hash"],
+        ),
+        (
+            "a pack brings another file under the name, and the file is gone",
+            "rm www/20/files/$f.tar; mkdir -p x/staged; echo evil >x/staged/$f; tar -C x -cJf www/20/pack-many-from-0.tar staged",
+            &["`/usr/share/many/"],
+        ),
+    ];
+    for (name, change, words) in cases {
+        place.sh(&format!("rm -rf www x t state; cp -a good www; {FILE}; {change}"));
+        let args = ["--version", "latest", "-f", "30", "-B", "many"];
+        let output = place.install(&place.local(), "t", &args).output().unwrap();
+        let said = text(&output.stderr);
+        if words.is_empty() {
+            assert!(output.status.success(), "{name}: {said}");
+            assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")), "{name}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(3), "{name}: {said}");
+        for word in *words {
+            assert!(said.contains(word), "{name}: {word}: {said}");
+        }
+    }
+    // Without trust it goes, and says so.
+    place.sh("rm -rf www t state; cp -a good www; rm www/20/*.sig; cd www/20; tar -cJf Manifest.MoM.tar Manifest.MoM");
+    let args = ["--version", "20", "-B", "many", "--no-sigcheck"];
+    let output = place.install(&place.local(), "t", &args).output().unwrap();
+    assert!(output.status.success() && text(&output.stderr).contains("warning: signatures are not checked"));
+    // Formats are compared as numbers.
+    let output = place.install(&place.local(), "u", &[&args[..], &["-f", "3"]].concat()).output().unwrap();
+    assert!(text(&output.stderr).contains("has content of format 30, not 3"), "{}", text(&output.stderr));
+}
+
+/// What a mirror does to the requests of a test.
+#[derive(Default)]
+struct Manners {
+    /// Cut the first answer for a path with this ending after so many bytes.
+    cut: BTreeMap<&'static str, usize>,
+    /// Answer the first requests for a path with this ending so.
+    broken: BTreeMap<&'static str, (&'static str, usize)>,
+    /// Wait so long for each 16 KiB.
+    slow: Duration,
+    /// Redirect what is asked here to the same path below this.
+    moved: Option<String>,
+}
+
+/// A mirror on loopback.
+struct Mirror {
+    url: String,
+    /// Paths, with the first byte that was asked for.
+    asked: Arc<Mutex<Vec<(String, u64)>>>,
+}
+
+impl Mirror {
+    fn start(folder: PathBuf, manners: Manners) -> Mirror {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, manners) = (Arc::clone(&asked), Arc::new(Mutex::new(manners)));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (folder, log, manners) = (folder.clone(), Arc::clone(&log), Arc::clone(&manners));
+                std::thread::spawn(move || while serve(&stream, &folder, &log, &manners) {});
+            }
+        });
+        Mirror { url, asked }
+    }
+
+    fn asked(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+/// One request; whether the connection stays.
+fn serve(
+    stream: &TcpStream,
+    folder: &Path,
+    log: &Mutex<Vec<(String, u64)>>,
+    manners: &Mutex<Manners>,
+) -> bool {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    loop {
+        match reader.read_line(&mut request) {
+            Ok(0) | Err(_) => return false,
+            Ok(1 | 2) => break,
+            Ok(_) => (),
+        }
+    }
+    let target = request.split_whitespace().nth(1).unwrap_or_default();
+    // A proxy is asked for whole URLs.
+    let path = match target.strip_prefix("http://") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => target.trim_start_matches('/'),
+    };
+    let from = request
+        .lines()
+        .find_map(|line| {
+            line.to_lowercase().strip_prefix("range: bytes=")?.trim_end_matches('-').parse().ok()
+        })
+        .unwrap_or(0u64);
+    log.lock().unwrap().push((path.to_owned(), from));
+    let mut out = stream;
+    let mut answer = |status: &str, more: &str| {
+        out.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{more}\r\n").as_bytes()).is_ok()
+    };
+    let (cut, slow) = {
+        let mut manners = manners.lock().unwrap();
+        if let Some(place) = manners.moved.as_ref().filter(|_| !path.starts_with("new/")) {
+            return answer("302 Found", &format!("Location: {place}/{path}\r\n"));
+        }
+        if let Some((status, times)) =
+            manners.broken.iter_mut().find(|(end, _)| path.ends_with(**end)).map(|(_, b)| b)
+            && *times > 0
+        {
+            *times -= 1;
+            return answer(status, "");
+        }
+        let cut = manners.cut.keys().find(|end| path.ends_with(**end)).copied();
+        (cut.and_then(|end| manners.cut.remove(end)), manners.slow)
+    };
+    let Ok(mut file) = std::fs::File::open(folder.join(path.trim_start_matches("new/"))) else {
+        return answer("404 Not Found", "");
+    };
+    let length = file.metadata().unwrap().len();
+    if from >= length && from > 0 {
+        return answer("416 Range Not Satisfiable", "");
+    }
+    file.seek(SeekFrom::Start(from)).unwrap();
+    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+    let _ = write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", length - from);
+    let mut left = cut.unwrap_or(usize::MAX);
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let count = file.read(&mut buffer).unwrap().min(left);
+        if count == 0 || out.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+        left -= count;
+        std::thread::sleep(slow);
+    }
+    if cut.is_some() {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return false;
+    }
+    true
+}
+
+#[test]
+fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let manners = Manners {
+        // In the middle of a pack the line breaks; a manifest comes at the third attempt.
+        cut: BTreeMap::from([("pack-large-from-0.tar", 1_000_000)]),
+        broken: BTreeMap::from([
+            ("Manifest.many.tar", ("503 Busy", 2)),
+            ("pack-many-from-0.tar", ("404 Not Found", 9)),
+        ]),
+        ..Manners::default()
+    };
+    let mirror = Mirror::start(place.path("www"), manners);
+    let args = ["--version", "latest", "-f", "30", "-B", "many"];
+    let output = place.install(&mirror.url, "t", &args).output().unwrap();
+    ok(&output);
+    assert!(text(&output.stderr).contains("is not encrypted"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("the pack of bundle `many` is not usable"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    let asked = mirror.asked();
+    let pack: Vec<u64> =
+        asked.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
+    assert!(pack.len() == 2 && pack[1] >= 900_000, "it went on where it was: {pack:?}");
+    let mut files: Vec<&String> =
+        asked.iter().map(|a| &a.0).filter(|path| path.contains("/files/")).collect();
+    let count = files.len();
+    files.sort();
+    files.dedup();
+    assert!(count == files.len() && count >= 60, "each file once: {count}");
+
+    // What is in the state folder is not asked for again: an older version shares nearly all.
+    ok(&place.install(&mirror.url, "u", &["--version", "10", "-B", "many"]).output().unwrap());
+    let asked = mirror.asked();
+    let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    // It is checked again whenever it is used; what was damaged comes anew.
+    place.sh("find state/objects -type f -size -3 | head -n 5 | while read -r f; do echo x >$f; done");
+    ok(&place.install(&mirror.url, "v", &args).output().unwrap());
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
+    assert!(!mirror.asked().is_empty());
+}
+
+#[test]
+fn redirects_and_proxies() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let there = Mirror::start(place.path("www"), Manners::default());
+    let moved = Manners { moved: Some(format!("{}/new", there.url)), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), moved);
+    let args = ["--version", "20", "-B", "many"];
+    ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    // Not to a file of this machine, whatever it says.
+    place.sh("rm -rf state");
+    let moved = Manners { moved: Some(place.local()), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), moved);
+    let output = place.install(&mirror.url, "u", &args).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("redirects from http to `file:"), "{said}");
+    // Nobody resolves this name: only the proxy can have answered.
+    let proxy = Mirror::start(place.path("www"), Manners::default());
+    let mut command = place.install("http://mirror.invalid", "v", &args);
+    ok(&command.env("http_proxy", &proxy.url).output().unwrap());
+    assert!(proxy.asked().len() > 4);
+}
+
+#[test]
+fn kill_9_loses_nothing_that_came() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), slow);
+    let args = ["--version", "20", "-B", "large"];
+    let mut child =
+        place.install(&mirror.url, "t", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Until a third of the pack is there.
+    let start = Instant::now();
+    let part = loop {
+        let parts = std::fs::read_dir(place.path("state/parts")).into_iter().flatten().flatten();
+        let length = parts.map(|part| part.metadata().map_or(0, |m| m.len())).max().unwrap_or(0);
+        if length > 1_000_000 {
+            break length;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    mirror.asked();
+    place.sh("rm -rf t");
+    ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+    let asked = mirror.asked();
+    let from = asked.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
+    assert!(from >= part, "it went on behind {part}: {asked:?}");
+    let many = |line: &&&str| line.starts_with("/usr/share/many");
+    let (expected, installed) = (place.list("tree"), place.list("t"));
+    let expected: Vec<&str> = of_content(&expected).into_iter().filter(|line| !many(&line)).collect();
+    assert_eq!(expected, of_content(&installed));
+    assert_eq!(std::fs::read_dir(place.path("state/incoming")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(place.path("state/parts")).unwrap().count(), 0);
+}
+
+#[test]
+fn trees_of_upstream_are_made_exactly() {
+    if lacks_tools() {
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(UPSTREAM) else {
+        eprintln!("skipped: upstream's content is not beside the project");
+        return;
+    };
+    let place = Place::new();
+    let mut seen = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let Some(case) = name.strip_prefix("expected-").and_then(|name| name.strip_suffix(".tsv")) else {
+            continue;
+        };
+        let (version, bundles) = case.split_once('-').unwrap();
+        let (bundles, skip) = match bundles.strip_suffix("-skip-optional") {
+            Some(bundles) => (bundles, &["--skip-optional"][..]),
+            None => (bundles, &[][..]),
+        };
+        // An ordinary user has not ids as high as that.
+        if bundles.contains("special") && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let bundles = bundles.replace('+', ",");
+        let mut args = vec!["--version", version, "-q"];
+        if bundles != "os-core" {
+            args.extend(["-B", &bundles]);
+        }
+        args.extend(skip);
+        ok(&upstream(&place, "../shared/swupd/content", "../shared/swupd/Swupd_Root.pem", &args)
+            .output()
+            .unwrap());
+        let expected = std::fs::read_to_string(entry.path()).unwrap();
+        let installed = place.list("t");
+        assert!(installed.lines().eq(expected.lines()), "{name}");
+        seen += 1;
+        place.sh("rm -rf t");
+    }
+    assert!(seen >= 4, "{seen} expected trees");
+}
+
+fn upstream(place: &Place, content: &str, certificate: &str, args: &[&str]) -> Command {
+    let content = std::fs::canonicalize(content).unwrap();
+    let url = format!("file://{}", content.display());
+    let mut command = place.install(&url, "t", &[]);
+    // In place of the one of our own content.
+    let mut with = Command::new(command.get_program());
+    with.args(command.get_args().take_while(|arg| *arg != "-s"))
+        .arg("-s")
+        .arg(std::fs::canonicalize(certificate).unwrap());
+    with.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command = with;
+    command
+}
+
+#[test]
+fn hostile_content_of_upstream_has_the_outcome_that_it_should() {
+    if lacks_tools() {
+        return;
+    }
+    let Ok(cases) = std::fs::read_to_string(format!("{UPSTREAM}/hostile/CASES.tsv")) else {
+        eprintln!("skipped: upstream's content is not beside the project");
+        return;
+    };
+    let place = Place::new();
+    let mut seen = 0;
+    for line in cases.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, version, bundles, _, _, wish] = fields[..] else { panic!("{line}") };
+        let case = std::fs::canonicalize(format!("{UPSTREAM}/hostile/{name}")).unwrap();
+        place.sh(&format!(
+            "rm -rf t state www outside; cp -a {}/content www; cd {}; find . -type f ! -name REMOVED ! -name cert.pem \
+             -exec cp --parents -f {{}} {} \\;",
+            std::fs::canonicalize(UPSTREAM).unwrap().display(),
+            case.display(),
+            place.path("www").display()
+        ));
+        for removed in std::fs::read_to_string(case.join("REMOVED")).unwrap_or_default().lines() {
+            place.sh(&format!("rm -rf 'www/{removed}'"));
+        }
+        let own = case.join("cert.pem");
+        let certificate = if own.exists() { own } else { Path::new(UPSTREAM).join("Swupd_Root.pem") };
+        let args = ["--version", version, "-f", "30", "-B", bundles, "-q"];
+        let www = place.path("www");
+        let output =
+            upstream(&place, www.to_str().unwrap(), certificate.to_str().unwrap(), &args).output().unwrap();
+        let said = text(&output.stderr);
+        match wish {
+            "succeed" => assert!(output.status.success(), "{name}: {said}"),
+            "fail" => assert_eq!(output.status.code(), Some(3), "{name}: {said}"),
+            _ => assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {said}"),
+        }
+        if output.status.code() == Some(3) {
+            assert!(said.starts_with("error: ") || said.starts_with("warning: "), "{name}: {said}");
+        }
+        let written: Vec<_> =
+            std::fs::read_dir(place.0.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+        let ours = |name: &std::ffi::OsString| ["t", "state", "www"].iter().any(|known| name == known);
+        assert!(written.iter().all(ours), "{name}: {written:?}");
+        for path in ["/var/tmp/EVIL_SYM", "/var/tmp/EVIL_ABS", "/var/tmp/EVIL_THRU"] {
+            assert!(!Path::new(path).exists(), "{name}: {path}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 54, "{seen} cases");
+}

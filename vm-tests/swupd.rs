@@ -1,0 +1,83 @@
+//! swupd's content: a Debian system in the form of mixer's output, made and signed here, for want of a Clear one. What counts
+//! is that mixer's own call builds an image of it, and that the image boots.
+
+use super::{Outcome, World, expect, ister, run};
+use std::path::Path;
+use std::process::Command;
+
+const SCRIPT: &str = r#"
+cd "$1"; rm -rf tree; mkdir tree
+tar --numeric-owner -xf "$2" -C tree
+# As Clear has it: the kernel below /usr, and nothing in /boot.
+mkdir -p tree/usr/lib/kernel
+kernel=$(cd tree/boot; echo vmlinuz-*); version=${kernel#vmlinuz-}
+mv tree/boot/$kernel tree/usr/lib/kernel/org.clearlinux.kvm.$version
+mv tree/boot/initrd.img-$version tree/usr/lib/kernel/initrd-org.clearlinux.kvm.$version
+echo 'ister.test=own  quiet' >tree/usr/lib/kernel/cmdline-$version.kvm
+rm -rf tree/boot/* tree/vmlinuz* tree/initrd*
+# So that something has to make it.
+rm -f tree/etc/ld.so.cache
+python3 "$3" www 40 tree keys --gzip --bundle kernel-kvm=usr/lib/kernel,usr/lib/modules --bundle bootloader=usr/lib/systemd/boot
+rm -rf tree
+"#;
+
+pub fn swupd(world: &World) -> Outcome {
+    let folder = world.path("swupd");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    // What the kvm type is made of; its content is in the cache, or comes there now.
+    ister(&["build", "vm-tests/kvm/template.json", "-q"], &[("-o", &folder)], 0)?;
+    let plan = std::fs::read_to_string(folder.join("kvm.img.plan.json")).map_err(|e| e.to_string())?;
+    let plan: serde_json::Value = serde_json::from_str(&plan).map_err(|e| e.to_string())?;
+    let listed = ister(&["cache", "list", "--format", "json"], &[], 0)?;
+    let wanted = &plan["content"]["packages"];
+    let entries = listed["entries"].as_array().ok_or("no list")?;
+    let entry = entries.iter().rfind(|entry| entry["metadata"]["wanted"]["packages"] == *wanted);
+    let key = entry.and_then(|entry| entry["key"].as_str()).ok_or("the content is not in the cache")?;
+    let packed = format!("{}/content/{key}.tar", listed["folder"].as_str().ok_or("no folder")?);
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/swupd_content.py");
+    let script = ["-euc", SCRIPT, "sh", folder.to_str().unwrap(), &packed, tool.to_str().unwrap()];
+    if rustix::process::geteuid().is_root() {
+        run("sh", &script)?;
+    } else {
+        run("unshare", &[&["--map-root-user", "--map-auto", "sh"][..], &script].concat())?;
+    }
+
+    // mixer's call, by the name that it knows.
+    let program = folder.join("ister.py");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
+    let url = format!("file://{}", folder.join("www").display());
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm-tests/swupd/template.json");
+    let called = Command::new(&program)
+        .args(["-S", "state", "-t", template.to_str().unwrap(), "-V", &url, "-C", &url, "-f", "30"])
+        .args(["-s", "keys/cert.pem", "-l", "log"])
+        .current_dir(&folder)
+        .output()
+        .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&called.stderr).into_owned();
+    expect(called.status.success(), &format!("mixer's call: {said}"))?;
+    expect(folder.join("state/swupd/objects").is_dir(), "objects stay in the state folder")?;
+    let log = std::fs::read_to_string(folder.join("log")).map_err(|e| e.to_string())?;
+    expect(log.contains("fetching 3 bundles"), &format!("the log tells: {log}"))?;
+    // Again with nothing but the cache: the mix may be gone.
+    std::fs::rename(folder.join("www"), folder.join("gone")).map_err(|e| e.to_string())?;
+    let again = [("-o", folder.join("again")), ("-S", folder.join("state"))];
+    let again: Vec<(&str, &Path)> = again.iter().map(|(option, path)| (*option, path.as_path())).collect();
+    ister(&["build", "vm-tests/swupd/template.json", "-q", "--offline"], &again, 0)?;
+    let hashes = run(
+        "sha256sum",
+        &[folder.join("swupd.img").to_str().unwrap(), folder.join("again/swupd.img").to_str().unwrap()],
+    )?;
+    let hashes: Vec<&str> = hashes.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    expect(hashes[0] == hashes[1], "the same content gives the same bytes")?;
+
+    let image = folder.join("swupd.img");
+    let report = world.path("swupd-report");
+    let args = ["boot", image.to_str().unwrap(), "--format", "json"];
+    let verdict = ister(&args, &[("--report", &report)], 0)?;
+    expect(verdict["class"] == "login-prompt", "it reached its login prompt")?;
+    let serial = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
+    expect(serial.contains("swupd login: "), "the prompt carries the template's host name")?;
+    expect(serial.contains("ister.test=own quiet root=PARTUUID="), "the kernel has its own options too")?;
+    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+}
