@@ -13,7 +13,7 @@ mkdir -p tree/usr/lib/kernel
 kernel=$(cd tree/boot; echo vmlinuz-*); version=${kernel#vmlinuz-}
 mv tree/boot/$kernel tree/usr/lib/kernel/org.clearlinux.kvm.$version
 mv tree/boot/initrd.img-$version tree/usr/lib/kernel/initrd-org.clearlinux.kvm.$version
-echo 'ister.test=own  quiet' >tree/usr/lib/kernel/cmdline-$version.kvm
+echo 'ister.test=own  printk.time=1' >tree/usr/lib/kernel/cmdline-$version.kvm
 rm -rf tree/boot/* tree/vmlinuz* tree/initrd*
 # So that something has to make it.
 rm -f tree/etc/ld.so.cache
@@ -78,6 +78,9 @@ pub fn swupd(world: &World) -> Outcome {
     expect(verdict["class"] == "login-prompt", "it reached its login prompt")?;
     let serial = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
     expect(serial.contains("swupd login: "), "the prompt carries the template's host name")?;
-    expect(serial.contains("ister.test=own quiet root=PARTUUID="), "the kernel has its own options too")?;
+    expect(
+        serial.contains("ister.test=own printk.time=1 root=PARTUUID="),
+        "the kernel has its own options too",
+    )?;
     std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
 }
