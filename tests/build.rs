@@ -350,6 +350,14 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         assert!(stderr.contains("did not end within 2 s") && stderr.contains("it said: waiting"), "{stderr}");
         assert!(stderr.contains("--hook-timeout"), "{stderr}");
     }
+    // So is a daemon with a session of its own, also on the host.
+    for key in ["PreInstallShell", "PostNonChrootShell"] {
+        hooks(&format!(r#""{key}": ["setsid sh -c 'sleep 1234 & sleep 1234' >/dev/null 2>&1 & sleep 0.3"]"#));
+        let output = place.build(&[]).output().unwrap();
+        ok(&output);
+        assert!(text(&output.stderr).contains(&format!("{key} `setsid")), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("left 3 processes running"), "{}", text(&output.stderr));
+    }
     let left = Command::new("pgrep").args(["-f", "^sleep 1234"]).output().unwrap();
     assert_eq!(text(&left.stdout), "", "nothing of it is left");
 }
@@ -537,6 +545,17 @@ fn a_full_disk_is_named() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("error: there is not enough space for the image in"), "{stderr}");
     assert!(stderr.contains("are needed, 64 MiB are free"), "{stderr}");
+
+    // The cache's disk: nothing half-done stays on it.
+    let script = r#"mkdir -p "$C"; mount -t tmpfs -o size=32m none "$C"
+        "$ISTER" build "$T" -o "$O" --cache-dir "$C" || code=$?; ls -A "$C/content" "$C/work"; exit $code"#;
+    let output = in_own_mounts_with(&place, &place.path("cache"), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: there is not enough space for the content in the cache"), "{stderr}");
+    assert!(stderr.contains("`ister cache prune` empties it; --cache-dir chooses another disk"), "{stderr}");
+    let left = text(&output.stdout);
+    assert!(!left.contains(".tar") && !left.contains(".json"), "{left}");
 }
 
 /// Where memory is short the tree is on disk, and has to go from there by other means.

@@ -263,6 +263,8 @@ fn drop_in(world: &World) -> Outcome {
             "key": key_file, "password": { "file": path("hash") },
         },
         { "username": "bob", "sudo": true, "key": key_file },
+        // One that every Debian has.
+        { "username": "backup", "sudo": true, "fullname": "Backups", "password": { "file": path("hash") } },
     ]);
     let program = path("ister.py");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
@@ -306,6 +308,7 @@ fn drop_in(world: &World) -> Outcome {
             "cat /etc/apt/sources.list; ls /from-*; cat /from-post-chroot",
             "sudo -n getent shadow root bob | cut -d: -f1,2",
             "echo 'a password for ada' | sudo -n -u ada sh -c 'sudo -n true 2>/dev/null || sudo -S -p \"\" id'",
+            "getent passwd backup; id -nG backup; sudo -n getent shadow backup | cut -d: -f2 | cut -c1-3",
         ],
     )?;
     for (index, wanted) in [
@@ -321,6 +324,8 @@ fn drop_in(world: &World) -> Outcome {
         (4, "/from-post-chroot\n/from-post-chroot-shell\n/from-post-non-chroot-shell\ndrop-in-host"),
         (5, "root:!\nbob:!"),
         (6, "uid=0(root)"),
+        (7, "backup:x:34:34:Backups:/var/backups:"),
+        (7, "backup sudo\n$6$"),
     ] {
         expect(seen[index].contains(wanted), &format!("expected `{wanted}` in:\n{}", seen[index]))?;
     }

@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn every_option_of_ister_py_is_understood() {
         let understood = |line: &str| Cli::try_parse_from(arguments(line.split(' ').map(OsString::from)));
-        let short = "-c a -s a -t a -V a -C http://a -f 1 -v -L debug -l a -k a -S a -D a -m -d a";
-        let long = "--config-file a --cert-file a --template-file a --versionurl a --contenturl http://a --format 1 \
+        let short = "-c a -s a -t a -V http://a -C http://a -f 1 -v -L debug -l a -k a -S a -D a -m -d a";
+        let long = "--config-file a --cert-file a --template-file a --versionurl http://a --contenturl http://a --format 1 \
                     --verbose --loglevel debug --logfile a --kcmdline a --statedir a --target-dir a --no-unmount \
                     --dnf-config a";
         let abbreviated = "--conf a --templ a --no-un --fast --form 25 --content http://a";

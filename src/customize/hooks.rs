@@ -1,13 +1,18 @@
 //! The template's own programs and commands.
 
 use crate::plan::Hooks;
-use crate::tool::{Chroot, Failure, Invocation, Progress, end_leftovers, run_bounded};
+use crate::tool::{Chroot, Failure, Invocation, Orphans, Progress, end_leftovers, run_bounded};
 use std::path::Path;
 use std::time::Duration;
 
 /// `PreInstallShell`: on the host, as the user who runs ister, before anything is written.
 pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
-    let run = Hook { time, progress };
+    if hooks.pre_install_shell.is_empty() {
+        return Ok(());
+    }
+    let orphans = Orphans::adopt();
+    let leftovers = || orphans.end();
+    let run = Hook { time, progress, leftovers: &leftovers };
     for command in &hooks.pre_install_shell {
         // It must not outlive us; inside the namespace everything ends with it anyway.
         let shell = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "sh", "-c", command]);
@@ -24,7 +29,7 @@ pub fn post_hooks(
     time: Duration,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    let run = Hook { time, progress };
+    let run = Hook { time, progress, leftovers: &end_leftovers };
     for program in &hooks.post_non_chroot {
         // As lint looked for it: relative to the current folder, not to PATH.
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
@@ -54,6 +59,8 @@ struct Hook<'a> {
     /// The most that each may take.
     time: Duration,
     progress: &'a dyn Progress,
+    /// Ends what a hook has left running, and says how much that was.
+    leftovers: &'a dyn Fn() -> usize,
 }
 
 impl Hook<'_> {
@@ -67,7 +74,7 @@ impl Hook<'_> {
         let ended =
             run_bounded(&both, Some(self.time), &mut |line| self.progress.note(format!("{kind}: {line}")));
         // A daemon of its own session is no longer in its group.
-        let left = end_leftovers();
+        let left = (self.leftovers)();
         if left > 0 {
             let processes = if left == 1 { "process" } else { "processes" };
             self.progress.warn(format!("{kind} `{name}` left {left} {processes} running, which were ended"));

@@ -142,13 +142,15 @@ impl<R: BufRead> Read for Xz<'_, R> {
             match status {
                 Ok(Status::StreamEnd) => self.ended = true,
                 Ok(_) => (),
-                Err(Error::MemLimit) if self.share.bytes < LARGEST => {
-                    self.share.grow(LARGEST);
-                    self.stream.set_memlimit(LARGEST)?;
-                    continue;
-                }
                 Err(Error::MemLimit) => {
-                    return Err(io::Error::other("the xz stream wants more than 72 MiB of memory"));
+                    if self.share.bytes < LARGEST {
+                        self.share.grow(LARGEST);
+                    }
+                    // Refused where even that is not enough.
+                    self.stream
+                        .set_memlimit(LARGEST)
+                        .map_err(|_| io::Error::other("the xz stream wants more than 72 MiB of memory"))?;
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -436,7 +436,8 @@ mod tests {
         fn names_come_back_as_they_were(name in "[^\n\0/]{1,60}") {
             prop_assume!(name != "." && name != "..");
             let bundle = bundle(&format!("F...\t{HASH}\t10\t/{name}\n")).unwrap();
-            prop_assert_eq!(bundle.path(&bundle.files[0]), format!("/{name}").as_bytes());
+            let path = format!("/{name}");
+            prop_assert_eq!(bundle.path(&bundle.files[0]), path.as_bytes());
         }
     }
 }

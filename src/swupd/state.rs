@@ -308,6 +308,8 @@ mod tests {
         part.file.write_all(b"567").unwrap();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "01234");
+        // It is a handle of the same lock.
+        drop(reader);
         std::thread::scope(|scope| {
             let other = scope.spawn(|| state.part("http://h/pack").unwrap().file.metadata().unwrap().len());
             std::thread::sleep(std::time::Duration::from_millis(50));

@@ -10,6 +10,7 @@ mod host;
 mod interrupt;
 mod invocation;
 mod namespace;
+mod orphans;
 mod progress;
 
 pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
@@ -27,4 +28,5 @@ pub use namespace::{
     Worker, Workspace, end_leftovers, has_workspaces, inherit, subordinate_ranges, sweep_workspaces,
     workspace_from_stdin,
 };
+pub use orphans::Orphans;
 pub use progress::{Event, Progress};

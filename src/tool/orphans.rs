@@ -1,0 +1,57 @@
+//! What a program on the host leaves running. Inside the namespace everything ends with it; outside, what outlives the
+//! program that started it becomes ours for as long as we ask for it. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+
+/// From now on orphans below us become our children, until this is dropped. Nothing else of ours may run meanwhile.
+pub struct Orphans(());
+
+impl Orphans {
+    pub fn adopt() -> Orphans {
+        // Where the kernel will not, they outlive us, as they always could.
+        let _ = set_child_subreaper(Some(getpid()));
+        Orphans(())
+    }
+
+    /// Ends all of them, and what they have started. Gives how many there were.
+    pub fn end(&self) -> usize {
+        let mut ended = 0;
+        // What an ended one had started becomes ours in turn.
+        loop {
+            let children = children();
+            if children.is_empty() {
+                return ended;
+            }
+            for child in children {
+                let _ = kill_process(child, Signal::KILL);
+                if matches!(waitpid(Some(child), WaitOptions::empty()), Ok(Some(_))) {
+                    ended += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        let _ = set_child_subreaper(None);
+    }
+}
+
+fn children() -> Vec<Pid> {
+    let us = getpid().as_raw_nonzero().get();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        // Fields behind the name, which is in parentheses and may contain anything: state, parent. Source: proc(5).
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        if fields.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) == Some(us) {
+            found.push(pid);
+        }
+    }
+    found
+}
