@@ -45,6 +45,7 @@ bench: setup
 	$(CARGO) build --locked --release
 	benches/run.sh
 	benches/assemble.sh
+	benches/swupd.sh
 	$(CARGO) bench --locked --bench plan
 
 clean:

@@ -9,6 +9,8 @@ for target in json lint fix; do
     cargo +nightly fuzz run "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- \
         -dict=fuzz/template.dict -max_len=3000 -timeout=10 -max_total_time="$seconds"
 done
+mkdir -p fuzz/found/swupd
+cargo +nightly fuzz run swupd fuzz/found/swupd fuzz/corpus/swupd -- -max_len=6000 -timeout=10 -max_total_time="$seconds"
 # Filesystems are large: the seeds are made, not kept.
 mkdir -p fuzz/found/disk
 for kind in "mke2fs -q -t ext4" "mke2fs -q -t ext2 -b 1024" "mkfs.vfat"; do

@@ -607,6 +607,67 @@ fn trees_of_upstream_are_made_exactly() {
     assert!(seen >= 4, "{seen} expected trees");
 }
 
+/// As a user that exists only for this test, in files that only this test sees. With ids as high as upstream's content has.
+#[test]
+fn an_ordinary_user_gets_the_same_tree() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "skipped: becoming another user needs root; as an ordinary user every other test shows the same"
+        );
+        return;
+    }
+    if lacks_tools() || tools_missing(&["setpriv", "newuidmap", "/usr/bin/python3"]) {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    std::fs::copy(env!("CARGO_BIN_EXE_ister"), place.path("ister")).unwrap();
+    std::fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/tree_list.py"),
+        place.path("list.py"),
+    )
+    .unwrap();
+    let expected = place.list("tree");
+    let script = r#"
+        { cat /etc/passwd; echo "isterly:x:64123:64123::$W:/bin/sh"; } >"$W/passwd"
+        { cat /etc/group; echo "isterly:x:64123:"; } >"$W/group"
+        echo isterly:700000:5000000 >"$W/subid"
+        mount --bind "$W/passwd" /etc/passwd; mount --bind "$W/group" /etc/group
+        [ -e /etc/subuid ] && [ -e /etc/subgid ]
+        mount --bind "$W/subid" /etc/subuid; mount --bind "$W/subid" /etc/subgid
+        chmod 755 "$W"; mkdir -p "$W/home"; chown 64123:64123 "$W/home"; cd "$W/home"
+        as="setpriv --reuid 64123 --regid 64123 --clear-groups env HOME=$W/home PATH=/usr/bin:/bin"
+        $as ../ister swupd install t -q -C "$URL" -s "$CERTIFICATE" --version "$VERSION" -B "$BUNDLES" >&2
+        $as unshare --map-root-user --map-auto python3 ../list.py t
+        stat -c %u t/usr >&2"#;
+    let install = |url: &str, certificate: &Path, version: &str, bundles: &str| {
+        let _ = std::fs::remove_dir_all(place.path("home"));
+        let output = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-euc", script])
+            .envs([("W", place.0.path()), ("CERTIFICATE", certificate)])
+            .envs([("URL", url), ("VERSION", version), ("BUNDLES", bundles)])
+            .output()
+            .unwrap();
+        let listed = ok(&output);
+        assert!(
+            text(&output.stderr).ends_with("\n64123\n"),
+            "what is root's is the user's: {}",
+            text(&output.stderr)
+        );
+        listed
+    };
+    let installed = install(&place.local(), &place.path("keys/cert.pem"), "20", "many");
+    assert_eq!(of_content(&expected), of_content(&installed));
+    let Ok(content) = std::fs::canonicalize(UPSTREAM) else {
+        eprintln!("skipped: upstream's content is not beside the project");
+        return;
+    };
+    let url = format!("file://{}/content", content.display());
+    let installed = install(&url, &content.join("Swupd_Root.pem"), "30", "editors,fallback,special");
+    let expected = std::fs::read_to_string(content.join("expected-30-editors+fallback+special.tsv")).unwrap();
+    assert!(installed.lines().eq(expected.lines()), "{installed}");
+}
+
 fn upstream(place: &Place, content: &str, certificate: &str, args: &[&str]) -> Command {
     let content = std::fs::canonicalize(content).unwrap();
     let url = format!("file://{}", content.display());

@@ -24,8 +24,10 @@ pub fn work_inside() -> ! {
 
 fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
     match (job, files) {
-        (Job::Fill { workspace, request }, [out]) => {
-            let workspace = Workspace::open(workspace, UNKNOWN_CONTENT)?;
+        (Job::Fill { workspace, request, size }, [out]) => {
+            // Folders, links and the ends of files take something, too.
+            let need = size.map_or(UNKNOWN_CONTENT, |size| size + size / 4 + 64 * Bytes::MIB);
+            let workspace = Workspace::open(workspace, need)?;
             let metadata = content::fill(request, &workspace.root, out, progress)?;
             Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
         }

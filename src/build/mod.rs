@@ -26,7 +26,12 @@ use std::path::PathBuf;
 #[derive(Serialize, Deserialize)]
 enum Job {
     /// Install content, pack it into the one file.
-    Fill { workspace: PathBuf, request: Box<ContentRequest> },
+    Fill {
+        workspace: PathBuf,
+        request: Box<ContentRequest>,
+        /// Bytes of the tree, about, if that is known.
+        size: Option<u64>,
+    },
     /// Remove what killed builds left in the workspace folder, where memory had been short.
     Sweep { workspace: PathBuf },
     /// Install swupd's content into a folder of the host, or compare it with one.

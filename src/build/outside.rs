@@ -444,7 +444,8 @@ fn content(
     {
         return Ok((entry, false));
     }
-    let job = Job::Fill { workspace: cache.workspace(), request: Box::new(request.clone()) };
+    let size = request.size(progress)?;
+    let job = Job::Fill { workspace: cache.workspace(), request: Box::new(request.clone()), size };
     let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
     filling.finish(&metadata)?;
     let entry = cache.find(&key).ok_or_else(|| {

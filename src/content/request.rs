@@ -30,6 +30,14 @@ impl ContentRequest {
         blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
     }
 
+    /// Bytes that the tree will take, about, if that can be known.
+    pub fn size(&self, progress: &dyn Progress) -> Result<Option<u64>, Failure> {
+        match self {
+            ContentRequest::Swupd(request) => request.request.size(progress).map(Some),
+            ContentRequest::Apt(_) | ContentRequest::Dnf(_) => Ok(None),
+        }
+    }
+
     fn title(&self) -> String {
         match self {
             ContentRequest::Apt(request) => format!("apt {}", request.suite),

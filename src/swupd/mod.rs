@@ -12,17 +12,23 @@
 
 mod check;
 mod client;
+#[deny(clippy::disallowed_methods)]
 mod closure;
 mod compression;
 mod fetch;
+#[deny(clippy::disallowed_methods)]
 mod flags;
-mod hash;
+#[deny(clippy::disallowed_methods)]
+pub mod hash;
 mod install;
-mod manifest;
+#[deny(clippy::disallowed_methods)]
+pub mod manifest;
+#[deny(clippy::disallowed_methods)]
 mod merge;
-mod object;
+pub mod object;
 mod request;
-mod signature;
+#[deny(clippy::disallowed_methods)]
+pub mod signature;
 mod source;
 mod state;
 

@@ -12,7 +12,7 @@ use super::signature::Trust;
 use super::source::{RETRIES, Source};
 use super::state::State;
 use crate::fetch::{Proxies, Retries};
-use crate::tool::{Context, Failure, Progress};
+use crate::tool::{Context, Event, Failure, Progress};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -175,6 +175,21 @@ impl Request {
         client.release(version, self.format)
     }
 
+    /// Bytes of everything that will be installed, as the manifests say. Nothing is installed.
+    pub fn size(&self, progress: &dyn Progress) -> Result<u64, Failure> {
+        let client = self.client(&Silent)?;
+        progress.begin("asking for the release");
+        let release = self.release(&client)?;
+        let state = State::open(&self.state)?;
+        let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
+        Ok(closure.bundles.iter().map(|loaded| loaded.manifest.header.content_size).sum())
+    }
+
+    fn wanted(&self) -> &[String] {
+        static CORE: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| ["os-core".to_owned()]);
+        if self.bundles.is_empty() { &*CORE } else { &self.bundles }
+    }
+
     /// Everything that the version has. Nothing is installed.
     pub fn list(&self, progress: &dyn Progress) -> Result<Listing, Failure> {
         const MOST_VERSIONS: usize = 50;
@@ -260,9 +275,7 @@ impl Request {
         progress.begin("asking for the release");
         let release = self.release(&client)?;
         let state = State::open(&self.state)?;
-        let core = ["os-core".to_owned()];
-        let wanted = if self.bundles.is_empty() { &core[..] } else { &self.bundles };
-        let closure = client.closure(&release, &state, wanted, !self.skip_optional)?;
+        let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
         let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
         let plural = if closure.bundles.len() == 1 { "" } else { "s" };
         progress.begin(format!("fetching {} bundle{plural}", closure.bundles.len()));
@@ -294,6 +307,13 @@ impl Request {
             entries: nodes.len(),
         })
     }
+}
+
+/// For what is asked beforehand: its warnings come when the work is done.
+struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _: Event) {}
 }
 
 fn no_tree(release: &Release, error: &MergeError) -> Failure {
