@@ -153,18 +153,33 @@ fn what_cannot_be_read_is_a_usage_error() {
 }
 
 #[test]
-fn what_cannot_be_built_yet_says_so_at_its_place() {
+fn swupd_content_wants_to_know_from_where_and_by_whom() {
     let template = std::fs::read_to_string(GOOD)
         .unwrap()
         .replace("\"SoftwareManager\": \"apt\"", "\"SoftwareManager\": \"swupd\"")
         .replace("\"bookworm\"", "34000");
-    let output = common::with_stdin(&["build", "-"], &template);
-    assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(
-        said.contains("installs content with apt or dnf only") && said.contains("<stdin>:17:24"),
-        "{said}"
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let places = ["-o", "out", "--cache-dir", "cache"].map(|name| match name {
+        "out" | "cache" => folder.path().join(name).display().to_string(),
+        option => option.to_owned(),
+    });
+    let build = |more: &[&str]| {
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
+        let output = common::with_stdin(&[&["build", "-"], more, &places].concat(), &template);
+        assert_eq!(output.status.code(), Some(3));
+        text(&output.stderr)
+    };
+    // A host that uses swupd itself knows both.
+    if !std::path::Path::new("/usr/share/defaults/swupd/contenturl").exists() {
+        let said = build(&[]);
+        assert!(said.contains("error: it is not said where swupd content comes from"), "{said}");
+        assert!(said.contains("help: name a mix or mirror: -C URL"), "{said}");
+        let said = build(&["-C", "file:///no/such"]);
+        assert!(said.contains("error: it is not said whose signature swupd content must have"), "{said}");
+        assert!(said.contains("-s FILE"), "{said}");
+    }
+    let said = build(&["-C", "file:///no/such", "--no-sigcheck"]);
+    assert!(said.contains("error: version 34000 cannot be had from file:///no/such"), "{said}");
 }
 
 #[test]

@@ -263,6 +263,16 @@ fn what_was_tampered_with_is_refused_and_named() {
             &["it contains `../../keys/cert.pem`"],
         ),
         (
+            "the release is a bomb",
+            "cd www/20; truncate -s 300M Manifest.MoM; tar -cJf Manifest.MoM.tar Manifest.MoM",
+            &["version 20 cannot be had", "more than 8388608 bytes"],
+        ),
+        (
+            "the release is there twice",
+            "cd www/20; tar -cJf Manifest.MoM.tar --hard-dereference Manifest.MoM Manifest.MoM.sig Manifest.MoM",
+            &["it contains `Manifest.MoM` twice"],
+        ),
+        (
             "a manifest was changed",
             "cd www/20; sed -i s,many/5,many/6, Manifest.many; tar -cJf Manifest.many.tar Manifest.many",
             &["manifest of bundle `many`", "expected hash:", "found:"],
@@ -274,6 +284,11 @@ fn what_was_tampered_with_is_refused_and_named() {
         ),
         ("a pack is gone", NO_PACK, &[]),
         ("a pack is no pack", "head -c 5000 /dev/urandom >www/20/pack-many-from-0.tar", &[]),
+        (
+            "a pack is a bomb",
+            "mkdir -p x/staged; truncate -s 2G x/staged/$f; tar -C x -cf - staged | gzip -1 >www/20/pack-many-from-0.tar",
+            &[],
+        ),
         ("a pack is cut", "truncate -s 1000 www/20/pack-many-from-0.tar", &[]),
         ("a pack is empty", ": >www/20/pack-many-from-0.tar", &[]),
         ("a pack is another one's", "cp www/20/pack-large-from-0.tar www/20/pack-many-from-0.tar", &[]),
@@ -429,7 +444,10 @@ fn serve(
         return answer("416 Range Not Satisfiable", "");
     }
     file.seek(SeekFrom::Start(from)).unwrap();
-    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+    let status = match from {
+        0 => "200 OK".to_owned(),
+        _ => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{length}", length - 1),
+    };
     let _ = write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", length - from);
     let mut left = cut.unwrap_or(usize::MAX);
     let mut buffer = vec![0; 16 << 10];
@@ -492,10 +510,11 @@ fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
     let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
     // It is checked again whenever it is used; what was damaged comes anew.
-    place.sh("find state/objects -type f -size -3 | head -n 5 | while read -r f; do echo x >$f; done");
+    place.sh("find state/objects -type f -size -6 | head -n 5 | while read -r f; do echo x >$f; done");
     ok(&place.install(&mirror.url, "v", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
-    assert!(!mirror.asked().is_empty());
+    let anew = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
+    assert_eq!(anew, 5);
 }
 
 #[test]
@@ -551,8 +570,10 @@ fn kill_9_loses_nothing_that_came() {
     child.kill().unwrap();
     child.wait().unwrap();
     mirror.asked();
-    place.sh("rm -rf t");
+    // The same command goes on, also with what is in the tree.
+    place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 700 t t/usr");
     ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+    place.sh("rm t/.ister-left");
     let asked = mirror.asked();
     let from = asked.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
     assert!(from >= part, "it went on behind {part}: {asked:?}");
@@ -562,6 +583,109 @@ fn kill_9_loses_nothing_that_came() {
     assert_eq!(expected, of_content(&installed));
     assert_eq!(std::fs::read_dir(place.path("state/incoming")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(place.path("state/parts")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_part_that_is_whole_or_of_something_else_is_no_obstacle() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    // Packs are all there is.
+    place.sh("rm -rf www/20/files");
+    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), slow);
+    let args = ["--version", "20", "-B", "large"];
+    let begin = || {
+        let mut child = place
+            .install(&mirror.url, "t", &args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while !std::fs::read_dir(place.path("state/parts")).is_ok_and(|mut parts| parts.next().is_some()) {
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        mirror.asked();
+        let part = std::fs::read_dir(place.path("state/parts")).unwrap().flatten().next().unwrap();
+        part.path().display().to_string()
+    };
+    let pack = "www/20/pack-large-from-0.tar";
+    for change in [
+        format!("cp {pack}"),
+        "head -c 100000 /dev/zero | tee".to_owned(),
+        "head -c 5 /dev/zero | tee".to_owned(),
+    ] {
+        let part = begin();
+        place.sh(&format!("{change} {part} >/dev/null"));
+        ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+        assert!(place.list("t").contains("/usr/lib/large\tf\t"), "{change}");
+        place.sh("rm -rf t state");
+    }
+    // A small change to a tree whose rest is there: no file comes singly from here, so the pack is taken.
+    ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());
+    place.sh("f=$(find state/objects -type f -size -6 | sort | tail -n 1); rm $f; rm -rf t");
+    ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());
+}
+
+/// What openssl refuses of certificates between a signer and the trusted file.
+#[test]
+fn certificates_that_may_not_issue_others_do_not() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let script = |root: &str, middle: &str| {
+        format!(
+            r#"rm -rf ca; mkdir ca; cd ca
+            new() {{ openssl req -newkey rsa:2048 -nodes -subj "/CN=$1" -keyout $1.key -out $1.csr 2>/dev/null; }}
+            by() {{ printf '%s\n' "$4" >ext; openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -days 30 -extfile ext -out $1.pem -set_serial $3 2>/dev/null; }}
+            new root; printf '%s\n' "{root}" >ext; openssl x509 -req -in root.csr -signkey root.key -days 30 -extfile ext -out root.pem 2>/dev/null
+            new leaf; signer=root
+            if [ -n "{middle}" ]; then new middle; by middle root 2 "{middle}"; signer=middle; fi
+            by leaf $signer 3 basicConstraints=CA:FALSE
+            more=; [ $signer = root ] || more="-certfile middle.pem"
+            openssl smime -sign -binary -outform DER -md sha256 -signer leaf.pem -inkey leaf.key $more                 -in ../www/20/Manifest.MoM -out ../www/20/Manifest.MoM.sig
+            cd ../www/20; tar -cJf Manifest.MoM.tar Manifest.MoM Manifest.MoM.sig"#
+        )
+    };
+    const CA: &str = "basicConstraints=critical,CA:TRUE";
+    for (root, middle, words) in [
+        (CA, "", ""),
+        (CA, CA, ""),
+        ("basicConstraints=critical,CA:TRUE,pathlen:1", CA, ""),
+        ("basicConstraints=critical,CA:TRUE,pathlen:0", CA, "may not have so many CAs below it"),
+        (
+            "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature",
+            "",
+            "may not sign certificates",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:x.test",
+            "",
+            "for certain names only",
+        ),
+        (CA, "basicConstraints=CA:FALSE", "is not trusted"),
+        (CA, "basicConstraints=CA:TRUE\nkeyUsage=cRLSign", "is not trusted"),
+    ] {
+        place.sh(&script(&root.to_owned(), &middle.to_owned()));
+        place.sh("rm -rf t");
+        let args = ["--version", "20", "-B", "large", "-s", "ca/root.pem"].map(|arg| match arg {
+            "ca/root.pem" => place.path(arg).display().to_string(),
+            arg => arg.to_owned(),
+        });
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let output = place.install(&place.local(), "t", &args).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.success(), words.is_empty(), "{root} {middle}: {said}");
+        assert!(said.contains(words), "{root} {middle}: {said}");
+    }
 }
 
 #[test]

@@ -9,8 +9,11 @@ use crate::content::{Cache, swupd_trust};
 use crate::report::Table;
 use crate::swupd::{Difference, Format, Installed, Request, Task, Trusted, Version, What};
 use crate::template::Bytes;
+use crate::tool::leaves_when_interrupted;
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Look at swupd content, install it into a folder, check what was installed
@@ -102,7 +105,8 @@ enum Action {
 /// Whom to ask and whom to trust.
 #[derive(Args, Debug)]
 struct SourceArgs {
-    /// A number, or `latest` [default: latest; to verify, what the tree says]
+    /// A number, or `latest`, which asks for -f
+    /// [default: latest; to verify, what the tree says]
     #[arg(long = "version", value_name = "VERSION", value_parser = version)]
     version: Option<Version>,
 
@@ -161,7 +165,10 @@ impl SourceArgs {
             version_url: self.versionurl.clone().unwrap_or_else(|| url.to_owned()),
             version: self.version.unwrap_or(Version::Latest),
             format: self.swupd_format,
-            bundles: bundles.to_vec(),
+            bundles: {
+                let names = bundles.iter().map(|name| name.trim().to_owned());
+                names.filter(|name| !name.is_empty()).collect()
+            },
             skip_optional,
             trusted: match self.no_sigcheck {
                 true => Trusted::Anybody,
@@ -211,11 +218,22 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
         Action::Install { tree, url, bundles, skip_optional, source, format } => {
             let console = source.talk.console();
             let request = source.request(url, bundles, *skip_optional)?;
-            std::fs::create_dir_all(tree)?;
+            let place = make_tree(tree)?;
+            let mut unfinished =
+                format!("`{}` is not whole: the same command goes on with it", place.display());
+            if !rustix::process::geteuid().is_root() {
+                // Its files belong to ids that only a namespace knows.
+                unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf FOLDER");
+            }
+            leaves_when_interrupted(unfinished.clone());
             let installed: Result<Installed, _> =
-                swupd_in_namespace(&request, Task::Install, &std::path::absolute(tree)?, &console);
+                swupd_in_namespace(&request, Task::Install, &place, &console);
             console.finish();
-            let installed = installed?;
+            let is_begun = std::fs::read_dir(&place).map_or(true, |mut entries| entries.next().is_some());
+            let installed = installed.map_err(|failure| match is_begun {
+                true => failure.detail(unfinished),
+                false => failure,
+            })?;
             match format {
                 Output::Json => print_json(&serde_json::to_value(&installed)?),
                 Output::Human => print(&format!(
@@ -232,14 +250,26 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let console = source.talk.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let task = Task::Verify { any_version: source.version.is_none(), extra: extra.clone() };
-            let found: Result<Vec<Difference>, _> =
-                swupd_in_namespace(&request, task, &std::fs::canonicalize(tree)?, &console);
+            let place = std::fs::canonicalize(tree)
+                .with_context(|| format!("could not find the tree `{}`", tree.display()))?;
+            let found: Result<Vec<Difference>, _> = swupd_in_namespace(&request, task, &place, &console);
             console.finish();
             let found = found?;
             show_differences(&found, *format, tree, &console)?;
             Ok(if found.is_empty() { Outcome::Fine } else { Outcome::Findings })
         }
     }
+}
+
+/// An absolute path of a folder; a new one has the mode that a root folder has.
+fn make_tree(tree: &Path) -> anyhow::Result<PathBuf> {
+    let place = std::path::absolute(tree)?;
+    if !place.is_dir() {
+        let context = || format!("could not create the folder `{}`", place.display());
+        std::fs::create_dir_all(&place).with_context(context)?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).with_context(context)?;
+    }
+    Ok(place)
 }
 
 fn show_differences(

@@ -66,7 +66,8 @@ pub(super) enum Fault {
     /// Nobody there, or nobody who can be trusted.
     Unreachable(String),
     Status(u16, String),
-    Redirect(String),
+    /// Something that asking again does not change: where it redirects to, how it encodes.
+    Refused(String),
     /// It began, and broke off.
     Broken(String),
 }
@@ -80,7 +81,7 @@ impl Fault {
             Fault::Unreachable(why) => {
                 FetchError::Failed(failed(why).help("check the address, the network and the proxy"))
             }
-            Fault::Status(_, why) | Fault::Redirect(why) | Fault::Broken(why) => {
+            Fault::Status(_, why) | Fault::Refused(why) | Fault::Broken(why) => {
                 FetchError::Failed(failed(why))
             }
         }
@@ -88,7 +89,7 @@ impl Fault {
 }
 
 impl Http {
-    pub fn new(proxies: &Proxies, patience: &Patience) -> Http {
+    pub fn new(proxies: &Proxies, patience: &Patience) -> Result<Http, Failure> {
         let config = |proxy: Option<Proxy>| -> Config {
             Agent::config_builder()
                 .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))
@@ -104,19 +105,30 @@ impl Http {
                 .proxy(proxy)
                 .build()
         };
-        let plain = proxy(proxies.http.as_deref(), "http");
+        let plain = proxy(proxies.http.as_deref(), "http")?;
         let (whole_urls, tunnel) = match plain {
             Some(proxy) if proxy.protocol() == ProxyProtocol::Http => (Some(proxy), None),
             other => (None, other),
         };
-        Http {
+        Ok(Http {
             plain: config(tunnel).into(),
             forwarded: whole_urls.map(|proxy| {
                 let agent = forward::agent(config(None), &proxy);
                 (proxy, agent)
             }),
-            tls: config(proxy(proxies.https.as_deref(), "https")).into(),
-        }
+            tls: config(proxy(proxies.https.as_deref(), "https")?).into(),
+        })
+    }
+
+    /// Who is asked in the place of a URL's host, for people.
+    fn instead(&self, url: &Url) -> Option<String> {
+        let proxy = match (url.scheme(), &self.forwarded) {
+            ("https", _) => self.tls.config().proxy(),
+            (_, Some((proxy, _))) => Some(proxy),
+            (_, None) => self.plain.config().proxy(),
+        }?;
+        let target: Uri = url.as_str().parse().ok()?;
+        (!proxy.is_no_proxy(&target)).then(|| format!("{}:{}", proxy.host(), proxy.port()))
     }
 
     fn agent(&self, url: &Url) -> &Agent {
@@ -134,6 +146,10 @@ impl Http {
     pub(super) fn get(&self, url: &Url, from: u64) -> Result<Answer, Fault> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
+            let through = |why: String| match self.instead(&url) {
+                Some(proxy) => format!("{why} (through the proxy {proxy})"),
+                None => why,
+            };
             let response = self.ask(&url, from).map_err(|error| match error {
                 Error::HostNotFound
                 | Error::ConnectionFailed
@@ -141,27 +157,44 @@ impl Http {
                 | Error::Tls(_)
                 | Error::Rustls(_)
                 | Error::BadUri(_)
-                | Error::InvalidProxyUrl => Fault::Unreachable(error.to_string()),
-                Error::Io(ref cause) if is_unreachable(cause) => Fault::Unreachable(error.to_string()),
-                error => Fault::Broken(error.to_string()),
+                | Error::InvalidProxyUrl => Fault::Unreachable(through(error.to_string())),
+                Error::Io(ref cause) if is_unreachable(cause) => {
+                    Fault::Unreachable(through(error.to_string()))
+                }
+                error => Fault::Broken(through(error.to_string())),
             })?;
             let status = response.status();
             if status.is_redirection() {
-                url = redirected(&url, &response).map_err(Fault::Redirect)?;
+                url = redirected(&url, &response).map_err(Fault::Refused)?;
                 continue;
             }
             if !status.is_success() {
                 return Err(Fault::Status(status.as_u16(), format!("the server answers {status}")));
             }
-            let length = response.headers().get("content-length");
-            let length = length.and_then(|text| text.to_str().ok()?.parse().ok());
+            let header = |name: &str| response.headers().get(name).and_then(|text| text.to_str().ok());
+            if let Some(encoding) =
+                header("content-encoding").filter(|text| !text.eq_ignore_ascii_case("identity"))
+            {
+                return Err(Fault::Refused(format!(
+                    "the server sends it as Content-Encoding `{encoding}`, unasked"
+                )));
+            }
+            let length = header("content-length").and_then(|text| text.parse().ok());
+            // Source: RFC 9110, 14.4.
+            let start = header("content-range")
+                .and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+            if status.as_u16() == 206 && start != Some(from) {
+                return Err(Fault::Refused(format!(
+                    "the server sends another part than the one from byte {from}"
+                )));
+            }
             return Ok(Answer {
                 is_part: status.as_u16() == 206,
                 length,
                 body: Box::new(response.into_body().into_reader()),
             });
         }
-        Err(Fault::Redirect(format!("more than {MOST_REDIRECTS} redirects")))
+        Err(Fault::Refused(format!("more than {MOST_REDIRECTS} redirects")))
     }
 
     fn ask(&self, url: &Url, from: u64) -> Result<Response<Body>, Error> {
@@ -182,27 +215,32 @@ impl Http {
     }
 }
 
-/// The proxy for a scheme: the one that is given, or the environment's, with the exceptions that `no_proxy` names. One that
-/// cannot be understood is none: lint says that it is wrong.
-fn proxy(given: Option<&str>, scheme: &str) -> Option<Proxy> {
+/// The proxy for a scheme: the one that is given, or the environment's, with the exceptions that `no_proxy` names, each with
+/// the hosts below it.
+fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     let variable = |name: &str| {
         let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).ok()?;
         Some(value).filter(|value| !value.is_empty())
     };
     let of_environment = || variable(&format!("{scheme}_proxy")).or_else(|| variable("all_proxy"));
-    let text = given.map(str::to_owned).or_else(of_environment)?;
-    let text = if text.contains("://") { text } else { format!("http://{text}") };
-    let url = Url::parse(&text).ok()?;
+    let Some(text) = given.map(str::to_owned).or_else(of_environment) else { return Ok(None) };
+    let no_proxy = |why: &str| {
+        Failure::new(format!("`{}`, the proxy for {scheme}, cannot be used: {why}", shown(&text)))
+            .help(format!("correct {scheme}_proxy: http://HOST:PORT"))
+    };
+    let whole = if text.contains("://") { text.clone() } else { format!("http://{text}") };
+    let url = Url::parse(&whole).map_err(|error| no_proxy(&error.to_string()))?;
     let protocol = match url.scheme() {
         "http" => ProxyProtocol::Http,
         "https" => ProxyProtocol::Https,
         "socks4" => ProxyProtocol::Socks4,
         "socks4a" => ProxyProtocol::Socks4A,
         "socks5" | "socks5h" => ProxyProtocol::Socks5,
-        _ => return None,
+        other => return Err(no_proxy(&format!("`{other}:` is no kind of proxy"))),
     };
     let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
-    let mut builder = Proxy::builder(protocol).host(url.host_str()?);
+    let host = url.host_str().ok_or_else(|| no_proxy("it names no host"))?;
+    let mut builder = Proxy::builder(protocol).host(host);
     if let Some(port) = url.port_or_known_default() {
         builder = builder.port(port);
     }
@@ -211,11 +249,14 @@ fn proxy(given: Option<&str>, scheme: &str) -> Option<Proxy> {
             builder.username(&decoded(url.username())).password(&decoded(url.password().unwrap_or_default()));
     }
     if let Some(exceptions) = variable("no_proxy").filter(|_| given.is_none()) {
-        for exception in exceptions.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        for exception in exceptions.split([',', ' ']).filter(|text| !text.is_empty()) {
             builder = builder.no_proxy(exception);
+            if !exception.starts_with(['.', '*']) {
+                builder = builder.no_proxy(&format!(".{exception}"));
+            }
         }
     }
-    builder.build().ok()
+    builder.build().map(Some).map_err(|error| no_proxy(&error.to_string()))
 }
 
 fn is_unreachable(error: &std::io::Error) -> bool {
@@ -243,12 +284,16 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// Where a redirect leads. The password of the first server is not for another one.
+/// Where a redirect leads. The password of a server is for no other one.
 fn redirected(from: &Url, response: &Response<Body>) -> Result<Url, String> {
     let place = response.headers().get("location").and_then(|value| value.to_str().ok());
     let place = place.ok_or("the server redirects to nowhere")?;
-    let to =
+    let mut to =
         from.join(place).map_err(|error| format!("the server redirects to `{}`: {error}", shown(place)))?;
+    if to.origin() == from.origin() && to.username().is_empty() {
+        let _ = to.set_username(from.username());
+        let _ = to.set_password(from.password());
+    }
     match (from.scheme(), to.scheme()) {
         ("http", "http" | "https") | ("https", "https") => Ok(to),
         _ => Err(format!("the server redirects from {} to `{}`", from.scheme(), shown(to.as_str()))),

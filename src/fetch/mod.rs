@@ -87,7 +87,7 @@ fn too_large(what: &str) -> Failure {
 }
 
 fn over_network(url: Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
-    let http = Http::new(&Proxies::default(), &Patience::for_small_files());
+    let http = Http::new(&Proxies::default(), &Patience::for_small_files()).map_err(FetchError::Failed)?;
     let until = Instant::now() + patience;
     let mut pause = PAUSE[0];
     loop {
@@ -117,7 +117,7 @@ fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
             Fault::Unreachable(_) | Fault::Broken(_) => Again::Worthwhile,
             // Too many requests, or a fault of the server's own.
             Fault::Status(429 | 500.., _) => Again::Worthwhile,
-            Fault::Status(..) | Fault::Redirect(_) => Again::No,
+            Fault::Status(..) | Fault::Refused(_) => Again::No,
         };
         (fault.told_of(url), again)
     })?;

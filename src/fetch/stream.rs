@@ -28,8 +28,10 @@ pub struct Download {
     at: u64,
     /// Where the body ends, if the server said so.
     end: Option<u64>,
-    /// Why it is over before its end.
+    /// It is over before its end.
     failed: bool,
+    /// A connection that was kept may have been closed meanwhile: that is no fault of the server's.
+    may_be_stale: bool,
 }
 
 impl Download {
@@ -45,14 +47,10 @@ impl Download {
             at: from,
             end: None,
             failed: false,
+            may_be_stale: true,
         };
         download.connect()?;
         Ok(download)
-    }
-
-    /// Bytes of the whole file, if that is known.
-    pub fn length(&self) -> Option<u64> {
-        self.end
     }
 
     fn connect(&mut self) -> Result<(), FetchError> {
@@ -61,10 +59,11 @@ impl Download {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             };
-            // Source: swupd-client: these do not get better.
+            // Source: swupd-client: these do not get better. Nor does a range that is not there, or a password that is wrong.
             let hopeless = match &fault {
-                Fault::Unreachable(_) | Fault::Redirect(_) => true,
-                Fault::Status(status, _) => matches!(status, 403 | 404 | 410),
+                Fault::Unreachable(_) | Fault::Refused(_) => true,
+                Fault::Status(status, _) => matches!(status, 400 | 401 | 403 | 404 | 407 | 410 | 416),
+                Fault::Broken(_) if std::mem::take(&mut self.may_be_stale) => continue,
                 Fault::Broken(_) => false,
             };
             if hopeless || !self.may_try_again() {
@@ -150,6 +149,8 @@ impl Read for Download {
                 Ok(0) => Fault::Broken(format!("it ends after {} bytes", self.at)),
                 Ok(count) => {
                     self.at += count as u64;
+                    // It goes on: what went wrong before is over.
+                    self.tried = 0;
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -198,8 +199,13 @@ mod tests {
         [head.as_bytes(), body].concat()
     }
 
+    fn part(from: usize, body: &[u8]) -> Vec<u8> {
+        let range = format!("206 Part\r\nContent-Range: bytes {from}-{}/10", from + body.len() - 1);
+        answer(&range, body.len(), body)
+    }
+
     fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
-        let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()));
+        let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
         let told = |error: FetchError| Failure::from(error).to_string();
         let mut download = Download::begin(&http, url, from, RETRIES).map_err(told)?;
         let mut bytes = Vec::new();
@@ -209,11 +215,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_goes_on_where_it_was() {
-        let (url, serving) = serve(vec![
-            answer("500 Oh", 0, b""),
-            answer("200 OK", 10, b"0123"),
-            answer("206 Part", 6, b"456789"),
-        ]);
+        let (url, serving) =
+            serve(vec![answer("500 Oh", 0, b""), answer("200 OK", 10, b"0123"), part(4, b"456789")]);
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
         let asked = serving.join().unwrap();
         assert!(!asked[1].contains("range:"));
@@ -237,6 +240,25 @@ mod tests {
         assert_eq!(serving.join().unwrap().len(), 3);
         // Nobody listens any more.
         assert!(read(&url, 0).unwrap_err().contains("could not fetch"));
+    }
+
+    #[test]
+    fn a_part_of_something_else_is_not_taken() {
+        let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), part(2, b"23456789")]);
+        assert!(read(&url, 0).unwrap_err().contains("another part"));
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn what_goes_on_a_little_each_time_comes_to_its_end() {
+        let mut answers = vec![answer("200 OK", 10, b"0")];
+        answers.extend((1..10).map(|at| {
+            let range = format!("206 Part\r\nContent-Range: bytes {at}-9/10");
+            answer(&range, 10 - at, &b"0123456789"[at..=at])
+        }));
+        let (url, serving) = serve(answers);
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        assert_eq!(serving.join().unwrap().len(), 10);
     }
 
     #[test]

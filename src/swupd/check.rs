@@ -6,7 +6,7 @@ use super::manifest::shown;
 use super::merge::Node;
 use crate::tool::{Context, Failure};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Where a tree and its manifests differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +74,15 @@ pub fn differences(
 /// What lies below a folder of the tree and is in no manifest; of a folder that is in none only its own name.
 pub fn extra(nodes: &[Node], tree: &Path, below: &str) -> Result<Vec<Difference>, Failure> {
     use std::os::unix::ffi::OsStrExt;
+    let below = below.trim_matches('/');
+    let leads_out = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
+    let start = tree.join(below);
+    if leads_out || !start.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(Failure::new(format!("`/{below}` is no folder of the tree"))
+            .help("name one that is in it, such as --extra /usr"));
+    }
     let mut found = Vec::new();
-    let mut todo = vec![tree.join(below)];
+    let mut todo = vec![start];
     while let Some(folder) = todo.pop() {
         let context = || format!("could not read the folder `{}`", folder.display());
         // A link to a folder is a link.

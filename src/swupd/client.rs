@@ -2,14 +2,15 @@
 
 use super::closure::{Closure, ClosureError, closure};
 use super::compression::{Budget, decompressed};
-use super::hash::{Attributes, Kind, ObjectHash, object_hash};
+use super::hash::{Kind, ObjectHash};
 use super::manifest::{Bundle, BundleLine, Release, decimal, shown};
-use super::object::{Member, Object, each_member};
+use super::object::{Member, ObjectError, each_member};
 use super::signature::{Distrust, Expiry, Trust};
 use super::source::{Source, inner};
 use super::state::State;
 use crate::fetch::FetchError;
-use crate::tool::{Failure, Progress};
+use crate::template::shown_url;
+use crate::tool::{Context, Failure, Progress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -18,8 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A number of ten digits, and a line end.
 const LARGEST_NUMBER: u64 = 64;
 const LARGEST_SIGNATURE: u64 = 1 << 20;
-/// Of a manifest, packed or not: 4,000,000 lines would be more, and nobody has them.
-const LARGEST_MANIFEST: u64 = 256 << 20;
+/// Of a release's list of bundles: it is read before it is known to be signed.
+const LARGEST_RELEASE: u64 = 8 << 20;
+/// Of a bundle's manifest: a line has about 120 bytes, and nobody has bundles of a million files.
+const LARGEST_MANIFEST: u64 = 128 << 20;
 /// Manifests that are fetched at a time.
 const PARALLEL_MANIFESTS: usize = 8;
 
@@ -93,7 +96,7 @@ impl Client<'_> {
         let no_trust = |why: String| {
             Failure::new("the number of the newest version cannot be trusted")
                 .detail(why)
-                .detail(format!("from: {}", crate::template::shown_url(&url)))
+                .detail(format!("from: {}", shown_url(&url)))
                 .help(TRUST_HELP)
         };
         if let Signers::Trusted(_) = self.signers {
@@ -110,7 +113,7 @@ impl Client<'_> {
             .filter(|version| *version > 0)
             .ok_or_else(|| {
                 Failure::new(format!("the newest version is `{}`, which is no number", shown(&said)))
-                    .detail(format!("from: {}", crate::template::shown_url(&url)))
+                    .detail(format!("from: {}", shown_url(&url)))
             })
     }
 
@@ -128,12 +131,7 @@ impl Client<'_> {
 
     /// What a version consists of: signed, of this version and format.
     pub fn release(&self, version: u32, format: Option<Format>) -> Result<Release, Failure> {
-        let mut outcome = self.release_once(version);
-        if outcome.is_err() && !self.source.is_local() {
-            // It may have been damaged on the way.
-            outcome = self.release_once(version);
-        }
-        let release = outcome?;
+        let release = self.once_more(|| self.release_once(version))?;
         if release.header.version != version {
             return Err(Failure::new(format!(
                 "the content of version {version} says that it is version {}",
@@ -152,7 +150,16 @@ impl Client<'_> {
         }
     }
 
-    fn release_once(&self, version: u32) -> Result<Release, Failure> {
+    /// What was damaged on the way may be whole the next time.
+    fn once_more<T>(&self, attempt: impl Fn() -> Result<T, Once>) -> Result<T, Failure> {
+        match attempt() {
+            Ok(value) => Ok(value),
+            Err(Once::Damaged(_)) if !self.source.is_local() => attempt().map_err(Once::into_failure),
+            Err(error) => Err(error.into_failure()),
+        }
+    }
+
+    fn release_once(&self, version: u32) -> Result<Release, Once> {
         let url = self.source.release(version, ".tar");
         let context = || format!("version {version} cannot be had from {}", self.source.shown());
         let told = |error: FetchError| {
@@ -160,25 +167,32 @@ impl Client<'_> {
             let failure = Failure::from(error).context(context());
             if missing { failure.help("check the version and the content URL (-C)") } else { failure }
         };
-        let packed = self.source.open(&url, 0).map_err(told)?;
+        let packed = self.source.open(&url, 0).map_err(told).map_err(Once::Gone)?;
         let mut text = None;
         let mut signature = None;
         let mut members = |name: &[u8], member: Member, data: &mut dyn Read| {
-            let place = match (name, member) {
-                (b"Manifest.MoM", Member::Object(_)) => &mut text,
-                (b"Manifest.MoM.sig", Member::Object(_)) => &mut signature,
+            let (place, largest) = match (name, member) {
+                (b"Manifest.MoM", Member::Object(_)) => (&mut text, LARGEST_RELEASE),
+                (b"Manifest.MoM.sig", Member::Object(_)) => (&mut signature, LARGEST_SIGNATURE),
                 _ => return Err(io::Error::other(format!("it contains `{}`", shown(name)))),
             };
-            *place = Some(bounded(data, LARGEST_MANIFEST)?);
+            if place.is_some() {
+                return Err(io::Error::other(format!("it contains `{}` twice", shown(name))));
+            }
+            *place = Some(bounded(data, largest)?);
             Ok(())
         };
-        let read = decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget)
+        let read = decompressed(BufReader::new(packed.take(LARGEST_RELEASE)), &self.budget)
             .and_then(|tar| each_member(tar, &mut members));
-        read.map_err(|error| inner(error, || format!("`{url}` is no tar of a release")).context(context()))?;
-        let text = text.ok_or_else(|| Failure::new(context()).detail("its tar has no Manifest.MoM"))?;
-        self.check_release(version, &text, signature)?;
+        read.map_err(|error| {
+            let what = || format!("`{}` is no tar of a release", shown_url(&url));
+            Once::Damaged(inner(error, what).context(context()))
+        })?;
+        let text =
+            text.ok_or_else(|| Once::Damaged(Failure::new(context()).detail("its tar has no Manifest.MoM")))?;
+        self.check_release(version, &text, signature).map_err(Once::Damaged)?;
         Release::parse(&text)
-            .map_err(|fault| Failure::new(context()).detail(format!("Manifest.MoM, {fault}")))
+            .map_err(|fault| Once::Gone(Failure::new(context()).detail(format!("Manifest.MoM, {fault}"))))
     }
 
     /// The signature in the tar, or the one beside it.
@@ -225,7 +239,7 @@ impl Client<'_> {
                 if !similar.is_empty() {
                     failure = failure.detail(format!("similar names there: {}", similar.join(", ")));
                 }
-                failure.help("correct the name in `Bundles`; `ister swupd info URL` lists what there is")
+                failure.help("correct the name in `Bundles` (or behind -B); `ister swupd info URL` lists what there is")
             }
             ClosureError::Missing { name, included_by } => Failure::new(format!(
                 "bundle `{included_by}` includes `{name}`, which version {} does not have",
@@ -246,33 +260,41 @@ impl Client<'_> {
     }
 
     fn manifest(&self, state: &State, line: &BundleLine) -> Result<Bundle, Failure> {
-        let mut outcome = self.manifest_once(state, line);
-        if outcome.is_err() && !self.source.is_local() {
-            outcome = self.manifest_once(state, line);
-        }
-        outcome
+        let from_state = || -> Result<Option<Vec<u8>>, Failure> {
+            let mut text = None;
+            let kept = state.get(&line.hash, |object, data| {
+                let mut whole = Vec::new();
+                object.stream(&line.hash, data, |bytes| {
+                    whole.extend_from_slice(bytes);
+                    Ok(())
+                })?;
+                text = Some(whole);
+                Ok(())
+            });
+            let kept =
+                kept.context(|| format!("could not read the state folder `{}`", state.folder().display()))?;
+            Ok(text.filter(|_| kept))
+        };
+        let text = match from_state()? {
+            Some(text) => text,
+            None => {
+                self.once_more(|| self.fetch_manifest(state, line))?;
+                from_state()?.ok_or_else(|| {
+                    Failure::new(format!(
+                        "the manifest of bundle `{}` is gone from the state folder",
+                        line.name
+                    ))
+                    .help("another process may have emptied it; try again")
+                })?
+            }
+        };
+        self.manifest_of(line, text)
     }
 
-    fn manifest_once(&self, state: &State, line: &BundleLine) -> Result<Bundle, Failure> {
-        let BundleLine { name, hash, version, .. } = line;
+    fn manifest_of(&self, line: &BundleLine, text: Vec<u8>) -> Result<Bundle, Failure> {
+        let BundleLine { name, version, .. } = line;
         let context =
             || format!("the manifest of bundle `{name}`, version {version}, from {}", self.source.shown());
-        let mut text = None;
-        let kept = state.get(hash, |object, data| {
-            let mut whole = Vec::new();
-            object.stream(hash, data, |bytes| {
-                whole.extend_from_slice(bytes);
-                Ok(())
-            })?;
-            text = Some(whole);
-            Ok(())
-        });
-        let kept =
-            kept.map_err(|error| Failure::new("could not read the state").detail(error.to_string()))?;
-        let text = match text.filter(|_| kept) {
-            Some(text) => text,
-            None => self.fetch_manifest(state, line)?,
-        };
         let bundle = Bundle::parse(text)
             .map_err(|fault| Failure::new(format!("{} is damaged", context())).detail(fault.to_string()))?;
         if bundle.header.version != *version {
@@ -288,7 +310,8 @@ impl Client<'_> {
         Ok(bundle)
     }
 
-    fn fetch_manifest(&self, state: &State, line: &BundleLine) -> Result<Vec<u8>, Failure> {
+    /// Into the state folder: what a mirror says is not kept in memory before its hash is known.
+    fn fetch_manifest(&self, state: &State, line: &BundleLine) -> Result<(), Once> {
         let BundleLine { name, hash, version, .. } = line;
         let url = self.source.manifest(name, *version);
         let context = || {
@@ -297,34 +320,54 @@ impl Client<'_> {
                 self.source.shown()
             )
         };
-        let packed = self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
-        let mut found: Option<(Object, Vec<u8>)> = None;
+        let packed = self.source.open(&url, 0);
+        let packed = packed.map_err(|error| Once::Gone(Failure::from(error).context(context())))?;
         let expected = format!("Manifest.{name}");
+        let mut found = None;
         let read =
             decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
                 each_member(tar, |member_name, member, data| match member {
                     Member::Object(object)
                         if member_name == expected.as_bytes()
                             && found.is_none()
-                            && object.attributes.kind == Kind::File =>
+                            && object.attributes.kind == Kind::File
+                            && object.attributes.size <= LARGEST_MANIFEST =>
                     {
-                        found = Some((object, bounded(data, LARGEST_MANIFEST)?));
+                        found = Some(state.put(hash, &object, data));
                         Ok(())
                     }
                     _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
                 })
             });
-        read.map_err(|error| inner(error, || format!("`{url}` is no tar of a manifest")).context(context()))?;
-        let (object, text) =
-            found.ok_or_else(|| Failure::new(context()).detail(format!("its tar has no {expected}")))?;
-        let is = object_hash(&Attributes { size: text.len() as u64, ..object.attributes }, &text);
-        if is != *hash {
-            return Err(not_as_expected(context(), hash, &is));
+        read.map_err(|error| {
+            let what = || format!("`{}` is no tar of a manifest", shown_url(&url));
+            Once::Damaged(inner(error, what).context(context()))
+        })?;
+        match found {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(ObjectError::Hash(is)))) => Err(Once::Damaged(not_as_expected(context(), hash, &is))),
+            Some(Ok(Err(ObjectError::Read(error) | ObjectError::Write(error)))) => {
+                Err(Once::Damaged(Failure::new(context()).detail(error.to_string())))
+            }
+            Some(Err(failure)) => Err(Once::Gone(failure)),
+            None => Err(Once::Damaged(Failure::new(context()).detail(format!("its tar has no {expected}")))),
         }
-        if let Err(error) = state.put(hash, &object, &mut &text[..])? {
-            return Err(Failure::new(context()).detail(format!("{error:?}")));
+    }
+}
+
+/// Why an attempt failed.
+enum Once {
+    /// What came is not what it should be.
+    Damaged(Failure),
+    /// Nothing came, or nothing that another attempt would change.
+    Gone(Failure),
+}
+
+impl Once {
+    fn into_failure(self) -> Failure {
+        match self {
+            Once::Damaged(failure) | Once::Gone(failure) => failure,
         }
-        Ok(text)
     }
 }
 

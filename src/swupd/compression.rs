@@ -3,13 +3,14 @@
 use std::io::{self, BufRead, Read};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Bytes that all decoders of an installation may take together: of a stream's dictionary, which whoever made the stream
-/// chooses.
-const BUDGET: u64 = 80 << 20;
-/// The largest dictionary that anybody uses on purpose: `xz -9`.
-const LARGEST: u64 = 72 << 20;
+/// Bytes that all decoders of an installation may take together: for their streams' dictionaries, whose size is chosen by
+/// whoever made the stream.
+const USUAL_BUDGET: u64 = 40 << 20;
 /// Enough for `xz -6`, which mixer uses.
 const USUAL: u64 = 10 << 20;
+/// The largest dictionary that anybody uses on purpose: that of `xz -9`. One decoder at a time may have it, besides what it
+/// has already.
+const LARGEST: u64 = 68 << 20;
 /// A decoder that needs no more than this is not counted by what it really needs.
 const SMALL: u64 = 1 << 20;
 
@@ -17,11 +18,19 @@ const SMALL: u64 = 1 << 20;
 pub struct Budget {
     left: Mutex<u64>,
     returned: Condvar,
+    /// Whether the one large dictionary is to be had.
+    large: Mutex<bool>,
+    large_returned: Condvar,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { left: Mutex::new(BUDGET), returned: Condvar::new() }
+        Budget {
+            left: Mutex::new(USUAL_BUDGET),
+            returned: Condvar::new(),
+            large: Mutex::new(true),
+            large_returned: Condvar::new(),
+        }
     }
 }
 
@@ -29,25 +38,33 @@ impl Default for Budget {
 struct Share<'b> {
     budget: &'b Budget,
     bytes: u64,
+    large: bool,
 }
 
 impl Budget {
-    /// Waits until there is as much. Whoever waits must hold nothing.
     fn take(&self, bytes: u64) -> Share<'_> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left =
             self.returned.wait_while(left, |left| *left < bytes).unwrap_or_else(PoisonError::into_inner);
         *left -= bytes;
-        Share { budget: self, bytes }
+        Share { budget: self, bytes, large: false }
     }
 }
 
 impl Share<'_> {
-    /// Gives back what it is, and waits for more: so nobody waits for somebody who waits.
-    fn grow(&mut self, bytes: u64) {
-        let budget = self.budget;
-        drop(std::mem::replace(self, Share { budget, bytes: 0 }));
-        *self = budget.take(bytes);
+    /// Waits for the large dictionary. Who has it waits for nobody, so nobody waits in a circle.
+    fn grow(&mut self) {
+        if self.large {
+            return;
+        }
+        let large = self.budget.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut large = self
+            .budget
+            .large_returned
+            .wait_while(large, |there| !*there)
+            .unwrap_or_else(PoisonError::into_inner);
+        *large = false;
+        self.large = true;
     }
 }
 
@@ -55,6 +72,10 @@ impl Drop for Share<'_> {
     fn drop(&mut self) {
         *self.budget.left.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
         self.budget.returned.notify_all();
+        if self.large {
+            *self.budget.large.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.budget.large_returned.notify_all();
+        }
     }
 }
 
@@ -114,13 +135,15 @@ struct Xz<'b, R> {
     stream: liblzma::stream::Stream,
     share: Share<'b>,
     ended: bool,
+    /// The next block needs more memory than this decoder has.
+    wants_more: bool,
 }
 
 impl<'b, R: BufRead> Xz<'b, R> {
     fn new(from: R, budget: &'b Budget) -> io::Result<Self> {
         let share = budget.take(USUAL);
         let stream = liblzma::stream::Stream::new_stream_decoder(USUAL, liblzma::stream::CONCATENATED)?;
-        Ok(Xz { from, stream, share, ended: false })
+        Ok(Xz { from, stream, share, ended: false, wants_more: false })
     }
 }
 
@@ -131,6 +154,13 @@ impl<R: BufRead> Read for Xz<'_, R> {
             return Ok(0);
         }
         loop {
+            if std::mem::take(&mut self.wants_more) {
+                self.share.grow();
+                // Refused where even that is not enough.
+                self.stream
+                    .set_memlimit(LARGEST)
+                    .map_err(|_| io::Error::other("the xz stream wants more than 68 MiB of memory"))?;
+            }
             let input = self.from.fill_buf()?;
             let at_end = input.is_empty();
             let before = (self.stream.total_in(), self.stream.total_out());
@@ -142,15 +172,12 @@ impl<R: BufRead> Read for Xz<'_, R> {
             match status {
                 Ok(Status::StreamEnd) => self.ended = true,
                 Ok(_) => (),
+                // What came before that block is good.
                 Err(Error::MemLimit) => {
-                    if self.share.bytes < LARGEST {
-                        self.share.grow(LARGEST);
+                    self.wants_more = true;
+                    if given == 0 {
+                        continue;
                     }
-                    // Refused where even that is not enough.
-                    self.stream
-                        .set_memlimit(LARGEST)
-                        .map_err(|_| io::Error::other("the xz stream wants more than 72 MiB of memory"))?;
-                    continue;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -173,7 +200,7 @@ mod tests {
         let budget = Budget::default();
         let mut out = Vec::new();
         decompressed(bytes, &budget)?.read_to_end(&mut out)?;
-        assert_eq!(*budget.left.lock().unwrap(), BUDGET);
+        assert!(*budget.left.lock().unwrap() == USUAL_BUDGET && *budget.large.lock().unwrap());
         Ok(out)
     }
 
@@ -195,6 +222,8 @@ mod tests {
             // More than the usual share, once it is granted.
             xz(&text, 9),
             [xz(&text[..1000], 1), xz(&text[1000..], 1)].concat(),
+            // In the middle of what is given.
+            [xz(&text[..300_000], 1), xz(&text[300_000..], 9)].concat(),
             gzip.finish().unwrap(),
             bzip2.finish().unwrap(),
             zstd::encode_all(&text[..], 3).unwrap(),
@@ -225,6 +254,6 @@ mod tests {
         let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
         encoder.write_all(b"x").unwrap();
         let error = read(&encoder.finish().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("72 MiB"), "{error}");
+        assert!(error.to_string().contains("68 MiB"), "{error}");
     }
 }

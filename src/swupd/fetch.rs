@@ -7,7 +7,7 @@ use super::client::{Client, not_as_expected, parallel};
 use super::closure::Loaded;
 use super::compression::decompressed;
 use super::hash::ObjectHash;
-use super::manifest::shown;
+use super::manifest::{Bundle, shown};
 use super::merge::Node;
 use super::object::{Member, ObjectError, each_member, only_member};
 use super::source::inner;
@@ -15,7 +15,7 @@ use super::state::{Part, State};
 use crate::fetch::Download;
 use crate::template::{Bytes, shown_url};
 use crate::tool::Failure;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -42,44 +42,69 @@ pub struct Fetched {
 /// Objects that nobody has brought yet, each with a node that wants it.
 type Missing<'m> = Mutex<HashMap<ObjectHash, Node<'m>>>;
 
+/// What one installation knows of its packs.
+struct Packs<'f, 'm> {
+    state: &'f State,
+    bundles: &'f [Loaded],
+    missing: Missing<'m>,
+    told: Told<'f, 'f>,
+    /// By bundle, once its pack was tried: why it is not usable, or nothing.
+    tried: Vec<Mutex<Option<Option<String>>>>,
+}
+
 impl Client<'_> {
     /// Brings every object of the tree into the state folder.
     pub fn fetch(&self, state: &State, bundles: &[Loaded], nodes: &[Node]) -> Result<Fetched, Failure> {
         let started = Instant::now();
         let mut missing = HashMap::new();
+        let mut seen = HashSet::new();
+        // Objects of each bundle that nobody before it has, and how many of them are not there.
+        let mut listed = vec![0usize; bundles.len()];
         let mut lacking = vec![0usize; bundles.len()];
         for node in nodes {
-            if missing.contains_key(&node.hash) || state.has(&node.hash) {
+            if !seen.insert(node.hash) {
                 continue;
             }
-            lacking[node.bundle] += 1;
-            missing.insert(node.hash, *node);
+            listed[node.bundle] += 1;
+            if !state.has(&node.hash) {
+                lacking[node.bundle] += 1;
+                missing.insert(node.hash, *node);
+            }
         }
         if missing.is_empty() {
             return Ok(Fetched::default());
         }
         let before = self.source.fetched();
         let worth = |bundle: &usize| {
-            let listed = bundles[*bundle].manifest.files.len();
-            lacking[*bundle] > 0 && lacking[*bundle] * WORTH_A_PACK >= listed
+            let begun = || {
+                let line = &bundles[*bundle].line;
+                !self.source.is_local() && state.has_part(&self.source.pack(&line.name, line.version))
+            };
+            lacking[*bundle] > 0 && (lacking[*bundle] * WORTH_A_PACK >= listed[*bundle] || begun())
         };
-        let mut packs: Vec<usize> = (0..bundles.len()).filter(worth).collect();
+        let mut wanted: Vec<usize> = (0..bundles.len()).filter(worth).collect();
         // The largest first: it decides how long all take.
-        packs.sort_by_key(|bundle| std::cmp::Reverse(bundles[*bundle].manifest.header.content_size));
-        let missing = Mutex::new(missing);
+        wanted.sort_by_key(|bundle| std::cmp::Reverse(bundles[*bundle].manifest.header.content_size));
+        let packs = Packs {
+            state,
+            bundles,
+            missing: Mutex::new(missing),
+            told: Told { client: self, began: started, before, last: Mutex::new(started) },
+            tried: bundles.iter().map(|_| Mutex::new(None)).collect(),
+        };
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let told = Told { client: self, began: started, before, last: Mutex::new(started) };
-        let used = parallel(packs.len(), cores.clamp(2, MOST_PACKS), |index| {
-            let bundle = &bundles[packs[index]];
-            self.pack(state, bundle, &missing, &told)
+        let used = parallel(wanted.len(), cores.clamp(2, MOST_PACKS), |index| {
+            self.pack_once(&packs, wanted[index])
         })?;
-        let missing = missing.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut left: Vec<Node> = missing.into_values().collect();
+        let mut left: Vec<Node> = lock(&packs.missing).values().copied().collect();
         left.sort_by_key(|node| node.path);
         parallel(left.len(), PARALLEL_FILES, |index| {
-            told.now_and_then();
-            self.file(state, bundles, &left[index])
+            packs.told.now_and_then();
+            self.file_or_pack(&packs, &left[index])
         })?;
+        for line in bundles.iter().map(|bundle| &bundle.line) {
+            state.forget_part(&self.source.pack(&line.name, line.version));
+        }
         Ok(Fetched {
             packs: used.into_iter().filter(|used| *used).count(),
             files: left.len(),
@@ -87,111 +112,163 @@ impl Client<'_> {
         })
     }
 
-    /// Takes what is missing out of a bundle's pack. `false`: there is no good one. An error is this host's.
-    fn pack(&self, state: &State, bundle: &Loaded, missing: &Missing, told: &Told) -> Result<bool, Failure> {
-        let url = self.source.pack(&bundle.line.name, bundle.line.version);
-        let mut outcome = Taken::default();
+    /// Takes what is missing out of a bundle's pack, unless that was tried before. `false`: there is no good one.
+    fn pack_once(&self, packs: &Packs, bundle: usize) -> Result<bool, Failure> {
+        let mut tried = packs.tried[bundle].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = &*tried {
+            return Ok(outcome.is_none());
+        }
+        let outcome = self.pack(packs, bundle)?;
+        let usable = outcome.is_none();
+        *tried = Some(outcome);
+        Ok(usable)
+    }
+
+    /// A mirror may have packs and lack what is in them.
+    fn file_or_pack(&self, packs: &Packs, node: &Node) -> Result<(), Failure> {
+        let Err(failure) = self.file(packs.state, packs.bundles, node) else { return Ok(()) };
+        self.pack_once(packs, node.bundle)?;
+        if packs.state.has(&node.hash) {
+            return Ok(());
+        }
+        let tried = packs.tried[node.bundle].lock().unwrap_or_else(PoisonError::into_inner);
+        match &*tried {
+            Some(Some(why)) => Err(failure.detail(format!("nor from the bundle's pack: {why}"))),
+            _ => Err(failure),
+        }
+    }
+
+    /// Why the pack is not usable, or nothing. An error is this host's.
+    fn pack(&self, packs: &Packs, bundle: usize) -> Result<Option<String>, Failure> {
+        let Loaded { line, manifest } = &packs.bundles[bundle];
+        let url = self.source.pack(&line.name, line.version);
+        let mut taken = Taken { largest: largest_object(manifest), ..Taken::default() };
         let read = if self.source.is_local() {
             match self.source.open(&url, 0) {
-                Ok(pack) => self.unpack(state, pack, missing, told, &mut outcome),
+                Ok(pack) => self.unpack(packs, pack, &mut taken),
                 Err(error) => Err(Failure::from(error)),
             }
         } else {
-            self.pack_over_network(state, &url, missing, told, &mut outcome)
+            self.pack_over_network(packs, bundle, &url, &mut taken)
         };
-        if let Some(failure) = outcome.host {
+        if let Some(failure) = taken.host {
             return Err(failure);
         }
-        let name = &bundle.line.name;
-        if let Err(failure) = &read {
-            log::debug!("{failure}");
-            let why = failure.details.last().unwrap_or(&failure.message);
-            self.progress.note(format!(
-                "the pack of bundle `{name}` is not usable ({why}): what it should have comes one by one"
-            ));
-        } else if outcome.wrong > 0 {
+        let name = &line.name;
+        if taken.wrong > 0 {
             self.progress.warn(format!(
                 "the pack of bundle `{name}` has {} objects that are not what they are called; they are left out",
-                outcome.wrong
+                taken.wrong
             ));
         }
-        Ok(read.is_ok())
+        let Err(failure) = read else { return Ok(None) };
+        log::debug!("{failure}");
+        let why = failure.details.last().unwrap_or(&failure.message).clone();
+        self.progress.note(format!(
+            "the pack of bundle `{name}` is not usable ({why}): what it should have comes one by one"
+        ));
+        Ok(Some(why))
     }
 
     /// Through a file, so that what has come stays when this build ends early.
     fn pack_over_network(
         &self,
-        state: &State,
+        packs: &Packs,
+        bundle: usize,
         url: &str,
-        missing: &Missing,
-        told: &Told,
-        outcome: &mut Taken,
+        taken: &mut Taken,
     ) -> Result<(), Failure> {
-        let part = state.part(url)?;
+        let largest = largest_pack(&packs.bundles[bundle].manifest);
+        let part = packs.state.part(url, || {
+            self.progress.note("waiting for another installation that fetches the same pack".to_owned());
+        })?;
+        // It may have brought what we wait for.
+        lock(&packs.missing).retain(|hash, _| !packs.state.has(hash));
         let context = |error: io::Error| {
-            Failure::new(format!("could not read what came of `{}`", shown_url(url)))
-                .detail(error.to_string())
+            Failure::new(format!("could not use what came of `{}`", shown_url(url))).detail(error.to_string())
         };
         let there = part.file.metadata().map_err(context)?.len();
         if there > 0 {
-            if let Ok(download) = self.source.download(url, there) {
-                let before = part.reader().map_err(context)?;
-                return self.pack_through(state, part, before, download, missing, told, outcome);
+            let before = part.reader().map_err(context)?;
+            let read = match self.source.open_pack(url, there) {
+                Ok(download) => self.pack_through(packs, &part, before, download, largest, taken),
+                // It may have come whole.
+                Err(_) => self.unpack(packs, before, taken).map_err(Broken::Content),
+            };
+            match read {
+                // A whole pack, but of something else, brings nothing.
+                Ok(()) if lock(&packs.missing).values().any(|node| node.bundle == bundle) => {
+                    part.file.set_len(0).map_err(context)?;
+                }
+                Ok(()) => {
+                    part.forget();
+                    return Ok(());
+                }
+                // What has come is good for the next time.
+                Err(Broken::Line(failure)) => return Err(failure),
+                Err(Broken::Content(_)) if taken.host.is_some() => {
+                    part.forget();
+                    return Ok(());
+                }
+                // It was of something else.
+                Err(Broken::Content(_)) => part.file.set_len(0).map_err(context)?,
             }
-            // It may have come whole; else it is good for nothing.
-            if self.unpack(state, part.reader().map_err(context)?, missing, told, outcome).is_ok() {
-                part.forget();
-                return Ok(());
-            }
-            part.file.set_len(0).map_err(context)?;
         }
-        match self.source.download(url, 0) {
-            Ok(download) => self.pack_through(state, part, io::empty(), download, missing, told, outcome),
+        let download = match self.source.open_pack(url, 0) {
+            Ok(download) => download,
             Err(error) => {
                 part.forget();
-                Err(error.into())
+                return Err(error.into());
+            }
+        };
+        match self.pack_through(packs, &part, io::empty(), download, largest, taken) {
+            Err(Broken::Line(failure)) => Err(failure),
+            Err(Broken::Content(failure)) => {
+                part.forget();
+                Err(failure)
+            }
+            Ok(()) => {
+                part.forget();
+                Ok(())
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what has come, what comes, and where it goes")]
     fn pack_through(
         &self,
-        state: &State,
-        part: Part,
+        packs: &Packs,
+        part: &Part,
         before: impl Read + Send,
         mut download: Download,
-        missing: &Missing,
-        told: &Told,
-        outcome: &mut Taken,
-    ) -> Result<(), Failure> {
-        let mut file = part
-            .file
-            .try_clone()
-            .map_err(|error| Failure::new("could not use the state folder").detail(error.to_string()))?;
+        largest: u64,
+        taken: &mut Taken,
+    ) -> Result<(), Broken> {
+        let no_state = |error: io::Error| {
+            Broken::Content(Failure::new("could not use the state folder").detail(error.to_string()))
+        };
+        let mut file = part.file.try_clone().map_err(no_state)?;
         let (sender, receiver) = sync_channel(AHEAD);
         // It may outlive us while it waits for a server that says nothing.
-        std::thread::spawn(move || send_all(&mut download, &mut file, &sender));
-        let mut arriving = Arriving { receiver, chunk: Vec::new(), at: 0, client: self, broken: false };
-        let read = self.unpack(state, before.chain(&mut arriving), missing, told, outcome);
-        let broken = arriving.broken;
-        drop(arriving);
-        if broken {
-            // What has come is good for the next time.
-            return read;
+        std::thread::spawn(move || send_all(&mut download, &mut file, largest, &sender));
+        let mut arriving = Arriving { receiver, chunk: Vec::new(), at: 0, client: self, end: None };
+        let read = self.unpack(packs, before.chain(&mut arriving), taken);
+        match arriving.end {
+            Some(End::Line) => read.map_err(Broken::Line),
+            Some(End::Host) => {
+                if let Err(failure) = read {
+                    let failure = failure
+                        .context(format!("could not keep a pack in `{}`", packs.state.folder().display()))
+                        .help("free some space, or choose another folder with -S");
+                    taken.host = Some(failure);
+                }
+                Err(Broken::Content(Failure::new("the state folder")))
+            }
+            None => read.map_err(Broken::Content),
         }
-        part.forget();
-        read
     }
 
-    fn unpack(
-        &self,
-        state: &State,
-        pack: impl Read + Send,
-        missing: &Missing,
-        told: &Told,
-        outcome: &mut Taken,
-    ) -> Result<(), Failure> {
+    fn unpack(&self, packs: &Packs, pack: impl Read + Send, taken: &mut Taken) -> Result<(), Failure> {
+        let Packs { state, missing, told, .. } = packs;
         let read = decompressed(BufReader::with_capacity(CHUNK, pack), &self.budget).and_then(|tar| {
             each_member(tar, |name, member, data| {
                 told.now_and_then();
@@ -200,20 +277,25 @@ impl Client<'_> {
                 // Whoever takes it out of the list brings it.
                 let claimed = lock(missing).remove(&hash);
                 let Some(node) = claimed else { return Ok(()) };
+                if object.attributes.size > taken.largest {
+                    lock(missing).insert(hash, node);
+                    taken.wrong += 1;
+                    return Err(io::Error::other("an object in it is larger than all of its bundle"));
+                }
                 match state.put(&hash, &object, data) {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(error)) => {
                         lock(missing).insert(hash, node);
                         match error {
                             ObjectError::Hash(_) => {
-                                outcome.wrong += 1;
+                                taken.wrong += 1;
                                 Ok(())
                             }
                             ObjectError::Read(error) | ObjectError::Write(error) => Err(error),
                         }
                     }
                     Err(failure) => {
-                        outcome.host = Some(failure);
+                        taken.host = Some(failure);
                         Err(io::Error::other("the state folder"))
                     }
                 }
@@ -233,16 +315,25 @@ impl Client<'_> {
         let tar = decompressed(BufReader::with_capacity(CHUNK, packed), &self.budget);
         let mut host = None;
         let read = tar.map_err(ObjectError::Read).and_then(|tar| {
-            only_member(tar, hash, |object, data| match state.put(hash, &object, data) {
-                Ok(put) => put,
-                Err(failure) => {
-                    host = Some(failure);
-                    Err(ObjectError::Write(io::Error::other("the state folder")))
+            only_member(tar, hash, |object, data| {
+                if object.attributes.size > largest_object(&bundles[node.bundle].manifest) {
+                    return Err(ObjectError::Read(io::Error::other("it is larger than all of its bundle")));
+                }
+                match state.put(hash, &object, data) {
+                    Ok(put) => put,
+                    Err(failure) => {
+                        host = Some(failure);
+                        Err(ObjectError::Write(io::Error::other("the state folder")))
+                    }
                 }
             })
         });
         if let Some(failure) = host {
             return Err(failure);
+        }
+        if read.is_err() {
+            // It may be what its hash says, and came in something that is not to be trusted.
+            state.forget(hash);
         }
         read.map_err(|error| match error {
             ObjectError::Hash(found) => not_as_expected(context(), hash, &found).detail(from()),
@@ -253,9 +344,37 @@ impl Client<'_> {
     }
 }
 
+/// More than any object of a bundle can have, as its signed manifest says; where it says nothing, as many bytes as anybody
+/// would put into a file on purpose.
+fn largest_object(bundle: &Bundle) -> u64 {
+    const UNSAID: u64 = 4 << 30;
+    match bundle.header.content_size {
+        0 => UNSAID,
+        said => said,
+    }
+}
+
+/// More than a pack of a bundle can have: it may carry a variant of each file for every level of CPU.
+fn largest_pack(bundle: &Bundle) -> u64 {
+    const LEVELS: u64 = 4;
+    const HEADERS: u64 = 4096;
+    const REST: u64 = 64 << 20;
+    LEVELS * (largest_object(bundle) + HEADERS * bundle.files.len() as u64) + REST
+}
+
+/// Why a pack could not be read to its end.
+enum Broken {
+    /// The line broke.
+    Line(Failure),
+    /// It is no good pack.
+    Content(Failure),
+}
+
 /// What came of unpacking.
 #[derive(Default)]
 struct Taken {
+    /// The most bytes that an object may have.
+    largest: u64,
     /// Objects that were others.
     wrong: usize,
     /// What went wrong on this side.
@@ -272,22 +391,42 @@ fn staged(name: &[u8]) -> Option<ObjectHash> {
     ObjectHash::parse(name.strip_suffix(b"/").unwrap_or(name))
 }
 
-type Chunk = io::Result<Vec<u8>>;
+/// What comes from the thread that fetches.
+enum Chunk {
+    Bytes(Vec<u8>),
+    End(End, io::Error),
+}
+
+/// Whose fault it is that no more comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Line,
+    Host,
+}
 
 /// From the network to the file and to whoever unpacks.
-fn send_all(download: &mut impl Read, file: &mut std::fs::File, sender: &SyncSender<Chunk>) {
+fn send_all(download: &mut impl Read, file: &mut std::fs::File, largest: u64, sender: &SyncSender<Chunk>) {
+    let mut length = file.metadata().map_or(0, |metadata| metadata.len());
     loop {
-        let mut chunk = vec![0; CHUNK];
-        let read = download.read(&mut chunk).and_then(|count| {
-            chunk.truncate(count);
-            file.write_all(&chunk).map(|()| count)
-        });
-        let (last, message) = match read {
+        let mut bytes = vec![0; CHUNK];
+        let chunk = match download.read(&mut bytes) {
             Ok(0) => return,
-            Ok(_) => (false, Ok(chunk)),
-            Err(error) => (true, Err(error)),
+            Ok(count) if length + count as u64 > largest => {
+                // Whoever unpacks sees that it is cut.
+                return;
+            }
+            Ok(count) => {
+                bytes.truncate(count);
+                length += count as u64;
+                match file.write_all(&bytes) {
+                    Ok(()) => Chunk::Bytes(bytes),
+                    Err(error) => Chunk::End(End::Host, error),
+                }
+            }
+            Err(error) => Chunk::End(End::Line, error),
         };
-        if sender.send(message).is_err() || last {
+        let last = matches!(chunk, Chunk::End(..));
+        if sender.send(chunk).is_err() || last {
             return;
         }
     }
@@ -299,19 +438,19 @@ struct Arriving<'c, 'p> {
     chunk: Vec<u8>,
     at: usize,
     client: &'c Client<'p>,
-    broken: bool,
+    end: Option<End>,
 }
 
 impl Read for Arriving<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
             match self.receiver.recv() {
-                Ok(Ok(chunk)) => {
+                Ok(Chunk::Bytes(chunk)) => {
                     self.client.source.count(chunk.len() as u64);
                     (self.chunk, self.at) = (chunk, 0);
                 }
-                Ok(Err(error)) => {
-                    self.broken = true;
+                Ok(Chunk::End(end, error)) => {
+                    self.end = Some(end);
                     return Err(error);
                 }
                 Err(_) => return Ok(0),

@@ -8,7 +8,9 @@ use super::merge::{Node, parent};
 use super::object::{Content, Object, ObjectError};
 use super::state::State;
 use crate::tool::{Context, Failure};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
+};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -86,10 +88,10 @@ fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, O
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-        rustix::fs::FileType::RegularFile => Kind::File,
-        rustix::fs::FileType::Directory => Kind::Folder,
-        rustix::fs::FileType::Symlink => Kind::Link,
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Folder,
+        FileType::Symlink => Kind::Link,
         _ => {
             return Ok(Some((
                 Attributes { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0 },
@@ -123,15 +125,25 @@ fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, O
     Ok(Some((attributes, hasher.finish())))
 }
 
+/// What upstream's client leaves on a system besides the content.
+pub struct Tracking<'t> {
+    /// The bundles that were asked for.
+    pub bundles: &'t [String],
+    /// When the release was made, seconds since 1970: what is made here gets its time.
+    pub time: u64,
+}
+
 impl Client<'_> {
-    /// Writes the tree: folders first, then everything else on all cores. Files that are the same object become names of
-    /// one file, as upstream's client has it.
+    /// Writes the tree: folders that only we can enter, then everything else on all cores, then what folders are to be.
+    /// Files that are the same object become names of one file, as upstream's client has it. Each gets its name when it is
+    /// whole, so what a killed installation left is gone on with.
     pub fn install(
         &self,
         state: &State,
         bundles: &[Loaded],
         nodes: &[Node],
         target: &Target,
+        tracking: &Tracking,
     ) -> Result<(), Failure> {
         let place = Placing { client: self, state, bundles, target };
         let folders: Vec<(&Node, Object)> = place.folders(nodes)?;
@@ -148,43 +160,48 @@ impl Client<'_> {
             let mut opened = Opened::default();
             batches[index].iter().try_for_each(|group| place.group(&mut opened, group))
         })?;
-        // Last: what was written into them changed their times.
+        track(target, tracking)?;
+        // From the innermost outwards: nobody else can enter before all is done.
         for (node, object) in folders.iter().rev() {
-            let mut opened = Opened::default();
-            let folder = target.parent(&mut opened, node.path)?;
-            set_time(folder, name(node.path), object.mtime)
-                .context(|| format!("could not set the time of `{}`", target.shown(node.path)))?;
+            place.finish_folder(node, object)?;
         }
         Ok(())
     }
+}
 
-    /// What upstream's client leaves on a system that it installed.
-    pub fn track(&self, target: &Target, asked_for: &[String]) -> Result<(), Failure> {
-        let context = |path: &str| {
-            let place = target.shown(path.as_bytes());
-            move || format!("could not create `{place}`")
-        };
-        let folders = ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT);
-        for path in folders {
-            let folder = target.folder(parent(path.as_bytes())).context(context(path))?;
-            match rustix::fs::mkdirat(&folder, name(path.as_bytes()), Mode::from_raw_mode(0o755)) {
-                Ok(()) => {
-                    let made = target.folder(path.as_bytes()).context(context(path))?;
-                    let mode = Mode::from_raw_mode(0o755);
-                    rustix::fs::chmodat(&made, ".", mode, AtFlags::empty()).context(context(path))?;
-                }
-                Err(Errno::EXIST) => (),
-                Err(error) => return Err(error).context(context(path)),
-            }
+fn track(target: &Target, tracking: &Tracking) -> Result<(), Failure> {
+    let context = |path: &str| {
+        let place = target.shown(path.as_bytes());
+        move || format!("could not create `{place}`")
+    };
+    let mut made = Vec::new();
+    for path in ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT) {
+        let folder = target.folder(parent(path.as_bytes())).context(context(path))?;
+        match rustix::fs::mkdirat(&folder, name(path.as_bytes()), Mode::from_raw_mode(0o700)) {
+            Ok(()) => made.push(path),
+            Err(Errno::EXIST) => (),
+            Err(error) => return Err(error).context(context(path)),
         }
-        let folder = target.folder(TRACKING.as_bytes()).context(context(TRACKING))?;
-        for bundle in asked_for {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mode = Mode::from_raw_mode(0o600);
-            rustix::fs::openat(&folder, bundle.as_str(), flags, mode).context(context(TRACKING))?;
-        }
-        Ok(())
     }
+    let folder = target.folder(TRACKING.as_bytes()).context(context(TRACKING))?;
+    for bundle in tracking.bundles {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&folder, bundle.as_str(), flags, Mode::from_raw_mode(0o600));
+        let file = File::from(file.context(context(TRACKING))?);
+        rustix::fs::futimens(&file, &times(tracking.time)).context(context(TRACKING))?;
+    }
+    for path in made.into_iter().rev() {
+        let within = target.folder(parent(path.as_bytes())).context(context(path))?;
+        let opened = open_folder(within.as_fd(), name(path.as_bytes())).context(context(path))?;
+        rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o755)).context(context(path))?;
+        rustix::fs::futimens(&opened, &times(tracking.time)).context(context(path))?;
+    }
+    Ok(())
+}
+
+fn open_folder(within: BorrowedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(within, name, flags, Mode::empty())
 }
 
 struct Placing<'c, 'p> {
@@ -200,20 +217,35 @@ impl Placing<'_, '_> {
         let mut folders = Vec::new();
         for node in nodes.iter().filter(|node| node.kind == Kind::Folder) {
             let mut made = None;
-            self.with_object(node, |object, _| {
+            self.with_object(node, |object, data| {
+                object.take(&node.hash, data)?;
                 made = Some(object);
                 Ok(())
             })?;
             let object = made.expect("an object was given");
             let within = self.target.parent(&mut opened, node.path)?;
             match rustix::fs::mkdirat(within, name(node.path), Mode::from_raw_mode(0o700)) {
-                Ok(()) => self.set_attributes(within, node, &object)?,
+                Ok(()) => (),
+                Err(Errno::EXIST) if is_unfinished(within, name(node.path)) => (),
                 Err(Errno::EXIST) => self.compare(within, node)?,
                 Err(error) => return Err(error).context(|| self.could_not(node)),
             }
             folders.push((node, object));
         }
         Ok(folders)
+    }
+
+    fn finish_folder(&self, node: &Node, object: &Object) -> Result<(), Failure> {
+        let Attributes { mode, uid, gid, .. } = object.attributes;
+        let mut opened = Opened::default();
+        let within = self.target.parent(&mut opened, node.path)?;
+        let finish = || -> rustix::io::Result<()> {
+            let folder = open_folder(within, name(node.path))?;
+            rustix::fs::fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
+            rustix::fs::futimens(&folder, &times(object.mtime))
+        };
+        finish().context(|| self.could_not(node)).map_err(|failure| about_ids(failure, uid, gid))
     }
 
     fn could_not(&self, node: &Node) -> String {
@@ -236,8 +268,9 @@ impl Placing<'_, '_> {
                 let from = self.target.parent(&mut elsewhere, first.path)?;
                 match rustix::fs::linkat(from, name(first.path), folder, name(node.path), AtFlags::empty()) {
                     Ok(()) => continue,
-                    // It has as many names as a file may have: the next ones are of another file.
-                    Err(Errno::MLINK) => (),
+                    // It has as many names as a file may have, or the folder is on another file system, or that knows no
+                    // such names: what follows is of another file.
+                    Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => (),
                     Err(error) => return Err(error).context(|| self.could_not(node)),
                 }
             }
@@ -255,7 +288,9 @@ impl Placing<'_, '_> {
             found => {
                 let found = found.map_or(ObjectHash::NONE, |(_, hash)| hash);
                 let failure = not_as_expected(self.could_not(node), &node.hash, &found);
-                Err(failure.detail("something else is there already").help("install into an empty folder"))
+                Err(failure
+                    .detail("something else is there already")
+                    .help("remove it, or install into an empty folder"))
             }
         }
     }
@@ -298,80 +333,100 @@ impl Placing<'_, '_> {
             .help("its disk may be failing; choose another folder with -S"))
     }
 
+    /// Under a name of its own until it is whole.
     fn write(&self, folder: BorrowedFd, node: &Node) -> Result<(), Failure> {
-        let mut made = None;
-        self.with_object(node, |object, data| {
+        let draft = draft_name(node.path);
+        let written = self.with_object(node, |object, data| {
+            // Of an installation that was killed.
+            match rustix::fs::unlinkat(folder, &draft, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => (),
+                Err(error) => return Err(ObjectError::Write(error.into())),
+            }
             match object.take(&node.hash, data)? {
-                Content::Whole(content) => self.write_whole(folder, node, &object, &content),
-                Content::Stream(data) => self.write_stream(folder, node, &object, data),
-            }?;
-            made = Some(object);
-            Ok(())
-        })?;
-        let object = made.expect("an object was given");
-        self.set_attributes(folder, node, &object)?;
-        set_time(folder, name(node.path), object.mtime).context(|| self.could_not(node))
-    }
-
-    fn write_whole(
-        &self,
-        folder: BorrowedFd,
-        node: &Node,
-        object: &Object,
-        content: &[u8],
-    ) -> Result<(), ObjectError> {
-        let write = || -> io::Result<()> {
-            match object.attributes.kind {
-                Kind::Link => rustix::fs::symlinkat(OsStr::from_bytes(content), folder, name(node.path))?,
-                _ => new_file(folder, node)?.write_all(content)?,
+                Content::Whole(content) => write_whole(folder, &draft, &object, &content),
+                Content::Stream(data) => write_stream(folder, &draft, node, &object, data),
             }
-            Ok(())
-        };
-        write().map_err(ObjectError::Write)
-    }
-
-    /// What turns out to be another object goes again.
-    fn write_stream(
-        &self,
-        folder: BorrowedFd,
-        node: &Node,
-        object: &Object,
-        data: &mut dyn Read,
-    ) -> Result<(), ObjectError> {
-        let mut file = new_file(folder, node).map_err(ObjectError::Write)?;
-        let streamed = object.stream(&node.hash, data, |bytes| file.write_all(bytes));
-        if streamed.is_err() {
-            let _ = rustix::fs::unlinkat(folder, name(node.path), AtFlags::empty());
+        });
+        let named = written.and_then(|()| {
+            let flags = RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(folder, &draft, folder, name(node.path), flags) {
+                // Not every file system can promise that.
+                Err(Errno::INVAL) => rustix::fs::renameat(folder, &draft, folder, name(node.path)),
+                renamed => renamed,
+            }
+            .context(|| self.could_not(node))
+        });
+        if named.is_err() {
+            let _ = rustix::fs::unlinkat(folder, &draft, AtFlags::empty());
         }
-        streamed
+        named
     }
+}
 
-    fn set_attributes(&self, folder: BorrowedFd, node: &Node, object: &Object) -> Result<(), Failure> {
-        let Attributes { kind, mode, uid, gid, .. } = object.attributes;
-        let set = || -> rustix::io::Result<()> {
-            let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
-            rustix::fs::chownat(
-                folder,
-                name(node.path),
-                Some(owner),
-                Some(group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?;
-            if kind != Kind::Link {
-                // After the owner, which takes setuid away.
-                rustix::fs::chmodat(folder, name(node.path), Mode::from_raw_mode(mode), AtFlags::empty())?;
-            }
-            Ok(())
-        };
-        set().context(|| self.could_not(node)).map_err(|failure| {
-            if uid > 65_535 || gid > 65_535 {
-                return failure.detail(format!("owner: {uid}:{gid}")).help(
-                    "an ordinary user knows the ids 0 to 65535 only, from its sub-id range: run ister as root",
-                );
-            }
-            failure
-        })
+fn write_whole(folder: BorrowedFd, draft: &str, object: &Object, content: &[u8]) -> Result<(), ObjectError> {
+    let write = || -> io::Result<()> {
+        if object.attributes.kind != Kind::Link {
+            let mut file = new_file(folder, draft)?;
+            file.write_all(content)?;
+            return finish_file(&file, object);
+        }
+        let Attributes { uid, gid, .. } = object.attributes;
+        rustix::fs::symlinkat(OsStr::from_bytes(content), folder, draft)?;
+        let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::chownat(folder, draft, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::utimensat(folder, draft, &times(object.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(())
+    };
+    write().map_err(ObjectError::Write)
+}
+
+fn write_stream(
+    folder: BorrowedFd,
+    draft: &str,
+    node: &Node,
+    object: &Object,
+    data: &mut dyn Read,
+) -> Result<(), ObjectError> {
+    let mut file = new_file(folder, draft).map_err(ObjectError::Write)?;
+    object.stream(&node.hash, data, |bytes| file.write_all(bytes))?;
+    finish_file(&file, object).map_err(ObjectError::Write)
+}
+
+fn new_file(folder: BorrowedFd, draft: &str) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, draft, flags, Mode::from_raw_mode(0o600))?.into())
+}
+
+fn finish_file(file: &File, object: &Object) -> io::Result<()> {
+    let Attributes { mode, uid, gid, .. } = object.attributes;
+    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    // After the owner, which takes setuid away.
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
+    rustix::fs::futimens(file, &times(object.mtime))?;
+    Ok(())
+}
+
+/// A folder as it is until all is in it, of an installation that was killed.
+fn is_unfinished(within: BorrowedFd, name: &OsStr) -> bool {
+    rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        let us = rustix::process::geteuid().as_raw();
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        is_folder && stat.st_mode & 0o7777 == 0o700 && stat.st_uid == us
+    })
+}
+
+/// What a path is called until it is whole: another for each path.
+fn draft_name(path: &[u8]) -> String {
+    format!(".ister-{}", &blake3::hash(path).to_hex()[..24])
+}
+
+fn about_ids(failure: Failure, uid: u32, gid: u32) -> Failure {
+    if uid <= 65_535 && gid <= 65_535 {
+        return failure;
     }
+    failure.detail(format!("owner: {uid}:{gid}")).help(
+        "an ordinary user knows only as many ids as the sub-id range has, usually 0 to 65535: enlarge it, or run ister as root",
+    )
 }
 
 fn said(kind: Kind) -> &'static str {
@@ -382,13 +437,7 @@ fn said(kind: Kind) -> &'static str {
     }
 }
 
-fn new_file(folder: BorrowedFd, node: &Node) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(folder, name(node.path), flags, Mode::from_raw_mode(0o600))?.into())
-}
-
-fn set_time(folder: BorrowedFd, name: &OsStr, mtime: u64) -> rustix::io::Result<()> {
-    let time = Timespec { tv_sec: mtime.min(i64::MAX as u64) as i64, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+fn times(seconds: u64) -> Timestamps {
+    let time = Timespec { tv_sec: seconds.min(i64::MAX as u64) as i64, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
 }

@@ -5,7 +5,7 @@
 
 use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher, object_hash};
 use std::io::{self, Read};
-use tar::{Archive, EntryType, Header, PaxExtensions};
+use tar::{Archive, EntryType, Header};
 
 /// Of an extended header or a long name: a path has 4096 bytes at most.
 const LONGEST_EXTENSION: u64 = 64 << 10;
@@ -180,15 +180,18 @@ struct Extension {
 impl Extension {
     /// Source: POSIX.1-2017, pax, "pax Extended Header".
     fn take_pax(&mut self, records: &[u8]) -> io::Result<()> {
-        for record in PaxExtensions::new(records) {
-            let record = record?;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (key, value);
+            (key, value, rest) =
+                pax_record(rest).ok_or_else(|| io::Error::other("a member has a damaged extended header"))?;
             let number = || {
-                super::manifest::decimal(record.value_bytes())
+                super::manifest::decimal(value)
                     .ok_or_else(|| io::Error::other("an extended header has a number that is none"))
             };
-            match record.key_bytes() {
-                b"path" => self.path = Some(record.value_bytes().to_vec()),
-                b"linkpath" => self.target = Some(record.value_bytes().to_vec()),
+            match key {
+                b"path" => self.path = Some(value.to_vec()),
+                b"linkpath" => self.target = Some(value.to_vec()),
                 b"uid" => self.uid = Some(number()?),
                 b"gid" => self.gid = Some(number()?),
                 b"size" => self.size = Some(number()?),
@@ -197,6 +200,15 @@ impl Extension {
         }
         Ok(())
     }
+}
+
+/// `LENGTH KEY=VALUE` and a line feed, where the length counts all of that, and the value may contain anything.
+fn pax_record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let blank = records.iter().take(20).position(|byte| *byte == b' ')?;
+    let length = usize::try_from(super::manifest::decimal(&records[..blank])?).ok()?;
+    let record = records.get(blank + 1..length)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((&record[..equals], &record[equals + 1..], &records[length..]))
 }
 
 fn bounded(entry: &mut impl Read) -> io::Result<Vec<u8>> {
@@ -389,6 +401,19 @@ mod tests {
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_link(&mut link, hash.to_string(), "/etc/passwd").unwrap();
         assert!(outcome(&builder.into_inner().unwrap()).contains("no file"));
+    }
+
+    #[test]
+    fn extended_headers_are_read_by_their_lengths() {
+        let mut extension = Extension::default();
+        extension.take_pax(b"19 linkpath=a\nb=c\n\n12 uid=3000\n").unwrap();
+        assert_eq!(extension.target.as_deref(), Some(&b"a\nb=c\n"[..]));
+        assert_eq!(extension.uid, Some(3000));
+        for bad in
+            [&b"19 linkpath=a\n"[..], b"x path=a\n", b"4 a\n", b"0 a=b\n", b"99999999999999999999 a=b\n"]
+        {
+            assert!(Extension::default().take_pax(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::client::{Client, Format, Signers, Version};
 use super::closure::Loaded;
 use super::compression::Budget;
 use super::fetch::amount;
-use super::install::Target;
+use super::install::{Target, Tracking};
 use super::manifest::Release;
 use super::merge::{MergeError, Node, merge};
 use super::signature::Trust;
@@ -202,9 +202,12 @@ impl Request {
         let closure = client.closure(&release, &state, &all, false)?;
         let mut versions = Vec::new();
         let mut previous = release.header.previous;
+        // Nobody waits long for what is past.
+        let history = Request { retries: Some((0, 0)), ..self.clone() };
+        let history = history.client(&Silent)?;
         while previous > 0 && versions.len() < MOST_VERSIONS && !versions.contains(&previous) {
             // Old ones are deleted by and by, and may be of another format.
-            let Ok(older) = client.release(previous, None) else { break };
+            let Ok(older) = history.release(previous, None) else { break };
             versions.push(previous);
             previous = older.header.previous;
         }
@@ -264,7 +267,7 @@ impl Request {
         let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
         let mut found = differences(&nodes, &target, name)?;
         if let Some(folder) = extra {
-            found.extend(check::extra(&nodes, tree, folder.trim_matches('/'))?);
+            found.extend(check::extra(&nodes, tree, folder)?);
         }
         Ok(found)
     }
@@ -291,8 +294,8 @@ impl Request {
         }
         progress.begin(format!("installing {} files and folders", nodes.len()));
         let target = Target::open(target)?;
-        client.install(&state, &closure.bundles, &nodes, &target)?;
-        client.track(&target, &self.bundles)?;
+        let tracking = Tracking { bundles: &self.bundles, time: release.header.timestamp };
+        client.install(&state, &closure.bundles, &nodes, &target, &tracking)?;
         let mut bundles: Vec<_> = closure
             .bundles
             .iter()

@@ -13,7 +13,7 @@ use ring::digest;
 use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlgorithm};
 use std::fmt;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::{BasicConstraints, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, NameConstraints, SubjectKeyIdentifier};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
@@ -108,7 +108,7 @@ impl Trust {
         check_extensions(first)?;
         let issued = |issuer: &&Certificate| {
             issuer.tbs_certificate.subject == first.tbs_certificate.issuer
-                && (*issuer == first || is_ca(issuer))
+                && (*issuer == first || may_issue(issuer, 0).is_ok())
         };
         let issuers: Vec<&Certificate> = trust.certificates.iter().filter(issued).collect();
         match issuers.iter().any(|issuer| check_issued(first, issuer).is_ok()) {
@@ -164,8 +164,9 @@ impl Trust {
             .clone()
             .find(|certificate| is_meant(&signer.sid, certificate))
             .ok_or_else(|| Distrust("the signer's certificate is neither in it nor trusted".into()))?;
-        if expiry == Expiry::Refused {
-            check_dates(certificate, now)?;
+        match expiry {
+            Expiry::Refused => check_dates(certificate, now)?,
+            Expiry::Tolerated => check_begin(certificate, now)?,
         }
         check_extensions(certificate)?;
         self.check_chain(certificate, embedded, now)?;
@@ -210,7 +211,7 @@ impl Trust {
             return Ok(());
         }
         let mut current = signer;
-        for _ in 0..LONGEST_CHAIN {
+        for below in 0..LONGEST_CHAIN {
             let named = |issuer: &&Certificate| {
                 issuer.tbs_certificate.subject == current.tbs_certificate.issuer
                     && check_issued(current, issuer).is_ok()
@@ -218,15 +219,9 @@ impl Trust {
             if let Some(issuer) = self.certificates.iter().find(named) {
                 check_dates(issuer, now)?;
                 check_extensions(issuer)?;
-                return match is_ca(issuer) {
-                    true => Ok(()),
-                    false => distrust(format!(
-                        "the signer's certificate was issued by `{}`, which is no CA",
-                        issuer.tbs_certificate.subject
-                    )),
-                };
+                return may_issue(issuer, below);
             }
-            match embedded.iter().copied().find(|issuer| named(issuer) && is_ca(issuer)) {
+            match embedded.iter().copied().find(|issuer| named(issuer) && may_issue(issuer, below).is_ok()) {
                 Some(issuer) if issuer != current => {
                     check_dates(issuer, now)?;
                     check_extensions(issuer)?;
@@ -251,7 +246,7 @@ fn is_meant(signer: &SignerIdentifier, certificate: &Certificate) -> bool {
     }
 }
 
-fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
+fn check_begin(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
     let tbs = &certificate.tbs_certificate;
     if now < tbs.validity.not_before.to_unix_duration().as_secs() {
         return distrust(format!(
@@ -259,6 +254,12 @@ fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
             tbs.subject, tbs.validity.not_before
         ));
     }
+    Ok(())
+}
+
+fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
+    check_begin(certificate, now)?;
+    let tbs = &certificate.tbs_certificate;
     if now > tbs.validity.not_after.to_unix_duration().as_secs() {
         return distrust(format!("the certificate `{}` expired at {}", tbs.subject, tbs.validity.not_after));
     }
@@ -281,9 +282,30 @@ fn check_extensions(certificate: &Certificate) -> Result<(), Distrust> {
     }
 }
 
-fn is_ca(certificate: &Certificate) -> bool {
-    let constraints = certificate.tbs_certificate.get::<BasicConstraints>().ok().flatten();
-    constraints.is_some_and(|(_, constraints)| constraints.ca)
+/// Whether a certificate may issue others, with so many issuers below it already. Source: RFC 5280, 4.2.1.3, 4.2.1.9,
+/// 4.2.1.10.
+fn may_issue(certificate: &Certificate, below: usize) -> Result<(), Distrust> {
+    let tbs = &certificate.tbs_certificate;
+    let refused = |why: &str| {
+        distrust(format!("the signer's certificate was issued by `{}`, which {why}", tbs.subject))
+    };
+    let unreadable =
+        |_| Distrust(format!("the certificate `{}` has an extension that makes no sense", tbs.subject));
+    let constraints = tbs.get::<BasicConstraints>().map_err(unreadable)?;
+    let Some((_, constraints)) = constraints.filter(|(_, constraints)| constraints.ca) else {
+        return refused("is no CA");
+    };
+    if constraints.path_len_constraint.is_some_and(|most| below > usize::from(most)) {
+        return refused("may not have so many CAs below it");
+    }
+    let usage = tbs.get::<KeyUsage>().map_err(unreadable)?;
+    if usage.is_some_and(|(_, usage)| !usage.key_cert_sign()) {
+        return refused("may not sign certificates");
+    }
+    if tbs.get::<NameConstraints>().map_err(unreadable)?.is_some() {
+        return refused("is for certain names only, which is not understood here");
+    }
+    Ok(())
 }
 
 fn check_issued(certificate: &Certificate, issuer: &Certificate) -> Result<(), Distrust> {

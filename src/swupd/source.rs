@@ -20,6 +20,7 @@ pub struct Source {
     http: Arc<Http>,
     content: String,
     version: String,
+    scheme: String,
     retries: Retries,
     fetched: AtomicU64,
 }
@@ -33,25 +34,23 @@ impl Source {
             stall: Duration::from_secs(120),
             whole: None,
         };
-        let source = Source {
-            http: Arc::new(Http::new(proxies, &patience)),
-            content: content.trim_end_matches('/').to_owned(),
-            version: version.trim_end_matches('/').to_owned(),
-            retries,
-            fetched: AtomicU64::new(0),
-        };
-        for url in [&source.content, &source.version] {
-            source.url(url)?;
-        }
-        Ok(source)
+        let content = content.trim_end_matches('/').to_owned();
+        let version = version.trim_end_matches('/').to_owned();
+        let scheme = Source::url(&content)?.scheme().to_owned();
+        Source::url(&version)?;
+        let http = Arc::new(Http::new(proxies, &patience)?);
+        Ok(Source { http, content, version, scheme, retries, fetched: AtomicU64::new(0) })
     }
 
-    fn url(&self, text: &str) -> Result<Url, Failure> {
+    fn url(text: &str) -> Result<Url, Failure> {
         let no_url = |why: String| {
             Failure::new(format!("swupd content cannot come from `{}`: {why}", shown_url(text)))
                 .help("use a URL such as https://HOST/PATH or file:///PATH")
         };
         let url = Url::parse(text).map_err(|error| no_url(error.to_string()))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(no_url("`?` and `#` cannot be part of it; in a path write %3F and %23".to_owned()));
+        }
         match url.scheme() {
             "file" | "http" | "https" => Ok(url),
             scheme => Err(no_url(format!("ister knows no `{scheme}:`"))),
@@ -64,12 +63,12 @@ impl Source {
     }
 
     pub fn is_unencrypted(&self) -> bool {
-        self.content.starts_with("http:")
+        self.scheme == "http"
     }
 
     /// Whether what comes from here is on this machine already.
     pub fn is_local(&self) -> bool {
-        self.content.starts_with("file:")
+        self.scheme == "file"
     }
 
     /// Bytes that came so far.
@@ -99,13 +98,17 @@ impl Source {
 
     /// A file as a stream, from one of its bytes on.
     pub fn open(&self, url: &str, from: u64) -> Result<impl Read + Send + '_, FetchError> {
-        Ok(Counted { download: self.download(url, from)?, fetched: &self.fetched })
+        Ok(Counted { download: self.download(url, from, self.retries)?, fetched: &self.fetched })
     }
 
-    /// The same, for a thread of its own.
-    pub fn download(&self, url: &str, from: u64) -> Result<Download, FetchError> {
-        let parsed = self.url(url).map_err(FetchError::Failed)?;
-        Download::begin(&self.http, &parsed, from, self.retries)
+    /// A pack, for a thread of its own: without it things go on, so nobody waits long for it.
+    pub fn open_pack(&self, url: &str, from: u64) -> Result<Download, FetchError> {
+        self.download(url, from, Retries { count: self.retries.count.min(1), ..self.retries })
+    }
+
+    fn download(&self, url: &str, from: u64, retries: Retries) -> Result<Download, FetchError> {
+        let parsed = Source::url(url).map_err(FetchError::Failed)?;
+        Download::begin(&self.http, &parsed, from, retries)
     }
 
     pub fn count(&self, bytes: u64) {

@@ -10,9 +10,10 @@
 use super::hash::{Kind, ObjectHash};
 use super::object::{Content, Object, ObjectError, only_member, tar_around};
 use crate::tool::{Context, Failure};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Small objects are read in one piece.
@@ -30,16 +31,23 @@ pub struct Part {
 }
 
 impl State {
+    /// # Errors
+    /// Also where the folder, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
     pub fn open(folder: &Path) -> Result<State, Failure> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        for name in ["objects", "parts", "incoming"] {
-            let path = folder.join(name);
+        for path in [folder.clone(), folder.join("objects"), folder.join("parts"), folder.join("incoming")] {
             std::fs::create_dir_all(&path)
                 .context(|| format!("could not create the state folder `{}`", path.display()))?;
+            is_ours(&path)?;
+            // The folder itself may be a link of ours.
+            if path != folder && !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                return Err(Failure::new(format!("`{}` of the state folder is no folder", path.display()))
+                    .help("remove it, or choose another folder with -S"));
+            }
         }
         let path = folder.join("lock");
         let context = || format!("could not lock `{}`", path.display());
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).context(context)?;
+        let lock = plain_file(&path, false).context(context)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // Nobody else is here: what is being written is of builds that were killed.
             let incoming = folder.join("incoming");
@@ -55,6 +63,24 @@ impl State {
         &self.folder
     }
 
+    fn part_path(&self, url: &str) -> PathBuf {
+        self.folder.join("parts").join(&blake3::hash(url.as_bytes()).to_hex()[..32])
+    }
+
+    /// Whether something came of the file that a URL names.
+    pub fn has_part(&self, url: &str) -> bool {
+        self.part_path(url).symlink_metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
+
+    /// Nobody needs it any more, unless somebody is at it.
+    pub fn forget_part(&self, url: &str) {
+        let path = self.part_path(url);
+        let lock = File::options().read(true).custom_flags(NO_LINK).open(&path);
+        if lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
     fn path(&self, hash: &ObjectHash) -> PathBuf {
         let name = hash.to_string();
         self.folder.join("objects").join(&name[..2]).join(&name[2..])
@@ -62,6 +88,10 @@ impl State {
 
     pub fn has(&self, hash: &ObjectHash) -> bool {
         rustix::fs::access(self.path(hash), rustix::fs::Access::EXISTS).is_ok()
+    }
+
+    pub fn forget(&self, hash: &ObjectHash) {
+        let _ = std::fs::remove_file(self.path(hash));
     }
 
     /// Keeps an object, if it is what its hash says. The outer error is this host's.
@@ -80,7 +110,7 @@ impl State {
         let content = if object.attributes.kind == Kind::File { &whole[..] } else { &[] };
         let (head, tail) = tar_around(hash, object).context(context)?;
         let tar = [&head, content, &tail].concat();
-        self.place(hash, |file| file.write_all(&tar)).context(context)?;
+        self.place(hash, |file| file.write_all(&tar)).context(context).map_err(on_state_disk)?;
         Ok(Ok(()))
     }
 
@@ -106,7 +136,7 @@ impl State {
         });
         match (refused, placed) {
             (Some(error), _) => Ok(Err(error)),
-            (None, placed) => placed.context(context).map(Ok),
+            (None, placed) => placed.context(context).map_err(on_state_disk).map(Ok),
         }
     }
 
@@ -134,7 +164,7 @@ impl State {
         visit: impl FnMut(Object, &mut dyn Read) -> Result<(), ObjectError>,
     ) -> io::Result<bool> {
         let path = self.path(hash);
-        let mut file = match File::open(&path) {
+        let mut file = match File::options().read(true).custom_flags(NO_LINK).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
@@ -157,22 +187,17 @@ impl State {
         }
     }
 
-    /// What is there of the file that a URL names. Waits while another build fetches it.
-    pub fn part(&self, url: &str) -> Result<Part, Failure> {
-        let name = blake3::hash(url.as_bytes()).to_hex();
-        let path = self.folder.join("parts").join(&name[..32]);
+    /// What is there of the file that a URL names. Waits (after `waiting`) while another build fetches it.
+    pub fn part(&self, url: &str, waiting: impl Fn()) -> Result<Part, Failure> {
+        let path = self.part_path(url);
         let context = || format!("could not lock `{}`", path.display());
         loop {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .append(true)
-                .open(&path)
-                .context(context)?;
-            flock(&file, FlockOperation::LockExclusive).context(context)?;
+            let file = plain_file(&path, true).context(context)?;
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                waiting();
+                flock(&file, FlockOperation::LockExclusive).context(context)?;
+            }
             // Whoever had it may have removed it when it was done.
-            use std::os::unix::fs::MetadataExt;
             let same = std::fs::metadata(&path)
                 .is_ok_and(|now| file.metadata().is_ok_and(|ours| now.ino() == ours.ino()));
             if same {
@@ -182,15 +207,49 @@ impl State {
     }
 }
 
+/// Links are not followed, pipes not waited for.
+const NO_LINK: i32 = (OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()) as i32;
+
+/// Opens or makes a plain file of ours, for writing behind its end if it is read too.
+fn plain_file(path: &Path, read: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).custom_flags(NO_LINK);
+    let file = if read { options.read(true).append(true) } else { options.write(true) }.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    Ok(file)
+}
+
+fn on_state_disk(failure: Failure) -> Failure {
+    failure.help("free some space (`ister cache prune` empties the cache), or choose another folder with -S")
+}
+
+/// What others own they could exchange while we work.
+fn is_ours(path: &Path) -> Result<(), Failure> {
+    let context = || format!("could not use the state folder `{}`", path.display());
+    let owner = path.symlink_metadata().context(context)?.uid();
+    if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+        return Err(Failure::new(context())
+            .detail(format!("it belongs to uid {owner}, who could lead us elsewhere"))
+            .help("choose a folder of your own with -S"));
+    }
+    Ok(())
+}
+
 /// Empties a state folder, unless somebody uses it. Gives the bytes that were freed.
 pub fn prune(folder: &Path) -> Result<u64, Failure> {
-    let Ok(lock) = File::open(folder.join("lock")) else { return Ok(0) };
+    let lock = File::options().read(true).custom_flags(NO_LINK).open(folder.join("lock"));
+    let Ok(lock) = lock else { return Ok(0) };
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(0);
     }
     let mut freed = 0;
     let mut todo: Vec<PathBuf> = ["objects", "parts", "incoming"].map(|name| folder.join(name)).to_vec();
     while let Some(below) = todo.pop() {
+        if !below.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            continue;
+        }
         for entry in std::fs::read_dir(&below).into_iter().flatten().flatten() {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -285,6 +344,23 @@ mod tests {
     }
 
     #[test]
+    fn links_in_the_folder_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "mine").unwrap();
+        let state = State::open(&folder.path().join("state")).unwrap();
+        let link = |path: PathBuf| std::os::unix::fs::symlink(&victim, path).unwrap();
+        link(state.part_path("http://h/pack"));
+        assert!(state.part("http://h/pack", || ()).is_err());
+        state.forget_part("http://h/pack");
+        drop(state);
+        std::fs::remove_file(folder.path().join("state/lock")).unwrap();
+        link(folder.path().join("state/lock"));
+        assert!(State::open(&folder.path().join("state")).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    }
+
+    #[test]
     fn who_is_alone_tidies_up_and_who_is_not_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let first = State::open(folder.path()).unwrap();
@@ -301,7 +377,7 @@ mod tests {
     fn a_part_is_added_to_by_one_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).unwrap();
-        let mut part = state.part("http://h/pack").unwrap();
+        let mut part = state.part("http://h/pack", || ()).unwrap();
         part.file.write_all(b"01234").unwrap();
         let mut text = String::new();
         let mut reader = part.reader().unwrap();
@@ -311,7 +387,8 @@ mod tests {
         // It is a handle of the same lock.
         drop(reader);
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| state.part("http://h/pack").unwrap().file.metadata().unwrap().len());
+            let other =
+                scope.spawn(|| state.part("http://h/pack", || ()).unwrap().file.metadata().unwrap().len());
             std::thread::sleep(std::time::Duration::from_millis(50));
             part.forget();
             assert_eq!(other.join().unwrap(), 0);

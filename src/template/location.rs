@@ -71,7 +71,11 @@ impl Configuration {
 /// A URL as it may be shown: without user, password and query, any of which may be a secret.
 pub fn shown_url(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else {
-        return url.split_once('?').map_or(url, |(before, _)| before).to_owned();
+        let text = url.split_once('?').map_or(url, |(before, _)| before);
+        return match (text.split_once("://"), text.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => text.to_owned(),
+        };
     };
     // These fail only for URLs that cannot have any.
     let _ = url.set_username("");

@@ -88,9 +88,7 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
             let error: std::io::Error = error.into();
             let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
-                std::io::ErrorKind::StorageFull => {
-                    failure.help("free some space, or choose another folder with -o")
-                }
+                std::io::ErrorKind::StorageFull => failure.help("free some space, or choose another folder"),
                 std::io::ErrorKind::PermissionDenied => {
                     failure.help("check the owner and the mode of this path and of the folders above it")
                 }

@@ -59,6 +59,13 @@ impl Drop for Running {
     }
 }
 
+static LEFT: Mutex<Option<String>> = Mutex::new(None);
+
+/// What stays if we are ended by a signal from now on: a fragment of a sentence.
+pub fn leaves_when_interrupted(what: String) {
+    *LEFT.lock().unwrap_or_else(|e| e.into_inner()) = Some(what);
+}
+
 /// Remembers a process group: it ends when we are ended.
 pub fn group_ends_with_us(id: u32) -> Running {
     GROUPS.lock().unwrap_or_else(|e| e.into_inner()).push(id);
@@ -103,9 +110,11 @@ pub fn install_handlers(say: impl Fn(&str) + Send + 'static) -> std::io::Result<
                 let _ =
                     if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
             }
-            say(match signal {
-                SIGINT => "interrupted; nothing was left behind",
-                _ => "told to end; nothing was left behind",
+            let left = LEFT.lock().unwrap_or_else(|e| e.into_inner()).clone();
+            let left = left.as_deref().unwrap_or("nothing was left behind");
+            say(&match signal {
+                SIGINT => format!("interrupted; {left}"),
+                _ => format!("told to end; {left}"),
             });
             std::process::exit(128 + signal);
         }

@@ -22,7 +22,7 @@ pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_reporting,
     search_path, spawn,
 };
-pub use interrupt::{forget_file, install_handlers, remove_on_interrupt};
+pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;
 pub use namespace::{
     Worker, Workspace, end_leftovers, has_workspaces, inherit, subordinate_ranges, sweep_workspaces,

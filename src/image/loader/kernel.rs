@@ -57,13 +57,21 @@ fn in_boot(names: &[String]) -> Option<Kernel> {
     })
 }
 
-/// `org.clearlinux.TYPE.VERSION-RELEASE`. `default-TYPE` names the one of each type that is meant.
+/// `org.clearlinux.TYPE.VERSION-RELEASE`. Where `default-TYPE` is there for some types, one of those is meant.
 fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
     let kernels = names.iter().filter_map(|name| {
         let (kind, version) = name.strip_prefix(CLEAR_NAME)?.split_once('.')?;
         Some((version, name.as_str())).filter(|_| !kind.is_empty() && version.contains('-'))
     });
-    let (version, name) = newest(kernels)?;
+    let kernels: Vec<(&str, &str)> = kernels.collect();
+    let is_default = |(version, name): &&(&str, &str)| {
+        let kind = name.strip_prefix(CLEAR_NAME).and_then(|rest| rest.strip_suffix(version));
+        kind.is_some_and(|kind| {
+            names.iter().any(|other| *other == format!("default-{}", kind.trim_end_matches('.')))
+        })
+    };
+    let (version, name) =
+        newest(kernels.iter().filter(is_default).copied()).or_else(|| newest(kernels.iter().copied()))?;
     let kind = name.strip_prefix(CLEAR_NAME)?.strip_suffix(version)?.trim_end_matches('.');
     let image = format!("{CLEAR_PLACE}/kernel-{name}");
     let mut copies = vec![(format!("{CLEAR}/{name}"), format!("/boot{image}"))];
