@@ -674,7 +674,7 @@ fn certificates_that_may_not_issue_others_do_not() {
         (CA, "basicConstraints=CA:FALSE", "is not trusted"),
         (CA, "basicConstraints=CA:TRUE\nkeyUsage=cRLSign", "is not trusted"),
     ] {
-        place.sh(&script(&root.to_owned(), &middle.to_owned()));
+        place.sh(&script(root, middle));
         place.sh("rm -rf t");
         let args = ["--version", "20", "-B", "large", "-s", "ca/root.pem"].map(|arg| match arg {
             "ca/root.pem" => place.path(arg).display().to_string(),

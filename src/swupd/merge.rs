@@ -22,18 +22,27 @@ pub struct Node<'m> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum MergeError {
-    Conflict { path: Vec<u8>, ours: (String, ObjectHash), theirs: (String, ObjectHash) },
+    Conflict(Box<Conflict>),
     NoFolder { path: Vec<u8>, bundle: String, parent: Vec<u8>, is_listed: bool },
+}
+
+/// A path that is not the same object for everybody: bundles with what each says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Conflict {
+    pub path: Vec<u8>,
+    pub sides: [(String, ObjectHash); 2],
 }
 
 impl fmt::Display for MergeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MergeError::Conflict { path, ours, theirs } if ours.0 == theirs.0 => {
-                write!(f, "bundle `{}` lists `{}` twice, not as the same", ours.0, shown(path))
-            }
-            MergeError::Conflict { path, ours, theirs } => {
-                write!(f, "the bundles `{}` and `{}` do not agree on `{}`", ours.0, theirs.0, shown(path))
+            MergeError::Conflict(conflict) => {
+                let [(one, _), (other, _)] = &conflict.sides;
+                let path = shown(&conflict.path);
+                match one == other {
+                    true => write!(f, "bundle `{one}` lists `{path}` twice, not as the same"),
+                    false => write!(f, "the bundles `{one}` and `{other}` do not agree on `{path}`"),
+                }
             }
             MergeError::NoFolder { path, bundle, parent, is_listed: false } => write!(
                 f,
@@ -73,11 +82,10 @@ pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
         };
         if (last.hash, last.kind) != (node.hash, node.kind) {
             let side = |node: &Node| (bundles[node.bundle].line.name.to_string(), node.hash);
-            return Err(MergeError::Conflict {
+            return Err(MergeError::Conflict(Box::new(Conflict {
                 path: node.path.to_vec(),
-                ours: side(last),
-                theirs: side(&node),
-            });
+                sides: [side(last), side(&node)],
+            })));
         }
     }
     for node in &nodes {

@@ -320,9 +320,14 @@ impl Progress for Silent {
 }
 
 fn no_tree(release: &Release, error: &MergeError) -> Failure {
-    Failure::new(format!("version {} is no whole tree", release.header.version))
-        .detail(error.to_string())
-        .help("whoever publishes this content has to mend it")
+    let mut failure = Failure::new(format!("version {} is no whole tree", release.header.version))
+        .detail(error.to_string());
+    if let MergeError::Conflict(conflict) = error {
+        for (bundle, hash) in &conflict.sides {
+            failure = failure.detail(format!("{bundle}: {hash}"));
+        }
+    }
+    failure.help("whoever publishes this content has to mend it")
 }
 
 struct InTree {
