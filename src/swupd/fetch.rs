@@ -196,10 +196,8 @@ impl Client<'_> {
                 Err(_) => self.unpack(packs, before, taken).map_err(Broken::Content),
             };
             match read {
-                // A whole pack, but of something else, brings nothing.
-                Ok(()) if lock(&packs.missing).values().any(|node| node.bundle == bundle) => {
-                    part.file.set_len(0).map_err(context)?;
-                }
+                // A whole pack of something else brings nothing.
+                Ok(()) if lock(&packs.missing).values().any(|node| node.bundle == bundle) => (),
                 Ok(()) => {
                     part.forget();
                     return Ok(());
@@ -210,17 +208,20 @@ impl Client<'_> {
                     part.forget();
                     return Ok(());
                 }
-                // It was of something else.
-                Err(Broken::Content(_)) => part.file.set_len(0).map_err(context)?,
+                // It was of something else, or nobody answers.
+                Err(Broken::Content(_)) => (),
             }
         }
         let download = match self.source.open_pack(url, 0) {
             Ok(download) => download,
             Err(error) => {
-                part.forget();
+                if there == 0 {
+                    part.forget();
+                }
                 return Err(error.into());
             }
         };
+        part.file.set_len(0).map_err(context)?;
         match self.pack_through(packs, &part, io::empty(), download, largest, taken) {
             Err(Broken::Line(failure)) => Err(failure),
             Err(Broken::Content(failure)) => {
