@@ -4,6 +4,7 @@ use super::hash::{Kind, ObjectHash};
 use super::install::Target;
 use super::manifest::shown;
 use super::merge::Node;
+use super::parallel::parallel;
 use crate::tool::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
@@ -40,7 +41,7 @@ pub fn differences(
     const BATCH: usize = 256;
     let batches: Vec<&[Node]> = nodes.chunks(BATCH).collect();
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let found = super::client::parallel(batches.len(), cores, |index| -> Result<Vec<Difference>, Failure> {
+    let found = parallel(batches.len(), cores, |index| -> Result<Vec<Difference>, Failure> {
         let mut found = Vec::new();
         for node in batches[index] {
             let there = target

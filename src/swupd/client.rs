@@ -5,6 +5,7 @@ use super::compression::{Budget, decompressed};
 use super::hash::{Kind, ObjectHash};
 use super::manifest::{Bundle, BundleLine, Release, decimal, shown};
 use super::object::{Member, ObjectError, each_member};
+use super::parallel::parallel;
 use super::signature::{Distrust, Expiry, Trust};
 use super::source::{Source, inner};
 use super::state::State;
@@ -14,7 +15,6 @@ use crate::tool::{Context, Failure, Progress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufReader, Read};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of ten digits, and a line end.
 const LARGEST_NUMBER: u64 = 64;
@@ -327,11 +327,13 @@ impl Client<'_> {
         let read =
             decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
                 each_member(tar, |member_name, member, data| match member {
+                    Member::Object(object) if object.attributes.size > LARGEST_MANIFEST => Err(
+                        io::Error::other(format!("it contains a file of more than {LARGEST_MANIFEST} bytes")),
+                    ),
                     Member::Object(object)
                         if member_name == expected.as_bytes()
                             && found.is_none()
-                            && object.attributes.kind == Kind::File
-                            && object.attributes.size <= LARGEST_MANIFEST =>
+                            && object.attributes.kind == Kind::File =>
                     {
                         found = Some(state.put(hash, &object, data));
                         Ok(())
@@ -373,39 +375,6 @@ impl Once {
 
 const TRUST_HELP: &str =
     "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
-
-/// Does `count` pieces of work on several threads. The results in their order, or the first error; after an error nothing
-/// new is begun.
-pub fn parallel<T: Send, E: Send>(
-    count: usize,
-    threads: usize,
-    work: impl Fn(usize) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, E> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count {
-                return done;
-            }
-            let outcome = work(index);
-            if outcome.is_err() {
-                next.store(count, Ordering::Relaxed);
-            }
-            done.push((index, outcome));
-        }
-    };
-    let mut done: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(worker)).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<_>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
-    });
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, outcome)| outcome).collect()
-}
 
 /// For each object that is another one.
 pub fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {

@@ -3,13 +3,14 @@
 //! Nothing is kept that is not what its hash says. A pack is a convenience: what it lacks, and what is wrong in it, comes as
 //! a file of its own.
 
-use super::client::{Client, not_as_expected, parallel};
+use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
 use super::compression::decompressed;
 use super::hash::ObjectHash;
 use super::manifest::{Bundle, shown};
 use super::merge::Node;
 use super::object::{Member, ObjectError, each_member, only_member};
+use super::parallel::parallel;
 use super::source::inner;
 use super::state::{Part, State};
 use crate::fetch::Download;

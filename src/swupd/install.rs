@@ -1,11 +1,12 @@
 //! From the state folder to a tree. What is there already must be what the release has; nothing is written through a link.
 
-use super::client::{Client, not_as_expected, parallel};
+use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
 use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher};
 use super::manifest::shown;
 use super::merge::{Node, parent};
 use super::object::{Content, Object, ObjectError};
+use super::parallel::parallel;
 use super::state::State;
 use crate::tool::{Context, Failure};
 use rustix::fs::{

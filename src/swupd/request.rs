@@ -177,7 +177,9 @@ impl Request {
 
     /// Bytes of everything that will be installed, as the manifests say. Nothing is installed.
     pub fn size(&self, progress: &dyn Progress) -> Result<u64, Failure> {
-        let client = self.client(&Silent)?;
+        // What there is to warn of is said when the work is done.
+        let silent = |_: Event| ();
+        let client = self.client(&silent)?;
         progress.begin("asking for the release");
         let release = self.release(&client)?;
         let state = State::open(&self.state)?;
@@ -204,7 +206,8 @@ impl Request {
         let mut previous = release.header.previous;
         // Nobody waits long for what is past.
         let history = Request { retries: Some((0, 0)), ..self.clone() };
-        let history = history.client(&Silent)?;
+        let silent = |_: Event| ();
+        let history = history.client(&silent)?;
         while previous > 0 && versions.len() < MOST_VERSIONS && !versions.contains(&previous) {
             // Old ones are deleted by and by, and may be of another format.
             let Ok(older) = history.release(previous, None) else { break };
@@ -310,13 +313,6 @@ impl Request {
             entries: nodes.len(),
         })
     }
-}
-
-/// For what is asked beforehand: its warnings come when the work is done.
-struct Silent;
-
-impl Progress for Silent {
-    fn event(&self, _: Event) {}
 }
 
 fn no_tree(release: &Release, error: &MergeError) -> Failure {
