@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same packages would give another tree.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Where keys that packages are checked with stay.
 pub const KEYS: &str = "/etc/pki/rpm-gpg";

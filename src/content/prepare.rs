@@ -98,6 +98,11 @@ pub struct Ready {
 /// Everything that does not depend on the template beyond its packages.
 pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
     forget_this_run(tree)?;
+    for file in ["/etc/shadow", "/etc/shadow-"] {
+        if tree.is_file(file) {
+            tree.edit(file, |text| no_later_than(&text, epoch / 86_400))?;
+        }
+    }
     leave_to_first_boot(tree)?;
     network_by_default(tree)?;
     if tree.exists("/usr/sbin/update-initramfs") {
@@ -193,6 +198,21 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
         tree.empty_folder(folder)?;
     }
     Ok(())
+}
+
+/// When passwords were changed last: not on the day of this run, if the content is older. Source: shadow(5): the third
+/// field counts days since 1970.
+fn no_later_than(shadow: &str, day: u64) -> String {
+    let mut out = String::new();
+    for line in shadow.lines() {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        let limit = day.to_string();
+        if fields.get(2).and_then(|changed| changed.parse().ok()).is_some_and(|changed: u64| changed > day) {
+            fields[2] = &limit;
+        }
+        out.push_str(&format!("{}\n", fields.join(":")));
+    }
+    out
 }
 
 /// machine-id, host keys and random seed are made by each machine for itself.
@@ -298,6 +318,14 @@ mod tests {
         assert_eq!(release_date(" Sat, 17 May 2025 09:15:42 UTC"), Some(1_747_473_342));
         assert_eq!(release_date("nonsense"), None);
     }
+    #[test]
+    fn passwords_were_not_changed_today() {
+        assert_eq!(
+            no_later_than("root:*:20783:0:99999:7:::\nold:!:100::::::\nnone:!*:::::::\n", 20_781),
+            "root:*:20781:0:99999:7:::\nold:!:100::::::\nnone:!*:::::::\n"
+        );
+    }
+
     #[test]
     fn sources_of_the_build_host_alone_do_not_stay() {
         let text = "deb http://h/d bookworm main\n\ndeb [trusted=yes] copy:/srv/x local main\n";
