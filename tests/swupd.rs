@@ -170,11 +170,19 @@ fn the_tree_is_what_was_published() {
     }
     assert_eq!(said.matches("changed").count() + said.matches("missing").count(), 4, "{said}");
 
+    // A tree's links and pipes lead nowhere: what it is cannot be told then.
+    place.sh("rm t/usr/lib/os-release; mkfifo t/usr/lib/os-release");
+    let output = verify(&[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("does not say which version it is"), "{}", text(&output.stderr));
+    place.sh("rm t/usr/lib/os-release");
+
     // Into a tree that has something else there: nothing is replaced in silence.
     let output = place.install(&place.local(), "t", &["--version", "20", "-B", "many"]).output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.code() == Some(3) && said.contains("something else is there already"), "{said}");
     assert!(said.contains("of bundle `") && said.contains("expected hash: "), "{said}");
+    assert!(!said.contains("goes on with it"), "it does not: {said}");
 }
 
 #[test]

@@ -219,13 +219,12 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let console = source.talk.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let place = make_tree(tree)?;
-            let mut unfinished =
-                format!("`{}` is not whole: the same command goes on with it", place.display());
+            let mut unfinished = format!("`{}` is not whole", place.display());
             if !rustix::process::geteuid().is_root() {
                 // Its files belong to ids that only a namespace knows.
                 unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf FOLDER");
             }
-            leaves_when_interrupted(unfinished.clone());
+            leaves_when_interrupted(format!("{unfinished}; the same command goes on with it"));
             let installed: Result<Installed, _> =
                 swupd_in_namespace(&request, Task::Install, &place, &console);
             console.finish();

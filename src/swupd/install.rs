@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Where an installed system remembers what was asked for, and what its client expects to find. Source: swupd-client.
-const TRACKING: &str = "/var/lib/swupd/bundles";
+pub const TRACKING: &str = "/var/lib/swupd/bundles";
 const OF_THE_CLIENT: [&str; 4] =
     ["/var/lib/swupd", TRACKING, "/var/lib/swupd/telemetry", "/var/lib/swupd/3rd-party"];
 
@@ -66,6 +66,28 @@ impl Target {
             opened.0 = Some((wanted, folder));
         }
         Ok(opened.0.as_ref().expect("it was opened").1.as_fd())
+    }
+
+    /// A small file's text. A link is not followed, a pipe not waited for.
+    pub fn read(&self, path: &[u8]) -> Option<String> {
+        const LARGEST: u64 = 1 << 20;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let folder = self.folder(parent(path)).ok()?;
+        let file = File::from(rustix::fs::openat(&folder, name(path), flags, Mode::empty()).ok()?);
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut text = String::new();
+        file.take(LARGEST).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// The names in a folder; none where it is not there.
+    pub fn names(&self, path: &[u8]) -> Vec<String> {
+        let opened = self.folder(path).and_then(|folder| open_folder(folder.as_fd(), OsStr::new(".")));
+        let entries = opened.and_then(rustix::fs::Dir::new).into_iter().flatten().flatten();
+        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().ok().map(str::to_owned);
+        entries.filter_map(name).filter(|name| name != "." && name != "..").collect()
     }
 
     /// What a path holds, if there is something: its hash.

@@ -5,7 +5,7 @@ use super::client::{Client, Format, Signers, Version};
 use super::closure::Loaded;
 use super::compression::Budget;
 use super::fetch::amount;
-use super::install::{Target, Tracking};
+use super::install::{TRACKING, Target, Tracking};
 use super::manifest::Release;
 use super::merge::{MergeError, Node, merge};
 use super::signature::Trust;
@@ -246,7 +246,8 @@ impl Request {
         extra: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Vec<Difference>, Failure> {
-        let installed = installed_in(tree);
+        let target = Target::open(tree)?;
+        let installed = installed_in(&target);
         let mut request = self.clone();
         if any_version {
             let version = installed.version.ok_or_else(|| {
@@ -266,7 +267,6 @@ impl Request {
         let closure = client.closure(&release, &state, &request.bundles, !request.skip_optional)?;
         let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
         progress.begin(format!("comparing {} files and folders", nodes.len()));
-        let target = Target::open(tree)?;
         let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
         let mut found = differences(&nodes, &target, name)?;
         if let Some(folder) = extra {
@@ -332,15 +332,11 @@ struct InTree {
 }
 
 /// What a tree says of itself. Source: swupd-client: tracking files, else os-core alone.
-fn installed_in(tree: &Path) -> InTree {
-    let release = ["usr/lib/os-release", "etc/os-release"]
-        .into_iter()
-        .find_map(|path| std::fs::read_to_string(tree.join(path)).ok())
-        .unwrap_or_default();
+fn installed_in(target: &Target) -> InTree {
+    let release = target.read(b"/usr/lib/os-release").unwrap_or_default();
     let version =
         release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")?.trim_matches('"').parse().ok());
-    let tracked = std::fs::read_dir(tree.join("var/lib/swupd/bundles")).into_iter().flatten().flatten();
-    let mut bundles: Vec<String> = tracked.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut bundles = target.names(TRACKING.as_bytes());
     bundles.sort();
     if bundles.is_empty() {
         bundles.push("os-core".to_owned());
