@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::tls::TlsServer;
 use common::{ister, text};
 use ister::provision::{Role, role};
 use std::collections::BTreeMap;
@@ -156,34 +157,9 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
 fn https_is_judged_by_the_hosts_own_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let script = "
-        new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
-        $new -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
-        $new -subj /CN=localhost -keyout key.pem -out request.pem
-        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
-        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem";
-    let made =
-        Command::new("sh").args(["-ec", script]).current_dir(folder.path()).stderr(Stdio::null()).status();
-    assert!(made.unwrap().success());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let script = format!(
-        "import http.server, ssl
-server = http.server.ThreadingHTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain('cert.pem', 'key.pem')
-server.socket = context.wrap_socket(server.socket, server_side=True); server.serve_forever()"
-    );
-    let mut server = Command::new("python3")
-        .args(["-c", &script])
-        .current_dir(folder.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let server = TlsServer::start(folder.path());
     std::fs::write(path("t.json"), FAULTY).unwrap();
-    std::fs::write(path("conf"), format!("template=https://localhost:{port}/t.json\n")).unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < until {
-        sleep(Duration::from_millis(50));
-    }
+    std::fs::write(path("conf"), format!("template={}/t.json\n", server.url)).unwrap();
     let run = |certificates: &Path| {
         let output = Command::new(env!("CARGO_BIN_EXE_ister"))
             .args(["-c", "conf", "-k", "/dev/null"])
@@ -195,11 +171,9 @@ server.socket = context.wrap_socket(server.socket, server_side=True); server.ser
             .unwrap();
         (output.status.code(), text(&output.stderr))
     };
-    let (trusted, untrusted) = (run(&path("ca.pem")), run(Path::new("/etc/ssl/certs/ca-certificates.crt")));
-    let _ = server.kill();
-    let _ = server.wait();
+    let (trusted, untrusted) = (run(&server.authority), run(Path::new("/etc/ssl/certs/ca-certificates.crt")));
     assert_eq!(trusted.0, Some(1), "{}", trusted.1);
-    assert!(trusted.1.contains(&format!("--> https://localhost:{port}/t.json")), "{}", trusted.1);
+    assert!(trusted.1.contains(&format!("--> {}/t.json", server.url)), "{}", trusted.1);
     assert_eq!(untrusted.0, Some(3), "{}", untrusted.1);
     assert!(untrusted.1.contains("could not fetch `https://localhost"), "{}", untrusted.1);
 }

@@ -7,6 +7,7 @@
 
 mod common;
 
+use common::tls::TlsServer;
 use common::{ister, text, tools_missing};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -550,6 +551,30 @@ fn redirects_and_proxies() {
     let mut command = place.install("http://mirror.invalid", "v", &args);
     ok(&command.env("http_proxy", &proxy.url).output().unwrap());
     assert!(proxy.asked().len() > 4);
+}
+
+/// A mirror whose certificate the host trusts, and one that could be anybody.
+#[test]
+fn https_mirrors_are_judged_by_the_hosts_own_certificates() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let mirror = TlsServer::start(&place.path("www"));
+    let args = ["--version", "latest", "-f", "30", "-B", "many"];
+    let run = |tree: &str, authority: &Path| {
+        let mut command = place.install(&mirror.url, tree, &args);
+        command.env("SSL_CERT_FILE", authority).env("no_proxy", "*").output().unwrap()
+    };
+    let output = run("t", &mirror.authority);
+    ok(&output);
+    assert!(!text(&output.stderr).contains("is not encrypted"), "{}", text(&output.stderr));
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    let output = run("u", Path::new("/etc/ssl/certs/ca-certificates.crt"));
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("could not fetch `https://localhost"), "{said}");
+    assert!(said.contains("certificate") && !place.path("u").join("usr").exists(), "{said}");
 }
 
 #[test]

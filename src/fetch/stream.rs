@@ -6,8 +6,11 @@ use crate::tool::Failure;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
+
+/// Bytes a second that a server has to send, on average over [`Retries::slow`].
+const LEAST_RATE: u64 = 1 << 10;
 
 /// How often something that may get better is tried again, and after what pause: doubled each time, up to the limit.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,8 @@ pub struct Retries {
     pub count: u32,
     pub pause: Duration,
     pub longest: Duration,
+    /// For how long a server may send less than [`LEAST_RATE`]; then another connection is tried.
+    pub slow: Duration,
 }
 
 /// Reads what a URL names. Where the connection breaks, it is asked for the rest.
@@ -23,6 +28,11 @@ pub struct Download {
     url: Url,
     retries: Retries,
     tried: u32,
+    /// Connections that were given up because they were slow.
+    slow: u32,
+    /// Since the rate was looked at last: how long the server was waited for, and the bytes that came.
+    waited: Duration,
+    came: u64,
     body: Option<Box<dyn Read + Send>>,
     /// Bytes that were given, from the file's start.
     at: u64,
@@ -43,6 +53,9 @@ impl Download {
             url: url.clone(),
             retries,
             tried: 0,
+            slow: 0,
+            waited: Duration::ZERO,
+            came: 0,
             body: None,
             at: from,
             end: None,
@@ -125,6 +138,19 @@ impl Download {
         Ok(())
     }
 
+    /// Whether the server has been trickling. Only time that was spent waiting for it counts: who reads may be slow too.
+    fn is_slow(&mut self, waited: Duration, came: u64) -> bool {
+        self.waited += waited;
+        self.came += came;
+        if self.url.scheme() == "file" || self.waited < self.retries.slow {
+            return false;
+        }
+        let enough = LEAST_RATE.saturating_mul(self.waited.as_secs().max(1));
+        let is_slow = self.came < enough;
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        is_slow
+    }
+
     fn failure(&mut self, fault: Fault) -> io::Error {
         self.failed = true;
         io::Error::other(Failure::from(fault.told_of(&self.url)))
@@ -141,6 +167,7 @@ impl Read for Download {
         }
         loop {
             let Some(body) = &mut self.body else { return Ok(0) };
+            let asked = Instant::now();
             let fault = match body.read(buffer) {
                 Ok(0) if self.end.is_none_or(|end| self.at >= end) => {
                     self.body = None;
@@ -151,6 +178,18 @@ impl Read for Download {
                     self.at += count as u64;
                     // It goes on: what went wrong before is over.
                     self.tried = 0;
+                    if self.is_slow(asked.elapsed(), count as u64) && self.end != Some(self.at) {
+                        if self.slow >= self.retries.count {
+                            let period = self.retries.slow.as_secs();
+                            let why = format!(
+                                "less than {LEAST_RATE} bytes a second came in {period} s, again and again"
+                            );
+                            return Err(self.failure(Fault::Broken(why)));
+                        }
+                        self.slow += 1;
+                        log::debug!("{}: too slow, another connection", shown(self.url.as_str()));
+                        self.connect().map_err(|error| io::Error::other(Failure::from(error)))?;
+                    }
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -172,8 +211,12 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    const RETRIES: Retries =
-        Retries { count: 2, pause: Duration::from_millis(1), longest: Duration::from_millis(2) };
+    const RETRIES: Retries = Retries {
+        count: 2,
+        pause: Duration::from_millis(1),
+        longest: Duration::from_millis(2),
+        slow: Duration::from_secs(60),
+    };
 
     /// Answers each connection with the next of these, and gives what was asked.
     fn serve(answers: Vec<Vec<u8>>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
@@ -259,6 +302,33 @@ mod tests {
         let (url, serving) = serve(answers);
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
         assert_eq!(serving.join().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn a_server_that_trickles_is_left_for_another_connection_and_then_given_up() {
+        let patience = Retries { slow: Duration::ZERO, ..RETRIES };
+        let fetched = |answers: Vec<Vec<u8>>| {
+            let (url, serving) = serve(answers);
+            let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
+            let mut download = Download::begin(&http, &url, 0, patience)
+                .unwrap_or_else(|error| panic!("{}", Failure::from(error)));
+            // A byte each time, as it would come.
+            let (mut bytes, mut one) = (Vec::new(), [0]);
+            let ended = loop {
+                match download.read(&mut one) {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => bytes.push(one[0]),
+                    Err(error) => break Err(error.to_string()),
+                }
+            };
+            drop(download);
+            (bytes, ended, serving.join().unwrap().len())
+        };
+        let (whole, after) =
+            (answer("200 OK", 10, b"0123456789"), |at: usize| part(at, &b"0123456789"[at..]));
+        let (bytes, ended, asked) = fetched(vec![whole, after(1), after(2)]);
+        assert_eq!((&bytes[..], asked), (&b"01"[..], 3));
+        assert!(ended.unwrap_err().contains("less than 1024 bytes a second"));
     }
 
     #[test]

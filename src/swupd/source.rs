@@ -12,9 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
-/// As upstream's client has them.
-pub const RETRIES: Retries =
-    Retries { count: 3, pause: Duration::from_secs(10), longest: Duration::from_secs(60) };
+/// As upstream's client has them, but for the last, where it is content with a byte a second.
+pub const RETRIES: Retries = Retries {
+    count: 3,
+    pause: Duration::from_secs(10),
+    longest: Duration::from_secs(60),
+    slow: Duration::from_secs(60),
+};
 
 pub struct Source {
     http: Arc<Http>,

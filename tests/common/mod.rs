@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 #[allow(dead_code, reason = "not every test program makes images")]
 pub mod system;
+#[allow(dead_code, reason = "not every test program needs one")]
+pub mod tls;
 
 /// ister with these arguments, from the project's folder.
 pub fn ister(args: &[&str]) -> Command {
