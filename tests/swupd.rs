@@ -553,6 +553,122 @@ fn redirects_and_proxies() {
     assert!(proxy.asked().len() > 4);
 }
 
+/// Folders and links that somebody has, pipes, what was killed: none of it is taken over, followed or waited for.
+#[test]
+fn what_is_in_the_way_is_named_and_kept() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let args = ["--version", "20", "-B", "many"];
+    let install = |tree: &str| {
+        let output = place.install(&place.local(), tree, &args).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(install("good").0, Some(0));
+    let good = place.list("good");
+
+    // A private folder with something in it, where the content has a public one.
+    place.sh("mkdir -m 700 private private/etc; echo mine >private/etc/mine");
+    let (code, said) = install("private");
+    assert!(code == Some(3) && said.contains("something else is there already"), "{said}");
+    assert!(!said.contains("rm -rf"), "{said}");
+    assert_eq!(place.sh("stat -c %a private/etc; cat private/etc/mine"), "700\nmine\n");
+
+    // Killed between the folders of its own and their modes.
+    assert_eq!(install("killed").0, Some(0));
+    place.sh("chmod 1700 killed/var killed/var/lib killed/var/lib/swupd; touch killed/var/lib/swupd");
+    assert_eq!(install("killed").0, Some(0));
+    assert_eq!(place.list("killed"), good);
+
+    // A pipe where a tracking file would be.
+    place.sh("cp -a good pipe; rm pipe/var/lib/swupd/bundles/many; mkfifo pipe/var/lib/swupd/bundles/many");
+    let (code, said) = install("pipe");
+    assert!(code == Some(3) && said.contains("bundles"), "{said}");
+
+    // Objects that are links are fetched again.
+    place.sh("f=$(find state/objects -type f | head -n 1); mv $f elsewhere; ln -s $PWD/elsewhere $f");
+    assert_eq!(install("linked").0, Some(0));
+    assert_eq!(place.list("linked"), good);
+    // Who else may write into the state folder could lead us anywhere.
+    place.sh("chmod 777 state");
+    let (code, said) = install("other");
+    assert!(code == Some(3) && said.contains("its mode is 0777"), "{said}");
+    place.sh("chmod 755 state");
+
+    // A folder that became a link, and a look through it.
+    place.sh("mkdir outside; touch outside/secret; ln -s $PWD/outside good/usr/share2; mv good/usr/share good/usr/away; ln -s away good/usr/share");
+    let verify = |more: &[&str]| {
+        let local = place.local();
+        let mut command = ister(&["swupd", "verify", "-C", &local, "--version", "20", "-B", "many"]);
+        command.arg(place.path("good")).arg("-S").arg(place.path("state"));
+        command.arg("-s").arg(place.path("keys/cert.pem")).args(more);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = verify(&[]);
+    assert!(code == Some(1) && said.contains("/usr/share/many/1 (bundle many): missing"), "{said}");
+    let (code, said) = verify(&["--extra", "/usr/share2"]);
+    assert!(code == Some(3) && !said.contains("secret"), "{said}");
+    let (code, said) = verify(&["--extra", "/usr"]);
+    assert!(
+        code == Some(1) && said.contains("/usr/away: in no bundle") && !said.contains("secret"),
+        "{said}"
+    );
+
+    // Somebody else is at it.
+    place.sh("mkdir busy");
+    let busy = std::fs::File::open(place.path("busy")).unwrap();
+    rustix::fs::flock(&busy, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let (code, said) = install("busy");
+    assert!(code == Some(3) && said.contains("another installation writes into"), "{said}");
+
+    // Proxies that do not answer are an error, of whatever kind they are.
+    for proxy in
+        ["socks5://127.0.0.1:1", "socks4a://127.0.0.1:1", "http://127.0.0.1:1", "name:secret@127.0.0.1:99999"]
+    {
+        let mut command = place.install("http://mirror.invalid", "proxied", &args);
+        let output = command.args(["--retries", "0"]).env("http_proxy", proxy).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(3) && !said.contains("panicked"), "{proxy}: {said}");
+        assert!(said.contains("127.0.0.1") && !said.contains("secret"), "{proxy}: {said}");
+    }
+}
+
+/// What comes before anything is known to be signed has its bounds, and gives a terminal no orders.
+#[test]
+fn bombs_and_orders_of_a_mirror() {
+    if lacks_tools() {
+        return;
+    }
+    let place = Place::new();
+    place.content();
+    let bomb = "
+import bz2, io, tarfile, sys
+header = tarfile.TarInfo('x'); header.type = tarfile.XGLTYPE; header.size = 1 << 40
+block = header.tobuf(tarfile.GNU_FORMAT)
+# 12 GiB, which nobody decompresses within the seconds below.
+open(sys.argv[1], 'wb').write(bz2.compress(block) + bz2.compress(bytes(64 << 20)) * 192)
+bad = bytearray(tarfile.TarInfo('\x1b]0;title\x07').tobuf(tarfile.GNU_FORMAT)); bad[148:156] = b'notanumb'
+open(sys.argv[2], 'wb').write(bytes(bad) + bytes(1024))";
+    let write = |script: &str| {
+        let paths = ["www/20/bomb", "www/20/orders"].map(|name| place.path(name));
+        ok(&with_ids("python3").args(["-c", script]).args(paths).output().unwrap());
+    };
+    write(bomb);
+    for (name, word) in [("bomb", "is no tar of a release"), ("orders", "\\u{1b}]0;title")] {
+        place.sh(&format!("cp www/20/{name} www/20/Manifest.MoM.tar"));
+        let install = place.install(&place.local(), "t", &["--version", "20"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -t 10; exec \"$@\"", "sh"]).arg(install.get_program());
+        let output = command.args(install.get_args()).env("NO_COLOR", "1").output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{name}: {said}");
+        assert!(said.contains(word) && !said.contains('\x1b'), "{name}: {said}");
+    }
+}
+
 /// A mirror whose certificate the host trusts, and one that could be anybody.
 #[test]
 fn https_mirrors_are_judged_by_the_hosts_own_certificates() {
@@ -604,7 +720,7 @@ fn kill_9_loses_nothing_that_came() {
     child.wait().unwrap();
     mirror.asked();
     // The same command goes on, also with what is in the tree.
-    place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 700 t t/usr");
+    place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 1700 t t/usr");
     ok(&place.install(&mirror.url, "t", &args).output().unwrap());
     place.sh("rm t/.ister-left");
     let asked = mirror.asked();

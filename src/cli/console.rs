@@ -1,7 +1,7 @@
 //! stdout has the result, stderr the talk: a line that moves on a terminal, plain lines elsewhere.
 
 use super::journal;
-use crate::tool::{Event, Progress};
+use crate::tool::{Event, Progress, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -82,6 +82,13 @@ impl Console {
 
 impl Progress for Console {
     fn event(&self, event: Event) {
+        let event = match event {
+            Event::Step(text) => Event::Step(visible(&text).into_owned()),
+            Event::Status(text) => Event::Status(visible(&text).into_owned()),
+            Event::Note(text) => Event::Note(visible(&text).into_owned()),
+            Event::Warning(text) => Event::Warning(visible(&text).into_owned()),
+            Event::Debug(text) => Event::Debug(text),
+        };
         match &event {
             Event::Step(text) | Event::Note(text) => journal::record("info", text),
             Event::Warning(text) => journal::record("warning", text),

@@ -147,10 +147,7 @@ struct SourceArgs {
 fn version(text: &str) -> Result<Version, String> {
     match text {
         "latest" => Ok(Version::Latest),
-        _ => match text.parse() {
-            Ok(number) if number > 0 => Ok(Version::Number(number)),
-            _ => Err("expected a number or `latest`".to_owned()),
-        },
+        _ => Version::number(text).ok_or_else(|| "expected a number or `latest`".to_owned()),
     }
 }
 
@@ -219,8 +216,11 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let console = source.talk.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let place = make_tree(tree)?;
+            let is_empty = || std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
+            let was_empty = is_empty();
             let mut unfinished = format!("`{}` is not whole", place.display());
-            if !rustix::process::geteuid().is_root() {
+            // What is in it is ours only if nothing was there before.
+            if was_empty && !rustix::process::geteuid().is_root() {
                 // Its files belong to ids that only a namespace knows.
                 unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf FOLDER");
             }
@@ -228,8 +228,7 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let installed: Result<Installed, _> =
                 swupd_in_namespace(&request, Task::Install, &place, &console);
             console.finish();
-            let is_begun = std::fs::read_dir(&place).map_or(true, |mut entries| entries.next().is_some());
-            let installed = installed.map_err(|failure| match is_begun {
+            let installed = installed.map_err(|failure| match was_empty && !is_empty() {
                 true => failure.detail(unfinished),
                 false => failure,
             })?;

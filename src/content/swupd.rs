@@ -56,10 +56,10 @@ pub fn swupd_request(
     let format = format.map_err(|why| Failure::new(format!("the format of swupd's content: {why}")))?;
     let version = match content.release.as_str() {
         "latest" | "" => Version::Latest,
-        number => Version::Number(number.parse().map_err(|_| {
+        number => Version::number(number).ok_or_else(|| {
             Failure::new(format!("`{number}` is no version of swupd content"))
                 .help("`Version` is a number or \"latest\"")
-        })?),
+        })?,
     };
     let [http_proxy, https_proxy] = proxies;
     Ok(Request {

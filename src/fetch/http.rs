@@ -159,7 +159,7 @@ impl Http {
                 | Error::BadUri(_)
                 | Error::InvalidProxyUrl => Fault::Unreachable(through(error.to_string())),
                 Error::Io(ref cause) if is_unreachable(cause) => {
-                    Fault::Unreachable(through(error.to_string()))
+                    Fault::Unreachable(through(cause.to_string()))
                 }
                 error => Fault::Broken(through(error.to_string())),
             })?;
@@ -224,11 +224,11 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     };
     let of_environment = || variable(&format!("{scheme}_proxy")).or_else(|| variable("all_proxy"));
     let Some(text) = given.map(str::to_owned).or_else(of_environment) else { return Ok(None) };
+    let whole = if text.contains("://") { text } else { format!("http://{text}") };
     let no_proxy = |why: &str| {
-        Failure::new(format!("`{}`, the proxy for {scheme}, cannot be used: {why}", shown(&text)))
+        Failure::new(format!("`{}`, the proxy for {scheme}, cannot be used: {why}", shown(&whole)))
             .help(format!("correct {scheme}_proxy: http://HOST:PORT"))
     };
-    let whole = if text.contains("://") { text.clone() } else { format!("http://{text}") };
     let url = Url::parse(&whole).map_err(|error| no_proxy(&error.to_string()))?;
     let protocol = match url.scheme() {
         "http" => ProxyProtocol::Http,
@@ -250,6 +250,7 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     }
     if let Some(exceptions) = variable("no_proxy").filter(|_| given.is_none()) {
         for exception in exceptions.split([',', ' ']).filter(|text| !text.is_empty()) {
+            let exception = host_of(exception);
             builder = builder.no_proxy(exception);
             if !exception.starts_with(['.', '*']) {
                 builder = builder.no_proxy(&format!(".{exception}"));
@@ -259,9 +260,24 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     builder.build().map(Some).map_err(|error| no_proxy(&error.to_string()))
 }
 
+/// An exception's host: whatever port it has, as `[::1]:8080` and `h:8080`.
+fn host_of(exception: &str) -> &str {
+    if let Some(bracketed) = exception.strip_prefix('[') {
+        return bracketed.split(']').next().unwrap_or(bracketed);
+    }
+    match exception.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => exception,
+    }
+}
+
 fn is_unreachable(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::*;
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable)
+    // rustls gives what it thinks of a certificate as invalid data; an unknown name has no kind of its own.
+    matches!(
+        error.kind(),
+        ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable | InvalidData
+    ) || error.to_string().contains("failed to lookup address information")
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
@@ -303,6 +319,20 @@ fn redirected(from: &Url, response: &Response<Body>) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exceptions_name_hosts() {
+        for (exception, host) in [
+            ("h:8080", "h"),
+            ("[::1]:8080", "::1"),
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            (".h", ".h"),
+            ("*", "*"),
+        ] {
+            assert_eq!(host_of(exception), host);
+        }
+    }
 
     #[test]
     fn a_redirect_to_less_is_not_followed() {

@@ -3,14 +3,18 @@
 use super::http::{Fault, Http};
 use super::{FetchError, shown};
 use crate::tool::Failure;
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
 /// Bytes a second that a server has to send, on average over [`Retries::slow`].
 const LEAST_RATE: u64 = 1 << 10;
+/// Bytes that have to come before a connection's end is taken for another fault than the one before.
+const PROGRESS: u64 = 64 << 10;
 
 /// How often something that may get better is tried again, and after what pause: doubled each time, up to the limit.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,8 @@ pub struct Download {
     url: Url,
     retries: Retries,
     tried: u32,
+    /// Bytes since it was tried last.
+    since: u64,
     /// Connections that were given up because they were slow.
     slow: u32,
     /// Since the rate was looked at last: how long the server was waited for, and the bytes that came.
@@ -53,6 +59,7 @@ impl Download {
             url: url.clone(),
             retries,
             tried: 0,
+            since: 0,
             slow: 0,
             waited: Duration::ZERO,
             came: 0,
@@ -93,6 +100,7 @@ impl Download {
         }
         let pause = self.retries.pause.saturating_mul(1 << self.tried.min(16)).min(self.retries.longest);
         self.tried += 1;
+        self.since = 0;
         log::debug!("{}: attempt {} in {pause:?}", shown(self.url.as_str()), self.tried + 1);
         std::thread::sleep(pause);
         true
@@ -105,7 +113,11 @@ impl Download {
         let answer = self.http.get(&self.url, self.at)?;
         let mut body = answer.body;
         let start = if answer.is_part { self.at } else { 0 };
-        self.end = answer.length.map(|length| start + length);
+        let end = |length: u64| {
+            let refused = || Fault::Refused(format!("the server announces {length} bytes more"));
+            start.checked_add(length).ok_or_else(refused)
+        };
+        self.end = answer.length.map(end).transpose()?;
         if start < self.at {
             // It knows no ranges.
             let skipped = io::copy(&mut body.by_ref().take(self.at), &mut io::sink())
@@ -127,7 +139,9 @@ impl Download {
             .url
             .to_file_path()
             .map_err(|()| Fault::Unreachable("it names no path of this host".into()))?;
-        let mut file = File::open(path).map_err(unreadable)?;
+        // A pipe is not waited for.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(Fault::Broken("it is no plain file".into()));
@@ -176,8 +190,11 @@ impl Read for Download {
                 Ok(0) => Fault::Broken(format!("it ends after {} bytes", self.at)),
                 Ok(count) => {
                     self.at += count as u64;
-                    // It goes on: what went wrong before is over.
-                    self.tried = 0;
+                    self.since += count as u64;
+                    if self.since >= PROGRESS {
+                        // It goes on: what went wrong before is over.
+                        self.tried = 0;
+                    }
                     if self.is_slow(asked.elapsed(), count as u64) && self.end != Some(self.at) {
                         if self.slow >= self.retries.count {
                             let period = self.retries.slow.as_secs();
@@ -293,15 +310,25 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_a_little_each_time_comes_to_its_end() {
-        let mut answers = vec![answer("200 OK", 10, b"0")];
-        answers.extend((1..10).map(|at| {
-            let range = format!("206 Part\r\nContent-Range: bytes {at}-9/10");
-            answer(&range, 10 - at, &b"0123456789"[at..=at])
-        }));
-        let (url, serving) = serve(answers);
-        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+    fn what_goes_on_a_part_each_time_comes_to_its_end_and_a_byte_each_time_does_not() {
+        let pieces = |size: usize| {
+            let whole: Vec<u8> = (0..10 * size).map(|at| at as u8).collect();
+            let piece = |at: usize| {
+                let range =
+                    format!("206 Part\r\nContent-Range: bytes {}-{}/{}", at * size, 10 * size - 1, 10 * size);
+                let status = if at == 0 { "200 OK" } else { &range };
+                answer(status, (10 - at) * size, &whole[at * size..(at + 1) * size])
+            };
+            let (url, serving) = serve((0..10).map(piece).collect());
+            (whole, url, serving)
+        };
+        let (whole, url, serving) = pieces(PROGRESS as usize);
+        assert!(read(&url, 0).unwrap() == whole);
         assert_eq!(serving.join().unwrap().len(), 10);
+        // It is asked three times, and the rest is never asked for.
+        let (_, url, _) = pieces(1);
+        let why = read(&url, 0).unwrap_err();
+        assert!(why.contains("could not fetch"), "{why}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::manifest::shown;
 use super::merge::Node;
 use super::parallel::parallel;
 use crate::tool::{Context, Failure};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -73,30 +74,31 @@ pub fn differences(
 }
 
 /// What lies below a folder of the tree and is in no manifest; of a folder that is in none only its own name.
-pub fn extra(nodes: &[Node], tree: &Path, below: &str) -> Result<Vec<Difference>, Failure> {
-    use std::os::unix::ffi::OsStrExt;
+pub fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
     let below = below.trim_matches('/');
     let leads_out = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
-    let start = tree.join(below);
-    if leads_out || !start.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+    let start = if below.is_empty() { Vec::new() } else { format!("/{below}").into_bytes() };
+    if leads_out || target.names(&start).is_err() {
         return Err(Failure::new(format!("`/{below}` is no folder of the tree"))
             .help("name one that is in it, such as --extra /usr"));
     }
     let mut found = Vec::new();
     let mut todo = vec![start];
     while let Some(folder) = todo.pop() {
-        let context = || format!("could not read the folder `{}`", folder.display());
-        // A link to a folder is a link.
-        if !folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            continue;
-        }
-        for entry in std::fs::read_dir(&folder).context(context)? {
-            let path = entry.context(context)?.path();
-            let inside = path.strip_prefix(tree).expect("it is below the tree");
-            let name = [b"/", inside.as_os_str().as_bytes()].concat();
-            match nodes.binary_search_by(|node| node.path.cmp(&name)) {
-                Ok(_) => todo.push(path),
-                Err(_) => found.push(Difference { path: shown(&name), bundle: None, what: What::Extra }),
+        let names = match target.names(&folder) {
+            Ok(names) => names,
+            // A file. A link to a folder is a link.
+            Err(Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(error) => {
+                return Err(error).context(|| format!("could not read the folder `{}`", shown(&folder)));
+            }
+        };
+        for name in names {
+            let path = [&folder[..], b"/", &name].concat();
+            match nodes.binary_search_by(|node| node.path.cmp(&path)) {
+                Ok(at) if nodes[at].kind == Kind::Folder => todo.push(path),
+                Ok(_) => (),
+                Err(_) => found.push(Difference { path: shown(&path), bundle: None, what: What::Extra }),
             }
         }
     }

@@ -33,6 +33,14 @@ pub enum Version {
     Number(u32),
 }
 
+impl Version {
+    /// A positive number, digits only.
+    pub fn number(text: &str) -> Option<Version> {
+        let number = decimal(text.as_bytes()).and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| *number > 0).map(Version::Number)
+    }
+}
+
 /// Which format the content must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
@@ -183,7 +191,7 @@ impl Client<'_> {
             Ok(())
         };
         let read = decompressed(BufReader::new(packed.take(LARGEST_RELEASE)), &self.budget)
-            .and_then(|tar| each_member(tar, &mut members));
+            .and_then(|tar| each_member(tar.take(LARGEST_RELEASE + LARGEST_SIGNATURE), &mut members));
         read.map_err(|error| {
             let what = || format!("`{}` is no tar of a release", shown_url(&url));
             Once::Damaged(inner(error, what).context(context()))
@@ -326,19 +334,23 @@ impl Client<'_> {
         let mut found = None;
         let read =
             decompressed(BufReader::new(packed.take(LARGEST_MANIFEST)), &self.budget).and_then(|tar| {
-                each_member(tar, |member_name, member, data| match member {
-                    Member::Object(object) if object.attributes.size > LARGEST_MANIFEST => Err(
-                        io::Error::other(format!("it contains a file of more than {LARGEST_MANIFEST} bytes")),
-                    ),
-                    Member::Object(object)
-                        if member_name == expected.as_bytes()
-                            && found.is_none()
-                            && object.attributes.kind == Kind::File =>
-                    {
-                        found = Some(state.put(hash, &object, data));
-                        Ok(())
+                each_member(tar.take(LARGEST_MANIFEST + LARGEST_SIGNATURE), |member_name, member, data| {
+                    match member {
+                        Member::Object(object) if object.attributes.size > LARGEST_MANIFEST => {
+                            Err(io::Error::other(format!(
+                                "it contains a file of more than {LARGEST_MANIFEST} bytes"
+                            )))
+                        }
+                        Member::Object(object)
+                            if member_name == expected.as_bytes()
+                                && found.is_none()
+                                && object.attributes.kind == Kind::File =>
+                        {
+                            found = Some(state.put(hash, &object, data));
+                            Ok(())
+                        }
+                        _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
                     }
-                    _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
                 })
             });
         read.map_err(|error| {

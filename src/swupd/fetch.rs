@@ -41,7 +41,7 @@ pub struct Fetched {
 }
 
 /// Objects that nobody has brought yet, each with a node that wants it.
-type Missing<'m> = Mutex<HashMap<ObjectHash, Node<'m>>>;
+type Missing<'m> = Mutex<HashMap<ObjectHash, &'m Node<'m>>>;
 
 /// What one installation knows of its packs.
 struct Packs<'f, 'm> {
@@ -69,9 +69,11 @@ impl Client<'_> {
             listed[node.bundle] += 1;
             if !state.has(&node.hash) {
                 lacking[node.bundle] += 1;
-                missing.insert(node.hash, *node);
+                missing.insert(node.hash, node);
             }
         }
+        // What is known of a tree takes memory for each of its files.
+        drop(seen);
         if missing.is_empty() {
             return Ok(Fetched::default());
         }
@@ -97,11 +99,11 @@ impl Client<'_> {
         let used = parallel(wanted.len(), cores.clamp(2, MOST_PACKS), |index| {
             self.pack_once(&packs, wanted[index])
         })?;
-        let mut left: Vec<Node> = lock(&packs.missing).values().copied().collect();
+        let mut left: Vec<&Node> = lock(&packs.missing).values().copied().collect();
         left.sort_by_key(|node| node.path);
         parallel(left.len(), PARALLEL_FILES, |index| {
             packs.told.now_and_then();
-            self.file_or_pack(&packs, &left[index])
+            self.file_or_pack(&packs, left[index])
         })?;
         for line in bundles.iter().map(|bundle| &bundle.line) {
             state.forget_part(&self.source.pack(&line.name, line.version));
@@ -143,7 +145,8 @@ impl Client<'_> {
     fn pack(&self, packs: &Packs, bundle: usize) -> Result<Option<String>, Failure> {
         let Loaded { line, manifest } = &packs.bundles[bundle];
         let url = self.source.pack(&line.name, line.version);
-        let mut taken = Taken { largest: largest_object(manifest), ..Taken::default() };
+        let (largest, largest_pack) = (largest_object(manifest), largest_pack(manifest));
+        let mut taken = Taken { largest, largest_pack, ..Taken::default() };
         let read = if self.source.is_local() {
             match self.source.open(&url, 0) {
                 Ok(pack) => self.unpack(packs, pack, &mut taken),
@@ -179,10 +182,11 @@ impl Client<'_> {
         url: &str,
         taken: &mut Taken,
     ) -> Result<(), Failure> {
-        let largest = largest_pack(&packs.bundles[bundle].manifest);
-        let part = packs.state.part(url, || {
+        let largest = taken.largest_pack;
+        let waiting = || {
             self.progress.note("waiting for another installation that fetches the same pack".to_owned());
-        })?;
+        };
+        let mut part = packs.state.part(url, waiting)?;
         // It may have brought what we wait for.
         lock(&packs.missing).retain(|hash, _| !packs.state.has(hash));
         let context = |error: io::Error| {
@@ -222,7 +226,12 @@ impl Client<'_> {
                 return Err(error.into());
             }
         };
-        part.file.set_len(0).map_err(context)?;
+        if there > 0 {
+            // A file of its own: whoever fetched the rest of the other may still be writing to that.
+            part.forget();
+            part = packs.state.part(url, waiting)?;
+            part.file.set_len(0).map_err(context)?;
+        }
         match self.pack_through(packs, &part, io::empty(), download, largest, taken) {
             Err(Broken::Line(failure)) => Err(failure),
             Err(Broken::Content(failure)) => {
@@ -271,8 +280,9 @@ impl Client<'_> {
 
     fn unpack(&self, packs: &Packs, pack: impl Read + Send, taken: &mut Taken) -> Result<(), Failure> {
         let Packs { state, missing, told, .. } = packs;
+        let largest = taken.largest_pack;
         let read = decompressed(BufReader::with_capacity(CHUNK, pack), &self.budget).and_then(|tar| {
-            each_member(tar, |name, member, data| {
+            each_member(tar.take(largest), |name, member, data| {
                 told.now_and_then();
                 let Some(hash) = staged(name) else { return Ok(()) };
                 let Member::Object(object) = member else { return Ok(()) };
@@ -314,11 +324,13 @@ impl Client<'_> {
             || format!("`{}` of bundle `{}` cannot be had", shown(node.path), bundles[node.bundle].line.name);
         let from = || format!("from: {}", shown_url(&url));
         let packed = self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
-        let tar = decompressed(BufReader::with_capacity(CHUNK, packed), &self.budget);
+        let largest = largest_object(&bundles[node.bundle].manifest);
+        let most = largest + LARGEST_FRAME;
+        let tar = decompressed(BufReader::with_capacity(CHUNK, packed.take(most)), &self.budget);
         let mut host = None;
         let read = tar.map_err(ObjectError::Read).and_then(|tar| {
-            only_member(tar, hash, |object, data| {
-                if object.attributes.size > largest_object(&bundles[node.bundle].manifest) {
+            only_member(tar.take(most), hash, |object, data| {
+                if object.attributes.size > largest {
                     return Err(ObjectError::Read(io::Error::other("it is larger than all of its bundle")));
                 }
                 match state.put(hash, &object, data) {
@@ -345,6 +357,9 @@ impl Client<'_> {
         })
     }
 }
+
+/// More than the headers of one object, and what a compression adds to what it cannot compress.
+const LARGEST_FRAME: u64 = 16 << 20;
 
 /// More than any object of a bundle can have, as its signed manifest says; where it says nothing, as many bytes as anybody
 /// would put into a file on purpose.
@@ -375,15 +390,16 @@ enum Broken {
 /// What came of unpacking.
 #[derive(Default)]
 struct Taken {
-    /// The most bytes that an object may have.
+    /// The most bytes that an object may have, and all of the pack.
     largest: u64,
+    largest_pack: u64,
     /// Objects that were others.
     wrong: usize,
     /// What went wrong on this side.
     host: Option<Failure>,
 }
 
-fn lock<'l, 'm>(missing: &'l Missing<'m>) -> std::sync::MutexGuard<'l, HashMap<ObjectHash, Node<'m>>> {
+fn lock<'l, 'm>(missing: &'l Missing<'m>) -> std::sync::MutexGuard<'l, HashMap<ObjectHash, &'m Node<'m>>> {
     missing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

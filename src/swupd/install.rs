@@ -10,7 +10,8 @@ use super::parallel::parallel;
 use super::state::State;
 use crate::tool::{Context, Failure};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
+    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps,
+    Uid, flock,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -42,6 +43,22 @@ impl Target {
         let root = rustix::fs::open(path, flags, Mode::empty())
             .context(|| format!("could not open the folder `{}`", path.display()))?;
         Ok(Target { root, path: path.to_owned() })
+    }
+
+    /// Nobody else installs into it as long as this is kept.
+    pub fn lock(&self) -> Result<OwnedFd, Failure> {
+        let context = || format!("could not lock the folder `{}`", self.path.display());
+        let folder = open_folder(self.root.as_fd(), OsStr::new(".")).context(context)?;
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(folder),
+            Err(Errno::WOULDBLOCK) => {
+                Err(Failure::new(format!("another installation writes into `{}`", self.path.display()))
+                    .help("wait for its end, or install into another folder"))
+            }
+            // A file system without locks.
+            Err(Errno::OPNOTSUPP | Errno::NOLCK) => Ok(folder),
+            Err(error) => Err(error).context(context),
+        }
     }
 
     fn shown(&self, path: &[u8]) -> String {
@@ -82,19 +99,20 @@ impl Target {
         Some(text)
     }
 
-    /// The names in a folder; none where it is not there.
-    pub fn names(&self, path: &[u8]) -> Vec<String> {
-        let opened = self.folder(path).and_then(|folder| open_folder(folder.as_fd(), OsStr::new(".")));
-        let entries = opened.and_then(rustix::fs::Dir::new).into_iter().flatten().flatten();
-        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().ok().map(str::to_owned);
-        entries.filter_map(name).filter(|name| name != "." && name != "..").collect()
+    /// The names in a folder, on a way without links.
+    pub fn names(&self, path: &[u8]) -> rustix::io::Result<Vec<Vec<u8>>> {
+        let folder = self.folder(path)?;
+        let entries = rustix::fs::Dir::new(open_folder(folder.as_fd(), OsStr::new("."))?)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_bytes().to_vec()));
+        names.filter(|name| name.as_ref().map_or(true, |name| name != b"." && name != b"..")).collect()
     }
 
     /// What a path holds, if there is something: its hash.
     pub fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
         let folder = match self.folder(parent(path)) {
             Ok(folder) => folder,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            // The last: a folder has become a link.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         hash_at(folder.as_fd(), name(path))
@@ -200,15 +218,18 @@ fn track(target: &Target, tracking: &Tracking) -> Result<(), Failure> {
     let mut made = Vec::new();
     for path in ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT) {
         let folder = target.folder(parent(path.as_bytes())).context(context(path))?;
-        match rustix::fs::mkdirat(&folder, name(path.as_bytes()), Mode::from_raw_mode(0o700)) {
+        match rustix::fs::mkdirat(&folder, name(path.as_bytes()), UNFINISHED) {
             Ok(()) => made.push(path),
+            // Of an installation that was killed.
+            Err(Errno::EXIST) if is_unfinished(folder.as_fd(), name(path.as_bytes())) => made.push(path),
             Err(Errno::EXIST) => (),
             Err(error) => return Err(error).context(context(path)),
         }
     }
     let folder = target.folder(TRACKING.as_bytes()).context(context(TRACKING))?;
     for bundle in tracking.bundles {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // A pipe is not waited for.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&folder, bundle.as_str(), flags, Mode::from_raw_mode(0o600));
         let file = File::from(file.context(context(TRACKING))?);
         rustix::fs::futimens(&file, &times(tracking.time)).context(context(TRACKING))?;
@@ -247,7 +268,7 @@ impl Placing<'_, '_> {
             })?;
             let object = made.expect("an object was given");
             let within = self.target.parent(&mut opened, node.path)?;
-            match rustix::fs::mkdirat(within, name(node.path), Mode::from_raw_mode(0o700)) {
+            match rustix::fs::mkdirat(within, name(node.path), UNFINISHED) {
                 Ok(()) => (),
                 Err(Errno::EXIST) if is_unfinished(within, name(node.path)) => (),
                 Err(Errno::EXIST) => self.compare(within, node)?,
@@ -429,12 +450,16 @@ fn finish_file(file: &File, object: &Object) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder as it is until all is in it, of an installation that was killed.
+/// The mode of a folder until all is in it: only we can enter. The sticky bit, which changes nothing for us, tells it from a
+/// private folder that somebody has.
+const UNFINISHED: Mode = Mode::from_raw_mode(0o1700);
+
+/// A folder of an installation that was killed.
 fn is_unfinished(within: BorrowedFd, name: &OsStr) -> bool {
     rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
         let us = rustix::process::geteuid().as_raw();
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        is_folder && stat.st_mode & 0o7777 == 0o700 && stat.st_uid == us
+        is_folder && stat.st_mode & 0o7777 == UNFINISHED.as_raw_mode() && stat.st_uid == us
     })
 }
 

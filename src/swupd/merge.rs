@@ -74,20 +74,20 @@ pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     }
     // Of the same object the oldest version is kept: only there its own tar surely exists.
     all.sort_by_key(|node| (node.path, node.version, node.bundle));
-    let mut nodes: Vec<Node> = Vec::with_capacity(all.len());
-    for node in all {
-        let Some(last) = nodes.last().filter(|last| last.path == node.path) else {
-            nodes.push(node);
-            continue;
-        };
-        if (last.hash, last.kind) != (node.hash, node.kind) {
-            let side = |node: &Node| (bundles[node.bundle].line.name.to_string(), node.hash);
-            return Err(MergeError::Conflict(Box::new(Conflict {
-                path: node.path.to_vec(),
-                sides: [side(last), side(&node)],
-            })));
-        }
+    let contradicts =
+        |one: &Node, other: &Node| one.path == other.path && (one.hash, one.kind) != (other.hash, other.kind);
+    if let Some([one, other]) = all.windows(2).find_map(|pair| match pair {
+        [one, other] if contradicts(one, other) => Some([one, other]),
+        _ => None,
+    }) {
+        let side = |node: &Node| (bundles[node.bundle].line.name.to_string(), node.hash);
+        return Err(MergeError::Conflict(Box::new(Conflict {
+            path: one.path.to_vec(),
+            sides: [side(one), side(other)],
+        })));
     }
+    all.dedup_by_key(|node| node.path);
+    let nodes = all;
     for node in &nodes {
         let parent = parent(node.path);
         if parent.is_empty() {

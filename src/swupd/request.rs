@@ -250,12 +250,11 @@ impl Request {
         let installed = installed_in(&target);
         let mut request = self.clone();
         if any_version {
-            let version = installed.version.ok_or_else(|| {
+            request.version = installed.version.ok_or_else(|| {
                 Failure::new(format!("`{}` does not say which version it is", tree.display()))
                     .detail("there is no number in VERSION_ID of its os-release")
                     .help("name it with --version")
             })?;
-            request.version = Version::Number(version);
         }
         if request.bundles.is_empty() {
             request.bundles = installed.bundles;
@@ -270,7 +269,7 @@ impl Request {
         let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
         let mut found = differences(&nodes, &target, name)?;
         if let Some(folder) = extra {
-            found.extend(check::extra(&nodes, tree, folder)?);
+            found.extend(check::extra(&nodes, &target, folder)?);
         }
         Ok(found)
     }
@@ -297,6 +296,7 @@ impl Request {
         }
         progress.begin(format!("installing {} files and folders", nodes.len()));
         let target = Target::open(target)?;
+        let _ours = target.lock()?;
         let tracking = Tracking { bundles: &self.bundles, time: release.header.timestamp };
         client.install(&state, &closure.bundles, &nodes, &target, &tracking)?;
         let mut bundles: Vec<_> = closure
@@ -327,7 +327,7 @@ fn no_tree(release: &Release, error: &MergeError) -> Failure {
 }
 
 struct InTree {
-    version: Option<u32>,
+    version: Option<Version>,
     bundles: Vec<String>,
 }
 
@@ -335,8 +335,10 @@ struct InTree {
 fn installed_in(target: &Target) -> InTree {
     let release = target.read(b"/usr/lib/os-release").unwrap_or_default();
     let version =
-        release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")?.trim_matches('"').parse().ok());
-    let mut bundles = target.names(TRACKING.as_bytes());
+        release.lines().find_map(|line| Version::number(line.strip_prefix("VERSION_ID=")?.trim_matches('"')));
+    let names = target.names(TRACKING.as_bytes()).unwrap_or_default();
+    let mut bundles: Vec<String> =
+        names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
     bundles.sort();
     if bundles.is_empty() {
         bundles.push("os-core".to_owned());

@@ -35,14 +35,24 @@ impl State {
     /// Also where the folder, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
     pub fn open(folder: &Path) -> Result<State, Failure> {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        // What lies in folders of ours that others cannot write to is ours.
         for path in [folder.clone(), folder.join("objects"), folder.join("parts"), folder.join("incoming")] {
             std::fs::create_dir_all(&path)
                 .context(|| format!("could not create the state folder `{}`", path.display()))?;
-            is_ours(&path)?;
+            only_we_write(&path)?;
             // The folder itself may be a link of ours.
             if path != folder && !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
                 return Err(Failure::new(format!("`{}` of the state folder is no folder", path.display()))
                     .help("remove it, or choose another folder with -S"));
+            }
+        }
+        for entry in std::fs::read_dir(folder.join("objects")).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                return Err(Failure::new(format!(
+                    "`{}` of the state folder is no folder",
+                    entry.path().display()
+                ))
+                .help("remove it, or choose another folder with -S"));
             }
         }
         let path = folder.join("lock");
@@ -110,7 +120,7 @@ impl State {
         let content = if object.attributes.kind == Kind::File { &whole[..] } else { &[] };
         let (head, tail) = tar_around(hash, object).context(context)?;
         let tar = [&head, content, &tail].concat();
-        self.place(hash, |file| file.write_all(&tar)).context(context).map_err(on_state_disk)?;
+        self.place(hash, |file| file.write_all(&tar)).map_err(|error| on_state_disk(error, context()))?;
         Ok(Ok(()))
     }
 
@@ -136,7 +146,7 @@ impl State {
         });
         match (refused, placed) {
             (Some(error), _) => Ok(Err(error)),
-            (None, placed) => placed.context(context).map_err(on_state_disk).map(Ok),
+            (None, placed) => placed.map_err(|error| on_state_disk(error, context())).map(Ok),
         }
     }
 
@@ -167,9 +177,19 @@ impl State {
         let mut file = match File::options().read(true).custom_flags(NO_LINK).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // A link in its place.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                std::fs::remove_file(&path)?;
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
-        let length = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            let why = format!("`{}` of the state folder is a folder: remove it", path.display());
+            return Err(io::Error::other(why));
+        }
+        let length = metadata.len();
         let read = if length <= WHOLE_FILE {
             let mut bytes = Vec::with_capacity(length as usize);
             file.read_to_end(&mut bytes)?;
@@ -221,14 +241,28 @@ fn plain_file(path: &Path, read: bool) -> io::Result<File> {
     Ok(file)
 }
 
-fn on_state_disk(failure: Failure) -> Failure {
+fn on_state_disk(error: io::Error, what: String) -> Failure {
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let failure = Err::<(), _>(error).context(|| what).unwrap_err();
+    if !is_full {
+        return failure;
+    }
     failure.help("free some space (`ister cache prune` empties the cache), or choose another folder with -S")
 }
 
-/// What others own they could exchange while we work.
-fn is_ours(path: &Path) -> Result<(), Failure> {
+/// What others own, or may write to, they could exchange while we work.
+fn only_we_write(path: &Path) -> Result<(), Failure> {
     let context = || format!("could not use the state folder `{}`", path.display());
-    let owner = path.symlink_metadata().context(context)?.uid();
+    let metadata = path.metadata().context(context)?;
+    let owner = metadata.uid();
+    if metadata.mode() & 0o002 != 0 {
+        return Err(Failure::new(context())
+            .detail(format!(
+                "its mode is {:04o}: whoever writes into it could lead us elsewhere",
+                metadata.mode() & 0o7777
+            ))
+            .help("take that right away (chmod o-w), or choose another folder with -S"));
+    }
     if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
         return Err(Failure::new(context())
             .detail(format!("it belongs to uid {owner}, who could lead us elsewhere"))

@@ -70,10 +70,12 @@ impl Configuration {
 
 /// A URL as it may be shown: without user, password and query, any of which may be a secret.
 pub fn shown_url(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else {
-        let text = url.split_once('?').map_or(url, |(before, _)| before);
+    let text = url.split_once('?').map_or(url, |(before, _)| before);
+    // What is no address, or only looks like one: `user:password@host` is a scheme and a path.
+    let Some(mut url) = url::Url::parse(url).ok().filter(|url| !url.cannot_be_a_base()) else {
         return match (text.split_once("://"), text.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            (None, Some((_, host))) => format!("…@{host}"),
             _ => text.to_owned(),
         };
     };

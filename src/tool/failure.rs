@@ -2,6 +2,7 @@
 //! to cross a process boundary and still read the same.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The host could not do it: what was tried, on what, what was said, what to do next. Exit code 3.
@@ -53,20 +54,33 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&visible(&self.message))?;
         for detail in &self.details {
             for line in detail.lines() {
-                write!(f, "\n  {line}")?;
+                write!(f, "\n  {}", visible(line))?;
             }
         }
         if let Some(help) = &self.help {
-            write!(f, "\n  help: {help}")?;
+            write!(f, "\n  help: {}", visible(help))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// Without what moves a terminal's cursor or gives it orders: names and messages may be those of a stranger.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_order = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_order) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_order(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
 
 /// What an error says, and each cause below it, for where there is room for one line only.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -101,6 +115,12 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_strangers_words_give_a_terminal_no_orders() {
+        let failure = Failure::new("a\x1b[2Jb").detail("c\rd\te").help("\u{9b}1A");
+        assert_eq!(failure.to_string(), "a\\u{1b}[2Jb\n  c\\rd\te\n  help: \\u{9b}1A");
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("could not write at byte 7")]

@@ -17,7 +17,7 @@ pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of}
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability};
-pub use failure::{Context, Failure, with_causes};
+pub use failure::{Context, Failure, visible, with_causes};
 pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_reporting,
     search_path, spawn,
