@@ -502,12 +502,12 @@ fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
         text(&output.stderr)
     );
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
-    let asked = mirror.asked();
+    let first = mirror.asked();
     let pack: Vec<u64> =
-        asked.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
+        first.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
     assert!(pack.len() == 2 && pack[1] >= 900_000, "it went on where it was: {pack:?}");
     let mut files: Vec<&String> =
-        asked.iter().map(|a| &a.0).filter(|path| path.contains("/files/")).collect();
+        first.iter().map(|a| &a.0).filter(|path| path.contains("/files/")).collect();
     let count = files.len();
     files.sort();
     files.dedup();
@@ -519,7 +519,10 @@ fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
     let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
     // It is checked again whenever it is used; what was damaged comes anew.
-    place.sh("find state/objects -type f -size -6 | head -n 5 | while read -r f; do echo x >$f; done");
+    for path in &files[..5] {
+        let hash = path.rsplit('/').next().and_then(|name| name.strip_suffix(".tar")).unwrap();
+        std::fs::write(place.path("state/objects").join(&hash[..2]).join(&hash[2..]), "x").unwrap();
+    }
     ok(&place.install(&mirror.url, "v", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
     let anew = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
