@@ -6,7 +6,7 @@
 //! | [`lint`]: what is wrong | [`content`]: fills root trees, keeps them |
 //! | [`bundle`]: names to packages | [`customize`]: users, files, hooks |
 //! | [`layout`]: sizes to block ranges | [`image`]: table, filesystems, loaders |
-//! | [`published`]: templates to start from | |
+//! | [`published`]: templates to start from | [`format`]: published formats, written and read |
 //! | [`plan`]: everything decided | [`build`]: the conductor |
 //! | [`report`]: values to text | [`vm`]: boots, watches, judges |
 //! | | [`lsp`]: the language server |
@@ -39,6 +39,7 @@ pub mod customize;
 pub mod device;
 pub mod fetch;
 pub mod filesystem;
+pub mod format;
 pub mod image;
 pub mod lsp;
 pub mod provision;

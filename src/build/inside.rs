@@ -34,10 +34,11 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
         (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
         (Job::Assemble(job), [content, rest @ ..])
-            if rest.len() == job.plan.disks.len() + job.carried.len() =>
+            if rest.len() == job.plan.disks.len() + job.carried.len() + usize::from(job.pack_tree) =>
         {
-            let (disks, carried) = rest.split_at(job.plan.disks.len());
-            let assembled = assemble(job, content, disks, carried, progress)?;
+            let (disks, rest) = rest.split_at(job.plan.disks.len());
+            let (carried, packed) = rest.split_at(job.carried.len());
+            let assembled = assemble(job, content, disks, carried, packed.first(), progress)?;
             Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
         }
         _ => Err(Failure::new("the job came with the wrong number of files")),
@@ -49,6 +50,7 @@ fn assemble(
     content: &File,
     disks: &[File],
     carried: &[File],
+    packed: Option<&File>,
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
     // XFS, btrfs and what is encrypted lie there twice: as files, and as a filesystem.
@@ -99,6 +101,10 @@ fn assemble(
     }
     hooked?;
     let inventory = content::inventory(&tree, &workspace.root)?;
+    if let Some(packed) = packed {
+        progress.begin("packing the tree");
+        content::pack(&root, job.epoch, packed)?;
+    }
     let assembly = Assembly {
         plan: &job.plan,
         tree: &root,

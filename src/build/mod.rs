@@ -65,6 +65,8 @@ struct AssembleJob {
     shown_at: Option<PathBuf>,
     /// A folder of the host that the finished tree is left in.
     keep_in: Option<PathBuf>,
+    /// The finished tree is packed into the last file.
+    pack_tree: bool,
 }
 
 /// A template that an installer carries, and what its content is in the cache.

@@ -6,8 +6,9 @@ use crate::content::{
     cache_names,
 };
 use crate::customize;
+use crate::format::{self, Material};
 use crate::image::newest_kernel;
-use crate::plan::{self, Footprint, Item, ItemKind, Plan, Secrets};
+use crate::plan::{self, Footprint, Item, ItemKind, Plan, Published, Secrets};
 use crate::provision::{self, Role};
 use crate::swupd::Version;
 use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
@@ -74,6 +75,8 @@ pub struct Built {
     /// Image file or devices.
     pub disks: Vec<PathBuf>,
     pub plan: PathBuf,
+    /// What was made besides (`Formats`).
+    pub published: Vec<PathBuf>,
     /// Bytes that an image takes on the host's disk.
     pub allocated: Bytes,
     /// How old the content is that came from the cache, in seconds; nothing if it was fetched now.
@@ -220,6 +223,14 @@ pub fn build(
     if let Some(draft) = &draft {
         check_free_space(draft, plan, &entry.metadata, folder)?;
     }
+    let begin_packed_tree = || -> Result<Option<File>, Failure> {
+        if !plan.published.iter().any(Published::is_of_tree) {
+            return Ok(None);
+        }
+        let file = tempfile::tempfile_in(folder);
+        file.context(|| format!("could not create a file in `{}`", folder.display())).map(Some)
+    };
+    let mut packed_tree = begin_packed_tree()?;
     let absolute =
         |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let inventory = loop {
@@ -247,6 +258,7 @@ pub fn build(
             user_data: role.as_ref().map(|role| role.user_data.clone()),
             shown_at: absolute(order.shown_at),
             keep_in: absolute(order.keep_in),
+            pack_tree: packed_tree.is_some(),
         }));
         let mut files = vec![&entry.file];
         match (&order.destination, &draft) {
@@ -254,6 +266,7 @@ pub fn build(
             (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
         }
         files.extend(carried.iter().map(|entry| &entry.file));
+        files.extend(&packed_tree);
         if let Assembled::Done(inventory) = Worker::run::<Assembled>(&job, &files, progress)? {
             break with_bundles(inventory, plan, &entry.metadata);
         }
@@ -266,9 +279,27 @@ pub fn build(
         order.cache.forget(&entry.key);
         (entry, fresh) = content(order, request, true, progress)?;
         draft = image.as_deref().map(Draft::begin).transpose()?;
+        packed_tree = begin_packed_tree()?;
     };
     let allocated =
         draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
+
+    let mut published = Vec::new();
+    if let (Some(draft), Some(disk)) = (&draft, plan.disks.first()) {
+        let material = Material {
+            raw: &draft.file,
+            root: packed_tree.as_ref(),
+            id: disk.guid,
+            time: entry.metadata.epoch,
+            scratch: folder,
+        };
+        for file in &plan.published {
+            progress.begin(format!("publishing {}", file.name));
+            let made = Draft::begin(&folder.join(&file.name))?;
+            format::write(&material, file.format, &file.name, &made.file)?;
+            published.push((folder.join(&file.name), made));
+        }
+    }
 
     let mut plan_draft = Draft::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
@@ -286,9 +317,17 @@ pub fn build(
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
         forget(&beside(folder, plan, suffix))?;
     }
+    for file in &plan.published {
+        forget(&folder.join(format!("{}.receipt.json", file.name)))?;
+    }
     if let Some(draft) = draft {
         draft.publish(Durability::Synced)?;
     }
+    let published = published.into_iter().map(|(path, draft)| {
+        draft.publish(Durability::Synced)?;
+        Ok(path)
+    });
+    let published = published.collect::<Result<Vec<_>, Failure>>()?;
     plan_draft.publish(Durability::Synced)?;
     Ok(Built {
         disks: match image {
@@ -296,6 +335,7 @@ pub fn build(
             None => plan.disks.iter().map(|disk| Path::new("/dev").join(&disk.name)).collect(),
         },
         plan: plan_path,
+        published,
         allocated: Bytes(allocated),
         content_age: (!fresh).then(|| now().saturating_sub(entry.metadata.created)),
         content: entry.metadata,

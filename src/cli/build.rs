@@ -228,6 +228,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
             "image": built.disks.first().filter(|_| plan.image().is_some()),
             "disks": built.disks,
             "plan": built.plan,
+            "published": built.published,
             "size": size,
             "allocated": built.allocated,
             "packages": beside(&args.output, &plan, ".packages"),
@@ -258,6 +259,10 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
                 disks.join(", "),
                 built.content.title,
             ));
+            for path in &built.published {
+                let size = path.metadata().map_or(0, |metadata| metadata.len());
+                print(&format!("{}: {}\n", path.display(), Bytes(size)));
+            }
             match &receipt {
                 Tested::No => {}
                 Tested::Passed(receipt) => print(&receipt_human(receipt)),

@@ -6,9 +6,9 @@ use super::input::print_json;
 use super::run::{Outcome, TalkArgs};
 use super::verify::scratch;
 use crate::compare::{Difference, compare};
+use crate::format::open;
 use crate::report::{differences_human, differences_json};
 use crate::tool::Failure;
-use crate::verify::open;
 use clap::Args;
 use std::path::{Path, PathBuf};
 

@@ -6,6 +6,7 @@ use super::lint::FindingsFormat;
 use super::plan::read_plan;
 use super::run::{Outcome, TalkArgs};
 use crate::build;
+use crate::format::{OpenedImage, open};
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
@@ -14,7 +15,7 @@ use crate::report::{
 };
 use crate::template::{Bytes, SecretSource};
 use crate::tool::{Failure, Progress};
-use crate::verify::{Examination, Facts, OpenedImage, examine, judge, open, read_table};
+use crate::verify::{Examination, Facts, examine, judge, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};

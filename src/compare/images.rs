@@ -3,11 +3,12 @@
 use super::bytes::{Differs, differing};
 use super::trees;
 use crate::filesystem::{Kind, Opened, Source, Window, detect};
+use crate::format::OpenedImage;
 use crate::layout::gpt::{Entry, Header};
 use crate::plan::LUKS_DATA_OFFSET;
 use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress, with_causes};
-use crate::verify::{OpenedImage, TableFacts, read_table};
+use crate::verify::{TableFacts, read_table};
 use serde::Serialize;
 use std::ops::Range;
 

@@ -18,5 +18,6 @@ mod wipe;
 
 pub use assemble::{Assembly, assemble};
 pub use digest::sha256;
+pub use extents::{copy_data, data as data_ranges};
 pub use gpt::write as write_table;
 pub use loader::{install_loader, newest_kernel};

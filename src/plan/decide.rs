@@ -22,6 +22,7 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
         space::fill(template, &mut disks, boot.as_ref(), footprint)?;
     }
     let (system, secrets) = system(template, inputs, &disks, boot.as_ref());
+    let published = published(template, &disks)?;
     let plan = Plan {
         version: PLAN_VERSION,
         destination: if template.is_physical() { Destination::Physical } else { Destination::Virtual },
@@ -30,6 +31,7 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
         content,
         system,
         hooks: hooks(template),
+        published,
     };
     Ok((plan, secrets))
 }
@@ -38,6 +40,31 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
 pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<Refusal>> {
     let loader = disks::loader_of(template);
     content(template, inputs, loader)
+}
+
+/// What is published, and what it is called: as the image, with the format's own ending.
+fn published(template: &Template, disks: &[Disk]) -> Result<Vec<Published>, Vec<Refusal>> {
+    let Some(image) = disks.first().map(|disk| disk.name.as_str()) else { return Ok(Vec::new()) };
+    let stem = [".img", ".raw"].iter().find_map(|ending| image.strip_suffix(ending)).unwrap_or(image);
+    let mut published = Vec::new();
+    let mut refusals = Vec::new();
+    for format in entries(&template.formats) {
+        let Named::Known(kind) = format.value else { continue };
+        let name = match kind {
+            Format::RawXz => format!("{image}.xz"),
+            Format::RawZst => format!("{image}.zst"),
+            Format::RawGz => format!("{image}.gz"),
+            Format::Oci => format!("{stem}.oci.tar"),
+            Format::Pxe => format!("{stem}.pxe.tar.xz"),
+            other => format!("{stem}.{other}"),
+        };
+        if name == image {
+            let message = format!("the raw image and its {kind} would both be called `{name}`");
+            refusals.push(Refusal::new(format.span, message, "call the disk NAME.img"));
+        }
+        published.push(Published { format: kind, name });
+    }
+    if refusals.is_empty() { Ok(published) } else { Err(refusals) }
 }
 
 fn hooks(template: &Template) -> Hooks {

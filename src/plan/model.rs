@@ -2,14 +2,14 @@
 
 use crate::filesystem::luks;
 use crate::layout::{Lba, SectorSize};
-use crate::template::{Bytes, Destination, FilesystemType, SecretSource, SoftwareManager};
+use crate::template::{Bytes, Destination, FilesystemType, Format, SecretSource, SoftwareManager};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
 /// Written to `<image>.plan.json`; a reader refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 3;
+pub const PLAN_VERSION: u32 = 4;
 
 /// JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
 pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
@@ -26,6 +26,22 @@ pub struct Plan {
     pub content: Content,
     pub system: System,
     pub hooks: Hooks,
+    /// Files that are made besides the raw image (`Formats`).
+    pub published: Vec<Published>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    pub format: Format,
+    /// Its file name, without a folder.
+    pub name: String,
+}
+
+impl Published {
+    /// Whether it is made of the root tree and not of the disk.
+    pub fn is_of_tree(&self) -> bool {
+        matches!(self.format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

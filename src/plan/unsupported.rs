@@ -1,7 +1,7 @@
 //! What this version cannot build yet.
 
 use super::inputs::Refusal;
-use crate::template::{Span, Template};
+use crate::template::{Format, Named, Span, Template};
 
 /// What this version cannot build yet, though the template may be right.
 pub fn unsupported(template: &Template) -> Vec<Refusal> {
@@ -43,10 +43,10 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             "leave DisabledNewPartitions out",
         );
     }
-    if let Some(formats) = &template.formats
-        && let Some(first) = formats.value.first()
-    {
-        refuse(first.span, "this version of ister makes raw images only", "leave `Formats` out");
+    for format in template.formats.iter().flat_map(|formats| &formats.value) {
+        if matches!(format.value, Named::Known(Format::Iso | Format::Pxe)) {
+            refuse(format.span, "this version of ister does not make that yet", "leave it out of `Formats`");
+        }
     }
     refusals
 }

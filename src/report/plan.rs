@@ -53,6 +53,10 @@ pub fn plan_table(plan: &Plan) -> String {
         let sudo = if user.sudo { ", sudo" } else { "" };
         out.push_str(&format!("user: {}{uid}, {password}{key}{sudo}\n", user.name));
     }
+    if !plan.published.is_empty() {
+        let names: Vec<&str> = plan.published.iter().map(|file| file.name.as_str()).collect();
+        out.push_str(&format!("published: {}\n", names.join(", ")));
+    }
     out.push('\n');
 
     for disk in &plan.disks {

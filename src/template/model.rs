@@ -92,7 +92,7 @@ names!(
     /// What to publish besides the raw image.
     Format {
         Qcow2 = "qcow2", Vhd = "vhd", Vhdx = "vhdx", Vmdk = "vmdk", Vdi = "vdi", TarGz = "tar.gz", Tar = "tar",
-        Iso = "iso", RawXz = "raw.xz", RawZst = "raw.zst", RawGz = "raw.gz",
+        TarXz = "tar.xz", Oci = "oci", Pxe = "pxe", Iso = "iso", RawXz = "raw.xz", RawZst = "raw.zst", RawGz = "raw.gz",
     }
 );
 

@@ -2,9 +2,9 @@
 
 use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, TableCopy, TableFacts};
 use super::fsck::{fsck, knows_offset};
-use super::open::OpenedImage;
 use super::system::System;
 use crate::filesystem::{Body, Kind, Opened, ReadError, Source, Tree, Window, detect, luks, read_file};
+use crate::format::OpenedImage;
 use crate::layout::gpt::{self, Entry, Header, HeaderFault};
 use crate::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};

@@ -1,8 +1,8 @@
 //! What was read of an image.
 
-use super::open::ImageFormat;
 use super::system::System;
 use crate::filesystem::Kind;
+use crate::format::ImageFormat;
 use crate::layout::SectorSize;
 use crate::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
 use crate::plan;

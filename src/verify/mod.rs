@@ -8,13 +8,11 @@
 mod examine;
 mod facts;
 mod fsck;
-mod open;
 mod rule;
 mod rules;
 mod system;
 
 pub use examine::{Examination, examine, read_table};
 pub use facts::{Facts, PartitionFacts, TableFacts};
-pub use open::{ImageFormat, OpenedImage, open};
 pub use rule::{Finding, Found, Place, Rule};
 pub use rules::{RULES, judge, rule};

@@ -40,7 +40,8 @@ pub fn with_stdin(args: &[&str], input: &str) -> Output {
 /// What `ister verify` finds in an image, held against the plan beside it: `error[rule] message` each.
 #[allow(dead_code, reason = "not every test program verifies images")]
 pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
-    use ister::verify::{Examination, examine, judge, open};
+    use ister::format::open;
+    use ister::verify::{Examination, examine, judge};
     let scratch = std::env::temp_dir();
     let opened = open(image, &scratch).unwrap_or_else(|failure| panic!("{failure}"));
     let beside = std::fs::read_to_string(format!("{}.plan.json", image.display())).ok();

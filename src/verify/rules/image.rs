@@ -1,9 +1,9 @@
 //! The published file itself.
 
+use crate::format::ImageFormat;
 use crate::lint::Level;
 use crate::template::Bytes;
 use crate::verify::facts::Facts;
-use crate::verify::open::ImageFormat;
 use crate::verify::rule::{Found, Rule};
 
 pub static VHD_SIZE: Rule = Rule {

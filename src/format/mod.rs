@@ -1,0 +1,30 @@
+//! Published formats: from a raw image, or a packed root tree, to the files that people download, and back to the bytes that a
+//! guest sees.
+//!
+//! The same image gives the same file: identifiers come from the plan, times from the content, and what is packed by many
+//! cores is cut in the same places by any number of them.
+//!
+//! | format | for | by |
+//! | --- | --- | --- |
+//! | qcow2, vhdx, vdi | QEMU, Hyper-V generation 2, VirtualBox | qemu-img, its random identifiers replaced |
+//! | vhd, vmdk | Azure, VMware | [`vhd`], [`vmdk`] |
+//! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
+//! | tar.gz | Google Compute Engine | [`archive`] |
+//! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |
+
+mod archive;
+mod chunks;
+mod gzip;
+mod oci;
+mod open;
+mod qemu;
+mod same;
+mod source;
+mod vhd;
+mod vmdk;
+mod write;
+mod xz;
+mod zstandard;
+
+pub use open::{ImageFormat, OpenedImage, open};
+pub use write::{Material, write};

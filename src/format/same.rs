@@ -1,0 +1,76 @@
+//! Reads a published file back and holds it against what it was made from.
+
+use super::open::open;
+use super::source::{Raw, Source};
+use crate::tool::{Context, Failure};
+use std::fs::File;
+use std::path::Path;
+
+/// Whether a guest sees the same bytes in the published file as in the raw image. What has to be unpacked goes to unnamed
+/// files in `scratch`.
+///
+/// # Errors
+/// It does not read back, or what it holds is something else.
+pub fn check(file: &Path, raw: &File, scratch: &Path) -> Result<(), Failure> {
+    let back = open(file, scratch)?;
+    let context = || "could not compare the published file with the raw image".to_owned();
+    let raw = Raw::new(raw).context(context)?;
+    let other = Raw::new(&back.file).context(context)?;
+    let different =
+        |what: String| Failure::new("what was written does not read back as the raw image").detail(what);
+    if back.size != raw.size() {
+        return Err(different(format!("raw image: {} bytes, read back: {} bytes", raw.size(), back.size)));
+    }
+    match first_difference(&raw, &other).context(context)? {
+        None => Ok(()),
+        Some(at) => Err(different(format!("the first difference is at byte {at}"))),
+    }
+}
+
+/// Only where one of them has data is anything read.
+fn first_difference(one: &Raw, other: &Raw) -> std::io::Result<Option<u64>> {
+    const PIECE: u64 = 1 << 20;
+    let (mut left, mut right) = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
+    let mut at = 0;
+    while at < one.size() {
+        let end = (at + PIECE).min(one.size());
+        if !(one.is_hole(at..end) && other.is_hole(at..end)) {
+            let count = (end - at) as usize;
+            one.read_at(&mut left[..count], at)?;
+            other.read_at(&mut right[..count], at)?;
+            if left[..count] != right[..count] {
+                let within = left[..count].iter().zip(&right[..count]).position(|(a, b)| a != b);
+                return Ok(within.map(|within| at + within as u64));
+            }
+        }
+        at = end;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn a_slip_is_found_where_it_is() {
+        let file = |bytes: &[(&[u8], u64)]| {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(5 << 20).unwrap();
+            for (bytes, at) in bytes {
+                file.write_all_at(bytes, *at).unwrap();
+            }
+            file
+        };
+        let difference = |one: &File, other: &File| {
+            first_difference(&Raw::new(one).unwrap(), &Raw::new(other).unwrap()).unwrap()
+        };
+        let one = file(&[(b"data", 3 << 20)]);
+        // Zeros that are written are zeros that are not.
+        assert_eq!(difference(&one, &file(&[(b"data", 3 << 20), (&[0; 100], 9)])), None);
+        assert_eq!(difference(&one, &file(&[(b"date", 3 << 20)])), Some((3 << 20) + 3));
+        assert_eq!(difference(&one, &file(&[])), Some(3 << 20));
+        assert_eq!(difference(&file(&[]), &file(&[(b"x", (5 << 20) - 1)])), Some((5 << 20) - 1));
+    }
+}

@@ -1,0 +1,80 @@
+//! A fixed VHD: the raw bytes, and a footer of 512 bytes. Source: Virtual Hard Disk Image Format Specification, October 11,
+//! 2006, "Hard Disk Footer Format".
+
+use crate::template::Bytes;
+use uuid::Uuid;
+
+pub const FOOTER: u64 = 512;
+/// What Azure asks for. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole number of MiB".
+pub const UNIT: u64 = Bytes::MIB;
+/// 2000-01-01T00:00:00Z, from which the format counts.
+const EPOCH_2000: u64 = 946_684_800;
+
+/// The footer of a disk of `size` bytes. `time` is in seconds since 1970.
+pub fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
+    let mut footer = [0; FOOTER as usize];
+    let mut put = |at: usize, bytes: &[u8]| footer[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"conectix");
+    // Features: the bit that is always set. Version 1.0. Nothing follows.
+    put(8, &2u32.to_be_bytes());
+    put(12, &0x0001_0000u32.to_be_bytes());
+    put(16, &u64::MAX.to_be_bytes());
+    put(24, &(time.saturating_sub(EPOCH_2000) as u32).to_be_bytes());
+    // Who made it: with this name readers go by the size below and not by cylinders, which are rounded.
+    put(28, b"win ");
+    put(32, &0x000a_0000u32.to_be_bytes());
+    put(36, b"Wi2k");
+    put(40, &size.to_be_bytes());
+    put(48, &size.to_be_bytes());
+    put(56, &geometry(size / 512));
+    put(60, &2u32.to_be_bytes());
+    put(68, id.as_bytes());
+    let sum = footer.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+    footer
+}
+
+/// Cylinders, heads, sectors. Source: the specification's appendix, "CHS Calculation".
+fn geometry(sectors: u64) -> [u8; 4] {
+    let total = sectors.min(65_535 * 16 * 255);
+    let (per_track, heads, cylinder_heads) = if total >= 65_535 * 16 * 63 {
+        (255, 16, total / 255)
+    } else {
+        let of_17 = total / 17;
+        let heads = of_17.div_ceil(1024).max(4);
+        if of_17 < heads * 1024 && heads <= 16 {
+            (17, heads, of_17)
+        } else if total / 31 < 16 * 1024 {
+            (31, 16, total / 31)
+        } else {
+            (63, 16, total / 63)
+        }
+    };
+    let cylinders = (cylinder_heads / heads) as u16;
+    [(cylinders >> 8) as u8, cylinders as u8, heads as u8, per_track as u8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_footer_sums_up() {
+        let footer = footer(20 << 30, Uuid::from_u128(7), 1_700_000_000);
+        let sum: u32 = footer
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !(64..68).contains(at))
+            .map(|(_, b)| u32::from(*b))
+            .sum();
+        assert_eq!(footer[64..68], (!sum).to_be_bytes());
+    }
+
+    #[test]
+    fn geometry_as_the_specification_counts() {
+        // 20 GiB: 63 sectors a track, 16 heads; 256 GiB: 255.
+        assert_eq!(geometry((20 << 30) / 512), [0xa2, 0x8a, 16, 63]);
+        assert_eq!(geometry((256 << 30) / 512), [0xff, 0xff, 16, 255]);
+        assert_eq!(geometry(2048), [0, 30, 4, 17]);
+    }
+}

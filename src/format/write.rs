@@ -1,0 +1,127 @@
+//! One published file.
+
+use super::source::{Raw, Source};
+use super::{archive, gzip, oci, qemu, same, vhd, vmdk, xz, zstandard};
+use crate::image::copy_data;
+use crate::template::{Bytes, Format};
+use crate::tool::{Context, Failure, inherit};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// What published files are made of.
+pub struct Material<'m> {
+    /// The raw image.
+    pub raw: &'m File,
+    /// The root tree as a tar, if a format is made of it.
+    pub root: Option<&'m File>,
+    /// The disk's GUID, from which identifiers follow.
+    pub id: Uuid,
+    /// Of what was written last, seconds since 1970.
+    pub time: u64,
+    /// Where unnamed files may be.
+    pub scratch: &'m Path,
+}
+
+const BUFFER: usize = 1 << 20;
+
+/// Writes a format into `out`, an empty file that will be called `name`, reads it back and compares it with what it was made
+/// of.
+pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Result<(), Failure> {
+    let context = || format!("could not make `{name}`");
+    let raw = Raw::new(material.raw).context(context)?;
+    let root = || -> Result<Raw, Failure> {
+        let root = material.root.ok_or_else(|| Failure::new("the root tree was not packed"))?;
+        Raw::new(root).context(context)
+    };
+    let id = Uuid::new_v5(&material.id, format.to_string().as_bytes());
+    let mut buffer = BufWriter::with_capacity(BUFFER, out);
+    match format {
+        Format::Qcow2 | Format::Vhdx | Format::Vdi => qemu::write(material.raw, format, id, out)?,
+        Format::Vhd => {
+            if !raw.size().is_multiple_of(vhd::UNIT) {
+                return Err(Failure::new(format!("a vhd has whole MiB, the image has {} bytes", raw.size())));
+            }
+            copy_data(material.raw, out, Bytes(0)).context(context)?;
+            out.write_all_at(&vhd::footer(raw.size(), id, material.time), raw.size()).context(context)?;
+        }
+        Format::Vmdk => vmdk::write(&raw, name, id.as_fields().0, &mut buffer).context(context)?,
+        Format::RawGz => gzip::write(&raw, &mut buffer).context(context)?,
+        Format::RawXz => xz::write(&raw, &mut buffer).context(context)?,
+        Format::RawZst => zstandard::write(&raw, &mut buffer).context(context)?,
+        Format::TarGz => archive::write(&raw, material.time, &mut buffer).context(context)?,
+        Format::Tar => {
+            let root = root()?;
+            copy_data(root.file(), out, Bytes(0)).context(context)?;
+            out.set_len(root.size()).context(context)?;
+        }
+        Format::TarXz => xz::write(&root()?, &mut buffer).context(context)?,
+        Format::Oci => {
+            let scratch = tempfile::tempfile_in(material.scratch).context(context)?;
+            let stem = name.split('.').next().unwrap_or(name);
+            oci::write(&root()?, &scratch, stem, material.time, &mut buffer).context(context)?;
+        }
+        Format::Iso | Format::Pxe => return Err(Failure::new(format!("{format} cannot be made yet"))),
+    }
+    buffer.flush().context(context)?;
+    drop(buffer);
+    if is_disk(format) {
+        // By the number that programs inherit.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", inherit(out)?));
+        same::check(&path, material.raw, material.scratch).map_err(|failure| failure.context(context()))?;
+    }
+    Ok(())
+}
+
+/// Whether the raw image is in it.
+fn is_disk(format: Format) -> bool {
+    !matches!(format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Names;
+
+    /// Every format of an image, twice: the same bytes, read back by others as well.
+    #[test]
+    fn images_come_back_and_are_the_same_twice() {
+        if crate::tool::find_program("qemu-img").is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let raw = tempfile::tempfile().unwrap();
+        raw.set_len(70 << 20).unwrap();
+        let mut state = 7u32;
+        let noise: Vec<u8> = (0..3 << 20)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        raw.write_all_at(&noise, (1 << 20) - 100).unwrap();
+        raw.write_all_at(b"the end", (70 << 20) - 7).unwrap();
+        let id = Uuid::from_u128(0x1234);
+        let material = Material { raw: &raw, root: None, id, time: 1_700_000_000, scratch: folder.path() };
+        for (name, format) in Format::ALL.iter().filter(|(_, format)| is_disk(*format)) {
+            let made: Vec<Vec<u8>> = (0..2)
+                .map(|_| {
+                    let path = folder.path().join("out");
+                    let out = File::options()
+                        .read(true)
+                        .write(true)
+                        .create(true)
+                        .truncate(true)
+                        .open(&path)
+                        .unwrap();
+                    write(&material, *format, "image", &out).unwrap_or_else(|failure| panic!("{failure}"));
+                    std::fs::read(&path).unwrap()
+                })
+                .collect();
+            assert!(made[0] == made[1], "{name}: not the same twice");
+            assert!(made[0].len() > 3 << 20 || *name == "raw.xz", "{name}");
+        }
+    }
+}
