@@ -12,8 +12,8 @@ use crate::report::verdict_human;
 use crate::template::SecretSource;
 use crate::tool::Failure;
 use crate::vm::{
-    self, Accelerator, BootOrder, Choice, DiskBus, Goal, Login, Network, Ssh, Verdict, boot, choose,
-    guess_firmware,
+    self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
+    Ssh, Verdict, boot, choose, guess_firmware,
 };
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -29,7 +29,7 @@ use std::time::Duration;
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]
 pub struct BootArgs {
-    /// The image, raw or qcow2
+    /// The image, in any published format
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
@@ -86,6 +86,14 @@ pub struct InsideArgs {
     /// Whom the guest reaches: nobody, or this host as 10.0.2.2
     #[arg(long, value_enum, default_value_t = Network::Isolated)]
     network: Network,
+
+    /// Settings for the instance: a raw image of a NoCloud seed
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+
+    /// After the prompt press the power button, and boot the same disk once more
+    #[arg(long)]
+    again: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -125,6 +133,10 @@ pub struct Inside {
     pub goal: Goal,
     pub second_disk: Option<PathBuf>,
     pub network: Network,
+    pub seed: Option<PathBuf>,
+    pub credentials: Vec<(String, Vec<u8>)>,
+    pub direct: Option<DirectKernel>,
+    pub again: bool,
 }
 
 impl InsideArgs {
@@ -144,6 +156,8 @@ impl InsideArgs {
             },
             second_disk: self.second_disk.clone(),
             network: self.network,
+            seed: self.seed.clone(),
+            again: self.again,
             ..Inside::default()
         };
         for (name, source) in &self.unlock {
@@ -172,6 +186,10 @@ pub struct MachineArgs {
     /// How the image is attached
     #[arg(long, value_enum, default_value_t = DiskBus::VirtioBlk)]
     disk: DiskBus,
+
+    /// The network card
+    #[arg(long, value_enum, default_value_t = NetworkCard::VirtioNet)]
+    network_card: NetworkCard,
 
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
@@ -257,9 +275,13 @@ pub fn boot_image(
             Accel::Kvm => asked(Accelerator::Kvm),
             Accel::Tcg => asked(Accelerator::Tcg),
         },
-        bus: machine.disk,
-        memory: machine.memory,
-        cpus: machine.cpus,
+        hardware: Hardware {
+            disk: machine.disk,
+            network_card: machine.network_card,
+            memory: machine.memory,
+            cpus: machine.cpus,
+            hyperv: false,
+        },
         timeout: machine.timeout.map(Duration::from_secs),
         report,
         passphrases: inside.passphrases,
@@ -269,6 +291,10 @@ pub fn boot_image(
         goal: inside.goal,
         network: inside.network,
         second_disk: second_disk.as_deref(),
+        seed: inside.seed.as_deref(),
+        credentials: inside.credentials,
+        direct: inside.direct,
+        again: inside.again,
         plan: plan.as_ref(),
         sector_size: plan
             .as_ref()

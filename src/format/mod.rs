@@ -26,5 +26,5 @@ mod write;
 mod xz;
 mod zstandard;
 
-pub use open::{ImageFormat, OpenedImage, open};
+pub use open::{ImageFormat, Kind, OpenedImage, kind_of, open, stands_alone};
 pub use write::{Material, write};

@@ -1,13 +1,14 @@
 //! From a published file to the bytes that a guest sees.
 
-use crate::tool::{Context, Failure, Invocation, inherit, run, spawn};
+use super::chunks::is_zero;
+use crate::image::copy_range;
+use crate::tool::{Context, Failure, Invocation, inherit, run};
 use serde::Serialize;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Stdio;
 
 /// How an image is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,9 +58,19 @@ pub struct OpenedImage {
     pub size: u64,
 }
 
-/// Compressions by their first bytes, and the program that undoes each to standard output.
-const COMPRESSIONS: &[(&[u8], &str)] =
-    &[(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+/// How a file may be compressed, by its first bytes.
+#[derive(Clone, Copy)]
+enum Compression {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+const COMPRESSIONS: &[(&[u8], Compression)] = &[
+    (b"\x1f\x8b", Compression::Gzip),
+    (b"\xfd7zXZ\0", Compression::Xz),
+    (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+];
 
 /// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
 /// unpacked goes to unnamed files in `scratch`.
@@ -69,8 +80,8 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
     // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
     for _ in 0..3 {
         let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
-        if let Some((_, program)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
-            file = decompress(&file, program, scratch).map_err(failed)?;
+        if let Some((_, how)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
+            file = decompress(&file, *how, scratch).map_err(failed)?;
             continue;
         }
         if start.get(257..262) == Some(b"ustar") {
@@ -92,6 +103,33 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
         return Err(Failure::new(format!("`{}` is no image: it is empty", path.display())));
     }
     Ok(OpenedImage { file, format, size })
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Image(ImageFormat),
+    /// It has to be unpacked first.
+    Packed,
+}
+
+pub fn kind_of(file: &File) -> std::io::Result<Kind> {
+    let start = start(file)?;
+    let is_packed = COMPRESSIONS.iter().any(|(magic, _)| start.starts_with(magic));
+    if is_packed || start.get(257..262) == Some(b"ustar") {
+        return Ok(Kind::Packed);
+    }
+    format_of(file).map(Kind::Image)
+}
+
+/// # Errors
+/// It refers to other files of the host, which may be meant to be read.
+pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
+    match format {
+        ImageFormat::Raw => Ok(()),
+        _ => virtual_size(inherit(file)?, format).map(|_| ()),
+    }
 }
 
 fn start(file: &File) -> std::io::Result<Vec<u8>> {
@@ -131,49 +169,70 @@ fn scratch_file(scratch: &Path) -> Result<File, Failure> {
         .context(|| format!("could not create a temporary file in `{}`", scratch.display()))
 }
 
-/// Streams through the program, leaving holes where there are zeros.
-fn decompress(file: &File, program: &str, scratch: &Path) -> Result<File, Failure> {
+/// Leaves holes where there are zeros.
+fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Failure> {
+    /// What a stream's maker may make us take.
+    const MOST_MEMORY: u64 = 2 << 30;
     let out = scratch_file(scratch)?;
-    let mut input = file.try_clone().context(|| "could not read the image".to_owned())?;
-    std::io::Seek::rewind(&mut input).context(|| "could not read the image".to_owned())?;
-    let invocation = Invocation::new(program).arg("-dc");
-    let mut child = spawn(&invocation, Stdio::from(input), Stdio::piped(), Stdio::piped())?;
-    let mut stdout = child.stdout.take().expect("stdout is piped");
-    let mut stderr = child.stderr.take().expect("stderr is piped");
-    let said = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = stderr.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).trim().to_owned()
-    });
-    let copied = copy_sparse(&mut stdout, &out);
-    drop(stdout);
-    let status = child.wait().context(|| format!("could not wait for `{program}`"))?;
-    copied.context(|| format!("could not write to `{}`", scratch.display()))?;
-    if !status.success() {
-        let said = said.join().unwrap_or_default();
-        return Err(Failure::new(format!("`{program}` failed")).detail(format!("it said: {said}")));
-    }
-    Ok(out)
+    let context = || "could not read the image".to_owned();
+    let mut input = file.try_clone().context(context)?;
+    input.rewind().context(context)?;
+    let input = BufReader::with_capacity(1 << 20, input);
+    let mut stream: Box<dyn Read> = match how {
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Compression::Xz => {
+            let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32);
+            let decoder = liblzma::stream::MtStreamBuilder::new()
+                .threads(cores)
+                .memlimit_threading(MOST_MEMORY)
+                .memlimit_stop(MOST_MEMORY)
+                .decoder()
+                .map_err(std::io::Error::from)
+                .context(context)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, decoder))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(input).context(context)?;
+            decoder.window_log_max(31).context(context)?;
+            Box::new(decoder)
+        }
+    };
+    copy_sparse(&mut stream, &out)
+        .map_err(|fault| match fault {
+            Fault::Read(error) => Failure::new("it is damaged").caused_by(&error),
+            Fault::Write(error) => Err::<(), _>(error)
+                .context(|| format!("could not write to `{}`", scratch.display()))
+                .unwrap_err(),
+        })
+        .map(|()| out)
+}
+
+/// Which side of a copy failed.
+enum Fault {
+    Read(std::io::Error),
+    Write(std::io::Error),
 }
 
 /// Blocks of zeros are left out.
-fn copy_sparse(from: &mut dyn Read, to: &File) -> std::io::Result<()> {
+fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
     const BLOCK: usize = 64 << 10;
     let mut buffer = vec![0; BLOCK];
     let mut at = 0;
     loop {
         let mut filled = 0;
         while filled < BLOCK {
-            match from.read(&mut buffer[filled..])? {
-                0 => break,
-                count => filled += count,
+            match from.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Read(error)),
             }
         }
         if filled == 0 {
-            return to.set_len(at);
+            return to.set_len(at).map_err(Fault::Write);
         }
-        if buffer[..filled].iter().any(|byte| *byte != 0) {
-            to.write_all_at(&buffer[..filled], at)?;
+        if !is_zero(&buffer[..filled]) {
+            to.write_all_at(&buffer[..filled], at).map_err(Fault::Write)?;
         }
         at += filled as u64;
     }
@@ -183,16 +242,22 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> std::io::Result<()> {
 fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not read the archive".to_owned();
     let mut input = file.try_clone().context(context)?;
-    std::io::Seek::rewind(&mut input).context(context)?;
+    input.rewind().context(context)?;
+    let size = size(file).context(context)?;
     let mut archive = tar::Archive::new(input);
-    for entry in archive.entries().context(context)? {
-        let mut entry = entry.context(context)?;
-        if entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
-            let out = scratch_file(scratch)?;
-            copy_sparse(&mut entry, &out)
-                .context(|| format!("could not write to `{}`", scratch.display()))?;
-            return Ok(out);
+    for entry in archive.entries_with_seek().context(context)? {
+        let entry = entry.context(context)?;
+        if !entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
+            continue;
         }
+        let (start, length) = (entry.raw_file_position(), entry.size());
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            return Err(Failure::new("the archive is cut in the middle of `disk.raw`"));
+        }
+        let out = scratch_file(scratch)?;
+        copy_range(file, start..start + length, &out)
+            .context(|| format!("could not write to `{}`", scratch.display()))?;
+        return Ok(out);
     }
     Err(Failure::new("the archive holds no `disk.raw`")
         .help("name the image itself, or an archive with `disk.raw` in it"))
@@ -203,23 +268,26 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Fai
     let (from, to) = (inherit(file)?, inherit(&out)?);
     let path = |number| format!("/proc/self/fd/{number}");
     // `-n` keeps the unnamed file, which has to have its size already.
-    let info =
-        Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), &path(from)]);
-    let info: serde_json::Value = serde_json::from_slice(&run(&info)?.stdout).unwrap_or_default();
-    let size = info["virtual-size"]
-        .as_u64()
-        .ok_or_else(|| Failure::new("qemu-img does not say how large the disk is"))?;
-    // An image that leads to other files of the host is none that can be published, and may be meant to read them.
-    if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {
-        return Err(Failure::new("the image is only a part: it refers to another file")
-            .help("make one that stands alone: `qemu-img convert`"));
-    }
+    let size = virtual_size(from, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = Invocation::new("qemu-img")
         .args(["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw"])
         .args([path(from), path(to)]);
     run(&convert)?;
     Ok(out)
+}
+
+/// Bytes of the disk in an image that stands alone, by the number that programs inherit it under.
+fn virtual_size(number: std::os::fd::RawFd, format: ImageFormat) -> Result<u64, Failure> {
+    let path = format!("/proc/self/fd/{number}");
+    let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), &path]);
+    let info: serde_json::Value = serde_json::from_slice(&run(&info)?.stdout).unwrap_or_default();
+    // An image that leads to other files of the host is none that can be published, and may be meant to read them.
+    if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {
+        return Err(Failure::new("the image is only a part: it refers to another file")
+            .help("make one that stands alone: `qemu-img convert`"));
+    }
+    info["virtual-size"].as_u64().ok_or_else(|| Failure::new("qemu-img does not say how large the disk is"))
 }
 
 #[cfg(test)]
@@ -232,7 +300,7 @@ mod tests {
         let mut bytes = vec![0; 4 << 20];
         bytes[1 << 20] = 7;
         let out = tempfile::tempfile().unwrap();
-        copy_sparse(&mut bytes.as_slice(), &out).unwrap();
+        assert!(copy_sparse(&mut bytes.as_slice(), &out).is_ok());
         let metadata = out.metadata().unwrap();
         assert_eq!(metadata.len(), 4 << 20);
         assert!(metadata.blocks() * 512 <= 128 << 10);

@@ -3,7 +3,7 @@
 use super::chunks::{Chunk, Cut, each_chunk};
 use super::source::Source;
 use flate2::Crc;
-use liblzma::stream::{Action, Check, Status, Stream};
+use liblzma::stream::{Action, Check, MtStreamBuilder, Status};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -73,7 +73,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// A whole stream of one block.
 fn stream(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut packer = Stream::new_easy_encoder(PRESET, Check::Crc64)?;
+    // This one says in each block's header how large it is, so that many cores can unpack it.
+    let mut packer = MtStreamBuilder::new()
+        .threads(1)
+        .preset(PRESET)
+        .block_size(PIECE as u64)
+        .check(Check::Crc64)
+        .encoder()?;
     let mut out = Vec::with_capacity(bytes.len() / 2 + 4096);
     loop {
         let taken = packer.total_in() as usize;
@@ -141,7 +147,7 @@ mod tests {
             let mut packed = Vec::new();
             write(&Raw::new(&file).unwrap(), &mut packed).unwrap();
             // No CONCATENATED: a second stream would be an error.
-            let mut decoder = Stream::new_stream_decoder(u64::MAX, 0).unwrap();
+            let mut decoder = liblzma::stream::Stream::new_stream_decoder(u64::MAX, 0).unwrap();
             let mut read = Vec::with_capacity(size as usize + 1);
             let status = decoder.process_vec(&packed, &mut read, Action::Finish).unwrap();
             assert_eq!((status, decoder.total_in()), (Status::StreamEnd, packed.len() as u64), "{size}");

@@ -25,17 +25,38 @@ pub fn data(file: &File) -> std::io::Result<Vec<Range<u64>>> {
 /// Copies all data of `from` into `to`, `offset` bytes further on. What is a hole in `from` is not written.
 pub fn copy_data(from: &File, to: &File, offset: Bytes) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
+    data(from)?.into_iter().try_for_each(|range| copy(from, range, to, |at| offset.0 + at, &mut buffer))
+}
+
+/// Copies a part of `from`, which then is all of `to`. Holes stay holes.
+pub fn copy_range(from: &File, part: Range<u64>, to: &File) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    to.set_len(part.end - part.start)?;
     for range in data(from)? {
-        let mut at = range.start;
-        while at < range.end {
-            let want = buffer.len().min((range.end - at) as usize);
-            let count = from.read_at(&mut buffer[..want], at)?;
-            if count == 0 {
-                return Ok(());
-            }
-            to.write_all_at(&buffer[..count], offset.0 + at)?;
-            at += count as u64;
+        let inside = range.start.max(part.start)..range.end.min(part.end);
+        if inside.start < inside.end {
+            copy(from, inside, to, |at| at - part.start, &mut buffer)?;
         }
+    }
+    Ok(())
+}
+
+fn copy(
+    from: &File,
+    range: Range<u64>,
+    to: &File,
+    place: impl Fn(u64) -> u64,
+    buffer: &mut [u8],
+) -> std::io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let want = buffer.len().min((range.end - at) as usize);
+        let count = from.read_at(&mut buffer[..want], at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        to.write_all_at(&buffer[..count], place(at))?;
+        at += count as u64;
     }
     Ok(())
 }

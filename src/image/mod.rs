@@ -18,6 +18,6 @@ mod wipe;
 
 pub use assemble::{Assembly, assemble};
 pub use digest::sha256;
-pub use extents::{copy_data, data as data_ranges};
+pub use extents::{copy_data, copy_range, data as data_ranges};
 pub use gpt::write as write_table;
 pub use loader::{install_loader, newest_kernel};

@@ -40,6 +40,14 @@ pub fn verdict_human(verdict: &Verdict) -> String {
             out.push_str(&format!("  | {line}\n"));
         }
     }
+    if let Some(again) = &last.again {
+        out.push_str(&format!(
+            "switched off in {:.1} s, {} again after {:.1} s\n",
+            again.power_off,
+            if verdict.outcome == Outcome::Reached { "reached the prompt" } else { "ended" },
+            again.seconds
+        ));
+    }
     for answer in &last.answers {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
         for line in &answer.lines {

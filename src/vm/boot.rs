@@ -2,14 +2,15 @@
 
 use super::accel::{Accelerator, Choice};
 use super::firmware::find_ovmf;
-use super::machine::{DiskBus, Machine, Network};
+use super::machine::{DirectKernel, Hardware, Machine, Network};
 use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
-use super::verdict::{Attempt, Class, Outcome, Verdict};
+use super::verdict::{Again, Attempt, Class, Outcome, Verdict};
 use super::witness::{Goal, Limits, Stage, Witness};
+use crate::format;
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::tool::{Context, Failure, Progress, inherit, spawn};
@@ -28,10 +29,7 @@ pub struct BootOrder<'a> {
     pub image: &'a Path,
     pub firmware: Firmware,
     pub accelerator: Choice,
-    pub bus: DiskBus,
-    /// In MiB.
-    pub memory: u32,
-    pub cpus: u32,
+    pub hardware: Hardware,
     /// The hard cap; nothing means the default for the accelerator.
     pub timeout: Option<Duration>,
     /// Where serial log and screenshot go.
@@ -48,6 +46,13 @@ pub struct BootOrder<'a> {
     pub network: Network,
     /// A second disk, which the guest may write to.
     pub second_disk: Option<&'a Path>,
+    /// Settings for the instance, a raw image.
+    pub seed: Option<&'a Path>,
+    /// systemd's credentials.
+    pub credentials: Vec<(String, Vec<u8>)>,
+    pub direct: Option<DirectKernel>,
+    /// After the prompt: the power button, and once more.
+    pub again: bool,
     /// What the disk says of its logical blocks.
     pub sector_size: SectorSize,
     /// Held against the guest's mounts, if somebody logs in.
@@ -79,13 +84,11 @@ impl BootOrder<'_> {
 
 /// Boots an image until it is clear how that ends.
 pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
-    let format = image_format(order.image)?;
+    let (attached, format) = attach(order.image)?;
     if let Some(folder) = order.report {
         std::fs::create_dir_all(folder)
             .context(|| format!("could not create the folder `{}`", folder.display()))?;
     }
-    let absolute = std::path::absolute(order.image)
-        .context(|| format!("could not resolve `{}`", order.image.display()))?;
     if let Some(folder) = order.report {
         // Of an earlier boot: they would be taken for this one's.
         for name in ["serial.log", "screen.png", "verdict.json"] {
@@ -94,7 +97,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
     }
     let mut earlier = Vec::new();
     let last = loop {
-        let attempt = attempt(order, &absolute, format, progress)?;
+        let attempt = attempt(order, &attached.path()?, format, progress)?;
         if attempt.class.is_infrastructure() && earlier.len() < RETRIES {
             progress.warn(format!(
                 "{} at stage {}, not the image's fault; trying again",
@@ -117,6 +120,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         firmware: order.firmware,
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
+        hardware: order.hardware,
         advice: last.class.advice().filter(|_| last.class != order.goal.class()).map(str::to_owned),
         last,
         earlier,
@@ -131,42 +135,46 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
     Ok(verdict)
 }
 
-/// QEMU must be told: it would otherwise guess from what a guest can write.
-///
-/// A qcow2 that refers to other files of the host is refused: whoever made it might read them from inside.
-/// Source: QEMU, docs/interop/qcow2.txt, "Header": the backing file's offset at byte 8, incompatible features at byte
-/// 72, bit 2 of them an external data file.
-fn image_format(image: &Path) -> Result<&'static str, Failure> {
-    let mut start = [0; 80];
-    let mut file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
-    let mut count = 0;
-    while count < start.len() {
-        match file.read(&mut start[count..]) {
-            Ok(0) => break,
-            Ok(read) => count += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(error).context(|| format!("could not read the image `{}`", image.display()));
-            }
-        }
+/// What QEMU opens.
+enum Attached {
+    Named(PathBuf),
+    /// What a packed image was unpacked to.
+    Unnamed(File),
+}
+
+impl Attached {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        Ok(match self {
+            Attached::Named(path) => path.clone(),
+            Attached::Unnamed(file) => PathBuf::from(format!("/proc/self/fd/{}", inherit(file)?)),
+        })
     }
-    if count == 0 {
+}
+
+/// What of an image QEMU can open, and the name of its format: QEMU must be told, it would otherwise guess from what a
+/// guest can write. Packed ones are unpacked to unnamed files.
+///
+/// One that refers to other files of the host is refused: whoever made it might read them from inside.
+fn attach(image: &Path) -> Result<(Attached, &'static str), Failure> {
+    let context = || format!("could not read the image `{}`", image.display());
+    let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
+    let kind = format::kind_of(&file).context(context)?;
+    if file.metadata().context(context)?.len() == 0 {
         return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
     }
-    if !start.starts_with(b"QFI\xfb") {
-        return Ok("raw");
+    match kind {
+        format::Kind::Packed => {
+            let opened = format::open(image, &std::env::temp_dir())?;
+            Ok((Attached::Unnamed(opened.file), "raw"))
+        }
+        format::Kind::Image(kind) => {
+            format::stands_alone(&file, kind)
+                .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
+            let path =
+                std::path::absolute(image).context(|| format!("could not resolve `{}`", image.display()))?;
+            Ok((Attached::Named(path), kind.qemu_name()))
+        }
     }
-    // Shorter fields of an old version are followed by other data, which its version tells.
-    let version = u32::from_be_bytes(start[4..8].try_into().expect("four bytes"));
-    let external_data = version >= 3 && start[79] & 1 << 2 != 0;
-    if start[8..16] != [0; 8] || external_data {
-        return Err(Failure::new(format!(
-            "`{}` is only a part of an image: it refers to another file",
-            image.display()
-        ))
-        .help("make one that stands alone: `qemu-img convert -O qcow2`"));
-    }
-    Ok("qcow2")
 }
 
 enum Seen {
@@ -206,15 +214,17 @@ fn attempt(
     let machine = Machine {
         image,
         format,
-        bus: order.bus,
+        hardware: order.hardware,
         sector_size: order.sector_size,
         ovmf: ovmf.as_ref(),
         accelerator: order.accelerator.accelerator,
-        memory: order.memory,
-        cpus: order.cpus,
         network: order.network,
         ssh_port,
         second_disk: order.second_disk,
+        seed: order.seed,
+        credentials: &order.credentials,
+        direct: order.direct.as_ref(),
+        stays: order.again,
         serial: inherit(&serial_end)?,
         monitor: inherit(&monitor_end)?,
     };
@@ -283,6 +293,35 @@ fn attempt(
     if let Some(folder) = order.report {
         screenshot(&mut qmp, &folder.join("screen.png"), progress);
     }
+    let first = (witness.stage(), witness.stages(elapsed));
+    let mut again = None;
+    if class == Class::LoginPrompt && order.again {
+        progress.begin("switching off");
+        match power_off(&mut qmp, &mut watched) {
+            None => class = Class::NoPowerOff,
+            Some(seconds) => {
+                progress.begin("booting again");
+                witness = Witness::new(order.limits());
+                watched.started = Instant::now();
+                class = match restart(&mut qmp) {
+                    Ok(()) => watch(order, &mut witness, &mut watched, &mut qmp, progress),
+                    Err(_) => None,
+                }
+                .unwrap_or(Class::EmulatorFailed);
+                let elapsed = watched.started.elapsed();
+                again = Some(Again {
+                    power_off: rounded(seconds),
+                    stages: witness.stages(elapsed),
+                    seconds: rounded(elapsed),
+                });
+                if class != Class::LoginPrompt
+                    && let Some(folder) = order.report
+                {
+                    screenshot(&mut qmp, &folder.join("screen.png"), progress);
+                }
+            }
+        }
+    }
     drop(qemu);
     let secrets = order.secrets();
     if let Some(path) = &log_path {
@@ -294,14 +333,41 @@ fn attempt(
         lines.insert(0, invocation.to_string());
     }
     let lines = lines.iter().map(|line| hidden(line, &secrets)).collect();
-    Ok(Attempt {
-        class,
-        stage: witness.stage(),
-        stages: witness.stages(elapsed),
-        seconds: (elapsed.as_secs_f64() * 100.0).round() / 100.0,
-        lines,
-        answers,
-    })
+    // A second boot that failed is what counts; what it reached is where it failed.
+    let stage = if again.is_some() { witness.stage() } else { first.0 };
+    Ok(Attempt { class, stage, stages: first.1, seconds: rounded(elapsed), lines, answers, again })
+}
+
+/// To hundredths of a second.
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// The power button: how long the guest took to end, if it did.
+fn power_off(qmp: &mut Qmp, watched: &mut Watched) -> Option<Duration> {
+    /// systemd gives a unit 90 s to stop.
+    const PATIENCE: Duration = Duration::from_secs(180);
+    let pressed = Instant::now();
+    qmp.execute("system_powerdown", json!({}), Duration::from_secs(10)).ok()?;
+    while let Some(patience) = PATIENCE.checked_sub(pressed.elapsed()) {
+        match watched.seen.recv_timeout(patience) {
+            Ok(Seen::Serial(bytes)) => watched.keep(&bytes),
+            Ok(Seen::Event(event)) if event.name == "SHUTDOWN" => {
+                return event.data["guest"].as_bool().filter(|by_guest| *by_guest).map(|_| pressed.elapsed());
+            }
+            Ok(Seen::Event(_)) => {}
+            Ok(Seen::Closed) | Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// From the beginning, with the disk as it was left.
+fn restart(qmp: &mut Qmp) -> Result<(), String> {
+    for command in ["system_reset", "cont"] {
+        qmp.execute(command, json!({}), Duration::from_secs(10))?;
+    }
+    Ok(())
 }
 
 /// A guest may echo what was typed before it turned that off.
@@ -492,27 +558,5 @@ fn screenshot(qmp: &mut Qmp, path: &Path, progress: &dyn Progress) {
     let arguments = json!({ "filename": absolute, "format": "png" });
     if let Err(reason) = qmp.execute("screendump", arguments, Duration::from_secs(10)) {
         progress.warn(format!("no screenshot: {reason}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn an_image_that_refers_to_other_files_is_refused() {
-        let format = |version: u8, backing: u8, incompatible: u8| {
-            let mut header = vec![0; 104];
-            header[..4].copy_from_slice(b"QFI\xfb");
-            (header[7], header[15], header[79]) = (version, backing, incompatible);
-            let mut file = tempfile::NamedTempFile::new().unwrap();
-            file.write_all(&header).unwrap();
-            image_format(file.path()).map_err(|failure| failure.message)
-        };
-        assert_eq!(format(3, 0, 0), Ok("qcow2"));
-        assert_eq!(format(2, 0, 4), Ok("qcow2"));
-        assert!(format(3, 104, 0).unwrap_err().ends_with("refers to another file"));
-        assert!(format(3, 0, 4).unwrap_err().ends_with("refers to another file"));
     }
 }

@@ -4,12 +4,15 @@ use super::accel::Accelerator;
 use super::firmware::Ovmf;
 use crate::layout::SectorSize;
 use crate::tool::Invocation;
+use base64::Engine;
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the image is attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DiskBus {
     #[default]
     VirtioBlk,
@@ -18,6 +21,54 @@ pub enum DiskBus {
     Ide,
     Ahci,
     Usb,
+    /// VMware's.
+    Pvscsi,
+    /// A CD of it, which cannot be written to.
+    Cdrom,
+}
+
+/// What the guest's network is reached by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkCard {
+    #[default]
+    VirtioNet,
+    E1000,
+    /// VMware's.
+    Vmxnet3,
+}
+
+/// The machine that stands for the place where an image runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Hardware {
+    pub disk: DiskBus,
+    pub network_card: NetworkCard,
+    /// In MiB.
+    pub memory: u32,
+    pub cpus: u32,
+    /// What Hyper-V tells its guests.
+    pub hyperv: bool,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Hardware {
+            disk: DiskBus::default(),
+            network_card: NetworkCard::default(),
+            memory: 1024,
+            cpus: 2,
+            hyperv: false,
+        }
+    }
+}
+
+/// A kernel that starts without firmware and loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectKernel {
+    pub kernel: PathBuf,
+    pub initrd: Option<PathBuf>,
+    pub command_line: String,
 }
 
 /// Whom the guest reaches.
@@ -34,19 +85,24 @@ pub struct Machine<'a> {
     pub image: &'a Path,
     /// QEMU's name of the image's format.
     pub format: &'a str,
-    pub bus: DiskBus,
+    pub hardware: Hardware,
     pub sector_size: SectorSize,
     /// UEFI firmware; nothing means BIOS.
     pub ovmf: Option<&'a Ovmf>,
     pub accelerator: Accelerator,
-    /// In MiB.
-    pub memory: u32,
-    pub cpus: u32,
     pub network: Network,
     /// A port of this host's loopback that leads to the guest's ssh server.
     pub ssh_port: Option<u16>,
     /// A raw image that the guest may write to.
     pub second_disk: Option<&'a Path>,
+    /// A raw image with settings for the instance, which the guest only reads.
+    pub seed: Option<&'a Path>,
+    /// systemd's credentials, by name: they reach the guest without a change of the image. Source: systemd.exec(5),
+    /// systemd(1), "SMBIOS Type 11".
+    pub credentials: &'a [(String, Vec<u8>)],
+    pub direct: Option<&'a DirectKernel>,
+    /// A guest that switches itself off stays, to be started again.
+    pub stays: bool,
     /// Connected sockets, inherited by QEMU.
     pub serial: RawFd,
     pub monitor: RawFd,
@@ -57,16 +113,21 @@ impl Machine<'_> {
     /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are overlays
     /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`) unless asked for, and QEMU dies with us.
     pub fn invocation(&self) -> Invocation {
-        let machine = if self.bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
-        let (accelerator, cpu) = match self.accelerator {
-            Accelerator::Kvm => ("kvm", "host"),
-            Accelerator::Tcg => ("tcg,thread=multi", "max"),
+        let Hardware { disk: bus, network_card, memory, cpus, hyperv } = self.hardware;
+        let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
+        let (accelerator, mut cpu) = match self.accelerator {
+            Accelerator::Kvm => ("kvm", "host".to_owned()),
+            Accelerator::Tcg => ("tcg,thread=multi", "max".to_owned()),
         };
+        if hyperv && self.accelerator == Accelerator::Kvm {
+            // TCG knows none of them. Source: QEMU, docs/system/i386/hyperv.rst.
+            cpu.push_str(",hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-synic,hv-stimer");
+        }
         let mut invocation = Invocation::new("setpriv")
             .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-machine", machine, "-accel", accelerator, "-cpu", cpu])
-            .args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()])
+            .args(["-machine", machine, "-accel", accelerator, "-cpu", &cpu])
+            .args(["-smp", &cpus.to_string(), "-m", &memory.to_string()])
             .args(["-boot", "strict=on", "-device", "VGA", "-device", "virtio-rng-pci"])
             .args([
                 "-chardev",
@@ -77,7 +138,22 @@ impl Machine<'_> {
             .args(["-chardev", &format!("socket,id=monitor0,fd={}", self.monitor)])
             .args(["-mon", "chardev=monitor0,mode=control"])
             .args(["-netdev", &self.netdev()])
-            .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
+            .args(["-device", network_device(network_card)]);
+        if self.stays {
+            invocation = invocation.arg("-no-shutdown");
+        }
+        for (name, value) in self.credentials {
+            let value = base64::engine::general_purpose::STANDARD.encode(value);
+            let text = format!("type=11,value=io.systemd.credential.binary:{name}={value}");
+            invocation = invocation.args(["-smbios", &text]);
+        }
+        if let Some(direct) = self.direct {
+            invocation =
+                invocation.arg("-kernel").arg(&direct.kernel).args(["-append", &direct.command_line]);
+            if let Some(initrd) = &direct.initrd {
+                invocation = invocation.arg("-initrd").arg(initrd);
+            }
+        }
         if let Some(ovmf) = self.ovmf {
             let flash =
                 |file: &Path, more: &str| format!("if=pflash,format=raw,file={},{more}", escaped(file));
@@ -96,13 +172,15 @@ impl Machine<'_> {
             SectorSize::B512 => "",
             SectorSize::B4096 => ",logical_block_size=4096,physical_block_size=4096",
         };
-        let (controller, disk) = match self.bus {
+        let (controller, disk) = match bus {
             DiskBus::VirtioBlk => (None, "virtio-blk-pci,drive=disk0"),
             DiskBus::VirtioScsi => (Some("virtio-scsi-pci"), "scsi-hd,drive=disk0"),
             DiskBus::Nvme => (None, "nvme,drive=disk0,serial=ister0"),
             DiskBus::Ide => (None, "ide-hd,drive=disk0"),
             DiskBus::Ahci => (None, "ide-hd,drive=disk0,bus=ide.0"),
             DiskBus::Usb => (Some("qemu-xhci"), "usb-storage,drive=disk0"),
+            DiskBus::Pvscsi => (Some("pvscsi"), "scsi-hd,drive=disk0"),
+            DiskBus::Cdrom => (None, "ide-cd,drive=disk0,bus=ide.0"),
         };
         if let Some(device) = controller {
             invocation = invocation.args(["-device", device]);
@@ -113,6 +191,10 @@ impl Machine<'_> {
                 format!("if=none,id=disk1,file={},format=raw,cache=unsafe,discard=unmap", escaped(path));
             invocation = invocation.args(["-drive", &drive]);
             invocation = invocation.args(["-device", &format!("virtio-blk-pci,drive=disk1{blocks}")]);
+        }
+        if let Some(path) = self.seed {
+            let drive = format!("if=none,id=seed,file={},format=raw,readonly=on", escaped(path));
+            invocation = invocation.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
         }
         invocation
     }
@@ -126,6 +208,15 @@ impl Machine<'_> {
             netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
         }
         netdev
+    }
+}
+
+/// Without a ROM: nothing is started from the network.
+fn network_device(card: NetworkCard) -> &'static str {
+    match card {
+        NetworkCard::VirtioNet => "virtio-net-pci,netdev=net0,romfile=",
+        NetworkCard::E1000 => "e1000,netdev=net0,romfile=",
+        NetworkCard::Vmxnet3 => "vmxnet3,netdev=net0,romfile=",
     }
 }
 
@@ -144,15 +235,17 @@ mod tests {
         let machine = Machine {
             image: Path::new("/a,b/kvm.img"),
             format: "raw",
-            bus: DiskBus::VirtioBlk,
+            hardware: Hardware::default(),
             sector_size: SectorSize::B512,
             ovmf: Some(&ovmf),
             accelerator: Accelerator::Tcg,
-            memory: 1024,
-            cpus: 2,
             network: Network::Isolated,
             ssh_port: None,
             second_disk: None,
+            seed: None,
+            credentials: &[],
+            direct: None,
+            stays: false,
             serial: 5,
             monitor: 6,
         };

@@ -1,6 +1,7 @@
 //! What a boot came to.
 
 use super::accel::Accelerator;
+use super::machine::Hardware;
 use super::session::Answer;
 use super::witness::Stage;
 use crate::plan::Firmware;
@@ -34,6 +35,8 @@ pub enum Class {
     WrongMounts,
     ResetLoop,
     PoweredOff,
+    /// It reached its prompt, and did not switch itself off when it was told to.
+    NoPowerOff,
     /// Nothing moved any more.
     NoProgress,
     /// It still moved, but did not arrive in time.
@@ -88,6 +91,10 @@ impl Class {
             Class::ResetLoop => {
                 "the machine resets again and again: look at the kernel bundle and at `cmdline` (panic=)"
             }
+            Class::NoPowerOff => {
+                "the power button did nothing, or a unit does not stop: look at services that hooks add, and for \
+                 systemd-logind"
+            }
             Class::PoweredOff => "the guest switched itself off before the login prompt",
             Class::NoProgress => {
                 "nothing was heard any more: does `cmdline` name console=ttyS0, so that a prompt can appear on the \
@@ -118,6 +125,7 @@ impl fmt::Display for Class {
             Class::WrongMounts => "wrong-mounts",
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",
+            Class::NoPowerOff => "no-power-off",
             Class::NoProgress => "no-progress",
             Class::TooSlow => "too-slow",
             Class::EmulatorStall => "emulator-stall",
@@ -158,6 +166,19 @@ pub struct Attempt {
     /// What commands in the guest said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
+    /// The second boot of the same disk, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// What came after the first prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Again {
+    /// Seconds from the power button to the end.
+    pub power_off: f64,
+    pub stages: Vec<StageTime>,
+    /// Seconds to the second prompt.
+    pub seconds: f64,
 }
 
 /// `ister boot --format json`.
@@ -169,6 +190,7 @@ pub struct Verdict {
     pub firmware: Firmware,
     pub accelerator: Accelerator,
     pub accelerator_reason: String,
+    pub hardware: Hardware,
     /// The last attempt, which decides.
     #[serde(flatten)]
     pub last: Attempt,
