@@ -45,5 +45,6 @@ pub mod lsp;
 pub mod provision;
 pub mod swupd;
 pub mod tool;
+pub mod trial;
 pub mod verify;
 pub mod vm;

@@ -5,6 +5,7 @@ use super::definition::{Definition, Definitions};
 /// One entry for each file of `bundles/`, sorted by name.
 const TEXTS: &[(&str, &str)] = &[
     ("bootloader", include_str!("../../bundles/bootloader")),
+    ("containers-basic", include_str!("../../bundles/containers-basic")),
     ("cryptsetup", include_str!("../../bundles/cryptsetup")),
     ("editors", include_str!("../../bundles/editors")),
     ("kernel-aws", include_str!("../../bundles/kernel-aws")),
@@ -16,9 +17,14 @@ const TEXTS: &[(&str, &str)] = &[
     ("network-basic", include_str!("../../bundles/network-basic")),
     ("openssh-server", include_str!("../../bundles/openssh-server")),
     ("os-cloudguest", include_str!("../../bundles/os-cloudguest")),
+    ("os-cloudguest-aws", include_str!("../../bundles/os-cloudguest-aws")),
+    ("os-cloudguest-azure", include_str!("../../bundles/os-cloudguest-azure")),
+    ("os-cloudguest-gce", include_str!("../../bundles/os-cloudguest-gce")),
     ("os-core", include_str!("../../bundles/os-core")),
     ("os-core-update", include_str!("../../bundles/os-core-update")),
     ("os-installer", include_str!("../../bundles/os-installer")),
+    ("os-utils", include_str!("../../bundles/os-utils")),
+    ("storage-utils", include_str!("../../bundles/storage-utils")),
     ("sysadmin-basic", include_str!("../../bundles/sysadmin-basic")),
 ];
 

@@ -3,11 +3,12 @@
 use super::build::Format;
 use super::console::{Console, print};
 use super::input::print_json;
-use super::plan::read_plan;
+use super::plan::plan_of_image;
+use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify::{read_secret, secret_source};
 use crate::layout::SectorSize;
-use crate::plan::{Firmware, Plan};
+use crate::plan::Firmware;
 use crate::report::verdict_human;
 use crate::template::SecretSource;
 use crate::tool::Failure;
@@ -36,6 +37,10 @@ pub struct BootArgs {
     /// Keep serial log, screenshot (PNG) and verdict in this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+
+    /// Write IMAGE.receipt.json if it boots: these bytes, on this machine
+    #[arg(long)]
+    receipt: bool,
 
     /// How the verdict is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -91,9 +96,34 @@ pub struct InsideArgs {
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
 
+    /// The host name that the prompt must have
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Over ssh: no unit may have failed, and mounts must be the plan's
+    #[arg(long, requires = "ssh")]
+    healthy: bool,
+
     /// After the prompt press the power button, and boot the same disk once more
     #[arg(long)]
     again: bool,
+
+    /// A credential of systemd's for the guest, NAME=env:VARIABLE or
+    /// NAME=file:PATH: `ssh.authorized_keys.root` lets a key in
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
+    credential: Vec<(String, SecretSource)>,
+
+    /// Start this kernel, without firmware and loader
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+
+    /// Its initramfs
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+
+    /// Its command line
+    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "console=ttyS0")]
+    append: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -137,6 +167,8 @@ pub struct Inside {
     pub credentials: Vec<(String, Vec<u8>)>,
     pub direct: Option<DirectKernel>,
     pub again: bool,
+    pub host: Option<String>,
+    pub healthy: bool,
 }
 
 impl InsideArgs {
@@ -158,8 +190,25 @@ impl InsideArgs {
             network: self.network,
             seed: self.seed.clone(),
             again: self.again,
+            host: self.host.clone(),
+            healthy: self.healthy,
             ..Inside::default()
         };
+        for (name, source) in &self.credential {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if name.is_empty() || !name.chars().all(is_plain) {
+                bail!("`{name}` is no name of a credential: letters, digits, dots");
+            }
+            inside.credentials.push((name.clone(), read_secret(source)?.into_bytes()));
+        }
+        if let Some(kernel) = &self.kernel {
+            let direct = DirectKernel {
+                kernel: kernel.clone(),
+                initrd: self.initrd.clone(),
+                command_line: self.append.clone(),
+            };
+            inside.direct = Some(direct);
+        }
         for (name, source) in &self.unlock {
             inside.passphrases.insert(name.clone(), read_secret(source)?);
         }
@@ -195,6 +244,10 @@ pub struct MachineArgs {
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
     memory: u32,
 
+    /// Tell the guest what Hyper-V tells (KVM only)
+    #[arg(long)]
+    hyperv: bool,
+
     /// Virtual CPUs
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
@@ -220,7 +273,11 @@ enum Accel {
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let inside = args.inside.resolve()?;
-    let verdict = boot_image(&args.image, &args.machine, inside, args.report.as_deref(), &console);
+    let boot = || boot_image(&args.image, &args.machine, inside, args.report.as_deref(), &console);
+    let verdict = match args.receipt {
+        true => receipt::booted(&args.image, boot).map(|(verdict, _)| verdict),
+        false => boot(),
+    };
     console.finish();
     let verdict = verdict?;
     match args.format {
@@ -251,7 +308,7 @@ pub fn boot_image(
         return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
             .help("build one: ister build"));
     }
-    let plan = plan_beside(image);
+    let plan = plan_of_image(image);
     let firmware = match machine.firmware {
         Some(FirmwareArg::Uefi) => Firmware::Uefi,
         Some(FirmwareArg::Bios) => Firmware::Bios,
@@ -280,7 +337,7 @@ pub fn boot_image(
             network_card: machine.network_card,
             memory: machine.memory,
             cpus: machine.cpus,
-            hyperv: false,
+            hyperv: machine.hyperv,
         },
         timeout: machine.timeout.map(Duration::from_secs),
         report,
@@ -295,6 +352,8 @@ pub fn boot_image(
         credentials: inside.credentials,
         direct: inside.direct,
         again: inside.again,
+        host: inside.host.as_deref(),
+        healthy: inside.healthy,
         plan: plan.as_ref(),
         sector_size: plan
             .as_ref()
@@ -302,11 +361,4 @@ pub fn boot_image(
             .map_or(SectorSize::B512, |disk| disk.sector_size),
     };
     boot(&order, console)
-}
-
-/// `<image>.plan.json`, if it is there and of this version.
-fn plan_beside(image: &Path) -> Option<Plan> {
-    let mut path = image.as_os_str().to_owned();
-    path.push(".plan.json");
-    read_plan(Path::new(&path)).ok()?
 }

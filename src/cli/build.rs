@@ -7,16 +7,16 @@ use super::drop_in::{DropInArgs, KeptTree};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
+use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::twice;
 use crate::build::{Carried, Destination, Order, beside, build, pre_install, prepare};
 use crate::content::Cache;
-use crate::image::sha256;
 use crate::plan::{Footprint, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
 use crate::template::{self, Bytes};
-use crate::tool::{Context, Failure};
-use crate::vm::{self, Verdict};
+use crate::tool::Failure;
+use crate::vm::Verdict;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     }
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     let receipt = match (args.boot_test, built.disks.as_slice()) {
-        (true, [image]) if plan.image().is_some() => boot_test(image, size, passphrases, args, &console)?,
+        (true, [image]) if plan.image().is_some() => boot_test(image, passphrases, args, &console)?,
         _ => Tested::No,
     };
     let content = match built.content_age {
@@ -299,40 +299,22 @@ enum Tested {
     Failed(Box<Verdict>),
 }
 
-/// Boots the image; while it does, its bytes are hashed.
+/// Boots the image, for its receipt.
 fn boot_test(
     image: &Path,
-    size: Bytes,
     passphrases: BTreeMap<String, String>,
     args: &BuildArgs,
     console: &Console,
 ) -> Result<Tested, Failure> {
-    let mut path = image.as_os_str().to_owned();
-    path.push(".receipt.json");
-    let path = PathBuf::from(path);
     let inside = boot::Inside { passphrases, ..boot::Inside::default() };
-    let (hash, verdict) = std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| sha256(image));
-        let verdict = boot::boot_image(image, &args.machine, inside, args.report.as_deref(), console);
-        let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing ended unexpectedly")));
-        (hash, verdict)
+    let booted = receipt::booted(image, || {
+        boot::boot_image(image, &args.machine, inside, args.report.as_deref(), console)
     });
     console.finish();
-    let (hash, verdict) = (hash?, verdict?);
-    if verdict.outcome != vm::Outcome::Reached {
-        return Ok(Tested::Failed(Box::new(verdict)));
-    }
-    let receipt = Receipt {
-        version: 1,
-        image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        size,
-        sha256: hash,
-        ister: env!("CARGO_PKG_VERSION").to_owned(),
-        verdict,
-    };
-    let text = serde_json::to_string_pretty(&receipt).expect("a receipt is plain data") + "\n";
-    std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
-    Ok(Tested::Passed(Box::new(receipt)))
+    Ok(match booted? {
+        (_, Some(receipt)) => Tested::Passed(Box::new(receipt)),
+        (verdict, None) => Tested::Failed(Box::new(verdict)),
+    })
 }
 
 /// An age in words.

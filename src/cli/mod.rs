@@ -20,12 +20,16 @@ mod lsp;
 mod manual;
 mod new;
 mod plan;
+mod publish;
+mod receipt;
 mod root_ssh;
 mod rules;
 mod run;
 mod schema;
 mod sources;
+mod sums;
 mod swupd;
+mod test;
 mod twice;
 mod verify;
 

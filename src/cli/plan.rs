@@ -117,3 +117,27 @@ pub fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
         .with_context(|| format!("`{}` is no plan of this version", path.display()))?;
     Ok(Some(plan))
 }
+
+/// What an image's name ends in when it is published in another form.
+const ENDINGS: &[&str] =
+    &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "raw", "iso", "oci", "pxe"];
+
+/// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
+pub fn plan_beside(image: &Path) -> Option<PathBuf> {
+    let mut name = image.file_name()?.to_str()?;
+    loop {
+        for path in [format!("{name}.plan.json"), format!("{name}.img.plan.json")] {
+            let path = image.with_file_name(path);
+            if path.is_file() {
+                return Some(path);
+            }
+        }
+        let (stem, ending) = name.rsplit_once('.')?;
+        name = ENDINGS.contains(&ending).then_some(stem)?;
+    }
+}
+
+/// The plan of an image, if it is there and of this version.
+pub fn plan_of_image(image: &Path) -> Option<Plan> {
+    read_plan(&plan_beside(image)?).ok()?
+}

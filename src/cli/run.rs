@@ -2,8 +2,8 @@
 
 use super::console::{Console, Talk};
 use super::{
-    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, rules, schema, swupd,
-    verify,
+    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, rules, schema,
+    swupd, test, verify,
 };
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -34,6 +34,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     Diff(diff::DiffArgs),
     Boot(boot::BootArgs),
+    Test(test::TestArgs),
+    Publish(publish::PublishArgs),
     Lint(lint::LintArgs),
     Fmt(fmt::FmtArgs),
     Lsp(lsp::LspArgs),
@@ -141,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Boot(args) => boot::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Lsp(args) => lsp::run(&args),
         Command::Fmt(args) => fmt::run(&args),

@@ -3,9 +3,10 @@
 use super::console::print;
 use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
-use super::plan::read_plan;
+use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, TalkArgs};
 use crate::build;
+use crate::format::sums::SUMS;
 use crate::format::{OpenedImage, open};
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
@@ -18,7 +19,7 @@ use crate::tool::{Failure, Progress};
 use crate::verify::{Examination, Facts, examine, judge, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Verify an image without booting or mounting it, whoever built it
 ///
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 /// Example: ister verify out/kvm.img
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// The image
+    /// The image, or a SHA512SUMS with files beside it
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
@@ -46,6 +47,10 @@ pub struct VerifyArgs {
     /// Use no plan, also if there is one beside the image
     #[arg(long, conflicts_with_all = ["plan", "template"])]
     no_plan: bool,
+
+    /// For SHA512SUMS: the OpenPGP keys that may have signed it
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
 
     /// A passphrase that opens encrypted partitions: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
@@ -76,6 +81,11 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         bail!("what changes a template needs one: -t TEMPLATE");
     }
     let console = args.talk.console();
+    if args.image.file_name().is_some_and(|name| name == SUMS) {
+        let outcome = super::sums::verify(&args.image, args.keyring.as_deref(), &console);
+        console.finish();
+        return outcome;
+    }
     let scratch = scratch();
     (&console as &dyn Progress).begin("opening the image");
     let image = open(&args.image, &scratch)?;
@@ -168,7 +178,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     }
     let path = match (&args.plan, args.no_plan) {
         (Some(path), _) => Some(path.clone()),
-        (None, false) => beside(&args.image),
+        (None, false) => plan_beside(&args.image),
         (None, true) => None,
     };
     let Some(path) = path else { return known(None, None, None) };
@@ -177,24 +187,6 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
         None => {
             bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display())
         }
-    }
-}
-
-/// What an image's name ends in when it is published in another form.
-const ENDINGS: &[&str] = &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "raw"];
-
-/// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
-fn beside(image: &Path) -> Option<PathBuf> {
-    let mut name = image.file_name()?.to_str()?;
-    loop {
-        for path in [format!("{name}.plan.json"), format!("{name}.img.plan.json")] {
-            let path = image.with_file_name(path);
-            if path.is_file() {
-                return Some(path);
-            }
-        }
-        let (stem, ending) = name.rsplit_once('.')?;
-        name = ENDINGS.contains(&ending).then_some(stem)?;
     }
 }
 

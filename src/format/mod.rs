@@ -20,6 +20,7 @@ mod open;
 mod qemu;
 mod same;
 mod source;
+pub mod sums;
 mod vhd;
 mod vmdk;
 mod write;

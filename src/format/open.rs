@@ -241,9 +241,10 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
 /// Google's form: a tar with `disk.raw`. Source: Compute Engine, "Manually import boot disks", requirements.
 fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not read the archive".to_owned();
+    let size = size(file).context(context)?;
+    // It shares its place with the file.
     let mut input = file.try_clone().context(context)?;
     input.rewind().context(context)?;
-    let size = size(file).context(context)?;
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries_with_seek().context(context)? {
         let entry = entry.context(context)?;
@@ -293,6 +294,36 @@ fn virtual_size(number: std::os::fd::RawFd, format: ImageFormat) -> Result<u64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_refers_to_other_files_is_refused() {
+        if crate::tool::find_program("qemu-img").is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.qcow2");
+        let create = |more: &[&str]| {
+            run(&Invocation::new("qemu-img")
+                .args(["create", "-q", "-f", "qcow2"])
+                .args(more)
+                .arg(&path)
+                .arg("1M"))
+            .unwrap();
+            let file = File::open(&path).unwrap();
+            assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));
+            let alone = stands_alone(&file, ImageFormat::Qcow2);
+            let opened = open(&path, folder.path()).map(|opened| opened.size);
+            (alone.map_err(|failure| failure.message), opened.map_err(|failure| failure.details[0].clone()))
+        };
+        assert_eq!(create(&[]), (Ok(()), Ok(1 << 20)));
+        let other = folder.path().join("other");
+        std::fs::write(&other, "secret").unwrap();
+        let refused = "the image is only a part: it refers to another file".to_owned();
+        let other = other.to_str().unwrap();
+        assert_eq!(create(&["-b", other, "-F", "raw"]), (Err(refused.clone()), Err(refused.clone())));
+        let data = format!("data_file={other}");
+        assert_eq!(create(&["-o", &data]), (Err(refused.clone()), Err(refused)));
+    }
 
     #[test]
     fn zeros_become_holes_and_the_size_stays() {

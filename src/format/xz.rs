@@ -7,11 +7,10 @@ use liblzma::stream::{Action, Check, MtStreamBuilder, Status};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// That of `xz` without a word; its dictionary has 8 MiB.
-const PRESET: u32 = 6;
-/// What xz itself takes for this preset.
+/// Half of the time that 6 takes, for a tenth more bytes. Its dictionary has 4 MiB.
+const PRESET: u32 = 3;
 const PIECE: usize = 24 << 20;
-/// Each takes 100 MB.
+/// Each takes 80 MB.
 const MOST_WORKERS: usize = 8;
 
 /// Stream header and footer have the same size. Section 2.1.

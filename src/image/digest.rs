@@ -1,18 +1,28 @@
-//! The name that an image has for the world: SHA-256 of all its bytes, holes included.
+//! The names that an image has for the world: hashes of all its bytes, holes included.
 
 use super::extents;
 use crate::tool::{Context, Failure};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// As `sha256sum` prints it. Holes are not read, which the kernel is slow at, but hashed as the zeros that they are.
+/// As `sha256sum` prints it.
 pub fn sha256(path: &Path) -> Result<String, Failure> {
+    digest::<Sha256>(path)
+}
+
+/// As `sha512sum` prints it.
+pub fn sha512(path: &Path) -> Result<String, Failure> {
+    digest::<Sha512>(path)
+}
+
+/// Holes are not read, which the kernel is slow at, but hashed as the zeros that they are.
+fn digest<D: Digest>(path: &Path) -> Result<String, Failure> {
     let context = || format!("could not read `{}`", path.display());
     let file = File::open(path).context(context)?;
     let size = file.metadata().context(context)?.len();
-    let mut hasher = Sha256::new();
+    let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 20];
     let zeros = vec![0; 1 << 20];
     let mut at = 0;

@@ -1,7 +1,7 @@
 //! The receipt: proof that these bytes reached a login prompt.
 
 use crate::template::Bytes;
-use crate::vm::Verdict;
+use crate::vm::{FirmwareFile, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Written to `<image>.receipt.json`, and only for an image that booted.
@@ -15,6 +15,9 @@ pub struct Receipt {
     /// Of the image as it is, which the boot did not change.
     pub sha256: String,
     pub ister: String,
+    /// QEMU's name and version.
+    pub emulator: String,
+    pub firmware: FirmwareFile,
     pub verdict: Verdict,
 }
 

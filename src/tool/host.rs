@@ -11,11 +11,13 @@ use std::sync::Mutex;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// What a program that ended well left behind.
+/// What a program that ended left behind.
 #[derive(Debug)]
 pub struct Finished {
     pub stdout: Vec<u8>,
     pub stderr: String,
+    pub status: ExitStatus,
+    pub took: Duration,
 }
 
 /// Lines of stderr that a failure shows.
@@ -55,12 +57,27 @@ pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Res
     run_bounded(invocation, None, line)
 }
 
+/// As [`run`], for a program whose exit code says more than whether it could do its work.
+pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, Failure> {
+    complete(invocation, None, &mut |_| {}).map(|(finished, _)| finished)
+}
+
 /// As [`run_reporting`], but what has not ended within the time is ended.
 pub fn run_bounded(
     invocation: &Invocation,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<Finished, Failure> {
+    let (finished, too_long) = complete(invocation, time, line)?;
+    judge(invocation, finished, time.filter(|_| too_long))
+}
+
+/// Runs a program until it ends, and says whether it had to be ended.
+fn complete(
+    invocation: &Invocation,
+    time: Option<Duration>,
+    line: &mut dyn FnMut(&str),
+) -> Result<(Finished, bool), Failure> {
     let started = Instant::now();
     log::debug!("running: {}", shortened(&invocation.to_string()));
     let mut child = spawn(invocation, Stdio::null(), Stdio::piped(), Stdio::piped())?;
@@ -119,10 +136,19 @@ pub fn run_bounded(
         status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it"))).map_err(|error| {
             Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
         })?;
-    if status.success() && !too_long {
-        return Ok(Finished { stdout, stderr: all });
+    Ok((Finished { stdout, stderr: all, status, took: started.elapsed() }, too_long))
+}
+
+fn judge(
+    invocation: &Invocation,
+    finished: Finished,
+    too_long: Option<Duration>,
+) -> Result<Finished, Failure> {
+    if finished.status.success() && too_long.is_none() {
+        return Ok(finished);
     }
-    let what = match time.filter(|_| too_long) {
+    let Finished { stderr: all, status, took, .. } = finished;
+    let what = match too_long {
         Some(time) => {
             format!("`{}` did not end within {} s and was ended", invocation.program, time.as_secs())
         }
@@ -132,7 +158,7 @@ pub fn run_bounded(
         "ran: {}    ({} after {:.1} s)",
         shortened(&invocation.to_string()),
         ending(status),
-        started.elapsed().as_secs_f64()
+        took.as_secs_f64()
     ));
     let lines: Vec<&str> = all.lines().map(str::trim_end).filter(|text| !text.is_empty()).collect();
     for text in &lines[lines.len().saturating_sub(TAIL)..] {

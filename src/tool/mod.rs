@@ -20,7 +20,7 @@ pub use draft::{Draft, Durability};
 pub use failure::{Context, Failure, visible, with_causes};
 pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_reporting,
-    search_path, spawn,
+    run_to_its_end, search_path, spawn,
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;

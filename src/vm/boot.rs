@@ -2,6 +2,7 @@
 
 use super::accel::{Accelerator, Choice};
 use super::firmware::find_ovmf;
+use super::health;
 use super::machine::{DirectKernel, Hardware, Machine, Network};
 use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
@@ -51,6 +52,10 @@ pub struct BootOrder<'a> {
     /// systemd's credentials.
     pub credentials: Vec<(String, Vec<u8>)>,
     pub direct: Option<DirectKernel>,
+    /// The host name that the prompt must have.
+    pub host: Option<&'a str>,
+    /// Whoever logs in over ssh finds a system in which nothing failed, and the plan's mounts.
+    pub healthy: bool,
     /// After the prompt: the power button, and once more.
     pub again: bool,
     /// What the disk says of its logical blocks.
@@ -261,6 +266,11 @@ fn attempt(
     };
     let mut answers = Vec::new();
     let mut wrong = Vec::new();
+    if let (Class::LoginPrompt, Some(host)) = (class, order.host)
+        && !witness.proof().last().is_some_and(|prompt| prompt.starts_with(&format!("{host} login:")))
+    {
+        class = Class::WrongHost;
+    }
     if class == Class::LoginPrompt
         && let Some(login) = &order.login
     {
@@ -273,7 +283,9 @@ fn attempt(
         progress.begin(format!("logging in as {} over ssh", ssh.user));
         // Whatever the console says meanwhile is kept.
         let over_ssh = std::thread::scope(|scope| {
-            let running = scope.spawn(|| run_over_ssh(ssh, port, &order.commands));
+            let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
+            let commands: Vec<String> = health.chain(order.commands.iter().cloned()).collect();
+            let running = scope.spawn(move || run_over_ssh(ssh, port, &commands));
             while !running.is_finished() {
                 // Nothing comes at once where QEMU has gone.
                 if watched.bytes(Duration::from_millis(200)).is_none() {
@@ -283,7 +295,14 @@ fn attempt(
             running.join()
         });
         match over_ssh.expect("ssh's thread does not panic") {
-            Ok(said) => answers.extend(said),
+            Ok(said) => {
+                if order.healthy
+                    && let Some((what, lines)) = health::judge(&said, order.plan)
+                {
+                    (class, wrong) = (what, lines);
+                }
+                answers.extend(said);
+            }
             Err(fault) => {
                 class = Class::SshFailed;
                 wrong = std::iter::once(fault.what).chain(fault.lines).collect();

@@ -1,7 +1,9 @@
 //! Firmware: which one an image wants, and where the host keeps it.
 
+use crate::image::sha256;
 use crate::plan::Firmware;
-use crate::tool::{Context, Failure};
+use crate::tool::{Context, Failure, Invocation, run};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,37 @@ pub fn find_ovmf() -> Result<Ovmf, Failure> {
                     "install the package `ovmf`, or everything that is missing with `ister doctor --install`",
                 )
         })
+}
+
+/// The firmware that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirmwareFile {
+    pub path: PathBuf,
+    pub sha256: String,
+}
+
+/// The file that QEMU takes, and its hash: distributions do not write versions into it.
+pub fn firmware_file(firmware: Firmware) -> Result<FirmwareFile, Failure> {
+    /// SeaBIOS, as QEMU finds it by itself.
+    const SEABIOS: &[&str] =
+        &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin", "/usr/share/seabios/bios.bin"];
+    let path = match firmware {
+        Firmware::Uefi => find_ovmf()?.code,
+        Firmware::Bios => SEABIOS
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or_else(|| Failure::new("SeaBIOS is not where QEMU has it").detail(SEABIOS.join(", ")))?,
+    };
+    let sha256 = sha256(&path)?;
+    Ok(FirmwareFile { path, sha256 })
+}
+
+/// "QEMU emulator version 7.2.22 (Debian …)".
+pub fn emulator_version() -> Result<String, Failure> {
+    let said = run(&Invocation::new("qemu-system-x86_64").arg("--version"))?.stdout;
+    let text = String::from_utf8_lossy(&said);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// What a raw image without a plan asks for: an EFI system partition means UEFI, the legacy-BIOS-bootable attribute

@@ -7,6 +7,7 @@
 mod accel;
 mod boot;
 mod firmware;
+mod health;
 mod machine;
 mod mounts;
 mod qmp;
@@ -19,7 +20,7 @@ mod witness;
 
 pub use accel::{Accelerator, Choice, choose};
 pub use boot::{BootOrder, boot};
-pub use firmware::guess_firmware;
+pub use firmware::{FirmwareFile, emulator_version, firmware_file, guess_firmware};
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;

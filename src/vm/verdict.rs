@@ -31,6 +31,10 @@ pub enum Class {
     LoginFailed,
     /// The login prompt came, but not the user over ssh.
     SshFailed,
+    /// The prompt has another host name than the instance was given.
+    WrongHost,
+    /// Units failed.
+    Degraded,
     /// The guest's mounts are not the planned ones.
     WrongMounts,
     ResetLoop,
@@ -85,6 +89,10 @@ impl Class {
             Class::SshFailed => {
                 "look at `Users` (key), at `Bundles` for an ssh server, and whether the network comes up"
             }
+            Class::WrongHost => {
+                "the instance did not take its name from the seed: look at `Bundles` for cloud-init, and at `Hostname`"
+            }
+            Class::Degraded => "units failed, see the lines: look at `Bundles`, and at what hooks enable",
             Class::WrongMounts => {
                 "look at PartitionMountPoints, at mount units, and at what hooks change in /etc/fstab"
             }
@@ -122,6 +130,8 @@ impl fmt::Display for Class {
             Class::PassphraseRefused => "passphrase-refused",
             Class::LoginFailed => "login-failed",
             Class::SshFailed => "ssh-failed",
+            Class::WrongHost => "wrong-host",
+            Class::Degraded => "degraded",
             Class::WrongMounts => "wrong-mounts",
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",

@@ -1,0 +1,72 @@
+//! Receipts: which bytes reached a login prompt, on what.
+
+use crate::image::sha256;
+use crate::report::Receipt;
+use crate::template::Bytes;
+use crate::tool::{Context, Failure};
+use crate::vm::{self, Verdict};
+use std::path::{Path, PathBuf};
+
+/// Where the receipt of an image is.
+pub fn path_of(image: &Path) -> PathBuf {
+    let mut path = image.as_os_str().to_owned();
+    path.push(".receipt.json");
+    PathBuf::from(path)
+}
+
+/// Boots an image by `boot`; while it does, its bytes are hashed. One that boots gets its receipt, any other loses it.
+pub fn booted(
+    image: &Path,
+    boot: impl FnOnce() -> Result<Verdict, Failure>,
+) -> Result<(Verdict, Option<Receipt>), Failure> {
+    let path = path_of(image);
+    let (hash, verdict) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| sha256(image));
+        let verdict = boot();
+        let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing ended unexpectedly")));
+        (hash, verdict)
+    });
+    let (hash, verdict) = (hash?, verdict?);
+    if verdict.outcome != vm::Outcome::Reached {
+        if verdict.outcome == vm::Outcome::Failed {
+            let _ = std::fs::remove_file(&path);
+        }
+        return Ok((verdict, None));
+    }
+    let size = image.metadata().context(|| format!("could not look at `{}`", image.display()))?.len();
+    let receipt = Receipt {
+        version: 2,
+        image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        size: Bytes(size),
+        sha256: hash,
+        ister: env!("CARGO_PKG_VERSION").to_owned(),
+        emulator: vm::emulator_version()?,
+        firmware: vm::firmware_file(verdict.firmware)?,
+        verdict: verdict.clone(),
+    };
+    let text = serde_json::to_string_pretty(&receipt).expect("a receipt is plain data") + "\n";
+    std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
+    Ok((verdict, Some(receipt)))
+}
+
+/// The receipt of an image, if it is about the bytes that are there now.
+pub fn valid(image: &Path) -> Result<Receipt, Failure> {
+    let path = path_of(image);
+    let none = |why: String| {
+        Failure::new(format!("`{}` has not been proven to boot", image.display()))
+            .detail(why)
+            .help("boot it: ister boot --receipt, or ister test")
+    };
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
+    let receipt: Receipt =
+        serde_json::from_str(&text).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
+    let hash = sha256(image)?;
+    if receipt.sha256 != hash {
+        return Err(none(format!("its receipt is about other bytes: {}, found {hash}", receipt.sha256)));
+    }
+    if receipt.verdict.outcome != vm::Outcome::Reached {
+        return Err(none("its receipt is of a boot that failed".to_owned()));
+    }
+    Ok(receipt)
+}

@@ -1,0 +1,52 @@
+//! `ister verify SHA512SUMS`
+
+use super::console::print;
+use super::input::count;
+use super::run::Outcome;
+use crate::format::sums::{SIGNATURE, check_signature, parse};
+use crate::image::sha512;
+use crate::tool::{Context, Failure, Progress};
+use std::path::Path;
+
+/// Holds the files beside a list against it, and the list against its signature.
+pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> anyhow::Result<Outcome> {
+    let text = std::fs::read_to_string(list).context(|| format!("could not read `{}`", list.display()))?;
+    let sums =
+        parse(&text).map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
+    let folder = match list.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut bad = 0;
+    let mut say = |name: &str, what: &str| {
+        bad += usize::from(what != "good");
+        print(&format!("{name}: {what}\n"));
+    };
+    match keyring {
+        Some(keyring) => {
+            let signed = check_signature(folder, keyring);
+            if let Err(failure) = &signed {
+                progress.warn(failure.to_string());
+            }
+            say(
+                SIGNATURE,
+                if signed.is_ok() { "good" } else { "NOT a signature of this list by a key of the keyring" },
+            );
+        }
+        None => progress.warn("the signature is not checked: name the keys with --keyring"),
+    }
+    for (name, expected) in &sums {
+        let path = folder.join(name);
+        if !path.is_file() {
+            say(name, "missing");
+            continue;
+        }
+        progress.begin(format!("hashing {name}"));
+        say(name, if sha512(&path)? == *expected { "good" } else { "NOT what was published" });
+    }
+    print(&match bad {
+        0 => format!("{} as published\n", count(sums.len(), "file")),
+        bad => format!("{bad} of {} not good\n", count(sums.len() + usize::from(keyring.is_some()), "check")),
+    });
+    Ok(if bad == 0 { Outcome::Fine } else { Outcome::Findings })
+}

@@ -1,0 +1,69 @@
+//! `type.json`.
+
+use crate::plan::Firmware;
+use crate::tool::{Context, Failure};
+use crate::vm::Hardware;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// How a type is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// What is published, as in a template's `Formats`; that of the template where nothing is said.
+    pub formats: Option<Vec<String>>,
+    /// Every boot that has to reach its prompt; none for what no firmware starts.
+    pub boots: Vec<BootCase>,
+}
+
+/// One boot of one published file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BootCase {
+    /// The file's name, as the plan has it: the raw image or one of `Formats`.
+    pub file: String,
+    /// That of the plan where nothing is said.
+    pub firmware: Option<Firmware>,
+    #[serde(default)]
+    pub hardware: Hardware,
+    /// The host name that a NoCloud seed gives the instance; the prompt must have it.
+    pub seed: Option<String>,
+    /// root logs in with a key of the test, which reaches the guest as a credential of systemd's; nothing may have failed.
+    #[serde(default)]
+    pub ssh: bool,
+    /// The power button, and a second boot.
+    #[serde(default)]
+    pub again: bool,
+}
+
+/// A type with its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageType {
+    pub name: String,
+    pub template: PathBuf,
+    pub definition: Definition,
+}
+
+/// The types of a folder: its folders that have a `type.json`, by name.
+pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
+    let context = || format!("could not read the image types in `{}`", folder.display());
+    let mut types = Vec::new();
+    for entry in std::fs::read_dir(folder).context(context)? {
+        let place = entry.context(context)?.path();
+        let path = place.join("type.json");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if matches!(error.raw_os_error(), Some(2 | 20)) => continue,
+            Err(error) => return Err(error).context(|| format!("could not read `{}`", path.display())),
+        };
+        let definition = serde_json::from_str(&text).map_err(|error| {
+            Failure::new(format!("`{}` does not define an image type", path.display()))
+                .detail(error.to_string())
+                .help("vm-tests/kvm/type.json is an example")
+        })?;
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        types.push(ImageType { name, template: place.join("template.json"), definition });
+    }
+    types.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(types)
+}

@@ -1,0 +1,195 @@
+//! From a type to commands. Pure.
+
+use super::definition::{BootCase, ImageType};
+use crate::plan::{Firmware, Plan};
+use crate::vm::{DiskBus, NetworkCard};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    Build,
+    Verify,
+    Boot,
+}
+
+/// A command, with what it needs beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub kind: StepKind,
+    /// "boot kvm.qcow2 (uefi, nvme)".
+    pub name: String,
+    pub args: Vec<String>,
+    /// Where serial log, screenshot and verdict are.
+    pub report: Option<PathBuf>,
+    /// A seed that has to be made first, with the instance's host name.
+    pub seed: Option<(PathBuf, String)>,
+}
+
+/// Where a type's files are.
+pub struct Place<'a> {
+    /// Of images, and of reports.
+    pub folder: &'a Path,
+    /// A private key that the test made.
+    pub key: &'a Path,
+}
+
+impl Place<'_> {
+    fn text(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+/// Building comes first: what is verified and booted then follows from the plan that it leaves.
+pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
+    let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
+    args.push(place.folder.display().to_string());
+    args.extend(["--format", "json"].map(str::to_owned));
+    if let Some(formats) = &kind.definition.formats {
+        args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
+    }
+    args.extend(more.iter().cloned());
+    Step { kind: StepKind::Build, name: "build".to_owned(), args, report: None, seed: None }
+}
+
+/// Every published disk is verified, then each boot is done. Nothing if a boot names a file that there is not.
+pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
+    let disks: Vec<&str> = plan
+        .image()
+        .into_iter()
+        .chain(plan.published.iter().filter(|file| !file.is_of_tree()).map(|file| file.name.as_str()))
+        .collect();
+    let mut steps: Vec<Step> = disks
+        .iter()
+        .map(|name| Step {
+            kind: StepKind::Verify,
+            name: format!("verify {name}"),
+            args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
+            report: None,
+            seed: None,
+        })
+        .collect();
+    for (index, case) in kind.definition.boots.iter().enumerate() {
+        if !disks.contains(&case.file.as_str()) {
+            return Err(format!(
+                "type.json boots `{}`, the template makes {}: add it to `formats`, or correct the name",
+                case.file,
+                disks.join(", ")
+            ));
+        }
+        steps.push(boot_step(case, plan, place, index));
+    }
+    Ok(steps)
+}
+
+fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step {
+    let word = |value: clap::builder::PossibleValue| value.get_name().to_owned();
+    let hardware = &case.hardware;
+    let disk = hardware.disk.to_possible_value().map(word).unwrap_or_default();
+    let firmware = case.firmware.or_else(|| plan.boot.as_ref().map(|boot| boot.firmware));
+    let firmware = match firmware {
+        Some(Firmware::Bios) => "bios",
+        _ => "uefi",
+    };
+    let mut facts = vec![firmware.to_owned(), disk.clone()];
+    let report = place.folder.join(format!("report-{}-{index}", case.file));
+    let mut args: Vec<String> = [
+        "boot",
+        &place.text(&case.file),
+        "--format",
+        "json",
+        "--receipt",
+        "--firmware",
+        firmware,
+        "--report",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.push(report.display().to_string());
+    let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
+    if hardware.disk != DiskBus::default() {
+        add("disk", disk);
+    }
+    if hardware.network_card != NetworkCard::default() {
+        let card = hardware.network_card.to_possible_value().map(word).unwrap_or_default();
+        facts.push(card.clone());
+        add("network-card", card);
+    }
+    add("memory", hardware.memory.to_string());
+    add("cpus", hardware.cpus.to_string());
+    let mut seed = None;
+    if let Some(host) = &case.seed {
+        let path = place.folder.join(format!("seed-{index}.img"));
+        add("seed", path.display().to_string());
+        add("host", host.clone());
+        facts.push("seed".to_owned());
+        seed = Some((path, host.clone()));
+    }
+    if case.ssh {
+        add("ssh", format!("root={}", place.key.display()));
+        add("credential", format!("ssh.authorized_keys.root=file:{}.pub", place.key.display()));
+        facts.push("ssh".to_owned());
+    }
+    if hardware.hyperv {
+        args.push("--hyperv".to_owned());
+    }
+    if case.ssh {
+        args.push("--healthy".to_owned());
+    }
+    if case.again {
+        facts.push("twice".to_owned());
+        args.push("--again".to_owned());
+    }
+    let name = format!("boot {} ({})", case.file, facts.join(", "));
+    Step { kind: StepKind::Boot, name, args, report: Some(report), seed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definition::Definition;
+    use super::*;
+    use crate::bundle;
+    use crate::plan::{Inputs, decide};
+    use crate::template::{SourceText, parse};
+
+    fn commands(definition: &str) -> Result<Vec<String>, String> {
+        let text = include_str!("../../vm-tests/kvm/template.json");
+        let text = text.replacen('{', r#"{"Formats": ["qcow2", "tar"],"#, 1);
+        let text = text.replacen(",\n    \"Formats\"", ",\n    \"$comment\"", 1);
+        let (template, node, _) = parse(&SourceText::new("t.json", text));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        let definition: Definition = serde_json::from_str(definition).unwrap();
+        let kind = ImageType { name: "kvm".to_owned(), template: "t.json".into(), definition };
+        let place = Place { folder: Path::new("out"), key: Path::new("key") };
+        let steps = steps(&kind, &plan, &place)?;
+        Ok(steps.into_iter().map(|step| format!("{}: {}", step.name, step.args.join(" "))).collect())
+    }
+
+    #[test]
+    fn each_disk_is_verified_and_each_boot_is_done() {
+        let said = commands(
+            r#"{"boots": [
+                {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
+                {"file": "kvm.img", "firmware": "bios"}
+            ]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            said,
+            [
+                "verify kvm.img: verify out/kvm.img --format json",
+                "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
+                "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json --receipt \
+                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --memory 1024 --cpus 2 \
+                 --seed out/seed-0.img --host here --ssh root=key \
+                 --credential ssh.authorized_keys.root=file:key.pub --healthy --again",
+                "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --receipt --firmware bios \
+                 --report out/report-kvm.img-1 --memory 1024 --cpus 2",
+            ]
+        );
+        let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();
+        assert!(why.contains("boots `kvm.tar`, the template makes kvm.img, kvm.qcow2"), "{why}");
+        assert!(serde_json::from_str::<Definition>(r#"{"boots": [{"file": "a", "bus": "ide"}]}"#).is_err());
+    }
+}

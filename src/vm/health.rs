@@ -1,0 +1,47 @@
+//! Whether a running system is as it should be, by what commands in it say.
+
+use super::mounts;
+use super::session::Answer;
+use super::verdict::Class;
+use crate::plan::Plan;
+
+/// In this order; a system that is still starting is waited for, within bounds.
+pub const COMMANDS: [&str; 4] = [
+    "timeout 150 systemctl is-system-running --wait",
+    "systemctl --failed --no-legend --plain",
+    mounts::MOUNTS,
+    mounts::SWAPS,
+];
+
+/// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`].
+pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<String>)> {
+    let [state, failed, mounted, swaps, ..] = answers else { return None };
+    if state.lines.first().is_none_or(|line| line != "running") {
+        let said = state.lines.iter().map(|line| format!("system state: {line}"));
+        return Some((Class::Degraded, said.chain(failed.lines.iter().cloned()).collect()));
+    }
+    let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines);
+    (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_unit_is_named() {
+        let answer = |lines: &[&str]| Answer {
+            command: String::new(),
+            status: 0,
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        };
+        let good = [answer(&["running"]), answer(&[]), answer(&[]), answer(&[])];
+        assert_eq!(judge(&good, None), None);
+        let bad =
+            [answer(&["degraded"]), answer(&["a.service loaded failed failed A"]), answer(&[]), answer(&[])];
+        let (class, lines) = judge(&bad, None).unwrap();
+        assert_eq!(class, Class::Degraded);
+        assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
+        assert!(judge(&[answer(&[]), answer(&[]), answer(&[]), answer(&[])], None).is_some());
+    }
+}
