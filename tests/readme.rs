@@ -16,7 +16,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "ister build vm-tests/kvm-legacy/template.json -o out",
-        "vm-tests: kvm_legacy_builds_boots_and_gets_a_receipt",
+        "vm-tests: kvm_legacy_is_proven_as_a_type_and_published",
     ),
     (
         "ister build vm-tests/drop-in/template.json -o out",
@@ -27,6 +27,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "ister build vm-tests/kvm/template.json -o out --twice",
         "tests/build.rs: building_twice_gives_the_same_bytes_whatever_else_differs",
     ),
+    ("ister test kvm", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
+    ("ister publish out/test/kvm -o public", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
     ("ister verify out/kvm.img", "vm-tests: published_images_verify_in_every_format"),
     ("ister diff out/kvm.img out/kvm.img", "tests/verify.rs: two_images_are_compared_down_to_the_field"),
 ];

@@ -11,6 +11,7 @@
 mod dnf;
 mod installer;
 mod swupd;
+mod types;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -31,14 +32,14 @@ fn main() {
     let long = |name: &str, test: fn(&World) -> Outcome| trial(name, test).with_ignored_flag(true);
     let trials = vec![
         trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
-        trial("kvm_legacy_builds_boots_and_gets_a_receipt", |w| w.published("kvm-legacy")),
+        trial("kvm_legacy_is_proven_as_a_type_and_published", types::kvm_legacy),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("swupd_content_builds_by_mixers_call_and_boots", swupd::swupd),
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
-        trial("broken_root_filesystem_wiped", root_wiped),
         trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
+        long("broken_root_filesystem_wiped", root_wiped),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
         long("rpm_content_by_dnf_boots", dnf::dnf),
@@ -181,8 +182,8 @@ impl Drop for Broken {
 
 /// Nothing is found in a good image, whatever it is published as.
 fn verify_formats(world: &World) -> Outcome {
-    for name in ["kvm", "kvm-legacy"] {
-        let image = world.path(&format!("{name}.img"));
+    for (name, image) in [("kvm", "kvm.img"), ("kvm-legacy", "test/kvm-legacy/kvm-legacy.img")] {
+        let image = world.path(image);
         ister(&["verify", image.to_str().unwrap(), "-t", &format!("vm-tests/{name}/template.json")], &[], 0)?;
     }
     let image = world.path("kvm.img");

@@ -33,7 +33,7 @@ pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> a
                 if signed.is_ok() { "good" } else { "NOT a signature of this list by a key of the keyring" },
             );
         }
-        None => progress.warn("the signature is not checked: name the keys with --keyring"),
+        None => progress.warn("the signature is not checked: name the keys with --signed-by"),
     }
     for (name, expected) in &sums {
         let path = folder.join(name);

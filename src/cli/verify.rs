@@ -50,7 +50,7 @@ pub struct VerifyArgs {
 
     /// For SHA512SUMS: the OpenPGP keys that may have signed it
     #[arg(long, value_name = "FILE")]
-    keyring: Option<PathBuf>,
+    signed_by: Option<PathBuf>,
 
     /// A passphrase that opens encrypted partitions: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
@@ -82,7 +82,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     }
     let console = args.talk.console();
     if args.image.file_name().is_some_and(|name| name == SUMS) {
-        let outcome = super::sums::verify(&args.image, args.keyring.as_deref(), &console);
+        let outcome = super::sums::verify(&args.image, args.signed_by.as_deref(), &console);
         console.finish();
         return outcome;
     }

@@ -1,0 +1,124 @@
+//! `ister test` and `ister publish`: a type is proven on its machine, and only what was proven is published.
+
+use super::{Outcome, World, expect, ister, run};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+/// kvm-legacy by BIOS, as qcow2, with a login by key, nothing failed inside, and a second boot.
+pub fn kvm_legacy(world: &World) -> Outcome {
+    let types = world.path("types");
+    let kind = types.join("kvm-legacy");
+    std::fs::create_dir_all(&kind).map_err(|e| e.to_string())?;
+    std::fs::copy("vm-tests/kvm-legacy/template.json", kind.join("template.json"))
+        .map_err(|e| e.to_string())?;
+    let definition = json!({
+        "formats": ["qcow2"],
+        "boots": [{ "file": "kvm-legacy.qcow2", "ssh": true, "again": true }],
+    });
+    std::fs::write(kind.join("type.json"), definition.to_string()).map_err(|e| e.to_string())?;
+    let out = world.path("test");
+    let junit = out.join("junit.xml");
+    let args = ["test", "--format", "json"];
+    let results = ister(&args, &[("--folder", &types), ("-o", &out), ("--junit", &junit)], 0)?;
+    let steps = results["types"][0]["steps"].as_array().ok_or("no steps")?;
+    let told: Vec<String> =
+        steps.iter().map(|step| format!("{}: {}", step["name"], step["outcome"])).collect();
+    expect(steps.len() == 4 && told.iter().all(|step| step.ends_with("\"passed\"")), &format!("{told:?}"))?;
+    let xml = std::fs::read_to_string(&junit).map_err(|e| e.to_string())?;
+    expect(xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" failures=\"0\""), &xml)?;
+
+    let folder = out.join("kvm-legacy");
+    let receipt = read(&folder.join("kvm-legacy.qcow2.receipt.json"))?;
+    let verdict = &receipt["verdict"];
+    expect(
+        verdict["firmware"] == "bios" && verdict["again"]["seconds"].as_f64() > Some(1.0),
+        &format!("{receipt:#}"),
+    )?;
+    expect(
+        receipt["firmware"]["sha256"].as_str().is_some_and(|hash| hash.len() == 64),
+        "the firmware is named",
+    )?;
+    expect(
+        receipt["emulator"].as_str().is_some_and(|text| text.contains("QEMU emulator version")),
+        "and QEMU",
+    )?;
+    let answers = verdict["answers"].as_array().ok_or("no answers")?;
+    expect(answers[0]["lines"][0] == "running", &format!("the system runs: {answers:?}"))?;
+
+    publish(world, &folder)
+}
+
+fn read(path: &Path) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| e.to_string())
+}
+
+/// Signed by a key that is made here; whoever has its public half checks everything.
+fn publish(world: &World, from: &Path) -> Outcome {
+    let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let gpg = |args: &[&str]| {
+        let mut command = Command::new("gpg");
+        command.arg("--homedir").arg(home.path()).args(["--batch", "--quiet", "--pinentry-mode", "loopback"]);
+        let output = command.args(args).output().map_err(|e| e.to_string())?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    };
+    gpg(&["--passphrase", "", "--quick-gen-key", "releases@example.org", "ed25519", "sign", "1d"])?;
+    let keys = world.path("releases.asc");
+    std::fs::write(&keys, gpg(&["--armor", "--export", "releases@example.org"])?)
+        .map_err(|e| e.to_string())?;
+    let public = world.path("public");
+    let _ = std::fs::remove_dir_all(&public);
+    let publish = |code: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
+        command
+            .args(["publish", "--prefix", "clear", "--sign", "releases@example.org", "-o"])
+            .arg(&public)
+            .arg(from);
+        let output = command.env("GNUPGHOME", home.path()).output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(code) {
+            Ok(said)
+        } else {
+            Err(format!("{code} expected: {}: {said}", output.status))
+        }
+    };
+    publish(0)?;
+    let name = "clear-bookworm-kvm-legacy.qcow2";
+    let listed =
+        run("sh", &["-ec", "cd \"$1\"; sha512sum -c SHA512SUMS; ls", "sh", public.to_str().unwrap()])?;
+    let expected = format!("{name}: OK\nSHA512SUMS\nSHA512SUMS.asc\n{name}\n{name}.receipt.json\n");
+    expect(listed == expected, &listed)?;
+    let sums = public.join("SHA512SUMS");
+    let verify =
+        |code: i32| ister(&["verify", sums.to_str().unwrap()], &[("--signed-by", &keys)], code).map(|_| ());
+    verify(0)?;
+    // Another byte, another list.
+    let path = public.join(name);
+    let flip = |path: &Path| -> std::io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::File::options().read(true).write(true).open(path)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 200_000)?;
+        file.write_all_at(&[byte[0] ^ 1], 200_000)
+    };
+    flip(&path).map_err(|e| e.to_string())?;
+    verify(1)?;
+    flip(&path).map_err(|e| e.to_string())?;
+    verify(0)?;
+    let text = std::fs::read_to_string(&sums).map_err(|e| e.to_string())?;
+    std::fs::write(&sums, format!("{}  more\n{text}", "0".repeat(128))).map_err(|e| e.to_string())?;
+    verify(1)?;
+    // What was not proven is not published: its receipt is of other bytes.
+    let image = from.join("kvm-legacy.qcow2");
+    flip(&image).map_err(|e| e.to_string())?;
+    let said = publish(3)?;
+    flip(&image).map_err(|e| e.to_string())?;
+    expect(said.contains("has not been proven to boot") && said.contains("other bytes"), &said)?;
+    let _ = Command::new("gpgconf").arg("--homedir").arg(home.path()).args(["--kill", "all"]).output();
+    std::fs::remove_dir_all(&public).map_err(|e| e.to_string().into())
+}
