@@ -5,7 +5,7 @@ CARGO ?= cargo
 ISTER := target/debug/ister
 export CARGO_TARGET_DIR := target
 
-.PHONY: demo test test-all ister tools test-tools setup check bench clean
+.PHONY: demo test nightly test-all ister tools test-tools setup check bench clean
 
 ## demo: build the kvm image and boot it to its login prompt
 demo: setup
@@ -14,6 +14,10 @@ demo: setup
 ## test: what must pass before a merge, booting images included
 test: test-tools
 	$(CARGO) test --locked
+
+## nightly: every image type, each published, verified and booted where it will run
+nightly: setup
+	$(ISTER) test --junit out/test/junit.xml
 
 ## test-all: the long tests too, for the night
 test-all: test-tools
