@@ -73,12 +73,9 @@ fn publish(world: &World, from: &Path) -> Outcome {
         .map_err(|e| e.to_string())?;
     let public = world.path("public");
     let _ = std::fs::remove_dir_all(&public);
-    let publish = |code: i32| {
+    let publish_as = |key: &str, code: i32| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
-        command
-            .args(["publish", "--prefix", "clear", "--sign", "releases@example.org", "-o"])
-            .arg(&public)
-            .arg(from);
+        command.args(["publish", "--prefix", "clear", "--sign", key, "-o"]).arg(&public).arg(from);
         let output = command.env("GNUPGHOME", home.path()).output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() == Some(code) {
@@ -87,6 +84,9 @@ fn publish(world: &World, from: &Path) -> Outcome {
             Err(format!("{code} expected: {}: {said}", output.status))
         }
     };
+    let said = publish_as("nobody@example.org", 3)?;
+    expect(said.contains("there is no key `nobody@example.org`") && !public.exists(), &said)?;
+    let publish = |code: i32| publish_as("releases@example.org", code);
     publish(0)?;
     let name = "clear-bookworm-kvm-legacy.qcow2";
     let listed =

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts needs none. A file is
 /// called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed.
 ///
-/// Exit code 3: something has no receipt; then nothing is published.
+/// Exit code 3: something has no receipt, or the key is not there; then nothing is published.
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
@@ -69,6 +69,9 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         for plan in plans {
             candidates.extend(of_plan(folder, &plan, args.prefix.as_deref()));
         }
+    }
+    if let Some(key) = &args.sign {
+        sums::check_key(key)?;
     }
     // All of them are looked at before the first is copied.
     progress.begin("checking receipts");

@@ -166,7 +166,7 @@ fn take(kind: &str, step: &Step, console: &Console) -> Result<(StepRecord, Value
         Some(0) if is_flaky => StepOutcome::Flaky,
         Some(0) => StepOutcome::Passed,
         Some(1) => StepOutcome::Failed,
-        // A build that lacks a package says nothing of the host either, but nothing of an image.
+        // Nothing is said of the image.
         _ => StepOutcome::Infrastructure,
     };
     let lines = match answer["lines"].as_array() {

@@ -29,6 +29,16 @@ pub fn render(sums: &BTreeMap<String, String>) -> String {
     sums.iter().map(|(name, hash)| format!("{hash}  {name}\n")).collect()
 }
 
+/// Whether gpg has the secret half of a key: before anything is published that it is to sign.
+pub fn check_key(key: &str) -> Result<(), Failure> {
+    let list = Invocation::new("gpg").args(["--batch", "--list-secret-keys", "--", key]);
+    run(&list).map(|_| ()).map_err(|failure| {
+        failure
+            .context(format!("there is no key `{key}` to sign with"))
+            .help("`gpg --list-secret-keys` lists the keys that there are")
+    })
+}
+
 /// Signs the list in a folder; `key` is what gpg knows it by. A passphrase is gpg's own matter.
 pub fn sign(folder: &Path, key: &str) -> Result<(), Failure> {
     let gpg = Invocation::new("gpg")

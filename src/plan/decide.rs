@@ -22,7 +22,7 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
         space::fill(template, &mut disks, boot.as_ref(), footprint)?;
     }
     let (system, secrets) = system(template, inputs, &disks, boot.as_ref());
-    let published = published(template, &disks)?;
+    let published = published(template, &disks);
     let plan = Plan {
         version: PLAN_VERSION,
         destination: if template.is_physical() { Destination::Physical } else { Destination::Virtual },
@@ -43,14 +43,12 @@ pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, V
 }
 
 /// What is published, and what it is called: as the image, with the format's own ending.
-fn published(template: &Template, disks: &[Disk]) -> Result<Vec<Published>, Vec<Refusal>> {
-    let Some(image) = disks.first().map(|disk| disk.name.as_str()) else { return Ok(Vec::new()) };
+fn published(template: &Template, disks: &[Disk]) -> Vec<Published> {
+    let Some(image) = disks.first().map(|disk| disk.name.as_str()) else { return Vec::new() };
     let stem = [".img", ".raw"].iter().find_map(|ending| image.strip_suffix(ending)).unwrap_or(image);
-    let mut published = Vec::new();
-    let mut refusals = Vec::new();
-    for format in entries(&template.formats) {
-        let Named::Known(kind) = format.value else { continue };
-        let name = match kind {
+    let file = |format: &Spanned<Named<Format>>| {
+        let Named::Known(format) = format.value else { return None };
+        let name = match format {
             Format::RawXz => format!("{image}.xz"),
             Format::RawZst => format!("{image}.zst"),
             Format::RawGz => format!("{image}.gz"),
@@ -58,13 +56,9 @@ fn published(template: &Template, disks: &[Disk]) -> Result<Vec<Published>, Vec<
             Format::Pxe => format!("{stem}.pxe.tar.xz"),
             other => format!("{stem}.{other}"),
         };
-        if name == image {
-            let message = format!("the raw image and its {kind} would both be called `{name}`");
-            refusals.push(Refusal::new(format.span, message, "call the disk NAME.img"));
-        }
-        published.push(Published { format: kind, name });
-    }
-    if refusals.is_empty() { Ok(published) } else { Err(refusals) }
+        Some(Published { format, name })
+    };
+    entries(&template.formats).iter().filter_map(file).collect()
 }
 
 fn hooks(template: &Template) -> Hooks {

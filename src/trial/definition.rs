@@ -4,6 +4,7 @@ use crate::plan::Firmware;
 use crate::tool::{Context, Failure};
 use crate::vm::Hardware;
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// How a type is proven.
@@ -53,7 +54,8 @@ pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
         let path = place.join("type.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if matches!(error.raw_os_error(), Some(2 | 20)) => continue,
+            // Another folder, or a file.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(error) => return Err(error).context(|| format!("could not read `{}`", path.display())),
         };
         let definition = serde_json::from_str(&text).map_err(|error| {

@@ -4,8 +4,10 @@
 //! of a test is a command of this program, which people can repeat by hand.
 
 mod definition;
+#[deny(clippy::disallowed_methods)]
 mod record;
 mod seed;
+#[deny(clippy::disallowed_methods)]
 mod steps;
 
 pub use definition::{ImageType, read_types};

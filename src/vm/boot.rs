@@ -3,7 +3,7 @@
 use super::accel::{Accelerator, Choice};
 use super::firmware::find_ovmf;
 use super::health;
-use super::machine::{DirectKernel, Hardware, Machine, Network};
+use super::machine::{DirectKernel, Hardware, Machine, Network, credential};
 use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
@@ -214,6 +214,9 @@ fn attempt(
         Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
         None => None,
     };
+    let credentials = credential_files(&order.credentials)
+        .context(|| "could not write the credentials for the guest".to_owned())?;
+    let credential_numbers = credentials.iter().map(inherit).collect::<Result<Vec<_>, _>>()?;
     let (serial, serial_end) = pair()?;
     let (monitor, monitor_end) = pair()?;
     let machine = Machine {
@@ -227,7 +230,7 @@ fn attempt(
         ssh_port,
         second_disk: order.second_disk,
         seed: order.seed,
-        credentials: &order.credentials,
+        credentials: &credential_numbers,
         direct: order.direct.as_ref(),
         stays: order.again,
         serial: inherit(&serial_end)?,
@@ -387,6 +390,16 @@ fn restart(qmp: &mut Qmp) -> Result<(), String> {
         qmp.execute(command, json!({}), Duration::from_secs(10))?;
     }
     Ok(())
+}
+
+/// Without names, so that nobody else opens them.
+fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<File>> {
+    let write = |(name, value): &(String, Vec<u8>)| {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(credential(name, value).as_bytes())?;
+        Ok(file)
+    };
+    credentials.iter().map(write).collect()
 }
 
 /// A guest may echo what was typed before it turned that off.

@@ -97,9 +97,8 @@ pub struct Machine<'a> {
     pub second_disk: Option<&'a Path>,
     /// A raw image with settings for the instance, which the guest only reads.
     pub seed: Option<&'a Path>,
-    /// systemd's credentials, by name: they reach the guest without a change of the image. Source: systemd.exec(5),
-    /// systemd(1), "SMBIOS Type 11".
-    pub credentials: &'a [(String, Vec<u8>)],
+    /// Files with systemd's credentials, inherited by QEMU: arguments are for everybody to see.
+    pub credentials: &'a [RawFd],
     pub direct: Option<&'a DirectKernel>,
     /// A guest that switches itself off stays, to be started again.
     pub stays: bool,
@@ -142,10 +141,8 @@ impl Machine<'_> {
         if self.stays {
             invocation = invocation.arg("-no-shutdown");
         }
-        for (name, value) in self.credentials {
-            let value = base64::engine::general_purpose::STANDARD.encode(value);
-            let text = format!("type=11,value=io.systemd.credential.binary:{name}={value}");
-            invocation = invocation.args(["-smbios", &text]);
+        for number in self.credentials {
+            invocation = invocation.args(["-smbios", &format!("type=11,path=/proc/self/fd/{number}")]);
         }
         if let Some(direct) = self.direct {
             invocation =
@@ -209,6 +206,13 @@ impl Machine<'_> {
         }
         netdev
     }
+}
+
+/// How a credential of systemd's reaches a guest without a change of its image: as a string of the firmware's tables. Source:
+/// systemd(1), "System Credentials", SMBIOS type 11.
+pub fn credential(name: &str, value: &[u8]) -> String {
+    let value = base64::engine::general_purpose::STANDARD.encode(value);
+    format!("io.systemd.credential.binary:{name}={value}")
 }
 
 /// Without a ROM: nothing is started from the network.
