@@ -9,6 +9,7 @@
 //! | [`published`]: templates to start from | [`format`]: published formats, written and read |
 //! | [`plan`]: everything decided | [`build`]: the conductor |
 //! | [`report`]: values to text | [`vm`]: boots, watches, judges |
+//! | | [`trial`]: types proven by commands; [`history`]: how it went before |
 //! | | [`lsp`]: the language server |
 //! | | [`cli`]: one file per subcommand |
 //!
@@ -40,6 +41,7 @@ pub mod device;
 pub mod fetch;
 pub mod filesystem;
 pub mod format;
+pub mod history;
 pub mod image;
 pub mod lsp;
 pub mod provision;

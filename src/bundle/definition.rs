@@ -71,6 +71,8 @@ pub struct Definitions(BTreeMap<String, Definition>);
 pub struct Resolved {
     /// Every package, sorted, each once.
     pub packages: Vec<String>,
+    /// Names that are bundles, those that others include among them.
+    pub bundles: Vec<String>,
     /// Names that are no bundle and were taken as packages.
     pub taken_as_packages: Vec<String>,
     /// Names that can be neither, because no package is called like that.
@@ -108,6 +110,7 @@ impl Definitions {
             match self.get(name) {
                 Some(definition) => {
                     packages.extend(definition.packages.iter().cloned());
+                    resolved.bundles.push(name.to_owned());
                     resolved.installed.0 += definition.installed.0;
                     todo.extend(definition.includes.iter().map(String::as_str));
                 }
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!(known.get("a").unwrap().description, "first");
         let resolved = known.resolve(["a", "curl", "-x"]);
         assert_eq!(resolved.packages, ["curl", "nano", "vim"]);
+        assert_eq!(resolved.bundles, ["a", "b"]);
         assert_eq!(resolved.taken_as_packages, ["curl"]);
         assert_eq!(resolved.impossible, ["-x"]);
     }

@@ -22,6 +22,7 @@ mod new;
 mod plan;
 mod publish;
 mod receipt;
+mod report;
 mod root_ssh;
 mod rules;
 mod run;

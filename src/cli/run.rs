@@ -2,8 +2,8 @@
 
 use super::console::{Console, Talk};
 use super::{
-    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, rules, schema,
-    swupd, test, verify,
+    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, report, rules,
+    schema, swupd, test, verify,
 };
 use crate::tool::{Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -35,6 +35,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Boot(boot::BootArgs),
     Test(test::TestArgs),
+    Report(report::ReportArgs),
     Publish(publish::PublishArgs),
     Lint(lint::LintArgs),
     Fmt(fmt::FmtArgs),
@@ -143,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Boot(args) => boot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),

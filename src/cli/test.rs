@@ -2,24 +2,31 @@
 
 use super::build::Format;
 use super::console::{Console, print};
-use super::input::{count, print_json};
-use super::plan::read_plan;
+use super::input::{count, definitions, print_json};
 use super::run::{Outcome, TalkArgs};
+use crate::history::History;
 use crate::report::Table;
-use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
+use crate::template::{SourceText, parse};
+use crate::tool::{Context, Draft, Durability, Failure, Invocation};
 use crate::trial::{
-    ImageType, Place, Record, Step, StepKind, StepOutcome, StepRecord, build_step, junit, read_types, steps,
-    write_seed,
+    ImageType, Ingredients, Place, RESULTS_VERSION, Record, Results, Room, Run, Shard, StepOutcome, expected,
+    junit, longest_first, part, prove, read_types, texts, touched,
 };
 use clap::Args;
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime};
 
 /// Prove image types: build each, verify every file that is published of it, and boot them where they will run
 ///
 /// A type is a folder with template.json and type.json; the second says which published file boots on which machine. Each step
-/// is a command of this program, which the results name. What boots gets a receipt beside it.
+/// is a command of this program, which the results name. What boots gets a receipt beside it. Results are in
+/// OUTPUT/results.json, after each type; `ister report` makes pages of them.
+///
+/// A run can be spread over machines: each gets --shard I/N and the same --run, `ister report` puts the parts together. One that
+/// was ended goes on with the same --run and --output: types that are proven already stay so.
 ///
 /// Exit code 0: all passed; 1: something failed; 3: the host could not do it, and nothing failed.
 ///
@@ -37,6 +44,32 @@ pub struct TestArgs {
     /// Where images, reports and results go, a folder for each type
     #[arg(short, long, value_name = "DIR", default_value = "out/test")]
     output: PathBuf,
+
+    /// Only types that a change since this commit touches: their folder, their
+    /// bundles, or files that the template names
+    #[arg(long, value_name = "COMMIT")]
+    changed: Option<String>,
+
+    /// Only the I-th of N parts, which together have every type once
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+
+    /// What the run is called [default: the time]
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
+
+    /// Earlier runs: parts are balanced by how long types took, and the longest
+    /// begins [written by `ister report --history`]
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+
+    /// Types side by side [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// Remove a type's images once it has passed; its reports stay
+    #[arg(long)]
+    discard: bool,
 
     /// List the types and what is done with each; nothing is run
     #[arg(long)]
@@ -60,7 +93,7 @@ pub struct TestArgs {
 
 pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let types = chosen(args)?;
+    let types = chosen(args, &console)?;
     if args.list {
         print(&list(&types));
         return Ok(Outcome::Fine);
@@ -69,39 +102,157 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         .context(|| format!("could not create the folder `{}`", args.output.display()))?;
     let key = args.output.join("key");
     make_key(&key)?;
-    let mut records = Vec::new();
-    for kind in &types {
-        let folder = args.output.join(&kind.name);
-        std::fs::create_dir_all(&folder)
-            .context(|| format!("could not create the folder `{}`", folder.display()))?;
-        records.push(prove(kind, &Place { folder: &folder, key: &key }, args, &console)?);
-        // After each type: what is known stays known if this is ended.
-        let text = serde_json::to_string_pretty(&json!({ "version": 1, "types": records }))? + "\n";
-        write(&args.output.join("results.json"), &text)?;
-    }
+    let seconds = expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?);
+    let board = Board::begin(args, &types)?;
+    let mut queue: Vec<&ImageType> = longest_first(&seconds)
+        .into_iter()
+        .filter(|name| !board.has(name))
+        .filter_map(|name| types.iter().find(|kind| kind.name == *name))
+        .collect();
+    queue.reverse();
+    let queue = Mutex::new(queue);
+    let room = Room::of_this_host();
+    let more: Vec<String> = args
+        .cache_dir
+        .iter()
+        .flat_map(|folder| ["--cache-dir".to_owned(), folder.display().to_string()])
+        .collect();
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
+            let _guests = room.take(kind.memory());
+            let folder = args.output.join(&kind.name);
+            let record = prove(kind, &Place { folder: &folder, key: &key }, &more, &console)?;
+            if args.discard && record.is_good() {
+                discard(&record, &folder)?;
+            }
+            board.add(record)?;
+        }
+    };
+    let jobs =
+        args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker does not panic"))
+            .collect::<anyhow::Result<Vec<()>>>()
+    })?;
     console.finish();
+    let results = board.into_results();
     if let Some(path) = &args.junit {
-        write(path, &junit(&records))?;
+        write(path, &junit(&results.types))?;
     }
     match args.format {
-        Format::Json => print_json(&json!({ "version": 1, "types": records })),
-        Format::Human => print(&human(&records)),
+        Format::Json => print_json(&serde_json::to_value(&results)?),
+        Format::Human => print(&human(&results.types)),
     }
-    let has = |wanted: StepOutcome| records.iter().flat_map(|r| &r.steps).any(|step| step.outcome == wanted);
-    Ok(if has(StepOutcome::Failed) {
-        Outcome::Findings
-    } else if has(StepOutcome::Infrastructure) {
-        Outcome::Environment
-    } else {
-        Outcome::Fine
-    })
+    Ok(outcome(&results.types))
+}
+
+/// What all of it comes to.
+pub fn outcome(records: &[Record]) -> Outcome {
+    match records.iter().map(Record::outcome).max() {
+        Some(StepOutcome::Failed) => Outcome::Findings,
+        Some(StepOutcome::Infrastructure) => Outcome::Environment,
+        _ => Outcome::Fine,
+    }
+}
+
+/// The results as far as they are known, in memory and in `results.json`.
+struct Board {
+    path: PathBuf,
+    started: Instant,
+    results: Mutex<Results>,
+}
+
+impl Board {
+    /// What the same run has proven already stays; what the host could not do is done again.
+    fn begin(args: &TestArgs, types: &[ImageType]) -> anyhow::Result<Board> {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let path = args.output.join("results.json");
+        let mut results = Results {
+            version: RESULTS_VERSION,
+            run: Run {
+                id: args.run.clone().unwrap_or_else(|| now.clone()),
+                started: now,
+                seconds: 0.0,
+                revision: revision(&args.folder),
+                shard: args.shard,
+                planned: types.iter().map(|kind| kind.name.clone()).collect(),
+                ister: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            types: Vec::new(),
+        };
+        let before = std::fs::read_to_string(&path).ok().and_then(|text| Results::parse(&text).ok());
+        if let Some(before) = before.filter(|before| args.run.is_some() && before.run.id == results.run.id) {
+            let stays = |record: &Record| {
+                record.outcome() != StepOutcome::Infrastructure && results.run.planned.contains(&record.kind)
+            };
+            results.types = before.types.into_iter().filter(stays).collect();
+            results.run.started = before.run.started;
+        }
+        let board = Board { path, started: Instant::now(), results: Mutex::new(results) };
+        board.save(&board.results.lock().unwrap_or_else(|e| e.into_inner()))?;
+        Ok(board)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.iter().any(|record| record.kind == name)
+    }
+
+    fn add(&self, record: Record) -> Result<(), Failure> {
+        let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
+        results.types.push(record);
+        results.types.sort_by(|a, b| a.kind.cmp(&b.kind));
+        results.run.seconds = (self.started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        self.save(&results)
+    }
+
+    /// The old file is there until the new one is whole.
+    fn save(&self, results: &Results) -> Result<(), Failure> {
+        let mut draft = Draft::begin(&self.path)?;
+        let text = serde_json::to_string_pretty(results).expect("results are plain data") + "\n";
+        draft
+            .file
+            .write_all(text.as_bytes())
+            .context(|| format!("could not write `{}`", self.path.display()))?;
+        draft.publish(Durability::Synced)
+    }
+
+    fn into_results(self) -> Results {
+        self.results.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).context(|| format!("could not write `{}`", path.display()))
 }
 
-fn chosen(args: &TestArgs) -> Result<Vec<ImageType>, Failure> {
+/// Images take gigabytes, and have been proven. Receipts, plans and reports stay.
+fn discard(record: &Record, folder: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(folder).context(|| format!("could not read `{}`", folder.display()))? {
+        let path = entry.context(|| format!("could not read `{}`", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_image = record.files.iter().any(|file| file.name == name)
+            || path.with_file_name(format!("{name}.plan.json")).exists()
+            || name.starts_with("seed-");
+        if is_image && path.is_file() {
+            std::fs::remove_file(&path).context(|| format!("could not remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// How long each type took before.
+fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
+    match &args.history {
+        Some(path) if path.exists() => History::open(path)?.seconds(),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
+fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<Vec<ImageType>> {
     let all = read_types(&args.folder)?;
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
@@ -109,9 +260,76 @@ fn chosen(args: &TestArgs) -> Result<Vec<ImageType>, Failure> {
             "there is no image type `{unknown}` in `{}`",
             args.folder.display()
         ))
-        .detail(format!("there are: {}", names.join(", "))));
+        .detail(format!("there are: {}", names.join(", ")))
+        .into());
     }
-    Ok(all.into_iter().filter(|kind| args.types.is_empty() || args.types.contains(&kind.name)).collect())
+    let mut types = all;
+    types.retain(|kind| args.types.is_empty() || args.types.contains(&kind.name));
+    if let Some(base) = &args.changed {
+        let changed = changed_paths(&args.folder, base)?;
+        let mut kept = Vec::new();
+        for kind in types {
+            if let Some(path) = touched(&ingredients(&kind, &changed.top)?, &changed.paths) {
+                console.say(&format!("ister: {}: `{path}` has changed", kind.name));
+                kept.push(kind);
+            }
+        }
+        types = kept;
+    }
+    if let Some(shard) = args.shard {
+        let mine = part(&expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?), shard);
+        types.retain(|kind| mine.contains(&kind.name));
+    }
+    Ok(types)
+}
+
+/// What differs from a commit, what is not committed yet included.
+struct Changed {
+    /// The repository's top folder.
+    top: PathBuf,
+    paths: Vec<String>,
+}
+
+fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
+    let finished = crate::tool::run(&Invocation::new("git").arg("-C").arg(folder).args(args))?;
+    Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
+}
+
+fn revision(folder: &Path) -> Option<String> {
+    crate::tool::find_program("git")?;
+    Some(git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned())
+}
+
+fn changed_paths(folder: &Path, base: &str) -> Result<Changed, Failure> {
+    let context =
+        |failure: Failure| failure.context(format!("could not see what has changed since `{base}`"));
+    let top = git(folder, &["rev-parse", "--show-toplevel"]).map_err(context)?;
+    let top = PathBuf::from(top.trim_end_matches('\n'));
+    let fork = git(&top, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
+    let tracked = git(&top, &["diff", "--name-only", "--no-renames", "-z", fork.trim()]).map_err(context)?;
+    let others = git(&top, &["ls-files", "--others", "--exclude-standard", "-z"]).map_err(context)?;
+    let paths = tracked.split('\0').chain(others.split('\0'));
+    Ok(Changed { top, paths: paths.filter(|path| !path.is_empty()).map(str::to_owned).collect() })
+}
+
+fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
+    let read = || format!("could not read `{}`", kind.template.display());
+    let text = std::fs::read_to_string(&kind.template).context(read)?;
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let (template, _, _) = parse(&SourceText::new(kind.template.display().to_string(), text.clone()));
+    let bundles: BTreeSet<String> = template.bundles().iter().map(|name| name.value.clone()).collect();
+    let resolved = definitions(None)?.resolve(bundles.iter().map(String::as_str));
+    let absolute = |path: &Path| path.canonicalize().ok();
+    let folder = kind.template.parent().unwrap_or(Path::new("."));
+    let top = top.canonicalize().unwrap_or_else(|_| top.to_owned());
+    let in_repository =
+        |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
+    let named = texts(&value).into_iter().flat_map(|text| [PathBuf::from(text), folder.join(text)]);
+    Ok(Ingredients {
+        folder: in_repository(folder.to_owned()).unwrap_or_default(),
+        bundles: bundles.into_iter().chain(resolved.bundles).collect(),
+        files: named.filter(|path| path.is_file()).filter_map(in_repository).collect(),
+    })
 }
 
 /// A key of this folder's: it opens nothing but the guests of these tests.
@@ -122,86 +340,6 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     let keygen =
         Invocation::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ister test", "-f"]);
     crate::tool::run(&keygen.arg(path)).map(|_| ())
-}
-
-fn prove(kind: &ImageType, place: &Place, args: &TestArgs, console: &Console) -> anyhow::Result<Record> {
-    let mut record = Record { kind: kind.name.clone(), steps: Vec::new() };
-    let cache: Vec<String> = args
-        .cache_dir
-        .iter()
-        .flat_map(|folder| ["--cache-dir".to_owned(), folder.display().to_string()])
-        .collect();
-    let build = build_step(kind, place, &cache);
-    let (built, answer) = take(&kind.name, &build, console)?;
-    let is_good = built.outcome.is_good();
-    record.steps.push(built);
-    if !is_good {
-        return Ok(record);
-    }
-    let plan = answer["plan"].as_str().map(Path::new).map(read_plan).transpose()?.flatten();
-    let plan = plan.ok_or_else(|| anyhow::anyhow!("the build of `{}` left no plan", kind.name))?;
-    let steps = steps(kind, &plan, place).map_err(|why| anyhow::anyhow!("{}: {why}", kind.name))?;
-    for step in &steps {
-        if let Some((path, host)) = &step.seed {
-            write_seed(path, host)?;
-        }
-        record.steps.push(take(&kind.name, step, console)?.0);
-    }
-    Ok(record)
-}
-
-/// Runs a step; what it printed comes with it.
-fn take(kind: &str, step: &Step, console: &Console) -> Result<(StepRecord, Value), Failure> {
-    let progress: &dyn Progress = console;
-    progress.begin(format!("{kind}: {}", step.name));
-    let program = std::env::current_exe().context(|| "could not find this program".to_owned())?;
-    let command = Invocation::new(program.display().to_string()).args(&step.args).arg("--quiet");
-    let started = Instant::now();
-    let finished = run_to_its_end(&command)?;
-    let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
-    let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
-    let class = answer["class"].as_str().map(str::to_owned);
-    let is_flaky = answer["earlier"].as_array().is_some_and(|earlier| !earlier.is_empty());
-    let outcome = match finished.status.code() {
-        Some(0) if is_flaky => StepOutcome::Flaky,
-        Some(0) => StepOutcome::Passed,
-        Some(1) => StepOutcome::Failed,
-        // Nothing is said of the image.
-        _ => StepOutcome::Infrastructure,
-    };
-    let lines = match answer["lines"].as_array() {
-        Some(lines) if step.kind == StepKind::Boot => {
-            lines.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
-        _ if outcome.is_good() => Vec::new(),
-        _ => findings(&answer).chain(said.iter().cloned()).collect(),
-    };
-    let what = class.or_else(|| said.first().cloned()).unwrap_or_else(|| outcome.name().to_owned());
-    if !outcome.is_good() {
-        progress.warn(format!("{kind}: {}: {}: {what}", step.name, outcome.name()));
-    }
-    let record = StepRecord {
-        kind: step.kind,
-        name: step.name.clone(),
-        command: format!("ister {}", step.args.join(" ")),
-        outcome,
-        seconds: (started.elapsed().as_secs_f64() * 100.0).round() / 100.0,
-        what: if outcome == StepOutcome::Passed && step.kind != StepKind::Boot {
-            String::new()
-        } else {
-            what
-        },
-        lines,
-        report: step.report.as_ref().map(|path| path.display().to_string()),
-    };
-    Ok((record, answer))
-}
-
-/// What `verify` found, a line each.
-fn findings(answer: &Value) -> impl Iterator<Item = String> + '_ {
-    answer["findings"].as_array().into_iter().flatten().filter_map(|finding| {
-        Some(format!("{}: {}", finding["rule"].as_str()?, finding["message"].as_str()?))
-    })
 }
 
 fn list(types: &[ImageType]) -> String {
@@ -215,7 +353,8 @@ fn list(types: &[ImageType]) -> String {
     table.render()
 }
 
-fn human(records: &[Record]) -> String {
+/// For a person: every step, and what to do about those that are not good.
+pub fn human(records: &[Record]) -> String {
     let mut table = Table::new(&["type", "step", "outcome", "seconds", ""], &[3]);
     for record in records {
         for step in &record.steps {

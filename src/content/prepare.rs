@@ -241,7 +241,8 @@ fn leave_to_first_boot(tree: &Tree) -> Result<(), Failure> {
 /// Without another network manager, systemd-networkd asks for an address on every wire. A template's own
 /// `Static_IP` sorts before this.
 fn network_by_default(tree: &Tree) -> Result<(), Failure> {
-    let others = ["/usr/sbin/NetworkManager", "/usr/sbin/ifup", "/usr/sbin/netplan", "/usr/bin/cloud-init"];
+    // cloud-init only writes what another of them then does: for networkd a file that comes before this one.
+    let others = ["/usr/sbin/NetworkManager", "/usr/sbin/ifup", "/usr/sbin/netplan"];
     if !tree.exists("/usr/lib/systemd/systemd-networkd") || others.iter().any(|path| tree.exists(path)) {
         return Ok(());
     }

@@ -45,6 +45,13 @@ pub struct ImageType {
     pub definition: Definition,
 }
 
+impl ImageType {
+    /// MiB that its guests need, one at a time.
+    pub fn memory(&self) -> u32 {
+        self.definition.boots.iter().map(|case| case.hardware.memory).max().unwrap_or(0)
+    }
+}
+
 /// The types of a folder: its folders that have a `type.json`, by name.
 pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
     let context = || format!("could not read the image types in `{}`", folder.display());

@@ -3,14 +3,29 @@
 //! A type is data: a template, and beside it `type.json` with the machines that its published files have to boot on. Each step
 //! of a test is a command of this program, which people can repeat by hand.
 
+#[deny(clippy::disallowed_methods)]
+mod changed;
 mod definition;
 #[deny(clippy::disallowed_methods)]
+mod junit;
+#[deny(clippy::disallowed_methods)]
+mod merge;
+mod prove;
+#[deny(clippy::disallowed_methods)]
 mod record;
+mod room;
 mod seed;
+#[deny(clippy::disallowed_methods)]
+mod shard;
 #[deny(clippy::disallowed_methods)]
 mod steps;
 
+pub use changed::{Ingredients, texts, touched};
 pub use definition::{ImageType, read_types};
-pub use record::{Record, StepOutcome, StepRecord, junit};
-pub use seed::write_seed;
-pub use steps::{Place, Step, StepKind, build_step, steps};
+pub use junit::junit;
+pub use merge::{Merged, merge};
+pub use prove::prove;
+pub use record::{BootRecord, FileRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
+pub use room::Room;
+pub use shard::{Shard, expected, longest_first, part};
+pub use steps::{Place, StepKind};

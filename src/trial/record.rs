@@ -1,25 +1,37 @@
-//! What the steps came to.
+//! What the steps came to, and the file that says so: `results.json`.
 
+use super::shard::Shard;
 use super::steps::StepKind;
+use crate::plan::Firmware;
+use crate::vm::{Accelerator, Class, Hardware, StageTime};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Of `results.json`; a reader refuses another one.
+pub const RESULTS_VERSION: u32 = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepOutcome {
     Passed,
     /// It passed after an attempt that failed by the host's fault.
     Flaky,
-    Failed,
-    /// The host could not do it: nothing is said of the image.
-    Infrastructure,
     /// A step before it failed.
     Skipped,
+    /// The host could not do it: nothing is said of the image.
+    Infrastructure,
+    Failed,
 }
 
 impl StepOutcome {
     /// Whether nothing stands against the image.
     pub fn is_good(self) -> bool {
         matches!(self, StepOutcome::Passed | StepOutcome::Flaky)
+    }
+
+    pub fn named(name: &str) -> Option<StepOutcome> {
+        use StepOutcome::*;
+        [Passed, Flaky, Skipped, Infrastructure, Failed].into_iter().find(|outcome| outcome.name() == name)
     }
 
     pub fn name(self) -> &'static str {
@@ -45,7 +57,30 @@ pub struct StepRecord {
     pub what: String,
     /// Lines that prove it.
     pub lines: Vec<String>,
-    pub report: Option<String>,
+    /// Attempts before this one, which failed by the host's fault: how each ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootRecord>,
+}
+
+/// What a boot was, and how it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// The published file.
+    pub file: String,
+    pub firmware: Firmware,
+    pub accelerator: Accelerator,
+    pub hardware: Hardware,
+    pub class: Class,
+    /// Seconds from the start of QEMU to the end.
+    pub seconds: f64,
+    pub stages: Vec<StageTime>,
+    /// What to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The folder of serial log and screenshot, beside `results.json`.
+    pub report: String,
 }
 
 /// A type's steps.
@@ -54,102 +89,81 @@ pub struct Record {
     #[serde(rename = "type")]
     pub kind: String,
     pub steps: Vec<StepRecord>,
+    #[serde(default)]
+    pub files: Vec<FileRecord>,
+    /// What is installed: name and version.
+    #[serde(default)]
+    pub packages: BTreeMap<String, String>,
+}
+
+/// A file that is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    pub name: String,
+    /// "raw", or one of `Formats`.
+    pub format: String,
+    /// Bytes that it takes, holes left out.
+    pub bytes: u64,
 }
 
 impl Record {
+    /// The worst that a step came to.
+    pub fn outcome(&self) -> StepOutcome {
+        self.steps.iter().map(|step| step.outcome).max().unwrap_or(StepOutcome::Skipped)
+    }
+
     pub fn is_good(&self) -> bool {
-        self.steps.iter().all(|step| step.outcome.is_good())
+        self.outcome().is_good()
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.steps.iter().map(|step| step.seconds).sum()
     }
 }
 
-/// A suite for each type, a case for each step. Source: the schema of Jenkins' xUnit plugin, junit-10.xsd.
-pub fn junit(records: &[Record]) -> String {
-    let escaped = |text: &str| -> String {
-        text.chars()
-            .map(|c| match c {
-                '&' => "&amp;".to_owned(),
-                '<' => "&lt;".to_owned(),
-                '>' => "&gt;".to_owned(),
-                '"' => "&quot;".to_owned(),
-                // XML 1.0 has no way to write these.
-                c if c.is_control() && !matches!(c, '\n' | '\t') => "\u{fffd}".to_owned(),
-                c => c.to_string(),
-            })
-            .collect()
-    };
-    let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
-    for record in records {
-        let count = |wanted: StepOutcome| record.steps.iter().filter(|step| step.outcome == wanted).count();
-        let time: f64 = record.steps.iter().map(|step| step.seconds).sum();
-        out.push_str(&format!(
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.2}\">\n",
-            escaped(&record.kind),
-            record.steps.len(),
-            count(StepOutcome::Failed),
-            count(StepOutcome::Infrastructure),
-            count(StepOutcome::Skipped),
-        ));
-        for step in &record.steps {
-            out.push_str(&format!(
-                "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.2}\">\n",
-                escaped(&record.kind),
-                escaped(&step.name),
-                step.seconds
-            ));
-            let element = match step.outcome {
-                StepOutcome::Failed => Some("failure"),
-                StepOutcome::Infrastructure => Some("error"),
-                StepOutcome::Skipped => Some("skipped"),
-                StepOutcome::Passed | StepOutcome::Flaky => None,
-            };
-            if let Some(element) = element {
-                let text = std::iter::once(step.command.as_str())
-                    .chain(step.lines.iter().map(String::as_str))
-                    .collect::<Vec<_>>()
-                    .join("\n");
-                out.push_str(&format!(
-                    "      <{element} message=\"{}\">{}</{element}>\n",
-                    escaped(&step.what),
-                    escaped(&text)
-                ));
-            } else if step.outcome == StepOutcome::Flaky {
-                out.push_str("      <system-out>flaky: passed after an attempt that failed by the host's fault</system-out>\n");
-            }
-            out.push_str("    </testcase>\n");
+/// Who ran what, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The same for all shards of a run.
+    pub id: String,
+    /// RFC 3339, in UTC.
+    pub started: String,
+    pub seconds: f64,
+    /// The commit of the templates, if they are in a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The types that this was to do.
+    pub planned: Vec<String>,
+    pub ister: String,
+}
+
+/// `results.json`: written anew after each type, so that what is known outlives whoever runs it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    pub version: u32,
+    pub run: Run,
+    /// By name.
+    pub types: Vec<Record>,
+}
+
+impl Results {
+    pub fn parse(text: &str) -> Result<Results, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
         }
-        out.push_str("  </testsuite>\n");
+        let Version { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if version != RESULTS_VERSION {
+            return Err(format!("results of version {version}, this ister reads {RESULTS_VERSION}"));
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
-    out.push_str("</testsuites>\n");
-    out
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_says_what_failed_and_how_to_repeat_it() {
-        let step = |name: &str, outcome: StepOutcome| StepRecord {
-            kind: StepKind::Boot,
-            name: name.to_owned(),
-            command: "ister boot <x>".to_owned(),
-            outcome,
-            seconds: 1.5,
-            what: "kernel-panic".to_owned(),
-            lines: vec!["a \u{1b}[1m\"line\"".to_owned()],
-            report: None,
-        };
-        let steps = vec![step("one", StepOutcome::Flaky), step("two", StepOutcome::Failed)];
-        let record = Record { kind: "kvm".to_owned(), steps };
-        assert!(!record.is_good());
-        let xml = junit(&[record]);
-        assert!(
-            xml.contains(
-                r#"<testsuite name="kvm" tests="2" failures="1" errors="0" skipped="0" time="3.00">"#
-            ),
-            "{xml}"
-        );
-        assert!(xml.contains("<failure message=\"kernel-panic\">ister boot &lt;x&gt;\na \u{fffd}[1m&quot;line&quot;</failure>"), "{xml}");
-        assert!(xml.contains("flaky: passed after"), "{xml}");
+    /// Types without a record.
+    pub fn missing(&self) -> Vec<&str> {
+        let is_there = |name: &String| self.types.iter().any(|record| record.kind == *name);
+        self.run.planned.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
     }
 }

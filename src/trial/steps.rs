@@ -3,7 +3,6 @@
 use super::definition::{BootCase, ImageType};
 use crate::plan::{Firmware, Plan};
 use crate::vm::{DiskBus, NetworkCard};
-use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,6 +13,16 @@ pub enum StepKind {
     Boot,
 }
 
+impl StepKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            StepKind::Build => "build",
+            StepKind::Verify => "verify",
+            StepKind::Boot => "boot",
+        }
+    }
+}
+
 /// A command, with what it needs beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -21,8 +30,8 @@ pub struct Step {
     /// "boot kvm.qcow2 (uefi, nvme)".
     pub name: String,
     pub args: Vec<String>,
-    /// Where serial log, screenshot and verdict are.
-    pub report: Option<PathBuf>,
+    /// The published file that is booted, and the folder of serial log, screenshot and verdict.
+    pub boot: Option<(String, String)>,
     /// A seed that has to be made first, with the instance's host name.
     pub seed: Option<(PathBuf, String)>,
 }
@@ -50,7 +59,7 @@ pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
         args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
     }
     args.extend(more.iter().cloned());
-    Step { kind: StepKind::Build, name: "build".to_owned(), args, report: None, seed: None }
+    Step { kind: StepKind::Build, name: "build".to_owned(), args, boot: None, seed: None }
 }
 
 /// Every published disk is verified, then each boot is done. Nothing if a boot names a file that there is not.
@@ -66,7 +75,7 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
             kind: StepKind::Verify,
             name: format!("verify {name}"),
             args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
-            report: None,
+            boot: None,
             seed: None,
         })
         .collect();
@@ -84,16 +93,15 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
 }
 
 fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step {
-    let word = |value: clap::builder::PossibleValue| value.get_name().to_owned();
     let hardware = &case.hardware;
-    let disk = hardware.disk.to_possible_value().map(word).unwrap_or_default();
+    let disk = hardware.disk.name();
     let firmware = case.firmware.or_else(|| plan.boot.as_ref().map(|boot| boot.firmware));
     let firmware = match firmware {
         Some(Firmware::Bios) => "bios",
         _ => "uefi",
     };
     let mut facts = vec![firmware.to_owned(), disk.clone()];
-    let report = place.folder.join(format!("report-{}-{index}", case.file));
+    let report = format!("report-{}-{index}", case.file);
     let mut args: Vec<String> = [
         "boot",
         &place.text(&case.file),
@@ -106,13 +114,13 @@ fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step 
     ]
     .map(str::to_owned)
     .to_vec();
-    args.push(report.display().to_string());
+    args.push(place.text(&report));
     let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
     if hardware.disk != DiskBus::default() {
         add("disk", disk);
     }
     if hardware.network_card != NetworkCard::default() {
-        let card = hardware.network_card.to_possible_value().map(word).unwrap_or_default();
+        let card = hardware.network_card.name();
         facts.push(card.clone());
         add("network-card", card);
     }
@@ -142,7 +150,7 @@ fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step 
         args.push("--again".to_owned());
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
-    Step { kind: StepKind::Boot, name, args, report: Some(report), seed }
+    Step { kind: StepKind::Boot, name, args, boot: Some((case.file.clone(), report)), seed }
 }
 
 #[cfg(test)]

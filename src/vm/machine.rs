@@ -38,6 +38,20 @@ pub enum NetworkCard {
     Vmxnet3,
 }
 
+impl DiskBus {
+    /// As it is written on the command line and in files.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl NetworkCard {
+    /// As it is written on the command line and in files.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// The machine that stands for the place where an image runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

@@ -24,5 +24,6 @@ pub use firmware::{FirmwareFile, emulator_version, firmware_file, guess_firmware
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
+pub use text::console_lines;
 pub use verdict::{Again, Attempt, Class, Outcome, StageTime, Verdict};
 pub use witness::{Goal, Limits, Stage, Witness};

@@ -10,6 +10,18 @@ pub struct Lines {
     row: Option<u32>,
 }
 
+/// All lines of a console that was kept.
+pub fn console_lines(bytes: &[u8]) -> Vec<String> {
+    let mut reader = Lines::default();
+    let mut lines = Vec::new();
+    reader.feed(bytes, &mut |line| lines.push(line.to_owned()));
+    let rest = reader.unfinished();
+    if !rest.trim().is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
 #[derive(Clone, Copy, Default, PartialEq)]
 enum State {
     #[default]

@@ -1,0 +1,320 @@
+//! The front page: types × formats × firmware, what is wrong, what has changed, how it goes.
+
+use super::chart::{self, Point};
+use super::{Site, boots, document, words};
+use crate::history::{Green, PastStep, flaky};
+use crate::trial::{Record, StepKind, StepOutcome, StepRecord};
+use maud::{Markup, html};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn page(site: &Site) -> Markup {
+    let results = &site.run.results;
+    let count =
+        |outcome: StepOutcome| results.types.iter().filter(|record| record.outcome() == outcome).count();
+    let good = results.types.iter().filter(|record| record.is_good()).count();
+    let body = html! {
+        header {
+            h1 { "Image types: " (good) " of " (results.run.planned.len()) " good" }
+            p class="quiet" {
+                "run " b { (results.run.id) } " · " (words::moment(&results.run.started)) " UTC · "
+                (words::seconds(results.run.seconds)) " · ister " (results.run.ister)
+                @if let Some(revision) = &results.run.revision { " · commit " code { (words::short(revision)) } }
+            }
+            p {
+                @for outcome in [
+                    StepOutcome::Failed, StepOutcome::Infrastructure, StepOutcome::Flaky, StepOutcome::Passed,
+                ] {
+                    @if count(outcome) > 0 { span class="count" { (words::badge(outcome)) " " (count(outcome)) } " " }
+                }
+            }
+            (lost(site))
+        }
+        main {
+            (wrong(site))
+            section {
+                h2 { "Types × formats × firmware" }
+                (matrix(site))
+            }
+            section {
+                h2 { "Boots" }
+                (boot_table(site))
+            }
+            (changes(site))
+            (files(site))
+        }
+    };
+    document(&format!("ister: run {}", results.run.id), 0, &body)
+}
+
+/// A run that is not whole must not look like one.
+fn lost(site: &Site) -> Markup {
+    let run = site.run;
+    html! {
+        @if !run.absent.is_empty() {
+            p class="alert" {
+                "Nothing is known of shard "
+                (run.absent.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")) "."
+            }
+        }
+        @if !run.missing.is_empty() {
+            p class="alert" { "Planned, but without a result: " (run.missing.join(", ")) "." }
+        }
+    }
+}
+
+/// Everything that is not good, with its cause.
+fn wrong(site: &Site) -> Markup {
+    let bad: Vec<(&Record, &StepRecord)> = site
+        .run
+        .results
+        .types
+        .iter()
+        .flat_map(|record| record.steps.iter().map(move |step| (record, step)))
+        .filter(|(_, step)| !step.outcome.is_good())
+        .collect();
+    html! {
+        @if !bad.is_empty() {
+            section {
+                h2 { "What is wrong" }
+                @for (record, step) in bad {
+                    article class="wrong" id={ (record.kind) "-" (step.kind.name()) } {
+                        h3 { (record.kind) ": " (step.name) " " (words::badge(step.outcome)) }
+                        p { b { (step.what) } @if let Some(boot) = &step.boot { @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } } }
+                        @if let Some(advice) = step.boot.as_ref().and_then(|boot| boot.advice.as_ref()) { p { (advice) } }
+                        @if !step.lines.is_empty() { pre { @for line in &step.lines { (line) "\n" } } }
+                        p { "Repeat it: " code { (step.command) } }
+                        @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "serial log and screen" } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The formats of all types, the raw image first.
+fn formats(site: &Site) -> Vec<String> {
+    let all: BTreeSet<&str> = site
+        .run
+        .results
+        .types
+        .iter()
+        .flat_map(|record| record.files.iter().map(|file| file.format.as_str()))
+        .collect();
+    let raw = all.iter().filter(|name| **name == "raw");
+    raw.chain(all.iter().filter(|name| **name != "raw")).map(|name| (*name).to_owned()).collect()
+}
+
+fn matrix(site: &Site) -> Markup {
+    let formats = formats(site);
+    html! {
+        div class="wide" {
+            table class="matrix" {
+                thead {
+                    tr {
+                        th scope="col" { "type" }
+                        th scope="col" { "built" }
+                        @for format in &formats { th scope="col" { (format) } }
+                    }
+                }
+                tbody {
+                    @for record in &site.run.results.types {
+                        tr {
+                            th scope="row" { (record.kind) }
+                            td data-label="built" {
+                                @for step in record.steps.iter().filter(|step| step.kind == StepKind::Build) {
+                                    (words::badge(step.outcome)) " " (words::seconds(step.seconds))
+                                }
+                            }
+                            @for format in &formats { td data-label=(format) { (cell(record, format)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A type in a format: whether it verified, and each boot of it.
+fn cell(record: &Record, format: &str) -> Markup {
+    let names: Vec<&str> =
+        record.files.iter().filter(|file| file.format == format).map(|file| file.name.as_str()).collect();
+    let about = |step: &&StepRecord| match (&step.boot, step.kind) {
+        (Some(boot), _) => names.contains(&boot.file.as_str()),
+        (None, StepKind::Build) => false,
+        (None, _) => names.iter().any(|name| step.name.ends_with(&format!(" {name}"))),
+    };
+    let steps: Vec<&StepRecord> = record.steps.iter().filter(about).collect();
+    html! {
+        @if steps.is_empty() && !names.is_empty() { span class="quiet" { "made" } }
+        @for step in steps {
+            div class="result" {
+                (words::badge(step.outcome)) " "
+                @match &step.boot {
+                    Some(boot) => a href={ (boot.report) "/index.html" } {
+                        (boot.firmware) " " (boot.hardware.disk.name())
+                    },
+                    None => (step.kind.name()),
+                }
+            }
+        }
+    }
+}
+
+fn boot_table(site: &Site) -> Markup {
+    let longest = boots(site).map(|(_, _, boot)| boot.seconds).fold(0.0, f64::max);
+    html! {
+        p class="legend" {
+            @for stage in ["firmware", "loader", "kernel", "initramfs", "init", "login"] {
+                span class="key" { span class={ "swatch " (stage) } {} " " (stage) } " "
+            }
+        }
+        div class="wide" {
+            table class="boots" {
+                thead {
+                    tr {
+                        th scope="col" { "boot" }
+                        th scope="col" { "came to" }
+                        th scope="col" { "after" }
+                        th scope="col" { "stages" }
+                        th scope="col" { "trend" }
+                        th scope="col" { "flaky" }
+                    }
+                }
+                tbody {
+                    @for (record, step, boot) in boots(site) {
+                        tr {
+                            th scope="row" {
+                                a href={ (boot.report) "/index.html" } { (boot.file) } br;
+                                span class="quiet" { (boot.firmware) ", " (boot.hardware.disk.name()) }
+                            }
+                            td data-label="came to" { (words::badge(step.outcome)) " " (step.what) }
+                            td data-label="after" { (words::seconds(boot.seconds)) }
+                            td data-label="stages" class="picture" { (chart::stages(&boot.stages, longest)) }
+                            td data-label="trend" { (trend_of(site, &record.kind, &step.name)) }
+                            td data-label="flaky" { (often(site, &record.kind, &step.name)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn past<'s>(site: &'s Site<'_>, kind: &str, step: &str) -> &'s [PastStep] {
+    site.past.steps.get(&(kind.to_owned(), step.to_owned())).map_or(&[], Vec::as_slice)
+}
+
+pub fn trend_of(site: &Site, kind: &str, step: &str) -> Markup {
+    let points: Vec<Point> = past(site, kind, step)
+        .iter()
+        .map(|step| Point {
+            value: step.seconds,
+            outcome: step.outcome,
+            title: format!(
+                "{}: {}, {}",
+                words::moment(&step.started),
+                step.what,
+                words::seconds(step.seconds)
+            ),
+        })
+        .collect();
+    html! { @if points.len() > 1 { (chart::trend(&points)) } @else { span class="quiet" { "first run" } } }
+}
+
+fn often(site: &Site, kind: &str, step: &str) -> Markup {
+    let (times, runs) = flaky(past(site, kind, step));
+    html! { @if times > 0 { (times) " of " (runs) " runs" } @else { span class="quiet" { "never" } } }
+}
+
+/// What differs from the last run in which the type was good.
+fn changes(site: &Site) -> Markup {
+    let results = &site.run.results;
+    let told: Vec<(&Record, &Green, Vec<String>)> = results
+        .types
+        .iter()
+        .filter_map(|record| {
+            let green = site.past.green.get(&record.kind)?;
+            let changes = changes_of(site, record, green);
+            (!changes.is_empty()).then_some((record, green, changes))
+        })
+        .collect();
+    html! {
+        section {
+            h2 { "Since the last green run" }
+            @if told.is_empty() {
+                p class="quiet" { "Nothing that is known has changed, or there was no green run before." }
+            }
+            @for (record, green, changes) in told {
+                details open[!record.is_good()] {
+                    summary {
+                        b { (record.kind) } " · green on " (words::moment(&green.started)) " · "
+                        (changes.len()) @if changes.len() == 1 { " change" } @else { " changes" }
+                    }
+                    ul { @for change in changes { li { (change) } } }
+                }
+            }
+        }
+    }
+}
+
+fn changes_of(site: &Site, record: &Record, green: &Green) -> Vec<String> {
+    let run = &site.run.results.run;
+    let mut changes = Vec::new();
+    if let Some((before, now)) = green.revision.as_ref().zip(run.revision.as_ref())
+        && before != now
+    {
+        changes.push(format!("commits: git log {}..{}", words::short(before), words::short(now)));
+    }
+    if green.ister != run.ister {
+        changes.push(format!("ister: {} → {}", green.ister, run.ister));
+    }
+    // What did not get as far as its packages lost none.
+    if record.packages.is_empty() {
+        return changes;
+    }
+    let names: BTreeSet<&String> = green.packages.keys().chain(record.packages.keys()).collect();
+    let version = |packages: &BTreeMap<String, String>, name: &String| {
+        packages.get(name).cloned().unwrap_or_else(|| "none".to_owned())
+    };
+    for name in names {
+        let (before, now) = (version(&green.packages, name), version(&record.packages, name));
+        if before != now {
+            changes.push(format!("{name}: {before} → {now}"));
+        }
+    }
+    changes
+}
+
+fn files(site: &Site) -> Markup {
+    let trend = |kind: &str, name: &str| {
+        let sizes = site.past.sizes.get(&(kind.to_owned(), name.to_owned())).map_or(&[][..], Vec::as_slice);
+        let points: Vec<Point> = sizes
+            .iter()
+            .map(|size| Point {
+                value: size.bytes as f64,
+                outcome: StepOutcome::Passed,
+                title: format!("{}: {}", words::moment(&size.started), words::size(size.bytes)),
+            })
+            .collect();
+        html! { @if points.len() > 1 { (chart::trend(&points)) } @else { span class="quiet" { "first run" } } }
+    };
+    html! {
+        section {
+            h2 { "Sizes" }
+            div class="wide" {
+                table class="sizes" {
+                    thead { tr { th scope="col" { "file" } th scope="col" { "takes" } th scope="col" { "trend" } } }
+                    tbody {
+                        @for (record, file) in site.run.results.types.iter().flat_map(|r| r.files.iter().map(move |f| (r, f))) {
+                            tr {
+                                th scope="row" { (file.name) }
+                                td data-label="takes" { (words::size(file.bytes)) }
+                                td data-label="trend" { (trend(&record.kind, &file.name)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

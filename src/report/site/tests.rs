@@ -1,0 +1,155 @@
+use super::*;
+use crate::history::{Green, PastSize, PastStep};
+use crate::plan::Firmware;
+use crate::trial::{FileRecord, RESULTS_VERSION, Results, Run, StepKind, StepOutcome, merge};
+use crate::vm::{Accelerator, Class, Hardware, Stage, StageTime};
+
+fn step(kind: StepKind, name: &str, outcome: StepOutcome, boot: Option<BootRecord>) -> StepRecord {
+    StepRecord {
+        kind,
+        name: name.to_owned(),
+        command: format!("ister {name}"),
+        outcome,
+        seconds: 12.0,
+        what: boot.as_ref().map(|boot| boot.class.to_string()).unwrap_or_default(),
+        lines: vec!["Kernel panic <now> & \u{1b}".to_owned()],
+        earlier: Vec::new(),
+        boot,
+    }
+}
+
+fn boot(file: &str, class: Class) -> BootRecord {
+    BootRecord {
+        file: file.to_owned(),
+        firmware: Firmware::Uefi,
+        accelerator: Accelerator::Tcg,
+        hardware: Hardware::default(),
+        class,
+        seconds: 30.0,
+        stages: vec![
+            StageTime { stage: Stage::Firmware, at: 0.0, took: 10.0 },
+            StageTime { stage: Stage::Kernel, at: 10.0, took: 20.0 },
+        ],
+        advice: Some("look at `cmdline`".to_owned()),
+        report: format!("kvm/report-{file}-0"),
+    }
+}
+
+/// A run with one type, good in one format and not in another.
+pub fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
+    let file = |name: &str, format: &str| FileRecord {
+        name: name.to_owned(),
+        format: format.to_owned(),
+        bytes: 5 << 20,
+    };
+    let record = Record {
+        kind: "kvm".to_owned(),
+        steps: vec![
+            step(StepKind::Build, "build", StepOutcome::Passed, None),
+            step(StepKind::Verify, "verify kvm.qcow2", StepOutcome::Flaky, None),
+            step(
+                StepKind::Boot,
+                "boot kvm.img",
+                StepOutcome::Passed,
+                Some(boot("kvm.img", Class::LoginPrompt)),
+            ),
+            step(
+                StepKind::Boot,
+                "boot kvm.qcow2",
+                StepOutcome::Failed,
+                Some(boot("kvm.qcow2", Class::KernelPanic)),
+            ),
+        ],
+        files: vec![file("kvm.qcow2", "qcow2"), file("kvm.img", "raw")],
+        packages: BTreeMap::from([
+            ("linux".to_owned(), "6.2".to_owned()),
+            ("new".to_owned(), "1".to_owned()),
+        ]),
+    };
+    let results = Results {
+        version: RESULTS_VERSION,
+        run: Run {
+            id: "nightly-2".to_owned(),
+            started: "2026-01-02T03:04:05Z".to_owned(),
+            seconds: 100.0,
+            revision: Some("0123456789abcdef".to_owned()),
+            shard: None,
+            planned: vec!["aws".to_owned(), "kvm".to_owned()],
+            ister: "0".to_owned(),
+        },
+        types: vec![record],
+    };
+    let mut past = Past::default();
+    past.green.insert(
+        "kvm".to_owned(),
+        Green {
+            run: "nightly-1".to_owned(),
+            started: "2026-01-01T03:04:05Z".to_owned(),
+            revision: Some("fedcba9876543210".to_owned()),
+            ister: "0".to_owned(),
+            packages: BTreeMap::from([("linux".to_owned(), "6.1".to_owned())]),
+        },
+    );
+    let before = |outcome, seconds| PastStep {
+        run: "nightly".to_owned(),
+        started: "2026-01-01T03:04:05Z".to_owned(),
+        outcome,
+        what: "login-prompt".to_owned(),
+        seconds,
+    };
+    past.steps.insert(
+        ("kvm".to_owned(), "boot kvm.img".to_owned()),
+        vec![before(StepOutcome::Flaky, 40.0), before(StepOutcome::Passed, 20.0)],
+    );
+    let size = |bytes| PastSize { started: "2026-01-01T03:04:05Z".to_owned(), bytes };
+    past.sizes.insert(("kvm".to_owned(), "kvm.img".to_owned()), vec![size(4 << 20), size(5 << 20)]);
+    let serial = vec!["Booting".to_owned(), "Kernel panic <now> & \u{1b}".to_owned(), "end".to_owned()];
+    let files =
+        BTreeMap::from([("kvm/report-kvm.qcow2-0".to_owned(), BootFiles { serial, has_screen: true })]);
+    (merge(&[results]).remove(0), past, files)
+}
+
+fn made() -> BTreeMap<String, String> {
+    let (run, past, files) = sample();
+    let site = Site { run: &run, past: &past, files: &files };
+    pages(&site).into_iter().map(|page| (page.path, page.text)).collect()
+}
+
+#[test]
+fn the_front_page_says_what_is_wrong_missing_flaky_and_new() {
+    let pages = made();
+    let front = &pages["index.html"];
+    for text in [
+        "Image types: 0 of 2 good",
+        "Planned, but without a result: aws.",
+        "kernel-panic</b> at stage kernel",
+        "look at `cmdline`",
+        "Kernel panic &lt;now&gt; &amp; ",
+        "linux: 6.1 → 6.2",
+        "new: none → 1",
+        "git log fedcba987654..0123456789ab",
+        "1 of 2 runs",
+        "href=\"kvm/report-kvm.qcow2-0/index.html\"",
+        "5 MiB",
+    ] {
+        assert!(front.contains(text), "`{text}` is not in:\n{front}");
+    }
+    // The raw image's column comes first.
+    assert!(front.find("data-label=\"raw\"") < front.find("data-label=\"qcow2\""));
+}
+
+#[test]
+fn a_boots_page_marks_the_proving_lines() {
+    let pages = made();
+    let page = &pages["kvm/report-kvm.qcow2-0/index.html"];
+    for text in [
+        "<span id=\"line-2\" class=\"line\"><mark>Kernel panic &lt;now&gt; &amp; \u{fffd}</mark></span>",
+        "href=\"#line-2\"",
+        "src=\"screen.png\"",
+        "href=\"../../style.css\"",
+        "href=\"../../index.html\"",
+    ] {
+        assert!(page.contains(text), "`{text}` is not in:\n{page}");
+    }
+    assert!(pages["kvm/report-kvm.img-0/index.html"].contains("Nothing was said."));
+}

@@ -1,0 +1,43 @@
+//! How things are said on the pages.
+
+use crate::template::Bytes;
+use crate::trial::StepOutcome;
+use maud::{Markup, html};
+
+/// A coloured word, which says the same without its colour.
+pub fn badge(outcome: StepOutcome) -> Markup {
+    let mark = match outcome {
+        StepOutcome::Passed => "✓",
+        StepOutcome::Flaky => "≈",
+        StepOutcome::Skipped => "–",
+        StepOutcome::Infrastructure => "!",
+        StepOutcome::Failed => "✗",
+    };
+    html! { span class={ "badge " (outcome.name()) } { (mark) " " (outcome.name()) } }
+}
+
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 90.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match whole / 3600 {
+        0 => format!("{} min {:02} s", whole / 60, whole % 60),
+        hours => format!("{hours} h {:02} min", whole % 3600 / 60),
+    }
+}
+
+pub fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    if bytes < MIB { Bytes(bytes).to_string() } else { format!("{} MiB", (bytes + MIB / 2) / MIB) }
+}
+
+/// "2026-01-02 03:04" of RFC 3339.
+pub fn moment(time: &str) -> String {
+    time.get(..16).unwrap_or(time).replace('T', " ")
+}
+
+/// A commit as people say it.
+pub fn short(revision: &str) -> &str {
+    revision.get(..12).unwrap_or(revision)
+}

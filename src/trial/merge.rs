@@ -1,0 +1,166 @@
+//! The parts of a run, put together: nothing lost, nothing counted twice.
+
+use super::record::{Record, Results};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A run, whole or with what it lacks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    pub results: Results,
+    /// Where each type's reports are: an index into what was merged.
+    pub from: BTreeMap<String, usize>,
+    /// Types that were planned and of which nothing is known.
+    pub missing: Vec<String>,
+    /// Shards of which nothing is there.
+    pub absent: Vec<usize>,
+    /// Types that came more than once, of which the newest counts.
+    pub repeated: Vec<String>,
+}
+
+impl Merged {
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.absent.is_empty()
+    }
+}
+
+/// Results of any number of runs, a run each, oldest first. Of a type that two parts of the same run have (a shard that was
+/// given up and done again elsewhere) what was begun later counts.
+pub fn merge(parts: &[Results]) -> Vec<Merged> {
+    let mut runs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, part) in parts.iter().enumerate() {
+        runs.entry(&part.run.id).or_default().push(index);
+    }
+    let mut merged: Vec<Merged> = runs.into_values().map(|indices| merge_run(parts, indices)).collect();
+    merged.sort_by(|a, b| a.results.run.started.cmp(&b.results.run.started));
+    merged
+}
+
+fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
+    indices.sort_by(|a, b| parts[*a].run.started.cmp(&parts[*b].run.started));
+    let mut records: BTreeMap<&str, (usize, &Record)> = BTreeMap::new();
+    let mut repeated = BTreeSet::new();
+    let mut planned = BTreeSet::new();
+    let mut shards = BTreeSet::new();
+    let mut count = 0;
+    for index in &indices {
+        let part = &parts[*index];
+        planned.extend(part.run.planned.iter().cloned());
+        if let Some(shard) = part.run.shard {
+            count = count.max(shard.count);
+            shards.insert(shard.index);
+        }
+        for record in &part.types {
+            if records.insert(&record.kind, (*index, record)).is_some() {
+                repeated.insert(record.kind.clone());
+            }
+        }
+    }
+    let mut run = parts[indices[0]].run.clone();
+    // The longest part is what was waited for.
+    run.seconds = indices.iter().map(|index| parts[*index].run.seconds).fold(0.0, f64::max);
+    run.shard = None;
+    run.planned = planned.iter().cloned().collect();
+    let results = Results {
+        version: parts[indices[0]].version,
+        run,
+        types: records.values().map(|(_, record)| (*record).clone()).collect(),
+    };
+    Merged {
+        missing: results.missing().into_iter().map(str::to_owned).collect(),
+        from: records.iter().map(|(name, (index, _))| ((*name).to_owned(), *index)).collect(),
+        absent: (1..=count).filter(|index| !shards.contains(index)).collect(),
+        repeated: repeated.into_iter().collect(),
+        results,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{RESULTS_VERSION, Run, StepOutcome, StepRecord};
+    use super::super::shard::Shard;
+    use super::super::steps::StepKind;
+    use super::*;
+
+    fn results(
+        id: &str,
+        started: &str,
+        shard: Option<(usize, usize)>,
+        planned: &[&str],
+        done: &[(&str, StepOutcome)],
+    ) -> Results {
+        let record = |(kind, outcome): &(&str, StepOutcome)| Record {
+            kind: (*kind).to_owned(),
+            steps: vec![StepRecord {
+                kind: StepKind::Build,
+                name: "build".to_owned(),
+                command: String::new(),
+                outcome: *outcome,
+                seconds: 1.0,
+                what: String::new(),
+                lines: Vec::new(),
+                earlier: Vec::new(),
+                boot: None,
+            }],
+            files: Vec::new(),
+            packages: BTreeMap::new(),
+        };
+        Results {
+            version: RESULTS_VERSION,
+            run: Run {
+                id: id.to_owned(),
+                started: started.to_owned(),
+                seconds: 2.0,
+                revision: None,
+                shard: shard.map(|(index, count)| Shard { index, count }),
+                planned: planned.iter().map(|name| (*name).to_owned()).collect(),
+                ister: "0".to_owned(),
+            },
+            types: done.iter().map(record).collect(),
+        }
+    }
+
+    #[test]
+    fn shards_become_one_run() {
+        let parts = [
+            results("r", "2026-01-01T00:00:02Z", Some((2, 2)), &["b"], &[("b", StepOutcome::Failed)]),
+            results(
+                "r",
+                "2026-01-01T00:00:01Z",
+                Some((1, 2)),
+                &["a", "c"],
+                &[("a", StepOutcome::Passed), ("c", StepOutcome::Flaky)],
+            ),
+        ];
+        let merged = merge(&parts);
+        assert_eq!(merged.len(), 1);
+        let run = &merged[0];
+        assert!(run.is_whole());
+        let names: Vec<&str> = run.results.types.iter().map(|record| record.kind.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(run.from["b"], 0);
+        assert_eq!(run.results.run.started, "2026-01-01T00:00:01Z");
+    }
+
+    #[test]
+    fn what_is_lost_is_named_and_what_came_twice_counts_once() {
+        let parts = [
+            results(
+                "r",
+                "2026-01-01T00:00:01Z",
+                Some((1, 3)),
+                &["a", "d"],
+                &[("a", StepOutcome::Infrastructure)],
+            ),
+            results("r", "2026-01-01T00:00:09Z", Some((1, 3)), &["a", "d"], &[("a", StepOutcome::Passed)]),
+            results("r", "2026-01-01T00:00:01Z", Some((3, 3)), &["b"], &[("b", StepOutcome::Passed)]),
+            results("older", "2025-01-01T00:00:01Z", None, &["z"], &[("z", StepOutcome::Passed)]),
+        ];
+        let merged = merge(&parts);
+        assert_eq!(merged[0].results.run.id, "older");
+        let run = &merged[1];
+        assert_eq!((run.missing.as_slice(), run.absent.as_slice()), (&["d".to_owned()][..], &[2][..]));
+        assert_eq!(run.repeated, ["a"]);
+        assert_eq!((run.results.types.len(), run.from["a"]), (2, 1));
+        assert_eq!(run.results.types[0].outcome(), StepOutcome::Passed);
+    }
+}

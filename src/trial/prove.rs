@@ -1,0 +1,178 @@
+//! Carrying the steps out: each is a command of this program.
+
+use super::definition::ImageType;
+use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
+use super::seed::write_seed;
+use super::steps::{Place, Step, StepKind, build_step, steps};
+use crate::plan::Plan;
+use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
+use crate::vm::Verdict;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// Builds a type, verifies what is published of it, and boots it on its machines. `more` are further arguments for the build.
+pub fn prove(
+    kind: &ImageType,
+    place: &Place,
+    more: &[String],
+    progress: &dyn Progress,
+) -> Result<Record, Failure> {
+    std::fs::create_dir_all(place.folder)
+        .context(|| format!("could not create the folder `{}`", place.folder.display()))?;
+    let mut record =
+        Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
+    let build = build_step(kind, place, more);
+    let (built, answer) = take(&kind.name, &build, progress)?;
+    let is_good = built.outcome.is_good();
+    record.steps.push(built);
+    if !is_good {
+        return Ok(record);
+    }
+    let plan = plan_of(kind, &answer)?;
+    record.files = published(&plan, place.folder)?;
+    if let Some(image) = plan.image() {
+        record.packages = packages(&place.folder.join(format!("{image}.packages")))?;
+    }
+    let steps = steps(kind, &plan, place).map_err(|why| {
+        Failure::new(format!("the image type `{}` cannot be proven", kind.name)).detail(why)
+    })?;
+    for step in &steps {
+        if let Some((path, host)) = &step.seed {
+            write_seed(path, host)?;
+        }
+        record.steps.push(take(&kind.name, step, progress)?.0);
+    }
+    Ok(record)
+}
+
+fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
+    let path = answer["plan"]
+        .as_str()
+        .ok_or_else(|| Failure::new(format!("the build of `{}` named no plan", kind.name)))?;
+    let context = || format!("could not read the plan `{path}`");
+    let text = std::fs::read_to_string(path).context(context)?;
+    serde_json::from_str(&text).map_err(|error| Failure::new(context()).detail(error.to_string()))
+}
+
+/// What people would download: the files of `Formats`, or the raw image where there are none.
+fn published(plan: &Plan, folder: &Path) -> Result<Vec<FileRecord>, Failure> {
+    let mut files: Vec<(&str, String)> =
+        plan.published.iter().map(|file| (file.name.as_str(), file.format.to_string())).collect();
+    if files.is_empty() {
+        files.extend(plan.image().map(|image| (image, "raw".to_owned())));
+    }
+    let look = |(name, format): (&str, String)| {
+        let path = folder.join(name);
+        let metadata = path.metadata().context(|| format!("could not look at `{}`", path.display()))?;
+        Ok(FileRecord { name: name.to_owned(), format, bytes: metadata.len().min(metadata.blocks() * 512) })
+    };
+    files.into_iter().map(look).collect()
+}
+
+/// As the build left them: a name and a version a line.
+fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let text = std::fs::read_to_string(path).context(|| format!("could not read `{}`", path.display()))?;
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    Ok(text.lines().filter(|text| !text.starts_with('#')).filter_map(line).collect())
+}
+
+/// Runs a step; what it printed comes with it. One that the host could not do is tried once more: it then passes as flaky.
+fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord, Value), Failure> {
+    progress.begin(format!("{kind}: {}", step.name));
+    let started = Instant::now();
+    let mut tried = attempt(step)?;
+    // A boot repeats itself, unless it did not get to the end.
+    let again = tried.outcome == StepOutcome::Infrastructure
+        && (step.kind != StepKind::Boot || tried.answer.is_null());
+    if again {
+        progress.warn(format!("{kind}: {}: {}: trying again", step.name, tried.what));
+        let first = std::mem::replace(&mut tried, attempt(step)?);
+        tried.earlier.insert(0, first.what);
+    }
+    let outcome = match tried.outcome {
+        StepOutcome::Passed if !tried.earlier.is_empty() => StepOutcome::Flaky,
+        outcome => outcome,
+    };
+    if !outcome.is_good() {
+        progress.warn(format!("{kind}: {}: {}: {}", step.name, outcome.name(), tried.what));
+    }
+    let boot = step.boot.as_ref().zip(tried.verdict).map(|((file, report), verdict)| BootRecord {
+        file: file.clone(),
+        firmware: verdict.firmware,
+        accelerator: verdict.accelerator,
+        hardware: verdict.hardware,
+        class: verdict.last.class,
+        seconds: verdict.last.seconds,
+        stages: verdict.last.stages,
+        advice: verdict.advice,
+        report: format!("{kind}/{report}"),
+    });
+    let record = StepRecord {
+        kind: step.kind,
+        name: step.name.clone(),
+        command: format!("ister {}", step.args.join(" ")),
+        outcome,
+        seconds: (started.elapsed().as_secs_f64() * 100.0).round() / 100.0,
+        what: tried.what,
+        lines: tried.lines,
+        earlier: tried.earlier,
+        boot,
+    };
+    Ok((record, tried.answer))
+}
+
+/// What running a step once came to.
+struct Tried {
+    outcome: StepOutcome,
+    what: String,
+    lines: Vec<String>,
+    earlier: Vec<String>,
+    verdict: Option<Verdict>,
+    answer: Value,
+}
+
+fn attempt(step: &Step) -> Result<Tried, Failure> {
+    let program = std::env::current_exe().context(|| "could not find this program".to_owned())?;
+    // It ends with us, however we end.
+    let command =
+        Invocation::new("setpriv").args(["--pdeathsig", "TERM"]).arg(program).args(&step.args).arg("--quiet");
+    let finished = run_to_its_end(&command)?;
+    let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+    let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
+    let outcome = match finished.status.code() {
+        Some(0) => StepOutcome::Passed,
+        Some(1) => StepOutcome::Failed,
+        // Nothing is said of the image.
+        _ => StepOutcome::Infrastructure,
+    };
+    let verdict = match step.kind {
+        StepKind::Boot => serde_json::from_value::<Verdict>(answer.clone()).ok(),
+        _ => None,
+    };
+    let lines = match &verdict {
+        Some(verdict) => verdict.last.lines.clone(),
+        None if outcome.is_good() => Vec::new(),
+        None => findings(&answer).chain(said.iter().cloned()).collect(),
+    };
+    let earlier =
+        verdict.iter().flat_map(|verdict| &verdict.earlier).map(|one| one.class.to_string()).collect();
+    let what = match &verdict {
+        Some(verdict) => verdict.last.class.to_string(),
+        None if outcome.is_good() => String::new(),
+        None => said.first().cloned().unwrap_or_else(|| finished.status.to_string()),
+    };
+    Ok(Tried { outcome, what, lines, earlier, verdict, answer })
+}
+
+/// What `verify` found, a line each.
+fn findings(answer: &Value) -> impl Iterator<Item = String> + '_ {
+    answer["findings"].as_array().into_iter().flatten().filter_map(|finding| {
+        Some(format!("{}: {}", finding["rule"].as_str()?, finding["message"].as_str()?))
+    })
+}
