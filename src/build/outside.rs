@@ -286,8 +286,10 @@ pub fn build(
 
     let mut published = Vec::new();
     if let (Some(draft), Some(disk)) = (&draft, plan.disks.first()) {
+        let diskless = plan.diskless();
         let material = Material {
             raw: &draft.file,
+            diskless: diskless.as_ref(),
             root: packed_tree.as_ref(),
             id: disk.guid,
             time: entry.metadata.epoch,

@@ -5,7 +5,10 @@ use super::definition::{Definition, Definitions};
 /// One entry for each file of `bundles/`, sorted by name.
 const TEXTS: &[(&str, &str)] = &[
     ("bootloader", include_str!("../../bundles/bootloader")),
+    ("cloud-native-basic", include_str!("../../bundles/cloud-native-basic")),
+    ("cloud-network", include_str!("../../bundles/cloud-network")),
     ("containers-basic", include_str!("../../bundles/containers-basic")),
+    ("containers-virt", include_str!("../../bundles/containers-virt")),
     ("cryptsetup", include_str!("../../bundles/cryptsetup")),
     ("editors", include_str!("../../bundles/editors")),
     ("kernel-aws", include_str!("../../bundles/kernel-aws")),
@@ -14,6 +17,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("kernel-hyperv-mini", include_str!("../../bundles/kernel-hyperv-mini")),
     ("kernel-kvm", include_str!("../../bundles/kernel-kvm")),
     ("kernel-native", include_str!("../../bundles/kernel-native")),
+    ("machine-learning-basic", include_str!("../../bundles/machine-learning-basic")),
     ("network-basic", include_str!("../../bundles/network-basic")),
     ("openssh-server", include_str!("../../bundles/openssh-server")),
     ("os-cloudguest", include_str!("../../bundles/os-cloudguest")),
@@ -26,6 +30,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("os-utils", include_str!("../../bundles/os-utils")),
     ("storage-utils", include_str!("../../bundles/storage-utils")),
     ("sysadmin-basic", include_str!("../../bundles/sysadmin-basic")),
+    ("telemetrics", include_str!("../../bundles/telemetrics")),
 ];
 
 pub fn builtin() -> Definitions {

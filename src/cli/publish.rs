@@ -141,7 +141,7 @@ fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> Vec<Candidate> {
         .published
         .iter()
         // A root tree of what boots has no boot of its own that could prove it.
-        .filter(|file| never || !file.is_of_tree())
+        .filter(|file| never || file.is_bootable())
         .map(|file| file.name.as_str())
         .collect();
     if names.is_empty() {

@@ -236,7 +236,7 @@ fn discard(record: &Record, folder: &Path) -> Result<(), Failure> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_image = record.files.iter().any(|file| file.name == name)
             || path.with_file_name(format!("{name}.plan.json")).exists()
-            || name.starts_with("seed-");
+            || ["seed-", "target-"].iter().any(|prefix| name.starts_with(prefix));
         if is_image && path.is_file() {
             std::fs::remove_file(&path).context(|| format!("could not remove `{}`", path.display()))?;
         }

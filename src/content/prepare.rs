@@ -105,6 +105,7 @@ pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), F
     }
     leave_to_first_boot(tree)?;
     network_by_default(tree)?;
+    language_by_default(tree)?;
     if tree.exists("/usr/sbin/update-initramfs") {
         progress.begin("making the initramfs");
         initramfs(tree, epoch)?;
@@ -255,6 +256,15 @@ fn network_by_default(tree: &Tree) -> Result<(), Failure> {
         "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
     )
+}
+
+/// The language that needs nothing besides libc. Where none is set, cloud-init asks for en_US, which no minimal Debian has.
+fn language_by_default(tree: &Tree) -> Result<(), Failure> {
+    const FILE: &str = "/etc/default/locale";
+    if tree.exists(FILE) || !tree.exists("/usr/lib/locale/C.utf8") {
+        return Ok(());
+    }
+    tree.write(FILE, "LANG=C.UTF-8\n", 0o644)
 }
 
 fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {

@@ -11,16 +11,20 @@
 //! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
 //! | tar.gz | Google Compute Engine | [`archive`] |
 //! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |
+//! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
 
 mod archive;
 mod chunks;
 mod gzip;
+mod initramfs;
 mod oci;
 mod open;
+mod pxe;
 mod qemu;
 mod same;
 mod source;
 pub mod sums;
+mod tree;
 mod vhd;
 mod vmdk;
 mod write;
@@ -28,4 +32,5 @@ mod xz;
 mod zstandard;
 
 pub use open::{ImageFormat, Kind, OpenedImage, kind_of, open, stands_alone};
+pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -1,8 +1,9 @@
 //! One published file.
 
 use super::source::{Raw, Source};
-use super::{archive, gzip, oci, qemu, same, vhd, vmdk, xz, zstandard};
+use super::{archive, gzip, oci, pxe, qemu, same, vhd, vmdk, xz, zstandard};
 use crate::image::copy_data;
+use crate::plan::Diskless;
 use crate::template::{Bytes, Format};
 use crate::tool::{Context, Failure, inherit};
 use std::fs::File;
@@ -17,6 +18,8 @@ pub struct Material<'m> {
     pub raw: &'m File,
     /// The root tree as a tar, if a format is made of it.
     pub root: Option<&'m File>,
+    /// What the root tree is without its disk.
+    pub diskless: Option<&'m Diskless>,
     /// The disk's GUID, from which identifiers follow.
     pub id: Uuid,
     /// Of what was written last, seconds since 1970.
@@ -63,7 +66,12 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
             let stem = name.split('.').next().unwrap_or(name);
             oci::write(&root()?, &scratch, stem, material.time, &mut buffer).context(context)?;
         }
-        Format::Iso | Format::Pxe => return Err(Failure::new(format!("{format} cannot be made yet"))),
+        Format::Pxe => {
+            let diskless = diskless(material)?;
+            pxe::write(&root()?, diskless, material.time, material.scratch, &mut buffer)
+                .map_err(|failure| failure.context(context()))?;
+        }
+        Format::Iso => return Err(Failure::new(format!("{format} cannot be made yet"))),
     }
     buffer.flush().context(context)?;
     drop(buffer);
@@ -73,6 +81,10 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
         same::check(&path, material.raw, material.scratch).map_err(|failure| failure.context(context()))?;
     }
     Ok(())
+}
+
+fn diskless<'m>(material: &Material<'m>) -> Result<&'m Diskless, Failure> {
+    material.diskless.ok_or_else(|| Failure::new("no kernel is planned: nothing could start from it"))
 }
 
 /// Whether the raw image is in it.
@@ -104,7 +116,14 @@ mod tests {
         raw.write_all_at(&noise, (1 << 20) - 100).unwrap();
         raw.write_all_at(b"the end", (70 << 20) - 7).unwrap();
         let id = Uuid::from_u128(0x1234);
-        let material = Material { raw: &raw, root: None, id, time: 1_700_000_000, scratch: folder.path() };
+        let material = Material {
+            raw: &raw,
+            root: None,
+            diskless: None,
+            id,
+            time: 1_700_000_000,
+            scratch: folder.path(),
+        };
         for (name, format) in Format::ALL.iter().filter(|(_, format)| is_disk(*format)) {
             let made: Vec<Vec<u8>> = (0..2)
                 .map(|_| {

@@ -8,6 +8,7 @@
 mod boot;
 mod content;
 mod decide;
+mod diskless;
 mod disks;
 mod identity;
 mod inputs;
@@ -20,6 +21,7 @@ mod unit;
 mod unsupported;
 
 pub use decide::{decide, decide_content};
+pub use diskless::Diskless;
 pub use disks::ESP;
 pub use inputs::{
     Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Origin, Refusal,

@@ -38,6 +38,11 @@ pub struct Published {
 }
 
 impl Published {
+    /// Whether a machine starts from it.
+    pub fn is_bootable(&self) -> bool {
+        !matches!(self.format, Format::Tar | Format::TarXz | Format::Oci)
+    }
+
     /// Whether it is made of the root tree and not of the disk.
     pub fn is_of_tree(&self) -> bool {
         matches!(self.format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)

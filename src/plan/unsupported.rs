@@ -44,7 +44,7 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
         );
     }
     for format in template.formats.iter().flat_map(|formats| &formats.value) {
-        if matches!(format.value, Named::Known(Format::Iso | Format::Pxe)) {
+        if matches!(format.value, Named::Known(Format::Iso)) {
             refuse(format.span, "this version of ister does not make that yet", "leave it out of `Formats`");
         }
     }

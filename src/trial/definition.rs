@@ -1,9 +1,10 @@
 //! `type.json`.
 
 use crate::plan::Firmware;
+use crate::template::{Bytes, Size};
 use crate::tool::{Context, Failure};
 use crate::vm::Hardware;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -29,12 +30,25 @@ pub struct BootCase {
     pub hardware: Hardware,
     /// The host name that a NoCloud seed gives the instance; the prompt must have it.
     pub seed: Option<String>,
+    /// An empty disk of this size besides, for an installer.
+    #[serde(default, deserialize_with = "size")]
+    pub target: Option<Bytes>,
     /// root logs in with a key of the test, which reaches the guest as a credential of systemd's; nothing may have failed.
     #[serde(default)]
     pub ssh: bool,
     /// The power button, and a second boot.
     #[serde(default)]
     pub again: bool,
+}
+
+/// As in a template: "8G".
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
+    let text = String::deserialize(from)?;
+    match Size::parse(&text) {
+        Ok(Size::Exact(size)) => Ok(Some(size)),
+        Ok(Size::Rest) => Err(D::Error::custom("`rest` is no size of a disk")),
+        Err(fault) => Err(D::Error::custom(fault)),
+    }
 }
 
 /// A type with its folder.

@@ -3,12 +3,13 @@
 use super::definition::ImageType;
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
 use super::seed::write_seed;
-use super::steps::{Place, Step, StepKind, build_step, steps};
+use super::steps::{Need, Place, Step, StepKind, build_step, steps};
 use crate::plan::Plan;
 use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
 use crate::vm::Verdict;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
@@ -40,12 +41,21 @@ pub fn prove(
         Failure::new(format!("the image type `{}` cannot be proven", kind.name)).detail(why)
     })?;
     for step in &steps {
-        if let Some((path, host)) = &step.seed {
-            write_seed(path, host)?;
+        for need in &step.needs {
+            provide(need)?;
         }
         record.steps.push(take(&kind.name, step, progress)?.0);
     }
     Ok(record)
+}
+
+fn provide(need: &Need) -> Result<(), Failure> {
+    match need {
+        Need::Seed { path, host } => write_seed(path, host),
+        Need::Disk { path, size } => File::create(path)
+            .and_then(|file| file.set_len(size.0))
+            .context(|| format!("could not make the empty disk `{}`", path.display())),
+    }
 }
 
 fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {

@@ -2,6 +2,7 @@
 
 use super::definition::{BootCase, ImageType};
 use crate::plan::{Firmware, Plan};
+use crate::template::Bytes;
 use crate::vm::{DiskBus, NetworkCard};
 use std::path::{Path, PathBuf};
 
@@ -32,8 +33,17 @@ pub struct Step {
     pub args: Vec<String>,
     /// The published file that is booted, and the folder of serial log, screenshot and verdict.
     pub boot: Option<(String, String)>,
-    /// A seed that has to be made first, with the instance's host name.
-    pub seed: Option<(PathBuf, String)>,
+    /// What has to be made first.
+    pub needs: Vec<Need>,
+}
+
+/// A file beside the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A seed with the instance's host name.
+    Seed { path: PathBuf, host: String },
+    /// An empty disk.
+    Disk { path: PathBuf, size: Bytes },
 }
 
 /// Where a type's files are.
@@ -59,7 +69,7 @@ pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
         args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
     }
     args.extend(more.iter().cloned());
-    Step { kind: StepKind::Build, name: "build".to_owned(), args, boot: None, seed: None }
+    Step { kind: StepKind::Build, name: "build".to_owned(), args, boot: None, needs: Vec::new() }
 }
 
 /// Every published disk is verified, then each boot is done. Nothing if a boot names a file that there is not.
@@ -76,15 +86,20 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
             name: format!("verify {name}"),
             args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
             boot: None,
-            seed: None,
+            needs: Vec::new(),
         })
         .collect();
+    let startable: Vec<&str> = plan
+        .image()
+        .into_iter()
+        .chain(plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str()))
+        .collect();
     for (index, case) in kind.definition.boots.iter().enumerate() {
-        if !disks.contains(&case.file.as_str()) {
+        if !startable.contains(&case.file.as_str()) {
             return Err(format!(
                 "type.json boots `{}`, the template makes {}: add it to `formats`, or correct the name",
                 case.file,
-                disks.join(", ")
+                startable.join(", ")
             ));
         }
         steps.push(boot_step(case, plan, place, index));
@@ -126,13 +141,19 @@ fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step 
     }
     add("memory", hardware.memory.to_string());
     add("cpus", hardware.cpus.to_string());
-    let mut seed = None;
+    let mut needs = Vec::new();
     if let Some(host) = &case.seed {
         let path = place.folder.join(format!("seed-{index}.img"));
         add("seed", path.display().to_string());
         add("host", host.clone());
         facts.push("seed".to_owned());
-        seed = Some((path, host.clone()));
+        needs.push(Need::Seed { path, host: host.clone() });
+    }
+    if let Some(size) = case.target {
+        let path = place.folder.join(format!("target-{index}.img"));
+        add("second-disk", path.display().to_string());
+        facts.push("empty disk".to_owned());
+        needs.push(Need::Disk { path, size });
     }
     if case.ssh {
         add("ssh", format!("root={}", place.key.display()));
@@ -150,7 +171,7 @@ fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step 
         args.push("--again".to_owned());
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
-    Step { kind: StepKind::Boot, name, args, boot: Some((case.file.clone(), report)), seed }
+    Step { kind: StepKind::Boot, name, args, boot: Some((case.file.clone(), report)), needs }
 }
 
 #[cfg(test)]

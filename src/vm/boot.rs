@@ -11,7 +11,7 @@ use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::verdict::{Again, Attempt, Class, Outcome, Verdict};
 use super::witness::{Goal, Limits, Stage, Witness};
-use crate::format;
+use crate::format::{self, NetworkBoot};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::tool::{Context, Failure, Progress, inherit, spawn};
@@ -89,7 +89,7 @@ impl BootOrder<'_> {
 
 /// Boots an image until it is clear how that ends.
 pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
-    let (attached, format) = attach(order.image)?;
+    let attached = attach(order.image)?;
     if let Some(folder) = order.report {
         std::fs::create_dir_all(folder)
             .context(|| format!("could not create the folder `{}`", folder.display()))?;
@@ -102,7 +102,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
     }
     let mut earlier = Vec::new();
     let last = loop {
-        let attempt = attempt(order, &attached.path()?, format, progress)?;
+        let attempt = attempt(order, &attached, progress)?;
         if attempt.class.is_infrastructure() && earlier.len() < RETRIES {
             progress.warn(format!(
                 "{} at stage {}, not the image's fault; trying again",
@@ -142,25 +142,44 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
 
 /// What QEMU opens.
 enum Attached {
-    Named(PathBuf),
+    /// With the name of its format.
+    Named(PathBuf, &'static str),
     /// What a packed image was unpacked to.
     Unnamed(File),
+    /// No disk at all.
+    Network(NetworkBoot),
 }
 
 impl Attached {
-    fn path(&self) -> Result<PathBuf, Failure> {
+    fn disk(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
         Ok(match self {
-            Attached::Named(path) => path.clone(),
-            Attached::Unnamed(file) => PathBuf::from(format!("/proc/self/fd/{}", inherit(file)?)),
+            Attached::Named(path, format) => Some((path.clone(), format)),
+            Attached::Unnamed(file) => Some((inherited(file)?, "raw")),
+            Attached::Network(_) => None,
         })
     }
+
+    /// What is started without a loader.
+    fn kernel(&self) -> Result<Option<DirectKernel>, Failure> {
+        let Attached::Network(network) = self else { return Ok(None) };
+        Ok(Some(DirectKernel {
+            kernel: inherited(&network.kernel)?,
+            initrd: Some(inherited(&network.initrd)?),
+            command_line: network.command_line.clone(),
+        }))
+    }
+}
+
+/// How QEMU names a file that it inherits.
+fn inherited(file: &File) -> Result<PathBuf, Failure> {
+    Ok(PathBuf::from(format!("/proc/self/fd/{}", inherit(file)?)))
 }
 
 /// What of an image QEMU can open, and the name of its format: QEMU must be told, it would otherwise guess from what a
 /// guest can write. Packed ones are unpacked to unnamed files.
 ///
 /// One that refers to other files of the host is refused: whoever made it might read them from inside.
-fn attach(image: &Path) -> Result<(Attached, &'static str), Failure> {
+fn attach(image: &Path) -> Result<Attached, Failure> {
     let context = || format!("could not read the image `{}`", image.display());
     let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
     let kind = format::kind_of(&file).context(context)?;
@@ -168,16 +187,19 @@ fn attach(image: &Path) -> Result<(Attached, &'static str), Failure> {
         return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
     }
     match kind {
+        format::Kind::Packed if format::is_network_boot(&file).context(context)? => {
+            format::open_network_boot(image, &std::env::temp_dir()).map(Attached::Network)
+        }
         format::Kind::Packed => {
             let opened = format::open(image, &std::env::temp_dir())?;
-            Ok((Attached::Unnamed(opened.file), "raw"))
+            Ok(Attached::Unnamed(opened.file))
         }
         format::Kind::Image(kind) => {
             format::stands_alone(&file, kind)
                 .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
             let path =
                 std::path::absolute(image).context(|| format!("could not resolve `{}`", image.display()))?;
-            Ok((Attached::Named(path), kind.qemu_name()))
+            Ok(Attached::Named(path, kind.qemu_name()))
         }
     }
 }
@@ -199,12 +221,9 @@ impl Drop for Qemu {
     }
 }
 
-fn attempt(
-    order: &BootOrder,
-    image: &Path,
-    format: &str,
-    progress: &dyn Progress,
-) -> Result<Attempt, Failure> {
+fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) -> Result<Attempt, Failure> {
+    let disk = attached.disk()?;
+    let kernel = attached.kernel()?;
     let ovmf = match order.firmware {
         Firmware::Uefi => Some(find_ovmf()?),
         Firmware::Bios => None,
@@ -220,8 +239,7 @@ fn attempt(
     let (serial, serial_end) = pair()?;
     let (monitor, monitor_end) = pair()?;
     let machine = Machine {
-        image,
-        format,
+        image: disk.as_ref().map(|(path, format)| (path.as_path(), *format)),
         hardware: order.hardware,
         sector_size: order.sector_size,
         ovmf: ovmf.as_ref(),
@@ -231,7 +249,7 @@ fn attempt(
         second_disk: order.second_disk,
         seed: order.seed,
         credentials: &credential_numbers,
-        direct: order.direct.as_ref(),
+        direct: order.direct.as_ref().or(kernel.as_ref()),
         stays: order.again,
         serial: inherit(&serial_end)?,
         monitor: inherit(&monitor_end)?,

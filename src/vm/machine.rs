@@ -96,9 +96,8 @@ pub enum Network {
 }
 
 pub struct Machine<'a> {
-    pub image: &'a Path,
-    /// QEMU's name of the image's format.
-    pub format: &'a str,
+    /// With QEMU's name of its format; nothing for what starts from the network.
+    pub image: Option<(&'a Path, &'a str)>,
     pub hardware: Hardware,
     pub sector_size: SectorSize,
     /// UEFI firmware; nothing means BIOS.
@@ -172,18 +171,32 @@ impl Machine<'_> {
                 .args(["-drive", &flash(&ovmf.code, "readonly=on")])
                 .args(["-drive", &flash(&ovmf.variables, "snapshot=on")]);
         }
-        let drive = format!(
-            "if=none,id=disk0,file={},format={},snapshot=on,cache=unsafe",
-            escaped(self.image),
-            self.format
-        );
-        invocation = invocation.args(["-drive", &drive]);
         // QEMU's controllers say 512 unless told otherwise.
         let blocks = match self.sector_size {
             SectorSize::B512 => "",
             SectorSize::B4096 => ",logical_block_size=4096,physical_block_size=4096",
         };
-        let (controller, disk) = match bus {
+        if let Some((image, format)) = self.image {
+            invocation = self.with_disk(invocation, image, format, blocks);
+        }
+        if let Some(path) = self.second_disk {
+            let drive =
+                format!("if=none,id=disk1,file={},format=raw,cache=unsafe,discard=unmap", escaped(path));
+            invocation = invocation.args(["-drive", &drive]);
+            invocation = invocation.args(["-device", &format!("virtio-blk-pci,drive=disk1{blocks}")]);
+        }
+        if let Some(path) = self.seed {
+            let drive = format!("if=none,id=seed,file={},format=raw,readonly=on", escaped(path));
+            invocation = invocation.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
+        }
+        invocation
+    }
+
+    fn with_disk(&self, invocation: Invocation, image: &Path, format: &str, blocks: &str) -> Invocation {
+        let drive =
+            format!("if=none,id=disk0,file={},format={format},snapshot=on,cache=unsafe", escaped(image));
+        let mut invocation = invocation.args(["-drive", &drive]);
+        let (controller, disk) = match self.hardware.disk {
             DiskBus::VirtioBlk => (None, "virtio-blk-pci,drive=disk0"),
             DiskBus::VirtioScsi => (Some("virtio-scsi-pci"), "scsi-hd,drive=disk0"),
             DiskBus::Nvme => (None, "nvme,drive=disk0,serial=ister0"),
@@ -196,18 +209,7 @@ impl Machine<'_> {
         if let Some(device) = controller {
             invocation = invocation.args(["-device", device]);
         }
-        invocation = invocation.args(["-device", &format!("{disk},bootindex=0{blocks}")]);
-        if let Some(path) = self.second_disk {
-            let drive =
-                format!("if=none,id=disk1,file={},format=raw,cache=unsafe,discard=unmap", escaped(path));
-            invocation = invocation.args(["-drive", &drive]);
-            invocation = invocation.args(["-device", &format!("virtio-blk-pci,drive=disk1{blocks}")]);
-        }
-        if let Some(path) = self.seed {
-            let drive = format!("if=none,id=seed,file={},format=raw,readonly=on", escaped(path));
-            invocation = invocation.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
-        }
-        invocation
+        invocation.args(["-device", &format!("{disk},bootindex=0{blocks}")])
     }
 
     fn netdev(&self) -> String {
@@ -251,8 +253,7 @@ mod tests {
     fn the_image_is_only_ever_an_overlays_base() {
         let ovmf = Ovmf { code: "/f/code.fd".into(), variables: "/f/vars.fd".into() };
         let machine = Machine {
-            image: Path::new("/a,b/kvm.img"),
-            format: "raw",
+            image: Some((Path::new("/a,b/kvm.img"), "raw")),
             hardware: Hardware::default(),
             sector_size: SectorSize::B512,
             ovmf: Some(&ovmf),

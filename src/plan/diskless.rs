@@ -1,0 +1,59 @@
+//! The same system without the disk that it was planned for: from memory, or from a CD.
+
+use super::model::Plan;
+use std::collections::BTreeSet;
+
+/// What is different then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diskless {
+    /// The kernel command line, without what names a disk.
+    pub command_line: String,
+    /// Paths of the tree that mount or open the disk's partitions.
+    pub without: BTreeSet<String>,
+}
+
+impl Plan {
+    /// Nothing if no kernel is planned.
+    pub fn diskless(&self) -> Option<Diskless> {
+        let boot = self.boot.as_ref()?;
+        let names_disk = |word: &&str| {
+            let name = word.split('=').next().unwrap_or(word);
+            matches!(name, "root" | "rootfstype" | "rootflags" | "resume" | "ro" | "rw")
+        };
+        let words: Vec<&str> =
+            boot.kernel_command_line.split_whitespace().filter(|word| !names_disk(word)).collect();
+        let tables = ["/etc/fstab", "/etc/crypttab"].map(str::to_owned);
+        let is_mount = |path: &&String| {
+            path.starts_with("/etc/systemd/system/") && (path.ends_with(".mount") || path.ends_with(".swap"))
+        };
+        let units = self.system.files.keys().chain(self.system.links.keys()).filter(is_mount).cloned();
+        Some(Diskless { command_line: words.join(" "), without: units.chain(tables).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Inputs, decide};
+    use crate::bundle;
+    use crate::template::{SourceText, parse};
+
+    #[test]
+    fn nothing_names_the_disk_any_more() {
+        let text =
+            include_str!("../../vm-tests/kvm/template.json").replacen('{', r#"{"cmdline": "quiet","#, 1);
+        let (template, node, _) = parse(&SourceText::new("t.json", text));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        let diskless = plan.diskless().unwrap();
+        assert_eq!(diskless.command_line, "console=tty0 console=ttyS0,115200n8 quiet");
+        let paths: Vec<&str> = diskless.without.iter().map(String::as_str).collect();
+        assert_eq!(
+            paths,
+            [
+                "/etc/crypttab",
+                "/etc/fstab",
+                "/etc/systemd/system/boot.mount",
+                "/etc/systemd/system/local-fs.target.wants/boot.mount",
+            ]
+        );
+    }
+}
