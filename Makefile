@@ -15,13 +15,14 @@ demo: setup
 test: test-tools
 	$(CARGO) test --locked
 
-## nightly: every image type, each published, verified and booted where it will run
+## nightly: every image type, each published, verified and booted where it will run; pages of it in out/site
 nightly: setup
-	$(ISTER) test --junit out/test/junit.xml
+	$(ISTER) test --discard --history out/history.sqlite || true
+	$(ISTER) report out/test -o out/site --history out/history.sqlite --junit out/test/junit.xml
 
 ## test-all: the long tests too, for the night
 test-all: test-tools
-	$(ISTER) doctor --install --tests --dnf
+	$(ISTER) doctor --install --tests --dnf --nightly
 	$(CARGO) test --locked -- --include-ignored
 
 test-tools: ister check

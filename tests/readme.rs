@@ -28,6 +28,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "tests/build.rs: building_twice_gives_the_same_bytes_whatever_else_differs",
     ),
     ("ister test kvm", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
+    (
+        "ister report out/test -o out/site",
+        "tests/pages.rs, vm-tests: a_node_of_a_slurm_cluster_dies_and_nothing_is_lost",
+    ),
+    ("ister test --changed HEAD --list", "tests/trials.rs: a_change_picks_the_types_that_it_touches"),
     ("ister publish out/test/kvm -o public", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
     ("ister verify out/kvm.img", "vm-tests: published_images_verify_in_every_format"),
     ("ister diff out/kvm.img out/kvm.img", "tests/verify.rs: two_images_are_compared_down_to_the_field"),

@@ -8,8 +8,10 @@
 
 #![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 
+mod broken;
 mod dnf;
 mod installer;
+mod slurm;
 mod swupd;
 mod types;
 
@@ -39,11 +41,13 @@ fn main() {
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
         trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
-        long("broken_root_filesystem_wiped", root_wiped),
+        long("broken_images_of_every_kind_get_their_class", broken::every_kind),
+        long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
         long("rpm_content_by_dnf_boots", dnf::dnf),
         long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
+        long("a_node_of_a_slurm_cluster_dies_and_nothing_is_lost", slurm::a_node_dies),
         long("sample_pre_post_runs_its_hooks_and_boots", pre_post),
         long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),
         long("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")),
@@ -144,10 +148,14 @@ print(h.hexdigest())";
 
     /// A copy of the kvm image to break.
     fn copy_of_kvm(&self, name: &str) -> Result<Broken, Failed> {
+        self.copy_of("kvm.img", name)
+    }
+
+    fn copy_of(&self, from: &str, name: &str) -> Result<Broken, Failed> {
         let image = self.path(name);
-        let kvm = self.path("kvm.img");
-        run("cp", &["--sparse=always", "--reflink=auto", kvm.to_str().unwrap(), image.to_str().unwrap()])?;
-        let (from, to) = (self.path("kvm.img.plan.json"), self.path(&format!("{name}.plan.json")));
+        let good = self.path(from);
+        run("cp", &["--sparse=always", "--reflink=auto", good.to_str().unwrap(), image.to_str().unwrap()])?;
+        let (from, to) = (self.path(&format!("{from}.plan.json")), self.path(&format!("{name}.plan.json")));
         std::fs::copy(&from, to).map_err(|e| e.to_string())?;
         let plan: Value = serde_json::from_slice(&std::fs::read(from).map_err(|e| e.to_string())?)
             .map_err(|e| e.to_string())?;
@@ -168,6 +176,27 @@ impl Broken {
         partition["first_lba"].as_u64().expect("a number") * 512
     }
 
+    /// Where a partition begins, and how long it is, in bytes.
+    fn place(&self, number: u64) -> (u64, u64) {
+        let partitions = self.plan["disks"][0]["partitions"].as_array().expect("a plan has partitions");
+        let partition = partitions.iter().find(|p| p["number"] == number).expect("it is there");
+        let field = |name: &str| partition[name].as_u64().expect("a number");
+        (field("first_lba") * 512, field("size"))
+    }
+
+    /// Changes the one loader entry.
+    fn edit_entry(&self, change: impl Fn(&str) -> String) -> Outcome {
+        let entries = run("mdir", &["-b", "-i", &self.esp(), "::/loader/entries"])?;
+        let entry = entries.lines().next().ok_or("no entry")?.trim();
+        let local = self.image.with_extension("conf");
+        let local_name = local.to_str().unwrap();
+        run("mcopy", &["-n", "-o", "-i", &self.esp(), entry, local_name])?;
+        let text = std::fs::read_to_string(&local).map_err(|e| e.to_string())?;
+        std::fs::write(&local, change(&text)).map_err(|e| e.to_string())?;
+        run("mcopy", &["-o", "-i", &self.esp(), local_name, entry])?;
+        std::fs::remove_file(&local).map_err(|e| e.to_string().into())
+    }
+
     /// The ESP, as mtools name it.
     fn esp(&self) -> String {
         format!("{}@@{}", self.image.display(), self.offset("/boot"))
@@ -176,7 +205,9 @@ impl Broken {
 
 impl Drop for Broken {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.image);
+        for path in [self.image.clone(), PathBuf::from(format!("{}.plan.json", self.image.display()))] {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -400,29 +431,16 @@ fn no_loader(world: &World) -> Outcome {
     world.boot("no-loader.img", "uefi-shell")
 }
 
-fn root_wiped(world: &World) -> Outcome {
-    let broken = world.copy_of_kvm("root-wiped.img")?;
-    let (of, seek) = (format!("of={}", broken.image.display()), format!("seek={}", broken.offset("/") >> 20));
-    run("dd", &["if=/dev/zero", &of, "bs=1M", &seek, "count=16", "conv=notrunc", "status=none"])?;
-    world.boot("root-wiped.img", "initramfs-shell")
-}
-
 fn wrong_root(world: &World) -> Outcome {
     let broken = world.copy_of_kvm("wrong-root.img")?;
-    let entries = run("mdir", &["-b", "-i", &broken.esp(), "::/loader/entries"])?;
-    let entry = entries.lines().next().ok_or("no entry")?.trim();
-    let local = world.path("wrong-root.conf");
-    let local_name = local.to_str().unwrap();
-    run("mcopy", &["-n", "-o", "-i", &broken.esp(), entry, local_name])?;
-    let text = std::fs::read_to_string(&local).map_err(|e| e.to_string())?;
     let root = broken.plan["disks"][0]["partitions"]
         .as_array()
         .and_then(|all| all.iter().find(|p| p["mount"] == "/")?["guid"].as_str())
         .ok_or("no root")?;
-    expect(text.contains(&format!("root=PARTUUID={root} ")), "the entry names the root partition")?;
-    let wrong = text.replace(root, "00000000-0000-0000-0000-000000000001");
-    std::fs::write(&local, wrong).map_err(|e| e.to_string())?;
-    run("mcopy", &["-o", "-i", &broken.esp(), local_name, entry])?;
+    broken.edit_entry(|text| {
+        assert!(text.contains(&format!("root=PARTUUID={root} ")), "the entry names the root partition");
+        text.replace(root, "00000000-0000-0000-0000-000000000001")
+    })?;
     world.boot("wrong-root.img", "initramfs-shell")
 }
 

@@ -10,8 +10,8 @@ use super::verify::{read_secret, secret_source};
 use crate::layout::SectorSize;
 use crate::plan::Firmware;
 use crate::report::verdict_human;
-use crate::template::SecretSource;
-use crate::tool::Failure;
+use crate::template::{SecretSource, SourceText};
+use crate::tool::{Context, Failure};
 use crate::vm::{
     self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
     Ssh, Verdict, boot, choose, guess_firmware,
@@ -37,6 +37,11 @@ pub struct BootArgs {
     /// Keep serial log, screenshot (PNG) and verdict in this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+
+    /// The template that it was built from: the verdict then names the lines of it
+    /// that have to do with what went wrong
+    #[arg(short = 't', long, value_name = "FILE")]
+    template: Option<PathBuf>,
 
     /// Write IMAGE.receipt.json if it boots: these bytes, on this machine
     #[arg(long)]
@@ -273,7 +278,14 @@ enum Accel {
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let inside = args.inside.resolve()?;
-    let boot = || boot_image(&args.image, &args.machine, inside, args.report.as_deref(), &console);
+    let template = match &args.template {
+        Some(path) => Some(read_template(path)?),
+        None => None,
+    };
+    let boot = || {
+        let report = args.report.as_deref();
+        boot_image(&args.image, &args.machine, inside, report, template.as_ref(), &console)
+    };
     let verdict = match args.receipt {
         true => receipt::booted(&args.image, boot).map(|(verdict, _)| verdict),
         false => boot(),
@@ -285,6 +297,12 @@ pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
         Format::Human => print(&verdict_human(&verdict)),
     }
     Ok(outcome(&verdict))
+}
+
+fn read_template(path: &Path) -> Result<SourceText, Failure> {
+    let text = std::fs::read_to_string(path)
+        .context(|| format!("could not read the template `{}`", path.display()))?;
+    Ok(SourceText::new(path.display().to_string(), text))
 }
 
 pub fn outcome(verdict: &Verdict) -> Outcome {
@@ -301,6 +319,7 @@ pub fn boot_image(
     machine: &MachineArgs,
     inside: Inside,
     report: Option<&Path>,
+    template: Option<&SourceText>,
     console: &Console,
 ) -> Result<Verdict, Failure> {
     if !image.is_file() {
@@ -355,6 +374,7 @@ pub fn boot_image(
         host: inside.host.as_deref(),
         healthy: inside.healthy,
         plan: plan.as_ref(),
+        template,
         sector_size: plan
             .as_ref()
             .and_then(|plan| plan.disks.first())

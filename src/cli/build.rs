@@ -14,7 +14,7 @@ use crate::build::{Carried, Destination, Order, beside, build, pre_install, prep
 use crate::content::Cache;
 use crate::plan::{Footprint, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
-use crate::template::{self, Bytes};
+use crate::template::{self, Bytes, SourceText};
 use crate::tool::Failure;
 use crate::vm::Verdict;
 use clap::{Args, ValueEnum};
@@ -215,7 +215,9 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     }
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     let receipt = match (args.boot_test, built.disks.as_slice()) {
-        (true, [image]) if plan.image().is_some() => boot_test(image, passphrases, args, &console)?,
+        (true, [image]) if plan.image().is_some() => {
+            boot_test(image, passphrases, &input.source, args, &console)?
+        }
         _ => Tested::No,
     };
     let content = match built.content_age {
@@ -303,12 +305,13 @@ enum Tested {
 fn boot_test(
     image: &Path,
     passphrases: BTreeMap<String, String>,
+    template: &SourceText,
     args: &BuildArgs,
     console: &Console,
 ) -> Result<Tested, Failure> {
     let inside = boot::Inside { passphrases, ..boot::Inside::default() };
     let booted = receipt::booted(image, || {
-        boot::boot_image(image, &args.machine, inside, args.report.as_deref(), console)
+        boot::boot_image(image, &args.machine, inside, args.report.as_deref(), Some(template), console)
     });
     console.finish();
     Ok(match booted? {

@@ -26,6 +26,10 @@ pub struct DoctorArgs {
     #[arg(long)]
     dnf: bool,
 
+    /// Also what the tests of the night need
+    #[arg(long)]
+    nightly: bool,
+
     #[command(flatten)]
     talk: TalkArgs,
 }
@@ -78,6 +82,7 @@ fn needed(args: &DoctorArgs) -> impl Iterator<Item = &'static Tool> {
     CATALOG.iter().filter(|tool| match tool.need {
         Need::Tests => args.tests,
         Need::Dnf => args.dnf,
+        Need::Nightly => args.nightly,
         _ => true,
     })
 }
@@ -109,10 +114,12 @@ fn table(root: bool, args: &DoctorArgs) -> String {
         let stage = match tool.need {
             Need::Build => "build",
             Need::BuildBios => "build for BIOS",
+            Need::BuildIso => "build CDs",
             Need::Boot => "boot",
             Need::Verify => "verify",
             Need::Dnf => "build of rpm packages",
             Need::Tests => "tests",
+            Need::Nightly => "tests of the night",
         };
         table.row([
             sign.to_owned(),

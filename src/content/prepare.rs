@@ -261,10 +261,12 @@ fn network_by_default(tree: &Tree) -> Result<(), Failure> {
 /// The language that needs nothing besides libc. Where none is set, cloud-init asks for en_US, which no minimal Debian has.
 fn language_by_default(tree: &Tree) -> Result<(), Failure> {
     const FILE: &str = "/etc/default/locale";
-    if tree.exists(FILE) || !tree.exists("/usr/lib/locale/C.utf8") {
+    let text = tree.read(FILE)?.unwrap_or_default();
+    let is_set = text.lines().any(|line| line.starts_with("LANG="));
+    if is_set || !tree.exists("/usr/lib/locale/C.utf8") {
         return Ok(());
     }
-    tree.write(FILE, "LANG=C.UTF-8\n", 0o644)
+    tree.write(FILE, &(text + "LANG=C.UTF-8\n"), 0o644)
 }
 
 fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {

@@ -11,12 +11,14 @@
 //! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
 //! | tar.gz | Google Compute Engine | [`archive`] |
 //! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |
+//! | iso | CDs and USB sticks, from the root tree | [`iso`] |
 //! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
 
 mod archive;
 mod chunks;
 mod gzip;
 mod initramfs;
+mod iso;
 mod oci;
 mod open;
 mod pxe;

@@ -1,7 +1,8 @@
 //! One published file.
 
+use super::iso::Name;
 use super::source::{Raw, Source};
-use super::{archive, gzip, oci, pxe, qemu, same, vhd, vmdk, xz, zstandard};
+use super::{archive, gzip, iso, oci, pxe, qemu, same, vhd, vmdk, xz, zstandard};
 use crate::image::copy_data;
 use crate::plan::Diskless;
 use crate::template::{Bytes, Format};
@@ -71,7 +72,12 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
             pxe::write(&root()?, diskless, material.time, material.scratch, &mut buffer)
                 .map_err(|failure| failure.context(context()))?;
         }
-        Format::Iso => return Err(Failure::new(format!("{format} cannot be made yet"))),
+        Format::Iso => {
+            let stem = name.split('.').next().unwrap_or(name);
+            let called = Name { stem, id, time: material.time };
+            iso::write(&root()?, diskless(material)?, &called, material.scratch, out)
+                .map_err(|failure| failure.context(context()))?;
+        }
     }
     buffer.flush().context(context)?;
     drop(buffer);

@@ -2,7 +2,7 @@
 
 use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
-use crate::template::{SoftwareManager, Template, Version};
+use crate::template::{Format, SoftwareManager, Template, Version};
 
 /// `loader` is what the image boots with.
 pub fn content(
@@ -51,6 +51,10 @@ pub fn content(
         // The loader's own program is needed whether or not the `bootloader` bundle was asked for.
         if manager == SoftwareManager::Apt && loader == Some(Loader::SystemdBoot) {
             packages.push("systemd-boot-efi".to_owned());
+        }
+        // What finds the root tree on a CD, and mounts it.
+        if manager == SoftwareManager::Apt && template.publishes(Format::Iso) {
+            packages.extend(["live-boot", "live-boot-initramfs-tools"].map(str::to_owned));
         }
     }
     bundles.sort();

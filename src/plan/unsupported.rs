@@ -1,7 +1,8 @@
 //! What this version cannot build yet.
 
+use super::disks::loader_of;
 use super::inputs::Refusal;
-use crate::template::{Format, Named, Span, Template};
+use crate::template::{Format, Named, SoftwareManager, Span, Template};
 
 /// What this version cannot build yet, though the template may be right.
 pub fn unsupported(template: &Template) -> Vec<Refusal> {
@@ -43,9 +44,17 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             "leave DisabledNewPartitions out",
         );
     }
+    let boots = loader_of(template).is_some();
     for format in template.formats.iter().flat_map(|formats| &formats.value) {
-        if matches!(format.value, Named::Known(Format::Iso)) {
-            refuse(format.span, "this version of ister does not make that yet", "leave it out of `Formats`");
+        let Named::Known(known) = format.value else { continue };
+        let starts = matches!(known, Format::Iso | Format::Pxe);
+        if starts && !boots {
+            let help =
+                "add an EFI partition, or `\"LegacyBios\": true`: that is what says that a kernel is there";
+            refuse(format.span, "nothing boots here, so nothing could start from this format", help);
+        } else if known == Format::Iso && template.manager() != Some(SoftwareManager::Apt) {
+            let help = "leave it out of `Formats`, or take Debian content (`\"SoftwareManager\": \"apt\"`)";
+            refuse(format.span, "only Debian content can find itself on a CD, by live-boot", help);
         }
     }
     refusals

@@ -1,13 +1,23 @@
 //! A verdict for people.
 
 use super::Table;
-use crate::vm::{Outcome, Verdict};
+use crate::vm::{Outcome, Verdict, Witnessed};
+
+/// Where it was seen, if not on the serial console.
+fn seen(verdict: &Verdict) -> &'static str {
+    match verdict.last.witnessed {
+        Witnessed::Serial => "",
+        Witnessed::Screen => ", seen on the screen",
+    }
+}
 
 pub fn verdict_human(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = format!("{}: ", verdict.image.display());
     match verdict.outcome {
-        Outcome::Reached => out.push_str(&format!("reached the login prompt in {:.1} s\n", last.seconds)),
+        Outcome::Reached => {
+            out.push_str(&format!("reached the login prompt in {:.1} s{}\n", last.seconds, seen(verdict)))
+        }
         Outcome::Failed => out.push_str(&format!(
             "did NOT boot: {} at stage {} after {:.1} s\n",
             last.class, last.stage, last.seconds
@@ -56,6 +66,9 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     }
     if let Some(advice) = &verdict.advice {
         out.push_str(&format!("help: {advice}\n"));
+    }
+    for line in &verdict.look_at {
+        out.push_str(&format!("look at {line}\n"));
     }
     for (what, path) in [("serial log", &verdict.serial_log), ("screenshot", &verdict.screenshot)] {
         if let Some(path) = path {

@@ -276,6 +276,11 @@ impl Template {
         entries(&self.bundles)
     }
 
+    /// Whether `Formats` names it.
+    pub fn publishes(&self, format: Format) -> bool {
+        entries(&self.formats).iter().any(|entry| entry.value == Named::Known(format))
+    }
+
     /// swupd unless the template says otherwise; nothing if what it says is unknown.
     pub fn manager(&self) -> Option<SoftwareManager> {
         match &self.software_manager {

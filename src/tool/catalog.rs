@@ -8,11 +8,15 @@ use std::path::Path;
 pub enum Need {
     Build,
     BuildBios,
+    /// Formats with iso.
+    BuildIso,
     Boot,
     /// Content of rpm packages.
     Dnf,
     /// Reading images of every format, and each filesystem's own fsck.
     Verify,
+    /// The longest of ister's own tests.
+    Nightly,
     /// Only ister's own tests, as independent readers of what it wrote.
     Tests,
 }
@@ -62,6 +66,19 @@ pub const CATALOG: &[Tool] = &[
     tool("blkid", "util-linux", Need::Build, "what is on a disk that is to be written to"),
     tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
     tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
+    tool(
+        "/usr/lib/grub/x86_64-efi/moddep.lst",
+        "grub-efi-amd64-bin",
+        Need::BuildIso,
+        "GRUB for UEFI, on a CD",
+    ),
+    tool("/usr/lib/grub/i386-pc/boot_hybrid.img", "grub-pc-bin", Need::BuildIso, "GRUB for BIOS, on a CD"),
+    at_least(
+        tool("mksquashfs", "squashfs-tools", Need::BuildIso, "the root tree on a CD"),
+        "-version",
+        "4.5.1",
+    ),
+    at_least(tool("xorriso", "xorriso", Need::BuildIso, "CDs"), "--version", "1.5.4"),
     at_least(
         tool("qemu-system-x86_64", "qemu-system-x86", Need::Boot, "virtual machines"),
         "--version",
@@ -79,6 +96,11 @@ pub const CATALOG: &[Tool] = &[
     tool("qemu-img", "qemu-utils", Need::Verify, "qcow2, vhd, vhdx, vmdk and vdi images"),
     tool("gpg", "gnupg", Need::Verify, "signs and checks SHA512SUMS"),
     tool("gpgv", "gpgv", Need::Verify, "checks the signature of SHA512SUMS"),
+    tool("chromedriver", "chromium-driver", Need::Nightly, "looks at the pages of reports"),
+    tool("slurmctld", "slurmctld", Need::Nightly, "a cluster that tests are spread over"),
+    tool("slurmd", "slurmd", Need::Nightly, "its nodes"),
+    tool("sbatch", "slurm-client", Need::Nightly, "gives it work"),
+    tool("munged", "munge", Need::Nightly, "how its parts know each other"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
     tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),

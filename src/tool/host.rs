@@ -4,6 +4,7 @@ use super::catalog::package_of;
 use super::interrupt;
 use super::{Failure, Invocation};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -59,7 +60,13 @@ pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Res
 
 /// As [`run`], for a program whose exit code says more than whether it could do its work.
 pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, Failure> {
-    complete(invocation, None, &mut |_| {}).map(|(finished, _)| finished)
+    complete(invocation, Stdio::null(), None, &mut |_| {}).map(|(finished, _)| finished)
+}
+
+/// As [`run`], for a program that reads a file as its standard input.
+pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, Failure> {
+    let (finished, _) = complete(invocation, input.into(), None, &mut |_| {})?;
+    judge(invocation, finished, None)
 }
 
 /// As [`run_reporting`], but what has not ended within the time is ended.
@@ -68,19 +75,20 @@ pub fn run_bounded(
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<Finished, Failure> {
-    let (finished, too_long) = complete(invocation, time, line)?;
+    let (finished, too_long) = complete(invocation, Stdio::null(), time, line)?;
     judge(invocation, finished, time.filter(|_| too_long))
 }
 
 /// Runs a program until it ends, and says whether it had to be ended.
 fn complete(
     invocation: &Invocation,
+    stdin: Stdio,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<(Finished, bool), Failure> {
     let started = Instant::now();
     log::debug!("running: {}", shortened(&invocation.to_string()));
-    let mut child = spawn(invocation, Stdio::null(), Stdio::piped(), Stdio::piped())?;
+    let mut child = spawn(invocation, stdin, Stdio::piped(), Stdio::piped())?;
     // Not without bound: a program may say more than anybody reads.
     let (sender, said) = sync_channel(64);
     let stdout = child.stdout.take().expect("stdout is piped");

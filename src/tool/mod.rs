@@ -19,7 +19,7 @@ pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability};
 pub use failure::{Context, Failure, visible, with_causes};
 pub use host::{
-    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_reporting,
+    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_reporting,
     run_to_its_end, search_path, spawn,
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};

@@ -79,6 +79,9 @@ pub struct BootRecord {
     /// What to look at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Lines of the template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub look_at: Vec<String>,
     /// The folder of serial log and screenshot, beside `results.json`.
     pub report: String,
 }

@@ -102,12 +102,12 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
                 startable.join(", ")
             ));
         }
-        steps.push(boot_step(case, plan, place, index));
+        steps.push(boot_step(case, kind, plan, place, index));
     }
     Ok(steps)
 }
 
-fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step {
+fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, index: usize) -> Step {
     let hardware = &case.hardware;
     let disk = hardware.disk.name();
     let firmware = case.firmware.or_else(|| plan.boot.as_ref().map(|boot| boot.firmware));
@@ -139,6 +139,7 @@ fn boot_step(case: &BootCase, plan: &Plan, place: &Place, index: usize) -> Step 
         facts.push(card.clone());
         add("network-card", card);
     }
+    add("template", kind.template.display().to_string());
     add("memory", hardware.memory.to_string());
     add("cpus", hardware.cpus.to_string());
     let mut needs = Vec::new();
@@ -210,11 +211,11 @@ mod tests {
                 "verify kvm.img: verify out/kvm.img --format json",
                 "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
                 "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json --receipt \
-                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --memory 1024 --cpus 2 \
+                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 2 \
                  --seed out/seed-0.img --host here --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --again",
                 "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --receipt --firmware bios \
-                 --report out/report-kvm.img-1 --memory 1024 --cpus 2",
+                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 2",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

@@ -7,18 +7,21 @@ use super::machine::{DirectKernel, Hardware, Machine, Network, credential};
 use super::mounts;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
+use super::screen::{Font, Picture};
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
+use super::template_lines::lines_to_look_at;
 use super::verdict::{Again, Attempt, Class, Outcome, Verdict};
 use super::witness::{Goal, Limits, Stage, Witness};
 use crate::format::{self, NetworkBoot};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
+use crate::template::{SourceText, parse};
 use crate::tool::{Context, Failure, Progress, inherit, spawn};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -60,6 +63,8 @@ pub struct BootOrder<'a> {
     pub again: bool,
     /// What the disk says of its logical blocks.
     pub sector_size: SectorSize,
+    /// What it was built from, if that is known.
+    pub template: Option<&'a SourceText>,
     /// Held against the guest's mounts, if somebody logs in.
     pub plan: Option<&'a Plan>,
 }
@@ -126,6 +131,12 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
         hardware: order.hardware,
+        look_at: match order.template {
+            Some(source) if last.class != order.goal.class() => {
+                lines_to_look_at(last.class, source, &parse(source).1)
+            }
+            _ => Vec::new(),
+        },
         advice: last.class.advice().filter(|_| last.class != order.goal.class()).map(str::to_owned),
         last,
         earlier,
@@ -278,7 +289,8 @@ fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) -> R
     let mut qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event)))).context(context)?;
 
     let mut witness = Witness::new(order.limits());
-    let mut watched = Watched { seen: &seen, log: &mut log, console: &console, started };
+    let screen = Screen::new().context(|| "could not make a file for the screen".to_owned())?;
+    let mut watched = Watched { screen: &screen, seen: &seen, log: &mut log, console: &console, started };
     let ended = watch(order, &mut witness, &mut watched, &mut qmp, progress);
     let elapsed = started.elapsed();
     let mut class = match ended {
@@ -375,7 +387,16 @@ fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) -> R
     let lines = lines.iter().map(|line| hidden(line, &secrets)).collect();
     // A second boot that failed is what counts; what it reached is where it failed.
     let stage = if again.is_some() { witness.stage() } else { first.0 };
-    Ok(Attempt { class, stage, stages: first.1, seconds: rounded(elapsed), lines, answers, again })
+    Ok(Attempt {
+        class,
+        stage,
+        witnessed: witness.witnessed(),
+        stages: first.1,
+        seconds: rounded(elapsed),
+        lines,
+        answers,
+        again,
+    })
 }
 
 /// To hundredths of a second.
@@ -467,8 +488,34 @@ fn look_inside(
     }
 }
 
+/// Pictures of the guest's screen, as text.
+struct Screen {
+    /// Unnamed; QEMU writes each picture into it.
+    file: File,
+    font: Option<Font>,
+}
+
+impl Screen {
+    fn new() -> std::io::Result<Screen> {
+        Ok(Screen { file: tempfile::tempfile()?, font: Font::of_host() })
+    }
+
+    fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {
+        use std::os::fd::AsRawFd;
+        let font = self.font.as_ref()?;
+        // QEMU opens it by our name for it.
+        let name = format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd());
+        qmp.execute("screendump", json!({ "filename": name }), Duration::from_secs(10)).ok()?;
+        let mut bytes = Vec::new();
+        (&self.file).rewind().ok()?;
+        (&self.file).read_to_end(&mut bytes).ok()?;
+        Some(font.read(&Picture::parse(&bytes)?))
+    }
+}
+
 /// What comes from the guest, and the way back.
 struct Watched<'a> {
+    screen: &'a Screen,
     seen: &'a Receiver<Seen>,
     log: &'a mut Option<File>,
     console: &'a UnixStream,
@@ -548,6 +595,11 @@ fn watch(
         }
         if now >= asked + POLL {
             asked = now;
+            if witness.wants_screen(now)
+                && let Some(lines) = watched.screen.read(qmp)
+            {
+                witness.screen(now, lines);
+            }
             let blocks =
                 qmp.execute("query-blockstats", json!({}), Duration::from_secs(5)).unwrap_or_default();
             let moved = disk_operations(&blocks);

@@ -23,6 +23,18 @@ pub enum Class {
     KernelPanic,
     InitramfsShell,
     EmergencyShell,
+    /// The root filesystem has nothing that could be started.
+    NoInit,
+    /// A filesystem is damaged, and fsck does not repair it by itself.
+    FsckFailed,
+    /// A filesystem that has to be mounted cannot be, or its device does not come.
+    MountFailed,
+    /// Everything that was to be started has been, and nobody asks for a login on the serial console.
+    NoGetty,
+    /// It reached its prompt with a root filesystem that nothing can be written to, though that was planned.
+    RootReadOnly,
+    /// It reached its prompt, but its disk was full.
+    RootFull,
     /// An encrypted volume wants a passphrase that nobody gave.
     PassphraseWanted,
     /// The passphrase that was given does not open it.
@@ -81,6 +93,24 @@ impl Class {
             Class::EmergencyShell => {
                 "a mount or a unit failed: look at PartitionMountPoints, FilesystemTypes and what hooks changed"
             }
+            Class::NoInit => {
+                "the root filesystem has no /sbin/init: look at `Bundles` for os-core, at `cmdline` (init=), and at what hooks \
+                 remove"
+            }
+            Class::FsckFailed => {
+                "a filesystem is damaged: look at FilesystemTypes, at what wrote to the image after it was built, and at the disk"
+            }
+            Class::MountFailed => {
+                "look at PartitionMountPoints, at mount units, and at what hooks write into /etc/fstab"
+            }
+            Class::NoGetty => {
+                "the system is up, without a getty on the serial console: does `cmdline` name console=ttyS0, and did a hook mask \
+                 serial-getty?"
+            }
+            Class::RootReadOnly => "look at `cmdline` (ro) and at what hooks write into /etc/fstab",
+            Class::RootFull => {
+                "give the partition mounted at `/` more in PartitionLayout, or take from `Bundles`"
+            }
             Class::PassphraseWanted => "give the passphrase: --unlock NAME=env:VARIABLE or NAME=file:PATH",
             Class::PassphraseRefused => {
                 "the passphrase that was given is not that of `encryption` in FilesystemTypes"
@@ -126,6 +156,12 @@ impl fmt::Display for Class {
             Class::KernelPanic => "kernel-panic",
             Class::InitramfsShell => "initramfs-shell",
             Class::EmergencyShell => "emergency-shell",
+            Class::NoInit => "no-init",
+            Class::FsckFailed => "fsck-failed",
+            Class::MountFailed => "mount-failed",
+            Class::NoGetty => "no-getty",
+            Class::RootReadOnly => "root-read-only",
+            Class::RootFull => "root-full",
             Class::PassphraseWanted => "passphrase-wanted",
             Class::PassphraseRefused => "passphrase-refused",
             Class::LoginFailed => "login-failed",
@@ -162,12 +198,25 @@ pub struct StageTime {
     pub took: f64,
 }
 
+/// What an attempt was judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Witnessed {
+    #[default]
+    Serial,
+    /// The kernel said nothing on the serial console.
+    Screen,
+}
+
 /// One run of QEMU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub class: Class,
     /// The furthest stage that was reached.
     pub stage: Stage,
+    /// Where that was seen.
+    #[serde(default)]
+    pub witnessed: Witnessed,
     pub stages: Vec<StageTime>,
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,
@@ -207,6 +256,9 @@ pub struct Verdict {
     /// Earlier ones, that failed by the host's fault.
     pub earlier: Vec<Attempt>,
     pub advice: Option<String>,
+    /// Lines of the template that have to do with it: "kvm.json:12:5: `Bundles`".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub look_at: Vec<String>,
     pub serial_log: Option<PathBuf>,
     pub screenshot: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use super::question::{asked_for, is_refusal};
 use super::text::Lines;
-use super::verdict::{Class, StageTime};
+use super::verdict::{Class, StageTime, Witnessed};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -95,6 +95,11 @@ struct Ending {
 }
 
 const ENDINGS: &[Ending] = &[
+    Ending {
+        class: Class::NoInit,
+        pattern: r"No init found\. Try passing init=|Target filesystem doesn't have requested /|No working init found",
+        prompt: false,
+    },
     Ending { class: Class::KernelPanic, pattern: r"Kernel panic - not syncing", prompt: false },
     Ending { class: Class::InitramfsShell, pattern: r"^\(initramfs\) ?$", prompt: true },
     Ending { class: Class::InitramfsShell, pattern: r"^dracut:/# ?$", prompt: true },
@@ -117,11 +122,47 @@ const ENDINGS: &[Ending] = &[
     Ending { class: Class::GrubShell, pattern: r"^grub( rescue)?> ?$", prompt: true },
     Ending {
         class: Class::LoaderFailed,
-        pattern: r"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening) .*(Not Found|not found|invalid)",
+        pattern: r#"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening|preparing) .*: |^Failed to execute .*: |^BdsDxe: failed to start Boot\w+ "UEFI "#,
         prompt: false,
     },
     Ending { class: Class::LoaderFailed, pattern: r"^Press any key to continue\.\.\.", prompt: true },
 ];
+
+/// What makes a shell of the initramfs or of systemd appear, or the firmware's own programs, said before: then that is the
+/// end's class.
+const CAUSES: &[(Class, &str)] = &[
+    // All that systemd-boot has to offer where it finds no entry.
+    (Class::LoaderFailed, r"Reboot Into Firmware Interface"),
+    (
+        Class::FsckFailed,
+        r"requires a manual fsck|UNEXPECTED INCONSISTENCY|^\[FAILED\] Failed to start .*File System Check",
+    ),
+    (
+        Class::MountFailed,
+        r"Timed out waiting for device|^\[FAILED\] Failed to mount |^\[DEPEND\] Dependency failed for (.*/|.*Local File Systems)",
+    ),
+];
+
+/// What a system says that reaches its prompt in spite of it.
+const FLAWS: &[(Class, &str)] =
+    &[(Class::RootFull, r"No space left on device"), (Class::RootReadOnly, r"Read-only file system")];
+
+/// All that was to be started has been. Source: systemd.special(7).
+static UP: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"Reached target .*(Multi-User System|Graphical Interface)"));
+/// The kernel's own clock in front, or what only comes after it.
+static KERNEL_SPEAKS: LazyLock<Regex> = LazyLock::new(|| {
+    expression(
+        r"^\[ *\d+\.\d{6}\] |Linux version \d|^Loading, please wait|^Begin: |^Welcome to .*!$|^\[  OK  \] ",
+    )
+});
+/// systemd's clock for a job that nothing ends: it moves, and nothing comes of it.
+static ENDLESS_JOB: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"A (?:start|stop) job is running for .* no limit\)\s*$"));
+static CAUSE_EXPRESSIONS: LazyLock<Vec<Regex>> =
+    LazyLock::new(|| CAUSES.iter().map(|(_, pattern)| expression(pattern)).collect());
+static FLAW_EXPRESSIONS: LazyLock<Vec<Regex>> =
+    LazyLock::new(|| FLAWS.iter().map(|(_, pattern)| expression(pattern)).collect());
 
 /// A getty's prompt: host name, "login:", and nothing behind it but what the kernel or systemd may say there.
 static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: (\[.*)?$"));
@@ -152,6 +193,10 @@ const QUESTION_STANDS: Duration = Duration::from_secs(1);
 const RESETS: u32 = 3;
 /// How long a guest may need to recover from a stall.
 const STALL_PATIENCE: Duration = Duration::from_secs(45);
+/// How long the serial console must be silent for the screen to be looked at.
+const SERIAL_SILENCE: Duration = Duration::from_secs(6);
+/// How long a getty may take to ask, once all is up: it is among the first that are started.
+const GETTY_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Witness {
     limits: Limits,
@@ -162,6 +207,18 @@ pub struct Witness {
     moved: Duration,
     resets: u32,
     stalled: Option<Duration>,
+    /// When the last target was reached.
+    up: Option<Duration>,
+    /// What was said on the way of [`CAUSES`] and [`FLAWS`], with the line.
+    causes: Vec<(Class, String)>,
+    flaws: Vec<(Class, String)>,
+    /// Whether the kernel or what comes after it was heard on the serial console.
+    heard_kernel: bool,
+    /// When something came from the serial console.
+    heard: Duration,
+    /// What stood on the screen when it was last looked at.
+    screen: Vec<String>,
+    witnessed: Witnessed,
     /// An end that is certain, and when it was seen.
     ending: Option<(Class, Duration)>,
     /// Lines that belong to the end.
@@ -182,6 +239,13 @@ impl Witness {
             moved: Duration::ZERO,
             resets: 0,
             stalled: None,
+            up: None,
+            causes: Vec::new(),
+            flaws: Vec::new(),
+            heard_kernel: false,
+            heard: Duration::ZERO,
+            screen: Vec::new(),
+            witnessed: Witnessed::Serial,
             ending: None,
             proof: Vec::new(),
             question: None,
@@ -210,6 +274,7 @@ impl Witness {
 
     /// Bytes from the serial console.
     pub fn serial(&mut self, at: Duration, bytes: &[u8]) {
+        self.heard = at;
         let mut finished = Vec::new();
         self.lines.feed(bytes, &mut |line| finished.push(line.to_owned()));
         for line in finished {
@@ -220,15 +285,21 @@ impl Witness {
 
     fn line(&mut self, at: Duration, line: String) {
         self.doubt_prompt(&line);
+        self.heard_kernel |= KERNEL_SPEAKS.is_match(&line);
         if is_refusal(&line) && !self.answered.is_empty() && self.ending.is_none() {
             self.recent.push(line.clone());
             self.end(Class::PassphraseRefused, at, PROOF);
         }
         if STALL.is_match(&line) {
             self.stalled.get_or_insert(at);
-        } else {
+        } else if !ENDLESS_JOB.is_match(&line) {
             self.moved = at;
         }
+        if UP.is_match(&line) {
+            self.up.get_or_insert(at);
+        }
+        notice(&mut self.causes, CAUSES, &CAUSE_EXPRESSIONS, &line);
+        notice(&mut self.flaws, FLAWS, &FLAW_EXPRESSIONS, &line);
         // The first that fits: "Welcome to GRUB!" is not the welcome of an init.
         let sign =
             SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()).find(|(_, expression)| expression.is_match(&line));
@@ -275,7 +346,9 @@ impl Witness {
             return;
         }
         self.doubt_prompt(&text);
-        self.moved = at;
+        if !ENDLESS_JOB.is_match(&text) {
+            self.moved = at;
+        }
         if let Some(volume) = asked_for(&text) {
             // The echo of an answer, stars or not, comes behind the same question.
             let is_old = |other: &String| volume == other || volume.starts_with(&format!("{other}:"));
@@ -303,10 +376,80 @@ impl Witness {
         }
     }
 
+    /// Whether the screen has to be looked at: the serial console is silent, and was so since the kernel began. A kernel
+    /// that is told to speak there is judged by that alone.
+    pub fn wants_screen(&self, now: Duration) -> bool {
+        !self.heard_kernel && self.ending.is_none() && now >= self.heard + SERIAL_SILENCE
+    }
+
+    /// What stands on the screen now. A cursor that blinks is no news.
+    pub fn screen(&mut self, at: Duration, mut lines: Vec<String>) {
+        for line in &mut lines {
+            line.truncate(line.trim_end_matches(['_', '\u{fffd}']).trim_end().len());
+        }
+        if lines == self.screen {
+            return;
+        }
+        self.moved = at;
+        let before = std::mem::replace(&mut self.screen, lines.clone());
+        for line in lines.iter().filter(|line| !line.is_empty() && !before.contains(line)) {
+            if KERNEL_SPEAKS.is_match(line) {
+                self.witnessed = Witnessed::Screen;
+            }
+            let sign =
+                SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()).find(|(_, expression)| expression.is_match(line));
+            if let Some((sign, _)) = sign {
+                self.reach(sign.stage, at);
+            }
+            if UP.is_match(line) {
+                self.up.get_or_insert(at);
+            }
+            notice(&mut self.causes, CAUSES, &CAUSE_EXPRESSIONS, line);
+            notice(&mut self.flaws, FLAWS, &FLAW_EXPRESSIONS, line);
+            self.recent.push(line.clone());
+            for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
+                if expression.is_match(line) {
+                    self.witnessed = Witnessed::Screen;
+                    self.end(ending.class, at, PROOF);
+                }
+            }
+        }
+        let Some(last) = lines.iter().rfind(|line| !line.is_empty()) else { return };
+        if self.limits.goal == Goal::LoginPrompt && LOGIN.is_match(&format!("{last} ")) {
+            self.witnessed = Witnessed::Screen;
+            self.reach(Stage::Login, at);
+            self.recent.push(format!("{last} "));
+            self.end(Class::LoginPrompt, at, 1);
+        }
+    }
+
+    /// By what it was judged.
+    pub fn witnessed(&self) -> Witnessed {
+        self.witnessed
+    }
+
     fn end(&mut self, class: Class, at: Duration, lines: usize) {
-        if self.ending.is_none() {
-            self.ending = Some((class, at));
-            self.proof = self.recent[self.recent.len().saturating_sub(lines)..].to_vec();
+        if self.ending.is_some() {
+            return;
+        }
+        let recent = &self.recent[self.recent.len().saturating_sub(lines)..];
+        let cause = match class {
+            Class::EmergencyShell | Class::InitramfsShell => {
+                self.causes.iter().find(|(cause, _)| *cause != Class::LoaderFailed)
+            }
+            Class::NoBootableDevice | Class::UefiShell => {
+                self.causes.iter().find(|(cause, _)| *cause == Class::LoaderFailed)
+            }
+            Class::LoginPrompt => self.flaws.first(),
+            _ => None,
+        };
+        let loader_gave_up = cause.is_some_and(|(cause, _)| *cause == Class::LoaderFailed);
+        // The prompt itself stays the last line, as it does of a good end.
+        let before = cause.filter(|(_, line)| !recent.contains(line)).map(|(_, line)| line.clone());
+        self.ending = Some((cause.map_or(class, |(class, _)| *class), at));
+        self.proof = before.into_iter().chain(recent.iter().cloned()).collect();
+        if loader_gave_up {
+            self.reach(Stage::Loader, at);
         }
     }
 
@@ -360,9 +503,19 @@ impl Witness {
             if self.stalled.is_some() { Class::EmulatorStall } else { Class::TooSlow }
         } else if now >= self.moved + self.limits.silence {
             if self.stalled.is_some() { Class::EmulatorStall } else { Class::NoProgress }
+        } else if self.limits.goal == Goal::LoginPrompt
+            && self.up.is_some_and(|up| now >= up + GETTY_PATIENCE)
+        {
+            Class::NoGetty
         } else {
             return None;
         };
+        // What was not finished is where it stands: the clock of a job, a question.
+        let unfinished = self.lines.unfinished();
+        let tail = unfinished.rfind("A start job").unwrap_or(0);
+        if !unfinished[tail..].trim().is_empty() {
+            self.recent.push(unfinished[tail..].to_owned());
+        }
         self.end(class, now, PROOF);
         Some(class)
     }
@@ -372,7 +525,10 @@ impl Witness {
         let next = match self.ending {
             Some((Class::LoginPrompt, at)) => at + PROMPT_STANDS,
             Some((_, at)) => at + SETTLE,
-            None => (self.moved + self.limits.silence).min(self.limits.total),
+            None => {
+                let getty = self.up.map_or(self.limits.total, |up| up + GETTY_PATIENCE);
+                (self.moved + self.limits.silence).min(self.limits.total).min(getty)
+            }
         };
         let next = self.question.as_ref().map_or(next, |(_, since)| next.min(*since + QUESTION_STANDS));
         next.saturating_sub(now).min(Duration::from_secs(2))
@@ -400,6 +556,15 @@ impl Witness {
     pub fn proof(&self) -> Vec<String> {
         let lines = if self.proof.is_empty() { &self.recent } else { &self.proof };
         lines[lines.len().saturating_sub(2 * PROOF)..].to_vec()
+    }
+}
+
+/// Keeps the first line of each class.
+fn notice(kept: &mut Vec<(Class, String)>, known: &[(Class, &str)], expressions: &[Regex], line: &str) {
+    for ((class, _), expression) in known.iter().zip(expressions) {
+        if expression.is_match(line) && !kept.iter().any(|(other, _)| other == class) {
+            kept.push((*class, line.to_owned()));
+        }
     }
 }
 
@@ -477,6 +642,102 @@ mod tests {
             assert_eq!(got, Some(class), "{text}");
             assert!(!witness.proof().is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_shell_has_the_class_of_what_brought_it() {
+        for (text, class, line) in [
+            (
+                "[FAILED] Failed to start systemd-fsck@dev-vda2.service - File System Check on /dev/vda2.\r\n\
+                 [DEPEND] Dependency failed for srv.mount - /srv.\r\nYou are in emergency mode.\r\n",
+                Class::FsckFailed,
+                "[FAILED] Failed to start systemd-fsck@dev-vda2.service - File System Check on /dev/vda2.",
+            ),
+            (
+                "[ TIME ] Timed out waiting for device dev-x.device - /dev/x.\r\nYou are in emergency mode.\r\n",
+                Class::MountFailed,
+                "[ TIME ] Timed out waiting for device dev-x.device - /dev/x.",
+            ),
+            (
+                "The root filesystem on /dev/vda3 requires a manual fsck\r\n(initramfs) ",
+                Class::FsckFailed,
+                "The root filesystem on /dev/vda3 requires a manual fsck",
+            ),
+            (
+                "cp: write error: No space left on device\r\nkvm login: ",
+                Class::RootFull,
+                "cp: write error: No space left on device",
+            ),
+            ("Target filesystem doesn't have requested /sbin/init.\r\n", Class::NoInit, ""),
+            (
+                "    Reboot Into Firmware Interface\r\nBdsDxe: starting Boot0000 \"UiApp\" from Fv(7)\r\n",
+                Class::LoaderFailed,
+                "    Reboot Into Firmware Interface",
+            ),
+            (
+                "Error preparing initrd: Not Found\r\nUEFI Interactive Shell v2.2\r\nShell> ",
+                Class::LoaderFailed,
+                "Error preparing initrd: Not Found",
+            ),
+        ] {
+            let (got, witness) = watch(text, 4);
+            assert_eq!(got, Some(class), "{text}");
+            assert!(line.is_empty() || witness.proof().iter().any(|proof| proof == line), "{text}");
+        }
+        // What was got over is no cause of what comes later.
+        let (got, _) = watch("[ TIME ] Timed out waiting for device dev-x.device\r\nkvm login: ", 4);
+        assert_eq!(got, Some(Class::LoginPrompt));
+    }
+
+    #[test]
+    fn a_system_that_is_up_and_asks_nobody_has_no_getty() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(5), b"[  OK  ] Reached target multi-user.target - Multi-User System.\r\n");
+        for second in 6..65 {
+            witness.disk_moved(at(second));
+            assert_eq!(witness.decide(at(second)), None);
+        }
+        assert_eq!(witness.decide(at(65)), Some(Class::NoGetty));
+    }
+
+    #[test]
+    fn the_clock_of_an_endless_job_is_no_progress() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"Welcome to Debian!\r\n");
+        for second in 2..91 {
+            let text = format!("[***   ] A start job is running for hang.service ({second}s / no limit)\r");
+            witness.serial(at(second), text.as_bytes());
+            assert_eq!(witness.decide(at(second)), None, "{second}");
+        }
+        assert_eq!(witness.decide(at(92)), Some(Class::NoProgress));
+        let proof = witness.proof();
+        assert_eq!(proof.last().unwrap(), "A start job is running for hang.service (90s / no limit)");
+    }
+
+    #[test]
+    fn a_silent_serial_console_leaves_the_screen() {
+        let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"EFI stub: Loaded initrd\r\n");
+        assert!(!witness.wants_screen(at(2)) && witness.wants_screen(at(7)));
+        witness.screen(at(8), text(&["[    1.000000] Linux version 6.1"]));
+        witness.screen(at(30), text(&["[    9.000000] x", "Welcome to Debian GNU/Linux 12!"]));
+        assert_eq!(witness.stage(), Stage::Init);
+        witness.screen(at(40), text(&["Debian GNU/Linux 12 here tty1", "", "here login: _"]));
+        assert_eq!(witness.decide(at(41)), Some(Class::LoginPrompt));
+        assert_eq!((witness.proof(), witness.witnessed()), (text(&["here login: "]), Witnessed::Screen));
+        // A kernel that was heard on the serial console is judged by it.
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"[    0.000000] Linux version 6.1\r\n");
+        assert!(!witness.wants_screen(at(60)));
+        // What has been on the screen before is no news; a panic is an end.
+        let mut witness = Witness::new(LIMITS);
+        witness.screen(at(8), text(&["same"]));
+        witness.screen(at(20), text(&["same"]));
+        assert_eq!(witness.decide(at(98)), Some(Class::NoProgress));
+        let mut witness = Witness::new(LIMITS);
+        witness.screen(at(8), text(&["[    3.141592] Kernel panic - not syncing: Attempted to kill init!"]));
+        assert_eq!(witness.decide(at(10)), Some(Class::KernelPanic));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) 
             h1 { (boot.file) " " (words::badge(step.outcome)) }
             p { b { (step.what) } @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } }
             @if let Some(advice) = &boot.advice { p class="alert" { (advice) } }
+            @for line in &boot.look_at { p { "Look at " code { (line) } } }
             @if !step.earlier.is_empty() {
                 p { "Earlier attempts ended by the host's fault: " (step.earlier.join(", ")) "." }
             }

@@ -81,6 +81,7 @@ fn wrong(site: &Site) -> Markup {
                         h3 { (record.kind) ": " (step.name) " " (words::badge(step.outcome)) }
                         p { b { (step.what) } @if let Some(boot) = &step.boot { @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } } }
                         @if let Some(advice) = step.boot.as_ref().and_then(|boot| boot.advice.as_ref()) { p { (advice) } }
+                        @for line in step.boot.iter().flat_map(|boot| &boot.look_at) { p { code { (line) } } }
                         @if !step.lines.is_empty() { pre { @for line in &step.lines { (line) "\n" } } }
                         p { "Repeat it: " code { (step.command) } }
                         @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "serial log and screen" } } }

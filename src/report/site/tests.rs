@@ -31,6 +31,7 @@ fn boot(file: &str, class: Class) -> BootRecord {
             StageTime { stage: Stage::Kernel, at: 10.0, took: 20.0 },
         ],
         advice: Some("look at `cmdline`".to_owned()),
+        look_at: Vec::new(),
         report: format!("kvm/report-{file}-0"),
     }
 }

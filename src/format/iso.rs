@@ -1,0 +1,254 @@
+//! A CD that starts a live system by BIOS and by UEFI, and a USB stick when it is written to one: kernel, initramfs and the root
+//! tree as squashfs, which live-boot mounts with a layer in memory above it.
+//!
+//! GRUB starts both: from El Torito's boot catalogue (BIOS: `i386-pc-eltorito`, UEFI: an ESP that is a partition behind the ISO
+//! filesystem), and from the same medium as a disk (the hybrid MBR, the same ESP). Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
+//! xorrisofs(1), "Bootable ISO images"; live-boot(7).
+
+use super::pxe::kernel_of;
+use super::source::Raw;
+use super::tree::{Item, Tree};
+use crate::image::newest_kernel;
+use crate::plan::Diskless;
+use crate::tool::{Context, Failure, Invocation, inherit, run, run_fed};
+use rustix::fs::{Timespec, Timestamps, futimens};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+use uuid::Uuid;
+
+const BIOS: &str = "/usr/lib/grub/i386-pc";
+const UEFI: &str = "/usr/lib/grub/x86_64-efi";
+/// What both need to find their configuration on the medium, and to start Linux.
+const MODULES: &[&str] = &[
+    "normal",
+    "configfile",
+    "search",
+    "search_fs_file",
+    "iso9660",
+    "part_gpt",
+    "part_msdos",
+    "linux",
+    "boot",
+];
+/// Smaller than any GRUB, with room: vfat with 12-bit entries.
+const ESP_SIZE: u64 = 4 << 20;
+/// An ISO 9660 label has 32 characters. Source: ECMA-119, 8.4.7.
+const LABEL: usize = 32;
+/// Six times as fast as 15, for a twentieth more bytes.
+const LEVEL: &str = "9";
+const BLOCK: &str = "128K";
+
+/// What an ISO is called, and by what it finds itself again.
+pub struct Name<'n> {
+    pub stem: &'n str,
+    pub id: Uuid,
+    /// Seconds since 1970.
+    pub time: u64,
+}
+
+/// Writes into `out`, an empty file; unnamed files go to `scratch`.
+pub fn write(
+    root: &Raw,
+    diskless: &Diskless,
+    name: &Name,
+    scratch: &Path,
+    out: &File,
+) -> Result<(), Failure> {
+    let context = || "could not make a CD of the root tree".to_owned();
+    let tree = Tree::read(root).context(context)?;
+    if !["/usr/lib/live/boot", "/lib/live/boot"].iter().any(|folder| !tree.list(folder).is_empty()) {
+        return Err(Failure::new("the root tree has nothing that would find it on a CD")
+            .detail("expected: live-boot, in the tree and in its initramfs")
+            .help("for Debian content `Formats` with iso brings it; other content cannot be an iso yet"));
+    }
+    let kernel = unpacked(&tree, kernel_of(&tree)?, scratch)?;
+    let initrds = initrds(&tree, scratch)?;
+    let squashfs = squashfs(&tree, diskless, name.time, scratch)?;
+    let file = |text: &str| unnamed(text.as_bytes(), name.time, scratch);
+    let parts: Vec<String> = (0..initrds.len()).map(|index| format!("initrd{index}")).collect();
+    let menu = file(&menu(&diskless.command_line, &parts))?;
+    let id = name.id.to_string();
+    let mark = file(&format!("{id}\n"))?;
+    let early = file(&format!(
+        "search --no-floppy --file --set=root /.disk/{id}\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n"
+    ))?;
+    let bios = grub("i386-pc-eltorito", BIOS, &["biosdisk"], &early, name.time, scratch)?;
+    let uefi = grub("x86_64-efi", UEFI, &[], &early, name.time, scratch)?;
+    let esp = esp(&uefi, name, scratch)?;
+
+    let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(name.time)).to_string();
+    // Digits of year to second, and hundredths.
+    let date: String = time.chars().filter(char::is_ascii_digit).collect::<String>() + "00";
+    let mut xorriso = Invocation::new("xorriso")
+        .args(["-no_rc", "-as", "mkisofs", "-quiet", "-f", "-o"])
+        .arg(inherited(out)?)
+        .args(["-V", &label(name.stem), "-iso-level", "3", "-r"])
+        .args(["--modification-date", &date])
+        .args(["--set_all_file_dates", &date, "--gpt_disk_guid", &id])
+        .args(["-b", "boot/grub/eltorito.img", "-c", "boot/boot.cat", "-no-emul-boot"])
+        .args(["-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info"])
+        .args(["--grub2-mbr", &format!("{BIOS}/boot_hybrid.img"), "-partition_cyl_align", "off"])
+        .args(["-append_partition", "2", "0xef", &inherited(&esp)?, "-appended_part_as_gpt"])
+        .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
+        .arg("-graft-points");
+    let mut add = |path: &str, file: &File| -> Result<(), Failure> {
+        let point = format!("{path}={}", inherited(file)?);
+        xorriso = std::mem::replace(&mut xorriso, Invocation::new("")).arg(point);
+        Ok(())
+    };
+    add(&format!(".disk/{id}"), &mark)?;
+    add("boot/grub/eltorito.img", &bios)?;
+    add("boot/grub/grub.cfg", &menu)?;
+    add("live/vmlinuz", &kernel)?;
+    for (part, file) in parts.iter().zip(&initrds) {
+        add(&format!("live/{part}"), file)?;
+    }
+    add("live/filesystem.squashfs", &squashfs)?;
+    run(&settled(xorriso, name.time))?;
+    Ok(())
+}
+
+/// How a program that inherits a file names it.
+fn inherited(file: &File) -> Result<String, Failure> {
+    Ok(format!("/proc/self/fd/{}", inherit(file)?))
+}
+
+/// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+fn settled(invocation: Invocation, time: u64) -> Invocation {
+    invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
+}
+
+fn label(stem: &str) -> String {
+    stem.chars()
+        .take(LABEL)
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect()
+}
+
+fn menu(command_line: &str, parts: &[String]) -> String {
+    let initrds: Vec<String> = parts.iter().map(|part| format!("/live/{part}")).collect();
+    format!(
+        "set default=0\nset timeout=0\nmenuentry \"Live system\" {{\n\tlinux /live/vmlinuz boot=live {command_line}\n\tinitrd {}\n}}\n",
+        initrds.join(" ")
+    )
+}
+
+fn unnamed(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
+    let context = || format!("could not write a file in `{}`", scratch.display());
+    let mut file = tempfile::tempfile_in(scratch).context(context)?;
+    file.write_all(bytes).context(context)?;
+    date(&file, time)?;
+    Ok(file)
+}
+
+/// mcopy takes a file's own time over.
+fn date(file: &File, time: u64) -> Result<(), Failure> {
+    let time = Timespec { tv_sec: time as i64, tv_nsec: 0 };
+    futimens(file, &Timestamps { last_access: time, last_modification: time })
+        .map_err(io::Error::from)
+        .context(|| "could not set a file's time".to_owned())
+}
+
+fn unpacked(tree: &Tree, item: &Item, scratch: &Path) -> Result<File, Failure> {
+    let context = || format!("could not unpack `{}`", item.path);
+    let mut file = tempfile::tempfile_in(scratch).context(context)?;
+    io::copy(&mut tree.reader(item), &mut file).context(context)?;
+    Ok(file)
+}
+
+fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
+    let kernel = newest_kernel(|folder| tree.list(folder));
+    let names = kernel.map(|kernel| kernel.initramfs).unwrap_or_default();
+    let files: Vec<File> = names
+        .iter()
+        .filter_map(|name| tree.find(&format!("/boot{name}")))
+        .map(|item| unpacked(tree, item, scratch))
+        .collect::<Result<_, _>>()?;
+    if files.is_empty() {
+        return Err(Failure::new("the root tree has no initramfs that could find it on a CD"));
+    }
+    Ok(files)
+}
+
+/// All but what lies on a boot partition, and what mounts the disk's.
+fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> Result<File, Failure> {
+    let context = || "could not pack the root tree as squashfs".to_owned();
+    let wanted = |item: &Item| !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path);
+    let tar = tempfile::tempfile_in(scratch).context(context)?;
+    let mut buffer = BufWriter::with_capacity(1 << 20, &tar);
+    tree.copy_some(wanted, &mut buffer).and_then(|()| buffer.flush()).context(context)?;
+    drop(buffer);
+    (&tar).rewind().context(context)?;
+    let out = tempfile::tempfile_in(scratch).context(context)?;
+    let maker = Invocation::new("mksquashfs")
+        .arg("-")
+        .arg(inherited(&out)?)
+        .args(["-tar", "-noappend", "-comp", "zstd", "-Xcompression-level", LEVEL, "-b", BLOCK])
+        // A tar has no entry for its own top.
+        .args(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"])
+        .args(["-mem", "512M", "-no-progress", "-quiet", "-exit-on-error"]);
+    run_fed(&settled(maker, time), tar)?;
+    Ok(out)
+}
+
+fn grub(
+    format: &str,
+    folder: &str,
+    more: &[&str],
+    early: &File,
+    time: u64,
+    scratch: &Path,
+) -> Result<File, Failure> {
+    let out = tempfile::tempfile_in(scratch)
+        .context(|| format!("could not write a file in `{}`", scratch.display()))?;
+    run(&Invocation::new("grub-mkimage")
+        .args(["-O", format, "-d", folder, "-p", "/boot/grub", "-c"])
+        .arg(inherited(early)?)
+        .arg("-o")
+        .arg(inherited(&out)?)
+        .args(more)
+        .args(MODULES))?;
+    date(&out, time)?;
+    Ok(out)
+}
+
+/// A vfat filesystem with GRUB where removable media have what starts. Source: UEFI 2.10, 3.5.1.1.
+fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
+    let context = || "could not make the CD's EFI system partition".to_owned();
+    let esp = tempfile::tempfile_in(scratch).context(context)?;
+    esp.set_len(ESP_SIZE).context(context)?;
+    let device = inherited(&esp)?;
+    let serial = format!("{:08x}", name.id.as_fields().0);
+    run(&settled(
+        Invocation::new("mkfs.vfat")
+            .args(["--invariant", "-F", "12", "-S", "512", "-s", "4", "-g", "64/32"])
+            .args(["-i", &serial, "-n", "EFIBOOT", &device]),
+        name.time,
+    ))?;
+    let mtool = |program: &str| {
+        settled(Invocation::new(program), name.time).env("MTOOLS_SKIP_CHECK", "1").args(["-i", &device])
+    };
+    run(&mtool("mmd").args(["::/EFI", "::/EFI/BOOT"]))?;
+    run(&mtool("mcopy").arg("-m").arg(inherited(grub)?).arg("::/EFI/BOOT/BOOTX64.EFI"))?;
+    Ok(esp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_menus() {
+        assert_eq!(label("live-server"), "LIVE_SERVER");
+        assert_eq!(label(&"x".repeat(40)).len(), 32);
+        let text = menu("console=ttyS0", &["initrd0".to_owned(), "initrd1".to_owned()]);
+        assert!(
+            text.contains(
+                "\tlinux /live/vmlinuz boot=live console=ttyS0\n\tinitrd /live/initrd0 /live/initrd1\n"
+            ),
+            "{text}"
+        );
+    }
+}

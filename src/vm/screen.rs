@@ -1,0 +1,149 @@
+//! What stands on the guest's screen, read from its picture: for images whose kernel does not speak on the serial console.
+//! Pure but for finding the font.
+//!
+//! The characters are those of the VGA BIOS that QEMU brings along, which text mode uses as they are; the kernel's own font for
+//! frame buffers differs from it in a few strokes. So the nearest character counts, within bounds.
+
+use std::path::Path;
+
+/// Where QEMU's VGA BIOS is.
+const ROMS: &[&str] = &["/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/qemu/vgabios-stdvga.bin"];
+/// Character 1 of code page 437, a face: it shows where the font begins.
+const FACE: [u8; ROWS] = [0, 0, 0x7e, 0x81, 0xa5, 0x81, 0x81, 0xbd, 0x99, 0x81, 0x81, 0x7e, 0, 0, 0, 0];
+/// Pixels that a character is high, and wide.
+const ROWS: usize = 16;
+const COLUMNS: usize = 8;
+/// Text mode with 80 characters in a row gives each a ninth column. Source: IBM VGA, mode 3.
+const TEXT_MODE_WIDTH: usize = 720;
+/// Pixels that may differ from the nearest character.
+const BOUND: u32 = 20;
+
+/// Printable characters of ASCII, a bit a pixel.
+pub struct Font(Vec<(char, u128)>);
+
+impl Font {
+    /// That of QEMU's VGA BIOS, if it is here.
+    pub fn of_host() -> Option<Font> {
+        ROMS.iter().find_map(|path| Font::find(&std::fs::read(Path::new(path)).ok()?))
+    }
+
+    fn find(rom: &[u8]) -> Option<Font> {
+        let face = rom.windows(ROWS).position(|window| window == FACE)?;
+        let font = rom.get(face.checked_sub(ROWS)?..)?;
+        let glyph = |code: u8| {
+            let bytes = font.get(usize::from(code) * ROWS..)?.first_chunk::<ROWS>()?;
+            Some((char::from(code), u128::from_be_bytes(*bytes)))
+        };
+        (b' '..=b'~').map(glyph).collect::<Option<Vec<_>>>().map(Font)
+    }
+
+    fn nearest(&self, shape: u128) -> char {
+        let distance = |glyph: &u128| (glyph ^ shape).count_ones();
+        match self.0.iter().min_by_key(|(_, glyph)| distance(glyph)) {
+            Some((character, glyph)) if distance(glyph) <= BOUND => *character,
+            _ => '\u{fffd}',
+        }
+    }
+
+    /// The lines of a picture, without trailing space, and without empty lines at the end.
+    pub fn read(&self, picture: &Picture) -> Vec<String> {
+        let wide = if picture.width == TEXT_MODE_WIDTH { COLUMNS + 1 } else { COLUMNS };
+        let line = |row: usize| {
+            let text: String = (0..picture.width / wide)
+                .map(|column| self.nearest(picture.shape(column * wide, row * ROWS)))
+                .collect();
+            text.trim_end().to_owned()
+        };
+        let mut lines: Vec<String> = (0..picture.height / ROWS).map(line).collect();
+        while lines.last().is_some_and(String::is_empty) {
+            lines.pop();
+        }
+        lines
+    }
+}
+
+/// A picture as QEMU gives it.
+pub struct Picture {
+    width: usize,
+    height: usize,
+    /// Red, green, blue.
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// Netpbm's "P6" with 255 as its greatest value. Source: ppm(5).
+    pub fn parse(bytes: &[u8]) -> Option<Picture> {
+        let mut rest = bytes.strip_prefix(b"P6")?;
+        let mut number = || {
+            let start = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+            let end = start + rest[start..].iter().position(|byte| !byte.is_ascii_digit())?;
+            let value = std::str::from_utf8(&rest[start..end]).ok()?.parse::<usize>().ok()?;
+            rest = &rest[end..];
+            Some(value)
+        };
+        let (width, height, greatest) = (number()?, number()?, number()?);
+        let pixels = rest.get(1..1 + width.checked_mul(height)?.checked_mul(3)?)?.to_vec();
+        (greatest == 255).then_some(Picture { width, height, pixels })
+    }
+
+    fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * self.width + x) * 3;
+        [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
+    }
+
+    /// A character's pixels that are not of its ground, which is the colour of its corner.
+    fn shape(&self, x: usize, y: usize) -> u128 {
+        let ground = self.pixel(x, y);
+        let mut shape = 0;
+        for row in 0..ROWS {
+            for column in 0..COLUMNS {
+                shape = shape << 1 | u128::from(self.pixel(x + column, y + row) != ground);
+            }
+        }
+        shape
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Draws lines as a machine would, with each character a little off.
+    fn draw(font: &Font, lines: &[&str], wide: usize, off: u128) -> Vec<u8> {
+        let (width, height) = (80 * wide, 25 * ROWS);
+        let mut pixels = vec![0u8; width * height * 3];
+        for (row, line) in lines.iter().enumerate() {
+            for (column, character) in line.chars().enumerate() {
+                let (_, glyph) = font.0.iter().find(|(known, _)| *known == character).unwrap();
+                let glyph = if character == ' ' { *glyph } else { glyph ^ off };
+                for bit in 0..ROWS * COLUMNS {
+                    if glyph >> (ROWS * COLUMNS - 1 - bit) & 1 == 1 {
+                        let (x, y) = (column * wide + bit % COLUMNS, row * ROWS + bit / COLUMNS);
+                        pixels[(y * width + x) * 3..][..3].fill(170);
+                    }
+                }
+            }
+        }
+        [format!("P6\n{width} {height}\n255\n").as_bytes(), &pixels].concat()
+    }
+
+    #[test]
+    fn a_picture_becomes_text_again() {
+        let Some(font) = Font::of_host() else { return };
+        let lines = ["[    0.000000] Linux version 6.1", "", "kvm login: _"];
+        for (wide, off) in [(8, 0), (9, 0), (8, 0b11 << 50)] {
+            let picture = Picture::parse(&draw(&font, &lines, wide, off)).unwrap();
+            assert_eq!(font.read(&picture), lines, "{wide} {off}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_none() {
+        for bytes in
+            [&b""[..], b"P6", b"P6 2 2 255 \0", b"P5 1 1 255 abc", b"P6 9999999999999 9999999999999 255 x"]
+        {
+            assert!(Picture::parse(bytes).is_none());
+        }
+        assert!(Picture::parse(b"P6 1 1 255 abc").is_some());
+    }
+}

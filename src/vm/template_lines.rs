@@ -1,0 +1,75 @@
+//! Which lines of a template have to do with how a boot ended.
+
+use super::verdict::Class;
+use crate::template::{Node, SourceText, Value};
+
+/// Members at the top of a template that an end has to do with, the likeliest first.
+fn members(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::LoginPrompt | Class::EmulatorStall | Class::EmulatorFailed | Class::PassphraseWanted => &[],
+        Class::NoBootableDevice | Class::UefiShell => {
+            &["LegacyBios", "PartitionLayout", "PartitionMountPoints"]
+        }
+        Class::GrubShell => &["FilesystemTypes", "PostNonChroot", "PostChroot"],
+        Class::LoaderFailed => {
+            &["Bundles", "PostNonChroot", "PostNonChrootShell", "PostChroot", "PostChrootShell"]
+        }
+        Class::KernelPanic | Class::ResetLoop => &["cmdline", "Bundles", "PostNonChroot", "PostChroot"],
+        Class::InitramfsShell => &["cmdline", "PartitionMountPoints", "FilesystemTypes", "Bundles"],
+        Class::NoInit => &["Bundles", "cmdline", "PostNonChroot", "PostChroot"],
+        Class::EmergencyShell | Class::MountFailed | Class::WrongMounts => {
+            &["PartitionMountPoints", "FilesystemTypes", "PostNonChroot", "PostChroot"]
+        }
+        Class::FsckFailed => &["FilesystemTypes", "PartitionMountPoints"],
+        Class::NoGetty | Class::NoProgress => &["cmdline", "PostNonChroot", "PostChroot", "Bundles"],
+        Class::RootReadOnly => &["cmdline", "PostNonChroot", "PostChroot"],
+        Class::RootFull => &["PartitionLayout", "Bundles"],
+        Class::PassphraseRefused => &["FilesystemTypes"],
+        Class::LoginFailed => &["Users"],
+        Class::SshFailed => &["Users", "Bundles", "Static_IP"],
+        Class::WrongHost => &["Bundles", "Hostname"],
+        Class::Degraded | Class::NoPowerOff | Class::PoweredOff | Class::TooSlow => {
+            &["Bundles", "PostNonChroot", "PostChroot"]
+        }
+    }
+}
+
+/// "kvm.json:12:5: `Bundles`", for each of them that the template has; what it lacks may be what is wrong, too.
+pub fn lines_to_look_at(class: Class, source: &SourceText, node: &Node) -> Vec<String> {
+    let Value::Object(there) = &node.value else { return Vec::new() };
+    let names = members(class);
+    let mut lines: Vec<String> = names
+        .iter()
+        .filter_map(|name| there.iter().find(|member| member.key == *name))
+        .map(|member| {
+            let at = source.position(member.key_span.start);
+            format!("{}:{}:{}: `{}`", source.name(), at.line, at.column, member.key)
+        })
+        .collect();
+    if let Some(first) = names.first().filter(|name| !there.iter().any(|member| member.key == **name)) {
+        lines.push(format!("{}: has no `{first}`", source.name()));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::parse;
+
+    #[test]
+    fn lines_are_named_and_what_is_not_there_too() {
+        let source =
+            SourceText::new("t.json", "{\n  \"Bundles\": [],\n  \"PartitionLayout\": []\n}\n".to_owned());
+        let (_, node, _) = parse(&source);
+        assert_eq!(
+            lines_to_look_at(Class::RootFull, &source, &node),
+            ["t.json:3:3: `PartitionLayout`", "t.json:2:3: `Bundles`"]
+        );
+        assert_eq!(
+            lines_to_look_at(Class::KernelPanic, &source, &node),
+            ["t.json:2:3: `Bundles`", "t.json: has no `cmdline`"]
+        );
+        assert!(lines_to_look_at(Class::LoginPrompt, &source, &node).is_empty());
+    }
+}

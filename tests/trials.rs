@@ -1,0 +1,190 @@
+//! `ister test` and `ister report` without building anything: what is chosen, how parts are put together, what is refused.
+
+mod common;
+
+use common::{ister, text};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+fn git(folder: &Path, args: &[&str]) {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
+}
+
+/// A repository with three types; `kvm` names a hook.
+fn repository(folder: &Path) {
+    let kinds = folder.join("types");
+    for (name, bundles, hook) in
+        [("cloud", r#""kernel-kvm""#, ""), ("kvm", r#""editors""#, "post.sh"), ("mini", "", "")]
+    {
+        let kind = kinds.join(name);
+        std::fs::create_dir_all(&kind).unwrap();
+        let hook = if hook.is_empty() { String::new() } else { format!(r#", "PostNonChroot": ["{hook}"]"#) };
+        let template =
+            format!(r#"{{ "SoftwareManager": "apt", "Version": "bookworm", "Bundles": [{bundles}]{hook} }}"#);
+        std::fs::write(kind.join("template.json"), template).unwrap();
+        std::fs::write(kind.join("type.json"), r#"{ "boots": [] }"#).unwrap();
+    }
+    std::fs::create_dir(folder.join("bundles")).unwrap();
+    for (path, text) in
+        [("bundles/editors", "nano\n"), ("types/kvm/post.sh", "#!/bin/sh\n"), ("README.md", "x\n")]
+    {
+        std::fs::write(folder.join(path), text).unwrap();
+    }
+    git(folder, &["init", "-q"]);
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "first"]);
+}
+
+fn listed(folder: &Path, more: &[&str]) -> Vec<String> {
+    let output = ister(&["test", "--list", "-q"])
+        .args(more)
+        .arg("--folder")
+        .arg(folder.join("types"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn a_change_picks_the_types_that_it_touches() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    repository(folder);
+    let changed = || listed(folder, &["--changed", "main"]);
+    assert_eq!(changed(), [""; 0]);
+    for (path, kinds) in [
+        ("types/mini/type.json", &["mini"][..]),
+        ("bundles/editors", &["kvm"]),
+        ("types/kvm/post.sh", &["kvm"]),
+        ("README.md", &[]),
+        // A new file counts before it is committed.
+        ("types/cloud/more", &["cloud"]),
+    ] {
+        std::fs::write(folder.join(path), "{ \"boots\": [] }\n").unwrap();
+        assert_eq!(changed(), kinds, "{path}");
+        // On a branch, committed.
+        git(folder, &["switch", "-qC", "work"]);
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "-qm", "change"]);
+        assert_eq!(changed(), kinds, "{path}, committed");
+        git(folder, &["switch", "-q", "main"]);
+        git(folder, &["branch", "-qD", "work"]);
+    }
+    let unknown = ister(&["test", "--list", "--changed", "nowhere", "--folder"])
+        .arg(folder.join("types"))
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        text(&unknown.stderr).contains("could not see what has changed since `nowhere`"),
+        "{}",
+        text(&unknown.stderr)
+    );
+}
+
+#[test]
+fn shards_have_every_type_once() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path());
+    let mut all: Vec<String> =
+        (1..=2).flat_map(|index| listed(folder.path(), &["--shard", &format!("{index}/2")])).collect();
+    all.sort();
+    assert_eq!(all, ["cloud", "kvm", "mini"]);
+    for bad in ["0/2", "3/2", "x"] {
+        assert_eq!(
+            ister(&["test", "--list", "--shard", bad]).output().unwrap().status.code(),
+            Some(2),
+            "{bad}"
+        );
+    }
+}
+
+fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
+    let records: Vec<Value> = done
+        .iter()
+        .map(|(kind, outcome)| {
+            let step = json!({
+                "kind": "build", "name": "build", "command": "ister build", "outcome": outcome, "seconds": 2.0, "what": "", "lines": [],
+            });
+            json!({ "type": kind, "steps": [step] })
+        })
+        .collect();
+    let mut of_run = json!({
+        "id": run, "started": "2026-01-01T00:00:00Z", "seconds": 3.0, "planned": planned, "ister": "0.1.0",
+    });
+    if let Some((index, count)) = shard {
+        of_run["shard"] = json!({ "index": index, "count": count });
+    }
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(
+        folder.join("results.json"),
+        json!({ "version": 2, "run": of_run, "types": records }).to_string(),
+    )
+    .unwrap();
+}
+
+#[test]
+fn parts_become_a_run_and_what_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    results(&out.join("a"), "night", Some((1, 2)), &["kvm"], &[("kvm", "flaky")]);
+    let report = |more: &[&str]| {
+        ister(&["report", "-q"]).arg(&out).args(more).current_dir(folder.path()).output().unwrap()
+    };
+    let part = report(&[]);
+    assert_eq!(part.status.code(), Some(3), "half a run is not fine");
+    assert!(text(&part.stderr).contains("nothing is there of shard 2"), "{}", text(&part.stderr));
+    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "passed")]);
+    let part = report(&["--format", "json"]);
+    assert_eq!(part.status.code(), Some(3));
+    let said: Value = serde_json::from_slice(&part.stdout).unwrap();
+    assert_eq!((&said["missing"], &said["absent"]), (&json!(["gce"]), &json!([])));
+    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "passed"), ("gce", "passed")]);
+    let whole = report(&["--junit", "junit.xml", "-o", "site", "--history", "history.sqlite"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stderr));
+    assert!(
+        std::fs::read_to_string(folder.path().join("junit.xml")).unwrap().contains("flaky: passed after")
+    );
+    assert!(std::fs::read_to_string(folder.path().join("site/index.html")).unwrap().contains("3 of 3 good"));
+    // Once more: the pages are replaced, the history does not grow.
+    let again = report(&["-o", "site", "--history", "history.sqlite"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
+    assert_eq!(report(&[]).status.code(), Some(1));
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    results(&folder.path().join("out"), "night", None, &["kvm"], &[("kvm", "passed")]);
+    let site = folder.path().join("home");
+    std::fs::create_dir(&site).unwrap();
+    std::fs::write(site.join("letter"), "dear").unwrap();
+    let report =
+        |args: &[&str]| ister(&["report", "-q"]).args(args).current_dir(folder.path()).output().unwrap();
+    let refused = report(&["out", "-o", "home"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stderr).contains("holds something else than pages"), "{}", text(&refused.stderr));
+    assert_eq!(std::fs::read_to_string(site.join("letter")).unwrap(), "dear");
+    let nothing = report(&["home"]);
+    assert_eq!(nothing.status.code(), Some(3));
+    assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
+    std::fs::write(folder.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
+    assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 2"));
+    // Nothing of what was begun stays.
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 2);
+}
