@@ -13,7 +13,7 @@ demo: setup
 
 ## test: what must pass before a merge, booting images included
 test: test-tools
-	$(CARGO) test --locked
+	CARGO="$(CARGO)" tests/lanes.sh
 
 ## nightly: every image type, each published, verified and booted where it will run; pages of it in out/site
 nightly: setup
@@ -23,7 +23,7 @@ nightly: setup
 ## test-all: the long tests too, for the night
 test-all: test-tools
 	$(ISTER) doctor --install --tests --dnf --nightly
-	$(CARGO) test --locked -- --include-ignored
+	CARGO="$(CARGO)" tests/lanes.sh --include-ignored
 
 test-tools: ister check
 	$(ISTER) doctor --install --tests

@@ -40,7 +40,6 @@ fn main() {
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
-        trial("broken_kernel_command_line_with_a_wrong_root", wrong_root),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
@@ -429,19 +428,6 @@ fn no_loader(world: &World) -> Outcome {
     let broken = world.copy_of_kvm("no-loader.img")?;
     run("mdeltree", &["-i", &broken.esp(), "::/EFI"])?;
     world.boot("no-loader.img", "uefi-shell")
-}
-
-fn wrong_root(world: &World) -> Outcome {
-    let broken = world.copy_of_kvm("wrong-root.img")?;
-    let root = broken.plan["disks"][0]["partitions"]
-        .as_array()
-        .and_then(|all| all.iter().find(|p| p["mount"] == "/")?["guid"].as_str())
-        .ok_or("no root")?;
-    broken.edit_entry(|text| {
-        assert!(text.contains(&format!("root=PARTUUID={root} ")), "the entry names the root partition");
-        text.replace(root, "00000000-0000-0000-0000-000000000001")
-    })?;
-    world.boot("wrong-root.img", "initramfs-shell")
 }
 
 /// Runs ister, checks its exit code, and gives the JSON it printed (nothing if it printed something else).

@@ -6,14 +6,16 @@
 //! xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
 use super::pxe::kernel_of;
+use super::same::Comparing;
 use super::source::Raw;
 use super::tree::{Item, Tree};
 use crate::image::newest_kernel;
 use crate::plan::Diskless;
 use crate::tool::{Context, Failure, Invocation, inherit, run, run_fed};
 use rustix::fs::{Timespec, Timestamps, futimens};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
@@ -93,21 +95,81 @@ pub fn write(
         .args(["-append_partition", "2", "0xef", &inherited(&esp)?, "-appended_part_as_gpt"])
         .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
         .arg("-graft-points");
-    let mut add = |path: &str, file: &File| -> Result<(), Failure> {
-        let point = format!("{path}={}", inherited(file)?);
-        xorriso = std::mem::replace(&mut xorriso, Invocation::new("")).arg(point);
-        Ok(())
-    };
-    add(&format!(".disk/{id}"), &mark)?;
-    add("boot/grub/eltorito.img", &bios)?;
-    add("boot/grub/grub.cfg", &menu)?;
-    add("live/vmlinuz", &kernel)?;
-    for (part, file) in parts.iter().zip(&initrds) {
-        add(&format!("live/{part}"), file)?;
+    let mut files = vec![
+        (format!(".disk/{id}"), &mark),
+        ("boot/grub/eltorito.img".to_owned(), &bios),
+        ("boot/grub/grub.cfg".to_owned(), &menu),
+        ("live/vmlinuz".to_owned(), &kernel),
+        ("live/filesystem.squashfs".to_owned(), &squashfs),
+    ];
+    files.extend(parts.iter().map(|part| format!("live/{part}")).zip(&initrds));
+    for (path, file) in &files {
+        xorriso = xorriso.arg(format!("{path}={}", inherited(file)?));
     }
-    add("live/filesystem.squashfs", &squashfs)?;
     run(&settled(xorriso, name.time))?;
+    // What starts by BIOS has been patched: it now knows where it is.
+    files.retain(|(path, _)| path != "boot/grub/eltorito.img");
+    check(out, &files)
+}
+
+/// Whether each file is there as it was given: an ISO has a file's bytes in one piece.
+fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
+    let context = || "could not compare the CD with what it was made of".to_owned();
+    let finished = run(&Invocation::new("xorriso")
+        .args(["-no_rc", "-indev", &format!("stdio:{}", inherited(iso)?)])
+        .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
+    let places = places(&String::from_utf8_lossy(&finished.stdout));
+    let mut buffer = vec![0; 1 << 20];
+    for (path, file) in files {
+        let wrong =
+            |what: &str| Failure::new(format!("what was written does not read back: `{path}` {what}"));
+        let (at, size) = *places.get(&format!("/{path}")).ok_or_else(|| wrong("is not there"))?;
+        if size != file.metadata().context(context)?.len() {
+            return Err(wrong("has another size"));
+        }
+        let mut should = *file;
+        should.rewind().context(context)?;
+        let mut there = Comparing::new(Piece { file: iso, at, end: at + size });
+        loop {
+            let count = should.read(&mut buffer).context(context)?;
+            if count == 0 {
+                break;
+            }
+            there
+                .write_all(&buffer[..count])
+                .context(|| format!("what was written does not read back: `{path}`"))?;
+        }
+    }
     Ok(())
+}
+
+/// Of each file its first byte, and how many there are. Source: xorriso(1), "report_lba".
+fn places(said: &str) -> HashMap<String, (u64, u64)> {
+    const BLOCK: u64 = 2048;
+    let line = |line: &str| {
+        let mut fields = line.strip_prefix("File data lba:")?.split(" , ").map(str::trim);
+        let (_, lba, _, size, path) =
+            (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        Some((path.trim_matches('\'').to_owned(), (lba.parse::<u64>().ok()? * BLOCK, size.parse().ok()?)))
+    };
+    said.lines().filter_map(line).collect()
+}
+
+/// Some bytes of a file.
+struct Piece<'f> {
+    file: &'f File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Piece<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let most = (self.end - self.at).min(buffer.len() as u64) as usize;
+        let count = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 /// How a program that inherits a file names it.
@@ -238,6 +300,13 @@ fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_read_from_what_xorriso_says() {
+        let said = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
+                    File data lba:  0 ,       40 ,     4211 ,  8622080 , '/live/vmlinuz'\n";
+        assert_eq!(places(said), HashMap::from([("/live/vmlinuz".to_owned(), (81_920, 8_622_080))]));
+    }
 
     #[test]
     fn labels_and_menus() {

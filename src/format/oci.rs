@@ -68,6 +68,28 @@ pub fn write(root: &Raw, scratch: &File, name: &str, time: u64, out: &mut impl W
     builder.into_inner()?.flush()
 }
 
+/// The one layer of an image, unpacked as it is read.
+pub fn layer(archive: impl Read) -> io::Result<impl Read> {
+    // Blobs begin on their own: the layer is the only one that is packed, and the last.
+    let mut archive = archive;
+    loop {
+        let mut header = Header::new_old();
+        archive.read_exact(header.as_mut_bytes())?;
+        let size = header.entry_size()?;
+        let mut data = archive.take(size);
+        let mut start = [0; 2];
+        if size >= 2 {
+            data.read_exact(&mut start)?;
+        }
+        if start == [0x1f, 0x8b] {
+            return Ok(flate2::read::GzDecoder::new(io::Cursor::new(start).chain(data)));
+        }
+        io::copy(&mut data, &mut io::sink())?;
+        archive = data.into_inner();
+        io::copy(&mut archive.by_ref().take(size.next_multiple_of(512) - size), &mut io::sink())?;
+    }
+}
+
 /// What refers to a document.
 fn part(kind: &str, text: &str) -> Value {
     json!({

@@ -1,6 +1,7 @@
 //! What a machine starts from the network: a kernel, and an initramfs that holds the whole root; nothing is mounted then. In a
 //! tar.xz, with a menu for PXELINUX, as it is unpacked on a TFTP server. Source: the Syslinux wiki, "PXELINUX".
 
+use super::same::Comparing;
 use super::source::{Raw, Source};
 use super::tree::{Item, Tree};
 use super::{initramfs, xz};
@@ -62,17 +63,21 @@ pub fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
 }
 
 /// All but what lies on a boot partition, and what mounts the disk's.
-fn pack(tree: &Tree, diskless: &Diskless, out: &File) -> io::Result<()> {
+fn unpacked(tree: &Tree, diskless: &Diskless, out: &mut impl Write) -> io::Result<()> {
     let init = ["/sbin/init", "/usr/sbin/init", "/usr/lib/systemd/systemd"]
         .into_iter()
         .find(|path| tree.find(path).is_some())
         .ok_or_else(|| io::Error::other("the root tree has no /sbin/init: nothing would start"))?;
     let wanted = |item: &Item| !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path);
+    initramfs::write(tree, wanted, init.trim_start_matches('/'), out)
+}
+
+fn pack(tree: &Tree, diskless: &Diskless, out: &File) -> io::Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_WORKERS));
     let mut packer = zstd::Encoder::new(BufWriter::new(out), LEVEL)?;
     packer.include_checksum(true)?;
     packer.multithread(workers as u32)?;
-    initramfs::write(tree, wanted, init.trim_start_matches('/'), &mut packer)?;
+    unpacked(tree, diskless, &mut packer)?;
     packer.finish()?.flush()
 }
 
@@ -91,6 +96,21 @@ fn add(
     header.set_mtime(time);
     header.set_size(size);
     builder.append_data(&mut header, path, data)
+}
+
+/// Whether kernel and tree come back from a published file.
+pub fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
+    let context = || "what was written does not read back as the root tree".to_owned();
+    let tree = Tree::read(root).context(context)?;
+    let back =
+        take_apart(file, scratch).context(context)?.ok_or_else(|| Failure::new("parts of it are missing"))?;
+    (&back.kernel).rewind().context(context)?;
+    let mut kernel = Comparing::new(&back.kernel);
+    io::copy(&mut tree.reader(kernel_of(&tree)?), &mut kernel).context(context)?;
+    kernel.finish().context(context)?;
+    (&back.initrd).rewind().context(context)?;
+    let mut initrd = Comparing::new(zstd::Decoder::new(&back.initrd).context(context)?);
+    unpacked(&tree, diskless, &mut initrd).and_then(|()| initrd.finish()).context(context)
 }
 
 /// What has to be given to a kernel's loader.
@@ -127,32 +147,39 @@ impl Read for Beginning<'_, '_> {
 pub fn open(path: &Path, scratch: &Path) -> Result<NetworkBoot, Failure> {
     let context = || format!("could not unpack `{}`", path.display());
     let file = File::open(path).context(context)?;
-    let mut archive = Archive::new(liblzma::read::XzDecoder::new(io::BufReader::new(file)));
+    take_apart(&file, scratch).context(context)?.ok_or_else(|| {
+        Failure::new(format!("`{}` is nothing to start from the network", path.display()))
+            .detail(format!("{KERNEL}, {INITRD} and {MENU} are expected in it"))
+    })
+}
+
+/// Nothing if a part is missing.
+fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
+    let packed = Raw::new(file)?;
+    let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
+    let mut archive = Archive::new(liblzma::read::XzDecoder::new(from));
     let (mut kernel, mut initrd, mut command_line) = (None, None, None);
-    for entry in archive.entries().context(context)? {
-        let mut entry = entry.context(context)?;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let place = match name.as_str() {
             KERNEL => &mut kernel,
             INITRD => &mut initrd,
             MENU => {
                 let mut text = String::new();
-                entry.by_ref().take(64 << 10).read_to_string(&mut text).context(context)?;
+                entry.by_ref().take(64 << 10).read_to_string(&mut text)?;
                 let append = text.lines().find_map(|line| line.trim().strip_prefix("APPEND "));
                 command_line = append.map(str::to_owned);
                 continue;
             }
             _ => continue,
         };
-        let mut out = tempfile::tempfile_in(scratch).context(context)?;
-        io::copy(&mut entry, &mut out).context(context)?;
+        let mut out = tempfile::tempfile_in(scratch)?;
+        io::copy(&mut entry, &mut out)?;
         *place = Some(out);
     }
-    match (kernel, initrd, command_line) {
-        (Some(kernel), Some(initrd), Some(command_line)) => Ok(NetworkBoot { kernel, initrd, command_line }),
-        _ => Err(Failure::new(format!("`{}` is nothing to start from the network", path.display()))
-            .detail(format!("{KERNEL}, {INITRD} and {MENU} are expected in it"))),
-    }
+    let parts = kernel.zip(initrd).zip(command_line);
+    Ok(parts.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
 }
 
 #[cfg(test)]

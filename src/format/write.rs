@@ -8,7 +8,7 @@ use crate::plan::Diskless;
 use crate::template::{Bytes, Format};
 use crate::tool::{Context, Failure, inherit};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -81,12 +81,28 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
     }
     buffer.flush().context(context)?;
     drop(buffer);
+    read_back(material, format, out).map_err(|failure| failure.context(context()))?;
     if is_disk(format) {
         // By the number that programs inherit.
         let path = PathBuf::from(format!("/proc/self/fd/{}", inherit(out)?));
         same::check(&path, material.raw, material.scratch).map_err(|failure| failure.context(context()))?;
     }
     Ok(())
+}
+
+/// Of what holds the root tree; disks are compared in their own way.
+fn read_back(material: &Material, format: Format, out: &File) -> Result<(), Failure> {
+    let context = || "could not read it back".to_owned();
+    let Some(root) = material.root else { return Ok(()) };
+    let root = Raw::new(root).context(context)?;
+    let mut file = out;
+    file.rewind().context(context)?;
+    match format {
+        Format::TarXz => same::check_tree(&root, liblzma::read::XzDecoder::new(BufReader::new(file))),
+        Format::Oci => same::check_tree(&root, oci::layer(BufReader::new(file)).context(context)?),
+        Format::Pxe => pxe::check(&root, diskless(material)?, out, material.scratch),
+        _ => Ok(()),
+    }
 }
 
 fn diskless<'m>(material: &Material<'m>) -> Result<&'m Diskless, Failure> {

@@ -125,6 +125,8 @@ const ENDINGS: &[Ending] = &[
         pattern: r#"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening|preparing) .*: |^Failed to execute .*: |^BdsDxe: failed to start Boot\w+ "UEFI "#,
         prompt: false,
     },
+    // What unpacks the kernel gives up.
+    Ending { class: Class::LoaderFailed, pattern: r"^ ?-- System halted", prompt: false },
     Ending { class: Class::LoaderFailed, pattern: r"^Press any key to continue\.\.\.", prompt: true },
 ];
 
@@ -386,6 +388,9 @@ impl Witness {
     pub fn screen(&mut self, at: Duration, mut lines: Vec<String>) {
         for line in &mut lines {
             line.truncate(line.trim_end_matches(['_', '\u{fffd}']).trim_end().len());
+        }
+        while lines.last().is_some_and(String::is_empty) {
+            lines.pop();
         }
         if lines == self.screen {
             return;
@@ -733,7 +738,7 @@ mod tests {
         // What has been on the screen before is no news; a panic is an end.
         let mut witness = Witness::new(LIMITS);
         witness.screen(at(8), text(&["same"]));
-        witness.screen(at(20), text(&["same"]));
+        witness.screen(at(20), text(&["same", "_"]));
         assert_eq!(witness.decide(at(98)), Some(Class::NoProgress));
         let mut witness = Witness::new(LIMITS);
         witness.screen(at(8), text(&["[    3.141592] Kernel panic - not syncing: Attempted to kill init!"]));
