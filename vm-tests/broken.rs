@@ -299,6 +299,8 @@ fn damaged_second_filesystem(broken: &Broken) -> Outcome {
     )?;
     let device = format!("{}?{offset}", broken.image.display());
     run("debugfs", &["-w", "-R", "clri <2>", &device])?;
+    // Or fsck would believe it to be clean.
+    run("debugfs", &["-w", "-R", "set_super_value state 2", &device])?;
     run("sgdisk", &["--typecode=2:8300", broken.image.to_str().unwrap()])?;
     put(broken, "/etc/fstab", "LABEL=second /srv ext4 defaults 0 2\n")
 }

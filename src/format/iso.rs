@@ -12,7 +12,7 @@ use super::tree::{Item, Tree};
 use crate::image::newest_kernel;
 use crate::plan::Diskless;
 use crate::tool::{Context, Failure, Invocation, inherit, run, run_fed};
-use rustix::fs::{Timespec, Timestamps, futimens};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, futimens};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -83,16 +83,26 @@ pub fn write(
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(name.time)).to_string();
     // Digits of year to second, and hundredths.
     let date: String = time.chars().filter(char::is_ascii_digit).collect::<String>() + "00";
+    // xorriso reads no file that has no name.
+    let folder = tempfile::Builder::new().prefix(".ister-iso-").tempdir_in(scratch).context(context)?;
+    crate::tool::remove_on_interrupt(folder.path());
     let mut xorriso = Invocation::new("xorriso")
-        .args(["-no_rc", "-as", "mkisofs", "-quiet", "-f", "-o"])
-        .arg(inherited(out)?)
+        .args(["-no_rc", "-as", "mkisofs", "-quiet", "-o"])
+        // It does not write where a link leads to, but to what it inherits.
+        .arg(format!("stdio:/dev/fd/{}", inherit(out)?))
         .args(["-V", &label(name.stem), "-iso-level", "3", "-r"])
-        .args(["--modification-date", &date])
+        .arg(format!("--modification-date={date}"))
         .args(["--set_all_file_dates", &date, "--gpt_disk_guid", &id])
         .args(["-b", "boot/grub/eltorito.img", "-c", "boot/boot.cat", "-no-emul-boot"])
         .args(["-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info"])
         .args(["--grub2-mbr", &format!("{BIOS}/boot_hybrid.img"), "-partition_cyl_align", "off"])
-        .args(["-append_partition", "2", "0xef", &inherited(&esp)?, "-appended_part_as_gpt"])
+        .args([
+            "-append_partition",
+            "2",
+            "0xef",
+            &named(folder.path(), usize::MAX, &esp)?,
+            "-appended_part_as_gpt",
+        ])
         .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
         .arg("-graft-points");
     let mut files = vec![
@@ -103,10 +113,11 @@ pub fn write(
         ("live/filesystem.squashfs".to_owned(), &squashfs),
     ];
     files.extend(parts.iter().map(|part| format!("live/{part}")).zip(&initrds));
-    for (path, file) in &files {
-        xorriso = xorriso.arg(format!("{path}={}", inherited(file)?));
+    for (index, (path, file)) in files.iter().enumerate() {
+        xorriso = xorriso.arg(format!("{path}={}", named(folder.path(), index, file)?));
     }
     run(&settled(xorriso, name.time))?;
+    crate::tool::forget_file(folder.path());
     // What starts by BIOS has been patched: it now knows where it is.
     files.retain(|(path, _)| path != "boot/grub/eltorito.img");
     check(out, &files)
@@ -175,6 +186,20 @@ impl Read for Piece<'_> {
 /// How a program that inherits a file names it.
 fn inherited(file: &File) -> Result<String, Failure> {
     Ok(format!("/proc/self/fd/{}", inherit(file)?))
+}
+
+/// Gives an unnamed file a name in a folder, without copying it where the filesystem allows that.
+fn named(folder: &Path, index: usize, file: &File) -> Result<String, Failure> {
+    use std::os::fd::AsRawFd;
+    let path = folder.join(index.to_string());
+    let context = || format!("could not write `{}`", path.display());
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if rustix::fs::linkat(CWD, &own, CWD, &path, AtFlags::SYMLINK_FOLLOW).is_err() {
+        let mut from = file;
+        from.rewind().context(context)?;
+        io::copy(&mut from, &mut File::create(&path).context(context)?).context(context)?;
+    }
+    Ok(path.display().to_string())
 }
 
 /// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.

@@ -137,7 +137,7 @@ const CAUSES: &[(Class, &str)] = &[
     (Class::LoaderFailed, r"Reboot Into Firmware Interface"),
     (
         Class::FsckFailed,
-        r"requires a manual fsck|UNEXPECTED INCONSISTENCY|^\[FAILED\] Failed to start .*File System Check",
+        r"requires a manual fsck|UNEXPECTED INCONSISTENCY|^\[FAILED\] Failed to start (systemd-fsck|.*File System Check)",
     ),
     (
         Class::MountFailed,
@@ -653,10 +653,10 @@ mod tests {
     fn a_shell_has_the_class_of_what_brought_it() {
         for (text, class, line) in [
             (
-                "[FAILED] Failed to start systemd-fsck@dev-vda2.service - File System Check on /dev/vda2.\r\n\
+                "[FAILED] Failed to start systemd-fsck@dev-…ck on /dev/disk/by-label/second.\r\n\
                  [DEPEND] Dependency failed for srv.mount - /srv.\r\nYou are in emergency mode.\r\n",
                 Class::FsckFailed,
-                "[FAILED] Failed to start systemd-fsck@dev-vda2.service - File System Check on /dev/vda2.",
+                "[FAILED] Failed to start systemd-fsck@dev-…ck on /dev/disk/by-label/second.",
             ),
             (
                 "[ TIME ] Timed out waiting for device dev-x.device - /dev/x.\r\nYou are in emergency mode.\r\n",
