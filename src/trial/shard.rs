@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// `--shard 2/4`: the second of four. As a Slurm array, a Kubernetes indexed Job and a CI matrix count them, from 1.
+/// `--shard 2/4`: the second of four, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     pub index: usize,
