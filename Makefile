@@ -18,6 +18,7 @@ test: test-tools
 ## nightly: every image type, each published, verified and booted where it will run; pages of it in out/site
 nightly: setup
 	# What failed, or could not be done, is in the results; anything else leaves none.
+	rm -f out/test/results.json
 	$(ISTER) test --discard --history out/history.sqlite || case $$? in 1|3) ;; *) exit 1 ;; esac
 	$(ISTER) report out/test -o out/site --history out/history.sqlite --junit out/test/junit.xml
 
@@ -52,6 +53,7 @@ bench: setup
 	benches/run.sh
 	benches/assemble.sh
 	benches/swupd.sh
+	benches/formats.sh
 	$(CARGO) bench --locked --bench plan
 
 clean:

@@ -298,7 +298,9 @@ pub fn build(
         for file in &plan.published {
             progress.begin(format!("publishing {}", file.name));
             let made = Draft::begin(&folder.join(&file.name))?;
-            format::write(&material, file.format, &file.name, &made.file)?;
+            if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
+                progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
+            }
             published.push((folder.join(&file.name), made));
         }
     }

@@ -11,10 +11,10 @@ use crate::layout::SectorSize;
 use crate::plan::Firmware;
 use crate::report::verdict_human;
 use crate::template::{SecretSource, SourceText};
-use crate::tool::{Context, Failure};
+use crate::tool::{Context, Failure, scratch_folder};
 use crate::vm::{
     self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
-    Ssh, Verdict, boot, choose, guess_firmware,
+    OwnKernel, Ssh, Verdict, boot, choose, guess_firmware,
 };
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -44,7 +44,7 @@ pub struct BootArgs {
     template: Option<PathBuf>,
 
     /// Write IMAGE.receipt.json if it boots: these bytes, on this machine
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["direct", "kernel"])]
     receipt: bool,
 
     /// How the verdict is printed
@@ -118,8 +118,13 @@ pub struct InsideArgs {
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
     credential: Vec<(String, SecretSource)>,
 
+    /// Start the kernel of the image's own loader entry, without its loader: for
+    /// disks that no firmware here can read from
+    #[arg(long)]
+    direct: bool,
+
     /// Start this kernel, without firmware and loader
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     kernel: Option<PathBuf>,
 
     /// Its initramfs
@@ -171,6 +176,8 @@ pub struct Inside {
     pub seed: Option<PathBuf>,
     pub credentials: Vec<(String, Vec<u8>)>,
     pub direct: Option<DirectKernel>,
+    /// That of the image itself.
+    pub own_kernel: bool,
     pub again: bool,
     pub host: Option<String>,
     pub healthy: bool,
@@ -195,6 +202,7 @@ impl InsideArgs {
             network: self.network,
             seed: self.seed.clone(),
             again: self.again,
+            own_kernel: self.direct,
             host: self.host.clone(),
             healthy: self.healthy,
             ..Inside::default()
@@ -342,6 +350,11 @@ pub fn boot_image(
     }
     let second_disk = inside.second_disk.as_deref().map(std::path::absolute).transpose();
     let second_disk = second_disk.map_err(|error| Failure::new(error.to_string()))?;
+    let own_kernel = match inside.own_kernel {
+        true => Some(OwnKernel::of_image(image, &scratch_folder())?),
+        false => None,
+    };
+    let direct = own_kernel.as_ref().map(OwnKernel::direct).transpose()?.or(inside.direct);
     let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
     let order = BootOrder {
         image,
@@ -369,7 +382,7 @@ pub fn boot_image(
         second_disk: second_disk.as_deref(),
         seed: inside.seed.as_deref(),
         credentials: inside.credentials,
-        direct: inside.direct,
+        direct,
         again: inside.again,
         host: inside.host.as_deref(),
         healthy: inside.healthy,

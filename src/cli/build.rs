@@ -205,7 +205,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     }
     if args.twice {
         let [image] = built.disks.as_slice() else { anyhow::bail!("--twice compares images") };
-        let differences = twice::again(image, &args.output, &console)?;
+        let differences = twice::again(image, &built.published, &args.output, &console)?;
         if !differences.is_empty() {
             print(&differences);
             console.say("error: a second build gave other bytes");

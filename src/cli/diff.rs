@@ -4,11 +4,10 @@ use super::build::Format;
 use super::console::{Console, print};
 use super::input::print_json;
 use super::run::{Outcome, TalkArgs};
-use super::verify::scratch;
 use crate::compare::{Difference, compare};
 use crate::format::open;
 use crate::report::{differences_human, differences_json};
-use crate::tool::Failure;
+use crate::tool::{Failure, scratch_folder};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +50,6 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
 }
 
 pub fn differences(a: &Path, b: &Path, console: &Console) -> Result<Vec<Difference>, Failure> {
-    let scratch = scratch();
+    let scratch = scratch_folder();
     compare(&open(a, &scratch)?, &open(b, &scratch)?, console)
 }

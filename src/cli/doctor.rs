@@ -6,7 +6,7 @@ use crate::report::Table;
 use crate::tool::{
     CATALOG, Failure, Invocation, Need, Presence, Tool, apt_install, check, run as run_tool, run_reporting,
 };
-use crate::tool::{Progress, subordinate_ranges};
+use crate::tool::{Progress, subordinate_ranges, try_namespaces};
 use clap::Args;
 
 /// Look whether this host has what ister needs, or install it
@@ -54,10 +54,14 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
         }
         console.finish();
     }
-    print(&table(root, args));
     let missing = missing_packages(args);
-    if missing.is_empty() && user_without_ids(root).is_none() {
-        return Ok(Outcome::Fine);
+    let lacks_ids = user_without_ids(root).is_some();
+    // They cannot be had without the ids, nor without the programs that make them.
+    let namespaces = if lacks_ids { None } else { Some(try_namespaces()) };
+    print(&table(root, args, namespaces.as_ref().map(Result::is_ok)));
+    if missing.is_empty() && !lacks_ids {
+        // Nothing that is installed would help.
+        return namespaces.unwrap_or(Ok(())).map(|()| Outcome::Fine).map_err(Into::into);
     }
     let failure = Failure::new("this host lacks something that ister needs");
     Err(if args.install {
@@ -101,7 +105,7 @@ fn user_without_ids(root: bool) -> Option<String> {
     (!has("/etc/subuid") || !has("/etc/subgid")).then_some(name)
 }
 
-fn table(root: bool, args: &DoctorArgs) -> String {
+fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
     let mut table = Table::new(&["", "tool", "package", "for"], &[]);
     for tool in needed(args) {
         let (sign, note) = match check(tool) {
@@ -135,6 +139,14 @@ fn table(root: bool, args: &DoctorArgs) -> String {
             "/etc/subuid, /etc/subgid".to_owned(),
             "-".to_owned(),
             "build: 65536 subordinate ids for this user".to_owned(),
+        ]);
+    }
+    if let Some(allowed) = namespaces {
+        table.row([
+            if allowed { "ok" } else { "DENIED" }.to_owned(),
+            "namespaces".to_owned(),
+            "-".to_owned(),
+            "build: mounts, processes and a host name of its own".to_owned(),
         ]);
     }
     table.render()

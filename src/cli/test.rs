@@ -93,7 +93,7 @@ pub struct TestArgs {
 
 pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let types = chosen(args, &console)?;
+    let (types, whole) = chosen(args, &console)?;
     if args.list {
         print(&list(&types));
         return Ok(Outcome::Fine);
@@ -103,7 +103,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let key = args.output.join("key");
     make_key(&key)?;
     let seconds = expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?);
-    let board = Board::begin(args, &types)?;
+    let board = Board::begin(args, &types, whole)?;
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !board.has(name))
@@ -168,7 +168,7 @@ struct Board {
 
 impl Board {
     /// What the same run has proven already stays; what the host could not do is done again.
-    fn begin(args: &TestArgs, types: &[ImageType]) -> anyhow::Result<Board> {
+    fn begin(args: &TestArgs, types: &[ImageType], whole: Vec<String>) -> anyhow::Result<Board> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let path = args.output.join("results.json");
         let mut results = Results {
@@ -180,17 +180,24 @@ impl Board {
                 revision: revision(&args.folder),
                 shard: args.shard,
                 planned: types.iter().map(|kind| kind.name.clone()).collect(),
+                whole,
                 ister: env!("CARGO_PKG_VERSION").to_owned(),
             },
             types: Vec::new(),
         };
         let before = std::fs::read_to_string(&path).ok().and_then(|text| Results::parse(&text).ok());
         if let Some(before) = before.filter(|before| args.run.is_some() && before.run.id == results.run.id) {
-            let stays = |record: &Record| {
-                record.outcome() != StepOutcome::Infrastructure && results.run.planned.contains(&record.kind)
-            };
+            let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
             results.types = before.types.into_iter().filter(stays).collect();
             results.run.started = before.run.started;
+            // Also what was planned then and not now: it belongs to the run.
+            for (names, more) in
+                [(&mut results.run.planned, before.run.planned), (&mut results.run.whole, before.run.whole)]
+            {
+                names.extend(more);
+                names.sort();
+                names.dedup();
+            }
         }
         let board = Board { path, started: Instant::now(), results: Mutex::new(results) };
         board.save(&board.results.lock().unwrap_or_else(|e| e.into_inner()))?;
@@ -252,7 +259,8 @@ fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
     }
 }
 
-fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<Vec<ImageType>> {
+/// What is to be proven here, and the names of all that the shards together prove.
+fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
     let all = read_types(&args.folder)?;
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
@@ -276,11 +284,12 @@ fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<Vec<ImageType>> 
         }
         types = kept;
     }
+    let whole = types.iter().map(|kind| kind.name.clone()).collect();
     if let Some(shard) = args.shard {
         let mine = part(&expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?), shard);
         types.retain(|kind| mine.contains(&kind.name));
     }
-    Ok(types)
+    Ok((types, whole))
 }
 
 /// What differs from a commit, what is not committed yet included.
@@ -319,16 +328,20 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     let (template, _, _) = parse(&SourceText::new(kind.template.display().to_string(), text.clone()));
     let bundles: BTreeSet<String> = template.bundles().iter().map(|name| name.value.clone()).collect();
     let resolved = definitions(None)?.resolve(bundles.iter().map(String::as_str));
-    let absolute = |path: &Path| path.canonicalize().ok();
     let folder = kind.template.parent().unwrap_or(Path::new("."));
     let top = top.canonicalize().unwrap_or_else(|_| top.to_owned());
+    // A file that is gone has a name too: its folder is what has to be there.
+    let absolute = |path: &Path| match path.canonicalize() {
+        Ok(path) => Some(path),
+        Err(_) => Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?)),
+    };
     let in_repository =
         |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
     let named = texts(&value).into_iter().flat_map(|text| [PathBuf::from(text), folder.join(text)]);
     Ok(Ingredients {
         folder: in_repository(folder.to_owned()).unwrap_or_default(),
         bundles: bundles.into_iter().chain(resolved.bundles).collect(),
-        files: named.filter(|path| path.is_file()).filter_map(in_repository).collect(),
+        files: named.filter(|path| !path.is_dir()).filter_map(in_repository).collect(),
     })
 }
 

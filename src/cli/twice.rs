@@ -2,13 +2,21 @@
 
 use super::console::Console;
 use super::diff::differences;
+use crate::compare::differing;
+use crate::filesystem::Window;
 use crate::report::differences_human;
 use crate::tool::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// Runs this program again with the same arguments but another folder, time zone, locale, umask and one CPU, and gives
-/// the differences between the images; empty if there are none.
-pub fn again(image: &Path, output: &Path, console: &Console) -> Result<String, Failure> {
+/// the differences between the images and between what is published of them; empty if there are none.
+pub fn again(
+    image: &Path,
+    published: &[PathBuf],
+    output: &Path,
+    console: &Console,
+) -> Result<String, Failure> {
     let progress: &dyn Progress = console;
     progress.begin("building again, differently");
     let folder = tempfile::Builder::new()
@@ -31,8 +39,31 @@ pub fn again(image: &Path, output: &Path, console: &Console) -> Result<String, F
     console.finish();
     let found = found?;
     let name = |what: &str| format!("{what} build");
+    let mut told = differences_human(&name("first"), &name("second"), &found);
+    progress.begin("comparing what is published");
+    for file in published {
+        let other = folder.path().join(file.file_name().unwrap_or_default());
+        let context = || format!("could not compare `{}` with that of the second build", file.display());
+        if let Some(difference) = first_difference(file, &other).context(context)? {
+            told.push_str(&format!("{}: {difference}\n", file.display()));
+        }
+    }
+    console.finish();
     folder.close().context(|| format!("could not remove a folder in `{}`", output.display()))?;
-    Ok(differences_human(&name("first"), &name("second"), &found))
+    Ok(told)
+}
+
+/// Where two files begin to differ, for people.
+fn first_difference(one: &Path, other: &Path) -> std::io::Result<Option<String>> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    let sizes = (one.metadata()?.len(), other.metadata()?.len());
+    let window = |file, size| Window { file, offset: 0, size };
+    let (blocks, _) = differing(&window(&one, sizes.0), &window(&other, sizes.1), 1)?;
+    Ok(match blocks.first() {
+        Some(block) => Some(format!("the first difference is at byte {}", block.at)),
+        None if sizes.0 != sizes.1 => Some(format!("{} bytes, and {} in the second build", sizes.0, sizes.1)),
+        None => None,
+    })
 }
 
 /// What the second build does about itself: another umask, and one CPU.

@@ -1,13 +1,13 @@
 //! `ister verify`
 
-use super::console::print;
+use super::console::{Console, print};
 use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, TalkArgs};
 use crate::build;
 use crate::format::sums::SUMS;
-use crate::format::{OpenedImage, open};
+use crate::format::{Medium, OpenedImage, Published, open_published};
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
@@ -15,8 +15,8 @@ use crate::report::{
     verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
-use crate::tool::{Failure, Progress};
-use crate::verify::{Examination, Facts, examine, judge, read_table};
+use crate::tool::{Failure, Progress, scratch_folder};
+use crate::verify::{Examination, Facts, examine, examine_medium, judge, judge_medium, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ use std::path::PathBuf;
 /// Partition tables, filesystems, boot chain, mounts, and what a published image must not contain; with a plan or a
 /// template also that it is what it should be. Takes raw images and qcow2, vhd, vhdx, vmdk and vdi, each also compressed
 /// with gzip, xz or zstd, and archives with disk.raw. The plan beside the image (<image>.plan.json) is used by itself.
+/// Of root trees, OCI images, network boots and CDs: what starts them, and the system in them.
 ///
 /// Exit code 0: good; 1: errors were found; 3: the host could not look.
 ///
@@ -86,9 +87,12 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         console.finish();
         return outcome;
     }
-    let scratch = scratch();
+    let scratch = scratch_folder();
     (&console as &dyn Progress).begin("opening the image");
-    let image = open(&args.image, &scratch)?;
+    let image = match open_published(&args.image, &scratch)? {
+        Published::Disk(image) => image,
+        Published::Medium(medium) => return verify_medium(args, medium, &console),
+    };
     let (plan, secrets, against) = match expected(args, &image)? {
         Expected::Known(known) => *known,
         Expected::Refused(input) => {
@@ -119,23 +123,41 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         summary: summary(&facts, against.as_deref()),
         findings: judge(&facts),
     };
-    match args.format {
-        FindingsFormat::Human => print(&verification_human(&verified, stdout_colour())),
-        FindingsFormat::Concise => print(&verification_concise(&verified)),
-        FindingsFormat::Json => print_json(&verification_json(&verified)),
-        FindingsFormat::Sarif => print_json(&verification_sarif(&verified)),
-        FindingsFormat::Github => print(&verification_github(&verified)),
-        FindingsFormat::Junit => print(&verification_junit(&verified)),
-    }
-    Ok(if verified.has_errors() { Outcome::Findings } else { Outcome::Fine })
+    Ok(show(args, &verified))
 }
 
-/// Where unnamed files go: what an image unpacks to may be larger than a memory filesystem at /tmp.
-pub fn scratch() -> PathBuf {
-    match std::env::var_os("TMPDIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from("/var/tmp"),
+/// What is no disk: it has no partitions that a plan could be held against.
+fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow::Result<Outcome> {
+    if args.template.is_some() || args.plan.is_some() {
+        console.finish();
+        bail!(
+            "`{}` is a {}: only disks are held against a plan or a template",
+            args.image.display(),
+            medium.kind
+        );
     }
+    (console as &dyn Progress).begin("looking at the system");
+    let facts = examine_medium(medium, host_marks());
+    console.finish();
+    let facts = facts?;
+    let verified = Verified {
+        image: args.image.display().to_string(),
+        summary: facts.kind.to_string(),
+        findings: judge_medium(&facts),
+    };
+    Ok(show(args, &verified))
+}
+
+fn show(args: &VerifyArgs, verified: &Verified) -> Outcome {
+    match args.format {
+        FindingsFormat::Human => print(&verification_human(verified, stdout_colour())),
+        FindingsFormat::Concise => print(&verification_concise(verified)),
+        FindingsFormat::Json => print_json(&verification_json(verified)),
+        FindingsFormat::Sarif => print_json(&verification_sarif(verified)),
+        FindingsFormat::Github => print(&verification_github(verified)),
+        FindingsFormat::Junit => print(&verification_junit(verified)),
+    }
+    if verified.has_errors() { Outcome::Findings } else { Outcome::Fine }
 }
 
 fn summary(facts: &Facts, against: Option<&str>) -> String {

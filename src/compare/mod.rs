@@ -7,4 +7,5 @@ mod bytes;
 mod images;
 mod trees;
 
+pub use bytes::differing;
 pub use images::{Difference, compare};

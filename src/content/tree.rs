@@ -1,10 +1,10 @@
 //! A root tree, and access to it that cannot leave it.
 
-use crate::tool::{Context, Failure};
+use crate::tool::{Context, Failure, name_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The root folder of a system that is being made. Paths are absolute inside it; symbolic links, absolute ones
@@ -184,7 +184,7 @@ impl Tree {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let Ok(fd) = self.resolve(path, flags, 0) else { return Ok(()) };
         // Through the open folder, so that no link above it can lead elsewhere.
-        let folder = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd)));
+        let folder = PathBuf::from(name_of(fd.as_raw_fd()));
         for entry in std::fs::read_dir(&folder).context(context)? {
             let entry = entry.context(context)?;
             let kind = entry.file_type().context(context)?;

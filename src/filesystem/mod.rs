@@ -46,4 +46,4 @@ pub use ranges::{merged, without};
 pub use room::{Room, RoomRequest, is_mixed, least_size, room};
 pub use scan::{Scan, ScanError, scan};
 pub use source::{ReadError, Source, Window};
-pub use tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree};
+pub use tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree, mode};

@@ -3,7 +3,9 @@
 
 use super::tree::{Item, Tree};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use tar::EntryType;
 
 const MAGIC: &str = "070701";
@@ -112,6 +114,89 @@ impl Default for Head {
     fn default() -> Self {
         Head { number: 0, mode: 0, owner: 0, group: 0, links: 1, time: 0, size: 0, device: (0, 0) }
     }
+}
+
+/// What is in one, up to its end; what is joined behind that is not read.
+///
+/// # Errors
+/// It is none, or it is cut.
+pub fn read(file: &File) -> io::Result<Tree<'_>> {
+    /// Bytes of a head, without the name.
+    const HEAD: usize = 110;
+    const LONGEST_NAME: u64 = 4096;
+    let mut items: Vec<Item> = Vec::new();
+    // Names of a file that have no bytes of their own, by its number.
+    let mut linked: HashMap<u64, Vec<usize>> = HashMap::new();
+    let damaged = |at: u64| {
+        let what = format!("no entry of an initramfs at byte {at}");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    };
+    let mut at = 0;
+    loop {
+        let mut head = [0; HEAD];
+        file.read_exact_at(&mut head, at)?;
+        let text = std::str::from_utf8(&head).ok().filter(|text| text.is_ascii() && text.starts_with(MAGIC));
+        let text = text.ok_or_else(|| damaged(at))?;
+        let field = |index: usize| {
+            let place = MAGIC.len() + 8 * index;
+            u64::from_str_radix(&text[place..place + 8], 16).map_err(|_| damaged(at))
+        };
+        let (number, mode, size, length) = (field(0)?, field(1)? as u32, field(6)?, field(11)?);
+        if !(1..=LONGEST_NAME).contains(&length) {
+            return Err(damaged(at));
+        }
+        let mut name = vec![0; length as usize - 1];
+        file.read_exact_at(&mut name, at + HEAD as u64)?;
+        if name == TRAILER.as_bytes() {
+            break;
+        }
+        let start = (at + HEAD as u64 + length).next_multiple_of(4);
+        let end = (start + size).next_multiple_of(4);
+        let mut target = Vec::new();
+        let kind = kind_of(mode);
+        if kind == EntryType::Symlink {
+            target = vec![0; size.min(LONGEST_NAME) as usize];
+            file.read_exact_at(&mut target, start)?;
+        } else if kind == EntryType::Regular && field(4)? > 1 {
+            linked.entry(number).or_default().push(items.len());
+        }
+        let path = String::from_utf8_lossy(&name).trim_start_matches("./").trim_matches('/').to_owned();
+        items.push(Item {
+            path: if path == "." { "/".to_owned() } else { format!("/{path}") },
+            name,
+            kind,
+            mode: mode & 0o7777,
+            owner: field(2)?,
+            group: field(3)?,
+            time: field(5)?,
+            device: (field(9)? as u32, field(10)? as u32),
+            target,
+            data: start..start + size,
+            attributes: Vec::new(),
+            span: at..end,
+        });
+        at = end;
+    }
+    // One name has the bytes, the others are links to it, wherever it comes.
+    for names in linked.into_values() {
+        let first = names[0];
+        if let Some(full) = names.iter().find(|index| !items[**index].data.is_empty()) {
+            items[first].data = items[*full].data.clone();
+        }
+        let target = items[first].path.clone().into_bytes();
+        for index in &names[1..] {
+            (items[*index].kind, items[*index].target) = (EntryType::Link, target.clone());
+            items[*index].data = 0..0;
+        }
+    }
+    Ok(Tree::of(file, items))
+}
+
+fn kind_of(mode: u32) -> EntryType {
+    [EntryType::Directory, EntryType::Symlink, EntryType::Char, EntryType::Block, EntryType::Fifo]
+        .into_iter()
+        .find(|kind| kind_bits(*kind) == mode & 0o170_000)
+        .unwrap_or(EntryType::Regular)
 }
 
 struct Writer<'o, W> {

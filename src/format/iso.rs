@@ -5,17 +5,20 @@
 //! filesystem), and from the same medium as a disk (the hybrid MBR, the same ESP). Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
 //! xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
-use super::pxe::kernel_of;
+use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
 use super::source::Raw;
 use super::tree::{Item, Tree};
+use crate::filesystem::{Opened, Window};
 use crate::image::newest_kernel;
-use crate::plan::Diskless;
-use crate::tool::{Context, Failure, Invocation, inherit, run, run_fed};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, futimens};
+use crate::plan::{Diskless, Firmware};
+use crate::tool::{Context, Failure, Invocation, Names, inherit, inherited_name, run, run_fed};
+use rustix::fs::{Timespec, Timestamps, futimens};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
@@ -36,6 +39,11 @@ const MODULES: &[&str] = &[
 ];
 /// Smaller than any GRUB, with room: vfat with 12-bit entries.
 const ESP_SIZE: u64 = 4 << 20;
+/// Bytes of a sector. Source: ECMA-119, 6.1.2.
+pub const SECTOR: u64 = 2048;
+const MENU: &str = "/boot/grub/grub.cfg";
+/// What UEFI starts from removable media. Source: UEFI 2.10, 3.5.1.1.
+const LOADER: &str = "/EFI/BOOT/BOOTX64.EFI";
 /// An ISO 9660 label has 32 characters. Source: ECMA-119, 8.4.7.
 const LABEL: usize = 32;
 /// Six times as fast as 15, for a twentieth more bytes.
@@ -50,14 +58,14 @@ pub struct Name<'n> {
     pub time: u64,
 }
 
-/// Writes into `out`, an empty file; unnamed files go to `scratch`.
+/// Writes into `out`, an empty file; unnamed files go to `scratch`. Gives what the format could not keep, in words.
 pub fn write(
     root: &Raw,
     diskless: &Diskless,
     name: &Name,
     scratch: &Path,
     out: &File,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let context = || "could not make a CD of the root tree".to_owned();
     let tree = Tree::read(root).context(context)?;
     if !["/usr/lib/live/boot", "/lib/live/boot"].iter().any(|folder| !tree.list(folder).is_empty()) {
@@ -84,9 +92,9 @@ pub fn write(
     // Digits of year to second, and hundredths.
     let date: String = time.chars().filter(char::is_ascii_digit).collect::<String>() + "00";
     // xorriso reads no file that has no name.
-    let folder = tempfile::Builder::new().prefix(".ister-iso-").tempdir_in(scratch).context(context)?;
-    crate::tool::remove_on_interrupt(folder.path());
+    let mut names = Names::begin(scratch)?;
     let mut xorriso = Invocation::new("xorriso")
+        .dying_with_us()
         .args(["-no_rc", "-as", "mkisofs", "-quiet", "-o"])
         // It does not write where a link leads to, but to what it inherits.
         .arg(format!("stdio:/dev/fd/{}", inherit(out)?))
@@ -96,13 +104,7 @@ pub fn write(
         .args(["-b", "boot/grub/eltorito.img", "-c", "boot/boot.cat", "-no-emul-boot"])
         .args(["-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info"])
         .args(["--grub2-mbr", &format!("{BIOS}/boot_hybrid.img"), "-partition_cyl_align", "off"])
-        .args([
-            "-append_partition",
-            "2",
-            "0xef",
-            &named(folder.path(), usize::MAX, &esp)?,
-            "-appended_part_as_gpt",
-        ])
+        .args(["-append_partition", "2", "0xef", &names.give(&esp)?, "-appended_part_as_gpt"])
         .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
         .arg("-graft-points");
     let mut files = vec![
@@ -113,34 +115,191 @@ pub fn write(
         ("live/filesystem.squashfs".to_owned(), &squashfs),
     ];
     files.extend(parts.iter().map(|part| format!("live/{part}")).zip(&initrds));
-    for (index, (path, file)) in files.iter().enumerate() {
-        xorriso = xorriso.arg(format!("{path}={}", named(folder.path(), index, file)?));
+    for (path, file) in &files {
+        xorriso = xorriso.arg(format!("{path}={}", names.give(file)?));
     }
     run(&settled(xorriso, name.time))?;
-    crate::tool::forget_file(folder.path());
+    drop(names);
     // What starts by BIOS has been patched: it now knows where it is.
     files.retain(|(path, _)| path != "boot/grub/eltorito.img");
-    check(out, &files)
+    check(out, &files)?;
+    // Source: Linux, Documentation/filesystems/squashfs.rst: what is of the system's own namespace has no place.
+    Ok(tree.lost(|item| is_inside(item, diskless), |name| !name.starts_with("system.")))
 }
 
-/// Whether each file is there as it was given: an ISO has a file's bytes in one piece.
+/// What can be read of a CD.
+pub struct Contents<'f> {
+    file: &'f File,
+    size: u64,
+    /// Of each file its bytes: they lie in one piece.
+    places: HashMap<String, Range<u64>>,
+}
+
+/// What one kind of firmware is given by the boot catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CdImage {
+    pub firmware: Firmware,
+    /// Why it would not start.
+    pub fault: Option<String>,
+}
+
+/// All of the boot catalogue.
+pub type CdStart = Vec<CdImage>;
+
+impl<'f> Contents<'f> {
+    pub fn read(file: &'f File) -> Result<Contents<'f>, Failure> {
+        let finished = run(&Invocation::new("xorriso")
+            .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file)?)])
+            .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
+        let size = file.metadata().context(|| "could not read the CD".to_owned())?.len();
+        Ok(Contents { file, size, places: places(&String::from_utf8_lossy(&finished.stdout)) })
+    }
+
+    /// A file's first bytes; nothing if it is not there, or not all of it.
+    pub fn bytes(&self, path: &str, most: usize) -> Option<Vec<u8>> {
+        let range = self.places.get(path)?;
+        let mut bytes = vec![0; most.min((range.end - range.start) as usize)];
+        let is_whole = range.end <= self.size && self.file.read_exact_at(&mut bytes, range.start).is_ok();
+        is_whole.then_some(bytes)
+    }
+
+    /// What GRUB's menu starts first: kernel, initramfs, command line. The menu's own name stands for a kernel if it names none.
+    pub fn menu(&self) -> (String, Vec<String>, String) {
+        let text = self.bytes(MENU, 64 << 10).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = |word: &str| {
+            text.lines().find_map(|line| Some(line.trim().strip_prefix(word)?.trim().to_owned()))
+        };
+        let linux = line("linux ").unwrap_or_else(|| MENU.to_owned());
+        let (kernel, command_line) = linux.split_once(' ').unwrap_or((&linux, ""));
+        let initrds = line("initrd ").unwrap_or_default();
+        (
+            kernel.to_owned(),
+            initrds.split_whitespace().map(str::to_owned).collect(),
+            command_line.trim().to_owned(),
+        )
+    }
+
+    /// The first root tree that live-boot would mount. Source: live-boot(7).
+    pub fn squashfs(&self) -> Option<Range<u64>> {
+        let mut names: Vec<&String> = self
+            .places
+            .keys()
+            .filter(|name| name.starts_with("/live/") && name.ends_with(".squashfs"))
+            .collect();
+        names.sort();
+        self.places.get(*names.first()?).cloned().filter(|range| range.end <= self.size)
+    }
+
+    pub fn copy(&self, range: Range<u64>, scratch: &Path) -> io::Result<File> {
+        let out = tempfile::tempfile_in(scratch)?;
+        crate::image::copy_range(self.file, range, &out)?;
+        Ok(out)
+    }
+
+    /// The boot catalogue, with what is wrong with each image.
+    pub fn start(&self) -> CdStart {
+        let sector = |number: u64| {
+            let mut bytes = vec![0; SECTOR as usize];
+            let read = self.file.read_exact_at(&mut bytes, number.checked_mul(SECTOR)?);
+            read.is_ok().then_some(bytes)
+        };
+        let record = sector(17).unwrap_or_default();
+        let catalogue = catalogue_place(&record).and_then(sector).unwrap_or_default();
+        boot_images(&catalogue)
+            .into_iter()
+            .map(|(firmware, range)| {
+                let range = range.start..if range.is_empty() { self.size } else { range.end };
+                CdImage { firmware, fault: self.fault(firmware, range) }
+            })
+            .collect()
+    }
+
+    fn fault(&self, firmware: Firmware, range: Range<u64>) -> Option<String> {
+        if range.end > self.size || range.is_empty() {
+            return Some(format!("its bytes {} to {} are not all there", range.start, range.end));
+        }
+        match firmware {
+            Firmware::Bios => {
+                let mut bytes = [0; 512];
+                let read = self.file.read_exact_at(&mut bytes, range.start);
+                (read.is_err() || bytes == [0; 512]).then(|| "it is empty".to_owned())
+            }
+            Firmware::Uefi => {
+                let size = range.end - range.start;
+                let window = Window { file: self.file, offset: range.start, size };
+                let tree = Opened::open(&window).and_then(|opened| opened.tree());
+                match tree {
+                    Err(error) => Some(format!("it is no vfat filesystem: {error}")),
+                    Ok(tree) if tree.find(LOADER).is_none() => Some(format!("it has no {LOADER}")),
+                    Ok(_) => None,
+                }
+            }
+        }
+    }
+}
+
+/// Where the boot catalogue is. Source: El Torito 1.0, figure 7, "Boot Record Volume Descriptor".
+fn catalogue_place(record: &[u8]) -> Option<u64> {
+    record.starts_with(b"\0CD001\x01EL TORITO SPECIFICATION").then_some(())?;
+    Some(u64::from(u32::from_le_bytes(record.get(0x47..0x4b)?.try_into().ok()?)))
+}
+
+/// What a boot catalogue offers, with where it is; nothing between both ends if its size is not told. Source: El Torito 1.0,
+/// figures 2 to 5; UEFI 2.10, 13.3.2.1 (platform 0xef).
+fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
+    const ENTRY: usize = 32;
+    const BOOTABLE: u8 = 0x88;
+    const EFI: u8 = 0xef;
+    let firmware = |platform: u8| match platform {
+        0 => Some(Firmware::Bios),
+        EFI => Some(Firmware::Uefi),
+        _ => None,
+    };
+    let image = |entry: &[u8]| {
+        let start = u64::from(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])) * SECTOR;
+        // Counted in 512 bytes; 0 and 1 are what writes who knows better.
+        let count = u64::from(u16::from_le_bytes([entry[6], entry[7]]));
+        (entry[0] == BOOTABLE).then(|| start..start + if count > 1 { count * 512 } else { 0 })
+    };
+    let mut entries = catalogue.chunks_exact(ENTRY);
+    let Some(validation) = entries.next().filter(|entry| entry[0] == 1 && entry[30..] == [0x55, 0xaa]) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut add = |platform: u8, entry: &[u8]| {
+        found.extend(firmware(platform).zip(image(entry)));
+    };
+    if let Some(first) = entries.next() {
+        add(validation[1], first);
+    }
+    while let Some(header) = entries.next().filter(|entry| matches!(entry[0], 0x90 | 0x91)) {
+        for _ in 0..u16::from_le_bytes([header[2], header[3]]) {
+            let Some(entry) = entries.next() else { break };
+            add(header[1], entry);
+        }
+        if header[0] == 0x91 {
+            break;
+        }
+    }
+    found
+}
+
+/// Whether each file is there as it was given.
 fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
     let context = || "could not compare the CD with what it was made of".to_owned();
-    let finished = run(&Invocation::new("xorriso")
-        .args(["-no_rc", "-indev", &format!("stdio:{}", inherited(iso)?)])
-        .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
-    let places = places(&String::from_utf8_lossy(&finished.stdout));
+    let contents = Contents::read(iso)?;
     let mut buffer = vec![0; 1 << 20];
     for (path, file) in files {
         let wrong =
             |what: &str| Failure::new(format!("what was written does not read back: `{path}` {what}"));
-        let (at, size) = *places.get(&format!("/{path}")).ok_or_else(|| wrong("is not there"))?;
-        if size != file.metadata().context(context)?.len() {
+        let range = contents.places.get(&format!("/{path}")).ok_or_else(|| wrong("is not there"))?;
+        if range.end - range.start != file.metadata().context(context)?.len() {
             return Err(wrong("has another size"));
         }
         let mut should = *file;
         should.rewind().context(context)?;
-        let mut there = Comparing::new(Piece { file: iso, at, end: at + size });
+        let mut there = Comparing::new(Piece { file: iso, at: range.start, end: range.end });
         loop {
             let count = should.read(&mut buffer).context(context)?;
             if count == 0 {
@@ -154,16 +313,22 @@ fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of each file its first byte, and how many there are. Source: xorriso(1), "report_lba".
-fn places(said: &str) -> HashMap<String, (u64, u64)> {
-    const BLOCK: u64 = 2048;
+/// Of each file where its bytes are. Source: xorriso(1), "report_lba".
+fn places(said: &str) -> HashMap<String, Range<u64>> {
     let line = |line: &str| {
         let mut fields = line.strip_prefix("File data lba:")?.split(" , ").map(str::trim);
         let (_, lba, _, size, path) =
             (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        Some((path.trim_matches('\'').to_owned(), (lba.parse::<u64>().ok()? * BLOCK, size.parse().ok()?)))
+        let start = lba.parse::<u64>().ok()?.checked_mul(SECTOR)?;
+        let end = start.checked_add(size.parse().ok()?)?;
+        Some((path.trim_matches('\'').to_owned(), start..end))
     };
-    said.lines().filter_map(line).collect()
+    // A file of 4 GiB or more has a line for each piece, with the size of all: the pieces follow each other.
+    let mut places = HashMap::new();
+    for (path, range) in said.lines().filter_map(line) {
+        places.entry(path).or_insert(range);
+    }
+    places
 }
 
 /// Some bytes of a file.
@@ -175,31 +340,11 @@ struct Piece<'f> {
 
 impl Read for Piece<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
         let most = (self.end - self.at).min(buffer.len() as u64) as usize;
         let count = self.file.read_at(&mut buffer[..most], self.at)?;
         self.at += count as u64;
         Ok(count)
     }
-}
-
-/// How a program that inherits a file names it.
-fn inherited(file: &File) -> Result<String, Failure> {
-    Ok(format!("/proc/self/fd/{}", inherit(file)?))
-}
-
-/// Gives an unnamed file a name in a folder, without copying it where the filesystem allows that.
-fn named(folder: &Path, index: usize, file: &File) -> Result<String, Failure> {
-    use std::os::fd::AsRawFd;
-    let path = folder.join(index.to_string());
-    let context = || format!("could not write `{}`", path.display());
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    if rustix::fs::linkat(CWD, &own, CWD, &path, AtFlags::SYMLINK_FOLLOW).is_err() {
-        let mut from = file;
-        from.rewind().context(context)?;
-        io::copy(&mut from, &mut File::create(&path).context(context)?).context(context)?;
-    }
-    Ok(path.display().to_string())
 }
 
 /// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
@@ -259,19 +404,20 @@ fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
     Ok(files)
 }
 
-/// All but what lies on a boot partition, and what mounts the disk's.
 fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not pack the root tree as squashfs".to_owned();
-    let wanted = |item: &Item| !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path);
     let tar = tempfile::tempfile_in(scratch).context(context)?;
     let mut buffer = BufWriter::with_capacity(1 << 20, &tar);
-    tree.copy_some(wanted, &mut buffer).and_then(|()| buffer.flush()).context(context)?;
+    tree.copy_some(|item| is_inside(item, diskless), &mut buffer)
+        .and_then(|()| buffer.flush())
+        .context(context)?;
     drop(buffer);
     (&tar).rewind().context(context)?;
     let out = tempfile::tempfile_in(scratch).context(context)?;
     let maker = Invocation::new("mksquashfs")
+        .dying_with_us()
         .arg("-")
-        .arg(inherited(&out)?)
+        .arg(inherited_name(&out)?)
         .args(["-tar", "-noappend", "-comp", "zstd", "-Xcompression-level", LEVEL, "-b", BLOCK])
         // A tar has no entry for its own top.
         .args(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"])
@@ -292,9 +438,9 @@ fn grub(
         .context(|| format!("could not write a file in `{}`", scratch.display()))?;
     run(&Invocation::new("grub-mkimage")
         .args(["-O", format, "-d", folder, "-p", "/boot/grub", "-c"])
-        .arg(inherited(early)?)
+        .arg(inherited_name(early)?)
         .arg("-o")
-        .arg(inherited(&out)?)
+        .arg(inherited_name(&out)?)
         .args(more)
         .args(MODULES))?;
     date(&out, time)?;
@@ -306,7 +452,7 @@ fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not make the CD's EFI system partition".to_owned();
     let esp = tempfile::tempfile_in(scratch).context(context)?;
     esp.set_len(ESP_SIZE).context(context)?;
-    let device = inherited(&esp)?;
+    let device = inherited_name(&esp)?;
     let serial = format!("{:08x}", name.id.as_fields().0);
     run(&settled(
         Invocation::new("mkfs.vfat")
@@ -318,7 +464,7 @@ fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
         settled(Invocation::new(program), name.time).env("MTOOLS_SKIP_CHECK", "1").args(["-i", &device])
     };
     run(&mtool("mmd").args(["::/EFI", "::/EFI/BOOT"]))?;
-    run(&mtool("mcopy").arg("-m").arg(inherited(grub)?).arg("::/EFI/BOOT/BOOTX64.EFI"))?;
+    run(&mtool("mcopy").arg("-m").arg(inherited_name(grub)?).arg("::/EFI/BOOT/BOOTX64.EFI"))?;
     Ok(esp)
 }
 
@@ -330,7 +476,30 @@ mod tests {
     fn places_are_read_from_what_xorriso_says() {
         let said = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
                     File data lba:  0 ,       40 ,     4211 ,  8622080 , '/live/vmlinuz'\n";
-        assert_eq!(places(said), HashMap::from([("/live/vmlinuz".to_owned(), (81_920, 8_622_080))]));
+        assert_eq!(places(said), HashMap::from([("/live/vmlinuz".to_owned(), 81_920..8_704_000)]));
+        let pieces = "File data lba:  0 , 1 , 2097151 , 5000000000 , '/a'\nFile data lba:  1 , 2097152 , 344255 , 5000000000 , '/a'\n";
+        assert_eq!(places(pieces), HashMap::from([("/a".to_owned(), 2048..5_000_002_048)]));
+    }
+
+    #[test]
+    fn a_boot_catalogue_names_both_firmwares() {
+        let entry = |bytes: &[(usize, u8)]| {
+            let mut entry = [0; 32];
+            for (at, byte) in bytes {
+                entry[*at] = *byte;
+            }
+            entry
+        };
+        let validation = entry(&[(0, 1), (30, 0x55), (31, 0xaa)]);
+        let bios = entry(&[(0, 0x88), (6, 4), (8, 40)]);
+        let header = entry(&[(0, 0x91), (1, 0xef), (2, 1)]);
+        let uefi = entry(&[(0, 0x88), (8, 50)]);
+        let catalogue = [validation, bios, header, uefi].concat();
+        let images = boot_images(&catalogue);
+        assert_eq!(images, [(Firmware::Bios, 81_920..83_968), (Firmware::Uefi, 102_400..102_400)]);
+        assert_eq!(boot_images(&catalogue[..64]), images[..1]);
+        assert_eq!(boot_images(&catalogue[32..]), []);
+        assert_eq!(boot_images(&[]), []);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod chunks;
 mod gzip;
 mod initramfs;
 mod iso;
+mod medium;
+mod nodes;
 mod oci;
 mod open;
 mod pxe;
@@ -33,6 +35,8 @@ mod write;
 mod xz;
 mod zstandard;
 
-pub use open::{ImageFormat, Kind, OpenedImage, kind_of, open, stands_alone};
+pub use iso::{CdImage, CdStart};
+pub use medium::{Medium, MediumKind, RootTree, Start};
+pub use open::{ImageFormat, Kind, OpenedImage, Published, kind_of, open, open_published, stands_alone};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -3,10 +3,12 @@
 
 use super::gzip;
 use super::source::{Raw, Source};
+use super::tree::Tree;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use tar::{Builder, EntryType, Header};
 
@@ -90,6 +92,64 @@ pub fn layer(archive: impl Read) -> io::Result<impl Read> {
     }
 }
 
+/// The one layer of an image in a tar, as it is packed, or how many there are; and what is wrong with the layout.
+pub fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File, usize>, Vec<String>)> {
+    /// Documents are small: a manifest has a line a layer.
+    const DOCUMENT: u64 = 4 << 20;
+    let tree = Tree::read_file(archive)?;
+    let mut damage = Vec::new();
+    let read = |path: &str| -> io::Result<Option<Vec<u8>>> {
+        let Some(item) = tree.find(path) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        tree.reader(item).take(DOCUMENT).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    // What a document names, by digest and size; what is found of that.
+    let mut follow = |reference: &Value, what: &str| -> Option<String> {
+        let digest = reference["digest"].as_str().unwrap_or_default();
+        let path = format!("/blobs/{}", digest.replacen(':', "/", 1));
+        let Some(item) = tree.find(&path) else {
+            damage.push(format!("{what}: `{digest}` is not there"));
+            return None;
+        };
+        let size = item.data.end - item.data.start;
+        if reference["size"].as_u64() != Some(size) {
+            damage.push(format!("{what}: {} bytes are promised, {size} are there", reference["size"]));
+        }
+        match hash(tree.reader(item)) {
+            Ok(hash) if digest == format!("sha256:{hash}") => {}
+            _ => damage.push(format!("{what}: its bytes are not those of `{digest}`")),
+        }
+        Some(path)
+    };
+    let json = |bytes: Option<Vec<u8>>| -> Value {
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    };
+    let index = json(read("/index.json")?);
+    let manifest = match follow(&index["manifests"][0], "the manifest") {
+        Some(path) => json(read(&path)?),
+        None => Value::Null,
+    };
+    follow(&manifest["config"], "the configuration");
+    let paths: Vec<String> = manifest["layers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|layer| follow(layer, "a layer"))
+        .collect();
+    let layers = match paths.as_slice() {
+        [path] => {
+            let mut file = tempfile::tempfile_in(scratch)?;
+            if let Some(item) = tree.find(path) {
+                io::copy(&mut tree.reader(item), &mut file)?;
+            }
+            Ok(file)
+        }
+        paths => Err(paths.len()),
+    };
+    Ok((layers, damage))
+}
+
 /// What refers to a document.
 fn part(kind: &str, text: &str) -> Value {
     json!({
@@ -97,6 +157,17 @@ fn part(kind: &str, text: &str) -> Value {
         "digest": format!("sha256:{}", hex(Sha256::digest(text.as_bytes()).as_slice())),
         "size": text.len(),
     })
+}
+
+fn hash(mut from: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hex(hasher.finalize().as_slice())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
 }
 
 fn digest(source: &impl Source) -> io::Result<String> {
@@ -114,4 +185,36 @@ fn digest(source: &impl Source) -> io::Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::tests::packed;
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn the_layout_is_whole_and_damage_has_a_name() {
+        let root = packed();
+        let raw = Raw::new(&root).unwrap();
+        let mut image = tempfile::tempfile().unwrap();
+        write(&raw, &tempfile::tempfile().unwrap(), "here", 1_700_000_000, &mut image).unwrap();
+        let scratch = std::env::temp_dir();
+        let (layer, damage) = layers(&image, &scratch).unwrap();
+        assert!(layer.is_ok() && damage.is_empty(), "{damage:?}");
+        // One byte of the layer, one of the index.
+        let tree = Tree::read_file(&image).unwrap();
+        let layer = tree.items.iter().max_by_key(|item| item.data.end - item.data.start).unwrap();
+        let index = tree.find("/index.json").unwrap();
+        let (layer, index) = (layer.data.clone(), index.data.clone());
+        image.write_all_at(&[0xff], layer.end - 1).unwrap();
+        let (_, damage) = layers(&image, &scratch).unwrap();
+        assert!(damage.len() == 1 && damage[0].starts_with("a layer: its bytes are not"), "{damage:?}");
+        let mut text = vec![0; (index.end - index.start) as usize];
+        image.read_exact_at(&mut text, index.start).unwrap();
+        let at = text.windows(7).position(|word| word == b"sha256:").unwrap() as u64 + 7;
+        image.write_all_at(b"zz", index.start + at).unwrap();
+        let (layer, damage) = layers(&image, &scratch).unwrap();
+        assert!(layer.err() == Some(0) && damage[0].ends_with("is not there"), "{damage:?}");
+    }
 }

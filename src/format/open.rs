@@ -1,8 +1,9 @@
 //! From a published file to the bytes that a guest sees.
 
 use super::chunks::is_zero;
+use super::medium::{self, Medium};
 use crate::image::copy_range;
-use crate::tool::{Context, Failure, Invocation, inherit, run};
+use crate::tool::{Context, Failure, Invocation, inherited_name, run};
 use serde::Serialize;
 use std::fmt;
 use std::fs::File;
@@ -72,9 +73,33 @@ const COMPRESSIONS: &[(&[u8], Compression)] = &[
     (b"\x28\xb5\x2f\xfd", Compression::Zstd),
 ];
 
+/// What a published file holds.
+pub enum Published {
+    Disk(OpenedImage),
+    Medium(Medium),
+}
+
 /// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
 /// unpacked goes to unnamed files in `scratch`.
+///
+/// # Errors
+/// It is no disk.
 pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
+    match take_in(path, scratch, false)? {
+        Published::Disk(disk) => Ok(disk),
+        Published::Medium(medium) => {
+            Err(Failure::new(format!("`{}` is no disk, but a {}", path.display(), medium.kind)))
+        }
+    }
+}
+
+/// As [`open`], also for what is no disk, or not only.
+pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
+    take_in(path, scratch, true)
+}
+
+/// A CD is a disk too, where that is wanted of it.
+fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Failure> {
     let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
     let failed = |failure: Failure| failure.context(format!("could not unpack `{}`", path.display()));
     // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
@@ -85,10 +110,23 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
             continue;
         }
         if start.get(257..262) == Some(b"ustar") {
-            file = disk_raw(&file, scratch).map_err(failed)?;
+            match disk_raw(&file, scratch).map_err(failed)? {
+                Some(disk) => file = disk,
+                None => {
+                    let none = || {
+                        Failure::new("the archive holds neither `disk.raw` nor a root tree")
+                            .help("name the image itself, or an archive with `disk.raw` in it")
+                    };
+                    let medium = medium::of_archive(file, scratch).map_err(failed)?;
+                    return medium.map(Published::Medium).ok_or_else(|| failed(none()));
+                }
+            }
             continue;
         }
         break;
+    }
+    if cds && medium::is_cd(&file) {
+        return medium::of_cd(&file, scratch).map(Published::Medium).map_err(failed);
     }
     let format = format_of(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if format != ImageFormat::Raw {
@@ -102,7 +140,16 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
     if size == 0 {
         return Err(Failure::new(format!("`{}` is no image: it is empty", path.display())));
     }
-    Ok(OpenedImage { file, format, size })
+    Ok(Published::Disk(OpenedImage { file, format, size }))
+}
+
+/// What a file holds, if it is compressed; otherwise the file itself.
+pub fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
+    let start = start(&file).context(|| "could not read a part of it".to_owned())?;
+    match COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, how)) => decompress(&file, *how, scratch),
+        None => Ok(file),
+    }
 }
 
 /// How a file is to be opened.
@@ -128,7 +175,7 @@ pub fn kind_of(file: &File) -> std::io::Result<Kind> {
 pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
     match format {
         ImageFormat::Raw => Ok(()),
-        _ => virtual_size(inherit(file)?, format).map(|_| ()),
+        _ => virtual_size(&inherited_name(file)?, format).map(|_| ()),
     }
 }
 
@@ -197,20 +244,24 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Fai
             Box::new(decoder)
         }
     };
-    copy_sparse(&mut stream, &out)
-        .map_err(|fault| match fault {
-            Fault::Read(error) => Failure::new("it is damaged").caused_by(&error),
-            Fault::Write(error) => Err::<(), _>(error)
-                .context(|| format!("could not write to `{}`", scratch.display()))
-                .unwrap_err(),
-        })
-        .map(|()| out)
+    copy_sparse(&mut stream, &out).map_err(|fault| fault.told(scratch)).map(|()| out)
 }
 
 /// Which side of a copy failed.
 enum Fault {
     Read(std::io::Error),
     Write(std::io::Error),
+}
+
+impl Fault {
+    fn told(self, scratch: &Path) -> Failure {
+        match self {
+            Fault::Read(error) => Failure::new("it is damaged").caused_by(&error),
+            Fault::Write(error) => Err::<(), _>(error)
+                .context(|| format!("could not write to `{}`", scratch.display()))
+                .unwrap_err(),
+        }
+    }
 }
 
 /// Blocks of zeros are left out.
@@ -238,8 +289,8 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
     }
 }
 
-/// Google's form: a tar with `disk.raw`. Source: Compute Engine, "Manually import boot disks", requirements.
-fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
+/// Google's form: a tar with `disk.raw`; nothing if it holds something else. Source: Compute Engine, "Manually import boot disks", requirements.
+fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Failure> {
     let context = || "could not read the archive".to_owned();
     let size = size(file).context(context)?;
     // It shares its place with the file.
@@ -247,9 +298,13 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
     input.rewind().context(context)?;
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries_with_seek().context(context)? {
-        let entry = entry.context(context)?;
+        let mut entry = entry.context(context)?;
         if !entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
             continue;
+        }
+        if entry.header().entry_type() == tar::EntryType::GNUSparse {
+            let out = scratch_file(scratch)?;
+            return copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch)).map(|()| Some(out));
         }
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > size) {
@@ -258,30 +313,28 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<File, Failure> {
         let out = scratch_file(scratch)?;
         copy_range(file, start..start + length, &out)
             .context(|| format!("could not write to `{}`", scratch.display()))?;
-        return Ok(out);
+        return Ok(Some(out));
     }
-    Err(Failure::new("the archive holds no `disk.raw`")
-        .help("name the image itself, or an archive with `disk.raw` in it"))
+    Ok(None)
 }
 
 fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Failure> {
     let out = scratch_file(scratch)?;
-    let (from, to) = (inherit(file)?, inherit(&out)?);
-    let path = |number| format!("/proc/self/fd/{number}");
+    let (from, to) = (inherited_name(file)?, inherited_name(&out)?);
     // `-n` keeps the unnamed file, which has to have its size already.
-    let size = virtual_size(from, format)?;
+    let size = virtual_size(&from, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = Invocation::new("qemu-img")
+        .dying_with_us()
         .args(["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw"])
-        .args([path(from), path(to)]);
+        .args([from, to]);
     run(&convert)?;
     Ok(out)
 }
 
-/// Bytes of the disk in an image that stands alone, by the number that programs inherit it under.
-fn virtual_size(number: std::os::fd::RawFd, format: ImageFormat) -> Result<u64, Failure> {
-    let path = format!("/proc/self/fd/{number}");
-    let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), &path]);
+/// Bytes of the disk in an image that stands alone, by the name that programs have for it.
+fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Failure> {
+    let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), path]);
     let info: serde_json::Value = serde_json::from_slice(&run(&info)?.stdout).unwrap_or_default();
     // An image that leads to other files of the host is none that can be published, and may be meant to read them.
     if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {

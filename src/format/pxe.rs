@@ -13,21 +13,21 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 use tar::{Archive, Builder, EntryType, Header};
 
-const KERNEL: &str = "vmlinuz";
-const INITRD: &str = "initrd";
-const MENU: &str = "pxelinux.cfg/default";
+pub const KERNEL: &str = "vmlinuz";
+pub const INITRD: &str = "initrd";
+pub const MENU: &str = "pxelinux.cfg/default";
 const LEVEL: i32 = 12;
 /// Any number of threads gives the same bytes, as long as it is one or more.
 const MOST_WORKERS: usize = 16;
 
-/// `time` is in seconds since 1970; `scratch` is where unnamed files may be.
+/// `time` is in seconds since 1970; `scratch` is where unnamed files may be. Gives what the format could not keep, in words.
 pub fn write(
     root: &Raw,
     diskless: &Diskless,
     time: u64,
     scratch: &Path,
     out: &mut impl Write,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let context = || "could not pack the root tree for a network boot".to_owned();
     let tree = Tree::read(root).context(context)?;
     let kernel = kernel_of(&tree)?;
@@ -46,7 +46,13 @@ pub fn write(
     (&initrd).rewind().context(context)?;
     add(&mut builder, INITRD, time, size, &mut &initrd).context(context)?;
     builder.into_inner().and_then(|mut buffer| buffer.flush()).context(context)?;
-    xz::write(&Raw::new(&packed).context(context)?, out).context(context)
+    xz::write(&Raw::new(&packed).context(context)?, out).context(context)?;
+    Ok(tree.lost(|item| is_inside(item, diskless), |_| false))
+}
+
+/// All but what lies on a boot partition, and what mounts the disk's.
+pub fn is_inside(item: &Item, diskless: &Diskless) -> bool {
+    !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path)
 }
 
 /// The newest kernel of a tree, as a file in it.
@@ -62,14 +68,12 @@ pub fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
     tree.find(&inside).or_else(|| tree.find(from?)).ok_or_else(none)
 }
 
-/// All but what lies on a boot partition, and what mounts the disk's.
 fn unpacked(tree: &Tree, diskless: &Diskless, out: &mut impl Write) -> io::Result<()> {
     let init = ["/sbin/init", "/usr/sbin/init", "/usr/lib/systemd/systemd"]
         .into_iter()
         .find(|path| tree.find(path).is_some())
         .ok_or_else(|| io::Error::other("the root tree has no /sbin/init: nothing would start"))?;
-    let wanted = |item: &Item| !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path);
-    initramfs::write(tree, wanted, init.trim_start_matches('/'), out)
+    initramfs::write(tree, |item| is_inside(item, diskless), init.trim_start_matches('/'), out)
 }
 
 fn pack(tree: &Tree, diskless: &Diskless, out: &File) -> io::Result<()> {
@@ -157,29 +161,49 @@ pub fn open(path: &Path, scratch: &Path) -> Result<NetworkBoot, Failure> {
 fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
     let packed = Raw::new(file)?;
     let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
-    let mut archive = Archive::new(liblzma::read::XzDecoder::new(from));
-    let (mut kernel, mut initrd, mut command_line) = (None, None, None);
-    for entry in archive.entries()? {
+    let parts = parts_of(liblzma::read::XzDecoder::new(from), scratch)?;
+    let whole = parts.kernel.zip(parts.initrd).zip(parts.command_line);
+    Ok(whole.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
+}
+
+/// What an archive of it should hold.
+#[derive(Default)]
+pub struct Parts {
+    pub kernel: Option<File>,
+    pub initrd: Option<File>,
+    pub command_line: Option<String>,
+}
+
+/// The parts of a tar, in unnamed files.
+pub fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
+    parts_of(Beginning { source: &Raw::new(tar)?, at: 0 }, scratch)
+}
+
+fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
+    let mut parts = Parts::default();
+    for entry in Archive::new(tar).entries()? {
         let mut entry = entry?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let place = match name.as_str() {
-            KERNEL => &mut kernel,
-            INITRD => &mut initrd,
+            KERNEL => &mut parts.kernel,
+            INITRD => &mut parts.initrd,
             MENU => {
                 let mut text = String::new();
                 entry.by_ref().take(64 << 10).read_to_string(&mut text)?;
                 let append = text.lines().find_map(|line| line.trim().strip_prefix("APPEND "));
-                command_line = append.map(str::to_owned);
+                parts.command_line = append.map(str::to_owned);
                 continue;
             }
             _ => continue,
         };
+        if entry.header().entry_type() != EntryType::Regular {
+            return Err(io::Error::other(format!("`{name}` is no plain file")));
+        }
         let mut out = tempfile::tempfile_in(scratch)?;
         io::copy(&mut entry, &mut out)?;
         *place = Some(out);
     }
-    let parts = kernel.zip(initrd).zip(command_line);
-    Ok(parts.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
+    Ok(parts)
 }
 
 #[cfg(test)]

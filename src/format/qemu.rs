@@ -1,7 +1,7 @@
 //! What qemu-img writes, without what it takes from the clock and from chance.
 
 use crate::template::{Bytes, Format};
-use crate::tool::{Context, Failure, Invocation, inherit, run};
+use crate::tool::{Context, Failure, Invocation, inherited_name, run};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,12 +15,11 @@ pub fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Fai
         Format::Vhdx => ("vhdx", &["-o", "subformat=dynamic"]),
         _ => ("vdi", &[]),
     };
-    let (from, to) = (inherit(raw)?, inherit(out)?);
-    let path = |number| format!("/proc/self/fd/{number}");
     let convert = Invocation::new("qemu-img")
+        .dying_with_us()
         .args(["convert", "-f", "raw", "-O", kind])
         .args(options)
-        .args([path(from), path(to)]);
+        .args([inherited_name(raw)?, inherited_name(out)?]);
     run(&convert)?;
     let settled = match format {
         Format::Vhdx => settle_vhdx(out, id),

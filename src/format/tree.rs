@@ -29,6 +29,8 @@ pub struct Item {
     pub target: Vec<u8>,
     /// A plain file's bytes in the tar.
     pub data: Range<u64>,
+    /// Names of its extended attributes.
+    pub attributes: Vec<String>,
     /// Everything that the tar has of it, extended headers included.
     pub span: Range<u64>,
 }
@@ -43,24 +45,35 @@ pub struct Tree<'f> {
 
 impl<'f> Tree<'f> {
     pub fn read(root: &'f Raw) -> io::Result<Tree<'f>> {
-        let mut tree = Tree { file: root.file(), items: Vec::new(), folders: BTreeMap::new() };
-        let mut archive = Archive::new(Reader { file: root.file(), at: 0 });
+        Tree::read_file(root.file())
+    }
+
+    pub fn read_file(file: &'f File) -> io::Result<Tree<'f>> {
+        let end_of_file = file.metadata()?.len();
+        let mut items = Vec::new();
+        let mut archive = Archive::new(Reader { file, at: 0 });
         let mut from = 0;
         for entry in archive.entries_with_seek()? {
-            let entry = entry?;
+            let mut entry = entry?;
+            let attributes = attributes_of(&mut entry)?;
             let header = entry.header();
             let name = entry.path_bytes().into_owned();
             let path =
                 format!("/{}", String::from_utf8_lossy(&name).trim_start_matches("./").trim_matches('/'));
             let at = entry.raw_file_position();
-            let data = at..at + entry.size();
+            // What is stored: a sparse file is larger than that.
+            let data = at..at.saturating_add(header.entry_size()?);
             let end = data.end.next_multiple_of(BLOCK);
+            if end > end_of_file {
+                return Err(io::Error::other(format!("it is cut in the middle of `{path}`")));
+            }
             let item = Item {
                 kind: header.entry_type(),
-                mode: header.mode()?,
-                owner: header.uid()?,
-                group: header.gid()?,
-                time: header.mtime()?,
+                // Some leave out what they have no use for.
+                mode: header.mode().unwrap_or(0),
+                owner: header.uid().unwrap_or(0),
+                group: header.gid().unwrap_or(0),
+                time: header.mtime().unwrap_or(0),
                 device: (
                     header.device_major().ok().flatten().unwrap_or(0),
                     header.device_minor().ok().flatten().unwrap_or(0),
@@ -69,16 +82,27 @@ impl<'f> Tree<'f> {
                 path,
                 name,
                 data,
+                attributes,
                 span: from..end,
             };
             from = end;
-            if let Some((folder, name)) = item.path.rsplit_once('/') {
-                let folder = if folder.is_empty() { "/" } else { folder };
-                tree.folders.entry(folder.to_owned()).or_default().insert(name.to_owned());
-            }
-            tree.items.push(item);
+            items.push(item);
         }
-        Ok(tree)
+        let mut last = [1; BLOCK as usize];
+        if file.read_exact_at(&mut last, from).is_err() || last != [0; BLOCK as usize] {
+            return Err(io::Error::other("its end is missing"));
+        }
+        Ok(Tree::of(file, items))
+    }
+
+    /// Of what was found in an archive.
+    pub fn of(file: &'f File, items: Vec<Item>) -> Tree<'f> {
+        let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (folder, name) in items.iter().filter_map(|item| item.path.rsplit_once('/')) {
+            let folder = if folder.is_empty() { "/" } else { folder };
+            folders.entry(folder.to_owned()).or_default().insert(name.to_owned());
+        }
+        Tree { file, items, folders }
     }
 
     /// The names in a folder, sorted.
@@ -95,6 +119,20 @@ impl<'f> Tree<'f> {
         Reader { file: self.file, at: item.data.start }.take(item.data.end - item.data.start)
     }
 
+    /// What is lost where only some extended attributes are kept, in words; nothing if nothing is.
+    pub fn lost(&self, wanted: impl Fn(&Item) -> bool, keeps: impl Fn(&str) -> bool) -> Option<String> {
+        let losing = |item: &&Item| wanted(item) && item.attributes.iter().any(|name| !keeps(name));
+        let mut losers = self.items.iter().filter(losing);
+        let first = losers.next()?;
+        let names: Vec<&str> =
+            first.attributes.iter().map(String::as_str).filter(|name| !keeps(name)).collect();
+        let more = match losers.count() {
+            0 => String::new(),
+            count => format!(", and those of {count} more"),
+        };
+        Some(format!("{} of `{}`{more}", names.join(" and "), first.path))
+    }
+
     /// The same tar with only some of its entries.
     pub fn copy_some(&self, wanted: impl Fn(&Item) -> bool, out: &mut impl io::Write) -> io::Result<()> {
         for item in self.items.iter().filter(|item| wanted(item)) {
@@ -104,6 +142,17 @@ impl<'f> Tree<'f> {
         // Two empty blocks end it.
         out.write_all(&[0; 2 * BLOCK as usize])
     }
+}
+
+/// Source: star(5), "SCHILY.xattr"; GNU tar and bsdtar write the same.
+fn attributes_of(entry: &mut tar::Entry<impl Read>) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for extension in entry.pax_extensions()?.into_iter().flatten() {
+        let extension = extension?;
+        let name = String::from_utf8_lossy(extension.key_bytes());
+        names.extend(name.strip_prefix("SCHILY.xattr.").map(str::to_owned));
+    }
+    Ok(names)
 }
 
 /// Reads with a place of its own in the file.
@@ -161,6 +210,18 @@ pub mod tests {
         let out = tempfile::tempfile().unwrap();
         crate::content::pack(folder.path(), 1_700_000_000, &out).unwrap();
         out
+    }
+
+    #[test]
+    fn a_tar_that_is_cut_is_told_from_a_whole_one() {
+        let file = packed();
+        let size = file.metadata().unwrap().len();
+        assert!(Tree::read_file(&file).is_ok());
+        for (cut, why) in [(1024, "its end is missing"), (1536, "it is cut in the middle of ")] {
+            file.set_len(size - cut).unwrap();
+            let error = Tree::read_file(&file).err().unwrap().to_string();
+            assert!(error.starts_with(why), "{cut}: {error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{archive, gzip, iso, oci, pxe, qemu, same, vhd, vmdk, xz, zstandard};
 use crate::image::copy_data;
 use crate::plan::Diskless;
 use crate::template::{Bytes, Format};
-use crate::tool::{Context, Failure, inherit};
+use crate::tool::{Context, Failure, inherited_name};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::FileExt;
@@ -32,8 +32,9 @@ pub struct Material<'m> {
 const BUFFER: usize = 1 << 20;
 
 /// Writes a format into `out`, an empty file that will be called `name`, reads it back and compares it with what it was made
-/// of.
-pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Result<(), Failure> {
+/// of. Gives what the format could not keep, in words.
+pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Result<Option<String>, Failure> {
+    let mut lost = None;
     let context = || format!("could not make `{name}`");
     let raw = Raw::new(material.raw).context(context)?;
     let root = || -> Result<Raw, Failure> {
@@ -69,13 +70,13 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
         }
         Format::Pxe => {
             let diskless = diskless(material)?;
-            pxe::write(&root()?, diskless, material.time, material.scratch, &mut buffer)
+            lost = pxe::write(&root()?, diskless, material.time, material.scratch, &mut buffer)
                 .map_err(|failure| failure.context(context()))?;
         }
         Format::Iso => {
             let stem = name.split('.').next().unwrap_or(name);
             let called = Name { stem, id, time: material.time };
-            iso::write(&root()?, diskless(material)?, &called, material.scratch, out)
+            lost = iso::write(&root()?, diskless(material)?, &called, material.scratch, out)
                 .map_err(|failure| failure.context(context()))?;
         }
     }
@@ -83,11 +84,10 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
     drop(buffer);
     read_back(material, format, out).map_err(|failure| failure.context(context()))?;
     if is_disk(format) {
-        // By the number that programs inherit.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", inherit(out)?));
+        let path = PathBuf::from(inherited_name(out)?);
         same::check(&path, material.raw, material.scratch).map_err(|failure| failure.context(context()))?;
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Of what holds the root tree; disks are compared in their own way.

@@ -88,7 +88,7 @@ impl History {
         move |error| Failure::new(message.clone()).detail(error.to_string())
     }
 
-    /// Writes a run down; what it said before is replaced.
+    /// Writes a run, or a part of it, down; what it said of these types before is replaced.
     pub fn record(&mut self, results: &Results) -> Result<(), Failure> {
         let fault = self.fault("write to");
         self.write(results).map_err(fault)
@@ -97,11 +97,19 @@ impl History {
     fn write(&mut self, results: &Results) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         let run = &results.run;
-        transaction.execute("DELETE FROM runs WHERE id = ?1", [&run.id])?;
         transaction.execute(
-            "INSERT INTO runs (id, started, seconds, revision, ister) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO runs (id, started, seconds, revision, ister) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (id) DO UPDATE SET started = min(started, excluded.started), \
+             seconds = max(seconds, excluded.seconds), revision = excluded.revision, ister = excluded.ister",
             params![run.id, run.started, run.seconds, run.revision, run.ister],
         )?;
+        // What other parts of the run have reported stays.
+        for record in &results.types {
+            for table in ["steps", "stages", "files", "packages"] {
+                let delete = format!("DELETE FROM {table} WHERE run = ?1 AND type = ?2");
+                transaction.execute(&delete, [&run.id, &record.kind])?;
+            }
+        }
         for record in &results.types {
             for (position, step) in record.steps.iter().enumerate() {
                 let boot = step.boot.as_ref();
@@ -273,6 +281,7 @@ mod tests {
                 revision: Some(format!("revision-{day}")),
                 shard: None,
                 planned: vec!["kvm".to_owned()],
+                whole: Vec::new(),
                 ister: "0".to_owned(),
             },
             types: vec![Record {

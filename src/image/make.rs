@@ -205,7 +205,7 @@ impl Target<'_> {
 
     /// The whole disk, as children name it.
     fn device(&self) -> String {
-        format!("/proc/self/fd/{}", self.inherited)
+        crate::tool::name_of(self.inherited)
     }
 
     fn disk_name(&self) -> &str {

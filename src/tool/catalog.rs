@@ -89,6 +89,7 @@ pub const CATALOG: &[Tool] = &[
     tool("dnf", "dnf", Need::Dnf, "content of rpm packages"),
     tool("rpm", "rpm", Need::Dnf, "what is installed of them"),
     tool("createrepo_c", "createrepo-c", Need::Dnf, "repositories of ister's tests"),
+    tool("sqfs2tar", "squashfs-tools-ng", Need::Verify, "reads the root tree on a CD"),
     tool("e2fsck", "e2fsprogs", Need::Verify, "checks ext2, ext3 and ext4"),
     tool("fsck.fat", "dosfstools", Need::Verify, "checks vfat"),
     tool("xfs_repair", "xfsprogs", Need::Verify, "checks XFS"),

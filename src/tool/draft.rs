@@ -7,9 +7,9 @@
 use super::Failure;
 use super::failure::Context;
 use super::interrupt::{forget_file, remove_on_interrupt};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
+use super::unnamed::link;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// What a crash of the host may do to a file that was published just before.
@@ -63,8 +63,7 @@ impl Draft {
             None => {
                 // linkat cannot replace a file, rename can.
                 let path = temporary_name(&self.destination);
-                let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                rustix::fs::linkat(CWD, &fd, CWD, &path, AtFlags::SYMLINK_FOLLOW).context(context)?;
+                link(&self.file, &path).context(context)?;
                 path
             }
         };

@@ -60,12 +60,18 @@ pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Res
 
 /// As [`run`], for a program whose exit code says more than whether it could do its work.
 pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, Failure> {
-    complete(invocation, Stdio::null(), None, &mut |_| {}).map(|(finished, _)| finished)
+    complete(invocation, Stdio::null(), Stdio::piped(), None, &mut |_| {}).map(|(finished, _)| finished)
 }
 
 /// As [`run`], for a program that reads a file as its standard input.
 pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, Failure> {
-    let (finished, _) = complete(invocation, input.into(), None, &mut |_| {})?;
+    let (finished, _) = complete(invocation, input.into(), Stdio::piped(), None, &mut |_| {})?;
+    judge(invocation, finished, None)
+}
+
+/// As [`run`], for a program whose output goes into a file.
+pub fn run_into(invocation: &Invocation, output: File) -> Result<Finished, Failure> {
+    let (finished, _) = complete(invocation, Stdio::null(), output.into(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
 
@@ -75,7 +81,7 @@ pub fn run_bounded(
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<Finished, Failure> {
-    let (finished, too_long) = complete(invocation, Stdio::null(), time, line)?;
+    let (finished, too_long) = complete(invocation, Stdio::null(), Stdio::piped(), time, line)?;
     judge(invocation, finished, time.filter(|_| too_long))
 }
 
@@ -83,19 +89,22 @@ pub fn run_bounded(
 fn complete(
     invocation: &Invocation,
     stdin: Stdio,
+    stdout: Stdio,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<(Finished, bool), Failure> {
     let started = Instant::now();
     log::debug!("running: {}", shortened(&invocation.to_string()));
-    let mut child = spawn(invocation, stdin, Stdio::piped(), Stdio::piped())?;
+    let mut child = spawn(invocation, stdin, stdout, Stdio::piped())?;
     // Not without bound: a program may say more than anybody reads.
     let (sender, said) = sync_channel(64);
-    let stdout = child.stdout.take().expect("stdout is piped");
+    let stdout = child.stdout.take();
     let stderr = child.stderr.take().expect("stderr is piped");
     let process = Started { id: child.id(), group: invocation.own_group };
     let _with_us = process.group.then(|| interrupt::group_ends_with_us(process.id));
-    forward(stdout, sender.clone(), |bytes| Said::Out(bytes.to_vec()));
+    if let Some(stdout) = stdout {
+        forward(stdout, sender.clone(), |bytes| Said::Out(bytes.to_vec()));
+    }
     forward(stderr, sender.clone(), |bytes| Said::Error(bytes.to_vec()));
     std::thread::spawn(move || drop(sender.send(Said::Ended(child.wait()))));
 
@@ -260,7 +269,14 @@ pub fn kept_from_children() -> Vec<(String, OsString)> {
 /// are talked to while they run.
 pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, Failure> {
     let program = find_program(&invocation.program).ok_or_else(|| missing(&invocation.program))?;
-    let mut command = Command::new(&program);
+    let mut command = match invocation.dies_with_us {
+        false => Command::new(&program),
+        true => {
+            let mut command = Command::new(find_program("setpriv").ok_or_else(|| missing("setpriv"))?);
+            command.args(["--pdeathsig", "KILL"]).arg(&program);
+            command
+        }
+    };
     command
         .args(&invocation.args)
         .env("PATH", search_path())

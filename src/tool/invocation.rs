@@ -12,6 +12,8 @@ pub struct Invocation {
     pub folder: Option<PathBuf>,
     /// It gets a process group of its own, and what is left of that ends with it.
     pub own_group: bool,
+    /// It is killed when we end, however we end.
+    pub dies_with_us: bool,
 }
 
 impl Invocation {
@@ -22,6 +24,7 @@ impl Invocation {
             env: Vec::new(),
             folder: None,
             own_group: false,
+            dies_with_us: false,
         }
     }
 
@@ -43,6 +46,12 @@ impl Invocation {
     /// Gives it a process group of its own; what is left of that ends with it.
     pub fn in_own_group(mut self) -> Invocation {
         self.own_group = true;
+        self
+    }
+
+    /// Has it killed when we end, however we end: what works for minutes.
+    pub fn dying_with_us(mut self) -> Invocation {
+        self.dies_with_us = true;
         self
     }
 

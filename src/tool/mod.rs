@@ -9,9 +9,11 @@ mod failure;
 mod host;
 mod interrupt;
 mod invocation;
+mod names;
 mod namespace;
 mod orphans;
 mod progress;
+mod unnamed;
 
 pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
 pub use chroot::Chroot;
@@ -19,14 +21,16 @@ pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability};
 pub use failure::{Context, Failure, visible, with_causes};
 pub use host::{
-    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_reporting,
-    run_to_its_end, search_path, spawn,
+    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
+    run_reporting, run_to_its_end, search_path, spawn,
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;
+pub use names::Names;
 pub use namespace::{
-    Worker, Workspace, end_leftovers, has_workspaces, inherit, subordinate_ranges, sweep_workspaces,
+    Worker, Workspace, end_leftovers, has_workspaces, subordinate_ranges, sweep_workspaces, try_namespaces,
     workspace_from_stdin,
 };
 pub use orphans::Orphans;
 pub use progress::{Event, Progress};
+pub use unnamed::{inherit, inherited_name, name_of, scratch_folder};

@@ -9,7 +9,7 @@
 
 use super::debug::debug_lines_to;
 use super::failure::Context;
-use super::host::spawn;
+use super::host::{run, spawn};
 use super::interrupt;
 use super::{Event, Failure, Invocation, Progress};
 use rustix::fs::{FlockOperation, flock};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -49,7 +49,7 @@ impl Worker {
     ) -> Result<R, Failure> {
         let root = rustix::process::geteuid().is_root();
         if !root {
-            check_subordinate_ranges()?;
+            check_user()?;
         }
         let invocation = invocation(root)?;
         let (mut stdin, inner) =
@@ -93,16 +93,56 @@ impl Worker {
     }
 }
 
+/// Whether an ordinary user has ids to give away, and may have a user namespace. Where that is denied, `unshare --map-auto`
+/// would leave a child behind that waits for ever.
+fn check_user() -> Result<(), Failure> {
+    check_subordinate_ranges()?;
+    run(&Invocation::new("unshare").args(["--map-root-user", "true"]))
+        .map(|_| ())
+        .map_err(|failure| denied(false, failure))
+}
+
+/// Whether this host lets a build have its namespaces, by making them once. What a container's seccomp profile or its
+/// masked /proc forbid is seen here before anything is built.
+pub fn try_namespaces() -> Result<(), Failure> {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        check_user()?;
+    }
+    let all = unshared(root).args(["sh", "-ec", "hostname localhost; mount -t proc proc /proc"]);
+    run(&all).map(|_| ()).map_err(|failure| denied(root, failure))
+}
+
 fn invocation(root: bool) -> Result<Invocation, Failure> {
     let own = std::env::current_exe().context(|| "could not find ister's own program file".to_owned())?;
+    Ok(unshared(root).arg(own).arg("namespace-worker"))
+}
+
+/// What stands in front of a program that gets the namespaces.
+fn unshared(root: bool) -> Invocation {
     let mut invocation = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
     if !root {
         invocation = invocation.args(["--map-root-user", "--map-auto"]);
     }
-    Ok(invocation
-        .args(["--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child", "--"])
-        .arg(own)
-        .arg("namespace-worker"))
+    invocation.args(["--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child", "--"])
+}
+
+const NOT_ALLOWED: &str = "this host does not allow the namespaces that a build needs";
+
+/// How to have them allowed.
+fn allow(root: bool) -> &'static str {
+    if root {
+        "root needs CAP_SYS_ADMIN here, and mounting must not be denied: start a container with \
+         `--cap-add SYS_ADMIN` (and `--security-opt apparmor=unconfined` where AppArmor is used), or with `--privileged`"
+    } else {
+        "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and \
+         kernel.apparmor_restrict_unprivileged_userns=0 where they exist, and user.max_user_namespaces > 0; start a \
+         container with `--privileged`; or run ister as root"
+    }
+}
+
+fn denied(root: bool, failure: Failure) -> Failure {
+    failure.context(NOT_ALLOWED).help(allow(root))
 }
 
 fn did_not_answer(root: bool, status: std::process::ExitStatus, said: &str) -> Failure {
@@ -111,30 +151,14 @@ fn did_not_answer(root: bool, status: std::process::ExitStatus, said: &str) -> F
     for line in said.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev() {
         failure = failure.detail(format!("it said: {line}"));
     }
-    if said.contains("unshare") && said.contains("not permitted") {
-        failure = Failure {
-            message: "this host does not allow the namespaces that a build needs".into(),
-            ..failure
-        };
-        return failure.help(if root {
-            "root needs CAP_SYS_ADMIN here: a container must be started with it (docker: --privileged)"
-        } else {
-            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and \
-             kernel.apparmor_restrict_unprivileged_userns=0 where they exist, and user.max_user_namespaces > 0; \
-             or run ister as root"
-        });
+    // Of unshare itself, or of newuidmap.
+    if said.contains("unshare failed") || said.contains("uid_map failed") || said.contains("gid_map failed") {
+        return Failure { message: NOT_ALLOWED.into(), ..failure }.help(allow(root));
     }
     if said.is_empty() && !status.success() {
         failure = failure.help("it may have run out of memory: see `dmesg`");
     }
     failure
-}
-
-/// Lets the next child have a file under the same number.
-pub fn inherit(file: &impl AsFd) -> Result<RawFd, Failure> {
-    rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())
-        .context(|| "could not hand a file to a helper".to_owned())?;
-    Ok(file.as_fd().as_raw_fd())
 }
 
 /// How many ids of /etc/subuid or /etc/subgid (see subuid(5)) belong to a user.
@@ -190,7 +214,8 @@ pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<Fi
     // Ends this process, and with it the namespace, should the outer side be killed before it could tell us.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Nobody inside learns the host's name: a package's script might write it down.
-    rustix::system::sethostname(b"localhost").context(|| "could not name the namespace".to_owned())?;
+    rustix::system::sethostname(b"localhost")
+        .map_err(|error| denied_inside("could not name the namespace", error))?;
     let files = receive_files().context(|| "could not receive the job's files".to_owned())?;
     let mut line = String::new();
     let mut stdin = BufReader::new(std::io::stdin());
@@ -204,6 +229,18 @@ pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<Fi
         std::process::exit(1);
     });
     Ok((job, files))
+}
+
+/// What is allowed in a namespace of one's own, and was not.
+fn denied_inside(what: &str, error: rustix::io::Errno) -> Failure {
+    let failure = Failure::new(what).caused_by(&std::io::Error::from(error));
+    match error {
+        rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => failure.help(
+            "a container's seccomp profile or its masked /proc may forbid it: start it with `--cap-add SYS_ADMIN`; for an \
+             ordinary user with `--security-opt seccomp=unconfined` and an unmasked /proc, or with `--privileged`",
+        ),
+        _ => failure,
+    }
 }
 
 /// As many files as a job may have: the content and the disks.
@@ -260,8 +297,10 @@ impl Workspace {
     pub fn open(folder: &Path, need: u64) -> Result<Workspace, Failure> {
         let mount =
             |source: &str, target: &Path, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>| {
-                rustix::mount::mount(source, target, kind, flags, data).context(|| {
-                    format!("could not mount {kind} on `{}` inside the namespace", target.display())
+                rustix::mount::mount(source, target, kind, flags, data).map_err(|error| {
+                    let what =
+                        format!("could not mount {kind} on `{}` inside the namespace", target.display());
+                    denied_inside(&what, error)
                 })
             };
         mount(

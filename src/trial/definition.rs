@@ -39,6 +39,9 @@ pub struct BootCase {
     /// The power button, and a second boot.
     #[serde(default)]
     pub again: bool,
+    /// The kernel of its loader entry is started without firmware and loader.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 /// As in a template: "8G".

@@ -12,7 +12,9 @@ pub fn junit(records: &[Record]) -> String {
                 '>' => "&gt;".to_owned(),
                 '"' => "&quot;".to_owned(),
                 // XML 1.0 has no way to write these.
-                c if c.is_control() && !matches!(c, '\n' | '\t') => "\u{fffd}".to_owned(),
+                c if c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}') => {
+                    "\u{fffd}".to_owned()
+                }
                 c => c.to_string(),
             })
             .collect()

@@ -44,7 +44,7 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     let mut count = 0;
     for index in &indices {
         let part = &parts[*index];
-        planned.extend(part.run.planned.iter().cloned());
+        planned.extend(part.run.planned.iter().chain(&part.run.whole).cloned());
         if let Some(shard) = part.run.shard {
             count = count.max(shard.count);
             shards.insert(shard.index);
@@ -113,6 +113,7 @@ mod tests {
                 revision: None,
                 shard: shard.map(|(index, count)| Shard { index, count }),
                 planned: planned.iter().map(|name| (*name).to_owned()).collect(),
+                whole: Vec::new(),
                 ister: "0".to_owned(),
             },
             types: done.iter().map(record).collect(),

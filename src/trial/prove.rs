@@ -37,22 +37,46 @@ pub fn prove(
     if let Some(image) = plan.image() {
         record.packages = packages(&place.folder.join(format!("{image}.packages")))?;
     }
-    let steps = steps(kind, &plan, place).map_err(|why| {
-        Failure::new(format!("the image type `{}` cannot be proven", kind.name)).detail(why)
-    })?;
-    for step in &steps {
-        for need in &step.needs {
-            provide(need)?;
+    let steps = match steps(kind, &plan, place) {
+        Ok(steps) => steps,
+        Err(why) => {
+            record.steps.push(impossible(StepKind::Boot, "type.json", StepOutcome::Failed, why));
+            return Ok(record);
         }
-        record.steps.push(take(&kind.name, step, progress)?.0);
+    };
+    let mut rejected = Vec::new();
+    for step in &steps {
+        let taken = match step.needs.iter().try_for_each(provide) {
+            Ok(()) => take(&kind.name, step, progress)?.0,
+            Err(failure) => {
+                impossible(step.kind, &step.name, StepOutcome::Infrastructure, failure.to_string())
+            }
+        };
+        if !taken.outcome.is_good() {
+            rejected.push(&step.file);
+        }
+        record.steps.push(taken);
     }
-    // A file that fails on one of its machines has no receipt from another one.
-    for boot in
-        record.steps.iter().filter(|step| !step.outcome.is_good()).filter_map(|step| step.boot.as_ref())
-    {
-        let _ = std::fs::remove_file(place.folder.join(format!("{}.receipt.json", boot.file)));
+    // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
+    for file in rejected {
+        let _ = std::fs::remove_file(place.folder.join(format!("{file}.receipt.json")));
     }
     Ok(record)
+}
+
+/// A step that could not even be begun.
+fn impossible(kind: StepKind, name: &str, outcome: StepOutcome, why: String) -> StepRecord {
+    StepRecord {
+        kind,
+        name: name.to_owned(),
+        command: String::new(),
+        outcome,
+        seconds: 0.0,
+        what: why.lines().next().unwrap_or_default().to_owned(),
+        lines: why.lines().skip(1).map(str::to_owned).collect(),
+        earlier: Vec::new(),
+        boot: None,
+    }
 }
 
 fn provide(need: &Need) -> Result<(), Failure> {
@@ -118,8 +142,8 @@ fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord,
     if !outcome.is_good() {
         progress.warn(format!("{kind}: {}: {}: {}", step.name, outcome.name(), tried.what));
     }
-    let boot = step.boot.as_ref().zip(tried.verdict).map(|((file, report), verdict)| BootRecord {
-        file: file.clone(),
+    let boot = step.report.as_ref().zip(tried.verdict).map(|(report, verdict)| BootRecord {
+        file: step.file.clone(),
         firmware: verdict.firmware,
         accelerator: verdict.accelerator,
         hardware: verdict.hardware,
@@ -164,7 +188,8 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
     let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
     let outcome = match finished.status.code() {
         Some(0) => StepOutcome::Passed,
-        Some(1) => StepOutcome::Failed,
+        // What is found, what is called wrongly, what breaks ister itself: trying again changes nothing.
+        Some(1 | 2 | 101) => StepOutcome::Failed,
         // Nothing is said of the image.
         _ => StepOutcome::Infrastructure,
     };

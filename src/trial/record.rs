@@ -139,6 +139,9 @@ pub struct Run {
     pub shard: Option<Shard>,
     /// The types that this was to do.
     pub planned: Vec<String>,
+    /// The types of all shards together.
+    #[serde(default)]
+    pub whole: Vec<String>,
     pub ister: String,
 }
 

@@ -31,8 +31,10 @@ pub struct Step {
     /// "boot kvm.qcow2 (uefi, nvme)".
     pub name: String,
     pub args: Vec<String>,
-    /// The published file that is booted, and the folder of serial log, screenshot and verdict.
-    pub boot: Option<(String, String)>,
+    /// The file that it is about; nothing for a build.
+    pub file: String,
+    /// Of a boot: the folder of serial log, screenshot and verdict.
+    pub report: Option<String>,
     /// What has to be made first.
     pub needs: Vec<Need>,
 }
@@ -69,23 +71,28 @@ pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
         args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
     }
     args.extend(more.iter().cloned());
-    Step { kind: StepKind::Build, name: "build".to_owned(), args, boot: None, needs: Vec::new() }
+    Step {
+        kind: StepKind::Build,
+        name: "build".to_owned(),
+        args,
+        file: String::new(),
+        report: None,
+        needs: Vec::new(),
+    }
 }
 
-/// Every published disk is verified, then each boot is done. Nothing if a boot names a file that there is not.
+/// Everything that is published is verified, then each boot is done. Nothing if a boot names a file that there is not.
 pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
-    let disks: Vec<&str> = plan
+    let mut steps: Vec<Step> = plan
         .image()
         .into_iter()
-        .chain(plan.published.iter().filter(|file| !file.is_of_tree()).map(|file| file.name.as_str()))
-        .collect();
-    let mut steps: Vec<Step> = disks
-        .iter()
+        .chain(plan.published.iter().map(|file| file.name.as_str()))
         .map(|name| Step {
             kind: StepKind::Verify,
             name: format!("verify {name}"),
             args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
-            boot: None,
+            file: name.to_owned(),
+            report: None,
             needs: Vec::new(),
         })
         .collect();
@@ -102,7 +109,15 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
                 startable.join(", ")
             ));
         }
-        steps.push(boot_step(case, kind, plan, place, index));
+        let mut step = boot_step(case, kind, plan, place, index);
+        // Results go by name.
+        let same = steps
+            .iter()
+            .filter(|other| other.name == step.name || other.name.starts_with(&format!("{} #", step.name)));
+        if let count @ 1.. = same.count() {
+            step.name.push_str(&format!(" #{}", count + 1));
+        }
+        steps.push(step);
     }
     Ok(steps)
 }
@@ -117,18 +132,10 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
     };
     let mut facts = vec![firmware.to_owned(), disk.clone()];
     let report = format!("report-{}-{index}", case.file);
-    let mut args: Vec<String> = [
-        "boot",
-        &place.text(&case.file),
-        "--format",
-        "json",
-        "--receipt",
-        "--firmware",
-        firmware,
-        "--report",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let mut args: Vec<String> =
+        ["boot", &place.text(&case.file), "--format", "json", "--firmware", firmware, "--report"]
+            .map(str::to_owned)
+            .to_vec();
     args.push(place.text(&report));
     let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
     if hardware.disk != DiskBus::default() {
@@ -171,8 +178,15 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         facts.push("twice".to_owned());
         args.push("--again".to_owned());
     }
+    if case.direct {
+        facts.push("direct".to_owned());
+        args.push("--direct".to_owned());
+    } else {
+        // What never saw firmware or loader proves nothing of them.
+        args.push("--receipt".to_owned());
+    }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
-    Step { kind: StepKind::Boot, name, args, boot: Some((case.file.clone(), report)), needs }
+    Step { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
 }
 
 #[cfg(test)]
@@ -197,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn each_disk_is_verified_and_each_boot_is_done() {
+    fn all_files_are_verified_and_each_boot_is_done() {
         let said = commands(
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
@@ -210,12 +224,13 @@ mod tests {
             [
                 "verify kvm.img: verify out/kvm.img --format json",
                 "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
-                "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json --receipt \
+                "verify kvm.tar: verify out/kvm.tar --format json",
+                "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json \
                  --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 2 \
                  --seed out/seed-0.img --host here --ssh root=key \
-                 --credential ssh.authorized_keys.root=file:key.pub --healthy --again",
-                "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --receipt --firmware bios \
-                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 2",
+                 --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
+                "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --firmware bios \
+                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 2 --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

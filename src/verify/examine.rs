@@ -3,7 +3,7 @@
 use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, TableCopy, TableFacts};
 use super::fsck::{fsck, knows_offset};
 use super::system::System;
-use crate::filesystem::{Body, Kind, Opened, ReadError, Source, Tree, Window, detect, luks, read_file};
+use crate::filesystem::{Kind, Opened, ReadError, Source, Tree, Window, detect, luks};
 use crate::format::OpenedImage;
 use crate::layout::gpt::{self, Entry, Header, HeaderFault};
 use crate::layout::{Lba, SectorSize, first_usable};
@@ -73,7 +73,12 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         readable.extend(tree);
     }
     progress.begin("looking at the system");
-    let system = system(readable, examination.plan.as_ref(), &partitions)?;
+    let mut system = system(readable, examination.plan.as_ref(), &partitions)?;
+    if let Some(system) = &mut system {
+        let vfat = partitions.iter().filter(|partition| partition.kind == Some(Kind::Vfat));
+        system.without_modes = vfat.map(|partition| partition.entry.number).collect();
+        system.host_marks.clone_from(&examination.host_marks);
+    }
     Ok(Facts {
         name: examination.name.to_owned(),
         format: image.format,
@@ -83,7 +88,6 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         partitions,
         plan: examination.plan.clone(),
         system,
-        host_marks: examination.host_marks.clone(),
     })
 }
 
@@ -359,42 +363,8 @@ fn system(
     Ok(Some(system))
 }
 
-/// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
-const FOLDERS: &[&str] = &[
-    "/etc/",
-    "/boot/",
-    "/root/",
-    "/var/lib/",
-    "/var/log/",
-    "/usr/lib/os-release",
-    "/usr/lib/systemd/system/",
-];
-/// Of text files no more is read.
-const SMALL: u64 = 256 << 10;
-/// Of kernels, initramfs images and loaders so much.
-const HEAD: u64 = 1 << 20;
-
 fn read_texts(system: &mut System, sources: &BTreeMap<u32, Readable>) -> Result<(), Failure> {
-    let mut read = Vec::new();
-    for (path, id) in system.tree.paths() {
-        let path = String::from_utf8_lossy(&path).into_owned();
-        let node = &system.tree.nodes[id];
-        let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder));
-        if !wanted || system.texts.contains_key(&id) || !matches!(node.body, Body::File(_)) {
-            continue;
-        }
-        let limit = if path.starts_with("/boot/") { HEAD } else { SMALL };
-        if node.size > SMALL && limit == SMALL {
-            continue;
-        }
-        let Some(source) = sources.get(&system.partition_of(id)) else { continue };
-        match read_file(&source.window(), node, limit) {
-            Ok(bytes) => read.push((id, bytes)),
-            // Others say that the filesystem is damaged.
-            Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => {}
-            Err(error) => return Err(unreadable(&error)),
-        }
-    }
-    system.texts.extend(read);
-    Ok(())
+    system
+        .read_texts(|partition| sources.get(&partition).map(Readable::window))
+        .map_err(|error| unreadable(&error))
 }

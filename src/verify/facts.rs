@@ -22,8 +22,6 @@ pub struct Facts {
     pub plan: Option<plan::Plan>,
     /// The installed system, if a root filesystem was found.
     pub system: Option<System>,
-    /// Texts that only the build host would have put there: its paths, its name.
-    pub host_marks: Vec<String>,
 }
 
 impl Facts {

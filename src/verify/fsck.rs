@@ -2,12 +2,12 @@
 
 use super::facts::Fsck;
 use crate::filesystem::Kind;
-use crate::tool::{Failure, Invocation, inherit, run};
+use crate::tool::{Failure, Invocation, inherited_name, run};
 use std::fs::File;
 
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
 pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
-    let path = format!("/proc/self/fd/{}", inherit(file)?);
+    let path = inherited_name(file)?;
     let invocation = match kind {
         // `?offset=` is libext2fs' own way to name a place in a file.
         Kind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),

@@ -8,11 +8,13 @@
 mod examine;
 mod facts;
 mod fsck;
+mod medium;
 mod rule;
 mod rules;
 mod system;
 
 pub use examine::{Examination, examine, read_table};
 pub use facts::{Facts, PartitionFacts, TableFacts};
-pub use rule::{Finding, Found, Place, Rule};
-pub use rules::{RULES, judge, rule};
+pub use medium::{MediumFacts, examine_medium};
+pub use rule::{Check, Finding, Found, Place, Rule};
+pub use rules::{RULES, judge, judge_medium, rule};

@@ -1,6 +1,8 @@
 //! A rule of verification, and what it finds.
 
 use super::facts::Facts;
+use super::medium::MediumFacts;
+use super::system::System;
 use crate::lint::Level;
 use serde::Serialize;
 
@@ -13,7 +15,18 @@ pub struct Rule {
     pub level: Level,
     /// What happens to an image that has it, and where it is written how things should be.
     pub why: &'static str,
-    pub check: fn(&Facts, &mut Found),
+    pub check: Check,
+}
+
+/// What a rule looks at.
+#[derive(Debug)]
+pub enum Check {
+    /// A disk, with whatever is installed on it.
+    Disk(fn(&Facts, &mut Found)),
+    /// An installed system, wherever it is.
+    System(fn(&System, &mut Found)),
+    /// What is no disk.
+    Medium(fn(&MediumFacts, &mut Found)),
 }
 
 /// Where in the image.

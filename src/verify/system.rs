@@ -1,7 +1,23 @@
 //! The installed system as it will see itself: the trees of its partitions, mounted into each other.
 
-use crate::filesystem::{Body, Node, NodeId, ROOT, Tree};
+use crate::filesystem::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
 use std::collections::BTreeMap;
+
+/// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
+const FOLDERS: &[&str] = &[
+    "/etc/",
+    "/home/",
+    "/boot/",
+    "/root/",
+    "/var/lib/",
+    "/var/log/",
+    "/usr/lib/os-release",
+    "/usr/lib/systemd/system/",
+];
+/// Of text files no more is read.
+const SMALL: u64 = 256 << 10;
+/// Of kernels, initramfs images and loaders so much.
+const HEAD: u64 = 1 << 20;
 
 /// One tree of all, and the texts of the files that rules read.
 pub struct System {
@@ -14,6 +30,10 @@ pub struct System {
     origins: Vec<(NodeId, u32)>,
     /// What small files hold, by node.
     pub texts: BTreeMap<NodeId, Vec<u8>>,
+    /// Partitions whose filesystem knows no modes: what mounts them gives them.
+    pub without_modes: Vec<u32>,
+    /// Texts that only the build host would have put there: its paths, its name.
+    pub host_marks: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +45,15 @@ pub struct Mounted {
 impl System {
     /// With the root's tree only.
     pub fn new(root: u32, tree: Tree) -> System {
-        System { tree, root, mounts: Vec::new(), origins: vec![(ROOT, root)], texts: BTreeMap::new() }
+        System {
+            tree,
+            root,
+            mounts: Vec::new(),
+            origins: vec![(ROOT, root)],
+            texts: BTreeMap::new(),
+            without_modes: Vec::new(),
+            host_marks: Vec::new(),
+        }
     }
 
     /// Puts another partition's tree in the place of a folder. `false` if there is no such folder.
@@ -47,6 +75,38 @@ impl System {
         self.tree.nodes[place] = top;
         self.mounts.push(Mounted { at: at.to_owned(), partition });
         true
+    }
+
+    /// Reads the texts that were not read yet: of each partition from where its bytes are.
+    ///
+    /// # Errors
+    /// The host did not give what the image holds. What is damaged in the image itself is left out: others say so.
+    pub fn read_texts<'w>(&mut self, window: impl Fn(u32) -> Option<Window<'w>>) -> Result<(), ReadError> {
+        let mut read = BTreeMap::new();
+        for (path, id) in self.tree.paths() {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let node = &self.tree.nodes[id];
+            let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder));
+            if !wanted
+                || self.texts.contains_key(&id)
+                || read.contains_key(&id)
+                || !matches!(node.body, Body::File(_))
+            {
+                continue;
+            }
+            let limit = if path.starts_with("/boot/") { HEAD } else { SMALL };
+            if node.size > SMALL && limit == SMALL {
+                continue;
+            }
+            let Some(window) = window(self.partition_of(id)) else { continue };
+            match read_file(&window, node, limit) {
+                Ok(bytes) => drop(read.insert(id, bytes)),
+                Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.texts.extend(read);
+        Ok(())
     }
 
     /// The partition that a node lies in.

@@ -85,6 +85,13 @@ pub struct DirectKernel {
     pub command_line: String,
 }
 
+/// What a guest writes, in unnamed files that QEMU inherits: an overlay of qcow2 on the disk, and the firmware's variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub disk: String,
+    pub variables: String,
+}
+
 /// Whom the guest reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Network {
@@ -110,21 +117,20 @@ pub struct Machine<'a> {
     pub second_disk: Option<&'a Path>,
     /// A raw image with settings for the instance, which the guest only reads.
     pub seed: Option<&'a Path>,
-    /// Files with systemd's credentials, inherited by QEMU: arguments are for everybody to see.
-    pub credentials: &'a [RawFd],
+    /// What QEMU calls files with systemd's credentials, which it inherits: arguments are for everybody to see.
+    pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
-    /// A guest that switches itself off stays, to be started again.
-    pub stays: bool,
-    /// Connected sockets, inherited by QEMU.
-    pub serial: RawFd,
-    pub monitor: RawFd,
+    /// What the guest writes is kept there, for a machine that is switched on again; otherwise it vanishes with QEMU.
+    pub kept: Option<&'a Kept>,
 }
 
 impl Machine<'_> {
     /// QEMU without anything that it would add by itself. `graphics=off` lets SeaBIOS, and with it GRUB, speak on the
     /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are overlays
     /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`) unless asked for, and QEMU dies with us.
-    pub fn invocation(&self) -> Invocation {
+    ///
+    /// `serial` and `monitor` are connected sockets that it inherits.
+    pub fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
         let Hardware { disk: bus, network_card, memory, cpus, hyperv } = self.hardware;
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
         let (accelerator, mut cpu) = match self.accelerator {
@@ -141,21 +147,13 @@ impl Machine<'_> {
             .args(["-machine", machine, "-accel", accelerator, "-cpu", &cpu])
             .args(["-smp", &cpus.to_string(), "-m", &memory.to_string()])
             .args(["-boot", "strict=on", "-device", "VGA", "-device", "virtio-rng-pci"])
-            .args([
-                "-chardev",
-                &format!("socket,id=serial0,fd={}", self.serial),
-                "-serial",
-                "chardev:serial0",
-            ])
-            .args(["-chardev", &format!("socket,id=monitor0,fd={}", self.monitor)])
+            .args(["-chardev", &format!("socket,id=serial0,fd={serial}"), "-serial", "chardev:serial0"])
+            .args(["-chardev", &format!("socket,id=monitor0,fd={monitor}")])
             .args(["-mon", "chardev=monitor0,mode=control"])
             .args(["-netdev", &self.netdev()])
             .args(["-device", network_device(network_card)]);
-        if self.stays {
-            invocation = invocation.arg("-no-shutdown");
-        }
-        for number in self.credentials {
-            invocation = invocation.args(["-smbios", &format!("type=11,path=/proc/self/fd/{number}")]);
+        for name in self.credentials {
+            invocation = invocation.args(["-smbios", &format!("type=11,path={name}")]);
         }
         if let Some(direct) = self.direct {
             invocation =
@@ -166,10 +164,13 @@ impl Machine<'_> {
         }
         if let Some(ovmf) = self.ovmf {
             let flash =
-                |file: &Path, more: &str| format!("if=pflash,format=raw,file={},{more}", escaped(file));
-            invocation = invocation
-                .args(["-drive", &flash(&ovmf.code, "readonly=on")])
-                .args(["-drive", &flash(&ovmf.variables, "snapshot=on")]);
+                |file: &Path, more: &str| format!("if=pflash,format=raw,file={}{more}", escaped(file));
+            let variables = match self.kept {
+                Some(kept) => flash(Path::new(&kept.variables), ""),
+                None => flash(&ovmf.variables, ",snapshot=on"),
+            };
+            invocation =
+                invocation.args(["-drive", &flash(&ovmf.code, ",readonly=on")]).args(["-drive", &variables]);
         }
         // QEMU's controllers say 512 unless told otherwise.
         let blocks = match self.sector_size {
@@ -193,8 +194,11 @@ impl Machine<'_> {
     }
 
     fn with_disk(&self, invocation: Invocation, image: &Path, format: &str, blocks: &str) -> Invocation {
-        let drive =
-            format!("if=none,id=disk0,file={},format={format},snapshot=on,cache=unsafe", escaped(image));
+        let file = match self.kept {
+            Some(kept) => format!("file={},format=qcow2", kept.disk),
+            None => format!("file={},format={format},snapshot=on", escaped(image)),
+        };
+        let drive = format!("if=none,id=disk0,{file},cache=unsafe");
         let mut invocation = invocation.args(["-drive", &drive]);
         let (controller, disk) = match self.hardware.disk {
             DiskBus::VirtioBlk => (None, "virtio-blk-pci,drive=disk0"),
@@ -264,12 +268,10 @@ mod tests {
             seed: None,
             credentials: &[],
             direct: None,
-            stays: false,
-            serial: 5,
-            monitor: 6,
+            kept: None,
         };
         assert_eq!(
-            machine.invocation().to_string(),
+            machine.invocation(5, 6).to_string(),
             "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
              -machine q35,graphics=off -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -boot strict=on \
              -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \

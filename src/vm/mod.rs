@@ -5,8 +5,12 @@
 //! machine over what the serial console, QMP and the clock tell; QEMU's exit code alone proves nothing.
 
 mod accel;
+mod attach;
+mod attempt;
 mod boot;
+mod direct;
 mod firmware;
+mod guest;
 mod health;
 mod machine;
 mod mounts;
@@ -14,6 +18,7 @@ mod qmp;
 mod question;
 mod screen;
 mod session;
+mod signs;
 mod ssh;
 mod template_lines;
 mod text;
@@ -22,10 +27,11 @@ mod witness;
 
 pub use accel::{Accelerator, Choice, choose};
 pub use boot::{BootOrder, boot};
+pub use direct::OwnKernel;
 pub use firmware::{FirmwareFile, emulator_version, firmware_file, guess_firmware};
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;
-pub use verdict::{Again, Attempt, Class, Outcome, StageTime, Verdict, Witnessed};
-pub use witness::{Goal, Limits, Stage, Witness};
+pub use verdict::{Again, Attempt, Class, Outcome, Stage, StageTime, Verdict, Witnessed};
+pub use witness::{Goal, Limits, Witness};

@@ -1,8 +1,9 @@
 //! What stands on the guest's screen, read from its picture: for images whose kernel does not speak on the serial console.
 //! Pure but for finding the font.
 //!
-//! The characters are those of the VGA BIOS that QEMU brings along, which text mode uses as they are; the kernel's own font for
-//! frame buffers differs from it in a few strokes. So the nearest character counts, within bounds.
+//! The characters are those of the VGA BIOS that QEMU brings along, which text mode uses as they are. The kernel's own font for
+//! frame buffers has the widest ones a column narrower, some of those a row longer, and differs in a few strokes: so each may be
+//! that, and the nearest counts, within bounds.
 
 use std::path::Path;
 
@@ -34,7 +35,10 @@ impl Font {
             let bytes = font.get(usize::from(code) * ROWS..)?.first_chunk::<ROWS>()?;
             Some((char::from(code), u128::from_be_bytes(*bytes)))
         };
-        (b' '..=b'~').map(glyph).collect::<Option<Vec<_>>>().map(Font)
+        let wide = (b' '..=b'~').map(glyph).collect::<Option<Vec<_>>>()?;
+        let narrow = wide.iter().filter_map(|(character, glyph)| Some((*character, narrower(*glyph)?)));
+        let lower = narrow.clone().map(|(character, glyph)| (character, glyph >> COLUMNS));
+        Some(Font(wide.iter().copied().chain(narrow).chain(lower).collect()))
     }
 
     fn nearest(&self, shape: u128) -> char {
@@ -60,6 +64,16 @@ impl Font {
         }
         lines
     }
+}
+
+/// A character that fills all columns without one of its middle; nothing for others.
+fn narrower(glyph: u128) -> Option<u128> {
+    let mut fills = false;
+    let rows = glyph.to_be_bytes().map(|row| {
+        fills |= row & 1 == 1;
+        row & 0b1111_0000 | (row & 0b0000_0111) << 1
+    });
+    fills.then_some(u128::from_be_bytes(rows))
 }
 
 /// A picture as QEMU gives it.
@@ -135,6 +149,15 @@ mod tests {
             let picture = Picture::parse(&draw(&font, &lines, wide, off)).unwrap();
             assert_eq!(font.read(&picture), lines, "{wide} {off}");
         }
+    }
+
+    /// As Linux draws them: rows of "v" and "m".
+    #[test]
+    fn the_kernels_own_font_is_read_too() {
+        let Some(font) = Font::of_host() else { return };
+        let rows = |rows: [u8; 7]| rows.iter().fold(0, |shape, row| shape << 8 | u128::from(*row)) << 32;
+        assert_eq!(font.nearest(rows([0xc6, 0xc6, 0xc6, 0xc6, 0xc6, 0x6c, 0x38])), 'v');
+        assert_eq!(font.nearest(rows([0xec, 0xfe, 0xd6, 0xd6, 0xd6, 0xd6, 0xc6])), 'm');
     }
 
     #[test]

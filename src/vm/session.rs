@@ -30,6 +30,12 @@ pub struct SessionFault {
     pub lines: Vec<String>,
 }
 
+impl SessionFault {
+    pub fn into_lines(self) -> Vec<String> {
+        std::iter::once(self.what).chain(self.lines).collect()
+    }
+}
+
 /// A guest under TCG takes its time for PAM and the first shell.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// A shell without a prompt that is known gets something to do after this. Earlier it would be lost: `login` throws away

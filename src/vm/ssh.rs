@@ -1,7 +1,7 @@
 //! Commands in the guest over ssh: what a user with a key would do.
 
 use super::session::{Answer, SessionFault};
-use crate::tool::{Failure, Invocation, run};
+use crate::tool::{Failure, Invocation, run_bounded};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ pub struct Ssh {
 /// A guest that has just shown its prompt may still be making its host keys.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(2);
+/// One connection, login included: each step of it takes a guest under TCG seconds.
+const CONNECTION: Duration = Duration::from_secs(60);
+/// A command; one that has more to do is no question to a guest.
+const COMMAND: Duration = Duration::from_secs(600);
 
 /// A port of this host that nobody has now, for QEMU to forward.
 pub fn free_port() -> std::io::Result<u16> {
@@ -27,7 +31,7 @@ pub fn free_port() -> std::io::Result<u16> {
 pub fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
     let until = Instant::now() + PATIENCE;
     loop {
-        match run(&invocation(ssh, port, "true")) {
+        match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
             Ok(_) => break,
             Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
             Err(failure) => return Err(fault("nobody could log in over ssh", failure)),
@@ -39,7 +43,7 @@ pub fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Ans
 fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
     // ssh's own failures have the code 255; what the command came to is said apart.
     let told = format!("{{ {command}\n}} 2>&1; printf '\\nister-end:%s\\n' $?");
-    let finished = run(&invocation(ssh, port, &told))
+    let finished = run_bounded(&invocation(ssh, port, &told), Some(COMMAND), &mut |_| {})
         .map_err(|failure| fault("the connection over ssh broke", failure))?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let (said, status) = text.rsplit_once("\nister-end:").unwrap_or((&text, ""));
@@ -56,6 +60,7 @@ fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
         .args(["-F", "none", "-p", &port.to_string(), "-l", &ssh.user, "-i"])
         .arg(&ssh.key)
         .args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20"])
+        .args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"])
         .args([
             "-o",
             "StrictHostKeyChecking=no",

@@ -10,6 +10,9 @@ pub struct Lines {
     row: Option<u32>,
 }
 
+/// Bytes after which a line is taken to be finished: a guest may say anything, for ever.
+const LONGEST: usize = 16 << 10;
+
 /// All lines of a console that was kept.
 pub fn console_lines(bytes: &[u8]) -> Vec<String> {
     let mut reader = Lines::default();
@@ -48,7 +51,12 @@ impl Lines {
                         self.line.pop();
                     }
                     byte if byte < 0x20 && byte != b'\t' => {}
-                    byte => self.line.push(byte),
+                    byte => {
+                        if self.line.len() >= LONGEST {
+                            self.end(line);
+                        }
+                        self.line.push(byte);
+                    }
                 },
                 State::Escape => {
                     self.parameters.clear();
@@ -66,6 +74,7 @@ impl Lines {
                         _ => {}
                     }
                 }
+                State::Control if self.parameters.len() >= LONGEST => self.state = State::Text,
                 State::Control => self.parameters.push(byte as char),
                 State::Command => match byte {
                     0x07 => self.state = State::Text,
@@ -102,6 +111,17 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_ends_is_cut() {
+        let mut reader = Lines::default();
+        let mut count = 0;
+        reader.feed(&vec![b'x'; 5 * LONGEST], &mut |_| count += 1);
+        assert_eq!((count, reader.line.len()), (4, LONGEST));
+        reader.feed(b"\x1b[", &mut |_| {});
+        reader.feed(&vec![b'0'; 2 * LONGEST], &mut |_| {});
+        assert!(reader.parameters.len() <= LONGEST);
+    }
 
     fn lines(pieces: &[&[u8]]) -> (Vec<String>, String) {
         let mut reader = Lines::default();

@@ -3,11 +3,35 @@
 use super::accel::Accelerator;
 use super::machine::Hardware;
 use super::session::Answer;
-use super::witness::Stage;
 use crate::plan::Firmware;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+
+/// How far a boot has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Firmware,
+    Loader,
+    Kernel,
+    Initramfs,
+    Init,
+    Login,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Firmware => "firmware",
+            Stage::Loader => "loader",
+            Stage::Kernel => "kernel",
+            Stage::Initramfs => "initramfs",
+            Stage::Init => "init",
+            Stage::Login => "login",
+        })
+    }
+}
 
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,38 +1,13 @@
 //! The state machine that watches a boot. Pure: what is seen and when comes in, a decision comes out.
 
 use super::question::{asked_for, is_refusal};
+use super::signs::{
+    Standing, cause, ending, flaw, is_endless_job, is_login_prompt, is_of_kernel, is_setup_menu, is_stall,
+    is_up, stage,
+};
 use super::text::Lines;
-use super::verdict::{Class, StageTime, Witnessed};
-use regex::Regex;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::LazyLock;
+use super::verdict::{Class, Stage, StageTime, Witnessed};
 use std::time::Duration;
-
-/// How far a boot has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    Firmware,
-    Loader,
-    Kernel,
-    Initramfs,
-    Init,
-    Login,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Stage::Firmware => "firmware",
-            Stage::Loader => "loader",
-            Stage::Kernel => "kernel",
-            Stage::Initramfs => "initramfs",
-            Stage::Init => "init",
-            Stage::Login => "login",
-        })
-    }
-}
 
 /// How the boot is meant to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,125 +39,6 @@ pub struct Limits {
     pub goal: Goal,
 }
 
-/// A line of the console that shows a stage.
-struct Sign {
-    stage: Stage,
-    pattern: &'static str,
-}
-
-const SIGNS: &[Sign] = &[
-    // OVMF handing over, SeaBIOS handing over, and loaders that name themselves.
-    Sign { stage: Stage::Loader, pattern: r#"^BdsDxe: starting Boot\w+ "UEFI "# },
-    Sign { stage: Stage::Loader, pattern: r"^GRUB loading|Welcome to GRUB|^systemd-boot " },
-    Sign { stage: Stage::Loader, pattern: r"^Booting `|^  Booting `" },
-    Sign {
-        stage: Stage::Kernel,
-        pattern: r"^EFI stub: |^\[ *0\.0+\] |Linux version \d|^Decompressing Linux",
-    },
-    Sign {
-        stage: Stage::Initramfs,
-        pattern: r"Run /init as init process|^Loading, please wait|^Begin: |dracut",
-    },
-    Sign { stage: Stage::Init, pattern: r"systemd\[1\]: |^Welcome to .*!|^INIT: version|as init process$" },
-];
-
-/// Evidence of an end, on a finished line or at the prompt. `settle` is how long to listen for more lines of the same.
-struct Ending {
-    class: Class,
-    pattern: &'static str,
-    /// Only at the end of a line that is not finished: a shell that waits for input.
-    prompt: bool,
-}
-
-const ENDINGS: &[Ending] = &[
-    Ending {
-        class: Class::NoInit,
-        pattern: r"No init found\. Try passing init=|Target filesystem doesn't have requested /|No working init found",
-        prompt: false,
-    },
-    Ending { class: Class::KernelPanic, pattern: r"Kernel panic - not syncing", prompt: false },
-    Ending { class: Class::InitramfsShell, pattern: r"^\(initramfs\) ?$", prompt: true },
-    Ending { class: Class::InitramfsShell, pattern: r"^dracut:/# ?$", prompt: true },
-    Ending {
-        class: Class::EmergencyShell,
-        pattern: r"You are in (emergency|rescue) mode|Cannot open access to console, the root account is locked",
-        prompt: false,
-    },
-    Ending {
-        class: Class::EmergencyShell,
-        pattern: r"Give root password for maintenance|^Press Enter for maintenance|or press Control-D to continue\)",
-        prompt: true,
-    },
-    Ending {
-        class: Class::NoBootableDevice,
-        pattern: r"^No bootable device|^BdsDxe: No bootable option or device was found",
-        prompt: false,
-    },
-    Ending { class: Class::UefiShell, pattern: r"^(Shell|FS\d+:[^>]*)> ?$", prompt: true },
-    Ending { class: Class::GrubShell, pattern: r"^grub( rescue)?> ?$", prompt: true },
-    Ending {
-        class: Class::LoaderFailed,
-        pattern: r#"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening|preparing) .*: |^Failed to execute .*: |^BdsDxe: failed to start Boot\w+ "UEFI "#,
-        prompt: false,
-    },
-    // What unpacks the kernel gives up.
-    Ending { class: Class::LoaderFailed, pattern: r"^ ?-- System halted", prompt: false },
-    Ending { class: Class::LoaderFailed, pattern: r"^Press any key to continue\.\.\.", prompt: true },
-];
-
-/// What makes a shell of the initramfs or of systemd appear, or the firmware's own programs, said before: then that is the
-/// end's class.
-const CAUSES: &[(Class, &str)] = &[
-    // All that systemd-boot has to offer where it finds no entry.
-    (Class::LoaderFailed, r"Reboot Into Firmware Interface"),
-    (
-        Class::FsckFailed,
-        r"requires a manual fsck|UNEXPECTED INCONSISTENCY|^\[FAILED\] Failed to start (systemd-fsck|.*File System Check)",
-    ),
-    (
-        Class::MountFailed,
-        r"Timed out waiting for device|^\[FAILED\] Failed to mount |^\[DEPEND\] Dependency failed for (.*/|.*Local File Systems)",
-    ),
-];
-
-/// What a system says that reaches its prompt in spite of it.
-const FLAWS: &[(Class, &str)] =
-    &[(Class::RootFull, r"No space left on device"), (Class::RootReadOnly, r"Read-only file system")];
-
-/// All that was to be started has been. Source: systemd.special(7).
-static UP: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"Reached target .*(Multi-User System|Graphical Interface)"));
-/// The kernel's own clock in front, or what only comes after it.
-static KERNEL_SPEAKS: LazyLock<Regex> = LazyLock::new(|| {
-    expression(
-        r"^\[ *\d+\.\d{6}\] |Linux version \d|^Loading, please wait|^Begin: |^Welcome to .*!$|^\[  OK  \] ",
-    )
-});
-/// systemd's clock for a job that nothing ends: it moves, and nothing comes of it.
-static ENDLESS_JOB: LazyLock<Regex> =
-    LazyLock::new(|| expression(r"A (?:start|stop) job is running for .* no limit\)\s*$"));
-static CAUSE_EXPRESSIONS: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| CAUSES.iter().map(|(_, pattern)| expression(pattern)).collect());
-static FLAW_EXPRESSIONS: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| FLAWS.iter().map(|(_, pattern)| expression(pattern)).collect());
-
-/// A getty's prompt: host name, "login:", and nothing behind it but what the kernel or systemd may say there.
-static LOGIN: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Za-z0-9][A-Za-z0-9._-]* login: (\[.*)?$"));
-/// OVMF gives up and opens its setup menu.
-static SETUP_MENU: LazyLock<Regex> = LazyLock::new(|| expression(r#"^BdsDxe: starting Boot\w+ "UiApp""#));
-/// The guest's CPUs did not get to run: under TCG that is the emulator's doing.
-static STALL: LazyLock<Regex> = LazyLock::new(|| {
-    expression(r"rcu: INFO: rcu_\w+ (self-)?detected|soft lockup|NMI backtrace|rcu_\w+ kthread starved")
-});
-static SIGN_EXPRESSIONS: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| SIGNS.iter().map(|sign| expression(sign.pattern)).collect());
-static ENDING_EXPRESSIONS: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| ENDINGS.iter().map(|ending| expression(ending.pattern)).collect());
-
-fn expression(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("the patterns are tested")
-}
-
 /// Lines around an end that are kept as its proof.
 const PROOF: usize = 12;
 /// How long to listen on after an end that is final anyway.
@@ -211,7 +67,7 @@ pub struct Witness {
     stalled: Option<Duration>,
     /// When the last target was reached.
     up: Option<Duration>,
-    /// What was said on the way of [`CAUSES`] and [`FLAWS`], with the line.
+    /// What was said on the way of causes and flaws, with the first line of each.
     causes: Vec<(Class, String)>,
     flaws: Vec<(Class, String)>,
     /// Whether the kernel or what comes after it was heard on the serial console.
@@ -287,46 +143,42 @@ impl Witness {
 
     fn line(&mut self, at: Duration, line: String) {
         self.doubt_prompt(&line);
-        self.heard_kernel |= KERNEL_SPEAKS.is_match(&line);
+        self.heard_kernel |= is_of_kernel(&line);
         if is_refusal(&line) && !self.answered.is_empty() && self.ending.is_none() {
             self.recent.push(line.clone());
             self.end(Class::PassphraseRefused, at, PROOF);
         }
-        if STALL.is_match(&line) {
+        if is_stall(&line) {
             self.stalled.get_or_insert(at);
-        } else if !ENDLESS_JOB.is_match(&line) {
+        } else if !is_endless_job(&line) {
             self.moved = at;
         }
-        if UP.is_match(&line) {
+        if is_up(&line) {
             self.up.get_or_insert(at);
         }
-        notice(&mut self.causes, CAUSES, &CAUSE_EXPRESSIONS, &line);
-        notice(&mut self.flaws, FLAWS, &FLAW_EXPRESSIONS, &line);
-        // The first that fits: "Welcome to GRUB!" is not the welcome of an init.
-        let sign =
-            SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()).find(|(_, expression)| expression.is_match(&line));
-        if let Some((sign, _)) = sign {
-            self.reach(sign.stage, at);
+        notice(&mut self.causes, cause(&line), &line);
+        notice(&mut self.flaws, flaw(&line), &line);
+        if let Some(stage) = stage(&line) {
+            self.reach(stage, at);
         }
         self.recent.push(line);
         if self.recent.len() > 4 * PROOF {
             self.recent.drain(..PROOF);
         }
         let line = self.recent.last().expect("just pushed").clone();
-        if self.ending.is_some() {
-            if self.proof.len() < 2 * PROOF {
+        if let Some((class, _)) = self.ending {
+            // The prompt itself stays the last line of a good end.
+            if class != Class::LoginPrompt && self.proof.len() < 2 * PROOF {
                 self.proof.push(line);
             }
             return;
         }
-        if SETUP_MENU.is_match(&line) {
+        if is_setup_menu(&line) {
             let started = self.stage() >= Stage::Loader;
             self.end(if started { Class::LoaderFailed } else { Class::NoBootableDevice }, at, PROOF);
         }
-        for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
-            if !ending.prompt && expression.is_match(&line) {
-                self.end(ending.class, at, PROOF);
-            }
+        if let Some(class) = ending(&line, Standing::Finished) {
+            self.end(class, at, PROOF);
         }
     }
 
@@ -334,7 +186,7 @@ impl Witness {
     fn doubt_prompt(&mut self, text: &str) {
         let is_prompt = matches!(self.ending, Some((Class::LoginPrompt, _)));
         let began_so = self.proof.last().is_some_and(|prompt| text.starts_with(prompt.as_str()));
-        if is_prompt && began_so && !LOGIN.is_match(text) {
+        if is_prompt && began_so && !is_login_prompt(text) {
             self.ending = None;
             self.proof.clear();
             self.seen.retain(|(stage, _)| *stage != Stage::Login);
@@ -348,7 +200,7 @@ impl Witness {
             return;
         }
         self.doubt_prompt(&text);
-        if !ENDLESS_JOB.is_match(&text) {
+        if !is_endless_job(&text) {
             self.moved = at;
         }
         if let Some(volume) = asked_for(&text) {
@@ -362,7 +214,7 @@ impl Witness {
             return;
         }
         // A shell's greeting ("Last login: Mon …") may come in pieces too.
-        if LOGIN.is_match(&text) && !text.starts_with("Last ") {
+        if is_login_prompt(&text) {
             self.reach(Stage::Login, at);
             if self.limits.goal == Goal::LoginPrompt {
                 self.recent.push(text);
@@ -370,11 +222,9 @@ impl Witness {
             }
             return;
         }
-        for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
-            if ending.prompt && expression.is_match(&text) {
-                self.recent.push(text.clone());
-                self.end(ending.class, at, PROOF);
-            }
+        if let Some(class) = ending(&text, Standing::Open) {
+            self.recent.push(text);
+            self.end(class, at, PROOF);
         }
     }
 
@@ -398,29 +248,27 @@ impl Witness {
         self.moved = at;
         let before = std::mem::replace(&mut self.screen, lines.clone());
         for line in lines.iter().filter(|line| !line.is_empty() && !before.contains(line)) {
-            if KERNEL_SPEAKS.is_match(line) {
+            if is_of_kernel(line) {
                 self.witnessed = Witnessed::Screen;
             }
-            let sign =
-                SIGNS.iter().zip(SIGN_EXPRESSIONS.iter()).find(|(_, expression)| expression.is_match(line));
-            if let Some((sign, _)) = sign {
-                self.reach(sign.stage, at);
+            if let Some(stage) = stage(line) {
+                self.reach(stage, at);
             }
-            if UP.is_match(line) {
+            if is_up(line) {
                 self.up.get_or_insert(at);
             }
-            notice(&mut self.causes, CAUSES, &CAUSE_EXPRESSIONS, line);
-            notice(&mut self.flaws, FLAWS, &FLAW_EXPRESSIONS, line);
+            notice(&mut self.causes, cause(line), line);
+            notice(&mut self.flaws, flaw(line), line);
             self.recent.push(line.clone());
-            for (ending, expression) in ENDINGS.iter().zip(ENDING_EXPRESSIONS.iter()) {
-                if expression.is_match(line) {
-                    self.witnessed = Witnessed::Screen;
-                    self.end(ending.class, at, PROOF);
-                }
+            // A picture does not tell whether a line is finished.
+            let class = ending(line, Standing::Finished).or_else(|| ending(line, Standing::Open));
+            if let Some(class) = class {
+                self.witnessed = Witnessed::Screen;
+                self.end(class, at, PROOF);
             }
         }
         let Some(last) = lines.iter().rfind(|line| !line.is_empty()) else { return };
-        if self.limits.goal == Goal::LoginPrompt && LOGIN.is_match(&format!("{last} ")) {
+        if self.limits.goal == Goal::LoginPrompt && is_login_prompt(&format!("{last} ")) {
             self.witnessed = Witnessed::Screen;
             self.reach(Stage::Login, at);
             self.recent.push(format!("{last} "));
@@ -478,8 +326,12 @@ impl Witness {
         if self.resets >= RESETS {
             self.end(Class::ResetLoop, at, PROOF);
         } else {
-            // What was reached counts again from the beginning.
+            // What was reached counts again from the beginning, and what was said is of another start.
             self.seen = vec![(Stage::Firmware, at)];
+            (self.up, self.stalled, self.question) = (None, None, None);
+            self.answered.clear();
+            self.causes.clear();
+            self.flaws.clear();
         }
     }
 
@@ -565,11 +417,9 @@ impl Witness {
 }
 
 /// Keeps the first line of each class.
-fn notice(kept: &mut Vec<(Class, String)>, known: &[(Class, &str)], expressions: &[Regex], line: &str) {
-    for ((class, _), expression) in known.iter().zip(expressions) {
-        if expression.is_match(line) && !kept.iter().any(|(other, _)| other == class) {
-            kept.push((*class, line.to_owned()));
-        }
+fn notice(kept: &mut Vec<(Class, String)>, class: Option<Class>, line: &str) {
+    if let Some(class) = class.filter(|class| !kept.iter().any(|(other, _)| other == class)) {
+        kept.push((class, line.to_owned()));
     }
 }
 

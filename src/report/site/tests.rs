@@ -76,6 +76,7 @@ pub fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
             revision: Some("0123456789abcdef".to_owned()),
             shard: None,
             planned: vec!["aws".to_owned(), "kvm".to_owned()],
+            whole: Vec::new(),
             ister: "0".to_owned(),
         },
         types: vec![record],

@@ -4,7 +4,7 @@ use crate::lint::Level;
 use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
 const ENTRIES: &str = "/boot/loader/entries";
@@ -76,7 +76,7 @@ pub static ENTRY_MISSING: Rule = Rule {
     level: Level::Error,
     why: "systemd-boot starts what loader/entries lists, and GRUB's configuration is made from it. Source: The Boot Loader \
           Specification (UAPI.1).",
-    check: missing,
+    check: Check::Disk(missing),
 };
 
 fn missing(facts: &Facts, out: &mut Found) {
@@ -95,7 +95,7 @@ pub static ENTRY_KERNEL: Rule = Rule {
     summary: "a loader entry names a kernel that is not there",
     level: Level::Error,
     why: "The loader stops with \"not found\". Source: The Boot Loader Specification (UAPI.1), key `linux`.",
-    check: kernel,
+    check: Check::Disk(kernel),
 };
 
 fn kernel(facts: &Facts, out: &mut Found) {
@@ -121,7 +121,7 @@ pub static ENTRY_INITRD: Rule = Rule {
     level: Level::Error,
     why: "The loader stops, or the kernel starts without it and finds no root. Source: The Boot Loader Specification \
           (UAPI.1), key `initrd`.",
-    check: initrd,
+    check: Check::Disk(initrd),
 };
 
 fn initrd(facts: &Facts, out: &mut Found) {
@@ -140,19 +140,22 @@ pub static KERNEL_DAMAGED: Rule = Rule {
     level: Level::Error,
     why: "It has neither the boot protocol's header nor that of an EFI program: no loader starts it. Source: Linux, \
           Documentation/arch/x86/boot.rst, \"The Real-Mode Kernel Header\".",
-    check: kernel_damaged,
+    check: Check::Disk(kernel_damaged),
 };
 
 fn kernel_damaged(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
     for path in named(system, |entry| entry.linux.clone().into_iter().collect()) {
         let Some(bytes) = system.bytes(&path) else { continue };
-        let setup =
-            bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa]);
-        if !setup {
+        if !is_kernel(bytes) {
             out.report("the kernel has no boot header (`HdrS`)").path(path);
         }
     }
+}
+
+/// By its first bytes. Source: Linux, Documentation/arch/x86/boot.rst.
+pub fn is_kernel(bytes: &[u8]) -> bool {
+    bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa])
 }
 
 pub static INITRD_DAMAGED: Rule = Rule {
@@ -161,7 +164,7 @@ pub static INITRD_DAMAGED: Rule = Rule {
     level: Level::Error,
     why: "The kernel unpacks cpio archives, plain or compressed; anything else is \"junk\" to it, and the root is not found. \
           Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.",
-    check: initrd_damaged,
+    check: Check::Disk(initrd_damaged),
 };
 
 /// cpio "newc", gzip, bzip2, xz, lzma, lz4 (legacy), zstd. Source: Linux, lib/decompress.c.
@@ -176,11 +179,16 @@ const ARCHIVES: &[&[u8]] = &[
     b"\x28\xb5\x2f\xfd",
 ];
 
+/// By its first bytes.
+pub fn is_initrd(bytes: &[u8]) -> bool {
+    ARCHIVES.iter().any(|magic| bytes.starts_with(magic))
+}
+
 fn initrd_damaged(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
     for path in named(system, |entry| entry.initrds.clone()) {
         let Some(bytes) = system.bytes(&path) else { continue };
-        if !ARCHIVES.iter().any(|magic| bytes.starts_with(magic)) {
+        if !is_initrd(bytes) {
             out.report("the initramfs is neither a cpio archive nor compressed").path(path);
         }
     }
@@ -201,7 +209,7 @@ pub static KERNEL_MODULES: Rule = Rule {
     level: Level::Error,
     why: "It boots as far as its initramfs goes, and then has no network, no filesystems and no devices. Source: \
           modprobe(8), depmod(8).",
-    check: modules,
+    check: Check::Disk(modules),
 };
 
 fn modules(facts: &Facts, out: &mut Found) {
@@ -248,7 +256,7 @@ pub static ROOT_MISSING: Rule = Rule {
     level: Level::Error,
     why: "Nothing has /etc and /usr, or what should be the root cannot be read: there is nothing to boot into. Source: \
           file-hierarchy(7).",
-    check: root,
+    check: Check::Disk(root),
 };
 
 fn root(facts: &Facts, out: &mut Found) {
@@ -277,7 +285,7 @@ pub static ROOT_OPTION: Rule = Rule {
     why: "The initramfs waits for a device that never comes, and ends in a shell. Without root= the partition's type has to \
           say it. Source: Linux, Documentation/admin-guide/kernel-parameters.txt, root=; The Discoverable Partitions \
           Specification (UAPI.2).",
-    check: root_option,
+    check: Check::Disk(root_option),
 };
 
 /// Root partitions of x86-64. Source: UAPI.2.
@@ -313,7 +321,7 @@ pub static BOOT_SPACE: Rule = Rule {
     level: Level::Note,
     why: "An update installs the new kernel beside the old one, and fails half-way where there is no room. Source: \
           `ister plan`, the space forecast.",
-    check: space,
+    check: Check::Disk(space),
 };
 
 fn space(facts: &Facts, out: &mut Found) {

@@ -2,7 +2,7 @@
 
 use crate::lint::Level;
 use crate::verify::facts::{Facts, Fsck, PartitionFacts};
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
 pub static FILESYSTEM_DAMAGED: Rule = Rule {
@@ -11,7 +11,7 @@ pub static FILESYSTEM_DAMAGED: Rule = Rule {
     level: Level::Error,
     why: "The first boot would repair it, refuse to mount it, or go on and lose files. Source: e2fsck(8), fsck.fat(8), \
           xfs_repair(8), btrfs-check(8), each run read-only.",
-    check: damaged,
+    check: Check::Disk(damaged),
 };
 
 fn damaged(facts: &Facts, out: &mut Found) {
@@ -36,7 +36,7 @@ pub static FILESYSTEM_UNREADABLE: Rule = Rule {
     level: Level::Error,
     why: "What cannot be read cannot be verified, and a kernel would refuse it too. Source: each format's specification; \
           `ister diff` describes structures by the same readers.",
-    check: unreadable,
+    check: Check::Disk(unreadable),
 };
 
 fn unreadable(facts: &Facts, out: &mut Found) {
@@ -54,7 +54,7 @@ pub static FILESYSTEM_MISSING: Rule = Rule {
     level: Level::Error,
     why: "Its first bytes carry no signature of ext2, ext3, ext4, vfat, XFS, btrfs, swap or LUKS: nothing can be mounted \
           there. Source: libblkid's probes.",
-    check: missing,
+    check: Check::Disk(missing),
 };
 
 fn missing(facts: &Facts, out: &mut Found) {
@@ -79,7 +79,7 @@ pub static LABEL_REPEATED: Rule = Rule {
     summary: "two filesystems have the same label",
     level: Level::Warning,
     why: "LABEL= finds whichever the kernel sees first. Source: fstab(5).",
-    check: labels,
+    check: Check::Disk(labels),
 };
 
 fn labels(facts: &Facts, out: &mut Found) {
@@ -92,7 +92,7 @@ pub static UUID_REPEATED: Rule = Rule {
     level: Level::Error,
     why: "UUID= finds whichever the kernel sees first, and XFS and btrfs refuse to mount the second. Source: fstab(5); \
           xfs(5), nouuid.",
-    check: uuids,
+    check: Check::Disk(uuids),
 };
 
 fn uuids(facts: &Facts, out: &mut Found) {
@@ -119,7 +119,7 @@ pub static LUKS_HEADER: Rule = Rule {
     level: Level::Error,
     why: "Both copies of the header must be whole and say the same: without one of them a single bad sector loses all data. \
           Source: LUKS2 On-Disk Format Specification 1.1.1, section 2.",
-    check: luks,
+    check: Check::Disk(luks),
 };
 
 fn luks(facts: &Facts, out: &mut Found) {
@@ -136,7 +136,7 @@ pub static LUKS_LOCKED: Rule = Rule {
     level: Level::Note,
     why: "Nobody gave a passphrase that opens it; with `--unlock` or a template that has one, it is verified too. Source: \
           `ister verify --help`.",
-    check: locked,
+    check: Check::Disk(locked),
 };
 
 fn locked(facts: &Facts, out: &mut Found) {

@@ -4,7 +4,7 @@ use crate::layout::first_usable;
 use crate::lint::Level;
 use crate::plan::Loader;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 
 pub static GRUB_CORE: Rule = Rule {
     name: "grub-core",
@@ -13,7 +13,7 @@ pub static GRUB_CORE: Rule = Rule {
     why: "BIOS runs the boot code of sector 0, which loads the core image from the block that it names; the core names the \
           rest of itself. Both are held against the copies in /boot/grub/i386-pc, as grub-install leaves them. Source: GRUB \
           2.06, grub-core/boot/i386/pc/boot.S and diskboot.S.",
-    check: core,
+    check: Check::Disk(core),
 };
 
 // Places inside GRUB's i386-pc images. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
@@ -96,7 +96,7 @@ pub static GRUB_CONFIGURATION: Rule = Rule {
     summary: "GRUB's configuration is missing, or names files that are not there",
     level: Level::Error,
     why: "GRUB stops at its prompt, or with \"file not found\". Source: GRUB manual, \"linux\", \"initrd\".",
-    check: configuration,
+    check: Check::Disk(configuration),
 };
 
 const CONFIGURATION: &str = "/boot/grub/grub.cfg";

@@ -4,7 +4,7 @@ use crate::format::ImageFormat;
 use crate::lint::Level;
 use crate::template::Bytes;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 
 pub static VHD_SIZE: Rule = Rule {
     name: "vhd-size",
@@ -12,7 +12,7 @@ pub static VHD_SIZE: Rule = Rule {
     level: Level::Error,
     why: "Azure refuses it. Source: Azure documentation, \"Prepare a Windows VHD or VHDX to upload\", and the same for Linux: \
           the virtual size must be aligned to 1 MiB.",
-    check: vhd,
+    check: Check::Disk(vhd),
 };
 
 fn vhd(facts: &Facts, out: &mut Found) {

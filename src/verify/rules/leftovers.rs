@@ -2,8 +2,8 @@
 
 use crate::filesystem::Body;
 use crate::lint::Level;
-use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::system::System;
 
 pub static PACKAGE_CACHE: Rule = Rule {
     name: "package-cache",
@@ -11,11 +11,10 @@ pub static PACKAGE_CACHE: Rule = Rule {
     level: Level::Warning,
     why: "They make the image larger and are outdated when it runs. Source: apt-get(8), clean; dnf(8), clean; FORMAT of swupd's \
           state folder.",
-    check: package_cache,
+    check: Check::System(package_cache),
 };
 
-fn package_cache(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn package_cache(system: &System, out: &mut Found) {
     const FOLDERS: &[(&str, &[&str])] = &[
         ("/var/cache/apt/archives", &[".deb"]),
         ("/var/cache/apt", &[".bin"]),
@@ -42,7 +41,7 @@ pub static BUILD_PATH: Rule = Rule {
     level: Level::Warning,
     why: "It points to what does not exist where the image runs, and tells strangers about the build host. Source: \
           reproducible-builds.org, \"Build path\".",
-    check: build_path,
+    check: Check::System(build_path),
 };
 
 /// What builders of root trees write into them.
@@ -50,8 +49,7 @@ const MARKS: &[&str] = &["/tmp/mmdebstrap.", "/.cache/ister/work", "99mmdebstrap
 const FILES: &[&str] =
     &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
 
-fn build_path(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn build_path(system: &System, out: &mut Found) {
     for path in FILES.iter().filter(|path| system.exists(path)) {
         out.report("a file of the build's tools was left in the image").path(*path);
     }
@@ -62,7 +60,7 @@ fn build_path(facts: &Facts, out: &mut Found) {
             continue;
         }
         let Some(bytes) = system.texts.get(&id) else { continue };
-        let marks = MARKS.iter().copied().chain(facts.host_marks.iter().map(String::as_str));
+        let marks = MARKS.iter().copied().chain(system.host_marks.iter().map(String::as_str));
         for mark in marks {
             if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
                 out.report(format!("it names `{mark}`, which is the build host's")).path(&path);
@@ -77,21 +75,18 @@ pub static WORLD_WRITABLE: Rule = Rule {
     summary: "everybody can change a file of the system",
     level: Level::Error,
     why: "Any process can plant what root will run. Source: file-hierarchy(7); Debian Policy, section 10.9.",
-    check: world_writable,
+    check: Check::System(world_writable),
 };
 
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o002;
 
-fn world_writable(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn world_writable(system: &System, out: &mut Found) {
     for (path, id) in system.tree.paths() {
         let node = &system.tree.nodes[id];
         // vfat has no modes: what mounts it gives them.
-        let vfat = facts
-            .partition(system.partition_of(id))
-            .is_some_and(|p| p.kind == Some(crate::filesystem::Kind::Vfat));
-        let open = node.mode & OTHERS_WRITE != 0 && !vfat;
+        let has_modes = !system.without_modes.contains(&system.partition_of(id));
+        let open = node.mode & OTHERS_WRITE != 0 && has_modes;
         let bad = match node.body {
             Body::Folder(_) => open && node.mode & STICKY == 0,
             Body::File(_) => open,

@@ -5,6 +5,7 @@ mod filesystems;
 mod grub;
 mod image;
 mod leftovers;
+mod media;
 mod mounts;
 mod partitions;
 mod plan;
@@ -12,7 +13,8 @@ mod secrets;
 mod table;
 
 use super::facts::Facts;
-use super::rule::{Finding, Found, Rule};
+use super::medium::MediumFacts;
+use super::rule::{Check, Finding, Found, Rule};
 
 pub use mounts::mounts_of;
 
@@ -20,6 +22,7 @@ pub use mounts::mounts_of;
 pub static RULES: &[&Rule] = &[
     &boot::BOOT_SPACE,
     &leftovers::BUILD_PATH,
+    &media::CD_START,
     &mounts::CRYPTTAB,
     &boot::ENTRY_INITRD,
     &boot::ENTRY_KERNEL,
@@ -45,8 +48,11 @@ pub static RULES: &[&Rule] = &[
     &filesystems::LUKS_LOCKED,
     &secrets::MACHINE_ID,
     &table::MBR_PROTECTIVE,
+    &media::MEDIUM_KERNEL,
+    &media::MEDIUM_TREE,
     &mounts::MOUNT_POINT,
     &mounts::MOUNT_UNIT,
+    &media::OCI_LAYOUT,
     &leftovers::PACKAGE_CACHE,
     &partitions::PARTITION_ALIGNMENT,
     &plan::PLAN_DISK,
@@ -63,12 +69,29 @@ pub static RULES: &[&Rule] = &[
     &leftovers::WORLD_WRITABLE,
 ];
 
-/// What all rules find, in the order of the table.
+/// What all rules find in a disk, in the order of the table.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
+    found_by(|check, found| match check {
+        Check::Disk(check) => check(facts, found),
+        Check::System(check) => facts.system.iter().for_each(|system| check(system, found)),
+        Check::Medium(_) => {}
+    })
+}
+
+/// The same of what is no disk.
+pub fn judge_medium(facts: &MediumFacts) -> Vec<Finding> {
+    found_by(|check, found| match check {
+        Check::Disk(_) => {}
+        Check::System(check) => facts.system.iter().for_each(|system| check(system, found)),
+        Check::Medium(check) => check(facts, found),
+    })
+}
+
+fn found_by(run: impl Fn(&Check, &mut Found)) -> Vec<Finding> {
     let mut found = Found::new(RULES[0]);
     for rule in RULES {
         found.next_rule(rule);
-        (rule.check)(facts, &mut found);
+        run(&rule.check, &mut found);
     }
     let mut list = found.into_list();
     list.sort_by_key(|finding| finding.level);
@@ -93,7 +116,11 @@ mod tests {
         for rule in RULES {
             let starts_low = |text: &str| text.starts_with(|c: char| c.is_lowercase() || c.is_uppercase());
             assert!(starts_low(rule.summary) && !rule.summary.ends_with('.'), "{}", rule.name);
-            assert!(rule.why.ends_with('.') && rule.why.contains("Source: "), "{}", rule.name);
+            assert!(
+                rule.why.ends_with('.') && (rule.why.contains("Source: ") || rule.why.contains("Sources: ")),
+                "{}",
+                rule.name
+            );
         }
     }
 

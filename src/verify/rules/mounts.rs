@@ -3,7 +3,7 @@
 use crate::filesystem::Body;
 use crate::lint::Level;
 use crate::verify::facts::{Facts, PartitionFacts};
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
 /// Where partitions will be mounted, as the system itself says: by fstab and by mount units.
@@ -163,7 +163,7 @@ pub static FSTAB: Rule = Rule {
     summary: "fstab names a device that the image does not have",
     level: Level::Error,
     why: "systemd waits 90 seconds for it, and then opens an emergency shell. Source: fstab(5); systemd-fstab-generator(8).",
-    check: fstab_devices,
+    check: Check::Disk(fstab_devices),
 };
 
 fn fstab_devices(facts: &Facts, out: &mut Found) {
@@ -183,7 +183,7 @@ pub static MOUNT_UNIT: Rule = Rule {
     level: Level::Error,
     why: "systemd waits 90 seconds for it, and what is needed by local-fs.target ends in an emergency shell. Source: \
           systemd.mount(5), What=.",
-    check: mount_units,
+    check: Check::Disk(mount_units),
 };
 
 fn mount_units(facts: &Facts, out: &mut Found) {
@@ -201,7 +201,7 @@ pub static MOUNT_POINT: Rule = Rule {
     level: Level::Error,
     why: "Where the root is read-only the folder cannot be made, and a planned mount that nothing performs leaves the data in \
           the wrong partition. Source: systemd.mount(5), Where=; `ister plan`.",
-    check: mount_points,
+    check: Check::Disk(mount_points),
 };
 
 fn mount_points(facts: &Facts, out: &mut Found) {
@@ -228,7 +228,7 @@ pub static CRYPTTAB: Rule = Rule {
     summary: "crypttab names a volume that the image does not have",
     level: Level::Error,
     why: "systemd waits for it as for a filesystem. Source: crypttab(5).",
-    check: crypttab_devices,
+    check: Check::Disk(crypttab_devices),
 };
 
 fn crypttab_devices(facts: &Facts, out: &mut Found) {

@@ -4,7 +4,7 @@ use crate::layout::ALIGNMENT;
 use crate::lint::Level;
 use crate::plan::{ESP, Firmware};
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 
 pub static PARTITION_ALIGNMENT: Rule = Rule {
     name: "partition-alignment",
@@ -12,7 +12,7 @@ pub static PARTITION_ALIGNMENT: Rule = Rule {
     level: Level::Warning,
     why: "Disks and storage networks work in blocks of up to 1 MiB: a partition across them costs every write a second one. \
           Source: ister's own layout; Linux, Documentation/ABI/stable/sysfs-block, optimal_io_size.",
-    check: alignment,
+    check: Check::Disk(alignment),
 };
 
 fn alignment(facts: &Facts, out: &mut Found) {
@@ -32,7 +32,7 @@ pub static ESP_LOADER: Rule = Rule {
     level: Level::Error,
     why: "Firmware that knows nothing of a disk starts EFI/BOOT/BOOTX64.EFI from its EFI system partition, and an image is \
           always new to its firmware. Source: UEFI 2.10, section 3.5.1.1.",
-    check: loader,
+    check: Check::Disk(loader),
 };
 
 /// The first bytes of every PE program. Source: Microsoft, PE Format, "MS-DOS Stub".

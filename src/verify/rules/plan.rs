@@ -5,7 +5,7 @@ use crate::lint::Level;
 use crate::plan::Partition;
 use crate::template::FilesystemType;
 use crate::verify::facts::{Facts, PartitionFacts};
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 
 pub static PLAN_DISK: Rule = Rule {
     name: "plan-disk",
@@ -13,7 +13,7 @@ pub static PLAN_DISK: Rule = Rule {
     level: Level::Error,
     why: "The plan decides size, sectors and GUID of the disk; another image, or another template, is meant. Source: \
           `ister plan`.",
-    check: disk,
+    check: Check::Disk(disk),
 };
 
 fn disk(facts: &Facts, out: &mut Found) {
@@ -40,7 +40,7 @@ pub static PLAN_PARTITION: Rule = Rule {
     summary: "a partition is not the planned one",
     level: Level::Error,
     why: "Units, loader entries and people count on the planned places, types and GUIDs. Source: `ister plan`.",
-    check: partitions,
+    check: Check::Disk(partitions),
 };
 
 fn partitions(facts: &Facts, out: &mut Found) {
@@ -80,7 +80,7 @@ pub static PLAN_FILESYSTEM: Rule = Rule {
     summary: "a filesystem is not the planned one",
     level: Level::Error,
     why: "UUID=, LABEL= and GRUB's search look for the planned ones. Source: `ister plan`.",
-    check: filesystems,
+    check: Check::Disk(filesystems),
 };
 
 fn filesystems(facts: &Facts, out: &mut Found) {

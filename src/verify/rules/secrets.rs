@@ -2,8 +2,8 @@
 
 use crate::filesystem::Body;
 use crate::lint::Level;
-use crate::verify::facts::Facts;
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::system::System;
 
 pub static MACHINE_ID: Rule = Rule {
     name: "machine-id",
@@ -11,11 +11,10 @@ pub static MACHINE_ID: Rule = Rule {
     level: Level::Error,
     why: "All machines made from the image would be one: the same address by DHCP, the same journal, the same keys derived from \
           it. Source: machine-id(5), \"First Boot Semantics\".",
-    check: machine_id,
+    check: Check::System(machine_id),
 };
 
-fn machine_id(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn machine_id(system: &System, out: &mut Found) {
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
         let Some(id) = system.tree.find_itself(path) else { continue };
         if !matches!(system.tree.nodes[id].body, Body::File(_)) {
@@ -35,11 +34,10 @@ pub static SSH_HOST_KEY: Rule = Rule {
     summary: "the image has ssh host keys",
     level: Level::Error,
     why: "Whoever has the image can pass for every machine made from it. Source: sshd(8), FILES.",
-    check: host_keys,
+    check: Check::System(host_keys),
 };
 
-fn host_keys(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn host_keys(system: &System, out: &mut Found) {
     for name in system.list("/etc/ssh") {
         if name.starts_with("ssh_host_") && name.ends_with("_key") {
             out.report("the image has an ssh host key")
@@ -55,11 +53,10 @@ pub static RANDOM_SEED: Rule = Rule {
     level: Level::Error,
     why: "All machines made from the image would begin with the same randomness. Source: systemd-random-seed.service(8), \
           bootctl(1), \"random-seed\".",
-    check: random_seed,
+    check: Check::System(random_seed),
 };
 
-fn random_seed(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn random_seed(system: &System, out: &mut Found) {
     let loaders = ["/boot", "/boot/efi", "/efi"].map(|at| format!("{at}/loader/random-seed"));
     let others = ["/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"].map(str::to_owned);
     for path in loaders.into_iter().chain(others) {
@@ -76,11 +73,10 @@ pub static ROOT_PASSWORD: Rule = Rule {
     summary: "root logs in without a password",
     level: Level::Error,
     why: "Anybody at a console, and where PAM allows it anybody on the network, is root. Source: shadow(5), encrypted password.",
-    check: root_password,
+    check: Check::System(root_password),
 };
 
-fn root_password(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn root_password(system: &System, out: &mut Found) {
     let accounts = system.text("/etc/passwd").unwrap_or_default();
     let shadow = system.text("/etc/shadow").unwrap_or_default();
     for account in accounts.lines() {
@@ -106,7 +102,7 @@ pub static PRIVATE_KEY: Rule = Rule {
     summary: "the image has a private key or another secret that machines would share",
     level: Level::Error,
     why: "Whoever has the image has the secret. Source: the manual of each program that makes one at first use.",
-    check: private_keys,
+    check: Check::System(private_keys),
 };
 
 /// Folders that hold secrets of machines or people, and what a file there begins with.
@@ -121,8 +117,7 @@ const BEGINS: &[&str] = &[
     "-----BEGIN PGP PRIVATE KEY",
 ];
 
-fn private_keys(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
+fn private_keys(system: &System, out: &mut Found) {
     for (path, id) in system.tree.paths() {
         let path = String::from_utf8_lossy(&path).into_owned();
         if !SECRET_FOLDERS.iter().any(|folder| path.starts_with(folder)) || is_host_key(&path) {

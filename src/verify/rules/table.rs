@@ -3,7 +3,7 @@
 use crate::layout::{Lba, first_usable, last_usable};
 use crate::lint::Level;
 use crate::verify::facts::{Facts, TableCopy};
-use crate::verify::rule::{Found, Rule};
+use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
 pub static GPT_PRIMARY: Rule = Rule {
@@ -12,7 +12,7 @@ pub static GPT_PRIMARY: Rule = Rule {
     level: Level::Error,
     why: "Firmware and kernel read the header in the disk's second sector. Some fall back to the backup, others find no \
           partitions at all. Source: UEFI 2.10, section 5.3.2.",
-    check: primary,
+    check: Check::Disk(primary),
 };
 
 fn primary(facts: &Facts, out: &mut Found) {
@@ -26,7 +26,7 @@ pub static GPT_BACKUP: Rule = Rule {
     why: "The backup header belongs into the disk's last sector. Where it is not, an image was cut or padded after it was \
           made: tools refuse to change the table, and a damaged primary cannot be repaired. Source: UEFI 2.10, section \
           5.3.2.",
-    check: backup,
+    check: Check::Disk(backup),
 };
 
 fn backup(facts: &Facts, out: &mut Found) {
@@ -70,7 +70,7 @@ pub static GPT_ENTRIES: Rule = Rule {
     level: Level::Error,
     why: "Each header carries the CRC32 of its entry array. Firmware takes a table whose entries do not fit for invalid. \
           Source: UEFI 2.10, section 5.3.2, table 5.5, PartitionEntryArrayCRC32.",
-    check: entries,
+    check: Check::Disk(entries),
 };
 
 fn entries(facts: &Facts, out: &mut Found) {
@@ -96,7 +96,7 @@ pub static GPT_COPIES: Rule = Rule {
     summary: "the two partition tables say different things",
     level: Level::Error,
     why: "Whoever falls back to the backup gets another disk. Source: UEFI 2.10, section 5.3.2.",
-    check: copies,
+    check: Check::Disk(copies),
 };
 
 fn copies(facts: &Facts, out: &mut Found) {
@@ -128,7 +128,7 @@ pub static GPT_BOUNDS: Rule = Rule {
     level: Level::Error,
     why: "Two owners of one block destroy each other, and what lies past the end is not there. Source: UEFI 2.10, section \
           5.3.3.",
-    check: bounds,
+    check: Check::Disk(bounds),
 };
 
 fn bounds(facts: &Facts, out: &mut Found) {
@@ -166,7 +166,7 @@ pub static GPT_GUID: Rule = Rule {
     summary: "a partition has no GUID of its own",
     level: Level::Error,
     why: "PARTUUID= finds whichever comes first. Source: UEFI 2.10, table 5.7, UniquePartitionGUID.",
-    check: guids,
+    check: Check::Disk(guids),
 };
 
 fn guids(facts: &Facts, out: &mut Found) {
@@ -188,7 +188,7 @@ pub static MBR_PROTECTIVE: Rule = Rule {
     level: Level::Error,
     why: "A program that knows no GPT takes the disk for empty, and some BIOSes do not boot it. Source: UEFI 2.10, section \
           5.2.3.",
-    check: mbr,
+    check: Check::Disk(mbr),
 };
 
 fn mbr(facts: &Facts, out: &mut Found) {

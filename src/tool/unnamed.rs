@@ -1,0 +1,36 @@
+//! Files without names: how programs that inherit them open them, and how they get a name after all.
+
+use super::failure::{Context, Failure};
+use rustix::fs::{AtFlags, CWD};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+
+/// Lets the next child have a file under the same number.
+pub fn inherit(file: &impl AsFd) -> Result<RawFd, Failure> {
+    rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())
+        .context(|| "could not hand a file to a helper".to_owned())?;
+    Ok(file.as_fd().as_raw_fd())
+}
+
+/// What the next child calls a file that it inherits. Each opening has a position of its own. Source: proc_pid_fd(5).
+pub fn inherited_name(file: &impl AsFd) -> Result<String, Failure> {
+    inherit(file).map(name_of)
+}
+
+/// What a process calls the file behind its number.
+pub fn name_of(number: RawFd) -> String {
+    format!("/proc/self/fd/{number}")
+}
+
+/// Where unnamed files go: what an image unpacks to may be larger than a memory filesystem at /tmp. Source: file-hierarchy(7).
+pub fn scratch_folder() -> PathBuf {
+    std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
+}
+
+/// Gives a file its first name; nothing is copied. Source: open(2), `O_TMPFILE`.
+pub fn link(file: &File, path: &Path) -> io::Result<()> {
+    rustix::fs::linkat(CWD, name_of(file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Published files that are no disks.
+
+use super::boot::{is_initrd, is_kernel};
+use crate::format::MediumKind;
+use crate::lint::Level;
+use crate::plan::Firmware;
+use crate::verify::medium::MediumFacts;
+use crate::verify::rule::{Check, Found, Rule};
+
+pub static CD_START: Rule = Rule {
+    name: "cd-start",
+    summary: "a CD does not start by BIOS or by UEFI",
+    level: Level::Error,
+    why: "Firmware looks in El Torito's boot catalogue, for its own platform, and goes on to the disk. Sources: El Torito 1.0; UEFI \
+          2.10, 13.3.2.",
+    check: Check::Medium(cd_start),
+};
+
+fn cd_start(facts: &MediumFacts, out: &mut Found) {
+    let Some(images) = facts.start.as_ref().and_then(|start| start.cd.as_ref()) else { return };
+    for (firmware, name) in [(Firmware::Bios, "BIOS"), (Firmware::Uefi, "UEFI")] {
+        let mut of_it = images.iter().filter(|image| image.firmware == firmware).peekable();
+        if of_it.peek().is_none() {
+            out.report(format!("the boot catalogue has nothing for {name}"));
+        }
+        for fault in of_it.filter_map(|image| image.fault.as_ref()) {
+            out.report(format!("what {name} starts is damaged: {fault}"));
+        }
+    }
+}
+
+pub static MEDIUM_KERNEL: Rule = Rule {
+    name: "medium-kernel",
+    summary: "what a CD or a network boot starts is missing or damaged",
+    level: Level::Error,
+    why: "The loader stops at it. Sources: Linux, Documentation/arch/x86/boot.rst and \
+          Documentation/driver-api/early-userspace/buffer-format.rst.",
+    check: Check::Medium(kernel),
+};
+
+fn kernel(facts: &MediumFacts, out: &mut Found) {
+    let Some(start) = &facts.start else { return };
+    let (name, bytes) = &start.kernel;
+    match bytes {
+        None => drop(out.report("there is no kernel").path(name.clone())),
+        Some(bytes) if !is_kernel(bytes) => {
+            out.report("the kernel has no boot header (`HdrS`)").path(name.clone());
+        }
+        Some(_) => {}
+    }
+    if start.initrds.is_empty() {
+        out.report("no initramfs is started");
+    }
+    for (name, bytes) in &start.initrds {
+        match bytes {
+            None => drop(out.report("there is no initramfs").path(name.clone())),
+            Some(bytes) if !is_initrd(bytes) => {
+                out.report("the initramfs is neither a cpio archive nor compressed").path(name.clone());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+pub static MEDIUM_TREE: Rule = Rule {
+    name: "medium-tree",
+    summary: "a root tree cannot be read, or has nothing that starts",
+    level: Level::Error,
+    why: "Whoever unpacks it gets an error, or half a system. Sources: POSIX.1-2017, pax; Linux, \
+          Documentation/driver-api/early-userspace/buffer-format.rst and Documentation/filesystems/squashfs.rst.",
+    check: Check::Medium(tree),
+};
+
+fn tree(facts: &MediumFacts, out: &mut Found) {
+    if let Some(why) = &facts.unreadable {
+        out.report(format!("the root tree cannot be read: {why}"));
+    }
+    let Some(system) = &facts.system else { return };
+    let is_there = |path: &&str| system.exists(path);
+    if !["/bin/sh", "/usr/bin/sh"].iter().any(|path| is_there(path)) {
+        out.report("the root tree has no shell").path("/bin/sh");
+    }
+    let starts = facts.start.is_some();
+    if starts && !["/init", "/sbin/init", "/usr/sbin/init"].iter().any(|path| is_there(path)) {
+        out.report("the root tree has no init").path("/sbin/init");
+    }
+    // The kernel of a network boot starts nothing else. Source: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
+    if facts.kind == MediumKind::NetworkBoot && !system.exists("/init") {
+        out.report("the initramfs has no /init").path("/init");
+    }
+}
+
+pub static OCI_LAYOUT: Rule = Rule {
+    name: "oci-layout",
+    summary: "an OCI image is incomplete or damaged",
+    level: Level::Error,
+    why: "Whatever pulls or loads it checks each digest, and refuses it. Source: OCI Image Format Specification 1.0, \
+          image-layout.md and descriptor.md.",
+    check: Check::Medium(layout),
+};
+
+fn layout(facts: &MediumFacts, out: &mut Found) {
+    for damage in &facts.damage {
+        out.report(damage.clone());
+    }
+}

@@ -1,0 +1,67 @@
+//! What of an image file QEMU is given: the file, or what is packed in it.
+
+use super::machine::DirectKernel;
+use crate::format::{self, NetworkBoot};
+use crate::tool::{Context, Failure, inherited_name, scratch_folder};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// What QEMU opens.
+pub enum Attached {
+    /// With the name of its format.
+    Named(PathBuf, &'static str),
+    /// What a packed image was unpacked to.
+    Unnamed(File),
+    /// No disk at all.
+    Network(NetworkBoot),
+}
+
+impl Attached {
+    /// The disk, and what QEMU calls its format.
+    pub fn disk(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
+        Ok(match self {
+            Attached::Named(path, format) => Some((path.clone(), format)),
+            Attached::Unnamed(file) => Some((inherited_name(file)?.into(), "raw")),
+            Attached::Network(_) => None,
+        })
+    }
+
+    /// What is started without a loader.
+    pub fn kernel(&self) -> Result<Option<DirectKernel>, Failure> {
+        let Attached::Network(network) = self else { return Ok(None) };
+        Ok(Some(DirectKernel {
+            kernel: inherited_name(&network.kernel)?.into(),
+            initrd: Some(inherited_name(&network.initrd)?.into()),
+            command_line: network.command_line.clone(),
+        }))
+    }
+}
+
+/// What of an image QEMU can open, and the name of its format: QEMU must be told, it would otherwise guess from what a
+/// guest can write. Packed ones are unpacked to unnamed files.
+///
+/// One that refers to other files of the host is refused: whoever made it might read them from inside.
+pub fn attach(image: &Path) -> Result<Attached, Failure> {
+    let context = || format!("could not read the image `{}`", image.display());
+    let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
+    let kind = format::kind_of(&file).context(context)?;
+    if file.metadata().context(context)?.len() == 0 {
+        return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
+    }
+    match kind {
+        format::Kind::Packed if format::is_network_boot(&file).context(context)? => {
+            format::open_network_boot(image, &scratch_folder()).map(Attached::Network)
+        }
+        format::Kind::Packed => {
+            let opened = format::open(image, &scratch_folder())?;
+            Ok(Attached::Unnamed(opened.file))
+        }
+        format::Kind::Image(kind) => {
+            format::stands_alone(&file, kind)
+                .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
+            let path =
+                std::path::absolute(image).context(|| format!("could not resolve `{}`", image.display()))?;
+            Ok(Attached::Named(path, kind.qemu_name()))
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One run of an image, and what is looked at once it has come to its prompt.
+
+use super::attach::Attached;
+use super::boot::BootOrder;
+use super::firmware::{Ovmf, find_ovmf};
+use super::guest::Guest;
+use super::health;
+use super::machine::{Kept, Machine, credential};
+use super::mounts;
+use super::session::{Answer, Login, Session, SessionFault};
+use super::ssh::{Ssh, free_port, run_over_ssh};
+use super::verdict::{Again, Attempt, Class};
+use super::witness::Witness;
+use crate::plan::Firmware;
+use crate::tool::{Context, Failure, Invocation, Progress, inherited_name, run, scratch_folder};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// Runs an image until it is clear how that ends.
+pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) -> Result<Attempt, Failure> {
+    let disk = attached.disk()?;
+    let kernel = attached.kernel()?;
+    let ovmf = match order.firmware {
+        Firmware::Uefi => Some(find_ovmf()?),
+        Firmware::Bios => None,
+    };
+    let ssh_port = match order.ssh {
+        Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
+        None => None,
+    };
+    let credentials = credential_files(&order.credentials)
+        .context(|| "could not write the credentials for the guest".to_owned())?;
+    let credential_names = credentials.iter().map(inherited_name).collect::<Result<Vec<_>, _>>()?;
+    let kept = match &disk {
+        Some((path, format)) if order.again => Some(KeptFiles::begin(path, format, ovmf.as_ref())?),
+        _ => None,
+    };
+    let machine = Machine {
+        image: disk.as_ref().map(|(path, format)| (path.as_path(), *format)),
+        hardware: order.hardware,
+        sector_size: order.sector_size,
+        ovmf: ovmf.as_ref(),
+        accelerator: order.accelerator.accelerator,
+        network: order.network,
+        ssh_port,
+        second_disk: order.second_disk,
+        seed: order.seed,
+        credentials: &credential_names,
+        direct: order.direct.as_ref().or(kernel.as_ref()),
+        kept: kept.as_ref().map(|kept| &kept.names),
+    };
+    let log_path = order.report.map(|folder| folder.join("serial.log"));
+    let log = match &log_path {
+        Some(path) => Some(File::create(path).context(|| format!("could not create `{}`", path.display()))?),
+        None => None,
+    };
+    let log = || {
+        let shared = log.as_ref().map(File::try_clone).transpose();
+        shared.context(|| "could not share the serial log".to_owned())
+    };
+    let screenshot = |guest: &mut Guest| {
+        if let Some(folder) = order.report {
+            guest.screenshot(&folder.join("screen.png"), progress);
+        }
+    };
+
+    let mut guest = Guest::start(&machine, log()?)?;
+    let mut witness = Witness::new(order.limits());
+    let ended = guest.watch(&mut witness, &order.passphrases, progress);
+    let elapsed = guest.age();
+    let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
+    look.at_host_name(order.host, &witness);
+    look.inside(order, &mut guest, progress);
+    if let Some((ssh, port)) = order.ssh.as_ref().zip(ssh_port) {
+        look.over_ssh(order, ssh, port, &mut guest, progress);
+    }
+    screenshot(&mut guest);
+    let stages = witness.stages(elapsed);
+    let mut again = None;
+    if look.class == Class::LoginPrompt && order.again {
+        progress.begin("switching off");
+        match guest.power_off() {
+            None => look.class = Class::NoPowerOff,
+            Some(power_off) => {
+                // What it comes to this time is what counts.
+                witness = Witness::new(order.limits());
+                guest.wait_for_end();
+                guest.end();
+                guest = Guest::start(&machine, log()?)?;
+                let ended = guest.watch(&mut witness, &order.passphrases, progress);
+                look.class = ended.unwrap_or(Class::EmulatorFailed);
+                let elapsed = guest.age();
+                again = Some(Again {
+                    power_off: rounded(power_off),
+                    stages: witness.stages(elapsed),
+                    seconds: rounded(elapsed),
+                });
+                if look.class != Class::LoginPrompt {
+                    screenshot(&mut guest);
+                }
+            }
+        }
+    }
+    let said = guest.end();
+    let secrets = secrets(order);
+    if let Some(path) = &log_path {
+        without_secrets(path, &secrets).context(|| format!("could not write `{}`", path.display()))?;
+    }
+    let lines = match look.class {
+        Class::EmulatorFailed => said,
+        _ if look.wrong.is_empty() => witness.proof(),
+        _ => look.wrong,
+    };
+    Ok(Attempt {
+        class: look.class,
+        stage: witness.stage(),
+        witnessed: witness.witnessed(),
+        stages,
+        seconds: rounded(elapsed),
+        lines: lines.iter().map(|line| hidden(line, &secrets)).collect(),
+        answers: look.answers,
+        again,
+    })
+}
+
+/// What a guest writes, until it has been switched on a second time.
+struct KeptFiles {
+    names: Kept,
+    /// They have no names of their own, and end with this.
+    _files: [File; 2],
+}
+
+impl KeptFiles {
+    fn begin(image: &Path, format: &str, ovmf: Option<&Ovmf>) -> Result<KeptFiles, Failure> {
+        let context = || "could not make a file for what the guest writes".to_owned();
+        let overlay = tempfile::tempfile_in(scratch_folder()).context(context)?;
+        let disk = inherited_name(&overlay)?;
+        run(&Invocation::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+            .arg(image)
+            .arg(&disk))?;
+        let mut variables = tempfile::tempfile().context(context)?;
+        if let Some(ovmf) = ovmf {
+            let mut from = File::open(&ovmf.variables).context(context)?;
+            std::io::copy(&mut from, &mut variables).context(context)?;
+        }
+        let names = Kept { disk, variables: inherited_name(&variables)? };
+        Ok(KeptFiles { names, _files: [overlay, variables] })
+    }
+}
+
+/// What was found in a system that has come to its prompt.
+struct Look {
+    class: Class,
+    /// What proves that something is wrong.
+    wrong: Vec<String>,
+    answers: Vec<Answer>,
+}
+
+impl Look {
+    fn of(class: Class) -> Look {
+        Look { class, wrong: Vec::new(), answers: Vec::new() }
+    }
+
+    fn at_host_name(&mut self, host: Option<&str>, witness: &Witness) {
+        let (Class::LoginPrompt, Some(host)) = (self.class, host) else { return };
+        let is_prompt = |line: &String| line.starts_with(&format!("{host} login:"));
+        if !witness.proof().last().is_some_and(is_prompt) {
+            self.class = Class::WrongHost;
+        }
+    }
+
+    /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
+    fn inside(&mut self, order: &BootOrder, guest: &mut Guest, progress: &dyn Progress) {
+        let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
+        progress.begin(format!("logging in as {}", login.user));
+        let console = guest.console();
+        let mut next = |patience: Duration| guest.bytes(patience);
+        let mut session = Session::new(&console, &mut next);
+        match self.talk(order, login, &mut session) {
+            Ok(wrong) if wrong.is_empty() => {}
+            Ok(wrong) => (self.class, self.wrong) = (Class::WrongMounts, wrong),
+            Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
+        }
+    }
+
+    /// What of the mounts is wrong.
+    fn talk(
+        &mut self,
+        order: &BootOrder,
+        login: &Login,
+        session: &mut Session,
+    ) -> Result<Vec<String>, SessionFault> {
+        session.log_in(login)?;
+        let mut wrong = Vec::new();
+        if let Some(plan) = order.plan {
+            let mounted = session.run(mounts::MOUNTS)?;
+            let swaps = session.run(mounts::SWAPS)?;
+            wrong = mounts::judge(plan, &mounted.lines, &swaps.lines);
+            self.answers.extend([mounted, swaps]);
+        }
+        if order.ssh.is_none() {
+            for command in &order.commands {
+                self.answers.push(session.run(command)?);
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn over_ssh(
+        &mut self,
+        order: &BootOrder,
+        ssh: &Ssh,
+        port: u16,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        if self.class != Class::LoginPrompt {
+            return;
+        }
+        progress.begin(format!("logging in as {} over ssh", ssh.user));
+        let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
+        let commands: Vec<String> = health.chain(order.commands.iter().cloned()).collect();
+        // Whatever the console says meanwhile is kept.
+        let said = std::thread::scope(|scope| {
+            let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
+            while !running.is_finished() {
+                // Nothing comes at once where QEMU has gone.
+                if guest.bytes(Duration::from_millis(200)).is_none() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+            running.join().expect("ssh's thread does not panic")
+        });
+        match said {
+            Ok(said) => {
+                if order.healthy
+                    && let Some(found) = health::judge(&said, order.plan)
+                {
+                    (self.class, self.wrong) = found;
+                }
+                self.answers.extend(said);
+            }
+            Err(fault) => (self.class, self.wrong) = (Class::SshFailed, fault.into_lines()),
+        }
+    }
+}
+
+/// To hundredths of a second.
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// Without names, so that nobody else opens them.
+fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<File>> {
+    let write = |(name, value): &(String, Vec<u8>)| {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(credential(name, value).as_bytes())?;
+        Ok(file)
+    };
+    credentials.iter().map(write).collect()
+}
+
+/// What was typed and belongs into no log.
+fn secrets<'o>(order: &'o BootOrder) -> Vec<&'o str> {
+    let password = order.login.as_ref().and_then(|login| login.password.as_deref());
+    order.passphrases.values().map(String::as_str).chain(password).filter(|text| text.len() >= 4).collect()
+}
+
+/// A guest may echo what was typed before it turned that off.
+fn hidden(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+}
+
+fn without_secrets(path: &Path, secrets: &[&str]) -> std::io::Result<()> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+    let clean = hidden(&text, secrets);
+    if clean == text { Ok(()) } else { std::fs::write(path, clean) }
+}

