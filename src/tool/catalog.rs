@@ -102,6 +102,7 @@ pub const CATALOG: &[Tool] = &[
     tool("slurmd", "slurmd", Need::Nightly, "its nodes"),
     tool("sbatch", "slurm-client", Need::Nightly, "gives it work"),
     tool("munged", "munge", Need::Nightly, "how its parts know each other"),
+    tool("rsync", "rsync", Need::Tests, "a local runner of GitLab's pipelines"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
     tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),
