@@ -77,11 +77,11 @@ fn tree(facts: &MediumFacts, out: &mut Found) {
     }
     let Some(system) = &facts.system else { return };
     let is_there = |path: &&str| system.exists(path);
-    if !["/bin/sh", "/usr/bin/sh"].iter().any(|path| is_there(path)) {
+    if !["/bin/sh", "/usr/bin/sh"].iter().any(is_there) {
         out.report("the root tree has no shell").path("/bin/sh");
     }
     let starts = facts.start.is_some();
-    if starts && !["/init", "/sbin/init", "/usr/sbin/init"].iter().any(|path| is_there(path)) {
+    if starts && !["/init", "/sbin/init", "/usr/sbin/init"].iter().any(is_there) {
         out.report("the root tree has no init").path("/sbin/init");
     }
     // The kernel of a network boot starts nothing else. Source: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
