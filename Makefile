@@ -29,7 +29,6 @@ test-all: test-tools
 
 test-tools: ister check
 	$(ISTER) doctor --install --tests
-	tests/tools/install.sh
 
 ## check: formatting and lints, where the toolchain has them
 check:

@@ -1,21 +1,31 @@
 #!/bin/sh
 # The tests in two lanes side by side: those that boot wait for their guests half of the time. What each says is shown when it
 # ends, the boots last.
-# Each background job gets a process group: an interruption has to end all of it.
-set -um
+set -u
 cargo=${CARGO:-cargo}
-$cargo test --locked --no-run || exit
+here=$(cd "$(dirname "$0")" && pwd)
 log=$(mktemp) || exit
-trap 'rm -f "$log"' EXIT
-$cargo test --locked --test vm -- "$@" >"$log" 2>&1 &
-vm=$!
-trap 'kill -- "-$vm"; rm -f "$log"; exit 130' INT TERM
+beside=
+# Each job in the background has a session of its own: an interruption has to end all of it.
+end_beside() { [ -z "$beside" ] || kill -- "-$beside" 2>/dev/null; }
+trap 'end_beside; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+
+# What the tests compare ister with comes from the network while they are compiled.
+setsid "$here/tools/install.sh" >"$log" 2>&1 &
+beside=$!
+"$cargo" test --locked --no-run || exit
+wait "$beside" || { cat "$log"; exit 1; }
+
+setsid "$cargo" test --locked --test vm -- "$@" >"$log" 2>&1 &
+beside=$!
 # Every test program but that one.
-others=$(cd "$(dirname "$0")" && for file in *.rs; do printf -- '--test %s ' "${file%.rs}"; done)
+others=$(cd "$here" && for file in *.rs; do printf -- '--test %s ' "${file%.rs}"; done)
 # shellcheck disable=SC2086
-$cargo test --locked --no-fail-fast --lib --bins $others -- "$@"
+"$cargo" test --locked --no-fail-fast --lib --bins $others -- "$@"
 first=$?
-wait "$vm"
+wait "$beside"
 second=$?
+beside=
 cat "$log"
 [ "$first" -eq 0 ] && [ "$second" -eq 0 ]

@@ -57,7 +57,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     let missing = missing_packages(args);
     let lacks_ids = user_without_ids(root).is_some();
     // They cannot be had without the ids, nor without the programs that make them.
-    let namespaces = if lacks_ids { None } else { Some(try_namespaces()) };
+    let namespaces = if lacks_ids || !missing.is_empty() { None } else { Some(try_namespaces()) };
     print(&table(root, args, namespaces.as_ref().map(Result::is_ok)));
     if missing.is_empty() && !lacks_ids {
         // Nothing that is installed would help.

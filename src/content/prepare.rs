@@ -57,6 +57,10 @@ const MODULES: &[&str] = &[
     "af_alg",
 ];
 
+/// What live-boot reads its medium with besides: its own hook counts on MODULES=most.
+const LIVE_MODULES: &[&str] = &["isofs"];
+const LIVE_BOOT: [&str; 2] = ["/usr/lib/live/boot", "/lib/live/boot"];
+
 const INITRAMFS_CONFIG: &str = "/etc/initramfs-tools/conf.d/ister";
 const INITRAMFS_MODULES: &str = "/etc/initramfs-tools/modules";
 const CRYPTSETUP_CONFIG: &str = "/etc/cryptsetup-initramfs/conf-hook";
@@ -282,7 +286,9 @@ fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
         // What is to be opened is the template's to say, and comes into the initramfs with it.
         tree.edit(CRYPTSETUP_CONFIG, |text| text + "# Added by ister.\nCRYPTSETUP=y\n")?;
     }
-    tree.edit(INITRAMFS_MODULES, |text| text + "# Added by ister.\n" + &MODULES.join("\n") + "\n")?;
+    let is_live = LIVE_BOOT.iter().any(|folder| tree.exists(folder));
+    let modules = [MODULES, if is_live { LIVE_MODULES } else { &[] }].concat();
+    tree.edit(INITRAMFS_MODULES, |text| text + "# Added by ister.\n" + &modules.join("\n") + "\n")?;
     let kernels = tree.list("/lib/modules");
     let chroot = Chroot::enter(tree.path())?;
     for kernel in kernels {

@@ -113,14 +113,19 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         _ if look.wrong.is_empty() => witness.proof(),
         _ => look.wrong,
     };
+    let clean = |lines: &[String]| lines.iter().map(|line| hidden(line, &secrets)).collect::<Vec<_>>();
     Ok(Attempt {
         class: look.class,
         stage: witness.stage(),
         witnessed: witness.witnessed(),
         stages,
         seconds: rounded(elapsed),
-        lines: lines.iter().map(|line| hidden(line, &secrets)).collect(),
-        answers: look.answers,
+        lines: clean(&lines),
+        answers: look
+            .answers
+            .iter()
+            .map(|answer| Answer { lines: clean(&answer.lines), ..answer.clone() })
+            .collect(),
         again,
     })
 }

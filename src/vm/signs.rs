@@ -144,7 +144,8 @@ pub fn is_of_kernel(line: &str) -> bool {
             r"^\[ *\d+\.\d{6}\] |Linux version \d|^Loading, please wait|^Begin: |^Welcome to .*!$|^\[  OK  \] ",
         )
     });
-    KERNEL_SPEAKS.is_match(line)
+    // GRUB welcomes, too.
+    KERNEL_SPEAKS.is_match(line) && stage(line) != Some(Stage::Loader)
 }
 
 /// systemd's clock for a job that nothing ends: it moves, and nothing comes of it.

@@ -581,6 +581,10 @@ mod tests {
         witness.screen(at(40), text(&["Debian GNU/Linux 12 here tty1", "", "here login: _"]));
         assert_eq!(witness.decide(at(41)), Some(Class::LoginPrompt));
         assert_eq!((witness.proof(), witness.witnessed()), (text(&["here login: "]), Witnessed::Screen));
+        // What GRUB says by BIOS is no kernel.
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"GRUB loading...\r\nWelcome to GRUB!\r\n\r\n");
+        assert!(witness.wants_screen(at(8)));
         // A kernel that was heard on the serial console is judged by it.
         let mut witness = Witness::new(LIMITS);
         witness.serial(at(1), b"[    0.000000] Linux version 6.1\r\n");
