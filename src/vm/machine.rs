@@ -213,7 +213,9 @@ impl Machine<'_> {
         if let Some(device) = controller {
             invocation = invocation.args(["-device", device]);
         }
-        invocation.args(["-device", &format!("{disk},bootindex=0{blocks}")])
+        // What starts a kernel directly has the first place already.
+        let first = if self.direct.is_some() { "" } else { ",bootindex=0" };
+        invocation.args(["-device", &format!("{disk}{first}{blocks}")])
     }
 
     fn netdev(&self) -> String {
@@ -281,6 +283,20 @@ mod tests {
              -drive if=pflash,format=raw,file=/f/vars.fd,snapshot=on \
              -drive if=none,id=disk0,file=/a,,b/kvm.img,format=raw,snapshot=on,cache=unsafe \
              -device virtio-blk-pci,drive=disk0,bootindex=0"
+        );
+        // A kernel that is started directly, from a disk that is kept.
+        let kept = Kept { disk: "/proc/self/fd/7".to_owned(), variables: "/proc/self/fd/8".to_owned() };
+        let direct = DirectKernel { kernel: "/k".into(), initrd: None, command_line: "quiet".to_owned() };
+        let text =
+            Machine { direct: Some(&direct), kept: Some(&kept), ..machine }.invocation(5, 6).to_string();
+        assert!(text.contains(" -kernel /k -append quiet "), "{text}");
+        assert!(text.contains(" -drive if=pflash,format=raw,file=/proc/self/fd/8 "), "{text}");
+        assert!(
+            text.ends_with(
+                " -drive if=none,id=disk0,file=/proc/self/fd/7,format=qcow2,cache=unsafe \
+                 -device virtio-blk-pci,drive=disk0"
+            ),
+            "{text}"
         );
     }
 }
