@@ -75,6 +75,14 @@ fn a_root_tree_is_looked_into() {
             "world-writable: everybody may write to it (mode 0777)"
         ]
     );
+    // Cut in the middle of a file: the beginning alone is no tree.
+    let whole = std::fs::read(at("tree.tar")).unwrap();
+    std::fs::write(at("cut.tar"), &whole[..whole.len() / 2]).unwrap();
+    let said = found(&at("cut.tar"));
+    assert!(
+        said.len() == 1 && said[0].starts_with("medium-tree: the root tree cannot be read: it is cut"),
+        "{said:?}"
+    );
     // A tar that is none of what is published.
     std::fs::write(at("letter"), "dear all").unwrap();
     run("tar", &["-cf", "other.tar", "letter"], folder.path());
@@ -191,7 +199,7 @@ fn a_cd_starts_by_both_firmwares() {
     // A disk's plan says nothing of it.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(
-        text(&output.stderr).contains("is a CD: only disks are held against"),
+        text(&output.stderr).contains("is no disk (CD): only those are held against"),
         "{}",
         text(&output.stderr)
     );

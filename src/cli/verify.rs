@@ -131,7 +131,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
     if args.template.is_some() || args.plan.is_some() {
         console.finish();
         bail!(
-            "`{}` is a {}: only disks are held against a plan or a template",
+            "`{}` is no disk ({}): only those are held against a plan or a template",
             args.image.display(),
             medium.kind
         );

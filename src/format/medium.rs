@@ -63,9 +63,13 @@ pub const HEAD: usize = 4096;
 
 /// What a tar holds, if it is no disk.
 pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure> {
-    let names: Vec<String> = {
-        let Ok(packed) = tar_tree(&file) else { return Ok(None) };
-        packed.items.into_iter().map(|item| item.path).collect()
+    let names: Vec<String> = match tar_tree(&file) {
+        Ok(packed) => packed.items.into_iter().map(|item| item.path).collect(),
+        // Cut or damaged: whatever it was to be, that is what is wrong with it.
+        Err(error) => {
+            let root = Err(error.to_string());
+            return Ok(Some(Medium { kind: MediumKind::Tree, root, damage: Vec::new(), start: None }));
+        }
     };
     let has = |path: &str| names.iter().any(|name| name == path);
     if has("/oci-layout") {

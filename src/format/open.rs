@@ -88,7 +88,7 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
     match take_in(path, scratch, false)? {
         Published::Disk(disk) => Ok(disk),
         Published::Medium(medium) => {
-            Err(Failure::new(format!("`{}` is no disk, but a {}", path.display(), medium.kind)))
+            Err(Failure::new(format!("`{}` is no disk ({})", path.display(), medium.kind)))
         }
     }
 }
