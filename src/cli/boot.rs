@@ -262,7 +262,7 @@ pub struct MachineArgs {
     hyperv: bool,
 
     /// Virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
 
     /// The most seconds a boot may take [default: 120 with KVM, 600 with TCG]

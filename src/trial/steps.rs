@@ -226,11 +226,11 @@ mod tests {
                 "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
                 "verify kvm.tar: verify out/kvm.tar --format json",
                 "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json \
-                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 2 \
+                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
                  --seed out/seed-0.img --host here --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
                 "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --firmware bios \
-                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 2 --receipt",
+                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

@@ -60,6 +60,7 @@ pub struct Hardware {
     pub network_card: NetworkCard,
     /// In MiB.
     pub memory: u32,
+    /// Guests beside each other have one each: with TCG, threads that share a core wait for each other's locks.
     pub cpus: u32,
     /// What Hyper-V tells its guests.
     pub hyperv: bool,
@@ -71,7 +72,7 @@ impl Default for Hardware {
             disk: DiskBus::default(),
             network_card: NetworkCard::default(),
             memory: 1024,
-            cpus: 2,
+            cpus: 1,
             hyperv: false,
         }
     }

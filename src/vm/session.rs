@@ -1,5 +1,6 @@
 //! Logging in on the serial console and running commands there.
 
+use super::signs::is_login_prompt;
 use super::text::Lines;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -36,11 +37,19 @@ impl SessionFault {
     }
 }
 
-/// A guest under TCG takes its time for PAM and the first shell.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// A shell without a prompt that is known gets something to do after this. Earlier it would be lost: `login` throws away
-/// what was typed before it hands over.
-const QUIET: Duration = Duration::from_secs(30);
+/// A guest under TCG takes its time for PAM and the first shell, a busy host many times that.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
+/// typed before it hands over.
+const QUIET: Duration = Duration::from_secs(20);
+/// `login` gives up after a minute, however slow its host is, and getty asks anew.
+const MOST_LOGINS: usize = 3;
+
+/// Whose turn it is, after a password.
+enum Turn {
+    Shell,
+    Getty,
+}
 
 /// A console at its login prompt. `next` gives bytes that the guest sends, nothing when it has none within the time.
 pub struct Session<'a> {
@@ -56,24 +65,54 @@ impl<'a> Session<'a> {
     }
 
     pub fn log_in(&mut self, login: &Login) -> Result<(), SessionFault> {
+        for _ in 0..MOST_LOGINS {
+            if let Turn::Shell = self.try_to_log_in(login)? {
+                return Ok(());
+            }
+        }
+        Err(self.fault(&format!("the login prompt came back {MOST_LOGINS} times")))
+    }
+
+    fn try_to_log_in(&mut self, login: &Login) -> Result<Turn, SessionFault> {
+        let getty = |lines: &[String], open: &str| {
+            is_login_prompt(open) || lines.iter().any(|line| is_login_prompt(line))
+        };
+        // The prompt that is answered now is not one that came back.
+        (self.seen, self.lines) = (Vec::new(), Lines::default());
         self.send(&login.user);
         if let Some(password) = &login.password {
-            self.wait("the question for the password", &|_, open| open.ends_with("assword: "))?;
+            // The kernel may say something behind it.
+            let asks = |lines: &[String], open: &str| {
+                open.contains("assword: ") || lines.iter().any(|line| line.contains("assword:"))
+            };
+            let turn = |lines: &[String], open: &str| asks(lines, open) || getty(lines, open);
+            self.wait("the question for the password", &turn)?;
+            if !asks(&self.seen, &self.lines.unfinished()) {
+                return Ok(Turn::Getty);
+            }
+            self.seen.clear();
             self.send(password);
         }
+        let refused = |lines: &[String]| lines.iter().any(|line| line.contains("Login incorrect"));
         // A shell's prompt may be anything; that it runs commands is what counts.
-        let ready = |lines: &[String], _: &str| {
-            lines.iter().any(|line| line.ends_with("ister-ready") || line.contains("Login incorrect"))
+        let ready = |lines: &[String]| lines.iter().any(|line| line.ends_with("ister-ready"));
+        let answered = |lines: &[String], open: &str| ready(lines) || refused(lines) || getty(lines, open);
+        let prompt = |lines: &[String], open: &str| {
+            open.ends_with("$ ") || open.ends_with("# ") || answered(lines, open)
         };
-        let prompt =
-            |lines: &[String], open: &str| open.ends_with("$ ") || open.ends_with("# ") || ready(lines, open);
-        let _ = self.wait_for("a shell's prompt", QUIET, &prompt);
-        self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
-        self.wait("a shell after the login", &ready)?;
-        if self.seen.iter().any(|line| line.contains("Login incorrect")) {
+        let until = Instant::now() + PATIENCE;
+        self.comes_within(QUIET, &prompt)?;
+        while !answered(&self.seen, &self.lines.unfinished()) {
+            if Instant::now() >= until {
+                return Err(self.late("a shell after the login"));
+            }
+            self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
+            self.comes_within(QUIET, &answered)?;
+        }
+        if refused(&self.seen) {
             return Err(self.fault("the password was refused"));
         }
-        Ok(())
+        Ok(if ready(&self.seen) { Turn::Shell } else { Turn::Getty })
     }
 
     pub fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
@@ -102,27 +141,33 @@ impl<'a> Session<'a> {
     }
 
     fn wait(&mut self, what: &str, done: &dyn Fn(&[String], &str) -> bool) -> Result<(), SessionFault> {
-        self.wait_for(what, PATIENCE, done)
+        if self.comes_within(PATIENCE, done)? { Ok(()) } else { Err(self.late(what)) }
     }
 
-    fn wait_for(
+    /// Whether it came in time; an error where the console is closed, and nothing comes any more.
+    fn comes_within(
         &mut self,
-        what: &str,
         patience: Duration,
         done: &dyn Fn(&[String], &str) -> bool,
-    ) -> Result<(), SessionFault> {
+    ) -> Result<bool, SessionFault> {
         let until = Instant::now() + patience;
-        loop {
-            if done(&self.seen, &self.lines.unfinished()) {
-                return Ok(());
-            }
+        while !done(&self.seen, &self.lines.unfinished()) {
             let left = until.saturating_duration_since(Instant::now());
-            let Some(bytes) = (!left.is_zero()).then(|| (self.next)(left)).flatten() else {
-                return Err(self.fault(&format!("{what} did not come within {} s", patience.as_secs())));
-            };
+            if left.is_zero() {
+                return Ok(false);
+            }
             let seen = &mut self.seen;
-            self.lines.feed(&bytes, &mut |line| seen.push(line.to_owned()));
+            match (self.next)(left) {
+                Some(bytes) => self.lines.feed(&bytes, &mut |line| seen.push(line.to_owned())),
+                None if Instant::now() >= until => return Ok(false),
+                None => return Err(self.fault("the console was closed")),
+            }
         }
+        Ok(true)
+    }
+
+    fn late(&self, what: &str) -> SessionFault {
+        self.fault(&format!("{what} did not come within {} s", PATIENCE.as_secs()))
     }
 
     fn fault(&self, what: &str) -> SessionFault {
@@ -153,19 +198,10 @@ mod tests {
         });
     }
 
-    #[test]
-    fn a_command_is_run_and_its_echo_is_no_answer() {
+    /// Logs in and asks for the mounts.
+    fn talk(answers: Vec<(&'static str, &'static str)>) -> Result<Answer, SessionFault> {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        guest(
-            theirs,
-            vec![
-                ("ada", "Password: "),
-                ("secret", "\r\nLinux kvm 6.1\r\nada@kvm:~$ "),
-                ("ready", "ister-ready\r\n"),
-                ("findmnt", "ister-begin\r\n/ ext4\r\n/boot vfat"),
-                ("ister-%s:%s", "\r\n\r\nister-end:0\r\n"),
-            ],
-        );
+        guest(theirs, answers);
         let mut reader = ours.try_clone().unwrap();
         let mut next = |patience: Duration| {
             reader.set_read_timeout(Some(patience)).unwrap();
@@ -174,9 +210,44 @@ mod tests {
             (count > 0).then(|| buffer[..count].to_vec())
         };
         let mut session = Session::new(&ours, &mut next);
-        let login = Login { user: "ada".into(), password: Some("secret".into()) };
-        session.log_in(&login).unwrap();
-        let answer = session.run("findmnt").unwrap();
+        session.log_in(&Login { user: "ada".into(), password: Some("secret".into()) })?;
+        session.run("findmnt")
+    }
+
+    const SHELL: [(&str, &str); 4] = [
+        ("secret", "\r\nLinux kvm 6.1\r\nLast login: Mon Nov 23\r\nada@kvm:~$ "),
+        ("ready", "ister-ready\r\n"),
+        ("findmnt", "ister-begin\r\n/ ext4\r\n/boot vfat"),
+        ("ister-%s:%s", "\r\n\r\nister-end:0\r\n"),
+    ];
+
+    #[test]
+    fn a_command_is_run_and_its_echo_is_no_answer() {
+        let mut answers = vec![("ada", "Password: ")];
+        answers.extend(SHELL);
+        let answer = talk(answers).unwrap();
         assert_eq!((answer.status, answer.lines), (0, vec!["/ ext4".to_owned(), "/boot vfat".to_owned()]));
+    }
+
+    #[test]
+    fn a_getty_that_asks_anew_gets_the_user_anew() {
+        let mut answers = vec![
+            ("ada", "Password: [   31.2] random: crng init done\r\n"),
+            ("secret", "\r\nLogin timed out after 60 seconds.\r\n\r\nDebian GNU/Linux 12\r\n\r\nkvm login: "),
+            ("ada", "Password: "),
+        ];
+        answers.extend(SHELL);
+        assert_eq!(talk(answers).unwrap().status, 0);
+        let again = ("ada", "\r\nkvm login: ");
+        let fault = talk(vec![again; 3]).unwrap_err();
+        assert_eq!(fault.what, "the login prompt came back 3 times");
+    }
+
+    #[test]
+    fn a_wrong_password_and_a_closed_console_are_told_at_once() {
+        let fault =
+            talk(vec![("ada", "Password: "), ("secret", "\r\nLogin incorrect\r\nkvm login: ")]).unwrap_err();
+        assert_eq!(fault.what, "the password was refused");
+        assert_eq!(talk(vec![("ada", "Password: ")]).unwrap_err().what, "the console was closed");
     }
 }
