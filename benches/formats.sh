@@ -36,7 +36,7 @@ by_hand() { # FORMAT
         vhdx | vdi) qemu-img convert -f raw -O "$1" "$image" "$to" ;;
         vmdk) qemu-img convert -f raw -O vmdk -o subformat=streamOptimized "$image" "$to" ;;
         raw.gz) gzip -6 -c "$image" >"$to" ;;
-        raw.xz) xz -3 -T0 -c "$image" >"$to" ;;
+        raw.xz) xz -1 -T0 -c "$image" >"$to" ;;
         raw.zst) zstd -q -12 -T0 -c "$image" >"$to" ;;
         tar.gz) tar -C "$work" --format=gnu -S -czf "$to" --transform 's/.*/disk.raw/' image.raw ;;
     esac

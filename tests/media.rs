@@ -95,6 +95,44 @@ fn a_root_tree_is_looked_into() {
     );
 }
 
+/// A disk is published, and half of it arrives.
+#[test]
+fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
+    if tools_missing(&["qemu-img", "xz", "zstd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // A disk without anything on it has findings of its own; that it is damaged is not among them.
+    let is_damaged = |name: &str| found(&at(name)).iter().any(|line| line.starts_with("published-file: "));
+    run("sh", &["-ec", "head -c 20M /dev/urandom >disk.raw; truncate -s 64M disk.raw"], folder.path());
+    for (name, how) in [
+        ("disk.qcow2", "qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2"),
+        ("disk.vhdx", "qemu-img convert -f raw -O vhdx disk.raw disk.vhdx"),
+        ("disk.vmdk", "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.raw disk.vmdk"),
+        ("disk.vdi", "qemu-img convert -f raw -O vdi disk.raw disk.vdi"),
+        ("fixed.vhd", "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on disk.raw fixed.vhd"),
+        ("dynamic.vhd", "qemu-img convert -f raw -O vpc -o subformat=dynamic disk.raw dynamic.vhd"),
+        ("disk.img.gz", "gzip -1 -c disk.raw >disk.img.gz"),
+        ("disk.img.zst", "zstd -q -1 -c disk.raw >disk.img.zst"),
+        ("disk.img.xz", "xz -0 -k -c disk.raw >disk.img.xz"),
+        ("disk.tar.gz", "tar -czf disk.tar.gz disk.raw"),
+        ("plain.tar", "tar -cf plain.tar disk.raw"),
+        ("sparse.tar", "tar --format=gnu -Scf sparse.tar disk.raw"),
+    ] {
+        run("sh", &["-ec", how], folder.path());
+        assert!(!is_damaged(name), "{name}");
+        let file = File::options().write(true).open(at(name)).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 3 * 2).unwrap();
+        assert!(is_damaged(name), "{name}");
+        // What it should have been does not matter any more.
+        let output = ister(&["verify", "-t", "vm-tests/kvm/template.json"]).arg(at(name)).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", text(&output.stderr));
+        file.set_len(0).unwrap();
+        assert!(is_damaged(name), "{name} without a byte");
+    }
+}
+
 #[test]
 fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
     if tools_missing(&["cpio", "zstd", "xz"]) {

@@ -100,6 +100,9 @@ const CHOICE: &str = "ISTER_TEST_KINDS";
 pub fn every_kind(world: &World) -> Outcome {
     let choice = std::env::var(CHOICE).unwrap_or_default();
     let is_chosen = |kind: &&Kind| choice.is_empty() || choice.split(',').any(|name| name == kind.name);
+    let is_known = |name: &&str| name.is_empty() || KINDS.iter().any(|kind| kind.name == *name);
+    let unknown: Vec<&str> = choice.split(',').filter(|name| !is_known(name)).collect();
+    expect(unknown.is_empty(), &format!("{CHOICE} names kinds that there are not: {unknown:?}"))?;
     let todo = Mutex::new(KINDS.iter().filter(is_chosen));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

@@ -5,8 +5,10 @@ use super::input::count;
 use super::plan::read_plan;
 use super::receipt;
 use super::run::{Outcome, TalkArgs};
+use super::verify;
 use crate::format::sums::{self, SIGNATURE, SUMS};
 use crate::image::{copy_range, sha512};
+use crate::lint::Level;
 use crate::plan::Plan;
 use crate::tool::{Context, Draft, Durability, Failure, Progress};
 use clap::Args;
@@ -18,10 +20,10 @@ use std::path::{Path, PathBuf};
 /// Copy what has been proven to boot, with SHA512SUMS and its signature
 ///
 /// Of each image in the folders the files of `Formats` are published, or the raw image where there are none. Each must have a
-/// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts needs none. A file is
-/// called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed.
+/// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts is verified instead. A file
+/// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed.
 ///
-/// Exit code 3: something has no receipt, or the key is not there; then nothing is published.
+/// Exit code 1: verification finds errors; 3: something has no receipt, or the key is not there. Then nothing is published.
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
@@ -58,6 +60,7 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let progress: &dyn Progress = &console;
     let mut candidates = Vec::new();
+    let mut left_out = Vec::new();
     for folder in &args.folders {
         let plans = plans_in(folder)?;
         if plans.is_empty() {
@@ -68,6 +71,7 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         }
         for plan in plans {
             candidates.extend(of_plan(folder, &plan, args.prefix.as_deref()));
+            left_out.extend(unproven(&plan).map(str::to_owned));
         }
     }
     if let Some(key) = &args.sign {
@@ -75,8 +79,23 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     }
     // All of them are looked at before the first is copied.
     progress.begin("checking receipts");
-    for candidate in candidates.iter().filter(|candidate| !candidate.is_never_booted) {
-        receipt::valid(&candidate.from)?;
+    let mut bad = false;
+    for candidate in &candidates {
+        if !candidate.is_never_booted {
+            receipt::valid(&candidate.from)?;
+            continue;
+        }
+        for finding in
+            verify::findings(&candidate.from, progress)?.iter().filter(|found| found.level == Level::Error)
+        {
+            bad = true;
+            progress.warn(format!("{}: {}: {}", candidate.from.display(), finding.rule, finding.message));
+        }
+    }
+    if bad {
+        console.finish();
+        console.say("ister: nothing is published");
+        return Ok(Outcome::Findings);
     }
     std::fs::create_dir_all(&args.output)
         .context(|| format!("could not create the folder `{}`", args.output.display()))?;
@@ -111,8 +130,13 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     }
     console.finish();
     for candidate in &candidates {
-        let note = if candidate.is_never_booted { "  (nothing starts it: not booted)" } else { "" };
+        let note = if candidate.is_never_booted { "  (nothing starts it: verified, not booted)" } else { "" };
         print(&format!("{}{note}\n", args.output.join(&candidate.name).display()));
+    }
+    for name in &left_out {
+        console.say(&format!(
+            "ister: {name} is not published: a root tree of what boots has no boot of its own"
+        ));
     }
     console.say(&format!("ister: {} published", count(candidates.len(), "file")));
     Ok(Outcome::Fine)
@@ -137,13 +161,9 @@ fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
 
 fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> Vec<Candidate> {
     let never = plan.boot.is_none();
-    let mut names: Vec<&str> = plan
-        .published
-        .iter()
-        // A root tree of what boots has no boot of its own that could prove it.
-        .filter(|file| never || file.is_bootable())
-        .map(|file| file.name.as_str())
-        .collect();
+    let is_left_out = |name: &str| unproven(plan).any(|other| other == name);
+    let mut names: Vec<&str> =
+        plan.published.iter().map(|file| file.name.as_str()).filter(|name| !is_left_out(name)).collect();
     if names.is_empty() {
         names.extend(plan.image());
     }
@@ -154,6 +174,12 @@ fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> Vec<Candidate> {
     let candidate =
         |name: &str| Candidate { from: folder.join(name), name: called(name), is_never_booted: never };
     names.into_iter().map(candidate).collect()
+}
+
+/// Files that no boot and no receipt can be about: root trees of what boots.
+fn unproven(plan: &Plan) -> impl Iterator<Item = &str> {
+    let boots = plan.boot.is_some();
+    plan.published.iter().filter(move |file| boots && !file.is_bootable()).map(|file| file.name.as_str())
 }
 
 /// Copies a file, holes as holes, and gives the hash of what was written.

@@ -1,5 +1,6 @@
 //! Receipts: which bytes reached a login prompt, on what.
 
+use crate::format::format_name;
 use crate::image::sha256;
 use crate::report::Receipt;
 use crate::template::Bytes;
@@ -35,18 +36,28 @@ pub fn booted(
     }
     let size = image.metadata().context(|| format!("could not look at `{}`", image.display()))?.len();
     let receipt = Receipt {
-        version: 2,
+        version: 3,
         image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        format: format_name(image).context(|| format!("could not read `{}`", image.display()))?,
         size: Bytes(size),
         sha256: hash,
         ister: env!("CARGO_PKG_VERSION").to_owned(),
         emulator: vm::emulator_version()?,
         firmware: vm::firmware_file(verdict.firmware)?,
         verdict: verdict.clone(),
+        others: Vec::new(),
+    };
+    let receipt = match read(&path) {
+        Ok(older) => receipt.with(older),
+        Err(_) => receipt,
     };
     let text = serde_json::to_string_pretty(&receipt).expect("a receipt is plain data") + "\n";
     std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
     Ok((verdict, Some(receipt)))
+}
+
+fn read(path: &Path) -> std::io::Result<Receipt> {
+    Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
 }
 
 /// The receipt of an image, if it is about the bytes that are there now.
@@ -57,10 +68,7 @@ pub fn valid(image: &Path) -> Result<Receipt, Failure> {
             .detail(why)
             .help("boot it: ister boot --receipt, or ister test")
     };
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
-    let receipt: Receipt =
-        serde_json::from_str(&text).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
+    let receipt = read(&path).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
     let hash = sha256(image)?;
     if receipt.sha256 != hash {
         return Err(none(format!("its receipt is about other bytes: {}, found {hash}", receipt.sha256)));

@@ -86,7 +86,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         write_site(folder, newest, &places, &past)?;
     }
     if let Some(path) = &args.junit {
-        std::fs::write(path, junit(&newest.results.types))
+        std::fs::write(path, junit(&newest.results.types, &newest.missing))
             .context(|| format!("could not write `{}`", path.display()))?;
     }
     console.finish();

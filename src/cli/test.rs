@@ -7,7 +7,7 @@ use super::run::{Outcome, TalkArgs};
 use crate::history::History;
 use crate::report::Table;
 use crate::template::{SourceText, parse};
-use crate::tool::{Context, Draft, Durability, Failure, Invocation};
+use crate::tool::{Context, Draft, Durability, Failure, Invocation, Progress};
 use crate::trial::{
     ImageType, Ingredients, Place, RESULTS_VERSION, Record, Results, Room, Run, Shard, StepOutcome, expected,
     junit, longest_first, part, prove, read_types, texts, touched,
@@ -93,7 +93,8 @@ pub struct TestArgs {
 
 pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let (types, whole) = chosen(args, &console)?;
+    let before = begun(args);
+    let (types, whole) = chosen(args, before.as_ref(), &console)?;
     if args.list {
         print(&list(&types));
         return Ok(Outcome::Fine);
@@ -103,7 +104,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let key = args.output.join("key");
     make_key(&key)?;
     let seconds = expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?);
-    let board = Board::begin(args, &types, whole)?;
+    let board = Board::begin(args, &types, whole, before)?;
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !board.has(name))
@@ -122,11 +123,14 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
             let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
             let _guests = room.take(kind.memory());
             let folder = args.output.join(&kind.name);
-            let record = prove(kind, &Place { folder: &folder, key: &key }, &more, &console)?;
-            if args.discard && record.is_good() {
-                discard(&record, &folder)?;
+            let record = prove(kind, &Place { folder: &folder, key: &key }, &more, &console);
+            board.add(record.clone())?;
+            if args.discard
+                && record.is_good()
+                && let Err(failure) = discard(&record, &folder)
+            {
+                (&console as &dyn Progress).warn(format!("{}: {failure}", kind.name));
             }
-            board.add(record)?;
         }
     };
     let jobs =
@@ -141,7 +145,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     console.finish();
     let results = board.into_results();
     if let Some(path) = &args.junit {
-        write(path, &junit(&results.types))?;
+        write(path, &junit(&results.types, &results.missing()))?;
     }
     match args.format {
         Format::Json => print_json(&serde_json::to_value(&results)?),
@@ -168,9 +172,14 @@ struct Board {
 
 impl Board {
     /// What the same run has proven already stays; what the host could not do is done again.
-    fn begin(args: &TestArgs, types: &[ImageType], whole: Vec<String>) -> anyhow::Result<Board> {
+    fn begin(
+        args: &TestArgs,
+        types: &[ImageType],
+        whole: Vec<String>,
+        before: Option<Results>,
+    ) -> anyhow::Result<Board> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let path = args.output.join("results.json");
+        let path = results_of(args);
         let mut results = Results {
             version: RESULTS_VERSION,
             run: Run {
@@ -185,8 +194,7 @@ impl Board {
             },
             types: Vec::new(),
         };
-        let before = std::fs::read_to_string(&path).ok().and_then(|text| Results::parse(&text).ok());
-        if let Some(before) = before.filter(|before| args.run.is_some() && before.run.id == results.run.id) {
+        if let Some(before) = before {
             let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
             results.types = before.types.into_iter().filter(stays).collect();
             results.run.started = before.run.started;
@@ -232,6 +240,17 @@ impl Board {
     }
 }
 
+fn results_of(args: &TestArgs) -> PathBuf {
+    args.output.join("results.json")
+}
+
+/// What was written by the same run, if it goes on.
+fn begun(args: &TestArgs) -> Option<Results> {
+    let text = std::fs::read_to_string(results_of(args)).ok()?;
+    let before = Results::parse(&text).ok()?;
+    (args.run.as_ref() == Some(&before.run.id)).then_some(before)
+}
+
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).context(|| format!("could not write `{}`", path.display()))
 }
@@ -260,8 +279,19 @@ fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
 }
 
 /// What is to be proven here, and the names of all that the shards together prove.
-fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
+fn chosen(
+    args: &TestArgs,
+    before: Option<&Results>,
+    console: &Console,
+) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
     let all = read_types(&args.folder)?;
+    if all.is_empty() {
+        return Err(Failure::new(format!("there are no image types in `{}`", args.folder.display()))
+            .help(
+                "a type is a folder with template.json and type.json: name the folder of them with --folder",
+            )
+            .into());
+    }
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
         return Err(Failure::new(format!(
@@ -286,7 +316,12 @@ fn chosen(args: &TestArgs, console: &Console) -> anyhow::Result<(Vec<ImageType>,
     }
     let whole = types.iter().map(|kind| kind.name.clone()).collect();
     if let Some(shard) = args.shard {
-        let mine = part(&expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?), shard);
+        // What the others do was decided when they began: the history may have changed since.
+        let planned = before.filter(|before| before.run.shard == Some(shard));
+        let mine = match planned {
+            Some(before) => before.run.planned.clone(),
+            None => part(&expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?), shard),
+        };
         types.retain(|kind| mine.contains(&kind.name));
     }
     Ok((types, whole))

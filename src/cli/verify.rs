@@ -7,7 +7,7 @@ use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, TalkArgs};
 use crate::build;
 use crate::format::sums::SUMS;
-use crate::format::{Medium, OpenedImage, Published, open_published};
+use crate::format::{Medium, MediumKind, OpenedImage, Published, open_published};
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
@@ -16,10 +16,10 @@ use crate::report::{
 };
 use crate::template::{Bytes, SecretSource};
 use crate::tool::{Failure, Progress, scratch_folder};
-use crate::verify::{Examination, Facts, examine, examine_medium, judge, judge_medium, read_table};
+use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, read_table};
 use anyhow::{Context, bail};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Verify an image without booting or mounting it, whoever built it
 ///
@@ -128,7 +128,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
 
 /// What is no disk: it has no partitions that a plan could be held against.
 fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow::Result<Outcome> {
-    if args.template.is_some() || args.plan.is_some() {
+    if medium.kind != MediumKind::Damaged && (args.template.is_some() || args.plan.is_some()) {
         console.finish();
         bail!(
             "`{}` is no disk ({}): only those are held against a plan or a template",
@@ -146,6 +146,26 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
         findings: judge_medium(&facts),
     };
     Ok(show(args, &verified))
+}
+
+/// What is found in a published file that nothing starts, whatever it should have been.
+pub fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Failure> {
+    let scratch = scratch_folder();
+    match open_published(path, &scratch)? {
+        Published::Medium(medium) => Ok(judge_medium(&examine_medium(medium, host_marks())?)),
+        Published::Disk(image) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let examination = Examination {
+                name: &name,
+                image: &image,
+                plan: None,
+                passphrases: Vec::new(),
+                host_marks: host_marks(),
+                scratch: &scratch,
+            };
+            Ok(judge(&examine(&examination, progress)?))
+        }
+    }
 }
 
 fn show(args: &VerifyArgs, verified: &Verified) -> Outcome {

@@ -18,6 +18,8 @@ pub enum MediumKind {
     Oci,
     NetworkBoot,
     Cd,
+    /// What it was to be cannot be seen any more.
+    Damaged,
 }
 
 impl fmt::Display for MediumKind {
@@ -27,6 +29,7 @@ impl fmt::Display for MediumKind {
             MediumKind::Oci => "OCI image",
             MediumKind::NetworkBoot => "network boot",
             MediumKind::Cd => "CD",
+            MediumKind::Damaged => "damaged file",
         })
     }
 }
@@ -40,6 +43,15 @@ pub struct Medium {
     pub damage: Vec<String>,
     /// What starts it; nothing for what never boots.
     pub start: Option<Start>,
+}
+
+impl Medium {
+    /// What could not be unpacked; the first lines say how far one came.
+    pub fn damaged(why: &Failure) -> Medium {
+        let why = std::iter::once(&why.message).chain(&why.details).map(String::as_str);
+        let root = Err(why.collect::<Vec<_>>().join(": "));
+        Medium { kind: MediumKind::Damaged, root, damage: Vec::new(), start: None }
+    }
 }
 
 /// A tree, and the archive that its files' bytes lie in.

@@ -37,6 +37,8 @@ mod zstandard;
 
 pub use iso::{CdImage, CdStart};
 pub use medium::{Medium, MediumKind, RootTree, Start};
-pub use open::{ImageFormat, Kind, OpenedImage, Published, kind_of, open, open_published, stands_alone};
+pub use open::{
+    ImageFormat, Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone,
+};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -3,7 +3,7 @@
 use super::chunks::is_zero;
 use super::medium::{self, Medium};
 use crate::image::copy_range;
-use crate::tool::{Context, Failure, Invocation, inherited_name, run};
+use crate::tool::{Context, Failure, Invocation, inherited_name, run, run_to_its_end};
 use serde::Serialize;
 use std::fmt;
 use std::fs::File;
@@ -79,13 +79,60 @@ pub enum Published {
     Medium(Medium),
 }
 
+/// Why there is nothing to look at.
+enum Unreadable {
+    /// Whoever downloads the file cannot unpack it either.
+    Damaged(Failure),
+    Host(Failure),
+}
+
+impl From<Failure> for Unreadable {
+    fn from(failure: Failure) -> Unreadable {
+        Unreadable::Host(failure)
+    }
+}
+
+impl Unreadable {
+    fn failure(self) -> Failure {
+        match self {
+            Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
+        }
+    }
+
+    fn context(self, text: impl Into<String>) -> Unreadable {
+        match self {
+            Unreadable::Damaged(failure) => Unreadable::Damaged(failure.context(text)),
+            Unreadable::Host(failure) => Unreadable::Host(failure.context(text)),
+        }
+    }
+
+    /// What a program that was to unpack an image came to.
+    fn by_program(failure: Failure) -> Unreadable {
+        /// What the C library calls faults that are no image's, and what a program says that was killed.
+        const OF_HOST: &[&str] = &[
+            "No space left",
+            "Cannot allocate memory",
+            "Permission denied",
+            "Too many open files",
+            "Input/output error",
+            "get \"", // Failed to get "write" lock
+            "ended by signal",
+        ];
+        let is_of_host = |line: &String| OF_HOST.iter().any(|text| line.contains(text));
+        if !failure.message.ends_with("failed") || failure.details.iter().any(is_of_host) {
+            return Unreadable::Host(failure);
+        }
+        Unreadable::Damaged(failure)
+    }
+}
+
 /// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
 /// unpacked goes to unnamed files in `scratch`.
 ///
 /// # Errors
 /// It is no disk.
 pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
-    match take_in(path, scratch, false)? {
+    match take_in(path, scratch, false).map_err(Unreadable::failure)? {
         Published::Disk(disk) => Ok(disk),
         Published::Medium(medium) => {
             Err(Failure::new(format!("`{}` is no disk ({})", path.display(), medium.kind)))
@@ -93,24 +140,29 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
     }
 }
 
-/// As [`open`], also for what is no disk, or not only.
+/// As [`open`], also for what is no disk, or not only, and for what is damaged.
 pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
-    take_in(path, scratch, true)
+    match take_in(path, scratch, true) {
+        Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
+        taken => taken.map_err(Unreadable::failure),
+    }
 }
 
 /// A CD is a disk too, where that is wanted of it.
-fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Failure> {
+fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
     let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
-    let failed = |failure: Failure| failure.context(format!("could not unpack `{}`", path.display()));
+    let context = || format!("could not unpack `{}`", path.display());
+    let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
+    let unpacking = |why: Unreadable| why.context(context());
     // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
     for _ in 0..3 {
         let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
         if let Some((_, how)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
-            file = decompress(&file, *how, scratch).map_err(failed)?;
+            file = decompress(&file, *how, scratch).map_err(unpacking)?;
             continue;
         }
         if start.get(257..262) == Some(b"ustar") {
-            match disk_raw(&file, scratch).map_err(failed)? {
+            match disk_raw(&file, scratch).map_err(unpacking)? {
                 Some(disk) => file = disk,
                 None => {
                     let none = || {
@@ -130,15 +182,17 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Failure>
     }
     let format = format_of(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if format != ImageFormat::Raw {
-        file = convert(&file, format, scratch).map_err(failed)?;
+        file = convert(&file, format, scratch).map_err(unpacking)?;
     }
     let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if start(&file).is_ok_and(|start| start.starts_with(b"# Disk DescriptorFile")) {
         return Err(Failure::new(format!("`{}` is only a description of other files", path.display()))
-            .help("name an image that stands alone, such as a streamOptimized vmdk"));
+            .help("name an image that stands alone, such as a streamOptimized vmdk")
+            .into());
     }
     if size == 0 {
-        return Err(Failure::new(format!("`{}` is no image: it is empty", path.display())));
+        let why = format!("`{}` is no image: it is empty", path.display());
+        return Err(Unreadable::Damaged(Failure::new(why)));
     }
     Ok(Published::Disk(OpenedImage { file, format, size }))
 }
@@ -147,7 +201,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Failure>
 pub fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
     let start = start(&file).context(|| "could not read a part of it".to_owned())?;
     match COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
-        Some((_, how)) => decompress(&file, *how, scratch),
+        Some((_, how)) => decompress(&file, *how, scratch).map_err(Unreadable::failure),
         None => Ok(file),
     }
 }
@@ -170,12 +224,27 @@ pub fn kind_of(file: &File) -> std::io::Result<Kind> {
     format_of(file).map(Kind::Image)
 }
 
+/// What receipts call the form that an image is published in.
+pub fn format_name(path: &Path) -> std::io::Result<String> {
+    let file = File::open(path)?;
+    let start = start(&file)?;
+    let packed = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic));
+    Ok(match packed {
+        Some((_, Compression::Gzip)) => "gz".to_owned(),
+        Some((_, Compression::Xz)) => "xz".to_owned(),
+        Some((_, Compression::Zstd)) => "zst".to_owned(),
+        None if start.get(257..262) == Some(b"ustar") => "tar".to_owned(),
+        None if medium::is_cd(&file) => "iso".to_owned(),
+        None => format_of(&file)?.to_string(),
+    })
+}
+
 /// # Errors
 /// It refers to other files of the host, which may be meant to be read.
 pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
     match format {
         ImageFormat::Raw => Ok(()),
-        _ => virtual_size(&inherited_name(file)?, format).map(|_| ()),
+        _ => virtual_size(&inherited_name(file)?, format).map(|_| ()).map_err(Unreadable::failure),
     }
 }
 
@@ -217,7 +286,7 @@ fn scratch_file(scratch: &Path) -> Result<File, Failure> {
 }
 
 /// Leaves holes where there are zeros.
-fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Failure> {
+fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unreadable> {
     /// What a stream's maker may make us take.
     const MOST_MEMORY: u64 = 2 << 30;
     let out = scratch_file(scratch)?;
@@ -254,12 +323,17 @@ enum Fault {
 }
 
 impl Fault {
-    fn told(self, scratch: &Path) -> Failure {
+    fn told(self, scratch: &Path) -> Unreadable {
         match self {
-            Fault::Read(error) => Failure::new("it is damaged").caused_by(&error),
+            // Only the system's own errors have numbers.
+            Fault::Read(error) if error.raw_os_error().is_some() => {
+                Failure::new("it cannot be read").caused_by(&error).into()
+            }
+            Fault::Read(error) => Unreadable::Damaged(Failure::new("it is damaged").caused_by(&error)),
             Fault::Write(error) => Err::<(), _>(error)
                 .context(|| format!("could not write to `{}`", scratch.display()))
-                .unwrap_err(),
+                .unwrap_err()
+                .into(),
         }
     }
 }
@@ -290,7 +364,7 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
 }
 
 /// Google's form: a tar with `disk.raw`; nothing if it holds something else. Source: Compute Engine, "Manually import boot disks", requirements.
-fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Failure> {
+fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Unreadable> {
     let context = || "could not read the archive".to_owned();
     let size = size(file).context(context)?;
     // It shares its place with the file.
@@ -298,17 +372,24 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Failure> {
     input.rewind().context(context)?;
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries_with_seek().context(context)? {
-        let mut entry = entry.context(context)?;
+        let mut entry = entry.context(context).map_err(Unreadable::Damaged)?;
         if !entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
             continue;
         }
         if entry.header().entry_type() == tar::EntryType::GNUSparse {
             let out = scratch_file(scratch)?;
-            return copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch)).map(|()| Some(out));
+            copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch))?;
+            let (is, was) = (self::size(&out).context(context)?, entry.size());
+            if is < was {
+                let why = format!("the archive is cut: `disk.raw` has {is} of {was} bytes");
+                return Err(Unreadable::Damaged(Failure::new(why)));
+            }
+            return Ok(Some(out));
         }
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > size) {
-            return Err(Failure::new("the archive is cut in the middle of `disk.raw`"));
+            let why = "the archive is cut in the middle of `disk.raw`";
+            return Err(Unreadable::Damaged(Failure::new(why)));
         }
         let out = scratch_file(scratch)?;
         copy_range(file, start..start + length, &out)
@@ -318,30 +399,88 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Failure> {
     Ok(None)
 }
 
-fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Failure> {
+fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unreadable> {
     let out = scratch_file(scratch)?;
     let (from, to) = (inherited_name(file)?, inherited_name(&out)?);
     // `-n` keeps the unnamed file, which has to have its size already.
+    // First: what refers to other files is not opened with them.
     let size = virtual_size(&from, format)?;
+    is_whole(file, &from, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = Invocation::new("qemu-img")
         .dying_with_us()
         .args(["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw"])
         .args([from, to]);
-    run(&convert)?;
+    run(&convert).map_err(Unreadable::by_program)?;
     Ok(out)
 }
 
+/// What of an image lies behind the end of its file reads as zeros without a word.
+fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadable> {
+    let cut = |end: Option<u64>, size: u64| {
+        let end = end.map_or("more".to_owned(), |end| end.to_string());
+        Unreadable::Damaged(Failure::new(format!(
+            "it is cut: by its header it has {end} bytes, there are {size}"
+        )))
+    };
+    match format {
+        // The header of a raw image is its partition table, which rules look at.
+        ImageFormat::Raw => Ok(()),
+        ImageFormat::Vdi | ImageFormat::Vhd => {
+            let size = size(file).context(|| "could not read the image".to_owned())?;
+            let end = if format == ImageFormat::Vdi { vdi_end(file) } else { vhd_end(file, size) };
+            match end {
+                Some(end) if end <= size => Ok(()),
+                end => Err(cut(end, size)),
+            }
+        }
+        ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk => {
+            let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
+            let finished = run_to_its_end(&check)?;
+            // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
+            match finished.status.code() {
+                Some(0 | 3 | 63) => Ok(()),
+                None => Err(Failure::new("`qemu-img check` was ended").into()),
+                Some(_) => {
+                    let said = finished.stderr.lines().take(5).map(|line| format!("it said: {line}"));
+                    let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
+                    Err(Unreadable::by_program(said))
+                }
+            }
+        }
+    }
+}
+
+/// A vhd ends with its footer; a dynamic one that lost it still has a copy in front, and then ends nobody knows where. Source:
+/// Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format".
+fn vhd_end(file: &File, size: u64) -> Option<u64> {
+    let mut cookie = [0; 8];
+    file.read_exact_at(&mut cookie, size.checked_sub(512)?).ok()?;
+    (cookie == *b"conectix").then_some(size)
+}
+
+/// Where the last block that is there ends. Source: VirtualBox, VDICore.h, VDIHEADER1: all numbers little-endian.
+fn vdi_end(file: &File) -> Option<u64> {
+    let number = |at: u64| {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, at).ok().map(|()| u64::from(u32::from_le_bytes(bytes)))
+    };
+    let (data, block, extra, allocated) = (number(0x158)?, number(0x178)?, number(0x17c)?, number(0x184)?);
+    allocated.checked_mul(block + extra)?.checked_add(data)
+}
+
 /// Bytes of the disk in an image that stands alone, by the name that programs have for it.
-fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Failure> {
+fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Unreadable> {
     let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), path]);
-    let info: serde_json::Value = serde_json::from_slice(&run(&info)?.stdout).unwrap_or_default();
+    let said = run(&info).map_err(Unreadable::by_program)?.stdout;
+    let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
     // An image that leads to other files of the host is none that can be published, and may be meant to read them.
     if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {
-        return Err(Failure::new("the image is only a part: it refers to another file")
-            .help("make one that stands alone: `qemu-img convert`"));
+        let why = Failure::new("the image is only a part: it refers to another file");
+        return Err(Unreadable::Damaged(why.help("make one that stands alone: `qemu-img convert`")));
     }
-    info["virtual-size"].as_u64().ok_or_else(|| Failure::new("qemu-img does not say how large the disk is"))
+    let size = info["virtual-size"].as_u64();
+    size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Ingredients {
 
 /// Where bundle definitions are, from the repository's top.
 const BUNDLES: &str = "bundles/";
+/// What makes every type's content, in ister's own repository.
+const MAKERS: [&str; 2] = ["src/bundle/", "src/content/"];
 
 /// The first changed path that is one of the ingredients: why this type has to be proven again.
 pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
@@ -22,6 +24,7 @@ pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&
         path.strip_prefix(&ingredients.folder).is_some_and(|rest| rest.starts_with('/'))
             || path.strip_prefix(BUNDLES).is_some_and(|name| ingredients.bundles.contains(name))
             || ingredients.files.contains(path)
+            || MAKERS.iter().any(|folder| path.starts_with(folder))
     };
     changed.iter().map(String::as_str).find(|path| is_one(path))
 }
@@ -49,9 +52,13 @@ mod tests {
             files: ["hooks/post.sh".to_owned()].into(),
         };
         let why = |path: &str| touched(&kvm, &[path.to_owned()]).is_some();
-        for path in
-            ["vm-tests/kvm/template.json", "vm-tests/kvm/type.json", "bundles/editors", "hooks/post.sh"]
-        {
+        for path in [
+            "vm-tests/kvm/template.json",
+            "vm-tests/kvm/type.json",
+            "bundles/editors",
+            "hooks/post.sh",
+            "src/content/neutral.rs",
+        ] {
             assert!(why(path), "{path}");
         }
         for path in [
@@ -59,6 +66,7 @@ mod tests {
             "vm-tests/kvm",
             "bundles/kernel-aws",
             "README.md",
+            "src/cli/test.rs",
             "editors",
         ] {
             assert!(!why(path), "{path}");

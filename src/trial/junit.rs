@@ -2,8 +2,8 @@
 
 use super::record::{Record, StepOutcome};
 
-/// A suite for each type, a case for each step. Source: the schema of Jenkins' xUnit plugin, junit-10.xsd.
-pub fn junit(records: &[Record]) -> String {
+/// A suite for each type, a case for each step; what was planned and has no result is an error. Source: the schema of Jenkins' xUnit plugin, junit-10.xsd.
+pub fn junit(records: &[Record], missing: &[impl AsRef<str>]) -> String {
     let escaped = |text: &str| -> String {
         text.chars()
             .map(|c| match c {
@@ -64,6 +64,14 @@ pub fn junit(records: &[Record]) -> String {
         }
         out.push_str("  </testsuite>\n");
     }
+    for name in missing {
+        let name = escaped(name.as_ref());
+        out.push_str(&format!(
+            "  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0.00\">\n    \
+             <testcase classname=\"{name}\" name=\"result\" time=\"0.00\">\n      \
+             <error message=\"planned, and without a result\"></error>\n    </testcase>\n  </testsuite>\n"
+        ));
+    }
     out.push_str("</testsuites>\n");
     out
 }
@@ -91,7 +99,8 @@ mod tests {
         let record =
             Record { kind: "kvm".to_owned(), steps, files: Vec::new(), packages: Default::default() };
         assert!(!record.is_good());
-        let xml = junit(&[record]);
+        let xml = junit(&[record], &["aws"]);
+        assert!(xml.contains(r#"<testsuite name="aws" tests="1" failures="0" errors="1""#), "{xml}");
         assert!(
             xml.contains(
                 r#"<testsuite name="kvm" tests="2" failures="1" errors="0" skipped="0" time="3.00">"#

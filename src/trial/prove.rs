@@ -6,7 +6,7 @@ use super::seed::write_seed;
 use super::steps::{Need, Place, Step, StepKind, build_step, steps};
 use crate::plan::Plan;
 use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
-use crate::vm::Verdict;
+use crate::vm::{Outcome, Verdict};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,22 +15,33 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Builds a type, verifies what is published of it, and boots it on its machines. `more` are further arguments for the build.
-pub fn prove(
+/// What the host could not do is in the record too.
+pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
+    let mut record =
+        Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
+    if let Err(failure) = carry_out(kind, place, more, &mut record, progress) {
+        progress.warn(format!("{}: {failure}", kind.name));
+        let (outcome, why) = (StepOutcome::Infrastructure, failure.to_string());
+        record.steps.push(impossible(StepKind::Build, "go on", outcome, why));
+    }
+    record
+}
+
+fn carry_out(
     kind: &ImageType,
     place: &Place,
     more: &[String],
+    record: &mut Record,
     progress: &dyn Progress,
-) -> Result<Record, Failure> {
+) -> Result<(), Failure> {
     std::fs::create_dir_all(place.folder)
         .context(|| format!("could not create the folder `{}`", place.folder.display()))?;
-    let mut record =
-        Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);
     let (built, answer) = take(&kind.name, &build, progress)?;
     let is_good = built.outcome.is_good();
     record.steps.push(built);
     if !is_good {
-        return Ok(record);
+        return Ok(());
     }
     let plan = plan_of(kind, &answer)?;
     record.files = published(&plan, place.folder)?;
@@ -41,7 +52,7 @@ pub fn prove(
         Ok(steps) => steps,
         Err(why) => {
             record.steps.push(impossible(StepKind::Boot, "type.json", StepOutcome::Failed, why));
-            return Ok(record);
+            return Ok(());
         }
     };
     let mut rejected = Vec::new();
@@ -56,12 +67,12 @@ pub fn prove(
             rejected.push(&step.file);
         }
         record.steps.push(taken);
+        // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
+        if rejected.contains(&&step.file) {
+            let _ = std::fs::remove_file(place.folder.join(format!("{}.receipt.json", step.file)));
+        }
     }
-    // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
-    for file in rejected {
-        let _ = std::fs::remove_file(place.folder.join(format!("{file}.receipt.json")));
-    }
-    Ok(record)
+    Ok(())
 }
 
 /// A step that could not even be begun.
@@ -152,6 +163,7 @@ fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord,
         stages: verdict.last.stages,
         advice: verdict.advice,
         look_at: verdict.look_at,
+        direct: step.args.iter().any(|arg| arg == "--direct"),
         report: format!("{kind}/{report}"),
     });
     let record = StepRecord {
@@ -186,16 +198,18 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
     let finished = run_to_its_end(&command)?;
     let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
     let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
+    let verdict = match step.kind {
+        StepKind::Boot => serde_json::from_value::<Verdict>(answer.clone()).ok(),
+        _ => None,
+    };
+    let is_proven = step.kind != StepKind::Boot
+        || verdict.as_ref().is_some_and(|verdict| verdict.outcome == Outcome::Reached);
     let outcome = match finished.status.code() {
-        Some(0) => StepOutcome::Passed,
+        Some(0) if is_proven => StepOutcome::Passed,
         // What is found, what is called wrongly, what breaks ister itself: trying again changes nothing.
         Some(1 | 2 | 101) => StepOutcome::Failed,
         // Nothing is said of the image.
         _ => StepOutcome::Infrastructure,
-    };
-    let verdict = match step.kind {
-        StepKind::Boot => serde_json::from_value::<Verdict>(answer.clone()).ok(),
-        _ => None,
     };
     let lines = match &verdict {
         Some(verdict) => verdict.last.lines.clone(),

@@ -6,6 +6,7 @@ use crate::plan::Firmware;
 use crate::vm::{Accelerator, Class, Hardware, StageTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 /// Of `results.json`; a reader refuses another one.
 pub const RESULTS_VERSION: u32 = 2;
@@ -72,6 +73,9 @@ pub struct BootRecord {
     pub firmware: Firmware,
     pub accelerator: Accelerator,
     pub hardware: Hardware,
+    /// Without firmware and loader.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
     pub class: Class,
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,
@@ -164,7 +168,17 @@ impl Results {
         if version != RESULTS_VERSION {
             return Err(format!("results of version {version}, this ister reads {RESULTS_VERSION}"));
         }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let results: Results = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        // It names folders that are read and made, and may come from a machine that others use.
+        let boots =
+            results.types.iter().flat_map(|record| &record.steps).filter_map(|step| step.boot.as_ref());
+        for boot in boots {
+            let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+            if boot.report.is_empty() || !is_inside(Path::new(&boot.report)) {
+                return Err(format!("`{}` is no folder of a report", boot.report));
+            }
+        }
+        Ok(results)
     }
 
     /// Types without a record.

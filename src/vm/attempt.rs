@@ -5,6 +5,7 @@ use super::boot::BootOrder;
 use super::firmware::{Ovmf, find_ovmf};
 use super::guest::Guest;
 use super::health;
+use super::log::{SHORTEST_SECRET, SerialLog};
 use super::machine::{Kept, Machine, credential};
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
@@ -51,13 +52,16 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         direct: order.direct.as_ref().or(kernel.as_ref()),
         kept: kept.as_ref().map(|kept| &kept.names),
     };
-    let log_path = order.report.map(|folder| folder.join("serial.log"));
-    let log = match &log_path {
-        Some(path) => Some(File::create(path).context(|| format!("could not create `{}`", path.display()))?),
+    let secrets = secrets(order);
+    let mut log = match order.report.map(|folder| folder.join("serial.log")) {
+        Some(path) => {
+            let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
+            Some(SerialLog::new(file, &secrets))
+        }
         None => None,
     };
-    let log = || {
-        let shared = log.as_ref().map(File::try_clone).transpose();
+    let mut log = || {
+        let shared = log.as_mut().map(SerialLog::share).transpose();
         shared.context(|| "could not share the serial log".to_owned())
     };
     let screenshot = |guest: &mut Guest| {
@@ -81,8 +85,12 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     let mut again = None;
     if look.class == Class::LoginPrompt && order.again {
         progress.begin("switching off");
+        let stalls = guest.stalls().len();
         match guest.power_off() {
-            None => look.class = Class::NoPowerOff,
+            None => {
+                look.class = Class::NoPowerOff;
+                look.excuse(&mut guest, stalls);
+            }
             Some(power_off) => {
                 // What it comes to this time is what counts.
                 witness = Witness::new(order.limits());
@@ -91,6 +99,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
                 guest = Guest::start(&machine, log()?)?;
                 let ended = guest.watch(&mut witness, &order.passphrases, progress);
                 look.class = ended.unwrap_or(Class::EmulatorFailed);
+                look.at_host_name(order.host, &witness);
                 let elapsed = guest.age();
                 again = Some(Again {
                     power_off: rounded(power_off),
@@ -104,10 +113,6 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         }
     }
     let said = guest.end();
-    let secrets = secrets(order);
-    if let Some(path) = &log_path {
-        without_secrets(path, &secrets).context(|| format!("could not write `{}`", path.display()))?;
-    }
     let lines = match look.class {
         Class::EmulatorFailed => said,
         _ if look.wrong.is_empty() => witness.proof(),
@@ -181,6 +186,7 @@ impl Look {
     fn inside(&mut self, order: &BootOrder, guest: &mut Guest, progress: &dyn Progress) {
         let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
         progress.begin(format!("logging in as {}", login.user));
+        let stalls = guest.stalls().len();
         let console = guest.console();
         let mut next = |patience: Duration| guest.bytes(patience);
         let mut session = Session::new(&console, &mut next);
@@ -188,6 +194,20 @@ impl Look {
             Ok(wrong) if wrong.is_empty() => {}
             Ok(wrong) => (self.class, self.wrong) = (Class::WrongMounts, wrong),
             Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
+        }
+        self.excuse(guest, stalls);
+    }
+
+    /// What went wrong behind the prompt may be the host's fault. `stalls`: those that had been told of before.
+    fn excuse(&mut self, guest: &mut Guest, stalls: usize) {
+        if !matches!(self.class, Class::LoginFailed | Class::SshFailed | Class::Degraded | Class::NoPowerOff)
+        {
+            return;
+        }
+        if guest.has_died() {
+            (self.class, self.wrong) = (Class::EmulatorFailed, Vec::new());
+        } else if let more @ [_, ..] = &guest.stalls()[stalls..] {
+            (self.class, self.wrong) = (Class::EmulatorStall, more.to_vec());
         }
     }
 
@@ -203,8 +223,9 @@ impl Look {
         if let Some(plan) = order.plan {
             let mounted = session.run(mounts::MOUNTS)?;
             let swaps = session.run(mounts::SWAPS)?;
-            wrong = mounts::judge(plan, &mounted.lines, &swaps.lines);
-            self.answers.extend([mounted, swaps]);
+            let sizes = session.run(mounts::SIZES)?;
+            wrong = mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines);
+            self.answers.extend([mounted, swaps, sizes]);
         }
         if order.ssh.is_none() {
             for command in &order.commands {
@@ -226,6 +247,7 @@ impl Look {
             return;
         }
         progress.begin(format!("logging in as {} over ssh", ssh.user));
+        let stalls = guest.stalls().len();
         let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
         let commands: Vec<String> = health.chain(order.commands.iter().cloned()).collect();
         // Whatever the console says meanwhile is kept.
@@ -250,6 +272,7 @@ impl Look {
             }
             Err(fault) => (self.class, self.wrong) = (Class::SshFailed, fault.into_lines()),
         }
+        self.excuse(guest, stalls);
     }
 }
 
@@ -271,19 +294,10 @@ fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<Fi
 /// What was typed and belongs into no log.
 fn secrets<'o>(order: &'o BootOrder) -> Vec<&'o str> {
     let password = order.login.as_ref().and_then(|login| login.password.as_deref());
-    order.passphrases.values().map(String::as_str).chain(password).filter(|text| text.len() >= 4).collect()
+    let all = order.passphrases.values().map(String::as_str).chain(password);
+    all.filter(|text| text.len() >= SHORTEST_SECRET).collect()
 }
 
-/// A guest may echo what was typed before it turned that off.
 fn hidden(text: &str, secrets: &[&str]) -> String {
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
-}
-
-fn without_secrets(path: &Path, secrets: &[&str]) -> std::io::Result<()> {
-    if secrets.is_empty() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
-    let clean = hidden(&text, secrets);
-    if clean == text { Ok(()) } else { std::fs::write(path, clean) }
 }

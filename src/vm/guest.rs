@@ -1,9 +1,12 @@
 //! A machine that runs: its consoles, its monitor, its power, and its end.
 
+use super::log::SerialLog;
 use super::machine::Machine;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
 use super::screen::{Font, Picture};
+use super::signs::is_stall;
+use super::text::Lines;
 use super::verdict::{Class, Stage};
 use super::witness::Witness;
 use crate::tool::{Context, Failure, Progress, inherit, inherited_name, spawn};
@@ -42,8 +45,12 @@ pub struct Guest {
     qmp: Qmp,
     seen: Receiver<Seen>,
     console: Arc<UnixStream>,
-    /// Keeps what the serial console said.
-    log: Option<File>,
+    log: Option<SerialLog>,
+    lines: Lines,
+    /// What a kernel said whose emulator does not give it its time.
+    stalls: Vec<String>,
+    /// The guest switched itself off.
+    is_off: bool,
     screen: Screen,
     /// What QEMU itself says, once it has ended.
     said: JoinHandle<String>,
@@ -52,7 +59,7 @@ pub struct Guest {
 
 impl Guest {
     /// What the serial console says goes to the log, too.
-    pub fn start(machine: &Machine, log: Option<File>) -> Result<Guest, Failure> {
+    pub fn start(machine: &Machine, log: Option<SerialLog>) -> Result<Guest, Failure> {
         let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
@@ -79,6 +86,9 @@ impl Guest {
             seen,
             console: Arc::new(console),
             log,
+            lines: Lines::default(),
+            stalls: Vec::new(),
+            is_off: false,
             screen,
             said,
             started,
@@ -104,7 +114,7 @@ impl Guest {
                     self.keep(&bytes);
                     return Some(bytes);
                 }
-                Ok(Seen::Event(_)) => {}
+                Ok(Seen::Event(event)) => self.is_off |= is_switched_off(&event),
                 Ok(Seen::Closed) | Err(_) => return None,
             }
         }
@@ -112,8 +122,31 @@ impl Guest {
 
     fn keep(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
-            let _ = log.write_all(bytes);
+            log.keep(bytes);
         }
+        let stalls = &mut self.stalls;
+        self.lines.feed(bytes, &mut |line| {
+            if is_stall(line) {
+                stalls.push(line.to_owned());
+            }
+        });
+    }
+
+    /// What the kernel said of stalls, since it was switched on.
+    pub fn stalls(&self) -> &[String] {
+        &self.stalls
+    }
+
+    /// Whether QEMU has ended and the guest did not switch itself off.
+    pub fn has_died(&mut self) -> bool {
+        while let Ok(seen) = self.seen.try_recv() {
+            match seen {
+                Seen::Serial(bytes) => self.keep(&bytes),
+                Seen::Event(event) => self.is_off |= is_switched_off(&event),
+                Seen::Closed => {}
+            }
+        }
+        !self.is_off && self.process.0.try_wait().is_ok_and(|ended| ended.is_some())
     }
 
     /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
@@ -141,6 +174,9 @@ impl Guest {
                     }
                     None => witness.unanswered(now),
                 }
+            }
+            if witness.wants_newline(now) {
+                let _ = (&*self.console).write_all(b"\n");
             }
             if now >= asked + POLL {
                 asked = now;
@@ -199,8 +235,8 @@ impl Guest {
             match self.seen.recv_timeout(patience) {
                 Ok(Seen::Serial(bytes)) => self.keep(&bytes),
                 Ok(Seen::Event(event)) if event.name == "SHUTDOWN" => {
-                    let by_guest = event.data["guest"].as_bool() == Some(true);
-                    return by_guest.then(|| pressed.elapsed());
+                    self.is_off = is_switched_off(&event);
+                    return self.is_off.then(|| pressed.elapsed());
                 }
                 Ok(Seen::Event(_)) => {}
                 Ok(Seen::Closed) | Err(_) => return None,
@@ -289,10 +325,14 @@ fn read_serial(mut serial: UnixStream, sender: SyncSender<Seen>) {
     });
 }
 
+fn is_switched_off(event: &QmpEvent) -> bool {
+    event.name == "SHUTDOWN" && event.data["guest"].as_bool() == Some(true)
+}
+
 fn observe(witness: &mut Witness, event: &QmpEvent, at: Duration) {
     match event.name.as_str() {
         "RESET" if event.data["guest"].as_bool() == Some(true) => witness.reset(at),
-        "SHUTDOWN" if event.data["guest"].as_bool() == Some(true) => witness.shut_down(at),
+        "SHUTDOWN" if is_switched_off(event) => witness.shut_down(at),
         "GUEST_PANICKED" => witness.panicked(at),
         _ => {}
     }

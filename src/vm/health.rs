@@ -6,21 +6,22 @@ use super::verdict::Class;
 use crate::plan::Plan;
 
 /// In this order; a system that is still starting is waited for, within bounds.
-pub const COMMANDS: [&str; 4] = [
-    "timeout 150 systemctl is-system-running --wait",
-    "systemctl --failed --no-legend --plain",
+pub const COMMANDS: [&str; 5] = [
+    "timeout 300 systemctl is-system-running --wait || systemctl is-system-running",
+    "systemctl --failed --no-legend --plain; systemctl list-jobs --no-legend --plain",
     mounts::MOUNTS,
     mounts::SWAPS,
+    mounts::SIZES,
 ];
 
 /// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`].
 pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<String>)> {
-    let [state, failed, mounted, swaps, ..] = answers else { return None };
+    let [state, failed, mounted, swaps, sizes, ..] = answers else { return None };
     if state.lines.first().is_none_or(|line| line != "running") {
-        let said = state.lines.iter().map(|line| format!("system state: {line}"));
+        let said = state.lines.iter().take(1).map(|line| format!("system state: {line}"));
         return Some((Class::Degraded, said.chain(failed.lines.iter().cloned()).collect()));
     }
-    let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines);
+    let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines);
     (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
 }
 
@@ -35,13 +36,15 @@ mod tests {
             status: 0,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
         };
-        let good = [answer(&["running"]), answer(&[]), answer(&[]), answer(&[])];
-        assert_eq!(judge(&good, None), None);
-        let bad =
-            [answer(&["degraded"]), answer(&["a.service loaded failed failed A"]), answer(&[]), answer(&[])];
+        let nothing = || answer(&[]);
+        let with = |state: &[&str], failed: &[&str]| {
+            [answer(state), answer(failed), nothing(), nothing(), nothing()]
+        };
+        assert_eq!(judge(&with(&["running"], &[]), None), None);
+        let bad = with(&["degraded", "degraded"], &["a.service loaded failed failed A"]);
         let (class, lines) = judge(&bad, None).unwrap();
         assert_eq!(class, Class::Degraded);
         assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
-        assert!(judge(&[answer(&[]), answer(&[]), answer(&[]), answer(&[])], None).is_some());
+        assert!(judge(&with(&[], &[]), None).is_some());
     }
 }

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(
             machine.invocation(5, 6).to_string(),
             "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
-             -machine q35,graphics=off -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -boot strict=on \
+             -machine q35,graphics=off -accel tcg,thread=multi -cpu max -smp 1 -m 1024 -boot strict=on \
              -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \
              -chardev socket,id=monitor0,fd=6 -mon chardev=monitor0,mode=control \
              -netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile= \

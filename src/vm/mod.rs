@@ -12,6 +12,7 @@ mod direct;
 mod firmware;
 mod guest;
 mod health;
+mod log;
 mod machine;
 mod mounts;
 mod qmp;

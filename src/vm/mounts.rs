@@ -9,10 +9,14 @@ pub const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
 pub const SWAPS: &str =
     "for device in $(tail -n +2 /proc/swaps | cut -d' ' -f1); do lsblk -dnro NAME,PARTUUID \"$device\"; done";
 
+/// PARTUUID and bytes of each partition.
+pub const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
+
 /// What differs from the plan, a sentence each; empty if all is as planned.
-pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String]) -> Vec<String> {
+pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String], sizes: &[String]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (_, partition) in plan.partitions() {
+        wrong.extend(judge_size(partition, sizes));
         let Some(filesystem) = &partition.filesystem else { continue };
         match &partition.mount {
             Some(mount) => wrong.extend(judge_mount(partition, mount, filesystem.kind, mounts)),
@@ -29,6 +33,17 @@ pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String]) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Of one that is there; whether it is there the mounts say.
+fn judge_size(partition: &Partition, sizes: &[String]) -> Option<String> {
+    let guid = partition.guid.to_string();
+    let size: u64 = sizes.iter().find_map(|line| {
+        let (found, size) = line.split_once(' ')?;
+        found.eq_ignore_ascii_case(&guid).then(|| size.trim().parse().ok())?
+    })?;
+    let planned = partition.size.0;
+    (size != planned).then(|| format!("{} has {size} bytes, planned are {planned}", partition.title()))
 }
 
 fn judge_mount(
@@ -85,9 +100,15 @@ mod tests {
             format!("/boot vfat /dev/vda1 {}", guid("/boot")),
         ];
         let swaps = [format!("vda2 {swap}")];
-        assert_eq!(judge(&plan, &mounts, &swaps), [""; 0]);
+        let size = plan.partition_at("/boot").unwrap().1.size.0;
+        let sizes = [" 9162457088".to_owned(), format!("{} {size}", guid("/boot"))];
+        assert_eq!(judge(&plan, &mounts, &swaps, &sizes), [""; 0]);
         assert_eq!(
-            judge(&plan, &mounts[..1], &[]),
+            judge(&plan, &mounts, &swaps, &[format!("{} 4096", guid("/boot"))]),
+            [format!("partition 1 (`/boot`) has 4096 bytes, planned are {size}")]
+        );
+        assert_eq!(
+            judge(&plan, &mounts[..1], &[], &[]),
             ["partition 1 (`/boot`) is not mounted at /boot", "swap partition 2 (`swap`) is not in use"]
         );
     }

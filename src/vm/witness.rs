@@ -53,6 +53,8 @@ const RESETS: u32 = 3;
 const STALL_PATIENCE: Duration = Duration::from_secs(45);
 /// How long the serial console must be silent for the screen to be looked at.
 const SERIAL_SILENCE: Duration = Duration::from_secs(6);
+/// How long nothing has to be said before one types to see whether a getty is there.
+const DOUBT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a getty may take to ask, once all is up: it is among the first that are started.
 const GETTY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -85,6 +87,8 @@ pub struct Witness {
     question: Option<(String, Duration)>,
     /// Volumes that were answered already.
     answered: Vec<String>,
+    /// When something was said right behind a prompt, so that it may have been none: a getty asks again if one types.
+    doubted: Option<Duration>,
 }
 
 impl Witness {
@@ -108,6 +112,7 @@ impl Witness {
             proof: Vec::new(),
             question: None,
             answered: Vec::new(),
+            doubted: None,
         }
     }
 
@@ -142,7 +147,7 @@ impl Witness {
     }
 
     fn line(&mut self, at: Duration, line: String) {
-        self.doubt_prompt(&line);
+        self.doubt_prompt(at, &line);
         self.heard_kernel |= is_of_kernel(&line);
         if is_refusal(&line) && !self.answered.is_empty() && self.ending.is_none() {
             self.recent.push(line.clone());
@@ -173,6 +178,11 @@ impl Witness {
             }
             return;
         }
+        // The kernel spoke right behind the prompt, and ended its line.
+        if self.limits.goal == Goal::LoginPrompt && is_login_prompt(&line) {
+            self.reach(Stage::Login, at);
+            self.end(Class::LoginPrompt, at, 1);
+        }
         if is_setup_menu(&line) {
             let started = self.stage() >= Stage::Loader;
             self.end(if started { Class::LoaderFailed } else { Class::NoBootableDevice }, at, PROOF);
@@ -183,13 +193,14 @@ impl Witness {
     }
 
     /// What looked like a login prompt was the beginning of another line: it does not count.
-    fn doubt_prompt(&mut self, text: &str) {
+    fn doubt_prompt(&mut self, at: Duration, text: &str) {
         let is_prompt = matches!(self.ending, Some((Class::LoginPrompt, _)));
         let began_so = self.proof.last().is_some_and(|prompt| text.starts_with(prompt.as_str()));
         if is_prompt && began_so && !is_login_prompt(text) {
             self.ending = None;
             self.proof.clear();
             self.seen.retain(|(stage, _)| *stage != Stage::Login);
+            self.doubted = Some(at);
         }
     }
 
@@ -199,7 +210,7 @@ impl Witness {
         if text.is_empty() {
             return;
         }
-        self.doubt_prompt(&text);
+        self.doubt_prompt(at, &text);
         if !is_endless_job(&text) {
             self.moved = at;
         }
@@ -228,6 +239,15 @@ impl Witness {
         }
     }
 
+    /// Whether to press Enter, once: what looked like a prompt was spoken into, and nothing came since.
+    pub fn wants_newline(&mut self, now: Duration) -> bool {
+        let wanted = self.doubted.is_some_and(|since| now >= since.max(self.heard) + DOUBT_PATIENCE);
+        if wanted {
+            self.doubted = None;
+        }
+        wanted && self.ending.is_none()
+    }
+
     /// Whether the screen has to be looked at: the serial console is silent, and was so since the kernel began. A kernel
     /// that is told to speak there is judged by that alone.
     pub fn wants_screen(&self, now: Duration) -> bool {
@@ -245,9 +265,18 @@ impl Witness {
         if lines == self.screen {
             return;
         }
-        self.moved = at;
         let before = std::mem::replace(&mut self.screen, lines.clone());
-        for line in lines.iter().filter(|line| !line.is_empty() && !before.contains(line)) {
+        let is_new = |line: &&String| !line.is_empty() && !before.contains(line);
+        // An endless job's clock and a stalled kernel's complaints are no progress, an empty screen is.
+        if !lines.iter().any(|line| is_new(&line)) {
+            self.moved = at;
+        }
+        for line in lines.iter().filter(is_new) {
+            if is_stall(line) {
+                self.stalled.get_or_insert(at);
+            } else if !is_endless_job(line) {
+                self.moved = at;
+            }
             if is_of_kernel(line) {
                 self.witnessed = Witnessed::Screen;
             }
@@ -329,6 +358,7 @@ impl Witness {
             // What was reached counts again from the beginning, and what was said is of another start.
             self.seen = vec![(Stage::Firmware, at)];
             (self.up, self.stalled, self.question) = (None, None, None);
+            self.doubted = None;
             self.answered.clear();
             self.causes.clear();
             self.flaws.clear();
@@ -597,6 +627,26 @@ mod tests {
         let mut witness = Witness::new(LIMITS);
         witness.screen(at(8), text(&["[    3.141592] Kernel panic - not syncing: Attempted to kill init!"]));
         assert_eq!(witness.decide(at(10)), Some(Class::KernelPanic));
+    }
+
+    #[test]
+    fn a_prompt_that_the_kernel_speaks_into_is_one() {
+        // In one piece, as a busy host reads it.
+        let (got, witness) = watch("Welcome to Debian\r\nkvm login: [   25.1] random: crng init done\r\n", 4);
+        assert_eq!(got, Some(Class::LoginPrompt));
+        assert_eq!(witness.proof(), ["kvm login: [   25.1] random: crng init done"]);
+    }
+
+    #[test]
+    fn a_prompt_that_somebody_speaks_into_is_asked_for_again() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(1), b"kvm login: ");
+        witness.serial(at(1), b"ci-info: no authorized keys\r\n");
+        assert_eq!((witness.decide(at(3)), witness.wants_newline(at(3))), (None, false));
+        assert!(witness.wants_newline(at(12)));
+        assert!(!witness.wants_newline(at(13)), "once");
+        witness.serial(at(14), b"\r\nkvm login: ");
+        assert_eq!(witness.decide(at(15)), Some(Class::LoginPrompt));
     }
 
     #[test]

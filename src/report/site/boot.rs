@@ -17,7 +17,7 @@ pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) 
     let facts = [
         ("type", record.kind.clone()),
         ("file", boot.file.clone()),
-        ("firmware", boot.firmware.to_string()),
+        ("firmware", words::start(boot)),
         ("disk", hardware.disk.name()),
         ("network card", hardware.network_card.name()),
         ("machine", format!("{} processors, {} MiB", hardware.cpus, hardware.memory)),

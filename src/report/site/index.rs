@@ -142,7 +142,10 @@ fn cell(record: &Record, format: &str) -> Markup {
     let about = |step: &&StepRecord| match (&step.boot, step.kind) {
         (Some(boot), _) => names.contains(&boot.file.as_str()),
         (None, StepKind::Build) => false,
-        (None, _) => names.iter().any(|name| step.name.ends_with(&format!(" {name}"))),
+        // "verify kvm.qcow2", "boot kvm.qcow2 (uefi, nvme)".
+        (None, _) => names.iter().any(|name| {
+            step.name.ends_with(&format!(" {name}")) || step.name.starts_with(&format!("boot {name} ("))
+        }),
     };
     let steps: Vec<&StepRecord> = record.steps.iter().filter(about).collect();
     html! {
@@ -152,7 +155,7 @@ fn cell(record: &Record, format: &str) -> Markup {
                 (words::badge(step.outcome)) " "
                 @match &step.boot {
                     Some(boot) => a href={ (boot.report) "/index.html" } {
-                        (boot.firmware) " " (boot.hardware.disk.name())
+                        (words::start(boot)) " " (boot.hardware.disk.name())
                     },
                     None => (step.kind.name()),
                 }
@@ -186,7 +189,7 @@ fn boot_table(site: &Site) -> Markup {
                         tr {
                             th scope="row" {
                                 a href={ (boot.report) "/index.html" } { (boot.file) } br;
-                                span class="quiet" { (boot.firmware) ", " (boot.hardware.disk.name()) }
+                                span class="quiet" { (words::start(boot)) ", " (boot.hardware.disk.name()) }
                             }
                             td data-label="came to" { (words::badge(step.outcome)) " " (step.what) }
                             td data-label="after" { (words::seconds(boot.seconds)) }

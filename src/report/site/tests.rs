@@ -24,6 +24,7 @@ fn boot(file: &str, class: Class) -> BootRecord {
         firmware: Firmware::Uefi,
         accelerator: Accelerator::Tcg,
         hardware: Hardware::default(),
+        direct: false,
         class,
         seconds: 30.0,
         stages: vec![

@@ -1,7 +1,7 @@
 //! How things are said on the pages.
 
 use crate::template::Bytes;
-use crate::trial::StepOutcome;
+use crate::trial::{BootRecord, StepOutcome};
 use maud::{Markup, html};
 
 /// A coloured word, which says the same without its colour.
@@ -14,6 +14,11 @@ pub fn badge(outcome: StepOutcome) -> Markup {
         StepOutcome::Failed => "✗",
     };
     html! { span class={ "badge " (outcome.name()) } { (mark) " " (outcome.name()) } }
+}
+
+/// What started it.
+pub fn start(boot: &BootRecord) -> String {
+    if boot.direct { "direct kernel".to_owned() } else { boot.firmware.to_string() }
 }
 
 pub fn seconds(seconds: f64) -> String {

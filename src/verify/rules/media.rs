@@ -72,7 +72,7 @@ pub static MEDIUM_TREE: Rule = Rule {
 };
 
 fn tree(facts: &MediumFacts, out: &mut Found) {
-    if let Some(why) = &facts.unreadable {
+    if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind != MediumKind::Damaged) {
         out.report(format!("the root tree cannot be read: {why}"));
     }
     let Some(system) = &facts.system else { return };
@@ -87,6 +87,20 @@ fn tree(facts: &MediumFacts, out: &mut Found) {
     // The kernel of a network boot starts nothing else. Source: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
     if facts.kind == MediumKind::NetworkBoot && !system.exists("/init") {
         out.report("the initramfs has no /init").path("/init");
+    }
+}
+
+pub static PUBLISHED_FILE: Rule = Rule {
+    name: "published-file",
+    summary: "a published file cannot be unpacked",
+    level: Level::Error,
+    why: "Whoever downloads it has nothing, or a disk whose end is missing.",
+    check: Check::Medium(published),
+};
+
+fn published(facts: &MediumFacts, out: &mut Found) {
+    if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind == MediumKind::Damaged) {
+        out.report(why.clone());
     }
 }
 

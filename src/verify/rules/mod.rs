@@ -59,6 +59,7 @@ pub static RULES: &[&Rule] = &[
     &plan::PLAN_FILESYSTEM,
     &plan::PLAN_PARTITION,
     &secrets::PRIVATE_KEY,
+    &media::PUBLISHED_FILE,
     &secrets::RANDOM_SEED,
     &boot::ROOT_MISSING,
     &boot::ROOT_OPTION,
