@@ -111,7 +111,6 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
         ("disk.vhdx", "qemu-img convert -f raw -O vhdx disk.raw disk.vhdx"),
         ("disk.vmdk", "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.raw disk.vmdk"),
         ("disk.vdi", "qemu-img convert -f raw -O vdi disk.raw disk.vdi"),
-        ("fixed.vhd", "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on disk.raw fixed.vhd"),
         ("dynamic.vhd", "qemu-img convert -f raw -O vpc -o subformat=dynamic disk.raw dynamic.vhd"),
         ("disk.img.gz", "gzip -1 -c disk.raw >disk.img.gz"),
         ("disk.img.zst", "zstd -q -1 -c disk.raw >disk.img.zst"),

@@ -912,7 +912,7 @@ fn an_ordinary_user_gets_the_same_tree() {
         [ -e /etc/subuid ] && [ -e /etc/subgid ]
         mount --bind "$W/subid" /etc/subuid; mount --bind "$W/subid" /etc/subgid
         chmod 755 "$W"; mkdir -p "$W/home"; chown 64123:64123 "$W/home"; cd "$W/home"
-        as="setpriv --reuid 64123 --regid 64123 --clear-groups env HOME=$W/home PATH=/usr/bin:/bin"
+        as="setpriv --reuid 64123 --regid 64123 --clear-groups env -u XDG_CACHE_HOME HOME=$W/home PATH=/usr/bin:/bin"
         $as ../ister swupd install t -q -C "$URL" -s "$CERTIFICATE" --version "$VERSION" -B "$BUNDLES" >&2
         $as unshare --map-root-user --map-auto python3 ../list.py t
         stat -c %u t/usr >&2"#;

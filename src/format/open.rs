@@ -442,7 +442,7 @@ fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadab
                 Some(0 | 3 | 63) => Ok(()),
                 None => Err(Failure::new("`qemu-img check` was ended").into()),
                 Some(_) => {
-                    let said = finished.stderr.lines().take(5).map(|line| format!("it said: {line}"));
+                    let said = finished.stderr.lines().take(1).map(|line| format!("it said: {line}"));
                     let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
                     Err(Unreadable::by_program(said))
                 }

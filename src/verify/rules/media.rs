@@ -94,7 +94,8 @@ pub static PUBLISHED_FILE: Rule = Rule {
     name: "published-file",
     summary: "a published file cannot be unpacked",
     level: Level::Error,
-    why: "Whoever downloads it has nothing, or a disk whose end is missing.",
+    why: "Whoever downloads it has nothing, or a disk whose end is missing. Sources: qemu-img(1), check; RFC 1952, 2.3.1; \
+          The .xz File Format 1.2, 2.1; RFC 8878, 3.1.1.",
     check: Check::Medium(published),
 };
 
