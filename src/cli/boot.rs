@@ -8,7 +8,7 @@ use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify::{read_secret, secret_source};
 use crate::layout::SectorSize;
-use crate::plan::Firmware;
+use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::{SecretSource, SourceText};
 use crate::tool::{Context, Failure, scratch_folder};
@@ -105,8 +105,8 @@ pub struct InsideArgs {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
-    /// Over ssh: no unit may have failed, and mounts must be the plan's
-    #[arg(long, requires = "ssh")]
+    /// With --ssh or --login: no unit may have failed, and mounts must be the plan's
+    #[arg(long)]
     healthy: bool,
 
     /// After the prompt press the power button, and boot the same disk once more
@@ -187,6 +187,9 @@ impl InsideArgs {
     fn resolve(&self) -> anyhow::Result<Inside> {
         if !self.run.is_empty() && self.login.is_none() && self.ssh.is_none() {
             bail!("--run needs somebody who runs it: --login USER or --ssh USER=FILE");
+        }
+        if self.healthy && self.login.is_none() && self.ssh.is_none() {
+            bail!("--healthy needs somebody who looks: --login USER or --ssh USER=FILE");
         }
         if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
             bail!("--until power-off is for guests that nobody logs in to");
@@ -281,6 +284,11 @@ enum Accel {
     Auto,
     Kvm,
     Tcg,
+}
+
+fn is_of_tree(plan: &Plan, image: &Path) -> bool {
+    let name = image.file_name().unwrap_or_default();
+    plan.published.iter().any(|file| file.is_of_tree() && name == file.name.as_str())
 }
 
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
@@ -386,7 +394,8 @@ pub fn boot_image(
         again: inside.again,
         host: inside.host.as_deref(),
         healthy: inside.healthy,
-        plan: plan.as_ref(),
+        // What is made of the root tree has no partitions.
+        plan: plan.as_ref().filter(|plan| !is_of_tree(plan, image)),
         template,
         sector_size: plan
             .as_ref()

@@ -36,6 +36,10 @@ pub struct BootCase {
     /// root logs in with a key of the test, which reaches the guest as a credential of systemd's; nothing may have failed.
     #[serde(default)]
     pub ssh: bool,
+    /// The same on the serial console, for what has no ssh server: by a user without a password whom another credential of
+    /// systemd's adds to the running system.
+    #[serde(default)]
+    pub console: bool,
     /// The power button, and a second boot.
     #[serde(default)]
     pub again: bool,

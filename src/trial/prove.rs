@@ -3,7 +3,7 @@
 use super::definition::ImageType;
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
 use super::seed::write_seed;
-use super::steps::{Need, Place, Step, StepKind, build_step, steps};
+use super::steps::{Need, Place, Step, StepKind, VISITOR, build_step, steps};
 use crate::plan::Plan;
 use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
 use crate::vm::{Outcome, Verdict};
@@ -93,6 +93,12 @@ fn impossible(kind: StepKind, name: &str, outcome: StepOutcome, why: String) -> 
 fn provide(need: &Need) -> Result<(), Failure> {
     match need {
         Need::Seed { path, host } => write_seed(path, host),
+        // systemd-tmpfiles adds it once the root filesystem is there. Source: systemd-tmpfiles(8), "Credentials"; tmpfiles.d(5);
+        // passwd(5): nothing in the second field is no password.
+        Need::Visitor { path } => {
+            let line = format!("w+ /etc/passwd - - - - {VISITOR}::0:0::/root:/bin/sh\\n\n");
+            std::fs::write(path, line).context(|| format!("could not write `{}`", path.display()))
+        }
         Need::Disk { path, size } => File::create(path)
             .and_then(|file| file.set_len(size.0))
             .context(|| format!("could not make the empty disk `{}`", path.display())),

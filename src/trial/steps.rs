@@ -44,9 +44,14 @@ pub struct Step {
 pub enum Need {
     /// A seed with the instance's host name.
     Seed { path: PathBuf, host: String },
+    /// A user for the serial console.
+    Visitor { path: PathBuf },
     /// An empty disk.
     Disk { path: PathBuf, size: Bytes },
 }
+
+/// Who looks at the console of a test.
+pub const VISITOR: &str = "visitor";
 
 /// Where a type's files are.
 pub struct Place<'a> {
@@ -168,10 +173,17 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         add("credential", format!("ssh.authorized_keys.root=file:{}.pub", place.key.display()));
         facts.push("ssh".to_owned());
     }
+    if case.console {
+        let path = place.folder.join("visitor");
+        add("login", VISITOR.to_owned());
+        add("credential", format!("tmpfiles.extra=file:{}", path.display()));
+        facts.push("console".to_owned());
+        needs.push(Need::Visitor { path });
+    }
     if hardware.hyperv {
         args.push("--hyperv".to_owned());
     }
-    if case.ssh {
+    if case.ssh || case.console {
         args.push("--healthy".to_owned());
     }
     if case.again {
@@ -215,7 +227,7 @@ mod tests {
         let said = commands(
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
-                {"file": "kvm.img", "firmware": "bios"}
+                {"file": "kvm.img", "firmware": "bios", "console": true}
             ]}"#,
         )
         .unwrap();
@@ -229,8 +241,9 @@ mod tests {
                  --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
                  --seed out/seed-0.img --host here --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
-                "boot kvm.img (bios, virtio-blk): boot out/kvm.img --format json --firmware bios \
-                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --receipt",
+                "boot kvm.img (bios, virtio-blk, console): boot out/kvm.img --format json --firmware bios \
+                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
+                 --credential tmpfiles.extra=file:out/visitor --healthy --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

@@ -191,8 +191,8 @@ impl Look {
         let mut next = |patience: Duration| guest.bytes(patience);
         let mut session = Session::new(&console, &mut next);
         match self.talk(order, login, &mut session) {
-            Ok(wrong) if wrong.is_empty() => {}
-            Ok(wrong) => (self.class, self.wrong) = (Class::WrongMounts, wrong),
+            Ok(None) => {}
+            Ok(Some(found)) => (self.class, self.wrong) = found,
             Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
         }
         self.excuse(guest, stalls);
@@ -211,23 +211,31 @@ impl Look {
         }
     }
 
-    /// What of the mounts is wrong.
+    /// What is wrong inside.
     fn talk(
         &mut self,
         order: &BootOrder,
         login: &Login,
         session: &mut Session,
-    ) -> Result<Vec<String>, SessionFault> {
+    ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
         session.log_in(login)?;
-        let mut wrong = Vec::new();
-        if let Some(plan) = order.plan {
+        let mut wrong = None;
+        // Over ssh the same is asked.
+        let by_ssh = order.ssh.is_some();
+        if order.healthy && !by_ssh {
+            for command in health::COMMANDS {
+                self.answers.push(session.run(command)?);
+            }
+            wrong = health::judge(&self.answers, order.plan);
+        } else if let Some(plan) = order.plan {
             let mounted = session.run(mounts::MOUNTS)?;
             let swaps = session.run(mounts::SWAPS)?;
             let sizes = session.run(mounts::SIZES)?;
-            wrong = mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines);
+            let found = mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines);
+            wrong = (!found.is_empty()).then_some((Class::WrongMounts, found));
             self.answers.extend([mounted, swaps, sizes]);
         }
-        if order.ssh.is_none() {
+        if !by_ssh {
             for command in &order.commands {
                 self.answers.push(session.run(command)?);
             }

@@ -46,7 +46,7 @@ pub struct BootOrder<'a> {
     pub direct: Option<DirectKernel>,
     /// The host name that the prompt must have.
     pub host: Option<&'a str>,
-    /// Whoever logs in over ssh finds a system in which nothing failed, and the plan's mounts.
+    /// Whoever logs in finds a system in which nothing failed, and the plan's mounts.
     pub healthy: bool,
     /// After the prompt: the power button, and once more.
     pub again: bool,

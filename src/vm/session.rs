@@ -39,6 +39,8 @@ impl SessionFault {
 
 /// A guest under TCG takes its time for PAM and the first shell, a busy host many times that.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// A command; one that has more to do is no question to a guest.
+pub const COMMAND: Duration = Duration::from_secs(600);
 /// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
 /// typed before it hands over.
 const QUIET: Duration = Duration::from_secs(20);
@@ -104,7 +106,7 @@ impl<'a> Session<'a> {
         self.comes_within(QUIET, &prompt)?;
         while !answered(&self.seen, &self.lines.unfinished()) {
             if Instant::now() >= until {
-                return Err(self.late("a shell after the login"));
+                return Err(self.late("a shell after the login", PATIENCE));
             }
             self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
             self.comes_within(QUIET, &answered)?;
@@ -121,9 +123,10 @@ impl<'a> Session<'a> {
         self.send(&format!(
             "printf 'ister-%s\\n' begin; {{ {command}\n}} 2>&1; printf '\\nister-%s:%s\\n' end $?"
         ));
-        self.wait(&format!("the end of `{command}`"), &|lines, _| {
-            lines.iter().any(|line| line.starts_with("ister-end:"))
-        })?;
+        let ended = |lines: &[String], _: &str| lines.iter().any(|line| line.starts_with("ister-end:"));
+        if !self.comes_within(COMMAND, &ended)? {
+            return Err(self.late(&format!("the end of `{command}`"), COMMAND));
+        }
         let begin = self.seen.iter().position(|line| line.ends_with("ister-begin")).map_or(0, |at| at + 1);
         let end = self.seen.iter().position(|line| line.starts_with("ister-end:")).unwrap_or(self.seen.len());
         let status = self.seen.get(end).and_then(|line| line.split_once(':')?.1.trim().parse().ok());
@@ -141,7 +144,7 @@ impl<'a> Session<'a> {
     }
 
     fn wait(&mut self, what: &str, done: &dyn Fn(&[String], &str) -> bool) -> Result<(), SessionFault> {
-        if self.comes_within(PATIENCE, done)? { Ok(()) } else { Err(self.late(what)) }
+        if self.comes_within(PATIENCE, done)? { Ok(()) } else { Err(self.late(what, PATIENCE)) }
     }
 
     /// Whether it came in time; an error where the console is closed, and nothing comes any more.
@@ -166,8 +169,8 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    fn late(&self, what: &str) -> SessionFault {
-        self.fault(&format!("{what} did not come within {} s", PATIENCE.as_secs()))
+    fn late(&self, what: &str, patience: Duration) -> SessionFault {
+        self.fault(&format!("{what} did not come within {} s", patience.as_secs()))
     }
 
     fn fault(&self, what: &str) -> SessionFault {

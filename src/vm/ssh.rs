@@ -1,6 +1,6 @@
 //! Commands in the guest over ssh: what a user with a key would do.
 
-use super::session::{Answer, SessionFault};
+use super::session::{Answer, COMMAND, SessionFault};
 use crate::tool::{Failure, Invocation, run_bounded};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -19,8 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(2);
 /// One connection, login included: each step of it takes a guest under TCG seconds.
 const CONNECTION: Duration = Duration::from_secs(60);
-/// A command; one that has more to do is no question to a guest.
-const COMMAND: Duration = Duration::from_secs(600);
 
 /// A port of this host that nobody has now, for QEMU to forward.
 pub fn free_port() -> std::io::Result<u16> {
