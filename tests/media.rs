@@ -220,6 +220,11 @@ fn a_cd_starts_by_both_firmwares() {
         found(&at("t.iso"))
     };
     assert_eq!(burn(&[bios, uefi]), [""; 0]);
+    let whole = std::fs::read(at("t.iso")).unwrap();
+    for quarters in 1..4 {
+        std::fs::write(at("cut.iso"), &whole[..whole.len() / 4 * quarters]).unwrap();
+        assert_ne!(found(&at("cut.iso")), [""; 0], "{quarters} quarters of it");
+    }
     assert_eq!(burn(&[bios]), ["cd-start: the boot catalogue has nothing for UEFI"]);
     assert_eq!(burn(&[&uefi[1..]]), ["cd-start: the boot catalogue has nothing for BIOS"]);
     esp();
@@ -240,4 +245,37 @@ fn a_cd_starts_by_both_firmwares() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn what_nothing_starts_is_verified_before_it_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let root = system(folder.path());
+    let plan = ister(&[
+        "plan",
+        "vm-tests/container/template.json",
+        "--set",
+        "Formats=[\"tar\"]",
+        "--format",
+        "json",
+    ]);
+    let plan = { plan }.output().unwrap();
+    assert!(plan.status.success(), "{}", text(&plan.stderr));
+    std::fs::create_dir(at("built")).unwrap();
+    std::fs::write(at("built/container.img.plan.json"), &plan.stdout).unwrap();
+    let publish = || {
+        run("tar", &["--owner=0", "--group=0", "-cf", "../built/container.tar", "."], &root);
+        ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap()
+    };
+    std::fs::rename(root.join("usr/bin/sh"), at("sh")).unwrap();
+    let output = publish();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the root tree has no shell"), "{}", text(&output.stderr));
+    assert!(!at("public").exists());
+    std::fs::rename(at("sh"), root.join("usr/bin/sh")).unwrap();
+    let output = publish();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let listed = std::fs::read_to_string(at("public/SHA512SUMS")).unwrap();
+    assert!(listed.ends_with("  container.tar\n"), "{listed}");
 }

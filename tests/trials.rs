@@ -112,6 +112,28 @@ fn shards_have_every_type_once() {
     }
 }
 
+/// A shard that is started again does what it had begun to do, whatever the history says by then.
+#[test]
+fn a_part_that_goes_on_stays_the_same_part() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path());
+    let out = folder.path().join("out");
+    let mine = || listed(folder.path(), &["--shard", "1/2", "--run", "night", "-o", out.to_str().unwrap()]);
+    let first = mine();
+    results(&out, "night", Some((1, 2)), &["mini"], &[]);
+    assert_eq!(mine(), ["mini"]);
+    results(&out, "another", Some((1, 2)), &["mini"], &[]);
+    assert_eq!(mine(), first);
+}
+
+#[test]
+fn a_folder_without_types_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ister(&["test", "--folder"]).arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("there are no image types"), "{}", text(&output.stderr));
+}
+
 fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
     let records: Vec<Value> = done
         .iter()
@@ -184,7 +206,31 @@ fn what_is_not_ours_is_left_alone() {
     assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
     std::fs::write(folder.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
     assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 2"));
+    // Results of others lead nowhere else.
+    for outside in ["../home", "/etc", "kvm/../../home", ""] {
+        let mut foreign: Value = serde_json::from_str(FOREIGN).unwrap();
+        foreign["types"][0]["steps"][0]["boot"]["report"] = json!(outside);
+        std::fs::write(folder.path().join("out/results.json"), foreign.to_string()).unwrap();
+        let refused = report(&["out", "-o", "site"]);
+        assert_eq!(refused.status.code(), Some(3));
+        assert!(text(&refused.stderr).contains("is no folder of a report"), "{}", text(&refused.stderr));
+    }
     // Nothing of what was begun stays.
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 2);
 }
+
+const FOREIGN: &str = r#"{
+    "version": 2,
+    "run": { "id": "n", "started": "2026-01-01T00:00:00Z", "seconds": 3.0, "planned": ["kvm"], "ister": "0.1.0" },
+    "types": [{
+        "type": "kvm",
+        "steps": [{
+            "kind": "boot", "name": "boot kvm.img", "command": "", "outcome": "passed", "seconds": 2.0, "what": "", "lines": [],
+            "boot": {
+                "file": "kvm.img", "firmware": "uefi", "accelerator": "tcg", "hardware": {}, "class": "login-prompt",
+                "seconds": 2.0, "stages": [], "report": "kvm/report-0"
+            }
+        }]
+    }]
+}"#;

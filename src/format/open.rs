@@ -178,7 +178,8 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         break;
     }
     if cds && medium::is_cd(&file) {
-        return medium::of_cd(&file, scratch).map(Published::Medium).map_err(failed);
+        let medium = medium::of_cd(&file, scratch);
+        return medium.map(Published::Medium).map_err(|failure| unpacking(Unreadable::by_program(failure)));
     }
     let format = format_of(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if format != ImageFormat::Raw {

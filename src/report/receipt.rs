@@ -64,3 +64,38 @@ pub fn receipt_human(receipt: &Receipt) -> String {
         verdict.last.lines.last().map_or("", |line| line.trim_end()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn receipt(sha256: &str, firmware: &str, cpus: u32) -> Receipt {
+        let verdict = json!({
+            "version": 1, "image": "a.img", "outcome": "reached", "firmware": firmware, "accelerator": "tcg",
+            "accelerator_reason": "asked for", "hardware": { "cpus": cpus }, "class": "login-prompt", "stage": "login",
+            "witnessed": "serial", "stages": [], "seconds": 1.0, "lines": [], "earlier": [],
+        });
+        let text = json!({
+            "version": 3, "image": "a.img", "format": "raw", "size": 1, "sha256": sha256, "ister": "0.1.0",
+            "emulator": "QEMU", "firmware": { "path": "f", "sha256": "f" }, "verdict": verdict,
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn a_receipt_keeps_every_machine_of_the_same_bytes_once() {
+        let machines = |receipt: &Receipt| -> Vec<(String, u32)> {
+            let others = receipt.others.iter().map(|proof| &proof.verdict);
+            let all = std::iter::once(&receipt.verdict).chain(others);
+            all.map(|verdict| (verdict.firmware.to_string(), verdict.hardware.cpus)).collect()
+        };
+        let first = receipt("a", "bios", 1);
+        let second = receipt("a", "uefi", 1).with(first.clone());
+        let third = receipt("a", "bios", 1).with(second.clone());
+        let machine = |firmware: &str| (firmware.to_owned(), 1);
+        assert_eq!(machines(&second), [machine("UEFI"), machine("BIOS")]);
+        assert_eq!(machines(&third), [machine("BIOS"), machine("UEFI")]);
+        assert_eq!(machines(&receipt("b", "uefi", 2).with(third)), [("UEFI".to_owned(), 2)]);
+    }
+}

@@ -51,6 +51,8 @@ pub struct Guest {
     stalls: Vec<String>,
     /// The guest switched itself off.
     is_off: bool,
+    /// QEMU has ended, or is about to.
+    is_closed: bool,
     screen: Screen,
     /// What QEMU itself says, once it has ended.
     said: JoinHandle<String>,
@@ -89,6 +91,7 @@ impl Guest {
             lines: Lines::default(),
             stalls: Vec::new(),
             is_off: false,
+            is_closed: false,
             screen,
             said,
             started,
@@ -115,7 +118,11 @@ impl Guest {
                     return Some(bytes);
                 }
                 Ok(Seen::Event(event)) => self.is_off |= is_switched_off(&event),
-                Ok(Seen::Closed) | Err(_) => return None,
+                Ok(Seen::Closed) => {
+                    self.is_closed = true;
+                    return None;
+                }
+                Err(_) => return None,
             }
         }
     }
@@ -143,10 +150,10 @@ impl Guest {
             match seen {
                 Seen::Serial(bytes) => self.keep(&bytes),
                 Seen::Event(event) => self.is_off |= is_switched_off(&event),
-                Seen::Closed => {}
+                Seen::Closed => self.is_closed = true,
             }
         }
-        !self.is_off && self.process.0.try_wait().is_ok_and(|ended| ended.is_some())
+        !self.is_off && self.is_closed
     }
 
     /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
@@ -239,7 +246,11 @@ impl Guest {
                     return self.is_off.then(|| pressed.elapsed());
                 }
                 Ok(Seen::Event(_)) => {}
-                Ok(Seen::Closed) | Err(_) => return None,
+                Ok(Seen::Closed) => {
+                    self.is_closed = true;
+                    return None;
+                }
+                Err(_) => return None,
             }
         }
         None
