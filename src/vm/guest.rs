@@ -166,6 +166,7 @@ impl Guest {
         let mut stage = Stage::Firmware;
         let mut asked = Duration::ZERO;
         let mut traffic = 0;
+        let mut waited = Duration::ZERO;
         progress.begin(format!("booting: {stage}"));
         loop {
             let now = self.age();
@@ -197,6 +198,9 @@ impl Guest {
                     traffic = moved;
                     witness.disk_moved(now);
                 }
+                let in_all = self.waited_for_cpu();
+                witness.starved(in_all.saturating_sub(waited));
+                waited = in_all;
             }
             match self.seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
                 Ok(Seen::Serial(bytes)) => {
@@ -232,6 +236,17 @@ impl Guest {
         let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
         let count = |device: &serde_json::Value, name: &str| device["stats"][name].as_u64().unwrap_or(0);
         devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
+    }
+
+    /// How long QEMU's busiest thread could run and was not let, since it was started. Source: Linux,
+    /// Documentation/scheduler/sched-stats.rst, `/proc/<pid>/schedstat`: the second number, in nanoseconds.
+    fn waited_for_cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.0.id())).into_iter().flatten();
+        let waited = |thread: std::fs::DirEntry| -> Option<u64> {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse().ok()
+        };
+        Duration::from_nanos(threads.flatten().filter_map(waited).max().unwrap_or(0))
     }
 
     /// The power button: how long the guest took to end, if it did; QEMU ends with it.

@@ -348,6 +348,11 @@ impl Witness {
         self.moved = at;
     }
 
+    /// The host had no processor for the guest: in that time it could not say anything.
+    pub fn starved(&mut self, time: Duration) {
+        self.moved += time;
+    }
+
     /// The guest reset the machine.
     pub fn reset(&mut self, at: Duration) {
         self.moved = at;
@@ -627,6 +632,15 @@ mod tests {
         let mut witness = Witness::new(LIMITS);
         witness.screen(at(8), text(&["[    3.141592] Kernel panic - not syncing: Attempted to kill init!"]));
         assert_eq!(witness.decide(at(10)), Some(Class::KernelPanic));
+    }
+
+    #[test]
+    fn a_guest_without_a_processor_is_not_silent() {
+        let mut witness = Witness::new(LIMITS);
+        witness.serial(at(0), b"[    0.0] Linux version 6.1\r\n");
+        witness.starved(at(60));
+        assert_eq!(witness.decide(at(149)), None);
+        assert_eq!(witness.decide(at(151)), Some(Class::NoProgress));
     }
 
     #[test]
