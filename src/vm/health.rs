@@ -8,7 +8,7 @@ use crate::plan::Plan;
 /// In this order; a system that is still starting is waited for, within bounds.
 pub const COMMANDS: [&str; 5] = [
     "timeout 300 systemctl is-system-running --wait || systemctl is-system-running",
-    "systemctl --failed --no-legend --plain; systemctl list-jobs --no-legend --plain",
+    "systemctl --failed --no-legend --plain --no-pager; systemctl list-jobs --no-legend --no-pager",
     mounts::MOUNTS,
     mounts::SWAPS,
     mounts::SIZES,

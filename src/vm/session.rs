@@ -108,7 +108,8 @@ impl<'a> Session<'a> {
             if Instant::now() >= until {
                 return Err(self.late("a shell after the login", PATIENCE));
             }
-            self.send("stty -echo 2>/dev/null; PS1=; printf 'ister-%s\\n' ready");
+            // A pager would wait for somebody who reads.
+            self.send("stty -echo 2>/dev/null; PS1=; export PAGER=cat SYSTEMD_PAGER=cat; printf 'ister-%s\\n' ready");
             self.comes_within(QUIET, &answered)?;
         }
         if refused(&self.seen) {
