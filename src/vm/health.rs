@@ -14,12 +14,18 @@ pub const COMMANDS: [&str; 5] = [
     mounts::SIZES,
 ];
 
+/// Source: systemctl(1), is-system-running.
+const STATES: [&str; 8] =
+    ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
+
 /// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`].
 pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<String>)> {
     let [state, failed, mounted, swaps, sizes, ..] = answers else { return None };
-    if state.lines.first().is_none_or(|line| line != "running") {
-        let said = state.lines.iter().take(1).map(|line| format!("system state: {line}"));
-        return Some((Class::Degraded, said.chain(failed.lines.iter().cloned()).collect()));
+    // The kernel and others speak on the same console.
+    let state = state.lines.iter().rfind(|line| STATES.contains(&line.trim()));
+    if state.is_none_or(|state| state.trim() != "running") {
+        let said = state.map(|state| format!("system state: {}", state.trim()));
+        return Some((Class::Degraded, said.into_iter().chain(failed.lines.iter().cloned()).collect()));
     }
     let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines);
     (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
@@ -41,6 +47,8 @@ mod tests {
             [answer(state), answer(failed), nothing(), nothing(), nothing()]
         };
         assert_eq!(judge(&with(&["running"], &[]), None), None);
+        let mixed = ["[  112.6] cloud-init[521]: running 'modules:final'", "running", "[  113.0] done"];
+        assert_eq!(judge(&with(&mixed, &[]), None), None);
         let bad = with(&["degraded", "degraded"], &["a.service loaded failed failed A"]);
         let (class, lines) = judge(&bad, None).unwrap();
         assert_eq!(class, Class::Degraded);
