@@ -127,7 +127,10 @@ impl Gitlab {
         for (name, value) in variables {
             command.args(["--variable", &format!("{name}={value}")]);
         }
-        passes("gitlab-ci-local", &command.env("PATH", path).output().unwrap());
+        // A first bash whose input is a socket, as node's are, takes itself for a remote one and reads ~/.bashrc, which may have
+        // another PATH; a second one does not. Source: bash(1), "Invocation".
+        command.env("PATH", path).env("SHLVL", "2");
+        passes("gitlab-ci-local", &command.output().unwrap());
     }
 
     fn file(&self, path: &str) -> String {
