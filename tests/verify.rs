@@ -494,8 +494,9 @@ fn an_image_that_refers_to_other_files_is_refused() {
         [("overlay.qcow2", "refers to another file"), ("descriptor.vmdk", "only a description")]
     {
         let output = common::ister(&["verify", &path(name), "-q"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(3));
-        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "a fault of the image: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("error[published-file]"), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
     }
 }
 

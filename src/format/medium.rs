@@ -48,7 +48,7 @@ pub struct Medium {
 impl Medium {
     /// What could not be unpacked; the first lines say how far one came.
     pub fn damaged(why: &Failure) -> Medium {
-        let why = std::iter::once(&why.message).chain(&why.details).map(String::as_str);
+        let why = std::iter::once(&why.message).chain(&why.details).chain(&why.help).map(String::as_str);
         let root = Err(why.collect::<Vec<_>>().join(": "));
         Medium { kind: MediumKind::Damaged, root, damage: Vec::new(), start: None }
     }

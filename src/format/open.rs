@@ -187,9 +187,10 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
     }
     let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if start(&file).is_ok_and(|start| start.starts_with(b"# Disk DescriptorFile")) {
-        return Err(Failure::new(format!("`{}` is only a description of other files", path.display()))
-            .help("name an image that stands alone, such as a streamOptimized vmdk")
-            .into());
+        let why = Failure::new(format!("`{}` is only a description of other files", path.display()));
+        return Err(Unreadable::Damaged(
+            why.help("name one that stands alone, such as a streamOptimized vmdk"),
+        ));
     }
     if size == 0 {
         let why = format!("`{}` is no image: it is empty", path.display());
