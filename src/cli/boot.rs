@@ -109,7 +109,8 @@ pub struct InsideArgs {
     #[arg(long)]
     healthy: bool,
 
-    /// After the prompt press the power button, and boot the same disk once more
+    /// After the prompt press the power button, boot the same disk once more, and
+    /// look at it in the same way
     #[arg(long)]
     again: bool,
 

@@ -22,7 +22,7 @@ pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Pr
     if let Err(failure) = carry_out(kind, place, more, &mut record, progress) {
         progress.warn(format!("{}: {failure}", kind.name));
         let (outcome, why) = (StepOutcome::Infrastructure, failure.to_string());
-        record.steps.push(impossible(StepKind::Build, "go on", outcome, why));
+        record.steps.push(impossible(&kind.name, StepKind::Build, "go on", outcome, why));
     }
     record
 }
@@ -51,7 +51,7 @@ fn carry_out(
     let steps = match steps(kind, &plan, place) {
         Ok(steps) => steps,
         Err(why) => {
-            record.steps.push(impossible(StepKind::Boot, "type.json", StepOutcome::Failed, why));
+            record.steps.push(impossible(&kind.name, StepKind::Boot, "type.json", StepOutcome::Failed, why));
             return Ok(());
         }
     };
@@ -60,7 +60,8 @@ fn carry_out(
         let taken = match step.needs.iter().try_for_each(provide) {
             Ok(()) => take(&kind.name, step, progress)?.0,
             Err(failure) => {
-                impossible(step.kind, &step.name, StepOutcome::Infrastructure, failure.to_string())
+                let why = failure.to_string();
+                impossible(&kind.name, step.kind, &step.name, StepOutcome::Infrastructure, why)
             }
         };
         if !taken.outcome.is_good() {
@@ -76,11 +77,11 @@ fn carry_out(
 }
 
 /// A step that could not even be begun.
-fn impossible(kind: StepKind, name: &str, outcome: StepOutcome, why: String) -> StepRecord {
+fn impossible(of: &str, kind: StepKind, name: &str, outcome: StepOutcome, why: String) -> StepRecord {
     StepRecord {
         kind,
         name: name.to_owned(),
-        command: String::new(),
+        command: format!("ister test {of}"),
         outcome,
         seconds: 0.0,
         what: why.lines().next().unwrap_or_default().to_owned(),

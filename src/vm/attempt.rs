@@ -75,11 +75,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     let ended = guest.watch(&mut witness, &order.passphrases, progress);
     let elapsed = guest.age();
     let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-    look.at_host_name(order.host, &witness);
-    look.inside(order, &mut guest, progress);
-    if let Some((ssh, port)) = order.ssh.as_ref().zip(ssh_port) {
-        look.over_ssh(order, ssh, port, &mut guest, progress);
-    }
+    look.around(order, &order.commands, ssh_port, &witness, &mut guest, progress);
     screenshot(&mut guest);
     let stages = witness.stages(elapsed);
     let mut again = None;
@@ -98,9 +94,10 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
                 guest.end();
                 guest = Guest::start(&machine, log()?)?;
                 let ended = guest.watch(&mut witness, &order.passphrases, progress);
-                look.class = ended.unwrap_or(Class::EmulatorFailed);
-                look.at_host_name(order.host, &witness);
                 let elapsed = guest.age();
+                let mut second = Look::of(ended.unwrap_or(Class::EmulatorFailed));
+                second.around(order, &[], ssh_port, &witness, &mut guest, progress);
+                (look.class, look.wrong) = (second.class, second.wrong);
                 again = Some(Again {
                     power_off: rounded(power_off),
                     stages: witness.stages(elapsed),
@@ -174,6 +171,23 @@ impl Look {
         Look { class, wrong: Vec::new(), answers: Vec::new() }
     }
 
+    /// Everything that is asked for; only the commands are nobody's business a second time.
+    fn around(
+        &mut self,
+        order: &BootOrder,
+        commands: &[String],
+        ssh_port: Option<u16>,
+        witness: &Witness,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        self.at_host_name(order.host, witness);
+        self.inside(order, commands, guest, progress);
+        if let Some(by) = order.ssh.as_ref().zip(ssh_port) {
+            self.over_ssh(order, commands, by, guest, progress);
+        }
+    }
+
     fn at_host_name(&mut self, host: Option<&str>, witness: &Witness) {
         let (Class::LoginPrompt, Some(host)) = (self.class, host) else { return };
         let is_prompt = |line: &String| line.starts_with(&format!("{host} login:"));
@@ -183,14 +197,14 @@ impl Look {
     }
 
     /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
-    fn inside(&mut self, order: &BootOrder, guest: &mut Guest, progress: &dyn Progress) {
+    fn inside(&mut self, order: &BootOrder, commands: &[String], guest: &mut Guest, progress: &dyn Progress) {
         let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
         progress.begin(format!("logging in as {}", login.user));
         let stalls = guest.stalls().len();
         let console = guest.console();
         let mut next = |patience: Duration| guest.bytes(patience);
         let mut session = Session::new(&console, &mut next);
-        match self.talk(order, login, &mut session) {
+        match self.talk(order, commands, login, &mut session) {
             Ok(None) => {}
             Ok(Some(found)) => (self.class, self.wrong) = found,
             Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
@@ -215,6 +229,7 @@ impl Look {
     fn talk(
         &mut self,
         order: &BootOrder,
+        commands: &[String],
         login: &Login,
         session: &mut Session,
     ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
@@ -236,7 +251,7 @@ impl Look {
             self.answers.extend([mounted, swaps, sizes]);
         }
         if !by_ssh {
-            for command in &order.commands {
+            for command in commands {
                 self.answers.push(session.run(command)?);
             }
         }
@@ -246,8 +261,8 @@ impl Look {
     fn over_ssh(
         &mut self,
         order: &BootOrder,
-        ssh: &Ssh,
-        port: u16,
+        commands: &[String],
+        (ssh, port): (&Ssh, u16),
         guest: &mut Guest,
         progress: &dyn Progress,
     ) {
@@ -257,7 +272,7 @@ impl Look {
         progress.begin(format!("logging in as {} over ssh", ssh.user));
         let stalls = guest.stalls().len();
         let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
-        let commands: Vec<String> = health.chain(order.commands.iter().cloned()).collect();
+        let commands: Vec<String> = health.chain(commands.iter().cloned()).collect();
         // Whatever the console says meanwhile is kept.
         let said = std::thread::scope(|scope| {
             let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));

@@ -76,6 +76,10 @@ impl BootOrder<'_> {
 /// Boots an image until it is clear how that ends.
 pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
     let attached = attach(order.image)?;
+    let hardware = order.hardware.under(order.accelerator.accelerator);
+    if hardware != order.hardware {
+        progress.warn("only KVM tells a guest what Hyper-V does: it boots without that".to_owned());
+    }
     if let Some(folder) = order.report {
         std::fs::create_dir_all(folder)
             .context(|| format!("could not create the folder `{}`", folder.display()))?;
@@ -109,7 +113,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         firmware: order.firmware,
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
-        hardware: order.hardware,
+        hardware,
         look_at: match order.template {
             Some(source) if last.class != order.goal.class() => {
                 lines_to_look_at(last.class, source, &parse(source).1)

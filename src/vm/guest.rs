@@ -112,18 +112,21 @@ impl Guest {
     pub fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + patience;
         loop {
-            match self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Seen::Serial(bytes)) => {
-                    self.keep(&bytes);
-                    return Some(bytes);
-                }
-                Ok(Seen::Event(event)) => self.is_off |= is_switched_off(&event),
-                Ok(Seen::Closed) => {
-                    self.is_closed = true;
-                    return None;
-                }
-                Err(_) => return None,
+            let seen = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+            self.note(&seen);
+            match seen {
+                Seen::Serial(bytes) => return Some(bytes),
+                Seen::Event(_) => {}
+                Seen::Closed => return None,
             }
+        }
+    }
+
+    fn note(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Serial(bytes) => self.keep(bytes),
+            Seen::Event(event) => self.is_off |= is_switched_off(event),
+            Seen::Closed => self.is_closed = true,
         }
     }
 
@@ -147,11 +150,7 @@ impl Guest {
     /// Whether QEMU has ended and the guest did not switch itself off.
     pub fn has_died(&mut self) -> bool {
         while let Ok(seen) = self.seen.try_recv() {
-            match seen {
-                Seen::Serial(bytes) => self.keep(&bytes),
-                Seen::Event(event) => self.is_off |= is_switched_off(&event),
-                Seen::Closed => self.is_closed = true,
-            }
+            self.note(&seen);
         }
         !self.is_off && self.is_closed
     }
@@ -254,18 +253,14 @@ impl Guest {
         let pressed = Instant::now();
         self.qmp.execute("system_powerdown", json!({}), AT_ONCE).ok()?;
         while let Some(patience) = POWER_OFF.checked_sub(pressed.elapsed()) {
-            match self.seen.recv_timeout(patience) {
-                Ok(Seen::Serial(bytes)) => self.keep(&bytes),
-                Ok(Seen::Event(event)) if event.name == "SHUTDOWN" => {
-                    self.is_off = is_switched_off(&event);
+            let seen = self.seen.recv_timeout(patience).ok()?;
+            self.note(&seen);
+            match seen {
+                Seen::Event(event) if event.name == "SHUTDOWN" => {
                     return self.is_off.then(|| pressed.elapsed());
                 }
-                Ok(Seen::Event(_)) => {}
-                Ok(Seen::Closed) => {
-                    self.is_closed = true;
-                    return None;
-                }
-                Err(_) => return None,
+                Seen::Closed => return None,
+                _ => {}
             }
         }
         None
@@ -283,7 +278,8 @@ impl Guest {
     pub fn wait_for_end(&mut self) {
         let until = Instant::now() + AT_ONCE;
         while let Ok(seen) = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            if matches!(seen, Seen::Closed) {
+            self.note(&seen);
+            if self.is_closed {
                 break;
             }
         }

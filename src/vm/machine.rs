@@ -78,6 +78,13 @@ impl Default for Hardware {
     }
 }
 
+impl Hardware {
+    /// What of it there is: TCG knows no enlightenments. Source: QEMU, docs/system/i386/hyperv.rst.
+    pub fn under(self, accelerator: Accelerator) -> Hardware {
+        Hardware { hyperv: self.hyperv && accelerator == Accelerator::Kvm, ..self }
+    }
+}
+
 /// A kernel that starts without firmware and loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectKernel {
@@ -132,14 +139,14 @@ impl Machine<'_> {
     ///
     /// `serial` and `monitor` are connected sockets that it inherits.
     pub fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
-        let Hardware { disk: bus, network_card, memory, cpus, hyperv } = self.hardware;
+        let Hardware { disk: bus, network_card, memory, cpus, hyperv } =
+            self.hardware.under(self.accelerator);
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
         let (accelerator, mut cpu) = match self.accelerator {
             Accelerator::Kvm => ("kvm", "host".to_owned()),
             Accelerator::Tcg => ("tcg,thread=multi", "max".to_owned()),
         };
-        if hyperv && self.accelerator == Accelerator::Kvm {
-            // TCG knows none of them. Source: QEMU, docs/system/i386/hyperv.rst.
+        if hyperv {
             cpu.push_str(",hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-synic,hv-stimer");
         }
         let mut invocation = Invocation::new("setpriv")
