@@ -108,9 +108,14 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
     run("sh", &["-ec", "head -c 20M /dev/urandom >disk.raw; truncate -s 64M disk.raw"], folder.path());
     for (name, how) in [
         ("disk.qcow2", "qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2"),
+        (
+            "packed.qcow2",
+            "qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd disk.raw packed.qcow2",
+        ),
         ("disk.vhdx", "qemu-img convert -f raw -O vhdx disk.raw disk.vhdx"),
         ("disk.vmdk", "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.raw disk.vmdk"),
         ("disk.vdi", "qemu-img convert -f raw -O vdi disk.raw disk.vdi"),
+        ("fixed.vhd", "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on disk.raw fixed.vhd"),
         ("dynamic.vhd", "qemu-img convert -f raw -O vpc -o subformat=dynamic disk.raw dynamic.vhd"),
         ("disk.img.gz", "gzip -1 -c disk.raw >disk.img.gz"),
         ("disk.img.zst", "zstd -q -1 -c disk.raw >disk.img.zst"),
@@ -122,6 +127,13 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
         run("sh", &["-ec", how], folder.path());
         assert!(!is_damaged(name), "{name}");
         let file = File::options().write(true).open(at(name)).unwrap();
+        if name.ends_with(".qcow2") {
+            // Less than a cluster, which `qemu-img check` thinks nothing of.
+            let whole = file.metadata().unwrap().len();
+            file.set_len(whole - 511).unwrap();
+            assert!(is_damaged(name), "{name}");
+            file.set_len(whole).unwrap();
+        }
         file.set_len(file.metadata().unwrap().len() / 3 * 2).unwrap();
         assert!(is_damaged(name), "{name}");
         // What it should have been does not matter any more.

@@ -130,8 +130,84 @@ fn a_part_that_goes_on_stays_the_same_part() {
 fn a_folder_without_types_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let output = ister(&["test", "--folder"]).arg(folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("there are no image types"), "{}", text(&output.stderr));
+    repository(folder.path());
+    let typo = ister(&["test", "kvn", "--folder"]).arg(folder.path().join("types")).output().unwrap();
+    assert_eq!(typo.status.code(), Some(2));
+    assert!(text(&typo.stderr).contains("there are: cloud, kvm, mini"), "{}", text(&typo.stderr));
+}
+
+/// What is there already is not done again, and not taken for what it is not.
+#[test]
+fn a_run_that_goes_on_says_what_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    repository(folder);
+    std::fs::remove_dir_all(folder.join(".git")).unwrap();
+    let out = folder.join("out");
+    let goes_on = |more: &[&str]| {
+        ister(&["test", "--run", "night", "--folder"])
+            .arg(folder.join("types"))
+            .arg("-o")
+            .arg(&out)
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let all = ["cloud", "kvm", "mini"];
+    results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
+    let output = goes_on(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("3 types of the same run stay as they are"),
+        "{}",
+        text(&output.stderr)
+    );
+    // A type that was planned, and is not asked for now.
+    results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
+    let output = goes_on(&["kvm"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("without a result: cloud"), "{}", text(&output.stderr));
+    results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "passed")]);
+    assert_eq!(goes_on(&["kvm"]).status.code(), Some(3));
+    // Another shard's folder.
+    results(&out, "night", Some((2, 2)), &all, &all.map(|kind| (kind, "passed")));
+    let output = goes_on(&["--shard", "1/2"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("of shard 2/2"), "{}", text(&output.stderr));
+    // Somebody is at it.
+    let held = std::fs::File::open(&out).unwrap();
+    held.lock().unwrap();
+    let output = goes_on(&[]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("another `ister test` writes to"), "{}", text(&output.stderr));
+    held.unlock().unwrap();
+    // Another commit.
+    git(folder, &["init", "-q"]);
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "first"]);
+    results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
+    let output = goes_on(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("at no commit; this is all types at"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_folder_of_hooks_that_is_gone_touches_its_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    repository(folder);
+    let kind = folder.join("types/mini");
+    let hooks = folder.join("hooks/deep");
+    std::fs::create_dir_all(&hooks).unwrap();
+    std::fs::write(hooks.join("run.sh"), "#!/bin/sh\n").unwrap();
+    std::fs::write(kind.join("template.json"), r#"{ "PostNonChroot": ["../../hooks/deep/run.sh"] }"#)
+        .unwrap();
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "hooks"]);
+    std::fs::rename(folder.join("hooks"), folder.join("renamed")).unwrap();
+    assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
 }
 
 fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
@@ -207,7 +283,9 @@ fn what_is_not_ours_is_left_alone() {
     std::fs::write(folder.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
     assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 2"));
     // Results of others lead nowhere else.
-    for outside in ["../home", "/etc", "kvm/../../home", ""] {
+    for outside in
+        ["../home", "/etc", "kvm/../../home", "", "javascript:alert(1)//x", "kvm/index.html", "aws/report-0"]
+    {
         let mut foreign: Value = serde_json::from_str(FOREIGN).unwrap();
         foreign["types"][0]["steps"][0]["boot"]["report"] = json!(outside);
         std::fs::write(folder.path().join("out/results.json"), foreign.to_string()).unwrap();
@@ -215,16 +293,74 @@ fn what_is_not_ours_is_left_alone() {
         assert_eq!(refused.status.code(), Some(3));
         assert!(text(&refused.stderr).contains("is no folder of a report"), "{}", text(&refused.stderr));
     }
+    // Nor do they say what cannot be.
+    for (pointer, value, said) in [
+        ("/types/0/steps/0/boot/class", json!("kernel-panic"), "passed and ended in kernel-panic"),
+        ("/types/0/steps/0/seconds", json!(-1.0), "took a time that there is not"),
+        (
+            "/types/0/files",
+            json!([{ "name": "a", "format": "raw", "bytes": u64::MAX }]),
+            "larger than can be",
+        ),
+        (
+            "/run/shard",
+            json!({ "index": 1, "count": 1_000_000_000_000_u64 }),
+            "of a shard that there cannot be",
+        ),
+    ] {
+        let mut foreign: Value = serde_json::from_str(FOREIGN).unwrap();
+        *foreign.pointer_mut(pointer).unwrap() = value;
+        std::fs::write(folder.path().join("out/results.json"), foreign.to_string()).unwrap();
+        let refused = report(&["out", "-o", "site"]);
+        assert_eq!(refused.status.code(), Some(3));
+        assert!(text(&refused.stderr).contains(said), "{said}: {}", text(&refused.stderr));
+    }
     // Nothing of what was begun stays.
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 2);
 }
 
+#[test]
+fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let boot = at("out/a/kvm/report-0");
+    std::fs::create_dir_all(&boot).unwrap();
+    std::fs::write(at("out/a/results.json"), FOREIGN).unwrap();
+    std::fs::write(at("secret"), "of the host\n").unwrap();
+    let report = || ister(&["report", "out", "-o", "site"]).current_dir(folder.path()).output().unwrap();
+    let page = || std::fs::read_to_string(at("site/kvm/report-0/index.html")).unwrap();
+    std::fs::write(boot.join("serial.log"), "of the guest\n").unwrap();
+    assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    assert!(page().contains("of the guest"));
+    std::fs::remove_file(boot.join("serial.log")).unwrap();
+    std::os::unix::fs::symlink(at("secret"), boot.join("serial.log")).unwrap();
+    assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    assert!(!page().contains("of the host") && !at("site/kvm/report-0/serial.log").exists());
+    // A pipe that nobody writes to.
+    std::fs::remove_file(boot.join("serial.log")).unwrap();
+    assert!(Command::new("mkfifo").arg(boot.join("serial.log")).status().unwrap().success());
+    assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    // A link to the pages stays a link.
+    std::fs::rename(at("site"), at("real")).unwrap();
+    std::os::unix::fs::symlink("real", at("site")).unwrap();
+    assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    assert!(at("site").is_symlink());
+
+    std::fs::create_dir(at("out/b")).unwrap();
+    std::fs::write(at("out/b/results.json"), &FOREIGN[..200]).unwrap();
+    let part = report();
+    assert_eq!(part.status.code(), Some(3));
+    assert!(text(&part.stderr).contains("out/b/results.json` is not what"), "{}", text(&part.stderr));
+    assert!(text(&part.stdout).contains("1 of 1 type good"), "{}", text(&part.stdout));
+}
+
 const FOREIGN: &str = r#"{
     "version": 2,
-    "run": { "id": "n", "started": "2026-01-01T00:00:00Z", "seconds": 3.0, "planned": ["kvm"], "ister": "0.1.0" },
+    "run": { "id": "n", "started": "2026-01-01T00:00:00Z", "seconds": 3.0, "planned": ["kvm"], "ister": "0.1.0", "shard": null },
     "types": [{
         "type": "kvm",
+        "files": [],
         "steps": [{
             "kind": "boot", "name": "boot kvm.img", "command": "", "outcome": "passed", "seconds": 2.0, "what": "", "lines": [],
             "boot": {

@@ -17,7 +17,7 @@ use crate::tool::{
 };
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -542,12 +542,26 @@ fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
     Ok(passphrases)
 }
 
+/// More than any passphrase, key or certificate has.
+const LONGEST_SECRET: u64 = 1 << 20;
+
 /// A secret's text; `what` names it, `wanted` says what it should be.
 pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
     match source {
         SecretSource::Inline(text) => Ok(text.clone()),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .context(|| format!("could not read the file `{path}` with the {what}")),
+        SecretSource::File(path) => {
+            let context = || format!("could not read the file `{path}` with the {what}");
+            let mut text = String::new();
+            // It may be a pipe, or a device that never ends.
+            let file = File::open(path).context(context)?;
+            file.take(LONGEST_SECRET + 1).read_to_string(&mut text).context(context)?;
+            if text.len() as u64 > LONGEST_SECRET {
+                return Err(
+                    Failure::new(context()).detail(format!("it has more than {LONGEST_SECRET} bytes"))
+                );
+            }
+            Ok(text)
+        }
         SecretSource::Env(name) => {
             // It is for us, not for hooks and package managers.
             keep_from_children(name);

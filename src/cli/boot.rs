@@ -7,18 +7,20 @@ use super::plan::plan_of_image;
 use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify::{read_secret, secret_source};
+use crate::format;
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::{SecretSource, SourceText};
-use crate::tool::{Context, Failure, scratch_folder};
+use crate::tool::{Context, Failure, Invocation, run as run_program, scratch_folder};
 use crate::vm::{
     self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
     OwnKernel, Ssh, Verdict, boot, choose, guess_firmware,
 };
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -158,10 +160,14 @@ fn named_secret(text: &str) -> Result<(String, SecretSource), String> {
 }
 
 fn login(text: &str) -> Result<(String, Option<SecretSource>), String> {
-    match text.split_once('=') {
-        Some((user, source)) => Ok((user.to_owned(), Some(secret_source(source)?))),
-        None => Ok((text.to_owned(), None)),
+    let (user, source) = match text.split_once('=') {
+        Some((user, source)) => (user, Some(secret_source(source)?)),
+        None => (text, None),
+    };
+    if user.is_empty() || user.starts_with('-') {
+        return Err(format!("`{user}` is no user's name"));
     }
+    Ok((user.to_owned(), source))
 }
 
 /// What goes on inside, with the secrets themselves.
@@ -185,7 +191,15 @@ pub struct Inside {
 }
 
 impl InsideArgs {
-    fn resolve(&self) -> anyhow::Result<Inside> {
+    fn resolve(&self, receipt: bool) -> anyhow::Result<Inside> {
+        if receipt && self.until == Until::PowerOff {
+            bail!("a receipt says that the login prompt was reached: leave --until power-off out");
+        }
+        if let Some(ssh) = &self.ssh {
+            // Behind the prompt it would look like a fault of the image's.
+            run_program(&Invocation::new("ssh").arg("-V"))?;
+            File::open(&ssh.key).context(|| format!("could not read the key `{}`", ssh.key.display()))?;
+        }
         if !self.run.is_empty() && self.login.is_none() && self.ssh.is_none() {
             bail!("--run needs somebody who runs it: --login USER or --ssh USER=FILE");
         }
@@ -294,9 +308,9 @@ fn is_of_tree(plan: &Plan, image: &Path) -> bool {
 
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let inside = args.inside.resolve()?;
+    let inside = args.inside.resolve(args.receipt)?;
     let template = match &args.template {
-        Some(path) => Some(read_template(path)?),
+        Some(path) => Some(read_template(path).map_err(|failure| anyhow!("{failure}"))?),
         None => None,
     };
     let boot = || {
@@ -350,7 +364,13 @@ pub fn boot_image(
         Some(FirmwareArg::Bios) => Firmware::Bios,
         None => match plan.as_ref().and_then(|plan| Some(plan.boot.as_ref()?.firmware)) {
             Some(firmware) => firmware,
-            None => guess_firmware(image)?,
+            None => {
+                let unknown =
+                    || format!("cannot tell which firmware `{}` is for; --firmware says it", image.display());
+                let opened =
+                    format::open(image, &scratch_folder()).map_err(|failure| failure.context(unknown()))?;
+                guess_firmware(&opened.file, image)?
+            }
         },
     };
     if let Some(path) = inside.second_disk.as_ref().filter(|path| !path.is_file()) {

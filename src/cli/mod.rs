@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand, each parses, calls, shows, and gives an exit code. The one place
 //! that prints, and where errors become text.
 
+mod board;
 mod boot;
 mod build;
 mod cache;
+mod changed;
 mod console;
 mod diff;
 mod disks;

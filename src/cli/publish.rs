@@ -7,14 +7,15 @@ use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify;
 use crate::format::sums::{self, SIGNATURE, SUMS};
-use crate::image::{copy_range, sha512};
+use crate::image::{copy_range, sha256, sha256_and_sha512};
 use crate::lint::Level;
 use crate::plan::Plan;
+use crate::report::Receipt;
 use crate::tool::{Context, Draft, Durability, Failure, Progress};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Copy what has been proven to boot, with SHA512SUMS and its signature
@@ -23,7 +24,8 @@ use std::path::{Path, PathBuf};
 /// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts is verified instead. A file
 /// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed.
 ///
-/// Exit code 1: verification finds errors; 3: something has no receipt, or the key is not there. Then nothing is published.
+/// Exit code 1: verification finds errors; 3: something has no receipt, or the key is not there or signs no more. Then nothing is
+/// published.
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
@@ -56,77 +58,58 @@ struct Candidate {
     is_never_booted: bool,
 }
 
+/// The bytes of a candidate that something is known about.
+struct Proven {
+    sha256: String,
+    /// Nothing where it was verified instead.
+    receipt: Option<Receipt>,
+}
+
 pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let progress: &dyn Progress = &console;
-    let mut candidates = Vec::new();
-    let mut left_out = Vec::new();
-    for folder in &args.folders {
-        let plans = plans_in(folder)?;
-        if plans.is_empty() {
-            anyhow::bail!(
-                "`{}` has no image with a plan: name a folder that `ister build` wrote to",
-                folder.display()
-            );
-        }
-        for plan in plans {
-            candidates.extend(of_plan(folder, &plan, args.prefix.as_deref()));
-            left_out.extend(unproven(&plan).map(str::to_owned));
-        }
-    }
+    let (candidates, left_out) = candidates(args)?;
     if let Some(key) = &args.sign {
-        sums::check_key(key)?;
+        // Before anything is there that it is to sign.
+        progress.begin(format!("trying the key {key}"));
+        sums::sign("", key)?;
     }
+    let list = args.output.join(SUMS);
+    let mut known = listed(&list)?;
     // All of them are looked at before the first is copied.
-    progress.begin("checking receipts");
-    let mut bad = false;
+    let mut proven = Vec::new();
     for candidate in &candidates {
-        if !candidate.is_never_booted {
-            receipt::valid(&candidate.from)?;
-            continue;
-        }
-        for finding in
-            verify::findings(&candidate.from, progress)?.iter().filter(|found| found.level == Level::Error)
-        {
-            bad = true;
-            progress.warn(format!("{}: {}: {}", candidate.from.display(), finding.rule, finding.message));
-        }
+        proven.extend(prove(candidate, progress)?);
     }
-    if bad {
+    if proven.len() < candidates.len() {
         console.finish();
         console.say("ister: nothing is published");
         return Ok(Outcome::Findings);
     }
     std::fs::create_dir_all(&args.output)
         .context(|| format!("could not create the folder `{}`", args.output.display()))?;
-    let list = args.output.join(SUMS);
-    let mut known = match std::fs::read_to_string(&list) {
-        Ok(text) => sums::parse(&text)
-            .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-        Err(error) => Err(error).context(|| format!("could not read `{}`", list.display()))?,
-    };
-    for candidate in &candidates {
+    for (candidate, proven) in candidates.iter().zip(proven) {
         progress.begin(format!("publishing {}", candidate.name));
         let to = args.output.join(&candidate.name);
-        let hash = copy(&candidate.from, &to)?;
-        known.insert(candidate.name.clone(), hash);
-        let proof = receipt::path_of(&candidate.from);
-        if !candidate.is_never_booted {
-            copy(&proof, &receipt::path_of(&to))?;
+        known.insert(candidate.name.clone(), copy(&candidate.from, &to, &proven.sha256)?);
+        if let Some(receipt) = proven.receipt {
+            receipt::write(&to, &Receipt { image: candidate.name.clone(), ..receipt })?;
         }
     }
-    let mut draft = Draft::begin(&list)?;
-    draft
-        .file
-        .write_all(sums::render(&known).as_bytes())
-        .context(|| format!("could not write `{}`", list.display()))?;
-    // The old one is of the old list.
-    let _ = std::fs::remove_file(args.output.join(SIGNATURE));
-    draft.publish(Durability::Synced)?;
-    if let Some(key) = &args.sign {
-        progress.begin("signing");
-        sums::sign(&args.output, key)?;
+    let text = sums::render(&known);
+    let signature = match &args.sign {
+        Some(key) => {
+            progress.begin("signing");
+            Some(sums::sign(&text, key)?)
+        }
+        None => None,
+    };
+    write(&list, text.as_bytes())?;
+    let signed = args.output.join(SIGNATURE);
+    match signature {
+        Some(signature) => write(&signed, &signature)?,
+        // One that is there is of the old list.
+        None => drop(std::fs::remove_file(signed)),
     }
     console.finish();
     for candidate in &candidates {
@@ -142,6 +125,63 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
+/// What is to be published, and what is left out.
+fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>)> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut left_out = Vec::new();
+    for folder in &args.folders {
+        let plans = plans_in(folder)?;
+        if plans.is_empty() {
+            anyhow::bail!(
+                "`{}` has no image with a plan: name a folder that `ister build` wrote to",
+                folder.display()
+            );
+        }
+        for plan in plans {
+            for candidate in of_plan(folder, &plan, args.prefix.as_deref())? {
+                if let Some(other) = candidates.iter().find(|other| other.name == candidate.name) {
+                    anyhow::bail!(
+                        "`{}` and `{}` would both be called `{}`: publish them apart, or with another --prefix",
+                        other.from.display(),
+                        candidate.from.display(),
+                        candidate.name
+                    );
+                }
+                candidates.push(candidate);
+            }
+            left_out.extend(unproven(&plan).map(str::to_owned));
+        }
+    }
+    Ok((candidates, left_out))
+}
+
+/// What a list says already.
+fn listed(list: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    match std::fs::read_to_string(list) {
+        Ok(text) => sums::parse(&text)
+            .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).context(|| format!("could not read `{}`", list.display())),
+    }
+}
+
+/// Nothing where verification finds errors, which are told.
+fn prove(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Proven>, Failure> {
+    progress.begin(format!("checking {}", candidate.from.display()));
+    if !candidate.is_never_booted {
+        let receipt = receipt::valid(&candidate.from)?;
+        return Ok(Some(Proven { sha256: receipt.sha256.clone(), receipt: Some(receipt) }));
+    }
+    let sha256 = sha256(&candidate.from)?;
+    let findings = verify::findings(&candidate.from, progress)?;
+    let mut errors = findings.iter().filter(|found| found.level == Level::Error).peekable();
+    let proven = errors.peek().is_none().then_some(Proven { sha256, receipt: None });
+    for found in errors {
+        progress.warn(format!("{}: {}: {}", candidate.from.display(), found.rule, found.message));
+    }
+    Ok(proven)
+}
+
 fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
     let context = || format!("could not read the folder `{}`", folder.display());
     let mut paths = Vec::new();
@@ -154,12 +194,15 @@ fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
     paths.sort();
     let mut plans = Vec::new();
     for path in paths {
-        plans.extend(read_plan(&path)?);
+        match read_plan(&path)? {
+            Some(plan) => plans.push(plan),
+            None => anyhow::bail!("`{}` is no plan: build the image again, or remove it", path.display()),
+        }
     }
     Ok(plans)
 }
 
-fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> Vec<Candidate> {
+fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {
     let never = plan.boot.is_none();
     let is_left_out = |name: &str| unproven(plan).any(|other| other == name);
     let mut names: Vec<&str> =
@@ -171,9 +214,20 @@ fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> Vec<Candidate> {
         Some(prefix) => format!("{prefix}-{}-{name}", plan.content.release),
         None => name.to_owned(),
     };
-    let candidate =
-        |name: &str| Candidate { from: folder.join(name), name: called(name), is_never_booted: never };
-    names.into_iter().map(candidate).collect()
+    let mut candidates = Vec::new();
+    for name in names {
+        let called = called(name);
+        // The plan may be anybody's.
+        if let Some(odd) = [name, &called].into_iter().find(|name| !sums::is_name(name)) {
+            anyhow::bail!(
+                "nothing can be published as `{}`: a name has no `/`, no control characters and no dot in front{}",
+                odd.escape_debug(),
+                if odd == name { "" } else { "; say another --prefix, or none" }
+            );
+        }
+        candidates.push(Candidate { from: folder.join(name), name: called, is_never_booted: never });
+    }
+    Ok(candidates)
 }
 
 /// Files that no boot and no receipt can be about: root trees of what boots.
@@ -182,12 +236,24 @@ fn unproven(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.published.iter().filter(move |file| boots && !file.is_bootable()).map(|file| file.name.as_str())
 }
 
-/// Copies a file, holes as holes, and gives the hash of what was written.
-fn copy(from: &Path, to: &Path) -> Result<String, Failure> {
+/// Copies a file, holes as holes, and gives the SHA-512 of what was written. It gets its name only if it is what was proven.
+fn copy(from: &Path, to: &Path, proven: &str) -> Result<String, Failure> {
     let source = File::open(from).context(|| format!("could not read `{}`", from.display()))?;
     let size = source.metadata().context(|| format!("could not read `{}`", from.display()))?.len();
     let draft = Draft::begin(to)?;
     copy_range(&source, 0..size, &draft.file).context(|| format!("could not write `{}`", to.display()))?;
+    let (sha256, sha512) = sha256_and_sha512(&draft.file, to)?;
+    if sha256 != proven {
+        return Err(Failure::new(format!("`{}` has changed since it was checked", from.display()))
+            .detail(format!("proven was {proven}, there is {sha256}"))
+            .help("let nothing write to it, and publish again"));
+    }
     draft.publish(Durability::Synced)?;
-    sha512(to)
+    Ok(sha512)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut draft = Draft::begin(path)?;
+    draft.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
+    draft.publish(Durability::Synced)
 }

@@ -2,10 +2,11 @@
 
 use crate::format::format_name;
 use crate::image::sha256;
-use crate::report::Receipt;
+use crate::report::{RECEIPT_VERSION, Receipt};
 use crate::template::Bytes;
-use crate::tool::{Context, Failure};
-use crate::vm::{self, Verdict};
+use crate::tool::{Context, Draft, Durability, Failure};
+use crate::vm::{self, Class, Verdict};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Where the receipt of an image is.
@@ -36,7 +37,7 @@ pub fn booted(
     }
     let size = image.metadata().context(|| format!("could not look at `{}`", image.display()))?.len();
     let receipt = Receipt {
-        version: 3,
+        version: RECEIPT_VERSION,
         image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: format_name(image).context(|| format!("could not read `{}`", image.display()))?,
         size: Bytes(size),
@@ -51,9 +52,17 @@ pub fn booted(
         Ok(older) => receipt.with(older),
         Err(_) => receipt,
     };
-    let text = serde_json::to_string_pretty(&receipt).expect("a receipt is plain data") + "\n";
-    std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
+    write(image, &receipt)?;
     Ok((verdict, Some(receipt)))
+}
+
+/// Puts a receipt beside an image, whole or not at all.
+pub fn write(image: &Path, receipt: &Receipt) -> Result<(), Failure> {
+    let path = path_of(image);
+    let text = serde_json::to_string_pretty(receipt).expect("a receipt is plain data") + "\n";
+    let mut draft = Draft::begin(&path)?;
+    draft.file.write_all(text.as_bytes()).context(|| format!("could not write `{}`", path.display()))?;
+    draft.publish(Durability::Synced)
 }
 
 fn read(path: &Path) -> std::io::Result<Receipt> {
@@ -69,12 +78,19 @@ pub fn valid(image: &Path) -> Result<Receipt, Failure> {
             .help("boot it: ister boot --receipt, or ister test")
     };
     let receipt = read(&path).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    if receipt.version != RECEIPT_VERSION {
+        return Err(none(format!("its receipt is of version {}, not {RECEIPT_VERSION}", receipt.version)));
+    }
+    if receipt.image != name {
+        return Err(none(format!("its receipt is about `{}`", receipt.image)));
+    }
     let hash = sha256(image)?;
     if receipt.sha256 != hash {
         return Err(none(format!("its receipt is about other bytes: {}, found {hash}", receipt.sha256)));
     }
-    if receipt.verdict.outcome != vm::Outcome::Reached {
-        return Err(none("its receipt is of a boot that failed".to_owned()));
+    if receipt.verdict.outcome != vm::Outcome::Reached || receipt.verdict.last.class != Class::LoginPrompt {
+        return Err(none("its receipt is of a boot that did not reach the login prompt".to_owned()));
     }
     Ok(receipt)
 }

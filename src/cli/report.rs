@@ -11,9 +11,12 @@ use crate::tool::{Context, Failure, Progress};
 use crate::trial::{Merged, Results, junit, merge};
 use crate::vm::console_lines;
 use clap::Args;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Put the results of `ister test` together: one table, pages to look at, JUnit, history
@@ -57,17 +60,24 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let progress: &dyn Progress = &console;
     let mut places = Vec::new();
     let mut parts = Vec::new();
+    let mut damaged = 0;
     for folder in &args.folders {
         for place in outputs(folder)? {
-            let path = place.join(RESULTS);
-            let text =
-                std::fs::read_to_string(&path).context(|| format!("could not read `{}`", path.display()))?;
-            let results = Results::parse(&text).map_err(|why| {
-                Failure::new(format!("`{}` is not what `ister test` writes", path.display())).detail(why)
-            })?;
-            parts.push(results);
-            places.push(place);
+            match read(&place) {
+                Ok(results) => {
+                    parts.push(results);
+                    places.push(place);
+                }
+                // One part that is no good does not hide the others.
+                Err(failure) => {
+                    progress.warn(failure.to_string());
+                    damaged += 1;
+                }
+            }
         }
+    }
+    if parts.is_empty() {
+        return Err(Failure::new("there are no results that can be read").into());
     }
     let runs = merge(&parts);
     let newest = runs.last().expect("a folder without results is an error");
@@ -86,6 +96,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         write_site(folder, newest, &places, &past)?;
     }
     if let Some(path) = &args.junit {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .context(|| format!("could not create the folder `{}`", folder.display()))?;
+        }
         std::fs::write(path, junit(&newest.results.types, &newest.missing))
             .context(|| format!("could not write `{}`", path.display()))?;
     }
@@ -115,12 +129,20 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         ));
     }
     Ok(match test::outcome(&newest.results.types) {
-        Outcome::Fine if !newest.is_whole() => Outcome::Environment,
+        Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
         outcome => outcome,
     })
 }
 
 const RESULTS: &str = "results.json";
+
+fn read(place: &Path) -> Result<Results, Failure> {
+    let path = place.join(RESULTS);
+    let text = std::fs::read_to_string(&path).context(|| format!("could not read `{}`", path.display()))?;
+    Results::parse(&text).map_err(|why| {
+        Failure::new(format!("`{}` is not what `ister test` writes", path.display())).detail(why)
+    })
+}
 
 /// A folder with results, or the folders in it that have some, by name.
 fn outputs(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -155,8 +177,12 @@ fn write_site(folder: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> R
         return Err(Failure::new(format!("`{}` holds something else than pages of ister", folder.display()))
             .help("name another folder with -o: what is in it would be replaced"));
     }
-    let absolute = std::path::absolute(folder).context(context)?;
-    let beside = absolute.parent().unwrap_or(&absolute);
+    // A link stays one: what it leads to is replaced.
+    let folder = match folder.canonicalize() {
+        Ok(real) => real,
+        Err(_) => std::path::absolute(folder).context(context)?,
+    };
+    let beside = folder.parent().unwrap_or(&folder);
     std::fs::create_dir_all(beside).context(context)?;
     let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
     crate::tool::remove_on_interrupt(fresh.path());
@@ -166,7 +192,7 @@ fn write_site(folder: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> R
         for boot in record.steps.iter().filter_map(|step| step.boot.as_ref()) {
             let to = fresh.path().join(&boot.report);
             std::fs::create_dir_all(&to).context(context)?;
-            files.insert(boot.report.clone(), copy_report(&place.join(&boot.report), &to)?);
+            files.insert(boot.report.clone(), copy_report(place, &boot.report, &to)?);
         }
     }
     let site = Site { run, past, files: &files };
@@ -178,20 +204,24 @@ fn write_site(folder: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> R
     std::fs::set_permissions(fresh.path(), mode).context(context)?;
     let old = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
     if folder.exists() {
-        std::fs::rename(folder, old.path().join("old")).context(context)?;
+        std::fs::rename(&folder, old.path().join("old")).context(context)?;
     }
+    std::fs::rename(fresh.path(), &folder).context(context)?;
     crate::tool::forget_file(fresh.path());
-    std::fs::rename(fresh.keep(), folder).context(context)
+    // It has another name now.
+    let _ = fresh.keep();
+    Ok(())
 }
 
-/// What a boot left, if it is still there.
-fn copy_report(from: &Path, to: &Path) -> Result<BootFiles, Failure> {
+/// What a boot left in a folder of results, if it is still there.
+fn copy_report(place: &Path, report: &str, to: &Path) -> Result<BootFiles, Failure> {
     let copy = |name: &str| -> Result<bool, Failure> {
-        match std::fs::copy(from.join(name), to.join(name)) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).context(|| format!("could not copy `{}`", from.join(name).display())),
-        }
+        let from = Path::new(report).join(name);
+        let context = || format!("could not copy `{}`", place.join(&from).display());
+        let Some(file) = open_plain(place, &from).context(context)? else { return Ok(false) };
+        let mut out = File::create(to.join(name)).context(context)?;
+        std::io::copy(&mut file.take(MOST_OF_A_LOG), &mut out).context(context)?;
+        Ok(true)
     };
     let has_screen = copy("screen.png")?;
     let serial = match copy("serial.log")? {
@@ -201,4 +231,20 @@ fn copy_report(from: &Path, to: &Path) -> Result<BootFiles, Failure> {
         false => Vec::new(),
     };
     Ok(BootFiles { serial, has_screen })
+}
+
+/// A page with more than this cannot be looked at.
+const MOST_OF_A_LOG: u64 = 64 << 20;
+
+/// A plain file in a folder that somebody else may have written: no link leads out of it.
+fn open_plain(folder: &Path, name: &Path) -> std::io::Result<Option<File>> {
+    let folder = File::open(folder)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let file = match openat2(&folder, name, flags, Mode::empty(), how) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(file.metadata()?.is_file().then_some(file))
 }

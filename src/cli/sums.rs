@@ -5,14 +5,19 @@ use super::input::count;
 use super::run::Outcome;
 use crate::format::sums::{SIGNATURE, check_signature, parse};
 use crate::image::sha512;
-use crate::tool::{Context, Failure, Progress};
+use crate::tool::{Context, Progress};
 use std::path::Path;
 
 /// Holds the files beside a list against it, and the list against its signature.
 pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let text = std::fs::read_to_string(list).context(|| format!("could not read `{}`", list.display()))?;
-    let sums =
-        parse(&text).map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
+    let sums = match parse(&text) {
+        Ok(sums) => sums,
+        Err(why) => {
+            print(&format!("{}: damaged: {why}\n", list.display()));
+            return Ok(Outcome::Findings);
+        }
+    };
     let folder = match list.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -23,16 +28,10 @@ pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> a
         print(&format!("{name}: {what}\n"));
     };
     match keyring {
-        Some(keyring) => {
-            let signed = check_signature(folder, keyring);
-            if let Err(failure) = &signed {
-                progress.warn(failure.to_string());
-            }
-            say(
-                SIGNATURE,
-                if signed.is_ok() { "good" } else { "NOT a signature of this list by a key of the keyring" },
-            );
-        }
+        Some(keyring) => match check_signature(folder, keyring)? {
+            Ok(()) => say(SIGNATURE, "good"),
+            Err(why) => say(SIGNATURE, &format!("NOT a signature of this list: {why}")),
+        },
         None => progress.warn("the signature is not checked: name the keys with --signed-by"),
     }
     for (name, expected) in &sums {

@@ -1,23 +1,25 @@
 //! `ister test`
 
+use super::board::{Board, Claim, begun};
 use super::build::Format;
+use super::changed::{changed_since, revision};
 use super::console::{Console, print};
-use super::input::{count, definitions, print_json};
+use super::input::{count, print_json};
 use super::run::{Outcome, TalkArgs};
 use crate::history::History;
 use crate::report::Table;
-use crate::template::{SourceText, parse};
-use crate::tool::{Context, Draft, Durability, Failure, Invocation, Progress};
+use crate::tool::{Context, Failure, Invocation, Progress};
 use crate::trial::{
-    ImageType, Ingredients, Place, RESULTS_VERSION, Record, Results, Room, Run, Shard, StepOutcome, expected,
-    junit, longest_first, part, prove, read_types, texts, touched,
+    ImageType, Place, Record, Results, Room, Run, Shard, StepOutcome, expected, junit, longest_first, part,
+    prove, read_types,
 };
+use anyhow::{anyhow, bail};
 use clap::Args;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Prove image types: build each, verify every file that is published of it, and boot them where they will run
 ///
@@ -93,18 +95,45 @@ pub struct TestArgs {
 
 pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
-    let before = begun(args);
-    let (types, whole) = chosen(args, before.as_ref(), &console)?;
+    let progress: &dyn Progress = &console;
+    let named = named(args)?;
     if args.list {
-        print(&list(&types));
+        let before = begun(&args.output, args.run.as_deref(), progress)?;
+        print(&list(&chosen(args, named, before.as_ref(), &console)?.0));
         return Ok(Outcome::Fine);
     }
-    std::fs::create_dir_all(&args.output)
-        .context(|| format!("could not create the folder `{}`", args.output.display()))?;
+    if let Some(folder) = args.junit.as_ref().and_then(|path| path.parent()) {
+        create_folder(folder)?;
+    }
+    create_folder(&args.output)?;
+    let claim = Claim::of(&args.output)?;
+    let before = begun(&args.output, args.run.as_deref(), progress)?;
+    let (types, whole) = chosen(args, named, before.as_ref(), &console)?;
+    if let (Some(path), Some(_)) = (args.history.as_ref().filter(|path| !path.exists()), args.shard) {
+        progress.warn(format!(
+            "there is no history `{}`: all types count as equal here, as they have to for the other shards",
+            path.display()
+        ));
+    }
     let key = args.output.join("key");
     make_key(&key)?;
     let seconds = expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?);
-    let board = Board::begin(args, &types, whole, before)?;
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let run = Run {
+        id: args.run.clone().unwrap_or_else(|| now.clone()),
+        started: now,
+        seconds: 0.0,
+        revision: revision(&args.folder),
+        shard: args.shard,
+        planned: types.iter().map(|kind| kind.name.clone()).collect(),
+        whole,
+        ister: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let board = Board::begin(claim, run, before)?;
+    let kept = board.kept(progress);
+    if args.discard {
+        kept.iter().filter(|record| record.is_good()).for_each(|record| discarded(record, args, progress));
+    }
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !board.has(name))
@@ -125,11 +154,8 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
             let folder = args.output.join(&kind.name);
             let record = prove(kind, &Place { folder: &folder, key: &key }, &more, &console);
             board.add(record.clone())?;
-            if args.discard
-                && record.is_good()
-                && let Err(failure) = discard(&record, &folder)
-            {
-                (&console as &dyn Progress).warn(format!("{}: {failure}", kind.name));
+            if args.discard && record.is_good() {
+                discarded(&record, args, progress);
             }
         }
     };
@@ -151,113 +177,46 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         Format::Json => print_json(&serde_json::to_value(&results)?),
         Format::Human => print(&human(&results.types)),
     }
-    Ok(outcome(&results.types))
+    let missing = results.missing();
+    if !missing.is_empty() {
+        progress.warn(format!("planned for the same run, and without a result: {}", missing.join(", ")));
+    }
+    Ok(match outcome(&results.types) {
+        Outcome::Fine if !missing.is_empty() => Outcome::Environment,
+        outcome => outcome,
+    })
+}
+
+fn create_folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).context(|| format!("could not create the folder `{}`", path.display()))
 }
 
 /// What all of it comes to.
 pub fn outcome(records: &[Record]) -> Outcome {
     match records.iter().map(Record::outcome).max() {
         Some(StepOutcome::Failed) => Outcome::Findings,
-        Some(StepOutcome::Infrastructure) => Outcome::Environment,
-        _ => Outcome::Fine,
+        Some(StepOutcome::Infrastructure | StepOutcome::Skipped) => Outcome::Environment,
+        Some(StepOutcome::Passed | StepOutcome::Flaky) | None => Outcome::Fine,
     }
-}
-
-/// The results as far as they are known, in memory and in `results.json`.
-struct Board {
-    path: PathBuf,
-    started: Instant,
-    results: Mutex<Results>,
-}
-
-impl Board {
-    /// What the same run has proven already stays; what the host could not do is done again.
-    fn begin(
-        args: &TestArgs,
-        types: &[ImageType],
-        whole: Vec<String>,
-        before: Option<Results>,
-    ) -> anyhow::Result<Board> {
-        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let path = results_of(args);
-        let mut results = Results {
-            version: RESULTS_VERSION,
-            run: Run {
-                id: args.run.clone().unwrap_or_else(|| now.clone()),
-                started: now,
-                seconds: 0.0,
-                revision: revision(&args.folder),
-                shard: args.shard,
-                planned: types.iter().map(|kind| kind.name.clone()).collect(),
-                whole,
-                ister: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            types: Vec::new(),
-        };
-        if let Some(before) = before {
-            let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
-            results.types = before.types.into_iter().filter(stays).collect();
-            results.run.started = before.run.started;
-            // Also what was planned then and not now: it belongs to the run.
-            for (names, more) in
-                [(&mut results.run.planned, before.run.planned), (&mut results.run.whole, before.run.whole)]
-            {
-                names.extend(more);
-                names.sort();
-                names.dedup();
-            }
-        }
-        let board = Board { path, started: Instant::now(), results: Mutex::new(results) };
-        board.save(&board.results.lock().unwrap_or_else(|e| e.into_inner()))?;
-        Ok(board)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.iter().any(|record| record.kind == name)
-    }
-
-    fn add(&self, record: Record) -> Result<(), Failure> {
-        let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
-        results.types.push(record);
-        results.types.sort_by(|a, b| a.kind.cmp(&b.kind));
-        results.run.seconds = (self.started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-        self.save(&results)
-    }
-
-    /// The old file is there until the new one is whole.
-    fn save(&self, results: &Results) -> Result<(), Failure> {
-        let mut draft = Draft::begin(&self.path)?;
-        let text = serde_json::to_string_pretty(results).expect("results are plain data") + "\n";
-        draft
-            .file
-            .write_all(text.as_bytes())
-            .context(|| format!("could not write `{}`", self.path.display()))?;
-        draft.publish(Durability::Synced)
-    }
-
-    fn into_results(self) -> Results {
-        self.results.into_inner().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
-fn results_of(args: &TestArgs) -> PathBuf {
-    args.output.join("results.json")
-}
-
-/// What was written by the same run, if it goes on.
-fn begun(args: &TestArgs) -> Option<Results> {
-    let text = std::fs::read_to_string(results_of(args)).ok()?;
-    let before = Results::parse(&text).ok()?;
-    (args.run.as_ref() == Some(&before.run.id)).then_some(before)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).context(|| format!("could not write `{}`", path.display()))
 }
 
+fn discarded(record: &Record, args: &TestArgs, progress: &dyn Progress) {
+    if let Err(failure) = discard(record, &args.output.join(&record.kind)) {
+        progress.warn(format!("{}: {failure}", record.kind));
+    }
+}
+
 /// Images take gigabytes, and have been proven. Receipts, plans and reports stay.
 fn discard(record: &Record, folder: &Path) -> Result<(), Failure> {
-    for entry in std::fs::read_dir(folder).context(|| format!("could not read `{}`", folder.display()))? {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.context(|| format!("could not read `{}`", folder.display()))?,
+    };
+    for entry in entries {
         let path = entry.context(|| format!("could not read `{}`", folder.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_image = record.files.iter().any(|file| file.name == name)
@@ -278,41 +237,37 @@ fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
     }
 }
 
-/// What is to be proven here, and the names of all that the shards together prove.
-fn chosen(
-    args: &TestArgs,
-    before: Option<&Results>,
-    console: &Console,
-) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
-    let all = read_types(&args.folder)?;
+/// The types of the folder that the command line names.
+fn named(args: &TestArgs) -> anyhow::Result<Vec<ImageType>> {
+    let all = read_types(&args.folder).map_err(|failure| anyhow!("{failure}"))?;
     if all.is_empty() {
-        return Err(Failure::new(format!("there are no image types in `{}`", args.folder.display()))
-            .help(
-                "a type is a folder with template.json and type.json: name the folder of them with --folder",
-            )
-            .into());
+        bail!(
+            "there are no image types in `{}`: a type is a folder with template.json and type.json; name the folder of them \
+             with --folder",
+            args.folder.display()
+        );
     }
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
-        return Err(Failure::new(format!(
-            "there is no image type `{unknown}` in `{}`",
-            args.folder.display()
-        ))
-        .detail(format!("there are: {}", names.join(", ")))
-        .into());
+        bail!(
+            "there is no image type `{unknown}` in `{}`; there are: {}",
+            args.folder.display(),
+            names.join(", ")
+        );
     }
-    let mut types = all;
-    types.retain(|kind| args.types.is_empty() || args.types.contains(&kind.name));
+    let is_named = |kind: &ImageType| args.types.is_empty() || args.types.contains(&kind.name);
+    Ok(all.into_iter().filter(is_named).collect())
+}
+
+/// What is to be proven here, and the names of all that the shards together prove.
+fn chosen(
+    args: &TestArgs,
+    mut types: Vec<ImageType>,
+    before: Option<&Results>,
+    console: &Console,
+) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
     if let Some(base) = &args.changed {
-        let changed = changed_paths(&args.folder, base)?;
-        let mut kept = Vec::new();
-        for kind in types {
-            if let Some(path) = touched(&ingredients(&kind, &changed.top)?, &changed.paths) {
-                console.say(&format!("ister: {}: `{path}` has changed", kind.name));
-                kept.push(kind);
-            }
-        }
-        types = kept;
+        types = changed_since(base, &args.folder, types, console)?;
     }
     let whole = types.iter().map(|kind| kind.name.clone()).collect();
     if let Some(shard) = args.shard {
@@ -325,59 +280,6 @@ fn chosen(
         types.retain(|kind| mine.contains(&kind.name));
     }
     Ok((types, whole))
-}
-
-/// What differs from a commit, what is not committed yet included.
-struct Changed {
-    /// The repository's top folder.
-    top: PathBuf,
-    paths: Vec<String>,
-}
-
-fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
-    let finished = crate::tool::run(&Invocation::new("git").arg("-C").arg(folder).args(args))?;
-    Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
-}
-
-fn revision(folder: &Path) -> Option<String> {
-    crate::tool::find_program("git")?;
-    Some(git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned())
-}
-
-fn changed_paths(folder: &Path, base: &str) -> Result<Changed, Failure> {
-    let context =
-        |failure: Failure| failure.context(format!("could not see what has changed since `{base}`"));
-    let top = git(folder, &["rev-parse", "--show-toplevel"]).map_err(context)?;
-    let top = PathBuf::from(top.trim_end_matches('\n'));
-    let fork = git(&top, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
-    let tracked = git(&top, &["diff", "--name-only", "--no-renames", "-z", fork.trim()]).map_err(context)?;
-    let others = git(&top, &["ls-files", "--others", "--exclude-standard", "-z"]).map_err(context)?;
-    let paths = tracked.split('\0').chain(others.split('\0'));
-    Ok(Changed { top, paths: paths.filter(|path| !path.is_empty()).map(str::to_owned).collect() })
-}
-
-fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
-    let read = || format!("could not read `{}`", kind.template.display());
-    let text = std::fs::read_to_string(&kind.template).context(read)?;
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let (template, _, _) = parse(&SourceText::new(kind.template.display().to_string(), text.clone()));
-    let bundles: BTreeSet<String> = template.bundles().iter().map(|name| name.value.clone()).collect();
-    let resolved = definitions(None)?.resolve(bundles.iter().map(String::as_str));
-    let folder = kind.template.parent().unwrap_or(Path::new("."));
-    let top = top.canonicalize().unwrap_or_else(|_| top.to_owned());
-    // A file that is gone has a name too: its folder is what has to be there.
-    let absolute = |path: &Path| match path.canonicalize() {
-        Ok(path) => Some(path),
-        Err(_) => Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?)),
-    };
-    let in_repository =
-        |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
-    let named = texts(&value).into_iter().flat_map(|text| [PathBuf::from(text), folder.join(text)]);
-    Ok(Ingredients {
-        folder: in_repository(folder.to_owned()).unwrap_or_default(),
-        bundles: bundles.into_iter().chain(resolved.bundles).collect(),
-        files: named.filter(|path| !path.is_dir()).filter_map(in_repository).collect(),
-    })
 }
 
 /// A key of this folder's: it opens nothing but the guests of these tests.

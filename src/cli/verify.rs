@@ -82,7 +82,20 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         bail!("what changes a template needs one: -t TEMPLATE");
     }
     let console = args.talk.console();
-    if args.image.file_name().is_some_and(|name| name == SUMS) {
+    let is_list = args.image.file_name().is_some_and(|name| name == SUMS);
+    let is_about_images = args.template.is_some()
+        || args.plan.is_some()
+        || !args.unlock.is_empty()
+        || args.format != FindingsFormat::Human;
+    if is_list && is_about_images {
+        bail!(
+            "of {SUMS} only the files beside it are checked: --template, --plan, --unlock and --format are for images"
+        );
+    }
+    if !is_list && args.signed_by.is_some() {
+        bail!("an image has no signature of its own: name {SUMS} with --signed-by");
+    }
+    if is_list {
         let outcome = super::sums::verify(&args.image, args.signed_by.as_deref(), &console);
         console.finish();
         return outcome;

@@ -16,6 +16,7 @@
 
 mod archive;
 mod chunks;
+mod ends;
 mod gzip;
 mod initramfs;
 mod iso;

@@ -1,6 +1,7 @@
 //! From a published file to the bytes that a guest sees.
 
 use super::chunks::is_zero;
+use super::ends::least_end;
 use super::medium::{self, Medium};
 use crate::image::copy_range;
 use crate::tool::{Context, Failure, Invocation, inherited_name, run, run_to_its_end};
@@ -143,9 +144,25 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
 /// As [`open`], also for what is no disk, or not only, and for what is damaged.
 pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
     match take_in(path, scratch, true) {
+        Ok(Published::Disk(disk)) if disk.format == ImageFormat::Raw && promises_more(path) => {
+            let why = Failure::new(format!(
+                "`{}` is not what its name says: there is no header of that format",
+                path.display()
+            ));
+            Ok(Published::Medium(Medium::damaged(&why.help("it may be cut, or called wrongly"))))
+        }
         Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
         taken => taken.map_err(Unreadable::failure),
     }
+}
+
+/// Whether a name says a format that has a header or a footer of its own. Source: VMware Virtual Disk Format 5.0: extents of
+/// other descriptors are raw, and called so.
+fn promises_more(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = [".gz", ".xz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    [".qcow2", ".vhd", ".vhdx", ".vmdk", ".vdi"].iter().any(|end| name.ends_with(end))
+        && !name.ends_with("-flat.vmdk")
 }
 
 /// A CD is a disk too, where that is wanted of it.
@@ -419,56 +436,30 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
 
 /// What of an image lies behind the end of its file reads as zeros without a word.
 fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadable> {
-    let cut = |end: Option<u64>, size: u64| {
-        let end = end.map_or("more".to_owned(), |end| end.to_string());
-        Unreadable::Damaged(Failure::new(format!(
-            "it is cut: by its header it has {end} bytes, there are {size}"
-        )))
-    };
-    match format {
-        // The header of a raw image is its partition table, which rules look at.
-        ImageFormat::Raw => Ok(()),
-        ImageFormat::Vdi | ImageFormat::Vhd => {
-            let size = size(file).context(|| "could not read the image".to_owned())?;
-            let end = if format == ImageFormat::Vdi { vdi_end(file) } else { vhd_end(file, size) };
-            match end {
-                Some(end) if end <= size => Ok(()),
-                end => Err(cut(end, size)),
-            }
-        }
-        ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk => {
-            let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
-            let finished = run_to_its_end(&check)?;
-            // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
-            match finished.status.code() {
-                Some(0 | 3 | 63) => Ok(()),
-                None => Err(Failure::new("`qemu-img check` was ended").into()),
-                Some(_) => {
-                    let said = finished.stderr.lines().take(1).map(|line| format!("it said: {line}"));
-                    let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
-                    Err(Unreadable::by_program(said))
-                }
+    if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
+        let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
+        let finished = run_to_its_end(&check)?;
+        // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
+        match finished.status.code() {
+            Some(0 | 3 | 63) => {}
+            None => return Err(Failure::new("`qemu-img check` was ended").into()),
+            Some(_) => {
+                let said = finished.stderr.lines().take(1).map(|line| format!("it said: {line}"));
+                let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
+                return Err(Unreadable::by_program(said));
             }
         }
     }
-}
-
-/// A vhd ends with its footer; a dynamic one that lost it still has a copy in front, and then ends nobody knows where. Source:
-/// Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format".
-fn vhd_end(file: &File, size: u64) -> Option<u64> {
-    let mut cookie = [0; 8];
-    file.read_exact_at(&mut cookie, size.checked_sub(512)?).ok()?;
-    (cookie == *b"conectix").then_some(size)
-}
-
-/// Where the last block that is there ends. Source: VirtualBox, VDICore.h, VDIHEADER1: all numbers little-endian.
-fn vdi_end(file: &File) -> Option<u64> {
-    let number = |at: u64| {
-        let mut bytes = [0; 4];
-        file.read_exact_at(&mut bytes, at).ok().map(|()| u64::from(u32::from_le_bytes(bytes)))
-    };
-    let (data, block, extra, allocated) = (number(0x158)?, number(0x178)?, number(0x17c)?, number(0x184)?);
-    allocated.checked_mul(block + extra)?.checked_add(data)
+    let size = size(file).context(|| "could not read the image".to_owned())?;
+    match least_end(file, size, format) {
+        Some(end) if end <= size => Ok(()),
+        end => {
+            let end = end.map_or("more".to_owned(), |end| end.to_string());
+            Err(Unreadable::Damaged(Failure::new(format!(
+                "it is cut: by its header it has {end} bytes, there are {size}"
+            ))))
+        }
+    }
 }
 
 /// Bytes of the disk in an image that stands alone, by the name that programs have for it.

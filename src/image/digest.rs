@@ -17,30 +17,49 @@ pub fn sha512(path: &Path) -> Result<String, Failure> {
     digest::<Sha512>(path)
 }
 
-/// Holes are not read, which the kernel is slow at, but hashed as the zeros that they are.
+/// Both, of an open file in one pass; `path` is what it is called in errors.
+pub fn sha256_and_sha512(file: &File, path: &Path) -> Result<(String, String), Failure> {
+    let (mut short, mut long) = (Sha256::new(), Sha512::new());
+    walk(file, path, &mut |bytes| {
+        short.update(bytes);
+        long.update(bytes);
+    })?;
+    Ok((hexadecimal::<Sha256>(short), hexadecimal::<Sha512>(long)))
+}
+
 fn digest<D: Digest>(path: &Path) -> Result<String, Failure> {
-    let context = || format!("could not read `{}`", path.display());
-    let file = File::open(path).context(context)?;
-    let size = file.metadata().context(context)?.len();
+    let file = File::open(path).context(|| format!("could not read `{}`", path.display()))?;
     let mut hasher = D::new();
+    walk(&file, path, &mut |bytes| hasher.update(bytes))?;
+    Ok(hexadecimal::<D>(hasher))
+}
+
+fn hexadecimal<D: Digest>(hasher: D) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Holes are not read, which the kernel is slow at, but given as the zeros that they are.
+fn walk(file: &File, path: &Path, update: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+    let context = || format!("could not read `{}`", path.display());
+    let size = file.metadata().context(context)?.len();
     let mut buffer = vec![0; 1 << 20];
     let zeros = vec![0; 1 << 20];
     let mut at = 0;
     let end = std::iter::once(size..size);
-    for range in extents::data(&file).context(context)?.into_iter().chain(end) {
+    for range in extents::data(file).context(context)?.into_iter().chain(end) {
         while at < range.start {
             let count = zeros.len().min((range.start - at) as usize);
-            hasher.update(&zeros[..count]);
+            update(&zeros[..count]);
             at += count as u64;
         }
         while at < range.end {
             let count = buffer.len().min((range.end - at) as usize);
             file.read_exact_at(&mut buffer[..count], at).context(context)?;
-            hasher.update(&buffer[..count]);
+            update(&buffer[..count]);
             at += count as u64;
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(())
 }
 
 #[cfg(test)]

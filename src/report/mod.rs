@@ -21,7 +21,7 @@ pub use findings::{
 };
 pub use plan::{disk_title, plan_table};
 pub use plan_diff::compare_plans;
-pub use receipt::{Receipt, receipt_human};
+pub use receipt::{RECEIPT_VERSION, Receipt, receipt_human};
 pub use sbom::{Contents, PackageLine, package_list, spdx};
 pub use site::{BootFiles, Page, Site, pages};
 pub use svg::plan_svg;

@@ -4,6 +4,9 @@ use crate::template::Bytes;
 use crate::vm::{FirmwareFile, Verdict};
 use serde::{Deserialize, Serialize};
 
+/// Of a receipt; no other one proves anything.
+pub const RECEIPT_VERSION: u32 = 3;
+
 /// Written to `<image>.receipt.json`, and only for an image that booted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {

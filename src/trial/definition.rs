@@ -1,5 +1,6 @@
 //! `type.json`.
 
+use super::record::is_plain;
 use crate::plan::Firmware;
 use crate::template::{Bytes, Size};
 use crate::tool::{Context, Failure};
@@ -92,6 +93,11 @@ pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
                 .help("vm-tests/kvm/type.json is an example")
         })?;
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_plain(&name) {
+            return Err(Failure::new(format!("`{}` is no name for an image type", place.display())).help(
+                "letters, digits, `-`, `_`, `.` and `+`, a letter or digit first, and not `.html` last",
+            ));
+        }
         types.push(ImageType { name, template: place.join("template.json"), definition });
     }
     types.sort_by(|a, b| a.name.cmp(&b.name));

@@ -50,6 +50,7 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
             shards.insert(shard.index);
         }
         for record in &part.types {
+            planned.insert(record.kind.clone());
             if records.insert(&record.kind, (*index, record)).is_some() {
                 repeated.insert(record.kind.clone());
             }

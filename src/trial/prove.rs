@@ -81,7 +81,7 @@ fn impossible(of: &str, kind: StepKind, name: &str, outcome: StepOutcome, why: S
     StepRecord {
         kind,
         name: name.to_owned(),
-        command: format!("ister test {of}"),
+        command: typed(&["test".to_owned(), of.to_owned()]),
         outcome,
         seconds: 0.0,
         what: why.lines().next().unwrap_or_default().to_owned(),
@@ -176,7 +176,7 @@ fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord,
     let record = StepRecord {
         kind: step.kind,
         name: step.name.clone(),
-        command: format!("ister {}", step.args.join(" ")),
+        command: typed(&step.args),
         outcome,
         seconds: (started.elapsed().as_secs_f64() * 100.0).round() / 100.0,
         what: tried.what,
@@ -185,6 +185,12 @@ fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord,
         boot,
     };
     Ok((record, tried.answer))
+}
+
+/// A command of this program as a shell reads it.
+fn typed(args: &[String]) -> String {
+    let words = args.iter().map(|word| shlex::try_quote(word).unwrap_or_else(|_| word.into()));
+    std::iter::once("ister".into()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// What running a step once came to.
@@ -233,7 +239,10 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
     let what = match &verdict {
         Some(verdict) => verdict.last.class.to_string(),
         None if outcome.is_good() => String::new(),
-        None => said.first().cloned().unwrap_or_else(|| finished.status.to_string()),
+        None => {
+            let error = said.iter().find(|line| line.starts_with("error")).or(said.first());
+            error.cloned().unwrap_or_else(|| finished.status.to_string())
+        }
     };
     Ok(Tried { outcome, what, lines, earlier, verdict, answer })
 }

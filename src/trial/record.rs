@@ -5,8 +5,15 @@ use super::steps::StepKind;
 use crate::plan::Firmware;
 use crate::vm::{Accelerator, Class, Hardware, StageTime};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether types and reports can be called that: names of folders, and parts of addresses. Pages are called `*.html`.
+pub fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    name.chars().all(is_plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.ends_with(".html")
+}
 
 /// Of `results.json`; a reader refuses another one.
 pub const RESULTS_VERSION: u32 = 2;
@@ -169,16 +176,52 @@ impl Results {
             return Err(format!("results of version {version}, this ister reads {RESULTS_VERSION}"));
         }
         let results: Results = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        // It names folders that are read and made, and may come from a machine that others use.
-        let boots =
-            results.types.iter().flat_map(|record| &record.steps).filter_map(|step| step.boot.as_ref());
-        for boot in boots {
-            let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
-            if boot.report.is_empty() || !is_inside(Path::new(&boot.report)) {
-                return Err(format!("`{}` is no folder of a report", boot.report));
+        // It may come from a machine that others use.
+        results.check()?;
+        Ok(results)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        /// Larger than any image and longer than any run.
+        const MOST_BYTES: u64 = 1 << 60;
+        const MOST_SECONDS: f64 = 1e9;
+        let once = |name: &str, seen: &mut BTreeSet<String>| match seen.insert(name.to_owned()) {
+            true => Ok(()),
+            false => Err(format!("`{name}` is there twice")),
+        };
+        if self.run.shard.is_some_and(|shard| !shard.is_possible()) {
+            return Err("it is of a shard that there cannot be".to_owned());
+        }
+        let (mut types, mut reports) = (BTreeSet::new(), BTreeSet::new());
+        for record in &self.types {
+            once(&record.kind, &mut types)?;
+            if record.files.iter().any(|file| file.bytes > MOST_BYTES) {
+                return Err(format!("`{}` has a file that is larger than can be", record.kind));
+            }
+            let mut steps = BTreeSet::new();
+            for step in &record.steps {
+                once(&step.name, &mut steps)?;
+                let boot = step.boot.as_ref();
+                let times = boot.into_iter().flat_map(|boot| {
+                    let stages = boot.stages.iter().flat_map(|time| [time.at, time.took]);
+                    stages.chain([boot.seconds])
+                });
+                if times.chain([step.seconds]).any(|seconds| !(0.0..MOST_SECONDS).contains(&seconds)) {
+                    return Err(format!("`{}` took a time that there is not", step.name));
+                }
+                let Some(boot) = boot else { continue };
+                if step.outcome.is_good() && boot.class != Class::LoginPrompt {
+                    return Err(format!("`{}` passed and ended in {}", step.name, boot.class));
+                }
+                // Folders that are read, and made.
+                match boot.report.split_once('/') {
+                    Some((kind, name)) if kind == record.kind && is_plain(kind) && is_plain(name) => {}
+                    _ => return Err(format!("`{}` is no folder of a report", boot.report)),
+                }
+                once(&boot.report, &mut reports)?;
             }
         }
-        Ok(results)
+        Ok(())
     }
 
     /// Types without a record.

@@ -136,7 +136,9 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         _ => "uefi",
     };
     let mut facts = vec![firmware.to_owned(), disk.clone()];
-    let report = format!("report-{}-{index}", case.file);
+    // A part of addresses, too.
+    let plain = case.file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-");
+    let report = format!("report-{plain}-{index}");
     let mut args: Vec<String> =
         ["boot", &place.text(&case.file), "--format", "json", "--firmware", firmware, "--report"]
             .map(str::to_owned)

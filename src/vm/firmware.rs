@@ -2,7 +2,7 @@
 
 use crate::image::sha256;
 use crate::plan::Firmware;
-use crate::tool::{Context, Failure, Invocation, run};
+use crate::tool::{Failure, Invocation, run};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -64,16 +64,14 @@ pub fn emulator_version() -> Result<String, Failure> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// What a raw image without a plan asks for: an EFI system partition means UEFI, the legacy-BIOS-bootable attribute
+/// What a raw disk without a plan asks for, called `image` in errors: an EFI system partition means UEFI, the legacy-BIOS-bootable attribute
 /// or boot code in sector 0 means BIOS.
-pub fn guess_firmware(image: &Path) -> Result<Firmware, Failure> {
-    let context = || format!("could not read the image `{}`", image.display());
-    let mut file = File::open(image).context(context)?;
+pub fn guess_firmware(mut disk: &File, image: &Path) -> Result<Firmware, Failure> {
     // C12A7328-F81F-11D2-BA4B-00A0C93EC93B in GPT's mixed byte order. Source: UEFI 2.10, table 5.7.
     const ESP: [u8; 16] =
         [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
     for sector in [512, 4096] {
-        let Ok(table) = gptman::GPT::read_from(&mut file, sector) else { continue };
+        let Ok(table) = gptman::GPT::read_from(&mut disk, sector) else { continue };
         let used = || table.iter().map(|(_, entry)| entry).filter(|entry| entry.is_used());
         if used().any(|entry| entry.attribute_bits & 1 << 2 != 0) {
             return Ok(Firmware::Bios);
@@ -84,7 +82,7 @@ pub fn guess_firmware(image: &Path) -> Result<Firmware, Failure> {
     }
     use std::os::unix::fs::FileExt;
     let mut sector = [0; 512];
-    let boots = file.read_exact_at(&mut sector, 0).is_ok()
+    let boots = disk.read_exact_at(&mut sector, 0).is_ok()
         && sector[510..] == [0x55, 0xaa]
         && sector[..440].iter().any(|byte| *byte != 0);
     if boots {

@@ -34,7 +34,11 @@ pub fn seconds(seconds: f64) -> String {
 
 pub fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
-    if bytes < MIB { Bytes(bytes).to_string() } else { format!("{} MiB", (bytes + MIB / 2) / MIB) }
+    if bytes < MIB {
+        Bytes(bytes).to_string()
+    } else {
+        format!("{} MiB", bytes.saturating_add(MIB / 2) / MIB)
+    }
 }
 
 /// "2026-01-02 03:04" of RFC 3339.

@@ -1,0 +1,162 @@
+//! What of a run is known: `results.json`, written anew after each type, by one process.
+
+use super::input::count;
+use crate::tool::{Context, Draft, Durability, Failure, Progress};
+use crate::trial::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
+use anyhow::bail;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// A folder of results belongs to one process at a time, also where a task was begun anew and the old one still lives.
+pub struct Claim {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    pub fn of(folder: &Path) -> Result<Claim, Failure> {
+        let file =
+            File::open(folder).context(|| format!("could not open the folder `{}`", folder.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                Err(Failure::new(format!("another `ister test` writes to `{}`", folder.display()))
+                    .help("wait for it, or name another folder with -o"))
+            }
+            // Not every shared filesystem knows locks.
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::BADF) => {
+                Ok(Claim { folder: folder.to_owned(), _lock: file })
+            }
+            Err(error) => Err(error).context(|| format!("could not lock the folder `{}`", folder.display())),
+        }
+    }
+
+    fn results(&self) -> PathBuf {
+        results_of(&self.folder)
+    }
+}
+
+/// The results as far as they are known, in memory and in `results.json`.
+pub struct Board {
+    path: PathBuf,
+    started: Instant,
+    /// Seconds that the run had taken before.
+    before: f64,
+    results: Mutex<Results>,
+    _mine: Claim,
+}
+
+impl Board {
+    /// What the same run has proven already stays; what the host could not do is done again.
+    pub fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
+        let path = claim.results();
+        let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
+        let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
+        if let Some(before) = before {
+            // What was proven is said of one commit, and a shard's part is its own.
+            let (was, is) = (&before.run.revision, &results.run.revision);
+            if was != is || before.run.shard != results.run.shard {
+                let shard =
+                    |shard: Option<Shard>| shard.map_or("all types".to_owned(), |s| format!("shard {s}"));
+                let commit =
+                    |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
+                bail!(
+                    "`{}` has results of the same run, but of {} at {}; this is {} at {}: say another --run, or another folder with -o",
+                    path.display(),
+                    shard(before.run.shard),
+                    commit(was),
+                    shard(results.run.shard),
+                    commit(is)
+                );
+            }
+            let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
+            results.types = before.types.into_iter().filter(stays).collect();
+            results.run.started = before.run.started;
+            results.run.seconds = seconds;
+            // Also what was planned then and not now: it belongs to the run.
+            for (names, more) in
+                [(&mut results.run.planned, before.run.planned), (&mut results.run.whole, before.run.whole)]
+            {
+                names.extend(more);
+                names.sort();
+                names.dedup();
+            }
+        }
+        let board = Board {
+            path,
+            started: Instant::now(),
+            before: seconds,
+            results: Mutex::new(results),
+            _mine: claim,
+        };
+        board.save(&board.results.lock().unwrap_or_else(|e| e.into_inner()))?;
+        Ok(board)
+    }
+
+    /// What stays of before, which is told.
+    pub fn kept(&self, progress: &dyn Progress) -> Vec<Record> {
+        let kept = self.results.lock().unwrap_or_else(|e| e.into_inner()).types.clone();
+        if !kept.is_empty() {
+            let failed = kept.iter().filter(|record| !record.is_good()).count();
+            let note = if failed > 0 { format!(", {failed} of them failed") } else { String::new() };
+            progress.warn(format!(
+                "{} of the same run stay as they are{note}: another --run does them again",
+                count(kept.len(), "type")
+            ));
+        }
+        kept
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.iter().any(|record| record.kind == name)
+    }
+
+    pub fn add(&self, record: Record) -> Result<(), Failure> {
+        let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
+        results.types.push(record);
+        results.types.sort_by(|a, b| a.kind.cmp(&b.kind));
+        let seconds = self.before + self.started.elapsed().as_secs_f64();
+        results.run.seconds = (seconds * 10.0).round() / 10.0;
+        self.save(&results)
+    }
+
+    /// The old file is there until the new one is whole.
+    fn save(&self, results: &Results) -> Result<(), Failure> {
+        let mut draft = Draft::begin(&self.path)?;
+        let text = serde_json::to_string_pretty(results).expect("results are plain data") + "\n";
+        draft
+            .file
+            .write_all(text.as_bytes())
+            .context(|| format!("could not write `{}`", self.path.display()))?;
+        draft.publish(Durability::Synced)
+    }
+
+    pub fn into_results(self) -> Results {
+        self.results.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+fn results_of(folder: &Path) -> PathBuf {
+    folder.join("results.json")
+}
+
+/// What a run wrote in a folder, if it goes on.
+pub fn begun(folder: &Path, run: Option<&str>, progress: &dyn Progress) -> Result<Option<Results>, Failure> {
+    let path = results_of(folder);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("could not read `{}`", path.display())),
+    };
+    match Results::parse(&text) {
+        Ok(before) => Ok((run == Some(&before.run.id)).then_some(before)),
+        Err(why) => {
+            progress.warn(format!("`{}` is damaged ({why}): everything is done anew", path.display()));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the last of an image's bytes lies: QEMU reads zeros behind the end of a file, without a word.
+
+use super::open::ImageFormat;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Where a file of `size` bytes has to end at the earliest; `None` where its own tables lie behind its end. Formats that
+/// `qemu-img check` holds against their files have nothing to add.
+pub fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
+    match format {
+        // The header of a raw image is its partition table, which rules look at.
+        ImageFormat::Raw | ImageFormat::Vhdx | ImageFormat::Vmdk => Some(0),
+        ImageFormat::Qcow2 => qcow2(file),
+        ImageFormat::Vhd => vhd(file, size),
+        ImageFormat::Vdi => vdi(file),
+    }
+}
+
+/// The end of the last cluster. Source: QEMU, docs/interop/qcow2.txt, "Header" and "Cluster mapping".
+fn qcow2(file: &File) -> Option<u64> {
+    const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+    const COMPRESSED: u64 = 1 << 62;
+    /// Of an entry of 64 bits: the cluster reads as zeros, whatever lies there.
+    const ZERO: u64 = 1;
+    /// Of the header's incompatible features: entries have 128 bits, the second half of them a map of subclusters.
+    const EXTENDED: u64 = 1 << 4;
+    /// As QEMU limits it.
+    const MOST_L1: usize = 32 << 20;
+    let mut header = [0; 80];
+    file.read_exact_at(&mut header, 0).ok()?;
+    let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
+    let long = |at: usize| u64::from(number(at)) << 32 | u64::from(number(at + 4));
+    let (version, bits) = (number(4), number(20));
+    if !(9..=21).contains(&bits) {
+        return None;
+    }
+    let is_extended = version >= 3 && long(72) & EXTENDED != 0;
+    let cluster = 1_u64 << bits;
+    // With subclusters, the last one that is there.
+    let used = |bitmap: u64| cluster / 32 * u64::from(32 - (bitmap as u32).leading_zeros());
+    let end_of = |bytes: &[u8]| -> u64 {
+        let entry = entry_at(bytes);
+        if entry & COMPRESSED != 0 {
+            let width = 62 - (bits - 8);
+            let sectors = (entry & !COMPRESSED & !(1 << 63)) >> width;
+            ((entry & ((1 << width) - 1)) / 512 + sectors + 1) * 512
+        } else if entry & OFFSET == 0 {
+            0
+        } else if is_extended {
+            (entry & OFFSET) + used(entry_at(&bytes[8..]))
+        } else if entry & ZERO != 0 {
+            0
+        } else {
+            (entry & OFFSET) + cluster
+        }
+    };
+    let mut l1 = vec![0; (number(36) as usize).checked_mul(8).filter(|bytes| *bytes <= MOST_L1)?];
+    file.read_exact_at(&mut l1, long(40)).ok()?;
+    let mut l2 = vec![0; cluster as usize];
+    let mut end = 0;
+    for table in l1.chunks_exact(8).map(entry_at).map(|entry| entry & OFFSET).filter(|at| *at != 0) {
+        file.read_exact_at(&mut l2, table).ok()?;
+        let entries = l2.chunks_exact(if is_extended { 16 } else { 8 });
+        end = entries.map(end_of).fold(end, u64::max);
+    }
+    Some(end)
+}
+
+fn entry_at(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
+}
+
+/// A vhd ends with its footer; a dynamic one that lost it still has a copy in front, and then ends nobody knows where. Source:
+/// Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format".
+fn vhd(file: &File, size: u64) -> Option<u64> {
+    let mut cookie = [0; 8];
+    file.read_exact_at(&mut cookie, size.checked_sub(512)?).ok()?;
+    (cookie == *b"conectix").then_some(size)
+}
+
+/// The end of the last block that is there. Source: VirtualBox, VDICore.h, VDIHEADER1: all numbers little-endian.
+fn vdi(file: &File) -> Option<u64> {
+    let number = |at: u64| {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, at).ok().map(|()| u64::from(u32::from_le_bytes(bytes)))
+    };
+    let (data, block, extra, allocated) = (number(0x158)?, number(0x178)?, number(0x17c)?, number(0x184)?);
+    allocated.checked_mul(block + extra)?.checked_add(data)
+}

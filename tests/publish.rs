@@ -1,0 +1,241 @@
+//! `ister publish`, and `ister verify` of what it published: nothing goes out that was not proven, under a name or a signature that
+//! is no good. Images here are a few bytes with receipts made for them; real ones are published by the tests that boot.
+
+mod common;
+
+use common::{ister, text, tools_missing};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn sha256(path: &Path) -> String {
+    let output = Command::new("sha256sum").arg(path).output().unwrap();
+    text(&output.stdout).split_whitespace().next().unwrap().to_owned()
+}
+
+/// A folder with `kvm.img`, its plan, and a receipt about it.
+fn built(folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder).unwrap();
+    let plan = ister(&["plan", "vm-tests/kvm/template.json", "--set", "Formats=[]", "--format", "json"]);
+    let plan = { plan }.output().unwrap();
+    assert!(plan.status.success(), "{}", text(&plan.stderr));
+    std::fs::write(folder.join("kvm.img.plan.json"), &plan.stdout).unwrap();
+    let image = folder.join("kvm.img");
+    std::fs::write(&image, "these bytes have booted").unwrap();
+    let receipt = json!({
+        "version": 3, "image": "kvm.img", "format": "raw", "size": 23, "sha256": sha256(&image), "ister": "0.1.0",
+        "emulator": "QEMU", "firmware": { "path": "f", "sha256": "f" },
+        "verdict": {
+            "version": 1, "image": "kvm.img", "outcome": "reached", "firmware": "uefi", "accelerator": "tcg",
+            "accelerator_reason": "asked for", "hardware": {}, "class": "login-prompt", "stage": "login",
+            "stages": [], "seconds": 1.0, "lines": [], "earlier": [],
+        },
+    });
+    std::fs::write(folder.join("kvm.img.receipt.json"), receipt.to_string()).unwrap();
+    image
+}
+
+fn change(receipt: &Path, what: &dyn Fn(&mut Value)) {
+    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(receipt).unwrap()).unwrap();
+    what(&mut value);
+    std::fs::write(receipt, value.to_string()).unwrap();
+}
+
+#[test]
+fn only_what_a_receipt_is_about_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let image = built(&at("built"));
+    let publish = |to: &str| {
+        ister(&["publish", "--prefix", "clear"]).arg(at("built")).arg("-o").arg(at(to)).output().unwrap()
+    };
+    let output = publish("public");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let published = at("public").join("clear-bookworm-kvm.img");
+    assert_eq!(std::fs::read_to_string(&published).unwrap(), "these bytes have booted");
+    let receipt: Value = serde_json::from_str(
+        &std::fs::read_to_string(at("public/clear-bookworm-kvm.img.receipt.json")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(receipt["image"], "clear-bookworm-kvm.img");
+    assert_eq!(receipt["sha256"], sha256(&published));
+
+    let path = at("built/kvm.img.receipt.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let power_off = |value: &mut Value| value["verdict"]["class"] = json!("powered-off");
+    let version = |value: &mut Value| value["version"] = json!(99);
+    let other = |value: &mut Value| value["image"] = json!("other.img");
+    for (changed, said) in [
+        (&power_off as &dyn Fn(&mut Value), "did not reach the login prompt"),
+        (&version, "is of version 99"),
+        (&other, "is about `other.img`"),
+    ] {
+        std::fs::write(&path, &good).unwrap();
+        change(&path, changed);
+        let output = publish("refused");
+        assert_eq!(output.status.code(), Some(3));
+        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+    }
+    std::fs::write(&path, &good).unwrap();
+    std::fs::write(&image, "these bytes have NOT").unwrap();
+    let output = publish("refused");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("about other bytes"), "{}", text(&output.stderr));
+    assert!(!at("refused").exists());
+}
+
+#[test]
+fn names_are_kept_apart_and_lead_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    built(&at("one"));
+    built(&at("two"));
+    let refused = |args: &[&str], said: &str| {
+        let output =
+            ister(&["publish", "-o", "public/deep"]).args(args).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+        assert!(!at("public").exists());
+    };
+    refused(&["one", "two"], "would both be called `kvm.img`");
+    for prefix in ["sub/x", ".x", "a\nb", "\u{1b}[2K"] {
+        refused(&["one", "--prefix", prefix], "nothing can be published as");
+    }
+    let plan = at("two/kvm.img.plan.json");
+    let text = std::fs::read_to_string(&plan).unwrap().replace("\"kvm.img\"", "\"../one/kvm.img\"");
+    std::fs::write(&plan, &text).unwrap();
+    refused(&["two"], "nothing can be published as `../one/kvm.img`");
+    std::fs::write(&plan, &text[..text.len() / 2]).unwrap();
+    refused(&["two"], "is no plan");
+}
+
+/// gpg with keys of its own.
+struct Keys {
+    home: tempfile::TempDir,
+}
+
+impl Keys {
+    fn gpg(&self, args: &[&str]) -> String {
+        let output = Command::new("gpg")
+            .env("GNUPGHOME", self.home.path())
+            .args(["--batch", "--yes", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "gpg {args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What may have signed, as a file.
+    fn exported(&self, name: &str, folder: &Path) -> PathBuf {
+        let path = folder.join(format!("{name}.asc"));
+        std::fs::write(&path, self.gpg(&["--armor", "--export", name])).unwrap();
+        path
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).output();
+    }
+}
+
+#[test]
+fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
+    if tools_missing(&["gpg", "gpgconf"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    built(&at("built"));
+    let keys = Keys { home: tempfile::tempdir().unwrap() };
+    keys.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
+    keys.gpg(&[
+        "--faked-system-time",
+        "20200101T000000",
+        "--quick-gen-key",
+        "old@example.org",
+        "ed25519",
+        "sign",
+        "1d",
+    ]);
+    let publish = |key: &str, to: &str| -> Output {
+        ister(&["publish", "--sign", key])
+            .arg(at("built"))
+            .arg("-o")
+            .arg(at(to))
+            .env("GNUPGHOME", keys.home.path())
+            .output()
+            .unwrap()
+    };
+    for key in ["old@example.org", "nobody@example.org"] {
+        let output = publish(key, "none");
+        assert_eq!(output.status.code(), Some(3), "{key}");
+        assert!(text(&output.stderr).contains("could not sign"), "{}", text(&output.stderr));
+        assert!(!at("none").exists(), "nothing is published for {key} to sign");
+    }
+    let output = publish("good@example.org", "public");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    let verify = |by: &Path| {
+        ister(&["verify"]).arg(at("public/SHA512SUMS")).arg("--signed-by").arg(by).output().unwrap()
+    };
+    let good = keys.exported("good@example.org", folder.path());
+    assert_eq!(verify(&good).status.code(), Some(0), "{}", text(&verify(&good).stdout));
+    let said = |by: &Path, what: &str| {
+        let output = verify(by);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
+    };
+    said(&keys.exported("old@example.org", folder.path()), "its key is not among those that may sign");
+    let nothing = verify(&at("typo.asc"));
+    assert_eq!(nothing.status.code(), Some(3));
+    assert!(text(&nothing.stderr).contains("has no public keys"), "{}", text(&nothing.stderr));
+
+    // gpg makes a certificate for the day on which the key is lost; a colon keeps it from being used by mistake.
+    let listed = keys.gpg(&["--with-colons", "--list-keys", "good@example.org"]);
+    let print = listed.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap();
+    let print = print.trim_end_matches(':');
+    let certificate =
+        std::fs::read_to_string(keys.home.path().join(format!("openpgp-revocs.d/{print}.rev"))).unwrap();
+    std::fs::write(at("revocation"), certificate.replace(":-----BEGIN", "-----BEGIN")).unwrap();
+    keys.gpg(&["--import", at("revocation").to_str().unwrap()]);
+    said(&keys.exported("good@example.org", folder.path()), "its key was revoked");
+
+    std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
+    said(&good, "it is no signature");
+    // Without a key the list is new, and the signature of the old one goes.
+    let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!at("public/SHA512SUMS.asc").exists());
+    said(&good, "there is no signature");
+}
+
+#[test]
+fn a_list_that_proves_nothing_is_not_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("a.img"), "abc").unwrap();
+    let list = |text: &str, more: &[&str]| {
+        std::fs::write(at("SHA512SUMS"), text).unwrap();
+        ister(&["verify"]).arg(at("SHA512SUMS")).args(more).output().unwrap()
+    };
+    let sum = Command::new("sha512sum").arg("a.img").current_dir(folder.path()).output().unwrap();
+    let sum = text(&sum.stdout);
+    assert_eq!(list(&sum, &[]).status.code(), Some(0));
+    for (bad, said) in [
+        (String::new(), "it lists nothing"),
+        (format!("{}  a.img\n{sum}", "ab".repeat(64)), "another hash of `a.img`"),
+        (sum.replace("a.img", "\u{1b}[2K"), "line 1"),
+    ] {
+        let output = list(&bad, &[]);
+        assert_eq!(output.status.code(), Some(1), "{bad}");
+        assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
+    }
+    for more in [["--format", "json"], ["--plan", "x"], ["-t", "x"]] {
+        assert_eq!(list(&sum, &more).status.code(), Some(2), "{more:?}");
+    }
+    let image = ister(&["verify", "--signed-by", "x"]).arg(at("a.img")).output().unwrap();
+    assert_eq!(image.status.code(), Some(2));
+}
