@@ -1,6 +1,5 @@
 //! What of a run is known: `results.json`, written anew after each type, by one process.
 
-use super::input::count;
 use crate::tool::{Context, Draft, Durability, Failure, Progress};
 use crate::trial::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
 use anyhow::bail;
@@ -97,18 +96,9 @@ impl Board {
         Ok(board)
     }
 
-    /// What stays of before, which is told.
-    pub fn kept(&self, progress: &dyn Progress) -> Vec<Record> {
-        let kept = self.results.lock().unwrap_or_else(|e| e.into_inner()).types.clone();
-        if !kept.is_empty() {
-            let failed = kept.iter().filter(|record| !record.is_good()).count();
-            let note = if failed > 0 { format!(", {failed} of them failed") } else { String::new() };
-            progress.warn(format!(
-                "{} of the same run stay as they are{note}: another --run does them again",
-                count(kept.len(), "type")
-            ));
-        }
-        kept
+    /// What stays of before.
+    pub fn kept(&self) -> Vec<Record> {
+        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.clone()
     }
 
     pub fn has(&self, name: &str) -> bool {

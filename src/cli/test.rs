@@ -130,44 +130,14 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         ister: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let board = Board::begin(claim, run, before)?;
-    let kept = board.kept(progress);
-    if args.discard {
-        kept.iter().filter(|record| record.is_good()).for_each(|record| discarded(record, args, progress));
-    }
+    go_on(args, &board.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !board.has(name))
         .filter_map(|name| types.iter().find(|kind| kind.name == *name))
         .collect();
     queue.reverse();
-    let queue = Mutex::new(queue);
-    let room = Room::of_this_host();
-    let more: Vec<String> = args
-        .cache_dir
-        .iter()
-        .flat_map(|folder| ["--cache-dir".to_owned(), folder.display().to_string()])
-        .collect();
-    let work = || -> anyhow::Result<()> {
-        loop {
-            let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
-            let _guests = room.take(kind.memory());
-            let folder = args.output.join(&kind.name);
-            let record = prove(kind, &Place { folder: &folder, key: &key }, &more, &console);
-            board.add(record.clone())?;
-            if args.discard && record.is_good() {
-                discarded(&record, args, progress);
-            }
-        }
-    };
-    let jobs =
-        args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker does not panic"))
-            .collect::<anyhow::Result<Vec<()>>>()
-    })?;
+    prove_all(args, queue, &board, &key, &console)?;
     console.finish();
     let results = board.into_results();
     if let Some(path) = &args.junit {
@@ -185,6 +155,60 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         Outcome::Fine if !missing.is_empty() => Outcome::Environment,
         outcome => outcome,
     })
+}
+
+/// What was proven before the run was ended stays, and is told.
+fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
+    if !kept.is_empty() {
+        let failed = kept.iter().filter(|record| !record.is_good()).count();
+        let note = if failed > 0 { format!(", {failed} of them failed") } else { String::new() };
+        console.say(&format!(
+            "ister: {} of the same run stay as they are{note}: another --run does them again",
+            count(kept.len(), "type")
+        ));
+    }
+    if args.discard {
+        kept.iter().filter(|record| record.is_good()).for_each(|record| discarded(record, args, console));
+    }
+}
+
+/// From the end of the queue, as many side by side as there are processors, and as memory allows.
+fn prove_all(
+    args: &TestArgs,
+    queue: Vec<&ImageType>,
+    board: &Board,
+    key: &Path,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let queue = Mutex::new(queue);
+    let room = Room::of_this_host();
+    let more: Vec<String> = args
+        .cache_dir
+        .iter()
+        .flat_map(|folder| ["--cache-dir".to_owned(), folder.display().to_string()])
+        .collect();
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
+            let _guests = room.take(kind.memory());
+            let folder = args.output.join(&kind.name);
+            let record = prove(kind, &Place { folder: &folder, key }, &more, console);
+            board.add(record.clone())?;
+            if args.discard && record.is_good() {
+                discarded(&record, args, console);
+            }
+        }
+    };
+    let jobs =
+        args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker does not panic"))
+            .collect::<anyhow::Result<Vec<()>>>()
+    })
+    .map(drop)
 }
 
 fn create_folder(path: &Path) -> Result<(), Failure> {
