@@ -296,11 +296,12 @@ impl Witness {
                 self.end(class, at, PROOF);
             }
         }
-        let Some(last) = lines.iter().rfind(|line| !line.is_empty()) else { return };
-        if self.limits.goal == Goal::LoginPrompt && is_login_prompt(&format!("{last} ")) {
+        // The kernel may have spoken behind it, and below.
+        let prompt = lines.iter().map(|line| format!("{line} ")).rfind(|line| is_login_prompt(line));
+        if let Some(prompt) = prompt.filter(|_| self.limits.goal == Goal::LoginPrompt) {
             self.witnessed = Witnessed::Screen;
             self.reach(Stage::Login, at);
-            self.recent.push(format!("{last} "));
+            self.recent.push(prompt);
             self.end(Class::LoginPrompt, at, 1);
         }
     }

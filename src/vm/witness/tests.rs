@@ -148,6 +148,15 @@ fn a_silent_serial_console_leaves_the_screen() {
     witness.screen(at(40), text(&["Debian GNU/Linux 12 here tty1", "", "here login: _"]));
     assert_eq!(witness.decide(at(41)), Some(Class::LoginPrompt));
     assert_eq!((witness.proof(), witness.witnessed()), (text(&["here login: "]), Witnessed::Screen));
+    // Spoken into, and below.
+    let mut witness = Witness::new(LIMITS);
+    let spoken = [
+        "here login: [   64.648526] clocksource: timekeeping watchdog on CPU0: hpet wd-wd read-back delay of 116530ns",
+        "[   64.664014] clocksource: wd-tsc-wd read-back delay of 153740ns, clock-skew test skipped!",
+    ];
+    witness.screen(at(8), text(&["Debian GNU/Linux 12 here tty1", "", spoken[0], spoken[1]]));
+    assert_eq!(witness.decide(at(9)), Some(Class::LoginPrompt));
+    assert!(witness.proof()[0].starts_with("here login: ["));
     // What GRUB says by BIOS is no kernel.
     let mut witness = Witness::new(LIMITS);
     witness.serial(at(1), b"GRUB loading...\r\nWelcome to GRUB!\r\n\r\n");
