@@ -7,7 +7,7 @@ import os, re, subprocess, sys, time
 FIRMWARE = "/usr/share/OVMF/OVMF_%s_4M.fd"
 command = [
     "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-    "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+    "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm", "-smp", "2", "-m", "1024",
     "-boot", "strict=on", "-device", "VGA", "-device", "virtio-rng-pci", "-serial", "stdio",
     "-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile=",
     "-drive", f"if=pflash,format=raw,file={FIRMWARE % 'CODE'},readonly=on",

@@ -144,7 +144,9 @@ impl Machine<'_> {
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
         let (accelerator, mut cpu) = match self.accelerator {
             Accelerator::Kvm => ("kvm", "host".to_owned()),
-            Accelerator::Tcg => ("tcg,thread=multi", "max".to_owned()),
+            // A guest that believes in fast `rep movsb` and `rep stosb` clears and copies memory a byte at a time, which TCG
+            // takes one by one: a live CD needed 195 s instead of 110. Source: Linux, arch/x86/lib/clear_page_64.S.
+            Accelerator::Tcg => ("tcg,thread=multi", "max,-erms,-fsrm".to_owned()),
         };
         if hyperv {
             cpu.push_str(",hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-synic,hv-stimer");
@@ -283,7 +285,7 @@ mod tests {
         assert_eq!(
             machine.invocation(5, 6).to_string(),
             "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
-             -machine q35,graphics=off -accel tcg,thread=multi -cpu max -smp 1 -m 1024 -boot strict=on \
+             -machine q35,graphics=off -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 1 -m 1024 -boot strict=on \
              -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \
              -chardev socket,id=monitor0,fd=6 -mon chardev=monitor0,mode=control \
              -netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile= \
