@@ -100,7 +100,7 @@ pub fn cause(line: &str) -> Option<Class> {
             (Class::LoaderFailed, r"Reboot Into Firmware Interface"),
             (
                 Class::FsckFailed,
-                r"requires a manual fsck|UNEXPECTED INCONSISTENCY|^\[FAILED\] Failed to start (systemd-fsck|.*File System Check)",
+                r"requires a manual fsck|UNEXPECTED INCONSISTENCY|\[FAILED\] Failed to start (systemd-fs|.*File System Check|.*heck on /dev/)",
             ),
             (
                 Class::MountFailed,
@@ -130,6 +130,38 @@ pub fn is_login_prompt(text: &str) -> bool {
     LOGIN.is_match(text) && !text.starts_with("Last ")
 }
 
+/// What the console says of the root filesystem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Root {
+    #[default]
+    Writable,
+    /// The kernel was told to mount it so.
+    AskedReadOnly,
+    ReadOnly,
+}
+
+impl Root {
+    /// ext4 says when it is mounted anew, as it is by fstab in a system that begins with `ro`; others say nothing. Source:
+    /// Linux, fs/ext4/super.c.
+    pub fn after(self, line: &str) -> Root {
+        static ASKED: LazyLock<Regex> = LazyLock::new(|| expression(r"Kernel command line: (.* )?ro( |$)"));
+        static MOUNTED: LazyLock<Regex> = LazyLock::new(|| expression(r"EXT4-fs \(.*\): mounted filesystem"));
+        static REMOUNTED: LazyLock<Regex> = LazyLock::new(|| expression(r"EXT4-fs \(.*\): re-mounted"));
+        match self {
+            _ if ASKED.is_match(line) => Root::AskedReadOnly,
+            Root::AskedReadOnly if MOUNTED.is_match(line) => Root::ReadOnly,
+            _ if REMOUNTED.is_match(line) => Root::Writable,
+            _ => self,
+        }
+    }
+}
+
+/// A unit did not start.
+pub fn is_failed_unit(line: &str) -> bool {
+    static FAILED: LazyLock<Regex> = LazyLock::new(|| expression(r"\[FAILED\] Failed to start "));
+    FAILED.is_match(line)
+}
+
 /// All that was to be started has been. Source: systemd.special(7).
 pub fn is_up(line: &str) -> bool {
     static UP: LazyLock<Regex> =
@@ -150,8 +182,9 @@ pub fn is_of_kernel(line: &str) -> bool {
 
 /// systemd's clock for a job that nothing ends: it moves, and nothing comes of it.
 pub fn is_endless_job(line: &str) -> bool {
-    static ENDLESS_JOB: LazyLock<Regex> =
-        LazyLock::new(|| expression(r"A (?:start|stop) job is running for .* no limit\)\s*$"));
+    static ENDLESS_JOB: LazyLock<Regex> = LazyLock::new(|| {
+        expression(r"(?:A (?:start|stop) job is running for|Job \S+/(?:start|stop) running) .*no limit\)\s*$")
+    });
     ENDLESS_JOB.is_match(line)
 }
 

@@ -2,8 +2,8 @@
 
 use super::question::{asked_for, is_refusal};
 use super::signs::{
-    Standing, cause, ending, flaw, is_endless_job, is_login_prompt, is_of_kernel, is_setup_menu, is_stall,
-    is_up, stage,
+    Root, Standing, cause, ending, flaw, is_endless_job, is_failed_unit, is_login_prompt, is_of_kernel,
+    is_setup_menu, is_stall, is_up, stage,
 };
 use super::text::Lines;
 use super::verdict::{Class, Stage, StageTime, Witnessed};
@@ -72,6 +72,7 @@ pub struct Witness {
     /// What was said on the way of causes and flaws, with the first line of each.
     causes: Vec<(Class, String)>,
     flaws: Vec<(Class, String)>,
+    root: Root,
     /// Whether the kernel or what comes after it was heard on the serial console.
     heard_kernel: bool,
     /// When something came from the serial console.
@@ -104,6 +105,7 @@ impl Witness {
             up: None,
             causes: Vec::new(),
             flaws: Vec::new(),
+            root: Root::default(),
             heard_kernel: false,
             heard: Duration::ZERO,
             screen: Vec::new(),
@@ -163,6 +165,10 @@ impl Witness {
         }
         notice(&mut self.causes, cause(&line), &line);
         notice(&mut self.flaws, flaw(&line), &line);
+        self.root = self.root.after(&line);
+        if self.root == Root::ReadOnly && is_failed_unit(&line) {
+            notice(&mut self.flaws, Some(Class::RootReadOnly), &line);
+        }
         if let Some(stage) = stage(&line) {
             self.reach(stage, at);
         }
@@ -364,7 +370,7 @@ impl Witness {
             // What was reached counts again from the beginning, and what was said is of another start.
             self.seen = vec![(Stage::Firmware, at)];
             (self.up, self.stalled, self.question) = (None, None, None);
-            self.doubted = None;
+            (self.doubted, self.root) = (None, Root::default());
             self.answered.clear();
             self.causes.clear();
             self.flaws.clear();
@@ -405,7 +411,7 @@ impl Witness {
         };
         // What was not finished is where it stands: the clock of a job, a question.
         let unfinished = self.lines.unfinished();
-        let tail = unfinished.rfind("A start job").unwrap_or(0);
+        let tail = unfinished.rfind("A start job").or(unfinished.rfind("Job ")).unwrap_or(0);
         if !unfinished[tail..].trim().is_empty() {
             self.recent.push(unfinished[tail..].to_owned());
         }
