@@ -85,7 +85,7 @@ fn publish(world: &World, from: &Path) -> Outcome {
         }
     };
     let said = publish_as("nobody@example.org", 3)?;
-    expect(said.contains("there is no key `nobody@example.org`") && !public.exists(), &said)?;
+    expect(said.contains("could not sign with the key `nobody@example.org`") && !public.exists(), &said)?;
     let publish = |code: i32| publish_as("releases@example.org", code);
     publish(0)?;
     let name = "clear-bookworm-kvm-legacy.qcow2";
