@@ -130,6 +130,13 @@ pub fn is_login_prompt(text: &str) -> bool {
     LOGIN.is_match(text) && !text.starts_with("Last ")
 }
 
+/// The beginning of such a line, however far it has come: it may be the clock of an endless job.
+pub fn may_be_clock(text: &str) -> bool {
+    static BEGUN: LazyLock<Regex> = LazyLock::new(|| expression(r"^\[[ *]{0,6}(\].*)?$"));
+    static WHOLE: LazyLock<Regex> = LazyLock::new(|| expression(r"\([^()]* / [^()]*\)\s*$"));
+    BEGUN.is_match(text) && !WHOLE.is_match(text)
+}
+
 /// What the console says of the root filesystem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Root {

@@ -3,7 +3,7 @@
 use super::question::{asked_for, is_refusal};
 use super::signs::{
     Root, Standing, cause, ending, flaw, is_endless_job, is_failed_unit, is_login_prompt, is_of_kernel,
-    is_setup_menu, is_stall, is_up, stage,
+    is_setup_menu, is_stall, is_up, may_be_clock, stage,
 };
 use super::text::Lines;
 use super::verdict::{Class, Stage, StageTime, Witnessed};
@@ -217,7 +217,7 @@ impl Witness {
             return;
         }
         self.doubt_prompt(at, &text);
-        if !is_endless_job(&text) {
+        if !is_endless_job(&text) && !may_be_clock(&text) {
             self.moved = at;
         }
         if let Some(volume) = asked_for(&text) {
