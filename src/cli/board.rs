@@ -1,12 +1,12 @@
 //! What of a run is known: `results.json`, written anew after each type, by one process.
 
-use crate::tool::{Context, Draft, Durability, Failure, Progress};
+use crate::tool::{Context, Failure, Progress, write_whole};
 use crate::trial::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
 use anyhow::bail;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -116,13 +116,8 @@ impl Board {
 
     /// The old file is there until the new one is whole.
     fn save(&self, results: &Results) -> Result<(), Failure> {
-        let mut draft = Draft::begin(&self.path)?;
         let text = serde_json::to_string_pretty(results).expect("results are plain data") + "\n";
-        draft
-            .file
-            .write_all(text.as_bytes())
-            .context(|| format!("could not write `{}`", self.path.display()))?;
-        draft.publish(Durability::Synced)
+        write_whole(&self.path, text.as_bytes())
     }
 
     pub fn into_results(self) -> Results {

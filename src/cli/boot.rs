@@ -366,7 +366,7 @@ pub fn boot_image(
             Some(firmware) => firmware,
             None => {
                 let unknown =
-                    || format!("cannot tell which firmware `{}` is for; --firmware says it", image.display());
+                    || format!("could not look into `{}` for the firmware that it is for", image.display());
                 let opened =
                     format::open(image, &scratch_folder()).map_err(|failure| failure.context(unknown()))?;
                 guess_firmware(&opened.file, image)?

@@ -3,8 +3,7 @@
 use crate::build::{Built, beside};
 use crate::plan::Plan;
 use crate::report::{Contents, PackageLine, package_list, spdx};
-use crate::tool::{Context, Draft, Durability, Failure};
-use std::io::Write;
+use crate::tool::{Failure, write_whole};
 use std::path::Path;
 
 /// Writes both.
@@ -33,10 +32,7 @@ pub fn write(built: &Built, plan: &Plan, folder: &Path) -> Result<(), Failure> {
     };
     let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM is plain data") + "\n";
     for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
-        let path = beside(folder, plan, suffix);
-        let mut draft = Draft::begin(&path)?;
-        draft.file.write_all(text.as_bytes()).context(|| format!("could not write `{}`", path.display()))?;
-        draft.publish(Durability::Synced)?;
+        write_whole(&beside(folder, plan, suffix), text.as_bytes())?;
     }
     Ok(())
 }

@@ -11,11 +11,11 @@ use crate::image::{copy_range, sha256, sha256_and_sha512};
 use crate::lint::Level;
 use crate::plan::Plan;
 use crate::report::Receipt;
-use crate::tool::{Context, Draft, Durability, Failure, Progress};
+use crate::tool::{Context, Draft, Durability, Failure, Progress, write_whole};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Copy what has been proven to boot, with SHA512SUMS and its signature
@@ -104,10 +104,10 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
-    write(&list, text.as_bytes())?;
+    write_whole(&list, text.as_bytes())?;
     let signed = args.output.join(SIGNATURE);
     match signature {
-        Some(signature) => write(&signed, &signature)?,
+        Some(signature) => write_whole(&signed, &signature)?,
         // One that is there is of the old list.
         None => drop(std::fs::remove_file(signed)),
     }
@@ -250,10 +250,4 @@ fn copy(from: &Path, to: &Path, proven: &str) -> Result<String, Failure> {
     }
     draft.publish(Durability::Synced)?;
     Ok(sha512)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut draft = Draft::begin(path)?;
-    draft.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
-    draft.publish(Durability::Synced)
 }

@@ -4,9 +4,8 @@ use crate::format::format_name;
 use crate::image::sha256;
 use crate::report::{RECEIPT_VERSION, Receipt};
 use crate::template::Bytes;
-use crate::tool::{Context, Draft, Durability, Failure};
+use crate::tool::{Context, Failure, write_whole};
 use crate::vm::{self, Class, Verdict};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Where the receipt of an image is.
@@ -58,11 +57,8 @@ pub fn booted(
 
 /// Puts a receipt beside an image, whole or not at all.
 pub fn write(image: &Path, receipt: &Receipt) -> Result<(), Failure> {
-    let path = path_of(image);
     let text = serde_json::to_string_pretty(receipt).expect("a receipt is plain data") + "\n";
-    let mut draft = Draft::begin(&path)?;
-    draft.file.write_all(text.as_bytes()).context(|| format!("could not write `{}`", path.display()))?;
-    draft.publish(Durability::Synced)
+    write_whole(&path_of(image), text.as_bytes())
 }
 
 fn read(path: &Path) -> std::io::Result<Receipt> {

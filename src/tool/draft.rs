@@ -10,6 +10,7 @@ use super::interrupt::{forget_file, remove_on_interrupt};
 use super::unnamed::link;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What a crash of the host may do to a file that was published just before.
@@ -26,6 +27,13 @@ pub struct Draft {
     destination: PathBuf,
     /// Only where the filesystem knows no unnamed files.
     named: Option<PathBuf>,
+}
+
+/// Writes a small file: whoever looks sees the old one or the whole new one.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut draft = Draft::begin(path)?;
+    draft.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
+    draft.publish(Durability::Synced)
 }
 
 impl Draft {

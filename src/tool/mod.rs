@@ -18,7 +18,7 @@ mod unnamed;
 pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
-pub use draft::{Draft, Durability};
+pub use draft::{Draft, Durability, write_whole};
 pub use failure::{Context, Failure, visible, with_causes};
 pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
