@@ -4,9 +4,9 @@ use super::console::print;
 use super::run::{Outcome, TalkArgs};
 use crate::report::Table;
 use crate::tool::{
-    CATALOG, Failure, Invocation, Need, Presence, Tool, apt_install, check, run as run_tool, run_reporting,
+    CATALOG, Failure, Invocation, Need, Presence, Progress, Tool, check, install_packages, run as run_tool,
+    subordinate_ranges, try_namespaces,
 };
-use crate::tool::{Progress, subordinate_ranges, try_namespaces};
 use clap::Args;
 
 /// Look whether this host has what ister needs, or install it
@@ -41,11 +41,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
         let progress: &dyn Progress = &console;
         let packages = missing_packages(args);
         if !packages.is_empty() {
-            progress.begin(format!("installing {}", packages.join(" ")));
-            for command in apt_install(&packages, root)? {
-                run_reporting(&command, &mut |_| {})
-                    .map_err(|f| f.context(format!("could not install {}", packages.join(" "))))?;
-            }
+            install_packages(&packages, root, progress)?;
         }
         if let Some(user) = user_without_ids(root) {
             progress.begin(format!("giving user `{user}` a range of subordinate ids"));

@@ -1,6 +1,6 @@
 //! Every program and file of the host that ister uses, and the Debian package that has it.
 
-use super::{Failure, Invocation, find_program, run};
+use super::{Invocation, find_program, run};
 use std::path::Path;
 
 /// What a tool is needed for.
@@ -107,6 +107,7 @@ pub const CATALOG: &[Tool] = &[
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
     tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),
     tool("pgrep", "procps", Need::Tests, "looks for what is left running"),
+    tool("skopeo", "skopeo", Need::Tests, "reads OCI images"),
     tool("xz", "xz-utils", Need::Tests, "reads what was packed as xz"),
     tool("zstd", "zstd", Need::Tests, "reads what was packed as zstd"),
     tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
@@ -176,32 +177,6 @@ fn first_version(text: &str) -> Option<String> {
 fn compare(a: &str, b: &str) -> std::cmp::Ordering {
     let numbers = |text: &str| -> Vec<u64> { text.split('.').filter_map(|part| part.parse().ok()).collect() };
     numbers(a).cmp(&numbers(b))
-}
-
-/// The commands that install packages: through sudo for an ordinary user.
-pub fn apt_install(packages: &[&str], root: bool) -> Result<[Invocation; 2], Failure> {
-    let apt = |args: &[&str]| {
-        let invocation = if root {
-            Invocation::new("apt-get")
-        } else {
-            // sudo drops the environment: what apt needs of it is set behind it.
-            Invocation::new("sudo").args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
-        };
-        invocation.args(args).env("DEBIAN_FRONTEND", "noninteractive")
-    };
-    if find_program("apt-get").is_none() {
-        return Err(Failure::new(
-            "this host has no apt-get, so the packages cannot be installed automatically",
-        )
-        .help(format!("install what these Debian packages have: {}", packages.join(", "))));
-    }
-    if !root && find_program("sudo").is_none() {
-        return Err(Failure::new("installing packages needs root, and there is no sudo")
-            .help(format!("as root: apt-get install --no-install-recommends {}", packages.join(" "))));
-    }
-    let mut install = vec!["-q", "-y", "--no-install-recommends", "install"];
-    install.extend(packages);
-    Ok([apt(&["-q", "update"]), apt(&install)])
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ mod invocation;
 mod names;
 mod namespace;
 mod orphans;
+mod packages;
 mod progress;
 mod unnamed;
 
-pub use catalog::{CATALOG, Need, Presence, Tool, apt_install, check, package_of};
+pub use catalog::{CATALOG, Need, Presence, Tool, check, package_of};
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability, write_whole};
@@ -32,5 +33,6 @@ pub use namespace::{
     workspace_from_stdin,
 };
 pub use orphans::Orphans;
+pub use packages::install_packages;
 pub use progress::{Event, Progress};
 pub use unnamed::{inherit, inherited_name, name_of, scratch_folder};
