@@ -229,22 +229,32 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
     let place = Place::new();
     std::fs::create_dir(place.path("out")).unwrap();
     std::fs::write(place.path("out/small.img"), "older").unwrap();
-    for (more, said) in [
+    for (more, code, said) in [
         (
             ["--set", r#"Bundles=["os-core", "no-such-package"]"#],
+            1,
             "the package `no-such-package` does not exist in bookworm",
         ),
-        (["-C", "http://127.0.0.1:9/debian"], "the archive cannot be reached: deb http://127.0.0.1:9/debian"),
-        (["--set", r#"Version="nosuite""#], "the archive has no suite `nosuite`"),
-        (["--set", r#"Users=[{"username": "u", "uid": 4294967295}]"#], "user `u` cannot have uid 4294967295"),
+        (
+            ["-C", "http://127.0.0.1:9/debian"],
+            3,
+            "the archive cannot be reached: deb http://127.0.0.1:9/debian",
+        ),
+        (["--set", r#"Version="nosuite""#], 3, "the archive has no suite `nosuite`"),
+        (
+            ["--set", r#"Users=[{"username": "u", "uid": 4294967295}]"#],
+            1,
+            "user `u` cannot have uid 4294967295",
+        ),
         (
             ["--set", r#"Users=[{"username": "u", "sudo": true, "password": {"env": "ISTER_EMPTY"}}]"#],
+            3,
             "the password of user `u` is no crypt(3) hash",
         ),
     ] {
         let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains(&format!("error: {said}")) && stderr.contains("help: "), "{stderr}");
         assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
         assert_eq!(names(&place.path("out")), ["small.img"]);
@@ -348,7 +358,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     hooks(r#""PostChrootShell": ["echo the reason >&2; exit 7"]"#);
     let output = place.build(&[]).output().unwrap();
     let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
     assert!(stderr.contains("exit code 7") && stderr.contains("it said: the reason"), "{stderr}");
     // One that hangs is ended, on the host as inside.
@@ -356,7 +366,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         hooks(&format!(r#""{key}": ["echo waiting; sleep 1234"]"#));
         let output = place.build(&["--hook-timeout", "2"]).output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(&format!("the hook {key} `echo waiting; sleep 1234` failed")), "{stderr}");
         assert!(stderr.contains("did not end within 2 s") && stderr.contains("it said: waiting"), "{stderr}");
         assert!(stderr.contains("--hook-timeout"), "{stderr}");

@@ -58,6 +58,8 @@ fn only_what_a_receipt_is_about_is_published() {
     )
     .unwrap();
     assert_eq!(receipt["image"], "clear-bookworm-kvm.img");
+    let verdict = &receipt["verdict"];
+    assert_eq!((&verdict["image"], &verdict["serial_log"]), (&receipt["image"], &Value::Null));
     assert_eq!(receipt["sha256"], sha256(&published));
 
     let path = at("built/kvm.img.receipt.json");
@@ -177,6 +179,16 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     }
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    // What somebody else puts on the list is not signed with the rest.
+    let list = at("public/SHA512SUMS");
+    let before = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, format!("{before}{}  evil.img\n", "ab".repeat(64))).unwrap();
+    let output = publish("good@example.org", "public");
+    assert_eq!(output.status.code(), Some(3));
+    let said = "is not signed by `good@example.org`: it is of another list";
+    assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    std::fs::write(&list, before).unwrap();
 
     let verify = |by: &Path| {
         ister(&["verify"]).arg(at("public/SHA512SUMS")).arg("--signed-by").arg(by).output().unwrap()

@@ -177,7 +177,7 @@ fn a_run_that_goes_on_says_what_stays() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("of shard 2/2"), "{}", text(&output.stderr));
     // Somebody is at it.
-    let held = std::fs::File::open(&out).unwrap();
+    let held = std::fs::File::options().write(true).open(out.join(".ister-test.lock")).unwrap();
     held.lock().unwrap();
     let output = goes_on(&[]);
     assert_eq!(output.status.code(), Some(3));
@@ -207,6 +207,23 @@ fn a_folder_of_hooks_that_is_gone_touches_its_type() {
     git(folder, &["add", "-A"]);
     git(folder, &["commit", "-qm", "hooks"]);
     std::fs::rename(folder.join("hooks"), folder.join("renamed")).unwrap();
+    assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
+}
+
+#[test]
+fn a_command_s_words_are_files_and_folders_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    repository(folder);
+    std::fs::create_dir(folder.join("types/mini/files")).unwrap();
+    std::fs::create_dir(folder.join("etc")).unwrap();
+    std::fs::write(folder.join("etc/motd"), "one\n").unwrap();
+    let hooks = r#"{ "PostNonChrootShell": ["cp -r ../../etc/. $ISTER_CHROOT/etc/", "cd / && true"] }"#;
+    std::fs::write(folder.join("types/mini/template.json"), hooks).unwrap();
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "files"]);
+    assert_eq!(listed(folder, &["--changed", "main"]), [""; 0]);
+    std::fs::write(folder.join("etc/motd"), "two\n").unwrap();
     assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
 }
 
@@ -260,6 +277,24 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     // Once more: the pages are replaced, the history does not grow.
     let again = report(&["-o", "site", "--history", "history.sqlite"]);
     assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    // Without a history that can be written there are pages all the same.
+    std::fs::write(folder.path().join("letter"), "dear all").unwrap();
+    std::fs::remove_dir_all(folder.path().join("site")).unwrap();
+    let output = report(&["-o", "site", "--history", "letter"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("history `letter`"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("3 of 3 types good, 1 of them flaky"), "{}", text(&output.stdout));
+    assert!(folder.path().join("site/index.html").exists());
+    // A part of another commit is none.
+    let path = out.join("b/results.json");
+    let part = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, part.replace("\"ister\":\"0.1.0\"", "\"ister\":\"0.1.0\",\"revision\":\"b\""))
+        .unwrap();
+    let output = report(&[]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(said.contains("out/b` is of the same run, but of another commit"), "{said}");
+    assert!(said.contains("nothing is there of shard 2"), "{said}");
     results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
     assert_eq!(report(&[]).status.code(), Some(1));
 }
@@ -277,6 +312,10 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(refused.status.code(), Some(3));
     assert!(text(&refused.stderr).contains("holds something else than pages"), "{}", text(&refused.stderr));
     assert_eq!(std::fs::read_to_string(site.join("letter")).unwrap(), "dear");
+    // Nor does a folder that has none hide those that have some.
+    let more = report(&["out", "home"]);
+    assert_eq!(more.status.code(), Some(3));
+    assert!(text(&more.stdout).contains("1 of 1 type good"), "{}", text(&more.stdout));
     let nothing = report(&["home"]);
     assert_eq!(nothing.status.code(), Some(3));
     assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
@@ -302,6 +341,12 @@ fn what_is_not_ours_is_left_alone() {
             json!([{ "name": "a", "format": "raw", "bytes": u64::MAX }]),
             "larger than can be",
         ),
+        (
+            "/types/0/files",
+            json!([{ "name": "a", "format": "raw", "bytes": 1 }, { "name": "a", "format": "raw", "bytes": 2 }]),
+            "`a` is there twice",
+        ),
+        ("/types/0/steps/0/boot", Value::Null, "passed, and nothing is said of the boot"),
         (
             "/run/shard",
             json!({ "index": 1, "count": 1_000_000_000_000_u64 }),

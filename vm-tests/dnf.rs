@@ -127,7 +127,7 @@ pub fn dnf(world: &World) -> Outcome {
     let definitions: Vec<(&str, &Path)> = definitions.iter().map(|(o, p)| (*o, p.as_path())).collect();
     // What does not exist is told by its name.
     let missing = ["--set", r#"Bundles=["os-core","nosuch"]"#];
-    ister(&[&base[..], &from, &missing].concat(), &definitions, 3)?;
+    ister(&[&base[..], &from, &missing].concat(), &definitions, 1)?;
     ister(&[&base[..], &from].concat(), &definitions, 0)?;
     // The same from a configuration of dnf's own, as `-d` names it.
     let configuration = format!(

@@ -395,6 +395,7 @@ fn check_ids(plan: &Plan) -> Result<(), Failure> {
         let Some(uid) = user.uid else { continue };
         if uid == u32::MAX {
             return Err(Failure::new(format!("user `{}` cannot have uid {uid}", user.name))
+                .of_template()
                 .detail("the kernel takes it for \"leave the owner as it is\", see chown(2)")
                 .help("choose a smaller uid"));
         }

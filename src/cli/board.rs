@@ -1,15 +1,16 @@
 //! What of a run is known: `results.json`, written anew after each type, by one process.
 
-use crate::tool::{Context, Failure, Progress, write_whole};
+use crate::tool::{Context, Failure, Lock, Progress, try_lock, write_whole};
 use crate::trial::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
 use anyhow::bail;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
+
+/// Stays there: whoever removed it would take it from under others.
+const LOCK: &str = ".ister-test.lock";
 
 /// A folder of results belongs to one process at a time, also where a task was begun anew and the old one still lives.
 pub struct Claim {
@@ -19,18 +20,15 @@ pub struct Claim {
 
 impl Claim {
     pub fn of(folder: &Path) -> Result<Claim, Failure> {
-        let file =
-            File::open(folder).context(|| format!("could not open the folder `{}`", folder.display()))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => {
+        let path = folder.join(LOCK);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.context(|| format!("could not write to `{}`", path.display()))?;
+        match try_lock(&file).context(|| format!("could not lock `{}`", path.display()))? {
+            Lock::Theirs => {
                 Err(Failure::new(format!("another `ister test` writes to `{}`", folder.display()))
                     .help("wait for it, or name another folder with -o"))
             }
-            // Not every shared filesystem knows locks.
-            Ok(()) | Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::BADF) => {
-                Ok(Claim { folder: folder.to_owned(), _lock: file })
-            }
-            Err(error) => Err(error).context(|| format!("could not lock the folder `{}`", folder.display())),
+            Lock::Ours | Lock::Unknown => Ok(Claim { folder: folder.to_owned(), _lock: file }),
         }
     }
 
@@ -45,6 +43,8 @@ pub struct Board {
     started: Instant,
     /// Seconds that the run had taken before.
     before: f64,
+    /// What the host could not finish before, of types that are done again.
+    unfinished: Vec<Record>,
     results: Mutex<Results>,
     _mine: Claim,
 }
@@ -54,6 +54,7 @@ impl Board {
     pub fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
+        let mut unfinished = Vec::new();
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
         if let Some(before) = before {
             // What was proven is said of one commit, and a shard's part is its own.
@@ -73,7 +74,7 @@ impl Board {
                 );
             }
             let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
-            results.types = before.types.into_iter().filter(stays).collect();
+            (results.types, unfinished) = before.types.into_iter().partition(stays);
             results.run.started = before.run.started;
             results.run.seconds = seconds;
             // Also what was planned then and not now: it belongs to the run.
@@ -89,6 +90,7 @@ impl Board {
             path,
             started: Instant::now(),
             before: seconds,
+            unfinished,
             results: Mutex::new(results),
             _mine: claim,
         };
@@ -107,7 +109,10 @@ impl Board {
 
     pub fn add(&self, record: Record) -> Result<(), Failure> {
         let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
-        results.types.push(record);
+        results.types.push(match self.unfinished.iter().find(|before| before.kind == record.kind) {
+            Some(before) => record.after(before),
+            None => record,
+        });
         results.types.sort_by(|a, b| a.kind.cmp(&b.kind));
         let seconds = self.before + self.started.elapsed().as_secs_f64();
         results.run.seconds = (seconds * 10.0).round() / 10.0;
@@ -143,5 +148,35 @@ pub fn begun(folder: &Path, run: Option<&str>, progress: &dyn Progress) -> Resul
             progress.warn(format!("`{}` is damaged ({why}): everything is done anew", path.display()));
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_passes_after_the_host_could_not_do_it_is_flaky() {
+        let results = |outcome: &str, what: &str| {
+            let step = json!({
+                "kind": "build", "name": "build", "command": "", "outcome": outcome, "seconds": 1.0, "what": what, "lines": [],
+            });
+            let run = json!({ "id": "n", "started": "2026-01-01T00:00:00Z", "seconds": 1.0, "planned": [], "ister": "0" });
+            let all = json!({ "version": RESULTS_VERSION, "run": run, "types": [{ "type": "kvm", "steps": [step] }] });
+            Results::parse(&all.to_string()).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let before = results("infrastructure", "no space");
+        let claim = Claim::of(folder.path()).unwrap();
+        assert!(Claim::of(folder.path()).is_err());
+        let board = Board::begin(claim, before.run.clone(), Some(before)).unwrap();
+        assert!(!board.has("kvm") && board.kept().is_empty());
+        board.add(results("passed", "").types.remove(0)).unwrap();
+        let record = board.into_results().types.remove(0);
+        assert_eq!(
+            (record.outcome(), &record.steps[0].earlier[..]),
+            (StepOutcome::Flaky, &["no space".to_owned()][..])
+        );
     }
 }

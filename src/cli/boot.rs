@@ -12,7 +12,7 @@ use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::{SecretSource, SourceText};
-use crate::tool::{Context, Failure, Invocation, run as run_program, scratch_folder};
+use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_folder};
 use crate::vm::{
     self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
     OwnKernel, Ssh, Verdict, boot, choose, guess_firmware,
@@ -26,8 +26,9 @@ use std::time::Duration;
 
 /// Boot an image in QEMU until its login prompt, or until it is clear why it will not come
 ///
-/// The image is not changed. Exit code 0: a getty asks for a login on the serial console; 1: it does not, and the
-/// verdict says at which stage, why, and what to look at; 3: QEMU or the host failed.
+/// The image is not changed. Exit code 0: a getty asks for a login, on the serial console or on the screen of a system that does
+/// not speak there (with --until power-off: the guest switched itself off); 1: it does not, and the verdict says at which
+/// stage, why, and what to look at; 3: QEMU or the host failed.
 ///
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]
@@ -209,6 +210,9 @@ impl InsideArgs {
         if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
             bail!("--until power-off is for guests that nobody logs in to");
         }
+        if self.until == Until::PowerOff && (self.again || self.host.is_some()) {
+            bail!("--again and --host look at the login prompt: leave --until power-off out");
+        }
         let mut inside = Inside {
             commands: self.run.clone(),
             ssh: self.ssh.clone(),
@@ -358,7 +362,12 @@ pub fn boot_image(
         return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
             .help("build one: ister build"));
     }
-    let plan = plan_of_image(image);
+    let plan = plan_of_image(image).map_err(|error| Failure::new(format!("{error:#}")))?;
+    let looks = inside.login.is_some() || inside.healthy;
+    if looks && plan.is_none() {
+        let progress: &dyn Progress = console;
+        progress.warn(format!("there is no plan beside `{}`: nothing is said of mounts", image.display()));
+    }
     let firmware = match machine.firmware {
         Some(FirmwareArg::Uefi) => Firmware::Uefi,
         Some(FirmwareArg::Bios) => Firmware::Bios,

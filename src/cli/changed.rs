@@ -2,9 +2,11 @@
 
 use super::console::Console;
 use super::input::definitions;
+use crate::image::sha256;
 use crate::template::{SourceText, parse};
 use crate::tool::{Context, Failure, Invocation};
 use crate::trial::{ImageType, Ingredients, texts, touched};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -38,10 +40,25 @@ fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-/// The commit of a folder, if it is in a git repository.
+/// The commit of the types' folder, if it is in a git repository; with `+` and a hash of what is not committed.
 pub fn revision(folder: &Path) -> Option<String> {
     crate::tool::find_program("git")?;
-    Some(git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned())
+    let commit = git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
+    let tracked = git(folder, &["diff", "--binary", "HEAD"]).ok()?;
+    // Only types: results may be written elsewhere in the repository.
+    let others = git(folder, &["ls-files", "--others", "--exclude-standard", "-z"]).ok()?;
+    if tracked.is_empty() && others.is_empty() {
+        return Some(commit);
+    }
+    let mut hash = Sha256::new_with_prefix(&tracked);
+    for name in others.split_terminator('\0') {
+        let path = folder.join(name);
+        // One that is gone by now, or is a pipe, has no content.
+        let content = path.is_file().then(|| sha256(&path).ok()).flatten();
+        hash.update(format!("{name}\0{}\0", content.unwrap_or_default()));
+    }
+    let hash: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{commit}+{hash}"))
 }
 
 fn changed_paths(folder: &Path, base: &str) -> Result<Changed, Failure> {
@@ -77,10 +94,26 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     };
     let in_repository =
         |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
-    let named = texts(&value).into_iter().flat_map(|text| [PathBuf::from(text), folder.join(text)]);
+    // A command's words are names too.
+    let words = texts(&value).into_iter().flat_map(|text| {
+        let words = shlex::split(text).unwrap_or_default();
+        words.into_iter().chain([text.to_owned()]).collect::<BTreeSet<_>>()
+    });
+    let named = words.flat_map(|word| {
+        let path = word.strip_prefix("file://").unwrap_or(&word).to_owned();
+        [folder.join(&path), PathBuf::from(path)]
+    });
+    let (folders, files): (Vec<_>, Vec<_>) = named.partition(|path| path.is_dir());
+    let own = in_repository(folder.to_owned()).unwrap_or_default();
     Ok(Ingredients {
-        folder: in_repository(folder.to_owned()).unwrap_or_default(),
         bundles: bundles.into_iter().chain(resolved.bundles).collect(),
-        files: named.filter(|path| !path.is_dir()).filter_map(in_repository).collect(),
+        files: files.into_iter().filter_map(in_repository).collect(),
+        // The repository itself says nothing.
+        folders: folders
+            .into_iter()
+            .filter_map(in_repository)
+            .chain([own])
+            .filter(|path| !path.is_empty())
+            .collect(),
     })
 }

@@ -391,7 +391,7 @@ impl Input {
 
     /// A failure that is about one of the template's partitions, shown at the place that says how large it is.
     pub fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
-        let Some((disk, number)) = &failure.about else { return false };
+        let Some((disk, number)) = failure.about.as_deref() else { return false };
         let entry = self.linted.template.layout().iter().find(|entry| {
             let place = &entry.place;
             place.partition.as_ref().is_some_and(|p| p.value == *number)

@@ -137,7 +137,18 @@ pub fn plan_beside(image: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The plan of an image, if it is there and of this version.
-pub fn plan_of_image(image: &Path) -> Option<Plan> {
-    read_plan(&plan_beside(image)?).ok()?
+/// The plan of an image, if one lies beside it.
+///
+/// # Errors
+/// It is damaged, or of another version: nothing can be held against it.
+pub fn plan_of_image(image: &Path) -> anyhow::Result<Option<Plan>> {
+    plan_beside(image).map(|path| plan_in(&path)).transpose()
+}
+
+/// The plan in a file that has to hold one.
+pub fn plan_in(path: &Path) -> anyhow::Result<Plan> {
+    match read_plan(path)? {
+        Some(plan) => Ok(plan),
+        None => bail!("`{}` is no plan: build the image again, or remove it", path.display()),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::console::print;
 use super::input::count;
-use super::plan::read_plan;
+use super::plan::plan_in;
 use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Of each image in the folders the files of `Formats` are published, or the raw image where there are none. Each must have a
 /// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts is verified instead. A file
-/// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed.
+/// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed; with --sign it has to be signed by the same key.
 ///
 /// Exit code 1: verification finds errors; 3: something has no receipt, or the key is not there or signs no more. Then nothing is
 /// published.
@@ -75,7 +75,22 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         sums::sign("", key)?;
     }
     let list = args.output.join(SUMS);
-    let mut known = listed(&list)?;
+    let signed = args.output.join(SIGNATURE);
+    let before = listed(&list)?;
+    let mut known = match &before {
+        Some(text) => sums::parse(text)
+            .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?,
+        None => BTreeMap::new(),
+    };
+    let stays = known.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
+    if let Some((key, text)) = args.sign.as_ref().zip(before.as_ref()).filter(|_| stays)
+        && let Err(why) = sums::is_signed_by(text, &signed, key)?
+    {
+        // Others may write to the folder, and what stays listed is signed anew.
+        return Err(Failure::new(format!("`{}` is not signed by `{key}`: {why}", list.display()))
+            .help("look at what it lists, then sign it yourself with gpg --detach-sign, or publish into another folder")
+            .into());
+    }
     // All of them are looked at before the first is copied.
     let mut proven = Vec::new();
     for candidate in &candidates {
@@ -93,7 +108,7 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         let to = args.output.join(&candidate.name);
         known.insert(candidate.name.clone(), copy(&candidate.from, &to, &proven.sha256)?);
         if let Some(receipt) = proven.receipt {
-            receipt::write(&to, &Receipt { image: candidate.name.clone(), ..receipt })?;
+            receipt::write(&to, &receipt.public(&candidate.name))?;
         }
     }
     let text = sums::render(&known);
@@ -105,7 +120,6 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         None => None,
     };
     write_whole(&list, text.as_bytes())?;
-    let signed = args.output.join(SIGNATURE);
     match signature {
         Some(signature) => write_whole(&signed, &signature)?,
         // One that is there is of the old list.
@@ -155,12 +169,11 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
     Ok((candidates, left_out))
 }
 
-/// What a list says already.
-fn listed(list: &Path) -> Result<BTreeMap<String, String>, Failure> {
+/// The list that is there already.
+fn listed(list: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(list) {
-        Ok(text) => sums::parse(&text)
-            .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(|| format!("could not read `{}`", list.display())),
     }
 }
@@ -192,14 +205,7 @@ fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
         }
     }
     paths.sort();
-    let mut plans = Vec::new();
-    for path in paths {
-        match read_plan(&path)? {
-            Some(plan) => plans.push(plan),
-            None => anyhow::bail!("`{}` is no plan: build the image again, or remove it", path.display()),
-        }
-    }
-    Ok(plans)
+    paths.iter().map(|path| plan_in(path)).collect()
 }
 
 fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {

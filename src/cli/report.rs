@@ -16,13 +16,13 @@ use rustix::io::Errno;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Put the results of `ister test` together: one table, pages to look at, JUnit, history
 ///
 /// Each DIR is an output of `ister test`, or a folder of such outputs. Parts of one run (--shard) become one: a type that two
-/// parts have counts once, the newer one; what is missing is named. With --history runs are written into an SQLite database,
+/// parts have counts once, the newer one unless that is better; what is missing, or of another commit, is named. With --history runs are written into an SQLite database,
 /// and the pages show how boot times and sizes went, what was flaky how often, and what has changed since the last green run.
 ///
 /// Exit code 0: all passed, and nothing is missing; 1: something failed; 3: nothing failed, but the host could not do
@@ -62,7 +62,12 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let mut parts = Vec::new();
     let mut damaged = 0;
     for folder in &args.folders {
-        for place in outputs(folder)? {
+        let found = outputs(folder).unwrap_or_else(|failure| {
+            progress.warn(failure.to_string());
+            damaged += 1;
+            Vec::new()
+        });
+        for place in found {
             match read(&place) {
                 Ok(results) => {
                     parts.push(results);
@@ -81,15 +86,11 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     let runs = merge(&parts);
     let newest = runs.last().expect("a folder without results is an error");
-    let past = match &args.history {
-        Some(path) => {
-            let mut history = History::open(path)?;
-            for run in &runs {
-                history.record(&run.results)?;
-            }
-            history.past(&newest.results)?
-        }
-        None => Past::default(),
+    // Pages and tables are worth having without it.
+    let (past, written) = match args.history.as_deref().map(|path| remember(path, &runs, newest)).transpose()
+    {
+        Ok(past) => (past.unwrap_or_default(), Ok(())),
+        Err(failure) => (Past::default(), Err(failure)),
     };
     if let Some(folder) = &args.output {
         progress.begin(format!("making pages in {}", folder.display()));
@@ -110,12 +111,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             "missing": newest.missing,
             "absent": newest.absent,
             "repeated": newest.repeated,
+            "foreign": newest.foreign.iter().map(|index| &places[*index]).collect::<Vec<_>>(),
             "runs": runs.iter().map(|run| &run.results.run.id).collect::<Vec<_>>(),
         })),
         Format::Human => print(&test::human(&newest.results.types)),
     }
     if !newest.repeated.is_empty() {
-        console.say(&format!("ister: done twice, the newer counts: {}", newest.repeated.join(", ")));
+        console.say(&format!("ister: done more than once: {}", newest.repeated.join(", ")));
     }
     if !newest.absent.is_empty() {
         let absent: Vec<String> = newest.absent.iter().map(usize::to_string).collect();
@@ -128,10 +130,26 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             newest.missing.join(", ")
         ));
     }
+    for place in newest.foreign.iter().map(|index| &places[*index]) {
+        progress.warn(format!(
+            "`{}` is of the same run, but of another commit, ister, or number of shards: it counts for nothing",
+            place.display()
+        ));
+    }
+    written?;
     Ok(match test::outcome(&newest.results.types) {
         Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
         outcome => outcome,
     })
+}
+
+/// Writes all runs down, and says what came before the newest.
+fn remember(path: &Path, runs: &[Merged], newest: &Merged) -> Result<Past, Failure> {
+    let mut history = History::open(path)?;
+    for run in runs {
+        history.record(&run.results)?;
+    }
+    history.past(&newest.results)
 }
 
 const RESULTS: &str = "results.json";
@@ -224,17 +242,23 @@ fn copy_report(place: &Path, report: &str, to: &Path) -> Result<BootFiles, Failu
         Ok(true)
     };
     let has_screen = copy("screen.png")?;
-    let serial = match copy("serial.log")? {
-        true => console_lines(
-            &std::fs::read(to.join("serial.log")).context(|| format!("could not read `{}`", to.display()))?,
-        ),
-        false => Vec::new(),
-    };
-    Ok(BootFiles { serial, has_screen })
+    let mut log = Vec::new();
+    let mut left_out = 0;
+    if copy("serial.log")? {
+        let context = || format!("could not read `{}`", to.display());
+        let mut file = File::open(to.join("serial.log")).context(context)?;
+        let size = file.metadata().context(context)?.len();
+        left_out = size.saturating_sub(MOST_OF_A_PAGE);
+        file.seek(SeekFrom::Start(left_out)).context(context)?;
+        file.read_to_end(&mut log).context(context)?;
+    }
+    Ok(BootFiles { serial: console_lines(&log), left_out, has_screen })
 }
 
-/// A page with more than this cannot be looked at.
+/// Bytes of a serial log that are kept.
 const MOST_OF_A_LOG: u64 = 64 << 20;
+/// Bytes of it on its page, the last ones: more cannot be looked at.
+const MOST_OF_A_PAGE: u64 = 1 << 20;
 
 /// A plain file in a folder that somebody else may have written: no link leads out of it.
 fn open_plain(folder: &Path, name: &Path) -> std::io::Result<Option<File>> {

@@ -5,7 +5,7 @@ use super::{
     boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, report, rules,
     schema, swupd, test, verify,
 };
-use crate::tool::{Failure, install_handlers};
+use crate::tool::{Blame, Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// As with ister.py, `ister -t TEMPLATE …` builds: it is `ister build -t TEMPLATE …`, except that it asks nothing before
 /// it erases a disk.
 ///
-/// Exit codes: 0 fine, 1 findings or a boot that did not reach the login prompt, 2 usage, 3 the host could not
-/// do it (missing tool, no space, no network), 13 `ister.exit` on the kernel command line, 130 and 143 interrupted.
+/// Exit codes: 0 fine, 1 findings, a template that cannot be carried out, or a boot that did not reach the login prompt, 2 usage,
+/// 3 the host could not do it (missing tool, no space, no network), 13 `ister.exit` on the kernel command line, 130 and 143 interrupted.
 #[derive(Parser, Debug)]
 #[command(name = "ister", version, max_term_width = 80, arg_required_else_help = true)]
 struct Cli {
@@ -173,7 +173,10 @@ pub fn main() -> ExitCode {
             match error.downcast_ref::<Failure>() {
                 Some(failure) => {
                     console.say(&format!("error: {failure}"));
-                    ExitCode::from(3)
+                    match failure.blame {
+                        Blame::Host => ExitCode::from(3),
+                        Blame::Template => ExitCode::from(1),
+                    }
                 }
                 None => {
                     console.say(&format!("error: {error:#}"));

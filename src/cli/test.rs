@@ -8,7 +8,7 @@ use super::input::{count, print_json};
 use super::run::{Outcome, TalkArgs};
 use crate::history::History;
 use crate::report::Table;
-use crate::tool::{Context, Failure, Invocation, Progress};
+use crate::tool::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
 use crate::trial::{
     ImageType, Place, Record, Results, Room, Run, Shard, StepOutcome, expected, junit, longest_first, part,
     prove, read_types,
@@ -26,6 +26,8 @@ use std::time::SystemTime;
 /// A type is a folder with template.json and type.json; the second says which published file boots on which machine. Each step
 /// is a command of this program, which the results name. What boots gets a receipt beside it. Results are in
 /// OUTPUT/results.json, after each type; `ister report` makes pages of them.
+///
+/// What may be left when it is interrupted: images and reports in OUTPUT, as after its end.
 ///
 /// A run can be spread over machines: each gets --shard I/N and the same --run, `ister report` puts the parts together. One that
 /// was ended goes on with the same --run and --output: types that are proven already stay so.
@@ -130,6 +132,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         ister: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let board = Board::begin(claim, run, before)?;
+    leaves_when_interrupted(format!("what was done stays in `{}`", args.output.display()));
     go_on(args, &board.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
@@ -219,7 +222,7 @@ fn create_folder(path: &Path) -> Result<(), Failure> {
 pub fn outcome(records: &[Record]) -> Outcome {
     match records.iter().map(Record::outcome).max() {
         Some(StepOutcome::Failed) => Outcome::Findings,
-        Some(StepOutcome::Infrastructure | StepOutcome::Skipped) => Outcome::Environment,
+        Some(StepOutcome::Infrastructure) => Outcome::Environment,
         Some(StepOutcome::Passed | StepOutcome::Flaky) | None => Outcome::Fine,
     }
 }
@@ -308,8 +311,18 @@ fn chosen(
 
 /// A key of this folder's: it opens nothing but the guests of these tests.
 fn make_key(path: &Path) -> Result<(), Failure> {
-    if path.exists() {
+    let public = path.with_extension("pub");
+    if path.exists() && public.exists() {
         return Ok(());
+    }
+    // Half a pair, of somebody who was ended in between.
+    for half in [path, &public] {
+        match std::fs::remove_file(half) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context(|| format!("could not remove `{}`", half.display()));
+            }
+            _ => {}
+        }
     }
     let keygen =
         Invocation::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ister test", "-f"]);
@@ -320,8 +333,7 @@ fn list(types: &[ImageType]) -> String {
     let mut table = Table::new(&["type", "boots"], &[]);
     for kind in types {
         let boots: Vec<&str> = kind.definition.boots.iter().map(|case| case.file.as_str()).collect();
-        let boots =
-            if boots.is_empty() { "never: no firmware starts it".to_owned() } else { boots.join(", ") };
+        let boots = if boots.is_empty() { "none".to_owned() } else { boots.join(", ") };
         table.row([kind.name.clone(), boots]);
     }
     table.render()
@@ -334,27 +346,43 @@ pub fn human(records: &[Record]) -> String {
         for step in &record.steps {
             table.row([
                 record.kind.clone(),
-                step.name.clone(),
+                visible(&step.name).into_owned(),
                 step.outcome.name().to_owned(),
                 format!("{:.1}", step.seconds),
-                step.what.clone(),
+                visible(&step.what).into_owned(),
             ]);
         }
     }
     let mut out = table.render();
     for (record, step) in records.iter().flat_map(|r| r.steps.iter().map(move |step| (r, step))) {
+        if step.outcome == StepOutcome::Flaky {
+            out.push_str(&format!(
+                "\n{}: {}: passed after {}\n",
+                record.kind,
+                visible(&step.name),
+                visible(&step.earlier.join(", "))
+            ));
+        }
         if step.outcome.is_good() {
             continue;
         }
         out.push_str(&format!(
             "\n{}: {}: {}\n  repeat it: {}\n",
-            record.kind, step.name, step.what, step.command
+            record.kind,
+            visible(&step.name),
+            visible(&step.what),
+            visible(&step.command)
         ));
         for line in &step.lines {
-            out.push_str(&format!("  | {line}\n"));
+            out.push_str(&format!("  | {}\n", visible(line)));
         }
     }
     let bad = records.iter().filter(|record| !record.is_good()).count();
-    out.push_str(&format!("\n{} of {} good\n", records.len() - bad, count(records.len(), "type")));
+    out.push_str(&format!("\n{} of {} good", records.len() - bad, count(records.len(), "type")));
+    let flaky = records.iter().filter(|record| record.outcome() == StepOutcome::Flaky).count();
+    if flaky > 0 {
+        out.push_str(&format!(", {flaky} of them flaky"));
+    }
+    out.push('\n');
     out
 }

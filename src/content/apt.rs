@@ -149,6 +149,7 @@ fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
     if let Some(package) = missing {
         let mut failure =
             Failure::new(format!("the package `{package}` does not exist in {}", request.suite))
+                .of_template()
                 .detail(format!("searched: {}", archives()));
         let near = nearest_packages(&package, target);
         if !near.is_empty() {

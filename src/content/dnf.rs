@@ -145,6 +145,7 @@ impl DnfRequest {
             said.split("Unable to find a match: ").nth(1).and_then(|rest| rest.split_whitespace().next())
         {
             return Failure::new(format!("the package `{name}` does not exist in {place}"))
+                .of_template()
                 .help("correct the name in `Bundles`; a name that is no bundle is taken as a package");
         }
         if said.contains("No space left on device")

@@ -209,6 +209,7 @@ impl Tree {
         let before = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).context(context)?;
         if rustix::fs::FileType::from_raw_mode(before.st_mode) != rustix::fs::FileType::Directory {
             return Err(Failure::new(format!("the mount point `{path}` is no folder in the content"))
+                .of_template()
                 .help("correct `mount` in PartitionMountPoints"));
         }
         rustix::fs::renameat(&parent, &name, rustix::fs::CWD, to).context(context)?;

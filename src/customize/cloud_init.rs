@@ -23,6 +23,7 @@ pub fn set_user_data(
         return Err(Failure::new(
             "the machine has a role, but the content has no cloud-init that could fulfil it",
         )
+        .of_template()
         .detail(format!("looked for {UCD_UNIT} and /usr/bin/cloud-init"))
         .help("add the bundle `os-cloudguest` to `Bundles`, or leave IsterCloudInitSvc out"));
     }

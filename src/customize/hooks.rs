@@ -81,7 +81,7 @@ impl Hook<'_> {
         }
         ended.map(|_| ()).map_err(|failure| {
             let slow = failure.message.contains("did not end within");
-            let failure = failure.context(format!("the hook {kind} `{name}` failed"));
+            let failure = failure.context(format!("the hook {kind} `{name}` failed")).of_template();
             if slow { failure.help("give it more time: --hook-timeout SECONDS") } else { failure }
         })
     }

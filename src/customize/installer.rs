@@ -24,6 +24,7 @@ pub fn add_installer(tree: &Tree) -> Result<(), Failure> {
         .collect();
     if !missing.is_empty() {
         return Err(Failure::new("this content cannot install anything")
+            .of_template()
             .detail(format!("it lacks {}", missing.join(", ")))
             .help("add the bundle `os-installer` to `Bundles`"));
     }

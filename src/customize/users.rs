@@ -173,6 +173,7 @@ fn check_uids(users: &[UserPlan], passwd: &Accounts) -> Result<(), Failure> {
                 "uid {uid} of user `{}` is that of `{}` in this content",
                 user.name, other[0]
             ))
+            .of_template()
             .help("choose another `uid`, or leave it out"));
         }
     }

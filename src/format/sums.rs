@@ -67,6 +67,21 @@ pub fn sign(list: &str, key: &str) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// There are no keys, or gpg cannot be asked.
 pub fn check_signature(folder: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
+    check(&folder.join(SUMS), &folder.join(SIGNATURE), keyring)
+}
+
+/// The same of a list that was read already, by a key that gpg has.
+pub fn is_signed_by(list: &str, signature: &Path, key: &str) -> Result<Result<(), String>, Failure> {
+    let context = || "could not hand the list to gpg".to_owned();
+    let scratch = tempfile::tempdir().context(context)?;
+    let at = |name: &str| scratch.path().join(name);
+    let exported = run(&Invocation::new("gpg").args(["--batch", "--export", key]))?;
+    std::fs::write(at("keys"), exported.stdout).context(context)?;
+    std::fs::write(at(SUMS), list).context(context)?;
+    check(&at(SUMS), signature, &at("keys"))
+}
+
+fn check(list: &Path, signature: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
     let scratch = tempfile::tempdir().context(|| "could not create a temporary folder".to_owned())?;
     let gpg = || {
         Invocation::new("gpg")
@@ -75,7 +90,6 @@ pub fn check_signature(folder: &Path, keyring: &Path) -> Result<Result<(), Strin
     };
     run(&gpg().arg("--import").arg(keyring))
         .map_err(|failure| failure.context(format!("`{}` has no public keys", keyring.display())))?;
-    let (signature, list) = (folder.join(SIGNATURE), folder.join(SUMS));
     if !signature.exists() {
         return Ok(Err("there is no signature".to_owned()));
     }

@@ -31,8 +31,8 @@ pub struct Material<'m> {
 
 const BUFFER: usize = 1 << 20;
 
-/// Writes a format into `out`, an empty file that will be called `name`, reads it back and compares it with what it was made
-/// of. Gives what the format could not keep, in words.
+/// Writes a format into `out`, an empty file that will be called `name`, reads back what is packed in it and compares that with what
+/// it was made of. Gives what the format could not keep, in words.
 pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Result<Option<String>, Failure> {
     let mut lost = None;
     let context = || format!("could not make `{name}`");

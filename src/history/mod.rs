@@ -201,7 +201,7 @@ impl History {
             past.steps.entry((row.get(0)?, row.get(1)?)).or_default().push(PastStep {
                 run: row.get(2)?,
                 started: row.get(3)?,
-                outcome: StepOutcome::named(&outcome).unwrap_or(StepOutcome::Skipped),
+                outcome: StepOutcome::named(&outcome).unwrap_or(StepOutcome::Infrastructure),
                 what: row.get(5)?,
                 seconds: row.get(6)?,
             });

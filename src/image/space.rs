@@ -94,6 +94,6 @@ mod tests {
             check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, folder.path()).unwrap_err();
         assert_eq!(failure.message, "the content does not fit into partition 1 (`/boot`)");
         assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
-        assert_eq!(failure.about, Some(("kvm.img".to_owned(), 1)));
+        assert_eq!(failure.about.as_deref(), Some(&("kvm.img".to_owned(), 1)));
     }
 }

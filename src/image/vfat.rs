@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// time is later than `epoch`.
 pub fn add(folder: &Path, device: &str, is_there: &dyn Fn(&str) -> bool, epoch: u64) -> Result<(), Failure> {
     let mut listing = Listing { folders: Vec::new(), epoch };
-    listing.collect(folder, "::".to_owned()).context(|| format!("could not read `{}`", folder.display()))?;
+    listing.collect(folder, "::".to_owned())?;
     let mtool = |program: &str| {
         Invocation::new(program)
             .args(["-i", device])
@@ -46,25 +46,30 @@ struct Listing {
 }
 
 impl Listing {
-    fn collect(&mut self, folder: &Path, name: String) -> std::io::Result<()> {
-        let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
+    fn collect(&mut self, folder: &Path, name: String) -> Result<(), Failure> {
+        let context = || format!("could not read `{}`", folder.display());
+        let entries = std::fs::read_dir(folder).context(context)?;
+        let mut entries: Vec<_> = entries.collect::<std::io::Result<_>>().context(context)?;
         entries.sort_by_key(|entry| entry.file_name());
         let mut files = Vec::new();
         let mut folders = Vec::new();
         for entry in entries {
-            let kind = entry.file_type()?;
+            let kind = entry.file_type().context(context)?;
             if kind.is_dir() {
                 folders.push((entry.path(), format!("{name}/{}", entry.file_name().to_string_lossy())));
             } else if kind.is_file() {
-                settle(&entry.path(), &entry.metadata()?, self.epoch)?;
+                let metadata = entry.metadata().context(context)?;
+                settle(&entry.path(), &metadata, self.epoch).context(context)?;
                 files.push(entry.path());
             } else {
                 // A link followed from here could lead to a file of the host.
                 let name = format!("{name}/{}", entry.file_name().to_string_lossy());
-                return Err(std::io::Error::other(format!(
-                    "vfat knows neither links nor devices, but `{}` is one: make it a file",
+                return Err(Failure::new(format!(
+                    "vfat knows neither links nor devices, but `{}` is one",
                     name.trim_start_matches("::")
-                )));
+                ))
+                .of_template()
+                .help("make it a file, or put it into another filesystem"));
             }
         }
         self.folders.push((name, files));

@@ -1,7 +1,8 @@
 //! A verdict for people.
 
 use super::Table;
-use crate::vm::{Outcome, Verdict, Witnessed};
+use crate::tool::visible;
+use crate::vm::{Class, Outcome, Verdict, Witnessed};
 
 /// Where it was seen, if not on the serial console.
 fn seen(verdict: &Verdict) -> &'static str {
@@ -16,7 +17,11 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     let mut out = format!("{}: ", verdict.image.display());
     match verdict.outcome {
         Outcome::Reached => {
-            out.push_str(&format!("reached the login prompt in {:.1} s{}\n", last.seconds, seen(verdict)))
+            let what = match last.class {
+                Class::PoweredOff => "switched itself off after",
+                _ => "reached the login prompt in",
+            };
+            out.push_str(&format!("{what} {:.1} s{}\n", last.seconds, seen(verdict)))
         }
         Outcome::Failed => out.push_str(&format!(
             "did NOT boot: {} at stage {} after {:.1} s\n",
@@ -37,6 +42,12 @@ pub fn verdict_human(verdict: &Verdict) -> String {
             attempt.class, attempt.stage, attempt.seconds
         ));
     }
+    if !verdict.given.is_empty() {
+        out.push_str(&format!("besides the image it had: {}\n", verdict.given.join(", ")));
+    }
+    if verdict.direct {
+        out.push_str("QEMU started the kernel itself: nothing is said of firmware and loader\n");
+    }
     let mut table = Table::new(&["stage", "at", "took"], &[1, 2]);
     for time in &last.stages {
         table.row([time.stage.to_string(), format!("{:.1} s", time.at), format!("{:.1} s", time.took)]);
@@ -44,10 +55,10 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     out.push_str(&table.render());
     out.push_str(if verdict.outcome == Outcome::Reached { "seen: " } else { "what was seen last:\n" });
     if verdict.outcome == Outcome::Reached {
-        out.push_str(&format!("{}\n", last.lines.join(" ").trim_end()));
+        out.push_str(&format!("{}\n", visible(last.lines.join(" ").trim_end())));
     } else {
         for line in &last.lines {
-            out.push_str(&format!("  | {line}\n"));
+            out.push_str(&format!("  | {}\n", visible(line)));
         }
     }
     if let Some(again) = &last.again {
@@ -61,7 +72,7 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     for answer in &last.answers {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
         for line in &answer.lines {
-            out.push_str(&format!("  {line}\n"));
+            out.push_str(&format!("  {}\n", visible(line)));
         }
     }
     if let Some(advice) = &verdict.advice {

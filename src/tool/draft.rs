@@ -7,8 +7,9 @@
 use super::Failure;
 use super::failure::Context;
 use super::interrupt::{forget_file, remove_on_interrupt};
+use super::lock::{Lock, try_lock};
 use super::unnamed::link;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Draft {
             Err(error) => Err(error).context(context),
         }?;
         // For as long as this process has the file: a sign to others that it is alive.
-        flock(&draft.file, FlockOperation::NonBlockingLockExclusive).context(context)?;
+        try_lock(&draft.file).context(context)?;
         Ok(draft)
     }
 
@@ -123,8 +124,8 @@ fn sweep(destination: &Path) {
         if !name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
             continue;
         }
-        let free = File::open(entry.path())
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        let file = File::options().read(true).write(true).open(entry.path());
+        let free = file.is_ok_and(|file| try_lock(&file).is_ok_and(|lock| lock == Lock::Ours));
         if free {
             let _ = std::fs::remove_file(entry.path());
         }

@@ -5,7 +5,17 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The host could not do it: what was tried, on what, what was said, what to do next. Exit code 3.
+/// Who has to change something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blame {
+    /// The host could not do it: another time, or another host, may. Exit code 3.
+    #[default]
+    Host,
+    /// What was asked for cannot be done anywhere: a hook fails, a package does not exist. Exit code 1.
+    Template,
+}
+
+/// It could not be done: what was tried, on what, what was said, what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What could not be done, with its values; a lowercase fragment.
@@ -15,16 +25,23 @@ pub struct Failure {
     /// What to do next.
     pub help: Option<String>,
     /// The disk and the partition that it is about: whoever has the template can say where they stand.
-    pub about: Option<(String, u32)>,
+    pub about: Option<Box<(String, u32)>>,
+    pub blame: Blame,
 }
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), details: Vec::new(), help: None, about: None }
+        Failure { message: message.into(), details: Vec::new(), help: None, about: None, blame: Blame::Host }
+    }
+
+    /// The host is not to blame.
+    pub fn of_template(mut self) -> Failure {
+        self.blame = Blame::Template;
+        self
     }
 
     pub fn about(mut self, disk: &str, partition: u32) -> Failure {
-        self.about = Some((disk.to_owned(), partition));
+        self.about = Some(Box::new((disk.to_owned(), partition)));
         self
     }
 

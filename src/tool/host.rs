@@ -114,6 +114,11 @@ fn complete(
     let mut status = None;
     let mut too_long = false;
     loop {
+        // Also where it talks without a pause.
+        if status.is_none() && !too_long && time.is_some_and(|time| started.elapsed() >= time) {
+            too_long = true;
+            process.end();
+        }
         // A daemon that it left behind may hold the pipes open for ever: what was said is there soon.
         let patience = match (&status, time) {
             (Some(_), _) => Duration::from_millis(500),
@@ -121,7 +126,10 @@ fn complete(
             (None, _) => Duration::MAX,
         };
         match said.recv_timeout(patience) {
-            Ok(Said::Out(bytes)) => stdout.extend(bytes),
+            Ok(Said::Out(bytes)) => {
+                let room = invocation.most_output.saturating_sub(stdout.len());
+                stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
             Ok(Said::Error(bytes)) => {
                 all.extend(bytes);
                 if all.len() > MOST_KEPT {
@@ -141,10 +149,7 @@ fn complete(
                 status = Some(ended);
                 process.end_group();
             }
-            Err(_) if status.is_none() && !too_long && time.is_some() => {
-                too_long = true;
-                process.end();
-            }
+            Err(_) if status.is_none() && !too_long && time.is_some() => {}
             Err(_) => break,
         }
     }
@@ -346,6 +351,20 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_secs(2));
         assert!(!folder.path().join("left").exists());
+    }
+
+    #[test]
+    fn talking_without_a_pause_makes_no_time() {
+        let script = "exec yes what a day >&2";
+        let hook = Invocation::new("sh").args(["-c", script]).in_own_group();
+        let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
+    }
+
+    #[test]
+    fn only_so_much_output_is_kept_as_is_wanted() {
+        let talk = Invocation::new("sh").args(["-c", "head -c 100000 /dev/zero"]).keeping_at_most(70_000);
+        assert_eq!(run(&talk).unwrap().stdout.len(), 70_000);
     }
 
     #[test]

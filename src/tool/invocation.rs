@@ -14,6 +14,8 @@ pub struct Invocation {
     pub own_group: bool,
     /// It is killed when we end, however we end.
     pub dies_with_us: bool,
+    /// Bytes of its output that are kept; the rest is read and forgotten.
+    pub most_output: usize,
 }
 
 impl Invocation {
@@ -25,6 +27,7 @@ impl Invocation {
             folder: None,
             own_group: false,
             dies_with_us: false,
+            most_output: usize::MAX,
         }
     }
 
@@ -52,6 +55,12 @@ impl Invocation {
     /// Has it killed when we end, however we end: what works for minutes.
     pub fn dying_with_us(mut self) -> Invocation {
         self.dies_with_us = true;
+        self
+    }
+
+    /// What a stranger says may have no end.
+    pub fn keeping_at_most(mut self, bytes: usize) -> Invocation {
+        self.most_output = bytes;
         self
     }
 

@@ -9,6 +9,8 @@ mod failure;
 mod host;
 mod interrupt;
 mod invocation;
+mod lock;
+mod memory;
 mod names;
 mod namespace;
 mod orphans;
@@ -20,13 +22,15 @@ pub use catalog::{CATALOG, Need, Presence, Tool, check, package_of};
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability, write_whole};
-pub use failure::{Context, Failure, visible, with_causes};
+pub use failure::{Blame, Context, Failure, visible, with_causes};
 pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
     run_reporting, run_to_its_end, search_path, spawn,
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;
+pub use lock::{Lock, try_lock};
+pub use memory::available_memory;
 pub use names::Names;
 pub use namespace::{
     Worker, Workspace, end_leftovers, has_workspaces, subordinate_ranges, sweep_workspaces, try_namespaces,

@@ -11,6 +11,7 @@ use super::debug::debug_lines_to;
 use super::failure::Context;
 use super::host::{run, spawn};
 use super::interrupt;
+use super::memory::available_memory;
 use super::{Event, Failure, Invocation, Progress};
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -416,23 +417,6 @@ fn send(message: &Message) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}");
     let _ = out.flush();
-}
-
-/// Bytes that can be used without swapping: what /proc/meminfo and the control group leave.
-fn available_memory() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024;
-    let number = |file: &str| -> Option<u64> {
-        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
-    };
-    match (number("memory.max"), number("memory.current")) {
-        (Some(max), Some(current)) => free.min(max.saturating_sub(current)),
-        _ => free,
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// What a type is made of, as paths from the repository's top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ingredients {
-    /// The type's own folder: template, `type.json`, and whatever lies with them.
-    pub folder: String,
+    /// The type's own folder, with template, `type.json` and whatever lies with them, and those that the template names.
+    pub folders: BTreeSet<String>,
     /// Bundles, with those that they include.
     pub bundles: BTreeSet<String>,
     /// Files that the template names: hooks, keys, sources, configurations.
@@ -21,7 +21,8 @@ const MAKERS: [&str; 2] = ["src/bundle/", "src/content/"];
 /// The first changed path that is one of the ingredients: why this type has to be proven again.
 pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
     let is_one = |path: &str| {
-        path.strip_prefix(&ingredients.folder).is_some_and(|rest| rest.starts_with('/'))
+        let is_in = |folder: &String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        ingredients.folders.iter().any(is_in)
             || path.strip_prefix(BUNDLES).is_some_and(|name| ingredients.bundles.contains(name))
             || ingredients.files.contains(path)
             || MAKERS.iter().any(|folder| path.starts_with(folder))
@@ -47,7 +48,7 @@ mod tests {
     #[test]
     fn only_its_own_ingredients_touch_a_type() {
         let kvm = Ingredients {
-            folder: "vm-tests/kvm".to_owned(),
+            folders: ["vm-tests/kvm", "files"].map(str::to_owned).into(),
             bundles: ["os-core", "editors"].map(str::to_owned).into(),
             files: ["hooks/post.sh".to_owned()].into(),
         };
@@ -57,6 +58,7 @@ mod tests {
             "vm-tests/kvm/type.json",
             "bundles/editors",
             "hooks/post.sh",
+            "files/etc/motd",
             "src/content/neutral.rs",
         ] {
             assert!(why(path), "{path}");

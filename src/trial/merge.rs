@@ -1,6 +1,7 @@
 //! The parts of a run, put together: nothing lost, nothing counted twice.
 
-use super::record::{Record, Results};
+use super::record::{Record, Results, StepOutcome};
+use super::shard::Shard;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run, whole or with what it lacks.
@@ -13,18 +14,21 @@ pub struct Merged {
     pub missing: Vec<String>,
     /// Shards of which nothing is there.
     pub absent: Vec<usize>,
-    /// Types that came more than once, of which the newest counts.
+    /// Types that came more than once.
     pub repeated: Vec<String>,
+    /// Parts that are of another commit, another ister, or another division than the first one, and count for nothing: indices
+    /// into what was merged.
+    pub foreign: Vec<usize>,
 }
 
 impl Merged {
     pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.absent.is_empty()
+        self.missing.is_empty() && self.absent.is_empty() && self.foreign.is_empty()
     }
 }
 
 /// Results of any number of runs, a run each, oldest first. Of a type that two parts of the same run have (a shard that was
-/// given up and done again elsewhere) what was begun later counts.
+/// given up and done again elsewhere) one counts, see [`newer_counts`].
 pub fn merge(parts: &[Results]) -> Vec<Merged> {
     let mut runs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -37,13 +41,25 @@ pub fn merge(parts: &[Results]) -> Vec<Merged> {
 
 fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     indices.sort_by(|a, b| parts[*a].run.started.cmp(&parts[*b].run.started));
-    let mut records: BTreeMap<&str, (usize, &Record)> = BTreeMap::new();
+    let mut records: BTreeMap<&str, (usize, Record)> = BTreeMap::new();
     let mut repeated = BTreeSet::new();
     let mut planned = BTreeSet::new();
     let mut shards = BTreeSet::new();
     let mut count = 0;
+    let mut foreign = Vec::new();
+    let first = &parts[indices[0]].run;
+    let of_same = |part: &Results| {
+        let run = &part.run;
+        let count = |shard: &Option<Shard>| shard.map(|shard| shard.count);
+        (&run.revision, &run.ister) == (&first.revision, &first.ister)
+            && count(&run.shard) == count(&first.shard)
+    };
     for index in &indices {
         let part = &parts[*index];
+        if !of_same(part) {
+            foreign.push(*index);
+            continue;
+        }
         planned.extend(part.run.planned.iter().chain(&part.run.whole).cloned());
         if let Some(shard) = part.run.shard {
             count = count.max(shard.count);
@@ -51,12 +67,21 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
         }
         for record in &part.types {
             planned.insert(record.kind.clone());
-            if records.insert(&record.kind, (*index, record)).is_some() {
-                repeated.insert(record.kind.clone());
-            }
+            let one = match records.remove(record.kind.as_str()) {
+                None => (*index, record.clone()),
+                Some((earlier, older)) => {
+                    repeated.insert(record.kind.clone());
+                    match newer_counts(&older, record) {
+                        true => (*index, record.clone().after(&older)),
+                        false => (earlier, older),
+                    }
+                }
+            };
+            records.insert(&record.kind, one);
         }
     }
-    let mut run = parts[indices[0]].run.clone();
+    indices.retain(|index| !foreign.contains(index));
+    let mut run = first.clone();
     // The longest part is what was waited for.
     run.seconds = indices.iter().map(|index| parts[*index].run.seconds).fold(0.0, f64::max);
     run.shard = None;
@@ -64,21 +89,31 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     let results = Results {
         version: parts[indices[0]].version,
         run,
-        types: records.values().map(|(_, record)| (*record).clone()).collect(),
+        types: records.values().map(|(_, record)| record.clone()).collect(),
     };
     Merged {
         missing: results.missing().into_iter().map(str::to_owned).collect(),
         from: records.iter().map(|(name, (index, _))| ((*name).to_owned(), *index)).collect(),
         absent: (1..=count).filter(|index| !shards.contains(index)).collect(),
         repeated: repeated.into_iter().collect(),
+        foreign,
         results,
+    }
+}
+
+/// What the host could not finish is replaced by what was done after it, and replaces nothing; no other attempt makes good what was
+/// not.
+fn newer_counts(older: &Record, newer: &Record) -> bool {
+    match (older.outcome(), newer.outcome()) {
+        (StepOutcome::Infrastructure, _) => true,
+        (_, StepOutcome::Infrastructure) => false,
+        (older, newer) => newer >= older,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{RESULTS_VERSION, Run, StepOutcome, StepRecord};
-    use super::super::shard::Shard;
+    use super::super::record::{RESULTS_VERSION, Run, StepRecord};
     use super::super::steps::StepKind;
     use super::*;
 
@@ -97,7 +132,7 @@ mod tests {
                 command: String::new(),
                 outcome: *outcome,
                 seconds: 1.0,
-                what: String::new(),
+                what: "no room".to_owned(),
                 lines: Vec::new(),
                 earlier: Vec::new(),
                 boot: None,
@@ -163,6 +198,40 @@ mod tests {
         assert_eq!((run.missing.as_slice(), run.absent.as_slice()), (&["d".to_owned()][..], &[2][..]));
         assert_eq!(run.repeated, ["a"]);
         assert_eq!((run.results.types.len(), run.from["a"]), (2, 1));
-        assert_eq!(run.results.types[0].outcome(), StepOutcome::Passed);
+        // It passed, and not at once.
+        assert_eq!(run.results.types[0].outcome(), StepOutcome::Flaky);
+        assert_eq!(run.results.types[0].steps[0].earlier, ["no room"]);
+    }
+
+    #[test]
+    fn a_failure_stays_one_whatever_comes_after_it() {
+        use StepOutcome::*;
+        for (older, newer, counts) in [
+            (Failed, Passed, Failed),
+            (Failed, Infrastructure, Failed),
+            (Passed, Failed, Failed),
+            (Passed, Infrastructure, Passed),
+            (Infrastructure, Infrastructure, Infrastructure),
+            (Flaky, Passed, Flaky),
+            (Passed, Flaky, Flaky),
+        ] {
+            let part = |time: &str, outcome| results("r", time, None, &["a"], &[("a", outcome)]);
+            let merged = merge(&[part("2026-01-01", older), part("2026-01-02", newer)]);
+            assert_eq!(merged[0].results.types[0].outcome(), counts, "{older:?}, {newer:?}");
+        }
+    }
+
+    #[test]
+    fn parts_of_another_commit_count_for_nothing() {
+        let part = |time: &str, index: usize, name: &str, revision: &str| {
+            let mut part = results("r", time, Some((index, 2)), &[name], &[(name, StepOutcome::Passed)]);
+            part.run.revision = Some(revision.to_owned());
+            part.run.whole = vec!["a".to_owned(), "b".to_owned()];
+            part
+        };
+        let merged = merge(&[part("2026-01-02", 2, "b", "new"), part("2026-01-01", 1, "a", "old")]);
+        assert_eq!((merged[0].foreign.as_slice(), merged[0].absent.as_slice()), (&[0][..], &[2][..]));
+        assert_eq!(merged[0].missing, ["b"]);
+        assert!(!merged[0].is_whole());
     }
 }

@@ -19,51 +19,36 @@ use std::time::Instant;
 pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
-    if let Err(failure) = carry_out(kind, place, more, &mut record, progress) {
-        progress.warn(format!("{}: {failure}", kind.name));
-        let (outcome, why) = (StepOutcome::Infrastructure, failure.to_string());
-        record.steps.push(impossible(&kind.name, StepKind::Build, "go on", outcome, why));
-    }
-    record
-}
-
-fn carry_out(
-    kind: &ImageType,
-    place: &Place,
-    more: &[String],
-    record: &mut Record,
-    progress: &dyn Progress,
-) -> Result<(), Failure> {
-    std::fs::create_dir_all(place.folder)
-        .context(|| format!("could not create the folder `{}`", place.folder.display()))?;
     let build = build_step(kind, place, more);
-    let (built, answer) = take(&kind.name, &build, progress)?;
+    let made = std::fs::create_dir_all(place.folder)
+        .context(|| format!("could not create the folder `{}`", place.folder.display()));
+    let (built, answer) = take(&kind.name, &build, made, progress);
     let is_good = built.outcome.is_good();
     record.steps.push(built);
     if !is_good {
-        return Ok(());
+        return record;
     }
-    let plan = plan_of(kind, &answer)?;
-    record.files = published(&plan, place.folder)?;
-    if let Some(image) = plan.image() {
-        record.packages = packages(&place.folder.join(format!("{image}.packages")))?;
-    }
+    let plan = match look_at_build(kind, place, &answer, &mut record) {
+        Ok(plan) => plan,
+        Err(failure) => {
+            progress.warn(format!("{}: {failure}", kind.name));
+            record.steps[0].fails(StepOutcome::Infrastructure, &failure.to_string());
+            return record;
+        }
+    };
     let steps = match steps(kind, &plan, place) {
         Ok(steps) => steps,
         Err(why) => {
-            record.steps.push(impossible(&kind.name, StepKind::Boot, "type.json", StepOutcome::Failed, why));
-            return Ok(());
+            progress.warn(format!("{}: {why}", kind.name));
+            let mut wrong = begun(&kind.name, StepKind::Boot, "type.json");
+            wrong.fails(StepOutcome::Failed, &why);
+            record.steps.push(wrong);
+            return record;
         }
     };
     let mut rejected = Vec::new();
     for step in &steps {
-        let taken = match step.needs.iter().try_for_each(provide) {
-            Ok(()) => take(&kind.name, step, progress)?.0,
-            Err(failure) => {
-                let why = failure.to_string();
-                impossible(&kind.name, step.kind, &step.name, StepOutcome::Infrastructure, why)
-            }
-        };
+        let (taken, _) = take(&kind.name, step, Ok(()), progress);
         if !taken.outcome.is_good() {
             rejected.push(&step.file);
         }
@@ -73,22 +58,45 @@ fn carry_out(
             let _ = std::fs::remove_file(place.folder.join(format!("{}.receipt.json", step.file)));
         }
     }
-    Ok(())
+    record
 }
 
-/// A step that could not even be begun.
-fn impossible(of: &str, kind: StepKind, name: &str, outcome: StepOutcome, why: String) -> StepRecord {
+/// A step of which nothing is known yet.
+fn begun(of: &str, kind: StepKind, name: &str) -> StepRecord {
     StepRecord {
         kind,
         name: name.to_owned(),
         command: typed(&["test".to_owned(), of.to_owned()]),
-        outcome,
+        outcome: StepOutcome::Infrastructure,
         seconds: 0.0,
-        what: why.lines().next().unwrap_or_default().to_owned(),
-        lines: why.lines().skip(1).map(str::to_owned).collect(),
+        what: String::new(),
+        lines: Vec::new(),
         earlier: Vec::new(),
         boot: None,
     }
+}
+
+impl StepRecord {
+    fn fails(&mut self, outcome: StepOutcome, why: &str) {
+        self.outcome = outcome;
+        self.what = why.lines().next().unwrap_or_default().to_owned();
+        self.lines = why.lines().skip(1).map(str::to_owned).collect();
+    }
+}
+
+/// The plan that was carried out; what was made of it goes into the record.
+fn look_at_build(
+    kind: &ImageType,
+    place: &Place,
+    answer: &Value,
+    record: &mut Record,
+) -> Result<Plan, Failure> {
+    let plan = plan_of(kind, answer)?;
+    record.files = published(&plan, place.folder)?;
+    if let Some(image) = plan.image() {
+        record.packages = packages(&place.folder.join(format!("{image}.packages")))?;
+    }
+    Ok(plan)
 }
 
 fn provide(need: &Need) -> Result<(), Failure> {
@@ -141,26 +149,38 @@ fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 /// Runs a step; what it printed comes with it. One that the host could not do is tried once more: it then passes as flaky.
-fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord, Value), Failure> {
+/// `ready`: whether it can be begun at all.
+fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Progress) -> (StepRecord, Value) {
     progress.begin(format!("{kind}: {}", step.name));
     let started = Instant::now();
-    let mut tried = attempt(step)?;
+    let mut record = begun(kind, step.kind, &step.name);
+    record.command = typed(&step.args);
+    let mut tried = match ready.and_then(|()| attempt(step)) {
+        Ok(tried) => tried,
+        Err(failure) => {
+            progress.warn(format!("{kind}: {}: {failure}", step.name));
+            record.fails(StepOutcome::Infrastructure, &failure.to_string());
+            return (record, Value::Null);
+        }
+    };
     // A boot repeats itself, unless it did not get to the end.
     let again = tried.outcome == StepOutcome::Infrastructure
         && (step.kind != StepKind::Boot || tried.answer.is_null());
     if again {
         progress.warn(format!("{kind}: {}: {}: trying again", step.name, tried.what));
-        let first = std::mem::replace(&mut tried, attempt(step)?);
-        tried.earlier.insert(0, first.what);
+        if let Ok(second) = attempt(step) {
+            let first = std::mem::replace(&mut tried, second);
+            tried.earlier.insert(0, first.what);
+        }
     }
-    let outcome = match tried.outcome {
+    record.outcome = match tried.outcome {
         StepOutcome::Passed if !tried.earlier.is_empty() => StepOutcome::Flaky,
         outcome => outcome,
     };
-    if !outcome.is_good() {
-        progress.warn(format!("{kind}: {}: {}: {}", step.name, outcome.name(), tried.what));
+    if !record.outcome.is_good() {
+        progress.warn(format!("{kind}: {}: {}: {}", step.name, record.outcome.name(), tried.what));
     }
-    let boot = step.report.as_ref().zip(tried.verdict).map(|(report, verdict)| BootRecord {
+    record.boot = step.report.as_ref().zip(tried.verdict).map(|(report, verdict)| BootRecord {
         file: step.file.clone(),
         firmware: verdict.firmware,
         accelerator: verdict.accelerator,
@@ -170,21 +190,12 @@ fn take(kind: &str, step: &Step, progress: &dyn Progress) -> Result<(StepRecord,
         stages: verdict.last.stages,
         advice: verdict.advice,
         look_at: verdict.look_at,
-        direct: step.args.iter().any(|arg| arg == "--direct"),
+        direct: verdict.direct,
         report: format!("{kind}/{report}"),
     });
-    let record = StepRecord {
-        kind: step.kind,
-        name: step.name.clone(),
-        command: typed(&step.args),
-        outcome,
-        seconds: (started.elapsed().as_secs_f64() * 100.0).round() / 100.0,
-        what: tried.what,
-        lines: tried.lines,
-        earlier: tried.earlier,
-        boot,
-    };
-    Ok((record, tried.answer))
+    record.seconds = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+    (record.what, record.lines, record.earlier) = (tried.what, tried.lines, tried.earlier);
+    (record, tried.answer)
 }
 
 /// A command of this program as a shell reads it.
@@ -203,7 +214,9 @@ struct Tried {
     answer: Value,
 }
 
+/// Each time with what it needs as it was.
 fn attempt(step: &Step) -> Result<Tried, Failure> {
+    step.needs.iter().try_for_each(provide)?;
     let program = std::env::current_exe().context(|| "could not find this program".to_owned())?;
     // Guests have a clock to keep: what computes beside them takes what they leave.
     let nice = if step.kind == StepKind::Boot { "0" } else { "10" };

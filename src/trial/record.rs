@@ -24,8 +24,6 @@ pub enum StepOutcome {
     Passed,
     /// It passed after an attempt that failed by the host's fault.
     Flaky,
-    /// A step before it failed.
-    Skipped,
     /// The host could not do it: nothing is said of the image.
     Infrastructure,
     Failed,
@@ -39,7 +37,7 @@ impl StepOutcome {
 
     pub fn named(name: &str) -> Option<StepOutcome> {
         use StepOutcome::*;
-        [Passed, Flaky, Skipped, Infrastructure, Failed].into_iter().find(|outcome| outcome.name() == name)
+        [Passed, Flaky, Infrastructure, Failed].into_iter().find(|outcome| outcome.name() == name)
     }
 
     pub fn name(self) -> &'static str {
@@ -48,7 +46,6 @@ impl StepOutcome {
             StepOutcome::Flaky => "flaky",
             StepOutcome::Failed => "failed",
             StepOutcome::Infrastructure => "infrastructure",
-            StepOutcome::Skipped => "skipped",
         }
     }
 }
@@ -121,9 +118,24 @@ pub struct FileRecord {
 }
 
 impl Record {
-    /// The worst that a step came to.
+    /// The worst that a step came to. Where there are none, nothing is known.
     pub fn outcome(&self) -> StepOutcome {
-        self.steps.iter().map(|step| step.outcome).max().unwrap_or(StepOutcome::Skipped)
+        self.steps.iter().map(|step| step.outcome).max().unwrap_or(StepOutcome::Infrastructure)
+    }
+
+    /// The same type after an attempt at it that the host could not finish: what passes now is flaky.
+    pub fn after(mut self, before: &Record) -> Record {
+        for faulty in before.steps.iter().filter(|step| step.outcome == StepOutcome::Infrastructure) {
+            let ends = faulty.earlier.iter().chain([&faulty.what]);
+            // Without such a step now, it was of what comes before all others.
+            let same = self.steps.iter().position(|step| step.name == faulty.name).unwrap_or(0);
+            let Some(step) = self.steps.get_mut(same) else { continue };
+            step.earlier.splice(0..0, ends.cloned());
+            if step.outcome == StepOutcome::Passed {
+                step.outcome = StepOutcome::Flaky;
+            }
+        }
+        self
     }
 
     pub fn is_good(&self) -> bool {
@@ -143,7 +155,7 @@ pub struct Run {
     /// RFC 3339, in UTC.
     pub started: String,
     pub seconds: f64,
-    /// The commit of the templates, if they are in a git repository.
+    /// The commit of the templates, if they are in a git repository; with `+` and a hash where they differ from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,6 +207,8 @@ impl Results {
         let (mut types, mut reports) = (BTreeSet::new(), BTreeSet::new());
         for record in &self.types {
             once(&record.kind, &mut types)?;
+            let mut files = BTreeSet::new();
+            record.files.iter().try_for_each(|file| once(&file.name, &mut files))?;
             if record.files.iter().any(|file| file.bytes > MOST_BYTES) {
                 return Err(format!("`{}` has a file that is larger than can be", record.kind));
             }
@@ -208,6 +222,9 @@ impl Results {
                 });
                 if times.chain([step.seconds]).any(|seconds| !(0.0..MOST_SECONDS).contains(&seconds)) {
                     return Err(format!("`{}` took a time that there is not", step.name));
+                }
+                if boot.is_none() && step.kind == StepKind::Boot && step.outcome.is_good() {
+                    return Err(format!("`{}` passed, and nothing is said of the boot", step.name));
                 }
                 let Some(boot) = boot else { continue };
                 if step.outcome.is_good() && boot.class != Class::LoginPrompt {

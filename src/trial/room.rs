@@ -1,5 +1,7 @@
 //! Memory for guests that run side by side.
 
+use crate::template::Bytes;
+use crate::tool::available_memory;
 use std::sync::{Condvar, Mutex};
 
 /// MiB that are free for guests. One that wants more than there is at all gets everything.
@@ -20,13 +22,10 @@ impl Room {
         Room { total, free: Mutex::new(total), given_back: Condvar::new() }
     }
 
-    /// Three quarters of what the kernel says is available. Source: proc(5), /proc/meminfo.
+    /// Three quarters of what is available. Where nobody says, one guest at a time.
     pub fn of_this_host() -> Room {
-        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-        let kib = available.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
-        // Where nobody says, one guest at a time.
-        Room::new(kib.map_or(1, |kib| (kib / 1024 * 3 / 4).min(u64::from(u32::MAX)) as u32))
+        let most = available_memory() / Bytes::MIB * 3 / 4;
+        Room::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
     }
 
     /// Waits until there is room.

@@ -86,7 +86,10 @@ pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
     }
 }
 
-/// Everything that is published is verified, then each boot is done. Nothing if a boot names a file that there is not.
+/// Everything that is published is verified, then each boot is done.
+///
+/// # Errors
+/// A boot names a file that there is not, or a file that boots has none: it would be published unproven.
 pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = plan
         .image()
@@ -123,6 +126,17 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
             step.name.push_str(&format!(" #{}", count + 1));
         }
         steps.push(step);
+    }
+    let is_booted = |name: &str| kind.definition.boots.iter().any(|case| case.file == name && !case.direct);
+    let published = plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str());
+    // Without other formats it is the raw image that is published.
+    let raw = plan.image().filter(|_| plan.published.is_empty());
+    let unproven: Vec<&str> = published.chain(raw).filter(|name| !is_booted(name)).collect();
+    if plan.boot.is_some() && !unproven.is_empty() {
+        return Err(format!(
+            "type.json publishes {} and never boots it: add it to `boots`, or take it out of `formats`",
+            unproven.join(", ")
+        ));
     }
     Ok(steps)
 }
@@ -250,6 +264,8 @@ mod tests {
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();
         assert!(why.contains("boots `kvm.tar`, the template makes kvm.img, kvm.qcow2"), "{why}");
+        let why = commands(r#"{"boots": [{"file": "kvm.img"}]}"#).unwrap_err();
+        assert!(why.contains("publishes kvm.qcow2 and never boots it"), "{why}");
         assert!(serde_json::from_str::<Definition>(r#"{"boots": [{"file": "a", "bus": "ide"}]}"#).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! One run of an image, and what is looked at once it has come to its prompt.
 
 use super::attach::Attached;
-use super::boot::BootOrder;
+use super::boot::{BootOrder, SERIAL_LOG};
 use super::firmware::{Ovmf, find_ovmf};
 use super::guest::Guest;
 use super::health;
@@ -53,7 +53,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         kept: kept.as_ref().map(|kept| &kept.names),
     };
     let secrets = secrets(order);
-    let mut log = match order.report.map(|folder| folder.join("serial.log")) {
+    let mut log = match order.report.map(|folder| folder.join(SERIAL_LOG)) {
         Some(path) => {
             let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
             Some(SerialLog::new(file, &secrets))

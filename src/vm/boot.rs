@@ -1,7 +1,7 @@
 //! What is to be booted, how often that is tried, and what it came to.
 
 use super::accel::{Accelerator, Choice};
-use super::attach::attach;
+use super::attach::{Attached, attach};
 use super::attempt::attempt;
 use super::machine::{DirectKernel, Hardware, Network};
 use super::session::Login;
@@ -71,6 +71,28 @@ impl BootOrder<'_> {
         let total = self.timeout.unwrap_or(Duration::from_secs(total));
         Limits { silence: Duration::from_secs(silence).min(total), total, goal: self.goal }
     }
+
+    /// What the guest has besides the image, by name.
+    fn given(&self) -> Vec<String> {
+        let is = |given: bool, name: &str| given.then(|| name.to_owned());
+        [
+            is(self.seed.is_some(), "seed"),
+            is(self.second_disk.is_some(), "second disk"),
+            is(self.network == Network::Host, "network of the host"),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.credentials.iter().map(|(name, _)| format!("credential {name}")))
+        .chain(self.passphrases.keys().map(|volume| format!("passphrase of {volume}")))
+        .collect()
+    }
+}
+
+pub const SERIAL_LOG: &str = "serial.log";
+
+/// Of an attempt that failed by the host's fault: the first is 1.
+fn earlier_log(number: usize) -> String {
+    format!("serial-{number}.log")
 }
 
 /// Boots an image until it is clear how that ends.
@@ -84,19 +106,26 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         std::fs::create_dir_all(folder)
             .context(|| format!("could not create the folder `{}`", folder.display()))?;
         // Of an earlier boot: they would be taken for this one's.
-        for name in ["serial.log", "screen.png", "verdict.json"] {
+        let logs = (1..=RETRIES).map(earlier_log);
+        for name in [SERIAL_LOG, "screen.png", "verdict.json"].map(str::to_owned).into_iter().chain(logs) {
             let _ = std::fs::remove_file(folder.join(name));
         }
     }
+    // A second disk is no longer what it was.
+    let retries = if order.second_disk.is_some() { 0 } else { RETRIES };
     let mut earlier = Vec::new();
     let last = loop {
         let attempt = attempt(order, &attached, progress)?;
-        if attempt.class.is_infrastructure() && earlier.len() < RETRIES {
+        if attempt.class.is_infrastructure() && earlier.len() < retries {
             progress.warn(format!(
                 "{} at stage {}, not the image's fault; trying again",
                 attempt.class, attempt.stage
             ));
             earlier.push(attempt);
+            if let Some(folder) = order.report {
+                // There is none where it did not begin.
+                let _ = std::fs::rename(folder.join(SERIAL_LOG), folder.join(earlier_log(earlier.len())));
+            }
             continue;
         }
         break attempt;
@@ -114,6 +143,8 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
         hardware,
+        direct: order.direct.is_some() || matches!(attached, Attached::Network(_)),
+        given: order.given(),
         look_at: match order.template {
             Some(source) if last.class != order.goal.class() => {
                 lines_to_look_at(last.class, source, &parse(source).1)
@@ -123,7 +154,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         advice: last.class.advice().filter(|_| last.class != order.goal.class()).map(str::to_owned),
         last,
         earlier,
-        serial_log: kept("serial.log"),
+        serial_log: kept(SERIAL_LOG),
         screenshot: kept("screen.png"),
     };
     if let Some(folder) = order.report {

@@ -1,8 +1,9 @@
 //! Firmware: which one an image wants, and where the host keeps it.
 
 use crate::image::sha256;
-use crate::plan::Firmware;
-use crate::tool::{Failure, Invocation, run};
+use crate::plan::{ESP, Firmware};
+use crate::tool::{Context, Failure, Invocation, run};
+use crate::verify::read_table;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -66,17 +67,15 @@ pub fn emulator_version() -> Result<String, Failure> {
 
 /// What a raw disk without a plan asks for, called `image` in errors: an EFI system partition means UEFI, the legacy-BIOS-bootable attribute
 /// or boot code in sector 0 means BIOS.
-pub fn guess_firmware(mut disk: &File, image: &Path) -> Result<Firmware, Failure> {
-    // C12A7328-F81F-11D2-BA4B-00A0C93EC93B in GPT's mixed byte order. Source: UEFI 2.10, table 5.7.
-    const ESP: [u8; 16] =
-        [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
-    for sector in [512, 4096] {
-        let Ok(table) = gptman::GPT::read_from(&mut disk, sector) else { continue };
-        let used = || table.iter().map(|(_, entry)| entry).filter(|entry| entry.is_used());
-        if used().any(|entry| entry.attribute_bits & 1 << 2 != 0) {
+pub fn guess_firmware(disk: &File, image: &Path) -> Result<Firmware, Failure> {
+    let context = || format!("could not read `{}`", image.display());
+    let size = disk.metadata().context(context)?.len();
+    if let Some((_, entries)) = read_table(disk, size).context(context)?.1.valid() {
+        // Source: UEFI 2.10, 5.3.3: bit 2, "Legacy BIOS Bootable".
+        if entries.iter().any(|entry| entry.attributes & 1 << 2 != 0) {
             return Ok(Firmware::Bios);
         }
-        if used().any(|entry| entry.partition_type_guid == ESP) {
+        if entries.iter().any(|entry| entry.type_guid == ESP) {
             return Ok(Firmware::Uefi);
         }
     }

@@ -28,6 +28,10 @@ const POLL: Duration = Duration::from_secs(2);
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// Pieces of what the guest says that may wait to be looked at; then the guest waits.
 const MOST_UNREAD: usize = 1024;
+/// How long what QEMU said last may be under way.
+const LAST_EVENTS: Duration = Duration::from_millis(200);
+/// Lines that are kept of stalls.
+const MOST_STALLS: usize = 100;
 /// systemd gives a unit 90 s to stop.
 const POWER_OFF: Duration = Duration::from_secs(180);
 
@@ -47,8 +51,10 @@ pub struct Guest {
     console: Arc<UnixStream>,
     log: Option<SerialLog>,
     lines: Lines,
-    /// What a kernel said whose emulator does not give it its time.
+    /// What a kernel said whose emulator does not give it its time: the first of it.
     stalls: Vec<String>,
+    /// Why the guest cannot go on, by the host's fault.
+    fault: Option<&'static str>,
     /// The guest switched itself off.
     is_off: bool,
     /// QEMU has ended, or is about to.
@@ -90,6 +96,7 @@ impl Guest {
             log,
             lines: Lines::default(),
             stalls: Vec::new(),
+            fault: None,
             is_off: false,
             is_closed: false,
             screen,
@@ -108,7 +115,7 @@ impl Guest {
         Arc::clone(&self.console)
     }
 
-    /// The next bytes of the console; nothing if none come in time.
+    /// The next bytes of the console; nothing if none come in time, or ever.
     pub fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + patience;
         loop {
@@ -116,6 +123,7 @@ impl Guest {
             self.note(&seen);
             match seen {
                 Seen::Serial(bytes) => return Some(bytes),
+                Seen::Event(_) if self.fault.is_some() => return None,
                 Seen::Event(_) => {}
                 Seen::Closed => return None,
             }
@@ -125,7 +133,10 @@ impl Guest {
     fn note(&mut self, seen: &Seen) {
         match seen {
             Seen::Serial(bytes) => self.keep(bytes),
-            Seen::Event(event) => self.is_off |= is_switched_off(event),
+            Seen::Event(event) => {
+                self.is_off |= is_switched_off(event);
+                self.fault = self.fault.or(fault(event));
+            }
             Seen::Closed => self.is_closed = true,
         }
     }
@@ -136,7 +147,7 @@ impl Guest {
         }
         let stalls = &mut self.stalls;
         self.lines.feed(bytes, &mut |line| {
-            if is_stall(line) {
+            if is_stall(line) && stalls.len() < MOST_STALLS {
                 stalls.push(line.to_owned());
             }
         });
@@ -147,12 +158,23 @@ impl Guest {
         &self.stalls
     }
 
-    /// Whether QEMU has ended and the guest did not switch itself off.
+    /// Whether QEMU has ended, or cannot go on, and the guest did not switch itself off.
     pub fn has_died(&mut self) -> bool {
-        while let Ok(seen) = self.seen.try_recv() {
+        self.hear_out(Duration::ZERO);
+        !self.is_off && (self.is_closed || self.fault.is_some())
+    }
+
+    /// What is there, or comes before nothing has come for so long. Events and the console's end come by two ways: whoever sees the
+    /// one waits for the other.
+    fn hear_out(&mut self, pause: Duration) -> Vec<QmpEvent> {
+        let mut events = Vec::new();
+        while let Ok(seen) = self.seen.recv_timeout(pause) {
             self.note(&seen);
+            if let Seen::Event(event) = seen {
+                events.push(event);
+            }
         }
-        !self.is_off && self.is_closed
+        events
     }
 
     /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
@@ -206,17 +228,21 @@ impl Guest {
                     self.keep(&bytes);
                     witness.serial(self.age(), &bytes);
                 }
-                Ok(Seen::Event(event)) => observe(witness, &event, self.age()),
-                Ok(Seen::Closed) => {
-                    // A guest that switched itself off was heard by QMP already, if it was that.
-                    while let Ok(seen) = self.seen.recv_timeout(Duration::from_millis(200)) {
-                        if let Seen::Event(event) = seen {
-                            observe(witness, &event, self.age());
-                        }
+                Ok(seen @ Seen::Event(_)) => {
+                    self.note(&seen);
+                    if let Seen::Event(event) = seen {
+                        observe(witness, &event, self.age());
                     }
-                    return witness
-                        .decide(self.age() + Duration::from_secs(5))
-                        .filter(|c| *c != Class::NoProgress);
+                    if self.fault.is_some() {
+                        return None;
+                    }
+                }
+                Ok(seen @ Seen::Closed) => {
+                    self.note(&seen);
+                    for event in self.hear_out(LAST_EVENTS) {
+                        observe(witness, &event, self.age());
+                    }
+                    return witness.ended();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -255,12 +281,14 @@ impl Guest {
         while let Some(patience) = POWER_OFF.checked_sub(pressed.elapsed()) {
             let seen = self.seen.recv_timeout(patience).ok()?;
             self.note(&seen);
-            match seen {
-                Seen::Event(event) if event.name == "SHUTDOWN" => {
-                    return self.is_off.then(|| pressed.elapsed());
-                }
-                Seen::Closed => return None,
-                _ => {}
+            if self.is_closed {
+                self.hear_out(LAST_EVENTS);
+            }
+            if self.is_off {
+                return Some(pressed.elapsed());
+            }
+            if self.is_closed || self.fault.is_some() {
+                return None;
             }
         }
         None
@@ -288,11 +316,12 @@ impl Guest {
         }
     }
 
-    /// Ends QEMU; how it was started, and what it said.
+    /// Ends QEMU; how it was started, what it said, and what was wrong with the host.
     pub fn end(self) -> Vec<String> {
         drop(self.process);
         let said = self.said.join().unwrap_or_default();
-        std::iter::once(self.command).chain(said.lines().map(str::to_owned)).collect()
+        let said = said.lines().chain(self.fault).map(str::to_owned);
+        std::iter::once(self.command).chain(said).collect()
     }
 }
 
@@ -351,11 +380,37 @@ fn is_switched_off(event: &QmpEvent) -> bool {
     event.name == "SHUTDOWN" && event.data["guest"].as_bool() == Some(true)
 }
 
+/// QEMU stops a guest whose disk's file on the host takes no more. Source: QEMU, qapi/block-core.json, BLOCK_IO_ERROR; man page,
+/// `werror`: "enospc" unless said.
+fn fault(event: &QmpEvent) -> Option<&'static str> {
+    let is_stopped = event.name == "BLOCK_IO_ERROR" && event.data["action"] == "stop";
+    is_stopped.then_some(match event.data["nospace"].as_bool() {
+        Some(true) => "the host has no space left for what the guest writes: name another folder with TMPDIR",
+        _ => "the host could not read or write what is the guest's disk",
+    })
+}
+
 fn observe(witness: &mut Witness, event: &QmpEvent, at: Duration) {
     match event.name.as_str() {
         "RESET" if event.data["guest"].as_bool() == Some(true) => witness.reset(at),
         "SHUTDOWN" if is_switched_off(event) => witness.shut_down(at),
         "GUEST_PANICKED" => witness.panicked(at),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_is_stopped_for_the_host_s_disk_is_no_bad_image() {
+        let event = |name: &str, data: serde_json::Value| QmpEvent { name: name.to_owned(), data };
+        let stop = json!({ "device": "disk0", "operation": "write", "action": "stop", "nospace": true });
+        let why = fault(&event("BLOCK_IO_ERROR", stop.clone())).unwrap();
+        assert!(why.contains("no space left"), "{why}");
+        let report = json!({ "action": "report", "nospace": false });
+        assert_eq!(fault(&event("BLOCK_IO_ERROR", report)), None);
+        assert_eq!(fault(&event("STOP", stop)), None);
     }
 }

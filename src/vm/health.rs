@@ -18,9 +18,11 @@ pub const COMMANDS: [&str; 5] = [
 const STATES: [&str; 8] =
     ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
 
-/// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`].
+/// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`]; without a plan nothing is said of mounts.
 pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<String>)> {
-    let [state, failed, mounted, swaps, sizes, ..] = answers else { return None };
+    let [state, failed, mounted, swaps, sizes, ..] = answers else {
+        return Some((Class::Degraded, vec!["the system was not asked".to_owned()]));
+    };
     // The kernel and others speak on the same console.
     let state = state.lines.iter().rfind(|line| STATES.contains(&line.trim()));
     if state.is_none_or(|state| state.trim() != "running") {
@@ -54,5 +56,6 @@ mod tests {
         assert_eq!(class, Class::Degraded);
         assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
         assert!(judge(&with(&[], &[]), None).is_some());
+        assert!(judge(&[], None).is_some());
     }
 }

@@ -47,6 +47,9 @@ const QUIET: Duration = Duration::from_secs(20);
 /// `login` gives up after a minute, however slow its host is, and getty asks anew.
 const MOST_LOGINS: usize = 3;
 
+/// Lines of an answer that are kept at least, if it has so many.
+const MOST_LINES: usize = 2000;
+
 /// Whose turn it is, after a password.
 enum Turn {
     Shell,
@@ -162,7 +165,12 @@ impl<'a> Session<'a> {
             }
             let seen = &mut self.seen;
             match (self.next)(left) {
-                Some(bytes) => self.lines.feed(&bytes, &mut |line| seen.push(line.to_owned())),
+                Some(bytes) => {
+                    self.lines.feed(&bytes, &mut |line| seen.push(line.to_owned()));
+                    if seen.len() > 2 * MOST_LINES {
+                        seen.drain(..seen.len() - MOST_LINES);
+                    }
+                }
                 None if Instant::now() >= until => return Ok(false),
                 None => return Err(self.fault("the console was closed")),
             }

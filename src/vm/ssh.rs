@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// One connection, login included: each step of it takes a guest under TCG seconds.
 const CONNECTION: Duration = Duration::from_secs(60);
 
+/// What a command of ours has to say is a few lines.
+const MOST_SAID: usize = 1 << 20;
+
 /// A port of this host that nobody has now, for QEMU to forward.
 pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -41,7 +44,8 @@ pub fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Ans
 fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
     // ssh's own failures have the code 255; what the command came to is said apart.
     let told = format!("{{ {command}\n}} 2>&1; printf '\\nister-end:%s\\n' $?");
-    let finished = run_bounded(&invocation(ssh, port, &told), Some(COMMAND), &mut |_| {})
+    let talk = invocation(ssh, port, &told).keeping_at_most(MOST_SAID);
+    let finished = run_bounded(&talk, Some(COMMAND), &mut |_| {})
         .map_err(|failure| fault("the connection over ssh broke", failure))?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let (said, status) = text.rsplit_once("\nister-end:").unwrap_or((&text, ""));

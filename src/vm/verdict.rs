@@ -37,7 +37,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// A getty asks for a login on the serial console: the one good end.
+    /// A getty asks for a login: the good end, unless the guest is to switch itself off.
     LoginPrompt,
     NoBootableDevice,
     UefiShell,
@@ -232,6 +232,18 @@ pub enum Witnessed {
     Screen,
 }
 
+impl Verdict {
+    /// For everybody: without folders of this host, and what the guest answered.
+    pub fn public(mut self, image: &str) -> Verdict {
+        self.image = image.into();
+        (self.serial_log, self.screenshot) = (None, None);
+        for attempt in self.earlier.iter_mut().chain([&mut self.last]) {
+            attempt.answers.clear();
+        }
+        self
+    }
+}
+
 /// One run of QEMU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -274,6 +286,12 @@ pub struct Verdict {
     pub accelerator: Accelerator,
     pub accelerator_reason: String,
     pub hardware: Hardware,
+    /// QEMU started the kernel itself: nothing is said of firmware and loader.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
+    /// What the guest had besides the image: "seed", "credential ssh.authorized_keys.root".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// The last attempt, which decides.
     #[serde(flatten)]
     pub last: Attempt,

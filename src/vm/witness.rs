@@ -51,6 +51,8 @@ const QUESTION_STANDS: Duration = Duration::from_secs(1);
 const RESETS: u32 = 3;
 /// How long a guest may need to recover from a stall.
 const STALL_PATIENCE: Duration = Duration::from_secs(45);
+/// What a kernel says about a stall takes no longer: whatever comes later comes from a guest that goes on.
+const STALL_REPORT: Duration = Duration::from_secs(10);
 /// How long the serial console must be silent for the screen to be looked at.
 const SERIAL_SILENCE: Duration = Duration::from_secs(6);
 /// How long nothing has to be said before one types to see whether a getty is there.
@@ -66,6 +68,9 @@ pub struct Witness {
     seen: Vec<(Stage, Duration)>,
     moved: Duration,
     resets: u32,
+    /// How long the host had no processor for the guest: time that does not count.
+    starved: Duration,
+    /// When the kernel last told of a stall that nothing says it got over.
     stalled: Option<Duration>,
     /// When the last target was reached.
     up: Option<Duration>,
@@ -101,6 +106,7 @@ impl Witness {
             seen: vec![(Stage::Firmware, Duration::ZERO)],
             moved: Duration::ZERO,
             resets: 0,
+            starved: Duration::ZERO,
             stalled: None,
             up: None,
             causes: Vec::new(),
@@ -155,31 +161,11 @@ impl Witness {
             self.recent.push(line.clone());
             self.end(Class::PassphraseRefused, at, PROOF);
         }
-        if is_stall(&line) {
-            self.stalled.get_or_insert(at);
-        } else if !is_endless_job(&line) {
-            self.moved = at;
-        }
-        if is_up(&line) {
-            self.up.get_or_insert(at);
-        }
-        notice(&mut self.causes, cause(&line), &line);
-        notice(&mut self.flaws, flaw(&line), &line);
-        self.root = self.root.after(&line);
-        if self.root == Root::ReadOnly && is_failed_unit(&line) {
-            notice(&mut self.flaws, Some(Class::RootReadOnly), &line);
-        }
-        if let Some(stage) = stage(&line) {
-            self.reach(stage, at);
-        }
-        self.recent.push(line);
-        if self.recent.len() > 4 * PROOF {
-            self.recent.drain(..PROOF);
-        }
-        let line = self.recent.last().expect("just pushed").clone();
-        if let Some((class, _)) = self.ending {
+        let had_ended = self.ending.is_some();
+        self.note(at, &line);
+        if had_ended {
             // The prompt itself stays the last line of a good end.
-            if class != Class::LoginPrompt && self.proof.len() < 2 * PROOF {
+            if self.ended() != Some(Class::LoginPrompt) && self.proof.len() < 2 * PROOF {
                 self.proof.push(line);
             }
             return;
@@ -189,12 +175,45 @@ impl Witness {
             self.reach(Stage::Login, at);
             self.end(Class::LoginPrompt, at, 1);
         }
-        if is_setup_menu(&line) {
+        if let Some(class) = ending(&line, Standing::Finished) {
+            self.end(class, at, PROOF);
+        }
+    }
+
+    /// What a line means wherever it stands.
+    fn note(&mut self, at: Duration, line: &str) {
+        if is_stall(line) {
+            self.stalled = Some(at);
+        } else if !is_endless_job(line) {
+            self.moves(at);
+        }
+        if is_up(line) {
+            self.up.get_or_insert(at);
+        }
+        notice(&mut self.causes, cause(line), line);
+        notice(&mut self.flaws, flaw(line), line);
+        self.root = self.root.after(line);
+        if self.root == Root::ReadOnly && is_failed_unit(line) {
+            notice(&mut self.flaws, Some(Class::RootReadOnly), line);
+        }
+        if let Some(stage) = stage(line) {
+            self.reach(stage, at);
+        }
+        self.recent.push(line.to_owned());
+        if self.recent.len() > 4 * PROOF {
+            self.recent.drain(..PROOF);
+        }
+        if is_setup_menu(line) {
             let started = self.stage() >= Stage::Loader;
             self.end(if started { Class::LoaderFailed } else { Class::NoBootableDevice }, at, PROOF);
         }
-        if let Some(class) = ending(&line, Standing::Finished) {
-            self.end(class, at, PROOF);
+    }
+
+    /// The guest does something.
+    fn moves(&mut self, at: Duration) {
+        self.moved = at;
+        if self.stalled.is_some_and(|since| at > since + STALL_REPORT) {
+            self.stalled = None;
         }
     }
 
@@ -278,23 +297,10 @@ impl Witness {
             self.moved = at;
         }
         for line in lines.iter().filter(is_new) {
-            if is_stall(line) {
-                self.stalled.get_or_insert(at);
-            } else if !is_endless_job(line) {
-                self.moved = at;
-            }
             if is_of_kernel(line) {
                 self.witnessed = Witnessed::Screen;
             }
-            if let Some(stage) = stage(line) {
-                self.reach(stage, at);
-            }
-            if is_up(line) {
-                self.up.get_or_insert(at);
-            }
-            notice(&mut self.causes, cause(line), line);
-            notice(&mut self.flaws, flaw(line), line);
-            self.recent.push(line.clone());
+            self.note(at, line);
             // A picture does not tell whether a line is finished.
             let class = ending(line, Standing::Finished).or_else(|| ending(line, Standing::Open));
             if let Some(class) = class {
@@ -352,12 +358,14 @@ impl Witness {
 
     /// The disk was read or written since last time.
     pub fn disk_moved(&mut self, at: Duration) {
-        self.moved = at;
+        self.moves(at);
     }
 
-    /// The host had no processor for the guest: in that time it could not say anything.
+    /// The host had no processor for the guest: in that time it could not do anything.
     pub fn starved(&mut self, time: Duration) {
+        self.starved += time;
         self.moved += time;
+        self.up = self.up.map(|up| up + time);
     }
 
     /// The guest reset the machine.
@@ -387,6 +395,11 @@ impl Witness {
         self.end(Class::KernelPanic, at, PROOF);
     }
 
+    /// How it ended, once nothing more can come.
+    pub fn ended(&self) -> Option<Class> {
+        self.ending.map(|(class, _)| class)
+    }
+
     /// Whether it is decided now, and how.
     pub fn decide(&mut self, now: Duration) -> Option<Class> {
         if let Some((class, at)) = self.ending {
@@ -398,7 +411,7 @@ impl Witness {
             .is_some_and(|since| now >= since + STALL_PATIENCE && now >= self.moved + STALL_PATIENCE);
         let class = if stalled {
             Class::EmulatorStall
-        } else if now >= self.limits.total {
+        } else if now >= self.limits.total + self.starved {
             if self.stalled.is_some() { Class::EmulatorStall } else { Class::TooSlow }
         } else if now >= self.moved + self.limits.silence {
             if self.stalled.is_some() { Class::EmulatorStall } else { Class::NoProgress }
@@ -425,8 +438,9 @@ impl Witness {
             Some((Class::LoginPrompt, at)) => at + PROMPT_STANDS,
             Some((_, at)) => at + SETTLE,
             None => {
-                let getty = self.up.map_or(self.limits.total, |up| up + GETTY_PATIENCE);
-                (self.moved + self.limits.silence).min(self.limits.total).min(getty)
+                let total = self.limits.total + self.starved;
+                let getty = self.up.map_or(total, |up| up + GETTY_PATIENCE);
+                (self.moved + self.limits.silence).min(total).min(getty)
             }
         };
         let next = self.question.as_ref().map_or(next, |(_, since)| next.min(*since + QUESTION_STANDS));

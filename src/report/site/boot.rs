@@ -82,6 +82,9 @@ pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) 
             section {
                 h2 { "Serial console" }
                 @if files.serial.is_empty() { p class="quiet" { "Nothing was said." } }
+                @if files.left_out > 0 {
+                    p class="quiet" { "The end of it; all is in " a href="serial.log" { "serial.log" } "." }
+                }
                 pre class="serial" {
                     @for (index, line) in files.serial.iter().enumerate() {
                         span id={ "line-" (index + 1) } class="line" {

@@ -18,7 +18,10 @@ pub fn page(site: &Site) -> Markup {
             p class="quiet" {
                 "run " b { (results.run.id) } " · " (words::moment(&results.run.started)) " UTC · "
                 (words::seconds(results.run.seconds)) " · ister " (results.run.ister)
-                @if let Some(revision) = &results.run.revision { " · commit " code { (words::short(revision)) } }
+                @if let Some(revision) = &results.run.revision {
+                    " · commit " code { (words::short(revision)) }
+                    @if words::is_changed(revision) { " with changes" }
+                }
             }
             p {
                 @for outcome in [
@@ -267,7 +270,13 @@ fn changes_of(site: &Site, record: &Record, green: &Green) -> Vec<String> {
     if let Some((before, now)) = green.revision.as_ref().zip(run.revision.as_ref())
         && before != now
     {
-        changes.push(format!("commits: git log {}..{}", words::short(before), words::short(now)));
+        let (from, to) = (words::short(before), words::short(now));
+        if from != to {
+            changes.push(format!("commits: git log {from}..{to}"));
+        }
+        if words::is_changed(before) || words::is_changed(now) {
+            changes.push("changes that were not committed".to_owned());
+        }
     }
     if green.ister != run.ister {
         changes.push(format!("ister: {} → {}", green.ister, run.ister));

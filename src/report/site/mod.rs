@@ -24,6 +24,8 @@ pub struct Site<'a> {
 pub struct BootFiles {
     /// The serial console, a line each.
     pub serial: Vec<String>,
+    /// Bytes in front of these that are only in `serial.log`, beside the page.
+    pub left_out: u64,
     /// Whether there is a picture, which then lies beside the boot's page as `screen.png`.
     pub has_screen: bool,
 }

@@ -107,8 +107,10 @@ pub fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
     let size = |bytes| PastSize { started: "2026-01-01T03:04:05Z".to_owned(), bytes };
     past.sizes.insert(("kvm".to_owned(), "kvm.img".to_owned()), vec![size(4 << 20), size(5 << 20)]);
     let serial = vec!["Booting".to_owned(), "Kernel panic <now> & \u{1b}".to_owned(), "end".to_owned()];
-    let files =
-        BTreeMap::from([("kvm/report-kvm.qcow2-0".to_owned(), BootFiles { serial, has_screen: true })]);
+    let files = BTreeMap::from([(
+        "kvm/report-kvm.qcow2-0".to_owned(),
+        BootFiles { serial, left_out: 0, has_screen: true },
+    )]);
     (merge(&[results]).remove(0), past, files)
 }
 

@@ -9,7 +9,6 @@ pub fn badge(outcome: StepOutcome) -> Markup {
     let mark = match outcome {
         StepOutcome::Passed => "✓",
         StepOutcome::Flaky => "≈",
-        StepOutcome::Skipped => "–",
         StepOutcome::Infrastructure => "!",
         StepOutcome::Failed => "✗",
     };
@@ -46,7 +45,13 @@ pub fn moment(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
-/// A commit as people say it.
+/// A commit as people say it, without what was changed since.
 pub fn short(revision: &str) -> &str {
-    revision.get(..12).unwrap_or(revision)
+    let commit = revision.split('+').next().unwrap_or(revision);
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// Whether the templates were not those of the commit.
+pub fn is_changed(revision: &str) -> bool {
+    revision.contains('+')
 }

@@ -302,6 +302,33 @@ fn a_stalled_emulator_is_not_the_images_fault() {
 }
 
 #[test]
+fn a_stall_that_was_got_over_excuses_nothing() {
+    let mut witness = Witness::new(LIMITS);
+    witness.serial(at(30), b"[   25.1] rcu: INFO: rcu_preempt self-detected stall on CPU\r\n");
+    // What the kernel says about it.
+    witness.serial(at(31), b"[   26.1] Call Trace:\r\n");
+    assert_eq!(witness.stalled, Some(at(30)));
+    witness.serial(at(50), b"[   44.0] systemd[1]: Started a.service.\r\n");
+    assert_eq!(witness.decide(at(50) + LIMITS.silence), Some(Class::NoProgress));
+}
+
+#[test]
+fn time_without_a_processor_does_not_count() {
+    let mut witness = Witness::new(LIMITS);
+    witness.starved(at(50));
+    witness.disk_moved(LIMITS.total);
+    assert_eq!(witness.decide(LIMITS.total + at(1)), None);
+    witness.disk_moved(LIMITS.total + at(49));
+    assert_eq!(witness.decide(LIMITS.total + at(50)), Some(Class::TooSlow));
+    let mut witness = Witness::new(LIMITS);
+    witness.serial(at(1), b"[  OK  ] Reached target Multi-User System.\r\n");
+    witness.starved(at(30));
+    witness.disk_moved(at(70));
+    assert_eq!(witness.decide(at(90)), None);
+    assert_eq!(witness.decide(at(91)), Some(Class::NoGetty));
+}
+
+#[test]
 fn one_reset_is_firmware_settling_three_are_a_loop() {
     let mut witness = Witness::new(LIMITS);
     witness.reset(at(1));

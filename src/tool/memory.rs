@@ -1,0 +1,20 @@
+//! How much memory there is.
+
+use std::path::Path;
+
+/// Bytes that can be used without swapping: what /proc/meminfo and the control group leave.
+pub fn available_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024;
+    let number = |file: &str| -> Option<u64> {
+        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
+    };
+    match (number("memory.max"), number("memory.current")) {
+        (Some(max), Some(current)) => free.min(max.saturating_sub(current)),
+        _ => free,
+    }
+}
