@@ -366,7 +366,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         hooks(&format!(r#""{key}": ["echo waiting; sleep 1234"]"#));
         let output = place.build(&["--hook-timeout", "2"]).output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
         assert!(stderr.contains(&format!("the hook {key} `echo waiting; sleep 1234` failed")), "{stderr}");
         assert!(stderr.contains("did not end within 2 s") && stderr.contains("it said: waiting"), "{stderr}");
         assert!(stderr.contains("--hook-timeout"), "{stderr}");

@@ -188,7 +188,18 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     assert_eq!(output.status.code(), Some(3));
     let said = "is not signed by `good@example.org`: it is of another list";
     assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    // Nor what another one signed, however that key is called.
+    let others = Keys { home: tempfile::tempdir().unwrap() };
+    others.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
+    keys.gpg(&["--import", others.exported("good@example.org", folder.path()).to_str().unwrap()]);
+    let (signature, path) = (at("public/SHA512SUMS.asc"), list.to_str().unwrap());
+    let own = std::fs::read(&signature).unwrap();
+    others.gpg(&["--armor", "--output", signature.to_str().unwrap(), "--detach-sign", path]);
+    let output = publish("good@example.org", "public");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("it is by the key "), "{}", text(&output.stderr));
     std::fs::write(&list, before).unwrap();
+    std::fs::write(&signature, own).unwrap();
 
     let verify = |by: &Path| {
         ister(&["verify"]).arg(at("public/SHA512SUMS")).arg("--signed-by").arg(by).output().unwrap()
@@ -220,6 +231,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     // Without a key the list is new, and the signature of the old one goes.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
     said(&good, "there is no signature");
 }

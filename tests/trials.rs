@@ -138,6 +138,40 @@ fn a_folder_without_types_is_no_success() {
     assert!(text(&typo.stderr).contains("there are: cloud, kvm, mini"), "{}", text(&typo.stderr));
 }
 
+/// What is proven is proven of a commit, and of what was changed since.
+#[test]
+fn a_commit_is_more_than_its_number_where_something_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    repository(folder);
+    // The output lies in the repository, and nobody ignores it; the templates cannot be built.
+    let revision = |out: &str, code: i32| -> String {
+        let output = ister(&["test", "mini", "--run", "n", "--folder", "types", "-o", out])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let results = std::fs::read_to_string(folder.join(out).join("results.json")).unwrap();
+        serde_json::from_str::<Value>(&results).unwrap()["run"]["revision"].as_str().unwrap().to_owned()
+    };
+    let clean = revision("out/a", 1);
+    assert_eq!((clean.len(), revision("out/a", 1)), (40, clean.clone()));
+    for path in ["types/mini/new", "README.md"] {
+        std::fs::write(folder.join(path), "more\n").unwrap();
+        let changed = revision(&format!("out/{}", path.len()), 1);
+        assert!(changed.starts_with(&format!("{clean}+")), "{path}: {changed}");
+        // How somebody likes diffs makes no difference.
+        git(folder, &["config", "diff.external", "true"]);
+        git(folder, &["config", "color.ui", "always"]);
+        assert_eq!(revision("out/c", 1), changed);
+        std::fs::remove_dir_all(folder.join("out/c")).unwrap();
+        git(folder, &["config", "--unset", "diff.external"]);
+        git(folder, &["config", "--unset", "color.ui"]);
+        // What was proven before the change was proven of something else.
+        revision("out/a", 2);
+    }
+}
+
 /// What is there already is not done again, and not taken for what it is not.
 #[test]
 fn a_run_that_goes_on_says_what_stays() {
@@ -225,6 +259,17 @@ fn a_command_s_words_are_files_and_folders_too() {
     assert_eq!(listed(folder, &["--changed", "main"]), [""; 0]);
     std::fs::write(folder.join("etc/motd"), "two\n").unwrap();
     assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
+    git(folder, &["checkout", "-q", "etc/motd"]);
+    // Words end where a shell's do, and the folder of all types says nothing of one.
+    let hooks = r#"{ "PostNonChrootShell": ["cp $PWD/../../hooks/x.sh /tmp; sh ../../hooks/y.sh;echo", "cd .. && true"] }"#;
+    std::fs::write(folder.join("types/mini/template.json"), hooks).unwrap();
+    git(folder, &["commit", "-qam", "hooks"]);
+    std::fs::create_dir(folder.join("hooks")).unwrap();
+    for (path, kinds) in [("hooks/x.sh", &["mini"][..]), ("hooks/y.sh", &["mini"]), ("types/other", &[])] {
+        std::fs::write(folder.join(path), "").unwrap();
+        assert_eq!(listed(folder, &["--changed", "main"]), kinds, "{path}");
+        std::fs::remove_file(folder.join(path)).unwrap();
+    }
 }
 
 fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
@@ -293,8 +338,9 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     let output = report(&[]);
     assert_eq!(output.status.code(), Some(3));
     let said = text(&output.stderr);
-    assert!(said.contains("out/b` is of the same run, but of another commit"), "{said}");
-    assert!(said.contains("nothing is there of shard 2"), "{said}");
+    assert!(said.contains("out/a` is of the same run, but of no commit, ister 0.1.0, 2 shards"), "{said}");
+    assert!(said.contains("and the newest part of commit b, ister 0.1.0, 2 shards"), "{said}");
+    assert!(said.contains("nothing is there of shard 1"), "{said}");
     results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
     assert_eq!(report(&[]).status.code(), Some(1));
 }

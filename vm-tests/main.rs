@@ -42,6 +42,7 @@ fn main() {
         trial("broken_no_loader_in_the_esp", no_loader),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
+        long("a_host_without_space_says_nothing_of_the_image", full_disk),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
         long("rpm_content_by_dnf_boots", dnf::dnf),
@@ -226,6 +227,35 @@ fn verify_formats(world: &World) -> Outcome {
         std::fs::remove_file(other).map_err(|e| e.to_string())?;
     }
     Ok(())
+}
+
+/// What the guest writes finds no room: that is the host's fault, and said so.
+fn full_disk(world: &World) -> Outcome {
+    let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let report = world.path("full-report");
+    let script = r#"mount -t tmpfs -o size=3m none "$1"; export TMPDIR="$1"; shift; exec "$@""#;
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"])
+        .arg(scratch.path())
+        .args([env!("CARGO_BIN_EXE_ister"), "boot"])
+        .arg(world.path("kvm.img"))
+        .args(["--format", "json", "--report"])
+        .arg(&report)
+        .output()
+        .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    expect(output.status.code() == Some(3), &format!("{said}{}", String::from_utf8_lossy(&output.stderr)))?;
+    let verdict: Value = serde_json::from_str(&said).map_err(|e| e.to_string())?;
+    expect(
+        verdict["class"] == "emulator-failed" && verdict["outcome"] == "infrastructure",
+        &format!("{verdict:#}"),
+    )?;
+    expect(said.contains("the host has no space left for what the guest writes"), &said)?;
+    // Each attempt has left its log.
+    expect(
+        report.join("serial-1.log").exists() && report.join("serial-2.log").exists(),
+        "three attempts, three logs",
+    )
 }
 
 /// XFS as root, and every other filesystem besides, on a disk with large sectors; a user looks from inside.

@@ -21,7 +21,9 @@ pub struct Claim {
 impl Claim {
     pub fn of(folder: &Path) -> Result<Claim, Failure> {
         let path = folder.join(LOCK);
+        // Open for writing: then shared filesystems carry the lock to other machines. It may be another user's.
         let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.or_else(|error| File::open(&path).map_err(|_| error));
         let file = file.context(|| format!("could not write to `{}`", path.display()))?;
         match try_lock(&file).context(|| format!("could not lock `{}`", path.display()))? {
             Lock::Theirs => {
@@ -43,8 +45,6 @@ pub struct Board {
     started: Instant,
     /// Seconds that the run had taken before.
     before: f64,
-    /// What the host could not finish before, of types that are done again.
-    unfinished: Vec<Record>,
     results: Mutex<Results>,
     _mine: Claim,
 }
@@ -54,7 +54,6 @@ impl Board {
     pub fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
-        let mut unfinished = Vec::new();
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
         if let Some(before) = before {
             // What was proven is said of one commit, and a shard's part is its own.
@@ -73,8 +72,7 @@ impl Board {
                     commit(is)
                 );
             }
-            let stays = |record: &Record| record.outcome() != StepOutcome::Infrastructure;
-            (results.types, unfinished) = before.types.into_iter().partition(stays);
+            results.types = before.types;
             results.run.started = before.run.started;
             results.run.seconds = seconds;
             // Also what was planned then and not now: it belongs to the run.
@@ -90,7 +88,6 @@ impl Board {
             path,
             started: Instant::now(),
             before: seconds,
-            unfinished,
             results: Mutex::new(results),
             _mine: claim,
         };
@@ -100,19 +97,23 @@ impl Board {
 
     /// What stays of before.
     pub fn kept(&self) -> Vec<Record> {
-        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.clone()
+        let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
+        results.types.iter().filter(|record| is_finished(record)).cloned().collect()
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.results.lock().unwrap_or_else(|e| e.into_inner()).types.iter().any(|record| record.kind == name)
+        let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
+        results.types.iter().any(|record| record.kind == name && is_finished(record))
     }
 
     pub fn add(&self, record: Record) -> Result<(), Failure> {
         let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
-        results.types.push(match self.unfinished.iter().find(|before| before.kind == record.kind) {
-            Some(before) => record.after(before),
+        let before = results.types.iter().position(|before| before.kind == record.kind);
+        let record = match before.map(|at| results.types.remove(at)) {
+            Some(before) => record.after(&before),
             None => record,
-        });
+        };
+        results.types.push(record);
         results.types.sort_by(|a, b| a.kind.cmp(&b.kind));
         let seconds = self.before + self.started.elapsed().as_secs_f64();
         results.run.seconds = (seconds * 10.0).round() / 10.0;
@@ -128,6 +129,11 @@ impl Board {
     pub fn into_results(self) -> Results {
         self.results.into_inner().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Whether something is known of the image; what the host could not do is done again.
+fn is_finished(record: &Record) -> bool {
+    record.outcome() != StepOutcome::Infrastructure
 }
 
 fn results_of(folder: &Path) -> PathBuf {
@@ -172,6 +178,11 @@ mod tests {
         assert!(Claim::of(folder.path()).is_err());
         let board = Board::begin(claim, before.run.clone(), Some(before)).unwrap();
         assert!(!board.has("kvm") && board.kept().is_empty());
+        // Also where it is ended once more before anything is done.
+        let written = Results::parse(&std::fs::read_to_string(results_of(folder.path())).unwrap()).unwrap();
+        drop(board);
+        let board =
+            Board::begin(Claim::of(folder.path()).unwrap(), written.run.clone(), Some(written)).unwrap();
         board.add(results("passed", "").types.remove(0)).unwrap();
         let record = board.into_results().types.remove(0);
         assert_eq!(

@@ -317,9 +317,10 @@ pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
         Some(path) => Some(read_template(path).map_err(|failure| anyhow!("{failure}"))?),
         None => None,
     };
+    let plan = plan_of_image(&args.image)?;
     let boot = || {
         let report = args.report.as_deref();
-        boot_image(&args.image, &args.machine, inside, report, template.as_ref(), &console)
+        boot_image(&args.image, &args.machine, inside, report, template.as_ref(), plan.as_ref(), &console)
     };
     let verdict = match args.receipt {
         true => receipt::booted(&args.image, boot).map(|(verdict, _)| verdict),
@@ -355,6 +356,7 @@ pub fn boot_image(
     inside: Inside,
     report: Option<&Path>,
     template: Option<&SourceText>,
+    plan: Option<&Plan>,
     console: &Console,
 ) -> Result<Verdict, Failure> {
     if !image.is_file() {
@@ -362,7 +364,6 @@ pub fn boot_image(
         return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
             .help("build one: ister build"));
     }
-    let plan = plan_of_image(image).map_err(|error| Failure::new(format!("{error:#}")))?;
     let looks = inside.login.is_some() || inside.healthy;
     if looks && plan.is_none() {
         let progress: &dyn Progress = console;
@@ -371,7 +372,7 @@ pub fn boot_image(
     let firmware = match machine.firmware {
         Some(FirmwareArg::Uefi) => Firmware::Uefi,
         Some(FirmwareArg::Bios) => Firmware::Bios,
-        None => match plan.as_ref().and_then(|plan| Some(plan.boot.as_ref()?.firmware)) {
+        None => match plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)) {
             Some(firmware) => firmware,
             None => {
                 let unknown =
@@ -425,10 +426,9 @@ pub fn boot_image(
         host: inside.host.as_deref(),
         healthy: inside.healthy,
         // What is made of the root tree has no partitions.
-        plan: plan.as_ref().filter(|plan| !is_of_tree(plan, image)),
+        plan: plan.filter(|plan| !is_of_tree(plan, image)),
         template,
         sector_size: plan
-            .as_ref()
             .and_then(|plan| plan.disks.first())
             .map_or(SectorSize::B512, |disk| disk.sector_size),
     };

@@ -12,7 +12,7 @@ use super::run::{Outcome, TalkArgs};
 use super::twice;
 use crate::build::{Carried, Destination, Order, beside, build, pre_install, prepare};
 use crate::content::Cache;
-use crate::plan::{Footprint, unsupported};
+use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
 use crate::template::{self, Bytes, SourceText};
 use crate::tool::Failure;
@@ -216,7 +216,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     let receipt = match (args.boot_test, built.disks.as_slice()) {
         (true, [image]) if plan.image().is_some() => {
-            boot_test(image, passphrases, &input.source, args, &console)?
+            boot_test(image, &plan, passphrases, &input.source, args, &console)?
         }
         _ => Tested::No,
     };
@@ -304,6 +304,7 @@ enum Tested {
 /// Boots the image, for its receipt.
 fn boot_test(
     image: &Path,
+    plan: &Plan,
     passphrases: BTreeMap<String, String>,
     template: &SourceText,
     args: &BuildArgs,
@@ -311,7 +312,8 @@ fn boot_test(
 ) -> Result<Tested, Failure> {
     let inside = boot::Inside { passphrases, ..boot::Inside::default() };
     let booted = receipt::booted(image, || {
-        boot::boot_image(image, &args.machine, inside, args.report.as_deref(), Some(template), console)
+        let report = args.report.as_deref();
+        boot::boot_image(image, &args.machine, inside, report, Some(template), Some(plan), console)
     });
     console.finish();
     Ok(match booted? {

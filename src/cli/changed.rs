@@ -17,10 +17,11 @@ pub fn changed_since(
     types: Vec<ImageType>,
     console: &Console,
 ) -> anyhow::Result<Vec<ImageType>> {
-    let changed = changed_paths(folder, base)?;
+    let changed = changed_since_fork(folder, base)?;
+    let paths = [changed.tracked, changed.others].concat();
     let mut kept = Vec::new();
     for kind in types {
-        if let Some(path) = touched(&ingredients(&kind, &changed.top)?, &changed.paths) {
+        if let Some(path) = touched(&ingredients(&kind, &changed.top)?, &paths) {
             console.say(&format!("ister: {}: `{path}` has changed", kind.name));
             kept.push(kind);
         }
@@ -28,11 +29,12 @@ pub fn changed_since(
     Ok(kept)
 }
 
-/// What differs from a commit, what is not committed yet included.
+/// What differs from a commit, as paths from the repository's top.
 struct Changed {
-    /// The repository's top folder.
     top: PathBuf,
-    paths: Vec<String>,
+    /// What git knows, committed or not.
+    tracked: Vec<String>,
+    others: Vec<String>,
 }
 
 fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
@@ -40,20 +42,24 @@ fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-/// The commit of the types' folder, if it is in a git repository; with `+` and a hash of what is not committed.
-pub fn revision(folder: &Path) -> Option<String> {
+/// The commit of the types' folder, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
+/// those that a type is made of.
+pub fn revision(folder: &Path, types: &[ImageType]) -> Option<String> {
     crate::tool::find_program("git")?;
     let commit = git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
-    let tracked = git(folder, &["diff", "--binary", "HEAD"]).ok()?;
-    // Only types: results may be written elsewhere in the repository.
-    let others = git(folder, &["ls-files", "--others", "--exclude-standard", "-z"]).ok()?;
-    if tracked.is_empty() && others.is_empty() {
+    // Names and contents: what a diff looks like is a user's own setting.
+    let Changed { top, tracked, others } = not_committed(folder).ok()?;
+    let ingredients: Vec<_> = types.iter().filter_map(|kind| ingredients(kind, &top).ok()).collect();
+    let is_ours =
+        |path: &&String| ingredients.iter().any(|one| touched(one, std::slice::from_ref(*path)).is_some());
+    let changed: Vec<&String> = tracked.iter().chain(others.iter().filter(is_ours)).collect();
+    if changed.is_empty() {
         return Some(commit);
     }
-    let mut hash = Sha256::new_with_prefix(&tracked);
-    for name in others.split_terminator('\0') {
-        let path = folder.join(name);
-        // One that is gone by now, or is a pipe, has no content.
+    let mut hash = Sha256::new();
+    for name in changed {
+        let path = top.join(name);
+        // One that is gone, or is a pipe, has no content.
         let content = path.is_file().then(|| sha256(&path).ok()).flatten();
         hash.update(format!("{name}\0{}\0", content.unwrap_or_default()));
     }
@@ -61,16 +67,28 @@ pub fn revision(folder: &Path) -> Option<String> {
     Some(format!("{commit}+{hash}"))
 }
 
-fn changed_paths(folder: &Path, base: &str) -> Result<Changed, Failure> {
+fn changed_since_fork(folder: &Path, base: &str) -> Result<Changed, Failure> {
     let context =
         |failure: Failure| failure.context(format!("could not see what has changed since `{base}`"));
-    let top = git(folder, &["rev-parse", "--show-toplevel"]).map_err(context)?;
+    let fork = git(folder, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
+    differing(folder, fork.trim()).map_err(context)
+}
+
+fn not_committed(folder: &Path) -> Result<Changed, Failure> {
+    differing(folder, "HEAD")
+}
+
+fn differing(folder: &Path, commit: &str) -> Result<Changed, Failure> {
+    let top = git(folder, &["rev-parse", "--show-toplevel"])?;
     let top = PathBuf::from(top.trim_end_matches('\n'));
-    let fork = git(&top, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
-    let tracked = git(&top, &["diff", "--name-only", "--no-renames", "-z", fork.trim()]).map_err(context)?;
-    let others = git(&top, &["ls-files", "--others", "--exclude-standard", "-z"]).map_err(context)?;
-    let paths = tracked.split('\0').chain(others.split('\0'));
-    Ok(Changed { top, paths: paths.filter(|path| !path.is_empty()).map(str::to_owned).collect() })
+    let names = |args: &[&str]| -> Result<Vec<String>, Failure> {
+        let said = git(&top, args)?;
+        Ok(said.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+    };
+    let tracked =
+        names(&["diff", "--no-ext-diff", "--no-color", "--name-only", "--no-renames", "-z", commit])?;
+    let others = names(&["ls-files", "--others", "--exclude-standard", "-z"])?;
+    Ok(Changed { top, tracked, others })
 }
 
 fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
@@ -95,12 +113,10 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     let in_repository =
         |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
     // A command's words are names too.
-    let words = texts(&value).into_iter().flat_map(|text| {
-        let words = shlex::split(text).unwrap_or_default();
-        words.into_iter().chain([text.to_owned()]).collect::<BTreeSet<_>>()
-    });
-    let named = words.flat_map(|word| {
-        let path = word.strip_prefix("file://").unwrap_or(&word).to_owned();
+    let named = texts(&value).into_iter().flat_map(words).flat_map(|word| {
+        let here =
+            ["file://", "$PWD/", "${PWD}/", "$(pwd)/"].iter().find_map(|start| word.strip_prefix(start));
+        let path = here.unwrap_or(&word).to_owned();
         [folder.join(&path), PathBuf::from(path)]
     });
     let (folders, files): (Vec<_>, Vec<_>) = named.partition(|path| path.is_dir());
@@ -108,12 +124,20 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     Ok(Ingredients {
         bundles: bundles.into_iter().chain(resolved.bundles).collect(),
         files: files.into_iter().filter_map(in_repository).collect(),
-        // The repository itself says nothing.
+        // Those that the type itself is in say nothing.
         folders: folders
             .into_iter()
             .filter_map(in_repository)
-            .chain([own])
-            .filter(|path| !path.is_empty())
+            .filter(|path| !Path::new(&own).starts_with(path))
+            .chain([own.clone()])
             .collect(),
     })
+}
+
+/// A text, and what a shell would take for words in it.
+fn words(text: &str) -> BTreeSet<String> {
+    let bare = text.replace(|c: char| ";&|<>()=`\"'".contains(c), " ");
+    let bare = bare.split_whitespace().map(str::to_owned);
+    let quoted = shlex::split(text).unwrap_or_default();
+    bare.chain(quoted).chain([text.to_owned()]).collect()
 }

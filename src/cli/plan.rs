@@ -109,7 +109,7 @@ pub fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
     let (Some(version), Some(_)) = (value["version"].as_u64(), value.get("content")) else { return Ok(None) };
     if version != u64::from(PLAN_VERSION) {
         bail!(
-            "the plan `{}` has version {version}, this ister knows version {PLAN_VERSION}; build or plan it again",
+            "the plan `{}` has version {version}, this ister knows version {PLAN_VERSION}; build or plan it again, or remove it",
             path.display()
         );
     }

@@ -11,7 +11,9 @@ use crate::image::{copy_range, sha256, sha256_and_sha512};
 use crate::lint::Level;
 use crate::plan::Plan;
 use crate::report::Receipt;
-use crate::tool::{Context, Draft, Durability, Failure, Progress, write_whole};
+use crate::tool::{
+    Context, Draft, Durability, Failure, Lock, Progress, try_lock, wait_for_lock, write_whole,
+};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -69,28 +71,14 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.talk.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;
-    if let Some(key) = &args.sign {
+    let trial = match &args.sign {
         // Before anything is there that it is to sign.
-        progress.begin(format!("trying the key {key}"));
-        sums::sign("", key)?;
-    }
-    let list = args.output.join(SUMS);
-    let signed = args.output.join(SIGNATURE);
-    let before = listed(&list)?;
-    let mut known = match &before {
-        Some(text) => sums::parse(text)
-            .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?,
-        None => BTreeMap::new(),
+        Some(key) => {
+            progress.begin(format!("trying the key {key}"));
+            Some((key.as_str(), sums::sign("", key)?))
+        }
+        None => None,
     };
-    let stays = known.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
-    if let Some((key, text)) = args.sign.as_ref().zip(before.as_ref()).filter(|_| stays)
-        && let Err(why) = sums::is_signed_by(text, &signed, key)?
-    {
-        // Others may write to the folder, and what stays listed is signed anew.
-        return Err(Failure::new(format!("`{}` is not signed by `{key}`: {why}", list.display()))
-            .help("look at what it lists, then sign it yourself with gpg --detach-sign, or publish into another folder")
-            .into());
-    }
     // All of them are looked at before the first is copied.
     let mut proven = Vec::new();
     for candidate in &candidates {
@@ -103,6 +91,10 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     }
     std::fs::create_dir_all(&args.output)
         .context(|| format!("could not create the folder `{}`", args.output.display()))?;
+    let _alone = alone_in(&args.output, progress)?;
+    let (list, signed) = (args.output.join(SUMS), args.output.join(SIGNATURE));
+    let mut known =
+        known(&list, &signed, &candidates, trial.as_ref().map(|(key, trial)| (*key, &trial[..])))?;
     for (candidate, proven) in candidates.iter().zip(proven) {
         progress.begin(format!("publishing {}", candidate.name));
         let to = args.output.join(&candidate.name);
@@ -123,7 +115,14 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     match signature {
         Some(signature) => write_whole(&signed, &signature)?,
         // One that is there is of the old list.
-        None => drop(std::fs::remove_file(signed)),
+        None => {
+            if std::fs::remove_file(&signed).is_ok() {
+                progress.warn(format!(
+                    "`{}` was of the list before, and is gone: sign with --sign",
+                    signed.display()
+                ));
+            }
+        }
     }
     console.finish();
     for candidate in &candidates {
@@ -167,6 +166,45 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
         }
     }
     Ok((candidates, left_out))
+}
+
+/// One process at a time changes a list: others wait.
+fn alone_in(folder: &Path, progress: &dyn Progress) -> Result<File, Failure> {
+    let context = || format!("could not lock the folder `{}`", folder.display());
+    let file = File::open(folder).context(context)?;
+    if try_lock(&file).context(context)? == Lock::Theirs {
+        progress.begin(format!("waiting for another `ister publish` in {}", folder.display()));
+        wait_for_lock(&file).context(context)?;
+    }
+    Ok(file)
+}
+
+/// What is listed already, and may be signed again by `by`: a key's name, with a signature of nothing by it.
+fn known(
+    list: &Path,
+    signature: &Path,
+    candidates: &[Candidate],
+    by: Option<(&str, &[u8])>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(text) = listed(list)? else { return Ok(BTreeMap::new()) };
+    let known = sums::parse(&text)
+        .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
+    let stays = known.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
+    if let Some((key, trial)) = by.filter(|_| stays)
+        && let Err(why) = sums::is_signed_like(trial, &text, signature)?
+    {
+        // Others may write to the folder, and what stays listed is signed anew.
+        let words = |path: &Path| path.display().to_string();
+        let mut command = ["gpg", "--armor", "--local-user", key, "--output"].map(str::to_owned).to_vec();
+        command.extend([words(signature), "--detach-sign".to_owned(), words(list)]);
+        return Err(Failure::new(format!("`{}` is not signed by `{key}`: {why}", list.display())).help(
+            format!(
+                "publish into another folder; or look at what it lists, and sign it yourself: {}",
+                shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default()
+            ),
+        ));
+    }
+    Ok(known)
 }
 
 /// The list that is there already.

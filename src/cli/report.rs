@@ -8,7 +8,7 @@ use super::test;
 use crate::history::{History, Past};
 use crate::report::{BootFiles, Page, Site, pages};
 use crate::tool::{Context, Failure, Progress};
-use crate::trial::{Merged, Results, junit, merge};
+use crate::trial::{Merged, Results, Run, junit, merge};
 use crate::vm::console_lines;
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Put the results of `ister test` together: one table, pages to look at, JUnit, history
 ///
 /// Each DIR is an output of `ister test`, or a folder of such outputs. Parts of one run (--shard) become one: a type that two
-/// parts have counts once, the newer one unless that is better; what is missing, or of another commit, is named. With --history runs are written into an SQLite database,
+/// parts have counts once, the worse of two that were finished; what is missing, or of another commit, is named. With --history runs are written into an SQLite database,
 /// and the pages show how boot times and sizes went, what was flaky how often, and what has changed since the last green run.
 ///
 /// Exit code 0: all passed, and nothing is missing; 1: something failed; 3: nothing failed, but the host could not do
@@ -82,7 +82,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         }
     }
     if parts.is_empty() {
-        return Err(Failure::new("there are no results that can be read").into());
+        return Err(Failure::new("there are no results that can be read")
+            .help("name a folder that `ister test -o` wrote to")
+            .into());
     }
     let runs = merge(&parts);
     let newest = runs.last().expect("a folder without results is an error");
@@ -130,10 +132,15 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             newest.missing.join(", ")
         ));
     }
-    for place in newest.foreign.iter().map(|index| &places[*index]) {
+    let run = &newest.results.run;
+    let of_run = |(index, part): &(usize, &Results)| part.run.id == run.id && !newest.foreign.contains(index);
+    let own = parts.iter().enumerate().find(of_run).map_or(run, |(_, part)| &part.run);
+    for index in &newest.foreign {
         progress.warn(format!(
-            "`{}` is of the same run, but of another commit, ister, or number of shards: it counts for nothing",
-            place.display()
+            "`{}` is of the same run, but of {}, and the newest part of {}: it counts for nothing; remove it, or do it again",
+            places[*index].display(),
+            made_of(&parts[*index].run),
+            made_of(own)
         ));
     }
     written?;
@@ -141,6 +148,14 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
         outcome => outcome,
     })
+}
+
+/// What all parts of a run have to have in common.
+fn made_of(run: &Run) -> String {
+    let commit =
+        run.revision.as_deref().map_or("no commit".to_owned(), |revision| format!("commit {revision}"));
+    let shards = run.shard.map(|shard| format!(", {} shards", shard.count));
+    format!("{commit}, ister {}{}", run.ister, shards.unwrap_or_default())
 }
 
 /// Writes all runs down, and says what came before the newest.

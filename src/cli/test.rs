@@ -125,7 +125,8 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         id: args.run.clone().unwrap_or_else(|| now.clone()),
         started: now,
         seconds: 0.0,
-        revision: revision(&args.folder),
+        // Of all types, whichever this part has: parts have it in common.
+        revision: revision(&args.folder, &read_types(&args.folder)?),
         shard: args.shard,
         planned: types.iter().map(|kind| kind.name.clone()).collect(),
         whole,

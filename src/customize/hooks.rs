@@ -81,8 +81,15 @@ impl Hook<'_> {
         }
         ended.map(|_| ()).map_err(|failure| {
             let slow = failure.message.contains("did not end within");
-            let failure = failure.context(format!("the hook {kind} `{name}` failed")).of_template();
-            if slow { failure.help("give it more time: --hook-timeout SECONDS") } else { failure }
+            let failure = failure.context(format!("the hook {kind} `{name}` failed"));
+            // A busy host, one without memory or space.
+            let of_host = ["ended by signal", "No space left on device", "could not start"];
+            let said = |words: &&str| failure.details.iter().any(|line| line.contains(*words));
+            match slow {
+                true => failure.help("give it more time: --hook-timeout SECONDS"),
+                false if of_host.iter().any(said) => failure,
+                false => failure.of_template(),
+            }
         })
     }
 }

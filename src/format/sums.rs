@@ -67,21 +67,6 @@ pub fn sign(list: &str, key: &str) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// There are no keys, or gpg cannot be asked.
 pub fn check_signature(folder: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
-    check(&folder.join(SUMS), &folder.join(SIGNATURE), keyring)
-}
-
-/// The same of a list that was read already, by a key that gpg has.
-pub fn is_signed_by(list: &str, signature: &Path, key: &str) -> Result<Result<(), String>, Failure> {
-    let context = || "could not hand the list to gpg".to_owned();
-    let scratch = tempfile::tempdir().context(context)?;
-    let at = |name: &str| scratch.path().join(name);
-    let exported = run(&Invocation::new("gpg").args(["--batch", "--export", key]))?;
-    std::fs::write(at("keys"), exported.stdout).context(context)?;
-    std::fs::write(at(SUMS), list).context(context)?;
-    check(&at(SUMS), signature, &at("keys"))
-}
-
-fn check(list: &Path, signature: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
     let scratch = tempfile::tempdir().context(|| "could not create a temporary folder".to_owned())?;
     let gpg = || {
         Invocation::new("gpg")
@@ -90,12 +75,48 @@ fn check(list: &Path, signature: &Path, keyring: &Path) -> Result<Result<(), Str
     };
     run(&gpg().arg("--import").arg(keyring))
         .map_err(|failure| failure.context(format!("`{}` has no public keys", keyring.display())))?;
+    let (signature, list) = (folder.join(SIGNATURE), folder.join(SUMS));
     if !signature.exists() {
         return Ok(Err("there is no signature".to_owned()));
     }
     let check = gpg().args(["--status-fd", "1", "--verify"]).arg(signature).arg(list);
     let finished = run_to_its_end(&check)?;
     Ok(judge(&String::from_utf8_lossy(&finished.stdout)))
+}
+
+/// Whether a list that was read already is signed by whoever made `ours`, a signature of nothing. By the fingerprint of the primary key:
+/// names of keys are anybody's.
+///
+/// # Errors
+/// gpg cannot be asked.
+pub fn is_signed_like(ours: &[u8], list: &str, signature: &Path) -> Result<Result<(), String>, Failure> {
+    let context = || "could not hand the list to gpg".to_owned();
+    let scratch = tempfile::tempdir().context(context)?;
+    let at = |name: &str| scratch.path().join(name);
+    for (name, bytes) in [("nothing", &b""[..]), ("ours", ours), (SUMS, list.as_bytes())] {
+        std::fs::write(at(name), bytes).context(context)?;
+    }
+    if !signature.exists() {
+        return Ok(Err("there is no signature".to_owned()));
+    }
+    let signer = |signature: &Path, list: &Path| -> Result<Result<String, String>, Failure> {
+        let gpg = Invocation::new("gpg").args(["--batch", "--quiet", "--trust-model", "always"]);
+        let finished = run_to_its_end(&gpg.args(["--status-fd", "1", "--verify"]).arg(signature).arg(list))?;
+        let status = String::from_utf8_lossy(&finished.stdout);
+        Ok(judge(&status).map(|()| primary_key(&status)))
+    };
+    let ours = signer(&at("ours"), &at("nothing"))?;
+    let theirs = signer(signature, &at(SUMS))?;
+    Ok(theirs.and_then(|theirs| match ours? == theirs {
+        true => Ok(()),
+        false => Err(format!("it is by the key {theirs}")),
+    }))
+}
+
+/// The last word of VALIDSIG is the fingerprint of the primary key. Source: GnuPG, doc/DETAILS.
+fn primary_key(status: &str) -> String {
+    let valid = status.lines().find(|line| line.starts_with("[GNUPG:] VALIDSIG "));
+    valid.and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned()
 }
 
 /// What gpg's status lines come to. Source: GnuPG, doc/DETAILS, "General status codes" and "Signature related".

@@ -3,6 +3,7 @@
 use crate::template::Bytes;
 use crate::vm::{FirmwareFile, Verdict};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Of a receipt; no other one proves anything.
 pub const RECEIPT_VERSION: u32 = 3;
@@ -40,11 +41,19 @@ pub struct Proof {
 impl Receipt {
     /// For everybody, about a file that is called so: folders of this host and what guests answered are nobody's business.
     pub fn public(mut self, image: &str) -> Receipt {
+        let plain = |firmware: FirmwareFile| FirmwareFile {
+            path: firmware.path.file_name().map(PathBuf::from).unwrap_or_default(),
+            ..firmware
+        };
         image.clone_into(&mut self.image);
+        self.firmware = plain(self.firmware);
         self.verdict = self.verdict.public(image);
-        for proof in &mut self.others {
-            proof.verdict = proof.verdict.clone().public(image);
-        }
+        let public = |proof: Proof| Proof {
+            firmware: plain(proof.firmware),
+            verdict: proof.verdict.public(image),
+            ..proof
+        };
+        self.others = self.others.into_iter().map(public).collect();
         self
     }
 

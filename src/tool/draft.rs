@@ -57,7 +57,11 @@ impl Draft {
             Err(error) => Err(error).context(context),
         }?;
         // For as long as this process has the file: a sign to others that it is alive.
-        try_lock(&draft.file).context(context)?;
+        if try_lock(&draft.file).context(context)? == Lock::Theirs {
+            return Err(
+                Failure::new(context()).detail("another process took it for one that was left behind")
+            );
+        }
         Ok(draft)
     }
 

@@ -127,8 +127,9 @@ fn complete(
         };
         match said.recv_timeout(patience) {
             Ok(Said::Out(bytes)) => {
-                let room = invocation.most_output.saturating_sub(stdout.len());
-                stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                stdout.extend(bytes);
+                let gone = stdout.len().saturating_sub(invocation.most_output);
+                stdout.drain(..gone);
             }
             Ok(Said::Error(bytes)) => {
                 all.extend(bytes);

@@ -14,7 +14,7 @@ pub struct Invocation {
     pub own_group: bool,
     /// It is killed when we end, however we end.
     pub dies_with_us: bool,
-    /// Bytes of its output that are kept; the rest is read and forgotten.
+    /// Bytes of its output that are kept: of more, the newest.
     pub most_output: usize,
 }
 

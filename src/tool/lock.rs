@@ -14,12 +14,17 @@ pub enum Lock {
     Unknown,
 }
 
+/// Waits until it is ours.
+pub fn wait_for_lock(file: &File) -> std::io::Result<()> {
+    Ok(flock(file, FlockOperation::LockExclusive)?)
+}
+
 /// Tries to lock a file, which has to be open for writing where filesystems are shared (NFS). Source: flock(2), "NFS details".
 pub fn try_lock(file: &File) -> std::io::Result<Lock> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Lock::Ours),
         Err(Errno::WOULDBLOCK) => Ok(Lock::Theirs),
-        Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS) => Ok(Lock::Unknown),
+        Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::BADF) => Ok(Lock::Unknown),
         Err(error) => Err(error.into()),
     }
 }

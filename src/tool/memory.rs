@@ -13,8 +13,13 @@ pub fn available_memory() -> u64 {
     let number = |file: &str| -> Option<u64> {
         std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
     };
+    // What files were read into is given back when it is wanted. Source: Linux, Documentation/admin-guide/cgroup-v2.rst.
+    let stat = std::fs::read_to_string("/sys/fs/cgroup/memory.stat").unwrap_or_default();
+    let files = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse::<u64>().ok());
     match (number("memory.max"), number("memory.current")) {
-        (Some(max), Some(current)) => free.min(max.saturating_sub(current)),
+        (Some(max), Some(current)) => {
+            free.min(max.saturating_sub(current.saturating_sub(files.unwrap_or(0))))
+        }
         _ => free,
     }
 }

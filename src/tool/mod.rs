@@ -29,7 +29,7 @@ pub use host::{
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;
-pub use lock::{Lock, try_lock};
+pub use lock::{Lock, try_lock, wait_for_lock};
 pub use memory::available_memory;
 pub use names::Names;
 pub use namespace::{

@@ -16,7 +16,7 @@ pub struct Merged {
     pub absent: Vec<usize>,
     /// Types that came more than once.
     pub repeated: Vec<String>,
-    /// Parts that are of another commit, another ister, or another division than the first one, and count for nothing: indices
+    /// Parts that are of another commit, another ister, or another division than the newest one, and count for nothing: indices
     /// into what was merged.
     pub foreign: Vec<usize>,
 }
@@ -47,12 +47,13 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     let mut shards = BTreeSet::new();
     let mut count = 0;
     let mut foreign = Vec::new();
-    let first = &parts[indices[0]].run;
+    // What was begun last is what is wanted now.
+    let wanted = &parts[indices[indices.len() - 1]].run;
     let of_same = |part: &Results| {
         let run = &part.run;
         let count = |shard: &Option<Shard>| shard.map(|shard| shard.count);
-        (&run.revision, &run.ister) == (&first.revision, &first.ister)
-            && count(&run.shard) == count(&first.shard)
+        (&run.revision, &run.ister) == (&wanted.revision, &wanted.ister)
+            && count(&run.shard) == count(&wanted.shard)
     };
     for index in &indices {
         let part = &parts[*index];
@@ -81,7 +82,7 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
         }
     }
     indices.retain(|index| !foreign.contains(index));
-    let mut run = first.clone();
+    let mut run = parts[indices[0]].run.clone();
     // The longest part is what was waited for.
     run.seconds = indices.iter().map(|index| parts[*index].run.seconds).fold(0.0, f64::max);
     run.shard = None;
@@ -230,8 +231,8 @@ mod tests {
             part
         };
         let merged = merge(&[part("2026-01-02", 2, "b", "new"), part("2026-01-01", 1, "a", "old")]);
-        assert_eq!((merged[0].foreign.as_slice(), merged[0].absent.as_slice()), (&[0][..], &[2][..]));
-        assert_eq!(merged[0].missing, ["b"]);
+        assert_eq!((merged[0].foreign.as_slice(), merged[0].absent.as_slice()), (&[1][..], &[1][..]));
+        assert_eq!(merged[0].missing, ["a"]);
         assert!(!merged[0].is_whole());
     }
 }

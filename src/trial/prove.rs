@@ -163,9 +163,10 @@ fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Prog
             return (record, Value::Null);
         }
     };
-    // A boot repeats itself, unless it did not get to the end.
+    // A boot repeats itself, unless it did not get to the end, or its second disk is no longer empty.
+    let has_disk = step.needs.iter().any(|need| matches!(need, Need::Disk { .. }));
     let again = tried.outcome == StepOutcome::Infrastructure
-        && (step.kind != StepKind::Boot || tried.answer.is_null());
+        && (step.kind != StepKind::Boot || tried.answer.is_null() || has_disk);
     if again {
         progress.warn(format!("{kind}: {}: {}: trying again", step.name, tried.what));
         if let Ok(second) = attempt(step) {

@@ -25,6 +25,7 @@ pub enum StepOutcome {
     /// It passed after an attempt that failed by the host's fault.
     Flaky,
     /// The host could not do it: nothing is said of the image.
+    #[serde(alias = "skipped")]
     Infrastructure,
     Failed,
 }
@@ -125,12 +126,16 @@ impl Record {
 
     /// The same type after an attempt at it that the host could not finish: what passes now is flaky.
     pub fn after(mut self, before: &Record) -> Record {
-        for faulty in before.steps.iter().filter(|step| step.outcome == StepOutcome::Infrastructure) {
-            let ends = faulty.earlier.iter().chain([&faulty.what]);
+        for faulty in &before.steps {
+            let last = (faulty.outcome == StepOutcome::Infrastructure).then_some(&faulty.what);
+            let ends: Vec<String> = faulty.earlier.iter().chain(last).cloned().collect();
+            if ends.is_empty() {
+                continue;
+            }
             // Without such a step now, it was of what comes before all others.
             let same = self.steps.iter().position(|step| step.name == faulty.name).unwrap_or(0);
             let Some(step) = self.steps.get_mut(same) else { continue };
-            step.earlier.splice(0..0, ends.cloned());
+            step.earlier.splice(0..0, ends);
             if step.outcome == StepOutcome::Passed {
                 step.outcome = StepOutcome::Flaky;
             }

@@ -129,12 +129,13 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
     }
     let is_booted = |name: &str| kind.definition.boots.iter().any(|case| case.file == name && !case.direct);
     let published = plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str());
-    // Without other formats it is the raw image that is published.
-    let raw = plan.image().filter(|_| plan.published.is_empty());
+    // Where nothing else starts, it is the raw image that is published.
+    let raw = plan.image().filter(|_| !plan.published.iter().any(|file| file.is_bootable()));
     let unproven: Vec<&str> = published.chain(raw).filter(|name| !is_booted(name)).collect();
     if plan.boot.is_some() && !unproven.is_empty() {
         return Err(format!(
-            "type.json publishes {} and never boots it: add it to `boots`, or take it out of `formats`",
+            "type.json publishes {} and never boots it (`direct` proves nothing of firmware and loader): add it to `boots`, or \
+             take it out of `formats`",
             unproven.join(", ")
         ));
     }

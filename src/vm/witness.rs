@@ -380,7 +380,8 @@ impl Witness {
             (self.up, self.stalled, self.question) = (None, None, None);
             (self.doubted, self.root) = (None, Root::default());
             self.answered.clear();
-            self.causes.clear();
+            // But a loader that found nothing to start may reset into the firmware's menu.
+            self.causes.retain(|(cause, _)| *cause == Class::LoaderFailed);
             self.flaws.clear();
         }
     }

@@ -329,6 +329,17 @@ fn time_without_a_processor_does_not_count() {
 }
 
 #[test]
+fn a_loader_that_resets_into_the_firmware_s_menu_gave_up() {
+    let mut witness = Witness::new(LIMITS);
+    witness.serial(at(3), b"BdsDxe: starting Boot0001 \"UEFI Misc Device\" from PciRoot(0x0)\r\n");
+    witness.serial(at(4), b"   Reboot Into Firmware Interface   \x1b[18;01H   Boot in 1 s.\r\n");
+    witness.reset(at(14));
+    witness.serial(at(20), b"BdsDxe: starting Boot0000 \"UiApp\" from Fv(7CB8BDC9)\r\n");
+    assert_eq!(witness.decide(at(22)), Some(Class::LoaderFailed));
+    assert_eq!(witness.stage(), Stage::Loader);
+}
+
+#[test]
 fn one_reset_is_firmware_settling_three_are_a_loop() {
     let mut witness = Witness::new(LIMITS);
     witness.reset(at(1));
