@@ -24,11 +24,13 @@ fn built(folder: &Path) -> PathBuf {
     std::fs::write(&image, "these bytes have booted").unwrap();
     let receipt = json!({
         "version": 3, "image": "kvm.img", "format": "raw", "size": 23, "sha256": sha256(&image), "ister": "0.1.0",
-        "emulator": "QEMU", "firmware": { "path": "f", "sha256": "f" },
+        "emulator": "QEMU", "firmware": { "path": "/home/me/code.fd", "sha256": "f" },
         "verdict": {
             "version": 1, "image": "kvm.img", "outcome": "reached", "firmware": "uefi", "accelerator": "tcg",
             "accelerator_reason": "asked for", "hardware": {}, "class": "login-prompt", "stage": "login",
-            "stages": [], "seconds": 1.0, "lines": [], "earlier": [],
+            "stages": [], "seconds": 1.0, "lines": [], "serial_log": "/home/me/serial.log", "earlier": [{
+                "class": "emulator-failed", "stage": "init", "stages": [], "seconds": 1.0, "lines": ["qemu /home/me/kvm.img"],
+            }],
         },
     });
     std::fs::write(folder.join("kvm.img.receipt.json"), receipt.to_string()).unwrap();
@@ -60,6 +62,10 @@ fn only_what_a_receipt_is_about_is_published() {
     assert_eq!(receipt["image"], "clear-bookworm-kvm.img");
     let verdict = &receipt["verdict"];
     assert_eq!((&verdict["image"], &verdict["serial_log"]), (&receipt["image"], &Value::Null));
+    assert_eq!(
+        (&receipt["firmware"]["path"], &verdict["earlier"][0]["lines"]),
+        (&json!("code.fd"), &json!([]))
+    );
     assert_eq!(receipt["sha256"], sha256(&published));
 
     let path = at("built/kvm.img.receipt.json");
@@ -109,6 +115,28 @@ fn names_are_kept_apart_and_lead_nowhere() {
     refused(&["two"], "nothing can be published as `../one/kvm.img`");
     std::fs::write(&plan, &text[..text.len() / 2]).unwrap();
     refused(&["two"], "is no plan");
+}
+
+#[test]
+fn whoever_publishes_at_the_same_time_is_listed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    built(&at("built"));
+    let prefixes = ["a", "b", "c", "d", "e", "f"];
+    let running = prefixes.map(|prefix| {
+        ister(&["publish", "-q", "--prefix", prefix])
+            .arg(at("built"))
+            .arg("-o")
+            .arg(at("public"))
+            .spawn()
+            .unwrap()
+    });
+    for mut process in running {
+        assert!(process.wait().unwrap().success());
+    }
+    let list = std::fs::read_to_string(at("public/SHA512SUMS")).unwrap();
+    let names: Vec<&str> = list.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    assert_eq!(names, prefixes.map(|prefix| format!("{prefix}-bookworm-kvm.img")));
 }
 
 /// gpg with keys of its own.
