@@ -9,6 +9,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// Every format that there is.
+const FORMATS: [&str; 14] = [
+    "raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar.gz", "raw.xz", "raw.zst", "raw.gz", "tar.xz", "oci",
+    "iso", "pxe",
+];
+
 /// Two runs, of which the second has a boot that panics, and names with everything that HTML minds.
 fn site(folder: &Path) {
     let boot = |file: &str, class: &str, report: &str| {
@@ -36,14 +42,14 @@ fn site(folder: &Path) {
             step
         };
         let results = json!({
-            "version": 2,
+            "version": 3,
             "run": {
                 "id": format!("nightly-{index}"), "started": format!("2026-01-0{index}T02:17:00Z"), "seconds": 5000.0,
                 "revision": format!("{index}123456789abcdef0123456789abcdef01234567"), "planned": ["container", "kvm", "lost"], "ister": "0.1.0",
             },
             "types": [
                 { "type": "container", "steps": [step("build", "build", "passed", Value::Null)],
-                  "files": [{ "name": "container.oci.tar", "format": "oci", "bytes": 44_000_000 }] },
+                  "files": FORMATS.map(|format| json!({ "name": format!("container.{format}"), "format": format, "bytes": 44_000_000 })) },
                 { "type": "kvm", "packages": { "linux-image-cloud-amd64": format!("6.1.{index}") },
                   "steps": [
                     step("build", "build", "passed", Value::Null),
@@ -191,6 +197,8 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
             let what = format!("{} {width} {scheme}", page.display());
             let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth");
             assert!(wide.as_f64().unwrap() <= 0.0, "{what}: wider than the window by {wide}");
+            let cut = browser.script("return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth).length");
+            assert_eq!(cut, json!(0), "{what}: all of each table is seen without scrolling");
             let faint = browser.script(CONTRAST);
             assert_eq!(faint, json!([]), "{what}");
             grounds.push(browser.script("return getComputedStyle(document.body).backgroundColor"));

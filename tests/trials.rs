@@ -291,7 +291,7 @@ fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str]
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(
         folder.join("results.json"),
-        json!({ "version": 2, "run": of_run, "types": records }).to_string(),
+        json!({ "version": 3, "run": of_run, "types": records }).to_string(),
     )
     .unwrap();
 }
@@ -366,7 +366,7 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(nothing.status.code(), Some(3));
     assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
     std::fs::write(folder.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
-    assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 2"));
+    assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 3"));
     // Results of others lead nowhere else.
     for outside in
         ["../home", "/etc", "kvm/../../home", "", "javascript:alert(1)//x", "kvm/index.html", "aws/report-0"]
@@ -447,7 +447,7 @@ fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
 }
 
 const FOREIGN: &str = r#"{
-    "version": 2,
+    "version": 3,
     "run": { "id": "n", "started": "2026-01-01T00:00:00Z", "seconds": 3.0, "planned": ["kvm"], "ister": "0.1.0", "shard": null },
     "types": [{
         "type": "kvm",

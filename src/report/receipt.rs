@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Of a receipt; no other one proves anything.
-pub const RECEIPT_VERSION: u32 = 3;
+pub const RECEIPT_VERSION: u32 = 4;
 
 /// Written to `<image>.receipt.json`, and only for an image that booted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ mod tests {
             "witnessed": "serial", "stages": [], "seconds": 1.0, "lines": [], "earlier": [],
         });
         let text = json!({
-            "version": 3, "image": "a.img", "format": "raw", "size": 1, "sha256": sha256, "ister": "0.1.0",
+            "version": RECEIPT_VERSION, "image": "a.img", "format": "raw", "size": 1, "sha256": sha256, "ister": "0.1.0",
             "emulator": "QEMU", "firmware": { "path": "f", "sha256": "f" }, "verdict": verdict,
         });
         serde_json::from_value(text).unwrap()

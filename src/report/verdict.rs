@@ -2,7 +2,7 @@
 
 use super::Table;
 use crate::tool::visible;
-use crate::vm::{Class, Outcome, Verdict, Witnessed};
+use crate::vm::{Class, Outcome, Start, Verdict, Witnessed};
 
 /// Where it was seen, if not on the serial console.
 fn seen(verdict: &Verdict) -> &'static str {
@@ -45,7 +45,7 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     if !verdict.given.is_empty() {
         out.push_str(&format!("besides the image it had: {}\n", verdict.given.join(", ")));
     }
-    if verdict.direct {
+    if verdict.start != Start::Firmware {
         out.push_str("QEMU started the kernel itself: nothing is said of firmware and loader\n");
     }
     let mut table = Table::new(&["stage", "at", "took"], &[1, 2]);

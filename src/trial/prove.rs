@@ -191,7 +191,7 @@ fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Prog
         stages: verdict.last.stages,
         advice: verdict.advice,
         look_at: verdict.look_at,
-        direct: verdict.direct,
+        start: verdict.start,
         report: format!("{kind}/{report}"),
     });
     record.seconds = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;

@@ -3,7 +3,7 @@
 use super::shard::Shard;
 use super::steps::StepKind;
 use crate::plan::Firmware;
-use crate::vm::{Accelerator, Class, Hardware, StageTime};
+use crate::vm::{Accelerator, Class, Hardware, StageTime, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub fn is_plain(name: &str) -> bool {
 }
 
 /// Of `results.json`; a reader refuses another one.
-pub const RESULTS_VERSION: u32 = 2;
+pub const RESULTS_VERSION: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,7 +25,6 @@ pub enum StepOutcome {
     /// It passed after an attempt that failed by the host's fault.
     Flaky,
     /// The host could not do it: nothing is said of the image.
-    #[serde(alias = "skipped")]
     Infrastructure,
     Failed,
 }
@@ -78,9 +77,8 @@ pub struct BootRecord {
     pub firmware: Firmware,
     pub accelerator: Accelerator,
     pub hardware: Hardware,
-    /// Without firmware and loader.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub direct: bool,
+    #[serde(default)]
+    pub start: Start,
     pub class: Class,
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,

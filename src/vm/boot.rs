@@ -7,7 +7,7 @@ use super::machine::{DirectKernel, Hardware, Network};
 use super::session::Login;
 use super::ssh::Ssh;
 use super::template_lines::lines_to_look_at;
-use super::verdict::{Outcome, Verdict};
+use super::verdict::{Outcome, Start, Verdict};
 use super::witness::{Goal, Limits};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
@@ -143,7 +143,11 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
         hardware,
-        direct: order.direct.is_some() || matches!(attached, Attached::Network(_)),
+        start: match attached {
+            Attached::Network(_) => Start::Network,
+            _ if order.direct.is_some() => Start::Kernel,
+            _ => Start::Firmware,
+        },
         given: order.given(),
         look_at: match order.template {
             Some(source) if last.class != order.goal.class() => {

@@ -34,5 +34,5 @@ pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;
-pub use verdict::{Again, Attempt, Class, Outcome, Stage, StageTime, Verdict, Witnessed};
+pub use verdict::{Again, Attempt, Class, Outcome, Stage, StageTime, Start, Verdict, Witnessed};
 pub use witness::{Goal, Limits, Witness};

@@ -222,6 +222,19 @@ pub struct StageTime {
     pub took: f64,
 }
 
+/// Who started the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// The firmware, by the image's loader.
+    #[default]
+    Firmware,
+    /// QEMU: nothing is said of firmware and loader.
+    Kernel,
+    /// QEMU, in place of a network: there is no disk.
+    Network,
+}
+
 /// What an attempt was judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -289,9 +302,8 @@ pub struct Verdict {
     pub accelerator: Accelerator,
     pub accelerator_reason: String,
     pub hardware: Hardware,
-    /// QEMU started the kernel itself: nothing is said of firmware and loader.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub direct: bool,
+    #[serde(default)]
+    pub start: Start,
     /// What the guest had besides the image: "seed", "credential ssh.authorized_keys.root".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<String>,

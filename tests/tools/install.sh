@@ -13,8 +13,9 @@ if ! cmp -s "$here/requirements.txt" "$tools/requirements.txt"; then
 fi
 
 if ! cmp -s "$here/package.json" "$tools/node/installed.json"; then
+    rm -rf "$tools/node"
     mkdir -p "$tools/node"
-    cp "$here/package.json" "$tools/node/package.json"
-    npm install --silent --no-audit --no-fund --no-package-lock --prefix "$tools/node"
+    cp -R "$here/package.json" "$here/re2" "$tools/node/"
+    npm install --loglevel=error --no-audit --no-fund --no-package-lock --prefix "$tools/node"
     cp "$here/package.json" "$tools/node/installed.json"
 fi

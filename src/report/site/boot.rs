@@ -14,13 +14,17 @@ pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) 
     let files = site.files.get(&boot.report).unwrap_or(&none);
     let marked = proving(&files.serial, &step.lines);
     let hardware = &boot.hardware;
+    let processors = match hardware.cpus {
+        1 => "1 processor".to_owned(),
+        count => format!("{count} processors"),
+    };
     let facts = [
         ("type", record.kind.clone()),
         ("file", boot.file.clone()),
-        ("firmware", words::start(boot)),
-        ("disk", hardware.disk.name()),
+        ("started by", words::start(boot)),
+        ("disk", words::disk(boot)),
         ("network card", hardware.network_card.name()),
-        ("machine", format!("{} processors, {} MiB", hardware.cpus, hardware.memory)),
+        ("machine", format!("{processors}, {} MiB", hardware.memory)),
         ("accelerator", boot.accelerator.to_string()),
         ("ended after", words::seconds(boot.seconds)),
     ];

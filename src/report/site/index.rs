@@ -95,21 +95,9 @@ fn wrong(site: &Site) -> Markup {
     }
 }
 
-/// The formats of all types, the raw image first.
-fn formats(site: &Site) -> Vec<String> {
-    let all: BTreeSet<&str> = site
-        .run
-        .results
-        .types
-        .iter()
-        .flat_map(|record| record.files.iter().map(|file| file.format.as_str()))
-        .collect();
-    let raw = all.iter().filter(|name| **name == "raw");
-    raw.chain(all.iter().filter(|name| **name != "raw")).map(|name| (*name).to_owned()).collect()
-}
-
+/// A row for each format of a type, a column for each way to start it.
 fn matrix(site: &Site) -> Markup {
-    let formats = formats(site);
+    let starts: BTreeSet<String> = boots(site).map(|(_, _, boot)| words::start(boot)).collect();
     html! {
         div class="wide" {
             table class="matrix" {
@@ -117,19 +105,49 @@ fn matrix(site: &Site) -> Markup {
                     tr {
                         th scope="col" { "type" }
                         th scope="col" { "built" }
-                        @for format in &formats { th scope="col" { (format) } }
+                        th scope="col" { "format" }
+                        th scope="col" { "verified" }
+                        @for start in &starts { th scope="col" { (start) } }
                     }
                 }
-                tbody {
-                    @for record in &site.run.results.types {
-                        tr {
-                            th scope="row" { (record.kind) }
-                            td data-label="built" {
-                                @for step in record.steps.iter().filter(|step| step.kind == StepKind::Build) {
-                                    (words::badge(step.outcome)) " " (words::seconds(step.seconds))
+                @for record in &site.run.results.types {
+                    tbody { (of_type(record, &starts)) }
+                }
+            }
+        }
+    }
+}
+
+fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
+    let formats: BTreeSet<&str> = record.files.iter().map(|file| file.format.as_str()).collect();
+    // What was not built has none, and a row all the same.
+    let formats: Vec<&str> = if formats.is_empty() { vec![""] } else { formats.into_iter().collect() };
+    html! {
+        @for (index, format) in formats.iter().enumerate() {
+            tr {
+                @if index == 0 {
+                    th scope="rowgroup" rowspan=(formats.len()) { (record.kind) }
+                    td data-label="built" rowspan=(formats.len()) {
+                        @for step in record.steps.iter().filter(|step| step.kind == StepKind::Build) {
+                            (words::badge(step.outcome)) " " (words::seconds(step.seconds))
+                        }
+                    }
+                }
+                td class="format" { (format) }
+                td data-label="verified" {
+                    @for step in about(record, format).filter(|step| step.boot.is_none()) {
+                        div class="result" { (words::badge(step.outcome)) @if step.kind != StepKind::Verify { " " (step.kind.name()) } }
+                    }
+                }
+                @for start in starts {
+                    td data-label=(start) {
+                        @for (step, boot) in about(record, format).filter_map(|step| Some((step, step.boot.as_ref()?))) {
+                            @if words::start(boot) == *start {
+                                div class="result" {
+                                    (words::badge(step.outcome)) " "
+                                    a href={ (boot.report) "/index.html" } { (words::disk(boot)) }
                                 }
                             }
-                            @for format in &formats { td data-label=(format) { (cell(record, format)) } }
                         }
                     }
                 }
@@ -138,33 +156,18 @@ fn matrix(site: &Site) -> Markup {
     }
 }
 
-/// A type in a format: whether it verified, and each boot of it.
-fn cell(record: &Record, format: &str) -> Markup {
+/// The steps that a type's files of a format went through.
+fn about<'r>(record: &'r Record, format: &str) -> impl Iterator<Item = &'r StepRecord> {
     let names: Vec<&str> =
         record.files.iter().filter(|file| file.format == format).map(|file| file.name.as_str()).collect();
-    let about = |step: &&StepRecord| match (&step.boot, step.kind) {
+    record.steps.iter().filter(move |step| match (&step.boot, step.kind) {
         (Some(boot), _) => names.contains(&boot.file.as_str()),
         (None, StepKind::Build) => false,
         // "verify kvm.qcow2", "boot kvm.qcow2 (uefi, nvme)".
         (None, _) => names.iter().any(|name| {
             step.name.ends_with(&format!(" {name}")) || step.name.starts_with(&format!("boot {name} ("))
         }),
-    };
-    let steps: Vec<&StepRecord> = record.steps.iter().filter(about).collect();
-    html! {
-        @if steps.is_empty() && !names.is_empty() { span class="quiet" { "made" } }
-        @for step in steps {
-            div class="result" {
-                (words::badge(step.outcome)) " "
-                @match &step.boot {
-                    Some(boot) => a href={ (boot.report) "/index.html" } {
-                        (words::start(boot)) " " (boot.hardware.disk.name())
-                    },
-                    None => (step.kind.name()),
-                }
-            }
-        }
-    }
+    })
 }
 
 fn boot_table(site: &Site) -> Markup {
@@ -192,7 +195,7 @@ fn boot_table(site: &Site) -> Markup {
                         tr {
                             th scope="row" {
                                 a href={ (boot.report) "/index.html" } { (boot.file) } br;
-                                span class="quiet" { (words::start(boot)) ", " (boot.hardware.disk.name()) }
+                                span class="quiet" { (words::start(boot)) ", " (words::disk(boot)) }
                             }
                             td data-label="came to" { (words::badge(step.outcome)) " " (step.what) }
                             td data-label="after" { (words::seconds(boot.seconds)) }

@@ -2,7 +2,7 @@ use super::*;
 use crate::history::{Green, PastSize, PastStep};
 use crate::plan::Firmware;
 use crate::trial::{FileRecord, RESULTS_VERSION, Results, Run, StepKind, StepOutcome, merge};
-use crate::vm::{Accelerator, Class, Hardware, Stage, StageTime};
+use crate::vm::{Accelerator, Class, Hardware, Stage, StageTime, Start};
 
 fn step(kind: StepKind, name: &str, outcome: StepOutcome, boot: Option<BootRecord>) -> StepRecord {
     StepRecord {
@@ -24,7 +24,7 @@ fn boot(file: &str, class: Class) -> BootRecord {
         firmware: Firmware::Uefi,
         accelerator: Accelerator::Tcg,
         hardware: Hardware::default(),
-        direct: false,
+        start: Start::Firmware,
         class,
         seconds: 30.0,
         stages: vec![
@@ -139,8 +139,9 @@ fn the_front_page_says_what_is_wrong_missing_flaky_and_new() {
     ] {
         assert!(front.contains(text), "`{text}` is not in:\n{front}");
     }
-    // The raw image's column comes first.
-    assert!(front.find("data-label=\"raw\"") < front.find("data-label=\"qcow2\""));
+    // A row for each format, the type once.
+    assert!(front.contains("<th scope=\"rowgroup\" rowspan=\"2\">kvm</th>"), "{front}");
+    assert!(front.find("<td class=\"format\">qcow2</td>") < front.find("<td class=\"format\">raw</td>"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::template::Bytes;
 use crate::trial::{BootRecord, StepOutcome};
+use crate::vm::Start;
 use maud::{Markup, html};
 
 /// A coloured word, which says the same without its colour.
@@ -17,7 +18,19 @@ pub fn badge(outcome: StepOutcome) -> Markup {
 
 /// What started it.
 pub fn start(boot: &BootRecord) -> String {
-    if boot.direct { "direct kernel".to_owned() } else { boot.firmware.to_string() }
+    match boot.start {
+        Start::Firmware => boot.firmware.to_string(),
+        Start::Kernel => "direct kernel".to_owned(),
+        Start::Network => "network".to_owned(),
+    }
+}
+
+/// What it was started from.
+pub fn disk(boot: &BootRecord) -> String {
+    match boot.start {
+        Start::Network => "no disk".to_owned(),
+        Start::Firmware | Start::Kernel => boot.hardware.disk.name(),
+    }
 }
 
 pub fn seconds(seconds: f64) -> String {
