@@ -15,7 +15,10 @@ fi
 if ! cmp -s "$here/package.json" "$tools/node/installed.json"; then
     rm -rf "$tools/node"
     mkdir -p "$tools/node"
-    cp -R "$here/package.json" "$here/re2" "$tools/node/"
-    npm install --loglevel=error --no-audit --no-fund --no-package-lock --prefix "$tools/node"
+    cp "$here/package.json" "$tools/node/"
+    # Nothing is compiled: what npm's packages bring of C++ has a stand-in here.
+    npm install --loglevel=error --ignore-scripts --no-audit --no-fund --no-package-lock --prefix "$tools/node"
+    rm -rf "$tools/node/node_modules/re2"
+    cp -R "$here/re2" "$tools/node/node_modules/"
     cp "$here/package.json" "$tools/node/installed.json"
 fi
