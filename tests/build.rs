@@ -364,6 +364,16 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
     assert!(stderr.contains("exit code 7") && stderr.contains("it said: the reason"), "{stderr}");
+    // One that is killed, or finds no space, says nothing of the template.
+    for (hook, code) in [
+        ("kill -9 $$", 3),
+        ("echo no: No space left on device >&2; exit 1", 3),
+        ("echo ended by signal 9; exit 1", 1),
+    ] {
+        hooks(&format!(r#""PreInstallShell": ["{hook}"]"#));
+        let output = place.build(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{hook}: {}", text(&output.stderr));
+    }
     // One that hangs is ended, on the host as inside.
     for key in ["PreInstallShell", "PostNonChrootShell", "PostChrootShell"] {
         hooks(&format!(r#""{key}": ["echo waiting; sleep 1234"]"#));

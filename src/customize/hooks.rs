@@ -82,12 +82,13 @@ impl Hook<'_> {
         ended.map(|_| ()).map_err(|failure| {
             let slow = failure.message.contains("did not end within");
             let failure = failure.context(format!("the hook {kind} `{name}` failed"));
-            // A busy host, one without memory or space.
-            let of_host = ["ended by signal", "No space left on device", "could not start"];
-            let said = |words: &&str| failure.details.iter().any(|line| line.contains(*words));
+            // A busy host, one without memory or space. What a hook says of other programs' ends is its own matter.
+            let was_killed =
+                |line: &String| line.starts_with("ran: ") && line.contains("    (ended by signal ");
+            let is_full = |line: &String| line.contains("No space left on device");
             match slow {
                 true => failure.help("give it more time: --hook-timeout SECONDS"),
-                false if of_host.iter().any(said) => failure,
+                false if failure.details.iter().any(|line| was_killed(line) || is_full(line)) => failure,
                 false => failure.of_template(),
             }
         })
