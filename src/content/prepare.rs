@@ -182,6 +182,8 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
         "/etc/apt/apt.conf.d/99mmdebstrap",
         "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
         "/etc/hostname",
+        // The host's own resolv.conf, as systemd-resolved's postinst found it.
+        "/etc/.resolv.conf.systemd-resolved.bak",
         "/var/log/dpkg.log",
         "/var/log/alternatives.log",
         "/var/log/bootstrap.log",

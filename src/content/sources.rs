@@ -117,6 +117,10 @@ fn read_start(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&start).into_owned())
 }
 
+/// Suites of Debian's archive that are named by their role: a host's sources may have these instead of its codename. Hosts
+/// of sid have the codename of testing. Source: debian-reference, 2.1.4.
+const ROLLING: &[&str] = &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"];
+
 /// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:
 /// on a bookworm host `bookworm-security` becomes `trixie-security` for a trixie image.
 fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<String> {
@@ -132,7 +136,8 @@ fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<Str
         if !(matches!(origin, "Debian" | "Ubuntu") || origin.starts_with('$')) || component != "main" {
             continue;
         }
-        let Some(pocket) = release.strip_prefix(own).filter(|_| !own.is_empty()) else { continue };
+        let names = Some(own).filter(|own| !own.is_empty()).into_iter().chain(ROLLING.iter().copied());
+        let Some(pocket) = names.filter_map(|name| release.strip_prefix(name)).next() else { continue };
         if !matches!(pocket, "" | "-updates" | "-security") {
             continue;
         }
@@ -226,6 +231,13 @@ mod tests {
         );
         assert_eq!(pick(TARGETS, "bookworm", "sid", &two[..1]), ["deb http://a/debian/ sid main"]);
         assert!(pick(TARGETS, "", "sid", &two).is_empty());
+        let sid = "http://a/debian/\tsid\tmain\tDebian\nhttp://a/debian/\texperimental\tmain\tDebian\n";
+        assert_eq!(pick(sid, "forky", "bookworm", &two[..1]), ["deb http://a/debian/ bookworm main"]);
+        let stable = "http://s/security\tstable-security\tmain\tDebian\n";
+        assert_eq!(
+            pick(stable, "trixie", "bookworm", &two[..1]),
+            ["deb http://s/security bookworm-security main"]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! file of the filesystem's size and then filled: vfat by mtools, XFS and btrfs by ister itself, since their programs lose
 //! much of what a tree holds. What such a file holds then goes into the partition, enciphered where the plan says so.
 
-use super::{deliver, kept, space, vfat};
+use super::{deliver, kept, mkfs_defaults, space, vfat};
 use crate::filesystem::{Fill, btrfs, ext, scan, xfs};
 use crate::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
@@ -95,7 +95,11 @@ fn mke2fs(
 ) -> Result<(), Failure> {
     let folder = target.folder(folder)?;
     let folder = folder.as_ref();
-    run(&fill_in(&filesystem.mkfs, device, folder.as_os_str(), target.epoch)).map(|_| ())
+    let config = target.workspace.join(format!("mke2fs-{}.conf", target.name));
+    std::fs::write(&config, ext::MKE2FS_CONFIG)
+        .context(|| format!("could not write `{}`", config.display()))?;
+    let mke2fs = fill_in(&filesystem.mkfs, device, folder.as_os_str(), target.epoch);
+    run(&mke2fs.env("MKE2FS_CONFIG", &config)).map(|_| ())
 }
 
 /// On a sparse file of the filesystem's size, whose bytes then go into the partition.
@@ -113,8 +117,7 @@ fn make_apart(
         None => partition.size.0,
     };
     file.set_len(size).context(context)?;
-    let mkfs =
-        |tree: &Path| run(&fill_in(&filesystem.mkfs, path.as_os_str(), tree.as_os_str(), target.epoch));
+    let mkfs = || run(&fill_in(&filesystem.mkfs, path.as_os_str(), OsStr::new(""), target.epoch));
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, folder, path.as_os_str(), target)?;
@@ -122,14 +125,15 @@ fn make_apart(
                 .map_err(|error| Failure::new("could not settle its times").caused_by(&error))?;
         }
         FilesystemType::Vfat => {
-            mkfs(Path::new(""))?;
+            mkfs()?;
             if let Some(folder) = folder {
                 vfat::add(folder, &path.to_string_lossy(), &|_| false, target.epoch)?;
             }
         }
-        FilesystemType::Swap => drop(mkfs(Path::new(""))?),
+        FilesystemType::Swap => drop(mkfs()?),
         FilesystemType::Xfs | FilesystemType::Btrfs => {
-            mkfs(Path::new(""))?;
+            let argv = mkfs_defaults::for_this_host(&filesystem.mkfs);
+            run(&fill_in(&argv, path.as_os_str(), OsStr::new(""), target.epoch))?;
             fill(filesystem, folder, &file, target)?;
         }
     }

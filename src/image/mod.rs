@@ -11,6 +11,7 @@ mod gpt;
 mod kept;
 mod loader;
 mod make;
+mod mkfs_defaults;
 mod space;
 mod split;
 mod vfat;

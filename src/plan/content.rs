@@ -4,6 +4,10 @@ use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
 use crate::template::{Format, SoftwareManager, Template, Version};
 
+/// Releases whose package systemd has [`PARTS_OF_SYSTEMD`] in it; they were split off in systemd 251.3-2.
+const PARTS_IN_SYSTEMD: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
+const PARTS_OF_SYSTEMD: &[&str] = &["systemd-boot-efi", "systemd-resolved"];
+
 /// `loader` is what the image boots with.
 pub fn content(
     template: &Template,
@@ -52,10 +56,17 @@ pub fn content(
         if manager == SoftwareManager::Apt && loader == Some(Loader::SystemdBoot) {
             packages.push("systemd-boot-efi".to_owned());
         }
+        // The core image is made by the content's own GRUB.
+        if manager == SoftwareManager::Apt && loader == Some(Loader::Grub) {
+            packages.push("grub-pc-bin".to_owned());
+        }
         // What finds the root tree on a CD, and mounts it.
         if manager == SoftwareManager::Apt && template.publishes(Format::Iso) {
             packages.extend(["live-boot", "live-boot-initramfs-tools"].map(str::to_owned));
         }
+    }
+    if PARTS_IN_SYSTEMD.contains(&release.as_str()) {
+        packages.retain(|package| !PARTS_OF_SYSTEMD.contains(&package.as_str()));
     }
     bundles.sort();
     bundles.dedup();

@@ -206,7 +206,6 @@ impl<'a> Work<'a> {
             name: encryption.name.as_ref().map_or_else(|| format!("luks{number}"), |n| n.value.clone()),
             uuid: self.guid(&format!("luks {number}")),
         });
-        let boots_here = bios && self.is_boot_partition(number);
         let size = slot.size(layout.sector);
         let filesystem = entry.and_then(|entry| {
             let kind = entry.kind.as_ref()?.known()?;
@@ -225,7 +224,6 @@ impl<'a> Work<'a> {
                 },
                 size: Bytes(size.0 - encryption.as_ref().map_or(0, |_| LUKS_DATA_OFFSET.0.min(size.0))),
                 sector: layout.sector,
-                for_grub: boots_here,
             };
             Some(match entry.disable_format.filter(|_| self.template.is_physical()) {
                 Some(_) => {
@@ -253,7 +251,7 @@ impl<'a> Work<'a> {
             first_lba: slot.first(),
             last_lba: slot.last(),
             size,
-            legacy_boot: boots_here,
+            legacy_boot: bios && self.is_boot_partition(number),
             // Its own crypttab entry opens it; the generator would ask a second time.
             no_auto: encryption.is_some(),
             encryption,

@@ -1,7 +1,7 @@
 //! Argument vectors of the programs that make filesystems.
 
 use super::model::Filesystem;
-use crate::filesystem::is_mixed;
+use crate::filesystem::{fat, is_mixed};
 use crate::layout::SectorSize;
 use crate::template::{Bytes, FilesystemType};
 use uuid::Uuid;
@@ -32,12 +32,7 @@ pub struct Request<'a> {
     pub size: Bytes,
     /// Of the disk.
     pub sector: SectorSize,
-    /// GRUB has to read it.
-    pub for_grub: bool,
 }
-
-/// ext4 features that GRUB 2.06 cannot read, and that newer mke2fs turn on by default.
-const UNREADABLE_BY_GRUB: &str = "^metadata_csum_seed,^orphan_file";
 
 pub fn filesystem(request: &Request) -> Filesystem {
     let (uuid, mkfs) = match request.kind {
@@ -66,12 +61,10 @@ fn volume_id(id: Uuid) -> u32 {
     (id.as_u128() >> 96) as u32 | 1
 }
 
-/// Fills the partition inside the image: no file of its own, no copy.
+/// Fills the partition inside the image: no file of its own, no copy. Features, block size and inode ratio that the
+/// arguments do not set come from [`MKE2FS_CONFIG`](crate::filesystem::ext::MKE2FS_CONFIG).
 fn mke2fs(request: &Request) -> Vec<String> {
     let mut features = Vec::new();
-    if request.for_grub && request.kind == FilesystemType::Ext4 {
-        features.push(UNREADABLE_BY_GRUB.to_owned());
-    }
     let mut extended = Vec::new();
     if let Place::At(offset) = request.place {
         extended.push(format!("offset={}", offset.0));
@@ -119,11 +112,33 @@ fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
         argv.extend(["-S".to_owned(), request.sector.bytes().to_string()]);
     }
     argv.extend(label("-n", request));
+    for (option, value) in vfat_defaults(request) {
+        if !sets(request.options, option) {
+            argv.extend([option.to_owned(), value]);
+        }
+    }
     finish(argv, request)
+}
+
+/// What mkfs.vfat 4.2 chooses by the size, and what it always chooses: FAT copies, width, sectors of a cluster.
+fn vfat_defaults(request: &Request) -> Vec<(&'static str, String)> {
+    let sector = request.sector.bytes();
+    let options = format!("-S {sector} {}", request.options);
+    let made = fat::Request { size: request.size.0, options: &options }.forecast();
+    let mut defaults = vec![("-f", "2".to_owned())];
+    // Another sector size, or options that are not known here, leave the rest to mkfs.vfat.
+    if let Some(made) = made.filter(|_| !sets(request.options, "-S")) {
+        defaults.push(("-F", made.width.bits().to_string()));
+        defaults.push(("-s", (made.cluster_size / sector).to_string()));
+    }
+    defaults
 }
 
 fn mkswap(request: &Request) -> Vec<String> {
     let mut argv = vec!["mkswap".to_owned(), "-U".to_owned(), request.id.to_string()];
+    if !sets(request.options, "-p") {
+        argv.extend(["-p", "4096"].map(str::to_owned));
+    }
     argv.extend(label("-L", request));
     finish(argv, request)
 }
@@ -239,7 +254,6 @@ mod tests {
             place: Place::At(Bytes::mib(1)),
             size: Bytes::mib(64),
             sector: SectorSize::B512,
-            for_grub: true,
         }
     }
 
@@ -249,7 +263,7 @@ mod tests {
         assert_eq!(
             made.mkfs.join(" "),
             "mke2fs -q -F -t ext4 -U 12345678-0000-0000-0000-000000000000 -L L \
-             -O ^metadata_csum_seed,^orphan_file,^64bit \
+             -O ^64bit \
              -E offset=1048576,hash_seed=00000000-0000-0000-0000-000000000007,root_owner=0:0,\
              assume_storage_prezeroed=1,stride=2 -b 4096 -d {tree} {device} 65536k"
         );
@@ -257,9 +271,9 @@ mod tests {
 
     #[test]
     fn vfat_has_a_short_identity() {
-        let made = filesystem(&request(FilesystemType::Vfat, "-s 1"));
+        let made = filesystem(&request(FilesystemType::Vfat, "-s 4"));
         assert_eq!(made.uuid.as_deref(), Some("1234-5679"));
-        assert_eq!(made.mkfs.join(" "), "mkfs.vfat --invariant -i 12345679 -n L -s 1 {device}");
+        assert_eq!(made.mkfs.join(" "), "mkfs.vfat --invariant -i 12345679 -n L -f 2 -F 16 -s 4 {device}");
     }
 
     #[test]

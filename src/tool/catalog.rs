@@ -156,14 +156,21 @@ pub fn check(tool: &Tool) -> Presence {
         return Presence::Missing;
     }
     let Some((option, least)) = tool.least else { return Presence::There(None) };
-    let version = run(&Invocation::new(tool.name).arg(option)).ok().and_then(|finished| {
-        let text = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
-        first_version(&text)
-    });
-    match version {
-        Some(version) if compare(&version, least).is_lt() => Presence::TooOld(version),
+    match version_of(tool.name, option) {
+        Some(version) if !is_at_least(&version, least) => Presence::TooOld(version),
         version => Presence::There(version),
     }
+}
+
+/// What a program prints as its version when it is called with `option`.
+pub fn version_of(program: &str, option: &str) -> Option<String> {
+    let finished = run(&Invocation::new(program).arg(option)).ok()?;
+    first_version(&(String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr))
+}
+
+/// Whether a version is `least` or later, by its numbers.
+pub fn is_at_least(version: &str, least: &str) -> bool {
+    compare(version, least).is_ge()
 }
 
 /// The first word that looks like a version: digits with at least one dot between them.

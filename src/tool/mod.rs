@@ -18,7 +18,7 @@ mod packages;
 mod progress;
 mod unnamed;
 
-pub use catalog::{CATALOG, Need, Presence, Tool, check, package_of};
+pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of, version_of};
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability, write_whole};

@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// The generation of everything.
 pub const GENERATION: u64 = 1;
 
+/// Nodes of more bytes than a memory page has are "big".
+const SMALL_NODE: u32 = 4096;
+
 /// Why a filesystem could not be filled.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -79,6 +82,10 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     let mut superblock = empty.blocks.superblock.clone();
     check_features(&empty)?;
     superblock.generation = GENERATION;
+    // The kernel sets it at the first mount, mkfs.btrfs from version 6.14 on by itself. Source: `open_ctree`.
+    if superblock.node > SMALL_NODE {
+        superblock.incompat |= incompat::BIG_METADATA;
+    }
     superblock.device.uuid = Uuid::new_v5(&fill.seed, b"device");
     superblock.device.used = 0;
     let input = Input {

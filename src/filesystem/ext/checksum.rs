@@ -3,6 +3,7 @@
 //! Source: kernel, `Documentation/filesystems/ext4/checksums.rst`.
 
 use super::inode;
+use super::superblock::{Superblock, read_only};
 use crate::filesystem::bytes::u16_at;
 
 /// What every chain of checksums starts from.
@@ -34,6 +35,24 @@ pub(super) fn seal_inode(seed: u32, number: u32, bytes: &mut [u8]) {
 fn has_high_half(bytes: &[u8]) -> bool {
     bytes.len() > inode::BASE_SIZE
         && usize::from(u16_at(bytes, inode::EXTRA_SIZE)) >= inode::CHECKSUM_HIGH + 2 - inode::BASE_SIZE
+}
+
+/// Writes a group descriptor's checksum: the low half of the CRC-32C, or with `uninit_bg` alone a CRC-16.
+pub(super) fn seal_descriptor(superblock: &Superblock, number: u32, bytes: &mut [u8]) {
+    const CHECKSUM: usize = 0x1e;
+    let number = number.to_le_bytes();
+    let sum = if superblock.has_read_only(read_only::METADATA_CHECKSUM) {
+        bytes[CHECKSUM..CHECKSUM + 2].fill(0);
+        (continued(continued(superblock.checksum_seed, &number), bytes) & 0xffff) as u16
+    } else {
+        let crc = crc::Crc::<u16>::new(&crc::CRC_16_MODBUS);
+        let mut digest = crc.digest();
+        for part in [superblock.uuid.as_bytes(), &number[..], &bytes[..CHECKSUM], &bytes[CHECKSUM + 2..]] {
+            digest.update(part);
+        }
+        digest.finalize()
+    };
+    bytes[CHECKSUM..CHECKSUM + 2].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// Writes a superblock's checksum, which covers all that stands before it.

@@ -155,6 +155,12 @@ pub(super) struct Head {
     pub reserved: Range<u64>,
 }
 
+impl Head {
+    pub(super) fn is_empty(&self) -> bool {
+        self.superblock.is_empty() && self.descriptors.is_empty()
+    }
+}
+
 pub(super) fn head(superblock: &Superblock, group: u32) -> Head {
     let mut start = superblock.group_start(group);
     if group == 0 {

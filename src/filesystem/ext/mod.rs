@@ -15,6 +15,7 @@
 
 mod attribute_order;
 mod attributes;
+mod backup_bitmaps;
 mod checksum;
 mod describe;
 mod fields;
@@ -34,6 +35,9 @@ pub use forecast::{Capacity, Request};
 pub use options::Kind;
 pub use reader::Ext;
 pub use settle::{SettleError, settle};
+
+/// The configuration file that mke2fs runs with (`MKE2FS_CONFIG`), so that the host's own does not count.
+pub const MKE2FS_CONFIG: &str = include_str!("mke2fs.conf");
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! The options of mke2fs 1.47.0, as far as they decide how much a filesystem holds.
+//! The options of mke2fs 1.47, as far as they decide how much a filesystem holds.
 //!
-//! Defaults are those of Debian 12's `/etc/mke2fs.conf`. What is not known here gives `None`, so that nobody relies on
-//! a guess.
+//! Defaults are those of [`MKE2FS_CONFIG`](super::MKE2FS_CONFIG), which every mke2fs runs with. What is not known here gives
+//! `None`, so that no caller relies on a guess.
 
 use std::collections::BTreeSet;
 
@@ -72,8 +72,6 @@ pub(super) struct Options {
     pub journal: Option<u64>,
     /// `-j`
     wants_journal: bool,
-    /// `-T`
-    usage: Option<Vec<String>>,
     /// `-O`, in order: set or clear, and the name, empty for all.
     features: Vec<(bool, String)>,
     /// `-E num_backup_sb=`
@@ -127,9 +125,6 @@ impl Options {
             'm' => self.reserve = Some(value.parse().ok()?),
             'g' => self.group_blocks = Some(number(value)?).filter(|blocks| *blocks != 0),
             'G' => self.flex_groups = Some(number(value)?),
-            'T' if self.usage.is_none() => {
-                self.usage = Some(value.split(',').map(str::to_owned).collect());
-            }
             'O' => self.set_features(value)?,
             'J' => self.set_journal(value)?,
             'E' => self.set_extended(value)?,
@@ -199,18 +194,14 @@ impl Options {
         Some(())
     }
 
-    /// `kib` is the size of the filesystem, which decides what it is used for unless `-T` says so.
+    /// `kib` is the size of the filesystem, which selects the usage type.
     pub(super) fn settle(&self, kind: Kind, kib: u64) -> Option<Settled> {
-        let by_size = [usage_by_size(kib, self.block_size.unwrap_or(1024)).to_owned()];
-        let mut profile = Profile { block_size: 4096, inode_ratio: 16_384 };
-        for usage in self.usage.as_deref().unwrap_or(&by_size) {
-            profile.apply(usage)?;
-        }
-        let block_size = self.block_size.unwrap_or(profile.block_size);
+        let (block_size, inode_ratio) = usage_by_size(kib, self.block_size.unwrap_or(1024));
+        let block_size = self.block_size.unwrap_or(block_size);
         let features = self.settle_features(kind);
         let settled = Settled {
             block_size,
-            inode_ratio: self.inode_ratio.unwrap_or(profile.inode_ratio.max(block_size)),
+            inode_ratio: self.inode_ratio.unwrap_or(inode_ratio.max(block_size)),
             inode_size: self.inode_size.unwrap_or(256),
             reserve: self.reserve.unwrap_or(DEFAULT_RESERVE),
             flex_groups: self.flex_groups.unwrap_or(DEFAULT_FLEX_GROUPS),
@@ -272,46 +263,21 @@ fn is_block_size(size: u64) -> bool {
     (1024..=65_536).contains(&size) && size.is_power_of_two()
 }
 
-/// What `/etc/mke2fs.conf` says of a usage type.
-struct Profile {
-    block_size: u64,
-    inode_ratio: u64,
-}
-
-impl Profile {
-    fn apply(&mut self, usage: &str) -> Option<()> {
-        // The block size -1 is that of a memory page.
-        const PAGE: u64 = 4096;
-        let (block_size, inode_ratio) = match usage {
-            "default" | "" => return Some(()),
-            "small" => (1024, 4096),
-            "floppy" => (1024, 8192),
-            "big" => (self.block_size, 32_768),
-            "huge" => (self.block_size, 65_536),
-            "news" => (self.block_size, 4096),
-            "largefile" => (PAGE, 1_048_576),
-            "largefile4" => (PAGE, 4_194_304),
-            _ => return None,
-        };
-        *self = Profile { block_size, inode_ratio };
-        Some(())
-    }
-}
-
-/// mke2fs counts in blocks of the size that was asked for, or of 1 KiB.
-fn usage_by_size(kib: u64, block_size: u64) -> &'static str {
+/// Block size and bytes per inode of the usage type that mke2fs selects by size: floppy, small, default, big or huge. It
+/// counts in blocks of the size that was asked for, or of 1 KiB.
+fn usage_by_size(kib: u64, block_size: u64) -> (u64, u64) {
     let blocks = kib * 1024 / block_size;
     let mib = (1 << 20) / block_size;
     if blocks < 3 * mib {
-        "floppy"
+        (1024, 8192)
     } else if blocks < 512 * mib {
-        "small"
+        (1024, 4096)
     } else if blocks < (4 * mib) << 20 {
-        "default"
+        (4096, 16_384)
     } else if blocks < (16 * mib) << 20 {
-        "big"
+        (4096, 32_768)
     } else {
-        "huge"
+        (4096, 65_536)
     }
 }
 
@@ -351,7 +317,7 @@ mod tests {
             "4096",
             "-b",
             "-J location=0",
-            "-T hurd2",
+            "-T news",
             "-b x",
             "-b 0",
             "-b 512",

@@ -3,7 +3,7 @@
 //! `mke2fs -d` copies modification times, which are content, but also access and change times, which tell when the host
 //! laid the files out; creation times and the superblock's times are of the moment. Afterwards an inode's access, change
 //! and creation times are its modification time. Attributes inside of inodes get one order, too, and those of the host
-//! itself go. Nothing else of mke2fs 1.47.0 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
+//! itself go. Nothing else of mke2fs 1.47 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
 //! folders by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
 //! ones go to a block, and there the host's own ones remain.
 //!
@@ -62,14 +62,15 @@ pub fn settle(image: &File, offset: u64, size: u64, epoch: i64) -> Result<(), Se
     for group in 0..ext.superblock.groups {
         settler.group(group)?;
     }
+    settler.backup_bitmaps()?;
     (0..ext.superblock.groups).filter(|group| has_superblock(&ext.superblock, *group)).try_for_each(|group| {
         let start = head(&ext.superblock, group).superblock.start * ext.superblock.block_size;
         settler.superblock(if group == 0 { SUPERBLOCK_AT } else { start })
     })
 }
 
-struct Settler<'s, 'a> {
-    ext: &'s Ext<'a>,
+pub(super) struct Settler<'s, 'a> {
+    pub(super) ext: &'s Ext<'a>,
     window: &'s Window<'s>,
     latest: Time,
 }
@@ -160,12 +161,12 @@ impl Settler<'_, '_> {
         self.write(at, &bytes)
     }
 
-    fn read(&self, at: u64, length: usize) -> Result<Vec<u8>, ReadError> {
+    pub(super) fn read(&self, at: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         crate::filesystem::bytes::read(self.window, at, length)
     }
 
     /// Everything read from the window lies inside of it, and only that is written back.
-    fn write(&self, at: u64, bytes: &[u8]) -> Result<(), SettleError> {
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), SettleError> {
         let place = self.window.offset + at;
         self.window.file.write_all_at(bytes, place).map_err(|error| SettleError::Write { at, error })
     }

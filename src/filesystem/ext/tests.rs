@@ -22,10 +22,19 @@ const SIZE: u64 = 24 << 20;
 const EPOCH: i64 = 1_600_000_000;
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
+/// As builds run mke2fs.
+const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/filesystem/ext/mke2fs.conf");
+
 /// `None` if the host does not have the program.
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
-    has_judge(program)
-        .then(|| judge(program).args(arguments).envs(environment.iter().copied()).output().unwrap())
+    has_judge(program).then(|| {
+        judge(program)
+            .env("MKE2FS_CONFIG", CONFIG)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
+    })
 }
 
 /// Every kind of file that needs no privileges. The order of making things is turned around on request.
@@ -537,8 +546,7 @@ fn forecasts_are_what_mke2fs_makes() {
         "-O meta_bg,^resize_inode",
         "-O ^has_journal -m 0",
         "-O sparse_super2 -G 64",
-        "-T news",
-        "-T largefile -O ^extent,^64bit",
+        "-i 1048576 -O ^extent,^64bit",
     ] {
         for mib in [33, 700, 5000] {
             check_forecast(Kind::Ext4, mib * MIB, options);

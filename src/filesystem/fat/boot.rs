@@ -19,10 +19,21 @@ pub(super) const ENTRY_SIZE: u64 = 32;
 pub(super) const FIRST_CLUSTER: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
+pub enum Width {
     Bits12,
     Bits16,
     Bits32,
+}
+
+impl Width {
+    /// Of an entry of the table.
+    pub fn bits(self) -> u32 {
+        match self {
+            Width::Bits12 => 12,
+            Width::Bits16 => 16,
+            Width::Bits32 => 32,
+        }
+    }
 }
 
 /// All places are bytes from the filesystem's start.

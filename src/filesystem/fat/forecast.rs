@@ -36,6 +36,7 @@ pub struct Request<'a> {
 pub struct Capacity {
     /// In bytes.
     pub cluster_size: u64,
+    pub width: Width,
     /// For files and folders; with FAT32 the root folder's one is already taken off.
     pub free_clusters: u64,
     /// Entries of the root folder, long names take several; `None` with FAT32, where it grows.
@@ -272,6 +273,7 @@ impl Attempt {
         let is_wide = width == Width::Bits32;
         Some(Capacity {
             cluster_size: self.cluster_sectors * bytes,
+            width,
             free_clusters: trial.clusters.checked_sub(u64::from(is_wide))?,
             root_entries: (!is_wide).then_some(root_entries),
         })

@@ -19,6 +19,7 @@ mod name;
 mod reader;
 mod table;
 
+pub use boot::Width;
 pub use forecast::{Capacity, Request};
 pub use reader::Fat;
 

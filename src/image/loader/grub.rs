@@ -4,18 +4,26 @@
 //! first 440 bytes of sector 0, the boot code of the protective MBR, are ours. What grub-bios-setup would do on
 //! a mounted system is done here on files: the boot sector learns where the core begins, the core's first
 //! sector learns where the rest of it is.
+//!
+//! GRUB is the content's own where the tree has one (Debian's grub-pc-bin): then the image is the same on every host, and
+//! its core, its modules and its later updates are of one version. Otherwise it is the host's.
 
 use super::entry::ENTRIES;
 use crate::content::Tree;
 use crate::layout::{Lba, first_usable};
 use crate::plan::{Loader, Partition, Plan};
 use crate::template::FilesystemType;
-use crate::tool::{Context, Failure, Invocation, run};
+use crate::tool::{Chroot, Context, Failure, Invocation, run};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-const MODULES_FOLDER: &str = "/usr/lib/grub/i386-pc";
+/// GRUB's modules, in the tree and on the host.
+const MODULES: &str = "/usr/lib/grub/i386-pc";
+/// Where the image has its own copies, as grub-install leaves them: what lies outside any filesystem can be compared with
+/// them.
+const INSTALLED: &str = "/boot/grub/i386-pc";
+const MKIMAGE: &str = "/usr/bin/grub-mkimage";
 
 /// Boot code in a protective MBR ends before the disk signature. Source: UEFI 2.10, table 5.4.
 const BOOT_CODE: usize = 440;
@@ -51,19 +59,42 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
 
     let (disk, partition) = plan.partition(&boot.boot_partition).expect("the plan names its own partitions");
     let folder = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
-    let early = workspace.join("grub-early.cfg");
-    let core = workspace.join("grub-core.img");
-    std::fs::write(&early, early_configuration(partition, folder))
-        .context(|| format!("could not write `{}`", early.display()))?;
-    run(&grub_mkimage(partition, folder, &early, &core))?;
-    let read = |path: &Path| std::fs::read(path).context(|| format!("could not read `{}`", path.display()));
-    let boot = read(&Path::new(MODULES_FOLDER).join("boot.img"))?;
-    let core = read(&core)?;
-    // As grub-install leaves them: what is outside any filesystem can be held against them.
+    let load = early_configuration(partition, folder);
+    tree.write(&format!("{INSTALLED}/load.cfg"), &load, 0o644)?;
+    let (boot, core) = match tree.read_bytes(&format!("{MODULES}/boot.img"))? {
+        Some(boot) if tree.is_file(MKIMAGE) => (boot, core_by_content(&tree, partition, folder)?),
+        _ => {
+            let path = Path::new(MODULES).join("boot.img");
+            let boot = std::fs::read(&path).context(|| format!("could not read `{}`", path.display()))?;
+            (boot, core_by_host(&load, partition, folder, workspace)?)
+        }
+    };
     for (name, bytes) in [("boot.img", &boot), ("core.img", &core)] {
-        tree.write_bytes(&format!("/boot/grub/i386-pc/{name}"), bytes, 0o644)?;
+        tree.write_bytes(&format!("{INSTALLED}/{name}"), bytes, 0o644)?;
     }
     patch(boot, core, first_usable(disk.sector_size), disk.partitions_from).map(Some)
+}
+
+/// By the tree's own grub-mkimage, inside the tree.
+fn core_by_content(tree: &Tree, partition: &Partition, folder: &str) -> Result<Vec<u8>, Failure> {
+    let (load, core) = (format!("{INSTALLED}/load.cfg"), format!("{INSTALLED}/core.img"));
+    let chroot = Chroot::enter(tree.path())?;
+    run(&grub_mkimage(chroot.invocation(MKIMAGE), partition, folder, Path::new(&load), Path::new(&core)))?;
+    tree.read_bytes(&core)?.ok_or_else(|| {
+        Failure::new("the content's grub-mkimage made no core image").detail(format!("expected: {core}"))
+    })
+}
+
+fn core_by_host(
+    load: &str,
+    partition: &Partition,
+    folder: &str,
+    workspace: &Path,
+) -> Result<Vec<u8>, Failure> {
+    let (config, core) = (workspace.join("grub-load.cfg"), workspace.join("grub-core.img"));
+    std::fs::write(&config, load).context(|| format!("could not write `{}`", config.display()))?;
+    run(&grub_mkimage(Invocation::new("grub-mkimage"), partition, folder, &config, &core))?;
+    std::fs::read(&core).context(|| format!("could not read `{}`", core.display()))
 }
 
 fn filesystem_module(partition: &Partition) -> &'static str {
@@ -80,10 +111,16 @@ fn early_configuration(partition: &Partition, folder: &str) -> String {
     format!("search.fs_uuid {uuid} root\nset prefix=($root){folder}\n")
 }
 
-fn grub_mkimage(partition: &Partition, folder: &str, early: &Path, core: &Path) -> Invocation {
-    Invocation::new("grub-mkimage")
-        .args(["-O", "i386-pc", "-d", MODULES_FOLDER, "-p", folder, "-c"])
-        .arg(early)
+fn grub_mkimage(
+    program: Invocation,
+    partition: &Partition,
+    folder: &str,
+    load: &Path,
+    core: &Path,
+) -> Invocation {
+    program
+        .args(["-O", "i386-pc", "-d", MODULES, "-p", folder, "-c"])
+        .arg(load)
         .arg("-o")
         .arg(core)
         .args(["biosdisk", "part_gpt", filesystem_module(partition)])

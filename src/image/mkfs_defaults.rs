@@ -1,0 +1,65 @@
+//! Features that newer versions of mkfs.xfs and mkfs.btrfs turn on by themselves, and whose names older ones refuse.
+//!
+//! What every supported version knows is in the plan's argument vector; only this part depends on the host. With it every
+//! version makes the same filesystem, one that the kernels of Debian 11 and later read.
+
+use crate::tool::{is_at_least, version_of};
+
+struct Default {
+    program: &'static str,
+    /// The first version that knows the setting.
+    since: &'static str,
+    /// A part of an argument with which the template decides it.
+    unless: &'static str,
+    off: [&'static str; 2],
+}
+
+/// Source: the changes of xfsprogs 6.10 (both settings; on by default since 6.18) and btrfs-progs 6.19.
+const DEFAULTS: &[Default] = &[
+    Default { program: "mkfs.xfs", since: "6.10", unless: "exchange=", off: ["-i", "exchange=0"] },
+    Default { program: "mkfs.xfs", since: "6.10", unless: "parent=", off: ["-n", "parent=0"] },
+    Default {
+        program: "mkfs.btrfs",
+        since: "6.19",
+        unless: "block-group-tree",
+        off: ["-O", "^block-group-tree"],
+    },
+];
+
+/// The argument vector for the version of its program that the host has. The last argument is the device.
+pub fn for_this_host(argv: &[String]) -> Vec<String> {
+    let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();
+    if of_program.is_empty() {
+        return argv.to_vec();
+    }
+    adapted(argv, &of_program, &version_of(&argv[0], "-V").unwrap_or_default())
+}
+
+fn adapted(argv: &[String], defaults: &[&Default], version: &str) -> Vec<String> {
+    let is_given = |default: &Default| argv.iter().any(|word| word.contains(default.unless));
+    let off = defaults.iter().filter(|d| is_at_least(version, d.since) && !is_given(d)).flat_map(|d| d.off);
+    let (device, before) = argv.split_last().expect("an argument vector has a program and a device");
+    before.iter().cloned().chain(off.map(str::to_owned)).chain([device.clone()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_given_to_versions_that_know_it() {
+        let line = |argv: &str, version: &str| {
+            let argv: Vec<String> = argv.split(' ').map(str::to_owned).collect();
+            let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();
+            adapted(&argv, &of_program, version).join(" ")
+        };
+        assert_eq!(line("mkfs.xfs -i nrext64=0 x", "6.1.0"), "mkfs.xfs -i nrext64=0 x");
+        assert_eq!(
+            line("mkfs.xfs -i nrext64=0 x", "6.13.0"),
+            "mkfs.xfs -i nrext64=0 -i exchange=0 -n parent=0 x"
+        );
+        assert_eq!(line("mkfs.xfs -i exchange=1 x", "7.2"), "mkfs.xfs -i exchange=1 -n parent=0 x");
+        assert_eq!(line("mkfs.btrfs -q x", "6.14"), "mkfs.btrfs -q x");
+        assert_eq!(line("mkfs.btrfs -q x", "7.3"), "mkfs.btrfs -q -O ^block-group-tree x");
+    }
+}
