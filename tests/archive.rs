@@ -151,7 +151,7 @@ fn a_system_from_an_archive_of_ones_own() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    // What a system of the host's own archive consists of.
+    // What a system of Debian 12 consists of, from where the host's archive has it.
     std::fs::create_dir(folder.path().join("debs")).unwrap();
     let plain = r#"Bundles=["os-core"]"#;
     let output = build(folder.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
@@ -160,7 +160,9 @@ fn a_system_from_an_archive_of_ones_own() {
         folder.path(),
         r#"
         root=$PWD; mkdir -p state/lists/partial cache-of-apt/archives/partial
+        debugfs -R 'cat /etc/apt/sources.list' "out/own.img?offset=1048576" >sources.list 2>/dev/null
         apt="-o Dir::State::Lists=$root/state/lists -o Dir::Cache=$root/cache-of-apt -o APT::Sandbox::User="
+        apt="$apt -o Dir::Etc::SourceList=$root/sources.list -o Dir::Etc::SourceParts=-"
         apt-get -qq $apt update; cd debs
         grep -v '^#' ../out/own.img.packages | while IFS="$(printf '\t')" read -r name version architecture rest; do
             echo "$name:$architecture=$version"

@@ -45,9 +45,9 @@ use Base::{Kvm, Legacy};
 
 const KINDS: &[Kind] = &[
     // Firmware.
-    kind("empty-disk", Kvm, empty, "uefi-shell", "firmware"),
+    kind("empty-disk", Kvm, empty, "no-bootable-device", "firmware"),
     kind("empty-disk-bios", Legacy, empty, "no-bootable-device", "firmware"),
-    kind("no-esp", Kvm, |b| sgdisk(b, "--delete=1"), "uefi-shell", "firmware"),
+    kind("no-esp", Kvm, |b| sgdisk(b, "--delete=1"), "no-bootable-device", "firmware"),
     kind("hang-in-boot-code", Legacy, hang_in_boot_code, "no-progress", "firmware"),
     // Loader.
     kind("no-entry", Kvm, |b| esp(b, "mdeltree", &["::/loader/entries"]), "loader-failed", "loader"),

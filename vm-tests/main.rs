@@ -457,7 +457,7 @@ fn link_in_esp(world: &World) -> Outcome {
 fn no_loader(world: &World) -> Outcome {
     let broken = world.copy_of_kvm("no-loader.img")?;
     run("mdeltree", &["-i", &broken.esp(), "::/EFI"])?;
-    world.boot("no-loader.img", "uefi-shell")
+    world.boot("no-loader.img", "no-bootable-device")
 }
 
 /// Runs ister, checks its exit code, and gives the JSON it printed (nothing if it printed something else).

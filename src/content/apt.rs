@@ -98,6 +98,9 @@ fn mmdebstrap(request: &AptRequest, target: &Path, apt_options: &Path) -> Invoca
         .args(keyring)
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .args(["--skip=check/empty", "--skip=cleanup/apt/lists"])
+        // Version 1.6 diverts the program by both of its names, which a merged /usr makes one file. Daemons are kept from
+        // starting by policy-rc.d, and end with the namespace.
+        .arg("--skip=chroot/start-stop-daemon")
         .args(["--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Languages \"none\""])
         .arg(format!("--aptopt={}", apt_options.display()))
         .arg(format!("--include={}", request.packages.join(",")))

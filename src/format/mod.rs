@@ -25,6 +25,7 @@ mod nodes;
 mod oci;
 mod open;
 mod pxe;
+mod qcow2;
 mod qemu;
 mod same;
 mod source;

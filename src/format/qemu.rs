@@ -10,8 +10,6 @@ use uuid::Uuid;
 /// Converts the raw image. `out` is an empty file, which may have no name.
 pub fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Failure> {
     let (kind, options): (&str, &[&str]) = match format {
-        // zstd is read by QEMU from 5.1 on, and takes a fifth of zlib's time.
-        Format::Qcow2 => ("qcow2", &["-c", "-o", "compression_type=zstd"]),
         Format::Vhdx => ("vhdx", &["-o", "subformat=dynamic"]),
         _ => ("vdi", &[]),
     };
@@ -36,7 +34,7 @@ fn settle_vdi(out: &File, id: Uuid) -> io::Result<()> {
     out.write_all_at(&Uuid::new_v5(&id, b"change").to_bytes_le(), IMAGE + 16)
 }
 
-/// Source: [MS-VHDX] 2.2.2 (two headers, of which the one with the larger sequence number counts), 2.2.3 (region table),
+/// Source: [MS-VHDX] 2.2.1 (the creator, 512 bytes of UTF-16), 2.2.2 (two headers, of which the one with the larger sequence number counts), 2.2.3 (region table),
 /// 2.6 (metadata).
 fn settle_vhdx(out: &File, id: Uuid) -> io::Result<()> {
     const HEADERS: [u64; 2] = [64 * Bytes::KIB, 128 * Bytes::KIB];
@@ -44,6 +42,12 @@ fn settle_vhdx(out: &File, id: Uuid) -> io::Result<()> {
     const REGIONS: u64 = 192 * Bytes::KIB;
     const METADATA: Uuid = Uuid::from_u128(0x8b7c_a206_4790_4b9a_b8fe_575f_050f_886e);
     const PAGE_83: Uuid = Uuid::from_u128(0xbeca_12ab_b2e6_4523_93ef_c309_e000_c746);
+    // QEMU puts its version there.
+    let mut creator = [0; 512];
+    for (place, unit) in creator.chunks_exact_mut(2).zip("ister".encode_utf16()) {
+        place.copy_from_slice(&unit.to_le_bytes());
+    }
+    out.write_all_at(&creator, 8)?;
     let number = |at: u64| -> io::Result<u64> {
         let mut bytes = [0; 8];
         out.read_exact_at(&mut bytes, at)?;

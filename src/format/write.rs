@@ -2,7 +2,7 @@
 
 use super::iso::Name;
 use super::source::{Raw, Source};
-use super::{archive, gzip, iso, oci, pxe, qemu, same, vhd, vmdk, xz, zstandard};
+use super::{archive, gzip, iso, oci, pxe, qcow2, qemu, same, vhd, vmdk, xz, zstandard};
 use crate::image::copy_data;
 use crate::plan::Diskless;
 use crate::template::{Bytes, Format};
@@ -44,7 +44,8 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
     let id = Uuid::new_v5(&material.id, format.to_string().as_bytes());
     let mut buffer = BufWriter::with_capacity(BUFFER, out);
     match format {
-        Format::Qcow2 | Format::Vhdx | Format::Vdi => qemu::write(material.raw, format, id, out)?,
+        Format::Qcow2 => qcow2::write(&raw, out).context(context)?,
+        Format::Vhdx | Format::Vdi => qemu::write(material.raw, format, id, out)?,
         Format::Vhd => {
             if !raw.size().is_multiple_of(vhd::UNIT) {
                 return Err(Failure::new(format!("a vhd has whole MiB, the image has {} bytes", raw.size())));

@@ -80,7 +80,8 @@ pub fn ending(line: &str, standing: Standing) -> Option<Class> {
                 Class::EmergencyShell,
                 r"Give root password for maintenance|^Press Enter for maintenance|or press Control-D to continue\)",
             ),
-            (Class::UefiShell, r"^(Shell|FS\d+:[^>]*)> ?$"),
+            // The UEFI shell: some firmware starts it where it finds nothing to boot, other firmware stops.
+            (Class::NoBootableDevice, r"^(Shell|FS\d+:[^>]*)> ?$"),
             (Class::GrubShell, r"^grub( rescue)?> ?$"),
             (Class::LoaderFailed, r"^Press any key to continue\.\.\."),
         ])

@@ -7,9 +7,7 @@ use crate::template::{Node, SourceText, Value};
 fn members(class: Class) -> &'static [&'static str] {
     match class {
         Class::LoginPrompt | Class::EmulatorStall | Class::EmulatorFailed | Class::PassphraseWanted => &[],
-        Class::NoBootableDevice | Class::UefiShell => {
-            &["LegacyBios", "PartitionLayout", "PartitionMountPoints"]
-        }
+        Class::NoBootableDevice => &["LegacyBios", "PartitionLayout", "PartitionMountPoints"],
         Class::GrubShell => &["FilesystemTypes", "PostNonChroot", "PostChroot"],
         Class::LoaderFailed => {
             &["Bundles", "PostNonChroot", "PostNonChrootShell", "PostChroot", "PostChrootShell"]

@@ -40,7 +40,6 @@ pub enum Class {
     /// A getty asks for a login: the good end, unless the guest is to switch itself off.
     LoginPrompt,
     NoBootableDevice,
-    UefiShell,
     GrubShell,
     /// The loader is there, what it should load is not.
     LoaderFailed,
@@ -97,7 +96,7 @@ impl Class {
     pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Class::LoginPrompt => return None,
-            Class::NoBootableDevice | Class::UefiShell => {
+            Class::NoBootableDevice => {
                 "the firmware found nothing to start: UEFI needs EFI/BOOT/BOOTX64.EFI on a partition of type EFI that is \
                  mounted at /boot; BIOS needs `LegacyBios`: true"
             }
@@ -174,7 +173,6 @@ impl fmt::Display for Class {
         f.pad(match self {
             Class::LoginPrompt => "login-prompt",
             Class::NoBootableDevice => "no-bootable-device",
-            Class::UefiShell => "uefi-shell",
             Class::GrubShell => "grub-shell",
             Class::LoaderFailed => "loader-failed",
             Class::KernelPanic => "kernel-panic",

@@ -204,8 +204,7 @@ impl Witness {
             self.recent.drain(..PROOF);
         }
         if is_setup_menu(line) {
-            let started = self.stage() >= Stage::Loader;
-            self.end(if started { Class::LoaderFailed } else { Class::NoBootableDevice }, at, PROOF);
+            self.end(Class::NoBootableDevice, at, PROOF);
         }
     }
 
@@ -327,12 +326,17 @@ impl Witness {
         if self.ending.is_some() {
             return;
         }
+        // What the firmware does behind a loader that returned: its menu, its shell, or nothing more.
+        let class = match class {
+            Class::NoBootableDevice if self.stage() >= Stage::Loader => Class::LoaderFailed,
+            other => other,
+        };
         let recent = &self.recent[self.recent.len().saturating_sub(lines)..];
         let cause = match class {
             Class::EmergencyShell | Class::InitramfsShell => {
                 self.causes.iter().find(|(cause, _)| *cause != Class::LoaderFailed)
             }
-            Class::NoBootableDevice | Class::UefiShell => {
+            Class::NoBootableDevice | Class::LoaderFailed => {
                 self.causes.iter().find(|(cause, _)| *cause == Class::LoaderFailed)
             }
             Class::LoginPrompt => self.flaws.first(),

@@ -43,7 +43,7 @@ fn each_bad_end_has_its_class() {
             Class::NoBootableDevice,
         ),
         ("BdsDxe: No bootable option or device was found.\r\n", Class::NoBootableDevice),
-        ("UEFI Interactive Shell v2.2\r\n\x1b[08;01H\x1b[1mShell> \x1b[0m", Class::UefiShell),
+        ("UEFI Interactive Shell v2.2\r\n\x1b[08;01H\x1b[1mShell> \x1b[0m", Class::NoBootableDevice),
         (
             "Welcome to GRUB!\r\nerror: no such device: 1234.\r\nEntering rescue mode...\r\ngrub rescue> ",
             Class::GrubShell,

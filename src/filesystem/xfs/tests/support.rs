@@ -23,12 +23,27 @@ pub fn has_judges() -> bool {
     ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::filesystem::has_judge)
 }
 
+/// What builds turn off, if mkfs.xfs knows it and the options do not say otherwise: newer versions turn it on.
+fn turned_off(options: &str) -> Vec<&'static str> {
+    let usage = crate::filesystem::judge("mkfs.xfs").output().unwrap().stderr;
+    let usage = String::from_utf8_lossy(&usage);
+    [("-m", "rmapbt=0"), ("-i", "nrext64=0"), ("-i", "exchange=0"), ("-n", "parent=0")]
+        .into_iter()
+        .filter(|(_, setting)| {
+            let name = setting.trim_end_matches('0');
+            usage.contains(name) && !options.contains(name)
+        })
+        .flat_map(|(option, setting)| [option, setting])
+        .collect()
+}
+
 /// A sparse file with an empty filesystem.
 pub fn fresh(size: u64, options: &str) -> NamedTempFile {
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(size).unwrap();
     let made = crate::filesystem::judge("mkfs.xfs")
         .args(["-q", "-f", "-m", "uuid=11111111-2222-3333-4444-555555555555"])
+        .args(turned_off(options))
         .args(options.split_whitespace())
         .arg(image.path())
         .output()
