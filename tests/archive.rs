@@ -159,6 +159,7 @@ fn a_system_from_an_archive_of_ones_own() {
     sh(
         folder.path(),
         r#"
+        PATH=$PATH:/usr/sbin:/sbin
         root=$PWD; mkdir -p state/lists/partial cache-of-apt/archives/partial
         debugfs -R 'cat /etc/apt/sources.list' "out/own.img?offset=1048576" >sources.list 2>/dev/null
         apt="-o Dir::State::Lists=$root/state/lists -o Dir::Cache=$root/cache-of-apt -o APT::Sandbox::User="

@@ -10,6 +10,7 @@
 
 mod broken;
 mod dnf;
+mod hosts;
 mod installer;
 mod slurm;
 mod swupd;
@@ -48,6 +49,7 @@ fn main() {
         long("rpm_content_by_dnf_boots", dnf::dnf),
         long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
         long("a_node_of_a_slurm_cluster_dies_and_nothing_is_lost", slurm::a_node_dies),
+        long("readme_on_debian_12_and_13_gives_the_same_bytes", hosts::same_bytes_on_every_host),
         long("sample_pre_post_runs_its_hooks_and_boots", pre_post),
         long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),
         long("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")),

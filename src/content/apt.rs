@@ -80,6 +80,8 @@ impl AptRequest {
             None => prepare::archive_epoch(&tree).unwrap_or_else(now),
         };
         prepare::leave_sources(&tree, self.keyring.as_ref())?;
+        // mmdebstrap's own one has other comments from version 1.6 on.
+        tree.write("/etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", 0o644)?;
         prepare::prepare(&tree, epoch, progress)?;
         Ok(Ready { epoch })
     }
@@ -184,6 +186,11 @@ fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
             .context(format!("the archive cannot be reached: {}", archives()))
             .help("check the network and the proxy, or name another archive with -C");
     }
+    if let Some(file) = between("E: Failed to fetch ").filter(|url| url.ends_with(".deb")) {
+        return failure
+            .context(format!("the archive does not have a file that its package lists name: {file}"))
+            .help("try again later: the mirror is being updated or incomplete; or name another one with -C");
+    }
     if said.contains("does not have a Release file") || said.contains("404  Not Found") {
         return failure
             .context(format!("the archive has no suite `{}`: {}", request.suite, archives()))
@@ -258,7 +265,7 @@ mod tests {
         assert_eq!(
             mmdebstrap(&request(), Path::new("/w/tree"), Path::new("/w/apt.conf")).to_string(),
             "mmdebstrap --mode=root --variant=minbase --format=directory --skip=check/empty --skip=cleanup/apt/lists \
-             --dpkgopt=force-unsafe-io '--aptopt=Acquire::Languages \"none\"' \
+             --skip=chroot/start-stop-daemon --dpkgopt=force-unsafe-io '--aptopt=Acquire::Languages \"none\"' \
              --aptopt=/w/apt.conf --include=nano,udev bookworm /w/tree \
              'deb http://a bookworm main'"
         );
@@ -281,6 +288,12 @@ mod tests {
         assert_eq!(
             explained("E: The repository 'http://a x Release' does not have a Release file."),
             "the archive has no suite `bookworm`: deb http://a bookworm main"
+        );
+        assert_eq!(
+            explained(
+                "E: Failed to fetch http://a/pool/l/linux_5_amd64.deb  404  Not Found [IP: 192.0.2.1 80]"
+            ),
+            "the archive does not have a file that its package lists name: http://a/pool/l/linux_5_amd64.deb"
         );
         assert_eq!(explained("E: something else"), "could not install the content");
     }

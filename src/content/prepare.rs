@@ -261,7 +261,22 @@ fn network_by_default(tree: &Tree) -> Result<(), Failure> {
     tree.symlink(
         "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
-    )
+    )?;
+    resolver_by_default(tree)
+}
+
+/// Up to Debian 11 systemd-resolved is part of systemd and disabled; from 12 on it is a package that enables itself.
+/// systemd-networkd leaves what it learns of name servers to it.
+fn resolver_by_default(tree: &Tree) -> Result<(), Failure> {
+    const ALIAS: &str = "/etc/systemd/system/dbus-org.freedesktop.resolve1.service";
+    const UNIT: &str = "/lib/systemd/system/systemd-resolved.service";
+    let is_resolved = tree.path().join("etc/resolv.conf").symlink_metadata().is_ok();
+    if !tree.exists("/lib/systemd/systemd-resolved") || tree.exists(ALIAS) || is_resolved {
+        return Ok(());
+    }
+    tree.symlink(ALIAS, UNIT)?;
+    tree.symlink("/etc/systemd/system/multi-user.target.wants/systemd-resolved.service", UNIT)?;
+    tree.symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
 }
 
 /// The language that needs nothing besides libc. Where none is set, cloud-init asks for en_US, which no minimal Debian has.
