@@ -12,6 +12,7 @@ mod broken;
 mod dnf;
 mod hosts;
 mod installer;
+mod releases;
 mod slurm;
 mod swupd;
 mod types;
@@ -49,6 +50,7 @@ fn main() {
         long("rpm_content_by_dnf_boots", dnf::dnf),
         long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
         long("a_node_of_a_slurm_cluster_dies_and_nothing_is_lost", slurm::a_node_dies),
+        long("content_of_every_debian_release_boots_healthy", releases::every_release),
         long("readme_on_debian_12_and_13_gives_the_same_bytes", hosts::same_bytes_on_every_host),
         long("sample_pre_post_runs_its_hooks_and_boots", pre_post),
         long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),

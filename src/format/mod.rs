@@ -6,8 +6,8 @@
 //!
 //! | format | for | by |
 //! | --- | --- | --- |
-//! | qcow2, vhdx, vdi | QEMU, Hyper-V generation 2, VirtualBox | qemu-img, its random identifiers replaced |
-//! | vhd, vmdk | Azure, VMware | [`vhd`], [`vmdk`] |
+//! | qcow2, vhd, vmdk | QEMU, Azure, VMware | [`qcow2`], [`vhd`], [`vmdk`] |
+//! | vhdx, vdi | Hyper-V generation 2, VirtualBox | qemu-img, its version and random identifiers replaced |
 //! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
 //! | tar.gz | Google Compute Engine | [`archive`] |
 //! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |

@@ -65,9 +65,11 @@ pub fn ending(line: &str, standing: Standing) -> Option<Class> {
                 r"You are in (emergency|rescue) mode|Cannot open access to console, the root account is locked",
             ),
             (Class::NoBootableDevice, r"^No bootable device|^BdsDxe: No bootable option or device was found"),
+            (Class::LoaderFailed, r#"^EFI stub: ERROR: |^BdsDxe: failed to start Boot\w+ "UEFI "#),
+            // systemd-boot; from version 257 on with the place in its source.
             (
                 Class::LoaderFailed,
-                r#"^EFI stub: ERROR: |^No loader found\.|^Error (loading|reading|opening|preparing) .*: |^Failed to execute .*: |^BdsDxe: failed to start Boot\w+ "UEFI "#,
+                r"^(\.\./src/boot/\S+: )?(No loader found\.|Error (loading|reading|opening|preparing) .*: |Failed to execute .*: )",
             ),
             // What unpacks the kernel gives up.
             (Class::LoaderFailed, r"^ ?-- System halted"),

@@ -48,6 +48,16 @@ fn each_bad_end_has_its_class() {
             "Welcome to GRUB!\r\nerror: no such device: 1234.\r\nEntering rescue mode...\r\ngrub rescue> ",
             Class::GrubShell,
         ),
+        ("Error loading \\vmlinuz-6.1.0: Unsupported\r\n", Class::LoaderFailed),
+        (
+            "../src/boot/boot.c:2576@image_start: Error loading \\vmlinuz-6.12: Unsupported\r\n",
+            Class::LoaderFailed,
+        ),
+        ("../src/boot/boot.c:2572@image_start: Error preparing initrd: Not found\r\n", Class::LoaderFailed),
+        (
+            "../src/boot/boot.c:3024@call_image_start: Error loading EFI binary \\vmlinuz-7.2: Unsupported\r\n",
+            Class::LoaderFailed,
+        ),
         ("error: file `/boot/vmlinuz' not found.\r\n\nPress any key to continue...", Class::LoaderFailed),
         (
             "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n",
