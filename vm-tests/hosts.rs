@@ -44,7 +44,7 @@ pub fn same_bytes_on_every_host(world: &World) -> Outcome {
     for (name, sum) in &sums[0] {
         eprintln!("{sum}  {name}");
     }
-    expect(sums[0].len() == 17, &format!("every image and file is there: {:?}", sums[0].keys()))?;
+    expect(sums[0].len() == 19, &format!("every image and file is there: {:?}", sums[0].keys()))?;
     for other in &sums[1..] {
         let differ: Vec<&String> =
             sums[0].keys().filter(|name| other.get(*name) != sums[0].get(*name)).collect();

@@ -186,7 +186,11 @@ fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
             .context(format!("the archive cannot be reached: {}", archives()))
             .help("check the network and the proxy, or name another archive with -C");
     }
-    if let Some(file) = between("E: Failed to fetch ").filter(|url| url.ends_with(".deb")) {
+    let missing = |line: &str| {
+        let url = line.split_once("E: Failed to fetch ")?.1.split_whitespace().next()?;
+        (url.ends_with(".deb") && line.contains("404  Not Found")).then(|| url.to_owned())
+    };
+    if let Some(file) = said.lines().find_map(missing) {
         return failure
             .context(format!("the archive does not have a file that its package lists name: {file}"))
             .help("try again later: the mirror is being updated or incomplete; or name another one with -C");

@@ -117,13 +117,19 @@ fn read_start(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&start).into_owned())
 }
 
-/// Suites of Debian's archive that are named by their role: a host's sources may have these instead of its codename. Hosts
+/// Suites of Debian's archive that are named by their role, for hosts whose sources do not have their codename. Hosts
 /// of sid have the codename of testing. Source: debian-reference, 2.1.4.
 const ROLLING: &[&str] = &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"];
 
 /// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:
 /// on a bookworm host `bookworm-security` becomes `trixie-security` for a trixie image.
 fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<String> {
+    let named = if own.is_empty() { Vec::new() } else { pick_named(targets, &[own], suite, components) };
+    if named.is_empty() { pick_named(targets, ROLLING, suite, components) } else { named }
+}
+
+/// From the targets whose suite has one of the names.
+fn pick_named(targets: &str, names: &[&str], suite: &str, components: &[String]) -> Vec<String> {
     let mut sources = Vec::new();
     for line in targets.lines() {
         let mut fields = line.split('\t');
@@ -136,8 +142,7 @@ fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<Str
         if !(matches!(origin, "Debian" | "Ubuntu") || origin.starts_with('$')) || component != "main" {
             continue;
         }
-        let names = Some(own).filter(|own| !own.is_empty()).into_iter().chain(ROLLING.iter().copied());
-        let Some(pocket) = names.filter_map(|name| release.strip_prefix(name)).next() else { continue };
+        let Some(pocket) = names.iter().find_map(|name| release.strip_prefix(name)) else { continue };
         if !matches!(pocket, "" | "-updates" | "-security") {
             continue;
         }

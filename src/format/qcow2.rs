@@ -42,6 +42,8 @@ pub fn write(source: &impl Source, out: &File) -> io::Result<()> {
     let mut image = Image { out: BufWriter::with_capacity(1 << 20, out), at: 0, refcounts: Vec::new() };
     // The header's cluster, which is written last.
     image.cluster(&[0; CLUSTER as usize])?;
+    // Tables of holes alone take no memory: most of a large image is one.
+    let mut tables: Vec<Option<Vec<u64>>> = Vec::new();
     let mut entries: Vec<u64> = Vec::new();
     let cut = Cut::new((PIECE * CLUSTER) as usize, MOST_WORKERS);
     each_chunk(source, cut, compress, |clusters: Arc<Vec<Stored>>| {
@@ -51,19 +53,32 @@ pub fn write(source: &impl Source, out: &File) -> io::Result<()> {
                 Stored::Compressed(bytes) => image.compressed(bytes)?,
                 Stored::Plain(bytes) => image.cluster(bytes)? | COPIED,
             });
+            if entries.len() as u64 == ENTRIES {
+                tables.push(used(std::mem::take(&mut entries)));
+            }
         }
         Ok(())
     })?;
+    if !entries.is_empty() {
+        tables.push(used(entries));
+    }
     let mut l1 = Vec::new();
-    for table in entries.chunks(ENTRIES as usize) {
-        let is_empty = table.iter().all(|entry| *entry == 0);
-        l1.push(if is_empty { 0 } else { image.table(table)? | COPIED });
+    for table in &tables {
+        l1.push(match table {
+            Some(table) => image.table(table)? | COPIED,
+            None => 0,
+        });
     }
     let l1_at = image.table(&l1)?;
     let (refcounts_at, refcount_clusters) = image.refcounts()?;
     image.out.flush()?;
     let header = header(source.size(), l1.len() as u32, l1_at, refcounts_at, refcount_clusters);
     out.write_all_at(&header, 0)
+}
+
+/// Nothing if all of it is holes.
+fn used(table: Vec<u64>) -> Option<Vec<u64>> {
+    table.iter().any(|entry| *entry != 0).then_some(table)
 }
 
 fn header(size: u64, l1_entries: u32, l1_at: u64, refcounts_at: u64, refcount_clusters: u32) -> [u8; 112] {

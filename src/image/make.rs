@@ -132,7 +132,7 @@ fn make_apart(
         }
         FilesystemType::Swap => drop(mkfs()?),
         FilesystemType::Xfs | FilesystemType::Btrfs => {
-            let argv = mkfs_defaults::for_this_host(&filesystem.mkfs);
+            let argv = mkfs_defaults::for_this_host(&filesystem.mkfs)?;
             run(&fill_in(&argv, path.as_os_str(), OsStr::new(""), target.epoch))?;
             fill(filesystem, folder, &file, target)?;
         }

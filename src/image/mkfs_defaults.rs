@@ -3,7 +3,7 @@
 //! What every supported version knows is in the plan's argument vector; only this part depends on the host. With it every
 //! version makes the same filesystem, one that the kernels of Debian 11 and later read.
 
-use crate::tool::{is_at_least, version_of};
+use crate::tool::{Failure, is_at_least, version_of};
 
 struct Default {
     program: &'static str,
@@ -27,12 +27,16 @@ const DEFAULTS: &[Default] = &[
 ];
 
 /// The argument vector for the version of its program that the host has. The last argument is the device.
-pub fn for_this_host(argv: &[String]) -> Vec<String> {
+pub fn for_this_host(argv: &[String]) -> Result<Vec<String>, Failure> {
     let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();
     if of_program.is_empty() {
-        return argv.to_vec();
+        return Ok(argv.to_vec());
     }
-    adapted(argv, &of_program, &version_of(&argv[0], "-V").unwrap_or_default())
+    let version = version_of(&argv[0], "-V").ok_or_else(|| {
+        Failure::new(format!("could not tell the version of `{}`", argv[0]))
+            .help(format!("`{} -V` should print it", argv[0]))
+    })?;
+    Ok(adapted(argv, &of_program, &version))
 }
 
 fn adapted(argv: &[String], defaults: &[&Default], version: &str) -> Vec<String> {

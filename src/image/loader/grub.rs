@@ -78,6 +78,8 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
 /// By the tree's own grub-mkimage, inside the tree.
 fn core_by_content(tree: &Tree, partition: &Partition, folder: &str) -> Result<Vec<u8>, Failure> {
     let (load, core) = (format!("{INSTALLED}/load.cfg"), format!("{INSTALLED}/core.img"));
+    // One that a hook left must not be taken for the new one.
+    tree.remove(&core)?;
     let chroot = Chroot::enter(tree.path())?;
     run(&grub_mkimage(chroot.invocation(MKIMAGE), partition, folder, Path::new(&load), Path::new(&core)))?;
     tree.read_bytes(&core)?.ok_or_else(|| {
