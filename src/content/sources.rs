@@ -118,7 +118,7 @@ fn read_start(path: &Path) -> Option<String> {
 }
 
 /// Suites of Debian's archive that are named by their role, for hosts whose sources do not have their codename. Hosts
-/// of sid have the codename of testing. Source: debian-reference, 2.1.4.
+/// of sid have the codename of testing in /etc/os-release.
 const ROLLING: &[&str] = &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"];
 
 /// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:

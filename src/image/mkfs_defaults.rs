@@ -1,7 +1,7 @@
 //! Features that newer versions of mkfs.xfs and mkfs.btrfs turn on by themselves, and whose names older ones refuse.
 //!
 //! What every supported version knows is in the plan's argument vector; only this part depends on the host. With it every
-//! version makes the same filesystem, one that the kernels of Debian 11 and later read.
+//! version makes the same filesystem.
 
 use crate::tool::{Failure, is_at_least, version_of};
 
@@ -14,10 +14,11 @@ struct Default {
     off: [&'static str; 2],
 }
 
-/// Source: the changes of xfsprogs 6.10 (both settings; on by default since 6.18) and btrfs-progs 6.19.
+/// Tried: xfsprogs 6.1 refuses both names, 6.13 knows them and leaves them off, 7.2 enables them. mkfs.btrfs 7.3 itself
+/// names 6.19 as the version that changed its default.
 const DEFAULTS: &[Default] = &[
-    Default { program: "mkfs.xfs", since: "6.10", unless: "exchange=", off: ["-i", "exchange=0"] },
-    Default { program: "mkfs.xfs", since: "6.10", unless: "parent=", off: ["-n", "parent=0"] },
+    Default { program: "mkfs.xfs", since: "6.13", unless: "exchange=", off: ["-i", "exchange=0"] },
+    Default { program: "mkfs.xfs", since: "6.13", unless: "parent=", off: ["-n", "parent=0"] },
     Default {
         program: "mkfs.btrfs",
         since: "6.19",

@@ -4,7 +4,8 @@ use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
 use crate::template::{Format, SoftwareManager, Template, Version};
 
-/// Releases whose package systemd has [`PARTS_OF_SYSTEMD`] in it; they were split off in systemd 251.3-2.
+/// Releases whose package systemd has [`PARTS_OF_SYSTEMD`] in it. Tried with bullseye, whose archive has neither package;
+/// the others are older or, for Ubuntu, of the time before the split.
 const PARTS_IN_SYSTEMD: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
 const PARTS_OF_SYSTEMD: &[&str] = &["systemd-boot-efi", "systemd-resolved"];
 

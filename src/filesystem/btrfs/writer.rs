@@ -82,7 +82,7 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     let mut superblock = empty.blocks.superblock.clone();
     check_features(&empty)?;
     superblock.generation = GENERATION;
-    // The kernel sets it at the first mount, mkfs.btrfs from version 6.14 on by itself. Source: `open_ctree`.
+    // The kernel sets it at the first mount, mkfs.btrfs 6.14 by itself, 6.2 not. Source: `open_ctree`.
     if superblock.node > SMALL_NODE {
         superblock.incompat |= incompat::BIG_METADATA;
     }
