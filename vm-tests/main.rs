@@ -13,6 +13,7 @@ mod dnf;
 mod hosts;
 mod installer;
 mod releases;
+mod replay;
 mod slurm;
 mod swupd;
 mod types;
@@ -42,6 +43,8 @@ fn main() {
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
         trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
+        trial("consoles_of_some_machines_are_judged_right", replay::some),
+        long("consoles_of_all_machines_are_judged_right", replay::every_one),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("a_host_without_space_says_nothing_of_the_image", full_disk),

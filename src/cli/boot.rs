@@ -287,9 +287,14 @@ pub struct MachineArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: u32,
 
-    /// The most seconds a boot may take [default: 120 with KVM, 600 with TCG]
+    /// The most seconds a boot may take [default: 300 with KVM, 600 with TCG]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+
+    /// Seconds that a login prompt has to stand before a getty has to answer there;
+    /// a panic, a reset or a power-off in that time counts [default: 2 with KVM, 5 with TCG]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    dwell: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -411,6 +416,7 @@ pub fn boot_image(
             hyperv: machine.hyperv,
         },
         timeout: machine.timeout.map(Duration::from_secs),
+        dwell: machine.dwell.map(Duration::from_secs),
         report,
         passphrases: inside.passphrases,
         login: inside.login,

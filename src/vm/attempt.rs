@@ -7,11 +7,11 @@ use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
 use super::machine::{Kept, Machine, credential};
+use super::monitor::BootMonitor;
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::verdict::{Again, Attempt, Class};
-use super::witness::Witness;
 use crate::plan::Firmware;
 use crate::tool::{Context, Failure, Invocation, Progress, inherited_name, run, scratch_folder};
 use std::fs::File;
@@ -71,13 +71,13 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     };
 
     let mut guest = Guest::start(&machine, log()?)?;
-    let mut witness = Witness::new(order.limits());
-    let ended = guest.watch(&mut witness, &order.passphrases, progress);
+    let mut monitor = BootMonitor::new(order.limits());
+    let ended = guest.watch(&mut monitor, &order.passphrases, progress);
     let elapsed = guest.age();
     let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-    look.around(order, &order.commands, ssh_port, &witness, &mut guest, progress);
+    look.around(order, &order.commands, ssh_port, &monitor, &mut guest, progress);
     screenshot(&mut guest);
-    let stages = witness.stages(elapsed);
+    let stages = monitor.stages(elapsed);
     let mut again = None;
     if look.class == Class::LoginPrompt && order.again {
         progress.begin("switching off");
@@ -89,18 +89,18 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
             }
             Some(power_off) => {
                 // What it comes to this time is what counts.
-                witness = Witness::new(order.limits());
+                monitor = BootMonitor::new(order.limits());
                 guest.wait_for_end();
                 guest.end();
                 guest = Guest::start(&machine, log()?)?;
-                let ended = guest.watch(&mut witness, &order.passphrases, progress);
+                let ended = guest.watch(&mut monitor, &order.passphrases, progress);
                 let elapsed = guest.age();
                 let mut second = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-                second.around(order, &[], ssh_port, &witness, &mut guest, progress);
+                second.around(order, &[], ssh_port, &monitor, &mut guest, progress);
                 (look.class, look.wrong) = (second.class, second.wrong);
                 again = Some(Again {
                     power_off: rounded(power_off),
-                    stages: witness.stages(elapsed),
+                    stages: monitor.stages(elapsed),
                     seconds: rounded(elapsed),
                 });
                 if look.class != Class::LoginPrompt {
@@ -112,17 +112,23 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     let said = guest.end();
     let lines = match look.class {
         Class::EmulatorFailed => said,
-        _ if look.wrong.is_empty() => witness.proof(),
+        _ if look.wrong.is_empty() => monitor.proof(),
         _ => look.wrong,
     };
     let clean = |lines: &[String]| lines.iter().map(|line| hidden(line, &secrets)).collect::<Vec<_>>();
     Ok(Attempt {
         class: look.class,
-        stage: witness.stage(),
-        witnessed: witness.witnessed(),
+        stage: monitor.stage(),
+        witnessed: monitor.witnessed(),
         stages,
         seconds: rounded(elapsed),
+        dwelled: rounded(
+            monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted)),
+        ),
+        probed: monitor.probed(),
         lines: clean(&lines),
+        notes: monitor.notes(),
+        kernel: monitor.facts().clone(),
         answers: look
             .answers
             .iter()
@@ -177,34 +183,41 @@ impl Look {
         order: &BootOrder,
         commands: &[String],
         ssh_port: Option<u16>,
-        witness: &Witness,
+        monitor: &BootMonitor,
         guest: &mut Guest,
         progress: &dyn Progress,
     ) {
-        self.at_host_name(order.host, witness);
-        self.inside(order, commands, guest, progress);
+        self.at_host_name(order.host, monitor);
+        self.inside(order, commands, monitor, guest, progress);
         if let Some(by) = order.ssh.as_ref().zip(ssh_port) {
-            self.over_ssh(order, commands, by, guest, progress);
+            self.over_ssh(order, commands, by, monitor, guest, progress);
         }
     }
 
-    fn at_host_name(&mut self, host: Option<&str>, witness: &Witness) {
+    fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {
         let (Class::LoginPrompt, Some(host)) = (self.class, host) else { return };
         let is_prompt = |line: &String| line.starts_with(&format!("{host} login:"));
-        if !witness.proof().last().is_some_and(is_prompt) {
+        if !monitor.proof().last().is_some_and(is_prompt) {
             self.class = Class::WrongHost;
         }
     }
 
     /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
-    fn inside(&mut self, order: &BootOrder, commands: &[String], guest: &mut Guest, progress: &dyn Progress) {
+    fn inside(
+        &mut self,
+        order: &BootOrder,
+        commands: &[String],
+        monitor: &BootMonitor,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
         let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
         progress.begin(format!("logging in as {}", login.user));
         let stalls = guest.stalls().len();
         let console = guest.console();
         let mut next = |patience: Duration| guest.bytes(patience);
         let mut session = Session::new(&console, &mut next);
-        match self.talk(order, commands, login, &mut session) {
+        match self.talk(order, commands, monitor, login, &mut session) {
             Ok(None) => {}
             Ok(Some(found)) => (self.class, self.wrong) = found,
             Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
@@ -230,6 +243,7 @@ impl Look {
         &mut self,
         order: &BootOrder,
         commands: &[String],
+        monitor: &BootMonitor,
         login: &Login,
         session: &mut Session,
     ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
@@ -250,6 +264,11 @@ impl Look {
             wrong = (!found.is_empty()).then_some((Class::WrongMounts, found));
             self.answers.extend([mounted, swaps, sizes]);
         }
+        if monitor.doubts_root() {
+            let [mounts, free] = [session.run(health::ROOT[0])?, session.run(health::ROOT[1])?];
+            wrong = health::judge_root(&mounts, &free).or(wrong);
+            self.answers.extend([mounts, free]);
+        }
         if !by_ssh {
             for command in commands {
                 self.answers.push(session.run(command)?);
@@ -263,6 +282,7 @@ impl Look {
         order: &BootOrder,
         commands: &[String],
         (ssh, port): (&Ssh, u16),
+        monitor: &BootMonitor,
         guest: &mut Guest,
         progress: &dyn Progress,
     ) {
@@ -272,7 +292,8 @@ impl Look {
         progress.begin(format!("logging in as {} over ssh", ssh.user));
         let stalls = guest.stalls().len();
         let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
-        let commands: Vec<String> = health.chain(commands.iter().cloned()).collect();
+        let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
+        let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
         // Whatever the console says meanwhile is kept.
         let said = std::thread::scope(|scope| {
             let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
@@ -288,6 +309,12 @@ impl Look {
             Ok(said) => {
                 if order.healthy
                     && let Some(found) = health::judge(&said, order.plan)
+                {
+                    (self.class, self.wrong) = found;
+                }
+                if monitor.doubts_root()
+                    && let [.., mounts, free] = &said[..]
+                    && let Some(found) = health::judge_root(mounts, free)
                 {
                     (self.class, self.wrong) = found;
                 }

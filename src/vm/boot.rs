@@ -4,11 +4,11 @@ use super::accel::{Accelerator, Choice};
 use super::attach::{Attached, attach};
 use super::attempt::attempt;
 use super::machine::{DirectKernel, Hardware, Network};
+use super::monitor::{Goal, Limits, Probe};
 use super::session::Login;
 use super::ssh::Ssh;
 use super::template_lines::lines_to_look_at;
-use super::verdict::{Outcome, Start, Verdict};
-use super::witness::{Goal, Limits};
+use super::verdict::{Class, Outcome, Start, Verdict};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::template::{SourceText, parse};
@@ -25,6 +25,8 @@ pub struct BootOrder<'a> {
     pub hardware: Hardware,
     /// The hard cap; nothing means the default for the accelerator.
     pub timeout: Option<Duration>,
+    /// How long a prompt has to stand; nothing means the default for the accelerator.
+    pub dwell: Option<Duration>,
     /// Where serial log and screenshot go.
     pub report: Option<&'a Path>,
     /// What opens encrypted volumes, by the name of the mapping.
@@ -64,12 +66,19 @@ const RETRIES: usize = 2;
 impl BootOrder<'_> {
     /// TCG needs about ten times the CPU time of KVM; half of that is waiting in both.
     pub fn limits(&self) -> Limits {
-        let (silence, total) = match self.accelerator.accelerator {
-            Accelerator::Kvm => (30, 120),
-            Accelerator::Tcg => (90, 600),
+        // systemd waits 90 s for a device or a service, and prints nothing where the kernel was told to be quiet.
+        let (silence, total, dwell) = match self.accelerator.accelerator {
+            Accelerator::Kvm => (120, 300, 2),
+            Accelerator::Tcg => (150, 600, 5),
         };
         let total = self.timeout.unwrap_or(Duration::from_secs(total));
-        Limits { silence: Duration::from_secs(silence).min(total), total, goal: self.goal }
+        Limits {
+            silence: Duration::from_secs(silence).min(total),
+            total,
+            goal: self.goal,
+            dwell: self.dwell.unwrap_or(Duration::from_secs(dwell)),
+            probe: if self.login.is_some() { Probe::Prompt } else { Probe::Password },
+        }
     }
 
     /// What the guest has besides the image, by name.
@@ -131,11 +140,12 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         break attempt;
     };
     let kept = |name: &str| order.report.map(|folder| folder.join(name)).filter(|path| path.exists());
+    let is_reached = order.goal.is_reached(last.class, last.probed);
     let verdict = Verdict {
         version: 1,
         image: order.image.to_owned(),
         outcome: match last.class {
-            class if class == order.goal.class() => Outcome::Reached,
+            _ if is_reached => Outcome::Reached,
             class if class.is_infrastructure() => Outcome::Infrastructure,
             _ => Outcome::Failed,
         },
@@ -150,12 +160,14 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         },
         given: order.given(),
         look_at: match order.template {
-            Some(source) if last.class != order.goal.class() => {
-                lines_to_look_at(last.class, source, &parse(source).1)
-            }
+            Some(source) if !is_reached => lines_to_look_at(last.class, source, &parse(source).1),
             _ => Vec::new(),
         },
-        advice: last.class.advice().filter(|_| last.class != order.goal.class()).map(str::to_owned),
+        advice: last
+            .class
+            .advice()
+            .filter(|_| !is_reached || last.class != Class::LoginPrompt)
+            .map(str::to_owned),
         last,
         earlier,
         serial_log: kept(SERIAL_LOG),

@@ -2,13 +2,13 @@
 
 use super::log::SerialLog;
 use super::machine::Machine;
+use super::monitor::{Action, BootMonitor};
+use super::patterns::is_stall;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
 use super::screen::{Font, Picture};
-use super::signs::is_stall;
 use super::text::Lines;
-use super::verdict::{Class, Stage};
-use super::witness::Witness;
+use super::verdict::{Class, Stage, Witnessed};
 use crate::tool::{Context, Failure, Progress, inherit, inherited_name, spawn};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -177,10 +177,10 @@ impl Guest {
         events
     }
 
-    /// Until the witness is sure. `None`: QEMU ended by itself, without a word of the guest's.
+    /// Until the monitor is sure. `None`: QEMU ended by itself, without a word of the guest's.
     pub fn watch(
         &mut self,
-        witness: &mut Witness,
+        monitor: &mut BootMonitor,
         passphrases: &BTreeMap<String, String>,
         progress: &dyn Progress,
     ) -> Option<Class> {
@@ -191,47 +191,37 @@ impl Guest {
         progress.begin(format!("booting: {stage}"));
         loop {
             let now = self.age();
-            if let Some(class) = witness.decide(now) {
+            if let Some(class) = monitor.decide(now) {
                 return Some(class);
             }
-            if let Some(question) = witness.question(now) {
-                match answer(&question, passphrases) {
-                    Some(passphrase) => {
-                        // If QEMU has gone, its end is seen elsewhere.
-                        let _ = (&*self.console).write_all(format!("{passphrase}\n").as_bytes());
-                        witness.answered(question);
-                    }
-                    None => witness.unanswered(now),
-                }
-            }
-            if witness.wants_newline(now) {
-                let _ = (&*self.console).write_all(b"\n");
+            while let Some(action) = monitor.action(now) {
+                self.act(action, monitor, passphrases, now);
             }
             if now >= asked + POLL {
                 asked = now;
-                if witness.wants_screen(now)
+                if monitor.wants_screen(now)
                     && let Some(lines) = self.screen.read(&mut self.qmp)
                 {
-                    witness.screen(now, lines);
+                    monitor.screen(now, lines);
                 }
                 let moved = self.disk_operations();
                 if moved > traffic {
                     traffic = moved;
-                    witness.disk_moved(now);
+                    monitor.disk_moved(now);
                 }
                 let in_all = self.waited_for_cpu();
-                witness.starved(in_all.saturating_sub(waited));
+                monitor.starved(in_all.saturating_sub(waited));
                 waited = in_all;
             }
-            match self.seen.recv_timeout(witness.patience(now).max(Duration::from_millis(10))) {
+            match self.seen.recv_timeout(monitor.patience(now).max(Duration::from_millis(10))) {
                 Ok(Seen::Serial(bytes)) => {
                     self.keep(&bytes);
-                    witness.serial(self.age(), &bytes);
+                    monitor.serial(self.age(), &bytes);
                 }
                 Ok(seen @ Seen::Event(_)) => {
                     self.note(&seen);
                     if let Seen::Event(event) = seen {
-                        observe(witness, &event, self.age());
+                        observe(monitor, &event, self.age());
                     }
                     if self.fault.is_some() {
                         return None;
@@ -240,16 +230,55 @@ impl Guest {
                 Ok(seen @ Seen::Closed) => {
                     self.note(&seen);
                     for event in self.hear_out(LAST_EVENTS) {
-                        observe(witness, &event, self.age());
+                        observe(monitor, &event, self.age());
                     }
-                    return witness.ended();
+                    return monitor.ended();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
-            if witness.stage() > stage {
-                stage = witness.stage();
+            if monitor.stage() > stage {
+                stage = monitor.stage();
                 progress.begin(format!("booting: {stage}"));
+            }
+        }
+    }
+
+    /// If QEMU has gone, its end is seen elsewhere.
+    fn act(
+        &mut self,
+        action: Action,
+        monitor: &mut BootMonitor,
+        passphrases: &BTreeMap<String, String>,
+        now: Duration,
+    ) {
+        match action {
+            Action::Unlock(question) => match answer(&question, passphrases) {
+                Some(passphrase) => {
+                    // A loader's terminal knows only what the key sends, a terminal of Linux both.
+                    let end = if monitor.stage() <= Stage::Loader { '\r' } else { '\n' };
+                    let _ = (&*self.console).write_all(format!("{passphrase}{end}").as_bytes());
+                    monitor.answered(question);
+                }
+                None => monitor.unanswered(now),
+            },
+            Action::Enter => self.type_line("", monitor.witnessed()),
+            Action::Type(text) => self.type_line(text, monitor.witnessed()),
+        }
+    }
+
+    /// Types letters and Enter, where the guest was heard.
+    fn type_line(&mut self, text: &str, witnessed: Witnessed) {
+        match witnessed {
+            Witnessed::Serial => {
+                let _ = (&*self.console).write_all(format!("{text}\r").as_bytes());
+            }
+            Witnessed::Screen => {
+                let names = text.chars().map(|letter| letter.to_string()).chain(["ret".to_owned()]);
+                for name in names {
+                    let keys = json!({ "keys": [{ "type": "qcode", "data": name }] });
+                    let _ = self.qmp.execute("send-key", keys, AT_ONCE);
+                }
             }
         }
     }
@@ -390,11 +419,11 @@ fn fault(event: &QmpEvent) -> Option<&'static str> {
     })
 }
 
-fn observe(witness: &mut Witness, event: &QmpEvent, at: Duration) {
+fn observe(monitor: &mut BootMonitor, event: &QmpEvent, at: Duration) {
     match event.name.as_str() {
-        "RESET" if event.data["guest"].as_bool() == Some(true) => witness.reset(at),
-        "SHUTDOWN" if is_switched_off(event) => witness.shut_down(at),
-        "GUEST_PANICKED" => witness.panicked(at),
+        "RESET" if event.data["guest"].as_bool() == Some(true) => monitor.reset(at),
+        "SHUTDOWN" if is_switched_off(event) => monitor.shut_down(at),
+        "GUEST_PANICKED" => monitor.panicked(at),
         _ => {}
     }
 }

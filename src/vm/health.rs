@@ -33,6 +33,27 @@ pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<Stri
     (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
 }
 
+/// What shows whether something can be written to the root filesystem.
+pub const ROOT: [&str; 2] = ["cat /proc/mounts", "df -Pk /"];
+
+/// Whether the root filesystem is full or read-only, by the answers to [`ROOT`].
+pub fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)> {
+    // Source: proc_pid_mountinfo(5); the last mount on `/` is the one that is seen.
+    let root = mounts.lines.iter().rfind(|line| line.split(' ').nth(1) == Some("/"));
+    let is_read_only =
+        |line: &&String| line.split(' ').nth(3).is_some_and(|o| o.split(',').any(|o| o == "ro"));
+    if let Some(line) = root.filter(is_read_only) {
+        return Some((Class::RootReadOnly, vec![line.clone()]));
+    }
+    // Source: POSIX, df -P: the fourth column is what is available.
+    let is_full = |line: &&String| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.len() >= 6 && columns[columns.len() - 1] == "/" && columns[columns.len() - 3] == "0"
+    };
+    let full = free.lines.iter().find(is_full);
+    full.map(|line| (Class::RootFull, vec![line.clone()]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +78,27 @@ mod tests {
         assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
         assert!(judge(&with(&[], &[]), None).is_some());
         assert!(judge(&[], None).is_some());
+    }
+
+    #[test]
+    fn a_root_that_nothing_can_be_written_to_is_found() {
+        let answer = |lines: &[&str]| Answer {
+            command: String::new(),
+            status: 0,
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        };
+        let free = answer(&[
+            "Filesystem     1024-blocks   Used Available Capacity Mounted on",
+            "/dev/vda3          1998672 482108   1394704      26% /",
+        ]);
+        let full = answer(&["/dev/vda3          1998672 1998672         0     100% /"]);
+        let writable = answer(&["sysfs /sys sysfs ro,relatime 0 0", "/dev/vda3 / ext4 rw,relatime 0 0"]);
+        let read_only = answer(&["/dev/vda3 / ext4 ro,relatime 0 0"]);
+        assert_eq!(judge_root(&writable, &free), None);
+        assert_eq!(judge_root(&read_only, &free).unwrap().0, Class::RootReadOnly);
+        assert_eq!(judge_root(&writable, &full).unwrap().0, Class::RootFull);
+        // An overlay over a read-only filesystem.
+        let overlay = answer(&["/dev/vda1 / erofs ro 0 0", "overlay / overlay rw,relatime 0 0"]);
+        assert_eq!(judge_root(&overlay, &free), None);
     }
 }

@@ -1,8 +1,8 @@
 //! The boot harness: runs an image in QEMU and says how far it came, and why not further.
 //!
 //! Nothing here knows how the image was built, and the image is never written to: QEMU works on an overlay without
-//! a name that vanishes with it. The decision is made from positive evidence by the [`Witness`], a pure state
-//! machine over what the serial console, QMP and the clock tell; QEMU's exit code alone proves nothing.
+//! a name that vanishes with it. The decision is made by the [`BootMonitor`], a pure state machine over the serial
+//! console, QMP's events and the clock, from patterns that are data; QEMU's exit code alone proves nothing.
 
 mod accel;
 mod attach;
@@ -14,25 +14,29 @@ mod guest;
 mod health;
 mod log;
 mod machine;
+mod monitor;
 mod mounts;
+mod patterns;
 mod qmp;
 mod question;
 mod screen;
 mod session;
-mod signs;
 mod ssh;
 mod template_lines;
 mod text;
+pub mod transcript;
 mod verdict;
-mod witness;
 
 pub use accel::{Accelerator, Choice, choose};
 pub use boot::{BootOrder, boot};
 pub use direct::OwnKernel;
 pub use firmware::{FirmwareFile, emulator_version, firmware_file, guess_firmware};
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
+pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;
-pub use verdict::{Again, Attempt, Class, Outcome, Stage, StageTime, Start, Verdict, Witnessed};
-pub use witness::{Goal, Limits, Witness};
+pub use verdict::{
+    Again, Attempt, Class, KernelFacts, Note, NoteKind, Outcome, Probed, Stage, StageTime, Start, Verdict,
+    Witnessed,
+};

@@ -1,6 +1,6 @@
 //! Logging in on the serial console and running commands there.
 
-use super::signs::is_login_prompt;
+use super::patterns::{insertion, is_login_prompt, is_password_prompt};
 use super::text::Lines;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -79,16 +79,18 @@ impl<'a> Session<'a> {
     }
 
     fn try_to_log_in(&mut self, login: &Login) -> Result<Turn, SessionFault> {
+        // The kernel may print behind a prompt.
+        let before =
+            |line: &String| insertion(line).map_or(format!("{line} "), |place| line[..place].to_owned());
         let getty = |lines: &[String], open: &str| {
-            is_login_prompt(open) || lines.iter().any(|line| is_login_prompt(line))
+            is_login_prompt(open) || lines.iter().any(|line| is_login_prompt(&before(line)))
         };
         // The prompt that is answered now is not one that came back.
         (self.seen, self.lines) = (Vec::new(), Lines::default());
         self.send(&login.user);
         if let Some(password) = &login.password {
-            // The kernel may say something behind it.
             let asks = |lines: &[String], open: &str| {
-                open.contains("assword: ") || lines.iter().any(|line| line.contains("assword:"))
+                is_password_prompt(open) || lines.iter().any(|line| is_password_prompt(&before(line)))
             };
             let turn = |lines: &[String], open: &str| asks(lines, open) || getty(lines, open);
             self.wait("the question for the password", &turn)?;

@@ -6,20 +6,28 @@ use crate::template::{Node, SourceText, Value};
 /// Members at the top of a template that an end has to do with, the likeliest first.
 fn members(class: Class) -> &'static [&'static str] {
     match class {
-        Class::LoginPrompt | Class::EmulatorStall | Class::EmulatorFailed | Class::PassphraseWanted => &[],
+        Class::LoginPrompt
+        | Class::WindowsConsole
+        | Class::EmulatorStall
+        | Class::EmulatorFailed
+        | Class::PassphraseWanted => &[],
         Class::NoBootableDevice => &["LegacyBios", "PartitionLayout", "PartitionMountPoints"],
         Class::GrubShell => &["FilesystemTypes", "PostNonChroot", "PostChroot"],
-        Class::LoaderFailed => {
+        Class::LoaderFailed | Class::LoaderWaits | Class::SecureBootRefused | Class::FirmwareCrashed => {
             &["Bundles", "PostNonChroot", "PostNonChrootShell", "PostChroot", "PostChrootShell"]
         }
         Class::KernelPanic | Class::ResetLoop => &["cmdline", "Bundles", "PostNonChroot", "PostChroot"],
         Class::InitramfsShell => &["cmdline", "PartitionMountPoints", "FilesystemTypes", "Bundles"],
-        Class::NoInit => &["Bundles", "cmdline", "PostNonChroot", "PostChroot"],
+        Class::NoInit | Class::InitCrashed | Class::ShellInsteadOfInit => {
+            &["Bundles", "cmdline", "PostNonChroot", "PostChroot"]
+        }
         Class::EmergencyShell | Class::MountFailed | Class::WrongMounts => {
             &["PartitionMountPoints", "FilesystemTypes", "PostNonChroot", "PostChroot"]
         }
         Class::FsckFailed => &["FilesystemTypes", "PartitionMountPoints"],
-        Class::NoGetty | Class::NoProgress => &["cmdline", "PostNonChroot", "PostChroot", "Bundles"],
+        Class::NoGetty | Class::NoProgress | Class::AutoLogin | Class::GettyCrashed | Class::LoginBroken => {
+            &["cmdline", "PostNonChroot", "PostChroot", "Bundles"]
+        }
         Class::RootReadOnly => &["cmdline", "PostNonChroot", "PostChroot"],
         Class::RootFull => &["PartitionLayout", "Bundles"],
         Class::PassphraseRefused => &["FilesystemTypes"],

@@ -6,12 +6,20 @@
 pub struct Lines {
     state: State,
     parameters: String,
+    /// Bytes of a control string so far.
+    string: usize,
+    /// Continuation bytes of UTF-8 that are still to come.
+    continues: u8,
     line: Vec<u8>,
+    /// A carriage return came last: more text is written over the line.
+    returned: bool,
     row: Option<u32>,
 }
 
-/// Bytes after which a line is taken to be finished: a guest may say anything, for ever.
+/// Bytes after which a line is taken to be finished: a guest may print anything, for ever.
 const LONGEST: usize = 16 << 10;
+/// Bytes after which a control string is taken to have been none.
+const LONGEST_STRING: usize = 4 << 10;
 
 /// All lines of a console that was kept.
 pub fn console_lines(bytes: &[u8]) -> Vec<String> {
@@ -25,65 +33,147 @@ pub fn console_lines(bytes: &[u8]) -> Vec<String> {
     lines
 }
 
+/// Source: ECMA-48, 5.3 to 5.6 and 8.3; ECMA-35, 13.2, for escape sequences with intermediate bytes, such as those that
+/// choose a character set.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum State {
     #[default]
     Text,
     Escape,
-    /// CSI, ended by a byte from `@` to `~`. Source: ECMA-48, 5.4.
+    /// An escape sequence with one or more intermediate bytes.
+    Intermediate,
+    /// CSI, ended by a byte from `@` to `~`.
     Control,
-    /// OSC, ended by BEL or ESC \.
-    Command,
-    CommandEscape,
+    /// OSC, DCS, APC, PM, SOS: ended by ST, or BEL as xterm does.
+    String,
+    StringEscape,
 }
 
 impl Lines {
     /// Finished lines are passed to `line`, without trailing space; empty ones are left out.
     pub fn feed(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
+        self.feed_all(bytes, &mut |text| {
+            if !text.is_empty() {
+                line(text);
+            }
+        });
+    }
+
+    /// Empty lines, too.
+    pub fn feed_all(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         for &byte in bytes {
-            match self.state {
-                State::Text => match byte {
-                    0x1b => self.state = State::Escape,
-                    b'\n' => self.end(line),
-                    // A carriage return before more text means: written over. What was there counts too.
-                    b'\r' | 0x07 => {}
-                    0x08 => {
-                        self.line.pop();
-                    }
-                    byte if byte < 0x20 && byte != b'\t' => {}
-                    byte => {
-                        if self.line.len() >= LONGEST {
-                            self.end(line);
-                        }
-                        self.line.push(byte);
-                    }
-                },
-                State::Escape => {
-                    self.parameters.clear();
-                    self.state = match byte {
-                        b'[' => State::Control,
-                        b']' => State::Command,
-                        _ => State::Text,
-                    };
-                }
-                State::Control if (0x40..=0x7e).contains(&byte) => {
+            self.byte(byte, line);
+        }
+    }
+
+    fn byte(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
+        match self.state {
+            State::Text => self.text(byte, line),
+            State::Escape => self.escape(byte, line),
+            State::Intermediate => match byte {
+                0x20..=0x2f => {}
+                b'\n' => self.abort(byte, line),
+                0x1b => self.state = State::Escape,
+                _ => self.state = State::Text,
+            },
+            State::Control => match byte {
+                0x40..=0x7e => {
                     self.state = State::Text;
                     match byte {
                         b'H' | b'f' => self.move_to(line),
                         b'J' => self.end(line),
+                        b'K' if self.returned => self.end(line),
                         _ => {}
                     }
                 }
-                State::Control if self.parameters.len() >= LONGEST => self.state = State::Text,
-                State::Control => self.parameters.push(byte as char),
-                State::Command => match byte {
-                    0x07 => self.state = State::Text,
-                    0x1b => self.state = State::CommandEscape,
+                0x1b => self.state = State::Escape,
+                b'\n' => self.abort(byte, line),
+                _ if self.parameters.len() >= LONGEST => self.state = State::Text,
+                _ => self.parameters.push(byte as char),
+            },
+            State::String => {
+                self.string += 1;
+                let continues = self.is_continuation(byte);
+                match byte {
+                    0x07 | 0x18 | 0x1a => self.state = State::Text,
+                    0x9c if !continues => self.state = State::Text,
+                    0x1b => self.state = State::StringEscape,
+                    // No control string has line ends: whatever began there was cut off.
+                    b'\n' => self.abort(byte, line),
+                    _ if self.string > LONGEST_STRING => self.state = State::Text,
                     _ => {}
-                },
-                State::CommandEscape => self.state = State::Text,
+                }
+            }
+            State::StringEscape if byte == b'\\' => self.state = State::Text,
+            State::StringEscape => self.escape(byte, line),
+        }
+    }
+
+    fn text(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
+        let continues = self.is_continuation(byte);
+        match byte {
+            0x1b => self.state = State::Escape,
+            b'\n' => self.end(line),
+            b'\r' => self.returned = true,
+            0x08 => {
+                self.line.pop();
+            }
+            byte if (byte < 0x20 && byte != b'\t') || byte == 0x7f => {}
+            // C1, as one byte or as UTF-8 has it.
+            0x80..=0x9f if !continues => self.c1(byte),
+            0x80..=0x9f if self.line.last() == Some(&0xc2) => {
+                self.line.pop();
+                self.c1(byte);
+            }
+            byte => {
+                // What was there counts, too.
+                if self.returned || self.line.len() >= LONGEST {
+                    self.end(line);
+                }
+                self.line.push(byte);
             }
         }
+    }
+
+    fn escape(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
+        self.parameters.clear();
+        self.string = 0;
+        self.state = match byte {
+            b'[' => State::Control,
+            b']' | b'P' | b'X' | b'^' | b'_' | b'k' => State::String,
+            0x20..=0x2f => State::Intermediate,
+            0x1b => State::Escape,
+            b'\n' => return self.abort(byte, line),
+            _ => State::Text,
+        };
+    }
+
+    fn c1(&mut self, byte: u8) {
+        self.parameters.clear();
+        self.string = 0;
+        self.state = match byte {
+            0x9b => State::Control,
+            0x90 | 0x98 | 0x9d | 0x9e | 0x9f => State::String,
+            _ => State::Text,
+        };
+    }
+
+    fn abort(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
+        self.state = State::Text;
+        self.text(byte, line);
+    }
+
+    /// Whether a byte belongs to a character that began before.
+    fn is_continuation(&mut self, byte: u8) -> bool {
+        let (continues, left) = match byte {
+            0x80..=0xbf if self.continues > 0 => (true, self.continues - 1),
+            0xc2..=0xdf => (false, 1),
+            0xe0..=0xef => (false, 2),
+            0xf0..=0xf4 => (false, 3),
+            _ => (false, 0),
+        };
+        self.continues = left;
+        continues
     }
 
     fn move_to(&mut self, line: &mut impl FnMut(&str)) {
@@ -97,9 +187,8 @@ impl Lines {
     fn end(&mut self, line: &mut impl FnMut(&str)) {
         let text = String::from_utf8_lossy(&self.line).trim_end().to_owned();
         self.line.clear();
-        if !text.is_empty() {
-            line(&text);
-        }
+        self.returned = false;
+        line(&text);
     }
 
     /// The line that is not finished yet: where prompts stand.
@@ -153,5 +242,37 @@ mod tests {
     fn a_sequence_may_come_in_pieces() {
         let (done, _) = lines(&[b"a\x1b", b"[0;3", b"1mb\n"]);
         assert_eq!(done, ["ab"]);
+    }
+
+    #[test]
+    fn sequences_of_every_kind_go_wherever_they_are_cut() {
+        for text in [
+            &b"a\x1bP+q544e\x1b\\b\n"[..],
+            b"a\x1b_application\x1b\\b\n",
+            b"a\x1b(B\x1b)0b\n",
+            b"a\x1b%Gb\n",
+            b"a\x1b]11;?\x07b\n",
+            b"a\x9b0;1mb\n",
+            b"a\xc2\x9b0;1mb\n",
+            b"a\x90dcs\x9cb\n",
+            b"a\x1b[?2004hb\n",
+            b"a\x1b7\x1b8b\n",
+        ] {
+            assert_eq!(lines(&[text]).0, ["ab"], "{text:?}");
+            let pieces: Vec<&[u8]> = text.chunks(1).collect();
+            assert_eq!(lines(&pieces).0, ["ab"], "{text:?}");
+        }
+        // Characters whose bytes look like C1.
+        assert_eq!(lines(&["büro Ü 登录 🔐\n".as_bytes()]).0, ["büro Ü 登录 🔐"]);
+        // A string without an end hides the rest of its line, and no more.
+        assert_eq!(lines(&[b"a\x1b]0;title\nb\n"]).0, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_line_that_is_written_over_is_one_of_its_own() {
+        let (done, rest) =
+            lines(&[b"\r\x1b[K[*     ] job (1s / 5min)\r\x1b[K[  OK  ] Started foo.\r\nlogin: "]);
+        assert_eq!(done, ["[*     ] job (1s / 5min)", "[  OK  ] Started foo."]);
+        assert_eq!(rest, "login: ");
     }
 }

@@ -54,6 +54,24 @@ pub enum Class {
     MountFailed,
     /// Everything that was to be started has been, and nobody asks for a login on the serial console.
     NoGetty,
+    /// The boot loader waits for somebody: a menu, a user name, a key.
+    LoaderWaits,
+    /// Secure Boot refused a loader or a kernel.
+    SecureBootRefused,
+    /// The firmware itself ended in an exception.
+    FirmwareCrashed,
+    /// A shell runs where an init system should.
+    ShellInsteadOfInit,
+    /// Process 1 froze or ended.
+    InitCrashed,
+    /// Somebody is logged in on the console without a password.
+    AutoLogin,
+    /// The console of Windows Server (SAC).
+    WindowsConsole,
+    /// A login prompt appeared, and nothing answers there.
+    GettyCrashed,
+    /// The getty answers, and `login` does not ask for a password.
+    LoginBroken,
     /// It reached its prompt with a root filesystem that nothing can be written to, though that was planned.
     RootReadOnly,
     /// It reached its prompt, but its disk was full.
@@ -130,6 +148,31 @@ impl Class {
                 "the system is up, without a getty on the serial console: does `cmdline` name console=ttyS0, and did a hook mask \
                  serial-getty?"
             }
+            Class::LoaderWaits => {
+                "the boot loader waits for a key or a password: set a timeout in its configuration (`timeout` in \
+                 loader.conf, GRUB_TIMEOUT), and look at what hooks change there"
+            }
+            Class::SecureBootRefused => {
+                "Secure Boot is on and the next stage is not signed by a key that this firmware has"
+            }
+            Class::FirmwareCrashed => {
+                "the firmware or an EFI program crashed: look at what lies under EFI/ on the EFI system partition"
+            }
+            Class::ShellInsteadOfInit => "a shell runs as process 1: look at `cmdline` (init=)",
+            Class::InitCrashed => {
+                "the init system gave up: look at the lines above, at `Bundles`, and at what hooks change under /etc/systemd"
+            }
+            Class::AutoLogin => {
+                "the console logs somebody in without a password: look at what hooks write for serial-getty (--autologin)"
+            }
+            Class::WindowsConsole => "the Special Administration Console has no login prompt",
+            Class::GettyCrashed => {
+                "a login prompt appeared and nothing answered Enter: does the getty run on, and is it on this console?"
+            }
+            Class::LoginBroken => {
+                "the getty answers, but no password question follows a user name: look at /bin/login, at PAM (/etc/pam.d), and \
+                 at what hooks remove"
+            }
             Class::RootReadOnly => "look at `cmdline` (ro) and at what hooks write into /etc/fstab",
             Class::RootFull => {
                 "give the partition mounted at `/` more in PartitionLayout, or take from `Bundles`"
@@ -182,6 +225,15 @@ impl fmt::Display for Class {
             Class::FsckFailed => "fsck-failed",
             Class::MountFailed => "mount-failed",
             Class::NoGetty => "no-getty",
+            Class::LoaderWaits => "loader-waits",
+            Class::SecureBootRefused => "secure-boot-refused",
+            Class::FirmwareCrashed => "firmware-crashed",
+            Class::ShellInsteadOfInit => "shell-instead-of-init",
+            Class::InitCrashed => "init-crashed",
+            Class::AutoLogin => "auto-login",
+            Class::WindowsConsole => "windows-console",
+            Class::GettyCrashed => "getty-crashed",
+            Class::LoginBroken => "login-broken",
             Class::RootReadOnly => "root-read-only",
             Class::RootFull => "root-full",
             Class::PassphraseWanted => "passphrase-wanted",
@@ -258,6 +310,93 @@ impl Verdict {
     }
 }
 
+/// What the getty behind a prompt answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probed {
+    /// It was not asked.
+    #[default]
+    Not,
+    /// Nothing.
+    Silent,
+    /// A new prompt.
+    Prompt,
+    /// A new prompt, and a question for the password of a user that does not exist.
+    Password,
+}
+
+/// Something on the console that is wrong in a system that may boot all the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub kind: NoteKind,
+    pub line: String,
+    /// Seconds from the start of QEMU.
+    pub at: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoteKind {
+    KernelOops,
+    KernelWarning,
+    IoError,
+    OutOfMemory,
+    HungTask,
+    /// A program ended by a signal such as SIGSEGV.
+    Crash,
+    GettyRestarts,
+    FailedUnit,
+    OrderingCycle,
+    DeviceTimeout,
+    FailedGenerator,
+    Clock,
+    /// The guest reset the machine after it had reached its prompt.
+    Reset,
+    /// A line looked like an end, and the boot went on.
+    NotTheEnd,
+    PossiblyRootFull,
+    PossiblyRootReadOnly,
+}
+
+impl NoteKind {
+    /// Whether a healthy system has none of these. The others are evidence of nothing by themselves.
+    pub fn is_fault(self) -> bool {
+        !matches!(self, NoteKind::NotTheEnd | NoteKind::PossiblyRootFull | NoteKind::PossiblyRootReadOnly)
+    }
+}
+
+impl fmt::Display for NoteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            NoteKind::KernelOops => "kernel-oops",
+            NoteKind::KernelWarning => "kernel-warning",
+            NoteKind::IoError => "io-error",
+            NoteKind::OutOfMemory => "out-of-memory",
+            NoteKind::HungTask => "hung-task",
+            NoteKind::Crash => "crash",
+            NoteKind::GettyRestarts => "getty-restarts",
+            NoteKind::FailedUnit => "failed-unit",
+            NoteKind::OrderingCycle => "ordering-cycle",
+            NoteKind::DeviceTimeout => "device-timeout",
+            NoteKind::FailedGenerator => "failed-generator",
+            NoteKind::Clock => "clock",
+            NoteKind::Reset => "reset",
+            NoteKind::NotTheEnd => "not-the-end",
+            NoteKind::PossiblyRootFull => "possibly-root-full",
+            NoteKind::PossiblyRootReadOnly => "possibly-root-read-only",
+        })
+    }
+}
+
+/// The kernel that ran, by its own messages. With `quiet` on its command line it prints none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFacts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_line: Option<String>,
+}
+
 /// One run of QEMU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -270,8 +409,17 @@ pub struct Attempt {
     pub stages: Vec<StageTime>,
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,
+    /// Seconds of `seconds` in which a prompt was watched and answered.
+    #[serde(default)]
+    pub dwelled: f64,
+    #[serde(default)]
+    pub probed: Probed,
     /// The lines of the console that prove the class.
     pub lines: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+    #[serde(default)]
+    pub kernel: KernelFacts,
     /// What commands in the guest said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,

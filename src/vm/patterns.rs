@@ -1,0 +1,387 @@
+//! What the lines of a console mean. The patterns are data, one file per speaker in `patterns/`: each row has a regular
+//! expression, what a match is evidence of, where the text comes from, and a captured line that must match.
+
+use super::verdict::{Class, NoteKind, Stage};
+use regex::{Regex, RegexSet};
+use serde::Deserialize;
+use std::sync::LazyLock;
+
+/// The files. A new one needs a line here, a new row does not.
+const FILES: [(&str, &str); 19] = [
+    ("firmware", include_str!("patterns/firmware.toml")),
+    ("mbr", include_str!("patterns/mbr.toml")),
+    ("grub", include_str!("patterns/grub.toml")),
+    ("systemd-boot", include_str!("patterns/systemd-boot.toml")),
+    ("shim", include_str!("patterns/shim.toml")),
+    ("syslinux", include_str!("patterns/syslinux.toml")),
+    ("netboot", include_str!("patterns/netboot.toml")),
+    ("u-boot", include_str!("patterns/u-boot.toml")),
+    ("refind", include_str!("patterns/refind.toml")),
+    ("windows", include_str!("patterns/windows.toml")),
+    ("sac", include_str!("patterns/sac.toml")),
+    ("efi-stub", include_str!("patterns/efi-stub.toml")),
+    ("unpack", include_str!("patterns/unpack.toml")),
+    ("xen", include_str!("patterns/xen.toml")),
+    ("bsd", include_str!("patterns/bsd.toml")),
+    ("kernel", include_str!("patterns/kernel.toml")),
+    ("initramfs", include_str!("patterns/initramfs.toml")),
+    ("init", include_str!("patterns/init.toml")),
+    ("programs", include_str!("patterns/programs.toml")),
+];
+const GETTY: (&str, &str) = ("getty", include_str!("patterns/getty.toml"));
+
+/// Who prints a line. It decides when a pattern can match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// Until a kernel has started.
+    Firmware,
+    /// Until a kernel has started.
+    Loader,
+    /// Lines of the kernel's log only.
+    Kernel,
+    /// Where no Linux kernel has been seen.
+    Bsd,
+    /// Until the login prompt.
+    Initramfs,
+    Init,
+    Getty,
+    /// Any program: evidence of nothing.
+    Program,
+}
+
+/// A marker that the boot monitor acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// All units that were to be started have been.
+    Up,
+    /// The clock of a job without a time limit: it moves, and nothing progresses.
+    Clock,
+    /// A virtual CPU did not get to run.
+    Stall,
+    /// The initramfs hands over to the root filesystem.
+    LeavesInitramfs,
+    /// The kernel started a shell as process 1.
+    ShellIsInit,
+    /// The menu of systemd-boot, which has a way into the firmware where it has no entry.
+    LoaderMenu,
+    /// Reasons to look at the root filesystem.
+    RootFull,
+    RootReadOnly,
+}
+
+/// A value that a line carries, in the group `value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    Version,
+    CommandLine,
+}
+
+/// A row of a table. `line` matches finished lines, `prompt` unfinished ones at which somebody waits for input.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    line: Option<String>,
+    prompt: Option<String>,
+    /// A boot stage is reached.
+    pub stage: Option<Stage>,
+    /// The boot ended, unless something of a later stage follows.
+    pub end: Option<Class>,
+    /// The boot ended, unless anything follows within a few seconds.
+    pub waits: Option<Class>,
+    /// The reason, should the boot end in a shell, a menu or the firmware.
+    pub cause: Option<Class>,
+    /// A good end that needs no getty.
+    pub reached: Option<Class>,
+    /// The class of `end` stays, whatever stage was reached.
+    #[serde(default)]
+    pub firm: bool,
+    /// Something that is wrong in a system that boots.
+    pub note: Option<NoteKind>,
+    pub mark: Option<Mark>,
+    pub fact: Option<Fact>,
+    /// How often it has to be seen to count.
+    pub times: Option<u32>,
+    /// A menu has a countdown: it does not wait for a key.
+    #[serde(default)]
+    pub countdown: bool,
+    /// A menu is left.
+    #[serde(default)]
+    pub leaves_menu: bool,
+    /// A question for the passphrase of the volume in the group `value`.
+    #[serde(default)]
+    pub unlock: bool,
+    /// A passphrase was wrong.
+    #[serde(default)]
+    pub refused: bool,
+    /// A login prompt.
+    #[serde(default)]
+    pub login: bool,
+    /// Looks like a login prompt, and is none.
+    #[serde(default)]
+    pub never_login: bool,
+    /// A question for a password.
+    #[serde(default)]
+    pub password: bool,
+    /// A shell's prompt.
+    #[serde(default)]
+    pub shell: bool,
+    #[expect(dead_code, reason = "for readers")]
+    source: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    sample: String,
+    #[serde(skip, default = "any_speaker")]
+    pub speaker: Speaker,
+    #[serde(skip)]
+    value: Option<Regex>,
+}
+
+fn any_speaker() -> Speaker {
+    Speaker::Program
+}
+
+impl Pattern {
+    /// What the group `value` matches.
+    pub fn value(&self, text: &str) -> Option<String> {
+        Some(self.value.as_ref()?.captures(text)?.name("value")?.as_str().to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    speaker: Speaker,
+    pattern: Vec<Pattern>,
+}
+
+struct Table {
+    patterns: Vec<Pattern>,
+    set: RegexSet,
+}
+
+impl Table {
+    fn new(patterns: Vec<Pattern>, expression: fn(&Pattern) -> Option<&String>) -> Table {
+        let patterns: Vec<Pattern> = patterns.into_iter().filter(|p| expression(p).is_some()).collect();
+        let set = RegexSet::new(patterns.iter().filter_map(expression)).expect("the patterns are tested");
+        Table { patterns, set }
+    }
+
+    fn matches(&self, text: &str) -> impl Iterator<Item = &Pattern> {
+        self.set.matches(text).into_iter().map(|at| &self.patterns[at])
+    }
+}
+
+fn load() -> Vec<Pattern> {
+    let mut all = Vec::new();
+    for (name, text) in FILES.into_iter().chain([GETTY]) {
+        let file: File = toml::from_str(text).unwrap_or_else(|error| panic!("patterns/{name}.toml: {error}"));
+        for mut pattern in file.pattern {
+            pattern.speaker = file.speaker;
+            let expression = pattern.line.as_ref().or(pattern.prompt.as_ref());
+            let expression = expression.expect("a pattern has `line` or `prompt`");
+            if expression.contains("(?<value>") {
+                pattern.value = Some(Regex::new(expression).expect("the patterns are tested"));
+            }
+            all.push(pattern);
+        }
+    }
+    all
+}
+
+static LINES: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pattern.line.as_ref()));
+static PROMPTS: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pattern.prompt.as_ref()));
+
+/// The rows that match a finished line.
+pub fn of_line(text: &str) -> impl Iterator<Item = &'static Pattern> {
+    LINES.matches(text)
+}
+
+/// The rows that match an unfinished line.
+pub fn of_prompt(text: &str) -> impl Iterator<Item = &'static Pattern> {
+    PROMPTS.matches(text)
+}
+
+/// Whether somebody asks for a login at the end of a text.
+pub fn is_login_prompt(text: &str) -> bool {
+    let mut is_login = false;
+    for pattern in of_prompt(text) {
+        if pattern.never_login {
+            return false;
+        }
+        is_login |= pattern.login;
+    }
+    is_login
+}
+
+/// Whether somebody asks for a password at the end of a text.
+pub fn is_password_prompt(text: &str) -> bool {
+    of_prompt(text).any(|pattern| pattern.password)
+}
+
+/// Whether a line of the kernel's says that a virtual CPU did not get to run.
+pub fn is_stall(line: &str) -> bool {
+    let line = Line::of(line);
+    line.origin == Origin::Kernel && of_line(&line.text).any(|pattern| pattern.mark == Some(Mark::Stall))
+}
+
+/// Where a line comes from, by its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The kernel's log, with a time stamp.
+    Kernel,
+    /// A program that writes to the kernel's log.
+    KernelLog,
+    /// A program, or a kernel without time stamps.
+    Plain,
+}
+
+/// A line without what the kernel's log has in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub origin: Origin,
+    pub text: String,
+}
+
+/// The level, the time, and with CONFIG_PRINTK_CALLER the task. Source: Linux, kernel/printk/printk.c.
+const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,6}\](?:\[ *[TC]\d+\])? ";
+
+impl Line {
+    pub fn of(line: &str) -> Line {
+        static STAMPED: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(&format!("^(?:{STAMP}|<[0-7]>)")).expect("tested"));
+        // syslog(3)'s form: a program's name and its process.
+        static PROGRAM: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"^\(?[\w.@/+-]+\)?\[\d+\]: ").expect("tested"));
+        match STAMPED.find(line) {
+            None => Line { origin: Origin::Plain, text: line.to_owned() },
+            Some(stamp) => {
+                let text = &line[stamp.end()..];
+                let origin = if PROGRAM.is_match(text) { Origin::KernelLog } else { Origin::Kernel };
+                Line { origin, text: text.to_owned() }
+            }
+        }
+    }
+}
+
+/// Where the kernel or the init system began to print in the middle of somebody else's line.
+pub fn insertion(line: &str) -> Option<usize> {
+    static INSERTION: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(&format!(
+            r"{STAMP}|\[(?:  OK  |FAILED|DEPEND| TIME | INFO |ASSERT| WARN |\*[* ]{{5}}| [* ]{{5}})\] "
+        ))
+        .expect("tested")
+    });
+    INSERTION.find(line).map(|found| found.start()).filter(|start| *start > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_matches_its_sample() {
+        for pattern in load() {
+            let found: Vec<&Pattern> = match &pattern.line {
+                Some(_) => of_line(&pattern.sample).collect(),
+                None => of_prompt(&pattern.sample).collect(),
+            };
+            let expression = pattern.line.as_ref().or(pattern.prompt.as_ref());
+            assert!(
+                found.iter().any(|other| other.line.as_ref().or(other.prompt.as_ref()) == expression),
+                "{expression:?} does not match {:?}",
+                pattern.sample
+            );
+            assert!(pattern.line.is_some() != pattern.prompt.is_some(), "{expression:?}");
+        }
+    }
+
+    #[test]
+    fn login_prompts_of_many_languages() {
+        for text in [
+            "kvm login: ",
+            "kvm login:",
+            "login: ",
+            "(none) login: ",
+            "büro login: ",
+            "ACME appliance: kvm login: ",
+            "Login:",
+            "login as: ",
+            "Username: ",
+            "kvm Login: ",
+            "Anmeldung: ",
+            "kvm-tunnus: ",
+            "kvm login\u{a0}: ",
+            "identifiant\u{a0}: ",
+            "Přihlašovací jméno na kvm: ",
+            "kvm 用户名：",
+            "登录：",
+            "ログイン: ",
+            "kvm имя пользователя: ",
+            "Имя пользователя kvm: ",
+            "kvm.example.org login: ",
+        ] {
+            assert!(is_login_prompt(text), "{text}");
+        }
+        for text in [
+            "Last login: ",
+            "Last failed login: ",
+            "kvm login: root",
+            "Password: ",
+            "Automatic login: ",
+            "a login: b",
+            "",
+            "Checking for blogin: ",
+        ] {
+            assert!(!is_login_prompt(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn password_prompts_of_many_languages() {
+        for text in [
+            "Password: ",
+            "Password:",
+            "Passwort: ",
+            "Mot de passe\u{a0}: ",
+            "Contraseña: ",
+            "Пароль: ",
+            "パスワード: ",
+            "密码：",
+            "密碼： ",
+            "Mật khẩu : ",
+            "Password for nobody: ",
+        ] {
+            assert!(is_password_prompt(text), "{text}");
+        }
+        assert!(!is_password_prompt("password authentication: disabled"));
+    }
+
+    #[test]
+    fn the_kernel_s_log_is_told_from_programs() {
+        for (line, origin, text) in [
+            ("[    1.234567] EXT4-fs (vda3): mounted", Origin::Kernel, "EXT4-fs (vda3): mounted"),
+            ("<4>[    1.234567] x", Origin::Kernel, "x"),
+            ("[    1.234567][    T1] x", Origin::Kernel, "x"),
+            ("<3>x", Origin::Kernel, "x"),
+            (
+                "[    5.0] systemd[1]: Freezing execution.",
+                Origin::KernelLog,
+                "systemd[1]: Freezing execution.",
+            ),
+            (
+                "[    9.1] kdump[1]: Kernel panic - not syncing",
+                Origin::KernelLog,
+                "kdump[1]: Kernel panic - not syncing",
+            ),
+            ("Kernel panic - not syncing", Origin::Plain, "Kernel panic - not syncing"),
+        ] {
+            assert_eq!(Line::of(line), Line { origin, text: text.to_owned() }, "{line}");
+        }
+        assert_eq!(insertion("kvm login: [   10.123456] x"), Some(11));
+        assert_eq!(insertion("kvm login: [  OK  ] Started x."), Some(11));
+        assert_eq!(insertion("[   10.123456] x"), None);
+        assert_eq!(insertion("array[1] x"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Consoles of machines as files: what was printed, with pauses, resets and what was typed. Each becomes a test of the boot
+//! monitor, with a clock of its own here, and with QEMU in the boot tests.
+
+use super::monitor::{Action, BootMonitor, Limits};
+use super::verdict::{Class, NoteKind, Stage};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A console, and what it should be judged to be.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    pub name: String,
+    /// Names of classes, any of which is right.
+    pub want: Vec<String>,
+    pub stage: Option<Stage>,
+    pub notes: Vec<NoteKind>,
+    /// Seconds that a verdict may take after the last step, where that is long on purpose.
+    pub patience: Option<u64>,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Text(String),
+    Sleep(Duration),
+    /// Waits for Enter.
+    Enter,
+    Reset,
+    PowerOff,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    want: Vec<String>,
+    stage: Option<Stage>,
+    #[serde(default)]
+    notes: Vec<NoteKind>,
+    patience: Option<u64>,
+    steps: Vec<Written>,
+}
+
+/// A step as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
+    Text(String),
+    Sleep(f64),
+    Enter(#[expect(dead_code, reason = "always true")] bool),
+    Reset(#[expect(dead_code, reason = "always true")] bool),
+    PowerOff(#[expect(dead_code, reason = "always true")] bool),
+    /// A prelude, by its name.
+    Boot(String),
+    /// Prints this prompt and is a getty from then on.
+    Getty(String),
+    /// A getty whose prompt stands there already.
+    Answers(String),
+}
+
+/// Reads the transcripts of a file. `preludes`: what many begin with, by name.
+///
+/// # Errors
+/// It is not TOML of that form, or names a prelude that there is not.
+pub fn parse(text: &str, preludes: &BTreeMap<String, String>) -> Result<Vec<Transcript>, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    file.case.into_iter().map(|case| transcript(case, preludes)).collect()
+}
+
+fn transcript(case: Case, preludes: &BTreeMap<String, String>) -> Result<Transcript, String> {
+    let mut steps = Vec::new();
+    for step in case.steps {
+        match step {
+            Written::Text(text) => steps.push(Step::Text(text)),
+            Written::Sleep(seconds) => steps.push(Step::Sleep(Duration::from_secs_f64(seconds))),
+            Written::Enter(_) => steps.push(Step::Enter),
+            Written::Reset(_) => steps.push(Step::Reset),
+            Written::PowerOff(_) => steps.push(Step::PowerOff),
+            Written::Boot(name) => {
+                let text = preludes.get(&name);
+                let text = text.ok_or_else(|| format!("{}: no prelude `{name}`", case.name))?;
+                steps.push(Step::Text(text.clone()));
+            }
+            Written::Getty(prompt) => {
+                steps.push(Step::Text(prompt.clone()));
+                steps.extend(answers(&prompt));
+            }
+            Written::Answers(prompt) => steps.extend(answers(&prompt)),
+        }
+    }
+    Ok(Transcript {
+        name: case.name,
+        want: case.want,
+        stage: case.stage,
+        notes: case.notes,
+        patience: case.patience,
+        steps,
+    })
+}
+
+/// What a getty prints when Enter is pressed, and then a user name is typed.
+fn answers(prompt: &str) -> [Step; 4] {
+    [
+        Step::Enter,
+        Step::Text(format!("\r\n{prompt}")),
+        Step::Enter,
+        Step::Text("isterprobe\r\nPassword: ".to_owned()),
+    ]
+}
+
+impl Transcript {
+    /// Plays it to a monitor, in pieces of so many bytes. Nobody has a passphrase.
+    pub fn replay(&self, limits: Limits, piece: usize) -> (Class, BootMonitor, Duration) {
+        const TICK: Duration = Duration::from_millis(1);
+        let mut monitor = BootMonitor::new(limits);
+        let mut now = TICK;
+        let mut steps = self.steps.iter();
+        let mut sleeps = Duration::ZERO;
+        let mut waits_for_enter = false;
+        let mut entered = 0;
+        loop {
+            if let Some(class) = monitor.decide(now) {
+                return (class, monitor, now);
+            }
+            while let Some(action) = monitor.action(now) {
+                match action {
+                    Action::Enter | Action::Type(_) => entered += 1,
+                    Action::Unlock(_) => monitor.unanswered(now),
+                }
+            }
+            if waits_for_enter && entered > 0 {
+                (waits_for_enter, entered) = (false, entered - 1);
+            }
+            if now < sleeps || waits_for_enter {
+                let left = monitor.patience(now).max(TICK);
+                now += if now < sleeps { left.min(sleeps - now) } else { left };
+                continue;
+            }
+            match steps.next() {
+                Some(Step::Text(text)) => {
+                    for piece in text.as_bytes().chunks(piece.max(1)) {
+                        monitor.serial(now, piece);
+                    }
+                }
+                Some(Step::Sleep(time)) => sleeps = now + *time,
+                Some(Step::Enter) => waits_for_enter = true,
+                Some(Step::Reset) => monitor.reset(now),
+                Some(Step::PowerOff) => {
+                    monitor.shut_down(now);
+                    let class = monitor.ended().unwrap_or(Class::EmulatorFailed);
+                    return (class, monitor, now);
+                }
+                None => now += monitor.patience(now).max(TICK),
+            }
+        }
+    }
+
+    /// How long its own pauses are.
+    pub fn pauses(&self) -> Duration {
+        let pauses = self.steps.iter().map(|step| match step {
+            Step::Sleep(time) => *time,
+            _ => Duration::ZERO,
+        });
+        pauses.sum()
+    }
+}
