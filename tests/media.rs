@@ -89,7 +89,7 @@ fn a_root_tree_is_looked_into() {
     let output = ister(&["verify"]).arg(at("other.tar")).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text(&output.stderr).contains("holds neither `disk.raw` nor a root tree"),
+        text(&output.stderr).contains("holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree"),
         "{}",
         text(&output.stderr)
     );
@@ -290,4 +290,144 @@ fn what_nothing_starts_is_verified_before_it_is_published() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let listed = std::fs::read_to_string(at("public/SHA512SUMS")).unwrap();
     assert!(listed.ends_with("  container.tar\n"), "{listed}");
+}
+
+/// A VMDK with this descriptor inside, and this capacity in its header.
+fn vmdk(capacity: u64, descriptor: &str) -> Vec<u8> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+    put(0, b"KDMV\x01\0\0\0\x03\0\0\0");
+    put(12, &capacity.to_le_bytes());
+    put(20, &128u64.to_le_bytes());
+    put(28, &1u64.to_le_bytes());
+    put(36, &20u64.to_le_bytes());
+    put(44, &512u32.to_le_bytes());
+    put(512, descriptor.as_bytes());
+    bytes
+}
+
+/// Whoever makes an image may name files of the host in it: nothing opens them, neither ister nor QEMU.
+#[test]
+fn no_image_of_any_format_makes_anything_open_another_file() {
+    if tools_missing(&["qemu-img", "qemu-system-x86_64", "strace"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let secret = at("secret-of-the-host");
+    std::fs::write(&secret, vec![b's'; 1 << 20]).unwrap();
+    let name = secret.display();
+    let head = "# Disk DescriptorFile\nversion=1\nCID=00000001\nparentCID=ffffffff\n";
+    let sparse = format!("{head}createType=\"monolithicSparse\"\nRW 2048 SPARSE \"a.vmdk\"\n");
+    let flat = format!("{head}createType=\"monolithicFlat\"\nRW 2048 FLAT \"{name}\" 0\n");
+    let hint = sparse.replace("RW ", &format!("parentFileNameHint=\"{name}\"\nRW "));
+    let child = hint.replace("parentCID=ffffffff", "parentCID=00000001");
+    for (file, bytes) in [
+        ("descriptor-inside.vmdk", vmdk(0, &flat)),
+        ("flat.vmdk", vmdk(2048, &flat)),
+        ("two.vmdk", vmdk(2048, &format!("{sparse}RW 2048 SPARSE \"{name}\"\n"))),
+        ("hint.vmdk", vmdk(2048, &hint)),
+        ("child.vmdk", vmdk(2048, &child)),
+        ("descriptor.vmdk", flat.clone().into_bytes()),
+        ("json.img", format!("json:{{\"driver\":\"raw\",\"file\":\"{name}\"}}").into_bytes()),
+    ] {
+        std::fs::write(at(file), bytes).unwrap();
+    }
+    let create = |args: &[&str]| run("qemu-img", &[&["create", "-q"], args].concat(), folder.path());
+    let secret_name = secret.to_str().unwrap();
+    create(&["-f", "qcow2", "-b", secret_name, "-F", "raw", "backing.qcow2"]);
+    create(&["-f", "qcow2", "-o", &format!("data_file={secret_name},data_file_raw=on"), "data.qcow2", "1M"]);
+    create(&["-f", "qed", "-b", secret_name, "-F", "raw", "backing.qed"]);
+    create(&["-f", "qcow", "-b", secret_name, "-F", "raw", "backing.qcow"]);
+    // qemu-img makes no differencing images of these.
+    let patch = |format: &str, file: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        create(&["-f", format, file, "8M"]);
+        let mut bytes = std::fs::read(at(file)).unwrap();
+        change(&mut bytes);
+        std::fs::write(at(file), bytes).unwrap();
+    };
+    patch("vdi", "child.vdi", &|bytes| bytes[76] = 4);
+    patch("vpc", "child.vhd", &|bytes| {
+        let end = bytes.len() - 512;
+        (bytes[63], bytes[end + 63]) = (4, 4);
+    });
+    patch("vhdx", "child.vhdx", &|bytes| {
+        let parameters = [0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d];
+        let item = bytes.windows(8).position(|part| part == parameters).unwrap();
+        let place = u32::from_le_bytes(bytes[item + 16..item + 20].try_into().unwrap()) as usize;
+        bytes[(item & !0xffff) + place + 4] |= 2;
+    });
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|path| *path != secret);
+    assert_eq!(files.len(), 14);
+    for path in files {
+        for how in [&["verify"][..], &["boot", "--firmware", "bios", "--timeout", "8"]] {
+            let log = at("strace.log");
+            let output = Command::new("strace")
+                .args(["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"])
+                .arg(&log)
+                .arg(env!("CARGO_BIN_EXE_ister"))
+                .args(how)
+                .arg(&path)
+                .output()
+                .unwrap();
+            let opened = std::fs::read_to_string(&log).unwrap();
+            let path = path.display();
+            assert!(opened.contains(&path.to_string()), "{path}: strace saw nothing");
+            assert!(!opened.contains("secret-of-the-host"), "{path}: {how:?} opened it");
+            std::fs::remove_file(&log).unwrap();
+            assert!(!output.status.success(), "{path}: {how:?} is content");
+            let said = text(&output.stdout) + &text(&output.stderr);
+            // A raw disk that looks like one of QEMU's names is a raw disk.
+            let is_refused =
+                said.contains("does not stand alone") || said.contains("only a description of other files");
+            assert!(is_refused || path.to_string().ends_with("json.img"), "{path}: {said}");
+        }
+    }
+}
+
+/// What a disk is packed in, or kept in, makes no difference; what cannot be opened is called by its name.
+#[test]
+fn disks_in_foreign_formats_are_opened_or_named() {
+    if tools_missing(&["qemu-img", "sfdisk", "bzip2"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    run("sh", &["-ec", "truncate -s 16M disk.raw; echo ',,L' | sfdisk -q disk.raw"], folder.path());
+    let of_raw = found(&at("disk.raw"));
+    for (name, how) in [
+        ("disk.img.bz2", "bzip2 -k -c disk.raw >disk.img.bz2"),
+        ("disk.qed", "qemu-img convert -f raw -O qed disk.raw disk.qed"),
+        ("disk.qcow", "qemu-img convert -f raw -O qcow disk.raw disk.qcow"),
+        ("disk.parallels", "qemu-img convert -f raw -O parallels disk.raw disk.parallels"),
+        (
+            "machine.ova",
+            "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.raw machine-disk1.vmdk
+             echo '<Envelope/>' >machine.ovf; tar --format=ustar -cf machine.ova machine.ovf machine-disk1.vmdk",
+        ),
+        (
+            "libvirt.box",
+            "qemu-img convert -f raw -O qcow2 disk.raw box.img; echo '{}' >metadata.json
+             tar -czf libvirt.box ./metadata.json ./box.img",
+        ),
+    ] {
+        run("sh", &["-ec", how], folder.path());
+        assert_eq!(found(&at(name)), of_raw, "{name}");
+    }
+    for (bytes, what) in [
+        (&b"PK\x03\x04"[..], "a zip archive"),
+        (b"\x04\x22\x4d\x18", "compressed with lz4"),
+        (b"LZIP", "compressed with lzip"),
+        (b"\x3a\xff\x26\xed", "an Android sparse image"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+        (b"hsqs", "a squashfs filesystem"),
+    ] {
+        std::fs::write(at("foreign"), [bytes, &[0; 4096]].concat()).unwrap();
+        assert!(found(&at("foreign"))[0].contains(what), "{what}");
+        let output = ister(&["boot"]).arg(at("foreign")).output().unwrap();
+        assert!(text(&output.stderr).contains(what), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(3));
+    }
 }

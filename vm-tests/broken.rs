@@ -88,10 +88,31 @@ const KINDS: &[Kind] = &[
     kind("hang-before-login", Kvm, hanging_service, "no-progress", "init"),
     kind("getty-masked", Kvm, mask_getty, "no-getty", "init"),
     // Login.
-    kind("root-read-only", Kvm, |b| entry(b, |text| text.replace(" rw ", " ro ")), "root-read-only", "login"),
-    kind("root-full", Kvm, fill_root, "root-full", "login"),
+    // What programs print is a reason to look: somebody has to log in.
+    with(AS_ROOT, kind("root-read-only", Kvm, read_only_root, "root-read-only", "login")),
+    with(AS_ROOT, kind("root-full", Kvm, full_root, "root-full", "login")),
+    kind("getty-ends", Kvm, getty_that_ends, "getty-crashed", "login"),
+    kind("login-missing", Kvm, |b| debugfs(b, "rm /usr/bin/login\nrm /bin/login\n"), "login-broken", "login"),
+    kind(
+        "pam-broken",
+        Kvm,
+        |b| put(b, "/etc/pam.d/login", "auth required pam_nosuch.so\n"),
+        "login-broken",
+        "login",
+    ),
+    kind(
+        "init-is-a-shell",
+        Kvm,
+        |b| entry(b, |text| text.replace(" rw ", " rw init=/bin/sh ")),
+        "shell-instead-of-init",
+        "initramfs",
+    ),
+    kind("no-default-target", Kvm, no_default_target, "init-crashed", "init"),
+    kind("grub-menu-waits", Legacy, grub_menu, "loader-waits", "loader"),
     with(&["--host", "another"], kind("wrong-host", Kvm, |_| Ok(()), "wrong-host", "login")),
 ];
+
+const AS_ROOT: &[&str] = &["--login", "root=env:ISTER_TEST_PASSWORD"];
 
 /// Names of kinds, to try only these.
 const CHOICE: &str = "ISTER_TEST_KINDS";
@@ -334,6 +355,48 @@ fn hanging_service(broken: &Broken) -> Outcome {
 
 fn mask_getty(broken: &Broken) -> Outcome {
     debugfs(broken, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null\n")
+}
+
+/// The root user, and nobody else, has the tests' password.
+fn root_password(broken: &Broken) -> Outcome {
+    let hash = run("openssl", &["passwd", "-6", "-salt", "broken", "a password for ada"])?;
+    put_with_mode(broken, "/etc/shadow", &format!("root:{}:19000:0:99999:7:::\n", hash.trim()), "0100640")
+}
+
+fn read_only_root(broken: &Broken) -> Outcome {
+    root_password(broken)?;
+    entry(broken, |text| text.replace(" rw ", " ro "))
+}
+
+fn full_root(broken: &Broken) -> Outcome {
+    root_password(broken)?;
+    fill_root(broken)
+}
+
+/// It prints its prompt, and ends two seconds later for good.
+fn getty_that_ends(broken: &Broken) -> Outcome {
+    put(
+        broken,
+        "/etc/systemd/system/serial-getty@ttyS0.service",
+        "[Service]\nType=oneshot\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n\
+         ExecStart=/bin/sh -c 'printf \"\\nkvm login: \"; sleep 2'\n",
+    )
+}
+
+fn no_default_target(broken: &Broken) -> Outcome {
+    debugfs(
+        broken,
+        "symlink /etc/systemd/system/default.target /dev/null\nsymlink /etc/systemd/system/rescue.target /dev/null\n",
+    )
+}
+
+/// No timeout, and something to choose from.
+fn grub_menu(broken: &Broken) -> Outcome {
+    let device = format!("{}?offset={}", broken.image.display(), broken.offset("/"));
+    let text = run("debugfs", &["-R", "cat /boot/grub/grub.cfg", &device])?;
+    let waits: String =
+        text.lines().filter(|line| !line.contains("timeout")).map(|line| format!("{line}\n")).collect();
+    put(broken, "/boot/grub/grub.cfg", &format!("{waits}set timeout=-1\n"))
 }
 
 /// All that is left, what is kept for root included, goes into one file; what its own extents take stays.

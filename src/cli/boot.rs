@@ -14,8 +14,8 @@ use crate::report::verdict_human;
 use crate::template::{SecretSource, SourceText};
 use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_folder};
 use crate::vm::{
-    self, Accelerator, BootOrder, Choice, DirectKernel, DiskBus, Goal, Hardware, Login, Network, NetworkCard,
-    OwnKernel, Ssh, Verdict, boot, choose, guess_firmware,
+    self, Accelerator, AllowedNote, BootOrder, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
+    Network, NetworkCard, OtherFirmware, OwnKernel, Ssh, Stage, Verdict, boot, choose, guess_firmware,
 };
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -108,9 +108,15 @@ pub struct InsideArgs {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
-    /// With --ssh or --login: no unit may have failed, and mounts must be the plan's
+    /// With --ssh or --login: no unit may have failed, mounts must be the plan's, and
+    /// the console must have no health notes such as kernel warnings
     #[arg(long)]
     healthy: bool,
+
+    /// With --healthy: a health note that is known, KIND:YYYY-MM-DD:TEXT with the
+    /// last day and a part of the line, such as failed-unit:2027-06-30:mcelog
+    #[arg(long, value_name = "NOTE", requires = "healthy")]
+    allow: Vec<AllowedNote>,
 
     /// After the prompt press the power button, boot the same disk once more, and
     /// look at it in the same way
@@ -189,6 +195,7 @@ pub struct Inside {
     pub again: bool,
     pub host: Option<String>,
     pub healthy: bool,
+    pub allowed: Vec<AllowedNote>,
 }
 
 impl InsideArgs {
@@ -227,6 +234,7 @@ impl InsideArgs {
             own_kernel: self.direct,
             host: self.host.clone(),
             healthy: self.healthy,
+            allowed: self.allow.clone(),
             ..Inside::default()
         };
         for (name, source) in &self.credential {
@@ -283,9 +291,9 @@ pub struct MachineArgs {
     #[arg(long)]
     hyperv: bool,
 
-    /// Virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
-    cpus: u32,
+    /// Virtual CPUs [default: 2, or 1 on a host with one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: Option<u32>,
 
     /// The most seconds a boot may take [default: 300 with KVM, 600 with TCG]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -354,6 +362,11 @@ pub fn outcome(verdict: &Verdict) -> Outcome {
     }
 }
 
+/// A boot on its own is faster with two; of more, most wait.
+fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2) as u32)
+}
+
 /// Boots an image on the machine that was asked for.
 pub fn boot_image(
     image: &Path,
@@ -374,20 +387,22 @@ pub fn boot_image(
         let progress: &dyn Progress = console;
         progress.warn(format!("there is no plan beside `{}`: nothing is said of mounts", image.display()));
     }
-    let firmware = match machine.firmware {
-        Some(FirmwareArg::Uefi) => Firmware::Uefi,
-        Some(FirmwareArg::Bios) => Firmware::Bios,
-        None => match plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)) {
-            Some(firmware) => firmware,
-            None => {
-                let unknown =
-                    || format!("could not look into `{}` for the firmware that it is for", image.display());
-                let opened =
-                    format::open(image, &scratch_folder()).map_err(|failure| failure.context(unknown()))?;
-                guess_firmware(&opened.file, image)?
-            }
-        },
+    let asked = machine.firmware.map(|firmware| match firmware {
+        FirmwareArg::Uefi => Firmware::Uefi,
+        FirmwareArg::Bios => Firmware::Bios,
+    });
+    let planned = plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware));
+    let sector_size = plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size);
+    // What neither the user nor a plan says, the disk does.
+    let guess =
+        if sector_size.is_none() || asked.or(planned).is_none() { Some(look_at_disk(image)?) } else { None };
+    let guess = match guess {
+        Some(Err(failure)) if asked.or(planned).is_none() => return Err(failure),
+        guess => guess.and_then(Result::ok),
     };
+    let firmware = asked.or(planned).or(guess.map(|guess| guess.firmware)).unwrap_or(Firmware::Uefi);
+    let other = guess.and_then(|guess| guess.other).filter(|_| asked.or(planned).is_none());
+    let sector_size = sector_size.or(guess.map(|guess| guess.sector_size)).unwrap_or(SectorSize::B512);
     if let Some(path) = inside.second_disk.as_ref().filter(|path| !path.is_file()) {
         return Err(Failure::new(format!("there is no second disk `{}`", path.display()))
             .help("make one: truncate -s 8G FILE"));
@@ -400,7 +415,14 @@ pub fn boot_image(
     };
     let direct = own_kernel.as_ref().map(OwnKernel::direct).transpose()?.or(inside.direct);
     let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
-    let order = BootOrder {
+    let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let (over, allowed): (Vec<_>, Vec<_>) =
+        inside.allowed.into_iter().partition(|note| note.is_over(&today[..10]));
+    for note in over {
+        let progress: &dyn Progress = console;
+        progress.warn(format!("`{}` ({}) was allowed until {}", note.text, note.kind, note.until));
+    }
+    let mut order = BootOrder {
         image,
         firmware,
         accelerator: match machine.accel {
@@ -412,7 +434,7 @@ pub fn boot_image(
             disk: machine.disk,
             network_card: machine.network_card,
             memory: machine.memory,
-            cpus: machine.cpus,
+            cpus: machine.cpus.unwrap_or_else(cpus),
             hyperv: machine.hyperv,
         },
         timeout: machine.timeout.map(Duration::from_secs),
@@ -431,12 +453,35 @@ pub fn boot_image(
         again: inside.again,
         host: inside.host.as_deref(),
         healthy: inside.healthy,
+        allowed: &allowed,
         // What is made of the root tree has no partitions.
         plan: plan.filter(|plan| !is_of_tree(plan, image)),
         template,
-        sector_size: plan
-            .and_then(|plan| plan.disks.first())
-            .map_or(SectorSize::B512, |disk| disk.sector_size),
+        sector_size,
     };
-    boot(&order, console)
+    let first = boot(&order, console)?;
+    let Some(other) = other.filter(|_| is_not_for_firmware(&first)) else { return Ok(first) };
+    let progress: &dyn Progress = console;
+    progress.warn(format!(
+        "{} with {} firmware; the disk has boot code for {other}, too: trying that",
+        first.last.class, first.firmware
+    ));
+    order.firmware = other;
+    let mut second = boot(&order, console)?;
+    second.other_firmware =
+        Some(OtherFirmware { firmware: first.firmware, class: first.last.class, stage: first.last.stage });
+    Ok(second)
+}
+
+/// Whether an image came no further than a firmware that may be the wrong one.
+fn is_not_for_firmware(verdict: &Verdict) -> bool {
+    verdict.outcome == vm::Outcome::Failed && verdict.last.stage <= Stage::Loader
+}
+
+/// What an image has for each firmware: an error of its own where that cannot be told.
+fn look_at_disk(image: &Path) -> Result<Result<Guess, Failure>, Failure> {
+    let opened = format::open(image, &scratch_folder()).map_err(|failure| {
+        failure.context(format!("could not look into `{}` for the firmware that it is for", image.display()))
+    })?;
+    Ok(guess_firmware(&opened.file, image))
 }

@@ -9,7 +9,12 @@ use std::os::unix::fs::FileExt;
 pub fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
     match format {
         // The header of a raw image is its partition table, which rules look at.
-        ImageFormat::Raw | ImageFormat::Vhdx | ImageFormat::Vmdk => Some(0),
+        ImageFormat::Raw
+        | ImageFormat::Vhdx
+        | ImageFormat::Vmdk
+        | ImageFormat::Qcow
+        | ImageFormat::Qed
+        | ImageFormat::Parallels => Some(0),
         ImageFormat::Qcow2 => qcow2(file),
         ImageFormat::Vhd => vhd(file, size),
         ImageFormat::Vdi => vdi(file),

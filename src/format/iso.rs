@@ -239,6 +239,25 @@ impl<'f> Contents<'f> {
     }
 }
 
+/// The firmware that the boot catalogue of a CD has an entry for; nothing for what is no CD, or not bootable.
+pub fn boot_catalogue(disk: &File) -> std::io::Result<Vec<Firmware>> {
+    let read = |at: u64| -> std::io::Result<Vec<u8>> {
+        let mut sector = vec![0; SECTOR as usize];
+        let mut filled = 0;
+        while filled < sector.len() {
+            match disk.read_at(&mut sector[filled..], at.saturating_mul(SECTOR) + filled as u64)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        Ok(sector)
+    };
+    match catalogue_place(&read(17)?) {
+        Some(place) => Ok(boot_images(&read(place)?).into_iter().map(|(firmware, _)| firmware).collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Where the boot catalogue is. Source: El Torito 1.0, figure 7, "Boot Record Volume Descriptor".
 fn catalogue_place(record: &[u8]) -> Option<u64> {
     record.starts_with(b"\0CD001\x01EL TORITO SPECIFICATION").then_some(())?;

@@ -14,6 +14,7 @@
 //! | iso | CDs and USB sticks, from the root tree | [`iso`] |
 //! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
 
+mod alone;
 mod archive;
 mod chunks;
 mod ends;
@@ -37,10 +38,11 @@ mod write;
 mod xz;
 mod zstandard;
 
-pub use iso::{CdImage, CdStart};
+pub use iso::{CdImage, CdStart, boot_catalogue};
 pub use medium::{Medium, MediumKind, RootTree, Start};
 pub use open::{
-    ImageFormat, Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone,
+    ImageFormat, Kind, OpenedImage, Published, foreign, format_name, kind_of, open, open_published,
+    stands_alone,
 };
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

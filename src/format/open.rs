@@ -1,5 +1,6 @@
 //! From a published file to the bytes that a guest sees.
 
+use super::alone;
 use super::chunks::is_zero;
 use super::ends::least_end;
 use super::medium::{self, Medium};
@@ -22,6 +23,10 @@ pub enum ImageFormat {
     Vhdx,
     Vmdk,
     Vdi,
+    /// Only read, never published.
+    Qcow,
+    Qed,
+    Parallels,
 }
 
 impl ImageFormat {
@@ -34,6 +39,9 @@ impl ImageFormat {
             ImageFormat::Vhdx => "vhdx",
             ImageFormat::Vmdk => "vmdk",
             ImageFormat::Vdi => "vdi",
+            ImageFormat::Qcow => "qcow",
+            ImageFormat::Qed => "qed",
+            ImageFormat::Parallels => "parallels",
         }
     }
 }
@@ -47,6 +55,9 @@ impl fmt::Display for ImageFormat {
             ImageFormat::Vhdx => "vhdx",
             ImageFormat::Vmdk => "vmdk",
             ImageFormat::Vdi => "vdi",
+            ImageFormat::Qcow => "qcow",
+            ImageFormat::Qed => "qed",
+            ImageFormat::Parallels => "parallels",
         })
     }
 }
@@ -66,13 +77,50 @@ enum Compression {
     Gzip,
     Xz,
     Zstd,
+    Bzip2,
 }
 
 const COMPRESSIONS: &[(&[u8], Compression)] = &[
     (b"\x1f\x8b", Compression::Gzip),
     (b"\xfd7zXZ\0", Compression::Xz),
     (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+    (b"BZh", Compression::Bzip2),
 ];
+
+/// What is no disk image, or one that has to be unpacked first: where its signature is, and what it is. Source: the formats'
+/// specifications; file(1), magic.
+const FOREIGN: &[(usize, &[u8], &str)] = &[
+    (0, b"\x04\x22\x4d\x18", "compressed with lz4: unpack it with `lz4 -d`"),
+    (0, b"LZIP", "compressed with lzip: unpack it with `lzip -d`"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "compressed with lzop: unpack it with `lzop -d`"),
+    (0, b"\x5d\0\0", "compressed with lzma: unpack it with `xz --format=lzma -d`"),
+    (0, b"PK\x03\x04", "a zip archive: unpack it with `unzip`"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it with `7z x`"),
+    (0, b"\x3a\xff\x26\xed", "an Android sparse image: unpack it with `simg2img`"),
+    (0, b"COWD", "a VMDK of the kind COWD: convert it with `qemu-img convert -f vmdk -O qcow2`"),
+    (
+        0,
+        b"Bochs Virtual HD Image",
+        "a disk image of Bochs: convert it with `qemu-img convert -f bochs -O raw`",
+    ),
+    (0, b"hsqs", "a squashfs filesystem, not a disk"),
+    (0, b"070701", "a cpio archive, not a disk"),
+    (0, b"MSWIM\0\0\0", "a WIM archive, not a disk"),
+    (0, b"!<arch>\n", "an ar archive or a Debian package, not a disk"),
+    (0, b"\xed\xab\xee\xdb", "an RPM package, not a disk"),
+    (
+        0,
+        b"# Disk DescriptorFile",
+        "only a description of other files: name one that stands alone, such as a streamOptimized vmdk",
+    ),
+];
+
+/// What a file is by its signature, where it is nothing that can be opened.
+pub fn foreign(file: &File) -> std::io::Result<Option<&'static str>> {
+    let start = start(file)?;
+    let found = FOREIGN.iter().find(|(at, magic, _)| start.get(*at..).is_some_and(|s| s.starts_with(magic)));
+    Ok(found.map(|(_, _, what)| *what))
+}
 
 /// What a published file holds.
 pub enum Published {
@@ -179,12 +227,14 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
             continue;
         }
         if start.get(257..262) == Some(b"ustar") {
-            match disk_raw(&file, scratch).map_err(unpacking)? {
+            match disk_in_archive(&file, scratch).map_err(unpacking)? {
                 Some(disk) => file = disk,
                 None => {
                     let none = || {
-                        Failure::new("the archive holds neither `disk.raw` nor a root tree")
-                            .help("name the image itself, or an archive with `disk.raw` in it")
+                        Failure::new(
+                            "the archive holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree",
+                        )
+                        .help("name the image itself")
                     };
                     let medium = medium::of_archive(file, scratch).map_err(failed)?;
                     return medium.map(Published::Medium).ok_or_else(|| failed(none()));
@@ -198,17 +248,15 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         let medium = medium::of_cd(&file, scratch);
         return medium.map(Published::Medium).map_err(|failure| unpacking(Unreadable::by_program(failure)));
     }
-    let format = format_of(&file).context(|| format!("could not read the image `{}`", path.display()))?;
+    let reading = || format!("could not read the image `{}`", path.display());
+    if let Some(what) = foreign(&file).context(reading)? {
+        return Err(Unreadable::Damaged(Failure::new(format!("`{}` is {what}", path.display()))));
+    }
+    let format = format_of(&file).context(reading)?;
     if format != ImageFormat::Raw {
         file = convert(&file, format, scratch).map_err(unpacking)?;
     }
     let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
-    if start(&file).is_ok_and(|start| start.starts_with(b"# Disk DescriptorFile")) {
-        let why = Failure::new(format!("`{}` is only a description of other files", path.display()));
-        return Err(Unreadable::Damaged(
-            why.help("name one that stands alone, such as a streamOptimized vmdk"),
-        ));
-    }
     if size == 0 {
         let why = format!("`{}` is no image: it is empty", path.display());
         return Err(Unreadable::Damaged(Failure::new(why)));
@@ -252,6 +300,7 @@ pub fn format_name(path: &Path) -> std::io::Result<String> {
         Some((_, Compression::Gzip)) => "gz".to_owned(),
         Some((_, Compression::Xz)) => "xz".to_owned(),
         Some((_, Compression::Zstd)) => "zst".to_owned(),
+        Some((_, Compression::Bzip2)) => "bz2".to_owned(),
         None if start.get(257..262) == Some(b"ustar") => "tar".to_owned(),
         None if medium::is_cd(&file) => "iso".to_owned(),
         None => format_of(&file)?.to_string(),
@@ -261,10 +310,27 @@ pub fn format_name(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// It refers to other files of the host, which may be meant to be read.
 pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
-    match format {
-        ImageFormat::Raw => Ok(()),
-        _ => virtual_size(&inherited_name(file)?, format).map(|_| ()).map_err(Unreadable::failure),
-    }
+    names_no_file(file, format).map_err(Unreadable::failure)
+}
+
+/// Before any other program opens it.
+fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+    let context = || "could not read the image".to_owned();
+    let size = size(file).context(context)?;
+    let found = match format {
+        ImageFormat::Raw | ImageFormat::Parallels => return Ok(()),
+        ImageFormat::Qcow2 => alone::qcow2(file),
+        ImageFormat::Vhd => alone::vhd(file, size),
+        ImageFormat::Vhdx => alone::vhdx(file),
+        ImageFormat::Vmdk => alone::vmdk(file, size),
+        ImageFormat::Vdi => alone::vdi(file),
+        ImageFormat::Qcow => alone::qcow(file),
+        ImageFormat::Qed => alone::qed(file),
+    };
+    found.context(context)?.map_err(|why| {
+        let why = Failure::new(format!("the {format} image does not stand alone: {why}"));
+        Unreadable::Damaged(why.help("make one that does: `qemu-img convert`"))
+    })
 }
 
 fn start(file: &File) -> std::io::Result<Vec<u8>> {
@@ -290,7 +356,12 @@ fn format_of(file: &File) -> std::io::Result<ImageFormat> {
     let footer_is_vhd =
         size >= 512 && file.read_exact_at(&mut footer, size - 512).is_ok() && footer == *b"conectix";
     Ok(match start.as_slice() {
+        s if s.starts_with(b"QFI\xfb\0\0\0\x01") => ImageFormat::Qcow,
         s if s.starts_with(b"QFI\xfb") => ImageFormat::Qcow2,
+        s if s.starts_with(b"QED\0") => ImageFormat::Qed,
+        s if s.starts_with(b"WithoutFreeSpace") || s.starts_with(b"WithouFreSpacExt") => {
+            ImageFormat::Parallels
+        }
         s if s.starts_with(b"vhdxfile") => ImageFormat::Vhdx,
         s if s.starts_with(b"KDMV") => ImageFormat::Vmdk,
         s if s.starts_with(b"conectix") || footer_is_vhd => ImageFormat::Vhd,
@@ -331,6 +402,7 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unr
             decoder.window_log_max(31).context(context)?;
             Box::new(decoder)
         }
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
     };
     copy_sparse(&mut stream, &out).map_err(|fault| fault.told(scratch)).map(|()| out)
 }
@@ -382,8 +454,17 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
     }
 }
 
-/// Google's form: a tar with `disk.raw`; nothing if it holds something else. Source: Compute Engine, "Manually import boot disks", requirements.
-fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Unreadable> {
+/// Whether a member of an archive is the disk: Google's `disk.raw`, the VMDK of an OVA, the disk of a Vagrant box. Source: Compute
+/// Engine, "Manually import boot disks", requirements; DMTF DSP0243, 2.1.2; Vagrant, "Box File Format", and vagrant-libvirt's.
+fn is_disk(path: &Path) -> bool {
+    let is_on_top = path.parent().is_none_or(|parent| matches!(parent.to_str(), Some("" | ".")));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let is_box = matches!(name.as_str(), "box.img" | "box_0.img");
+    path.ends_with("disk.raw") || (is_on_top && (name.ends_with(".vmdk") || is_box))
+}
+
+/// The one disk in an archive; nothing if it holds something else.
+fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<File>, Unreadable> {
     let context = || "could not read the archive".to_owned();
     let size = size(file).context(context)?;
     // It shares its place with the file.
@@ -392,22 +473,23 @@ fn disk_raw(file: &File, scratch: &Path) -> Result<Option<File>, Unreadable> {
     let mut archive = tar::Archive::new(input);
     for entry in archive.entries_with_seek().context(context)? {
         let mut entry = entry.context(context).map_err(Unreadable::Damaged)?;
-        if !entry.path().is_ok_and(|path| path.ends_with("disk.raw")) {
+        if !entry.path().is_ok_and(|path| is_disk(&path)) {
             continue;
         }
+        let name = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
         if entry.header().entry_type() == tar::EntryType::GNUSparse {
             let out = scratch_file(scratch)?;
             copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch))?;
             let (is, was) = (self::size(&out).context(context)?, entry.size());
             if is < was {
-                let why = format!("the archive is cut: `disk.raw` has {is} of {was} bytes");
+                let why = format!("the archive is cut: `{name}` has {is} of {was} bytes");
                 return Err(Unreadable::Damaged(Failure::new(why)));
             }
             return Ok(Some(out));
         }
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > size) {
-            let why = "the archive is cut in the middle of `disk.raw`";
+            let why = format!("the archive is cut in the middle of `{name}`");
             return Err(Unreadable::Damaged(Failure::new(why)));
         }
         let out = scratch_file(scratch)?;
@@ -423,6 +505,7 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
     let (from, to) = (inherited_name(file)?, inherited_name(&out)?);
     // `-n` keeps the unnamed file, which has to have its size already.
     // First: what refers to other files is not opened with them.
+    names_no_file(file, format)?;
     let size = virtual_size(&from, format)?;
     is_whole(file, &from, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
@@ -467,11 +550,6 @@ fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Unreadable> {
     let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), path]);
     let said = run(&info).map_err(Unreadable::by_program)?.stdout;
     let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
-    // An image that leads to other files of the host is none that can be published, and may be meant to read them.
-    if info.get("backing-filename").is_some() || info["format-specific"]["data"].get("data-file").is_some() {
-        let why = Failure::new("the image is only a part: it refers to another file");
-        return Err(Unreadable::Damaged(why.help("make one that stands alone: `qemu-img convert`")));
-    }
     let size = info["virtual-size"].as_u64();
     size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())
 }
@@ -503,11 +581,16 @@ mod tests {
         assert_eq!(create(&[]), (Ok(()), Ok(1 << 20)));
         let other = folder.path().join("other");
         std::fs::write(&other, "secret").unwrap();
-        let refused = "the image is only a part: it refers to another file".to_owned();
+        let refused = |what: &str| {
+            format!("the qcow2 image does not stand alone: it refers to another file, as its {what}")
+        };
         let other = other.to_str().unwrap();
-        assert_eq!(create(&["-b", other, "-F", "raw"]), (Err(refused.clone()), Err(refused.clone())));
+        assert_eq!(
+            create(&["-b", other, "-F", "raw"]),
+            (Err(refused("backing file")), Err(refused("backing file")))
+        );
         let data = format!("data_file={other}");
-        assert_eq!(create(&["-o", &data]), (Err(refused.clone()), Err(refused)));
+        assert_eq!(create(&["-o", &data]), (Err(refused("data file")), Err(refused("data file"))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Of a receipt; no other one proves anything.
-pub const RECEIPT_VERSION: u32 = 4;
+pub const RECEIPT_VERSION: u32 = 5;
 
 /// Written to `<image>.receipt.json`, and only for an image that booted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub fn receipt_human(receipt: &Receipt) -> String {
         verdict.firmware,
         verdict.accelerator,
         verdict.accelerator_reason,
-        verdict.last.seconds,
+        verdict.last.seconds - verdict.last.dwelled,
         verdict.last.lines.last().map_or("", |line| line.trim_end()),
     )
 }

@@ -2,7 +2,7 @@
 
 use super::Table;
 use crate::tool::visible;
-use crate::vm::{Class, Outcome, Start, Verdict, Witnessed};
+use crate::vm::{Class, Outcome, Probed, Start, Verdict, Witnessed};
 
 /// Where it was seen, if not on the serial console.
 fn seen(verdict: &Verdict) -> &'static str {
@@ -19,9 +19,11 @@ pub fn verdict_human(verdict: &Verdict) -> String {
         Outcome::Reached => {
             let what = match last.class {
                 Class::PoweredOff => "switched itself off after",
+                Class::AutoLogin => "reached a console without a login (auto-login) in",
+                Class::WindowsConsole => "reached the console of Windows (SAC) in",
                 _ => "reached the login prompt in",
             };
-            out.push_str(&format!("{what} {:.1} s{}\n", last.seconds, seen(verdict)))
+            out.push_str(&format!("{what} {:.1} s{}\n", last.seconds - last.dwelled, seen(verdict)))
         }
         Outcome::Failed => out.push_str(&format!(
             "did NOT boot: {} at stage {} after {:.1} s\n",
@@ -36,6 +38,27 @@ pub fn verdict_human(verdict: &Verdict) -> String {
         "firmware {}, accelerator {} ({})\n",
         verdict.firmware, verdict.accelerator, verdict.accelerator_reason
     ));
+    if let Some(other) = &verdict.other_firmware {
+        out.push_str(&format!(
+            "tried first: firmware {}: {} at stage {}\n",
+            other.firmware, other.class, other.stage
+        ));
+    }
+    let answer = match last.probed {
+        Probed::Not => None,
+        Probed::Silent => Some("nothing answered there"),
+        Probed::Prompt => Some("the getty answered"),
+        Probed::Password => Some("the getty answered, and login asked for a password"),
+    };
+    if let Some(answer) = answer {
+        out.push_str(&format!("the prompt was watched for {:.1} s; {answer}\n", last.dwelled));
+    }
+    if let Some(version) = &last.kernel.version {
+        out.push_str(&format!("kernel {}\n", visible(version)));
+    }
+    if let Some(line) = &last.kernel.command_line {
+        out.push_str(&format!("command line {}\n", visible(line)));
+    }
     for attempt in &verdict.earlier {
         out.push_str(&format!(
             "an earlier attempt ended by the host's fault: {} at stage {} after {:.1} s\n",
@@ -60,6 +83,9 @@ pub fn verdict_human(verdict: &Verdict) -> String {
         for line in &last.lines {
             out.push_str(&format!("  | {}\n", visible(line)));
         }
+    }
+    for note in &last.notes {
+        out.push_str(&format!("note: {}: {}\n", note.kind, visible(&note.line)));
     }
     if let Some(again) = &last.again {
         out.push_str(&format!(

@@ -111,6 +111,7 @@ pub const CATALOG: &[Tool] = &[
     tool("xz", "xz-utils", Need::Tests, "reads what was packed as xz"),
     tool("zstd", "zstd", Need::Tests, "reads what was packed as zstd"),
     tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
+    tool("strace", "strace", Need::Tests, "sees which files are opened"),
     tool("getfattr", "attr", Need::Tests, "reads extended attributes"),
     tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),
     tool("sgdisk", "gdisk", Need::Tests, "checks partition tables"),

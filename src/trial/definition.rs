@@ -4,7 +4,7 @@ use super::record::is_plain;
 use crate::plan::Firmware;
 use crate::template::{Bytes, Size};
 use crate::tool::{Context, Failure};
-use crate::vm::Hardware;
+use crate::vm::{AllowedNote, Hardware, NoteKind};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,28 @@ pub struct BootCase {
     /// The kernel of its loader entry is started without firmware and loader.
     #[serde(default)]
     pub direct: bool,
+    /// Health notes that are no failure.
+    #[serde(default)]
+    pub allow: Vec<Allowance>,
+}
+
+/// A known health note: why it is there, and until when that may be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowance {
+    pub kind: NoteKind,
+    /// A part of the line.
+    pub text: String,
+    pub reason: String,
+    /// The last day, as 2027-06-30.
+    pub until: String,
+}
+
+impl Allowance {
+    /// As `ister boot --allow` takes it.
+    pub fn argument(&self) -> String {
+        format!("{}:{}:{}", self.kind, self.until, self.text)
+    }
 }
 
 /// As in a template: "8G".
@@ -74,6 +96,17 @@ impl ImageType {
     }
 }
 
+/// What its form does not say.
+fn check(definition: &Definition) -> Result<(), String> {
+    for allowance in definition.boots.iter().flat_map(|case| &case.allow) {
+        allowance.argument().parse::<AllowedNote>()?;
+        if allowance.reason.trim().is_empty() {
+            return Err(format!("`allow` of {} has no `reason`", allowance.kind));
+        }
+    }
+    Ok(())
+}
+
 /// The types of a folder: its folders that have a `type.json`, by name.
 pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
     let context = || format!("could not read the image types in `{}`", folder.display());
@@ -91,6 +124,9 @@ pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
             Failure::new(format!("`{}` does not define an image type", path.display()))
                 .detail(error.to_string())
                 .help("vm-tests/kvm/type.json is an example")
+        })?;
+        check(&definition).map_err(|why| {
+            Failure::new(format!("`{}` does not define an image type", path.display())).detail(why)
         })?;
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !is_plain(&name) {

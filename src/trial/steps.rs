@@ -202,6 +202,9 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
     }
     if case.ssh || case.console {
         args.push("--healthy".to_owned());
+        for allowance in &case.allow {
+            args.extend(["--allow".to_owned(), allowance.argument()]);
+        }
     }
     if case.again {
         facts.push("twice".to_owned());

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// What QEMU opens.
 pub enum Attached {
-    /// With the name of its format.
-    Named(PathBuf, &'static str),
-    /// What a packed image was unpacked to.
-    Unnamed(File),
+    /// The image itself or what it was unpacked to, with QEMU's name of its format. QEMU inherits the file that was looked at: no other
+    /// can take its place.
+    Disk(File, &'static str),
     /// No disk at all.
     Network(NetworkBoot),
 }
@@ -20,8 +19,7 @@ impl Attached {
     /// The disk, and what QEMU calls its format.
     pub fn disk(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
         Ok(match self {
-            Attached::Named(path, format) => Some((path.clone(), format)),
-            Attached::Unnamed(file) => Some((inherited_name(file)?.into(), "raw")),
+            Attached::Disk(file, format) => Some((inherited_name(file)?.into(), format)),
             Attached::Network(_) => None,
         })
     }
@@ -48,20 +46,21 @@ pub fn attach(image: &Path) -> Result<Attached, Failure> {
     if file.metadata().context(context)?.len() == 0 {
         return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
     }
+    if let Some(what) = format::foreign(&file).context(context)? {
+        return Err(Failure::new(format!("`{}` is {what}", image.display())));
+    }
     match kind {
         format::Kind::Packed if format::is_network_boot(&file).context(context)? => {
             format::open_network_boot(image, &scratch_folder()).map(Attached::Network)
         }
         format::Kind::Packed => {
             let opened = format::open(image, &scratch_folder())?;
-            Ok(Attached::Unnamed(opened.file))
+            Ok(Attached::Disk(opened.file, "raw"))
         }
         format::Kind::Image(kind) => {
             format::stands_alone(&file, kind)
                 .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
-            let path =
-                std::path::absolute(image).context(|| format!("could not resolve `{}`", image.display()))?;
-            Ok(Attached::Named(path, kind.qemu_name()))
+            Ok(Attached::Disk(file, kind.qemu_name()))
         }
     }
 }

@@ -192,6 +192,12 @@ impl Look {
         if let Some(by) = order.ssh.as_ref().zip(ssh_port) {
             self.over_ssh(order, commands, by, monitor, guest, progress);
         }
+        if order.healthy
+            && self.class == Class::LoginPrompt
+            && let Some(found) = health::judge_notes(&monitor.notes(), order.allowed)
+        {
+            (self.class, self.wrong) = found;
+        }
     }
 
     fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {

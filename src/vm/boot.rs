@@ -3,6 +3,7 @@
 use super::accel::{Accelerator, Choice};
 use super::attach::{Attached, attach};
 use super::attempt::attempt;
+use super::health::AllowedNote;
 use super::machine::{DirectKernel, Hardware, Network};
 use super::monitor::{Goal, Limits, Probe};
 use super::session::Login;
@@ -50,6 +51,8 @@ pub struct BootOrder<'a> {
     pub host: Option<&'a str>,
     /// Whoever logs in finds a system in which nothing failed, and the plan's mounts.
     pub healthy: bool,
+    /// Health notes that are no failure all the same.
+    pub allowed: &'a [AllowedNote],
     /// After the prompt: the power button, and once more.
     pub again: bool,
     /// What the disk says of its logical blocks.
@@ -150,6 +153,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
             _ => Outcome::Failed,
         },
         firmware: order.firmware,
+        other_firmware: None,
         accelerator: order.accelerator.accelerator,
         accelerator_reason: order.accelerator.reason.clone(),
         hardware,

@@ -2,8 +2,11 @@
 
 use super::mounts;
 use super::session::Answer;
-use super::verdict::Class;
+use super::verdict::{Class, Note, NoteKind};
 use crate::plan::Plan;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use std::str::FromStr;
 
 /// In this order; a system that is still starting is waited for, within bounds.
 pub const COMMANDS: [&str; 5] = [
@@ -31,6 +34,56 @@ pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<Stri
     }
     let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines);
     (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
+}
+
+/// A health note that is no failure until a day has passed: `failed-unit:2027-06-30:mcelog.service`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedNote {
+    pub kind: NoteKind,
+    /// The last day, as 2027-06-30.
+    pub until: String,
+    /// A part of the line.
+    pub text: String,
+}
+
+impl FromStr for AllowedNote {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AllowedNote, String> {
+        let mut parts = text.splitn(3, ':');
+        let (Some(kind), Some(until), Some(part)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err("expected KIND:YYYY-MM-DD:TEXT".to_owned());
+        };
+        let kind = NoteKind::deserialize(kind.into_deserializer())
+            .map_err(|error: serde::de::value::Error| error.to_string())?;
+        if humantime::parse_rfc3339(&format!("{until}T00:00:00Z")).is_err() {
+            return Err(format!("`{until}` is not a date of the form YYYY-MM-DD"));
+        }
+        if part.is_empty() {
+            return Err("the text must not be empty".to_owned());
+        }
+        Ok(AllowedNote { kind, until: until.to_owned(), text: part.to_owned() })
+    }
+}
+
+impl AllowedNote {
+    /// `today`: as 2027-06-30.
+    pub fn is_over(&self, today: &str) -> bool {
+        today > self.until.as_str()
+    }
+}
+
+/// Notes that are faults and that nobody allowed.
+pub fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Vec<String>)> {
+    let is_allowed = |note: &&Note| {
+        allowed.iter().any(|allowed| allowed.kind == note.kind && note.line.contains(&allowed.text))
+    };
+    let wrong: Vec<String> = notes
+        .iter()
+        .filter(|note| note.kind.is_fault() && !is_allowed(note))
+        .map(|note| format!("{}: {}", note.kind, note.line))
+        .collect();
+    (!wrong.is_empty()).then_some((Class::Degraded, wrong))
 }
 
 /// What shows whether something can be written to the root filesystem.
@@ -100,5 +153,24 @@ mod tests {
         // An overlay over a read-only filesystem.
         let overlay = answer(&["/dev/vda1 / erofs ro 0 0", "overlay / overlay rw,relatime 0 0"]);
         assert_eq!(judge_root(&overlay, &free), None);
+    }
+
+    #[test]
+    fn notes_are_failures_unless_allowed() {
+        let note = |kind, line: &str| Note { kind, line: line.to_owned(), at: 1.0 };
+        let notes = [
+            note(NoteKind::FailedUnit, "[FAILED] Failed to start mcelog.service"),
+            note(NoteKind::NotTheEnd, "kernel-panic: a museum"),
+        ];
+        assert_eq!(
+            judge_notes(&notes, &[]).unwrap().1,
+            ["failed-unit: [FAILED] Failed to start mcelog.service"]
+        );
+        let allowed: AllowedNote = "failed-unit:2027-06-30:mcelog".parse().unwrap();
+        assert_eq!(judge_notes(&notes, std::slice::from_ref(&allowed)), None);
+        assert!(allowed.is_over("2027-07-01") && !allowed.is_over("2027-06-30"));
+        for bad in ["failed-unit:2027-06-30", "nothing:2027-06-30:x", "clock:soon:x", "clock:2027-06-30:"] {
+            assert!(bad.parse::<AllowedNote>().is_err(), "{bad}");
+        }
     }
 }

@@ -153,7 +153,7 @@ impl Machine<'_> {
         }
         let mut invocation = Invocation::new("setpriv")
             .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
-            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-sandbox", SANDBOX])
             .args(["-machine", machine, "-accel", accelerator, "-cpu", &cpu])
             .args(["-smp", &cpus.to_string(), "-m", &memory.to_string()])
             .args(["-boot", "strict=on", "-device", "VGA", "-device", "virtio-rng-pci"])
@@ -240,6 +240,10 @@ impl Machine<'_> {
     }
 }
 
+/// What QEMU itself must not do once it runs: start programs, take privileges, use system calls of other times. Source: QEMU's man page,
+/// `-sandbox`.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 /// How a credential of systemd's reaches a guest without a change of its image: as a string of the firmware's tables. Source:
 /// systemd(1), "System Credentials", SMBIOS type 11.
 pub fn credential(name: &str, value: &[u8]) -> String {
@@ -285,6 +289,7 @@ mod tests {
         assert_eq!(
             machine.invocation(5, 6).to_string(),
             "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
+             -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
              -machine q35,graphics=off -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 1 -m 1024 -boot strict=on \
              -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \
              -chardev socket,id=monitor0,fd=6 -mon chardev=monitor0,mode=control \

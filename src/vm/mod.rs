@@ -30,13 +30,14 @@ mod verdict;
 pub use accel::{Accelerator, Choice, choose};
 pub use boot::{BootOrder, boot};
 pub use direct::OwnKernel;
-pub use firmware::{FirmwareFile, emulator_version, firmware_file, guess_firmware};
+pub use firmware::{FirmwareFile, Guess, emulator_version, firmware_file, guess_firmware};
+pub use health::AllowedNote;
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;
 pub use verdict::{
-    Again, Attempt, Class, KernelFacts, Note, NoteKind, Outcome, Probed, Stage, StageTime, Start, Verdict,
-    Witnessed,
+    Again, Attempt, Class, KernelFacts, Note, NoteKind, OtherFirmware, Outcome, Probed, Stage, StageTime,
+    Start, Verdict, Witnessed,
 };

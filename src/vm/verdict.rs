@@ -295,6 +295,14 @@ pub enum Witnessed {
     Screen,
 }
 
+/// What a disk came to with another firmware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherFirmware {
+    pub firmware: Firmware,
+    pub class: Class,
+    pub stage: Stage,
+}
+
 impl Verdict {
     /// For everybody: without folders of this host, and what the guest answered.
     pub fn public(mut self, image: &str) -> Verdict {
@@ -445,6 +453,9 @@ pub struct Verdict {
     pub image: PathBuf,
     pub outcome: Outcome,
     pub firmware: Firmware,
+    /// The firmware that was tried before, where the disk has what both need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_firmware: Option<OtherFirmware>,
     pub accelerator: Accelerator,
     pub accelerator_reason: String,
     pub hardware: Hardware,

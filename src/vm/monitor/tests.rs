@@ -19,7 +19,9 @@ fn transcripts() -> Vec<Transcript> {
     let preludes = toml::from_str(&read(&directory.join("preludes.toml"))).unwrap();
     let mut files: Vec<_> =
         std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| !path.ends_with("preludes.toml"));
+    files.retain(|path| {
+        path.extension().is_some_and(|extension| extension == "toml") && !path.ends_with("preludes.toml")
+    });
     files.sort();
     let parse = |path: &std::path::PathBuf| {
         transcript::parse(&read(path), &preludes).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
