@@ -343,7 +343,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     hooks(&format!(
         r#""PreInstallShell": ["echo before >'{}'"], "PostNonChroot": ["{}"],
            "PostNonChrootShell": ["cat $ISTER_CHROOT/etc/outside >$ISTER_CHROOT/etc/outside2"],
-           "PostChrootShell": ["id -u >/etc/inside; test -e /proc/self && test -c /dev/null"]"#,
+           "PostChrootShell": ["id -u >/etc/inside; test -e /proc/self && test -c /dev/null; ls -l /proc/*/fd >/etc/open"]"#,
         out.display(),
         script.display()
     ));
@@ -355,6 +355,9 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     run("dd", &[&from, &to, "bs=1M", "skip=17", "count=1024", "conv=sparse", "status=none"]);
     let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), root.to_str().unwrap()]);
     assert_eq!((read("/etc/outside2"), read("/etc/inside")), ("from outside\n".into(), "0\n".into()));
+    // No process that a hook sees has the content cache open: a hook could write to it.
+    let open = read("/etc/open");
+    assert!(open.contains(" -> ") && !open.contains("/cache/"), "{open}");
     // What was mounted for the hook is not in the image.
     assert_eq!(run("debugfs", &["-R", "ls -p /dev", root.to_str().unwrap()]).lines().count(), 2 + 1);
 

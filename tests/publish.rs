@@ -23,7 +23,7 @@ fn built(folder: &Path) -> PathBuf {
     let image = folder.join("kvm.img");
     std::fs::write(&image, "these bytes have booted").unwrap();
     let receipt = json!({
-        "version": 4, "image": "kvm.img", "format": "raw", "size": 23, "sha256": sha256(&image), "ister": "0.1.0",
+        "version": 5, "image": "kvm.img", "format": "raw", "size": 23, "sha256": sha256(&image), "ister": "0.1.0",
         "emulator": "QEMU", "firmware": { "path": "/home/me/code.fd", "sha256": "f" },
         "verdict": {
             "version": 1, "image": "kvm.img", "outcome": "reached", "firmware": "uefi", "accelerator": "tcg",

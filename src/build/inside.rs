@@ -16,14 +16,14 @@ const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
 pub fn work_inside() -> ! {
     let progress = Workspace::progress();
     let outcome = workspace_from_stdin::<Job>();
-    match outcome.and_then(|(job, files)| run(&job, &files, &progress)) {
+    match outcome.and_then(|(job, files)| run(&job, files, &progress)) {
         Ok(answer) => Workspace::answer(Ok(answer)),
         Err(failure) => Workspace::answer::<()>(Err(failure)),
     }
 }
 
-fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
-    match (job, files) {
+fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
+    match (job, &files[..]) {
         (Job::Fill { workspace, request, size }, [out]) => {
             // Folders, links and the ends of files take something, too.
             let need = size.map_or(UNKNOWN_CONTENT, |size| size + size / 4 + 64 * Bytes::MIB);
@@ -33,12 +33,14 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
         }
         (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
-        (Job::Assemble(job), [content, rest @ ..])
+        (Job::Assemble(job), [_, rest @ ..])
             if rest.len() == job.plan.disks.len() + job.carried.len() + usize::from(job.pack_tree) =>
         {
-            let (disks, rest) = rest.split_at(job.plan.disks.len());
-            let (carried, packed) = rest.split_at(job.carried.len());
-            let assembled = assemble(job, content, disks, carried, packed.first(), progress)?;
+            let content = files.remove(0);
+            let mut disks = files;
+            let mut carried = disks.split_off(job.plan.disks.len());
+            let packed = carried.split_off(job.carried.len());
+            let assembled = assemble(job, content, &disks, carried, packed.first(), progress)?;
             Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
         }
         _ => Err(Failure::new("the job came with the wrong number of files")),
@@ -47,9 +49,9 @@ fn run(job: &Job, files: &[File], progress: &dyn Progress) -> Result<serde_json:
 
 fn assemble(
     job: &AssembleJob,
-    content: &File,
+    content: File,
     disks: &[File],
-    carried: &[File],
+    carried: Vec<File>,
     packed: Option<&File>,
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
@@ -60,7 +62,7 @@ fn assemble(
     progress.begin("unpacking the content");
     let root = workspace.root.join("tree");
     std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
-    if !content::unpack(content, &job.content_hash, &root)? {
+    if !content::unpack(&content, &job.content_hash, &root)? {
         return Ok(Assembled::ContentDamaged);
     }
     let tree = Tree::open(&root)?;
@@ -80,7 +82,7 @@ fn assemble(
     if job.plan.system.installer.is_some() {
         progress.begin("packing what the installer carries");
         customize::add_installer(&tree)?;
-        for (carried, packed) in job.carried.iter().zip(carried) {
+        for (carried, packed) in job.carried.iter().zip(&carried) {
             customize::carry(
                 &tree,
                 (&carried.name, &carried.text),
@@ -89,6 +91,8 @@ fn assemble(
             )?;
         }
     }
+    // Hooks see this process under /proc: what it has of the cache is closed before they run.
+    drop((content, carried));
     let hooked = {
         let shown = job.shown_at.as_deref().map(|folder| customize::shown_at(&root, folder)).transpose()?;
         let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);

@@ -9,6 +9,7 @@ mod failure;
 mod host;
 mod interrupt;
 mod invocation;
+mod jail;
 mod lock;
 mod memory;
 mod names;
@@ -29,6 +30,7 @@ pub use host::{
 };
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 pub use invocation::Invocation;
+pub use jail::{JailNetwork, jailed};
 pub use lock::{Lock, try_lock, wait_for_lock};
 pub use memory::available_memory;
 pub use names::Names;

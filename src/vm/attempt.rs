@@ -6,17 +6,17 @@ use super::firmware::{Ovmf, find_ovmf};
 use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
-use super::machine::{Kept, Machine, credential};
+use super::machine::{DirectKernel, Machine, credential};
 use super::monitor::BootMonitor;
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
-use super::verdict::{Again, Attempt, Class};
+use super::verdict::{Again, Attempt, Class, Note, NoteKind};
 use crate::plan::Firmware;
 use crate::tool::{Context, Failure, Invocation, Progress, inherited_name, run, scratch_folder};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs an image until it is clear how that ends.
@@ -34,23 +34,21 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     let credentials = credential_files(&order.credentials)
         .context(|| "could not write the credentials for the guest".to_owned())?;
     let credential_names = credentials.iter().map(inherited_name).collect::<Result<Vec<_>, _>>()?;
-    let kept = match &disk {
-        Some((path, format)) if order.again => Some(KeptFiles::begin(path, format, ovmf.as_ref())?),
-        _ => None,
-    };
+    let written = Written::begin(disk.as_ref(), ovmf.as_ref())?;
+    // QEMU sees no names of this host: it inherits what it works on.
+    let opened = Opened::of(order)?;
     let machine = Machine {
-        image: disk.as_ref().map(|(path, format)| (path.as_path(), *format)),
+        disk: written.disk.as_ref().map(|(_, name)| name.as_str()),
         hardware: order.hardware,
         sector_size: order.sector_size,
-        ovmf: ovmf.as_ref(),
+        ovmf: ovmf.as_ref().map(|ovmf| (ovmf.code.as_path(), written.variables.1.as_str())),
         accelerator: order.accelerator.accelerator,
         network: order.network,
         ssh_port,
-        second_disk: order.second_disk,
-        seed: order.seed,
+        second_disk: opened.second_disk.as_ref().map(|(_, path)| path.as_path()),
+        seed: opened.seed.as_ref().map(|(_, path)| path.as_path()),
         credentials: &credential_names,
-        direct: order.direct.as_ref().or(kernel.as_ref()),
-        kept: kept.as_ref().map(|kept| &kept.names),
+        direct: opened.direct.as_ref().or(kernel.as_ref()),
     };
     let secrets = secrets(order);
     let mut log = match order.report.map(|folder| folder.join(SERIAL_LOG)) {
@@ -70,7 +68,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         }
     };
 
-    let mut guest = Guest::start(&machine, log()?)?;
+    let mut guest = Guest::start(&machine, log()?, progress)?;
     let mut monitor = BootMonitor::new(order.limits());
     let ended = guest.watch(&mut monitor, &order.passphrases, progress);
     let elapsed = guest.age();
@@ -92,7 +90,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
                 monitor = BootMonitor::new(order.limits());
                 guest.wait_for_end();
                 guest.end();
-                guest = Guest::start(&machine, log()?)?;
+                guest = Guest::start(&machine, log()?, progress)?;
                 let ended = guest.watch(&mut monitor, &order.passphrases, progress);
                 let elapsed = guest.age();
                 let mut second = Look::of(ended.unwrap_or(Class::EmulatorFailed));
@@ -127,7 +125,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         ),
         probed: monitor.probed(),
         lines: clean(&lines),
-        notes: monitor.notes(),
+        notes: notes(order, &monitor),
         kernel: monitor.facts().clone(),
         answers: look
             .answers
@@ -138,29 +136,93 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     })
 }
 
-/// What a guest writes, until it has been switched on a second time.
-struct KeptFiles {
-    names: Kept,
-    /// They have no names of their own, and end with this.
-    _files: [File; 2],
+/// The monitor's, and what the kernel's command line lacks of the plan's.
+fn notes(order: &BootOrder, monitor: &BootMonitor) -> Vec<Note> {
+    let mut notes = monitor.notes();
+    let planned =
+        order.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
+    if let Some((planned, line)) = planned.zip(monitor.facts().command_line.as_deref()) {
+        let missing: Vec<&str> = planned
+            .split_whitespace()
+            .filter(|word| !line.split_whitespace().any(|other| other == *word))
+            .collect();
+        if !missing.is_empty() {
+            let line = format!("the kernel was started without `{}`", missing.join(" "));
+            notes.push(Note { kind: NoteKind::NotThePlan, line, at: 0.0 });
+        }
+    }
+    notes
 }
 
-impl KeptFiles {
-    fn begin(image: &Path, format: &str, ovmf: Option<&Ovmf>) -> Result<KeptFiles, Failure> {
+/// What a guest writes, in files without names: an overlay on the disk, and the firmware's variables. They are kept until it has
+/// been switched on a second time, if that is asked for.
+struct Written {
+    disk: Option<(File, String)>,
+    variables: (File, String),
+}
+
+impl Written {
+    fn begin(image: Option<&(PathBuf, &str)>, ovmf: Option<&Ovmf>) -> Result<Written, Failure> {
         let context = || "could not make a file for what the guest writes".to_owned();
-        let overlay = tempfile::tempfile_in(scratch_folder()).context(context)?;
-        let disk = inherited_name(&overlay)?;
-        run(&Invocation::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-            .arg(image)
-            .arg(&disk))?;
+        let disk = match image {
+            Some((image, format)) => {
+                let overlay = tempfile::tempfile_in(scratch_folder()).context(context)?;
+                let name = inherited_name(&overlay)?;
+                run(&Invocation::new("qemu-img")
+                    .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+                    .arg(image)
+                    .arg(&name))?;
+                Some((overlay, name))
+            }
+            None => None,
+        };
         let mut variables = tempfile::tempfile().context(context)?;
         if let Some(ovmf) = ovmf {
             let mut from = File::open(&ovmf.variables).context(context)?;
             std::io::copy(&mut from, &mut variables).context(context)?;
         }
-        let names = Kept { disk, variables: inherited_name(&variables)? };
-        Ok(KeptFiles { names, _files: [overlay, variables] })
+        let name = inherited_name(&variables)?;
+        Ok(Written { disk, variables: (variables, name) })
+    }
+}
+
+/// What QEMU is given besides the image, opened, with the names that it has for it.
+struct Opened {
+    second_disk: Option<(File, PathBuf)>,
+    seed: Option<(File, PathBuf)>,
+    direct: Option<DirectKernel>,
+    /// Kernel and initramfs.
+    _files: Vec<File>,
+}
+
+impl Opened {
+    fn of(order: &BootOrder) -> Result<Opened, Failure> {
+        let open = |path: &Path, write: bool| -> Result<(File, PathBuf), Failure> {
+            let file = File::options().read(true).write(write).open(path);
+            let file = file.context(|| format!("could not open `{}`", path.display()))?;
+            let name = inherited_name(&file)?.into();
+            Ok((file, name))
+        };
+        let mut files = Vec::new();
+        let mut inherited = |path: &Path| -> Result<PathBuf, Failure> {
+            let (file, name) = open(path, false)?;
+            files.push(file);
+            Ok(name)
+        };
+        let direct = match &order.direct {
+            Some(direct) => Some(DirectKernel {
+                kernel: inherited(&direct.kernel)?,
+                initrd: direct.initrd.as_deref().map(&mut inherited).transpose()?,
+                command_line: direct.command_line.clone(),
+            }),
+            None => None,
+        };
+        Ok(Opened {
+            second_disk: order.second_disk.map(|path| open(path, true)).transpose()?,
+            seed: order.seed.map(|path| open(path, false)).transpose()?,
+            direct,
+            _files: files,
+        })
     }
 }
 

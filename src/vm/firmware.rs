@@ -186,7 +186,7 @@ mod tests {
         let mut catalogue = [0; 160];
         (catalogue[0], catalogue[30], catalogue[31], catalogue[32]) = (1, 0x55, 0xaa, 0x88);
         (catalogue[64], catalogue[65], catalogue[66], catalogue[96]) = (0x91, 0xef, 1, 0x88);
-        let record = [&b"\0CD001\x01EL TORITO SPECIFICATION"[..], &[0; 40], &[20, 0, 0, 0]].concat();
+        let record = [&b"\0CD001\x01EL TORITO SPECIFICATION"[..], &[0; 41], &[20, 0, 0, 0]].concat();
         assert_eq!(record.len(), 0x4b);
         let cd = disk(&[(17 * 2048, &record), (20 * 2048, &catalogue)]);
         assert_eq!(guess(&cd).unwrap(), (Firmware::Uefi, Some(Firmware::Bios)));

@@ -1,7 +1,7 @@
 //! A machine that runs: its consoles, its monitor, its power, and its end.
 
 use super::log::SerialLog;
-use super::machine::Machine;
+use super::machine::{Machine, Network};
 use super::monitor::{Action, BootMonitor};
 use super::patterns::is_stall;
 use super::qmp::{Qmp, QmpEvent};
@@ -9,13 +9,13 @@ use super::question::answer;
 use super::screen::{Font, Picture};
 use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
-use crate::tool::{Context, Failure, Progress, inherit, inherited_name, spawn};
+use crate::tool::{Context, Failure, JailNetwork, Progress, inherit, inherited_name, jailed, spawn};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -67,14 +67,29 @@ pub struct Guest {
 
 impl Guest {
     /// What the serial console says goes to the log, too.
-    pub fn start(machine: &Machine, log: Option<SerialLog>) -> Result<Guest, Failure> {
+    pub fn start(
+        machine: &Machine,
+        log: Option<SerialLog>,
+        progress: &dyn Progress,
+    ) -> Result<Guest, Failure> {
         let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
         let screen = Screen::new()?;
         let invocation = machine.invocation(inherit(&serial_end)?, inherit(&monitor_end)?);
+        let network = match machine.network {
+            Network::Isolated => JailNetwork::Nothing,
+            Network::Host => JailNetwork::Resolver,
+        };
+        let (jailed, denied) = jailed(&invocation, network);
+        if let Some(why) = denied {
+            progress.warn(format!(
+                "QEMU runs without a mount namespace of its own: {}",
+                why.details.last().unwrap_or(&why.message)
+            ));
+        }
         let started = Instant::now();
-        let mut process = Process(spawn(&invocation, Stdio::null(), Stdio::null(), Stdio::piped())?);
+        let mut process = Process(spawn(&jailed, Stdio::null(), Stdio::null(), Stdio::piped())?);
         drop((serial_end, monitor_end));
         let mut stderr = process.0.stderr.take().expect("stderr is piped");
         let said = std::thread::spawn(move || {
@@ -292,10 +307,19 @@ impl Guest {
         devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
     }
 
+    /// QEMU's own process: the child of what made its namespaces. Source: proc_tid_children(5).
+    fn qemu(&self) -> u32 {
+        let child = |process: u32| -> Option<u32> {
+            let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        child(self.process.0.id()).unwrap_or_else(|| self.process.0.id())
+    }
+
     /// How long QEMU's busiest thread could run and was not let, since it was started. Source: Linux,
     /// Documentation/scheduler/sched-stats.rst, `/proc/<pid>/schedstat`: the second number, in nanoseconds.
     fn waited_for_cpu(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.0.id())).into_iter().flatten();
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.qemu())).into_iter().flatten();
         let waited = |thread: std::fs::DirEntry| -> Option<u64> {
             let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
             text.split_whitespace().nth(1)?.parse().ok()
@@ -324,9 +348,11 @@ impl Guest {
     }
 
     pub fn screenshot(&mut self, path: &Path, progress: &dyn Progress) {
-        let absolute: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let arguments = json!({ "filename": absolute, "format": "png" });
-        if let Err(reason) = self.qmp.execute("screendump", arguments, AT_ONCE) {
+        let taken = self.screen.png(&mut self.qmp).and_then(|bytes| {
+            std::fs::write(path, bytes)
+                .map_err(|error| format!("could not write `{}`: {error}", path.display()))
+        });
+        if let Err(reason) = taken {
             progress.warn(format!("no screenshot: {reason}"));
         }
     }
@@ -381,11 +407,20 @@ impl Screen {
 
     fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {
         let font = self.font.as_ref()?;
-        qmp.execute("screendump", json!({ "filename": self.name }), AT_ONCE).ok()?;
-        let mut bytes = Vec::new();
-        (&self.file).rewind().ok()?;
-        (&self.file).read_to_end(&mut bytes).ok()?;
+        let bytes = self.dump(qmp, json!({ "filename": self.name })).ok()?;
         Some(font.read(&Picture::parse(&bytes)?))
+    }
+
+    fn png(&self, qmp: &mut Qmp) -> Result<Vec<u8>, String> {
+        self.dump(qmp, json!({ "filename": self.name, "format": "png" }))
+    }
+
+    /// QEMU opens the file by its own name for it, and begins it anew.
+    fn dump(&self, qmp: &mut Qmp, arguments: serde_json::Value) -> Result<Vec<u8>, String> {
+        qmp.execute("screendump", arguments, AT_ONCE)?;
+        let mut bytes = Vec::new();
+        let read = (&self.file).rewind().and_then(|()| (&self.file).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(|error| error.to_string())
     }
 }
 

@@ -1,7 +1,6 @@
 //! From what is to be booted to QEMU's arguments.
 
 use super::accel::Accelerator;
-use super::firmware::Ovmf;
 use crate::layout::SectorSize;
 use crate::tool::Invocation;
 use base64::Engine;
@@ -93,13 +92,6 @@ pub struct DirectKernel {
     pub command_line: String,
 }
 
-/// What a guest writes, in unnamed files that QEMU inherits: an overlay of qcow2 on the disk, and the firmware's variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub disk: String,
-    pub variables: String,
-}
-
 /// Whom the guest reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Network {
@@ -111,12 +103,12 @@ pub enum Network {
 }
 
 pub struct Machine<'a> {
-    /// With QEMU's name of its format; nothing for what starts from the network.
-    pub image: Option<(&'a Path, &'a str)>,
+    /// The name of an overlay of qcow2 on the image, which takes what the guest writes; nothing for what starts from the network.
+    pub disk: Option<&'a str>,
     pub hardware: Hardware,
     pub sector_size: SectorSize,
-    /// UEFI firmware; nothing means BIOS.
-    pub ovmf: Option<&'a Ovmf>,
+    /// The code of UEFI firmware and the name of a copy of its variables; nothing means BIOS.
+    pub ovmf: Option<(&'a Path, &'a str)>,
     pub accelerator: Accelerator,
     pub network: Network,
     /// A port of this host's loopback that leads to the guest's ssh server.
@@ -128,14 +120,12 @@ pub struct Machine<'a> {
     /// What QEMU calls files with systemd's credentials, which it inherits: arguments are for everybody to see.
     pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
-    /// What the guest writes is kept there, for a machine that is switched on again; otherwise it vanishes with QEMU.
-    pub kept: Option<&'a Kept>,
 }
 
 impl Machine<'_> {
     /// QEMU without anything that it would add by itself. `graphics=off` lets SeaBIOS, and with it GRUB, speak on the
-    /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are overlays
-    /// without a name (`snapshot=on`), the network reaches nobody (`restrict=on`) unless asked for, and QEMU dies with us.
+    /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are unnamed
+    /// files, and the network reaches nobody (`restrict=on`) unless asked for.
     ///
     /// `serial` and `monitor` are connected sockets that it inherits.
     pub fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
@@ -151,8 +141,7 @@ impl Machine<'_> {
         if hyperv {
             cpu.push_str(",hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-synic,hv-stimer");
         }
-        let mut invocation = Invocation::new("setpriv")
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+        let mut invocation = Invocation::new("qemu-system-x86_64")
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-sandbox", SANDBOX])
             .args(["-machine", machine, "-accel", accelerator, "-cpu", &cpu])
             .args(["-smp", &cpus.to_string(), "-m", &memory.to_string()])
@@ -172,23 +161,20 @@ impl Machine<'_> {
                 invocation = invocation.arg("-initrd").arg(initrd);
             }
         }
-        if let Some(ovmf) = self.ovmf {
+        if let Some((code, variables)) = self.ovmf {
             let flash =
                 |file: &Path, more: &str| format!("if=pflash,format=raw,file={}{more}", escaped(file));
-            let variables = match self.kept {
-                Some(kept) => flash(Path::new(&kept.variables), ""),
-                None => flash(&ovmf.variables, ",snapshot=on"),
-            };
-            invocation =
-                invocation.args(["-drive", &flash(&ovmf.code, ",readonly=on")]).args(["-drive", &variables]);
+            invocation = invocation
+                .args(["-drive", &flash(code, ",readonly=on")])
+                .args(["-drive", &flash(Path::new(variables), "")]);
         }
         // QEMU's controllers say 512 unless told otherwise.
         let blocks = match self.sector_size {
             SectorSize::B512 => "",
             SectorSize::B4096 => ",logical_block_size=4096,physical_block_size=4096",
         };
-        if let Some((image, format)) = self.image {
-            invocation = self.with_disk(invocation, image, format, blocks);
+        if let Some(disk) = self.disk {
+            invocation = self.with_disk(invocation, disk, blocks);
         }
         if let Some(path) = self.second_disk {
             let drive =
@@ -203,12 +189,8 @@ impl Machine<'_> {
         invocation
     }
 
-    fn with_disk(&self, invocation: Invocation, image: &Path, format: &str, blocks: &str) -> Invocation {
-        let file = match self.kept {
-            Some(kept) => format!("file={},format=qcow2", kept.disk),
-            None => format!("file={},format={format},snapshot=on", escaped(image)),
-        };
-        let drive = format!("if=none,id=disk0,{file},cache=unsafe");
+    fn with_disk(&self, invocation: Invocation, disk: &str, blocks: &str) -> Invocation {
+        let drive = format!("if=none,id=disk0,file={disk},format=qcow2,cache=unsafe");
         let mut invocation = invocation.args(["-drive", &drive]);
         let (controller, disk) = match self.hardware.disk {
             DiskBus::VirtioBlk => (None, "virtio-blk-pci,drive=disk0"),
@@ -271,12 +253,11 @@ mod tests {
 
     #[test]
     fn the_image_is_only_ever_an_overlays_base() {
-        let ovmf = Ovmf { code: "/f/code.fd".into(), variables: "/f/vars.fd".into() };
         let machine = Machine {
-            image: Some((Path::new("/a,b/kvm.img"), "raw")),
+            disk: Some("/proc/self/fd/7"),
             hardware: Hardware::default(),
             sector_size: SectorSize::B512,
-            ovmf: Some(&ovmf),
+            ovmf: Some((Path::new("/f,g/code.fd"), "/proc/self/fd/8")),
             accelerator: Accelerator::Tcg,
             network: Network::Isolated,
             ssh_port: None,
@@ -284,34 +265,24 @@ mod tests {
             seed: None,
             credentials: &[],
             direct: None,
-            kept: None,
         };
         assert_eq!(
             machine.invocation(5, 6).to_string(),
-            "setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
+            "qemu-system-x86_64 -nodefaults -no-user-config -display none \
              -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
              -machine q35,graphics=off -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 1 -m 1024 -boot strict=on \
              -device VGA -device virtio-rng-pci -chardev socket,id=serial0,fd=5 -serial chardev:serial0 \
              -chardev socket,id=monitor0,fd=6 -mon chardev=monitor0,mode=control \
              -netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile= \
-             -drive if=pflash,format=raw,file=/f/code.fd,readonly=on \
-             -drive if=pflash,format=raw,file=/f/vars.fd,snapshot=on \
-             -drive if=none,id=disk0,file=/a,,b/kvm.img,format=raw,snapshot=on,cache=unsafe \
+             -drive if=pflash,format=raw,file=/f,,g/code.fd,readonly=on \
+             -drive if=pflash,format=raw,file=/proc/self/fd/8 \
+             -drive if=none,id=disk0,file=/proc/self/fd/7,format=qcow2,cache=unsafe \
              -device virtio-blk-pci,drive=disk0,bootindex=0"
         );
-        // A kernel that is started directly, from a disk that is kept.
-        let kept = Kept { disk: "/proc/self/fd/7".to_owned(), variables: "/proc/self/fd/8".to_owned() };
+        // A kernel that is started directly.
         let direct = DirectKernel { kernel: "/k".into(), initrd: None, command_line: "quiet".to_owned() };
-        let text =
-            Machine { direct: Some(&direct), kept: Some(&kept), ..machine }.invocation(5, 6).to_string();
+        let text = Machine { direct: Some(&direct), ..machine }.invocation(5, 6).to_string();
         assert!(text.contains(" -kernel /k -append quiet "), "{text}");
-        assert!(text.contains(" -drive if=pflash,format=raw,file=/proc/self/fd/8 "), "{text}");
-        assert!(
-            text.ends_with(
-                " -drive if=none,id=disk0,file=/proc/self/fd/7,format=qcow2,cache=unsafe \
-                 -device virtio-blk-pci,drive=disk0"
-            ),
-            "{text}"
-        );
+        assert!(text.ends_with(" -device virtio-blk-pci,drive=disk0"), "{text}");
     }
 }

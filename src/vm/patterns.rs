@@ -251,9 +251,11 @@ impl Line {
     pub fn of(line: &str) -> Line {
         static STAMPED: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(&format!("^(?:{STAMP}|<[0-7]>)")).expect("tested"));
-        // syslog(3)'s form: a program's name and its process.
-        static PROGRAM: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"^\(?[\w.@/+-]+\)?\[\d+\]: ").expect("tested"));
+        // syslog(3)'s form: a program's name and its process. Some programs write no process there.
+        static PROGRAM: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"^\(?[\w.@/+-]+\)?\[\d+\]: |^(dracut( Warning)?|booster|initramfs|init|procd): ")
+                .expect("tested")
+        });
         match STAMPED.find(line) {
             None => Line { origin: Origin::Plain, text: line.to_owned() },
             Some(stamp) => {

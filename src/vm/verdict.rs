@@ -362,6 +362,8 @@ pub enum NoteKind {
     Reset,
     /// A line looked like an end, and the boot went on.
     NotTheEnd,
+    /// The kernel's command line lacks words of the plan's: another loader entry, or one that a hook changed.
+    NotThePlan,
     PossiblyRootFull,
     PossiblyRootReadOnly,
 }
@@ -369,7 +371,13 @@ pub enum NoteKind {
 impl NoteKind {
     /// Whether a healthy system has none of these. The others are evidence of nothing by themselves.
     pub fn is_fault(self) -> bool {
-        !matches!(self, NoteKind::NotTheEnd | NoteKind::PossiblyRootFull | NoteKind::PossiblyRootReadOnly)
+        !matches!(
+            self,
+            NoteKind::NotTheEnd
+                | NoteKind::NotThePlan
+                | NoteKind::PossiblyRootFull
+                | NoteKind::PossiblyRootReadOnly
+        )
     }
 }
 
@@ -390,6 +398,7 @@ impl fmt::Display for NoteKind {
             NoteKind::Clock => "clock",
             NoteKind::Reset => "reset",
             NoteKind::NotTheEnd => "not-the-end",
+            NoteKind::NotThePlan => "not-the-plan",
             NoteKind::PossiblyRootFull => "possibly-root-full",
             NoteKind::PossiblyRootReadOnly => "possibly-root-read-only",
         })
