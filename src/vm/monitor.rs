@@ -368,7 +368,11 @@ impl BootMonitor {
                 origin == Origin::Kernel || (origin == Origin::Plain && !self.stamped && stage < Stage::Login)
             }
             _ if origin == Origin::Kernel => false,
-            Speaker::Firmware | Speaker::Loader => stage <= Stage::Loader,
+            // What unpacks a kernel may return to the firmware.
+            Speaker::Firmware | Speaker::Loader => {
+                stage <= Stage::Loader
+                    || (stage == Stage::Kernel && !self.stamped && self.facts.version.is_none())
+            }
             Speaker::Bsd => !self.stamped && stage <= Stage::Init,
             // dracut runs systemd.
             Speaker::Initramfs => stage <= Stage::Init,
@@ -767,6 +771,7 @@ impl BootMonitor {
             wanted.iter().find_map(|class| self.causes.iter().find(|(cause, _)| cause == class)).cloned()
         };
         let cause = match class {
+            Class::ShellInsteadOfInit => find(&[Class::NoInit]),
             Class::EmergencyShell | Class::InitramfsShell => {
                 find(&[Class::FsckFailed, Class::NoInit, Class::MountFailed])
             }
@@ -1132,9 +1137,12 @@ fn is_final(class: Class) -> bool {
 
 /// The beginning of what the kernel or the init system prints into a line, however far it has come.
 fn begins_insertion(text: &str) -> bool {
-    let text = text.trim_start();
-    (text.starts_with('[') && text.find(']').is_none_or(|end| end + 1 == text.len()))
-        || (text.starts_with('<') && text.find('>').is_none_or(|end| end + 1 == text.len()))
+    let rest = text.trim_start();
+    let closes = |rest: &str, end: char| rest.find(end).is_none_or(|place| place + 1 == rest.len());
+    rest.is_empty()
+        || text.len() - rest.len() >= 9
+        || (rest.starts_with('[') && closes(rest, ']'))
+        || (rest.starts_with('<') && closes(rest, '>'))
 }
 
 /// The beginning of a line that may be the clock of an endless job, however far it has come.

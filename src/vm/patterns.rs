@@ -269,9 +269,10 @@ impl Line {
 
 /// Where the kernel or the init system began to print in the middle of somebody else's line.
 pub fn insertion(line: &str) -> Option<usize> {
+    // Status lines of systemd; those of a job that begins have nine spaces in front. Source: systemd, src/core/job.c.
     static INSERTION: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(&format!(
-            r"{STAMP}|\[(?:  OK  |FAILED|DEPEND| TIME | INFO |ASSERT| WARN |\*[* ]{{5}}| [* ]{{5}})\] "
+            r"{STAMP}|\[(?:  OK  |FAILED|DEPEND| TIME | INFO |ASSERT| WARN |\*[* ]{{5}}| [* ]{{5}})\] | {{9}}[A-Z][a-z]+ing "
         ))
         .expect("tested")
     });
@@ -383,6 +384,7 @@ mod tests {
         }
         assert_eq!(insertion("kvm login: [   10.123456] x"), Some(11));
         assert_eq!(insertion("kvm login: [  OK  ] Started x."), Some(11));
+        assert_eq!(insertion("kvm login:          Starting a.service - A..."), Some(11));
         assert_eq!(insertion("[   10.123456] x"), None);
         assert_eq!(insertion("array[1] x"), None);
     }
