@@ -955,6 +955,9 @@ impl BootMonitor {
             Class::NoProgress | Class::TooSlow | Class::NoGetty if self.unanswered => Class::GettyCrashed,
             other => other,
         };
+        if class == Class::GettyCrashed {
+            self.reach(Stage::Login, now);
+        }
         // What was not finished is where it stands: the clock of a job, a question.
         let tail = self.open.rfind("A start job").or(self.open.rfind("Job ")).unwrap_or(0);
         if !self.open[tail..].trim().is_empty() {
