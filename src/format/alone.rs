@@ -168,6 +168,12 @@ const fn guid(a: u32, b: u16, c: u16, d: [u8; 8]) -> [u8; 16] {
 pub fn vmdk(file: &File, size: u64) -> Found {
     /// QEMU reads no more of a descriptor than 1 MiB.
     const MOST: u64 = 1 << 20;
+    // QEMU looks there for a parent whatever the header says (block/vmdk.c, vmdk_parent_open).
+    let mut beginning = vec![0; (20 * 512).min(size.saturating_sub(512)) as usize];
+    file.read_exact_at(&mut beginning, 512)?;
+    if beginning.to_ascii_lowercase().windows(18).any(|part| part == b"parentfilenamehint") {
+        return Ok(Err(Reference::Differencing));
+    }
     let header = |at: u64| -> Found {
         if little_u64(file, at + 12)? == 0 {
             return Ok(Err(Reference::Named("an extent of a descriptor without data of its own")));
@@ -176,6 +182,9 @@ pub fn vmdk(file: &File, size: u64) -> Found {
         let length = little_u64(file, at + 36)?.saturating_mul(512);
         if place == 0 && length == 0 {
             return Ok(Ok(()));
+        }
+        if place != 512 {
+            return Ok(Err(Reference::Damaged("the descriptor's place")));
         }
         if length > MOST {
             return Ok(Err(Reference::Damaged("the descriptor's size")));
@@ -260,6 +269,9 @@ mod tests {
             let bad = good.replace(from, to);
             assert!(vmdk_with(8, &bad).is_err(), "{bad}");
         }
+        // Behind what the header calls the descriptor.
+        let behind = format!("{good}\0{}parentFileNameHint=\"json:{{}}\"", " ".repeat(1500));
+        assert_eq!(vmdk_with(8, &behind), Err(Reference::Differencing));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::chunks::is_zero;
 use super::ends::least_end;
 use super::medium::{self, Medium};
 use crate::image::copy_range;
-use crate::tool::{Context, Failure, Invocation, inherited_name, run, run_to_its_end};
+use crate::tool::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
 use serde::Serialize;
 use std::fmt;
 use std::fs::File;
@@ -509,18 +509,26 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
     let size = virtual_size(&from, format)?;
     is_whole(file, &from, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
-    let convert = Invocation::new("qemu-img")
-        .dying_with_us()
-        .args(["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw"])
-        .args([from, to]);
-    run(&convert).map_err(Unreadable::by_program)?;
+    let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
+    qemu_img(&convert)?;
     Ok(out)
+}
+
+/// Runs it where it sees nothing of this host but what it inherits.
+fn qemu_img(args: &[&str]) -> Result<Vec<u8>, Unreadable> {
+    let (invocation, _) = jailed(&Invocation::new("qemu-img").args(args), JailNetwork::Nothing);
+    let finished = run(&invocation).map_err(|failure| match failure.message.ends_with("failed") {
+        true => Failure { message: "`qemu-img` failed".to_owned(), ..failure },
+        false => failure,
+    });
+    finished.map(|finished| finished.stdout).map_err(Unreadable::by_program)
 }
 
 /// What of an image lies behind the end of its file reads as zeros without a word.
 fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadable> {
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
         let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
+        let (check, _) = jailed(&check, JailNetwork::Nothing);
         let finished = run_to_its_end(&check)?;
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
         match finished.status.code() {
@@ -547,8 +555,7 @@ fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadab
 
 /// Bytes of the disk in an image that stands alone, by the name that programs have for it.
 fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Unreadable> {
-    let info = Invocation::new("qemu-img").args(["info", "--output=json", "-f", format.qemu_name(), path]);
-    let said = run(&info).map_err(Unreadable::by_program)?.stdout;
+    let said = qemu_img(&["info", "--output=json", "-f", format.qemu_name(), path])?;
     let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
     let size = info["virtual-size"].as_u64();
     size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())

@@ -11,9 +11,11 @@ use super::monitor::BootMonitor;
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
-use super::verdict::{Again, Attempt, Class, Note, NoteKind};
+use super::verdict::{Again, Attempt, Class, Note, NoteKind, Witnessed};
 use crate::plan::Firmware;
-use crate::tool::{Context, Failure, Invocation, Progress, inherited_name, run, scratch_folder};
+use crate::tool::{
+    Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_folder,
+};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -99,7 +101,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
                 again = Some(Again {
                     power_off: rounded(power_off),
                     stages: monitor.stages(elapsed),
-                    seconds: rounded(elapsed),
+                    seconds: rounded(monitor.prompted().unwrap_or(elapsed)),
                 });
                 if look.class != Class::LoginPrompt {
                     screenshot(&mut guest);
@@ -168,10 +170,11 @@ impl Written {
             Some((image, format)) => {
                 let overlay = tempfile::tempfile_in(scratch_folder()).context(context)?;
                 let name = inherited_name(&overlay)?;
-                run(&Invocation::new("qemu-img")
+                let create = Invocation::new("qemu-img")
                     .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
                     .arg(image)
-                    .arg(&name))?;
+                    .arg(&name);
+                run(&jailed(&create, JailNetwork::Nothing).0)?;
                 Some((overlay, name))
             }
             None => None,
@@ -280,6 +283,12 @@ impl Look {
         progress: &dyn Progress,
     ) {
         let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
+        if monitor.witnessed() == Witnessed::Screen {
+            self.class = Class::LoginFailed;
+            self.wrong =
+                vec!["the prompt is on the screen, and a login is typed on the serial console".to_owned()];
+            return;
+        }
         progress.begin(format!("logging in as {}", login.user));
         let stalls = guest.stalls().len();
         let console = guest.console();

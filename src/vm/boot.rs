@@ -143,7 +143,10 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         break attempt;
     };
     let kept = |name: &str| order.report.map(|folder| folder.join(name)).filter(|path| path.exists());
-    let is_reached = order.goal.is_reached(last.class, last.probed);
+    // Whatever else was asked for needs a login prompt.
+    let is_plain = order.login.is_none() && order.ssh.is_none() && order.host.is_none() && !order.again;
+    let is_reached = order.goal.is_reached(last.class, last.probed)
+        && (is_plain || !matches!(last.class, Class::AutoLogin | Class::WindowsConsole));
     let verdict = Verdict {
         version: 1,
         image: order.image.to_owned(),

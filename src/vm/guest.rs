@@ -82,7 +82,7 @@ impl Guest {
             Network::Host => JailNetwork::Resolver,
         };
         let (jailed, denied) = jailed(&invocation, network);
-        if let Some(why) = denied {
+        if let Some(why) = &denied {
             progress.warn(format!(
                 "QEMU runs without a mount namespace of its own: {}",
                 why.details.last().unwrap_or(&why.message)

@@ -78,6 +78,8 @@ const EVIDENCE: usize = 12;
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long an unfinished line has to stand to be a prompt of somebody who waits, or a message without a line end.
 const STANDS: Duration = Duration::from_millis(1500);
+/// How long a prompt has to stand at least, and whatever follows Enter: an issue file may have the same words.
+const ANSWER_STANDS: Duration = Duration::from_millis(500);
 /// How long a menu or a box has to be left alone to wait for a key.
 const QUIET: Duration = Duration::from_secs(6);
 /// How long a question for a passphrase must stand before it is answered.
@@ -97,11 +99,11 @@ const DOUBTS: u32 = 3;
 /// How long a getty may take to start once everything else has: it is among the first units.
 const GETTY_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a getty may take to ask again.
-const ANSWER: Duration = Duration::from_secs(8);
+const ANSWER: Duration = Duration::from_secs(6);
 /// How long `login` may take to ask for a password: programs have to be read from the disk.
 const PASSWORD: Duration = Duration::from_secs(45);
 /// How long a password question may be behind a prompt that came back.
-const BEHIND: Duration = Duration::from_secs(3);
+const BEHIND: Duration = Duration::from_secs(8);
 /// Notes that are kept.
 const MOST_NOTES: usize = 50;
 /// Notes of one kind that are kept.
@@ -122,7 +124,7 @@ enum Step {
     /// Enter was pressed.
     Entered {
         at: Duration,
-        heard: u64,
+        again: bool,
     },
     /// A user name was typed. `back`: the prompt came back.
     Named {
@@ -157,15 +159,17 @@ pub struct BootMonitor {
     /// The unfinished line, and since when it is what it is.
     open: String,
     open_since: Duration,
-    /// It was taken for a finished one already.
+    /// How many lines were finished then.
+    open_line: u64,
+    /// It was taken for a finished one already, or for an answer.
     open_applied: bool,
+    open_answers: bool,
     /// The last lines, newest last.
     recent: Vec<String>,
     seen: Vec<(Stage, Duration)>,
     moved: Duration,
-    /// When anything was printed, and how often.
+    /// When anything was printed.
     spoke: Duration,
-    heard: u64,
     disk_moved: Duration,
     resets: u32,
     /// How long the host had no processor for the guest: time that does not count.
@@ -177,12 +181,14 @@ pub struct BootMonitor {
     /// Reasons for what may come, with the first line of each.
     causes: Vec<(Class, String)>,
     /// What the last menu, box or shell makes of a boot that goes no further.
-    waiting: Option<Class>,
+    waiting: Option<(Class, Duration)>,
     notes: Vec<Note>,
     counts: BTreeMap<usize, u32>,
     facts: KernelFacts,
     /// The kernel's lines have time stamps.
     stamped: bool,
+    /// Something that only a BSD prints was seen.
+    is_bsd: bool,
     shell_is_init: bool,
     left_initramfs: bool,
     countdown: bool,
@@ -194,8 +200,8 @@ pub struct BootMonitor {
     heard_kernel: bool,
     /// What stood on the screen when it was last looked at.
     screen: Vec<String>,
-    /// How many prompts, and in which row the last one.
-    screen_prompts: (usize, usize),
+    /// How many prompts stood there.
+    screen_prompts: usize,
     witnessed: Witnessed,
     state: State,
     probed: Probed,
@@ -226,12 +232,13 @@ impl BootMonitor {
             said: Duration::ZERO,
             open: String::new(),
             open_since: Duration::ZERO,
+            open_line: 0,
             open_applied: false,
+            open_answers: false,
             recent: Vec::new(),
             seen: vec![(Stage::Firmware, Duration::ZERO)],
             moved: Duration::ZERO,
             spoke: Duration::ZERO,
-            heard: 0,
             disk_moved: Duration::ZERO,
             resets: 0,
             starved: Duration::ZERO,
@@ -243,6 +250,7 @@ impl BootMonitor {
             counts: BTreeMap::new(),
             facts: KernelFacts::default(),
             stamped: false,
+            is_bsd: false,
             shell_is_init: false,
             left_initramfs: false,
             countdown: false,
@@ -251,7 +259,7 @@ impl BootMonitor {
             root_read_only: None,
             heard_kernel: false,
             screen: Vec::new(),
-            screen_prompts: (0, 0),
+            screen_prompts: 0,
             witnessed: Witnessed::Serial,
             state: State::Booting,
             probed: Probed::Not,
@@ -289,7 +297,7 @@ impl BootMonitor {
 
     /// Bytes from the serial console.
     pub fn serial(&mut self, at: Duration, bytes: &[u8]) {
-        (self.spoke, self.heard) = (at, self.heard + 1);
+        self.spoke = at;
         let mut finished = Vec::new();
         self.lines.feed_all(bytes, &mut |line| finished.push(line.to_owned()));
         for line in finished {
@@ -353,7 +361,7 @@ impl BootMonitor {
         self.stamped |= line.origin == Origin::Kernel;
         let mut moves = true;
         for pattern in patterns::of_line(&line.text) {
-            if self.may_speak(pattern.speaker, line.origin) {
+            if self.may_speak(pattern.speaker, line.origin, pattern.ends()) {
                 moves &= pattern.mark != Some(Mark::Clock) && pattern.mark != Some(Mark::Stall);
                 self.apply(at, pattern, &line.text);
             }
@@ -361,7 +369,8 @@ impl BootMonitor {
         moves
     }
 
-    fn may_speak(&self, speaker: Speaker, origin: Origin) -> bool {
+    /// Whether a row can match a line of that origin now. `ends`: the row may decide.
+    fn may_speak(&self, speaker: Speaker, origin: Origin, ends: bool) -> bool {
         let stage = self.stage();
         match speaker {
             Speaker::Kernel => {
@@ -373,7 +382,7 @@ impl BootMonitor {
                 stage <= Stage::Loader
                     || (stage == Stage::Kernel && !self.stamped && self.facts.version.is_none())
             }
-            Speaker::Bsd => !self.stamped && stage <= Stage::Init,
+            Speaker::Bsd => !self.stamped && stage <= Stage::Init && (self.is_bsd || !ends),
             // dracut runs systemd.
             Speaker::Initramfs => stage <= Stage::Init,
             Speaker::Init | Speaker::Getty | Speaker::Program => true,
@@ -388,6 +397,7 @@ impl BootMonitor {
                 return;
             }
         }
+        self.is_bsd |= pattern.speaker == Speaker::Bsd;
         if let Some(stage) = pattern.stage {
             self.reach(stage, at);
         }
@@ -399,7 +409,7 @@ impl BootMonitor {
         if pattern.countdown {
             self.countdown = true;
         }
-        if pattern.leaves_menu || (pattern.countdown && self.waiting == Some(Class::LoaderWaits)) {
+        if pattern.leaves_menu || (pattern.countdown && self.waits_for(Class::LoaderWaits)) {
             self.waiting = None;
         }
         if let Some(kind) = pattern.note {
@@ -428,17 +438,31 @@ impl BootMonitor {
         {
             self.begin_prompt(at, text, Some(class));
         }
-        if let Some(class) = pattern.waits
-            && !(class == Class::LoaderWaits && self.countdown)
-        {
-            self.waiting = Some(class);
-        }
+        self.wait(pattern);
         if let Some(class) = pattern.end {
             if pattern.speaker == Speaker::Loader {
                 self.reach(Stage::Loader, at);
             }
             self.end(class, at, pattern.firm);
         }
+    }
+
+    /// A menu, a box or a shell that a boot may end in.
+    fn wait(&mut self, pattern: &Pattern) {
+        let Some(class) = pattern.waits.filter(|class| *class != Class::LoaderWaits || !self.countdown)
+        else {
+            return;
+        };
+        let patience = pattern.patience.map_or(QUIET, Duration::from_secs);
+        let patience = match self.waiting {
+            Some((before, shorter)) if before == class => patience.min(shorter),
+            _ => patience,
+        };
+        self.waiting = Some((class, patience));
+    }
+
+    fn waits_for(&self, class: Class) -> bool {
+        self.waiting.is_some_and(|(waiting, _)| waiting == class)
     }
 
     fn note(&mut self, at: Duration, kind: NoteKind, line: &str) {
@@ -467,9 +491,11 @@ impl BootMonitor {
             None if Line::of(&text).origin != Origin::Plain => self.fragment.clone(),
             None => format!("{}{text}", self.fragment),
         };
-        if open != self.open {
+        // The same words in another line are another prompt.
+        if open != self.open || self.finished != self.open_line {
             self.open_since = at;
-            self.open_applied = false;
+            self.open_line = self.finished;
+            (self.open_applied, self.open_answers) = (false, false);
             if !open.is_empty() && !may_be_clock(&text) {
                 self.moved = at;
             }
@@ -477,8 +503,16 @@ impl BootMonitor {
         self.open.clone_from(&open);
         if !open.is_empty() {
             self.not_a_prompt(at, &open);
-            self.prompt(at, &open);
+            // An answer has to stand: an issue file may have any words.
+            if !self.is_answering() {
+                self.prompt(at, &open);
+            }
         }
+    }
+
+    /// Whether Enter or a name was typed at a prompt.
+    fn is_answering(&self) -> bool {
+        matches!(&self.state, State::Prompt(prompt) if prompt.step != Step::Dwelling)
     }
 
     /// What stands at the end of the output: somebody may wait there.
@@ -493,7 +527,7 @@ impl BootMonitor {
         }
         for pattern in patterns::of_prompt(text) {
             if pattern.unlock
-                && self.may_speak(pattern.speaker, Origin::Plain)
+                && self.may_speak(pattern.speaker, Origin::Plain, true)
                 && let Some(volume) = pattern.value(text)
             {
                 // The echo of an answer, stars or not, comes behind the same question.
@@ -515,7 +549,7 @@ impl BootMonitor {
         // A loader that asks for a user name is no getty.
         let is_of_loader = |pattern: &Pattern| {
             (pattern.waits.is_some() || pattern.end.is_some())
-                && self.may_speak(pattern.speaker, Origin::Plain)
+                && self.may_speak(pattern.speaker, Origin::Plain, true)
         };
         if patterns::of_prompt(text).any(is_of_loader) {
             return;
@@ -539,7 +573,7 @@ impl BootMonitor {
 
     fn begin_prompt(&mut self, at: Duration, text: &str, reached: Option<Class>) {
         // An entry of a menu may look like anything.
-        if self.waiting == Some(Class::LoaderWaits) {
+        if self.waits_for(Class::LoaderWaits) {
             return;
         }
         // The same text is looked at again with every byte that comes; only another line is another prompt.
@@ -579,6 +613,8 @@ impl BootMonitor {
         match prompt.step {
             Step::Dwelling => prompt.line = text.to_owned(),
             Step::Entered { .. } if !is_new => {}
+            // Automatic logins again and again are no answer.
+            Step::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
             Step::Entered { .. } => {
                 prompt.line = text.to_owned();
                 self.probed = Probed::Prompt;
@@ -662,7 +698,7 @@ impl BootMonitor {
         if lines == self.screen {
             return;
         }
-        (self.finished, self.heard) = (self.finished + 1, self.heard + 1);
+        self.finished += 1;
         let before = std::mem::replace(&mut self.screen, lines.clone());
         let is_new = |line: &&String| !line.is_empty() && !before.contains(line);
         // An endless job's clock and a stalled kernel's complaints are no progress, an empty screen is.
@@ -696,29 +732,25 @@ impl BootMonitor {
             let line = prompt.line.clone();
             return self.succeed(Class::LoginPrompt, Probed::Password, line);
         }
-        let prompts: Vec<(usize, String)> =
-            lines.iter().map(text).enumerate().filter(|(_, line)| is_login_prompt(line)).collect();
-        if let Some((row, prompt)) = prompts.last()
+        let prompts: Vec<String> = lines.iter().map(text).filter(|line| is_login_prompt(line)).collect();
+        let before = std::mem::replace(&mut self.screen_prompts, prompts.len());
+        // What was typed stands behind the old prompt; another one is an answer.
+        if let Some(prompt) = prompts.last()
             && self.limits.goal == Goal::LoginPrompt
+            && prompts.len() > before
         {
-            let place = (prompts.len(), *row);
-            if place != self.screen_prompts {
-                self.screen_prompts = place;
-                self.witnessed = Witnessed::Screen;
-                self.begin_prompt(at, prompt, None);
-            }
+            self.witnessed = Witnessed::Screen;
+            self.begin_prompt(at, prompt, None);
         }
     }
 
     /// What a line is evidence of if somebody waits at its end.
     fn apply_prompt(&mut self, at: Duration, text: &str) {
         for pattern in patterns::of_prompt(text) {
-            if !self.may_speak(pattern.speaker, Origin::Plain) {
+            if !self.may_speak(pattern.speaker, Origin::Plain, true) {
                 continue;
             }
-            if let Some(class) = pattern.waits.filter(|_| !self.countdown) {
-                self.waiting = Some(class);
-            }
+            self.wait(pattern);
             if let Some(class) = pattern.end {
                 self.end(class, at, pattern.firm);
             }
@@ -736,9 +768,8 @@ impl BootMonitor {
             return None;
         }
         Some(match self.stage() {
-            _ if matches!(self.waiting, Some(Class::InitramfsShell | Class::EmergencyShell)) => {
-                self.waiting?
-            }
+            _ if self.waits_for(Class::InitramfsShell) => Class::InitramfsShell,
+            _ if self.waits_for(Class::EmergencyShell) => Class::EmergencyShell,
             _ if self.shell_is_init || self.left_initramfs && self.stage() <= Stage::Initramfs => {
                 Class::ShellInsteadOfInit
             }
@@ -815,7 +846,7 @@ impl BootMonitor {
         }
         // It goes on: whatever stalled has recovered, and what looked like an end was none.
         self.stalled = None;
-        if !matches!(self.waiting, Some(Class::EmergencyShell | Class::InitramfsShell)) {
+        if !self.waits_for(Class::EmergencyShell) && !self.waits_for(Class::InitramfsShell) {
             self.waiting = None;
         }
         self.seen.push((stage, at));
@@ -846,7 +877,11 @@ impl BootMonitor {
         self.up = self.up.map(|up| up + time);
         if let State::Prompt(prompt) = &mut self.state {
             match &mut prompt.step {
-                Step::Entered { at, .. } | Step::Named { at, .. } => *at += time,
+                Step::Entered { at, .. } => *at += time,
+                Step::Named { at, back } => {
+                    *at += time;
+                    *back = back.map(|back| back + time);
+                }
                 Step::Dwelling => {}
             }
         }
@@ -875,7 +910,8 @@ impl BootMonitor {
         self.seen = vec![(Stage::Firmware, at)];
         (self.up, self.stalled, self.question, self.doubted) = (None, None, None, None);
         (self.waiting, self.asked_at, self.countdown) = (None, None, false);
-        (self.stamped, self.shell_is_init, self.left_initramfs) = (false, false, false);
+        (self.stamped, self.is_bsd, self.shell_is_init, self.left_initramfs) = (false, false, false, false);
+        (self.screen, self.screen_prompts) = (Vec::new(), 0);
         (self.root_full, self.root_read_only) = (None, None);
         self.answered.clear();
         self.lines = Lines::default();
@@ -937,8 +973,8 @@ impl BootMonitor {
             Class::EmulatorStall
         } else if now >= self.limits.total + self.starved {
             if is_stalled { Class::EmulatorStall } else { Class::TooSlow }
-        } else if let Some(class) = self.waiting.filter(|_| is_booting)
-            && now >= self.spoke.max(self.disk_moved) + QUIET
+        } else if let Some((class, patience)) = self.waiting.filter(|_| is_booting)
+            && now >= self.spoke.max(self.disk_moved) + patience
         {
             class
         } else if is_booting && now >= self.moved + self.limits.silence {
@@ -946,6 +982,8 @@ impl BootMonitor {
         } else if is_booting
             && self.limits.goal == Goal::LoginPrompt
             && self.up.is_some_and(|up| now >= up + GETTY_PATIENCE)
+            && (now >= self.spoke + DOUBT_PATIENCE
+                || self.up.is_some_and(|up| now >= up + 3 * GETTY_PATIENCE))
         {
             Class::NoGetty
         } else {
@@ -971,6 +1009,12 @@ impl BootMonitor {
 
     /// An unfinished line that stands.
     fn look_at_unfinished(&mut self, now: Duration) {
+        let answers = self.is_answering() && !self.open_answers && now >= self.open_since + ANSWER_STANDS;
+        if answers && !self.open.is_empty() {
+            self.open_answers = true;
+            let (text, at) = (self.open.clone(), self.open_since);
+            self.prompt(at.max(self.spoke), &text);
+        }
         if self.open.is_empty() || self.open_applied || now < self.open_since + STANDS {
             return;
         }
@@ -988,16 +1032,26 @@ impl BootMonitor {
     /// What a prompt comes to with time.
     fn step(&mut self, now: Duration, mut prompt: Prompt) {
         match prompt.step {
-            Step::Dwelling if now >= prompt.since + self.limits.dwell => {
+            Step::Dwelling if now >= prompt.since + self.limits.dwell.max(ANSWER_STANDS) => {
                 self.actions.push(Action::Enter);
                 self.asked_at = Some((prompt.line.clone(), self.finished));
-                prompt.step = Step::Entered { at: now, heard: self.heard };
+                prompt.step = Step::Entered { at: now, again: false };
                 self.state = State::Prompt(prompt);
             }
-            // Whatever such a console answers, it is alive.
-            Step::Entered { heard, .. } if prompt.reached.is_some() && self.heard > heard => {
-                let class = prompt.reached.unwrap_or(Class::LoginPrompt);
+            // A shell answers with its prompt, whatever that is; an echo alone is none.
+            Step::Entered { .. }
+                if let Some(class) = prompt.reached
+                    && !self.open.trim().is_empty()
+                    && self.asked_at.as_ref().is_some_and(|(_, finished)| *finished < self.finished)
+                    && now >= self.open_since + ANSWER_STANDS =>
+            {
                 self.succeed(class, Probed::Prompt, prompt.line);
+            }
+            // It may have been slow, or the line was lost.
+            Step::Entered { at, again: false } if now >= at + ANSWER => {
+                self.actions.push(Action::Enter);
+                prompt.step = Step::Entered { at: now, again: true };
+                self.state = State::Prompt(prompt);
             }
             Step::Entered { at, .. } if now >= at + ANSWER => {
                 self.probed = Probed::Silent;
@@ -1043,11 +1097,14 @@ impl BootMonitor {
         if !self.open_applied {
             until(self.open_since + STANDS);
         }
+        if !self.open_answers {
+            until(self.open_since + ANSWER_STANDS);
+        }
         if let Some((_, since)) = &self.question {
             until(*since + QUESTION_STANDS);
         }
-        if self.waiting.is_some() {
-            until(self.spoke.max(self.disk_moved) + QUIET);
+        if let Some((_, patience)) = self.waiting {
+            until(self.spoke.max(self.disk_moved) + patience);
         }
         if let Some(up) = self.up {
             until(up + GETTY_PATIENCE);
@@ -1058,7 +1115,7 @@ impl BootMonitor {
         match &self.state {
             State::Ending { at, .. } => until(*at + SETTLE),
             State::Prompt(prompt) => match prompt.step {
-                Step::Dwelling => until(prompt.since + self.limits.dwell),
+                Step::Dwelling => until(prompt.since + self.limits.dwell.max(ANSWER_STANDS)),
                 Step::Entered { at, .. } => until(at + ANSWER),
                 Step::Named { at, back } => until(back.map_or(at + PASSWORD, |back| back + BEHIND)),
             },

@@ -91,6 +91,8 @@ pub struct Pattern {
     pub end: Option<Class>,
     /// The boot ended, unless anything follows within a few seconds.
     pub waits: Option<Class>,
+    /// Seconds for `waits`, where that is not 6.
+    pub patience: Option<u64>,
     /// The reason, should the boot end in a shell, a menu or the firmware.
     pub cause: Option<Class>,
     /// A good end that needs no getty.
@@ -143,6 +145,11 @@ fn any_speaker() -> Speaker {
 }
 
 impl Pattern {
+    /// Whether a match can decide.
+    pub fn ends(&self) -> bool {
+        self.end.is_some() || self.waits.is_some() || self.reached.is_some()
+    }
+
     /// What the group `value` matches.
     pub fn value(&self, text: &str) -> Option<String> {
         Some(self.value.as_ref()?.captures(text)?.name("value")?.as_str().to_owned())

@@ -92,11 +92,14 @@ fn a_getty_has_to_answer() {
     monitor.serial(at(7), b"[    8.123456] random: crng init done\r\n");
     assert_eq!(answer(&mut monitor, at(7)), []);
     monitor.serial(at(8), b"\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ");
-    assert_eq!(answer(&mut monitor, at(8)), [Action::Type(NOBODY)]);
+    // It has to stand.
+    assert_eq!(answer(&mut monitor, at(8)), []);
+    assert_eq!(answer(&mut monitor, at(9)), [Action::Type(NOBODY)]);
     monitor.serial(at(9), b"isterprobe\r\n");
     assert_eq!(monitor.decide(at(9)), None);
     monitor.serial(at(10), b"Password: ");
-    assert_eq!(monitor.decide(at(10)), Some(Class::LoginPrompt));
+    assert_eq!(monitor.decide(at(10)), None);
+    assert_eq!(monitor.decide(at(11)), Some(Class::LoginPrompt));
     assert_eq!((monitor.probed(), monitor.proof()), (Probed::Password, vec!["kvm login: ".to_owned()]));
     assert_eq!(monitor.prompted(), Some(at(1)));
 }
@@ -107,7 +110,7 @@ fn whoever_logs_in_needs_only_a_new_prompt() {
     monitor.serial(at(1), b"\r\nkvm login: ");
     assert_eq!(answer(&mut monitor, at(6)), [Action::Enter]);
     monitor.serial(at(7), b"\r\nkvm login: ");
-    assert_eq!(monitor.decide(at(7)), Some(Class::LoginPrompt));
+    assert_eq!(monitor.decide(at(8)), Some(Class::LoginPrompt));
     assert_eq!(monitor.probed(), Probed::Prompt);
 }
 
