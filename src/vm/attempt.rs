@@ -11,7 +11,7 @@ use super::monitor::BootMonitor;
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
-use super::verdict::{Again, Attempt, Class, Note, NoteKind, Witnessed};
+use super::verdict::{Again, Attempt, Class, Note, NoteKind};
 use crate::plan::Firmware;
 use crate::tool::{
     Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_folder,
@@ -283,12 +283,6 @@ impl Look {
         progress: &dyn Progress,
     ) {
         let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
-        if monitor.witnessed() == Witnessed::Screen {
-            self.class = Class::LoginFailed;
-            self.wrong =
-                vec!["the prompt is on the screen, and a login is typed on the serial console".to_owned()];
-            return;
-        }
         progress.begin(format!("logging in as {}", login.user));
         let stalls = guest.stalls().len();
         let console = guest.console();
