@@ -1,5 +1,5 @@
 //! What the lines of a console mean. The patterns are data, one file per speaker in `patterns/`: each row has a regular
-//! expression, what a match is evidence of, where the text comes from, and a captured line that must match.
+//! expression, what a match is evidence of, where the text comes from, and a line of it that must match.
 
 use super::verdict::{Class, NoteKind, Stage};
 use regex::{Regex, RegexSet};
