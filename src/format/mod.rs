@@ -18,6 +18,7 @@ mod alone;
 mod archive;
 mod chunks;
 mod ends;
+mod foreign;
 mod gzip;
 mod initramfs;
 mod iso;
@@ -38,11 +39,11 @@ mod write;
 mod xz;
 mod zstandard;
 
+pub use foreign::foreign;
 pub use iso::{CdImage, CdStart, boot_catalogue};
 pub use medium::{Medium, MediumKind, RootTree, Start};
 pub use open::{
-    ImageFormat, Kind, OpenedImage, Published, foreign, format_name, kind_of, open, open_published,
-    stands_alone,
+    ImageFormat, Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone,
 };
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

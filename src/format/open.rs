@@ -3,6 +3,7 @@
 use super::alone;
 use super::chunks::is_zero;
 use super::ends::least_end;
+use super::foreign::foreign;
 use super::medium::{self, Medium};
 use crate::image::copy_range;
 use crate::tool::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
@@ -48,17 +49,8 @@ impl ImageFormat {
 
 impl fmt::Display for ImageFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            ImageFormat::Raw => "raw",
-            ImageFormat::Qcow2 => "qcow2",
-            ImageFormat::Vhd => "vhd",
-            ImageFormat::Vhdx => "vhdx",
-            ImageFormat::Vmdk => "vmdk",
-            ImageFormat::Vdi => "vdi",
-            ImageFormat::Qcow => "qcow",
-            ImageFormat::Qed => "qed",
-            ImageFormat::Parallels => "parallels",
-        })
+        // QEMU calls it after the program that it comes from.
+        f.pad(if *self == ImageFormat::Vhd { "vhd" } else { self.qemu_name() })
     }
 }
 
@@ -86,41 +78,6 @@ const COMPRESSIONS: &[(&[u8], Compression)] = &[
     (b"\x28\xb5\x2f\xfd", Compression::Zstd),
     (b"BZh", Compression::Bzip2),
 ];
-
-/// What is no disk image, or one that has to be unpacked first: where its signature is, and what it is. Source: the formats'
-/// specifications; file(1), magic.
-const FOREIGN: &[(usize, &[u8], &str)] = &[
-    (0, b"\x04\x22\x4d\x18", "compressed with lz4: unpack it with `lz4 -d`"),
-    (0, b"LZIP", "compressed with lzip: unpack it with `lzip -d`"),
-    (0, b"\x89LZO\0\r\n\x1a\n", "compressed with lzop: unpack it with `lzop -d`"),
-    (0, b"\x5d\0\0", "compressed with lzma: unpack it with `xz --format=lzma -d`"),
-    (0, b"PK\x03\x04", "a zip archive: unpack it with `unzip`"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it with `7z x`"),
-    (0, b"\x3a\xff\x26\xed", "an Android sparse image: unpack it with `simg2img`"),
-    (0, b"COWD", "a VMDK of the kind COWD: convert it with `qemu-img convert -f vmdk -O qcow2`"),
-    (
-        0,
-        b"Bochs Virtual HD Image",
-        "a disk image of Bochs: convert it with `qemu-img convert -f bochs -O raw`",
-    ),
-    (0, b"hsqs", "a squashfs filesystem, not a disk"),
-    (0, b"070701", "a cpio archive, not a disk"),
-    (0, b"MSWIM\0\0\0", "a WIM archive, not a disk"),
-    (0, b"!<arch>\n", "an ar archive or a Debian package, not a disk"),
-    (0, b"\xed\xab\xee\xdb", "an RPM package, not a disk"),
-    (
-        0,
-        b"# Disk DescriptorFile",
-        "only a description of other files: name one that stands alone, such as a streamOptimized vmdk",
-    ),
-];
-
-/// What a file is by its signature, where it is nothing that can be opened.
-pub fn foreign(file: &File) -> std::io::Result<Option<&'static str>> {
-    let start = start(file)?;
-    let found = FOREIGN.iter().find(|(at, magic, _)| start.get(*at..).is_some_and(|s| s.starts_with(magic)));
-    Ok(found.map(|(_, _, what)| *what))
-}
 
 /// What a published file holds.
 pub enum Published {
@@ -333,7 +290,7 @@ fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     })
 }
 
-fn start(file: &File) -> std::io::Result<Vec<u8>> {
+pub(super) fn start(file: &File) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; 1024];
     let count = file.read_at(&mut bytes, 0)?;
     bytes.truncate(count);

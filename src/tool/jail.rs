@@ -15,7 +15,7 @@ pub enum JailNetwork {
     Resolver,
 }
 
-/// Directories in which the new root can be put together; nobody else sees what is mounted there.
+/// Directories on which the new root can be mounted; only the namespace has that mount.
 const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 
 /// The first argument is the place, the second what of /etc is seen, then comes the command. Source: mount(8), pivot_root(8).

@@ -415,7 +415,7 @@ impl Screen {
         self.dump(qmp, json!({ "filename": self.name, "format": "png" }))
     }
 
-    /// QEMU opens the file by its own name for it, and begins it anew.
+    /// QEMU opens the file by a name of its own and truncates it.
     fn dump(&self, qmp: &mut Qmp, arguments: serde_json::Value) -> Result<Vec<u8>, String> {
         qmp.execute("screendump", arguments, AT_ONCE)?;
         let mut bytes = Vec::new();

@@ -73,7 +73,7 @@ impl AllowedNote {
     }
 }
 
-/// Notes that are faults and that nobody allowed.
+/// Notes that are faults and not allowed.
 pub fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Vec<String>)> {
     let is_allowed = |note: &&Note| {
         allowed.iter().any(|allowed| allowed.kind == note.kind && note.line.contains(&allowed.text))

@@ -94,7 +94,7 @@ fn a_getty_has_to_answer() {
     monitor.serial(at(8), b"\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ");
     // It has to stand.
     assert_eq!(answer(&mut monitor, at(8)), []);
-    assert_eq!(answer(&mut monitor, at(9)), [Action::Type(NOBODY)]);
+    assert_eq!(answer(&mut monitor, at(9)), [Action::Type(UNKNOWN_USER)]);
     monitor.serial(at(9), b"isterprobe\r\n");
     assert_eq!(monitor.decide(at(9)), None);
     monitor.serial(at(10), b"Password: ");
@@ -187,7 +187,7 @@ fn a_silent_serial_console_leaves_the_screen() {
     assert_eq!(answer(&mut monitor, at(44)), []);
     assert_eq!(answer(&mut monitor, at(45)), [Action::Enter]);
     monitor.screen(at(46), text(&[issue, "", "here login:", issue, "", "here login: _"]));
-    assert_eq!(answer(&mut monitor, at(46)), [Action::Type(NOBODY)]);
+    assert_eq!(answer(&mut monitor, at(46)), [Action::Type(UNKNOWN_USER)]);
     monitor.screen(
         at(48),
         text(&[issue, "", "here login:", issue, "", "here login: isterprobe", "Password: _"]),

@@ -1,0 +1,86 @@
+//! What looks like an end: its class, its reason, and what takes it back.
+
+use super::*;
+
+impl BootMonitor {
+    pub(super) fn end(&mut self, class: Class, at: Duration, firm: bool) {
+        let resume = match &self.state {
+            State::Booting => None,
+            State::Prompt(prompt) => Some(prompt.clone()),
+            State::Ending { .. } | State::Ended(_) => return,
+        };
+        let (class, cause) = self.with_cause(class, firm);
+        let recent = &self.recent[self.recent.len().saturating_sub(EVIDENCE)..];
+        let before = cause.filter(|line| !recent.iter().any(|other| other.ends_with(line.as_str())));
+        self.evidence = before.into_iter().chain(recent.iter().cloned()).collect();
+        self.state = State::Ending { class, at, resume };
+    }
+
+    /// The class that a reason from before makes of an end, with its line.
+    pub(super) fn with_cause(&mut self, class: Class, firm: bool) -> (Class, Option<String>) {
+        let find = |wanted: &[Class]| {
+            wanted.iter().find_map(|class| self.causes.iter().find(|(cause, _)| cause == class)).cloned()
+        };
+        let cause = match class {
+            Class::ShellInsteadOfInit => find(&[Class::NoInit]),
+            Class::EmergencyShell | Class::InitramfsShell => {
+                find(&[Class::FsckFailed, Class::NoInit, Class::MountFailed])
+            }
+            Class::NoBootableDevice
+            | Class::LoaderFailed
+            | Class::LoaderWaits
+            | Class::FirmwareCrashed
+            | Class::GrubShell
+            | Class::PoweredOff
+            | Class::NoProgress
+                if self.stage() <= Stage::Loader && !firm =>
+            {
+                let loader = match class {
+                    Class::GrubShell | Class::PoweredOff | Class::FirmwareCrashed | Class::NoProgress => {
+                        &[Class::SecureBootRefused][..]
+                    }
+                    _ => &[Class::SecureBootRefused, Class::LoaderFailed],
+                };
+                find(loader)
+            }
+            _ => None,
+        };
+        let menu = self.loader_menu.clone().filter(|_| class == Class::NoBootableDevice && !firm);
+        let cause = cause.or(menu.map(|line| (Class::LoaderFailed, line)));
+        if let Some((class, line)) = cause {
+            if matches!(class, Class::LoaderFailed | Class::SecureBootRefused) {
+                self.reach(Stage::Loader, self.spoke);
+            }
+            return (class, Some(line));
+        }
+        // What the firmware does behind a loader that returned: its menu, its shell, or nothing more.
+        if class == Class::NoBootableDevice && self.stage() >= Stage::Loader && !firm {
+            return (Class::LoaderFailed, None);
+        }
+        (class, None)
+    }
+
+    pub(super) fn reach(&mut self, stage: Stage, at: Duration) {
+        if self.seen.last().is_some_and(|(last, _)| *last >= stage) {
+            return;
+        }
+        // It goes on: whatever stalled has recovered, and what looked like an end was none.
+        self.stalled = None;
+        if !self.waits_for(Class::EmergencyShell) && !self.waits_for(Class::InitramfsShell) {
+            self.waiting = None;
+        }
+        self.seen.push((stage, at));
+        if let State::Ending { class, resume, .. } = &self.state
+            && !is_final(*class)
+            && stage > Stage::Loader
+        {
+            let line = format!("{class}: {}", self.evidence.last().map_or("", String::as_str));
+            self.state = match resume.clone() {
+                Some(prompt) => State::Prompt(prompt),
+                None => State::Booting,
+            };
+            self.evidence.clear();
+            self.note(at, NoteKind::NotTheEnd, &line);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Login prompts: when one counts, what is typed there, and what the answers come to.
+
+use super::*;
+
+impl BootMonitor {
+    /// Whether Enter or a name was typed at a prompt.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(&self.state, State::Prompt(prompt) if prompt.step != Step::Dwelling)
+    }
+
+    /// What stands at the end of the output: somebody may wait there.
+    pub(super) fn prompt(&mut self, at: Duration, text: &str) {
+        if let State::Prompt(prompt) = &self.state
+            && prompt.step != Step::Dwelling
+            && is_password_prompt(text)
+        {
+            let line = prompt.line.clone();
+            self.succeed(Class::LoginPrompt, Probed::Password, line);
+            return;
+        }
+        for pattern in patterns::of_prompt(text) {
+            if pattern.unlock
+                && self.may_speak(pattern.speaker, Origin::Plain, true)
+                && let Some(volume) = pattern.value(text)
+            {
+                // The echo of an answer, stars or not, comes behind the same question.
+                let is_old = |other: &String| volume == *other || volume.starts_with(&format!("{other}:"));
+                let asked = self.question.as_ref().map(|(volume, _)| volume);
+                if !self.answered.iter().chain(asked).any(is_old) {
+                    self.question = Some((volume, at));
+                    self.recent.push(text.to_owned());
+                }
+                return;
+            }
+        }
+        if self.limits.goal != Goal::LoginPrompt {
+            if is_login_prompt(text) {
+                self.reach(Stage::Login, at);
+            }
+            return;
+        }
+        // A loader that asks for a user name is no getty.
+        let is_of_loader = |pattern: &Pattern| {
+            (pattern.waits.is_some() || pattern.end.is_some())
+                && self.may_speak(pattern.speaker, Origin::Plain, true)
+        };
+        if patterns::of_prompt(text).any(is_of_loader) {
+            return;
+        }
+        if is_login_prompt(text) || self.comes_back(text) {
+            self.begin_prompt(at, text, None);
+        } else if let Some(class) = patterns::of_prompt(text).find_map(|pattern| pattern.reached) {
+            self.begin_prompt(at, text, Some(class));
+        }
+    }
+
+    /// Whatever stood there when Enter was pressed stands there again: a prompt in words that are not known.
+    pub(super) fn comes_back(&self, text: &str) -> bool {
+        let ends = |text: &str| text.trim_end().ends_with([':', '：', '៖']);
+        self.stage() >= Stage::Init
+            && self
+                .asked_at
+                .as_ref()
+                .is_some_and(|(before, finished)| before == text && *finished < self.finished && ends(text))
+    }
+
+    pub(super) fn begin_prompt(&mut self, at: Duration, text: &str, reached: Option<Class>) {
+        // An entry of a menu may look like anything.
+        if self.waits_for(Class::LoaderWaits) {
+            return;
+        }
+        // The same text is looked at again with every byte that comes; only another line is another prompt.
+        let place = (text.to_owned(), self.finished);
+        if matches!(self.state, State::Ending { .. }) && self.last_prompt.as_ref() == Some(&place) {
+            return;
+        }
+        self.last_prompt = Some(place);
+        let resumed = match &mut self.state {
+            State::Ended(_) => return,
+            State::Prompt(prompt) => Some(prompt.clone()),
+            State::Ending { class, resume, .. } => {
+                let (class, resume) = (*class, resume.take());
+                let lines = std::mem::take(&mut self.evidence);
+                if resume.is_none() {
+                    self.note(
+                        at,
+                        NoteKind::NotTheEnd,
+                        &format!("{class}: {}", lines.last().unwrap_or(&String::new())),
+                    );
+                }
+                resume
+            }
+            State::Booting => None,
+        };
+        (self.waiting, self.doubted) = (None, None);
+        self.reach(Stage::Login, at);
+        let mut prompt = resumed.unwrap_or_else(|| Prompt {
+            line: text.to_owned(),
+            reached,
+            since: at,
+            step: Step::Dwelling,
+        });
+        let is_new = self.asked_at.as_ref().is_none_or(|(before, finished)| {
+            *finished < self.finished || before != text || self.witnessed == Witnessed::Screen
+        });
+        match prompt.step {
+            Step::Dwelling => prompt.line = text.to_owned(),
+            Step::Entered { .. } if !is_new => {}
+            // Automatic logins again and again are no answer.
+            Step::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
+            Step::Entered { .. } => {
+                prompt.line = text.to_owned();
+                self.probed = Probed::Prompt;
+                if prompt.reached.is_some() || self.limits.probe == Probe::Prompt {
+                    let class = prompt.reached.unwrap_or(Class::LoginPrompt);
+                    return self.succeed(class, Probed::Prompt, prompt.line);
+                }
+                self.actions.push(Action::Type(UNKNOWN_USER));
+                self.asked_at = Some((text.to_owned(), self.finished));
+                prompt.step = Step::Named { at, back: None };
+            }
+            Step::Named { at: since, back: None } if is_new => {
+                prompt.step = Step::Named { at: since, back: Some(at) };
+            }
+            Step::Named { .. } => {}
+        }
+        self.state = State::Prompt(prompt);
+    }
+
+    pub(super) fn succeed(&mut self, class: Class, probed: Probed, line: String) {
+        self.probed = probed;
+        self.evidence = vec![line];
+        self.state = State::Ended(class);
+    }
+
+    /// What looked like a login prompt was the beginning of another line: it does not count.
+    pub(super) fn not_a_prompt(&mut self, at: Duration, text: &str) {
+        let State::Prompt(prompt) = &self.state else { return };
+        let goes_on = prompt.reached.is_none()
+            && matches!(prompt.step, Step::Dwelling)
+            && text.len() > prompt.line.trim_end().len()
+            && text.starts_with(prompt.line.trim_end())
+            && insertion(text).is_none()
+            && !begins_insertion(&text[prompt.line.trim_end().len()..])
+            && !is_login_prompt(text);
+        if goes_on {
+            self.state = State::Booting;
+            self.seen.retain(|(stage, _)| *stage != Stage::Login);
+            self.doubted = Some(at);
+        }
+    }
+
+    /// Whether there is a getty, though no prompt stands there: it asks again.
+    pub(super) fn press_enter_in_doubt(&mut self, now: Duration) {
+        if !matches!(self.state, State::Booting) || self.limits.goal != Goal::LoginPrompt {
+            return;
+        }
+        // A shell or a menu would take it for an answer.
+        let may_type = self.waiting.is_none() && self.doubts < DOUBTS && !self.countdown_or_menu();
+        let since = self.doubted.or(self.up);
+        if may_type && since.is_some_and(|since| now >= since.max(self.spoke) + DOUBT_PATIENCE) {
+            self.doubts += 1;
+            self.doubted = Some(now);
+            self.asked_at = Some((self.open.clone(), self.finished));
+            self.actions.push(Action::Enter);
+        }
+    }
+
+    pub(super) fn countdown_or_menu(&self) -> bool {
+        self.stage() == Stage::Loader && self.countdown
+    }
+
+    /// What a prompt comes to with time.
+    pub(super) fn step(&mut self, now: Duration, mut prompt: Prompt) {
+        match prompt.step {
+            Step::Dwelling if now >= prompt.since + self.limits.dwell.max(ANSWER_STANDS) => {
+                self.actions.push(Action::Enter);
+                self.asked_at = Some((prompt.line.clone(), self.finished));
+                prompt.step = Step::Entered { at: now, again: false };
+                self.state = State::Prompt(prompt);
+            }
+            // A shell answers with its prompt, whatever that is; an echo alone is none.
+            Step::Entered { .. }
+                if let Some(class) = prompt.reached
+                    && !self.open.trim().is_empty()
+                    && self.asked_at.as_ref().is_some_and(|(_, finished)| *finished < self.finished)
+                    && now >= self.open_since + ANSWER_STANDS =>
+            {
+                self.succeed(class, Probed::Prompt, prompt.line);
+            }
+            // It may have been slow, or the line was lost.
+            Step::Entered { at, again: false } if now >= at + ANSWER => {
+                self.actions.push(Action::Enter);
+                prompt.step = Step::Entered { at: now, again: true };
+                self.state = State::Prompt(prompt);
+            }
+            Step::Entered { at, .. } if now >= at + ANSWER => {
+                self.probed = Probed::Silent;
+                self.unanswered = true;
+                if prompt.reached == Some(Class::WindowsConsole) {
+                    return self.succeed(Class::WindowsConsole, Probed::Silent, prompt.line);
+                }
+                // Something else goes on: it was no prompt, or one that is not there any more.
+                let goes_on = self.said > prompt.since + STANDS;
+                self.state = State::Booting;
+                if goes_on && self.doubts < DOUBTS {
+                    self.seen.retain(|(stage, _)| *stage != Stage::Login);
+                    self.doubted = Some(now);
+                } else {
+                    self.recent.push(prompt.line);
+                    self.end(Class::GettyCrashed, now, false);
+                    self.state = State::Ended(Class::GettyCrashed);
+                }
+            }
+            Step::Named { at, back }
+                if now >= at + PASSWORD || back.is_some_and(|back| now >= back + BEHIND) =>
+            {
+                self.state = State::Booting;
+                self.recent.push(prompt.line);
+                self.end(Class::LoginBroken, now, false);
+                self.state = State::Ended(Class::LoginBroken);
+            }
+            _ => {}
+        }
+    }
+}
