@@ -21,11 +21,9 @@ if [ ! -d "$home" ]; then
     mkdir -p "$home/.cargo"
     for file in "${CARGO_HOME:-$HOME/.cargo}/config.toml" "$HOME/.npmrc"; do [ ! -e "$file" ] || cp "$file" "$home/"; done
     [ ! -e "$home/config.toml" ] || mv "$home/config.toml" "$home/.cargo/"
-    # What git knows of, and what is not committed yet: as a checkout.
-    git -C "$here" ls-files -z --cached --others --exclude-standard | tar -C "$here" --null -T - -c | {
-        mkdir "$home/ister"
-        tar -C "$home/ister" -x
-    }
+    # A checkout of the commit: what is edited meanwhile is not in it.
+    mkdir "$home/ister"
+    git -C "$here" archive HEAD | tar -C "$home/ister" -x
     chroot "$root" chown -R tester: /home/tester
 fi
 for file in /etc/resolv.conf /etc/hosts; do
