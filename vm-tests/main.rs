@@ -10,6 +10,7 @@
 
 mod broken;
 mod dnf;
+mod foreign;
 mod hosts;
 mod installer;
 mod releases;
@@ -46,6 +47,7 @@ fn main() {
         trial("consoles_of_some_machines_are_judged_right", replay::some),
         long("consoles_of_all_machines_are_judged_right", replay::every_one),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
+        long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("a_host_without_space_says_nothing_of_the_image", full_disk),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),

@@ -96,7 +96,13 @@ fn assemble(
     let hooked = {
         let shown = job.shown_at.as_deref().map(|folder| customize::shown_at(&root, folder)).transpose()?;
         let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
-        customize::post_hooks(&job.plan.hooks, path, Duration::from_secs(job.hook_seconds), progress)
+        customize::post_hooks(
+            &job.plan.hooks,
+            path,
+            job.epoch,
+            Duration::from_secs(job.hook_seconds),
+            progress,
+        )
     };
     // Also where a hook failed: that is when one wants to look.
     if let Some(folder) = &job.keep_in {
@@ -104,6 +110,9 @@ fn assemble(
         customize::keep_tree(&root, folder)?;
     }
     hooked?;
+    // Not all programs ask for the time that they are told.
+    content::limit_password_days(&tree, job.epoch)?;
+    image::finish_loader(&job.plan, &tree)?;
     let inventory = content::inventory(&tree, &workspace.root)?;
     if let Some(packed) = packed {
         progress.begin("packing the tree");

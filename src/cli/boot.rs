@@ -11,7 +11,7 @@ use crate::format;
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
-use crate::template::{SecretSource, SourceText};
+use crate::template::{Bytes, SecretSource, Size, SourceText};
 use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_folder};
 use crate::vm::{
     self, Accelerator, AllowedNote, BootOrder, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
@@ -123,6 +123,17 @@ pub struct InsideArgs {
     #[arg(long)]
     again: bool,
 
+    /// Install the newer packages of this folder (.deb or .rpm) with the guest's package
+    /// manager, boot the new kernel, remove the old one and boot once more. Needs
+    /// --login or --ssh as root
+    #[arg(long, value_name = "DIR", conflicts_with = "again")]
+    update: Option<PathBuf>,
+
+    /// Attach a disk that is larger than the image by this size, as 4G: the root
+    /// filesystem has to fill it. Needs --login or --ssh
+    #[arg(long, value_name = "SIZE", value_parser = more)]
+    grow: Option<Bytes>,
+
     /// A credential of systemd's for the guest, NAME=env:VARIABLE or
     /// NAME=file:PATH: `ssh.authorized_keys.root` lets a key in
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
@@ -161,6 +172,14 @@ fn ssh(text: &str) -> Result<Ssh, String> {
     Ok(Ssh { user: user.to_owned(), key: key.into() })
 }
 
+fn more(text: &str) -> Result<Bytes, String> {
+    match Size::parse(text.strip_prefix('+').unwrap_or(text)) {
+        Ok(Size::Exact(size)) => Ok(size),
+        Ok(Size::Rest) => Err("`rest` is not a size of a disk".to_owned()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
 fn named_secret(text: &str) -> Result<(String, SecretSource), String> {
     let (name, source) = text.split_once('=').ok_or("expected NAME=env:VARIABLE or NAME=file:PATH")?;
     Ok((name.to_owned(), secret_source(source)?))
@@ -193,6 +212,9 @@ pub struct Inside {
     /// That of the image itself.
     pub own_kernel: bool,
     pub again: bool,
+    /// A folder of packages.
+    pub update: Option<PathBuf>,
+    pub grow: Option<Bytes>,
     pub host: Option<String>,
     pub healthy: bool,
     pub allowed: Vec<AllowedNote>,
@@ -214,6 +236,9 @@ impl InsideArgs {
         if self.healthy && self.login.is_none() && self.ssh.is_none() {
             bail!("--healthy needs somebody who looks: --login USER or --ssh USER=FILE");
         }
+        if (self.update.is_some() || self.grow.is_some()) && self.login.is_none() && self.ssh.is_none() {
+            bail!("--update and --grow need a login: --login root or --ssh root=FILE");
+        }
         if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
             bail!("--until power-off is for guests that nobody logs in to");
         }
@@ -231,6 +256,8 @@ impl InsideArgs {
             network: self.network,
             seed: self.seed.clone(),
             again: self.again,
+            update: self.update.clone(),
+            grow: self.grow,
             own_kernel: self.direct,
             host: self.host.clone(),
             healthy: self.healthy,
@@ -451,6 +478,8 @@ pub fn boot_image(
         credentials: inside.credentials,
         direct,
         again: inside.again,
+        update: inside.update.as_deref(),
+        grow: inside.grow,
         host: inside.host.as_deref(),
         healthy: inside.healthy,
         allowed: &allowed,

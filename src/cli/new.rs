@@ -6,7 +6,7 @@ use crate::bundle;
 use crate::lint::SCHEMA_TEXT;
 use crate::published::{TYPES, new_template};
 use crate::report::Table;
-use crate::template::{Names, SoftwareManager, nearest};
+use crate::template::{Names, SoftwareManager, json_string, nearest};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Without a type: list them. With `-o FILE` the JSON Schema is put beside the
 /// file and named in it, so that any editor explains each key.
 ///
-/// Example: ister new kvm -o kvm.json
+/// Example: ister new kvm -o kvm.json --user ada --key ~/.ssh/id_ed25519.pub
 #[derive(Args, Debug)]
 pub struct NewArgs {
     /// The type, for example kvm
@@ -31,6 +31,30 @@ pub struct NewArgs {
     /// Who installs the content: apt, swupd or dnf
     #[arg(long, value_name = "MANAGER", default_value = "apt", value_parser = manager)]
     software_manager: SoftwareManager,
+
+    /// An administrator who logs in with --key
+    #[arg(long, value_name = "NAME", requires = "key")]
+    user: Option<String>,
+
+    /// The user's public key, a .pub file
+    #[arg(long, value_name = "FILE", requires = "user")]
+    key: Option<PathBuf>,
+}
+
+/// A user, in the template's form.
+fn user(args: &NewArgs) -> anyhow::Result<Option<String>> {
+    let (Some(name), Some(key)) = (&args.user, &args.key) else { return Ok(None) };
+    let text = std::fs::read_to_string(key).with_context(|| format!("could not read `{}`", key.display()))?;
+    // Private keys have several lines, and begin with dashes.
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    if line.starts_with("-----") || line.split_whitespace().count() < 2 {
+        bail!(
+            "`{}` is not a public key: expected a line such as `ssh-ed25519 AAAA…` (a .pub file)",
+            key.display()
+        );
+    }
+    let [name, key] = [json_string(name), json_string(line)];
+    Ok(Some(format!("{{ \"username\": {name}, \"key\": {key}, \"sudo\": true }}")))
 }
 
 fn manager(text: &str) -> Result<SoftwareManager, String> {
@@ -56,7 +80,9 @@ pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
         bail!("there is no image type `{name}`; {meant}`ister new` lists them");
     };
     let schema = args.output.as_ref().map(|_| format!("./{SCHEMA_NAME}"));
-    let new = new_template(kind, args.software_manager, &bundle::builtin(), schema.as_deref());
+    let user = user(args)?;
+    let new =
+        new_template(kind, args.software_manager, &bundle::builtin(), schema.as_deref(), user.as_deref());
     let console = Console::new(Talk::Normal);
     match &args.output {
         None => print(&new.text),
@@ -65,6 +91,9 @@ pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
             let beside = path.with_file_name(SCHEMA_NAME);
             if !beside.exists() {
                 write_new(&beside, SCHEMA_TEXT)?;
+            }
+            if user.is_none() && args.software_manager == SoftwareManager::Apt {
+                console.say("nobody can log in yet: add `Users`, or give --user NAME --key FILE");
             }
             console.say(&format!("{}: edit it, then `ister lint` and `ister build` it", path.display()));
         }

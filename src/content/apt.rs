@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Raised whenever the same packages would give another tree.
-const RECIPE: u32 = 10;
+const RECIPE: u32 = 11;
 
 /// What a tree is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]

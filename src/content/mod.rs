@@ -21,6 +21,7 @@ pub use dnf::{DnfRequest, KEYS as RPM_KEYS};
 pub use footprint::footprint;
 pub use pack::{pack, unpack};
 pub use packages::{Inventory, Package, inventory};
+pub use prepare::limit_password_days;
 pub use request::{ContentRequest, fill};
 pub use sources::{apt_options, architecture, keyring, sources_for};
 pub use swupd::{SwupdRequest, swupd_request, swupd_trust};

@@ -101,15 +101,13 @@ pub struct Ready {
 
 /// Everything that does not depend on the template beyond its packages.
 pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
+    answers_of_grub(tree)?;
     forget_this_run(tree)?;
-    for file in ["/etc/shadow", "/etc/shadow-"] {
-        if tree.is_file(file) {
-            tree.edit(file, |text| no_later_than(&text, epoch / 86_400))?;
-        }
-    }
+    limit_password_days(tree, epoch)?;
     leave_to_first_boot(tree)?;
     network_by_default(tree)?;
     language_by_default(tree)?;
+    keys_only(tree)?;
     if tree.exists("/usr/sbin/update-initramfs") {
         progress.begin("making the initramfs");
         initramfs(tree, epoch)?;
@@ -175,6 +173,22 @@ fn sources_to_stay(text: &str, keyring: Option<&Keyring>) -> String {
     out
 }
 
+/// Updates of shim and GRUB go to EFI/BOOT too, which is what firmware starts without being told; variables of the firmware are
+/// the machine's. Source: debconf templates of grub-efi-amd64.
+fn answers_of_grub(tree: &Tree) -> Result<(), Failure> {
+    const ANSWERS: &str = "/tmp/ister-debconf";
+    let wanted =
+        tree.exists("/usr/lib/grub/x86_64-efi-signed") && tree.exists("/usr/bin/debconf-set-selections");
+    if !wanted {
+        return Ok(());
+    }
+    let text = "grub-efi-amd64 grub2/force_efi_extra_removable boolean true\n\
+                grub-efi-amd64 grub2/update_nvram boolean false\n";
+    tree.write(ANSWERS, text, 0o644)?;
+    let chroot = Chroot::enter(tree.path())?;
+    run(&chroot.invocation("debconf-set-selections").arg(ANSWERS)).map(|_| ())
+}
+
 fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     for file in [
         PREFERENCES,
@@ -203,6 +217,16 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     }
     for folder in ["/dev", "/var/cache/apt", "/var/lib/apt/lists", "/var/log/apt"] {
         tree.empty_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// In the tree's files.
+pub fn limit_password_days(tree: &Tree, epoch: u64) -> Result<(), Failure> {
+    for file in ["/etc/shadow", "/etc/shadow-"] {
+        if tree.is_file(file) {
+            tree.edit(file, |text| no_later_than(&text, epoch / 86_400))?;
+        }
     }
     Ok(())
 }
@@ -255,7 +279,7 @@ fn network_by_default(tree: &Tree) -> Result<(), Failure> {
     }
     tree.write(
         "/etc/systemd/network/80-dhcp.network",
-        "# Written by ister.\n[Match]\nType=ether\n\n[Network]\nDHCP=yes\n",
+        "# Written by ister.\n[Match]\nType=ether\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nUseMTU=yes\n",
         0o644,
     )?;
     tree.symlink(
@@ -277,6 +301,19 @@ fn resolver_by_default(tree: &Tree) -> Result<(), Failure> {
     tree.symlink(ALIAS, UNIT)?;
     tree.symlink("/etc/systemd/system/multi-user.target.wants/systemd-resolved.service", UNIT)?;
     tree.symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+}
+
+/// Cloud images are reached from everywhere: keys only. A template that wants passwords writes a file of sshd's that comes first,
+/// as cloud-init's own `ssh_pwauth` does.
+fn keys_only(tree: &Tree) -> Result<(), Failure> {
+    if !tree.exists("/usr/bin/cloud-init") || !tree.is_folder("/etc/ssh/sshd_config.d") {
+        return Ok(());
+    }
+    tree.write(
+        "/etc/ssh/sshd_config.d/60-ister-cloud.conf",
+        "# Written by ister.\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n",
+        0o644,
+    )
 }
 
 /// The language that needs nothing besides libc. Where none is set, cloud-init asks for en_US, which no minimal Debian has.

@@ -12,7 +12,7 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
     }
     let orphans = Orphans::adopt();
     let leftovers = || orphans.end();
-    let run = Hook { time, progress, leftovers: &leftovers };
+    let run = Hook { time, progress, epoch: None, leftovers: &leftovers };
     for command in &hooks.pre_install_shell {
         // It must not outlive us; inside the namespace everything ends with it anyway.
         let shell = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "sh", "-c", command]);
@@ -22,14 +22,15 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
 }
 
 /// The hooks that see the finished tree, as root of the build's namespace, in ister.py's order. `tree` is the path that
-/// they are given.
+/// they are given, `epoch` what they are told that the time is, for those that ask SOURCE_DATE_EPOCH.
 pub fn post_hooks(
     hooks: &Hooks,
     tree: &Path,
+    epoch: u64,
     time: Duration,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    let run = Hook { time, progress, leftovers: &end_leftovers };
+    let run = Hook { time, progress, epoch: Some(epoch), leftovers: &end_leftovers };
     for program in &hooks.post_non_chroot {
         // As lint looked for it: relative to the current folder, not to PATH.
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
@@ -59,6 +60,8 @@ struct Hook<'a> {
     /// The most that each may take.
     time: Duration,
     progress: &'a dyn Progress,
+    /// Seconds since 1970. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+    epoch: Option<u64>,
     /// Ends what a hook has left running, and says how much that was.
     leftovers: &'a dyn Fn() -> usize,
 }
@@ -70,6 +73,10 @@ impl Hook<'_> {
         let mut both = Invocation::new("sh").args(["-c", "exec \"$@\" 1>&2", "sh", &invocation.program]);
         both.args.extend(invocation.args);
         both.env = invocation.env;
+        let both = match self.epoch {
+            Some(epoch) => both.env("SOURCE_DATE_EPOCH", epoch.to_string()),
+            None => both,
+        };
         let both = both.in_own_group();
         let ended =
             run_bounded(&both, Some(self.time), &mut |line| self.progress.note(format!("{kind}: {line}")));

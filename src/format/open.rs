@@ -61,6 +61,8 @@ pub struct OpenedImage {
     pub format: ImageFormat,
     /// Bytes that the guest sees.
     pub size: u64,
+    /// It was `disk.raw` in an archive, as Google Compute Engine takes it.
+    pub for_google: bool,
 }
 
 /// How a file may be compressed, by its first bytes.
@@ -176,6 +178,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
     let context = || format!("could not unpack `{}`", path.display());
     let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
     let unpacking = |why: Unreadable| why.context(context());
+    let mut for_google = false;
     // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
     for _ in 0..3 {
         let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
@@ -185,7 +188,10 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         }
         if start.get(257..262) == Some(b"ustar") {
             match disk_in_archive(&file, scratch).map_err(unpacking)? {
-                Some(disk) => file = disk,
+                Some((disk, name)) => {
+                    file = disk;
+                    for_google = name == "disk.raw";
+                }
                 None => {
                     let none = || {
                         Failure::new(
@@ -218,7 +224,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         let why = format!("`{}` is no image: it is empty", path.display());
         return Err(Unreadable::Damaged(Failure::new(why)));
     }
-    Ok(Published::Disk(OpenedImage { file, format, size }))
+    Ok(Published::Disk(OpenedImage { file, format, size, for_google }))
 }
 
 /// What a file holds, if it is compressed; otherwise the file itself.
@@ -421,7 +427,7 @@ fn is_disk(path: &Path) -> bool {
 }
 
 /// The one disk in an archive; nothing if it holds something else.
-fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<File>, Unreadable> {
+fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>, Unreadable> {
     let context = || "could not read the archive".to_owned();
     let size = size(file).context(context)?;
     // It shares its place with the file.
@@ -442,7 +448,7 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<File>, Unreadab
                 let why = format!("the archive is cut: `{name}` has {is} of {was} bytes");
                 return Err(Unreadable::Damaged(Failure::new(why)));
             }
-            return Ok(Some(out));
+            return Ok(Some((out, name)));
         }
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > size) {
@@ -452,7 +458,7 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<File>, Unreadab
         let out = scratch_file(scratch)?;
         copy_range(file, start..start + length, &out)
             .context(|| format!("could not write to `{}`", scratch.display()))?;
-        return Ok(Some(out));
+        return Ok(Some((out, name)));
     }
     Ok(None)
 }

@@ -1,10 +1,11 @@
-//! A qcow2 of version 3, its clusters compressed by zstd: written here so that neither QEMU's version nor that of its libzstd
+//! A qcow2 of version 3 with compressed clusters: written here so that neither QEMU's version nor that of its libraries
 //! changes a byte, and so that all cores compress.
 //!
 //! Source: QEMU, docs/interop/qcow2.txt.
 
 use super::chunks::{Chunk, Cut, each_chunk, is_zero};
 use super::source::Source;
+use flate2::{Compress, FlushCompress, Status};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
@@ -37,8 +38,15 @@ enum Stored {
     Plain(Vec<u8>),
 }
 
+/// How clusters are compressed. Readers of before 2020 and several clouds know zlib only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Zlib,
+    Zstd,
+}
+
 /// Writes into an empty file.
-pub fn write(source: &impl Source, out: &File) -> io::Result<()> {
+pub fn write(source: &impl Source, compression: Compression, out: &File) -> io::Result<()> {
     let mut image = Image { out: BufWriter::with_capacity(1 << 20, out), at: 0, refcounts: Vec::new() };
     // The header's cluster, which is written last.
     image.cluster(&[0; CLUSTER as usize])?;
@@ -46,19 +54,24 @@ pub fn write(source: &impl Source, out: &File) -> io::Result<()> {
     let mut tables: Vec<Option<Vec<u64>>> = Vec::new();
     let mut entries: Vec<u64> = Vec::new();
     let cut = Cut::new((PIECE * CLUSTER) as usize, MOST_WORKERS);
-    each_chunk(source, cut, compress, |clusters: Arc<Vec<Stored>>| {
-        for cluster in clusters.iter() {
-            entries.push(match cluster {
-                Stored::Zeros => 0,
-                Stored::Compressed(bytes) => image.compressed(bytes)?,
-                Stored::Plain(bytes) => image.cluster(bytes)? | COPIED,
-            });
-            if entries.len() as u64 == ENTRIES {
-                tables.push(used(std::mem::take(&mut entries)));
+    each_chunk(
+        source,
+        cut,
+        move |chunk| compress(chunk, compression),
+        |clusters: Arc<Vec<Stored>>| {
+            for cluster in clusters.iter() {
+                entries.push(match cluster {
+                    Stored::Zeros => 0,
+                    Stored::Compressed(bytes) => image.compressed(bytes)?,
+                    Stored::Plain(bytes) => image.cluster(bytes)? | COPIED,
+                });
+                if entries.len() as u64 == ENTRIES {
+                    tables.push(used(std::mem::take(&mut entries)));
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     if !entries.is_empty() {
         tables.push(used(entries));
     }
@@ -72,7 +85,7 @@ pub fn write(source: &impl Source, out: &File) -> io::Result<()> {
     let l1_at = image.table(&l1)?;
     let (refcounts_at, refcount_clusters) = image.refcounts()?;
     image.out.flush()?;
-    let header = header(source.size(), l1.len() as u32, l1_at, refcounts_at, refcount_clusters);
+    let header = header(compression, source.size(), l1.len() as u32, l1_at, refcounts_at, refcount_clusters);
     out.write_all_at(&header, 0)
 }
 
@@ -81,7 +94,14 @@ fn used(table: Vec<u64>) -> Option<Vec<u64>> {
     table.iter().any(|entry| *entry != 0).then_some(table)
 }
 
-fn header(size: u64, l1_entries: u32, l1_at: u64, refcounts_at: u64, refcount_clusters: u32) -> [u8; 112] {
+fn header(
+    compression: Compression,
+    size: u64,
+    l1_entries: u32,
+    l1_at: u64,
+    refcounts_at: u64,
+    refcount_clusters: u32,
+) -> [u8; 112] {
     const COMPRESSION_TYPE: u64 = 1 << 3;
     const REFCOUNT_ORDER: u32 = 4;
     const ZSTD: u8 = 1;
@@ -96,14 +116,30 @@ fn header(size: u64, l1_entries: u32, l1_at: u64, refcounts_at: u64, refcount_cl
     put(40, &l1_at.to_be_bytes());
     put(48, &refcounts_at.to_be_bytes());
     put(56, &refcount_clusters.to_be_bytes());
-    put(72, &COMPRESSION_TYPE.to_be_bytes());
+    // The bit says that the type is another one than zlib.
+    if compression == Compression::Zstd {
+        put(72, &COMPRESSION_TYPE.to_be_bytes());
+        put(104, &[ZSTD]);
+    }
     put(96, &REFCOUNT_ORDER.to_be_bytes());
     put(100, &length.to_be_bytes());
-    put(104, &[ZSTD]);
     header
 }
 
-fn compress(chunk: Chunk) -> io::Result<Arc<Vec<Stored>>> {
+/// A raw deflate stream in a window of 4 KiB: qemu-img's own. Source: QEMU, block/qcow2-threads.c, qcow2_zlib_decompress, which
+/// inflates with -12.
+fn deflate(cluster: &[u8]) -> io::Result<Vec<u8>> {
+    const WINDOW_BITS: u8 = 12;
+    let mut deflate = Compress::new_with_window_bits(flate2::Compression::default(), false, WINDOW_BITS);
+    // More than the cluster is not wanted.
+    let mut out = Vec::with_capacity(cluster.len());
+    match deflate.compress_vec(cluster, &mut out, FlushCompress::Finish).map_err(io::Error::other)? {
+        Status::StreamEnd => Ok(out),
+        _ => Ok(cluster.to_vec()),
+    }
+}
+
+fn compress(chunk: Chunk, compression: Compression) -> io::Result<Arc<Vec<Stored>>> {
     let clusters = chunk.bytes.chunks(CLUSTER as usize).map(|bytes| {
         if is_zero(bytes) {
             return Ok(Stored::Zeros);
@@ -111,7 +147,10 @@ fn compress(chunk: Chunk) -> io::Result<Arc<Vec<Stored>>> {
         // The last one may be shorter.
         let mut cluster = bytes.to_vec();
         cluster.resize(CLUSTER as usize, 0);
-        let compressed = zstd::bulk::compress(&cluster, LEVEL)?;
+        let compressed = match compression {
+            Compression::Zlib => deflate(&cluster)?,
+            Compression::Zstd => zstd::bulk::compress(&cluster, LEVEL)?,
+        };
         let is_smaller = compressed.len() < cluster.len();
         Ok(if is_smaller { Stored::Compressed(compressed) } else { Stored::Plain(cluster) })
     });
@@ -209,18 +248,22 @@ mod tests {
         raw.write_all_at(&vec![b'x'; 5 * CLUSTER as usize + 7], 100).unwrap();
         let random: Vec<u8> = (0..3 * CLUSTER).map(|_| noise()).collect();
         raw.write_all_at(&random, 20 * CLUSTER + 512).unwrap();
+        // Repeated behind more than zlib's window of 4 KiB.
+        raw.write_all_at(&[&random[..6000], &random[..6000]].concat(), 40 * CLUSTER).unwrap();
         raw.write_all_at(b"the end", size - 7).unwrap();
-        let out = File::create(path("qcow2")).unwrap();
-        write(&Raw::new(&raw).unwrap(), &out).unwrap();
         let qemu_img = |args: &[&str]| {
             let output = Command::new("qemu-img").current_dir(folder.path()).args(args).output().unwrap();
             assert!(output.status.success(), "{args:?}: {output:?}");
             String::from_utf8(output.stdout).unwrap()
         };
-        let check = qemu_img(&["check", "-f", "qcow2", "qcow2"]);
-        assert!(check.contains("No errors were found on the image."), "{check}");
-        assert!(check.contains("compressed clusters"), "{check}");
-        qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "raw", "qcow2"]);
-        assert!(qemu_img(&["info", "qcow2"]).contains("compression type: zstd"));
+        for (compression, name) in [(Compression::Zlib, "zlib"), (Compression::Zstd, "zstd")] {
+            let out = File::create(path("qcow2")).unwrap();
+            write(&Raw::new(&raw).unwrap(), compression, &out).unwrap();
+            let check = qemu_img(&["check", "-f", "qcow2", "qcow2"]);
+            assert!(check.contains("No errors were found on the image."), "{check}");
+            assert!(check.contains("compressed clusters"), "{check}");
+            qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "raw", "qcow2"]);
+            assert!(qemu_img(&["info", "qcow2"]).contains(&format!("compression type: {name}")));
+        }
     }
 }

@@ -44,7 +44,8 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
     let id = Uuid::new_v5(&material.id, format.to_string().as_bytes());
     let mut buffer = BufWriter::with_capacity(BUFFER, out);
     match format {
-        Format::Qcow2 => qcow2::write(&raw, out).context(context)?,
+        Format::Qcow2 => qcow2::write(&raw, qcow2::Compression::Zlib, out).context(context)?,
+        Format::Qcow2Zstd => qcow2::write(&raw, qcow2::Compression::Zstd, out).context(context)?,
         Format::Vhdx | Format::Vdi => qemu::write(material.raw, format, id, out)?,
         Format::Vhd => {
             if !raw.size().is_multiple_of(vhd::UNIT) {

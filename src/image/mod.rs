@@ -21,4 +21,4 @@ pub use assemble::{Assembly, assemble};
 pub use digest::{sha256, sha256_and_sha512, sha512};
 pub use extents::{copy_data, copy_range, data as data_ranges};
 pub use gpt::write as write_table;
-pub use loader::{install_loader, newest_kernel};
+pub use loader::{finish_loader, install_loader, newest_kernel};

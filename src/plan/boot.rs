@@ -1,10 +1,10 @@
 //! How it boots: firmware, loader, kernel command line.
 
-use super::disks::{ESP, loader_of};
+use super::disks::ESP;
 use super::inputs::Refusal;
 use super::model::*;
 use crate::layout::SectorSize;
-use crate::template::{SoftwareManager, Template};
+use crate::template::{BootMethod, SoftwareManager, Template, boot_method};
 
 /// Consoles of an image whose template names none: the screen, and the serial line that a harness listens to.
 const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
@@ -18,16 +18,20 @@ pub fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
         })
     };
     let (root_place, root) = at("/")?;
-    let own_boot = at("/boot");
-    let loader = loader_of(template)?;
-    let (firmware, boot_partition) = match loader {
-        Loader::Grub => (Firmware::Bios, own_boot.map_or(root_place.clone(), |(place, _)| place)),
-        Loader::SystemdBoot => (Firmware::Uefi, own_boot.filter(|(_, p)| p.type_guid == ESP)?.0),
+    let own_boot = at("/boot").map_or_else(|| root_place.clone(), |(place, _)| place);
+    let BootMethod { loader, esp } = boot_method(template)?;
+    let (firmware, boot_partition) = match esp {
+        None => (Firmware::Bios, own_boot),
+        Some(mount) => {
+            let esp = at(mount).filter(|(_, p)| p.type_guid == ESP)?.0;
+            (Firmware::Uefi, if loader == Loader::Grub { own_boot } else { esp })
+        }
     };
     Some(Boot {
         firmware,
         loader,
         boot_partition,
+        esp: esp.map(str::to_owned),
         root_partition: root_place,
         kernel_command_line: kernel_command_line(template, root),
     })

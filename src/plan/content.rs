@@ -2,18 +2,62 @@
 
 use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
-use crate::template::{Format, SoftwareManager, Template, Version};
+use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
-/// Releases whose package systemd has [`PARTS_OF_SYSTEMD`] in it. Tried with bullseye, whose archive has neither package;
-/// the others are older or, for Ubuntu, of the time before the split.
-const PARTS_IN_SYSTEMD: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
-const PARTS_OF_SYSTEMD: &[&str] = &["systemd-boot-efi", "systemd-resolved"];
+/// Packages that were parts of systemd's own, or unknown, in these releases. Tried with bullseye; the others are older or, for
+/// Ubuntu, of the time before the split.
+const PARTS_OF_SYSTEMD: &[(&str, &[&str])] = &[
+    ("systemd-boot-efi", &["buster", "bullseye", "bionic", "focal", "jammy"]),
+    ("systemd-resolved", &["buster", "bullseye", "bionic", "focal", "jammy"]),
+    ("systemd-timesyncd", &["buster", "bionic"]),
+    ("systemd-repart", &["buster", "bullseye", "bookworm", "bionic", "focal", "jammy"]),
+];
 
-/// `loader` is what the image boots with.
+/// Releases whose systemd can make partitions larger: systemd-repart came with systemd 245, and its package with Debian 13.
+const WITH_REPART: &[&str] =
+    &["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
+
+/// What manages the network in place of systemd-networkd, and with it the name servers.
+const NETWORK_MANAGERS: &[&str] = &[
+    "network-manager",
+    "ifupdown",
+    "ifupdown2",
+    "ifupdown-ng",
+    "netplan.io",
+    "connman",
+    "resolvconf",
+    "openresolv",
+];
+
+/// Whether the content has systemd-repart, and nothing that makes partitions larger by itself.
+pub fn has_repart(content: &Content) -> bool {
+    content.manager == SoftwareManager::Apt
+        && WITH_REPART.contains(&content.release.as_str())
+        && !content.packages.iter().any(|package| package == "cloud-init")
+}
+
+/// What an image needs to be booted so, and to keep booting after updates of kernel and loader.
+fn packages_of(method: BootMethod) -> &'static [&'static str] {
+    match method {
+        // Its hooks call kernel-install for each kernel package.
+        BootMethod { loader: Loader::SystemdBoot, esp: Some(ESP_OF_KERNEL_INSTALL) } => {
+            &["systemd-boot", "systemd-boot-efi"]
+        }
+        BootMethod { loader: Loader::SystemdBoot, .. } => &["systemd-boot-efi"],
+        // update-grub, and the modules that its configuration loads. The core image is made by the content's own GRUB.
+        BootMethod { loader: Loader::Grub, esp: None } => &["grub-pc-bin", "grub2-common"],
+        // Signed, since what is not cannot be enrolled by users of Secure Boot.
+        BootMethod { loader: Loader::Grub, esp: Some(_) } => {
+            &["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"]
+        }
+    }
+}
+
+/// `method` is how the image boots.
 pub fn content(
     template: &Template,
     inputs: &Inputs,
-    loader: Option<Loader>,
+    method: Option<BootMethod>,
 ) -> Result<Content, Vec<Refusal>> {
     let manager = template.manager().unwrap_or(SoftwareManager::Swupd);
     let release = match template.version.as_ref().map(|v| &v.value) {
@@ -53,22 +97,30 @@ pub fn content(
         if template.users().iter().any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value)) {
             packages.push("sudo".to_owned());
         }
-        // The loader's own program is needed whether or not the `bootloader` bundle was asked for.
-        if manager == SoftwareManager::Apt && loader == Some(Loader::SystemdBoot) {
-            packages.push("systemd-boot-efi".to_owned());
+        // Whether or not the `bootloader` bundle was asked for.
+        if let Some(method) = method.filter(|_| manager == SoftwareManager::Apt) {
+            packages.extend(packages_of(method).iter().map(|package| (*package).to_owned()));
         }
-        // The core image is made by the content's own GRUB.
-        if manager == SoftwareManager::Apt && loader == Some(Loader::Grub) {
-            packages.push("grub-pc-bin".to_owned());
+        // Where networkd asks for an address, somebody has to take the name servers that it learns.
+        let is_networkd = !packages.iter().any(|package| NETWORK_MANAGERS.contains(&package.as_str()));
+        if manager == SoftwareManager::Apt && method.is_some() && is_networkd {
+            packages.push("systemd-resolved".to_owned());
+        }
+        let is_cloud = packages.iter().any(|package| package == "cloud-init");
+        let grows = WITH_REPART.contains(&release.as_str()) && !is_cloud && !template.is_physical();
+        if manager == SoftwareManager::Apt && method.is_some() && grows {
+            packages.push("systemd-repart".to_owned());
         }
         // What finds the root tree on a CD, and mounts it.
         if manager == SoftwareManager::Apt && template.publishes(Format::Iso) {
             packages.extend(["live-boot", "live-boot-initramfs-tools"].map(str::to_owned));
         }
     }
-    if PARTS_IN_SYSTEMD.contains(&release.as_str()) {
-        packages.retain(|package| !PARTS_OF_SYSTEMD.contains(&package.as_str()));
-    }
+    packages.retain(|package| {
+        !PARTS_OF_SYSTEMD
+            .iter()
+            .any(|(name, releases)| package == name && releases.contains(&release.as_str()))
+    });
     bundles.sort();
     bundles.dedup();
     packages.sort();

@@ -2,7 +2,7 @@
 
 use super::boot::{self, boot};
 use super::content::content;
-use super::disks::{self, disks};
+use super::disks::disks;
 use super::identity::Identity;
 use super::inputs::{Inputs, Refusal};
 use super::model::*;
@@ -17,11 +17,11 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
     space::check_least(template, &disks)?;
     let boot = boot(template, &disks);
     boot::check(template, &disks, boot.as_ref())?;
-    let content = content(template, inputs, boot.as_ref().map(|boot| boot.loader))?;
+    let content = content(template, inputs, boot_method(template).filter(|_| boot.is_some()))?;
     if let Some(footprint) = inputs.footprint {
         space::fill(template, &mut disks, boot.as_ref(), footprint)?;
     }
-    let (system, secrets) = system(template, inputs, &disks, boot.as_ref());
+    let (system, secrets) = system(template, inputs, &disks, boot.as_ref(), &content);
     let published = published(template, &disks);
     let plan = Plan {
         version: PLAN_VERSION,
@@ -38,8 +38,7 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
 
 /// What has to be fetched before anything else can be decided.
 pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<Refusal>> {
-    let loader = disks::loader_of(template);
-    content(template, inputs, loader)
+    content(template, inputs, boot_method(template))
 }
 
 /// What is published, and what it is called: as the image, with the format's own ending.
@@ -52,6 +51,7 @@ fn published(template: &Template, disks: &[Disk]) -> Vec<Published> {
             Format::RawXz => format!("{image}.xz"),
             Format::RawZst => format!("{image}.zst"),
             Format::RawGz => format!("{image}.gz"),
+            Format::Qcow2Zstd => format!("{stem}.zstd.qcow2"),
             Format::Oci => format!("{stem}.oci.tar"),
             Format::Pxe => format!("{stem}.pxe.tar.xz"),
             other => format!("{stem}.{other}"),

@@ -7,7 +7,8 @@ use super::model::*;
 use super::space;
 use crate::layout::{self, DiskSize, Layout, LayoutError, Lba, Request, Slot};
 use crate::template::{
-    Bytes, FilesystemEntry, LayoutEntry, PartitionType, Place as TemplatePlace, Size, Span, Spanned, Template,
+    Bytes, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, FilesystemEntry, Format, LayoutEntry,
+    PartitionType, Place as TemplatePlace, Size, Span, Spanned, Template, boot_method,
 };
 use uuid::{Uuid, uuid};
 
@@ -20,18 +21,6 @@ const SRV: Uuid = uuid!("3b8f8425-20e0-4f3b-907f-1a25a76f98e8");
 const VAR: Uuid = uuid!("4d21b016-b534-45c2-a9fb-5c16e091fd2d");
 const SWAP: Uuid = uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 const LINUX_FILESYSTEM: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
-
-/// What the template boots with: GRUB where it says BIOS, systemd-boot where it has an ESP at /boot.
-pub fn loader_of(template: &Template) -> Option<Loader> {
-    let mounted = |path: &str| {
-        template.mounts().iter().any(|m| m.mount.as_ref().is_some_and(|mount| mount.value == path))
-    };
-    match (template.boots_by_bios(), mounted("/"), mounted("/boot")) {
-        (true, true, _) => Some(Loader::Grub),
-        (false, true, true) => Some(Loader::SystemdBoot),
-        _ => None,
-    }
-}
 
 /// All disks in the order in which the layout names them.
 pub fn disks(template: &Template, inputs: &Inputs, identity: &Identity) -> Result<Vec<Disk>, Vec<Refusal>> {
@@ -81,9 +70,24 @@ impl<'a> Work<'a> {
         };
         let layout = layout::solve(&self.requests(size)?, size, self.inputs.sector_size)
             .map_err(|error| self.explain(error))?;
+        let layout = match size {
+            DiskSize::Fit => self.for_google(layout)?,
+            DiskSize::Exactly(_) => layout,
+        };
         // A folder in the name is where ister.py would have put it; `-o` says where it goes.
         let name = self.name.rsplit('/').next().unwrap_or(self.name);
         Ok(self.planned(name, &layout))
+    }
+
+    /// Google's disks are of whole GiB: one that is as large as its partitions need is made larger.
+    fn for_google(&self, layout: Layout) -> Result<Layout, Refusal> {
+        let size = Bytes(layout.sectors * layout.sector.bytes());
+        if !self.template.publishes(Format::TarGz) || size.0.is_multiple_of(Bytes::GIB) {
+            return Ok(layout);
+        }
+        let size = DiskSize::Exactly(Bytes(size.0.next_multiple_of(Bytes::GIB)));
+        layout::solve(&self.requests(DiskSize::Fit)?, size, self.inputs.sector_size)
+            .map_err(|error| self.explain(error))
     }
 
     fn device(&self) -> Result<Disk, Refusal> {
@@ -195,6 +199,7 @@ impl<'a> Work<'a> {
         let number = slot.number;
         let mount = self.mount(number);
         let bios = self.template.boots_by_bios();
+        let esp = boot_method(self.template).and_then(|method| method.esp);
         let kind = self
             .entries()
             .find(|e| is_number(&e.place, number))
@@ -233,7 +238,7 @@ impl<'a> Work<'a> {
             })
         });
         let type_guid = match (mount.as_deref(), kind) {
-            (Some("/boot"), _) if !bios => ESP,
+            (mount, _) if mount.is_some() && mount == esp => ESP,
             (Some("/"), _) => ROOT_X86_64,
             (Some("/usr"), _) => USR_X86_64,
             (Some("/home"), _) => HOME,
@@ -314,11 +319,20 @@ impl<'a> Work<'a> {
             .mounts()
             .iter()
             .find(|m| is_disk(&m.place, self.name) && is_number(&m.place, number))?;
-        Some(entry.mount.as_ref()?.value.clone())
+        Some(self.mount_point(entry.mount.as_ref()?.value.as_str()).to_owned())
+    }
+
+    /// Where the system mounts what the template mounts at `path`.
+    fn mount_point<'p>(&self, path: &'p str) -> &'p str {
+        match boot_method(self.template).and_then(|method| method.esp) {
+            Some(esp) if path == ESP_AS_BOOT => esp,
+            _ => path,
+        }
     }
 
     fn all_mounts(&self) -> Vec<&'a str> {
-        self.template.mounts().iter().filter_map(|m| Some(m.mount.as_ref()?.value.as_str())).collect()
+        let mounts = self.template.mounts().iter();
+        mounts.filter_map(|m| Some(self.mount_point(m.mount.as_ref()?.value.as_str()))).collect()
     }
 
     /// Whether the loader reads the kernel from this partition.
@@ -388,7 +402,7 @@ fn is_number(place: &TemplatePlace, number: u32) -> bool {
 fn partition_name(label: Option<&str>, mount: Option<&str>, kind: PartitionType) -> String {
     let name = match (label, mount, kind) {
         (Some(label), ..) => label,
-        (None, Some("/boot"), PartitionType::Efi) | (None, None, PartitionType::Efi) => "ESP",
+        (None, Some(ESP_AS_BOOT | ESP_OF_KERNEL_INSTALL | ESP_OF_GRUB) | None, PartitionType::Efi) => "ESP",
         (None, Some("/"), _) => "root",
         (None, Some(mount), _) => mount.trim_start_matches('/'),
         (None, None, PartitionType::Swap) => "swap",

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
+pub use crate::template::Loader;
+
 /// Written to `<image>.plan.json`; a reader refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 4;
+pub const PLAN_VERSION: u32 = 5;
 
 /// JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
 pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
@@ -178,28 +180,16 @@ impl fmt::Display for Firmware {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loader {
-    SystemdBoot,
-    Grub,
-}
-
-impl fmt::Display for Loader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Loader::SystemdBoot => "systemd-boot",
-            Loader::Grub => "GRUB",
-        })
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
     pub firmware: Firmware,
     pub loader: Loader,
     /// The partition that the loader reads kernel and initramfs from.
     pub boot_partition: Place,
+    /// Where the system mounts the ESP: nothing if BIOS starts the loader. /efi where kernel-install copies kernels to it,
+    /// /boot/efi where GRUB reads them from /boot, /boot where the content's own tools keep them there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esp: Option<String>,
     pub root_partition: Place,
     pub kernel_command_line: String,
 }

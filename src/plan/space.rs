@@ -8,8 +8,8 @@ use super::inputs::{Footprint, Item, ItemKind, Refusal};
 use super::model::*;
 use crate::filesystem::{Room, RoomRequest, least_size as least_of, room};
 use crate::layout::SectorSize;
-use crate::template::{Bytes, FilesystemEntry, FilesystemType, Size, Template};
-use std::collections::HashMap;
+use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
+use std::collections::{BTreeSet, HashMap};
 
 /// What an empty partition offers; nothing where that cannot be told.
 pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: SectorSize) -> Option<Space> {
@@ -171,41 +171,67 @@ pub fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     Bytes(Bytes::mib(enough).0 + around)
 }
 
-/// What the loader adds to the content: systemd-boot's program, twice.
+/// What the loader adds to the content, about: its programs and their configuration, and kernels that are copied.
 fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
-    if boot.is_none_or(|boot| boot.loader != Loader::SystemdBoot) {
-        return Vec::new();
+    let Some(boot) = boot else { return Vec::new() };
+    let named =
+        |end: &str| footprint.items.iter().find(|item| item.path.ends_with(end)).map_or(0, |i| i.bytes);
+    let Some(esp) = &boot.esp else {
+        let modules = footprint.items.iter().filter_map(|item| {
+            let name = item.path.strip_prefix("/usr/lib/grub/i386-pc/")?;
+            Some(file(format!("/boot/grub/i386-pc/{name}"), item.bytes))
+        });
+        return modules.collect();
+    };
+    let mut items = Vec::new();
+    match boot.loader {
+        Loader::SystemdBoot => {
+            let program = named("/systemd-bootx64.efi");
+            items.push(file(format!("{esp}/EFI/BOOT/BOOTX64.EFI"), program));
+            items.push(file(format!("{esp}/EFI/systemd/systemd-bootx64.efi"), program));
+            items.push(file(format!("{esp}/loader/entries/entry.conf"), 1));
+            items.push(file(format!("{esp}/loader/loader.conf"), 1));
+            if esp == ESP_OF_KERNEL_INSTALL {
+                let [kernel, initramfs] = kernel_sizes(footprint).unwrap_or_default();
+                items.push(file(format!("{esp}/linux/version/linux"), kernel));
+                items.push(file(format!("{esp}/linux/version/initrd"), initramfs));
+            }
+        }
+        Loader::Grub => {
+            items.push(file(format!("{esp}/EFI/BOOT/BOOTX64.EFI"), named("/shimx64.efi.signed")));
+            items.push(file(format!("{esp}/EFI/BOOT/grubx64.efi"), named("/grubx64.efi.signed")));
+            items.push(file(format!("{esp}/EFI/BOOT/mmx64.efi"), named("/mmx64.efi.signed")));
+            items.push(file(format!("{esp}/EFI/linux/grub.cfg"), 1));
+        }
     }
-    let program = footprint.items.iter().find(|item| item.path.ends_with("/systemd-bootx64.efi"));
-    let item = |path: &str, bytes: u64, kind: ItemKind| Item { path: path.to_owned(), bytes, kind };
-    program
-        .map(|program| {
-            vec![
-                item("/boot/EFI", 0, ItemKind::Folder),
-                item("/boot/EFI/BOOT", 0, ItemKind::Folder),
-                item("/boot/EFI/systemd", 0, ItemKind::Folder),
-                item("/boot/EFI/BOOT/BOOTX64.EFI", program.bytes, ItemKind::File),
-                item("/boot/EFI/systemd/systemd-bootx64.efi", program.bytes, ItemKind::File),
-                item("/boot/loader", 0, ItemKind::Folder),
-                item("/boot/loader/entries", 0, ItemKind::Folder),
-                item("/boot/loader/entries/entry.conf", 1, ItemKind::File),
-                item("/boot/loader/loader.conf", 1, ItemKind::File),
-            ]
-        })
-        .unwrap_or_default()
+    let folders: BTreeSet<String> = items.iter().flat_map(|item| folders_of(&item.path, esp)).collect();
+    items.extend(folders.into_iter().map(|path| Item { path, bytes: 0, kind: ItemKind::Folder }));
+    items
 }
 
-/// The newest pair of kernel and initramfs, as large as the largest of each.
-fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) -> Option<Bytes> {
+fn file(path: String, bytes: u64) -> Item {
+    Item { path, bytes, kind: ItemKind::File }
+}
+
+/// Those above a path and below `top`.
+fn folders_of(path: &str, top: &str) -> Vec<String> {
+    let ends = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > top.len());
+    ends.map(|at| path[..at].to_owned()).collect()
+}
+
+/// Of the largest kernel and the largest initramfs.
+fn kernel_sizes(footprint: &Footprint) -> Option<[u64; 2]> {
     let largest = |prefix: &str| {
         let items = footprint.items.iter().filter(|item| item.path.starts_with(prefix));
         items.map(|item| item.bytes).max()
     };
-    let files = [largest("/boot/vmlinuz-")?, largest("/boot/initrd.img-").unwrap_or(0)];
-    let items: Vec<Item> = files
-        .iter()
-        .map(|bytes| Item { path: "/boot/kernel".to_owned(), bytes: *bytes, kind: ItemKind::File })
-        .collect();
+    Some([largest("/boot/vmlinuz-")?, largest("/boot/initrd.img-").unwrap_or(0)])
+}
+
+/// Another pair of kernel and initramfs.
+fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) -> Option<Bytes> {
+    let items: Vec<Item> =
+        kernel_sizes(footprint)?.into_iter().map(|bytes| file("/boot/kernel".to_owned(), bytes)).collect();
     Some(Bytes(usage(kind, space, items.iter()).bytes))
 }
 

@@ -1,16 +1,20 @@
 //! What is written into the installed tree: users, units, tables, network.
 
+use super::content::has_repart;
 use super::inputs::Inputs;
 use super::installer::installer;
 use super::model::*;
 use super::unit;
-use crate::template::{FilesystemType, SecretSource, SoftwareManager, Spanned, Template, shown_url};
+use crate::template::{
+    ESP_AS_BOOT, FilesystemType, SecretSource, SoftwareManager, Spanned, StaticIp, Template, shown_url,
+};
 
 pub fn system(
     template: &Template,
     inputs: &Inputs,
     disks: &[Disk],
     boot: Option<&Boot>,
+    content: &Content,
 ) -> (System, Secrets) {
     let mut system =
         System { hostname: template.hostname.as_ref().map(|h| h.value.clone()), ..System::default() };
@@ -46,22 +50,19 @@ pub fn system(
 
     mounts(template, disks, boot, &mut system);
     encryption(template, disks, &mut system, &mut secrets);
+    growth(template, disks, boot, content, &mut system);
 
     if let Some(network) = &template.static_ip {
         system.name_server = text(&network.dns);
-        let line = |key: &str, value: &Option<Spanned<String>>| {
-            value.as_ref().map(|v| format!("{key}={}\n", v.value)).unwrap_or_default()
-        };
-        system.files.insert(
-            "/etc/systemd/network/10-en-static.network".to_owned(),
-            format!(
-                "[Match]\n{}\n[Network]\n{}{}{}",
-                line("Name", &network.iface),
-                line("Address", &network.address),
-                line("Gateway", &network.gateway),
-                line("DNS", &network.dns),
-            ),
-        );
+        system.files.insert("/etc/systemd/network/10-en-static.network".to_owned(), static_network(network));
+        if content.packages.iter().any(|package| package == "cloud-init") {
+            // Its own file for the interface would come before this one.
+            system.files.insert(
+                "/etc/cloud/cloud.cfg.d/99-ister-network.cfg".to_owned(),
+                "# Written by ister: the address is in /etc/systemd/network.\nnetwork: {config: disabled}\n"
+                    .to_owned(),
+            );
+        }
     }
     if template.manager() == Some(SoftwareManager::Swupd) {
         for (url, file) in
@@ -83,6 +84,60 @@ pub fn system(
     (system, secrets)
 }
 
+/// Source: systemd.network(5). An empty [Match] matches nothing: without a name the settings are for every Ethernet card, which
+/// bridges and the like are not.
+fn static_network(network: &StaticIp) -> String {
+    let line = |key: &str, value: &Option<Spanned<String>>| {
+        value.as_ref().map(|v| format!("{key}={}\n", v.value)).unwrap_or_default()
+    };
+    let interface = match &network.iface {
+        Some(_) => line("Name", &network.iface),
+        None => "Type=ether\nKind=!*\n".to_owned(),
+    };
+    // networkd takes several servers in a line, separated by spaces alone.
+    let servers = network.dns.as_ref().map(|dns| {
+        let servers = dns.split([' ', ',']).filter(|server| !server.is_empty());
+        format!("DNS={}\n", servers.collect::<Vec<_>>().join(" "))
+    });
+    format!(
+        "[Match]\n{interface}\n[Network]\n{}{}{}{}{}",
+        line("Address", &network.address),
+        line("Gateway", &network.gateway),
+        line("Address", &network.address6),
+        line("Gateway", &network.gateway6),
+        servers.unwrap_or_default(),
+    )
+}
+
+/// Lets the root filesystem fill a larger disk at the next boot. cloud-init does it by itself.
+fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Content, system: &mut System) {
+    let Some(boot) = boot.filter(|_| !template.is_physical()) else { return };
+    let disk = disks.iter().find(|disk| disk.name == boot.root_partition.disk);
+    let last = disk.and_then(|disk| disk.partitions.iter().max_by_key(|partition| partition.last_lba));
+    let is_last =
+        last.is_some_and(|last| last.number == boot.root_partition.partition && last.encryption.is_none());
+    let grows = |filesystem: &Filesystem| {
+        matches!(filesystem.kind, FilesystemType::Ext4 | FilesystemType::Xfs | FilesystemType::Btrfs)
+    };
+    let can_grow = last.is_some_and(|last| last.filesystem.as_ref().is_some_and(grows));
+    if !is_last || !can_grow || !has_repart(content) {
+        return;
+    }
+    system.files.insert(
+        "/etc/repart.d/50-root.conf".to_owned(),
+        "# Written by ister: the root partition takes what is free behind it.\n[Partition]\nType=root\n"
+            .to_owned(),
+    );
+    // It would discard all that is in no partition, GRUB's core image too. Source: repart.d(5), systemd-repart(8), --discard=.
+    // systemd-growfs is started here, since an entry of the root filesystem in fstab would mount it anew.
+    system.files.insert(
+        "/etc/systemd/system/systemd-repart.service.d/10-ister.conf".to_owned(),
+        "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\nExecStart=\n\
+         ExecStart=/usr/bin/systemd-repart --dry-run=no --discard=no\nExecStart=/usr/lib/systemd/systemd-growfs /\n"
+            .to_owned(),
+    );
+}
+
 /// Units and fstab entries for what nothing else mounts.
 fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut System) {
     let debian = template.manager() == Some(SoftwareManager::Apt);
@@ -102,20 +157,25 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
             if mount == "/usr" && debian {
                 // The initramfs mounts it before anything of the system runs, and looks for it here. Source:
                 // initramfs-tools(7).
-                system.files.insert(
-                    "/etc/fstab".to_owned(),
-                    format!(
-                        "# Written by ister.\n{} /usr {} defaults 0 2\n",
-                        fstab_device(partition),
-                        filesystem.kind
-                    ),
-                );
+                add_to_fstab(system, partition, "/usr", &format!("{} defaults 0 2", filesystem.kind));
                 continue;
             }
             let forced = template.mounts().iter().any(|m| {
-                m.mount.as_ref().is_some_and(|at| at.value == *mount)
+                m.place.partition.as_ref().is_some_and(|p| p.value == partition.number)
+                    && m.place
+                        .disk
+                        .as_ref()
+                        .is_some_and(|d| d.value.rsplit('/').next() == disk.name.rsplit('/').next())
                     && m.force_unit.as_ref().is_some_and(|f| f.value)
             });
+            // The GPT generator mounts an ESP under conditions that an image cannot promise, and where it is not mounted the
+            // hooks of kernel packages do nothing and succeed.
+            let holds_kernels =
+                boot.is_some_and(|boot| boot.esp.as_ref() == Some(mount) && mount != ESP_AS_BOOT);
+            if holds_kernels && !forced {
+                add_to_fstab(system, partition, mount, &format!("{} umask=0077 0 2", filesystem.kind));
+                continue;
+            }
             // The generators of Debian and of rpm distributions mount an ESP only under conditions that an image cannot
             // promise, and nobody's mounts what is below /usr. Clear is built for it.
             let promised = template.manager() == Some(SoftwareManager::Swupd);
@@ -133,6 +193,12 @@ fn add_unit(system: &mut System, name: &str, text: String, target: &str) {
     let path = format!("/etc/systemd/system/{name}");
     system.links.insert(format!("/etc/systemd/system/{target}.wants/{name}"), path.clone());
     system.files.insert(path, text);
+}
+
+fn add_to_fstab(system: &mut System, partition: &Partition, mount: &str, rest: &str) {
+    let table =
+        system.files.entry("/etc/fstab".to_owned()).or_insert_with(|| "# Written by ister.\n".to_owned());
+    table.push_str(&format!("{} {mount} {rest}\n", fstab_device(partition)));
 }
 
 fn fstab_device(partition: &Partition) -> String {

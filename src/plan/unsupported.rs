@@ -1,8 +1,7 @@
 //! What this version cannot build yet.
 
-use super::disks::loader_of;
 use super::inputs::Refusal;
-use crate::template::{Format, Named, SoftwareManager, Span, Template};
+use crate::template::{Format, Named, SoftwareManager, Span, Template, boot_method};
 
 /// What this version cannot build yet, though the template may be right.
 pub fn unsupported(template: &Template) -> Vec<Refusal> {
@@ -44,7 +43,7 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
             "leave DisabledNewPartitions out",
         );
     }
-    let boots = loader_of(template).is_some();
+    let boots = boot_method(template).is_some();
     for format in template.formats.iter().flat_map(|formats| &formats.value) {
         let Named::Known(known) = format.value else { continue };
         let starts = matches!(known, Format::Iso | Format::Pxe);

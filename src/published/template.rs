@@ -19,12 +19,22 @@ const RELEASE: u32 = 27_910;
 /// Debian's content needs more room than Clear's: a root has at least this many MiB.
 const LEAST_ROOT: u64 = 1024;
 
+/// Room for the kernels of updates.
+const LEAST_ESP: &str = "128M";
+
+/// Of two amounts in MiB.
+fn larger_of<'s>(one: &'s str, other: &'s str) -> &'s str {
+    let mebibytes = |text: &str| text.strip_suffix('M').and_then(|number| number.parse::<u64>().ok());
+    if mebibytes(one) < mebibytes(other) { other } else { one }
+}
+
 /// The template of a published type for a manager. `schema` becomes `$schema`.
 pub fn new_template(
     kind: &ImageType,
     manager: SoftwareManager,
     definitions: &Definitions,
     schema: Option<&str>,
+    user: Option<&str>,
 ) -> NewTemplate {
     let disk = json_string(&format!("{}.img", kind.name));
     let mut layout = Vec::new();
@@ -42,6 +52,7 @@ pub fn new_template(
         }
     };
     if let Some(size) = kind.esp {
+        let size = if manager == SoftwareManager::Swupd { size } else { larger_of(size, LEAST_ESP) };
         add(size, "EFI", "vfat", None, Some("/boot"));
     }
     if let Some(size) = kind.swap {
@@ -71,7 +82,7 @@ pub fn new_template(
         member("$schema", json_string(schema));
     }
     member("$comment", json_string(&format!("{}: {}", kind.name, kind.purpose)));
-    if let Some((rule, why)) = exception(kind) {
+    if let Some((rule, why)) = exception(kind, manager) {
         member("$lint", format!("{{\"allow\": {{{}: {}}}}}", json_string(rule), json_string(why)));
     }
     member("DestinationType", json_string("virtual"));
@@ -82,6 +93,9 @@ pub fn new_template(
     member("Version", if apt { json_string(SUITE) } else { RELEASE.to_string() });
     let names: Vec<String> = bundles.iter().map(|name| json_string(name)).collect();
     member("Bundles", format!("[{}]", names.join(", ")));
+    if let Some(user) = user {
+        member("Users", format!("[{user}]"));
+    }
     member("Hostname", json_string(kind.name));
     if kind.firmware == Firmware::Bios {
         member("LegacyBios", "true".to_owned());
@@ -91,8 +105,8 @@ pub fn new_template(
 }
 
 /// A rule that the published type breaks, and why that is right.
-fn exception(kind: &ImageType) -> Option<(&'static str, &'static str)> {
-    match (kind.firmware, kind.esp) {
+fn exception(kind: &ImageType, manager: SoftwareManager) -> Option<(&'static str, &'static str)> {
+    match (kind.firmware, kind.esp.filter(|_| manager == SoftwareManager::Swupd)) {
         (Firmware::None, _) => Some(("image-without-boot", "a container has no kernel")),
         (_, Some("30M" | "32M")) => Some(("esp-fat32", "the published size; UEFI reads FAT16 too")),
         _ => None,
@@ -117,7 +131,10 @@ mod tests {
         let definitions = builtin();
         for kind in TYPES {
             for manager in [SoftwareManager::Apt, SoftwareManager::Swupd] {
-                let new = new_template(kind, manager, &definitions, Some("./ister-template.schema.json"));
+                let user = r#"{"username": "ada", "password": {"env": "ADA"}}"#;
+                let user = (manager == SoftwareManager::Apt).then_some(user);
+                let new =
+                    new_template(kind, manager, &definitions, Some("./ister-template.schema.json"), user);
                 let linted =
                     lint(&SourceText::new(kind.name, new.text.clone()), &definitions, |_| Files::new());
                 let found: Vec<_> = linted.findings.iter().map(|f| &f.message).collect();

@@ -95,6 +95,15 @@ pub fn verdict_human(verdict: &Verdict) -> String {
             again.seconds
         ));
     }
+    if let Some(update) = &last.update {
+        out.push_str(&format!(
+            "updated from kernel {} to {}, {} packages{}\n",
+            update.from,
+            update.to,
+            update.packages.len(),
+            if update.reinstalled.is_some() { "; the same kernel was installed again before" } else { "" }
+        ));
+    }
     for answer in &last.answers {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
         for line in &answer.lines {

@@ -249,15 +249,10 @@ impl Client<'_> {
                 }
                 failure.help("correct the name in `Bundles` (or behind -B); `ister swupd info URL` lists what there is")
             }
-            ClosureError::Missing { name, included_by } => Failure::new(format!(
-                "bundle `{included_by}` includes `{name}`, which version {} does not have",
-                release.header.version
-            ))
-            .detail(format!("from: {}", self.source.shown())),
         })?;
-        for (name, wished_by) in &found.absent {
+        for (name, included_by) in &found.absent {
             self.progress.warn(format!(
-                "bundle `{wished_by}` would like to have `{name}`, which this version does not have"
+                "bundle `{included_by}` includes `{name}`, which this version does not have"
             ));
         }
         Ok(found)

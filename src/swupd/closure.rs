@@ -15,18 +15,16 @@ pub struct Loaded {
 pub enum ClosureError<E> {
     /// Nobody listed a bundle of this name; names that are like it.
     Unknown { name: String, similar: Vec<String> },
-    /// A bundle includes one that the release does not have.
-    Missing { name: String, included_by: BundleName },
     /// A manifest could not be had.
     Load(E),
 }
 
-/// The closure, and optional dependencies that the release does not have.
+/// The closure, and what bundles include that the release does not have: upstream's client warns of it.
 #[derive(Debug)]
 pub struct Closure {
     /// Each once, in the order in which they were found.
     pub bundles: Vec<Loaded>,
-    /// Name, and who would have liked it.
+    /// Name, and who includes it.
     pub absent: Vec<(String, BundleName)>,
 }
 
@@ -58,18 +56,12 @@ pub fn closure<E>(
             .collect();
         for Loaded { line, manifest } in &wave {
             let header = &manifest.header;
-            let also = header.also_add.iter().filter(|_| optional).map(|name| (name, true));
-            for (name, is_optional) in header.includes.iter().map(|name| (name, false)).chain(also) {
+            let also = header.also_add.iter().filter(|_| optional);
+            for name in header.includes.iter().chain(also) {
                 match release.bundle(name) {
                     Some(found) if seen.insert(found.name.clone()) => next.push(found.clone()),
                     Some(_) => (),
-                    None if is_optional => closure.absent.push((name.clone(), line.name.clone())),
-                    None => {
-                        return Err(ClosureError::Missing {
-                            name: name.clone(),
-                            included_by: line.name.clone(),
-                        });
-                    }
+                    None => closure.absent.push((name.clone(), line.name.clone())),
                 }
             }
         }
@@ -149,9 +141,7 @@ mod tests {
             wanted("editor"),
             Err(ClosureError::Unknown { name, similar }) if name == "editor" && similar == ["editors"]
         ));
-        assert!(matches!(
-            wanted("editors"),
-            Err(ClosureError::Missing { name, included_by }) if name == "gone" && included_by.as_str() == "editors"
-        ));
+        let found = wanted("editors").unwrap();
+        assert_eq!(found.absent, [("gone".to_owned(), BundleName::parse("editors").unwrap())]);
     }
 }

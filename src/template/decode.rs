@@ -67,7 +67,7 @@ pub(super) const FILESYSTEM_KEYS: &[&str] =
 pub(super) const ENCRYPTION_KEYS: &[&str] = &["name", "passphrase"];
 pub(super) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
 pub(super) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
-pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns"];
+pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns", "address6", "gateway6"];
 const LINT_KEYS: &[&str] = &["allow"];
 const SECRET_KEYS: &[&str] = &["file", "env"];
 
@@ -252,6 +252,8 @@ fn static_ip(node: &Node, faults: &mut Faults) -> Option<StaticIp> {
         address: fields.get("address", text),
         gateway: fields.get("gateway", text),
         dns: fields.get("dns", text),
+        address6: fields.get("address6", text),
+        gateway6: fields.get("gateway6", text),
     })
 }
 
@@ -424,6 +426,10 @@ fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
     let Value::String(text) = &node.value else {
         let fix = match &node.value {
             Value::Number(digits) => Some(Fix::safe("put it into quotes", Change::string(node.span, digits))),
+            // A published guide writes IsterCloudInitSvc so.
+            Value::Array(items) if let [Node { value: Value::String(text), .. }] = &items[..] => {
+                Some(Fix::safe("write it without the list", Change::string(node.span, text)))
+            }
             _ => None,
         };
         wrong_type_with(node, faults, "a string", fix);

@@ -4,6 +4,7 @@
 //! [`Fault`] that kept a part of it from being understood. Nothing here judges whether a template makes
 //! sense (that is `lint`), and nothing here reads a file, the environment or the clock.
 
+mod boot;
 mod decode;
 mod edit;
 mod format;
@@ -16,6 +17,10 @@ mod set;
 mod text;
 mod units;
 
+pub use boot::{
+    BootMethod, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, Loader, boot_method,
+    features_unreadable_by_grub,
+};
 pub use decode::{Fault, FaultKind, nearest, parse};
 pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
 pub use format::format as format_json;

@@ -44,6 +44,13 @@ pub struct BootCase {
     /// The power button, and a second boot.
     #[serde(default)]
     pub again: bool,
+    /// Newer packages are installed, a kernel among them; that is booted, the old one removed, and booted once more. In place of
+    /// `again`.
+    #[serde(default)]
+    pub update: bool,
+    /// How much larger than the image the disk is, as "+4G": the root filesystem has to fill it.
+    #[serde(default, deserialize_with = "size")]
+    pub grow: Option<Bytes>,
     /// The kernel of its loader entry is started without firmware and loader.
     #[serde(default)]
     pub direct: bool,
@@ -71,10 +78,10 @@ impl Allowance {
     }
 }
 
-/// As in a template: "8G".
+/// As in a template: "8G"; or "+4G".
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     let text = String::deserialize(from)?;
-    match Size::parse(&text) {
+    match Size::parse(text.strip_prefix('+').unwrap_or(&text)) {
         Ok(Size::Exact(size)) => Ok(Some(size)),
         Ok(Size::Rest) => Err(D::Error::custom("`rest` is no size of a disk")),
         Err(fault) => Err(D::Error::custom(fault)),
@@ -98,6 +105,11 @@ impl ImageType {
 
 /// What its form does not say.
 fn check(definition: &Definition) -> Result<(), String> {
+    for case in &definition.boots {
+        if (case.update || case.grow.is_some()) && !case.ssh && !case.console {
+            return Err(format!("`update` and `grow` of `{}` need `ssh` or `console`", case.file));
+        }
+    }
     for allowance in definition.boots.iter().flat_map(|case| &case.allow) {
         allowance.argument().parse::<AllowedNote>()?;
         if allowance.reason.trim().is_empty() {

@@ -19,6 +19,7 @@ mod seed;
 mod shard;
 #[deny(clippy::disallowed_methods)]
 mod steps;
+mod update;
 
 pub use changed::{Ingredients, texts, touched};
 pub use definition::{ImageType, read_types};

@@ -4,6 +4,7 @@ use super::definition::ImageType;
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
 use super::seed::write_seed;
 use super::steps::{Need, Place, Step, StepKind, VISITOR, build_step, steps};
+use super::update::fetch_newer_packages;
 use crate::plan::Plan;
 use crate::tool::{Context, Failure, Invocation, Progress, run_to_its_end};
 use crate::vm::{Outcome, Verdict};
@@ -108,6 +109,7 @@ fn provide(need: &Need) -> Result<(), Failure> {
             let line = format!("w+ /etc/passwd - - - - {VISITOR}::0:0::/root:/bin/sh\\n\n");
             std::fs::write(path, line).context(|| format!("could not write `{}`", path.display()))
         }
+        Need::Updates { path, packages, content } => fetch_newer_packages(content, packages, path),
         Need::Disk { path, size } => File::create(path)
             .and_then(|file| file.set_len(size.0))
             .context(|| format!("could not make the empty disk `{}`", path.display())),

@@ -1,7 +1,7 @@
 //! From a type to commands. Pure.
 
 use super::definition::{BootCase, ImageType};
-use crate::plan::{Firmware, Plan};
+use crate::plan::{Content, Firmware, Plan};
 use crate::template::Bytes;
 use crate::vm::{DiskBus, NetworkCard};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl StepKind {
 }
 
 /// A command, with what it needs beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub kind: StepKind,
     /// "boot kvm.qcow2 (uefi, nvme)".
@@ -40,12 +40,14 @@ pub struct Step {
 }
 
 /// A file beside the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Need {
     /// A seed with the instance's host name.
     Seed { path: PathBuf, host: String },
     /// A user for the serial console.
     Visitor { path: PathBuf },
+    /// Newer packages than the image's.
+    Updates { path: PathBuf, packages: PathBuf, content: Box<Content> },
     /// An empty disk.
     Disk { path: PathBuf, size: Bytes },
 }
@@ -206,7 +208,17 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
             args.extend(["--allow".to_owned(), allowance.argument()]);
         }
     }
-    if case.again {
+    if let Some(more) = case.grow {
+        facts.push(format!("{more} larger"));
+        args.extend(["--grow".to_owned(), more.0.to_string()]);
+    }
+    if case.update {
+        let path = place.folder.join("updates");
+        facts.push("update".to_owned());
+        args.extend(["--update".to_owned(), path.display().to_string()]);
+        let packages = place.text(&format!("{}.packages", plan.image().unwrap_or_default())).into();
+        needs.push(Need::Updates { path, packages, content: Box::new(plan.content.clone()) });
+    } else if case.again {
         facts.push("twice".to_owned());
         args.push("--again".to_owned());
     }

@@ -82,6 +82,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     Ok(Facts {
         name: examination.name.to_owned(),
         format: image.format,
+        for_google: image.for_google,
         size: image.size,
         sector,
         table,

@@ -12,6 +12,8 @@ pub struct Facts {
     /// The image's file name.
     pub name: String,
     pub format: ImageFormat,
+    /// It is in an archive as Google Compute Engine takes it.
+    pub for_google: bool,
     /// What the guest sees, in bytes.
     pub size: u64,
     pub sector: SectorSize,

@@ -8,6 +8,7 @@ const FOLDERS: &[&str] = &[
     "/etc/",
     "/home/",
     "/boot/",
+    "/efi/",
     "/root/",
     "/var/lib/",
     "/var/log/",
@@ -94,7 +95,8 @@ impl System {
             {
                 continue;
             }
-            let limit = if path.starts_with("/boot/") { HEAD } else { SMALL };
+            let boots = ["/boot/", "/efi/"].iter().any(|folder| path.starts_with(folder));
+            let limit = if boots { HEAD } else { SMALL };
             if node.size > SMALL && limit == SMALL {
                 continue;
             }

@@ -12,7 +12,7 @@ use super::template_lines::lines_to_look_at;
 use super::verdict::{Class, Outcome, Start, Verdict};
 use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
-use crate::template::{SourceText, parse};
+use crate::template::{Bytes, SourceText, parse};
 use crate::tool::{Context, Failure, Progress};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +55,10 @@ pub struct BootOrder<'a> {
     pub allowed: &'a [AllowedNote],
     /// After the prompt: the power button, and once more.
     pub again: bool,
+    /// A folder of newer packages: they are installed, the new kernel is started, the old one removed.
+    pub update: Option<&'a Path>,
+    /// By how much the disk is larger than the image; the root filesystem has to fill it.
+    pub grow: Option<Bytes>,
     /// What the disk says of its logical blocks.
     pub sector_size: SectorSize,
     /// What it was built from, if that is known.
@@ -91,6 +95,8 @@ impl BootOrder<'_> {
             is(self.seed.is_some(), "seed"),
             is(self.second_disk.is_some(), "second disk"),
             is(self.network == Network::Host, "network of the host"),
+            is(self.update.is_some(), "packages for an update"),
+            is(self.grow.is_some(), "larger disk"),
         ]
         .into_iter()
         .flatten()

@@ -27,7 +27,10 @@ const POLL: Duration = Duration::from_secs(2);
 /// What QEMU does at once takes no longer, on the slowest of hosts.
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// Pieces of what the guest says that may wait to be looked at; then the guest waits.
-const MOST_UNREAD: usize = 1024;
+const MOST_UNREAD: usize = 16 << 10;
+/// Bytes that QEMU may send before they are read, as far as the host allows. Each of a guest's is a piece of its own, and takes 768:
+/// a UART whose pieces are not taken drops them.
+const UNREAD_BYTES: usize = 4 << 20;
 /// How long what QEMU said last may be under way.
 const LAST_EVENTS: Duration = Duration::from_millis(200);
 /// Lines that are kept of stalls.
@@ -53,6 +56,8 @@ pub struct Guest {
     lines: Lines,
     /// What a kernel said whose emulator does not give it its time: the first of it.
     stalls: Vec<String>,
+    /// Programs of the guest need a processor that can more.
+    wants_more_of_cpu: bool,
     /// Why the guest cannot go on, by the host's fault.
     fault: Option<&'static str>,
     /// The guest switched itself off.
@@ -75,6 +80,8 @@ impl Guest {
         let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
+        // More than the host allows is as much as it allows.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&serial_end, UNREAD_BYTES);
         let screen = Screen::new()?;
         let invocation = machine.invocation(inherit(&serial_end)?, inherit(&monitor_end)?);
         let network = match machine.network {
@@ -111,6 +118,7 @@ impl Guest {
             log,
             lines: Lines::default(),
             stalls: Vec::new(),
+            wants_more_of_cpu: false,
             fault: None,
             is_off: false,
             is_closed: false,
@@ -160,12 +168,19 @@ impl Guest {
         if let Some(log) = &mut self.log {
             log.keep(bytes);
         }
-        let stalls = &mut self.stalls;
+        let (stalls, wants_more) = (&mut self.stalls, &mut self.wants_more_of_cpu);
         self.lines.feed(bytes, &mut |line| {
+            // Source: glibc, sysdeps/x86/get-isa-level.h, "CPU does not support x86-64-v2".
+            *wants_more |= line.contains("CPU does not support x86-64-v");
             if is_stall(line) && stalls.len() < MOST_STALLS {
                 stalls.push(line.to_owned());
             }
         });
+    }
+
+    /// Whether a program refused this processor.
+    pub fn wants_more_of_cpu(&self) -> bool {
+        self.wants_more_of_cpu
     }
 
     /// What the kernel said of stalls, since it was switched on.

@@ -4,6 +4,7 @@ use super::mounts;
 use super::session::Answer;
 use super::verdict::{Class, Note, NoteKind};
 use crate::plan::Plan;
+use crate::template::Bytes;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::str::FromStr;
@@ -22,7 +23,8 @@ const STATES: [&str; 8] =
     ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
 
 /// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`]; without a plan nothing is said of mounts.
-pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<String>)> {
+/// `larger`: the disk is larger than planned.
+pub fn judge(answers: &[Answer], plan: Option<&Plan>, larger: bool) -> Option<(Class, Vec<String>)> {
     let [state, failed, mounted, swaps, sizes, ..] = answers else {
         return Some((Class::Degraded, vec!["the system was not asked".to_owned()]));
     };
@@ -32,7 +34,7 @@ pub fn judge(answers: &[Answer], plan: Option<&Plan>) -> Option<(Class, Vec<Stri
         let said = state.map(|state| format!("system state: {}", state.trim()));
         return Some((Class::Degraded, said.into_iter().chain(failed.lines.iter().cloned()).collect()));
     }
-    let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines);
+    let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines, larger);
     (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
 }
 
@@ -107,6 +109,23 @@ pub fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)
     full.map(|line| (Class::RootFull, vec![line.clone()]))
 }
 
+/// What shows how large the root filesystem is, in bytes.
+pub const GROWN: &str = "df -B1 --output=size /";
+
+/// Whether the root filesystem fills a disk that is larger by `more`, by the answer to [`GROWN`].
+pub fn judge_grown(answer: &Answer, plan: Option<&Plan>, more: Bytes) -> Option<(Class, Vec<String>)> {
+    let size = answer.lines.iter().find_map(|line| line.trim().parse::<u64>().ok());
+    let planned = plan.and_then(|plan| plan.partition_at("/")).map_or(0, |(_, partition)| partition.size.0);
+    // A filesystem keeps a part for itself.
+    let wanted = (planned + more.0) / 10 * 9;
+    let what = match size {
+        Some(size) if size >= wanted => return None,
+        Some(size) => format!("the root filesystem has {}, expected at least {}", Bytes(size), Bytes(wanted)),
+        None => "the size of the root filesystem is not known".to_owned(),
+    };
+    Some((Class::NotGrown, std::iter::once(what).chain(answer.lines.iter().cloned()).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,15 +141,15 @@ mod tests {
         let with = |state: &[&str], failed: &[&str]| {
             [answer(state), answer(failed), nothing(), nothing(), nothing()]
         };
-        assert_eq!(judge(&with(&["running"], &[]), None), None);
+        assert_eq!(judge(&with(&["running"], &[]), None, false), None);
         let mixed = ["[  112.6] cloud-init[521]: running 'modules:final'", "running", "[  113.0] done"];
-        assert_eq!(judge(&with(&mixed, &[]), None), None);
+        assert_eq!(judge(&with(&mixed, &[]), None, false), None);
         let bad = with(&["degraded", "degraded"], &["a.service loaded failed failed A"]);
-        let (class, lines) = judge(&bad, None).unwrap();
+        let (class, lines) = judge(&bad, None, false).unwrap();
         assert_eq!(class, Class::Degraded);
         assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
-        assert!(judge(&with(&[], &[]), None).is_some());
-        assert!(judge(&[], None).is_some());
+        assert!(judge(&with(&[], &[]), None, false).is_some());
+        assert!(judge(&[], None, false).is_some());
     }
 
     #[test]

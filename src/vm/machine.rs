@@ -1,6 +1,7 @@
 //! From what is to be booted to QEMU's arguments.
 
 use super::accel::Accelerator;
+use super::update;
 use crate::layout::SectorSize;
 use crate::tool::Invocation;
 use base64::Engine;
@@ -110,6 +111,8 @@ pub struct Machine<'a> {
     /// The code of UEFI firmware and the name of a copy of its variables; nothing means BIOS.
     pub ovmf: Option<(&'a Path, &'a str)>,
     pub accelerator: Accelerator,
+    /// Whether TCG's processor has the instruction `cmpxchg16b`, which old versions of it get wrong.
+    pub cmpxchg16b: bool,
     pub network: Network,
     /// A port of this host's loopback that leads to the guest's ssh server.
     pub ssh_port: Option<u16>,
@@ -117,6 +120,8 @@ pub struct Machine<'a> {
     pub second_disk: Option<&'a Path>,
     /// A raw image with settings for the instance, which the guest only reads.
     pub seed: Option<&'a Path>,
+    /// A raw image with packages for an update, which the guest only reads.
+    pub update: Option<&'a str>,
     /// What QEMU calls files with systemd's credentials, which it inherits: arguments are for everybody to see.
     pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
@@ -138,6 +143,9 @@ impl Machine<'_> {
             // takes one by one: a live CD needed 195 s instead of 110. Source: Linux, arch/x86/lib/clear_page_64.S.
             Accelerator::Tcg => ("tcg,thread=multi", "max,-erms,-fsrm".to_owned()),
         };
+        if self.accelerator == Accelerator::Tcg && !self.cmpxchg16b {
+            cpu.push_str(",-cx16");
+        }
         if hyperv {
             cpu.push_str(",hv-relaxed,hv-vapic,hv-time,hv-vpindex,hv-synic,hv-stimer");
         }
@@ -185,6 +193,11 @@ impl Machine<'_> {
         if let Some(path) = self.seed {
             let drive = format!("if=none,id=seed,file={},format=raw,readonly=on", escaped(path));
             invocation = invocation.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
+        }
+        if let Some(name) = self.update {
+            let drive = format!("if=none,id=update,file={name},format=raw,readonly=on");
+            let device = format!("virtio-blk-pci,drive=update,serial={}", update::SERIAL);
+            invocation = invocation.args(["-drive", &drive, "-device", &device]);
         }
         invocation
     }
@@ -259,10 +272,12 @@ mod tests {
             sector_size: SectorSize::B512,
             ovmf: Some((Path::new("/f,g/code.fd"), "/proc/self/fd/8")),
             accelerator: Accelerator::Tcg,
+            cmpxchg16b: true,
             network: Network::Isolated,
             ssh_port: None,
             second_disk: None,
             seed: None,
+            update: None,
             credentials: &[],
             direct: None,
         };

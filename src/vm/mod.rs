@@ -25,6 +25,7 @@ mod ssh;
 mod template_lines;
 mod text;
 pub mod transcript;
+mod update;
 mod verdict;
 
 pub use accel::{Accelerator, Choice, choose};
@@ -37,6 +38,7 @@ pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;
+pub use update::Update;
 pub use verdict::{
     Again, Attempt, Class, KernelFacts, Note, NoteKind, OtherFirmware, Outcome, Probed, Stage, StageTime,
     Start, Verdict, Witnessed,

@@ -13,10 +13,17 @@ pub const SWAPS: &str =
 pub const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
 
 /// What differs from the plan, a sentence each; empty if all is as planned.
-pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String], sizes: &[String]) -> Vec<String> {
+/// `larger`: the disk is, so the root partition may be.
+pub fn judge(
+    plan: &Plan,
+    mounts: &[String],
+    swaps: &[String],
+    sizes: &[String],
+    larger: bool,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     for (_, partition) in plan.partitions() {
-        wrong.extend(judge_size(partition, sizes));
+        wrong.extend(judge_size(partition, sizes, larger && partition.mount.as_deref() == Some("/")));
         let Some(filesystem) = &partition.filesystem else { continue };
         match &partition.mount {
             Some(mount) => wrong.extend(judge_mount(partition, mount, filesystem.kind, mounts)),
@@ -36,14 +43,15 @@ pub fn judge(plan: &Plan, mounts: &[String], swaps: &[String], sizes: &[String])
 }
 
 /// Of one that is there; whether it is there the mounts say.
-fn judge_size(partition: &Partition, sizes: &[String]) -> Option<String> {
+fn judge_size(partition: &Partition, sizes: &[String], may_be_larger: bool) -> Option<String> {
     let guid = partition.guid.to_string();
     let size: u64 = sizes.iter().find_map(|line| {
         let (found, size) = line.split_once(' ')?;
         found.eq_ignore_ascii_case(&guid).then(|| size.trim().parse().ok())?
     })?;
     let planned = partition.size.0;
-    (size != planned).then(|| format!("{} has {size} bytes, planned are {planned}", partition.title()))
+    (size != planned && !(may_be_larger && size > planned))
+        .then(|| format!("{} has {size} bytes, planned are {planned}", partition.title()))
 }
 
 fn judge_mount(
@@ -96,20 +104,20 @@ mod tests {
         let swap = plan.partitions().find(|(_, p)| p.number == 2).unwrap().1.guid;
         let mounts = [
             format!("/ ext4 /dev/vda3 {}", guid("/")),
-            "/boot autofs systemd-1 ".to_owned(),
-            format!("/boot vfat /dev/vda1 {}", guid("/boot")),
+            "/efi autofs systemd-1 ".to_owned(),
+            format!("/efi vfat /dev/vda1 {}", guid("/efi")),
         ];
         let swaps = [format!("vda2 {swap}")];
-        let size = plan.partition_at("/boot").unwrap().1.size.0;
-        let sizes = [" 9162457088".to_owned(), format!("{} {size}", guid("/boot"))];
-        assert_eq!(judge(&plan, &mounts, &swaps, &sizes), [""; 0]);
+        let size = plan.partition_at("/efi").unwrap().1.size.0;
+        let sizes = [" 9162457088".to_owned(), format!("{} {size}", guid("/efi"))];
+        assert_eq!(judge(&plan, &mounts, &swaps, &sizes, false), [""; 0]);
         assert_eq!(
-            judge(&plan, &mounts, &swaps, &[format!("{} 4096", guid("/boot"))]),
-            [format!("partition 1 (`/boot`) has 4096 bytes, planned are {size}")]
+            judge(&plan, &mounts, &swaps, &[format!("{} 4096", guid("/efi"))], false),
+            [format!("partition 1 (`/efi`) has 4096 bytes, planned are {size}")]
         );
         assert_eq!(
-            judge(&plan, &mounts[..1], &[], &[]),
-            ["partition 1 (`/boot`) is not mounted at /boot", "swap partition 2 (`swap`) is not in use"]
+            judge(&plan, &mounts[..1], &[], &[], false),
+            ["partition 1 (`/efi`) is not mounted at /efi", "swap partition 2 (`swap`) is not in use"]
         );
     }
 }

@@ -39,8 +39,8 @@ impl SessionFault {
 
 /// A guest under TCG takes its time for PAM and the first shell, a busy host many times that.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A command; one that has more to do is no question to a guest.
-pub const COMMAND: Duration = Duration::from_secs(600);
+/// A command. An update, with an initramfs for each kernel, takes a guest under TCG ten minutes and more.
+pub const COMMAND: Duration = Duration::from_secs(1800);
 /// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
 /// typed before it hands over.
 const QUIET: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 use super::accel::Accelerator;
 use super::machine::Hardware;
 use super::session::Answer;
+use super::update::Update;
 use crate::plan::Firmware;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,6 +95,10 @@ pub enum Class {
     PoweredOff,
     /// It reached its prompt, and did not switch itself off when it was told to.
     NoPowerOff,
+    /// Packages were to be upgraded, and the new kernel was not installed, offered or started.
+    UpdateFailed,
+    /// The root filesystem is as large as the image's on a larger disk.
+    NotGrown,
     /// Nothing moved any more.
     NoProgress,
     /// It still moved, but did not arrive in time.
@@ -199,6 +204,14 @@ impl Class {
                 "the power button did nothing, or a unit does not stop: look at services that hooks add, and for \
                  systemd-logind"
             }
+            Class::UpdateFailed => {
+                "an update of packages does not reach the boot: look at the loader's packages in `Bundles`, at the size of the \
+                 EFI partition, and at what hooks change under /boot and /etc/kernel"
+            }
+            Class::NotGrown => {
+                "the root filesystem does not fill a larger disk: its partition has to be the last one, and the content needs \
+                 cloud-guest-utils (with cloud-init) or systemd-repart"
+            }
             Class::PoweredOff => "the guest switched itself off before the login prompt",
             Class::NoProgress => {
                 "nothing was heard any more: does `cmdline` name console=ttyS0, so that a prompt can appear on the \
@@ -246,6 +259,8 @@ impl fmt::Display for Class {
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",
             Class::NoPowerOff => "no-power-off",
+            Class::UpdateFailed => "update-failed",
+            Class::NotGrown => "not-grown",
             Class::NoProgress => "no-progress",
             Class::TooSlow => "too-slow",
             Class::EmulatorStall => "emulator-stall",
@@ -443,6 +458,9 @@ pub struct Attempt {
     /// The second boot of the same disk, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
+    /// What an update did, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
 }
 
 /// What came after the first prompt.

@@ -1,14 +1,19 @@
 //! The loader entry in the tree.
 
 use super::kernel::{Kernel, newest_kernel};
-use super::systemd_boot;
+use super::{grub_efi, systemd_boot};
 use crate::content::Tree;
-use crate::plan::{Boot, Loader, Plan};
+use crate::plan::{Loader, Plan};
+use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL};
 use crate::tool::Failure;
 
+/// Where hooks find it, whatever the loader.
 pub const ENTRIES: &str = "/boot/loader/entries";
 
-/// Writes the loader entry, and systemd-boot itself if it is the loader.
+/// Options of kernels that are installed later. Source: kernel-install(8).
+const COMMAND_LINE: &str = "/etc/kernel/cmdline";
+
+/// Writes the loader entry, and the loader's own files as far as they do not depend on hooks.
 pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = &plan.boot else { return Ok(()) };
     let kernel = newest_kernel(|folder| tree.list(folder)).ok_or_else(|| {
@@ -19,6 +24,9 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
         tree.copy(from, to)?;
     }
     let own = kernel.options.as_ref().map(|path| tree.read(path)).transpose()?.flatten().unwrap_or_default();
+    // The kernel's own options come first: what the template says later counts more.
+    let options: Vec<&str> = own.split_whitespace().chain([boot.kernel_command_line.as_str()]).collect();
+    let options = options.join(" ");
     let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
     let field = |name: &str| {
         release
@@ -27,58 +35,155 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     };
     let id = field("ID").unwrap_or_else(|| "linux".to_owned());
     let title = field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned());
-    let text = entry(&title, &kernel, &folder_of_boot(plan), &own, boot);
     let name = kernel.entry.clone().unwrap_or_else(|| format!("{id}-{}", kernel.version));
-    tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
-    match boot.loader {
-        Loader::SystemdBoot => systemd_boot::install(tree),
-        Loader::Grub => Ok(()),
+    if boot.esp.as_deref() == Some(ESP_OF_KERNEL_INSTALL) {
+        as_kernel_install(tree, &id, &kernel)?;
+        let text = entry(&title, &kernel, &of_kernel_install(&id, &kernel), Some(&id), &options);
+        tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
+    } else {
+        let folder = folder_of_boot(plan);
+        let files = Files {
+            linux: format!("{folder}{}", kernel.image),
+            initrds: kernel.initramfs.iter().map(|path| format!("{folder}{path}")).collect(),
+        };
+        tree.write(
+            &format!("{ENTRIES}/{name}.conf"),
+            &entry(&title, &kernel, &files, None, &options),
+            0o644,
+        )?;
+    }
+    match (boot.loader, &boot.esp) {
+        (Loader::SystemdBoot, esp) => systemd_boot::install(tree, esp.as_deref().unwrap_or(ESP_AS_BOOT)),
+        (Loader::Grub, Some(esp)) => grub_efi::install(plan, tree, esp, &id),
+        (Loader::Grub, None) => Ok(()),
     }
 }
 
-/// Where the kernel's folder is for the loader: the boot partition's root, or /boot of the root partition.
+/// What hooks made of the entry's options, for kernels that are installed later.
+pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+    if plan.boot.as_ref().is_none_or(|boot| boot.esp.as_deref() == Some(ESP_AS_BOOT)) {
+        return Ok(());
+    }
+    // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
+    let Some(name) = newest_entry(tree) else { return Ok(()) };
+    let options = read_entry(tree, &name)?.options;
+    tree.write(COMMAND_LINE, &format!("{options}\n"), 0o644)
+}
+
+/// The folder of the boot partition that the loader sees: its root, or /boot of the root partition.
 fn folder_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
-/// The kernel's own options come first: what the template says later counts more.
-fn entry(title: &str, kernel: &Kernel, folder: &str, own: &str, boot: &Boot) -> String {
-    let initramfs: String = kernel.initramfs.iter().map(|path| format!("initrd {folder}{path}\n")).collect();
-    let options: Vec<&str> = own.split_whitespace().chain([boot.kernel_command_line.as_str()]).collect();
+/// Everything where kernel-install would put it, and finds it later. Source: kernel-install(8), "The Boot Loader
+/// Specification"; loader/entries.srel is what makes it choose this layout.
+fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
+    const ESP: &str = ESP_OF_KERNEL_INSTALL;
+    tree.make_folder(ESP)?;
+    tree.make_folder(&format!("{ESP}/loader/entries"))?;
+    tree.write(&format!("{ESP}/loader/entries.srel"), "type1\n", 0o644)?;
+    tree.write("/etc/kernel/entry-token", &format!("{token}\n"), 0o644)?;
+    // Hooks of published templates edit entries below /boot.
+    tree.remove_empty_folder(ENTRIES);
+    tree.remove_empty_folder("/boot/loader");
+    tree.symlink("/boot/loader", "../efi/loader")?;
+    let files = of_kernel_install(token, kernel);
+    tree.copy(&format!("/boot{}", kernel.image), &format!("{ESP}{}", files.linux))?;
+    for (from, to) in kernel.initramfs.iter().zip(&files.initrds) {
+        tree.copy(&format!("/boot{from}"), &format!("{ESP}{to}"))?;
+    }
+    Ok(())
+}
+
+fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
+    let folder = format!("/{token}/{}", kernel.version);
+    Files {
+        linux: format!("{folder}/linux"),
+        initrds: kernel.initramfs.iter().map(|path| format!("{folder}{path}")).collect(),
+    }
+}
+
+/// Paths as the loader sees them.
+struct Files {
+    linux: String,
+    initrds: Vec<String>,
+}
+
+fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, options: &str) -> String {
+    let initramfs: String = files.initrds.iter().map(|path| format!("initrd {path}\n")).collect();
+    let sort_key = sort_key.map(|key| format!("sort-key {key}\n")).unwrap_or_default();
     format!(
-        "title {title}\nversion {}\nlinux {folder}{}\n{initramfs}options {}\n",
-        kernel.version,
-        kernel.image,
-        options.join(" ")
+        "title {title}\nversion {}\n{sort_key}linux {}\n{initramfs}options {options}\n",
+        kernel.version, files.linux,
     )
+}
+
+/// An entry's values.
+pub struct Entry {
+    pub title: String,
+    pub linux: String,
+    pub initrds: Vec<String>,
+    pub options: String,
+}
+
+/// The file name of the entry that the loader chooses.
+pub fn newest_entry(tree: &Tree) -> Option<String> {
+    tree.list(ENTRIES).into_iter().rfind(|name| name.ends_with(".conf"))
+}
+
+pub fn read_entry(tree: &Tree, name: &str) -> Result<Entry, Failure> {
+    let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
+    let fields = |key: &'static str| {
+        text.lines().filter_map(move |line| {
+            let (word, value) = line.trim().split_once(char::is_whitespace)?;
+            (word == key).then(|| value.trim().to_owned())
+        })
+    };
+    let field = |key| fields(key).next();
+    Ok(Entry {
+        title: field("title").unwrap_or_else(|| "Linux".to_owned()),
+        linux: field("linux")
+            .ok_or_else(|| Failure::new(format!("the loader entry {ENTRIES}/{name} names no kernel")))?,
+        initrds: fields("initrd").collect(),
+        options: field("options").unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Firmware, Place};
 
-    #[test]
-    fn an_entry_names_kernel_initramfs_and_options() {
-        let kernel = Kernel {
+    fn kernel() -> Kernel {
+        Kernel {
             version: "6.10.0-1".into(),
             entry: None,
             image: "/vmlinuz-6.10.0-1".into(),
             initramfs: vec!["/a".into(), "/b".into()],
             options: None,
             copies: Vec::new(),
-        };
-        let boot = Boot {
-            firmware: Firmware::Uefi,
-            loader: Loader::SystemdBoot,
-            boot_partition: Place { disk: "a.img".into(), partition: 1 },
-            root_partition: Place { disk: "a.img".into(), partition: 2 },
-            kernel_command_line: "root=PARTUUID=x rw".into(),
+        }
+    }
+
+    #[test]
+    fn an_entry_names_kernel_initramfs_and_options() {
+        let files = Files {
+            linux: "/boot/vmlinuz-6.10.0-1".into(),
+            initrds: vec!["/boot/a".into(), "/boot/b".into()],
         };
         assert_eq!(
-            entry("Debian", &kernel, "/boot", "quiet\n", &boot),
+            entry("Debian", &kernel(), &files, None, "quiet root=PARTUUID=x rw"),
             "title Debian\nversion 6.10.0-1\nlinux /boot/vmlinuz-6.10.0-1\ninitrd /boot/a\ninitrd /boot/b\n\
              options quiet root=PARTUUID=x rw\n"
+        );
+    }
+
+    #[test]
+    fn an_entry_is_as_kernel_install_writes_it() {
+        let files = of_kernel_install("debian", &kernel());
+        assert_eq!(
+            entry("Debian", &kernel(), &files, Some("debian"), "root=PARTUUID=x rw"),
+            "title Debian\nversion 6.10.0-1\nsort-key debian\nlinux /debian/6.10.0-1/linux\ninitrd /debian/6.10.0-1/a\n\
+             initrd /debian/6.10.0-1/b\noptions root=PARTUUID=x rw\n"
         );
     }
 }

@@ -8,10 +8,9 @@
 //! GRUB is the content's own where the tree has one (Debian's grub-pc-bin): then the image is the same on every host, and
 //! its core, its modules and its later updates are of one version. Otherwise it is the host's.
 
-use super::entry::ENTRIES;
 use crate::content::Tree;
 use crate::layout::{Lba, first_usable};
-use crate::plan::{Loader, Partition, Plan};
+use crate::plan::{Firmware, Partition, Plan};
 use crate::template::FilesystemType;
 use crate::tool::{Chroot, Context, Failure, Invocation, run};
 use std::fs::File;
@@ -51,12 +50,12 @@ impl GrubCore {
     }
 }
 
-/// Writes grub.cfg into the tree and makes the core image, if the plan boots by GRUB.
+/// Makes the core image, if BIOS starts GRUB.
 pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<GrubCore>, Failure> {
-    let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(None) };
+    let Some(boot) = plan.boot.as_ref().filter(|boot| boot.firmware == Firmware::Bios) else {
+        return Ok(None);
+    };
     let tree = Tree::open(tree)?;
-    tree.write("/boot/grub/grub.cfg", &configuration(&read_entry(&tree)?)?, 0o644)?;
-
     let (disk, partition) = plan.partition(&boot.boot_partition).expect("the plan names its own partitions");
     let folder = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
     let load = early_configuration(partition, folder);
@@ -69,6 +68,10 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
             (boot, core_by_host(&load, partition, folder, workspace)?)
         }
     };
+    // What the configuration loads that update-grub writes later.
+    for name in tree.list(MODULES).iter().filter(|name| name.ends_with(".mod") || name.ends_with(".lst")) {
+        tree.copy(&format!("{MODULES}/{name}"), &format!("{INSTALLED}/{name}"))?;
+    }
     for (name, bytes) in [("boot.img", &boot), ("core.img", &core)] {
         tree.write_bytes(&format!("{INSTALLED}/{name}"), bytes, 0o644)?;
     }
@@ -129,64 +132,6 @@ fn grub_mkimage(
         .args(["search", "search_fs_uuid", "normal", "linux", "configfile", "echo", "test", "ls", "cat"])
 }
 
-struct Entry {
-    title: String,
-    linux: String,
-    initrds: Vec<String>,
-    options: String,
-}
-
-fn read_entry(tree: &Tree) -> Result<Entry, Failure> {
-    let names = tree.list(ENTRIES);
-    let name = names.iter().rfind(|name| name.ends_with(".conf")).ok_or_else(|| {
-        Failure::new(format!("there is no loader entry left in {ENTRIES}"))
-            .help("a hook removed it: GRUB's configuration is made from it")
-    })?;
-    let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
-    let fields = |key: &'static str| {
-        text.lines().filter_map(move |line| {
-            let (word, value) = line.trim().split_once(char::is_whitespace)?;
-            (word == key).then(|| value.trim().to_owned())
-        })
-    };
-    let field = |key| fields(key).next();
-    Ok(Entry {
-        title: field("title").unwrap_or_else(|| "Linux".to_owned()),
-        linux: field("linux")
-            .ok_or_else(|| Failure::new(format!("the loader entry {ENTRIES}/{name} names no kernel")))?,
-        initrds: fields("initrd").collect(),
-        options: field("options").unwrap_or_default(),
-    })
-}
-
-fn configuration(entry: &Entry) -> Result<String, Failure> {
-    // What GRUB's shell would take for more than words.
-    let special = |text: &str| text.contains(['\'', '\n']);
-    if [&entry.title, &entry.linux, &entry.options].iter().any(|text| special(text)) {
-        return Err(Failure::new("the loader entry has a quote that GRUB's configuration cannot hold"));
-    }
-    let words = |text: &str| -> String {
-        text.split_whitespace()
-            .map(|word| {
-                let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c));
-                if plain { format!(" {word}") } else { format!(" '{word}'") }
-            })
-            .collect()
-    };
-    let initrds = if entry.initrds.is_empty() {
-        String::new()
-    } else {
-        format!("  initrd{}\n", words(&entry.initrds.join(" ")))
-    };
-    Ok(format!(
-        "# Written by ister from the entry in {ENTRIES}.\nset default=0\nset timeout=0\n\
-         menuentry '{}' {{\n  linux{}{}\n{initrds}}}\n",
-        entry.title,
-        words(&entry.linux),
-        words(&entry.options),
-    ))
-}
-
 /// Joins boot sector and core. `from` is the first free sector, `until` the first partition's.
 fn patch(mut boot: Vec<u8>, mut core: Vec<u8>, from: Lba, until: Lba) -> Result<GrubCore, Failure> {
     core.resize(core.len().next_multiple_of(SECTOR), 0);
@@ -223,21 +168,5 @@ mod tests {
     #[test]
     fn a_core_that_is_too_large_is_refused() {
         assert!(patch(vec![1; 512], vec![2; 40 * 512], Lba(34), Lba(64)).is_err());
-    }
-
-    #[test]
-    fn the_entry_becomes_a_menu() {
-        let entry = Entry {
-            title: "Debian GNU/Linux 12".into(),
-            linux: "/boot/vmlinuz-6.1".into(),
-            initrds: vec!["/boot/ucode.cpio".into(), "/boot/initrd.img-6.1".into()],
-            options: "root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c".into(),
-        };
-        assert_eq!(
-            configuration(&entry).unwrap(),
-            "# Written by ister from the entry in /boot/loader/entries.\nset default=0\nset timeout=0\n\
-             menuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
-             console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/ucode.cpio /boot/initrd.img-6.1\n}\n"
-        );
     }
 }

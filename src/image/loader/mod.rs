@@ -6,9 +6,21 @@
 
 mod entry;
 mod grub;
+mod grub_configuration;
+mod grub_efi;
 mod kernel;
 mod systemd_boot;
 
 pub use entry::install_loader;
 pub use grub::grub_core;
 pub use kernel::newest_kernel;
+
+use crate::content::Tree;
+use crate::plan::Plan;
+use crate::tool::Failure;
+
+/// What the hooks made of the entry, for the loader and for kernels that are installed later.
+pub fn finish_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+    entry::keep_options(plan, tree)?;
+    grub_configuration::write_configuration(plan, tree)
+}

@@ -5,13 +5,14 @@ use crate::tool::Failure;
 
 const PROGRAM: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 
-pub fn install(tree: &Tree) -> Result<(), Failure> {
+/// `esp` is where the tree has the ESP.
+pub fn install(tree: &Tree, esp: &str) -> Result<(), Failure> {
     if !tree.exists(PROGRAM) {
         return Err(Failure::new(format!("the content has no systemd-boot: there is no {PROGRAM}"))
             .help("add the bundle `bootloader`"));
     }
-    for path in ["/boot/EFI/BOOT/BOOTX64.EFI", "/boot/EFI/systemd/systemd-bootx64.efi"] {
-        tree.copy(PROGRAM, path)?;
+    for path in ["EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"] {
+        tree.copy(PROGRAM, &format!("{esp}/{path}"))?;
     }
-    tree.write("/boot/loader/loader.conf", "timeout 0\n", 0o644)
+    tree.write(&format!("{esp}/loader/loader.conf"), "timeout 0\n", 0o644)
 }

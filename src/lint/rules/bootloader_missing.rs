@@ -2,31 +2,32 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Change, Fix, Template};
+use crate::template::{Change, Fix, SoftwareManager, Template};
 
 pub static RULE: Rule = Rule {
     name: "bootloader-missing",
     summary: "an image for UEFI has no bundle with a boot loader",
     level: Level::Warning,
-    why: "Firmware starts /EFI/BOOT/BOOTX64.EFI of the EFI partition, which the bundle `bootloader` brings. (With apt it is added for you.)",
+    why: "Firmware starts /EFI/BOOT/BOOTX64.EFI of the EFI partition, which the bundle `bootloader` brings. With apt it is added for you, and with swupd every kernel bundle includes it.",
     example: r#"{
-    "SoftwareManager": "swupd",
-    "Version": 34000,
+    "SoftwareManager": "dnf",
+    "Version": 40,
     "Bundles": ["kernel-kvm", "os-core"]
 }"#,
     instead: r#"{
-    "SoftwareManager": "swupd",
-    "Version": 34000,
+    "SoftwareManager": "dnf",
+    "Version": 40,
     "Bundles": ["bootloader", "kernel-kvm", "os-core"]
 }"#,
     check: Check::Content(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, _: &Content, out: &mut Findings) {
+    let is_dnf = template.manager() == Some(SoftwareManager::Dnf);
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let there = bundles.iter().any(|bundle| bundle.value == "bootloader");
-    if efi && !template.boots_by_bios() && !content.is_apt() && !there {
+    if efi && !template.boots_by_bios() && is_dnf && !there {
         out.report(opening(bundles.span), "no bundle brings a boot loader for UEFI")
             .help("add `bootloader`, unless another bundle includes it")
             .fix(Fix::unsafe_(

@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
-use crate::template::{FilesystemType, Template};
+use crate::template::{Template, features_unreadable_by_grub};
 
 pub static RULE: Rule = Rule {
     name: "filesystem-options-grub",
@@ -42,36 +42,14 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     }
     let Some(boot) = partitions.at("/boot").or_else(|| partitions.at("/")) else { return };
     let Some(options) = boot.filesystem.and_then(|f| f.options.as_ref()) else { return };
-    let ext = matches!(
-        boot.filesystem_kind(),
-        Some(FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4)
-    );
-    let mut words = options.split_whitespace();
-    while let Some(word) = words.next().filter(|_| ext) {
-        let Some(glued) = word.strip_prefix("-O") else { continue };
-        let list = if glued.is_empty() { words.next().unwrap_or_default() } else { glued };
-        for feature in list.split(',').filter(|feature| UNREADABLE.contains(feature)) {
-            out.report(
-                options.span,
-                format!("GRUB cannot read ext4 with `{feature}`, and it has to read this filesystem"),
-            )
-            .help(format!("leave it out, or turn it off with `^{feature}`"));
-        }
+    for feature in features_unreadable_by_grub(boot.filesystem_kind(), options) {
+        out.report(
+            options.span,
+            format!("GRUB cannot read ext4 with `{feature}`, and it has to read this filesystem"),
+        )
+        .help(format!("leave it out, or turn it off with `^{feature}`"));
     }
 }
-
-/// Incompatible features that GRUB 2.06 does not know. Source: its grub-core/fs/ext2.c, EXT2_DRIVER_SUPPORTED_INCOMPAT
-/// and EXT2_DRIVER_IGNORED_INCOMPAT.
-const UNREADABLE: &[&str] = &[
-    "inline_data",
-    "ea_inode",
-    "large_dir",
-    "casefold",
-    "metadata_csum_seed",
-    "dirdata",
-    "journal_dev",
-    "compression",
-];
 
 #[cfg(test)]
 mod tests {

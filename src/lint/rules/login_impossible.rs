@@ -2,13 +2,13 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{SecretSource, Template, User};
+use crate::template::{SecretSource, SoftwareManager, Template, User, boot_method, entries};
 
 pub static RULE: Rule = Rule {
     name: "login-impossible",
     summary: "nobody can log in",
     level: Level::Warning,
-    why: "Every user is locked: no password, or one that only marks the account as locked, and no key that an ssh server would take.",
+    why: "Every user is locked: no password, or one that only marks the account as locked, and no key that an ssh server would take. Without `Users` there is only root, which is locked.",
     example: r#"{ "Users": [{ "username": "ada", "uid": 1000 }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Content(check),
@@ -16,7 +16,6 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, content: &Content, out: &mut Findings) {
     let users = template.users();
-    let Some(section) = template.users.as_ref().filter(|_| !users.is_empty()) else { return };
     let ssh = template
         .bundles()
         .iter()
@@ -49,6 +48,9 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     if cloud || sudo || users.iter().any(enters) {
         return;
     }
+    let Some(section) = template.users.as_ref().filter(|_| !users.is_empty()) else {
+        return without_users(template, out);
+    };
     let keys = users.iter().any(|user| user.key.is_some());
     out.report(
         opening(section.span),
@@ -63,6 +65,23 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     } else {
         "give one of them `key` or `password`"
     });
+}
+
+/// root is locked in Debian's packages; Clear's own asks for a new password at the first login. Hooks may add users.
+fn without_users(template: &Template, out: &mut Findings) {
+    let hooks = [
+        &template.post_non_chroot,
+        &template.post_non_chroot_shell,
+        &template.post_chroot,
+        &template.post_chroot_shell,
+    ];
+    let is_hooked = hooks.into_iter().any(|section| !entries(section).is_empty());
+    let is_debian = template.manager() == Some(SoftwareManager::Apt);
+    if !is_debian || is_hooked || boot_method(template).is_none() {
+        return;
+    }
+    out.report(opening(template.span), "nobody can log in: there are no `Users`, and root has no password")
+        .help("add `Users` with a `key` or a `password`: `ister new TYPE --user NAME --key FILE` writes it");
 }
 
 #[cfg(test)]

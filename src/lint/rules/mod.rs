@@ -12,6 +12,7 @@ mod disk_full;
 mod disk_name;
 mod disk_odd;
 mod disk_several;
+mod disk_size_google;
 mod disk_size_missing;
 mod encryption_boot;
 mod encryption_kernel;
@@ -21,6 +22,7 @@ mod esp_filesystem;
 mod esp_missing;
 mod esp_mount;
 mod esp_not_first;
+mod esp_room;
 mod esp_small;
 mod esp_twice;
 mod esp_with_bios;
@@ -109,6 +111,7 @@ pub static RULES: &[&Rule] = &[
     &disk_name::RULE,
     &disk_odd::RULE,
     &disk_several::RULE,
+    &disk_size_google::RULE,
     &disk_size_missing::RULE,
     &reading::DUPLICATE_KEY,
     &encryption_boot::RULE,
@@ -119,6 +122,7 @@ pub static RULES: &[&Rule] = &[
     &esp_missing::RULE,
     &esp_mount::RULE,
     &esp_not_first::RULE,
+    &esp_room::RULE,
     &esp_small::RULE,
     &esp_twice::RULE,
     &esp_with_bios::RULE,

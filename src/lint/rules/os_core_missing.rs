@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Change, Fix, Template};
+use crate::template::{Change, Fix, SoftwareManager, Template};
 
 pub static RULE: Rule = Rule {
     name: "os-core-missing",
@@ -18,7 +18,9 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let init = content.is_apt()
         && ["systemd-sysv", "sysvinit-core", "runit-init", "init"].iter().any(|p| content.has_package(p));
-    if !init && !bundles.iter().any(|bundle| bundle.value == "os-core") {
+    // swupd adds it to whatever is installed.
+    let added = template.manager() == Some(SoftwareManager::Swupd);
+    if !init && !added && !bundles.iter().any(|bundle| bundle.value == "os-core") {
         out.report(opening(bundles.span), "`os-core` is not among the bundles")
             .fix(Fix::unsafe_(
                 "add os-core",

@@ -1,8 +1,8 @@
 //! `static-ip`: the static address is incomplete or impossible.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::Template;
-use std::net::Ipv4Addr;
+use crate::template::{StaticIp, Template};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub static RULE: Rule = Rule {
     name: "static-ip",
@@ -51,6 +51,7 @@ fn check(template: &Template, out: &mut Findings) {
             _ => {}
         }
     }
+    check_ipv6(network, out);
     if let Some(dns) = &network.dns {
         for server in
             dns.split([' ', ',']).filter(|s| !s.is_empty() && s.parse::<std::net::IpAddr>().is_err())
@@ -64,6 +65,29 @@ fn check(template: &Template, out: &mut Findings) {
     {
         out.report(value.span, format!("the gateway is the address itself, {gateway}"))
             .help("the gateway is another machine: the router of this subnet");
+    }
+}
+
+fn check_ipv6(network: &StaticIp, out: &mut Findings) {
+    let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    if let Some(value) = &network.address6 {
+        let (text, prefix) = value.split_once('/').unwrap_or((value, ""));
+        if !is_ipv6(text) {
+            out.report(value.span, format!("`{text}` is not an IPv6 address"))
+                .help("for example 2001:db8::10/64");
+        } else if !prefix.parse::<u8>().is_ok_and(|bits| (1..=128).contains(&bits)) {
+            out.report(value.span, format!("`{}` has no prefix length from 1 to 128", value.value))
+                .help("for example 2001:db8::10/64");
+        }
+    }
+    if let Some(value) = &network.gateway6 {
+        if !is_ipv6(value) {
+            out.report(value.span, format!("`{}` is not an IPv6 address", value.value))
+                .help("the router's address, without a prefix: fe80::1");
+        } else if network.address6.is_none() {
+            out.report(value.span, "`gateway6` without `address6`")
+                .help("add the machine's own IPv6 address");
+        }
     }
 }
 

@@ -59,7 +59,7 @@ fn lint_source(source: &SourceText) -> Linted {
     lint(source, &builtin(), |_: &Template| files())
 }
 
-/// What `ister new kvm` writes, with the top-level keys of an explanation's fragment in place of its own.
+/// The kvm type with a user, with the top-level keys of an explanation's fragment in place of its own.
 pub fn with_fragment(fragment: &str) -> String {
     let base = include_str!("../../../vm-tests/kvm/template.json");
     let keys = |text: &str| match read_json(text).0.value {
@@ -70,7 +70,11 @@ pub fn with_fragment(fragment: &str) -> String {
     let inside = fragment.trim();
     let inside = inside[1..inside.len() - 1].trim();
     let mut parts = vec![inside.to_owned()];
-    for member in keys(base) {
+    // Somebody can log in to it.
+    if own.iter().all(|own| own.key != "Users") {
+        parts.push(r#""Users": [{ "username": "ada", "password": { "env": "ADA" } }]"#.to_owned());
+    }
+    for member in keys(base).iter().filter(|member| member.key != "$lint") {
         if own.iter().all(|own| own.key != member.key) {
             parts.push(base[member.key_span.start..member.value.span.end].to_owned());
         }

@@ -50,10 +50,13 @@ fn entries(system: &System) -> Vec<Entry> {
         .collect()
 }
 
-/// The path in the system's view of what an entry names.
+/// The path in the system's view of what an entry names: entries name files of their own partition.
 fn in_system(system: &System, path: &str) -> String {
-    let own_partition = system.mounts.iter().any(|mounted| mounted.at == "/boot");
-    if own_partition { format!("/boot/{}", path.trim_start_matches('/')) } else { path.to_owned() }
+    let own = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));
+    match system.mounts.iter().find(|mounted| Some(mounted.partition) == own) {
+        Some(mounted) => format!("{}/{}", mounted.at, path.trim_start_matches('/')),
+        None => path.to_owned(),
+    }
 }
 
 /// The system, if it is one that should boot and its /boot could be read.
@@ -61,9 +64,9 @@ fn bootable(facts: &Facts) -> Option<&System> {
     let system = facts.system.as_ref()?;
     if let Some(plan) = &facts.plan {
         plan.boot.as_ref()?;
-        let boot = plan.partition_at("/boot").map(|(_, partition)| partition.number);
-        let mounted = |number: u32| system.mounts.iter().any(|m| m.partition == number);
-        return boot.is_none_or(mounted).then_some(system);
+        let apart = |at: &str| plan.partition_at(at).map(|(_, partition)| partition.number);
+        let mut needed = ["/boot", "/efi", "/boot/efi"].into_iter().filter_map(apart);
+        return needed.all(|number| system.mounts.iter().any(|m| m.partition == number)).then_some(system);
     }
     // Without a plan: what has a kernel, a loader's folder or an ESP is meant to boot.
     let meant = system.exists(ENTRIES) || system.list("/boot").iter().any(|name| name.starts_with("vmlinuz"));
@@ -317,7 +320,7 @@ fn root_option(facts: &Facts, out: &mut Found) {
 
 pub static BOOT_SPACE: Rule = Rule {
     name: "boot-space",
-    summary: "the boot partition has no room for another kernel",
+    summary: "the loader's partition has no room for another kernel",
     level: Level::Note,
     why: "An update installs the new kernel beside the old one, and fails half-way where there is no room. Source: \
           `ister plan`, the space forecast.",
@@ -328,7 +331,9 @@ fn space(facts: &Facts, out: &mut Found) {
     let Some(system) = bootable(facts) else { return };
     let by_uefi =
         facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
-    let Some(mounted) = system.mounts.iter().find(|m| m.at == "/boot").filter(|_| by_uefi) else { return };
+    let place = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));
+    let esp = system.mounts.iter().find(|m| Some(m.partition) == place).filter(|_| by_uefi);
+    let Some(mounted) = esp else { return };
     let Some(free) = facts.partition(mounted.partition).and_then(|p| p.free) else { return };
     let size = |prefix: &str| {
         let names = system.list("/boot");

@@ -2,7 +2,7 @@
 
 use crate::layout::first_usable;
 use crate::lint::Level;
-use crate::plan::Loader;
+use crate::plan::{Firmware, Loader};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
@@ -25,10 +25,10 @@ const BLOCK_LIST: usize = SECTOR - 12;
 
 fn core(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
-    let planned = facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).map(|boot| boot.loader);
+    let planned = facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).map(|boot| boot.firmware);
     let code = &facts.table.boot_code;
     let is_grub = code.windows(4).any(|window| window == b"GRUB");
-    if planned != Some(Loader::Grub) && !is_grub {
+    if planned != Some(Firmware::Bios) && !is_grub {
         return;
     }
     if !is_grub {

@@ -6,6 +6,23 @@ use crate::template::Bytes;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
+pub static GCE_SIZE: Rule = Rule {
+    name: "gce-size",
+    summary: "a disk for Google Compute Engine is not a whole number of GiB",
+    level: Level::Error,
+    why: "Google refuses to make an image of it. Source: Google Cloud documentation, \"Manually import virtual disks\": the size \
+          of disk.raw must be a multiple of 1 GB (2^30 bytes).",
+    check: Check::Disk(google),
+};
+
+fn google(facts: &Facts, out: &mut Found) {
+    if facts.for_google && !facts.size.is_multiple_of(Bytes::GIB) {
+        out.report(format!("disk.raw has {} bytes, not a whole number of GiB", facts.size)).help(
+            "give the template a `DiskSize` of whole GiB, or leave it out: the disk is then made so large",
+        );
+    }
+}
+
 pub static VHD_SIZE: Rule = Rule {
     name: "vhd-size",
     summary: "a VHD's size is no whole number of MiB",

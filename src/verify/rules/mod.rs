@@ -32,6 +32,7 @@ pub static RULES: &[&Rule] = &[
     &filesystems::FILESYSTEM_MISSING,
     &filesystems::FILESYSTEM_UNREADABLE,
     &mounts::FSTAB,
+    &image::GCE_SIZE,
     &table::GPT_BACKUP,
     &table::GPT_BOUNDS,
     &table::GPT_COPIES,

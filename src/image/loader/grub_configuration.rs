@@ -1,0 +1,129 @@
+//! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
+
+use super::entry::{ENTRIES, Entry, newest_entry, read_entry};
+use crate::content::Tree;
+use crate::plan::{Firmware, Loader, Plan};
+use crate::tool::Failure;
+
+/// Read after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple configuration handling".
+const DEFAULTS: &str = "/etc/default/grub.d/50-ister.cfg";
+
+/// Seconds in which a key opens the menu, for an older kernel: GRUB does not look for one if it may not wait.
+const SECONDS_FOR_MENU: u32 = 1;
+
+/// Writes both, from what hooks have left of the entry.
+pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+    let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
+    let name = newest_entry(tree).ok_or_else(|| {
+        Failure::new(format!("there is no loader entry left in {ENTRIES}"))
+            .help("a hook removed it: GRUB's configuration is made from it")
+    })?;
+    let entry = read_entry(tree, &name)?;
+    let serial = serial_speed(&entry.options).filter(|_| boot.firmware == Firmware::Bios);
+    tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
+    if tree.exists("/usr/sbin/grub-mkconfig") {
+        tree.write(DEFAULTS, &defaults(&entry.options, serial), 0o644)?;
+    }
+    Ok(())
+}
+
+/// Of the first serial port, if it is a console: then the menu is there too. By UEFI it is there anyway, through the firmware.
+fn serial_speed(options: &str) -> Option<u32> {
+    let console = options.split_whitespace().find_map(|word| word.strip_prefix("console=ttyS0"))?;
+    let speed: String = console.trim_start_matches(',').chars().take_while(char::is_ascii_digit).collect();
+    // Source: Linux, Documentation/admin-guide/serial-console.rst: 9600 unless another one is named.
+    Some(speed.parse().unwrap_or(9600))
+}
+
+fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> {
+    // What GRUB's shell would take for more than words.
+    let special = |text: &str| text.contains(['\'', '\n']);
+    if [&entry.title, &entry.linux, &entry.options].iter().any(|text| special(text)) {
+        return Err(Failure::new("the loader entry has a quote that GRUB's configuration cannot hold"));
+    }
+    let initrds = if entry.initrds.is_empty() {
+        String::new()
+    } else {
+        format!("  initrd {}\n", words(&entry.initrds.join(" ")))
+    };
+    let terminal = serial.map(|speed| {
+        format!(
+            "if serial --unit=0 --speed={speed}; then\n  terminal_input console serial\n  \
+             terminal_output console serial\nfi\n"
+        )
+    });
+    Ok(format!(
+        "# Written by ister from the entry in {ENTRIES}.\n{}set default=0\nset timeout_style=hidden\n\
+         set timeout={SECONDS_FOR_MENU}\nmenuentry '{}' {{\n  linux {} {}\n{initrds}}}\n",
+        terminal.unwrap_or_default(),
+        entry.title,
+        words(&entry.linux),
+        words(&entry.options),
+    ))
+}
+
+/// A text's words for GRUB's shell.
+fn words(text: &str) -> String {
+    let quoted = text.split_whitespace().map(|word| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c));
+        if plain { word.to_owned() } else { format!("'{word}'") }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The options reach every later kernel: grub-mkconfig puts them behind `root=UUID=… ro`, and the last word counts. There are
+/// no recovery entries: sulogin asks for a password of root's, and images have none.
+fn defaults(options: &str, serial: Option<u32>) -> String {
+    // For a shell in double quotes; what it gives are words for GRUB's.
+    let escaped: String = words(options)
+        .chars()
+        .flat_map(|c| [Some('\\').filter(|_| matches!(c, '"' | '$' | '`' | '\\')), Some(c)])
+        .flatten()
+        .collect();
+    let terminal = match serial {
+        Some(speed) => format!(
+            "GRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed={speed}\"\n"
+        ),
+        None => "GRUB_TERMINAL=console\n".to_owned(),
+    };
+    format!(
+        "# Written by ister: options of kernels that are installed later.\nGRUB_CMDLINE_LINUX=\"{escaped}\"\n\
+         GRUB_CMDLINE_LINUX_DEFAULT=\"\"\n{terminal}GRUB_TIMEOUT={SECONDS_FOR_MENU}\n\
+         GRUB_TIMEOUT_STYLE=hidden\nGRUB_RECORDFAIL_TIMEOUT={SECONDS_FOR_MENU}\nGRUB_DISABLE_OS_PROBER=true\n\
+         GRUB_DISABLE_RECOVERY=true\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_becomes_a_menu() {
+        let entry = Entry {
+            title: "Debian GNU/Linux 12".into(),
+            linux: "/boot/vmlinuz-6.1".into(),
+            initrds: vec!["/boot/ucode.cpio".into(), "/boot/initrd.img-6.1".into()],
+            options: "root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c".into(),
+        };
+        assert_eq!(
+            configuration(&entry, Some(9600)).unwrap(),
+            "# Written by ister from the entry in /boot/loader/entries.\nif serial --unit=0 --speed=9600; then\n  \
+             terminal_input console serial\n  terminal_output console serial\nfi\nset default=0\nset timeout_style=hidden\n\
+             set timeout=1\nmenuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
+             console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/ucode.cpio /boot/initrd.img-6.1\n}\n"
+        );
+    }
+
+    #[test]
+    fn options_pass_two_shells() {
+        assert!(defaults("rw a=$b;c", None).contains("GRUB_CMDLINE_LINUX=\"rw 'a=\\$b;c'\"\n"));
+    }
+
+    #[test]
+    fn the_serial_consoles_speed() {
+        assert_eq!(serial_speed("console=tty0 console=ttyS0,115200n8"), Some(115_200));
+        assert_eq!(serial_speed("console=ttyS0"), Some(9600));
+        assert_eq!(serial_speed("console=tty0"), None);
+    }
+}

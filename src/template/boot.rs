@@ -1,0 +1,127 @@
+//! Which loader an image boots by, and where the system mounts its ESP.
+
+use super::model::{FilesystemType, MountEntry, SoftwareManager, Template, Version};
+use super::units::{Bytes, Size};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loader {
+    SystemdBoot,
+    Grub,
+}
+
+impl fmt::Display for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Loader::SystemdBoot => "systemd-boot",
+            Loader::Grub => "GRUB",
+        })
+    }
+}
+
+/// What a template means by an EFI partition "mounted at /boot": the loader, and the mount point that lets the package
+/// manager replace kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootMethod {
+    pub loader: Loader,
+    /// Nothing if BIOS boots it.
+    pub esp: Option<&'static str>,
+}
+
+/// dpkg makes hard links beside what it replaces, so Debian's /boot cannot be FAT: the ESP is apart from it, and
+/// kernel-install copies kernels to it. Source: kernel-install(8), bootctl(1).
+pub const ESP_OF_KERNEL_INSTALL: &str = "/efi";
+/// Where grub-install of Debian looks for the ESP. It holds no kernels.
+pub const ESP_OF_GRUB: &str = "/boot/efi";
+/// For content whose own tools keep kernels on the ESP: clr-boot-manager, kernel-install of rpm distributions.
+pub const ESP_AS_BOOT: &str = "/boot";
+
+/// From here on an ESP holds the three kernels that apt may keep, with their initramfs: 24 MB each with bookworm, 26 MB with
+/// trixie.
+const ROOM_FOR_KERNELS: Bytes = Bytes::mib(128);
+
+/// Releases without the package systemd-boot, whose hooks call kernel-install: its programs are in systemd itself. Tried with
+/// bullseye; the others are older or, for Ubuntu, of the time before the split.
+const WITHOUT_SYSTEMD_BOOT: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
+
+/// Nothing if no firmware can start it.
+pub fn boot_method(template: &Template) -> Option<BootMethod> {
+    let mounted =
+        |path: &str| template.mounts().iter().find(|m| m.mount.as_ref().is_some_and(|at| at.value == path));
+    let root = mounted("/")?;
+    if template.boots_by_bios() {
+        return Some(BootMethod { loader: Loader::Grub, esp: None });
+    }
+    let esp = mounted(ESP_AS_BOOT)?;
+    let method = |loader, esp| Some(BootMethod { loader, esp: Some(esp) });
+    if template.manager() != Some(SoftwareManager::Apt) {
+        return method(Loader::SystemdBoot, ESP_AS_BOOT);
+    }
+    let kernel_install = !is_without_systemd_boot(template);
+    if kernel_install && size(template, esp).is_none_or(|size| size >= ROOM_FOR_KERNELS) {
+        return method(Loader::SystemdBoot, ESP_OF_KERNEL_INSTALL);
+    }
+    match (grub_reads(template, root), kernel_install) {
+        (true, _) => method(Loader::Grub, ESP_OF_GRUB),
+        (false, true) => method(Loader::SystemdBoot, ESP_OF_KERNEL_INSTALL),
+        // Kernels of packages are not replaced there.
+        (false, false) => method(Loader::SystemdBoot, ESP_AS_BOOT),
+    }
+}
+
+fn is_without_systemd_boot(template: &Template) -> bool {
+    let Some(Version::Name(name)) = template.version.as_ref().map(|v| &v.value) else { return false };
+    WITHOUT_SYSTEMD_BOOT.contains(&name.as_str())
+}
+
+/// What the partition asks for; nothing if it takes what is left, or what it has.
+fn size(template: &Template, mount: &MountEntry) -> Option<Bytes> {
+    let entry = template.layout().iter().find(|entry| entry.place.key() == mount.place.key())?;
+    match entry.size.as_ref()?.value {
+        Ok(Size::Exact(size)) => Some(size),
+        _ => None,
+    }
+}
+
+/// Whether GRUB finds a kernel in the root filesystem.
+fn grub_reads(template: &Template, root: &MountEntry) -> bool {
+    let filesystem = template.filesystems().iter().find(|f| f.place.key() == root.place.key());
+    let Some(filesystem) = filesystem else { return false };
+    let options = filesystem.options.as_ref().map_or("", |options| options.value.as_str());
+    let kind = filesystem.kind.as_ref().and_then(|kind| kind.known());
+    let known = !matches!(kind, None | Some(FilesystemType::Vfat | FilesystemType::Swap));
+    known && filesystem.encryption.is_none() && features_unreadable_by_grub(kind, options).next().is_none()
+}
+
+/// Incompatible features of ext4 that GRUB 2.06 does not know. Source: its grub-core/fs/ext2.c,
+/// EXT2_DRIVER_SUPPORTED_INCOMPAT and EXT2_DRIVER_IGNORED_INCOMPAT.
+const UNREADABLE: &[&str] = &[
+    "inline_data",
+    "ea_inode",
+    "large_dir",
+    "casefold",
+    "metadata_csum_seed",
+    "dirdata",
+    "journal_dev",
+    "compression",
+];
+
+/// Features that mkfs options turn on and GRUB cannot read.
+pub fn features_unreadable_by_grub(
+    kind: Option<FilesystemType>,
+    options: &str,
+) -> impl Iterator<Item = &str> {
+    let ext = matches!(kind, Some(FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4));
+    let mut words = options.split_whitespace();
+    std::iter::from_fn(move || {
+        loop {
+            let word = words.next().filter(|_| ext)?;
+            let Some(glued) = word.strip_prefix("-O") else { continue };
+            return Some(if glued.is_empty() { words.next().unwrap_or_default() } else { glued });
+        }
+    })
+    .flat_map(|list| list.split(','))
+    .filter(|feature| UNREADABLE.contains(feature))
+}
