@@ -251,9 +251,8 @@ impl Client<'_> {
             }
         })?;
         for (name, included_by) in &found.absent {
-            self.progress.warn(format!(
-                "bundle `{included_by}` includes `{name}`, which this version does not have"
-            ));
+            self.progress
+                .warn(format!("bundle `{included_by}` includes `{name}`, which this version does not have"));
         }
         Ok(found)
     }

@@ -97,6 +97,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     look.at_size(order);
     screenshot(&mut guest);
     let stages = monitor.stages(elapsed);
+    let dwelled = monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
     let mut updated = None;
     // What is done in each further boot, and judged by.
     let mut rounds: Vec<Round> = order.again.then_some(Round::Again).into_iter().collect();
@@ -165,9 +166,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         witnessed: monitor.witnessed(),
         stages,
         seconds: rounded(elapsed),
-        dwelled: rounded(
-            monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted)),
-        ),
+        dwelled: rounded(dwelled),
         probed: monitor.probed(),
         lines: clean(&lines),
         notes: notes(order, &monitor),
@@ -427,7 +426,7 @@ impl Look {
             for command in health::COMMANDS {
                 self.answers.push(session.run(command)?);
             }
-            wrong = health::judge(&self.answers, order.plan, order.grow.is_some());
+            wrong = health::judge(&self.answers, order.plan, order.grow.is_some(), order.host);
         } else if let Some(plan) = order.plan {
             let mounted = session.run(mounts::MOUNTS)?;
             let swaps = session.run(mounts::SWAPS)?;
@@ -480,7 +479,7 @@ impl Look {
         match said {
             Ok(said) => {
                 if order.healthy
-                    && let Some(found) = health::judge(&said, order.plan, order.grow.is_some())
+                    && let Some(found) = health::judge(&said, order.plan, order.grow.is_some(), order.host)
                 {
                     (self.class, self.wrong) = found;
                 }

@@ -1,6 +1,7 @@
 //! Whether a running system is as it should be, by what commands in it say.
 
 use super::mounts;
+use super::network;
 use super::session::Answer;
 use super::verdict::{Class, Note, NoteKind};
 use crate::plan::Plan;
@@ -10,12 +11,13 @@ use serde::de::IntoDeserializer;
 use std::str::FromStr;
 
 /// In this order; a system that is still starting is waited for, within bounds.
-pub const COMMANDS: [&str; 5] = [
+pub const COMMANDS: [&str; 6] = [
     "timeout 300 systemctl is-system-running --wait || systemctl is-system-running",
     "systemctl --failed --no-legend --plain --no-pager; systemctl list-jobs --no-legend --no-pager",
     mounts::MOUNTS,
     mounts::SWAPS,
     mounts::SIZES,
+    network::STATE,
 ];
 
 /// Source: systemctl(1), is-system-running.
@@ -23,9 +25,14 @@ const STATES: [&str; 8] =
     ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
 
 /// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`]; without a plan nothing is said of mounts.
-/// `larger`: the disk is larger than planned.
-pub fn judge(answers: &[Answer], plan: Option<&Plan>, larger: bool) -> Option<(Class, Vec<String>)> {
-    let [state, failed, mounted, swaps, sizes, ..] = answers else {
+/// `larger`: the disk is larger than planned; `host`: the name that the machine must have, if another than the plan's.
+pub fn judge(
+    answers: &[Answer],
+    plan: Option<&Plan>,
+    larger: bool,
+    host: Option<&str>,
+) -> Option<(Class, Vec<String>)> {
+    let [state, failed, mounted, swaps, sizes, network, ..] = answers else {
         return Some((Class::Degraded, vec!["the system was not asked".to_owned()]));
     };
     // The kernel and others speak on the same console.
@@ -35,7 +42,11 @@ pub fn judge(answers: &[Answer], plan: Option<&Plan>, larger: bool) -> Option<(C
         return Some((Class::Degraded, said.into_iter().chain(failed.lines.iter().cloned()).collect()));
     }
     let wrong = mounts::judge(plan?, &mounted.lines, &swaps.lines, &sizes.lines, larger);
-    (!wrong.is_empty()).then_some((Class::WrongMounts, wrong))
+    if !wrong.is_empty() {
+        return Some((Class::WrongMounts, wrong));
+    }
+    let wrong = network::judge(network, plan?, host);
+    (!wrong.is_empty()).then_some((Class::WrongNetwork, wrong))
 }
 
 /// A health note that is no failure until a day has passed: `failed-unit:2027-06-30:mcelog.service`.
@@ -139,17 +150,17 @@ mod tests {
         };
         let nothing = || answer(&[]);
         let with = |state: &[&str], failed: &[&str]| {
-            [answer(state), answer(failed), nothing(), nothing(), nothing()]
+            [answer(state), answer(failed), nothing(), nothing(), nothing(), nothing()]
         };
-        assert_eq!(judge(&with(&["running"], &[]), None, false), None);
+        assert_eq!(judge(&with(&["running"], &[]), None, false, None), None);
         let mixed = ["[  112.6] cloud-init[521]: running 'modules:final'", "running", "[  113.0] done"];
-        assert_eq!(judge(&with(&mixed, &[]), None, false), None);
+        assert_eq!(judge(&with(&mixed, &[]), None, false, None), None);
         let bad = with(&["degraded", "degraded"], &["a.service loaded failed failed A"]);
-        let (class, lines) = judge(&bad, None, false).unwrap();
+        let (class, lines) = judge(&bad, None, false, None).unwrap();
         assert_eq!(class, Class::Degraded);
         assert_eq!(lines, ["system state: degraded", "a.service loaded failed failed A"]);
-        assert!(judge(&with(&[], &[]), None, false).is_some());
-        assert!(judge(&[], None, false).is_some());
+        assert!(judge(&with(&[], &[]), None, false, None).is_some());
+        assert!(judge(&[], None, false, None).is_some());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod log;
 mod machine;
 mod monitor;
 mod mounts;
+mod network;
 mod patterns;
 mod qmp;
 mod question;

@@ -34,6 +34,7 @@ fn members(class: Class) -> &'static [&'static str] {
         Class::LoginFailed => &["Users"],
         Class::SshFailed => &["Users", "Bundles", "Static_IP"],
         Class::WrongHost => &["Bundles", "Hostname"],
+        Class::WrongNetwork => &["Static_IP", "Hostname", "Bundles", "PostNonChroot", "PostChroot"],
         Class::UpdateFailed => &["Bundles", "PartitionLayout", "PostNonChroot", "PostChroot"],
         Class::NotGrown => &["PartitionLayout", "Bundles"],
         Class::Degraded | Class::NoPowerOff | Class::PoweredOff | Class::TooSlow => {

@@ -91,6 +91,8 @@ pub enum Class {
     Degraded,
     /// The guest's mounts are not the planned ones.
     WrongMounts,
+    /// Name, addresses, routes or name servers are not the planned ones.
+    WrongNetwork,
     ResetLoop,
     PoweredOff,
     /// It reached its prompt, and did not switch itself off when it was told to.
@@ -197,6 +199,10 @@ impl Class {
             Class::WrongMounts => {
                 "look at PartitionMountPoints, at mount units, and at what hooks change in /etc/fstab"
             }
+            Class::WrongNetwork => {
+                "look at Static_IP and Hostname, at `Bundles` for another network manager, and at what hooks change in \
+                 /etc/systemd/network"
+            }
             Class::ResetLoop => {
                 "the machine resets again and again: look at the kernel bundle and at `cmdline` (panic=)"
             }
@@ -256,6 +262,7 @@ impl fmt::Display for Class {
             Class::WrongHost => "wrong-host",
             Class::Degraded => "degraded",
             Class::WrongMounts => "wrong-mounts",
+            Class::WrongNetwork => "wrong-network",
             Class::ResetLoop => "reset-loop",
             Class::PoweredOff => "powered-off",
             Class::NoPowerOff => "no-power-off",

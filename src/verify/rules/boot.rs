@@ -7,18 +7,18 @@ use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
-const ENTRIES: &str = "/boot/loader/entries";
+pub const ENTRIES: &str = "/boot/loader/entries";
 
 /// A loader entry. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
-struct Entry {
-    path: String,
+pub struct Entry {
+    pub path: String,
     /// As the loader sees it: from the root of the boot partition.
     linux: Option<String>,
     initrds: Vec<String>,
-    options: String,
+    pub options: String,
 }
 
-fn entries(system: &System) -> Vec<Entry> {
+pub fn entries(system: &System) -> Vec<Entry> {
     let names = system.list(ENTRIES);
     let texts = names.iter().filter(|name| name.ends_with(".conf")).filter_map(|name| {
         let path = format!("{ENTRIES}/{name}");

@@ -11,6 +11,7 @@ mod partitions;
 mod plan;
 mod secrets;
 mod table;
+mod update;
 
 use super::facts::Facts;
 use super::medium::MediumFacts;
@@ -44,6 +45,7 @@ pub static RULES: &[&Rule] = &[
     &boot::INITRD_DAMAGED,
     &boot::KERNEL_DAMAGED,
     &boot::KERNEL_MODULES,
+    &update::KERNEL_UPDATE,
     &filesystems::LABEL_REPEATED,
     &filesystems::LUKS_HEADER,
     &filesystems::LUKS_LOCKED,
