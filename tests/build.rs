@@ -287,8 +287,10 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
 fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     let _one = one_at_a_time();
     let place = Place::new();
-    let output =
-        place.build(&["--twice", "--set", r#"Formats=["qcow2", "tar.xz", "oci"]"#]).output().unwrap();
+    let output = place
+        .build(&["--check-reproducible", "--set", r#"Formats=["qcow2", "tar.xz", "oci"]"#])
+        .output()
+        .unwrap();
     ok(&output);
     assert!(
         text(&output.stderr).contains("the second build gave the same bytes"),
@@ -320,10 +322,14 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     }
     // A hook that writes the time is found out, and where it did is said.
     let hook = r#"PostChrootShell=["date +%N >/etc/stamp"]"#;
-    let output = place.build(&["--twice", "--set", hook, "--set", r#"Formats=["tar"]"#]).output().unwrap();
+    let output = place
+        .build(&["--check-reproducible", "--set", hook, "--set", r#"Formats=["tar"]"#])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     assert!(said.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{said}");
+    assert!(said.contains("/etc/stamp: written by PostChrootShell `date +%N >/etc/stamp`"), "{said}");
     assert!(said.contains("out/small.tar: the first difference is at byte "), "{said}");
 }
 

@@ -154,7 +154,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     let output = build(folder.path(), &kept, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("nothing can be kept: a new partition table is made"));
-    for option in ["--twice", "--boot-test"] {
+    for option in ["--check-reproducible", "--boot-test"] {
         let output = build(folder.path(), &template, &["build", "--erase", option]);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }

@@ -24,7 +24,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("ister boot out/kvm.img --report out/report", "vm-tests: World::boot"),
     (
-        "ister build vm-tests/kvm/template.json -o out --twice",
+        "ister build vm-tests/kvm/template.json -o out --check-reproducible",
         "tests/build.rs: building_twice_gives_the_same_bytes_whatever_else_differs",
     ),
     ("ister test kvm", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),

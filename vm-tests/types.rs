@@ -1,31 +1,15 @@
 //! `ister test` and `ister publish`: a type is proven on its machine, and only what was proven is published.
 
 use super::{Outcome, World, expect, ister, run};
+use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-/// kvm-legacy by BIOS, as qcow2, with a login by key, nothing failed inside, and a second boot.
+/// kvm-legacy by BIOS, as qcow2, with a login by key, nothing failed inside, on a larger disk, before and after a kernel update.
 pub fn kvm_legacy(world: &World) -> Outcome {
-    let types = world.path("types");
-    let kind = types.join("kvm-legacy");
-    std::fs::create_dir_all(&kind).map_err(|e| e.to_string())?;
-    std::fs::copy("vm-tests/kvm-legacy/template.json", kind.join("template.json"))
-        .map_err(|e| e.to_string())?;
-    let definition = json!({
-        "formats": ["qcow2"],
-        "boots": [{ "file": "kvm-legacy.qcow2", "ssh": true, "again": true }],
-    });
-    std::fs::write(kind.join("type.json"), definition.to_string()).map_err(|e| e.to_string())?;
-    let out = world.path("test");
-    let junit = out.join("junit.xml");
-    let args = ["test", "--format", "json"];
-    let results = ister(&args, &[("--folder", &types), ("-o", &out), ("--junit", &junit)], 0)?;
-    let steps = results["types"][0]["steps"].as_array().ok_or("no steps")?;
-    let told: Vec<String> =
-        steps.iter().map(|step| format!("{}: {}", step["name"], step["outcome"])).collect();
-    expect(steps.len() == 4 && told.iter().all(|step| step.ends_with("\"passed\"")), &format!("{told:?}"))?;
-    let xml = std::fs::read_to_string(&junit).map_err(|e| e.to_string())?;
+    let out = prove(world, "kvm-legacy", "kvm-legacy.qcow2")?;
+    let xml = std::fs::read_to_string(out.join("junit.xml")).map_err(|e| e.to_string())?;
     expect(xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" failures=\"0\""), &xml)?;
 
     let folder = out.join("kvm-legacy");
@@ -46,7 +30,51 @@ pub fn kvm_legacy(world: &World) -> Outcome {
     let answers = verdict["answers"].as_array().ok_or("no answers")?;
     expect(answers[0]["lines"][0] == "running", &format!("the system runs: {answers:?}"))?;
 
+    updated(verdict)?;
     publish(world, &folder)
+}
+
+/// kvm by UEFI: systemd-boot and kernel-install.
+pub fn kvm_update(world: &World) -> Outcome {
+    let out = prove(world, "kvm", "kvm.qcow2")?;
+    let receipt = read(&out.join("kvm/kvm.qcow2.receipt.json"))?;
+    let result = updated(&receipt["verdict"]);
+    std::fs::remove_dir_all(out.join("kvm")).map_err(|e| e.to_string())?;
+    result
+}
+
+/// Another kernel ran in the end, and an ordinary package was upgraded too.
+fn updated(verdict: &Value) -> Outcome {
+    let update = &verdict["update"];
+    let [from, to] = [&update["from"], &update["to"]].map(|version| version.as_str().unwrap_or_default());
+    expect(!from.is_empty() && !to.is_empty() && from != to, &format!("{update:#}"))?;
+    expect(verdict["kernel"]["version"] == to, &format!("{:#}", verdict["kernel"]))?;
+    let packages = update["packages"].to_string();
+    expect(packages.contains("netbase"), &packages)
+}
+
+/// Builds a type as one qcow2, and boots that with an update on a larger disk. Gives the folder of results.
+fn prove(world: &World, name: &str, file: &str) -> Result<std::path::PathBuf, Failed> {
+    let types = world.path(&format!("types-{name}"));
+    let kind = types.join(name);
+    std::fs::create_dir_all(&kind).map_err(|e| e.to_string())?;
+    std::fs::copy(format!("vm-tests/{name}/template.json"), kind.join("template.json"))
+        .map_err(|e| e.to_string())?;
+    let definition = json!({
+        "formats": ["qcow2"],
+        "boots": [{ "file": file, "hardware": { "cpus": 2 }, "ssh": true, "update": true, "grow": "+1G" }],
+    });
+    std::fs::write(kind.join("type.json"), definition.to_string()).map_err(|e| e.to_string())?;
+    // Broken images are made of kvm-legacy's later.
+    let out = world.path(if name == "kvm-legacy" { "test" } else { "test-kvm" });
+    let junit = out.join("junit.xml");
+    let args = ["test", "--format", "json"];
+    let results = ister(&args, &[("--folder", &types), ("-o", &out), ("--junit", &junit)], 0)?;
+    let steps = results["types"][0]["steps"].as_array().ok_or("no steps")?;
+    let told: Vec<String> =
+        steps.iter().map(|step| format!("{}: {}", step["name"], step["outcome"])).collect();
+    expect(steps.len() == 4 && told.iter().all(|step| step.ends_with("\"passed\"")), &format!("{told:?}"))?;
+    Ok(out)
 }
 
 fn read(path: &Path) -> Result<Value, String> {

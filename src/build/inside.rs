@@ -96,20 +96,15 @@ fn assemble(
     let hooked = {
         let shown = job.shown_at.as_deref().map(|folder| customize::shown_at(&root, folder)).transpose()?;
         let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
-        customize::post_hooks(
-            &job.plan.hooks,
-            path,
-            job.epoch,
-            Duration::from_secs(job.hook_seconds),
-            progress,
-        )
+        let time = Duration::from_secs(job.hook_seconds);
+        customize::post_hooks(&job.plan.hooks, path, job.epoch, time, job.watch_hooks, progress)
     };
     // Also where a hook failed: that is when one wants to look.
     if let Some(folder) = &job.keep_in {
         progress.begin("leaving the tree for inspection");
         customize::keep_tree(&root, folder)?;
     }
-    hooked?;
+    let hooks = hooked?;
     // Not all programs ask for the time that they are told.
     content::limit_password_days(&tree, job.epoch)?;
     image::finish_loader(&job.plan, &tree)?;
@@ -128,5 +123,5 @@ fn assemble(
         seed: job.seed.as_deref(),
     };
     image::assemble(&assembly, progress)?;
-    Ok(Assembled::Done(inventory))
+    Ok(Assembled::Done(inventory, hooks))
 }

@@ -16,6 +16,7 @@ pub use outside::{
 pub use swupd::swupd_in_namespace;
 
 use crate::content::{ContentRequest, Inventory, Metadata};
+use crate::customize::HookFiles;
 use crate::plan::Plan;
 use crate::swupd::{Request, Task};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ struct AssembleJob {
     seed: Option<String>,
     /// The most seconds that a hook may take.
     hook_seconds: u64,
+    /// Whether it counts which files each hook changes.
+    watch_hooks: bool,
     /// Templates and content that an installer carries; the packed trees come behind the disks.
     carried: Vec<CarriedFile>,
     /// User data of the machine's role.
@@ -82,7 +85,7 @@ struct CarriedFile {
 /// What [`Job::Assemble`] comes to.
 #[derive(Serialize, Deserialize, PartialEq)]
 enum Assembled {
-    Done(Inventory),
+    Done(Inventory, Vec<HookFiles>),
     /// The packed tree is not what its hash says: fill it again.
     ContentDamaged,
 }

@@ -5,7 +5,7 @@ use crate::content::{
     self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, Package, SwupdRequest,
     cache_names,
 };
-use crate::customize;
+use crate::customize::{self, HookFiles};
 use crate::format::{self, Material};
 use crate::image::newest_kernel;
 use crate::plan::{self, Footprint, Item, ItemKind, Plan, Published, Secrets};
@@ -56,6 +56,8 @@ pub struct Order<'a> {
     pub seed: Option<&'a str>,
     /// The most that a hook may take.
     pub hook_time: Duration,
+    /// Whether [`Built`] tells which files each hook changed.
+    pub watch_hooks: bool,
     /// A folder that hooks find the tree in.
     pub shown_at: Option<&'a Path>,
     /// A folder that the finished tree is left in.
@@ -84,6 +86,8 @@ pub struct Built {
     pub content: Metadata,
     /// What is installed, hooks included.
     pub inventory: Inventory,
+    /// What each hook changed, if that was watched.
+    pub hooks: Vec<HookFiles>,
     /// The role that IsterCloudInitSvc gave.
     pub role: Option<String>,
 }
@@ -233,7 +237,7 @@ pub fn build(
     let mut packed_tree = begin_packed_tree()?;
     let absolute =
         |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let inventory = loop {
+    let (inventory, hooks) = loop {
         let job = Job::Assemble(Box::new(AssembleJob {
             workspace: order.cache.workspace(),
             plan: plan.clone(),
@@ -244,6 +248,7 @@ pub fn build(
             epoch: entry.metadata.epoch,
             seed: order.seed.map(str::to_owned),
             hook_seconds: order.hook_time.as_secs(),
+            watch_hooks: order.watch_hooks,
             carried: order
                 .carried
                 .iter()
@@ -267,8 +272,8 @@ pub fn build(
         }
         files.extend(carried.iter().map(|entry| &entry.file));
         files.extend(&packed_tree);
-        if let Assembled::Done(inventory) = Worker::run::<Assembled>(&job, &files, progress)? {
-            break with_bundles(inventory, plan, &entry.metadata);
+        if let Assembled::Done(inventory, hooks) = Worker::run::<Assembled>(&job, &files, progress)? {
+            break (with_bundles(inventory, plan, &entry.metadata), hooks);
         }
         let Some(request) = request.as_ref().filter(|_| !fresh) else {
             return Err(Failure::new("the cached content does not read back as it was written")
@@ -291,6 +296,7 @@ pub fn build(
             raw: &draft.file,
             diskless: diskless.as_ref(),
             root: packed_tree.as_ref(),
+            firmware: plan.boot.as_ref().map(|boot| boot.firmware),
             id: disk.guid,
             time: entry.metadata.epoch,
             scratch: folder,
@@ -344,6 +350,7 @@ pub fn build(
         content_age: (!fresh).then(|| now().saturating_sub(entry.metadata.created)),
         content: entry.metadata,
         inventory,
+        hooks,
         role: role.map(|role| role.name),
     })
 }

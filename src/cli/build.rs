@@ -72,8 +72,8 @@ pub struct BuildArgs {
     format: Format,
 
     /// Build again, differently on purpose (folders, time zone, locale, umask,
-    /// one CPU), and say where bytes differ; exit code 1 if they do
-    #[arg(long, conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
+    /// one CPU), and list where bytes differ, and which hook wrote them; exit code 1 if they do
+    #[arg(long = "check-reproducible", alias = "twice", conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
     twice: bool,
 
     /// What the second of two builds is told
@@ -150,10 +150,10 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         twice::differ();
     }
     if args.twice && args.template.is_stdin() {
-        anyhow::bail!("--twice reads the template a second time: name a file");
+        anyhow::bail!("--check-reproducible reads the template a second time: name a file");
     }
     if draft.image().is_none() && (args.twice || args.boot_test) {
-        anyhow::bail!("--twice and --boot-test are for images, not for disks of this machine");
+        anyhow::bail!("--check-reproducible and --boot-test are for images, not for disks of this machine");
     }
     // Before the disks are looked at: it may be what frees them.
     pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
@@ -179,6 +179,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         epoch: source_date_epoch()?,
         seed: input.seed.as_deref(),
         hook_time: Duration::from_secs(args.hook_timeout),
+        watch_hooks: args.twice,
         shown_at: args.drop_in.target_dir.as_deref(),
         keep_in: keep_in.as_ref().map(KeptTree::path),
     };
@@ -204,8 +205,8 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         disks::announce(&plan, &console);
     }
     if args.twice {
-        let [image] = built.disks.as_slice() else { anyhow::bail!("--twice compares images") };
-        let differences = twice::again(image, &built.published, &args.output, &console)?;
+        let [image] = built.disks.as_slice() else { anyhow::bail!("--check-reproducible compares images") };
+        let differences = twice::again(image, &built, &args.output, &console)?;
         if !differences.is_empty() {
             print(&differences);
             console.say("error: a second build gave other bytes");

@@ -120,7 +120,7 @@ pub fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
 
 /// What an image's name ends in when it is published in another form.
 const ENDINGS: &[&str] =
-    &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "raw", "iso", "oci", "pxe"];
+    &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci", "pxe"];
 
 /// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
 pub fn plan_beside(image: &Path) -> Option<PathBuf> {

@@ -2,21 +2,20 @@
 
 use super::console::Console;
 use super::diff::differences;
+use crate::build::Built;
 use crate::compare::differing;
+use crate::customize::HookFiles;
 use crate::filesystem::Window;
 use crate::report::differences_human;
 use crate::tool::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Runs this program again with the same arguments but another folder, time zone, locale, umask and one CPU, and gives
-/// the differences between the images and between what is published of them; empty if there are none.
-pub fn again(
-    image: &Path,
-    published: &[PathBuf],
-    output: &Path,
-    console: &Console,
-) -> Result<String, Failure> {
+/// the differences between the images and between what is published of them; empty if there are none. Files that a hook wrote
+/// are listed with it.
+pub fn again(image: &Path, built: &Built, output: &Path, console: &Console) -> Result<String, Failure> {
     let progress: &dyn Progress = console;
     progress.begin("building again, differently");
     let folder = tempfile::Builder::new()
@@ -40,8 +39,19 @@ pub fn again(
     let found = found?;
     let name = |what: &str| format!("{what} build");
     let mut told = differences_human(&name("first"), &name("second"), &found);
+    let places = found.iter().flat_map(|difference| &difference.place);
+    let mut told_of = BTreeSet::new();
+    for path in places.filter(|place| place.starts_with('/')) {
+        // What a partition holds has its own root.
+        let wrote = |hook: &&HookFiles| hook.files.iter().any(|file| file.ends_with(path.as_str()));
+        if let Some(hook) = built.hooks.iter().rev().find(wrote)
+            && told_of.insert(path)
+        {
+            told.push_str(&format!("{path}: written by {} `{}`\n", hook.kind, hook.command));
+        }
+    }
     progress.begin("comparing what is published");
-    for file in published {
+    for file in &built.published {
         let other = folder.path().join(file.file_name().unwrap_or_default());
         let context = || format!("could not compare `{}` with that of the second build", file.display());
         if let Some(difference) = first_difference(file, &other).context(context)? {

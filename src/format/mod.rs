@@ -6,7 +6,7 @@
 //!
 //! | format | for | by |
 //! | --- | --- | --- |
-//! | qcow2, vhd, vmdk | QEMU, Azure, VMware | [`qcow2`], [`vhd`], [`vmdk`] |
+//! | qcow2, vhd, vmdk, ova | QEMU, Azure, VMware | [`qcow2`], [`vhd`], [`vmdk`], [`ova`] |
 //! | vhdx, vdi | Hyper-V generation 2, VirtualBox | qemu-img, its version and random identifiers replaced |
 //! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
 //! | tar.gz | Google Compute Engine | [`archive`] |
@@ -26,6 +26,7 @@ mod medium;
 mod nodes;
 mod oci;
 mod open;
+mod ova;
 mod pxe;
 mod qcow2;
 mod qemu;

@@ -2,9 +2,9 @@
 
 use super::iso::Name;
 use super::source::{Raw, Source};
-use super::{archive, gzip, iso, oci, pxe, qcow2, qemu, same, vhd, vmdk, xz, zstandard};
+use super::{archive, gzip, iso, oci, ova, pxe, qcow2, qemu, same, vhd, vmdk, xz, zstandard};
 use crate::image::copy_data;
-use crate::plan::Diskless;
+use crate::plan::{Diskless, Firmware};
 use crate::template::{Bytes, Format};
 use crate::tool::{Context, Failure, inherited_name};
 use std::fs::File;
@@ -21,6 +21,8 @@ pub struct Material<'m> {
     pub root: Option<&'m File>,
     /// What the root tree is without its disk.
     pub diskless: Option<&'m Diskless>,
+    /// What starts it; nothing if nothing does.
+    pub firmware: Option<Firmware>,
     /// The disk's GUID, from which identifiers follow.
     pub id: Uuid,
     /// Of what was written last, seconds since 1970.
@@ -55,6 +57,16 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
             out.write_all_at(&vhd::footer(raw.size(), id, material.time), raw.size()).context(context)?;
         }
         Format::Vmdk => vmdk::write(&raw, name, id.as_fields().0, &mut buffer).context(context)?,
+        Format::Ova => {
+            let scratch = tempfile::tempfile_in(material.scratch).context(context)?;
+            let appliance = ova::Appliance {
+                name: name.strip_suffix(".ova").unwrap_or(name),
+                id,
+                firmware: material.firmware.unwrap_or(Firmware::Uefi),
+                time: material.time,
+            };
+            ova::write(&raw, &appliance, &scratch, &mut buffer).context(context)?;
+        }
         Format::RawGz => gzip::write(&raw, &mut buffer).context(context)?,
         Format::RawXz => xz::write(&raw, &mut buffer).context(context)?,
         Format::RawZst => zstandard::write(&raw, &mut buffer).context(context)?,
@@ -144,6 +156,7 @@ mod tests {
             raw: &raw,
             root: None,
             diskless: None,
+            firmware: None,
             id,
             time: 1_700_000_000,
             scratch: folder.path(),

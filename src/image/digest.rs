@@ -27,6 +27,23 @@ pub fn sha256_and_sha512(file: &File, path: &Path) -> Result<(String, String), F
     Ok((hexadecimal::<Sha256>(short), hexadecimal::<Sha512>(long)))
 }
 
+/// Of everything that comes, as `sha256sum` prints it.
+pub fn sha256_of(from: &mut impl std::io::Read) -> std::io::Result<String> {
+    struct Into(Sha256);
+    impl std::io::Write for Into {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hasher = Into(Sha256::new());
+    std::io::copy(from, &mut hasher)?;
+    Ok(hexadecimal::<Sha256>(hasher.0))
+}
+
 fn digest<D: Digest>(path: &Path) -> Result<String, Failure> {
     let file = File::open(path).context(|| format!("could not read `{}`", path.display()))?;
     let mut hasher = D::new();

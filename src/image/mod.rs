@@ -18,7 +18,7 @@ mod vfat;
 mod wipe;
 
 pub use assemble::{Assembly, assemble};
-pub use digest::{sha256, sha256_and_sha512, sha512};
+pub use digest::{sha256, sha256_and_sha512, sha256_of, sha512};
 pub use extents::{copy_data, copy_range, data as data_ranges};
 pub use gpt::write as write_table;
 pub use loader::{finish_loader, install_loader, newest_kernel};

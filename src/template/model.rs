@@ -91,7 +91,7 @@ names!(
 names!(
     /// What to publish besides the raw image.
     Format {
-        Qcow2 = "qcow2", Qcow2Zstd = "qcow2-zstd", Vhd = "vhd", Vhdx = "vhdx", Vmdk = "vmdk", Vdi = "vdi", TarGz = "tar.gz", Tar = "tar",
+        Qcow2 = "qcow2", Qcow2Zstd = "qcow2-zstd", Vhd = "vhd", Vhdx = "vhdx", Vmdk = "vmdk", Ova = "ova", Vdi = "vdi", TarGz = "tar.gz", Tar = "tar",
         TarXz = "tar.xz", Oci = "oci", Pxe = "pxe", Iso = "iso", RawXz = "raw.xz", RawZst = "raw.zst", RawGz = "raw.gz",
     }
 );

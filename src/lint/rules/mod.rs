@@ -68,6 +68,7 @@ mod passphrase_weak;
 mod reading;
 mod root_kept;
 mod root_missing;
+mod root_not_last;
 mod root_small;
 mod static_ip;
 mod static_ip_address;
@@ -169,6 +170,7 @@ pub static RULES: &[&Rule] = &[
     &passphrase_weak::RULE,
     &root_kept::RULE,
     &root_missing::RULE,
+    &root_not_last::RULE,
     &root_small::RULE,
     &reading::SCHEMA,
     &static_ip::RULE,
