@@ -131,7 +131,8 @@ impl Spec {
         if self.disk_size {
             template["DiskSize"] = json!("100G");
         }
-        if let Some(name) = self.user {
+        // Debian content needs somebody who can log in.
+        if let Some(name) = self.user.or(self.apt.then_some("zoe")) {
             template["Users"] =
                 json!([{ "username": name, "uid": 1000, "password": "$6$salt$hash", "sudo": true }]);
         }
@@ -405,7 +406,7 @@ const FAULTS: &[Fault] = &[
         }
     }),
     ("esp-small", |t, s| {
-        t[L][0]["size"] = json!("8M");
+        t[L][0]["size"] = json!("4M");
         !s.bios
     }),
     ("esp-fat32", |t, s| {
@@ -511,13 +512,9 @@ const FAULTS: &[Fault] = &[
         push(&mut t["Bundles"], json!("left-pad"));
         s.apt
     }),
-    ("os-core-missing", |t, _| {
+    ("os-core-missing", |t, s| {
         t["Bundles"].as_array_mut().unwrap().pop();
-        true
-    }),
-    ("bootloader-missing", |t, s| {
-        t["Bundles"].as_array_mut().unwrap().remove(0);
-        !s.apt && !s.bios
+        s.apt
     }),
     ("label-length", |t, s| {
         t[F][s.root()]["label"] = json!("seventeen-letters");
@@ -674,6 +671,10 @@ proptest! {
 
 /// Rules that no single fault of these templates can show; their examples are tested beside them.
 const NOT_GENERATED: &[&str] = &[
+    "bootloader-missing",
+    "disk-size-google",
+    "esp-room",
+    "root-not-last",
     "esp-not-first",
     "hook-interpreter",
     "hook-not-executable",
@@ -706,7 +707,11 @@ fn every_rule_is_generated_or_known_not_to_be() {
 /// One character lost or doubled, anywhere: the commonest slip. No safe fix may lose what a person wrote.
 #[test]
 fn a_slip_of_one_character_is_mended_or_left_alone() {
+    // Without its allowance, which is removed where a slip makes it useless.
     let pretty = include_str!("../vm-tests/kvm/template.json");
+    let lint = pretty.find("\"$lint\"").unwrap()..pretty.find("\"DestinationType\"").unwrap();
+    let pretty = [&pretty[..lint.start], &pretty[lint.end..]].concat();
+    let pretty = pretty.as_str();
     let plain: Value = serde_json::from_str(pretty).unwrap();
     let compact = plain.to_string();
     for text in [pretty, compact.as_str()] {

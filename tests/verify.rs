@@ -243,16 +243,16 @@ const DAMAGES: &[Damage] = &[
         run("mdeltree", &["-i", &good.esp(image), "::/loader/entries"]);
     }),
     ("a missing kernel", "entry-kernel", |good, image| {
-        run("mdel", &["-i", &good.esp(image), "::/vmlinuz-6.1.0"]);
+        run("mdel", &["-i", &good.esp(image), "::/test/6.1.0/linux"]);
     }),
     ("a missing initramfs", "entry-initrd", |good, image| {
-        run("mdel", &["-i", &good.esp(image), "::/initrd.img-6.1.0"]);
+        run("mdel", &["-i", &good.esp(image), "::/test/6.1.0/initrd.img-6.1.0"]);
     }),
     ("a kernel that is none", "kernel-damaged", |good, image| {
-        good.put_in_esp(image, "/vmlinuz-6.1.0", &[0; 5000]);
+        good.put_in_esp(image, "/test/6.1.0/linux", &[0; 5000]);
     }),
     ("an initramfs that is none", "initrd-damaged", |good, image| {
-        good.put_in_esp(image, "/initrd.img-6.1.0", &[0; 5000]);
+        good.put_in_esp(image, "/test/6.1.0/initrd.img-6.1.0", &[0; 5000]);
     }),
     ("a wrong root=", "root-option", |good, image| {
         let (name, entry) = good.entry(image);
@@ -452,7 +452,9 @@ fn nothing_is_found_in_good_images_of_any_format() {
     std::fs::rename(&good.image, &inner).unwrap();
     let archive = format!("{raw}.tar.gz");
     run("tar", &["-C", good.folder.path().to_str().unwrap(), "-czf", &archive, "disk.raw"]);
-    paths.push(archive);
+    beside(&archive);
+    let found = verify(Path::new(&archive), &[]);
+    assert!(found.len() == 1 && found[0].contains("[gce-size]"), "whole GiB: {found:#?}");
     let packed = format!("{raw}.qcow2.zst");
     run("zstd", &["-q", "-1", &format!("{raw}.qcow2"), "-o", &packed]);
     paths.push(packed);
@@ -506,10 +508,11 @@ fn nothing_is_found_in_what_others_do_differently() {
     let good = Good::new(&labelled(), |_| {});
     let found = good.damaged(&|good, image| {
         // A kernel by another name, an entry with a loader's own variable, devices that are the machine's.
-        run("mren", &["-i", &good.esp(image), "::/vmlinuz-6.1.0", "::/vmlinuz-linux"]);
+        run("mren", &["-i", &good.esp(image), "::/test/6.1.0/linux", "::/vmlinuz-linux"]);
         let (name, entry) = good.entry(image);
-        let entry =
-            entry.replace("/vmlinuz-6.1.0", "/vmlinuz-linux").replace("initrd /", "initrd $tuned_initrd /");
+        let entry = entry
+            .replace("/test/6.1.0/linux", "/vmlinuz-linux")
+            .replace("initrd /", "initrd $tuned_initrd /");
         good.put_in_esp(image, &name, entry.as_bytes());
         good.put(
             image,

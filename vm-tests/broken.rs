@@ -51,9 +51,9 @@ const KINDS: &[Kind] = &[
     kind("hang-in-boot-code", Legacy, hang_in_boot_code, "no-progress", "firmware"),
     // Loader.
     kind("no-entry", Kvm, |b| esp(b, "mdeltree", &["::/loader/entries"]), "loader-failed", "loader"),
-    kind("no-kernel", Kvm, |b| esp(b, "mdel", &["::/vmlinuz-*"]), "loader-failed", "loader"),
+    kind("no-kernel", Kvm, |b| esp(b, "mdel", &[&in_esp(b, "linux")?]), "loader-failed", "loader"),
     kind("corrupt-kernel", Kvm, |b| replace_kernel(b, |bytes| bytes.fill(0)), "loader-failed", "loader"),
-    kind("no-initramfs", Kvm, |b| esp(b, "mdel", &["::/initrd*"]), "loader-failed", "loader"),
+    kind("no-initramfs", Kvm, |b| esp(b, "mdel", &[&in_esp(b, "initrd")?]), "loader-failed", "loader"),
     kind(
         "grub-without-configuration",
         Legacy,
@@ -215,14 +215,21 @@ fn hang_in_boot_code(broken: &Broken) -> Outcome {
     open(&broken.image)?.write_all_at(&[0xeb, 0xfe], 0).map_err(|e| e.to_string().into())
 }
 
+/// The one file of the kernel's directory whose name begins so, as mtools name it.
+fn in_esp(broken: &Broken, name: &str) -> Result<String, Failed> {
+    let listed = run("mdir", &["-/", "-b", "-i", &broken.esp(), "::/debian"])?;
+    let found =
+        listed.lines().find(|line| line.rsplit('/').next().is_some_and(|last| last.starts_with(name)));
+    Ok(found.ok_or(format!("no `{name}` in the ESP:\n{listed}"))?.trim().to_owned())
+}
+
 fn esp(broken: &Broken, program: &str, args: &[&str]) -> Outcome {
     run(program, &[&["-i", &broken.esp()][..], args].concat()).map(|_| ())
 }
 
 /// The one kernel on the ESP, changed, with its size as it was.
 fn replace_kernel(broken: &Broken, change: fn(&mut [u8])) -> Outcome {
-    let names = run("mdir", &["-b", "-i", &broken.esp(), "::/vmlinuz-*"])?;
-    let name = names.lines().next().ok_or("no kernel")?.trim();
+    let name = &in_esp(broken, "linux")?;
     let local = broken.image.with_extension("kernel");
     run("mcopy", &["-n", "-o", "-i", &broken.esp(), name, local.to_str().unwrap()])?;
     let mut bytes = std::fs::read(&local).map_err(|e| e.to_string())?;

@@ -211,7 +211,11 @@ impl Broken {
 
     /// The ESP, as mtools name it.
     fn esp(&self) -> String {
-        format!("{}@@{}", self.image.display(), self.offset("/boot"))
+        format!(
+            "{}@@{}",
+            self.image.display(),
+            self.offset(self.plan["boot"]["esp"].as_str().expect("it boots by UEFI"))
+        )
     }
 }
 
@@ -459,7 +463,7 @@ fn pre_post(world: &World) -> Outcome {
 
 /// A hook's link to a file of the host must not bring that file into the image.
 fn link_in_esp(world: &World) -> Outcome {
-    let hook = r#"PostChrootShell=["ln -s /etc/hostname /boot/leak"]"#;
+    let hook = r#"PostChrootShell=["ln -s /etc/hostname /efi/leak"]"#;
     let args = ["build", "vm-tests/kvm/template.json", "--set", hook, "-q"];
     let folder = world.path("link");
     ister(&args, &[("-o", &folder)], 1)?;

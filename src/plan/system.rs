@@ -128,11 +128,14 @@ fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Co
         "# Written by ister: the root partition takes what is free behind it.\n[Partition]\nType=root\n"
             .to_owned(),
     );
-    // It would discard all that is in no partition, GRUB's core image too. Source: repart.d(5), systemd-repart(8), --discard=.
+    // At most boots there is nothing to do: the 1 MiB at the end of a disk is not worth another partition size than planned. It would
+    // also discard all that is in no partition, GRUB's core image too. Source: repart.d(5), systemd-repart(8), --discard=.
     // systemd-growfs is started here, since an entry of the root filesystem in fstab would mount it anew.
     system.files.insert(
         "/etc/systemd/system/systemd-repart.service.d/10-ister.conf".to_owned(),
-        "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\nExecStart=\n\
+        "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\n\
+         ExecCondition=/bin/sh -c 'p=/sys/class/block/$$(basename $$(findmnt -nvo SOURCE /)) && \
+         test $$(($$(cat $$p/../size) - $$(cat $$p/start) - $$(cat $$p/size))) -gt 32768'\nExecStart=\n\
          ExecStart=/usr/bin/systemd-repart --dry-run=no --discard=no\nExecStart=/usr/lib/systemd/systemd-growfs /\n"
             .to_owned(),
     );

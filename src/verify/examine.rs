@@ -323,7 +323,17 @@ fn system(
     plan: Option<&Plan>,
     partitions: &[PartitionFacts],
 ) -> Result<Option<System>, Failure> {
-    let planned = |mount: &str| plan.and_then(|plan| Some(plan.partition_at(mount)?.1.number));
+    // A plan may have several disks, whose partitions have the same numbers.
+    let is_here =
+        |partition: &crate::plan::Partition| partitions.iter().any(|p| p.entry.guid == partition.guid);
+    let disk = plan.and_then(|plan| {
+        let here = plan.disks.iter().max_by_key(|disk| disk.partitions.iter().filter(|p| is_here(p)).count());
+        here.filter(|disk| disk.partitions.iter().any(is_here)).or(plan.disks.first())
+    });
+    let planned = |mount: &str| {
+        disk.and_then(|disk| disk.partitions.iter().find(|p| p.mount.as_deref() == Some(mount)))
+            .map(|p| p.number)
+    };
     let looks_like_root = |tree: &Tree| tree.find("/etc").is_some() && tree.find("/usr").is_some();
     let Some(index) = readable.iter().position(|r| match planned("/") {
         Some(number) => r.number == number,
@@ -335,10 +345,11 @@ fn system(
     let mut system = System::new(root.number, root.tree.clone());
     let mut sources = BTreeMap::from([(root.number, root)]);
     read_texts(&mut system, &sources)?;
-    let mut mounts: Vec<(String, u32)> = match plan {
-        Some(plan) => plan
-            .partitions()
-            .filter_map(|(_, p)| Some((p.mount.clone()?, p.number)))
+    let mut mounts: Vec<(String, u32)> = match disk {
+        Some(disk) => disk
+            .partitions
+            .iter()
+            .filter_map(|p| Some((p.mount.clone()?, p.number)))
             .filter(|(mount, _)| mount != "/")
             .collect(),
         None => super::rules::mounts_of(&system, partitions),

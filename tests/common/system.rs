@@ -3,7 +3,7 @@
 
 use ister::bundle;
 use ister::content::Tree;
-use ister::image::{Assembly, assemble, install_loader};
+use ister::image::{Assembly, assemble, finish_loader, install_loader};
 use ister::plan::{Inputs, Plan, decide};
 use ister::template::{SourceText, parse};
 use ister::tool::Event;
@@ -18,7 +18,7 @@ pub const EPOCH: u64 = 1_700_000_000;
 pub fn template(root: &str, more: &[(&str, &str, &str)]) -> serde_json::Value {
     let entry = |number: usize, key: &str, value: &str| serde_json::json!({ "disk": "test.img", "partition": number, key: value });
     let mut layout = vec![
-        serde_json::json!({ "disk": "test.img", "partition": 1, "size": "36M", "type": "EFI" }),
+        serde_json::json!({ "disk": "test.img", "partition": 1, "size": "128M", "type": "EFI" }),
         serde_json::json!({ "disk": "test.img", "partition": 2, "size": "4M", "type": "swap" }),
         serde_json::json!({ "disk": "test.img", "partition": 3, "size": "320M", "type": "linux" }),
     ];
@@ -122,6 +122,7 @@ pub fn make_with(
     let tree = Tree::open(root).unwrap();
     ister::customize::write_files(&tree, &plan.system).unwrap();
     install_loader(plan, &tree).unwrap();
+    finish_loader(plan, &tree).unwrap();
     let workspace = tempfile::tempdir_in(folder).unwrap();
     let path = folder.join(plan.image().unwrap());
     let image = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();

@@ -39,7 +39,7 @@ TEMPLATE = """\
         { "disk": "kvm.img", "partition": 3, "mount": "/" }
     ],
     "SoftwareManager": "apt",
-    "Version": "bookworm",
+    "Version": "bookworm", "PostChroot": ["/usr/sbin/useradd ada"],
     "Bundles": [
         "bootloader",
         "kernel-kvm",
@@ -69,7 +69,7 @@ TWO_DISKS = """\
         { "disk": "sda", "partition": 2, "mount": "/" }
     ],
     "SoftwareManager": "apt",
-    "Version": "bookworm",
+    "Version": "bookworm", "PostChroot": ["/usr/sbin/useradd ada"],
     "Bundles": ["bootloader", "kernel-native", "os-core", "os-core-update"]
 }
 """

@@ -23,7 +23,7 @@ local text = [[
         { "disk": "kvm.img", "partition": 2, "mount": "/" }
     ],
     "SoftwareManager": "apt",
-    "Version": "bookworm",
+    "Version": "bookworm", "PostChroot": ["/usr/sbin/useradd ada"],
     "Bundles": ["bootloader", "kernel-kvm", "openssh-server", "os-core", "os-core-update"],
     "$comment": "äß😀", "Hostnam": "kvm"
 }
