@@ -380,7 +380,7 @@ fn drop_in(world: &World) -> Outcome {
         &[
             "sudo -n id -un",
             "hostnamectl hostname; cat /proc/cmdline",
-            "ip -4 -br addr show scope global; ip route show default; cat /etc/resolv.conf",
+            "ip -4 -br addr show scope global; ip route show default; resolvectl dns",
             "getent passwd ada; id -nG ada; sudo -n stat -c '%U:%G %a' /home/ada /home/ada/.ssh/authorized_keys /home/ada/.profile",
             "cat /etc/apt/sources.list; ls /from-*; cat /from-post-chroot",
             "sudo -n getent shadow root bob | cut -d: -f1,2",
@@ -394,7 +394,7 @@ fn drop_in(world: &World) -> Outcome {
         (1, " quiet ister.drop_in=1 ister.hook=1"),
         (2, "10.0.2.15/24"),
         (2, "default via 10.0.2.2"),
-        (2, "nameserver 10.0.2.3"),
+        (2, "10.0.2.3"),
         (3, "ada:x:1234:1234:Ada Lovelace:/home/ada:/bin/bash\nada sudo\n"),
         (3, "ada:ada 700\nada:ada 600\nada:ada 644"),
         (4, "deb http://mirror.example.org/debian bookworm main"),
@@ -466,6 +466,7 @@ fn link_in_esp(world: &World) -> Outcome {
     let hook = r#"PostChrootShell=["ln -s /etc/hostname /efi/leak"]"#;
     let args = ["build", "vm-tests/kvm/template.json", "--set", hook, "-q"];
     let folder = world.path("link");
+    let _ = std::fs::remove_dir_all(&folder);
     ister(&args, &[("-o", &folder)], 1)?;
     expect(std::fs::read_dir(&folder).is_ok_and(|mut d| d.next().is_none()), "a failed build leaves nothing")
 }

@@ -82,12 +82,11 @@ impl Apt {
             "Dir::Etc::sourceparts \"-\";".to_owned(),
             "APT::Sandbox::User \"root\";".to_owned(),
         ]);
-        for (name, text) in [
-            ("status", String::new()),
-            ("sources.list", sources.join("\n")),
-            ("apt.conf", settings.join("\n")),
-        ] {
-            std::fs::write(place.path().join(name), text + "\n").context(context)?;
+        let lines = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let files =
+            [("status", String::new()), ("sources.list", lines(&sources)), ("apt.conf", lines(&settings))];
+        for (name, text) in files {
+            std::fs::write(place.path().join(name), text).context(context)?;
         }
         let apt = Apt { place, release };
         run(&apt.invocation("apt-get").args(["-qq", "update"]))?;
