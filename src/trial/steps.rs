@@ -210,7 +210,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
     }
     if let Some(more) = case.grow {
         facts.push(format!("{more} larger"));
-        args.extend(["--grow".to_owned(), more.0.to_string()]);
+        args.extend(["--grow".to_owned(), format!("{}M", more.0.div_ceil(Bytes::MIB))]);
     }
     if case.update {
         let path = place.folder.join("updates");
@@ -259,7 +259,7 @@ mod tests {
         let said = commands(
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
-                {"file": "kvm.img", "firmware": "bios", "console": true}
+                {"file": "kvm.img", "firmware": "bios", "console": true, "update": true, "grow": "+4G"}
             ]}"#,
         )
         .unwrap();
@@ -273,9 +273,9 @@ mod tests {
                  --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
                  --seed out/seed-0.img --host here --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
-                "boot kvm.img (bios, virtio-blk, console): boot out/kvm.img --format json --firmware bios \
+                "boot kvm.img (bios, virtio-blk, console, 4 GiB larger, update): boot out/kvm.img --format json --firmware bios \
                  --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
-                 --credential tmpfiles.extra=file:out/visitor --healthy --receipt",
+                 --credential tmpfiles.extra=file:out/visitor --healthy --grow 4096M --update out/updates --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

@@ -14,13 +14,17 @@ pub static RULE: Rule = Rule {
     "Bundles": ["kernel-kvm", "os-cloudguest", "os-core"],
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
-        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" },
-        { "disk": "kvm.img", "partition": 4, "size": "32M", "type": "swap" }
+        { "disk": "kvm.img", "partition": 2, "size": "8G", "type": "linux" },
+        { "disk": "kvm.img", "partition": 3, "size": "32M", "type": "swap" }
     ],
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
-        { "disk": "kvm.img", "partition": 3, "type": "ext4" },
-        { "disk": "kvm.img", "partition": 4, "type": "swap" }
+        { "disk": "kvm.img", "partition": 2, "type": "ext4" },
+        { "disk": "kvm.img", "partition": 3, "type": "swap" }
+    ],
+    "PartitionMountPoints": [
+        { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/" }
     ]
 }"#,
     instead: r#"{
@@ -37,7 +41,7 @@ pub static RULE: Rule = Rule {
 fn check(template: &Template, content: &Content, out: &mut Findings) {
     let is_cloud = content.has_package("cloud-init")
         || template.bundles().iter().any(|bundle| bundle.value.starts_with("os-cloudguest"));
-    if !is_cloud || !template.is_virtual() {
+    if !is_cloud || template.is_physical() {
         return;
     }
     let partitions = Partitions::of(template);
@@ -65,7 +69,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &with("os-cloudguest", 1, 2),
-            &["1:103 the root partition cannot grow: it is not the last one"],
+            &["1:105 the root partition cannot grow: it is not the last one"],
         );
         check_rule(&super::RULE, &with("os-cloudguest", 2, 1), &[]);
         check_rule(&super::RULE, &with("os-core", 1, 2), &[]);
