@@ -40,7 +40,6 @@ fn main() {
     let trials = vec![
         trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
         trial("kvm_legacy_is_proven_as_a_type_and_published", types::kvm_legacy),
-        trial("a_kernel_update_of_the_kvm_type_takes_effect", types::kvm_update),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("swupd_content_builds_by_mixers_call_and_boots", swupd::swupd),
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
@@ -49,6 +48,7 @@ fn main() {
         trial("consoles_of_some_machines_are_judged_right", replay::some),
         long("consoles_of_all_machines_are_judged_right", replay::every_one),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
+        long("a_kernel_update_of_the_kvm_type_takes_effect", types::kvm_update),
         long("a_fixed_address_is_used_with_every_combination_of_keys", network::static_addresses),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
