@@ -39,8 +39,11 @@ pub fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<String> {
         wrong.push(format!("no interface has the address {address}"));
     }
     for gateway in planned("Gateway") {
-        let is_default =
-            |line: &str| line.starts_with("default ") && line.split_whitespace().any(|w| w == gateway);
+        // A router that announced itself shares the route, a line for each.
+        let is_default = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            matches!(words.first(), Some(&"default" | &"nexthop")) && words.contains(&gateway)
+        };
         if !marked("route").any(is_default) {
             wrong.push(format!("there is no default route by {gateway}"));
         }
@@ -78,7 +81,9 @@ mod tests {
             "address 2: enp0s3    inet 192.0.2.10/24 brd 192.0.2.255 scope global enp0s3",
             "address 2: enp0s3    inet6 2001:db8::10/64 scope global",
             "route default via 192.0.2.1 dev enp0s3 proto static",
-            "route default via fe80::1 dev enp0s3 proto static metric 1024 pref medium",
+            "route default proto static metric 1024 pref medium",
+            "route \tnexthop via fe80::1 dev enp0s3 weight 1",
+            "route \tnexthop via fe80::2 dev enp0s3 weight 1",
             "server Link 2 (enp0s3): 192.0.2.53",
         ];
         let judged = |leave_out: &str, host| {
