@@ -320,6 +320,10 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         ok(&in_own_mounts_with(&place, &shared_cache(), script));
         assert_eq!(run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]), first);
     }
+    // Hooks of both kinds write the time that they are told.
+    let inside = r#"PostChrootShell=["date -u -d @$SOURCE_DATE_EPOCH >/etc/inside"]"#;
+    let outside = r#"PostNonChrootShell=["date -u -d @$SOURCE_DATE_EPOCH >$ISTER_CHROOT/etc/outside"]"#;
+    ok(&place.build(&["--check-reproducible", "--set", inside, "--set", outside]).output().unwrap());
     // A hook that writes the time is found out, and where it did is said.
     let hook = r#"PostChrootShell=["date +%N >/etc/stamp"]"#;
     let output = place

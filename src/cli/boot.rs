@@ -123,7 +123,7 @@ pub struct InsideArgs {
     #[arg(long)]
     again: bool,
 
-    /// Install the newer packages of this folder (.deb or .rpm) with the guest's package
+    /// Install the newer packages in this directory (.deb or .rpm) with the guest's package
     /// manager, boot the new kernel, remove the old one and boot once more. Needs
     /// --login or --ssh as root
     #[arg(long, value_name = "DIR", conflicts_with = "again")]
@@ -212,7 +212,7 @@ pub struct Inside {
     /// That of the image itself.
     pub own_kernel: bool,
     pub again: bool,
-    /// A folder of packages.
+    /// A directory with packages.
     pub update: Option<PathBuf>,
     pub grow: Option<Bytes>,
     pub host: Option<String>,

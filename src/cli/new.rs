@@ -3,10 +3,10 @@
 use super::console::{Console, Talk, print};
 use super::run::Outcome;
 use crate::bundle;
-use crate::lint::SCHEMA_TEXT;
+use crate::lint::{Files, SCHEMA_TEXT, lint};
 use crate::published::{TYPES, new_template};
 use crate::report::Table;
-use crate::template::{Names, SoftwareManager, json_string, nearest};
+use crate::template::{Names, SoftwareManager, SourceText, json_string, nearest};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;
@@ -39,6 +39,13 @@ pub struct NewArgs {
     /// The user's public key, a .pub file
     #[arg(long, value_name = "FILE", requires = "user")]
     key: Option<PathBuf>,
+}
+
+/// Cloud images and containers need no user: the linter knows.
+fn is_without_login(template: &str) -> bool {
+    let source = SourceText::new("new", template);
+    let linted = lint(&source, &bundle::builtin(), |_| Files::new());
+    linted.findings.iter().any(|finding| finding.rule == "login-impossible")
 }
 
 /// A user, in the template's form.
@@ -92,8 +99,8 @@ pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
             if !beside.exists() {
                 write_new(&beside, SCHEMA_TEXT)?;
             }
-            if user.is_none() && args.software_manager == SoftwareManager::Apt {
-                console.say("nobody can log in yet: add `Users`, or give --user NAME --key FILE");
+            if is_without_login(&new.text) {
+                console.say("nobody can log in yet: add `Users`, or use --user NAME --key FILE");
             }
             console.say(&format!("{}: edit it, then `ister lint` and `ister build` it", path.display()));
         }

@@ -22,6 +22,9 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
     Ok(())
 }
 
+/// Source: reproducible-builds.org.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// Files of the tree that a hook made or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookFiles {
@@ -66,14 +69,16 @@ pub fn post_hooks(
         return Ok(changed);
     }
     let chroot = Chroot::enter(tree)?;
+    // Programs inside have an environment of their own.
+    let time = [(SOURCE_DATE_EPOCH, epoch.to_string())];
     for command in &hooks.post_chroot {
         // ister.py took this one for words: a program and its arguments.
         let words =
             shlex::split(command).filter(|words| !words.is_empty()).unwrap_or_else(|| vec![command.clone()]);
-        hook("PostChroot", command, chroot.invocation(&words[0]).args(&words[1..]))?;
+        hook("PostChroot", command, chroot.invocation_with(&time, &words[0]).args(&words[1..]))?;
     }
     for command in &hooks.post_chroot_shell {
-        hook("PostChrootShell", command, chroot.invocation("/bin/sh").args(["-c", command]))?;
+        hook("PostChrootShell", command, chroot.invocation_with(&time, "/bin/sh").args(["-c", command]))?;
     }
     drop(chroot);
     Ok(changed)
@@ -85,27 +90,27 @@ fn changed_since(tree: &Path, since: SystemTime) -> Result<Vec<String>, Failure>
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
     let device = rustix::fs::lstat(tree).context(|| format!("could not read `{}`", tree.display()))?.st_dev;
     let mut files = Vec::new();
-    let mut folders = vec![tree.to_owned()];
-    while let Some(folder) = folders.pop() {
+    let mut directories = vec![tree.to_owned()];
+    while let Some(directory) = directories.pop() {
         // It may have gone again.
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
             // /proc and the like, which the chroot has.
             let Ok(status) = rustix::fs::lstat(&path) else { continue };
             if status.st_dev != device {
                 continue;
             }
-            let is_folder =
+            let is_directory =
                 rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::Directory;
             let changed = Duration::new(status.st_ctime as u64, status.st_ctime_nsec as u32);
             if changed >= since
-                && !is_folder
+                && !is_directory
                 && let Ok(inside) = path.strip_prefix(tree)
             {
                 files.push(format!("/{}", inside.display()));
             }
-            if is_folder {
-                folders.push(path);
+            if is_directory {
+                directories.push(path);
             }
         }
     }
@@ -117,7 +122,7 @@ struct Hook<'a> {
     /// The most that each may take.
     time: Duration,
     progress: &'a dyn Progress,
-    /// Seconds since 1970. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+    /// Seconds since 1970, for SOURCE_DATE_EPOCH.
     epoch: Option<u64>,
     /// Ends what a hook has left running, and says how much that was.
     leftovers: &'a dyn Fn() -> usize,
@@ -131,7 +136,7 @@ impl Hook<'_> {
         both.args.extend(invocation.args);
         both.env = invocation.env;
         let both = match self.epoch {
-            Some(epoch) => both.env("SOURCE_DATE_EPOCH", epoch.to_string()),
+            Some(epoch) => both.env(SOURCE_DATE_EPOCH, epoch.to_string()),
             None => both,
         };
         let both = both.in_own_group();

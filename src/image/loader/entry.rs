@@ -4,7 +4,7 @@ use super::kernel::{Kernel, newest_kernel};
 use super::{grub_efi, systemd_boot};
 use crate::content::Tree;
 use crate::plan::{Loader, Plan};
-use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL};
+use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
 use crate::tool::Failure;
 
 /// Where hooks find it, whatever the loader.
@@ -59,15 +59,18 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     }
 }
 
-/// What hooks made of the entry's options, for kernels that are installed later.
+/// What hooks made of the entry's options, for kernels that are installed later. Content of other managers has tools of its own
+/// for them.
 pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
-    if plan.boot.as_ref().is_none_or(|boot| boot.esp.as_deref() == Some(ESP_AS_BOOT)) {
+    let planned = plan.boot.as_ref().filter(|boot| boot.esp.as_deref() != Some(ESP_AS_BOOT));
+    let (Some(boot), SoftwareManager::Apt) = (planned, plan.content.manager) else { return Ok(()) };
+    // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
+    let Some(entry) = newest_entry(tree)? else { return Ok(()) };
+    // A hook may have changed the command line's own file instead.
+    if entry.options == boot.kernel_command_line {
         return Ok(());
     }
-    // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
-    let Some(name) = newest_entry(tree) else { return Ok(()) };
-    let options = read_entry(tree, &name)?.options;
-    tree.write(COMMAND_LINE, &format!("{options}\n"), 0o644)
+    tree.write(COMMAND_LINE, &format!("{}\n", entry.options), 0o644)
 }
 
 /// The folder of the boot partition that the loader sees: its root, or /boot of the root partition.
@@ -126,26 +129,31 @@ pub struct Entry {
     pub options: String,
 }
 
-/// The file name of the entry that the loader chooses.
-pub fn newest_entry(tree: &Tree) -> Option<String> {
-    tree.list(ENTRIES).into_iter().rfind(|name| name.ends_with(".conf"))
+/// The last entry that starts a kernel: hooks may add others, of EFI programs.
+pub fn newest_entry(tree: &Tree) -> Result<Option<Entry>, Failure> {
+    let names = tree.list(ENTRIES);
+    for name in names.iter().rev().filter(|name| name.ends_with(".conf")) {
+        let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
+        if let Some(entry) = parse(&text) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
-pub fn read_entry(tree: &Tree, name: &str) -> Result<Entry, Failure> {
-    let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
+/// Nothing if the entry names no kernel.
+fn parse(text: &str) -> Option<Entry> {
     let fields = |key: &'static str| {
         text.lines().filter_map(move |line| {
             let (word, value) = line.trim().split_once(char::is_whitespace)?;
             (word == key).then(|| value.trim().to_owned())
         })
     };
-    let field = |key| fields(key).next();
-    Ok(Entry {
-        title: field("title").unwrap_or_else(|| "Linux".to_owned()),
-        linux: field("linux")
-            .ok_or_else(|| Failure::new(format!("the loader entry {ENTRIES}/{name} names no kernel")))?,
+    Some(Entry {
+        title: fields("title").next().unwrap_or_else(|| "Linux".to_owned()),
+        linux: fields("linux").next()?,
         initrds: fields("initrd").collect(),
-        options: field("options").unwrap_or_default(),
+        options: fields("options").next().unwrap_or_default(),
     })
 }
 
@@ -175,6 +183,18 @@ mod tests {
             "title Debian\nversion 6.10.0-1\nlinux /boot/vmlinuz-6.10.0-1\ninitrd /boot/a\ninitrd /boot/b\n\
              options quiet root=PARTUUID=x rw\n"
         );
+    }
+
+    /// The hook's program sorts last, and is no kernel.
+    #[test]
+    fn the_newest_entry_is_one_of_a_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        assert!(newest_entry(&tree).unwrap().is_none());
+        tree.write(&format!("{ENTRIES}/debian-6.1.conf"), "linux /a\noptions rw quiet\n", 0o644).unwrap();
+        tree.write(&format!("{ENTRIES}/memtest.conf"), "title Memory test\nefi /m.efi\n", 0o644).unwrap();
+        let entry = newest_entry(&tree).unwrap().unwrap();
+        assert_eq!((entry.linux.as_str(), entry.options.as_str()), ("/a", "rw quiet"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
 
-use super::entry::{ENTRIES, Entry, newest_entry, read_entry};
+use super::entry::{ENTRIES, Entry, newest_entry};
 use crate::content::Tree;
 use crate::plan::{Firmware, Loader, Plan};
 use crate::tool::Failure;
@@ -14,11 +14,10 @@ const SECONDS_FOR_MENU: u32 = 1;
 /// Writes both, from what hooks have left of the entry.
 pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
-    let name = newest_entry(tree).ok_or_else(|| {
-        Failure::new(format!("there is no loader entry left in {ENTRIES}"))
+    let entry = newest_entry(tree)?.ok_or_else(|| {
+        Failure::new(format!("no loader entry with a kernel is left in {ENTRIES}"))
             .help("a hook removed it: GRUB's configuration is made from it")
     })?;
-    let entry = read_entry(tree, &name)?;
     let serial = serial_speed(&entry.options).filter(|_| boot.firmware == Firmware::Bios);
     tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
     if tree.exists("/usr/sbin/grub-mkconfig") {

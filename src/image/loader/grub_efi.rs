@@ -14,12 +14,16 @@ const GRUB: &str = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
 /// `esp` is where the tree has the ESP, `id` os-release's ID.
 pub fn install(plan: &Plan, tree: &Tree, esp: &str, id: &str) -> Result<(), Failure> {
     // shim starts the grubx64.efi beside it. Source: shim, README.
-    for (from, name) in [(SHIM, "BOOTX64.EFI"), (GRUB, "grubx64.efi"), (MOK_MANAGER, "mmx64.efi")] {
+    for (from, name) in [(SHIM, "BOOTX64.EFI"), (GRUB, "grubx64.efi")] {
         if !tree.exists(from) {
             return Err(Failure::new(format!("the content has no signed GRUB for UEFI: there is no {from}"))
                 .help("the packages shim-signed and grub-efi-amd64-signed have them"));
         }
         tree.copy(from, &format!("{esp}/EFI/BOOT/{name}"))?;
+    }
+    // For users who enrol keys; nothing else starts it.
+    if tree.exists(MOK_MANAGER) {
+        tree.copy(MOK_MANAGER, &format!("{esp}/EFI/BOOT/mmx64.efi"))?;
     }
     let place = plan.boot.as_ref().map(|boot| &boot.boot_partition);
     let partition = place.and_then(|place| plan.partition(place)).map(|(_, partition)| partition);

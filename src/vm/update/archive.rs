@@ -55,8 +55,8 @@ impl Archive {
             }
             _ => {
                 return Err(Failure::new(context())
-                    .detail(format!("it has {} .deb and {} .rpm files", debs.len(), rpms.len()))
-                    .help("--update takes a folder with the newer packages of one kind"));
+                    .detail(format!("found {} .deb and {} .rpm files", debs.len(), rpms.len()))
+                    .help("--update takes a directory with newer packages, either .deb or .rpm"));
             }
         }
         for path in debs.iter().chain(&rpms) {
