@@ -1,7 +1,9 @@
 //! rpm content: real dnf, and a repository that is made here. Its packages hold a Debian system, for want of another one;
 //! what counts is that dnf installs them, and that the result boots.
 
+use super::updates::VISITOR;
 use super::{Outcome, World, expect, ister, run};
+use serde_json::Value;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
@@ -75,6 +77,31 @@ impl Drop for Server {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// What a kernel package of rpm distributions does when it is installed, and when it is removed: its entry has this image's options.
+fn kernel_install(world: &World, image: &str) -> Outcome {
+    let visitor = world.path("visitor");
+    std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;
+    let credential = format!("tmpfiles.extra=file:{}", visitor.display());
+    let add = "mkdir -p /lib/modules/9.9.9; cp /boot/vmlinuz-* /lib/modules/9.9.9/vmlinuz; \
+               kernel-install add 9.9.9 /lib/modules/9.9.9/vmlinuz; cat /boot/loader/entries/*-9.9.9.conf; cat /proc/cmdline";
+    let remove = "kernel-install remove 9.9.9; ls /boot/loader/entries";
+    let boot = ["boot", image, "--format", "json", "--login", "visitor", "--credential", &credential];
+    let verdict = ister(&[&boot[..], &["--run", add, "--run", remove]].concat(), &[], 0)?;
+    let answers = verdict["answers"].as_array().ok_or("no answers")?;
+    let [.., added, removed] = &answers[..] else { return Err("two answers were expected".into()) };
+    let lines: Vec<&str> =
+        added["lines"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let options =
+        lines.iter().find_map(|line| line.strip_prefix("options")).ok_or(format!("{lines:?}"))?.trim();
+    let running = lines.last().ok_or("no command line")?;
+    expect(running.ends_with(options) && options.contains("root="), &format!("{lines:?}"))?;
+    expect(
+        lines.iter().any(|line| line.starts_with("linux") && line.contains("/9.9.9/linux")),
+        &format!("{lines:?}"),
+    )?;
+    expect(!removed["lines"].to_string().contains("9.9.9"), &removed.to_string())
 }
 
 pub fn dnf(world: &World) -> Outcome {
@@ -172,6 +199,7 @@ pub fn dnf(world: &World) -> Outcome {
         said.contains("hello from rpm") && said.contains("baseurl=https://mirror.example.org/40"),
         &format!("what was installed is there: {said}"),
     )?;
+    kernel_install(world, image)?;
     // As an ordinary user the tree belongs to ids that only a namespace knows.
     if std::fs::remove_dir_all(&folder).is_err() {
         run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", folder.to_str().unwrap()])?;

@@ -19,6 +19,7 @@ mod replay;
 mod slurm;
 mod swupd;
 mod types;
+mod updates;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -49,6 +50,7 @@ fn main() {
         long("consoles_of_all_machines_are_judged_right", replay::every_one),
         long("broken_images_of_every_kind_get_their_class", broken::every_kind),
         long("a_kernel_update_of_the_kvm_type_takes_effect", types::kvm_update),
+        long("a_kernel_update_without_room_fails_loudly_and_still_boots", updates::full_esp),
         long("a_fixed_address_is_used_with_every_combination_of_keys", network::static_addresses),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),

@@ -1,10 +1,8 @@
 //! Every combination of Static_IP's keys, seen from inside: addresses, routes, name servers and the name are what was planned.
 
+use super::updates::VISITOR;
 use super::{Outcome, World, expect, ister};
 use serde_json::json;
-
-/// A user without a password who exists in the running system only.
-const VISITOR: &str = "w+ /etc/passwd - - - - visitor::0:0::/root:/bin/sh\\n\n";
 
 pub fn static_addresses(world: &World) -> Outcome {
     let visitor = world.path("visitor");

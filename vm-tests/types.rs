@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// kvm-legacy by BIOS, as qcow2, with a login by key, nothing failed inside, on a larger disk, before and after a kernel update.
 pub fn kvm_legacy(world: &World) -> Outcome {
-    let out = prove(world, "kvm-legacy", "kvm-legacy.qcow2")?;
+    let out = prove(world, "kvm-legacy", "kvm-legacy.qcow2", false)?;
     let xml = std::fs::read_to_string(out.join("junit.xml")).map_err(|e| e.to_string())?;
     expect(xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" failures=\"0\""), &xml)?;
 
@@ -34,9 +34,9 @@ pub fn kvm_legacy(world: &World) -> Outcome {
     publish(world, &folder)
 }
 
-/// kvm by UEFI: systemd-boot and kernel-install.
+/// kvm by UEFI: systemd-boot and kernel-install. The same kernel first: on the FAT /boot of others dpkg cannot replace it.
 pub fn kvm_update(world: &World) -> Outcome {
-    let out = prove(world, "kvm", "kvm.qcow2")?;
+    let out = prove(world, "kvm", "kvm.qcow2", true)?;
     let receipt = read(&out.join("kvm/kvm.qcow2.receipt.json"))?;
     let result = updated(&receipt["verdict"]);
     std::fs::remove_dir_all(out.join("kvm")).map_err(|e| e.to_string())?;
@@ -49,12 +49,13 @@ fn updated(verdict: &Value) -> Outcome {
     let [from, to] = [&update["from"], &update["to"]].map(|version| version.as_str().unwrap_or_default());
     expect(!from.is_empty() && !to.is_empty() && from != to, &format!("{update:#}"))?;
     expect(verdict["kernel"]["version"] == to, &format!("{:#}", verdict["kernel"]))?;
+    expect(update["fallback"] == true, &format!("the old one is in the loader's menu: {update:#}"))?;
     let packages = update["packages"].to_string();
     expect(packages.contains("netbase"), &packages)
 }
 
 /// Builds a type as one qcow2, and boots that with an update on a larger disk. Gives the folder of results.
-fn prove(world: &World, name: &str, file: &str) -> Result<std::path::PathBuf, Failed> {
+fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::path::PathBuf, Failed> {
     let types = world.path(&format!("types-{name}"));
     let kind = types.join(name);
     std::fs::create_dir_all(&kind).map_err(|e| e.to_string())?;
@@ -62,7 +63,9 @@ fn prove(world: &World, name: &str, file: &str) -> Result<std::path::PathBuf, Fa
         .map_err(|e| e.to_string())?;
     let definition = json!({
         "formats": ["qcow2"],
-        "boots": [{ "file": file, "hardware": { "cpus": 2 }, "ssh": true, "update": true, "grow": "+1G" }],
+        "boots": [{
+            "file": file, "hardware": { "cpus": 2 }, "ssh": true, "update": true, "reinstall": reinstall, "grow": "+1G",
+        }],
     });
     std::fs::write(kind.join("type.json"), definition.to_string()).map_err(|e| e.to_string())?;
     // Broken images are made of kvm-legacy's later.

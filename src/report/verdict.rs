@@ -97,11 +97,12 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     }
     if let Some(update) = &last.update {
         out.push_str(&format!(
-            "updated from kernel {} to {}, {} packages{}\n",
+            "updated from kernel {} to {}, {} packages{}{}\n",
             update.from,
             update.to,
             update.packages.len(),
-            if update.reinstalled.is_some() { "; the same kernel was installed again before" } else { "" }
+            if update.reinstalled.is_some() { "; the same kernel was installed again before" } else { "" },
+            if update.fallback == Some(true) { "; from the loader's menu the old one started" } else { "" }
         ));
     }
     for answer in &last.answers {

@@ -48,6 +48,9 @@ pub struct BootCase {
     /// `again`.
     #[serde(default)]
     pub update: bool,
+    /// Before that, the kernel's own package is installed again.
+    #[serde(default = "yes")]
+    pub reinstall: bool,
     /// How much larger than the image the disk is, as "+4G": the root filesystem has to fill it.
     #[serde(default, deserialize_with = "size")]
     pub grow: Option<Bytes>,
@@ -76,6 +79,11 @@ impl Allowance {
     pub fn argument(&self) -> String {
         format!("{}:{}:{}", self.kind, self.until, self.text)
     }
+}
+
+/// The default where nothing is said.
+fn yes() -> bool {
+    true
 }
 
 /// As in a template: "8G"; or "+4G".

@@ -47,7 +47,7 @@ pub enum Need {
     /// A user for the serial console.
     Visitor { path: PathBuf },
     /// Newer packages than the image's.
-    Updates { path: PathBuf, packages: PathBuf, content: Box<Content> },
+    Updates { path: PathBuf, packages: PathBuf, content: Box<Content>, reinstall: bool },
     /// An empty disk.
     Disk { path: PathBuf, size: Bytes },
 }
@@ -217,7 +217,8 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         facts.push("update".to_owned());
         args.extend(["--update".to_owned(), path.display().to_string()]);
         let packages = place.text(&format!("{}.packages", plan.image().unwrap_or_default())).into();
-        needs.push(Need::Updates { path, packages, content: Box::new(plan.content.clone()) });
+        let (content, reinstall) = (Box::new(plan.content.clone()), case.reinstall);
+        needs.push(Need::Updates { path, packages, content, reinstall });
     } else if case.again {
         facts.push("twice".to_owned());
         args.push("--again".to_owned());

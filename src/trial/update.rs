@@ -10,8 +10,13 @@ use std::path::Path;
 /// Every system has it, and nothing depends on its version.
 const ORDINARY: &str = "netbase";
 
-/// Downloads them into a new folder. `packages` is the list beside the image.
-pub fn fetch_newer_packages(content: &Content, packages: &Path, folder: &Path) -> Result<(), Failure> {
+/// Downloads them into a new folder. `packages` is the list beside the image; `reinstall`: the image's own kernel too.
+pub fn fetch_newer_packages(
+    content: &Content,
+    packages: &Path,
+    reinstall: bool,
+    folder: &Path,
+) -> Result<(), Failure> {
     let context = || format!("could not get newer packages into `{}`", folder.display());
     if content.manager != SoftwareManager::Apt {
         return Err(Failure::new(context())
@@ -43,12 +48,13 @@ pub fn fetch_newer_packages(content: &Content, packages: &Path, folder: &Path) -
     };
     let newer = apt.dependency(meta)?;
     let release = &content.release;
-    for package in
-        [format!("{meta}/{release}-backports"), newer, format!("{own}={version}"), ORDINARY.to_owned()]
-    {
+    let own = reinstall.then(|| format!("{own}={version}"));
+    let wanted = [format!("{meta}/{release}-backports"), newer, ORDINARY.to_owned()];
+    for package in wanted.into_iter().chain(own) {
         apt.download(&package, folder).map_err(|failure| failure.context(context()))?;
     }
-    raise_version(folder)
+    raise_version(folder)?;
+    unpack_payloads(folder)
 }
 
 /// apt with lists of its own.
@@ -116,6 +122,18 @@ impl Apt {
         let download = self.invocation("sh").args(["-c", script, "sh"]).arg(folder).arg(package);
         run(&download).map(|_| ())
     }
+}
+
+/// Kernel packages are xz: an emulated processor takes minutes for what the host unpacks in a second.
+fn unpack_payloads(folder: &Path) -> Result<(), Failure> {
+    let script = r#"set -eu
+cd "$1"
+for package in linux-image-*.deb; do
+    dpkg-deb --raw-extract "$package" unpacked
+    dpkg-deb --root-owner-group -Znone --build unpacked "$package" >/dev/null
+    rm -r unpacked
+done"#;
+    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(folder)).map(|_| ())
 }
 
 /// Of the ordinary package: the same files under a higher version.

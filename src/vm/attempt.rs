@@ -8,13 +8,14 @@ use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
 use super::machine::{DirectKernel, Machine, credential};
+use super::menu::OlderKernel;
 use super::monitor::BootMonitor;
 use super::mounts;
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::update::{self, Archive, Kernels};
 use super::verdict::{Again, Attempt, Class, Note, NoteKind};
-use crate::plan::Firmware;
+use crate::plan::{Firmware, Loader};
 use crate::template::Bytes;
 use crate::tool::{
     Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_folder,
@@ -90,7 +91,8 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     }
     let elapsed = guest.age();
     let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-    let upgrade = if order.update.is_some() { update::upgrade() } else { Vec::new() };
+    let menu = order.update.and_then(|_| loader_with_menu(order));
+    let upgrade = if order.update.is_some() { update::upgrade(menu.is_some()) } else { Vec::new() };
     let grown = order.grow.iter().map(|_| health::GROWN.to_owned());
     let commands: Vec<String> = grown.chain(order.commands.iter().cloned()).chain(upgrade.clone()).collect();
     look.around(order, &commands, ssh_port, &monitor, &mut guest, progress);
@@ -104,7 +106,9 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
     if look.class == Class::LoginPrompt && order.update.is_some() {
         match update::judge_upgrade(look.last_answers(upgrade.len())) {
             Ok((kernels, update)) => {
-                rounds = vec![Round::Updated(kernels.clone()), Round::Removed(kernels)];
+                let chosen = menu.map(|loader| Round::Chosen(loader, kernels.clone()));
+                rounds = chosen.into_iter().collect();
+                rounds.extend([Round::Updated(kernels.clone()), Round::Removed(kernels)]);
                 updated = Some(update);
             }
             Err(lines) => (look.class, look.wrong) = (Class::UpdateFailed, lines),
@@ -127,6 +131,9 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         guest.wait_for_end();
         guest.end();
         guest = Guest::start(&machine, log()?, progress)?;
+        if let Round::Chosen(loader, kernels) = &round {
+            guest.choose(OlderKernel::new(*loader, order.firmware, &kernels.old));
+        }
         let ended = guest.watch(&mut monitor, &order.passphrases, progress);
         let elapsed = guest.age();
         let mut next = Look::of(ended.unwrap_or(Class::EmulatorFailed));
@@ -136,6 +143,9 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
             && let Some(lines) = round.judge(next.last_answers(commands.len()), order)
         {
             (next.class, next.wrong) = (Class::UpdateFailed, lines);
+        }
+        if let (Round::Chosen(..), Some(update)) = (&round, &mut updated) {
+            update.fallback = Some(next.class == Class::LoginPrompt);
         }
         (look.class, look.wrong) = (next.class, next.wrong);
         if !commands.is_empty() {
@@ -184,6 +194,8 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
 /// A further boot of the same disk.
 enum Round {
     Again,
+    /// The new kernel is broken: the old one is started from the loader's menu.
+    Chosen(Loader, Kernels),
     /// With a new kernel; the old one is removed.
     Updated(Kernels),
     /// With the new kernel alone.
@@ -194,6 +206,7 @@ impl Round {
     fn commands(&self) -> Vec<String> {
         match self {
             Round::Again => Vec::new(),
+            Round::Chosen(..) => update::mend(),
             Round::Updated(kernels) => update::remove(kernels),
             Round::Removed(_) => update::last(),
         }
@@ -205,10 +218,19 @@ impl Round {
             order.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
         match self {
             Round::Again => None,
+            Round::Chosen(_, kernels) => update::judge_choice(answers, kernels),
             Round::Updated(kernels) => update::judge_removal(answers, kernels, planned, false),
             Round::Removed(kernels) => update::judge_removal(answers, kernels, planned, true),
         }
     }
+}
+
+/// The loader, if ister made it and its menu can be seen on the serial console.
+fn loader_with_menu(order: &BootOrder) -> Option<Loader> {
+    let boot = order.plan?.boot.as_ref()?;
+    // Firmware of UEFI shows it there anyway.
+    let is_seen = order.firmware == Firmware::Uefi || boot.kernel_command_line.contains("console=ttyS0");
+    is_seen.then_some(boot.loader)
 }
 
 /// The monitor's, and what the kernel's command line lacks of the plan's.

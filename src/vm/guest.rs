@@ -2,6 +2,7 @@
 
 use super::log::SerialLog;
 use super::machine::{Machine, Network};
+use super::menu::OlderKernel;
 use super::monitor::{Action, BootMonitor};
 use super::patterns::is_stall;
 use super::qmp::{Qmp, QmpEvent};
@@ -65,6 +66,8 @@ pub struct Guest {
     /// QEMU has ended, or is about to.
     is_closed: bool,
     screen: Screen,
+    /// What is pressed in the loader.
+    keys: Option<OlderKernel>,
     /// What QEMU itself says, once it has ended.
     said: JoinHandle<String>,
     started: Instant,
@@ -123,9 +126,15 @@ impl Guest {
             is_off: false,
             is_closed: false,
             screen,
+            keys: None,
             said,
             started,
         })
+    }
+
+    /// Before it is watched: the loader is to start an older kernel.
+    pub fn choose(&mut self, keys: OlderKernel) {
+        self.keys = Some(keys);
     }
 
     /// Since it was switched on.
@@ -227,6 +236,9 @@ impl Guest {
             while let Some(action) = monitor.action(now) {
                 self.act(action, monitor, passphrases, now);
             }
+            if let Some(key) = self.keys.as_mut().and_then(|keys| keys.key(now)) {
+                self.press(key);
+            }
             if now >= asked + POLL {
                 asked = now;
                 if monitor.wants_screen(now)
@@ -243,10 +255,14 @@ impl Guest {
                 monitor.starved(in_all.saturating_sub(waited));
                 waited = in_all;
             }
-            match self.seen.recv_timeout(monitor.patience(now).max(Duration::from_millis(10))) {
+            let keys = self.keys.as_ref().and_then(OlderKernel::patience);
+            let patience = monitor.patience(now).min(keys.unwrap_or(Duration::MAX));
+            match self.seen.recv_timeout(patience.max(Duration::from_millis(10))) {
                 Ok(Seen::Serial(bytes)) => {
                     self.keep(&bytes);
                     monitor.serial(self.age(), &bytes);
+                    let now = self.age();
+                    self.keys.iter_mut().for_each(|keys| keys.hear(now, &bytes));
                 }
                 Ok(seen @ Seen::Event(_)) => {
                     self.note(&seen);
@@ -306,11 +322,16 @@ impl Guest {
             Witnessed::Screen => {
                 let names = text.chars().map(|letter| letter.to_string()).chain(["ret".to_owned()]);
                 for name in names {
-                    let keys = json!({ "keys": [{ "type": "qcode", "data": name }] });
-                    let _ = self.qmp.execute("send-key", keys, AT_ONCE);
+                    self.press(&name);
                 }
             }
         }
+    }
+
+    /// Presses a key of the guest's keyboard. If QEMU has gone, its end is seen elsewhere.
+    fn press(&mut self, key: &str) {
+        let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
+        let _ = self.qmp.execute("send-key", keys, AT_ONCE);
     }
 
     /// Of all disks together.

@@ -14,6 +14,7 @@ mod guest;
 mod health;
 mod log;
 mod machine;
+mod menu;
 mod monitor;
 mod mounts;
 mod network;

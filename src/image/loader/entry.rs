@@ -12,6 +12,11 @@ pub const ENTRIES: &str = "/boot/loader/entries";
 
 /// Options of kernels that are installed later. Source: kernel-install(8).
 const COMMAND_LINE: &str = "/etc/kernel/cmdline";
+/// What the names of its entries begin with.
+const ENTRY_TOKEN: &str = "/etc/kernel/entry-token";
+/// Makes it choose the layout of the Boot Loader Specification, wherever entries are.
+const ENTRIES_SREL: &str = "loader/entries.srel";
+const KERNEL_INSTALL: &str = "/usr/bin/kernel-install";
 
 /// Writes the loader entry, and the loader's own files as far as they do not depend on hooks.
 pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
@@ -41,16 +46,19 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
         let text = entry(&title, &kernel, &of_kernel_install(&id, &kernel), Some(&id), &options);
         tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
     } else {
+        let kernels_of_rpm = has_kernels_of_rpm(plan, tree);
+        if kernels_of_rpm {
+            tree.write(ENTRY_TOKEN, &format!("{id}\n"), 0o644)?;
+            tree.write(&format!("/boot/{ENTRIES_SREL}"), "type1\n", 0o644)?;
+        }
         let folder = folder_of_boot(plan);
         let files = Files {
             linux: format!("{folder}{}", kernel.image),
             initrds: kernel.initramfs.iter().map(|path| format!("{folder}{path}")).collect(),
         };
-        tree.write(
-            &format!("{ENTRIES}/{name}.conf"),
-            &entry(&title, &kernel, &files, None, &options),
-            0o644,
-        )?;
+        let sort_key = kernels_of_rpm.then_some(id.as_str());
+        let text = entry(&title, &kernel, &files, sort_key, &options);
+        tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
     }
     match (boot.loader, &boot.esp) {
         (Loader::SystemdBoot, esp) => systemd_boot::install(tree, esp.as_deref().unwrap_or(ESP_AS_BOOT)),
@@ -59,11 +67,11 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     }
 }
 
-/// What hooks made of the entry's options, for kernels that are installed later. Content of other managers has tools of its own
-/// for them.
+/// What hooks made of the entry's options, for kernels that are installed later. Clear's have a tool of its own for them.
 pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
-    let planned = plan.boot.as_ref().filter(|boot| boot.esp.as_deref() != Some(ESP_AS_BOOT));
-    let (Some(boot), SoftwareManager::Apt) = (planned, plan.content.manager) else { return Ok(()) };
+    let Some(boot) = plan.boot.as_ref().filter(|_| plan.content.manager != SoftwareManager::Swupd) else {
+        return Ok(());
+    };
     // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
     let Some(entry) = newest_entry(tree)? else { return Ok(()) };
     // A hook may have changed the command line's own file instead.
@@ -73,19 +81,24 @@ pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     tree.write(COMMAND_LINE, &format!("{}\n", entry.options), 0o644)
 }
 
+/// Whether kernel packages call kernel-install, as in rpm distributions.
+pub fn has_kernels_of_rpm(plan: &Plan, tree: &Tree) -> bool {
+    plan.content.manager == SoftwareManager::Dnf && tree.exists(KERNEL_INSTALL)
+}
+
 /// The folder of the boot partition that the loader sees: its root, or /boot of the root partition.
-fn folder_of_boot(plan: &Plan) -> String {
+pub fn folder_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
 /// Everything where kernel-install would put it, and finds it later. Source: kernel-install(8), "The Boot Loader
-/// Specification"; loader/entries.srel is what makes it choose this layout.
+/// Specification".
 fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
     const ESP: &str = ESP_OF_KERNEL_INSTALL;
     tree.make_folder(ESP)?;
     tree.make_folder(&format!("{ESP}/loader/entries"))?;
-    tree.write(&format!("{ESP}/loader/entries.srel"), "type1\n", 0o644)?;
-    tree.write("/etc/kernel/entry-token", &format!("{token}\n"), 0o644)?;
+    tree.write(&format!("{ESP}/{ENTRIES_SREL}"), "type1\n", 0o644)?;
+    tree.write(ENTRY_TOKEN, &format!("{token}\n"), 0o644)?;
     // Hooks of published templates edit entries below /boot.
     tree.remove_empty_folder(ENTRIES);
     tree.remove_empty_folder("/boot/loader");

@@ -1,12 +1,15 @@
 //! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
 
-use super::entry::{ENTRIES, Entry, newest_entry};
+use super::entry::{ENTRIES, Entry, folder_of_boot, has_kernels_of_rpm, newest_entry};
 use crate::content::Tree;
 use crate::plan::{Firmware, Loader, Plan};
 use crate::tool::Failure;
 
 /// Read after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple configuration handling".
 const DEFAULTS: &str = "/etc/default/grub.d/50-ister.cfg";
+
+/// For rpm content, whose own GRUB reads another file: behind `90-loaderentry.install`. Source: kernel-install(8), "Plugins".
+const PLUGIN: &str = "/etc/kernel/install.d/95-ister-grub.install";
 
 /// Seconds in which a key opens the menu, for an older kernel: GRUB does not look for one if it may not wait.
 const SECONDS_FOR_MENU: u32 = 1;
@@ -22,6 +25,8 @@ pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
     if tree.exists("/usr/sbin/grub-mkconfig") {
         tree.write(DEFAULTS, &defaults(&entry.options, serial), 0o644)?;
+    } else if has_kernels_of_rpm(plan, tree) {
+        tree.write(PLUGIN, &plugin(&folder_of_boot(plan)), 0o755)?;
     }
     Ok(())
 }
@@ -61,6 +66,11 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
     ))
 }
 
+/// `folder`: /boot as GRUB sees it.
+fn plugin(folder: &str) -> String {
+    include_str!("kernel_install_grub.sh").replace("FOLDER", folder)
+}
+
 /// A text's words for GRUB's shell.
 fn words(text: &str) -> String {
     let quoted = text.split_whitespace().map(|word| {
@@ -71,7 +81,8 @@ fn words(text: &str) -> String {
 }
 
 /// The options reach every later kernel: grub-mkconfig puts them behind `root=UUID=… ro`, and the last word counts. There are
-/// no recovery entries: sulogin asks for a password of root's, and images have none.
+/// no recovery entries: sulogin asks for a password of root's, and images have none. Every kernel is in the one menu, the newest first,
+/// as systemd-boot has it.
 fn defaults(options: &str, serial: Option<u32>) -> String {
     // For a shell in double quotes; what it gives are words for GRUB's.
     let escaped: String = words(options)
@@ -89,7 +100,7 @@ fn defaults(options: &str, serial: Option<u32>) -> String {
         "# Written by ister: options of kernels that are installed later.\nGRUB_CMDLINE_LINUX=\"{escaped}\"\n\
          GRUB_CMDLINE_LINUX_DEFAULT=\"\"\n{terminal}GRUB_TIMEOUT={SECONDS_FOR_MENU}\n\
          GRUB_TIMEOUT_STYLE=hidden\nGRUB_RECORDFAIL_TIMEOUT={SECONDS_FOR_MENU}\nGRUB_DISABLE_OS_PROBER=true\n\
-         GRUB_DISABLE_RECOVERY=true\n"
+         GRUB_DISABLE_RECOVERY=true\nGRUB_DISABLE_SUBMENU=true\n"
     )
 }
 
@@ -111,6 +122,43 @@ mod tests {
              terminal_input console serial\n  terminal_output console serial\nfi\nset default=0\nset timeout_style=hidden\n\
              set timeout=1\nmenuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
              console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/ucode.cpio /boot/initrd.img-6.1\n}\n"
+        );
+    }
+
+    #[test]
+    fn kernel_install_makes_the_menu_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let boot = folder.path().display().to_string();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let entry = Entry {
+            title: "Fedora".into(),
+            linux: "/boot/vmlinuz-6.9".into(),
+            initrds: vec!["/boot/initramfs-6.9.img".into()],
+            options: "root=x rw a=$b".into(),
+        };
+        write("grub/grub.cfg", &configuration(&entry, Some(9600)).unwrap());
+        let loader = "title Fedora\nversion 6.9\nlinux /boot/vmlinuz-6.9\ninitrd /boot/initramfs-6.9.img\noptions root=x rw a=$b\n";
+        write("loader/entries/fedora-6.9.conf", loader);
+        // As kernel-install writes them: each path from /boot on.
+        let newer =
+            loader.replace("6.9", "6.10").replace("/boot/vmlinuz-", "/fedora/").replace("/boot/", "/");
+        write("loader/entries/fedora-6.10.conf", &newer);
+        write("fedora/6.10", "");
+        write("initramfs-6.10.img", "");
+        let script = plugin("/boot").replace("boot=/boot", &format!("boot={boot}"));
+        let run = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+        let menu = std::fs::read_to_string(folder.path().join("grub/grub.cfg")).unwrap();
+        let (head, entries) = menu.split_once("menuentry").unwrap();
+        assert!(head.contains("--speed=9600") && head.ends_with("set timeout=1\n"), "{menu}");
+        assert_eq!(
+            entries,
+            " 'Fedora (6.10)' {\n  linux /boot/fedora/6.10 root=x rw 'a=$b'\n  initrd /boot/initramfs-6.10.img\n}\n\
+             menuentry 'Fedora (6.9)' {\n  linux /boot/vmlinuz-6.9 root=x rw 'a=$b'\n  initrd /boot/initramfs-6.9.img\n}\n"
         );
     }
 

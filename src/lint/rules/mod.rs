@@ -12,6 +12,7 @@ mod disk_full;
 mod disk_name;
 mod disk_odd;
 mod disk_several;
+mod disk_size_aws;
 mod disk_size_google;
 mod disk_size_missing;
 mod encryption_boot;
@@ -112,6 +113,7 @@ pub static RULES: &[&Rule] = &[
     &disk_name::RULE,
     &disk_odd::RULE,
     &disk_several::RULE,
+    &disk_size_aws::RULE,
     &disk_size_google::RULE,
     &disk_size_missing::RULE,
     &reading::DUPLICATE_KEY,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|remove VERSION`. What it prints with
+# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|break|mend|remove VERSION`. What it prints with
 # `ister-update:` before it is judged on the host.
 set -u
 here=$(dirname "$0")
@@ -38,6 +38,17 @@ state() {
     echo "ister-update: command line $(cat /proc/cmdline)"
 }
 
+# What the loader starts of the kernel that does not run.
+other_kernel() {
+    for folder in /lib/modules/*/; do
+        version=$(basename "$folder")
+        [ -e "$folder/kernel" ] && [ "$version" != "$running" ] || continue
+        for image in /efi/*/"$version"/linux /boot/*/"$version"/linux /boot/vmlinuz-"$version"; do
+            [ -e "$image" ] && echo "$image" && return
+        done
+    done
+}
+
 case $1 in
 state) state ;;
 reinstall)
@@ -63,6 +74,12 @@ upgrade)
     sort -o /tmp/ister-before /tmp/ister-before
     sort /tmp/ister-after | comm -13 /tmp/ister-before - | sed 's/\t/ /; s/^/ister-update: now /'
     ;;
+break)
+    image=$(other_kernel)
+    cp "$image" "$here/whole" || exit
+    head -c 1000000 "$here/whole" >"$image" && echo "$image" >"$here/broken"
+    ;;
+mend) cp "$here/whole" "$(cat "$here/broken")" ;;
 remove)
     package=$(package_of "$2") || exit
     if [ -f "$here/Packages" ]; then apt purge "$package"; else dnf remove "$package"; fi

@@ -24,7 +24,7 @@ fn failed(answer: &Answer, what: &str) -> Vec<String> {
 
 /// By the answers to [`super::upgrade`].
 pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String>> {
-    let [unpacked, reinstall, upgrade, state] = answers else {
+    let [unpacked, reinstall, upgrade, state, broken @ ..] = answers else {
         return Err(vec!["the update was not run".to_owned()]);
     };
     if unpacked.status != 0 {
@@ -48,13 +48,28 @@ pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String
             return Err(failed(state, &format!("the loader does not offer the kernel {version}")));
         }
     }
+    if let Some(answer) = broken.iter().find(|answer| answer.status != 0) {
+        return Err(failed(answer, "the new kernel's file could not be truncated"));
+    }
     let update = Update {
+        fallback: None,
         from: running.clone(),
         to: new.to_owned(),
         reinstalled: marked(reinstall, "reinstalled").next().map(str::to_owned),
         packages: marked(upgrade, "now").map(str::to_owned).collect(),
     };
     Ok((Kernels { old: running, new: new.to_owned() }, update))
+}
+
+/// By the answers to [`super::mend`].
+pub fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
+    let [state, mended] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
+    let running = marked(state, "running").next().unwrap_or_default();
+    if running != kernels.old {
+        let what = format!("kernel {running} runs, chosen from the loader's menu was {}", kernels.old);
+        return Some(failed(state, &what));
+    }
+    (mended.status != 0).then(|| failed(mended, "the new kernel's file could not be put back"))
 }
 
 /// By the answers to [`super::remove`], or with `removed` to [`super::last`].
@@ -128,6 +143,17 @@ mod tests {
         );
         let refused = [answer(0, &[]), answer(100, &["dpkg: error"]), answer(0, &[]), answer(0, &[])];
         assert!(judge_upgrade(&refused).unwrap_err()[0].contains("could not be installed again"));
+    }
+
+    #[test]
+    fn the_old_kernel_is_what_was_chosen() {
+        let kernels = Kernels { old: "1".into(), new: "2".into() };
+        let judge = |running: &str, status: i32| {
+            judge_choice(&[state(running, &["1", "2"], &["1", "2"]), answer(status, &[])], &kernels)
+        };
+        assert_eq!(judge("1", 0), None);
+        assert!(judge("2", 0).unwrap()[0].contains("kernel 2 runs, chosen from the loader's menu was 1"));
+        assert!(judge("1", 1).unwrap()[0].contains("put back"));
     }
 
     #[test]

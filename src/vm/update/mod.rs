@@ -7,7 +7,7 @@ mod archive;
 mod judge;
 
 pub use archive::Archive;
-pub use judge::{Kernels, judge_removal, judge_upgrade};
+pub use judge::{Kernels, judge_choice, judge_removal, judge_upgrade};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,16 +25,26 @@ pub struct Update {
     /// The package of the first kernel, if the archive had it to be installed again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reinstalled: Option<String>,
+    /// Whether the kernel before was started from the loader's menu, while the new one's file was truncated; nothing where the loader is
+    /// not one of ister's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<bool>,
     /// Packages that became newer or came anew, with their versions.
     pub packages: Vec<String>,
 }
 
-/// In the guest as it was published.
-pub fn upgrade() -> Vec<String> {
+/// In the guest as it was published. `fallback`: the new kernel is broken in the end.
+pub fn upgrade(fallback: bool) -> Vec<String> {
     let unpack = format!(
         "mkdir -p {FOLDER} && chmod 755 {FOLDER} && tar -xf /dev/disk/by-id/virtio-{SERIAL} -C {FOLDER} && echo unpacked"
     );
-    [vec![unpack], ["reinstall", "upgrade", "state"].map(script).to_vec()].concat()
+    let steps = ["reinstall", "upgrade", "state"].into_iter().chain(fallback.then_some("break"));
+    std::iter::once(unpack).chain(steps.map(script)).collect()
+}
+
+/// With the old kernel, from the loader's menu.
+pub fn mend() -> Vec<String> {
+    ["state", "mend"].map(script).to_vec()
 }
 
 /// In the updated guest, after it was started again.

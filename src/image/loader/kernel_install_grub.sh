@@ -1,0 +1,40 @@
+#!/bin/sh
+# Written by ister: GRUB's menu, made anew from the loader entries that kernel-install keeps, the newest first. Everything above the first
+# menu entry stays as it is.
+set -eu
+boot=/boot
+menu=$boot/grub/grub.cfg
+[ -e "$menu" ] || exit 0
+
+# Words for GRUB's shell.
+quoted() {
+    set -f
+    for word in $1; do
+        case $word in
+            *\'*) exit 1 ;;
+            *[!A-Za-z0-9_=+:,./@%~-]*) printf " '%s'" "$word" ;;
+            *) printf ' %s' "$word" ;;
+        esac
+    done
+    set +f
+}
+
+# kernel-install names files from /boot on, GRUB from its partition's root.
+place() {
+    if [ -e "$boot/$1" ]; then echo "FOLDER/${1#/}"; else echo "$1"; fi
+}
+
+{
+    sed '/^menuentry /,$d' "$menu"
+    for entry in $(printf '%s\n' "$boot"/loader/entries/*.conf | sort -rV); do
+        field() { sed -n "s/^$1[[:space:]]*//p" "$entry"; }
+        [ -n "$(field linux)" ] || continue
+        printf "menuentry '%s (%s)' {\n  linux" "$(field title | tr -d "'")" "$(field version)"
+        quoted "$(place "$(field linux)") $(field options | tr '\n' ' ')"
+        initrds=$(for path in $(field initrd); do place "$path"; done)
+        [ -z "$initrds" ] || { printf '\n  initrd' && quoted "$initrds"; }
+        printf '\n}\n'
+    done
+} >"$menu.new"
+grep -q '^menuentry ' "$menu.new" || { rm "$menu.new"; echo "no loader entry is left for $menu" >&2; exit 1; }
+mv "$menu.new" "$menu"

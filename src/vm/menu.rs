@@ -1,0 +1,130 @@
+//! Keys that lead through a loader's hidden menu to its second entry, as somebody presses them whose new kernel does not start.
+//! Pure: what the console says and the time come in, keys come out.
+
+use super::text::Lines;
+use crate::plan::{Firmware, Loader};
+use std::time::Duration;
+
+/// A key by its name in QMP's `send-key`. Source: QEMU, qapi/ui.json, QKeyCode.
+pub type Key = &'static str;
+
+/// How often the menu is asked for: systemd-boot looks for a key for 100 ms, GRUB for as long as its configuration says.
+const REPEAT: Duration = Duration::from_millis(100);
+/// How long a menu is given to draw itself before the next key.
+const DRAWN: Duration = Duration::from_millis(500);
+
+pub struct OlderKernel {
+    opens: Key,
+    /// Pressed earlier, it would open the firmware's own menu.
+    after: Option<&'static str>,
+    /// Printed by the menu only.
+    version: String,
+    lines: Lines,
+    step: Step,
+    pressed: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Early,
+    Opening,
+    /// Since when.
+    Shown(Duration),
+    Down(Duration),
+    Done,
+}
+
+impl OlderKernel {
+    /// Of a loader that lists the newest kernel first.
+    pub fn new(loader: Loader, firmware: Firmware, version: &str) -> OlderKernel {
+        let (opens, after) = match (loader, firmware) {
+            // Source: systemd-boot(7), "Key bindings": any key that is none of its own.
+            (Loader::SystemdBoot, _) => ("spc", None),
+            // Source: GRUB manual, timeout_style. Firmware of UEFI has Escape for itself until it starts a program.
+            (Loader::Grub, Firmware::Uefi) => ("esc", Some("BdsDxe: starting")),
+            (Loader::Grub, Firmware::Bios) => ("esc", None),
+        };
+        OlderKernel {
+            opens,
+            after,
+            version: version.to_owned(),
+            lines: Lines::default(),
+            step: if after.is_some() { Step::Early } else { Step::Opening },
+            pressed: Duration::ZERO,
+        }
+    }
+
+    /// What the serial console says.
+    pub fn hear(&mut self, now: Duration, bytes: &[u8]) {
+        let (mut starts, mut shows) = (false, false);
+        let (after, version) = (self.after, &self.version);
+        let mut look = |line: &str| {
+            starts |= after.is_some_and(|text| line.contains(text));
+            shows |= line.contains(version.as_str());
+        };
+        self.lines.feed(bytes, &mut look);
+        look(&self.lines.unfinished());
+        match self.step {
+            Step::Early if starts => self.step = Step::Opening,
+            Step::Opening if shows => self.step = Step::Shown(now),
+            _ => {}
+        }
+    }
+
+    /// What to press now.
+    pub fn key(&mut self, now: Duration) -> Option<Key> {
+        match self.step {
+            Step::Opening if now >= self.pressed + REPEAT => {
+                self.pressed = now;
+                Some(self.opens)
+            }
+            Step::Shown(since) if now >= since + DRAWN => {
+                self.step = Step::Down(now);
+                Some("down")
+            }
+            Step::Down(since) if now >= since + DRAWN => {
+                self.step = Step::Done;
+                Some("ret")
+            }
+            _ => None,
+        }
+    }
+
+    /// How long nothing has to be done; nothing once all is.
+    pub fn patience(&self) -> Option<Duration> {
+        (self.step != Step::Done).then_some(REPEAT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_menu_is_opened_and_the_second_entry_started() {
+        let mut keys = OlderKernel::new(Loader::SystemdBoot, Firmware::Uefi, "6.1.0-1");
+        assert_eq!(keys.key(at(100)), Some("spc"));
+        assert_eq!(keys.key(at(150)), None);
+        assert_eq!(keys.key(at(200)), Some("spc"));
+        keys.hear(at(300), b"\x1b[5;3HDebian (6.12.0-2)\x1b[6;3HDebian (6.1.0");
+        assert_eq!(keys.key(at(310)), Some("spc"));
+        keys.hear(at(320), b"-1)");
+        assert_eq!(keys.key(at(700)), None);
+        assert_eq!(keys.key(at(820)), Some("down"));
+        assert_eq!(keys.key(at(1320)), Some("ret"));
+        assert_eq!((keys.key(at(5000)), keys.patience()), (None, None));
+    }
+
+    #[test]
+    fn firmware_keeps_its_own_keys() {
+        let mut keys = OlderKernel::new(Loader::Grub, Firmware::Uefi, "6.1.0-1");
+        assert_eq!(keys.key(at(500)), None);
+        keys.hear(at(600), b"BdsDxe: starting Boot0001\r\n");
+        assert_eq!(keys.key(at(600)), Some("esc"));
+        assert_eq!(OlderKernel::new(Loader::Grub, Firmware::Bios, "1").key(at(100)), Some("esc"));
+    }
+}
