@@ -11,8 +11,8 @@ use crate::format::{Medium, MediumKind, OpenedImage, Published, open_published};
 use crate::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
-    Verified, verification_concise, verification_github, verification_human, verification_json,
-    verification_junit, verification_sarif,
+    Verified, boot_paths_svg, verification_concise, verification_github, verification_human,
+    verification_json, verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
 use crate::tool::{Failure, Progress, scratch_folder};
@@ -56,6 +56,14 @@ pub struct VerifyArgs {
     /// A passphrase that opens encrypted partitions: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
     unlock: Vec<SecretSource>,
+
+    /// Show what each firmware finds on the disk, and where that leads: loaders, entries, kernels, command lines
+    #[arg(long)]
+    explain_boot: bool,
+
+    /// Write the same as a picture
+    #[arg(long, value_name = "FILE.svg")]
+    boot_svg: Option<PathBuf>,
 
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
@@ -131,10 +139,15 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let facts = examine(&examination, &console);
     console.finish();
     let facts = facts?;
+    if let Some(path) = &args.boot_svg {
+        std::fs::write(path, boot_paths_svg(&facts.boot_paths))
+            .with_context(|| format!("could not write `{}`", path.display()))?;
+    }
     let verified = Verified {
         image: args.image.display().to_string(),
         summary: summary(&facts, against.as_deref()),
         findings: judge(&facts),
+        boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
     Ok(show(args, &verified))
 }
@@ -157,6 +170,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
         image: args.image.display().to_string(),
         summary: facts.kind.to_string(),
         findings: judge_medium(&facts),
+        boot_paths: None,
     };
     Ok(show(args, &verified))
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     Btrfs,
     Swap,
     Luks,
+    /// Known, and not read here.
+    Other(&'static str),
 }
 
 impl fmt::Display for Kind {
@@ -30,11 +32,13 @@ impl fmt::Display for Kind {
             Kind::Btrfs => "btrfs",
             Kind::Swap => "swap",
             Kind::Luks => "LUKS2",
+            Kind::Other(name) => name,
         })
     }
 }
 
-/// Signatures and where they are. Source: each format's superblock; mkswap(8) for pages of 4096 bytes.
+/// Signatures and where they are. Source: each format's superblock, as libblkid's probes have them;
+/// mkswap(8) for pages of 4096 bytes.
 const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Luks, 0, b"LUKS\xba\xbe"),
     (Kind::Luks, 16_384, b"SKUL\xba\xbe"),
@@ -44,6 +48,15 @@ const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Ext, 1080, &[0x53, 0xef]),
     (Kind::Vfat, 54, b"FAT"),
     (Kind::Vfat, 82, b"FAT"),
+    (Kind::Other("squashfs"), 0, b"hsqs"),
+    (Kind::Other("erofs"), 1024, b"\xe2\xe1\xf5\xe0"),
+    (Kind::Other("f2fs"), 1024, b"\x10\x20\xf5\xf2"),
+    (Kind::Other("ISO 9660"), 32_769, b"CD001"),
+    (Kind::Other("LVM physical volume"), 512, b"LABELONE"),
+    (Kind::Other("RAID member"), 4096, b"\xfc\x4e\x2b\xa9"),
+    (Kind::Other("dm-verity hash tree"), 0, b"verity\0\0"),
+    (Kind::Other("NTFS"), 3, b"NTFS    "),
+    (Kind::Other("exFAT"), 3, b"EXFAT   "),
 ];
 
 /// Nothing where no signature is known.
@@ -80,6 +93,14 @@ impl<'a> Opened<'a> {
             Some(other) => return Err(ReadError::Unsupported(format!("{other} holds no files"))),
             None => return Err(ReadError::Unsupported("there is no filesystem that is known".to_owned())),
         })
+    }
+
+    /// The clusters of a FAT32 that has so few that its size says FAT16: some readers go by the one, others by the other.
+    pub fn fat_mismatch(&self) -> Option<u32> {
+        match self {
+            Opened::Fat(fat) => fat.mismatch(),
+            _ => None,
+        }
     }
 
     /// As blkid prints it.

@@ -9,12 +9,12 @@ use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
 use super::source::Raw;
 use super::tree::{Item, Tree};
-use crate::filesystem::{Opened, Window};
+use crate::filesystem::{Body, Content, Extent, Node, Opened, ROOT, Time, Tree as FileTree, Window, mode};
 use crate::image::newest_kernel;
 use crate::plan::{Diskless, Firmware};
 use crate::tool::{Context, Failure, Invocation, Names, inherit, inherited_name, run, run_fed};
 use rustix::fs::{Timespec, Timestamps, futimens};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::ops::Range;
@@ -180,6 +180,13 @@ impl<'f> Contents<'f> {
         )
     }
 
+    /// Whether it was made as [`write`] makes them.
+    pub fn is_own(&self) -> bool {
+        let is_mark =
+            |path: &String| path.strip_prefix("/.disk/").is_some_and(|name| Uuid::parse_str(name).is_ok());
+        self.places.keys().any(is_mark)
+    }
+
     /// The first root tree that live-boot would mount. Source: live-boot(7).
     pub fn squashfs(&self) -> Option<Range<u64>> {
         let mut names: Vec<&String> = self
@@ -191,6 +198,30 @@ impl<'f> Contents<'f> {
         self.places.get(*names.first()?).cloned().filter(|range| range.end <= self.size)
     }
 
+    /// Its files and directories. Sizes and places are what the CD says.
+    pub fn tree(&self) -> FileTree {
+        let mut tree = FileTree { nodes: vec![entry(Body::Folder(BTreeMap::new()), 0)] };
+        for (path, range) in &self.places {
+            let mut at = ROOT;
+            let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
+            while let Some(part) = parts.next() {
+                let length = range.end - range.start;
+                let body = match parts.peek() {
+                    Some(_) => Body::Folder(BTreeMap::new()),
+                    None => Body::File(Content::Extents(vec![Extent { at: 0, from: range.start, length }])),
+                };
+                let next = tree.nodes.len();
+                let Body::Folder(entries) = &mut tree.nodes[at].body else { break };
+                at = *entries.entry(part.as_bytes().to_vec()).or_insert(next);
+                if at == next {
+                    let size = if matches!(body, Body::File(_)) { length } else { 0 };
+                    tree.nodes.push(entry(body, size));
+                }
+            }
+        }
+        tree
+    }
+
     pub fn copy(&self, range: Range<u64>, scratch: &Path) -> io::Result<File> {
         let out = tempfile::tempfile_in(scratch)?;
         crate::image::copy_range(self.file, range, &out)?;
@@ -199,6 +230,15 @@ impl<'f> Contents<'f> {
 
     /// The boot catalogue, with what is wrong with each image.
     pub fn start(&self) -> CdStart {
+        let with_fault = |(firmware, range): (Firmware, Range<u64>)| CdImage {
+            firmware,
+            fault: self.fault(firmware, range),
+        };
+        self.images().into_iter().map(with_fault).collect()
+    }
+
+    /// What it offers, with where that is.
+    pub fn images(&self) -> Vec<(Firmware, Range<u64>)> {
         let sector = |number: u64| {
             let mut bytes = vec![0; SECTOR as usize];
             let read = self.file.read_exact_at(&mut bytes, number.checked_mul(SECTOR)?);
@@ -209,8 +249,8 @@ impl<'f> Contents<'f> {
         boot_images(&catalogue)
             .into_iter()
             .map(|(firmware, range)| {
-                let range = range.start..if range.is_empty() { self.size } else { range.end };
-                CdImage { firmware, fault: self.fault(firmware, range) }
+                let end = if range.is_empty() { self.size } else { range.end };
+                (firmware, range.start..end)
             })
             .collect()
     }
@@ -231,11 +271,41 @@ impl<'f> Contents<'f> {
                 let tree = Opened::open(&window).and_then(|opened| opened.tree());
                 match tree {
                     Err(error) => Some(format!("it is no vfat filesystem: {error}")),
-                    Ok(tree) if tree.find(LOADER).is_none() => Some(format!("it has no {LOADER}")),
+                    // Names of vfat have no case.
+                    Ok(tree)
+                        if !tree
+                            .paths()
+                            .iter()
+                            .any(|(path, _)| path.eq_ignore_ascii_case(LOADER.as_bytes())) =>
+                    {
+                        Some(format!("it has no {LOADER}"))
+                    }
                     Ok(_) => None,
                 }
             }
         }
+    }
+}
+
+fn entry(body: Body, size: u64) -> Node {
+    let mode = match body {
+        Body::Folder(_) => mode::FOLDER | 0o755,
+        _ => mode::FILE | 0o644,
+    };
+    let time = Time::default();
+    Node {
+        number: 0,
+        mode,
+        uid: 0,
+        gid: 0,
+        links: 1,
+        size,
+        accessed: time,
+        modified: time,
+        changed: time,
+        created: None,
+        attributes: BTreeMap::new(),
+        body,
     }
 }
 

@@ -6,9 +6,11 @@ use super::open::unpacked;
 use super::tree::Tree as Packed;
 use super::{initramfs, oci, pxe};
 use crate::filesystem::Tree;
+use crate::plan::Firmware;
 use crate::tool::{Context, Failure, Invocation, inherited_name, run_into};
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -43,6 +45,16 @@ pub struct Medium {
     pub damage: Vec<String>,
     /// What starts it; nothing for what never boots.
     pub start: Option<Start>,
+    /// What firmware and loaders read of a CD.
+    pub cd: Option<Box<Cd>>,
+}
+
+/// A CD as boot programs see it.
+pub struct Cd {
+    pub file: File,
+    pub tree: Tree,
+    /// What the boot catalogue offers, with where it is, in bytes.
+    pub images: Vec<(Firmware, Range<u64>)>,
 }
 
 impl Medium {
@@ -50,7 +62,7 @@ impl Medium {
     pub fn damaged(why: &Failure) -> Medium {
         let why = std::iter::once(&why.message).chain(&why.details).chain(&why.help).map(String::as_str);
         let root = Err(why.collect::<Vec<_>>().join(": "));
-        Medium { kind: MediumKind::Damaged, root, damage: Vec::new(), start: None }
+        Medium { kind: MediumKind::Damaged, root, damage: Vec::new(), start: None, cd: None }
     }
 }
 
@@ -80,7 +92,13 @@ pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure>
         // Cut or damaged: whatever it was to be, that is what is wrong with it.
         Err(error) => {
             let root = Err(error.to_string());
-            return Ok(Some(Medium { kind: MediumKind::Tree, root, damage: Vec::new(), start: None }));
+            return Ok(Some(Medium {
+                kind: MediumKind::Tree,
+                root,
+                damage: Vec::new(),
+                start: None,
+                cd: None,
+            }));
         }
     };
     let has = |path: &str| names.iter().any(|name| name == path);
@@ -92,7 +110,7 @@ pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure>
     }
     if has("/etc") && has("/usr") {
         let root = root_tree(file, tar_tree);
-        return Ok(Some(Medium { kind: MediumKind::Tree, root, damage: Vec::new(), start: None }));
+        return Ok(Some(Medium { kind: MediumKind::Tree, root, damage: Vec::new(), start: None, cd: None }));
     }
     Ok(None)
 }
@@ -119,7 +137,7 @@ fn oci_image(file: &File, scratch: &Path) -> Result<Medium, Failure> {
             .and_then(|tar| root_tree(tar, tar_tree)),
         Err(count) => Err(format!("it has {count} layers, and only one is read")),
     };
-    Ok(Medium { kind: MediumKind::Oci, root, damage, start: None })
+    Ok(Medium { kind: MediumKind::Oci, root, damage, start: None, cd: None })
 }
 
 fn network_boot(tar: &File, scratch: &Path) -> Result<Medium, Failure> {
@@ -137,7 +155,7 @@ fn network_boot(tar: &File, scratch: &Path) -> Result<Medium, Failure> {
             .map_err(|failure| failure.message)
             .and_then(|cpio| root_tree(cpio, initramfs::read)),
     };
-    Ok(Medium { kind: MediumKind::NetworkBoot, root, damage: Vec::new(), start: Some(start) })
+    Ok(Medium { kind: MediumKind::NetworkBoot, root, damage: Vec::new(), start: Some(start), cd: None })
 }
 
 fn head(file: &File) -> Vec<u8> {
@@ -153,7 +171,7 @@ pub fn is_cd(file: &File) -> bool {
     file.read_exact_at(&mut bytes, 16 * iso::SECTOR + 1).is_ok() && bytes == *b"CD001"
 }
 
-/// Of a live system's CD.
+/// Of a CD. What is looked into beside its loaders is a live system's root tree.
 pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
     let contents = iso::Contents::read(file)?;
     let (kernel, initrds, command_line) = contents.menu();
@@ -161,12 +179,13 @@ pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
         let bytes = contents.bytes(&name, HEAD);
         (name, bytes)
     };
-    let start = Start {
+    // Other CDs are judged by what their own loaders start.
+    let start = contents.is_own().then(|| Start {
         kernel: with_head(kernel),
         initrds: initrds.into_iter().map(with_head).collect(),
         command_line,
         cd: Some(contents.start()),
-    };
+    });
     let root = match contents.squashfs() {
         None => Err("there is no squashfs in /live".to_owned()),
         Some(range) => {
@@ -174,7 +193,9 @@ pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
             squashfs_tree(&apart, scratch)?
         }
     };
-    Ok(Medium { kind: MediumKind::Cd, root, damage: Vec::new(), start: Some(start) })
+    let file = file.try_clone().context(|| "could not read the CD".to_owned())?;
+    let cd = Cd { file, tree: contents.tree(), images: contents.images() };
+    Ok(Medium { kind: MediumKind::Cd, root, damage: Vec::new(), start, cd: Some(Box::new(cd)) })
 }
 
 /// Unpacked to a tar by squashfs-tools-ng, which needs no privileges for it.

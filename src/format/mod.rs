@@ -42,7 +42,7 @@ mod zstandard;
 
 pub use foreign::foreign;
 pub use iso::{CdImage, CdStart, boot_catalogue};
-pub use medium::{Medium, MediumKind, RootTree, Start};
+pub use medium::{Cd, Medium, MediumKind, RootTree, Start};
 pub use open::{
     ImageFormat, Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone,
 };

@@ -204,9 +204,13 @@ pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrFault> {
     if sector.len() < 512 || sector[510..512] != [0x55, 0xaa] {
         return Err(MbrFault::Signature);
     }
-    let record = &sector[446..462];
-    if record[4] != 0xee {
+    let used: Vec<&[u8]> = sector[446..510].chunks_exact(16).filter(|record| record[4] != 0).collect();
+    let Some(record) = used.iter().find(|record| record[4] == 0xee) else {
         return Err(MbrFault::NotProtective);
+    };
+    // A hybrid one has some partitions for firmware that knows no GPT, and protects what lies around them.
+    if used.len() > 1 {
+        return Ok(());
     }
     let (start, found) = (u32_at(record, 8), u32_at(record, 12));
     if start != 1 {

@@ -5,6 +5,7 @@
 
 mod geometry;
 pub mod gpt;
+pub mod mbr;
 mod solve;
 
 pub use geometry::{Lba, SectorSize, first_usable, last_usable};

@@ -1,6 +1,7 @@
 //! Showing things: findings, plans, verdicts, receipts, as text for people and as JSON for programs. Values in,
 //! text out; printing is `cli`'s.
 
+mod boot_paths;
 mod difference;
 mod explain;
 mod findings;
@@ -14,6 +15,7 @@ mod table;
 mod verdict;
 mod verification;
 
+pub use boot_paths::{boot_paths_svg, boot_paths_text};
 pub use difference::{differences_human, differences_json};
 pub use explain::{explain, explain_verification, rules_json, rules_markdown, rules_table};
 pub use findings::{

@@ -3,8 +3,9 @@
 use super::findings::github::{data, property};
 use super::findings::junit::escape;
 use super::findings::sarif::{log, uri};
-use super::{Table, explain_verification};
+use super::{Table, boot_paths_text, explain_verification};
 use crate::lint::Level;
+use crate::verify::boot_path::BootPaths;
 use crate::verify::{Finding, Place, RULES};
 use serde_json::{Value, json};
 
@@ -15,6 +16,8 @@ pub struct Verified {
     /// What is known of it in a line: "raw, 8.5 GiB, 3 partitions, held against kvm.img.plan.json".
     pub summary: String,
     pub findings: Vec<Finding>,
+    /// How it boots, if that is to be shown.
+    pub boot_paths: Option<BootPaths>,
 }
 
 impl Verified {
@@ -38,7 +41,7 @@ pub fn verification_human(verified: &Verified, colour: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     };
-    let mut out = String::new();
+    let mut out = verified.boot_paths.as_ref().map(|paths| boot_paths_text(paths) + "\n").unwrap_or_default();
     for finding in &verified.findings {
         let code = match finding.level {
             Level::Error => "1;31",
@@ -92,13 +95,17 @@ pub fn verification_concise(verified: &Verified) -> String {
 
 /// `{"version": 1, "image": …, "good": …, "findings": […]}`.
 pub fn verification_json(verified: &Verified) -> Value {
-    json!({
+    let mut value = json!({
         "version": 1,
         "image": verified.image,
         "summary": verified.summary,
         "good": !verified.has_errors(),
         "findings": verified.findings,
-    })
+    });
+    if let Some(paths) = &verified.boot_paths {
+        value["boot_paths"] = json!(paths);
+    }
+    value
 }
 
 pub fn verification_sarif(verified: &Verified) -> Value {
@@ -224,6 +231,7 @@ mod tests {
                 place: Place { partition: None, path: Some("/etc/fstab".into()) },
                 help: None,
             }],
+            boot_paths: None,
         }
     }
 
@@ -235,7 +243,7 @@ mod tests {
 
         raw, 8.5 GiB, 3 partitions
         image        verdict  errors  warnings  notes  rules
-        out/kvm.img  FAILED        1         0      0     50
+        out/kvm.img  FAILED        1         0      0     70
         ");
     }
 

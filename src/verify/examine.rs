@@ -1,11 +1,14 @@
 //! Reading an image into facts.
 
-use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, TableCopy, TableFacts};
+use super::boot_path::{self, BootPaths, Volume};
+use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, Scheme, TableCopy, TableFacts};
 use super::fsck::{fsck, knows_offset};
+use super::programs;
 use super::system::System;
 use crate::filesystem::{Kind, Opened, ReadError, Source, Tree, Window, detect, luks};
 use crate::format::OpenedImage;
 use crate::layout::gpt::{self, Entry, Header, HeaderFault};
+use crate::layout::mbr::{Mbr, Record};
 use crate::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
 use crate::template::Bytes;
@@ -34,7 +37,12 @@ pub struct Examination<'a> {
 /// A partition whose filesystem can be read: where its bytes are, and what it holds.
 struct Readable {
     number: u32,
-    type_guid: uuid::Uuid,
+    entry: Entry,
+    kind: Kind,
+    uuid: Option<String>,
+    label: Option<String>,
+    /// Boot programs do not open it.
+    is_encrypted: bool,
     /// The image, or an unnamed file with what was enciphered.
     file: File,
     offset: u64,
@@ -54,7 +62,8 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     progress.begin("reading the partition table");
     let (sector, table) =
         read_table(&image.file, image.size).context(|| format!("could not read `{}`", examination.name))?;
-    let entries = table.valid().map(|(_, entries)| entries.to_vec()).unwrap_or_default();
+    let scheme = scheme(examination, &table)?;
+    let entries = partitions(scheme, &table, image.size, sector);
     progress.begin("reading and checking filesystems");
     // Side by side: each has a process of its own to wait for.
     let looked: Vec<Result<(PartitionFacts, Option<Readable>), Failure>> = std::thread::scope(|scope| {
@@ -68,12 +77,22 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     let mut partitions = Vec::new();
     let mut readable = Vec::new();
     for outcome in looked {
-        let (facts, tree) = outcome?;
+        let (mut facts, tree) = outcome?;
+        facts.partuuid = match (scheme, &table.records) {
+            (Scheme::Gpt, _) => Some(facts.entry.guid.to_string()),
+            (Scheme::Mbr, Some(mbr)) => Some(mbr.partuuid(facts.entry.number)),
+            _ => None,
+        };
         partitions.push(facts);
         readable.extend(tree);
     }
+    progress.begin("following what boots");
+    let boot_paths = boot_paths(&image.file, &table, &readable);
     progress.begin("looking at the system");
-    let mut system = system(readable, examination.plan.as_ref(), &partitions)?;
+    let init = boot_paths.kernels().find(|(_, chosen)| !chosen).and_then(|(start, _)| {
+        start.options.split_whitespace().filter_map(|word| word.strip_prefix("init=")).next_back()
+    });
+    let mut system = system(readable, examination.plan.as_ref(), &partitions, init)?;
     if let Some(system) = &mut system {
         let vfat = partitions.iter().filter(|partition| partition.kind == Some(Kind::Vfat));
         system.without_modes = vfat.map(|partition| partition.entry.number).collect();
@@ -85,10 +104,97 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         for_google: image.for_google,
         size: image.size,
         sector,
+        scheme,
         table,
         partitions,
         plan: examination.plan.clone(),
+        boot_paths,
         system,
+    })
+}
+
+/// A disk with a plan, or with any trace of a GPT, is meant to have one.
+fn scheme(examination: &Examination, table: &TableFacts) -> Result<Scheme, Failure> {
+    let image = examination.image;
+    let absent = |copy: &TableCopy| copy.header == Err(HeaderFault::Signature);
+    let has_gpt = !absent(&table.primary) || !absent(&table.backup);
+    let records = table.records.as_ref();
+    if examination.plan.is_some() || has_gpt || records.is_some_and(Mbr::is_protective) {
+        return Ok(Scheme::Gpt);
+    }
+    if records.is_some_and(|mbr| mbr.partitions().next().is_some()) {
+        return Ok(Scheme::Mbr);
+    }
+    let whole = Window { file: &image.file, offset: 0, size: image.size };
+    Ok(match detect(&whole).map_err(|error| unreadable(&error))? {
+        Some(_) => Scheme::Whole,
+        None => Scheme::Gpt,
+    })
+}
+
+fn partitions(scheme: Scheme, table: &TableFacts, size: u64, sector: SectorSize) -> Vec<Entry> {
+    match scheme {
+        Scheme::Gpt => table.valid().map(|(_, entries)| entries.to_vec()).unwrap_or_default(),
+        Scheme::Mbr => table.records.iter().flat_map(Mbr::partitions).map(of_record).collect(),
+        Scheme::Whole => {
+            let last = Lba((size / sector.bytes()).saturating_sub(1));
+            vec![Entry { number: 0, first: Lba(0), last, ..of_type(LINUX_DATA) }]
+        }
+    }
+}
+
+/// What an MBR's partition would be in a GPT. Sources: UEFI 2.10, table 5.2; UAPI.2; sfdisk(8), --list-types.
+fn of_record(record: &Record) -> Entry {
+    let kind = match record.kind {
+        0xef => ESP,
+        0xea => XBOOTLDR,
+        0x82 => SWAP,
+        _ => LINUX_DATA,
+    };
+    Entry {
+        number: record.number,
+        first: record.first,
+        last: record.last(),
+        attributes: u64::from(record.is_active) << 2,
+        ..of_type(kind)
+    }
+}
+
+fn of_type(type_guid: uuid::Uuid) -> Entry {
+    let (number, guid, attributes, name) = (0, uuid::Uuid::nil(), 0, String::new());
+    Entry { number, type_guid, guid, first: Lba(0), last: Lba(0), attributes, name }
+}
+
+/// Source: UAPI.2.
+const LINUX_DATA: uuid::Uuid = uuid::uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
+const SWAP: uuid::Uuid = uuid::uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
+/// Source: UAPI.1, "The Partitions".
+const XBOOTLDR: uuid::Uuid = uuid::uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172");
+
+/// Follows what firmware finds, on the filesystems that boot programs read.
+fn boot_paths(image: &File, table: &TableFacts, readable: &[Readable]) -> BootPaths {
+    let open: Vec<&Readable> = readable.iter().filter(|readable| !readable.is_encrypted).collect();
+    let windows: Vec<Window> = open.iter().map(|readable| readable.window()).collect();
+    let volumes = open.iter().zip(&windows).map(|(readable, window)| Volume {
+        number: readable.number,
+        is_fat: readable.kind == Kind::Vfat,
+        is_esp: readable.entry.type_guid == ESP,
+        is_xbootldr: readable.entry.type_guid == XBOOTLDR,
+        is_active: readable.entry.attributes & 1 << 2 != 0,
+        uuid: readable.uuid.clone(),
+        label: readable.label.clone(),
+        tree: &readable.tree,
+        source: window,
+    });
+    let sectors = |lba: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        image.read_exact_at(&mut bytes, lba.checked_mul(512)?).ok()?;
+        Some(bytes)
+    };
+    boot_path::follow(&boot_path::Disk {
+        volumes: volumes.collect(),
+        boot_code: &table.boot_code,
+        sectors: &sectors,
     })
 }
 
@@ -115,11 +221,19 @@ pub fn read_table(file: &File, size: u64) -> std::io::Result<(SectorSize, TableF
     file.read_exact_at(&mut first, 0)?;
     let primary = copy(file, size, sector, 1);
     let backup = copy(file, size, sector, (size / bytes).saturating_sub(1));
+    let boot_code = first.get(..440).unwrap_or_default().to_vec();
+    let read_sector = |at: Lba| {
+        let mut sector = vec![0; 512];
+        file.read_exact_at(&mut sector, at.0.checked_mul(bytes)?).ok()?;
+        Some(sector)
+    };
     let mut facts = TableFacts {
         mbr: gpt::check_mbr(&first, size / bytes),
+        records: first.get(..512).and_then(|first| Mbr::read(first, read_sector)),
         primary,
         backup,
-        boot_code: first.get(..440).unwrap_or_default().to_vec(),
+        core: grub_core(file, size, &boot_code)?,
+        boot_code,
         gap: Vec::new(),
     };
     let until = facts.valid().and_then(|(_, entries)| entries.iter().map(|e| e.first.0).min());
@@ -131,6 +245,17 @@ pub fn read_table(file: &File, size: u64) -> std::io::Result<(SectorSize, TableF
         file.read_exact_at(&mut facts.gap, start)?;
     }
     Ok((sector, facts))
+}
+
+/// Where GRUB's boot code names it. Source: GRUB 2.06, include/grub/i386/pc/boot.h, GRUB_BOOT_MACHINE_KERNEL_SECTOR.
+fn grub_core(file: &File, size: u64, boot_code: &[u8]) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let is_grub = boot_code.windows(4).any(|window| window == b"GRUB");
+    let Some(place) = boot_code.get(0x5c..0x64).filter(|_| is_grub) else { return Ok(Vec::new()) };
+    let start = u64::from_le_bytes(place.try_into().expect("eight bytes")).saturating_mul(512);
+    let mut core = vec![0; size.saturating_sub(start).min(MOST) as usize];
+    file.read_exact_at(&mut core, start)?;
+    Ok(core)
 }
 
 fn copy(file: &File, size: u64, sector: SectorSize, at: u64) -> TableCopy {
@@ -165,6 +290,7 @@ fn partition(
     let size = end.saturating_sub(offset);
     let mut facts = PartitionFacts {
         entry: entry.clone(),
+        partuuid: None,
         offset,
         size: Bytes(size),
         kind: None,
@@ -173,12 +299,14 @@ fn partition(
         label: None,
         free: None,
         unreadable: None,
+        fat_mismatch: None,
         fsck: Fsck::None,
     };
     let window = Window { file: &image.file, offset, size };
     facts.kind = detect(&window).map_err(|error| unreadable(&error))?;
     match facts.kind {
         None => Ok((facts, None)),
+        Some(Kind::Other(_)) => Ok((facts, None)),
         Some(Kind::Luks) => encrypted(examination, facts, &window),
         Some(Kind::Swap) => {
             swap(&mut facts, &window);
@@ -220,6 +348,7 @@ fn look_inside(
     let mut in_use = None;
     match Opened::open(&window) {
         Ok(opened) => {
+            facts.fat_mismatch = opened.fat_mismatch();
             facts.uuid = Some(opened.uuid());
             facts.label = opened.label();
             facts.free = opened.free_bytes().ok().map(Bytes);
@@ -238,7 +367,11 @@ fn look_inside(
     };
     let readable = tree.map(|tree| Readable {
         number: facts.entry.number,
-        type_guid: facts.entry.type_guid,
+        entry: facts.entry.clone(),
+        kind,
+        uuid: facts.uuid.clone(),
+        label: facts.label.clone(),
+        is_encrypted: facts.luks.is_some(),
         file,
         offset,
         size,
@@ -322,6 +455,7 @@ fn system(
     mut readable: Vec<Readable>,
     plan: Option<&Plan>,
     partitions: &[PartitionFacts],
+    init: Option<&str>,
 ) -> Result<Option<System>, Failure> {
     // A plan may have several disks, whose partitions have the same numbers.
     let is_here =
@@ -357,7 +491,7 @@ fn system(
     // Without a word of it anywhere, an ESP is /boot where the root has nothing there, as systemd would mount it.
     if !mounts.iter().any(|(at, _)| at == "/boot")
         && system.list("/boot").is_empty()
-        && let Some(esp) = readable.iter().find(|r| r.type_guid == ESP)
+        && let Some(esp) = readable.iter().find(|r| r.entry.type_guid == ESP)
         && !mounts.iter().any(|(_, number)| *number == esp.number)
     {
         mounts.push(("/boot".to_owned(), esp.number));
@@ -372,6 +506,8 @@ fn system(
         }
     }
     read_texts(&mut system, &sources)?;
+    let window = |partition: u32| sources.get(&partition).map(Readable::window);
+    system.faults = programs::faults(&system, init, window).map_err(|error| unreadable(&error))?;
     Ok(Some(system))
 }
 

@@ -1,10 +1,12 @@
 //! What was read of an image.
 
+use super::boot_path::BootPaths;
 use super::system::System;
 use crate::filesystem::Kind;
 use crate::format::ImageFormat;
 use crate::layout::SectorSize;
 use crate::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
+use crate::layout::mbr::Mbr;
 use crate::plan;
 use crate::template::Bytes;
 
@@ -17,13 +19,25 @@ pub struct Facts {
     /// What the guest sees, in bytes.
     pub size: u64,
     pub sector: SectorSize,
+    pub scheme: Scheme,
     pub table: TableFacts,
     /// In the order of the table.
     pub partitions: Vec<PartitionFacts>,
     /// What the image should be, if somebody said so.
     pub plan: Option<plan::Plan>,
+    pub boot_paths: BootPaths,
     /// The installed system, if a root filesystem was found.
     pub system: Option<System>,
+}
+
+/// How a disk is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Also where there is no table that could be read.
+    Gpt,
+    Mbr,
+    /// Not at all: a filesystem fills it.
+    Whole,
 }
 
 impl Facts {
@@ -68,6 +82,8 @@ pub struct TableCopy {
 
 pub struct TableFacts {
     pub mbr: Result<(), MbrFault>,
+    /// The partitions of the MBR, where it has any.
+    pub records: Option<Mbr>,
     pub primary: TableCopy,
     /// From the disk's last sector.
     pub backup: TableCopy,
@@ -75,6 +91,8 @@ pub struct TableFacts {
     pub boot_code: Vec<u8>,
     /// What lies between the table and the first partition, from the first usable sector.
     pub gap: Vec<u8>,
+    /// What lies in the sector that GRUB's boot code names, and behind it; at most 1 MiB.
+    pub core: Vec<u8>,
 }
 
 impl TableFacts {
@@ -98,7 +116,10 @@ pub enum Fsck {
 }
 
 pub struct PartitionFacts {
+    /// Of an MBR: with the GUID of its type, and none of its own. Number 0 is a filesystem that fills the disk.
     pub entry: Entry,
+    /// As PARTUUID= names it; nothing without a table.
+    pub partuuid: Option<String>,
     /// Bytes from the disk's start.
     pub offset: u64,
     pub size: Bytes,
@@ -109,6 +130,8 @@ pub struct PartitionFacts {
     pub uuid: Option<String>,
     pub label: Option<String>,
     pub free: Option<Bytes>,
+    /// Of a FAT32: its clusters, where these are too few for it.
+    pub fat_mismatch: Option<u32>,
     /// Why it could not be read.
     pub unreadable: Option<String>,
     pub fsck: Fsck,
@@ -125,6 +148,10 @@ pub struct LuksFacts {
 impl PartitionFacts {
     /// "partition 3 (`root`)".
     pub fn title(&self) -> String {
-        format!("partition {} (`{}`)", self.entry.number, self.entry.name)
+        match (self.entry.number, self.entry.name.as_str()) {
+            (0, _) => "the disk".to_owned(),
+            (number, "") => format!("partition {number}"),
+            (number, name) => format!("partition {number} (`{name}`)"),
+        }
     }
 }

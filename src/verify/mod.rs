@@ -5,16 +5,18 @@
 //! Two steps: [`examine`] reads everything into [`Facts`] (and has each filesystem looked at by its own fsck), [`judge`]
 //! runs the [`RULES`] over them. Rules are pure functions, one table; they cannot fail.
 
+pub mod boot_path;
 mod examine;
 mod facts;
 mod fsck;
 mod medium;
+mod programs;
 mod rule;
 mod rules;
 mod system;
 
 pub use examine::{Examination, examine, read_table};
-pub use facts::{Facts, PartitionFacts, TableFacts};
+pub use facts::{Facts, PartitionFacts, Scheme, TableFacts};
 pub use medium::{MediumFacts, examine_medium};
 pub use rule::{Check, Finding, Found, Place, Rule};
 pub use rules::{RULES, judge, judge_medium, rule};

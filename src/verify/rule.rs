@@ -102,6 +102,14 @@ impl Added<'_> {
         self
     }
 
+    /// It may be meant: less than the rule's own level.
+    pub fn level(mut self, level: Level) -> Self {
+        if let Some(finding) = &mut self.0 {
+            finding.level = level;
+        }
+        self
+    }
+
     pub fn path(mut self, path: impl Into<String>) -> Self {
         if let Some(finding) = &mut self.0 {
             finding.place.path = Some(path.into());

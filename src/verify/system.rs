@@ -1,5 +1,6 @@
 //! The installed system as it will see itself: the trees of its partitions, mounted into each other.
 
+use super::programs::ProgramFault;
 use crate::filesystem::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
 use std::collections::BTreeMap;
 
@@ -14,7 +15,13 @@ const FOLDERS: &[&str] = &[
     "/var/log/",
     "/usr/lib/os-release",
     "/usr/lib/systemd/system/",
+    "/usr/lib/pam.d/",
 ];
+/// One that is read wherever it is: what a kernel needs no modules for.
+const BUILT_IN: &str = "/modules.builtin";
+/// Larger, and read to its end.
+const LISTS: &[&str] = &["/var/lib/dpkg/status"];
+const LONGEST: u64 = 32 << 20;
 /// Of text files no more is read.
 const SMALL: u64 = 256 << 10;
 /// Of kernels, initramfs images and loaders so much.
@@ -35,6 +42,8 @@ pub struct System {
     pub without_modes: Vec<u32>,
     /// Texts that only the build host would have put there: its paths, its name.
     pub host_marks: Vec<String>,
+    /// What is wrong with the programs that every boot runs.
+    pub faults: Vec<ProgramFault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +63,7 @@ impl System {
             texts: BTreeMap::new(),
             without_modes: Vec::new(),
             host_marks: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -87,7 +97,7 @@ impl System {
         for (path, id) in self.tree.paths() {
             let path = String::from_utf8_lossy(&path).into_owned();
             let node = &self.tree.nodes[id];
-            let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder));
+            let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder)) || path.ends_with(BUILT_IN);
             if !wanted
                 || self.texts.contains_key(&id)
                 || read.contains_key(&id)
@@ -96,8 +106,14 @@ impl System {
                 continue;
             }
             let boots = ["/boot/", "/efi/"].iter().any(|folder| path.starts_with(folder));
-            let limit = if boots { HEAD } else { SMALL };
-            if node.size > SMALL && limit == SMALL {
+            let limit = if boots {
+                HEAD
+            } else if LISTS.contains(&path.as_str()) {
+                LONGEST
+            } else {
+                SMALL
+            };
+            if node.size > limit && limit != HEAD {
                 continue;
             }
             let Some(window) = window(self.partition_of(id)) else { continue };

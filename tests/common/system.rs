@@ -53,6 +53,68 @@ pub fn plan(template: &serde_json::Value, change: impl FnOnce(&mut Inputs)) -> P
     decide(&parsed, &node, &inputs).unwrap().0
 }
 
+/// As long as its header says, with a part that looks compressed. Source: Linux, Documentation/arch/x86/boot.rst.
+fn kernel() -> Vec<u8> {
+    let mut kernel = vec![7; 300_032];
+    kernel[0x1f1] = 4;
+    kernel[0x1f4..0x1f8].copy_from_slice(&((300_032 - 5 * 512) / 16_u32).to_le_bytes());
+    kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+    kernel[0x20e..0x210].copy_from_slice(&0x3000u16.to_le_bytes());
+    kernel[0x248..0x24c].copy_from_slice(&0x100_u32.to_le_bytes());
+    kernel[0x24c..0x250].copy_from_slice(&100_000_u32.to_le_bytes());
+    kernel[5 * 512 + 0x100..5 * 512 + 0x104].copy_from_slice(b"\x28\xb5\x2f\xfd");
+    kernel[0x3200..0x3200 + 14].copy_from_slice(b"6.1.0 (tester)");
+    kernel
+}
+
+/// An EFI program with the section by which systemd-boot is told. Source: Microsoft, PE Format.
+pub fn loader() -> Vec<u8> {
+    let mut loader = vec![3; 100_000];
+    loader[..0x200].fill(0);
+    loader[..2].copy_from_slice(b"MZ");
+    loader[0x3c] = 0x80;
+    loader[0x80..0x88].copy_from_slice(b"PE\0\0\x64\x86\x01\0");
+    let magic = b"#### LoaderInfo: systemd-boot 252 ####";
+    let section = &mut loader[0x98..0xc0];
+    section[..8].copy_from_slice(b".sdmagic");
+    section[8..12].copy_from_slice(&(magic.len() as u32).to_le_bytes());
+    section[16..20].copy_from_slice(&0x200_u32.to_le_bytes());
+    section[20..24].copy_from_slice(&0x400_u32.to_le_bytes());
+    loader[0x400..0x400 + magic.len()].copy_from_slice(magic);
+    loader
+}
+
+/// A cpio archive with an empty init, and bytes that do not compress. Source: Linux, buffer-format.rst.
+fn initramfs() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, size) in [("init", 0), ("data", 200_000), ("TRAILER!!!", 0)] {
+        let fields = [1, 0o100_755, 0, 0, 1, 0, size, 0, 0, 0, 0, name.len() + 1, 0];
+        bytes.extend(b"070701");
+        bytes.extend(fields.iter().flat_map(|field| format!("{field:08x}").into_bytes()));
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.resize((bytes.len() + size).next_multiple_of(4), 5);
+    }
+    bytes
+}
+
+/// ELF for x86-64 with one segment. Source: System V ABI.
+fn program() -> Vec<u8> {
+    let mut bytes = vec![0; 256];
+    bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+    for (at, number) in [(16, 2_u16), (18, 62), (52, 64), (54, 56), (56, 1), (58, 64)] {
+        bytes[at..at + 2].copy_from_slice(&number.to_le_bytes());
+    }
+    bytes[20] = 1;
+    bytes[32] = 64;
+    bytes[64] = 1;
+    bytes[96] = 255;
+    bytes
+}
+
 /// What every system has, as far as anybody looks.
 pub fn install(root: &Path) {
     let at = |path: &str| root.join(path);
@@ -68,6 +130,7 @@ pub fn install(root: &Path) {
         "sys",
         "tmp",
         "usr/bin",
+        "usr/sbin",
         "usr/lib/modules/6.1.0",
         "usr/lib/systemd/boot/efi",
         "var/lib/systemd",
@@ -77,18 +140,10 @@ pub fn install(root: &Path) {
         std::fs::create_dir_all(at(folder)).unwrap();
     }
     std::fs::set_permissions(at("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
-    for name in ["bin", "lib"] {
+    for name in ["bin", "lib", "sbin"] {
         symlink(format!("usr/{name}"), at(name)).unwrap();
     }
-    let mut kernel = vec![7; 300_000];
-    kernel[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-    kernel[0x202..0x206].copy_from_slice(b"HdrS");
-    kernel[0x20e..0x210].copy_from_slice(&0x3000u16.to_le_bytes());
-    kernel[0x3200..0x3200 + 14].copy_from_slice(b"6.1.0 (tester)");
-    let mut loader = b"MZ".to_vec();
-    loader.extend(vec![3; 100_000]);
-    let mut initramfs = b"070701".to_vec();
-    initramfs.extend(vec![5; 200_000]);
+    let (kernel, loader, initramfs, init) = (kernel(), loader(), initramfs(), program());
     for (path, bytes) in [
         ("boot/vmlinuz-6.1.0", kernel.as_slice()),
         ("boot/initrd.img-6.1.0", &initramfs),
@@ -101,8 +156,13 @@ pub fn install(root: &Path) {
         ("etc/group", b"root:x:0:\n"),
         ("etc/machine-id", b""),
         ("usr/bin/tool", b"#!/bin/sh\n"),
+        ("usr/sbin/init", &init),
+        ("usr/bin/sh", &init),
     ] {
         std::fs::write(at(path), bytes).unwrap();
+    }
+    for program in ["usr/sbin/init", "usr/bin/sh"] {
+        std::fs::set_permissions(at(program), PermissionsExt::from_mode(0o755)).unwrap();
     }
     std::fs::set_permissions(at("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();
 }

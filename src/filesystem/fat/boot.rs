@@ -13,6 +13,8 @@ const EXTENDED: u8 = 0x29;
 pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
 /// More clusters than this make it FAT16.
 pub(super) const MOST_12: u64 = 4084;
+/// More clusters than this make it FAT32. Source: Microsoft, FAT: General Overview of On-Disk Format, "FAT Type Determination".
+pub(super) const MOST_16: u32 = 65_524;
 /// Bytes of a folder's entry.
 pub(super) const ENTRY_SIZE: u64 = 32;
 /// The first cluster's number.

@@ -1,6 +1,6 @@
 //! The filesystem as a whole: opening it, its tree, and which of its bytes matter.
 
-use super::boot::{Boot, Width};
+use super::boot::{Boot, MOST_16, Width};
 use super::describe::Index;
 use super::folder::{Entries, Entry, entries};
 use super::table::{Next, Seen, Table, chain};
@@ -53,6 +53,12 @@ impl<'a> Fat<'a> {
     pub fn free_bytes(&self) -> u64 {
         let free = self.table.runs(&self.boot, |next| next == Next::Free);
         free.iter().map(|run| u64::from(run.end - run.start) * self.boot.cluster_size).sum()
+    }
+
+    /// See [`crate::filesystem::Opened::fat_mismatch`].
+    pub fn mismatch(&self) -> Option<u32> {
+        let is_32 = self.boot.width == Width::Bits32;
+        (is_32 && self.boot.clusters <= MOST_16).then_some(self.boot.clusters)
     }
 
     /// Unmounted in good order.

@@ -1,20 +1,20 @@
-//! From loader entry to root filesystem: everything that a boot follows, followed without booting.
+//! From loader to root filesystem: broken links of the boot paths, and what the kernels that they lead to need.
 
+use crate::filesystem::Kind;
 use crate::lint::Level;
 use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
+use crate::verify::boot_path::{self, FileAt, IssueKind, KernelImage, KernelStart};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
+use std::collections::BTreeSet;
 
 pub const ENTRIES: &str = "/boot/loader/entries";
 
-/// A loader entry. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
+/// A loader entry in the running system's view. Source: The Boot Loader Specification (UAPI.1).
 pub struct Entry {
     pub path: String,
-    /// As the loader sees it: from the root of the boot partition.
-    linux: Option<String>,
-    initrds: Vec<String>,
     pub options: String,
 }
 
@@ -24,186 +24,338 @@ pub fn entries(system: &System) -> Vec<Entry> {
         let path = format!("{ENTRIES}/{name}");
         Some((path.clone(), system.text(&path)?))
     });
-    texts
-        .map(|(path, text)| {
-            let fields: Vec<(&str, &str)> = text
-                .lines()
-                .filter_map(|line| line.trim().split_once(char::is_whitespace))
-                .map(|(key, value)| (key, value.trim()))
-                .collect();
-            let all = |name: &str| -> Vec<String> {
-                fields.iter().filter(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()).collect()
-            };
-            Entry {
-                path,
-                linux: all("linux").pop().or_else(|| all("efi").pop()),
-                initrds: all("initrd")
-                    .iter()
-                    .flat_map(|v| v.split_whitespace())
-                    // What a loader's own scripts fill in, as Fedora's.
-                    .filter(|path| !path.contains('$'))
-                    .map(str::to_owned)
-                    .collect(),
-                options: all("options").join(" "),
+    texts.map(|(path, text)| Entry { path, options: boot_path::Entry::parse(&text).options }).collect()
+}
+
+/// Whether a firmware is meant to start it, and everything that takes part in that could be read.
+fn is_meant_to_boot(facts: &Facts) -> bool {
+    let Some(plan) = &facts.plan else { return true };
+    let apart = |at: &str| plan.partition_at(at).map(|(_, partition)| partition.number);
+    let needed = ["/", "/boot", "/efi", "/boot/efi"].into_iter().filter_map(apart);
+    let is_read = |number: u32| {
+        let mounts = facts.system.iter().flat_map(|system| &system.mounts);
+        facts.system.as_ref().is_some_and(|system| system.root == number)
+            || mounts.into_iter().any(|m| m.partition == number)
+    };
+    plan.boot.is_some() && needed.into_iter().all(is_read)
+}
+
+/// Where a file of a boot path is, in the running system's view if that mounts its partition.
+fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
+    let mount =
+        facts.system.as_ref().and_then(|system| system.mounts.iter().find(|m| m.partition == at.partition));
+    let path = match mount {
+        Some(mount) => format!("{}{}", mount.at, at.path),
+        None => at.path.clone(),
+    };
+    (at.partition, path)
+}
+
+/// Reports the broken links of a kind. Those that somebody has to choose are less.
+fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &mut Found) {
+    if !is_meant_to_boot(facts) {
+        return;
+    }
+    let paths = facts
+        .boot_paths
+        .paths
+        .iter()
+        .filter(|path| firmware.is_none_or(|firmware| firmware == path.firmware));
+    let mut seen = BTreeSet::new();
+    for (step, chosen) in paths.flat_map(|path| path.start.all(false)) {
+        for issue in step.issues.iter().filter(|issue| kinds.contains(&issue.kind)) {
+            let place = step.file.as_ref().map(|at| in_system(facts, at));
+            // The same configuration may be read for both firmwares.
+            if !seen.insert((place.clone(), issue.message.clone())) {
+                continue;
             }
-        })
-        .collect()
-}
-
-/// The path in the system's view of what an entry names: entries name files of their own partition.
-fn in_system(system: &System, path: &str) -> String {
-    let own = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));
-    match system.mounts.iter().find(|mounted| Some(mounted.partition) == own) {
-        Some(mounted) => format!("{}/{}", mounted.at, path.trim_start_matches('/')),
-        None => path.to_owned(),
+            let mut added = out.report(issue.message.clone());
+            if let Some((partition, path)) = place {
+                added = added.partition(partition).path(path);
+            }
+            if let Some(help) = &issue.help {
+                added = added.help(help.clone());
+            }
+            if chosen {
+                added.level(Level::Warning);
+            }
+        }
     }
 }
 
-/// The system, if it is one that should boot and its /boot could be read.
-fn bootable(facts: &Facts) -> Option<&System> {
-    let system = facts.system.as_ref()?;
-    if let Some(plan) = &facts.plan {
-        plan.boot.as_ref()?;
-        let apart = |at: &str| plan.partition_at(at).map(|(_, partition)| partition.number);
-        let mut needed = ["/boot", "/efi", "/boot/efi"].into_iter().filter_map(apart);
-        return needed.all(|number| system.mounts.iter().any(|m| m.partition == number)).then_some(system);
+pub static BOOT_PATH: Rule = Rule {
+    name: "boot-path",
+    summary: "no firmware finds anything that it could start",
+    level: Level::Error,
+    why: "UEFI starts EFI/BOOT/BOOTX64.EFI of a FAT partition, BIOS the code of the first sector. `--explain-boot` shows what was \
+          followed. Sources: UEFI 2.10, section 3.5.1.1; BIOS Boot Specification 1.01, section 6.5.",
+    check: Check::Disk(nothing),
+};
+
+fn nothing(facts: &Facts, out: &mut Found) {
+    if !is_meant_to_boot(facts) || !facts.boot_paths.paths.is_empty() {
+        return;
     }
-    // Without a plan: what has a kernel, a loader's folder or an ESP is meant to boot.
-    let meant = system.exists(ENTRIES) || system.list("/boot").iter().any(|name| name.starts_with("vmlinuz"));
-    meant.then_some(system)
+    match (&facts.plan, &facts.system) {
+        (Some(_), _) => {
+            out.report("no firmware finds anything that it could start");
+        }
+        // A kernel may be given to it from outside.
+        (None, Some(_)) => {
+            out.report("no firmware finds anything that it could start").level(Level::Warning);
+        }
+        (None, None) => {}
+    }
+}
+
+pub static BOOT_CODE: Rule = Rule {
+    name: "boot-code",
+    summary: "the boot code that BIOS runs leads to nothing",
+    level: Level::Error,
+    why: "It loads further sectors, or the boot sector of the active partition, and stops where there is nothing. Sources: GRUB 2.06, \
+          grub-core/boot/i386/pc/boot.S; the Syslinux wiki, \"Mbr\".",
+    check: Check::Disk(boot_code),
+};
+
+fn boot_code(facts: &Facts, out: &mut Found) {
+    report(facts, Some(Firmware::Bios), LOADER, out);
+}
+
+/// A loader is missing, damaged or for another machine.
+pub const LOADER: &[IssueKind] =
+    &[IssueKind::LoaderMissing, IssueKind::LoaderDamaged, IssueKind::WrongArchitecture];
+
+/// The same for what UEFI starts.
+pub fn efi_programs(facts: &Facts, out: &mut Found) {
+    report(facts, Some(Firmware::Uefi), LOADER, out);
 }
 
 pub static ENTRY_MISSING: Rule = Rule {
     name: "entry-missing",
     summary: "the loader has no entry",
     level: Level::Error,
-    why: "systemd-boot starts what loader/entries lists, and GRUB's configuration is made from it. Source: The Boot Loader \
-          Specification (UAPI.1).",
+    why: "A loader starts what its configuration lists: systemd-boot loader/entries and EFI/Linux, GRUB its grub.cfg, Syslinux its \
+          labels. Sources: The Boot Loader Specification (UAPI.1); GRUB manual.",
     check: Check::Disk(missing),
 };
 
 fn missing(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    let unified = system.list("/boot/EFI/Linux").iter().any(|name| name.ends_with(".efi"));
-    let grub = system.exists("/boot/grub/grub.cfg");
-    if entries(system).is_empty() && !unified && !grub {
-        out.report(format!("there is no loader entry in {ENTRIES}"))
-            .path(ENTRIES)
-            .help("look at what hooks (PostNonChroot) do there, and at `Bundles` for a kernel");
-    }
+    report(facts, None, &[IssueKind::EntryMissing], out);
 }
 
 pub static ENTRY_KERNEL: Rule = Rule {
     name: "entry-kernel",
     summary: "a loader entry names a kernel that is not there",
     level: Level::Error,
-    why: "The loader stops with \"not found\". Source: The Boot Loader Specification (UAPI.1), key `linux`.",
+    why: "The loader stops with \"not found\". Sources: The Boot Loader Specification (UAPI.1), key `linux`; GRUB manual, \"linux\".",
     check: Check::Disk(kernel),
 };
 
 fn kernel(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    for entry in entries(system) {
-        match &entry.linux {
-            None => {
-                out.report("the loader entry names no kernel").path(&entry.path);
-            }
-            Some(linux) if !system.exists(&in_system(system, linux)) => {
-                out.report(format!("the loader entry names the kernel {linux}, which is not there"))
-                    .path(&entry.path)
-                    .help("add a kernel bundle to `Bundles`, or correct the hook that wrote the entry");
-            }
-            Some(_) => {}
-        }
-    }
+    report(facts, None, &[IssueKind::KernelMissing], out);
 }
 
 pub static ENTRY_INITRD: Rule = Rule {
     name: "entry-initrd",
     summary: "a loader entry names an initramfs that is not there",
     level: Level::Error,
-    why: "The loader stops, or the kernel starts without it and finds no root. Source: The Boot Loader Specification \
-          (UAPI.1), key `initrd`.",
+    why: "The loader stops, or the kernel starts without it and finds no root. Sources: The Boot Loader Specification \
+          (UAPI.1), key `initrd`; GRUB manual, \"initrd\".",
     check: Check::Disk(initrd),
 };
 
 fn initrd(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    for entry in entries(system) {
-        for initrd in entry.initrds.iter().filter(|path| !system.exists(&in_system(system, path))) {
-            out.report(format!("the loader entry names the initramfs {initrd}, which is not there"))
-                .path(&entry.path);
+    report(facts, None, &[IssueKind::InitramfsMissing], out);
+}
+
+pub static ENTRY_DEVICETREE: Rule = Rule {
+    name: "entry-devicetree",
+    summary: "a loader entry names a device tree that is not there",
+    level: Level::Error,
+    why: "The loader stops. Source: The Boot Loader Specification (UAPI.1), key `devicetree`.",
+    check: Check::Disk(devicetree),
+};
+
+fn devicetree(facts: &Facts, out: &mut Found) {
+    report(facts, None, &[IssueKind::OtherFileMissing], out);
+}
+
+pub static GRUB_CONFIGURATION: Rule = Rule {
+    name: "grub-configuration",
+    summary: "GRUB's configuration is missing, or GRUB cannot read it",
+    level: Level::Error,
+    why: "GRUB stops at its prompt. Source: GRUB manual, \"Shell-like scripting\".",
+    check: Check::Disk(grub_configuration),
+};
+
+fn grub_configuration(facts: &Facts, out: &mut Found) {
+    report(facts, None, &[IssueKind::GrubConfiguration], out);
+}
+
+pub static SYSLINUX_CONFIGURATION: Rule = Rule {
+    name: "syslinux-configuration",
+    summary: "Syslinux has no configuration",
+    level: Level::Error,
+    why: "It stops at its `boot:` prompt. Source: the Syslinux wiki, \"Config\".",
+    check: Check::Disk(syslinux_configuration),
+};
+
+fn syslinux_configuration(facts: &Facts, out: &mut Found) {
+    report(facts, None, &[IssueKind::SyslinuxConfiguration], out);
+}
+
+/// The kernels that are reached, each once for an entry, with whether somebody has to choose it.
+pub fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
+    if !is_meant_to_boot(facts) {
+        return Vec::new();
+    }
+    let mut found: Vec<(&KernelStart, bool)> = Vec::new();
+    for (start, chosen) in facts.boot_paths.kernels() {
+        match found.iter_mut().find(|(other, _)| *other == start) {
+            Some((_, also)) => *also &= chosen,
+            None => found.push((start, chosen)),
         }
+    }
+    found
+}
+
+/// Reports once for each file; less, if only a choice leads there.
+pub fn report_of_kernel(
+    facts: &Facts,
+    at: &FileAt,
+    chosen: bool,
+    message: String,
+    seen: &mut BTreeSet<(FileAt, String)>,
+    out: &mut Found,
+) {
+    if !seen.insert((at.clone(), message.clone())) {
+        return;
+    }
+    let (partition, path) = in_system(facts, at);
+    let added = out.report(message).partition(partition).path(path);
+    if chosen {
+        added.level(Level::Warning);
     }
 }
 
 pub static KERNEL_DAMAGED: Rule = Rule {
     name: "kernel-damaged",
-    summary: "a kernel's file is none",
+    summary: "a kernel's file is truncated, damaged, or not a kernel for a PC",
     level: Level::Error,
-    why: "It has neither the boot protocol's header nor that of an EFI program: no loader starts it. Source: Linux, \
-          Documentation/arch/x86/boot.rst, \"The Real-Mode Kernel Header\".",
+    why: "No loader starts it, or it stops while it unpacks itself. Source: Linux, Documentation/arch/x86/boot.rst, \"The Real-Mode \
+          Kernel Header\".",
     check: Check::Disk(kernel_damaged),
 };
 
 fn kernel_damaged(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    for path in named(system, |entry| entry.linux.clone().into_iter().collect()) {
-        let Some(bytes) = system.bytes(&path) else { continue };
-        if !is_kernel(bytes) {
-            out.report("the kernel has no boot header (`HdrS`)").path(path);
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        if let Some((at, KernelImage { damage: Some(damage), .. })) = &start.image {
+            report_of_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
         }
     }
 }
 
-/// By its first bytes. Source: Linux, Documentation/arch/x86/boot.rst.
-pub fn is_kernel(bytes: &[u8]) -> bool {
-    bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa])
-}
-
 pub static INITRD_DAMAGED: Rule = Rule {
     name: "initrd-damaged",
-    summary: "an initramfs is no archive",
+    summary: "an initramfs is truncated, damaged, or not an archive",
     level: Level::Error,
     why: "The kernel unpacks cpio archives, plain or compressed; anything else is \"junk\" to it, and the root is not found. \
           Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.",
     check: Check::Disk(initrd_damaged),
 };
 
-/// cpio "newc", gzip, bzip2, xz, lzma, lz4 (legacy), zstd. Source: Linux, lib/decompress.c.
-const ARCHIVES: &[&[u8]] = &[
-    b"070701",
-    b"070702",
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ",
-    b"\x5d\x00\x00",
-    b"\x02\x21\x4c\x18",
-    b"\x28\xb5\x2f\xfd",
-];
-
-/// By its first bytes.
-pub fn is_initrd(bytes: &[u8]) -> bool {
-    ARCHIVES.iter().any(|magic| bytes.starts_with(magic))
-}
-
 fn initrd_damaged(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    for path in named(system, |entry| entry.initrds.clone()) {
-        let Some(bytes) = system.bytes(&path) else { continue };
-        if !is_initrd(bytes) {
-            out.report("the initramfs is neither a cpio archive nor compressed").path(path);
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        for (at, archive) in &start.initramfs {
+            if let Some(damage) = &archive.damage {
+                report_of_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
+            }
         }
     }
 }
 
-/// Files that the entries name, each once.
-fn named(system: &System, files: impl Fn(&Entry) -> Vec<String>) -> Vec<String> {
-    let mut paths: Vec<String> =
-        entries(system).iter().flat_map(files).map(|path| in_system(system, &path)).collect();
-    paths.sort();
-    paths.dedup();
-    paths
+pub static INITRD_CONTENT: Rule = Rule {
+    name: "initrd-content",
+    summary: "an initramfs cannot mount the root filesystem",
+    level: Level::Error,
+    why: "Without an init, or without modules of the kernel's own version for the disk and its filesystem, the boot ends in a kernel \
+          panic or in the initramfs' shell. Sources: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst; modprobe(8).",
+    check: Check::Disk(initrd_content),
+};
+
+/// Modules of disks that virtual machines and PCs have.
+const DISKS: &[&str] = &[
+    "virtio_blk",
+    "virtio_scsi",
+    "ahci",
+    "ata_piix",
+    "ata_generic",
+    "nvme",
+    "sd_mod",
+    "mptspi",
+    "vmw_pvscsi",
+    "hv_storvsc",
+    "xen_blkfront",
+    "usb_storage",
+    "mmc_block",
+    "loop",
+];
+
+fn initrd_content(facts: &Facts, out: &mut Found) {
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        // What is together in memory counts.
+        let Some((at, _)) = start.initramfs.last() else { continue };
+        let parts = || start.initramfs.iter().map(|(_, part)| part);
+        if parts().any(|part| part.damage.is_some() || !part.is_complete) {
+            continue;
+        }
+        let mut say =
+            |message: String, out: &mut Found| report_of_kernel(facts, at, chosen, message, &mut seen, out);
+        if !parts().any(|part| part.has_init) {
+            say("the initramfs has no /init".to_owned(), out);
+            continue;
+        }
+        let versions: BTreeSet<&String> = parts().flat_map(|part| &part.versions).collect();
+        let version = start.image.as_ref().and_then(|(_, image)| image.version.as_ref());
+        if let Some(version) = version
+            && !versions.is_empty()
+            && !versions.contains(version)
+        {
+            let others: Vec<&str> = versions.iter().map(|other| other.as_str()).collect();
+            say(format!("the initramfs has modules of {}, the kernel is {version}", others.join(", ")), out);
+            continue;
+        }
+        if versions.is_empty() {
+            continue;
+        }
+        let built_in = version.and_then(|version| {
+            facts.system.as_ref()?.text(&format!("/lib/modules/{version}/modules.builtin"))
+        });
+        let Some(built_in) = built_in else { continue };
+        let has = |module: &str| {
+            parts().any(|part| part.modules.contains(module))
+                || built_in.lines().any(|line| {
+                    let name = line.rsplit('/').next().unwrap_or_default().trim_end_matches(".ko");
+                    name.replace('-', "_") == module
+                })
+        };
+        if !DISKS.iter().any(|module| has(module)) {
+            say("the initramfs has no driver for any disk".to_owned(), out);
+        }
+        let root = facts.system.as_ref().and_then(|system| facts.partition(system.root));
+        let module = root.and_then(|root| root.kind).and_then(|kind| match kind {
+            Kind::Ext => Some("ext4"),
+            Kind::Xfs => Some("xfs"),
+            Kind::Btrfs => Some("btrfs"),
+            _ => None,
+        });
+        if let Some(module) = module.filter(|module| !has(module)) {
+            say(format!("the initramfs has no module for the root filesystem: {module}"), out);
+        }
+    }
 }
 
 pub static KERNEL_MODULES: Rule = Rule {
@@ -216,13 +368,10 @@ pub static KERNEL_MODULES: Rule = Rule {
 };
 
 fn modules(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
-    for name in system.list("/boot") {
-        if !name.starts_with("vmlinuz") {
-            continue;
-        }
-        let bytes = system.bytes(&format!("/boot/{name}")).unwrap_or_default();
-        let Some(version) = kernel_version(bytes) else { continue };
+    let Some(system) = &facts.system else { return };
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        let Some((at, KernelImage { version: Some(version), .. })) = &start.image else { continue };
         let folder = format!("/lib/modules/{version}");
         if !system.exists(&folder) {
             let others = system.list("/lib/modules").join(", ");
@@ -231,26 +380,16 @@ fn modules(facts: &Facts, out: &mut Found) {
             } else {
                 format!("there are: {others}")
             };
-            out.report(format!("kernel {version} has no modules: there is no {folder}, {there}"))
-                .path(format!("/boot/{name}"));
-        } else if !system.exists(&format!("{folder}/modules.dep")) {
+            let message = format!("kernel {version} has no modules: there is no {folder}, {there}");
+            report_of_kernel(facts, at, chosen, message, &mut seen, out);
+        } else if !system.exists(&format!("{folder}/modules.dep"))
+            && seen.insert((at.clone(), folder.clone()))
+        {
             out.report(format!("the modules of kernel {version} have no index (modules.dep)"))
                 .path(folder)
                 .help("run `depmod` in the image, in a PostChrootShell hook");
         }
     }
-}
-
-/// What a kernel calls itself, whatever its file is called. Source: Linux, Documentation/arch/x86/boot.rst,
-/// kernel_version.
-fn kernel_version(bytes: &[u8]) -> Option<String> {
-    if bytes.get(0x202..0x206)? != b"HdrS" {
-        return None;
-    }
-    let at = usize::from(u16::from_le_bytes(bytes.get(0x20e..0x210)?.try_into().ok()?)) + 0x200;
-    let text = bytes.get(at..)?.split(|byte| *byte == 0 || *byte == b' ').next()?;
-    let text = std::str::from_utf8(text).ok()?;
-    (text.starts_with(|c: char| c.is_ascii_digit()) && text.len() < 200).then(|| text.to_owned())
 }
 
 pub static ROOT_MISSING: Rule = Rule {
@@ -269,7 +408,8 @@ fn root(facts: &Facts, out: &mut Found) {
     let meant = planned.unwrap_or_else(|| {
         facts.partitions.iter().any(|p| p.entry.type_guid == ESP || p.entry.type_guid == ROOT_X86_64)
     });
-    if facts.system.is_none() && !locked && meant {
+    let not_read = facts.partitions.iter().any(|p| matches!(p.kind, Some(Kind::Other(_))));
+    if facts.system.is_none() && !locked && !not_read && meant {
         out.report("no partition holds a root filesystem that can be read");
         return;
     }
@@ -295,27 +435,72 @@ pub static ROOT_OPTION: Rule = Rule {
 const ROOT_X86_64: uuid::Uuid = uuid::uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
 
 fn root_option(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
+    let Some(system) = &facts.system else { return };
     let Some(partition) = facts.partition(system.root) else { return };
-    for entry in entries(system) {
-        let words = entry.options.split_whitespace();
-        let Some(root) = words.filter_map(|word| word.strip_prefix("root=")).next_back() else {
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        let mut words = start.options.split_whitespace();
+        // A root whose blocks are checked, or that a loader or an initramfs finds by rules of its own.
+        if words.clone().any(|word| {
+            ["roothash=", "verity", "systemd.verity", "boot=live", "nfsroot"]
+                .iter()
+                .any(|own| word.starts_with(own))
+        }) {
+            continue;
+        }
+        let mut say = |message: String, help: &str, out: &mut Found| {
+            let (partition, path) = in_system(facts, &start.entry);
+            if seen.insert(message.clone()) {
+                let level = if chosen { Level::Warning } else { Level::Error };
+                out.report(message).partition(partition).path(path).help(help).level(level);
+            }
+        };
+        let Some(root) = words.rfind(|word| word.starts_with("root=")).map(|word| &word["root=".len()..])
+        else {
             if partition.entry.type_guid != ROOT_X86_64 {
-                out.report(
-                    "the loader entry has no root=, and the root partition's type does not say what it is",
-                )
-                .path(&entry.path);
+                let message =
+                    "the loader entry has no root=, and the root partition's type does not say what it is";
+                say(message.to_owned(), "add root=PARTUUID=… to the kernel's command line", out);
             }
             continue;
         };
-        if !super::mounts::leads_to(facts, system, root, system.root) {
-            out.report(format!("root={root} does not lead to partition {}, the root", system.root))
-                .path(&entry.path)
-                .help(
-                    "the plan's command line does: look at `cmdline` and at hooks that change loader entries",
-                );
+        if let Some(uuid) = root.strip_prefix("UUID=")
+            && uuid.chars().any(|c| c.is_ascii_uppercase())
+            && partition.uuid.as_deref().is_some_and(|own| own != uuid && own.eq_ignore_ascii_case(uuid))
+        {
+            let message = format!("root={root} is in upper case, udev's link /dev/disk/by-uuid/ is not");
+            say(message, "write the UUID as `blkid` prints it", out);
+            continue;
+        }
+        if is_named_by_the_image(root) && !super::mounts::leads_to(facts, system, root, system.root) {
+            let message = format!("root={root} does not lead to partition {}, the root", system.root);
+            say(
+                message,
+                "the plan's command line does: look at `cmdline` and at hooks that change loader entries",
+                out,
+            );
         }
     }
+}
+
+/// Volumes of LVM and RAID, shares and what only the machine has are not judged.
+fn is_named_by_the_image(root: &str) -> bool {
+    let others = [
+        "/dev/mapper/",
+        "/dev/md",
+        "/dev/dm-",
+        "/dev/nfs",
+        "/dev/ram",
+        "zfs",
+        "live",
+        "tmpfs",
+        "dissect",
+        "gpt-auto",
+        "/dev/gpt-auto",
+    ];
+    let is_group =
+        root.strip_prefix("/dev/").is_some_and(|rest| rest.contains('/') && !rest.starts_with("disk/"));
+    root == "/dev/mapper/cryptroot" || !(is_group || others.iter().any(|other| root.starts_with(other)))
 }
 
 pub static BOOT_SPACE: Rule = Rule {
@@ -328,7 +513,7 @@ pub static BOOT_SPACE: Rule = Rule {
 };
 
 fn space(facts: &Facts, out: &mut Found) {
-    let Some(system) = bootable(facts) else { return };
+    let Some(system) = facts.system.as_ref().filter(|_| is_meant_to_boot(facts)) else { return };
     let by_uefi =
         facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
     let place = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));

@@ -1,6 +1,8 @@
 //! Filesystems: clean, readable, told apart.
 
+use crate::filesystem::Kind;
 use crate::lint::Level;
+use crate::plan::Firmware;
 use crate::verify::facts::{Facts, Fsck, PartitionFacts};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
@@ -72,6 +74,49 @@ fn missing(facts: &Facts, out: &mut Found) {
 /// The BIOS boot partition, whose bytes are GRUB's alone. Source: GRUB manual, "BIOS installation".
 fn is_raw(partition: &PartitionFacts) -> bool {
     partition.entry.type_guid == uuid::uuid!("21686148-6449-6e6f-744e-656564454649")
+}
+
+pub static FILESYSTEM_NOT_READ: Rule = Rule {
+    name: "filesystem-not-read",
+    summary: "a partition holds something that is known and not read",
+    level: Level::Note,
+    why: "What is in it is not judged: squashfs, erofs, f2fs, LVM, RAID and dm-verity are told by their first bytes only. Source: \
+          libblkid's probes.",
+    check: Check::Disk(not_read),
+};
+
+fn not_read(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        if let Some(Kind::Other(name)) = partition.kind {
+            out.report(format!("{}: {name}, whose content is not judged", partition.title()))
+                .partition(partition.entry.number);
+        }
+    }
+}
+
+pub static ESP_CLUSTERS: Rule = Rule {
+    name: "esp-clusters",
+    summary: "a FAT32 has too few clusters for UEFI firmware",
+    level: Level::Error,
+    why: "The number of clusters says which FAT it is: below 65525 firmware takes a FAT32 for a FAT16, and reads nothing of it. Sources: \
+          Microsoft, FAT: General Overview of On-Disk Format, \"FAT Type Determination\"; UEFI 2.10, section 13.3.",
+    check: Check::Disk(clusters),
+};
+
+fn clusters(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        let Some(clusters) = partition.fat_mismatch else { continue };
+        let number = partition.entry.number;
+        let is_started = facts.boot_paths.paths.iter().any(|path| {
+            path.firmware == Firmware::Uefi
+                && path.start.file.as_ref().is_some_and(|at| at.partition == number)
+        });
+        let level = if is_started { Level::Error } else { Level::Note };
+        out.report(format!("{} is FAT32 with {clusters} clusters, fewer than 65525", partition.title()))
+            .partition(number)
+            .level(level)
+            .help("make it FAT16 (`mkfs.vfat -F 16`), give it smaller clusters (`-s 1`), or make it larger");
+    }
 }
 
 pub static LABEL_REPEATED: Rule = Rule {

@@ -1,8 +1,7 @@
-//! GRUB for BIOS: boot sector, core image, configuration.
+//! GRUB for BIOS: boot sector and core image.
 
-use crate::layout::first_usable;
 use crate::lint::Level;
-use crate::plan::{Firmware, Loader};
+use crate::plan::Firmware;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
@@ -50,22 +49,8 @@ fn core(facts: &Facts, out: &mut Found) {
     let first = code
         .get(KERNEL_SECTOR..KERNEL_SECTOR + 8)
         .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
-    let free = first_usable(facts.sector).0;
-    let Some(installed) = first
-        .checked_sub(free)
-        .and_then(|sector| facts.table.gap.get(usize::try_from(sector).ok()?.checked_mul(SECTOR)?..))
-    else {
-        // In a BIOS boot partition, as grub-install makes one.
-        let inside = facts.partitions.iter().any(|p| p.entry.first.0 <= first && first <= p.entry.last.0);
-        if !inside {
-            out.report(format!("the boot code names LBA {first} for the core, which is in no free place"));
-        }
-        return;
-    };
-    let Some(original) = system.bytes("/boot/grub/i386-pc/core.img") else {
-        if installed.len() < SECTOR || installed[..SECTOR].iter().all(|byte| *byte == 0) {
-            out.report(format!("there is no core image in LBA {first}"));
-        }
+    let installed = &facts.table.core;
+    let Some(original) = system.bytes("/boot/grub/i386-pc/core.img").filter(|_| facts.plan.is_some()) else {
         return;
     };
     // The block list is the installation's own.
@@ -88,40 +73,5 @@ fn core(facts: &Facts, out: &mut Found) {
             "the core's block list names LBA {rest} and {length} sectors, expected {} and {expected}",
             first + 1
         ));
-    }
-}
-
-pub static GRUB_CONFIGURATION: Rule = Rule {
-    name: "grub-configuration",
-    summary: "GRUB's configuration is missing, or names files that are not there",
-    level: Level::Error,
-    why: "GRUB stops at its prompt, or with \"file not found\". Source: GRUB manual, \"linux\", \"initrd\".",
-    check: Check::Disk(configuration),
-};
-
-const CONFIGURATION: &str = "/boot/grub/grub.cfg";
-
-fn configuration(facts: &Facts, out: &mut Found) {
-    let Some(system) = &facts.system else { return };
-    if facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).is_none_or(|boot| boot.loader != Loader::Grub)
-    {
-        return;
-    }
-    let Some(text) = system.text(CONFIGURATION) else {
-        out.report("GRUB has no configuration").path(CONFIGURATION);
-        return;
-    };
-    let own_partition = system.mounts.iter().any(|mounted| mounted.at == "/boot");
-    for line in text.lines().map(str::trim) {
-        let mut words = line.split_whitespace();
-        let command = words.next().unwrap_or_default();
-        if !matches!(command, "linux" | "initrd") {
-            continue;
-        }
-        let Some(path) = words.next().map(|word| word.trim_matches('\'')) else { continue };
-        let in_system = if own_partition { format!("/boot{path}") } else { path.to_owned() };
-        if !system.exists(&in_system) {
-            out.report(format!("it names {path} (`{command}`), which is not there")).path(CONFIGURATION);
-        }
     }
 }

@@ -38,3 +38,32 @@ fn vhd(facts: &Facts, out: &mut Found) {
             .help("convert it with qemu-img's `-o force_size=on` from an image of whole MiB");
     }
 }
+
+pub static IMAGE_FORMAT: Rule = Rule {
+    name: "image-format",
+    summary: "the file's name says another format than its content",
+    level: Level::Error,
+    why: "Whoever goes by the name refuses it, or takes the format's own structures for the disk's: a VHD without its footer is a raw \
+          image. Source: Virtual Hard Disk Image Format Specification 1.0, \"Hard Disk Footer Format\".",
+    check: Check::Disk(format_by_name),
+};
+
+/// Endings that mean one format, the first also in capitals.
+const ENDINGS: &[(&str, ImageFormat)] = &[
+    ("vhd", ImageFormat::Vhd),
+    ("vhdx", ImageFormat::Vhdx),
+    ("qcow2", ImageFormat::Qcow2),
+    ("vmdk", ImageFormat::Vmdk),
+    ("vdi", ImageFormat::Vdi),
+];
+
+fn format_by_name(facts: &Facts, out: &mut Found) {
+    let Some((_, ending)) = facts.name.rsplit_once('.') else { return };
+    let Some((_, format)) = ENDINGS.iter().find(|(name, _)| ending.eq_ignore_ascii_case(name)) else {
+        return;
+    };
+    if *format != facts.format {
+        out.report(format!("the file is called {}, its content is {}", facts.name, facts.format))
+            .help("rename it, or convert it with qemu-img");
+    }
+}

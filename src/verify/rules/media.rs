@@ -1,9 +1,9 @@
 //! Published files that are no disks.
 
-use super::boot::{is_initrd, is_kernel};
 use crate::format::MediumKind;
 use crate::lint::Level;
 use crate::plan::Firmware;
+use crate::verify::boot_path::is_initramfs;
 use crate::verify::medium::MediumFacts;
 use crate::verify::rule::{Check, Found, Rule};
 
@@ -17,7 +17,10 @@ pub static CD_START: Rule = Rule {
 };
 
 fn cd_start(facts: &MediumFacts, out: &mut Found) {
-    let Some(images) = facts.start.as_ref().and_then(|start| start.cd.as_ref()) else { return };
+    let Some(images) = facts.start.as_ref().and_then(|start| start.cd.as_ref()) else {
+        of_others(facts, out);
+        return;
+    };
     for (firmware, name) in [(Firmware::Bios, "BIOS"), (Firmware::Uefi, "UEFI")] {
         let mut of_it = images.iter().filter(|image| image.firmware == firmware).peekable();
         if of_it.peek().is_none() {
@@ -25,6 +28,29 @@ fn cd_start(facts: &MediumFacts, out: &mut Found) {
         }
         for fault in of_it.filter_map(|image| image.fault.as_ref()) {
             out.report(format!("what {name} starts is damaged: {fault}"));
+        }
+    }
+}
+
+/// A CD that may be for one firmware only.
+fn of_others(facts: &MediumFacts, out: &mut Found) {
+    if facts.kind != MediumKind::Cd {
+        return;
+    }
+    let paths = &facts.boot_paths.paths;
+    for (firmware, name) in [(Firmware::Bios, "BIOS"), (Firmware::Uefi, "UEFI")] {
+        if !paths.iter().any(|path| path.firmware == firmware) {
+            let level = if paths.is_empty() { Level::Error } else { Level::Note };
+            out.report(format!("the boot catalogue has nothing for {name}")).level(level);
+        }
+    }
+    for (step, chosen) in facts.boot_paths.steps() {
+        for issue in &step.issues {
+            let added = out.report(issue.message.clone());
+            let added = if chosen { added.level(Level::Warning) } else { added };
+            if let Some(at) = &step.file {
+                added.path(at.path.clone());
+            }
         }
     }
 }
@@ -38,8 +64,24 @@ pub static MEDIUM_KERNEL: Rule = Rule {
     check: Check::Medium(kernel),
 };
 
+/// By its first bytes. Source: Linux, Documentation/arch/x86/boot.rst.
+fn is_kernel(bytes: &[u8]) -> bool {
+    bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa])
+}
+
 fn kernel(facts: &MediumFacts, out: &mut Found) {
-    let Some(start) = &facts.start else { return };
+    let Some(start) = &facts.start else {
+        for (start, chosen) in facts.boot_paths.kernels() {
+            let image = start.image.iter().filter_map(|(at, image)| Some((at, image.damage.as_ref()?)));
+            let initramfs =
+                start.initramfs.iter().filter_map(|(at, archive)| Some((at, archive.damage.as_ref()?)));
+            for (at, damage) in image.chain(initramfs) {
+                let level = if chosen { Level::Warning } else { Level::Error };
+                out.report(damage.clone()).path(at.path.clone()).level(level);
+            }
+        }
+        return;
+    };
     let (name, bytes) = &start.kernel;
     match bytes {
         None => drop(out.report("there is no kernel").path(name.clone())),
@@ -54,7 +96,7 @@ fn kernel(facts: &MediumFacts, out: &mut Found) {
     for (name, bytes) in &start.initrds {
         match bytes {
             None => drop(out.report("there is no initramfs").path(name.clone())),
-            Some(bytes) if !is_initrd(bytes) => {
+            Some(bytes) if !is_initramfs(bytes) => {
                 out.report("the initramfs is neither a cpio archive nor compressed").path(name.clone());
             }
             Some(_) => {}
@@ -73,7 +115,10 @@ pub static MEDIUM_TREE: Rule = Rule {
 
 fn tree(facts: &MediumFacts, out: &mut Found) {
     if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind != MediumKind::Damaged) {
-        out.report(format!("the root tree cannot be read: {why}"));
+        // A CD of others need not be a live system.
+        let level =
+            if facts.kind == MediumKind::Cd && facts.start.is_none() { Level::Note } else { Level::Error };
+        out.report(format!("the root tree cannot be read: {why}")).level(level);
     }
     let Some(system) = &facts.system else { return };
     let is_there = |path: &&str| system.exists(path);

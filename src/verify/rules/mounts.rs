@@ -53,7 +53,7 @@ fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
     if let Some(text) = tag(["UUID=", "/dev/disk/by-uuid/"]) {
         same(text, uuid)
     } else if let Some(text) = tag(["PARTUUID=", "/dev/disk/by-partuuid/"]) {
-        same(text, Some(&partition.entry.guid.to_string()))
+        same(text, partition.partuuid.as_deref())
     } else if let Some(text) = tag(["PARTLABEL=", "/dev/disk/by-partlabel/"]) {
         text == partition.entry.name
     } else if let Some(text) = tag(["LABEL=", "/dev/disk/by-label/"]) {

@@ -2,7 +2,7 @@
 
 use crate::layout::{Lba, first_usable, last_usable};
 use crate::lint::Level;
-use crate::verify::facts::{Facts, TableCopy};
+use crate::verify::facts::{Facts, Scheme, TableCopy};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
@@ -34,6 +34,9 @@ fn backup(facts: &Facts, out: &mut Found) {
 }
 
 fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found) {
+    if facts.scheme != Scheme::Gpt {
+        return;
+    }
     let header = match &copy.header {
         Err(fault) => {
             out.report(format!("the {name} header in LBA {at}: {fault}"))
@@ -170,6 +173,9 @@ pub static GPT_GUID: Rule = Rule {
 };
 
 fn guids(facts: &Facts, out: &mut Found) {
+    if facts.scheme != Scheme::Gpt {
+        return;
+    }
     let mut seen = HashMap::new();
     for partition in &facts.partitions {
         let entry = &partition.entry;
@@ -192,7 +198,43 @@ pub static MBR_PROTECTIVE: Rule = Rule {
 };
 
 fn mbr(facts: &Facts, out: &mut Found) {
-    if let Err(fault) = &facts.table.mbr {
+    if let (Scheme::Gpt, Err(fault)) = (facts.scheme, &facts.table.mbr) {
         out.report(format!("the protective MBR: {fault}"));
+    }
+}
+
+pub static MBR_TABLE: Rule = Rule {
+    name: "mbr-table",
+    summary: "the partitions of an MBR overlap, or lie outside the disk",
+    level: Level::Error,
+    why: "The kernel cuts them off or leaves them out, and what is written to one damages another. Sources: UEFI 2.10, section 5.2.1; \
+          Linux, block/partitions/msdos.c.",
+    check: Check::Disk(mbr_table),
+};
+
+fn mbr_table(facts: &Facts, out: &mut Found) {
+    let (Scheme::Mbr, Some(table)) = (facts.scheme, &facts.table.records) else { return };
+    if let Some(fault) = &table.fault {
+        out.report(fault.clone());
+    }
+    let mut sorted: Vec<_> = table.partitions().collect();
+    sorted.sort_by_key(|record| record.first);
+    for record in &sorted {
+        if record.first.0 == 0 || record.last().0 >= facts.sectors() {
+            out.report(format!(
+                "partition {} is LBA {} to {}, the disk has {} sectors",
+                record.number,
+                record.first,
+                record.last(),
+                facts.sectors()
+            ))
+            .partition(record.number);
+        }
+    }
+    for pair in sorted.windows(2) {
+        if pair[1].first <= pair[0].last() {
+            out.report(format!("partitions {} and {} overlap", pair[0].number, pair[1].number))
+                .partition(pair[1].number);
+        }
     }
 }

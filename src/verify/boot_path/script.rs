@@ -1,0 +1,337 @@
+//! GRUB's script language: from text to commands. Source: GRUB manual, "Writing full configuration files directly", "Shell-like
+//! scripting".
+
+/// A piece of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+/// A word before its variables are filled in.
+pub type Word = Vec<Piece>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    Command {
+        words: Vec<Word>,
+        block: Option<Vec<Statement>>,
+    },
+    /// Conditions with what they lead to; the last may have none.
+    If(Vec<(Vec<Statement>, Vec<Statement>)>, Vec<Statement>),
+    Loop(Vec<Statement>),
+    Function(String),
+}
+
+/// What is wrong, and in which line, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    pub line: usize,
+    pub message: String,
+}
+
+/// Deeper blocks are nobody's.
+const DEEPEST: usize = 40;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Word(Word),
+    /// The end of a command: a line end or `;`.
+    End,
+    Open,
+    Close,
+}
+
+/// A whole file.
+pub fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
+    let tokens = tokens(text)?;
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+    let statements = parser.statements(&[])?;
+    match parser.peek() {
+        None => Ok(statements),
+        Some(_) => Err(parser.error("unexpected `}`")),
+    }
+}
+
+fn tokens(text: &str) -> Result<Vec<(Token, usize)>, SyntaxError> {
+    let mut found = Vec::new();
+    let mut word: Word = Vec::new();
+    let mut is_word = false;
+    let mut line = 1;
+    let mut characters = text.chars().peekable();
+    let push = |word: &mut Word, c: char| match word.last_mut() {
+        Some(Piece::Text(text)) => text.push(c),
+        _ => word.push(Piece::Text(c.to_string())),
+    };
+    // Inside double quotes.
+    let mut quoted_since = None;
+    while let Some(c) = characters.next() {
+        if c == '\n' {
+            line += 1;
+        }
+        let quoted = quoted_since.is_some();
+        match c {
+            '"' => {
+                is_word = true;
+                quoted_since = if quoted { None } else { Some(line) };
+            }
+            '\'' if !quoted => {
+                is_word = true;
+                let start = line;
+                loop {
+                    match characters.next() {
+                        Some('\'') => break,
+                        Some(c) => {
+                            line += usize::from(c == '\n');
+                            push(&mut word, c);
+                        }
+                        None => {
+                            return Err(SyntaxError {
+                                line: start,
+                                message: "a quote `'` has no end".to_owned(),
+                            });
+                        }
+                    }
+                }
+            }
+            '\\' => match characters.next() {
+                // A line that goes on.
+                Some('\n') => line += 1,
+                Some(c) => {
+                    is_word = true;
+                    if quoted && !matches!(c, '"' | '$' | '\\' | '`') {
+                        push(&mut word, '\\');
+                    }
+                    push(&mut word, c);
+                }
+                None => {}
+            },
+            '$' => {
+                is_word = true;
+                let braces = characters.next_if_eq(&'{').is_some();
+                let mut name = String::new();
+                while let Some(c) = characters
+                    .next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '?' | '*' | '@' | '#'))
+                {
+                    name.push(c);
+                    if !c.is_ascii_alphanumeric() && c != '_' {
+                        break;
+                    }
+                }
+                if braces && characters.next_if_eq(&'}').is_none() {
+                    return Err(SyntaxError { line, message: format!("`${{{name}` has no `}}`") });
+                }
+                match name.is_empty() {
+                    true => push(&mut word, '$'),
+                    false => word.push(Piece::Variable(name)),
+                }
+            }
+            c if quoted => push(&mut word, c),
+            '#' if !is_word => while characters.next_if(|c| *c != '\n').is_some() {},
+            c if c.is_whitespace() || matches!(c, ';' | '{' | '}' | '|' | '&') => {
+                if is_word {
+                    found.push((Token::Word(std::mem::take(&mut word)), line - usize::from(c == '\n')));
+                    is_word = false;
+                }
+                match c {
+                    '\n' | ';' | '|' | '&' => found.push((Token::End, line)),
+                    '{' => found.push((Token::Open, line)),
+                    '}' => found.push((Token::Close, line)),
+                    _ => {}
+                }
+            }
+            c => {
+                is_word = true;
+                push(&mut word, c);
+            }
+        }
+    }
+    if let Some(line) = quoted_since {
+        return Err(SyntaxError { line, message: "a quote `\"` has no end".to_owned() });
+    }
+    if is_word {
+        found.push((Token::Word(word), line));
+    }
+    Ok(found)
+}
+
+struct Parser<'t> {
+    tokens: &'t [(Token, usize)],
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at).map(|(token, _)| token)
+    }
+
+    fn error(&self, message: impl Into<String>) -> SyntaxError {
+        let token = self.tokens.get(self.at).or(self.tokens.last());
+        SyntaxError { line: token.map_or(1, |(_, line)| *line), message: message.into() }
+    }
+
+    /// A word without quotes or variables, which may be one of the language's own.
+    fn keyword(&self) -> Option<&str> {
+        match self.peek() {
+            Some(Token::Word(word)) => match &word[..] {
+                [Piece::Text(text)] => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Up to one of these words, a closing brace or the end; none of them is taken.
+    fn statements(&mut self, until: &[&str]) -> Result<Vec<Statement>, SyntaxError> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.error(format!("blocks are nested deeper than {DEEPEST}")));
+        }
+        let mut found = Vec::new();
+        loop {
+            match self.peek() {
+                None | Some(Token::Close) => break,
+                Some(Token::End) => self.at += 1,
+                Some(Token::Open) => return Err(self.error("unexpected `{`")),
+                Some(Token::Word(_)) if self.keyword().is_some_and(|word| until.contains(&word)) => break,
+                Some(Token::Word(_)) => found.push(self.statement()?),
+            }
+        }
+        self.depth -= 1;
+        Ok(found)
+    }
+
+    fn expect(&mut self, word: &str, of: &str) -> Result<(), SyntaxError> {
+        if self.keyword() == Some(word) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.error(format!("`{of}` without `{word}`")))
+    }
+
+    fn statement(&mut self) -> Result<Statement, SyntaxError> {
+        match self.keyword() {
+            Some("if") => self.condition(),
+            Some(word @ ("while" | "until" | "for")) => {
+                let word = word.to_owned();
+                self.at += 1;
+                self.statements(&["do"])?;
+                self.expect("do", &word)?;
+                let body = self.statements(&["done"])?;
+                self.expect("done", &word)?;
+                Ok(Statement::Loop(body))
+            }
+            Some("function") => {
+                self.at += 1;
+                let name = self.keyword().unwrap_or_default().to_owned();
+                self.at += 1;
+                while self.peek() == Some(&Token::End) {
+                    self.at += 1;
+                }
+                self.block()?;
+                Ok(Statement::Function(name))
+            }
+            Some(word @ ("fi" | "then" | "else" | "elif" | "do" | "done")) => {
+                let word = word.to_owned();
+                Err(self.error(format!("unexpected `{word}`")))
+            }
+            _ => {
+                let mut words = Vec::new();
+                while let Some(Token::Word(word)) = self.peek() {
+                    words.push(word.clone());
+                    self.at += 1;
+                }
+                let block = match self.peek() {
+                    Some(Token::Open) => Some(self.block()?),
+                    _ => None,
+                };
+                Ok(Statement::Command { words, block })
+            }
+        }
+    }
+
+    fn condition(&mut self) -> Result<Statement, SyntaxError> {
+        let mut branches = Vec::new();
+        let mut otherwise = Vec::new();
+        self.at += 1;
+        loop {
+            let condition = self.statements(&["then"])?;
+            self.expect("then", "if")?;
+            let body = self.statements(&["elif", "else", "fi"])?;
+            branches.push((condition, body));
+            match self.keyword() {
+                Some("elif") => self.at += 1,
+                Some("else") => {
+                    self.at += 1;
+                    otherwise = self.statements(&["fi"])?;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        self.expect("fi", "if")?;
+        Ok(Statement::If(branches, otherwise))
+    }
+
+    fn block(&mut self) -> Result<Vec<Statement>, SyntaxError> {
+        if self.peek() != Some(&Token::Open) {
+            return Err(self.error("a block `{` is missing"));
+        }
+        let start = self.error("a block `{` has no `}`");
+        self.at += 1;
+        let body = self.statements(&[])?;
+        if self.peek() != Some(&Token::Close) {
+            return Err(start);
+        }
+        self.at += 1;
+        Ok(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_have_quotes_variables_and_comments() {
+        let parsed = parse("linux \"/boot/$kernel\" 'a b'\\ c ${x}y # none\n").unwrap();
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let Statement::Command { words, block: None } = &parsed[0] else { panic!("{parsed:?}") };
+        assert_eq!(words[1], [text("/boot/"), Piece::Variable("kernel".to_owned())]);
+        assert_eq!(words[2], [text("a b c")]);
+        assert_eq!(words[3], [Piece::Variable("x".to_owned()), text("y")]);
+        assert_eq!(words.len(), 4);
+    }
+
+    #[test]
+    fn conditions_and_blocks_nest() {
+        let text = "if [ a = b ]; then\n set x=1\nelif c; then d; else\n menuentry 'T' --class x { linux /k\n initrd /i }\nfi\nfunction f {\n echo }\n";
+        let parsed = parse(text).unwrap();
+        let Statement::If(branches, otherwise) = &parsed[0] else { panic!("{parsed:?}") };
+        assert_eq!((branches.len(), otherwise.len()), (2, 1));
+        let Statement::Command { block: Some(body), .. } = &otherwise[0] else { panic!("{parsed:?}") };
+        assert_eq!(body.len(), 2);
+        assert_eq!(parsed[1], Statement::Function("f".to_owned()));
+    }
+
+    #[test]
+    fn errors_name_their_line() {
+        let error = |text: &str| parse(text).unwrap_err();
+        assert_eq!(error("a\nmenuentry 'x' {\n linux /k\n").line, 2);
+        assert!(error("echo 'a\n\n").message.contains("no end"));
+        assert!(error("if a; then b\n").message.contains("without `fi`"));
+        assert!(error("a }\n").message.contains("`}`"));
+        assert!(error("fi\n").message.contains("unexpected `fi`"));
+        assert!(error(&"if a; then ".repeat(100)).message.contains("nested"));
+        assert!(parse(&"a { ".repeat(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in "([a-z$'\"{};#\\\\ \n=]|if |then |fi |else |menuentry ){0,200}") {
+            let _ = parse(&text);
+        }
+    }
+}

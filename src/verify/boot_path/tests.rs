@@ -1,0 +1,261 @@
+//! Whole paths, over trees in memory.
+
+use super::efi::tests::pe;
+use super::kernel::tests::{cpio, kernel};
+use super::*;
+use crate::filesystem::{Body, Content, Node, ROOT, Time, Tree};
+use std::collections::BTreeMap;
+
+fn node(body: Body, size: usize) -> Node {
+    let time = Time::default();
+    Node {
+        number: 0,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        links: 1,
+        size: size as u64,
+        accessed: time,
+        modified: time,
+        changed: time,
+        created: None,
+        attributes: BTreeMap::new(),
+        body,
+    }
+}
+
+fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
+    let mut tree = Tree { nodes: vec![node(Body::Folder(BTreeMap::new()), 0)] };
+    for (path, bytes) in files {
+        let mut at = ROOT;
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        for (index, part) in parts.iter().enumerate() {
+            let next = tree.nodes.len();
+            let Body::Folder(entries) = &mut tree.nodes[at].body else { panic!("{path}") };
+            let known = entries.get(part.as_bytes()).copied();
+            at = known.unwrap_or(next);
+            if known.is_none() {
+                entries.insert(part.as_bytes().to_vec(), next);
+                tree.nodes.push(match index + 1 == parts.len() {
+                    true => node(Body::File(Content::Inline(bytes.clone())), bytes.len()),
+                    false => node(Body::Folder(BTreeMap::new()), 0),
+                });
+            }
+        }
+    }
+    tree
+}
+
+fn volume<'a>(number: u32, is_esp: bool, tree: &'a Tree, source: &'a &'a [u8]) -> Volume<'a> {
+    Volume {
+        number,
+        is_fat: is_esp,
+        is_esp,
+        is_xbootldr: false,
+        is_active: !is_esp,
+        uuid: Some(format!("UUID-{number}")),
+        label: None,
+        tree,
+        source,
+    }
+}
+
+/// An ESP with these files is partition 1, a root filesystem is partition 2.
+fn paths(esp: &[(&str, Vec<u8>)], root: &[(&str, Vec<u8>)], boot_code: &[u8]) -> BootPaths {
+    let (esp, root) = (tree(esp), tree(root));
+    let none = &[0; 512][..];
+    let mut volumes = vec![volume(2, false, &root, &none)];
+    if esp.nodes.len() > 1 {
+        volumes.insert(0, volume(1, true, &esp, &none));
+    }
+    follow(&Disk { volumes, boot_code, sectors: &|lba, length| Some(vec![u8::from(lba > 0); length]) })
+}
+
+fn issues(paths: &BootPaths) -> Vec<String> {
+    let all = paths.steps().flat_map(|(step, chosen)| {
+        step.issues
+            .iter()
+            .map(move |issue| format!("{}{}", if chosen { "chosen: " } else { "" }, issue.message))
+    });
+    all.collect()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+fn systemd_boot() -> Vec<u8> {
+    pe(0x8664, &[(".sdmagic", b"#### LoaderInfo: systemd-boot 252.38 ####")])
+}
+
+fn grub(prefix: &str, configuration: Option<&str>) -> Vec<u8> {
+    let mut modules = [&b"mimg"[..], &[0; 4], &24_u64.to_le_bytes(), &[0; 8]].concat();
+    for (kind, text) in [(3_u32, Some(prefix)), (2, configuration)] {
+        let Some(text) = text else { continue };
+        modules.extend(kind.to_le_bytes());
+        modules.extend((8 + text.len() as u32 + 1).to_le_bytes());
+        modules.extend(text.as_bytes());
+        modules.push(0);
+    }
+    pe(0x8664, &[("mods", &modules)])
+}
+
+const ENTRY: &str = "title x\nversion 6.1\nsort-key debian\nlinux /debian/6.1/linux\ninitrd /debian/6.1/initrd\noptions root=PARTUUID=1 rw\n";
+
+#[test]
+fn systemd_boot_leads_to_kernels_and_the_newest_is_the_default() {
+    let older = ENTRY.replace("6.1", "5.9");
+    let mut esp = vec![
+        ("efi/boot/bootx64.efi", systemd_boot()),
+        ("LOADER/entries/a.conf", text(&older)),
+        ("LOADER/entries/b.conf", text(ENTRY)),
+        ("debian/6.1/linux", kernel("6.1")),
+        ("debian/6.1/initrd", cpio(&["init"])),
+    ];
+    let found = paths(&esp, &[], &[0; 440]);
+    assert_eq!(found.paths.len(), 1);
+    assert_eq!(found.paths[0].start.title, "systemd-boot 252.38");
+    assert_eq!(
+        issues(&found),
+        [
+            "chosen: the loader entry names the kernel /debian/5.9/linux, which is not there",
+            "chosen: the loader entry names the initramfs /debian/5.9/initrd, which is not there"
+        ]
+    );
+    let (start, chosen) = found.kernels().next().unwrap();
+    assert!(!chosen && start.initramfs[0].1.has_init);
+    assert_eq!(start.options, "root=PARTUUID=1 rw");
+    assert_eq!(start.image.as_ref().unwrap().1.version.as_deref(), Some("6.1"));
+    esp.retain(|(path, _)| !path.ends_with("6.1/linux"));
+    assert!(!issues(&paths(&esp, &[], &[0; 440]))[0].starts_with("chosen"));
+    esp.truncate(1);
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("has no entry"));
+}
+
+#[test]
+fn an_esp_without_a_program_for_this_processor_is_a_broken_link() {
+    let empty = paths(&[("EFI/x", Vec::new())], &[], &[0; 440]);
+    assert!(issues(&empty)[0].contains("there is no EFI/BOOT/BOOTX64.EFI"));
+    let other = paths(&[("EFI/BOOT/BOOTAA64.EFI", pe(0xaa64, &[]))], &[], &[0; 440]);
+    assert!(issues(&other)[0].contains("only BOOTAA64.EFI"));
+    let wrong = paths(&[("EFI/BOOT/BOOTX64.EFI", pe(0xaa64, &[]))], &[], &[0; 440]);
+    assert!(issues(&wrong)[0].contains("is for aarch64"));
+    let unknown = paths(&[("EFI/BOOT/BOOTX64.EFI", pe(0x8664, &[(".text", b"x")]))], &[], &[0; 440]);
+    assert!(issues(&unknown).is_empty() && unknown.paths[0].start.title.contains("not known"));
+}
+
+#[test]
+fn a_unified_kernel_image_holds_everything() {
+    let image = pe(
+        0x8664,
+        &[(".linux", &kernel("6.6")), (".initrd", &cpio(&["init"])), (".cmdline", b"root=LABEL=x ro\n\0")],
+    );
+    let esp = [("EFI/BOOT/BOOTX64.EFI", systemd_boot()), ("EFI/Linux/a.efi", image.clone())];
+    for esp in [&esp[..], &[("EFI/BOOT/BOOTX64.EFI", image)]] {
+        let found = paths(esp, &[], &[0; 440]);
+        assert_eq!(issues(&found), [""; 0]);
+        let (start, _) = found.kernels().next().unwrap();
+        assert_eq!(start.options, "root=LABEL=x ro");
+        assert_eq!(start.image.as_ref().unwrap().1.version.as_deref(), Some("6.6"));
+    }
+}
+
+const MENU: &str = r#"
+if [ -s $prefix/grubenv ]; then load_env; fi
+if [ "${next_entry}" ] ; then set default="${next_entry}"; else set default="0"; fi
+function load_video { insmod all_video }
+if [ x$feature_platform_search_hint = xy ]; then
+  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,gpt2 UUID-2
+else
+  search --no-floppy --fs-uuid --set=root UUID-2
+fi
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple' {
+	load_video
+	if [ x$grub_platform = xxen ]; then insmod xzio; fi
+	linux	/boot/vmlinuz-6.1 root=UUID=x ro  quiet
+	initrd	/boot/initrd.img-6.1
+}
+submenu 'Advanced options' $menuentry_id_option 'advanced' {
+	menuentry 'Debian, with Linux 5.9' { linux /boot/vmlinuz-5.9 root=UUID=x
+	}
+}
+"#;
+
+#[test]
+fn shim_leads_to_grub_to_its_menu_on_the_root() {
+    let esp = [
+        ("EFI/BOOT/BOOTX64.EFI", pe(0x8664, &[(".sbat", b"sbat,1,SBAT Version\nshim,4,UEFI shim\n")])),
+        ("EFI/BOOT/grubx64.efi", grub("/EFI/debian", None)),
+        (
+            "EFI/debian/grub.cfg",
+            text(
+                "search.fs_uuid UUID-2 root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n",
+            ),
+        ),
+    ];
+    let root = [
+        ("boot/grub/grub.cfg", text(MENU)),
+        ("boot/vmlinuz-6.1", kernel("6.1")),
+        ("boot/initrd.img-6.1", cpio(&["init"])),
+    ];
+    let found = paths(&esp, &root, &[0; 440]);
+    assert_eq!(issues(&found), ["chosen: it names /boot/vmlinuz-5.9 (`linux`), which is not there"]);
+    let (start, chosen) = found.kernels().next().unwrap();
+    assert!(!chosen);
+    assert_eq!((start.options.as_str(), start.entry.partition), ("root=UUID=x ro quiet", 2));
+    // The search of a UUID that no filesystem has leads nowhere.
+    let lost = [
+        esp[0].clone(),
+        esp[1].clone(),
+        (
+            "EFI/debian/grub.cfg",
+            text("search.fs_uuid GONE root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"),
+        ),
+    ];
+    let said = issues(&paths(&lost, &root, &[0; 440]));
+    assert!(said[0].contains("its search for `GONE` finds nothing"), "{said:?}");
+    assert!(issues(&paths(&esp[..2], &root, &[0; 440]))[0].contains("GRUB has no configuration"));
+}
+
+#[test]
+fn grub_s_embedded_configuration_is_followed() {
+    let own = "search --file --set=root /boot/grub/grub.cfg\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n";
+    let esp = [("EFI/BOOT/BOOTX64.EFI", grub("", Some(own)))];
+    let root = [("boot/grub/grub.cfg", text("menuentry x {\n linux /k a\n}\n")), ("k", kernel("6.1"))];
+    let found = paths(&esp, &root, &[0; 440]);
+    assert_eq!(issues(&found), [""; 0]);
+    assert_eq!(found.kernels().next().unwrap().0.options, "a");
+    let broken = [("boot/grub/grub.cfg", text("menuentry x {\n linux /k a\n"))];
+    assert!(issues(&paths(&esp, &broken, &[0; 440]))[0].contains("/boot/grub/grub.cfg, line 1: a block"));
+}
+
+#[test]
+fn bios_leads_to_grub_and_to_syslinux() {
+    let mut code = vec![0x90; 440];
+    code[0x180..0x185].copy_from_slice(b"GRUB ");
+    let root = [
+        ("boot/grub/grub.cfg", text("menuentry x {\n linux /k a\n}\n")),
+        ("k", kernel("6.1")),
+        ("extlinux.conf", text("default l\nlabel l\nlinux k\nappend b\n")),
+    ];
+    code[0x5c..0x64].copy_from_slice(&34_u64.to_le_bytes());
+    let found = paths(&[], &root, &code);
+    assert_eq!((issues(&found).len(), found.kernels().count()), (0, 1));
+    assert_eq!(found.paths[0].firmware, Firmware::Bios);
+    code[0x5c..0x64].fill(0);
+    assert!(issues(&paths(&[], &root, &code))[0].contains("no core image in LBA 0"));
+    let mut chain = vec![0x90; 440];
+    chain[100..124].copy_from_slice(b"Missing operating system");
+    // The boot sector of the active partition is empty here.
+    assert!(issues(&paths(&[], &root, &chain))[0].contains("its boot sector starts nothing"));
+    assert_eq!(paths(&[], &root, &[0; 440]).paths, []);
+}
+
+#[test]
+fn configurations_that_lead_to_each_other_end() {
+    let esp = [("EFI/BOOT/BOOTX64.EFI", grub("/x", None)), ("x/grub.cfg", text("configfile /x/grub.cfg\n"))];
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("leads to itself"));
+    let chain = "menuentry a { chainloader /EFI/BOOT/BOOTX64.EFI }\n";
+    let esp = [("EFI/BOOT/BOOTX64.EFI", grub("/x", None)), ("x/grub.cfg", text(chain))];
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("lead to each other"));
+}

@@ -1,0 +1,295 @@
+//! The programs that every boot to a login prompt runs, with the libraries that they load: whether each is there, can be executed,
+//! and is what its package brought.
+
+use super::system::System;
+use crate::filesystem::{Body, NodeId, ReadError, Window, read_file};
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+use md5::{Digest, Md5};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Process 1.
+    Init,
+    /// What asks for a login, and what checks it.
+    Login,
+    Shell,
+}
+
+/// Why a program cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramFault {
+    pub role: Role,
+    pub path: String,
+    /// Lowercase, without full stop.
+    pub message: String,
+    /// A file is there, with other bytes than its package's.
+    pub is_checksum: bool,
+}
+
+/// Where the kernel looks for process 1, in this order. Source: Linux, init/main.c, kernel_init.
+const INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+/// Directories of libraries without a word of ld.so.conf. Source: ld.so(8); Debian's multiarch.
+const LIBRARIES: &[&str] =
+    &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+/// Units that start a getty.
+const GETTYS: &[&str] =
+    &["/usr/lib/systemd/system/serial-getty@.service", "/usr/lib/systemd/system/getty@.service"];
+/// No program or library of these is larger.
+const MOST: u64 = 64 << 20;
+/// More libraries than this no program loads.
+const MOST_LIBRARIES: usize = 200;
+
+/// Looks at all of them. `init`: what the kernel's command line names.
+///
+/// # Errors
+/// The host did not give what the image holds.
+pub fn faults<'w>(
+    system: &System,
+    init: Option<&str>,
+    window: impl Fn(u32) -> Option<Window<'w>>,
+) -> Result<Vec<ProgramFault>, ReadError> {
+    let paths =
+        system.tree.paths().into_iter().map(|(path, id)| (id, String::from_utf8_lossy(&path).into_owned()));
+    let mut look = Look {
+        system,
+        window,
+        checksums: checksums(system),
+        paths: paths.collect(),
+        seen: BTreeSet::new(),
+        loaded: BTreeSet::new(),
+        faults: Vec::new(),
+    };
+    let named = init.filter(|path| path.starts_with('/'));
+    let there = INITS.iter().copied().find(|path| system.tree.find_itself(path).is_some());
+    look.program(Role::Init, named.or(there).unwrap_or(INITS[0]), 0)?;
+    let runs = |program: &str| {
+        GETTYS.iter().any(|unit| system.text(unit).is_some_and(|text| text.contains(program)))
+    };
+    if runs("agetty") {
+        for path in ["/sbin/agetty", "/bin/login"] {
+            look.program(Role::Login, path, 0)?;
+        }
+    }
+    if system.tree.find_itself("/bin/sh").is_some() {
+        look.program(Role::Shell, "/bin/sh", 0)?;
+    }
+    Ok(look.faults)
+}
+
+/// What packages say of their files: MD5 by absolute path. Source: deb-md5sums(5).
+fn checksums(system: &System) -> BTreeMap<String, String> {
+    const INFO: &str = "/var/lib/dpkg/info";
+    let mut found = BTreeMap::new();
+    for name in system.list(INFO).into_iter().filter(|name| name.ends_with(".md5sums")) {
+        let text = system.text(&format!("{INFO}/{name}")).unwrap_or_default();
+        for (sum, path) in text.lines().filter_map(|line| line.split_once("  ")) {
+            let kept = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
+            if kept {
+                found.insert(format!("/{path}"), sum.to_owned());
+            }
+        }
+    }
+    found
+}
+
+struct Look<'s, F> {
+    system: &'s System,
+    window: F,
+    checksums: BTreeMap<String, String>,
+    /// Without links on the way.
+    paths: BTreeMap<NodeId, String>,
+    seen: BTreeSet<NodeId>,
+    /// Names of libraries.
+    loaded: BTreeSet<String>,
+    faults: Vec<ProgramFault>,
+}
+
+impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
+    fn fault(&mut self, role: Role, path: &str, message: String) {
+        self.faults.push(ProgramFault { role, path: path.to_owned(), message, is_checksum: false });
+    }
+
+    /// `depth`: how many scripts led here.
+    fn program(&mut self, role: Role, path: &str, depth: usize) -> Result<(), ReadError> {
+        let Some(id) = self.system.tree.find(path) else {
+            let message = match self.system.tree.find_itself(path).map(|id| &self.system.tree.nodes[id].body)
+            {
+                Some(Body::Link(target)) => {
+                    format!("{path} leads to {}, which is not there", String::from_utf8_lossy(target))
+                }
+                _ => format!("there is no {path}"),
+            };
+            self.fault(role, path, message);
+            return Ok(());
+        };
+        let node = &self.system.tree.nodes[id];
+        let has_modes = !self.system.without_modes.contains(&self.system.partition_of(id));
+        if !matches!(node.body, Body::File(_)) {
+            self.fault(role, path, format!("{path} is not a file"));
+        } else if has_modes && node.mode & 0o111 == 0 {
+            self.fault(role, path, format!("{path} is not executable (mode {:04o})", node.mode & 0o7777));
+        } else if self.seen.insert(id) {
+            self.content(role, path, id, depth)?;
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, role: Role, path: &str, id: NodeId, depth: usize) -> Result<(), ReadError> {
+        let node = &self.system.tree.nodes[id];
+        let Some(window) = (self.window)(self.system.partition_of(id)) else { return Ok(()) };
+        if node.size > MOST {
+            return Ok(());
+        }
+        let bytes = match read_file(&window, node, MOST) {
+            Ok(bytes) => bytes,
+            // Others say so.
+            Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if bytes.is_empty() {
+            self.fault(role, path, format!("{path} is empty"));
+            return Ok(());
+        }
+        if let Some(script) = bytes.strip_prefix(b"#!") {
+            let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(line).trim().to_owned();
+            let interpreter = line.split_whitespace().next().unwrap_or_default();
+            // Source: Linux, fs/exec.c: more than a few lead to each other.
+            if depth < 4 && interpreter.starts_with('/') {
+                return self.program(role, interpreter, depth + 1);
+            }
+            self.fault(role, path, format!("{path} has no interpreter: `#!{line}`"));
+            return Ok(());
+        }
+        match Needs::of(&bytes) {
+            Err(why) => self.fault(role, path, format!("{path} {why}")),
+            Ok(needs) => {
+                if !self.is_its_package_s(path, id, &bytes) {
+                    let message = format!("{path} is not what its package brought: its MD5 differs");
+                    self.faults.push(ProgramFault {
+                        role,
+                        path: path.to_owned(),
+                        message,
+                        is_checksum: true,
+                    });
+                }
+                if let Some(interpreter) = &needs.interpreter {
+                    self.program(role, interpreter, depth)?;
+                }
+                self.libraries(role, path, &needs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All that a file names, then what those name: a library that is loaded already is not searched for. Source: ld.so(8).
+    fn libraries(&mut self, role: Role, by: &str, needs: &Needs) -> Result<(), ReadError> {
+        let mut found = Vec::new();
+        for name in &needs.libraries {
+            let directories = needs.search.iter().map(String::as_str).chain(LIBRARIES.iter().copied());
+            let mut places = directories.map(|directory| format!("{directory}/{name}"));
+            let place = places.find_map(|path| self.system.tree.find(&path).map(|id| (path, id)));
+            match place {
+                Some(place) => {
+                    self.loaded.insert(name.clone());
+                    found.push(place);
+                }
+                None if self.loaded.contains(name) || self.has_more_directories() => {}
+                None => self.fault(role, by, format!("{by} needs {name}, which is not there")),
+            }
+        }
+        for (path, id) in found {
+            if self.seen.len() < MOST_LIBRARIES && self.seen.insert(id) {
+                self.content(role, &path, id, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Beside those that every system has.
+    fn has_more_directories(&self) -> bool {
+        let names = self.system.list("/etc/ld.so.conf.d");
+        names.iter().any(|name| !name.contains("linux-gnu") && name != "libc.conf")
+    }
+
+    /// Of what no package brought nothing is known.
+    fn is_its_package_s(&self, path: &str, id: NodeId, bytes: &[u8]) -> bool {
+        let real = self.paths.get(&id).map_or(path, String::as_str);
+        let under_usr = real.strip_prefix("/usr").map(str::to_owned);
+        let known = self.checksums.get(real).or_else(|| self.checksums.get(&under_usr?));
+        known.is_none_or(|sum| {
+            let own: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            own == *sum
+        })
+    }
+}
+
+/// What an ELF program or library loads.
+struct Needs {
+    interpreter: Option<String>,
+    libraries: Vec<String>,
+    search: Vec<String>,
+}
+
+impl Needs {
+    /// `Err`: why it cannot be executed, behind its path.
+    fn of(bytes: &[u8]) -> Result<Needs, String> {
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err("is neither an ELF program nor a script".to_owned());
+        }
+        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes)
+            .map_err(|_| "is damaged: its ELF header".to_owned())?;
+        // Source: System V ABI, e_machine; a 64-bit kernel runs both.
+        if ![elf::abi::EM_X86_64, elf::abi::EM_386].contains(&file.ehdr.e_machine) {
+            return Err(format!("is for another processor (ELF machine {})", file.ehdr.e_machine));
+        }
+        let damaged = || "is damaged: its program headers".to_owned();
+        let segments = file.segments().ok_or_else(damaged)?;
+        let mut needs = Needs { interpreter: None, libraries: Vec::new(), search: Vec::new() };
+        for segment in segments.iter() {
+            let end = segment.p_offset.checked_add(segment.p_filesz);
+            if end.is_none_or(|end| end > bytes.len() as u64) {
+                return Err(format!("is truncated: it has {} bytes", bytes.len()));
+            }
+            if segment.p_type == elf::abi::PT_INTERP {
+                let text = &bytes[segment.p_offset as usize..(segment.p_offset + segment.p_filesz) as usize];
+                let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+                needs.interpreter = Some(String::from_utf8_lossy(text).into_owned());
+            }
+        }
+        let Some(dynamic) = file.dynamic().map_err(|_| damaged())? else { return Ok(needs) };
+        let strings =
+            dynamic.iter().find(|entry| entry.d_tag == elf::abi::DT_STRTAB).map(|entry| entry.d_ptr());
+        // The table's place in memory, found in the file by the segment that it is loaded with.
+        let place = strings.and_then(|address| {
+            let segment = segments.iter().find(|segment| {
+                segment.p_type == elf::abi::PT_LOAD
+                    && segment.p_vaddr <= address
+                    && address - segment.p_vaddr < segment.p_filesz
+            })?;
+            usize::try_from(address - segment.p_vaddr + segment.p_offset).ok()
+        });
+        let Some(place) = place else { return Ok(needs) };
+        let text = |offset: u64| {
+            let bytes = bytes.get(place.checked_add(usize::try_from(offset).ok()?)?..)?;
+            let text = bytes.split(|byte| *byte == 0).next()?;
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
+        for entry in dynamic.iter() {
+            match entry.d_tag {
+                elf::abi::DT_NEEDED => needs.libraries.extend(text(entry.d_val())),
+                elf::abi::DT_RUNPATH | elf::abi::DT_RPATH => {
+                    let list = text(entry.d_val()).unwrap_or_default();
+                    needs
+                        .search
+                        .extend(list.split(':').filter(|path| path.starts_with('/')).map(str::to_owned));
+                }
+                _ => {}
+            }
+        }
+        Ok(needs)
+    }
+}

@@ -1,0 +1,382 @@
+//! The installed system: whether process 1 starts, and whether what asks for a login can.
+
+use super::boot::{kernels, report_of_kernel};
+use crate::filesystem::{Body, Kind};
+use crate::lint::Level;
+use crate::verify::facts::Facts;
+use crate::verify::programs::Role;
+use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::system::System;
+use std::collections::BTreeSet;
+
+pub static INIT_PROGRAM: Rule = Rule {
+    name: "init-program",
+    summary: "process 1 is missing, or cannot be executed",
+    level: Level::Error,
+    why: "The kernel panics: \"No working init found\". Looked at are the file, its mode, its processor, its interpreter and all \
+          libraries that it loads. Sources: Linux, Documentation/admin-guide/init.rst; ld.so(8).",
+    check: Check::Disk(init),
+};
+
+fn init(facts: &Facts, out: &mut Found) {
+    programs(facts, &[Role::Init], false, out);
+}
+
+pub static LOGIN_PROGRAM: Rule = Rule {
+    name: "login-program",
+    summary: "the programs of a login are missing, or cannot be executed",
+    level: Level::Error,
+    why: "The prompt does not appear, or does not answer. Sources: agetty(8), login(1), ld.so(8).",
+    check: Check::Disk(login),
+};
+
+fn login(facts: &Facts, out: &mut Found) {
+    programs(facts, &[Role::Login, Role::Shell], false, out);
+}
+
+pub static PACKAGE_FILE: Rule = Rule {
+    name: "package-file",
+    summary: "a program that every boot runs is not what its package brought",
+    level: Level::Error,
+    why: "Its MD5 differs from the one in /var/lib/dpkg/info: it was damaged, or replaced. Source: dpkg(1), --verify.",
+    check: Check::Disk(package_file),
+};
+
+fn package_file(facts: &Facts, out: &mut Found) {
+    programs(facts, &[Role::Init, Role::Login, Role::Shell], true, out);
+}
+
+fn programs(facts: &Facts, roles: &[Role], checksums: bool, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for fault in
+        system.faults.iter().filter(|fault| roles.contains(&fault.role) && fault.is_checksum == checksums)
+    {
+        out.report(fault.message.clone()).partition(system.root).path(fault.path.clone());
+    }
+}
+
+pub static ACCOUNTS: Rule = Rule {
+    name: "accounts",
+    summary: "the user database has no root",
+    level: Level::Error,
+    why: "systemd starts services as users, and login finds nobody: /etc/passwd and /etc/shadow have one line for each. Sources: \
+          passwd(5), shadow(5).",
+    check: Check::System(accounts),
+};
+
+fn accounts(system: &System, out: &mut Found) {
+    // Others of the kind keep it elsewhere and make it at the first boot.
+    if system.exists("/usr/share/defaults/etc/passwd") || !system.exists("/usr/lib/systemd/system") {
+        return;
+    }
+    for (path, fields) in [("/etc/passwd", 7), ("/etc/shadow", 9)] {
+        let Some(text) = system.text(path) else {
+            // Without it passwords are in /etc/passwd.
+            if path == "/etc/passwd" {
+                out.report("there is no /etc/passwd").path(path);
+            }
+            continue;
+        };
+        let root = text.lines().find(|line| line.starts_with("root:"));
+        match root {
+            None => drop(out.report(format!("{path} has no line for root")).path(path)),
+            Some(line) if line.split(':').count() != fields => {
+                let found = line.split(':').count();
+                out.report(format!("the line for root in {path} has {found} fields, expected {fields}"))
+                    .path(path);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+pub static PAM: Rule = Rule {
+    name: "pam",
+    summary: "PAM has no configuration for logins",
+    level: Level::Error,
+    why: "Every login is refused. Source: pam.conf(5): without a file of the service, /etc/pam.d/other decides, and nothing at all \
+          means deny.",
+    check: Check::System(pam),
+};
+
+fn pam(system: &System, out: &mut Found) {
+    let has_pam = ["/lib/x86_64-linux-gnu/libpam.so.0", "/usr/lib64/libpam.so.0", "/lib64/libpam.so.0"];
+    if !has_pam.iter().any(|path| system.exists(path)) {
+        return;
+    }
+    let configured = |name: &str| {
+        ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d"]
+            .iter()
+            .any(|directory| system.exists(&format!("{directory}/{name}")))
+    };
+    if !configured("login") && !configured("other") && !system.exists("/etc/pam.conf") {
+        out.report("PAM has no configuration for `login`").path("/etc/pam.d/login");
+        return;
+    }
+    let Some(text) = system.text("/etc/pam.d/login") else { return };
+    for line in text.lines() {
+        let Some(name) = line.strip_prefix("@include").map(str::trim) else { continue };
+        if !configured(name) {
+            out.report(format!("it includes {name}, which is not there")).path("/etc/pam.d/login");
+        }
+    }
+}
+
+const UNITS: &[&str] = &[
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+];
+
+/// What a unit's file is.
+#[derive(Debug, PartialEq, Eq)]
+enum Unit {
+    There,
+    Masked,
+    Missing,
+}
+
+fn unit(system: &System, name: &str) -> Unit {
+    for directory in UNITS {
+        let path = format!("{directory}/{name}");
+        let Some(id) = system.tree.find_itself(&path) else { continue };
+        return match &system.tree.nodes[id].body {
+            Body::Link(target) if target == b"/dev/null" => Unit::Masked,
+            // systemd follows links to other units by name.
+            Body::Link(target) if system.tree.find(&path).is_none() => {
+                let target = String::from_utf8_lossy(target).into_owned();
+                let name = target.rsplit('/').next().unwrap_or_default();
+                let there = UNITS.iter().any(|directory| system.exists(&format!("{directory}/{name}")));
+                if there { Unit::There } else { Unit::Missing }
+            }
+            Body::File(_) if system.tree.nodes[id].size == 0 => Unit::Masked,
+            _ => Unit::There,
+        };
+    }
+    // An instance is made of its template.
+    match name.split_once('@') {
+        Some((template, rest)) if !rest.starts_with('.') => {
+            let ending = rest.rsplit('.').next().unwrap_or_default();
+            unit(system, &format!("{template}@.{ending}"))
+        }
+        _ => Unit::Missing,
+    }
+}
+
+pub static DEFAULT_TARGET: Rule = Rule {
+    name: "default-target",
+    summary: "systemd's default target does not exist",
+    level: Level::Error,
+    why: "systemd falls back to rescue.target, and without it freezes. Source: systemd(1), default.target.",
+    check: Check::Disk(default_target),
+};
+
+fn default_target(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    if !system.exists("/usr/lib/systemd/systemd") {
+        return;
+    }
+    let named = command_line(facts)
+        .into_iter()
+        .filter_map(|word| Some(word.strip_prefix("systemd.unit=")?.to_owned()))
+        .next_back();
+    let name = named.as_deref().unwrap_or("default.target");
+    match unit(system, name) {
+        Unit::There => {}
+        Unit::Masked => drop(out.report(format!("{name} is masked")).path(format!("{}/{name}", UNITS[0]))),
+        Unit::Missing => {
+            out.report(format!("{name} is not there, or leads to nothing"))
+                .path(format!("{}/{name}", UNITS[0]))
+                .help("`systemctl set-default multi-user.target` in a PostChrootShell hook");
+        }
+    }
+}
+
+pub static GETTY: Rule = Rule {
+    name: "getty",
+    summary: "no login prompt will appear on a console of the kernel's command line",
+    level: Level::Error,
+    why: "systemd-getty-generator starts serial-getty@ for each serial console=, unless that is masked, or getty.target is. Source: \
+          systemd-getty-generator(8).",
+    check: Check::Disk(getty),
+};
+
+fn getty(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    if !system.exists("/usr/lib/systemd/systemd")
+        || !system.exists("/usr/lib/systemd/system/serial-getty@.service")
+    {
+        return;
+    }
+    let words = command_line(facts);
+    let serial = words
+        .iter()
+        .filter_map(|word| word.strip_prefix("console="))
+        .map(|console| console.split(',').next().unwrap_or_default());
+    let serial: Vec<&str> =
+        serial.filter(|console| console.starts_with("ttyS") || console.starts_with("hvc")).collect();
+    let mut units = vec!["getty.target".to_owned()];
+    units.extend(serial.iter().map(|console| format!("serial-getty@{console}.service")));
+    if serial.is_empty() {
+        units.push("getty@tty1.service".to_owned());
+    }
+    for name in units {
+        if unit(system, &name) == Unit::Masked {
+            out.report(format!("{name} is masked: no login prompt appears"))
+                .path(format!("{}/{name}", UNITS[0]));
+        }
+    }
+    // The generator's work for screens is done by a link.
+    let on_screen = ["getty.target.wants/getty@tty1.service"].iter().any(|link| {
+        UNITS.iter().any(|directory| system.tree.find_itself(&format!("{directory}/{link}")).is_some())
+    });
+    let has_screen = on_screen
+        || system.exists("/etc/systemd/system/display-manager.service")
+        || system.exists("/usr/lib/systemd/system/autovt@.service");
+    if !words.is_empty() && serial.is_empty() && !has_screen {
+        out.report("no console= names a serial console, and no getty is started on the screen")
+            .level(Level::Warning);
+    }
+}
+
+/// Of the kernel that starts by itself.
+fn command_line(facts: &Facts) -> Vec<String> {
+    let start = kernels(facts).into_iter().find(|(_, chosen)| !chosen);
+    start.iter().flat_map(|(start, _)| start.options.split_whitespace()).map(str::to_owned).collect()
+}
+
+pub static COMMAND_LINE: Rule = Rule {
+    name: "kernel-command-line",
+    summary: "the kernel's command line keeps the system from starting",
+    level: Level::Error,
+    why: "init= of a file that is not there, a stop in the initramfs (rd.break, break=), another target than a system for users, or \
+          rootfstype= of another filesystem. Sources: Linux, Documentation/admin-guide/kernel-parameters.txt; dracut.cmdline(7); \
+          initramfs-tools(7); systemd(1).",
+    check: Check::Disk(kernel_command_line),
+};
+
+fn kernel_command_line(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    let root = facts.partition(system.root);
+    let mut seen = BTreeSet::new();
+    for (start, chosen) in kernels(facts) {
+        let mut say = |message: String, out: &mut Found| {
+            report_of_kernel(facts, &start.entry, chosen, message, &mut seen, out);
+        };
+        let words = || start.options.split_whitespace();
+        let value = |key: &str| words().filter_map(|word| word.strip_prefix(key)).next_back();
+        if let Some(path) = value("init=").filter(|path| !system.exists(path)) {
+            say(format!("init={path} is not there"), out);
+        }
+        for word in words() {
+            let stops = ["rd.break", "break=", "rd.emergency="].iter().any(|start| word.starts_with(start))
+                || word == "break";
+            let rescue = [
+                "single",
+                "1",
+                "s",
+                "S",
+                "emergency",
+                "rescue",
+                "-b",
+                "systemd.unit=rescue.target",
+                "systemd.unit=emergency.target",
+            ];
+            if stops {
+                say(format!("`{word}` stops in the initramfs"), out);
+            } else if rescue.contains(&word) {
+                say(format!("`{word}` ends in a shell for maintenance"), out);
+            }
+        }
+        let kind = root.and_then(|root| root.kind).and_then(|kind| match kind {
+            Kind::Ext => Some(&["ext2", "ext3", "ext4"][..]),
+            Kind::Xfs => Some(&["xfs"][..]),
+            Kind::Btrfs => Some(&["btrfs"][..]),
+            _ => None,
+        });
+        if let (Some(named), Some(kinds)) = (value("rootfstype="), kind)
+            && !named.split(',').any(|name| kinds.contains(&name) || name == "auto")
+        {
+            say(
+                format!("rootfstype={named}, the root filesystem is {}", kinds.last().unwrap_or(&"another")),
+                out,
+            );
+        }
+    }
+}
+
+pub static PACKAGE_DATABASE: Rule = Rule {
+    name: "package-database",
+    summary: "the package manager's database is damaged",
+    level: Level::Error,
+    why: "dpkg and apt refuse to work, so nothing can be updated. Source: dpkg(1); deb822(5).",
+    check: Check::System(package_database),
+};
+
+const STATUS: &str = "/var/lib/dpkg/status";
+
+fn package_database(system: &System, out: &mut Found) {
+    if !system.exists("/var/lib/dpkg/info") || !(system.exists("/usr/bin/dpkg") || system.exists("/bin/dpkg"))
+    {
+        return;
+    }
+    let Some(bytes) = system.bytes(STATUS) else {
+        // A larger one than any is not read.
+        if !system.exists(STATUS) {
+            out.report(format!("there is no {STATUS}")).path(STATUS);
+        }
+        return;
+    };
+    if bytes.is_empty() {
+        out.report(format!("{STATUS} is empty")).path(STATUS);
+        return;
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        out.report(format!("{STATUS} has a zero at byte {at}")).path(STATUS);
+        return;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let mut line = 1;
+    for paragraph in text.split("\n\n") {
+        let has = |field: &str| paragraph.lines().any(|line| line.starts_with(field));
+        let is_one =
+            has("Package: ") && has("Status: ") && (has("Version: ") || !has("Status: install ok installed"));
+        let odd = paragraph
+            .lines()
+            .find(|line| !line.is_empty() && !line.starts_with([' ', '\t']) && !line.contains(':'));
+        if !paragraph.trim().is_empty() && (!is_one || odd.is_some()) {
+            out.report(format!("{STATUS}, from line {line}: not a package's paragraph")).path(STATUS);
+            return;
+        }
+        line += paragraph.lines().count() + 1;
+    }
+    if !text.ends_with('\n') {
+        out.report(format!("{STATUS} is truncated: its last line has no end")).path(STATUS);
+    }
+}
+
+pub static DANGLING_UNIT: Rule = Rule {
+    name: "unit-missing",
+    summary: "a unit that is enabled does not exist",
+    level: Level::Warning,
+    why: "systemd goes on without it. Source: systemd.unit(5), Wants=.",
+    check: Check::System(dangling),
+};
+
+fn dangling(system: &System, out: &mut Found) {
+    const OWN: &str = UNITS[0];
+    for directory in
+        system.list(OWN).into_iter().filter(|name| name.ends_with(".wants") || name.ends_with(".requires"))
+    {
+        for name in system.list(&format!("{OWN}/{directory}")) {
+            let path = format!("{OWN}/{directory}/{name}");
+            if system.tree.find(&path).is_none() && unit(system, &name) == Unit::Missing {
+                let added = out.report(format!("{name} is enabled and does not exist")).path(path);
+                if directory.ends_with(".requires") {
+                    added.level(Level::Error);
+                }
+            }
+        }
+    }
+}
