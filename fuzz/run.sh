@@ -17,4 +17,6 @@ for kind in "mke2fs -q -t ext4" "mke2fs -q -t ext2 -b 1024" "mkfs.vfat"; do
     seed=fuzz/found/disk/seed-$(printf '%s' "$kind" | tr -c 'a-z0-9\n' -)
     [ -e "$seed" ] || { truncate -s 1M "$seed"; $kind "$seed"; }
 done
-cargo +nightly fuzz run disk fuzz/found/disk -- -max_len=1200000 -timeout=10 -max_total_time="$seconds"
+for target in disk boot; do
+    cargo +nightly fuzz run "$target" fuzz/found/disk -- -max_len=1200000 -timeout=10 -max_total_time="$seconds"
+done

@@ -90,6 +90,18 @@ impl Good {
         run("mcopy", &["-o", "-i", &self.esp(image), host.to_str().unwrap(), &format!("::{path}")]);
     }
 
+    fn copy_from_esp(&self, image: &Path, path: &str) -> Vec<u8> {
+        let host = self.folder.path().join("copy");
+        run("mcopy", &["-n", "-o", "-i", &self.esp(image), &format!("::{path}"), host.to_str().unwrap()]);
+        std::fs::read(host).unwrap()
+    }
+
+    /// To the kernel's command line.
+    fn add_option(&self, image: &Path, option: &str) {
+        let (name, entry) = self.entry(image);
+        self.put_in_esp(image, &name, format!("{entry}options {option}\n").as_bytes());
+    }
+
     fn entry(&self, image: &Path) -> (String, String) {
         let listing = Command::new("mdir")
             .args(["-b", "-i", &self.esp(image), "::/loader/entries"])
@@ -253,6 +265,65 @@ const DAMAGES: &[Damage] = &[
     }),
     ("an initramfs that is none", "initrd-damaged", |good, image| {
         good.put_in_esp(image, "/test/6.1.0/initrd.img-6.1.0", &[0; 5000]);
+    }),
+    ("a truncated kernel", "kernel-damaged", |good, image| {
+        let kernel = good.copy_from_esp(image, "/test/6.1.0/linux");
+        good.put_in_esp(image, "/test/6.1.0/linux", &kernel[..kernel.len() - 5000]);
+    }),
+    ("a truncated initramfs", "initrd-damaged", |good, image| {
+        let archive = good.copy_from_esp(image, "/test/6.1.0/initrd.img-6.1.0");
+        good.put_in_esp(image, "/test/6.1.0/initrd.img-6.1.0", &archive[..archive.len() - 300]);
+    }),
+    ("a loader for another processor", "esp-loader", |good, image| {
+        let mut loader = good.copy_from_esp(image, "/EFI/BOOT/BOOTX64.EFI");
+        loader[0x84..0x86].copy_from_slice(&[0x64, 0xaa]);
+        good.put_in_esp(image, "/EFI/BOOT/BOOTX64.EFI", &loader);
+    }),
+    ("a device tree that is not there", "entry-devicetree", |good, image| {
+        let (name, entry) = good.entry(image);
+        good.put_in_esp(image, &name, format!("{entry}devicetree /board.dtb\n").as_bytes());
+    }),
+    ("a stop in the initramfs", "kernel-command-line", |good, image| good.add_option(image, "rd.break")),
+    ("an init= that is not there", "kernel-command-line", |good, image| {
+        good.add_option(image, "init=/sbin/nosuch")
+    }),
+    ("another rootfstype=", "kernel-command-line", |good, image| good.add_option(image, "rootfstype=xfs")),
+    ("no init", "init-program", |good, image| good.debugfs(image, "rm /usr/sbin/init")),
+    ("an init that nobody may execute", "init-program", |good, image| {
+        good.debugfs(image, "set_inode_field /usr/sbin/init mode 0100644");
+    }),
+    ("an init that leads nowhere", "init-program", |good, image| {
+        good.debugfs(image, "rm /usr/sbin/init");
+        good.debugfs(image, "symlink /usr/sbin/init /usr/lib/nosuch");
+    }),
+    ("an empty init", "init-program", |good, image| good.put(image, "/usr/sbin/init", b"", "0100755")),
+    ("an init whose interpreter is not there", "init-program", |good, image| {
+        good.put(image, "/usr/sbin/init", b"#!/usr/bin/nosuch\n", "0100755");
+    }),
+    ("no root in the accounts", "accounts", |good, image| {
+        good.put(image, "/etc/passwd", b"ada:x:1000:1000::/home/ada:/bin/sh\n", "0100644");
+    }),
+    ("a default target that is not there", "default-target", |good, image| {
+        good.debugfs(
+            image,
+            "symlink /etc/systemd/system/default.target /usr/lib/systemd/system/nosuch.target",
+        );
+    }),
+    ("a getty that is masked", "getty", |good, image| {
+        good.debugfs(image, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null");
+    }),
+    ("a unit that is enabled and missing", "unit-missing", |good, image| {
+        good.debugfs(image, "mkdir /etc/systemd/system/basic.target.wants");
+        good.debugfs(
+            image,
+            "symlink /etc/systemd/system/basic.target.wants/a.service /usr/lib/systemd/system/a.service",
+        );
+    }),
+    ("a package database that is truncated", "package-database", |good, image| {
+        good.put(image, "/var/lib/dpkg/status", b"Package: test\nStatus: install ok inst", "0100644");
+    }),
+    ("two ESPs", "esp-repeated", |_, image| {
+        change_entries(image, &|entries| entries.copy_within(0..16, 128));
     }),
     ("a wrong root=", "root-option", |good, image| {
         let (name, entry) = good.entry(image);

@@ -1,5 +1,5 @@
-//! Images as other builders lay them out, made here by the usual tools (`foreign.sh`): each reaches its login prompt, by the
-//! firmware that its disk is for.
+//! Images as other builders lay them out, made here by the usual tools (`foreign.sh`): each is good by `verify`, and reaches its
+//! login prompt, by the firmware that its disk is for.
 
 use super::{Outcome, World, expect, ister, run};
 
@@ -50,6 +50,14 @@ pub fn images_of_other_builders(world: &World) -> Outcome {
         let image = folder.join(format!("{name}.img"));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/foreign.sh");
         run(script, &[name, tree, image.to_str().ok_or("the path is not text")?])?;
+        // Nothing is wrong with it, and its boot is followed to a kernel.
+        let found = ister(
+            &["verify", "--no-plan", "--explain-boot", "--format", "json", "-q"],
+            &[("--", &image)],
+            0,
+        )?;
+        let kernels = found["boot_paths"]["kernels"].as_array().map_or(0, Vec::len);
+        expect(kernels > 0 || name.contains("iso"), &format!("{name}: {}", found["boot_paths"]))?;
         let report = folder.join(format!("report-{name}"));
         let args = ["boot", "--format", "json"];
         let paths = [("--report", report.as_path()), ("--", image.as_path())];

@@ -13,6 +13,7 @@ mod dnf;
 mod foreign;
 mod hosts;
 mod installer;
+mod mutants;
 mod network;
 mod releases;
 mod replay;
@@ -53,6 +54,7 @@ fn main() {
         long("a_kernel_update_without_room_fails_loudly_and_still_boots", updates::full_esp),
         long("a_fixed_address_is_used_with_every_combination_of_keys", network::static_addresses),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
+        long("verify_predicts_the_boot_of_mutants", mutants::verify_predicts_the_boot),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("a_host_without_space_says_nothing_of_the_image", full_disk),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),

@@ -29,8 +29,8 @@ pub struct ProgramFault {
     pub is_checksum: bool,
 }
 
-/// Where the kernel looks for process 1, in this order. Source: Linux, init/main.c, kernel_init.
-const INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+/// Where the kernel looks for process 1, in this order; the shell that it starts last is none. Source: Linux, init/main.c, kernel_init.
+const INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init"];
 /// Directories of libraries without a word of ld.so.conf. Source: ld.so(8); Debian's multiarch.
 const LIBRARIES: &[&str] =
     &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
@@ -291,5 +291,31 @@ impl Needs {
             }
         }
         Ok(needs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_program_names_what_it_loads() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let needs = Needs::of(&own).unwrap();
+        assert!(needs.interpreter.is_some_and(|path| path.contains("ld-linux")));
+        assert!(needs.libraries.iter().any(|name| name == "libc.so.6"), "{:?}", needs.libraries);
+        assert!(Needs::of(&own[..65_536]).is_err());
+        assert!(Needs::of(b"#no").is_err() && Needs::of(b"\x7fELF").is_err());
+        let mut other = own[..4096].to_vec();
+        other[18..20].copy_from_slice(&183_u16.to_le_bytes());
+        assert!(Needs::of(&other).is_err_and(|why| why.contains("another processor (ELF machine 183)")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+            let _ = Needs::of(&[&b"\x7fELF\x02\x01\x01"[..], &bytes].concat());
+        }
     }
 }

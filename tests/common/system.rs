@@ -133,6 +133,8 @@ pub fn install(root: &Path) {
         "usr/sbin",
         "usr/lib/modules/6.1.0",
         "usr/lib/systemd/boot/efi",
+        "usr/lib/systemd/system",
+        "var/lib/dpkg/info",
         "var/lib/systemd",
         "var/log",
         "mnt",
@@ -158,10 +160,16 @@ pub fn install(root: &Path) {
         ("usr/bin/tool", b"#!/bin/sh\n"),
         ("usr/sbin/init", &init),
         ("usr/bin/sh", &init),
+        ("usr/bin/dpkg", &init),
+        ("usr/lib/systemd/systemd", &init),
+        ("usr/lib/systemd/system/default.target", b"[Unit]\n"),
+        ("usr/lib/systemd/system/getty.target", b"[Unit]\n"),
+        ("usr/lib/systemd/system/serial-getty@.service", b"[Service]\n"),
+        ("var/lib/dpkg/status", b"Package: test\nStatus: install ok installed\nVersion: 1\n\n"),
     ] {
         std::fs::write(at(path), bytes).unwrap();
     }
-    for program in ["usr/sbin/init", "usr/bin/sh"] {
+    for program in ["usr/sbin/init", "usr/bin/sh", "usr/bin/dpkg", "usr/lib/systemd/systemd"] {
         std::fs::set_permissions(at(program), PermissionsExt::from_mode(0o755)).unwrap();
     }
     std::fs::set_permissions(at("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();

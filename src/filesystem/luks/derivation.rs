@@ -12,12 +12,15 @@ use zeroize::Zeroizing;
 
 /// `cryptsetup open` takes fewer passes; `cryptsetup reencrypt` refuses a keyslot that has them.
 const TIME: RangeInclusive<u64> = 4..=u32::MAX as u64;
-const MEMORY_KIB: RangeInclusive<u64> = 32..=4 << 20;
+const MEMORY_KIB: RangeInclusive<u64> = 32..=1 << 20;
 const LANES: RangeInclusive<u64> = 1..=4;
-/// Memory in KiB times passes, about a minute's work; not cryptsetup's, which takes what its host does in two seconds.
-const WORK_KIB: RangeInclusive<u64> = 1..=64 << 20;
-/// The least is that of NIST SP 800-132, the most about a minute's work.
-const ITERATIONS: RangeInclusive<u64> = 1000..=1 << 28;
+/// Memory in KiB times passes, about ten seconds of one processor; not cryptsetup's, which takes what its host does in two seconds with
+/// four.
+const WORK_KIB: RangeInclusive<u64> = 1..=12 << 20;
+/// The least is that of NIST SP 800-132, the most about ten seconds of one processor.
+const ITERATIONS: RangeInclusive<u64> = 1000..=1 << 25;
+/// What all keyslots of a header may take together for one passphrase, in the unit of [`KeyDerivation::work`].
+pub(super) const MOST_WORK: u64 = 16 << 20;
 
 /// How a passphrase becomes a key, without the salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,15 @@ impl KeyDerivation {
             Self::Pbkdf2 { iterations, .. } => {
                 within("number of iterations", (*iterations).into(), ITERATIONS)
             }
+        }
+    }
+
+    /// How long it takes, in KiB that are filled once.
+    pub(super) fn work(&self) -> u64 {
+        match self {
+            Self::Argon2id(cost) | Self::Argon2i(cost) => u64::from(cost.time) * u64::from(cost.memory_kib),
+            // As long as the limits of both say.
+            Self::Pbkdf2 { iterations, .. } => u64::from(*iterations) * WORK_KIB.end() / ITERATIONS.end(),
         }
     }
 

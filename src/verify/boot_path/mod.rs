@@ -18,11 +18,17 @@ mod volume;
 
 pub use kernel::{Initramfs, KernelImage, is_initramfs};
 pub use systemd_boot::Entry;
+
 pub use volume::Volume;
 
 use crate::plan::Firmware;
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Whether GRUB can read a configuration. `Err`: in which line it cannot, and why.
+pub fn check_grub_script(text: &str) -> Result<(), String> {
+    script::parse(text).map(drop).map_err(|error| format!("line {}: {}", error.line, error.message))
+}
 
 /// More steps than this on one path are a loop of configuration files.
 const DEEPEST: usize = 12;

@@ -1,8 +1,9 @@
 //! The partition table: both copies, what they say, and the protective MBR.
 
+use crate::layout::gpt::MbrFault;
 use crate::layout::{Lba, first_usable, last_usable};
 use crate::lint::Level;
-use crate::verify::facts::{Facts, Scheme, TableCopy};
+use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
@@ -40,7 +41,8 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found)
     let header = match &copy.header {
         Err(fault) => {
             out.report(format!("the {name} header in LBA {at}: {fault}"))
-                .help("`sgdisk --verify` shows both; build the image again");
+                .help("`sgdisk --verify` shows both; build the image again")
+                .level(level(copy, facts));
             return;
         }
         Ok(header) => header,
@@ -55,7 +57,9 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found)
             "the {name} header says that the other one is in LBA {}, expected {other}",
             header.other
         ))
-        .help("the disk's size has changed after the table was written: `sgdisk --move-second-header`");
+        .help("the disk's size has changed after the table was written: `sgdisk --move-second-header`")
+        // A disk that was made larger is so until its first boot.
+        .level(if facts.plan.is_none() { Level::Warning } else { Level::Error });
     }
     if header.first_usable < first_usable(facts.sector)
         || last_usable(facts.sector, facts.sectors()).is_none_or(|last| header.last_usable > last)
@@ -65,6 +69,15 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found)
             header.first_usable, header.last_usable
         ));
     }
+}
+
+/// Firmware and kernel go by the other copy where that is whole, so a disk of others still boots. Of our own nothing may be damaged.
+/// Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
+fn level(copy: &TableCopy, facts: &Facts) -> Level {
+    let TableFacts { primary, backup, .. } = &facts.table;
+    let other = if std::ptr::eq(copy, primary) { backup } else { primary };
+    let is_whole = other.header.as_ref().is_ok_and(|header| other.array_crc == Some(header.entries_crc));
+    if is_whole && facts.plan.is_none() { Level::Warning } else { Level::Error }
 }
 
 pub static GPT_ENTRIES: Rule = Rule {
@@ -81,13 +94,15 @@ fn entries(facts: &Facts, out: &mut Found) {
         let Ok(header) = &copy.header else { continue };
         match copy.array_crc {
             None => {
-                out.report(format!("the {name} table's entries in LBA {} cannot be read", header.entries));
+                out.report(format!("the {name} table's entries in LBA {} cannot be read", header.entries))
+                    .level(level(copy, facts));
             }
             Some(computed) if computed != header.entries_crc => {
                 out.report(format!(
                     "the {name} table's entries have CRC32 {computed:08x}, its header says {:08x}",
                     header.entries_crc
-                ));
+                ))
+                .level(level(copy, facts));
             }
             Some(_) => {}
         }
@@ -143,6 +158,15 @@ fn bounds(facts: &Facts, out: &mut Found) {
                 entry.number, entry.last, entry.first
             ))
             .partition(entry.number);
+        } else if entry.last.0 >= facts.sectors() {
+            out.report(format!(
+                "partition {} ends at LBA {}, the disk has {} sectors",
+                entry.number,
+                entry.last,
+                facts.sectors()
+            ))
+            .partition(entry.number)
+            .help("the image was cut: get it again");
         } else if entry.first < header.first_usable || entry.last > header.last_usable {
             out.report(format!(
                 "partition {} is LBA {} to {}, outside the usable {} to {}",
@@ -199,7 +223,12 @@ pub static MBR_PROTECTIVE: Rule = Rule {
 
 fn mbr(facts: &Facts, out: &mut Found) {
     if let (Scheme::Gpt, Err(fault)) = (facts.scheme, &facts.table.mbr) {
-        out.report(format!("the protective MBR: {fault}"));
+        let added = out.report(format!("the protective MBR: {fault}"));
+        // Firmware and kernel look at its type and its start. Sources: EDK2, MdeModulePkg, PartitionDxe/Gpt.c; Linux,
+        // block/partitions/efi.c, is_pmbr_valid.
+        if matches!(fault, MbrFault::Length { .. }) {
+            added.level(Level::Warning);
+        }
     }
 }
 
