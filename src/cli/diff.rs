@@ -1,20 +1,20 @@
 //! `ister diff`
 
-use super::build::Format;
 use super::console::{Console, print};
 use super::input::print_json;
 use super::run::{Outcome, TalkArgs};
 use crate::compare::{Difference, compare};
 use crate::format::open;
-use crate::report::{differences_human, differences_json};
+use crate::report::{differences_grouped, differences_html, differences_json};
 use crate::tool::{Failure, scratch_folder};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Say where two images differ: partition, filesystem, structure or file, field
 ///
-/// Takes every format that `ister verify` takes; what the guest sees is compared. Exit code 0: the same bytes; 1: they
-/// differ.
+/// Takes every format that `ister verify` takes; what the guest sees is compared. What changed comes first: packages, what boots, files,
+/// layout; then what is different in every build: identifiers, times, and where on the disk all that lies. Exit code 0: the same
+/// bytes; 1: they differ.
 ///
 /// Example: ister diff out/kvm.img yesterday/kvm.img
 #[derive(Args, Debug)]
@@ -26,11 +26,19 @@ pub struct DiffArgs {
     b: PathBuf,
 
     /// How differences are printed
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+    format: DiffFormat,
 
     #[command(flatten)]
     talk: TalkArgs,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum DiffFormat {
+    Human,
+    Json,
+    /// A page for a browser
+    Html,
 }
 
 pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
@@ -38,13 +46,12 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     let differences = differences(&args.a, &args.b, &console);
     console.finish();
     let differences = differences?;
+    let name = |path: &Path| path.display().to_string();
     match args.format {
-        Format::Json => print_json(&differences_json(&differences)),
-        Format::Human if differences.is_empty() => print("the images are the same\n"),
-        Format::Human => {
-            let name = |path: &Path| path.display().to_string();
-            print(&differences_human(&name(&args.a), &name(&args.b), &differences));
-        }
+        DiffFormat::Json => print_json(&differences_json(&differences)),
+        DiffFormat::Html => print(&differences_html(&name(&args.a), &name(&args.b), &differences)),
+        DiffFormat::Human if differences.is_empty() => print("the images are the same\n"),
+        DiffFormat::Human => print(&differences_grouped(&name(&args.a), &name(&args.b), &differences)),
     }
     Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings })
 }

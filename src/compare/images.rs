@@ -19,10 +19,18 @@ pub struct Difference {
     pub place: Vec<String>,
     pub a: String,
     pub b: String,
+    /// A file that is the same but for GUIDs and UUIDs of the image.
+    #[serde(skip)]
+    pub is_identity: bool,
 }
 
-/// No more than so many differences of one kind are listed: the rest is counted.
+/// GUIDs and UUIDs of both, as texts have them.
+pub type Identities = [(String, String)];
+
+/// No more than so many structures of one filesystem are listed: the rest is counted.
 const MOST: usize = 40;
+/// The same for what is said of files.
+const MOST_OF_FILES: usize = 20_000;
 
 /// All differences between two images; nothing if every byte that the guest sees is the same.
 pub fn compare(
@@ -43,12 +51,22 @@ pub fn compare(
     let (sector_b, table_b) = read_table(&b.file, b.size).context(context)?;
     out.field(&[], "sector size", sector_a.bytes(), sector_b.bytes());
     tables(&table_a, &table_b, &mut out);
-    if let (Some((_, entries_a)), Some((_, entries_b))) = (table_a.valid(), table_b.valid()) {
-        for entry in entries_a {
-            let Some(other) = entries_b.iter().find(|other| other.number == entry.number) else { continue };
-            let window_a = window(a, entry, sector_a.bytes());
-            let window_b = window(b, other, sector_b.bytes());
-            partition(entry, &window_a, &window_b, &mut out).context(context)?;
+    if let (Some((header_a, entries_a)), Some((header_b, entries_b))) = (table_a.valid(), table_b.valid()) {
+        let pairs = entries_a.iter().filter_map(|entry| {
+            let other = entries_b.iter().find(|other| other.number == entry.number)?;
+            Some((entry, other, window(a, entry, sector_a.bytes()), window(b, other, sector_b.bytes())))
+        });
+        let pairs: Vec<_> = pairs.collect();
+        let mut identities = vec![(header_a.disk_guid.to_string(), header_b.disk_guid.to_string())];
+        for (entry, other, one, two) in &pairs {
+            identities.push((entry.guid.to_string(), other.guid.to_string()));
+            if let (Ok(one), Ok(two)) = (Opened::open(one), Opened::open(two)) {
+                identities.push((one.uuid(), two.uuid()));
+            }
+        }
+        identities.retain(|(one, two)| one != two && !one.is_empty());
+        for (entry, _, one, two) in &pairs {
+            partition(entry, one, two, &identities, &mut out).context(context)?;
         }
     }
     let entries = table_a.valid().map(|(_, entries)| entries).unwrap_or_default();
@@ -59,7 +77,7 @@ pub fn compare(
             let place =
                 vec!["outside of all partitions".to_owned(), format!("byte {}", gap.start + first.at)];
             let text = format!("{blocks} blocks of 4096 bytes differ");
-            out.list.push(Difference { place, a: text.clone(), b: text });
+            out.list.push(Difference { place, a: text.clone(), b: text, is_identity: false });
         }
     }
     Ok(out.list)
@@ -106,7 +124,7 @@ impl Differences {
     fn field<T: ToString + PartialEq>(&mut self, place: &[&str], field: &str, a: T, b: T) {
         if a != b {
             let place = place.iter().map(|part| (*part).to_owned()).chain([field.to_owned()]).collect();
-            self.list.push(Difference { place, a: a.to_string(), b: b.to_string() });
+            self.list.push(Difference { place, a: a.to_string(), b: b.to_string(), is_identity: false });
         }
     }
 }
@@ -166,7 +184,13 @@ fn entries(table: &str, a: &[Entry], b: &[Entry], out: &mut Differences) {
     }
 }
 
-fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Differences) -> std::io::Result<()> {
+fn partition(
+    entry: &Entry,
+    a: &dyn Source,
+    b: &dyn Source,
+    identities: &Identities,
+    out: &mut Differences,
+) -> std::io::Result<()> {
     let (found, blocks) = differing(a, b, 4 * MOST)?;
     let name = format!("partition {} (`{}`)", entry.number, entry.name);
     out.field(&[&name], "size", Bytes(a.size()), Bytes(b.size()));
@@ -193,7 +217,8 @@ fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Difference
         match (left.tree(), right.tree()) {
             (Ok(x), Ok(y)) => {
                 let (x, y) = (trees::Side { tree: &x, source: a }, trees::Side { tree: &y, source: b });
-                out.list.extend(trees::compare(&place, &x, &y, MOST));
+                out.list.extend(trees::packages(&x, &y));
+                out.list.extend(trees::compare(&place, &x, &y, identities, MOST_OF_FILES));
             }
             (x, y) => {
                 let shown = |tree: Result<_, crate::filesystem::ReadError>| match tree {
@@ -209,7 +234,7 @@ fn partition(entry: &Entry, a: &dyn Source, b: &dyn Source, out: &mut Difference
     }
     if out.list.len() == before || blocks > found.len() as u64 {
         let text = format!("{blocks} blocks of 4096 bytes differ");
-        out.list.push(Difference { place: place.to_vec(), a: text.clone(), b: text });
+        out.list.push(Difference { place: place.to_vec(), a: text.clone(), b: text, is_identity: false });
     }
     Ok(())
 }
@@ -231,7 +256,7 @@ fn structures(place: &[String], found: &[Differs], describe: impl Fn(u64) -> Str
         let mut place = place.to_vec();
         place.push(what);
         let text = format!("{bytes} bytes in {blocks} blocks differ");
-        out.list.push(Difference { place, a: text.clone(), b: text });
+        out.list.push(Difference { place, a: text.clone(), b: text, is_identity: false });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Two trees: what files are there, and what is said of them.
 
-use super::images::Difference;
+use super::images::{Difference, Identities};
+use super::packages::{self, STATUS};
 use crate::filesystem::{Body, Content, Node, NodeId, Source, Time, Tree, merged, read_part};
 use crate::tool::with_causes;
 use std::collections::BTreeMap;
@@ -13,7 +14,13 @@ pub struct Side<'a> {
 }
 
 /// Differences of all files and folders, each with its path and field below `place`. No more than `most`.
-pub fn compare(place: &[String], a: &Side, b: &Side, most: usize) -> Vec<Difference> {
+pub fn compare(
+    place: &[String],
+    a: &Side,
+    b: &Side,
+    identities: &Identities,
+    most: usize,
+) -> Vec<Difference> {
     let (left, right) = (names(a.tree), names(b.tree));
     let mut found = Vec::new();
     let mut all: Vec<&Vec<u8>> = left.keys().chain(right.keys()).collect();
@@ -27,7 +34,7 @@ pub fn compare(place: &[String], a: &Side, b: &Side, most: usize) -> Vec<Differe
         let mut difference = |field: &str, a: String, b: String| {
             let mut place = place.to_vec();
             place.extend([shown.clone(), field.to_owned()]);
-            found.push(Difference { place, a, b });
+            found.push(Difference { place, a, b, is_identity: false });
         };
         match (left.get(path), right.get(path)) {
             (Some(_), None) => difference("entry", "there".to_owned(), "not there".to_owned()),
@@ -37,12 +44,50 @@ pub fn compare(place: &[String], a: &Side, b: &Side, most: usize) -> Vec<Differe
                 nodes(one, other, &mut difference);
                 if let Some((x, y)) = contents(one, other, a.source, b.source) {
                     difference("content", x, y);
+                    let is_same = is_same_but_for(identities, (one, a.source), (other, b.source));
+                    found.last_mut().expect("it was pushed just now").is_identity = is_same;
                 }
             }
             (None, None) => {}
         }
     }
     found
+}
+
+/// Packages of two root filesystems.
+pub fn packages(a: &Side, b: &Side) -> Vec<Difference> {
+    let status = |side: &Side| {
+        let node = &side.tree.nodes[side.tree.find(STATUS)?];
+        let bytes = read_part(side.source, node, 0..LONGEST_TEXT).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    match (status(a), status(b)) {
+        (Some(x), Some(y)) if x != y => packages::compare(&x, &y),
+        _ => Vec::new(),
+    }
+}
+
+/// Of texts no more is compared as text, in bytes.
+const LONGEST_TEXT: u64 = 32 << 20;
+/// Files that hold identifiers are small.
+const SMALL: u64 = 1 << 20;
+
+/// Whether two files are the same once each identifier of the one is replaced by the other's.
+fn is_same_but_for(identities: &Identities, a: (&Node, &dyn Source), b: (&Node, &dyn Source)) -> bool {
+    let text = |(node, source): (&Node, &dyn Source)| {
+        let bytes = read_part(source, node, 0..node.size).ok().filter(|_| node.size <= SMALL)?;
+        String::from_utf8(bytes).ok()
+    };
+    let is_small = a.0.size <= SMALL && b.0.size <= SMALL;
+    let (Some(mut x), Some(y)) = (is_small.then(|| text(a)).flatten(), is_small.then(|| text(b)).flatten())
+    else {
+        return false;
+    };
+    for (one, other) in identities {
+        x = x.replace(one.as_str(), other).replace(&one.to_lowercase(), &other.to_lowercase());
+        x = x.replace(&one.to_uppercase(), &other.to_uppercase());
+    }
+    x == y
 }
 
 fn names(tree: &Tree) -> BTreeMap<Vec<u8>, NodeId> {

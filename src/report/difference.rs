@@ -1,10 +1,15 @@
 //! Differences of two images.
 
-use crate::compare::Difference;
+use crate::compare::{Difference, Group, group, grouped};
+use maud::{DOCTYPE, Markup, html};
 use serde_json::{Value, json};
 
 /// A block for each difference: the way to it, and what each side has. Empty if there is none.
-pub fn differences_human(a: &str, b: &str, differences: &[Difference]) -> String {
+pub fn differences_human<'d>(
+    a: &str,
+    b: &str,
+    differences: impl IntoIterator<Item = &'d Difference>,
+) -> String {
     let mut out = String::new();
     for difference in differences {
         out.push_str(&format!("{}\n", difference.place.join(" > ")));
@@ -17,7 +22,135 @@ pub fn differences_human(a: &str, b: &str, differences: &[Difference]) -> String
     out
 }
 
+/// Under headings: what changed, then what is different in every build.
+pub fn differences_grouped(a: &str, b: &str, differences: &[Difference]) -> String {
+    let groups = grouped(differences);
+    let mut out = String::new();
+    let changed = groups.iter().filter(|(group, _)| !group.is_always_different());
+    if changed.clone().next().is_none() {
+        out.push_str("nothing changed but what is different in every build\n\n");
+    }
+    for (group, list) in &groups {
+        let always = if group.is_always_different() { ", different in every build" } else { "" };
+        out.push_str(&format!("== {group} ({}{always})\n", list.len()));
+        match group {
+            Group::Packages => {
+                for difference in list {
+                    let name = difference.place.last().map_or("", String::as_str);
+                    out.push_str(&format!("{name}: {} -> {}\n", difference.a, difference.b));
+                }
+            }
+            _ => out.push_str(&differences_human(a, b, list.iter().copied())),
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// `{"version": 1, "same": …, "differences": […]}`.
 pub fn differences_json(differences: &[Difference]) -> Value {
-    json!({ "version": 1, "same": differences.is_empty(), "differences": differences })
+    let with_group = |difference: &Difference| {
+        let mut value = json!(difference);
+        value["group"] = json!(group(difference));
+        value
+    };
+    let list: Vec<Value> = differences.iter().map(with_group).collect();
+    json!({ "version": 1, "same": differences.is_empty(), "differences": list })
+}
+
+const STYLE: &str = "body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color-scheme: light dark } \
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .2rem .6rem; border-bottom: 1px solid #8884 } \
+td { font-family: ui-monospace, monospace; font-size: 13px; overflow-wrap: anywhere } summary { font-weight: 600; font-size: 1.2rem; margin-top: 1rem }";
+
+/// A page: what changed is open, the rest can be opened.
+pub fn differences_html(a: &str, b: &str, differences: &[Difference]) -> String {
+    let table = |list: &[&Difference]| -> Markup {
+        html! {
+            table {
+                tr { th { "place" } th { (a) } th { (b) } }
+                @for difference in list {
+                    tr {
+                        td { (difference.place.join(" > ")) }
+                        td { (difference.a) }
+                        td { @if difference.a != difference.b { (difference.b) } }
+                    }
+                }
+            }
+        }
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (a) " and " (b) }
+                style { (maud::PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (a) " and " (b) }
+                @if differences.is_empty() { p { "the images are the same" } }
+                @for (group, list) in grouped(differences) {
+                    details open[!group.is_always_different()] {
+                        summary {
+                            (group.to_string()) " (" (list.len()) ")"
+                            @if group.is_always_different() { ", different in every build" }
+                        }
+                        (table(&list))
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differences() -> Vec<Difference> {
+        let difference = |place: &[&str], a: &str, b: &str| Difference {
+            place: place.iter().map(|part| (*part).to_owned()).collect(),
+            a: a.into(),
+            b: b.into(),
+            is_identity: false,
+        };
+        vec![
+            difference(&["primary partition table", "disk GUID"], "1", "2"),
+            difference(&["packages", "netbase"], "6.4", "6.5"),
+            difference(&["partition 3 (`root`)", "ext", "/etc/motd", "content"], "byte 0: a<b", "byte 0: c"),
+        ]
+    }
+
+    #[test]
+    fn people_read_what_changed_first() {
+        insta::assert_snapshot!(differences_grouped("a.img", "b.img", &differences()), @r"
+        == packages (1)
+        netbase: 6.4 -> 6.5
+
+        == files (1)
+        partition 3 (`root`) > ext > /etc/motd > content
+          a.img: byte 0: a<b
+          b.img: byte 0: c
+
+        == identifiers (1, different in every build)
+        primary partition table > disk GUID
+          a.img: 1
+          b.img: 2
+        ");
+        let identifiers = &differences()[..1];
+        assert!(
+            differences_grouped("a", "b", identifiers).starts_with("nothing changed but what is different")
+        );
+    }
+
+    #[test]
+    fn a_page_and_programs_have_the_groups_too() {
+        let page = differences_html("a.img", "b.img", &differences());
+        assert!(page.contains("<details open><summary>packages (1)") && page.contains("a&lt;b"), "{page}");
+        assert!(page.contains("<details><summary>identifiers (1), different in every build"), "{page}");
+        let json = differences_json(&differences());
+        assert_eq!(json["differences"][2]["group"], "files");
+    }
 }

@@ -16,7 +16,7 @@ mod verdict;
 mod verification;
 
 pub use boot_paths::{boot_paths_svg, boot_paths_text};
-pub use difference::{differences_human, differences_json};
+pub use difference::{differences_grouped, differences_html, differences_human, differences_json};
 pub use explain::{explain, explain_verification, rules_json, rules_markdown, rules_table};
 pub use findings::{
     Checked, concise, findings_human, findings_json, github, junit, refusals_human, sarif, statistics,

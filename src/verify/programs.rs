@@ -307,7 +307,7 @@ mod tests {
         assert!(needs.libraries.iter().any(|name| name == "libc.so.6"), "{:?}", needs.libraries);
         assert!(Needs::of(&own[..65_536]).is_err());
         assert!(Needs::of(b"#no").is_err() && Needs::of(b"\x7fELF").is_err());
-        let mut other = own[..4096].to_vec();
+        let mut other = own.clone();
         other[18..20].copy_from_slice(&183_u16.to_le_bytes());
         assert!(Needs::of(&other).is_err_and(|why| why.contains("another processor (ELF machine 183)")));
     }

@@ -1,0 +1,120 @@
+//! What differs, sorted by what it means: what changed comes before what is different in every build.
+
+use super::images::Difference;
+use super::packages::PLACE;
+use serde::Serialize;
+use std::fmt;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    Packages,
+    /// Kernels, loaders, their entries and options.
+    Boot,
+    Files,
+    /// Sizes, places, labels.
+    Layout,
+    /// GUIDs, UUIDs, and files that differ in nothing else.
+    Identifiers,
+    Times,
+    /// Where the bytes of all that lie.
+    Structures,
+}
+
+impl Group {
+    pub const ALL: [Group; 7] = [
+        Group::Packages,
+        Group::Boot,
+        Group::Files,
+        Group::Layout,
+        Group::Identifiers,
+        Group::Times,
+        Group::Structures,
+    ];
+
+    /// Of builds of one template these differ whenever anything does.
+    pub fn is_always_different(self) -> bool {
+        self >= Group::Identifiers
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Group::Packages => "packages",
+            Group::Boot => "boot",
+            Group::Files => "files",
+            Group::Layout => "layout",
+            Group::Identifiers => "identifiers",
+            Group::Times => "times",
+            Group::Structures => "filesystem structures",
+        })
+    }
+}
+
+/// Paths of what boots, on any filesystem.
+const BOOT: &[&str] = &["/boot/", "/efi/", "/loader/", "/EFI/", "/etc/kernel/", "/etc/default/grub"];
+
+pub fn group(difference: &Difference) -> Group {
+    let place = &difference.place;
+    let last = place.last().map_or("", String::as_str);
+    if place.first().is_some_and(|first| first == PLACE) {
+        return Group::Packages;
+    }
+    if difference.is_identity || last == "GUID" || last == "disk GUID" || last == "UUID" {
+        return Group::Identifiers;
+    }
+    if last.ends_with(" time") {
+        return Group::Times;
+    }
+    // A filesystem's files have their path behind it; its structures are described.
+    let path = place.get(2).filter(|path| path.starts_with('/') && place.len() > 3);
+    match path {
+        Some(_) if last == "inode number" || last == "links" => Group::Structures,
+        Some(path) if BOOT.iter().any(|start| path.starts_with(start)) => Group::Boot,
+        Some(_) => Group::Files,
+        None if difference.a == difference.b => Group::Structures,
+        None if last.starts_with("boot code") || last.contains("loader's core") => Group::Boot,
+        None => Group::Layout,
+    }
+}
+
+/// Each group that has any, in order.
+pub fn grouped(differences: &[Difference]) -> Vec<(Group, Vec<&Difference>)> {
+    Group::ALL
+        .into_iter()
+        .map(|wanted| (wanted, differences.iter().filter(|difference| group(difference) == wanted).collect()))
+        .filter(|(_, list): &(Group, Vec<&Difference>)| !list.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_comes_first() {
+        let difference = |place: &[&str], same: bool| Difference {
+            place: place.iter().map(|part| (*part).to_owned()).collect(),
+            a: "1".into(),
+            b: if same { "1" } else { "2" }.into(),
+            is_identity: false,
+        };
+        let root = "partition 3 (`root`)";
+        let all = [
+            (difference(&["primary partition table", "partition 1", "GUID"], false), Group::Identifiers),
+            (difference(&[root, "ext", "/etc/hostname", "content"], false), Group::Files),
+            (difference(&[root, "ext", "/etc/hostname", "modification time"], false), Group::Times),
+            (difference(&[root, "ext", "/boot/grub/grub.cfg", "content"], false), Group::Boot),
+            (difference(&[root, "ext", "inode table of group 1"], true), Group::Structures),
+            (difference(&[root, "size"], false), Group::Layout),
+            (difference(&["packages", "netbase"], false), Group::Packages),
+        ];
+        for (difference, expected) in &all {
+            assert_eq!(group(difference), *expected, "{:?}", difference.place);
+        }
+        let list: Vec<Difference> = all.into_iter().map(|(difference, _)| difference).collect();
+        let order: Vec<Group> = grouped(&list).into_iter().map(|(group, _)| group).collect();
+        assert_eq!(order, Group::ALL);
+    }
+}
