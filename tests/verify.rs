@@ -676,6 +676,35 @@ fn two_images_are_compared_down_to_the_field() {
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }
+    // What changed comes before what always does.
+    let place = |heading: &str| {
+        said.find(&format!("== {heading} (")).unwrap_or_else(|| panic!("{heading} in {said}"))
+    };
+    assert!(place("boot") < place("files") && place("files") < place("times"), "{said}");
+    // A file that names the root by another GUID is the same otherwise; the package is another one.
+    change_entries(&copy, &|entries| entries[256 + 16] ^= 0xff);
+    let (name, entry) = good.entry(&copy);
+    let guid = good.disk().partitions[2].guid.to_string();
+    let first = format!("{:02x}", u8::from_str_radix(&guid[6..8], 16).unwrap() ^ 0xff);
+    let other = format!("{}{first}{}", &guid[..6], &guid[8..]);
+    good.put_in_esp(&copy, &name, entry.replace(&guid, &other).as_bytes());
+    let status = b"Package: test\nStatus: install ok installed\nVersion: 2\n\n";
+    good.put(&copy, "/var/lib/dpkg/status", status, "0100644");
+    let said = diff(1);
+    assert!(said.starts_with("== packages (1)\ntest: 1 -> 2\n"), "{said}");
+    let identifiers = said.find("== identifiers").unwrap();
+    let content = said.find(&format!("{name} > content")).unwrap_or_else(|| panic!("{name} in {said}"));
+    assert!(content > identifiers, "{said}");
+    let page = common::ister(&[
+        "diff",
+        good.image.to_str().unwrap(),
+        copy.to_str().unwrap(),
+        "-q",
+        "--format",
+        "html",
+    ]);
+    let page = { page }.output().unwrap();
+    assert!(text(&page.stdout).contains("<summary>packages (1)"), "{}", text(&page.stdout));
     change_entries(&copy, &|entries| entries[56] = b'X');
     let said = diff(1);
     assert!(said.contains("primary partition table > partition 1 > name"), "{said}");
