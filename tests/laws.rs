@@ -672,6 +672,7 @@ proptest! {
 /// Rules that no single fault of these templates can show; their examples are tested beside them.
 const NOT_GENERATED: &[&str] = &[
     "bootloader-missing",
+    "disk-size-aws",
     "disk-size-google",
     "esp-room",
     "root-not-last",
