@@ -270,6 +270,11 @@ const DAMAGES: &[Damage] = &[
         let kernel = good.copy_from_esp(image, "/test/6.1.0/linux");
         good.put_in_esp(image, "/test/6.1.0/linux", &kernel[..kernel.len() - 5000]);
     }),
+    ("a kernel for 32 bits", "kernel-damaged", |good, image| {
+        let mut kernel = good.copy_from_esp(image, "/test/6.1.0/linux");
+        kernel[0x236] = 0;
+        good.put_in_esp(image, "/test/6.1.0/linux", &kernel);
+    }),
     ("a truncated initramfs", "initrd-damaged", |good, image| {
         let archive = good.copy_from_esp(image, "/test/6.1.0/initrd.img-6.1.0");
         good.put_in_esp(image, "/test/6.1.0/initrd.img-6.1.0", &archive[..archive.len() - 300]);

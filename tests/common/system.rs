@@ -66,6 +66,12 @@ fn kernel() -> Vec<u8> {
     kernel[0x24c..0x250].copy_from_slice(&100_000_u32.to_le_bytes());
     kernel[5 * 512 + 0x100..5 * 512 + 0x104].copy_from_slice(b"\x28\xb5\x2f\xfd");
     kernel[0x3200..0x3200 + 14].copy_from_slice(b"6.1.0 (tester)");
+    // An EFI program for 64 bits.
+    kernel[..2].copy_from_slice(b"MZ");
+    kernel[0x3c..0x40].copy_from_slice(&[0x40, 0, 0, 0]);
+    kernel[0x40..0x58].fill(0);
+    kernel[0x40..0x46].copy_from_slice(b"PE\0\0\x64\x86");
+    kernel[0x236] = 1;
     kernel
 }
 

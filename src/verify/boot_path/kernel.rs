@@ -68,7 +68,7 @@ impl KernelImage {
         {
             return KernelImage::damaged(damage);
         }
-        // XLF_KERNEL_64 and XLF_CAN_BE_LOADED_ABOVE_4G are bits 0 and 1 of xloadflags.
+        // XLF_KERNEL_64 is bit 0 of xloadflags.
         let is_64 = bytes.get(0x236).is_some_and(|flags| flags & 1 != 0);
         let is_efi =
             is_64 && efi::Program::parse(bytes, bytes.len() as u64).is_ok_and(|p| p.machine == Machine::X64);
@@ -127,7 +127,7 @@ pub struct Initramfs {
 }
 
 /// More than any initramfs has, unpacked.
-const MOST: u64 = 2 << 30;
+const MOST: u64 = 1 << 30;
 /// Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst, "newc" header.
 const HEADER: usize = 110;
 
@@ -321,6 +321,11 @@ pub mod tests {
         bytes[0x24c..0x250].copy_from_slice(&64_u32.to_le_bytes());
         bytes[0x400..0x400 + version.len()].copy_from_slice(version.as_bytes());
         bytes[5 * 512..5 * 512 + 4].copy_from_slice(b"\x28\xb5\x2f\xfd");
+        // The EFI stub's header, and XLF_KERNEL_64.
+        bytes[..2].copy_from_slice(b"MZ");
+        bytes[0x3c] = 0x40;
+        bytes[0x40..0x46].copy_from_slice(b"PE\0\0\x64\x86");
+        bytes[0x236] = 1;
         bytes
     }
 
@@ -328,6 +333,10 @@ pub mod tests {
     fn a_kernel_is_as_long_as_it_says() {
         let whole = kernel("6.1.0-1");
         assert_eq!(KernelImage::parse(&whole).version.as_deref(), Some("6.1.0-1"));
+        assert!(KernelImage::parse(&whole).is_efi);
+        let mut for_32_bits = whole.clone();
+        for_32_bits[0x236] = 0;
+        assert!(!KernelImage::parse(&for_32_bits).is_efi);
         let damage = |bytes: &[u8]| KernelImage::parse(bytes).damage.unwrap();
         assert!(damage(&whole[..4000]).contains("its header says 6656 bytes, the file has 4000"));
         assert!(damage(&[]).contains("empty"));

@@ -35,6 +35,9 @@ const DEEPEST: usize = 12;
 /// More kernels than this on one disk help nobody.
 const MOST_KERNELS: usize = 200;
 
+/// Kernels and initramfs images that are looked into; others are taken as they are.
+const MOST_FILES: usize = 24;
+
 /// A file of a partition. The path is as the partition has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FileAt {
@@ -58,6 +61,8 @@ pub enum IssueKind {
     GrubConfiguration,
     SyslinuxConfiguration,
     KernelMissing,
+    /// A kernel that the loader starts as an EFI program is none, for this processor.
+    KernelNotEfi,
     InitramfsMissing,
     OtherFileMissing,
 }
@@ -240,20 +245,31 @@ impl<'d, 'a> Tracer<'d, 'a> {
             return None;
         }
         let image = linux.map(|at| {
-            let read = || KernelImage::read(self.volume(at.partition), &at.path);
-            let image = self.images.get(&at).cloned().unwrap_or_else(read);
-            self.images.insert(at.clone(), image.clone());
+            if !self.images.contains_key(&at) && self.may_read() {
+                self.images.insert(at.clone(), KernelImage::read(self.volume(at.partition), &at.path));
+            }
+            let image = self
+                .images
+                .get(&at)
+                .cloned()
+                .unwrap_or(KernelImage { is_efi: true, ..KernelImage::default() });
             (at, image)
         });
         let mut initramfs = Vec::new();
         for at in initrds {
-            let read = || Initramfs::read(self.volume(at.partition), &at.path);
-            let archive = self.archives.get(&at).cloned().unwrap_or_else(read);
-            self.archives.insert(at.clone(), archive.clone());
+            if !self.archives.contains_key(&at) && self.may_read() {
+                self.archives.insert(at.clone(), Initramfs::read(self.volume(at.partition), &at.path));
+            }
+            let archive = self.archives.get(&at).cloned().unwrap_or_default();
             initramfs.push((at, archive));
         }
         self.kernels.push(KernelStart { entry: entry.clone(), image, initramfs, options });
         Some(self.kernels.len() - 1)
+    }
+
+    /// Whether one more file may be looked into: a hostile disk has any number of large ones.
+    fn may_read(&self) -> bool {
+        self.images.len() + self.archives.len() < MOST_FILES
     }
 
     /// What a unified kernel image holds.
@@ -264,6 +280,9 @@ impl<'d, 'a> Tracer<'d, 'a> {
         initrd: Option<&[u8]>,
         options: String,
     ) -> Option<usize> {
+        if self.kernels.len() >= MOST_FILES {
+            return None;
+        }
         let image = Some((at.clone(), KernelImage::parse(linux)));
         let initramfs = initrd.map(|bytes| (at.clone(), Initramfs::parse(bytes))).into_iter().collect();
         self.kernels.push(KernelStart { entry: at.clone(), image, initramfs, options });

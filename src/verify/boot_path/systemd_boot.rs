@@ -2,7 +2,7 @@
 //! loader.conf(5).
 
 use super::volume::absolute;
-use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume, efi};
+use super::{FileAt, Issue, IssueKind, KernelImage, Step, Tracer, Volume, efi};
 use std::cmp::Ordering;
 
 const ENTRIES: &str = "/loader/entries";
@@ -180,6 +180,12 @@ fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &Entry, prefix
     }
     let linux = volume.has_file(&place(linux)).then(|| volume.at(&place(linux)));
     step.kernel = tracer.kernel(&at, linux, initrds, entry.options.clone());
+    let image = step.kernel.and_then(|index| tracer.kernels[index].image.as_ref());
+    if let Some((at, KernelImage { is_efi: false, damage: None, .. })) = image {
+        let message =
+            format!("{} is not an EFI program for x86-64, which is all that systemd-boot starts", at.path);
+        step.issues.push(Issue::new(IssueKind::KernelNotEfi, message));
+    }
     step
 }
 

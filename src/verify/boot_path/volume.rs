@@ -4,8 +4,8 @@ use super::FileAt;
 use crate::filesystem::{Body, Node, NodeId, ROOT, Source, Tree, read_file, read_part};
 use std::ops::Range;
 
-/// No boot program or configuration is larger.
-const MOST: u64 = 512 << 20;
+/// No kernel or initramfs is larger.
+const MOST: u64 = 256 << 20;
 
 pub struct Volume<'a> {
     /// Of its partition; 0 where it fills the disk.

@@ -248,6 +248,7 @@ pub static KERNEL_DAMAGED: Rule = Rule {
 };
 
 fn kernel_damaged(facts: &Facts, out: &mut Found) {
+    report(facts, None, &[IssueKind::KernelNotEfi], out);
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         if let Some((at, KernelImage { damage: Some(damage), .. })) = &start.image {
