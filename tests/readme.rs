@@ -35,6 +35,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ister test --changed HEAD --list", "tests/trials.rs: a_change_picks_the_types_that_it_touches"),
     ("ister publish out/test/kvm -o public", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
     ("ister verify out/kvm.img", "vm-tests: published_images_verify_in_every_format"),
+    ("ister verify out/kvm.img --explain-boot", "tests/verify.rs: the_command_says_what_the_library_finds"),
     ("ister diff out/kvm.img out/kvm.img", "tests/verify.rs: two_images_are_compared_down_to_the_field"),
 ];
 

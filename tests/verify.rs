@@ -634,6 +634,18 @@ fn the_command_says_what_the_library_finds() {
     let image = good.image.to_str().unwrap();
     let output = common::ister(&["verify", image]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let picture = good.folder.path().join("boot.svg");
+    let output =
+        common::ister(&["verify", image, "-q", "--explain-boot", "--boot-svg"]).arg(&picture).output();
+    let said = text(&output.unwrap().stdout);
+    assert!(said.starts_with("UEFI\n└─ systemd-boot 252  (partition 1: /EFI/BOOT/BOOTX64.EFI)\n"), "{said}");
+    assert!(said.contains("├─ kernel 6.1.0  (partition 1: /test/6.1.0/linux)\n"), "{said}");
+    assert!(std::fs::read_to_string(&picture).unwrap().contains(">kernel 6.1.0 "));
+    let output =
+        common::ister(&["verify", image, "-q", "--explain-boot", "--format", "json"]).output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["boot_paths"]["paths"][0]["firmware"], "uefi");
+    assert_eq!(found["boot_paths"]["kernels"][0]["image"][1]["version"], "6.1.0");
     assert!(text(&output.stdout).contains("good"), "{}", text(&output.stdout));
     flip(&good.image, 512 + 60);
     for (format, start) in [

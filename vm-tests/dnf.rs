@@ -60,6 +60,8 @@ while read -r type name; do
         boot/vmlinuz-*|boot/initrd.img-*|boot/config-*|boot/System.map-*|usr/lib/modules/*) list=kernel-kvm ;;
         usr/lib/systemd/boot/*) list=bootloader ;;
         boot/*|vmlinuz*|initrd.img*) continue ;;
+        # What is of the other image, and not of its packages.
+        etc/fstab|etc/kernel/cmdline|etc/kernel/entry-token|etc/default/grub.d/*) continue ;;
         *) list=os-core ;;
     esac
     case $type in

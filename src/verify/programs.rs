@@ -1,5 +1,5 @@
-//! The programs that every boot to a login prompt runs, with the libraries that they load: whether each is there, can be executed,
-//! and is what its package brought.
+//! The programs that every boot to a login prompt runs, with the libraries that they load: whether each exists, can be executed, and
+//! matches its package's checksum.
 
 use super::system::System;
 use crate::filesystem::{Body, NodeId, ReadError, Window, read_file};
@@ -118,9 +118,9 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
             let message = match self.system.tree.find_itself(path).map(|id| &self.system.tree.nodes[id].body)
             {
                 Some(Body::Link(target)) => {
-                    format!("{path} leads to {}, which is not there", String::from_utf8_lossy(target))
+                    format!("{path} is a dangling symbolic link to {}", String::from_utf8_lossy(target))
                 }
-                _ => format!("there is no {path}"),
+                _ => format!("{path} is missing"),
             };
             self.fault(role, path, message);
             return Ok(());
@@ -168,7 +168,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
             Err(why) => self.fault(role, path, format!("{path} {why}")),
             Ok(needs) => {
                 if !self.is_its_package_s(path, id, &bytes) {
-                    let message = format!("{path} is not what its package brought: its MD5 differs");
+                    let message = format!("{path} differs from its package: MD5 checksum mismatch");
                     self.faults.push(ProgramFault {
                         role,
                         path: path.to_owned(),
@@ -198,7 +198,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
                     found.push(place);
                 }
                 None if self.loaded.contains(name) || self.has_more_directories() => {}
-                None => self.fault(role, by, format!("{by} needs {name}, which is not there")),
+                None => self.fault(role, by, format!("{by} needs the library {name}, which is missing")),
             }
         }
         for (path, id) in found {

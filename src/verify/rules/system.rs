@@ -36,7 +36,7 @@ fn login(facts: &Facts, out: &mut Found) {
 
 pub static PACKAGE_FILE: Rule = Rule {
     name: "package-file",
-    summary: "a program that every boot runs is not what its package brought",
+    summary: "a program that every boot runs differs from its package",
     level: Level::Error,
     why: "Its MD5 differs from the one in /var/lib/dpkg/info: it was damaged, or replaced. Source: dpkg(1), --verify.",
     check: Check::Disk(package_file),
