@@ -487,6 +487,8 @@ fn grub_is_held_against_its_copies() {
         let found = good.damaged(&|_, image| flip(image, at));
         assert!(found.iter().any(|f| f.contains("[grub-core]")), "{what}: {found:#?}");
     }
+    let found = good.damaged(&|_, image| open(image).write_all_at(&[0; 440], 0).unwrap());
+    assert!(found.iter().any(|f| f.contains("[boot-path]")), "{found:#?}");
     let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/vmlinuz-6.1.0"));
     assert!(found.iter().any(|f| f.contains("[entry-kernel]")), "{found:#?}");
     let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/grub/grub.cfg"));

@@ -100,9 +100,13 @@ fn nothing(facts: &Facts, out: &mut Found) {
         (Some(_), _) => {
             out.report("no firmware finds anything that it could start");
         }
-        // A kernel may be given to it from outside.
-        (None, Some(_)) => {
-            out.report("no firmware finds anything that it could start").level(Level::Warning);
+        // Without a loader's configuration a kernel may be given to it from outside.
+        (None, Some(system)) => {
+            const CONFIGURATIONS: &[&str] =
+                &["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/extlinux/extlinux.conf", ENTRIES];
+            let is_configured = CONFIGURATIONS.iter().any(|path| system.exists(path));
+            let level = if is_configured { Level::Error } else { Level::Warning };
+            out.report("no firmware finds anything that it could start").level(level);
         }
         (None, None) => {}
     }
