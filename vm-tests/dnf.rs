@@ -5,9 +5,10 @@ use super::updates::VISITOR;
 use super::{Outcome, World, expect, ister, run};
 use serde_json::Value;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Packages of a tree's parts, without anything that would look into them.
 const SPEC: &str = r#"
@@ -149,6 +150,11 @@ pub fn dnf(world: &World) -> Outcome {
         .spawn()
         .map_err(|e| e.to_string())?;
     let mut server = Server(server);
+    let until = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        expect(Instant::now() < until, "the server answers")?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let proxy = format!("HTTPProxy=\"http://127.0.0.1:{port}\"");
     let base = ["build", "vm-tests/dnf/template.json", "-q", "--set", &proxy];
     let from = ["-C", "http://repo.invalid/"];
