@@ -195,29 +195,43 @@ fn changed(random: &mut Random, mut bytes: Vec<u8>) -> (&'static str, Option<Vec
     }
 }
 
+/// One of the ESP's files: the ESP and the file as mtools name them, and a copy on the host.
+fn file_of_esp(
+    random: &mut Random,
+    base: &Base,
+    image: &Path,
+    scratch: &Path,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Option<(String, String, PathBuf)>, Failed> {
+    let Some(offset) = base.esp else { return Ok(None) };
+    let esp = format!("{}@@{offset}", text(image)?);
+    let listed = run("mdir", &["-/", "-b", "-i", &esp, "::"])?;
+    let names = listed.lines().map(str::trim).filter(|name| !name.is_empty() && !name.ends_with('/'));
+    let files: Vec<&str> = names.filter(|name| is_meant(name)).collect();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let name = (*random.pick(&files)).to_owned();
+    let host = scratch.join("file");
+    run("mcopy", &["-n", "-o", "-i", &esp, &name, text(&host)?])?;
+    Ok(Some((esp, name, host)))
+}
+
 fn fat_file(
     random: &mut Random,
     base: &Base,
     image: &Path,
     scratch: &Path,
 ) -> Result<Option<String>, Failed> {
-    let Some(offset) = base.esp else { return Ok(None) };
-    let esp = format!("{}@@{offset}", text(image)?);
-    let listed = run("mdir", &["-/", "-b", "-i", &esp, "::"])?;
-    let files: Vec<&str> =
-        listed.lines().map(str::trim).filter(|name| !name.ends_with('/') && !name.is_empty()).collect();
-    if files.is_empty() {
+    let Some((esp, name, host)) = file_of_esp(random, base, image, scratch, |_| true)? else {
         return Ok(None);
-    }
-    let name = *random.pick(&files);
-    let host = scratch.join("file");
-    run("mcopy", &["-n", "-o", "-i", &esp, name, text(&host)?])?;
+    };
     let bytes = std::fs::read(&host).map_err(|e| e.to_string())?;
     let (how, bytes) = changed(random, bytes);
-    run("mdel", &["-i", &esp, name])?;
+    run("mdel", &["-i", &esp, &name])?;
     if let Some(bytes) = bytes {
         std::fs::write(&host, bytes).map_err(|e| e.to_string())?;
-        run("mcopy", &["-o", "-i", &esp, text(&host)?, name])?;
+        run("mcopy", &["-o", "-i", &esp, text(&host)?, &name])?;
     }
     Ok(Some(format!("{name} {how}")))
 }
@@ -248,24 +262,14 @@ fn configuration_of_esp(
     image: &Path,
     scratch: &Path,
 ) -> Result<Option<String>, Failed> {
-    let Some(offset) = base.esp else { return Ok(None) };
-    let esp = format!("{}@@{offset}", text(image)?);
-    let listed = run("mdir", &["-/", "-b", "-i", &esp, "::"])?;
-    let files: Vec<&str> = listed
-        .lines()
-        .map(str::trim)
-        .filter(|name| name.ends_with(".conf") || name.ends_with(".cfg"))
-        .collect();
-    if files.is_empty() {
+    let is_meant = |name: &str| name.ends_with(".conf") || name.ends_with(".cfg");
+    let Some((esp, name, host)) = file_of_esp(random, base, image, scratch, is_meant)? else {
         return Ok(None);
-    }
-    let name = *random.pick(&files);
-    let host = scratch.join("file");
-    run("mcopy", &["-n", "-o", "-i", &esp, name, text(&host)?])?;
+    };
     let old = std::fs::read_to_string(&host).map_err(|e| e.to_string())?;
     let Some((what, new)) = edited(random, &old) else { return Ok(None) };
     std::fs::write(&host, new).map_err(|e| e.to_string())?;
-    run("mcopy", &["-o", "-i", &esp, text(&host)?, name])?;
+    run("mcopy", &["-o", "-i", &esp, text(&host)?, &name])?;
     Ok(Some(format!("{name}: {what}")))
 }
 

@@ -5,11 +5,12 @@
 //! filesystem), and from the same medium as a disk (the hybrid MBR, the same ESP). Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
 //! xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
+use super::nodes::node;
 use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
 use super::source::Raw;
 use super::tree::{Item, Tree};
-use crate::filesystem::{Body, Content, Extent, Node, Opened, ROOT, Time, Tree as FileTree, Window, mode};
+use crate::filesystem::{Body, Content, Extent, Node, Opened, ROOT, Tree as FileTree, Window, mode};
 use crate::image::newest_kernel;
 use crate::plan::{Diskless, Firmware};
 use crate::tool::{Context, Failure, Invocation, Names, inherit, inherited_name, run, run_fed};
@@ -200,22 +201,25 @@ impl<'f> Contents<'f> {
 
     /// Its files and directories. Sizes and places are what the CD says.
     pub fn tree(&self) -> FileTree {
-        let mut tree = FileTree { nodes: vec![entry(Body::Folder(BTreeMap::new()), 0)] };
+        let mut tree = FileTree { nodes: vec![node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new()))] };
         for (path, range) in &self.places {
             let mut at = ROOT;
             let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
             while let Some(part) = parts.next() {
                 let length = range.end - range.start;
-                let body = match parts.peek() {
-                    Some(_) => Body::Folder(BTreeMap::new()),
-                    None => Body::File(Content::Extents(vec![Extent { at: 0, from: range.start, length }])),
+                let new = match parts.peek() {
+                    Some(_) => node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new())),
+                    None => {
+                        let extents = vec![Extent { at: 0, from: range.start, length }];
+                        let body = Body::File(Content::Extents(extents));
+                        Node { size: length, ..node(mode::FILE | 0o644, body) }
+                    }
                 };
                 let next = tree.nodes.len();
                 let Body::Folder(entries) = &mut tree.nodes[at].body else { break };
                 at = *entries.entry(part.as_bytes().to_vec()).or_insert(next);
                 if at == next {
-                    let size = if matches!(body, Body::File(_)) { length } else { 0 };
-                    tree.nodes.push(entry(body, size));
+                    tree.nodes.push(new);
                 }
             }
         }
@@ -284,28 +288,6 @@ impl<'f> Contents<'f> {
                 }
             }
         }
-    }
-}
-
-fn entry(body: Body, size: u64) -> Node {
-    let mode = match body {
-        Body::Folder(_) => mode::FOLDER | 0o755,
-        _ => mode::FILE | 0o644,
-    };
-    let time = Time::default();
-    Node {
-        number: 0,
-        mode,
-        uid: 0,
-        gid: 0,
-        links: 1,
-        size,
-        accessed: time,
-        modified: time,
-        changed: time,
-        created: None,
-        attributes: BTreeMap::new(),
-        body,
     }
 }
 

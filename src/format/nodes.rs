@@ -116,7 +116,8 @@ fn of(item: &Item) -> Node {
     }
 }
 
-fn node(mode: u32, body: Body) -> Node {
+/// Owned by root, without times.
+pub fn node(mode: u32, body: Body) -> Node {
     Node {
         number: 0,
         mode,

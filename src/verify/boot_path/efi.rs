@@ -2,7 +2,7 @@
 
 use super::volume::directory;
 use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
-use super::{grub, systemd_boot};
+use super::{grub, grub_image, systemd_boot};
 use std::ops::Range;
 
 /// Where firmware that knows nothing of a disk looks. Source: UEFI 2.10, section 3.5.1.1, table 3.2.
@@ -179,7 +179,7 @@ pub fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     }
     if let Some(range) = program.section("mods") {
         let modules = volume.part(&at.path, range).unwrap_or_default();
-        return grub::of_efi(tracer, at, &grub::Embedded::parse(&modules));
+        return grub::of_efi(tracer, at, &grub_image::Embedded::parse(&modules));
     }
     // Source: rhboot/shim, SBAT.md: each program names its component.
     if text(".sbat").is_some_and(|sbat| sbat.contains("\nshim,")) {

@@ -8,6 +8,7 @@ mod bios;
 pub mod cd;
 mod efi;
 mod grub;
+mod grub_image;
 mod kernel;
 mod script;
 mod syslinux;
