@@ -229,7 +229,7 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
         assert!(dump.contains(&uuid) && dump.contains("aes-xts-plain64"), "{dump}");
         let bytes = std::fs::read(&part).unwrap();
         for word in ["open sesame", "modules.dep", "#!/bin/sh"] {
-            assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{kind}: {word}");
+            assert!(memchr::memmem::find(&bytes, word.as_bytes()).is_none(), "{kind}: {word}");
         }
 
         // A plan that is held against it agrees inside and out, and its own fsck finds nothing.

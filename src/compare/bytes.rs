@@ -1,6 +1,6 @@
 //! The places at which two sources of bytes differ.
 
-use crate::filesystem::Source;
+use crate::filesystem::{Source, first_difference};
 use std::ops::Range;
 
 /// Differences are told by blocks of this size.
@@ -31,7 +31,7 @@ pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result
             for (index, (one, other)) in
                 left.chunks(BLOCK as usize).zip(right.chunks(BLOCK as usize)).enumerate()
             {
-                let Some(first) = one.iter().zip(other).position(|(x, y)| x != y) else { continue };
+                let Some(first) = first_difference(one, other) else { continue };
                 blocks += 1;
                 if found.len() < most {
                     let start = at + index as u64 * BLOCK;

@@ -2,7 +2,7 @@
 
 use super::bytes::{Differs, differing};
 use super::trees;
-use crate::filesystem::{Kind, Opened, Source, Window, detect};
+use crate::filesystem::{Kind, Opened, Source, Window, detect, first_difference};
 use crate::format::OpenedImage;
 use crate::layout::gpt::{Entry, Header};
 use crate::plan::LUKS_DATA_OFFSET;
@@ -147,7 +147,7 @@ fn tables(a: &TableFacts, b: &TableFacts, out: &mut Differences) {
         entries(&place, &one.entries, &other.entries, out);
     }
     if a.gap != b.gap {
-        let at = a.gap.iter().zip(&b.gap).position(|(x, y)| x != y).unwrap_or(a.gap.len().min(b.gap.len()));
+        let at = first_difference(&a.gap, &b.gap).unwrap_or(a.gap.len().min(b.gap.len()));
         let shown = |bytes: &[u8]| bytes.get(at).map_or("nothing".to_owned(), |byte| format!("{byte:02x}"));
         let place = format!("byte {at} behind the table (boot loader's core)");
         out.field(&["before the first partition"], &place, shown(&a.gap), shown(&b.gap));

@@ -2,7 +2,9 @@
 
 use super::images::{Difference, Identities};
 use super::packages::{self, STATUS};
-use crate::filesystem::{Body, Content, Node, NodeId, Source, Time, Tree, merged, read_part};
+use crate::filesystem::{
+    Body, Content, Node, NodeId, Source, Time, Tree, first_difference, merged, read_part,
+};
 use crate::tool::with_causes;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -166,7 +168,7 @@ fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option
             };
             match (read(left, a), read(right, b)) {
                 (Ok(x), Ok(y)) => {
-                    let Some(at) = x.iter().zip(&y).position(|(x, y)| x != y) else { continue };
+                    let Some(at) = first_difference(&x, &y) else { continue };
                     let byte = start + at as u64;
                     // What not everybody may read belongs into no log.
                     let secret = (a.mode & b.mode) & 0o004 == 0;

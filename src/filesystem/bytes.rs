@@ -2,6 +2,24 @@
 
 use crate::filesystem::source::{ReadError, Source};
 
+/// Where two pieces of equal length differ first.
+pub fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 256;
+    // Whole blocks are one call of memcmp each.
+    let block = one.chunks(BLOCK).zip(other.chunks(BLOCK)).position(|(one, other)| one != other)?;
+    let start = block * BLOCK;
+    one[start..]
+        .iter()
+        .zip(&other[start..])
+        .position(|(one, other)| one != other)
+        .map(|within| start + within)
+}
+
+pub fn is_zero(bytes: &[u8]) -> bool {
+    // Each is what the one before it is: one call of memcmp.
+    bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
+}
+
 /// The caller has made sure that the structure is long enough.
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])

@@ -39,6 +39,7 @@ fn has_judge(program: &str) -> bool {
     there
 }
 
+pub use bytes::{first_difference, is_zero};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
 pub use opened::{Kind, Opened, detect};

@@ -1,5 +1,6 @@
 //! From a folder of the host to the [`Tree`] that a filesystem is made of.
 
+use super::bytes::is_zero;
 use super::tree::{Body, Content, Extent, Node, NodeId, Time, Tree};
 use rustix::fs::{SeekFrom, seek};
 use std::collections::{BTreeMap, HashMap};
@@ -145,7 +146,7 @@ fn extents(path: &Path, size: u64) -> io::Result<Vec<Extent>> {
             file.read_exact_at(piece, at)?;
             for unit in piece.chunks(UNIT as usize) {
                 let length = unit.len() as u64;
-                if unit.iter().any(|byte| *byte != 0) {
+                if !is_zero(unit) {
                     match extents.last_mut() {
                         Some(last) if last.at + last.length == at => last.length += length,
                         _ => extents.push(Extent { at, from: at, length }),

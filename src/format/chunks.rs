@@ -1,6 +1,7 @@
 //! A large source in pieces, worked on by all cores, with the results in order.
 
 use super::source::Source;
+use crate::filesystem::is_zero;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::OnceLock;
@@ -115,11 +116,6 @@ pub fn each_chunk<T: Clone + Send + Sync>(
         drop((give, results));
         outcome
     })
-}
-
-pub fn is_zero(bytes: &[u8]) -> bool {
-    // Each is what the one before it is: one call of memcmp.
-    bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! From a published file to the bytes that a guest sees.
 
 use super::alone;
-use super::chunks::is_zero;
 use super::ends::least_end;
 use super::foreign::foreign;
 use super::medium::{self, Medium};
+use crate::filesystem::is_zero;
 use crate::image::copy_range;
 use crate::tool::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
 use serde::Serialize;

@@ -3,8 +3,9 @@
 //!
 //! Source: QEMU, docs/interop/qcow2.txt.
 
-use super::chunks::{Chunk, Cut, each_chunk, is_zero};
+use super::chunks::{Chunk, Cut, each_chunk};
 use super::source::Source;
+use crate::filesystem::is_zero;
 use flate2::{Compress, FlushCompress, Status};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -2,6 +2,7 @@
 
 use super::open::open;
 use super::source::{Raw, Source};
+use crate::filesystem;
 use crate::tool::{Context, Failure};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -39,9 +40,8 @@ fn first_difference(one: &Raw, other: &Raw) -> std::io::Result<Option<u64>> {
             let count = (end - at) as usize;
             one.read_at(&mut left[..count], at)?;
             other.read_at(&mut right[..count], at)?;
-            if left[..count] != right[..count] {
-                let within = left[..count].iter().zip(&right[..count]).position(|(a, b)| a != b);
-                return Ok(within.map(|within| at + within as u64));
+            if let Some(within) = filesystem::first_difference(&left[..count], &right[..count]) {
+                return Ok(Some(at + within as u64));
             }
         }
         at = end;
@@ -77,7 +77,7 @@ impl<R: Read> Write for Comparing<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.resize(bytes.len(), 0);
         self.there.read_exact(&mut self.buffer)?;
-        match bytes.iter().zip(&self.buffer).position(|(a, b)| a != b) {
+        match filesystem::first_difference(bytes, &self.buffer) {
             None => {
                 self.at += bytes.len() as u64;
                 Ok(bytes.len())

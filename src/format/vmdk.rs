@@ -1,8 +1,9 @@
 //! A streamOptimized VMDK: written from front to back, its grains deflated. Source: VMware, Virtual Disk Format 5.0, "Hosted
 //! Sparse Extents" and "Stream-Optimized Compressed Sparse Extents".
 
-use super::chunks::{Chunk, Cut, each_chunk, is_zero};
+use super::chunks::{Chunk, Cut, each_chunk};
 use super::source::Source;
+use crate::filesystem::is_zero;
 use flate2::{Compression, write::ZlibEncoder};
 use std::io::{self, Write};
 use std::sync::Arc;

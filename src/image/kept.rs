@@ -7,8 +7,8 @@
 use super::make::Target;
 use super::vfat;
 use crate::content::Tree;
-use crate::filesystem::Window;
 use crate::filesystem::fat::Fat;
+use crate::filesystem::{Window, is_zero};
 use crate::plan::{Filesystem, Partition, Plan};
 use crate::template::FilesystemType;
 use crate::tool::{Context, Failure};
@@ -35,7 +35,7 @@ pub fn add_to_vfat(partition: &Partition, folder: &Path, target: &Target) -> Res
     for (at, count) in pieces() {
         let piece = &mut before[..count];
         target.file.read_exact_at(piece, target.offset.0 + at).context(context)?;
-        if piece.iter().any(|byte| *byte != 0) {
+        if !is_zero(piece) {
             copy.write_all_at(piece, at).context(context)?;
         }
     }

@@ -5,7 +5,7 @@ use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, Scheme, TableCopy, Ta
 use super::fsck::{fsck, knows_offset};
 use super::programs;
 use super::system::System;
-use crate::filesystem::{Kind, Opened, ReadError, Source, Tree, Window, detect, luks};
+use crate::filesystem::{Kind, Opened, ReadError, Source, Tree, Window, detect, is_zero, luks};
 use crate::format::OpenedImage;
 use crate::layout::gpt::{self, Entry, Header, HeaderFault};
 use crate::layout::mbr::{Mbr, Record};
@@ -394,7 +394,7 @@ fn apart(in_use: Option<Vec<Range<u64>>>, source: &dyn Source, scratch: &Path) -
         while at < range.end.min(source.size()) {
             let count = buffer.len().min((range.end.min(source.size()) - at) as usize);
             source.read_at(&mut buffer[..count], at).context(|| "could not read the image".to_owned())?;
-            if buffer[..count].iter().any(|byte| *byte != 0) {
+            if !is_zero(&buffer[..count]) {
                 out.write_all_at(&buffer[..count], at).context(context)?;
             }
             at += count as u64;

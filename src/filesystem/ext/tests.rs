@@ -8,7 +8,7 @@ use super::{Capacity, Ext, Kind, Request, SettleError, settle};
 use crate::filesystem::scan::scan;
 use crate::filesystem::source::{ReadError, Source, Window};
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Time, Tree};
-use crate::filesystem::{has_judge, judge};
+use crate::filesystem::{first_difference, has_judge, judge};
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -223,7 +223,7 @@ fn clock_order_and_access_leave_no_trace() {
             settle(&image, OFFSET, SIZE, EPOCH).unwrap();
             images.push(bytes_of(&image));
         }
-        let differs = images[0].iter().zip(&images[1]).position(|(one, other)| one != other);
+        let differs = first_difference(&images[0], &images[1]);
         let source = images[0].as_slice();
         let ext = Ext::open(&source).unwrap();
         assert_eq!(differs.map(|at| ext.describe(at as u64)), None, "{words}");

@@ -1,6 +1,7 @@
 //! What BIOS starts: the code of the first sector, and what that looks for.
 
 use super::{Issue, IssueKind, Step, Tracer, Volume, grub, syslinux};
+use crate::filesystem::is_zero;
 
 /// Where GRUB's boot code names its core image's first sector. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
 const KERNEL_SECTOR: std::ops::Range<usize> = 0x5c..0x64;
@@ -20,13 +21,9 @@ enum Code {
     Unknown,
 }
 
-fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
 fn identify(code: &[u8]) -> Code {
     let has = |text: &[u8]| code.windows(text.len()).any(|window| window == text);
-    if is_blank(code) || has(b"This is not a bootable disk") {
+    if is_zero(code) || has(b"This is not a bootable disk") {
         Code::Nothing
     } else if has(b"GRUB ") {
         Code::Grub
@@ -64,7 +61,7 @@ fn of_grub(tracer: &mut Tracer, step: Step) -> Step {
     let core = (tracer.disk.sectors)(sector, SECTOR);
     let title = format!("GRUB, core image in LBA {sector}");
     match core {
-        Some(core) if !is_blank(&core) && sector > 0 => {
+        Some(core) if !is_zero(&core) && sector > 0 => {
             let next = tracer.deeper(|tracer| grub::of_bios(tracer, Step::new(title)));
             Step { title: "boot code of GRUB".to_owned(), ..step }.then([next])
         }

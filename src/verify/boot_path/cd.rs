@@ -1,6 +1,7 @@
 //! What firmware starts of a CD: the images of its boot catalogue. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.
 
 use super::{Disk, Issue, IssueKind, Step, Tracer, Volume, efi, grub, syslinux};
+use crate::filesystem::is_zero;
 use crate::plan::Firmware;
 
 /// The filesystem of the CD itself.
@@ -32,7 +33,7 @@ fn bios(tracer: &mut Tracer, code: &[u8]) -> Step {
         syslinux::follow(tracer, whole, Step::new("ISOLINUX"))
     } else if has(b"GRUB") || has(b"grub") {
         grub::of_bios(tracer, Step::new("GRUB"))
-    } else if code.iter().all(|byte| *byte == 0) {
+    } else if is_zero(code) {
         Step::new("boot image")
             .issue(Issue::new(IssueKind::LoaderMissing, "the boot image for BIOS is empty"))
     } else {

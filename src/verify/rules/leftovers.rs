@@ -62,7 +62,7 @@ fn build_path(system: &System, out: &mut Found) {
         let Some(bytes) = system.texts.get(&id) else { continue };
         let marks = MARKS.iter().copied().chain(system.host_marks.iter().map(String::as_str));
         for mark in marks {
-            if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+            if memchr::memmem::find(bytes, mark.as_bytes()).is_some() {
                 out.report(format!("it names `{mark}`, which is the build host's")).path(&path);
                 break;
             }

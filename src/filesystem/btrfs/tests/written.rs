@@ -2,6 +2,7 @@
 
 use super::sample::sample;
 use super::{EPOCH, MIB, assert_same, check, filled, open, window};
+use crate::filesystem::bytes::is_zero;
 use crate::filesystem::scan::{Scan, scan};
 use std::io::Read;
 
@@ -24,7 +25,7 @@ fn bytes(image: &tempfile::NamedTempFile) -> Vec<(usize, Vec<u8>)> {
     let mut buffer = vec![0; MIB as usize];
     for index in 0.. {
         match file.read_exact(&mut buffer) {
-            Ok(()) if buffer.iter().any(|byte| *byte != 0) => found.push((index, buffer.clone())),
+            Ok(()) if !is_zero(&buffer) => found.push((index, buffer.clone())),
             Ok(()) => {}
             Err(_) => break,
         }
@@ -144,7 +145,7 @@ fn nothing_remains_of_mkfs() {
     for range in open(&window).in_use().unwrap().into_iter().chain(std::iter::once(300 * MIB..300 * MIB)) {
         let mut gap = vec![0; (range.start - at) as usize];
         image.as_file().read_exact_at(&mut gap, at).unwrap();
-        assert!(gap.iter().all(|byte| *byte == 0), "between {at} and {}", range.start);
+        assert!(is_zero(&gap), "between {at} and {}", range.start);
         at = range.end;
     }
 }

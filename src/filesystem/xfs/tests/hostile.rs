@@ -5,6 +5,7 @@ use super::super::header::{crc_holds, seal_crc};
 use super::super::{Xfs, fill};
 use super::filled::all_kinds;
 use super::support::{Builder, FILL, MIB, Numbers, STANDARD, fresh, has_judges, window};
+use crate::filesystem::bytes::is_zero;
 use crate::filesystem::source::{ReadError, Source};
 use crate::filesystem::tree::ROOT;
 use std::io;
@@ -20,11 +21,11 @@ struct Altered<'a> {
 impl Source for Altered<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.base.read_at(buffer, offset)?;
-        for (index, byte) in self.bytes.iter().enumerate() {
-            let at = (self.start + index as u64).checked_sub(offset).and_then(|at| usize::try_from(at).ok());
-            if let Some(place) = at.and_then(|at| buffer.get_mut(at)) {
-                *place = *byte;
-            }
+        let from = offset.max(self.start);
+        let to = (offset + buffer.len() as u64).min(self.start + self.bytes.len() as u64);
+        if from < to {
+            let altered = (from - self.start) as usize..(to - self.start) as usize;
+            buffer[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&self.bytes[altered]);
         }
         Ok(())
     }
@@ -44,7 +45,7 @@ fn structures(source: &dyn Source, used: &[Range<u64>]) -> Vec<(Range<u64>, usiz
             for (length, crc) in CRCS.into_iter().filter(|(length, _)| at % length == 0) {
                 let mut bytes = vec![0; length as usize];
                 source.read_at(&mut bytes, at).unwrap();
-                if bytes.iter().any(|byte| *byte != 0) && crc_holds(&bytes, crc) {
+                if !is_zero(&bytes) && crc_holds(&bytes, crc) {
                     found.push((at..at + length, crc));
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::super::{Xfs, fill};
 use crate::filesystem::Fill;
+use crate::filesystem::bytes::is_zero;
 use crate::filesystem::scan::Scan;
 use crate::filesystem::source::Window;
 use crate::filesystem::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree};
@@ -116,7 +117,7 @@ pub fn digest(image: &File) -> Vec<u8> {
     for at in data_places(image) {
         let part = &mut buffer[..(size - at).min(1 << 16) as usize];
         image.read_exact_at(part, at).unwrap();
-        if part.iter().any(|byte| *byte != 0) {
+        if !is_zero(part) {
             hasher.update(at.to_le_bytes());
             hasher.update(part);
         }
