@@ -7,7 +7,7 @@ use common::system::{install, loader};
 use common::{ister, text, tools_missing};
 use serde_json::Value;
 use std::fs::File;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -248,16 +248,26 @@ fn a_cd_starts_by_both_firmwares() {
     );
     // One of others may be for one firmware only, and is judged by what its loader starts.
     std::fs::remove_file(&mark).unwrap();
-    let of_others = |starts: &[&[&str]]| {
-        burn_only(starts);
+    let judged = || {
         let output = ister(&["verify", "-q", "--format", "concise"]).arg(at("t.iso")).output().unwrap();
         (output.status.code(), text(&output.stdout))
+    };
+    let of_others = |starts: &[&[&str]]| {
+        burn_only(starts);
+        judged()
     };
     let (code, said) = of_others(&[bios]);
     assert!(
         code == Some(0) && said.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
         "{said}"
     );
+    // The firmware loads as much as the catalogue tells it to. Source: El Torito 1.0, figure 3.
+    let iso = File::options().read(true).write(true).open(at("t.iso")).unwrap();
+    let mut place = [0; 4];
+    iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
+    iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
+    let (code, said) = judged();
+    assert!(code == Some(1) && said.contains("its load size is 0"), "{said}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
     let (code, said) = of_others(&[bios]);
     assert!(code == Some(1) && said.contains("names /live/missing (`linux`), which is not there"), "{said}");

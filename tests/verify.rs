@@ -354,6 +354,23 @@ const DAMAGES: &[Damage] = &[
     ("an fstab that names a stranger", "fstab-device", |good, image| {
         good.put(image, "/etc/fstab", b"UUID=0 /srv ext4 defaults 0 2\n", "0100644");
     }),
+    ("an option that no filesystem has", "fstab-options", |good, image| {
+        good.put(image, "/etc/fstab", b"/dev/vda3 / ext4 defaults,no-such-option 0 1\n", "0100644");
+    }),
+    ("a filesystem mounted as another", "fstab-options", |good, image| {
+        good.put(image, "/etc/fstab", b"/dev/vda1 /boot ext4 defaults 0 1\n", "0100644");
+    }),
+    ("a unit before what it is after", "unit-cycle", |good, image| {
+        let unit = b"[Unit]\nBefore=sysinit.target\n[Service]\nExecStart=/bin/true\n";
+        good.put(image, "/etc/systemd/system/early.service", unit, "0100644");
+        good.put(image, "/etc/systemd/system/sysinit.target", b"[Unit]\nWants=early.service\n", "0100644");
+        good.put(
+            image,
+            "/etc/systemd/system/basic.target",
+            b"[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\n",
+            "0100644",
+        );
+    }),
     ("a mount unit that names a stranger", "mount-unit", |good, image| {
         let unit = b"[Mount]\nWhat=/dev/disk/by-partuuid/0\nWhere=/srv\n";
         good.put(image, "/etc/systemd/system/srv.mount", unit, "0100644");
@@ -548,6 +565,20 @@ fn nothing_is_found_in_good_images_of_any_format() {
     let options = "subformat=fixed,force_size=on";
     let (short, vhd_name) = (short.to_str().unwrap(), vhd.to_str().unwrap());
     run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, short, vhd_name]);
+    let found = verify(&vhd, &[]);
+    assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
+    // One whose cylinders, which some go by, are rounded.
+    run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, inner.to_str().unwrap(), vhd_name]);
+    assert!(!verify(&vhd, &[]).iter().any(|finding| finding.contains("[vhd-size]")));
+    let at = size(&vhd) - 512;
+    let mut footer = [0; 512];
+    open(&vhd).read_exact_at(&mut footer, at).unwrap();
+    footer[28..32].copy_from_slice(b"vpc ");
+    footer[56..60].copy_from_slice(&[0x04, 0, 16, 63]);
+    footer[64..68].fill(0);
+    let sum = !footer.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    footer[64..68].copy_from_slice(&sum.to_be_bytes());
+    open(&vhd).write_all_at(&footer, at).unwrap();
     let found = verify(&vhd, &[]);
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
 }

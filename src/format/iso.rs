@@ -253,7 +253,8 @@ impl<'f> Contents<'f> {
         boot_images(&catalogue)
             .into_iter()
             .map(|(firmware, range)| {
-                let end = if range.is_empty() { self.size } else { range.end };
+                let is_open = range.is_empty() && firmware == Firmware::Uefi;
+                let end = if is_open { self.size } else { range.end };
                 (firmware, range.start..end)
             })
             .collect()
@@ -327,11 +328,22 @@ fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
         EFI => Some(Firmware::Uefi),
         _ => None,
     };
-    let image = |entry: &[u8]| {
+    let image = |firmware: Firmware, entry: &[u8]| {
         let start = u64::from(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])) * SECTOR;
-        // Counted in 512 bytes; 0 and 1 are what writes who knows better.
-        let count = u64::from(u16::from_le_bytes([entry[6], entry[7]]));
-        (entry[0] == BOOTABLE).then(|| start..start + if count > 1 { count * 512 } else { 0 })
+        let count = u64::from(u16::from_le_bytes([entry[6], entry[7]])) * 512;
+        let length = match firmware {
+            // Whole sectors are loaded. Source: SeaBIOS, src/cdrom.c, cdrom_boot.
+            Firmware::Bios => count.next_multiple_of(SECTOR),
+            // 0 and 1: up to the end of the CD. Source: UEFI 2.10, 13.3.2.1.
+            Firmware::Uefi => {
+                if count > 512 {
+                    count
+                } else {
+                    0
+                }
+            }
+        };
+        (entry[0] == BOOTABLE).then(|| (firmware, start..start + length))
     };
     let mut entries = catalogue.chunks_exact(ENTRY);
     let Some(validation) = entries.next().filter(|entry| entry[0] == 1 && entry[30..] == [0x55, 0xaa]) else {
@@ -339,7 +351,7 @@ fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
     };
     let mut found = Vec::new();
     let mut add = |platform: u8, entry: &[u8]| {
-        found.extend(firmware(platform).zip(image(entry)));
+        found.extend(firmware(platform).and_then(|firmware| image(firmware, entry)));
     };
     if let Some(first) = entries.next() {
         add(validation[1], first);

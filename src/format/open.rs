@@ -4,6 +4,7 @@ use super::alone;
 use super::ends::least_end;
 use super::foreign::foreign;
 use super::medium::{self, Medium};
+use super::vhd;
 use crate::filesystem::is_zero;
 use crate::image::copy_range;
 use crate::tool::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
@@ -61,6 +62,8 @@ pub struct OpenedImage {
     pub format: ImageFormat,
     /// Bytes that the guest sees.
     pub size: u64,
+    /// Of a VHD whose readers do not agree how large it is: in bytes, by its size and by its cylinders.
+    pub ambiguous_size: Option<(u64, u64)>,
     /// It was `disk.raw` in an archive, as Google Compute Engine takes it.
     pub for_google: bool,
 }
@@ -216,6 +219,10 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         return Err(Unreadable::Damaged(Failure::new(format!("`{}` is {what}", path.display()))));
     }
     let format = format_of(&file).context(reading)?;
+    let ambiguous_size = match format {
+        ImageFormat::Vhd => ambiguous_vhd(&file).context(reading)?,
+        _ => None,
+    };
     if format != ImageFormat::Raw {
         file = convert(&file, format, scratch).map_err(unpacking)?;
     }
@@ -224,7 +231,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
         let why = format!("`{}` is no image: it is empty", path.display());
         return Err(Unreadable::Damaged(Failure::new(why)));
     }
-    Ok(Published::Disk(OpenedImage { file, format, size, for_google }))
+    Ok(Published::Disk(OpenedImage { file, format, size, ambiguous_size, for_google }))
 }
 
 /// What a file holds, if it is compressed; otherwise the file itself.
@@ -331,6 +338,12 @@ fn format_of(file: &File) -> std::io::Result<ImageFormat> {
         s if s.get(64..68) == Some(&[0x7f, 0x10, 0xda, 0xbe]) => ImageFormat::Vdi,
         _ => ImageFormat::Raw,
     })
+}
+
+fn ambiguous_vhd(file: &File) -> std::io::Result<Option<(u64, u64)>> {
+    let mut footer = [0; vhd::FOOTER as usize];
+    file.read_exact_at(&mut footer, size(file)?.saturating_sub(vhd::FOOTER))?;
+    Ok(if footer.starts_with(b"conectix") { vhd::ambiguous_sizes(&footer) } else { None })
 }
 
 fn scratch_file(scratch: &Path) -> Result<File, Failure> {

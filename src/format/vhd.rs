@@ -34,6 +34,22 @@ pub fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
     footer
 }
 
+/// The sizes that a footer has, in bytes, where programs that read it differ.
+///
+/// By cylinders go QEMU and Virtual PC, unless the footer is of a program whose cylinders are known to be rounded. Source: QEMU,
+/// block/vpc.c, vpc_open.
+pub fn ambiguous_sizes(footer: &[u8; FOOTER as usize]) -> Option<(u64, u64)> {
+    const BY_SIZE: [&[u8]; 6] = [b"win ", b"qem2", b"d2v ", b"tap\0", b"vs  ", b"wa\0\0"];
+    let number =
+        |range: std::ops::Range<usize>| footer[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let size = number(48..56);
+    let by_cylinders = number(56..58) * number(58..59) * number(59..60) * 512;
+    // More than cylinders can count goes by the size everywhere.
+    let largest = 65_535 * 16 * 255 * 512;
+    let differ = by_cylinders != size && by_cylinders < largest && !BY_SIZE.contains(&&footer[28..32]);
+    differ.then_some((size, by_cylinders))
+}
+
 /// Cylinders, heads, sectors. Source: the specification's appendix, "CHS Calculation".
 fn geometry(sectors: u64) -> [u8; 4] {
     let total = sectors.min(65_535 * 16 * 255);
@@ -68,6 +84,14 @@ mod tests {
             .map(|(_, b)| u32::from(*b))
             .sum();
         assert_eq!(footer[64..68], (!sum).to_be_bytes());
+    }
+
+    #[test]
+    fn cylinders_count_where_the_creator_is_not_known_to_round_them() {
+        let mut footer = footer(20 << 30, Uuid::from_u128(7), 1_700_000_000);
+        assert_eq!(ambiguous_sizes(&footer), None);
+        footer[28..32].copy_from_slice(b"vpc ");
+        assert_eq!(ambiguous_sizes(&footer), Some((20 << 30, 0xa28a * 16 * 63 * 512)));
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     Ok(Facts {
         name: examination.name.to_owned(),
         format: image.format,
+        ambiguous_size: image.ambiguous_size,
         for_google: image.for_google,
         size: image.size,
         sector,

@@ -14,6 +14,8 @@ pub struct Facts {
     /// The image's file name.
     pub name: String,
     pub format: ImageFormat,
+    /// Of a VHD whose readers do not agree how large it is: in bytes, by its size and by its cylinders.
+    pub ambiguous_size: Option<(u64, u64)>,
     /// It is in an archive as Google Compute Engine takes it.
     pub for_google: bool,
     /// What the guest sees, in bytes.

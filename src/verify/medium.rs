@@ -84,9 +84,11 @@ fn boot_paths(cd: &Cd) -> BootPaths {
     {
         match firmware {
             Firmware::Bios => {
-                let mut code = vec![0; HEAD.min((range.end - range.start) as usize)];
-                let _ = window.read_at(&mut code, 0);
-                images.push(CdImage::Bios(code));
+                let loaded = range.end - range.start;
+                let there = loaded.max(cd::CD_LOADER as u64).min(size.saturating_sub(range.start));
+                let mut code = vec![0; HEAD.min(there as usize)];
+                let _ = whole.read_at(&mut code, range.start);
+                images.push(CdImage::Bios { code, loaded });
             }
             Firmware::Uefi => {
                 volumes.extend(tree.as_ref().map(|tree| volume(number, true, tree, window)));

@@ -7,9 +7,16 @@ use crate::plan::Firmware;
 /// The filesystem of the CD itself.
 pub const WHOLE: u32 = 0;
 
-/// `images`: for BIOS the first bytes of each, for UEFI the number of its volume, if it is a filesystem.
+/// By its first sector a loader is known.
+pub const CD_LOADER: usize = 2048;
+
+/// For UEFI the number of its volume, if it is a filesystem.
 pub enum CdImage {
-    Bios(Vec<u8>),
+    /// Its first bytes, and how many bytes the catalogue has the firmware load.
+    Bios {
+        code: Vec<u8>,
+        loaded: u64,
+    },
     Uefi(Option<u32>),
 }
 
@@ -18,7 +25,7 @@ pub fn follow(disk: &Disk, images: &[CdImage]) -> super::BootPaths {
     let mut paths = Vec::new();
     for image in images {
         let (firmware, start) = match image {
-            CdImage::Bios(code) => (Firmware::Bios, bios(&mut tracer, code)),
+            CdImage::Bios { code, loaded } => (Firmware::Bios, bios(&mut tracer, code, *loaded)),
             CdImage::Uefi(number) => (Firmware::Uefi, uefi(&mut tracer, *number)),
         };
         paths.push(super::BootPath { firmware, start });
@@ -26,7 +33,16 @@ pub fn follow(disk: &Disk, images: &[CdImage]) -> super::BootPaths {
     tracer.into_paths(paths)
 }
 
-fn bios(tracer: &mut Tracer, code: &[u8]) -> Step {
+fn bios(tracer: &mut Tracer, code: &[u8], loaded: u64) -> Step {
+    let step = loader(tracer, code);
+    if loaded == 0 {
+        let message = "the boot catalogue has nothing of the boot image loaded: its load size is 0";
+        return step.issue(Issue::new(IssueKind::LoaderMissing, message));
+    }
+    step
+}
+
+fn loader(tracer: &mut Tracer, code: &[u8]) -> Step {
     let has = |text: &[u8]| code.windows(text.len()).any(|window| window == text);
     let whole = tracer.volume(WHOLE);
     if has(b"isolinux") || has(b"ISOLINUX") {

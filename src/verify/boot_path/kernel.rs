@@ -101,9 +101,11 @@ const ARCHIVES: &[&[u8]] = &[
     b"BZh",
     b"\xfd7zXZ",
     b"\x5d\x00\x00",
-    b"\x02\x21\x4c\x18",
+    &LZ4_MAGIC,
     b"\x28\xb5\x2f\xfd",
 ];
+
+const LZ4_MAGIC: [u8; 4] = *b"\x02\x21\x4c\x18";
 
 /// By its first bytes.
 pub fn is_initramfs(bytes: &[u8]) -> bool {
@@ -124,6 +126,42 @@ pub struct Initramfs {
     pub is_complete: bool,
     /// What is wrong with it.
     pub damage: Option<String>,
+}
+
+/// Unpacked, of each chunk but the last. Source: LZ4, doc/lz4_Frame_format.md, "Legacy frame".
+const LZ4_CHUNK: usize = 8 << 20;
+
+/// Chunks with their packed lengths before them. Source: Linux, lib/decompress_unlz4.c.
+struct Lz4<'b> {
+    rest: &'b [u8],
+    chunk: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Lz4<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.chunk.read(buffer)?;
+            if read > 0 || buffer.is_empty() || self.rest.is_empty() {
+                return Ok(read);
+            }
+            let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+            let (length, rest) = self.rest.split_first_chunk::<4>().ok_or_else(cut)?;
+            // Of a second frame; or the padding that ends the file.
+            if *length == LZ4_MAGIC {
+                self.rest = rest;
+                continue;
+            }
+            let length = u32::from_le_bytes(*length) as usize;
+            if length == 0 {
+                self.rest = &[];
+                continue;
+            }
+            let packed = rest.get(..length).ok_or_else(cut)?;
+            self.rest = &rest[length..];
+            let chunk = lz4_flex::block::decompress(packed, LZ4_CHUNK).map_err(io::Error::other)?;
+            self.chunk = io::Cursor::new(chunk);
+        }
+    }
 }
 
 /// More than any initramfs has, unpacked.
@@ -171,13 +209,13 @@ impl Initramfs {
             first = false;
             if bytes.starts_with(b"07070") {
                 self.archive(&mut bytes).map_err(|error| damage(&error))?;
-            } else if !self.compressed(&mut bytes).map_err(|error| damage(&error))? {
-                return Ok(false);
+            } else {
+                self.compressed(&mut bytes).map_err(|error| damage(&error))?;
             }
         }
     }
 
-    fn compressed(&mut self, bytes: &mut &[u8]) -> io::Result<bool> {
+    fn compressed(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         if bytes.starts_with(b"\x1f\x8b") {
             let mut reader = io::BufReader::new(flate2::bufread::GzDecoder::new(*bytes));
             self.archives(&mut reader)?;
@@ -201,9 +239,15 @@ impl Initramfs {
             self.archives(&mut reader)?;
             *bytes = reader.into_inner().finish();
         } else {
-            return Ok(false);
+            // One chunk after the other up to the end of the file: nothing can follow it.
+            let mut reader = io::BufReader::with_capacity(
+                LZ4_CHUNK,
+                Lz4 { rest: &bytes[4..], chunk: io::Cursor::default() },
+            );
+            self.archives(&mut reader)?;
+            *bytes = &[];
         }
-        Ok(true)
+        Ok(())
     }
 
     /// What is unpacked, to its end: checksums stand there.
@@ -360,8 +404,10 @@ pub mod tests {
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&plain).unwrap();
         let zstd = zstd::encode_all(&plain[..], 1).unwrap();
+        let chunk = lz4_flex::block::compress(&plain);
+        let lz4 = [&LZ4_MAGIC[..], &(chunk.len() as u32).to_le_bytes(), &chunk].concat();
         for packed in
-            [plain.clone(), gzip.finish().unwrap(), bzip.finish().unwrap(), xz.finish().unwrap(), zstd]
+            [plain.clone(), gzip.finish().unwrap(), bzip.finish().unwrap(), xz.finish().unwrap(), zstd, lz4]
         {
             // Microcode comes before it, uncompressed.
             let mut early = cpio(&["kernel/x86/microcode/GenuineIntel.bin"]);
@@ -376,7 +422,6 @@ pub mod tests {
             assert!(cut.damage.is_some(), "{:?}", &packed[..6]);
         }
         assert!(Initramfs::parse(&[7; 100]).damage.unwrap().contains("neither"));
-        assert!(!Initramfs::parse(b"\x02\x21\x4c\x18 lz4").is_complete);
     }
 
     proptest! {

@@ -25,7 +25,7 @@ fn google(facts: &Facts, out: &mut Found) {
 
 pub static VHD_SIZE: Rule = Rule {
     name: "vhd-size",
-    summary: "a VHD's size is no whole number of MiB",
+    summary: "a VHD's size is not a whole number of MiB, or ambiguous",
     level: Level::Error,
     why: "Azure refuses it. Source: Azure documentation, \"Prepare a Windows VHD or VHDX to upload\", and the same for Linux: \
           the virtual size must be aligned to 1 MiB.",
@@ -36,6 +36,12 @@ fn vhd(facts: &Facts, out: &mut Found) {
     if facts.format == ImageFormat::Vhd && !facts.size.is_multiple_of(Bytes::MIB) {
         out.report(format!("the disk has {} bytes, no whole number of MiB", facts.size))
             .help("convert it with qemu-img's `-o force_size=on` from an image of whole MiB");
+    }
+    if let Some((size, by_cylinders)) = facts.ambiguous_size {
+        out.report(format!(
+            "the footer has {size} bytes, and {by_cylinders} by its cylinders: readers differ"
+        ))
+        .help("convert it with qemu-img's `-o force_size=on`");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod boot;
 mod filesystems;
+mod fstab;
 mod grub;
 mod image;
 mod leftovers;
@@ -12,6 +13,7 @@ mod plan;
 mod secrets;
 mod system;
 mod table;
+mod units;
 mod update;
 
 use super::facts::Facts;
@@ -42,6 +44,7 @@ pub static RULES: &[&Rule] = &[
     &filesystems::FILESYSTEM_NOT_READ,
     &filesystems::FILESYSTEM_UNREADABLE,
     &mounts::FSTAB,
+    &fstab::FSTAB_OPTIONS,
     &image::GCE_SIZE,
     &system::GETTY,
     &table::GPT_BACKUP,
@@ -88,7 +91,8 @@ pub static RULES: &[&Rule] = &[
     &secrets::ROOT_PASSWORD,
     &secrets::SSH_HOST_KEY,
     &boot::SYSLINUX_CONFIGURATION,
-    &system::DANGLING_UNIT,
+    &units::UNIT_CYCLE,
+    &units::DANGLING_UNIT,
     &filesystems::UUID_REPEATED,
     &image::VHD_SIZE,
     &leftovers::WORLD_WRITABLE,

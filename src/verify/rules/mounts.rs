@@ -18,7 +18,7 @@ pub fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String,
 }
 
 /// The partition that a device name means.
-fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
+pub fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
     partitions.iter().find(|p| is(p, partitions, system, device)).map(|p| p.entry.number)
 }
 
@@ -66,19 +66,21 @@ fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
     }
 }
 
-struct Line {
-    device: String,
-    at: String,
-    options: String,
+pub struct Line {
+    pub device: String,
+    pub at: String,
+    pub kind: String,
+    pub options: String,
 }
 
-fn fstab(system: &System) -> Vec<Line> {
+pub fn fstab(system: &System) -> Vec<Line> {
     let text = system.text("/etc/fstab").unwrap_or_default();
     fields(&text)
         .filter(|fields| fields.len() >= 3)
         .map(|fields| Line {
             device: fields[0].to_owned(),
             at: fields[1].replace("\\040", " "),
+            kind: fields[2].to_owned(),
             options: fields.get(3).copied().unwrap_or_default().to_owned(),
         })
         .collect()

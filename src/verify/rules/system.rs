@@ -1,7 +1,8 @@
 //! The installed system: whether process 1 starts, and whether what asks for a login can.
 
 use super::boot::{kernels, report_of_kernel};
-use crate::filesystem::{Body, Kind};
+use super::units::{UNITS, Unit, unit};
+use crate::filesystem::Kind;
 use crate::lint::Level;
 use crate::verify::facts::Facts;
 use crate::verify::programs::Role;
@@ -119,48 +120,6 @@ fn pam(system: &System, out: &mut Found) {
         if !configured(name) {
             out.report(format!("it includes {name}, which is not there")).path("/etc/pam.d/login");
         }
-    }
-}
-
-const UNITS: &[&str] = &[
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-];
-
-/// What a unit's file is.
-#[derive(Debug, PartialEq, Eq)]
-enum Unit {
-    There,
-    Masked,
-    Missing,
-}
-
-fn unit(system: &System, name: &str) -> Unit {
-    for directory in UNITS {
-        let path = format!("{directory}/{name}");
-        let Some(id) = system.tree.find_itself(&path) else { continue };
-        return match &system.tree.nodes[id].body {
-            Body::Link(target) if target == b"/dev/null" => Unit::Masked,
-            // systemd follows links to other units by name.
-            Body::Link(target) if system.tree.find(&path).is_none() => {
-                let target = String::from_utf8_lossy(target).into_owned();
-                let name = target.rsplit('/').next().unwrap_or_default();
-                let there = UNITS.iter().any(|directory| system.exists(&format!("{directory}/{name}")));
-                if there { Unit::There } else { Unit::Missing }
-            }
-            Body::File(_) if system.tree.nodes[id].size == 0 => Unit::Masked,
-            _ => Unit::There,
-        };
-    }
-    // An instance is made of its template.
-    match name.split_once('@') {
-        Some((template, rest)) if !rest.starts_with('.') => {
-            let ending = rest.rsplit('.').next().unwrap_or_default();
-            unit(system, &format!("{template}@.{ending}"))
-        }
-        _ => Unit::Missing,
     }
 }
 
@@ -353,30 +312,5 @@ fn package_database(system: &System, out: &mut Found) {
     }
     if !text.ends_with('\n') {
         out.report(format!("{STATUS} is truncated: its last line has no end")).path(STATUS);
-    }
-}
-
-pub static DANGLING_UNIT: Rule = Rule {
-    name: "unit-missing",
-    summary: "a unit that is enabled does not exist",
-    level: Level::Warning,
-    why: "systemd goes on without it. Source: systemd.unit(5), Wants=.",
-    check: Check::System(dangling),
-};
-
-fn dangling(system: &System, out: &mut Found) {
-    const OWN: &str = UNITS[0];
-    for directory in
-        system.list(OWN).into_iter().filter(|name| name.ends_with(".wants") || name.ends_with(".requires"))
-    {
-        for name in system.list(&format!("{OWN}/{directory}")) {
-            let path = format!("{OWN}/{directory}/{name}");
-            if system.tree.find(&path).is_none() && unit(system, &name) == Unit::Missing {
-                let added = out.report(format!("{name} is enabled and does not exist")).path(path);
-                if directory.ends_with(".requires") {
-                    added.level(Level::Error);
-                }
-            }
-        }
     }
 }

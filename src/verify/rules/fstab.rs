@@ -1,0 +1,114 @@
+//! What fstab says of filesystems that the image has: their type, and options that the kernel takes.
+
+use super::mounts::{find, fstab};
+use crate::filesystem::Kind;
+use crate::lint::Level;
+use crate::verify::facts::Facts;
+use crate::verify::rule::{Check, Found, Rule};
+
+pub static FSTAB_OPTIONS: Rule = Rule {
+    name: "fstab-options",
+    summary: "fstab has an option or a type that the mount fails with",
+    level: Level::Error,
+    why: "The kernel refuses to mount, and systemd ends in an emergency shell; a root whose options are refused stays read-only. \
+          Sources: mount(8), \"Filesystem-independent mount options\"; ext4(5); xfs(5); btrfs(5); Linux, \
+          Documentation/filesystems/vfat.rst.",
+    check: Check::Disk(fstab_options),
+};
+
+/// A word that ends with `=` takes a value.
+const COMMON: &str = "async atime noatime auto noauto context= fscontext= defcontext= rootcontext= seclabel defaults dev nodev diratime \
+    nodiratime dirsync exec noexec group iversion noiversion mand nomand _netdev nofail relatime norelatime strictatime \
+    nostrictatime lazytime nolazytime suid nosuid silent loud owner remount ro rw sync user user= nouser users nosymfollow \
+    symfollow loop loop= offset= sizelimit= comment= helper= uhelper= bind rbind private rprivate shared rshared slave rslave \
+    unbindable runbindable usrquota grpquota quota noquota umask= pri=";
+const EXT: &str = "journal_checksum nojournal_checksum journal_async_commit journal_path= journal_dev= journal= norecovery noload data= \
+    commit= orlov oldalloc user_xattr nouser_xattr acl noacl bsddf minixdf debug abort errors= data_err= grpid bsdgroups nogrpid \
+    sysvgroups resgid= resuid= sb= prjquota usrjquota grpjquota usrjquota= grpjquota= jqfmt= barrier barrier= nobarrier \
+    inode_readahead_blks= stripe= delalloc nodelalloc max_batch_time= min_batch_time= journal_ioprio= auto_da_alloc \
+    auto_da_alloc= noauto_da_alloc noinit_itable init_itable init_itable= discard nodiscard block_validity noblock_validity \
+    dioread_lock dioread_nolock nodioread_nolock max_dir_size_kb= i_version dax dax= inlinecrypt test_dummy_encryption \
+    test_dummy_encryption= nombcache no_mbcache prefetch_block_bitmaps no_prefetch_block_bitmaps mb_optimize_scan= check= nocheck \
+    bh nobh reservation noreservation xip mblk_io_submit nomblk_io_submit debug_want_extra_isize= warn_on_error nowarn_on_error \
+    fc_debug_force fc_debug_max_replay= removed";
+const XFS: &str = "allocsize= attr2 noattr2 dax dax= discard nodiscard grpid bsdgroups nogrpid sysvgroups filestreams ikeep noikeep \
+    inode32 inode64 largeio nolargeio logbufs= logbsize= logdev= noalign norecovery nouuid uquota uqnoenforce qnoenforce gquota \
+    gqnoenforce pquota prjquota pqnoenforce rtdev= sunit= swidth= swalloc wsync max_open_zones= lifetime nolifetime \
+    max_atomic_write=";
+const BTRFS: &str = "acl noacl autodefrag noautodefrag barrier nobarrier check_int check_int_data check_int_print_mask= clear_cache \
+    commit= compress compress= compress-force compress-force= datacow nodatacow datasum nodatasum degraded device= discard \
+    discard= nodiscard enospc_debug noenospc_debug fatal_errors= flushoncommit noflushoncommit fragment= nospace_cache \
+    inode_cache noinode_cache max_inline= metadata_ratio= norecovery nologreplay rescan_uuid_tree rescue= skip_balance \
+    space_cache space_cache= ssd nossd ssd_spread nossd_spread subvol= subvolid= subvolrootid= thread_pool= treelog notreelog \
+    usebackuproot recovery user_subvol_rm_allowed ref_verify alloc_start=";
+const FAT: &str = "allow_utime= check= codepage= conv= cvf_format= cvf_option= debug discard nodiscard dmask= dos1xfloppy errors= fat= \
+    flush fmask= gid= iocharset= nfs nfs= dots nodots dotsOK= nonumtail nonumtail= posix quiet rodir showexec shortname= \
+    sys_immutable time_offset= tz= uid= usefree utf8 utf8= uni_xlate uni_xlate=";
+
+/// The names that fstab may give a filesystem, and its options.
+fn driver(kind: Kind) -> Option<(&'static [&'static str], &'static str)> {
+    Some(match kind {
+        Kind::Ext => (&["ext4", "ext3", "ext2"], EXT),
+        Kind::Xfs => (&["xfs"], XFS),
+        Kind::Btrfs => (&["btrfs"], BTRFS),
+        Kind::Vfat => (&["vfat", "msdos"], FAT),
+        _ => return None,
+    })
+}
+
+/// Whether mount(8) or the kernel knows it.
+fn is_option(option: &str, own: &str) -> bool {
+    // Comments of mount's, and what systemd reads.
+    if option.is_empty() || option.starts_with("x-") || option.starts_with("X-") {
+        return true;
+    }
+    let name = option.split_once('=').map_or(option.to_owned(), |(name, _)| format!("{name}="));
+    COMMON.split_whitespace().chain(own.split_whitespace()).any(|known| known == name)
+}
+
+fn fstab_options(facts: &Facts, out: &mut Found) {
+    let Some(system) = &facts.system else { return };
+    for line in fstab(system) {
+        let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");
+        let number = find(&facts.partitions, system, &line.device);
+        let kind = number.and_then(|number| facts.partition(number)).and_then(|partition| partition.kind);
+        let Some((names, own)) = kind.and_then(driver) else { continue };
+        let level = if optional { Level::Warning } else { Level::Error };
+        if line.kind != "auto" && !line.kind.split(',').any(|name| names.contains(&name)) {
+            // A root is mounted already, and swap is not waited for.
+            let level = if line.at == "/" || line.kind == "swap" { Level::Warning } else { level };
+            out.report(format!("{} is to be mounted as {}, it is {}", line.at, line.kind, names[0]))
+                .path("/etc/fstab")
+                .level(level);
+        }
+        for option in line.options.split(',').filter(|option| !is_option(option, own)) {
+            out.report(format!("{}: {} has no mount option `{option}`", line.at, names[0]))
+                .path("/etc/fstab")
+                .level(level);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_known_by_name_and_by_whether_they_have_a_value() {
+        for option in
+            ["defaults", "errors=remount-ro", "x-systemd.growfs", "discard", "noatime", "commit=30", ""]
+        {
+            assert!(is_option(option, EXT), "{option}");
+        }
+        for option in ["subvol=@", "errors", "no-such", "commit", "umask"] {
+            assert!(!is_option(option, EXT), "{option}");
+        }
+        assert!(
+            is_option("subvol=@", BTRFS)
+                && is_option("compress=zstd:1", BTRFS)
+                && is_option("umask=0077", FAT)
+        );
+        // Gone since Linux 4.19.
+        assert!(!is_option("nobarrier", XFS));
+    }
+}
