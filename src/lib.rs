@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`template`]: text to typed values with spans | [`tool`]: runs programs, namespaces, drafts |
 //! | [`lint`]: what is wrong | [`content`]: fills root trees, keeps them |
+//! | [`bls`], [`command_line`]: which entry starts, how its line arrives | |
 //! | [`bundle`]: names to packages | [`customize`]: users, files, hooks |
 //! | [`layout`]: sizes to block ranges | [`image`]: table, filesystems, loaders |
 //! | [`published`]: templates to start from | [`format`]: published formats, written and read |
@@ -18,7 +19,11 @@
 //! them to it.
 
 #[deny(clippy::disallowed_methods)]
+pub mod bls;
+#[deny(clippy::disallowed_methods)]
 pub mod bundle;
+#[deny(clippy::disallowed_methods)]
+pub mod command_line;
 #[deny(clippy::disallowed_methods)]
 pub mod layout;
 #[deny(clippy::disallowed_methods)]

@@ -672,6 +672,8 @@ proptest! {
 /// Rules that no single fault of these templates can show; their examples are tested beside them.
 const NOT_GENERATED: &[&str] = &[
     "bootloader-missing",
+    "cmdline-grub",
+    "cmdline-long",
     "disk-size-aws",
     "disk-size-google",
     "esp-room",

@@ -292,6 +292,13 @@ const DAMAGES: &[Damage] = &[
     ("an init= that is not there", "kernel-command-line", |good, image| {
         good.add_option(image, "init=/sbin/nosuch")
     }),
+    ("a line that the kernel does not read to its end", "kernel-command-line", |good, image| {
+        good.add_option(image, &"x".repeat(2048));
+    }),
+    ("a second entry", "boot-entries", |good, image| {
+        let (_, entry) = good.entry(image);
+        good.put_in_esp(image, "/loader/entries/zzz.conf", entry.replace("version ", "version 0").as_bytes());
+    }),
     ("another rootfstype=", "kernel-command-line", |good, image| good.add_option(image, "rootfstype=xfs")),
     ("no init", "init-program", |good, image| good.debugfs(image, "rm /usr/sbin/init")),
     ("an init that nobody may execute", "init-program", |good, image| {

@@ -10,6 +10,7 @@ use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
 use super::source::Raw;
 use super::tree::{Item, Tree};
+use crate::command_line::{altered_by_grub, for_grub, from_grub};
 use crate::filesystem::{Body, Content, Extent, Node, Opened, ROOT, Tree as FileTree, Window, mode};
 use crate::image::newest_kernel;
 use crate::plan::{Diskless, Firmware};
@@ -79,7 +80,7 @@ pub fn write(
     let squashfs = squashfs(&tree, diskless, name.time, scratch)?;
     let file = |text: &str| unnamed(text.as_bytes(), name.time, scratch);
     let parts: Vec<String> = (0..initrds.len()).map(|index| format!("initrd{index}")).collect();
-    let menu = file(&menu(&diskless.command_line, &parts))?;
+    let menu = file(&menu(&diskless.command_line, &parts)?)?;
     let id = name.id.to_string();
     let mark = file(&format!("{id}\n"))?;
     let early = file(&format!(
@@ -174,11 +175,7 @@ impl<'f> Contents<'f> {
         let linux = line("linux ").unwrap_or_else(|| MENU.to_owned());
         let (kernel, command_line) = linux.split_once(' ').unwrap_or((&linux, ""));
         let initrds = line("initrd ").unwrap_or_default();
-        (
-            kernel.to_owned(),
-            initrds.split_whitespace().map(str::to_owned).collect(),
-            command_line.trim().to_owned(),
-        )
+        (kernel.to_owned(), initrds.split_whitespace().map(str::to_owned).collect(), from_grub(command_line))
     }
 
     /// Whether it was made as [`write`] makes them.
@@ -442,12 +439,16 @@ fn label(stem: &str) -> String {
         .collect()
 }
 
-fn menu(command_line: &str, parts: &[String]) -> String {
+fn menu(command_line: &str, parts: &[String]) -> Result<String, Failure> {
     let initrds: Vec<String> = parts.iter().map(|part| format!("/live/{part}")).collect();
-    format!(
-        "set default=0\nset timeout=0\nmenuentry \"Live system\" {{\n\tlinux /live/vmlinuz boot=live {command_line}\n\tinitrd {}\n}}\n",
+    let arguments = for_grub(command_line).ok_or_else(|| {
+        let word = altered_by_grub(command_line).unwrap_or_default();
+        Failure::new(format!("GRUB cannot carry `{word}` on the kernel command line of a CD")).of_template()
+    })?;
+    Ok(format!(
+        "set default=0\nset timeout=0\nmenuentry \"Live system\" {{\n\tlinux /live/vmlinuz boot=live {arguments}\n\tinitrd {}\n}}\n",
         initrds.join(" ")
-    )
+    ))
 }
 
 fn unnamed(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
@@ -589,7 +590,7 @@ mod tests {
     fn labels_and_menus() {
         assert_eq!(label("live-server"), "LIVE_SERVER");
         assert_eq!(label(&"x".repeat(40)).len(), 32);
-        let text = menu("console=ttyS0", &["initrd0".to_owned(), "initrd1".to_owned()]);
+        let text = menu("console=ttyS0", &["initrd0".to_owned(), "initrd1".to_owned()]).expect("a line");
         assert!(
             text.contains(
                 "\tlinux /live/vmlinuz boot=live console=ttyS0\n\tinitrd /live/initrd0 /live/initrd1\n"

@@ -3,6 +3,7 @@
 use super::disks::ESP;
 use super::inputs::Refusal;
 use super::model::*;
+use crate::command_line;
 use crate::layout::SectorSize;
 use crate::template::{BootMethod, SoftwareManager, Template, boot_method};
 
@@ -38,7 +39,7 @@ pub fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
 }
 
 fn kernel_command_line(template: &Template, root: &Partition) -> String {
-    let own = template.cmdline.as_ref().map_or("", |c| c.value.trim());
+    let own = template.cmdline.as_ref().map_or(String::new(), |c| command_line::normalized(&c.value));
     let mut words = Vec::new();
     match &root.encryption {
         Some(encryption) => {
@@ -52,11 +53,11 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
         None => words.push(format!("root=PARTUUID={}", root.guid)),
     }
     words.push("rw".to_owned());
-    if !own.split_whitespace().any(|word| word.starts_with("console=")) {
+    if !command_line::words(&own).iter().any(|word| word.starts_with("console=")) {
         words.push(CONSOLES.to_owned());
     }
     if !own.is_empty() {
-        words.push(own.to_owned());
+        words.push(own);
     }
     words.join(" ")
 }

@@ -1,6 +1,7 @@
 //! The same system without the disk that it was planned for: from memory, or from a CD.
 
 use super::model::Plan;
+use crate::command_line;
 use std::collections::BTreeSet;
 
 /// What is different then.
@@ -20,8 +21,10 @@ impl Plan {
             let name = word.split('=').next().unwrap_or(word);
             matches!(name, "root" | "rootfstype" | "rootflags" | "resume" | "ro" | "rw")
         };
-        let words: Vec<&str> =
-            boot.kernel_command_line.split_whitespace().filter(|word| !names_disk(word)).collect();
+        let words: Vec<&str> = command_line::words(&boot.kernel_command_line)
+            .into_iter()
+            .filter(|word| !names_disk(word))
+            .collect();
         // There is no partition that could be made larger either.
         let tables = ["/etc/fstab", "/etc/crypttab", "/etc/repart.d/50-root.conf"].map(str::to_owned);
         let is_mount = |path: &&String| {

@@ -5,6 +5,7 @@ use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, Scheme, TableCopy, Ta
 use super::fsck::{fsck, knows_offset};
 use super::programs;
 use super::system::System;
+use crate::command_line::words;
 use crate::filesystem::{Kind, Opened, ReadError, Source, Tree, Window, detect, is_zero, luks};
 use crate::format::OpenedImage;
 use crate::layout::gpt::{self, Entry, Header, HeaderFault};
@@ -90,7 +91,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     let boot_paths = boot_paths(&image.file, &table, &readable);
     progress.begin("looking at the system");
     let init = boot_paths.kernels().find(|(_, chosen)| !chosen).and_then(|(start, _)| {
-        start.options.split_whitespace().filter_map(|word| word.strip_prefix("init=")).next_back()
+        words(&start.options).into_iter().filter_map(|word| word.strip_prefix("init=")).next_back()
     });
     let mut system = system(readable, examination.plan.as_ref(), &partitions, init)?;
     if let Some(system) = &mut system {

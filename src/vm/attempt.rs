@@ -15,6 +15,7 @@ use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::update::{self, Archive, Kernels};
 use super::verdict::{Again, Attempt, Class, Note, NoteKind};
+use crate::command_line::words;
 use crate::plan::{Firmware, Loader};
 use crate::template::Bytes;
 use crate::tool::{
@@ -239,10 +240,8 @@ fn notes(order: &BootOrder, monitor: &BootMonitor) -> Vec<Note> {
     let planned =
         order.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
     if let Some((planned, line)) = planned.zip(monitor.facts().command_line.as_deref()) {
-        let missing: Vec<&str> = planned
-            .split_whitespace()
-            .filter(|word| !line.split_whitespace().any(|other| other == *word))
-            .collect();
+        let missing: Vec<&str> =
+            words(planned).into_iter().filter(|word| !words(line).contains(word)).collect();
         if !missing.is_empty() {
             let line = format!("the kernel was started without `{}`", missing.join(" "));
             notes.push(Note { kind: NoteKind::NotThePlan, line, at: 0.0 });

@@ -2,6 +2,7 @@
 //! VMware's PVSCSI under OVMF. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
 
 use super::machine::DirectKernel;
+use crate::bls::{self, Entry};
 use crate::filesystem::{Body, Opened, Tree, Window, read_file};
 use crate::format;
 use crate::plan::ESP;
@@ -12,6 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 const ENTRIES: &str = "/loader/entries";
+const SETTINGS: &str = "/loader/loader.conf";
 /// More than any kernel or initramfs has.
 const MOST: u64 = 1 << 30;
 
@@ -23,7 +25,7 @@ pub struct OwnKernel {
 }
 
 impl OwnKernel {
-    /// That of the first loader entry.
+    /// That of the loader entry which starts by itself.
     ///
     /// # Errors
     /// There is none: the image has no ESP with one.
@@ -51,7 +53,7 @@ impl OwnKernel {
                 tempfile::tempfile_in(scratch).and_then(|mut file| file.write_all(bytes).map(|()| file));
             written.context(|| format!("could not write a file in `{}`", scratch.display()))
         };
-        let kernel = unnamed(&read(&entry.linux)?)?;
+        let kernel = unnamed(&read(entry.linux.as_deref().unwrap_or_default())?)?;
         // The kernel takes archives that stand one behind the other.
         let mut initrds = Vec::new();
         for path in &entry.initrds {
@@ -80,42 +82,20 @@ fn none(image: &Path, why: &str) -> Failure {
         .detail(why)
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    linux: String,
-    initrds: Vec<String>,
-    options: String,
-}
-
-/// The first one by name that starts a kernel.
+/// The one that starts by itself, of those that start a kernel.
 fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
-    let Body::Folder(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
-    names
-        .values()
-        .find_map(|id| parse(&String::from_utf8_lossy(&read_file(window, &tree.nodes[*id], MOST).ok()?)))
-}
-
-fn parse(text: &str) -> Option<Entry> {
-    let all = |name: &str| -> Vec<String> {
-        let lines = text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-        lines.filter(|(key, _)| *key == name).map(|(_, value)| value.trim().to_owned()).collect()
+    let text = |path: &str| {
+        let bytes = read_file(window, &tree.nodes[tree.find(path)?], MOST).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Some(Entry { linux: all("linux").pop()?, initrds: all("initrd"), options: all("options").join(" ") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_kernel_initramfs_and_options() {
-        let text = "title x\nlinux /a/vmlinuz\ninitrd\t/a/micro\ninitrd /a/initrd.img\noptions root=PARTUUID=1 rw\noptions quiet\n";
-        let entry = Entry {
-            linux: "/a/vmlinuz".to_owned(),
-            initrds: vec!["/a/micro".to_owned(), "/a/initrd.img".to_owned()],
-            options: "root=PARTUUID=1 rw quiet".to_owned(),
-        };
-        assert_eq!(parse(text), Some(entry));
-        assert_eq!(parse("efi /EFI/x.efi\n"), None);
-    }
+    let Body::Folder(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
+    let names = names.keys().map(|name| String::from_utf8_lossy(name).into_owned());
+    let mut entries: Vec<Entry> = names
+        .filter(|name| name.to_ascii_lowercase().ends_with(".conf"))
+        .filter_map(|name| Some(Entry::parse(&name, &text(&format!("{ENTRIES}/{name}"))?)))
+        .collect();
+    entries.sort_by(bls::order);
+    let has_kernel = |entry: &Entry| entry.linux.as_ref().is_some_and(|path| tree.find(path).is_some());
+    let chosen = bls::chosen(&entries, &text(SETTINGS).unwrap_or_default(), has_kernel)?;
+    Some(entries.swap_remove(chosen))
 }

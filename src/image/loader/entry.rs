@@ -2,6 +2,8 @@
 
 use super::kernel::{Kernel, newest_kernel};
 use super::{grub_efi, systemd_boot};
+use crate::bls::{self, Entry};
+use crate::command_line::{ADDED_BY_LOADERS, LONGEST, words};
 use crate::content::Tree;
 use crate::plan::{Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
@@ -9,6 +11,7 @@ use crate::tool::Failure;
 
 /// Where hooks find it, whatever the loader.
 pub const ENTRIES: &str = "/boot/loader/entries";
+const SETTINGS: &str = "/boot/loader/loader.conf";
 
 /// Options of kernels that are installed later. Source: kernel-install(8).
 const COMMAND_LINE: &str = "/etc/kernel/cmdline";
@@ -30,8 +33,13 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     }
     let own = kernel.options.as_ref().map(|path| tree.read(path)).transpose()?.flatten().unwrap_or_default();
     // The kernel's own options come first: what the template says later counts more.
-    let options: Vec<&str> = own.split_whitespace().chain([boot.kernel_command_line.as_str()]).collect();
+    let options: Vec<&str> = words(&own).into_iter().chain([boot.kernel_command_line.as_str()]).collect();
     let options = options.join(" ");
+    if options.len() + ADDED_BY_LOADERS > LONGEST {
+        return Err(Failure::new(format!("the kernel command line has {} bytes", options.len()))
+            .detail(format!("the kernel reads {LONGEST}, of which a loader may need {ADDED_BY_LOADERS}"))
+            .of_template());
+    }
     let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
     let field = |name: &str| {
         release
@@ -73,7 +81,7 @@ pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
         return Ok(());
     };
     // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
-    let Some(entry) = newest_entry(tree)? else { return Ok(()) };
+    let Some(entry) = starting_entry(boot.loader, tree)? else { return Ok(()) };
     // A hook may have changed the command line's own file instead.
     if entry.options == boot.kernel_command_line {
         return Ok(());
@@ -134,40 +142,21 @@ fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, op
     )
 }
 
-/// An entry's values.
-pub struct Entry {
-    pub title: String,
-    pub linux: String,
-    pub initrds: Vec<String>,
-    pub options: String,
-}
-
-/// The last entry that starts a kernel: hooks may add others, of EFI programs.
-pub fn newest_entry(tree: &Tree) -> Result<Option<Entry>, Failure> {
-    let names = tree.list(ENTRIES);
-    for name in names.iter().rev().filter(|name| name.ends_with(".conf")) {
+/// The entry that starts by itself, of those that start a kernel: hooks may add others, of EFI programs.
+pub fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for name in tree.list(ENTRIES).iter().filter(|name| name.ends_with(".conf")) {
         let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
-        if let Some(entry) = parse(&text) {
-            return Ok(Some(entry));
-        }
+        entries.push(Entry::parse(name, &text));
     }
-    Ok(None)
-}
-
-/// Nothing if the entry names no kernel.
-fn parse(text: &str) -> Option<Entry> {
-    let fields = |key: &'static str| {
-        text.lines().filter_map(move |line| {
-            let (word, value) = line.trim().split_once(char::is_whitespace)?;
-            (word == key).then(|| value.trim().to_owned())
-        })
+    entries.sort_by(bls::order);
+    // Those of systemd-boot. For GRUB what starts is the first of the order.
+    let settings = match loader {
+        Loader::SystemdBoot => tree.read(SETTINGS)?.unwrap_or_default(),
+        Loader::Grub => String::new(),
     };
-    Some(Entry {
-        title: fields("title").next().unwrap_or_else(|| "Linux".to_owned()),
-        linux: fields("linux").next()?,
-        initrds: fields("initrd").collect(),
-        options: fields("options").next().unwrap_or_default(),
-    })
+    let chosen = bls::chosen(&entries, &settings, |entry| entry.linux.is_some());
+    Ok(chosen.map(|chosen| entries.swap_remove(chosen)))
 }
 
 #[cfg(test)]
@@ -198,16 +187,24 @@ mod tests {
         );
     }
 
-    /// The hook's program sorts last, and is no kernel.
+    /// The hook's program sorts first, and is no kernel.
     #[test]
-    fn the_newest_entry_is_one_of_a_kernel() {
+    fn the_entry_that_starts_is_the_newest_of_a_kernel() {
         let folder = tempfile::tempdir().unwrap();
         let tree = Tree::open(folder.path()).unwrap();
-        assert!(newest_entry(&tree).unwrap().is_none());
+        assert!(starting_entry(Loader::Grub, &tree).unwrap().is_none());
         tree.write(&format!("{ENTRIES}/debian-6.1.conf"), "linux /a\noptions rw quiet\n", 0o644).unwrap();
         tree.write(&format!("{ENTRIES}/memtest.conf"), "title Memory test\nefi /m.efi\n", 0o644).unwrap();
-        let entry = newest_entry(&tree).unwrap().unwrap();
-        assert_eq!((entry.linux.as_str(), entry.options.as_str()), ("/a", "rw quiet"));
+        let started = |loader| starting_entry(loader, &tree).unwrap().unwrap().options;
+        assert_eq!(started(Loader::Grub), "rw quiet");
+        tree.write(&format!("{ENTRIES}/debian-6.1.0-9.conf"), "linux /b\noptions b\n", 0o644).unwrap();
+        tree.write(&format!("{ENTRIES}/debian-6.1.0-56.conf"), "linux /c\noptions c\n", 0o644).unwrap();
+        assert_eq!(started(Loader::Grub), "c");
+        tree.write(SETTINGS, "default debian-6.1.conf\n", 0o644).unwrap();
+        assert_eq!(
+            (started(Loader::Grub).as_str(), started(Loader::SystemdBoot).as_str()),
+            ("c", "rw quiet")
+        );
     }
 
     #[test]

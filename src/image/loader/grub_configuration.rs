@@ -1,6 +1,8 @@
 //! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
 
-use super::entry::{ENTRIES, Entry, folder_of_boot, has_kernels_of_rpm, newest_entry};
+use super::entry::{ENTRIES, folder_of_boot, has_kernels_of_rpm, starting_entry};
+use crate::bls::Entry;
+use crate::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::content::Tree;
 use crate::plan::{Firmware, Loader, Plan};
 use crate::tool::Failure;
@@ -17,14 +19,14 @@ const SECONDS_FOR_MENU: u32 = 1;
 /// Writes both, from what hooks have left of the entry.
 pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
-    let entry = newest_entry(tree)?.ok_or_else(|| {
+    let entry = starting_entry(boot.loader, tree)?.ok_or_else(|| {
         Failure::new(format!("no loader entry with a kernel is left in {ENTRIES}"))
             .help("a hook removed it: GRUB's configuration is made from it")
     })?;
     let serial = serial_speed(&entry.options).filter(|_| boot.firmware == Firmware::Bios);
     tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
     if tree.exists("/usr/sbin/grub-mkconfig") {
-        tree.write(DEFAULTS, &defaults(&entry.options, serial), 0o644)?;
+        tree.write(DEFAULTS, &defaults(&options(&entry)?, serial), 0o644)?;
     } else if has_kernels_of_rpm(plan, tree) {
         tree.write(PLUGIN, &plugin(&folder_of_boot(plan)), 0o755)?;
     }
@@ -33,22 +35,19 @@ pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
 
 /// Of the first serial port, if it is a console: then the menu is there too. By UEFI it is there anyway, through the firmware.
 fn serial_speed(options: &str) -> Option<u32> {
-    let console = options.split_whitespace().find_map(|word| word.strip_prefix("console=ttyS0"))?;
+    let console = words(options).into_iter().find_map(|word| word.strip_prefix("console=ttyS0"))?;
     let speed: String = console.trim_start_matches(',').chars().take_while(char::is_ascii_digit).collect();
     // Source: Linux, Documentation/admin-guide/serial-console.rst: 9600 unless another one is named.
     Some(speed.parse().unwrap_or(9600))
 }
 
 fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> {
-    // What GRUB's shell would take for more than words.
-    let special = |text: &str| text.contains(['\'', '\n']);
-    if [&entry.title, &entry.linux, &entry.options].iter().any(|text| special(text)) {
-        return Err(Failure::new("the loader entry has a quote that GRUB's configuration cannot hold"));
-    }
+    let linux = entry.linux.as_deref().unwrap_or_default();
     let initrds = if entry.initrds.is_empty() {
         String::new()
     } else {
-        format!("  initrd {}\n", words(&entry.initrds.join(" ")))
+        let initrds: Vec<String> = entry.initrds.iter().map(|path| quoted_for_grub(path)).collect();
+        format!("  initrd {}\n", initrds.join(" "))
     };
     let terminal = serial.map(|speed| {
         format!(
@@ -58,12 +57,29 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
     });
     Ok(format!(
         "# Written by ister from the entry in {ENTRIES}.\n{}set default=0\nset timeout_style=hidden\n\
-         set timeout={SECONDS_FOR_MENU}\nmenuentry '{}' {{\n  linux {} {}\n{initrds}}}\n",
+         set timeout={SECONDS_FOR_MENU}\nmenuentry {} {{\n  linux {} {}\n{initrds}}}\n",
         terminal.unwrap_or_default(),
-        entry.title,
-        words(&entry.linux),
-        words(&entry.options),
+        quoted_for_grub(entry.title.as_deref().unwrap_or("Linux")),
+        quoted_for_grub(linux),
+        options(entry)?,
     ))
+}
+
+/// The entry's options for GRUB's shell.
+fn options(entry: &Entry) -> Result<String, Failure> {
+    for_grub(&entry.options).ok_or_else(|| {
+        let word = altered_by_grub(&entry.options).unwrap_or_default();
+        let failure = Failure::new(format!("GRUB cannot carry `{word}` on the kernel command line"))
+            .detail(format!(
+                "it stands in {ENTRIES}/{}: GRUB puts a backslash before each quote and backslash",
+                entry.name
+            ))
+            .of_template();
+        match instead_for_grub(word) {
+            Some(instead) => failure.help(format!("write `{instead}`, which means the same to the kernel")),
+            None => failure.help("leave it out, or boot by UEFI with systemd-boot"),
+        }
+    })
 }
 
 /// `folder`: /boot as GRUB sees it.
@@ -71,21 +87,12 @@ fn plugin(folder: &str) -> String {
     include_str!("kernel_install_grub.sh").replace("FOLDER", folder)
 }
 
-/// A text's words for GRUB's shell.
-fn words(text: &str) -> String {
-    let quoted = text.split_whitespace().map(|word| {
-        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c));
-        if plain { word.to_owned() } else { format!("'{word}'") }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
 /// The options reach every later kernel: grub-mkconfig puts them behind `root=UUID=… ro`, and the last word counts. There are
 /// no recovery entries: sulogin asks for a password of root's, and images have none. Every kernel is in the one menu, the newest first,
 /// as systemd-boot has it.
-fn defaults(options: &str, serial: Option<u32>) -> String {
+fn defaults(options_for_grub: &str, serial: Option<u32>) -> String {
     // For a shell in double quotes; what it gives are words for GRUB's.
-    let escaped: String = words(options)
+    let escaped: String = options_for_grub
         .chars()
         .flat_map(|c| [Some('\\').filter(|_| matches!(c, '"' | '$' | '`' | '\\')), Some(c)])
         .flatten()
@@ -110,12 +117,11 @@ mod tests {
 
     #[test]
     fn the_entry_becomes_a_menu() {
-        let entry = Entry {
-            title: "Debian GNU/Linux 12".into(),
-            linux: "/boot/vmlinuz-6.1".into(),
-            initrds: vec!["/boot/ucode.cpio".into(), "/boot/initrd.img-6.1".into()],
-            options: "root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c".into(),
-        };
+        let entry = Entry::parse(
+            "debian.conf",
+            "title Debian GNU/Linux 12\nlinux /boot/vmlinuz-6.1\ninitrd /boot/ucode.cpio\ninitrd /boot/initrd.img-6.1\n\
+             options root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c\n",
+        );
         assert_eq!(
             configuration(&entry, Some(9600)).unwrap(),
             "# Written by ister from the entry in /boot/loader/entries.\nif serial --unit=0 --speed=9600; then\n  \
@@ -134,14 +140,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let entry = Entry {
-            title: "Fedora".into(),
-            linux: "/boot/vmlinuz-6.9".into(),
-            initrds: vec!["/boot/initramfs-6.9.img".into()],
-            options: "root=x rw a=$b".into(),
-        };
+        let loader = "title Fedora\nversion 6.9\nlinux /boot/vmlinuz-6.9\ninitrd /boot/initramfs-6.9.img\noptions root=x rw  a=$b \"c=d e\"\n";
+        let entry = Entry::parse("fedora.conf", loader);
         write("grub/grub.cfg", &configuration(&entry, Some(9600)).unwrap());
-        let loader = "title Fedora\nversion 6.9\nlinux /boot/vmlinuz-6.9\ninitrd /boot/initramfs-6.9.img\noptions root=x rw a=$b\n";
         write("loader/entries/fedora-6.9.conf", loader);
         // As kernel-install writes them: each path from /boot on.
         let newer =
@@ -157,14 +158,17 @@ mod tests {
         assert!(head.contains("--speed=9600") && head.ends_with("set timeout=1\n"), "{menu}");
         assert_eq!(
             entries,
-            " 'Fedora (6.10)' {\n  linux /boot/fedora/6.10 root=x rw 'a=$b'\n  initrd /boot/initramfs-6.10.img\n}\n\
-             menuentry 'Fedora (6.9)' {\n  linux /boot/vmlinuz-6.9 root=x rw 'a=$b'\n  initrd /boot/initramfs-6.9.img\n}\n"
+            " 'Fedora (6.10)' {\n  linux /boot/fedora/6.10 root=x rw 'a=$b' 'c=d e'\n  initrd /boot/initramfs-6.10.img\n}\n\
+             menuentry 'Fedora (6.9)' {\n  linux /boot/vmlinuz-6.9 root=x rw 'a=$b' 'c=d e'\n  initrd /boot/initramfs-6.9.img\n}\n"
         );
     }
 
     #[test]
     fn options_pass_two_shells() {
-        assert!(defaults("rw a=$b;c", None).contains("GRUB_CMDLINE_LINUX=\"rw 'a=\\$b;c'\"\n"));
+        assert!(
+            defaults(&for_grub("rw a=$b;c").unwrap(), None)
+                .contains("GRUB_CMDLINE_LINUX=\"rw 'a=\\$b;c'\"\n")
+        );
     }
 
     #[test]

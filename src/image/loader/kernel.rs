@@ -4,6 +4,8 @@
 //! (`/usr/lib/kernel/org.clearlinux.*`, which clr-boot-manager copies to the ESP) and kernels beside their modules
 //! (`/usr/lib/modules/*/vmlinuz`, which kernel-install copies). Sources: clr-boot-manager, docs; kernel-install(8).
 
+use crate::bls::compare_versions;
+
 /// A kernel, with paths as the boot partition has them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -34,7 +36,7 @@ pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
 }
 
 fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n str, &'n str)> {
-    names.max_by_key(|(version, _)| version_key(version))
+    names.max_by(|(one, _), (other, _)| compare_versions(one, other))
 }
 
 fn in_boot(names: &[String]) -> Option<Kernel> {
@@ -119,14 +121,6 @@ fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
         copies.push((format!("{MODULES}/{version}/{name}"), format!("/boot/initramfs-{version}.img")));
     }
     Some(Kernel { version: version.to_owned(), entry: None, image, initramfs, options: None, copies })
-}
-
-/// Numbers compare as numbers: 6.10 is newer than 6.9.
-fn version_key(version: &str) -> Vec<(u64, String)> {
-    version
-        .split(|c: char| !c.is_alphanumeric())
-        .map(|part| (part.parse().unwrap_or(0), part.to_owned()))
-        .collect()
 }
 
 #[cfg(test)]

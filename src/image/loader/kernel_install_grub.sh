@@ -6,17 +6,20 @@ boot=/boot
 menu=$boot/grub/grub.cfg
 [ -e "$menu" ] || exit 0
 
-# Words for GRUB's shell.
+# Words for GRUB's shell. Its `linux` puts quotes around one with blanks, and a backslash before every other quote and backslash.
 quoted() {
-    set -f
-    for word in $1; do
+    rest=$1
+    while rest=${rest#"${rest%%[! ]*}"} && [ -n "$rest" ]; do
+        case $rest in
+            \"*\"*) word=${rest#\"} && word=${word%%\"*} && rest=${rest#\""$word"\"} ;;
+            *) word=${rest%% *} && rest=${rest#"$word"} ;;
+        esac
         case $word in
-            *\'*) exit 1 ;;
+            *[\'\"\\]*) echo "GRUB cannot carry $word" >&2 && exit 1 ;;
             *[!A-Za-z0-9_=+:,./@%~-]*) printf " '%s'" "$word" ;;
             *) printf ' %s' "$word" ;;
         esac
     done
-    set +f
 }
 
 # kernel-install names files from /boot on, GRUB from its partition's root.

@@ -1,5 +1,6 @@
 //! `cmdline-console`: no console is a serial line.
 
+use crate::command_line::words;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
@@ -16,7 +17,7 @@ pub static RULE: Rule = Rule {
 fn check(template: &Template, out: &mut Findings) {
     let Some(cmdline) = &template.cmdline else { return };
     let consoles: Vec<&str> =
-        cmdline.split_whitespace().filter_map(|word| word.strip_prefix("console=")).collect();
+        words(cmdline).into_iter().filter_map(|word| word.strip_prefix("console=")).collect();
     let serial =
         |console: &&str| ["ttyS", "ttyAMA", "hvc", "ttysclp"].iter().any(|line| console.starts_with(line));
     if consoles.is_empty() || consoles.iter().any(serial) {

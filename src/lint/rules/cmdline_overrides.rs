@@ -1,5 +1,6 @@
 //! `cmdline-overrides`: the kernel command line overrides what the image says itself.
 
+use crate::command_line::words;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
@@ -15,7 +16,7 @@ pub static RULE: Rule = Rule {
 
 fn check(template: &Template, out: &mut Findings) {
     let Some(cmdline) = &template.cmdline else { return };
-    for word in cmdline.split_whitespace() {
+    for word in words(cmdline) {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let rescue = ["rescue", "emergency"].iter().any(|target| value.starts_with(target));
         let what = match name {

@@ -1,5 +1,6 @@
 //! `cmdline-root-ssh`: the kernel command line opens root's ssh login.
 
+use crate::command_line::words;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
@@ -16,8 +17,8 @@ pub static RULE: Rule = Rule {
 fn check(template: &Template, out: &mut Findings) {
     let Some(cmdline) = &template.cmdline else { return };
     let is_it = |word: &&str| *word == "ister.root_ssh" || word.starts_with("ister.root_ssh=");
-    if cmdline.split_whitespace().any(|word| is_it(&word)) {
-        let others: Vec<&str> = cmdline.split_whitespace().filter(|word| !is_it(word)).collect();
+    if words(cmdline).iter().any(is_it) {
+        let others: Vec<&str> = words(cmdline).into_iter().filter(|word| !is_it(word)).collect();
         out.report(cmdline.span, "`ister.root_ssh` lets everybody on the network log in as root")
             .help("leave it out; give a user a key instead")
             .fix(Fix::unsafe_("leave it out", Change::string(cmdline.span, &others.join(" "))));

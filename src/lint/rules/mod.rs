@@ -4,6 +4,8 @@ mod bootloader_missing;
 mod bundle_duplicate;
 mod bundle_unknown;
 mod cmdline_console;
+mod cmdline_grub;
+mod cmdline_long;
 mod cmdline_overrides;
 mod cmdline_root_ssh;
 mod control_character;
@@ -105,6 +107,8 @@ pub static RULES: &[&Rule] = &[
     &bundle_duplicate::RULE,
     &bundle_unknown::RULE,
     &cmdline_console::RULE,
+    &cmdline_grub::RULE,
+    &cmdline_long::RULE,
     &cmdline_overrides::RULE,
     &cmdline_root_ssh::RULE,
     &control_character::RULE,

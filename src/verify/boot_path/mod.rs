@@ -18,7 +18,6 @@ mod tests;
 mod volume;
 
 pub use kernel::{Initramfs, KernelImage, is_initramfs};
-pub use systemd_boot::Entry;
 
 pub use volume::Volume;
 

@@ -1,10 +1,12 @@
 //! From loader to root filesystem: broken links of the boot paths, and what the kernels that they lead to need.
 
+use crate::bls;
+use crate::command_line::words;
 use crate::filesystem::Kind;
 use crate::lint::Level;
 use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
-use crate::verify::boot_path::{self, FileAt, IssueKind, KernelImage, KernelStart};
+use crate::verify::boot_path::{FileAt, IssueKind, KernelImage, KernelStart};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
@@ -24,7 +26,7 @@ pub fn entries(system: &System) -> Vec<Entry> {
         let path = format!("{ENTRIES}/{name}");
         Some((path.clone(), system.text(&path)?))
     });
-    texts.map(|(path, text)| Entry { path, options: boot_path::Entry::parse(&text).options }).collect()
+    texts.map(|(path, text)| Entry { path, options: bls::Entry::parse("", &text).options }).collect()
 }
 
 /// Whether a firmware is meant to start it, and everything that takes part in that could be read.
@@ -41,7 +43,7 @@ fn is_meant_to_boot(facts: &Facts) -> bool {
 }
 
 /// Where a file of a boot path is, in the running system's view if that mounts its partition.
-fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
+pub fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
     let mount =
         facts.system.as_ref().and_then(|system| system.mounts.iter().find(|m| m.partition == at.partition));
     let path = match mount {
@@ -444,7 +446,7 @@ fn root_option(facts: &Facts, out: &mut Found) {
     let Some(partition) = facts.partition(system.root) else { return };
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
-        let mut words = start.options.split_whitespace();
+        let mut words = words(&start.options).into_iter();
         // A root whose blocks are checked, or that a loader or an initramfs finds by rules of its own.
         if words.clone().any(|word| {
             ["roothash=", "verity", "systemd.verity", "boot=live", "nfsroot"]

@@ -1,6 +1,7 @@
 //! All rules, in one table; a file a subject.
 
 mod boot;
+mod entries;
 mod filesystems;
 mod fstab;
 mod grub;
@@ -28,6 +29,7 @@ pub static RULES: &[&Rule] = &[
     &boot::BOOT_CODE,
     &boot::BOOT_PATH,
     &boot::BOOT_SPACE,
+    &entries::ENTRIES,
     &leftovers::BUILD_PATH,
     &media::CD_START,
     &mounts::CRYPTTAB,

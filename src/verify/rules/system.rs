@@ -2,6 +2,7 @@
 
 use super::boot::{kernels, report_of_kernel};
 use super::units::{UNITS, Unit, unit};
+use crate::command_line::{LONGEST, words};
 use crate::filesystem::Kind;
 use crate::lint::Level;
 use crate::verify::facts::Facts;
@@ -202,15 +203,15 @@ fn getty(facts: &Facts, out: &mut Found) {
 /// Of the kernel that starts by itself.
 fn command_line(facts: &Facts) -> Vec<String> {
     let start = kernels(facts).into_iter().find(|(_, chosen)| !chosen);
-    start.iter().flat_map(|(start, _)| start.options.split_whitespace()).map(str::to_owned).collect()
+    start.iter().flat_map(|(start, _)| words(&start.options)).map(str::to_owned).collect()
 }
 
 pub static COMMAND_LINE: Rule = Rule {
     name: "kernel-command-line",
     summary: "the kernel's command line keeps the system from starting",
     level: Level::Error,
-    why: "init= of a file that is not there, a stop in the initramfs (rd.break, break=), another target than a system for users, or \
-          rootfstype= of another filesystem. Sources: Linux, Documentation/admin-guide/kernel-parameters.txt; dracut.cmdline(7); \
+    why: "init= of a file that is not there, a stop in the initramfs (rd.break, break=), another target than a system for users, \
+          rootfstype= of another filesystem, or more bytes than the kernel reads. Sources: Linux, arch/x86/include/asm/setup.h; Linux, Documentation/admin-guide/kernel-parameters.txt; dracut.cmdline(7); \
           initramfs-tools(7); systemd(1).",
     check: Check::Disk(kernel_command_line),
 };
@@ -223,7 +224,10 @@ fn kernel_command_line(facts: &Facts, out: &mut Found) {
         let mut say = |message: String, out: &mut Found| {
             report_of_kernel(facts, &start.entry, chosen, message, &mut seen, out);
         };
-        let words = || start.options.split_whitespace();
+        let words = || words(&start.options).into_iter();
+        if start.options.len() > LONGEST {
+            say(format!("the line has {} bytes, the kernel reads {LONGEST}", start.options.len()), out);
+        }
         let value = |key: &str| words().filter_map(|word| word.strip_prefix(key)).next_back();
         if let Some(path) = value("init=").filter(|path| !system.exists(path)) {
             say(format!("init={path} is not there"), out);

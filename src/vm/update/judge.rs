@@ -1,6 +1,7 @@
 //! Whether an update took effect, by what the guest answered. Pure.
 
 use super::Update;
+use crate::command_line::words;
 use crate::vm::session::Answer;
 
 /// The kernel that an update replaces, and the one that it brought.
@@ -85,9 +86,9 @@ pub fn judge_removal(
         return Some(failed(state, &format!("kernel {running} runs, installed was {}", kernels.new)));
     }
     let line = marked(state, "command line").next().unwrap_or_default();
-    let has = |word: &str| line.split_whitespace().any(|other| other == word);
+    let has = |word: &str| words(line).contains(&word);
     let missing: Vec<&str> =
-        planned.unwrap_or_default().split_whitespace().filter(|word| !has(word)).collect();
+        words(planned.unwrap_or_default()).into_iter().filter(|word| !has(word)).collect();
     if !missing.is_empty() {
         let what = format!("the new kernel was started without `{}`", missing.join(" "));
         return Some(failed(state, &what));

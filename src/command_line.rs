@@ -1,0 +1,179 @@
+//! The kernel's command line: its words, how GRUB is given them, and what GRUB cannot carry.
+//!
+//! systemd-boot and QEMU hand the line over as it is. GRUB's shell takes it apart into arguments, and its `linux` command puts
+//! them together again. Sources: Linux, lib/cmdline.c, next_arg; GRUB 2.06, grub-core/script/yylex.l and
+//! grub-core/lib/cmdline.c, grub_create_loader_cmdline.
+
+/// Bytes of the whole line on x86. Source: Linux, arch/x86/include/asm/setup.h, COMMAND_LINE_SIZE, which counts the zero behind it.
+pub const LONGEST: usize = 2047;
+
+/// What a loader may put to it: GRUB `BOOT_IMAGE=/boot/vmlinuz-…` and, for kernels that are installed later, `root=UUID=… ro`;
+/// QEMU and iPXE the name of the initramfs.
+pub const ADDED_BY_LOADERS: usize = 128;
+
+/// What the kernel takes for one: blanks divide, but not between double quotes.
+pub fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = None;
+    let mut in_quotes = false;
+    for (at, character) in line.char_indices() {
+        let divides = character.is_ascii_whitespace() && !in_quotes;
+        in_quotes ^= character == '"';
+        match start {
+            Some(from) if divides => {
+                words.push(&line[from..at]);
+                start = None;
+            }
+            None if !divides => start = Some(at),
+            _ => {}
+        }
+    }
+    words.extend(start.map(|from| &line[from..]));
+    words
+}
+
+/// With one blank between words, as loaders hand it over.
+pub fn normalized(line: &str) -> String {
+    words(line).join(" ")
+}
+
+/// The argument that becomes this word again: `linux` puts quotes around one with blanks, and a backslash before each quote and
+/// backslash in it.
+fn argument(word: &str) -> Option<&str> {
+    let plain = |text: &str| !text.contains(['"', '\'', '\\']);
+    match word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inside) => (plain(inside) && inside.contains(' ')).then_some(inside),
+        None => plain(word).then_some(word),
+    }
+}
+
+/// The first word that would not arrive as it is written.
+pub fn altered_by_grub(line: &str) -> Option<&str> {
+    words(line).into_iter().find(|word| argument(word).is_none())
+}
+
+/// What means the same to the kernel, and arrives: `"name=some value"` for `name="some value"`.
+pub fn instead_for_grub(word: &str) -> Option<String> {
+    let bare = word.replace('"', "");
+    let instead = if bare.contains(' ') { format!("\"{bare}\"") } else { bare };
+    (word.matches('"').count().is_multiple_of(2) && argument(&instead).is_some()).then_some(instead)
+}
+
+/// A text as one word of GRUB's shell, which takes nothing between single quotes for anything else.
+pub fn quoted_for_grub(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// For the command `linux` of GRUB's shell. Nothing if a word would not arrive.
+pub fn for_grub(line: &str) -> Option<String> {
+    let arguments: Option<Vec<String>> =
+        words(line).into_iter().map(|word| argument(word).map(quoted_for_grub)).collect();
+    Some(arguments?.join(" "))
+}
+
+/// The line again, of arguments as [`for_grub`] writes them.
+pub fn from_grub(arguments: &str) -> String {
+    let mut words = Vec::new();
+    let mut rest = arguments.trim_start();
+    while !rest.is_empty() {
+        let mut word = String::new();
+        while let Some(character) = rest.chars().next().filter(|character| !character.is_whitespace()) {
+            rest = &rest[character.len_utf8()..];
+            if character == '\'' {
+                let (inside, after) = rest.split_once('\'').unwrap_or((rest, ""));
+                word.push_str(inside);
+                rest = after;
+            } else {
+                word.push(character);
+            }
+        }
+        words.push(if word.contains(' ') { format!("\"{word}\"") } else { word });
+        rest = rest.trim_start();
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// GRUB's shell, written from its lexer: single quotes hold everything, double quotes all but `\` and `$`. Characters that mean
+    /// something are `None`.
+    fn by_shell(text: &str) -> Option<Vec<String>> {
+        let (mut arguments, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            match (quote, character) {
+                (None, ' ') => arguments.extend(word.take()),
+                (None, '\'' | '"') => {
+                    quote = Some(character);
+                    word.get_or_insert_default();
+                }
+                (Some(open), _) if character == open => quote = None,
+                (None | Some('"'), '\\') => word.get_or_insert_default().push(characters.next()?),
+                (None, '$' | ';' | '&' | '|' | '<' | '>' | '{' | '}' | '#' | '\n') | (Some('"'), '$') => {
+                    return None;
+                }
+                _ => word.get_or_insert_default().push(character),
+            }
+        }
+        arguments.extend(word);
+        quote.is_none().then_some(arguments)
+    }
+
+    /// The command `linux`.
+    fn by_linux(arguments: &[String]) -> String {
+        let escaped = arguments.iter().map(|argument| {
+            let inside: String = argument
+                .chars()
+                .flat_map(|c| [Some('\\').filter(|_| matches!(c, '\\' | '\'' | '"')), Some(c)])
+                .flatten()
+                .collect();
+            if argument.contains(' ') { format!("\"{inside}\"") } else { inside }
+        });
+        escaped.collect::<Vec<_>>().join(" ")
+    }
+
+    proptest! {
+        /// Whatever GRUB is given arrives word for word, and what is refused would not have.
+        #[test]
+        fn what_grub_is_given_arrives(line in "([a-zäß0-9=$;&<>{}#*?!|()`~^%,.\\[\\]'\"\\\\-]{1,6}| ){0,12}") {
+            let line = normalized(&line);
+            match for_grub(&line) {
+                Some(text) => {
+                    prop_assert_eq!(from_grub(&text), line.clone());
+                    prop_assert_eq!(by_linux(&by_shell(&text).unwrap()), line);
+                }
+                None => prop_assert!(altered_by_grub(&line).is_some()),
+            }
+        }
+
+        #[test]
+        fn words_are_the_line(line in "([a-z=\"]{1,4}| ){0,12}") {
+            prop_assert_eq!(normalized(&normalized(&line)), normalized(&line));
+        }
+    }
+
+    #[test]
+    fn quotes_and_blanks() {
+        assert_eq!(words(r#" a  b="c  d" "e f" "#), ["a", r#"b="c  d""#, r#""e f""#]);
+        assert_eq!(altered_by_grub(r#"rw dyndbg="file ata.c +p""#), Some(r#"dyndbg="file ata.c +p""#));
+        assert_eq!(
+            instead_for_grub(r#"dyndbg="file ata.c +p""#).as_deref(),
+            Some(r#""dyndbg=file ata.c +p""#)
+        );
+        assert_eq!(instead_for_grub(r#"a="b""#).as_deref(), Some("a=b"));
+        assert_eq!(instead_for_grub("who=it's"), None);
+        let line = r#"rw memmap=64K$0x18690000 semi=a;b "dyndbg=file ata.c +p""#;
+        assert_eq!(
+            for_grub(line).as_deref(),
+            Some("rw 'memmap=64K$0x18690000' 'semi=a;b' 'dyndbg=file ata.c +p'")
+        );
+        assert_eq!(quoted_for_grub("Ada's Linux"), r"'Ada'\''s Linux'");
+    }
+}

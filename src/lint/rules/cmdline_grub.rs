@@ -1,0 +1,68 @@
+//! `cmdline-grub`: GRUB does not hand a word to the kernel as it is written.
+
+use crate::command_line::{altered_by_grub, instead_for_grub, words};
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
+
+pub static RULE: Rule = Rule {
+    name: "cmdline-grub",
+    summary: "GRUB does not hand a word to the kernel as it is written",
+    level: Level::Error,
+    why: "GRUB starts images with LegacyBios, ISOs, and by UEFI what systemd-boot cannot start. It puts a backslash before each quote and backslash of the line, so the kernel reads another value. A word with blanks arrives if the quotes stand around all of it. Source: GRUB, grub-core/lib/cmdline.c.",
+    example: r#"{ "LegacyBios": true, "cmdline": "quiet dyndbg=\"file ata.c +p\"" }"#,
+    instead: r#"{ "LegacyBios": true, "cmdline": "quiet \"dyndbg=file ata.c +p\"" }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(cmdline) = &template.cmdline else { return };
+    let is_started = boot_method(template).is_some_and(|method| method.loader == Loader::Grub)
+        || template.boots_by_bios()
+        || template.publishes(Format::Iso);
+    let Some(word) = altered_by_grub(cmdline).filter(|_| is_started) else { return };
+    let finding = out.report(
+        cmdline.span,
+        format!("GRUB does not hand `{}` to the kernel as it is written", word.escape_debug()),
+    );
+    let instead: Vec<String> =
+        words(cmdline).into_iter().map(|word| written_for_grub(word).unwrap_or_default()).collect();
+    if instead.iter().any(String::is_empty) {
+        finding.help("leave it out: GRUB puts a backslash before each quote and backslash");
+    } else {
+        finding.help("put the quotes around the whole word, which means the same to the kernel").fix(
+            Fix::safe(
+                "put the quotes around the whole word",
+                Change::string(cmdline.span, &instead.join(" ")),
+            ),
+        );
+    }
+}
+
+fn written_for_grub(word: &str) -> Option<String> {
+    match altered_by_grub(word) {
+        None => Some(word.to_owned()),
+        Some(_) => instead_for_grub(word),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"LegacyBios": true, "cmdline": "who=it's"}"#,
+            &["1:33 GRUB does not hand `who=it\\'s` to the kernel as it is written"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"Formats": ["iso"], "cmdline": "a=\\n"}"#,
+            &["1:33 GRUB does not hand `a=\\\\n` to the kernel as it is written"],
+        );
+        // systemd-boot hands over everything.
+        check_rule(&super::RULE, r#"{"cmdline": "who=it's"}"#, &[]);
+        check_rule(&super::RULE, r#"{"LegacyBios": true, "cmdline": "memmap=64K$0x18690000 a;b"}"#, &[]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Which of several kernels starts by itself.
+
+use super::boot::in_system;
+use crate::lint::Level;
+use crate::verify::facts::Facts;
+use crate::verify::rule::{Check, Found, Rule};
+use std::collections::BTreeSet;
+
+pub static ENTRIES: Rule = Rule {
+    name: "boot-entries",
+    summary: "more than one kernel can be started",
+    level: Level::Note,
+    why: "What starts by itself is decided by the loader's order and its default: newest version first by the Boot Loader \
+          Specification, whatever a hook wrote last. Sources: UAPI.1, \"Sorting\"; loader.conf(5).",
+    check: Check::Disk(several_entries),
+};
+
+fn several_entries(facts: &Facts, out: &mut Found) {
+    for path in &facts.boot_paths.paths {
+        let mut first = None;
+        let mut others = BTreeSet::new();
+        for (start, chosen) in path
+            .start
+            .all(false)
+            .into_iter()
+            .filter_map(|(step, chosen)| Some((facts.boot_paths.kernels.get(step.kernel?)?, chosen)))
+        {
+            match (&first, chosen) {
+                (None, false) => first = Some(start),
+                _ => {
+                    _ = others.insert((&start.entry, start.image.as_ref().map(|(at, _)| at), &start.options))
+                }
+            }
+        }
+        let Some(first) = first else { continue };
+        let image = first.image.as_ref().map(|(at, _)| at);
+        others.remove(&(&first.entry, image, &first.options));
+        if others.is_empty() {
+            continue;
+        }
+        let kernel = image.map_or("no kernel", |at| at.path.as_str());
+        let (partition, path_of_entry) = in_system(facts, &first.entry);
+        out.report(format!(
+            "by {}, {kernel} starts by itself; others in the menu: {}",
+            path.firmware,
+            others.len()
+        ))
+        .partition(partition)
+        .path(path_of_entry)
+        .help("leave only one, or name the one that is meant as the loader's default");
+    }
+}
