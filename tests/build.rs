@@ -284,6 +284,36 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
 }
 
 #[test]
+fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
+    let _one = one_at_a_time();
+    let place = Place::new();
+    // What the filesystem cannot hold is said before it is made, with the file and the reason.
+    let vfat = TEMPLATE.replace(
+        r#""partition": 3, "type": "ext2", "options": "-m 0""#,
+        r#""partition": 3, "type": "vfat", "options": "-F 16 -s 4""#,
+    );
+    std::fs::write(place.path("small.json"), vfat).unwrap();
+    for (hook, path, reason) in [
+        ("touch /home/Foo.txt /home/foo.txt", "/home/foo.txt", "`Foo.txt` beside it is the same name"),
+        ("touch '/home/a:b'", "/home/a:b", "vfat has no `:` in names"),
+        ("truncate -s 4G /home/big", "/home/big", "a file in vfat may have 4 GiB less a cluster"),
+        ("touch /home/own; chown 33 /home/own", "/home/own", "vfat knows no owners, and it belongs to 33:0"),
+    ] {
+        let hook = format!("PostChrootShell={}", serde_json::json!([hook]));
+        let output = place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let said = format!("error[plan]: partition 3 (`/home`) cannot hold `{path}`: {reason}");
+        assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
+        assert!(!place.path("out/small.img").exists());
+    }
+    // And what it can hold, it holds: more than its root folder's first cluster, every kind of name, nothing.
+    let hook = r#"mkdir -p /home/D/e/F; for i in $(seq 300); do printf $i > "/home/D/long name $i.txt"; done; : > /home/D/none; printf ä > /home/ä€"#;
+    let hook = format!("PostChrootShell={}", serde_json::json!([hook]));
+    ok(&place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap());
+}
+
+#[test]
 fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     let _one = one_at_a_time();
     let place = Place::new();

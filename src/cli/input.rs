@@ -8,8 +8,8 @@ use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_
 use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets, SwupdContent};
 use crate::report;
 use crate::swupd;
-use crate::template::{Bytes, Override, Size, SoftwareManager, SourceText, Template, parse};
-use crate::tool::{Failure, forget_file, remove_on_interrupt};
+use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Template, parse};
+use crate::tool::{Failure, Part, forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::fs::{Gid, Uid};
@@ -389,18 +389,33 @@ impl Input {
         Ok(devices)
     }
 
-    /// A failure that is about one of the template's partitions, shown at the place that says how large it is.
+    /// A failure that is about one of the template's partitions, shown at the place that says what would have to be another.
     pub fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
-        let Some((disk, number)) = failure.about.as_deref() else { return false };
-        let entry = self.linted.template.layout().iter().find(|entry| {
-            let place = &entry.place;
-            place.partition.as_ref().is_some_and(|p| p.value == *number)
-                && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())
-        });
-        let Some(size) = entry.and_then(|entry| entry.size.as_ref()) else { return false };
+        let Some(about) = failure.about.as_deref() else { return false };
+        let is_it = |place: &Place| {
+            place.partition.as_ref().is_some_and(|partition| partition.value == about.partition)
+                && place
+                    .disk
+                    .as_ref()
+                    .is_some_and(|disk| disk.value.rsplit('/').next() == about.disk.rsplit('/').next())
+        };
+        let template = &self.linted.template;
+        let span = match about.what {
+            Part::Size => template
+                .layout()
+                .iter()
+                .find(|entry| is_it(&entry.place))
+                .and_then(|entry| Some(entry.size.as_ref()?.span)),
+            Part::Filesystem => template
+                .filesystems()
+                .iter()
+                .find(|entry| is_it(&entry.place))
+                .and_then(|entry| Some(entry.kind.as_ref()?.span)),
+        };
+        let Some(span) = span else { return false };
         let details: String = failure.details.iter().map(|detail| format!(": {detail}")).collect();
         let help = failure.help.clone().unwrap_or_default();
-        self.show_refusals(&[Refusal::new(size.span, failure.message.clone() + &details, help)], console);
+        self.show_refusals(&[Refusal::new(span, failure.message.clone() + &details, help)], console);
         true
     }
 

@@ -8,7 +8,7 @@ use std::io::{Seek, SeekFrom};
 
 const PROGRAM: &str = "/usr/bin/ister";
 /// What every installation runs.
-const NEEDED: &[&str] = &["blkid", "cp", "mcopy", "mke2fs", "mkfs.vfat", "mkswap", "setpriv", "unshare"];
+const NEEDED: &[&str] = &["blkid", "cp", "mke2fs", "mkfs.vfat", "mkswap", "setpriv", "unshare"];
 
 /// Puts this very program into the tree, under both its names.
 pub fn add_installer(tree: &Tree) -> Result<(), Failure> {

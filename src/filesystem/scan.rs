@@ -34,11 +34,27 @@ pub struct ScanError {
 /// nothing about the content. Neither do most of its attributes, which are left out, and its holes: here every whole block
 /// of zeros is one, whether or not the host stores it.
 pub fn scan(folder: &Path, epoch: i64) -> Result<Scan, ScanError> {
+    look(folder, epoch, true)
+}
+
+/// The same without looking into files: they have no extents.
+pub fn survey(folder: &Path, epoch: i64) -> Result<Scan, ScanError> {
+    look(folder, epoch, false)
+}
+
+fn look(folder: &Path, epoch: i64, reads_files: bool) -> Result<Scan, ScanError> {
     let mut scan = Scan { tree: Tree::default(), paths: Vec::new() };
     let metadata = folder.symlink_metadata().tried("look at", folder)?;
-    let mut seen = HashMap::new();
-    visit(&mut scan, folder.to_owned(), &metadata, epoch, &mut seen)?;
+    let mut look = Look { epoch, reads_files, seen: HashMap::new() };
+    visit(&mut scan, folder.to_owned(), &metadata, &mut look)?;
     Ok(scan)
+}
+
+struct Look {
+    epoch: i64,
+    reads_files: bool,
+    /// By device and inode: files of several names.
+    seen: HashMap<(u64, u64), NodeId>,
 }
 
 /// Gives an error of the host its place.
@@ -52,26 +68,21 @@ impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
     }
 }
 
-fn visit(
-    scan: &mut Scan,
-    path: PathBuf,
-    metadata: &Metadata,
-    epoch: i64,
-    seen: &mut HashMap<(u64, u64), NodeId>,
-) -> Result<NodeId, ScanError> {
+fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -> Result<NodeId, ScanError> {
     let id = scan.tree.nodes.len();
     if !metadata.is_dir() && metadata.nlink() > 1 {
-        if let Some(known) = seen.get(&(metadata.dev(), metadata.ino())) {
+        if let Some(known) = look.seen.get(&(metadata.dev(), metadata.ino())) {
             scan.tree.nodes[*known].links += 1;
             return Ok(*known);
         }
-        seen.insert((metadata.dev(), metadata.ino()), id);
+        look.seen.insert((metadata.dev(), metadata.ino()), id);
     }
     let kind = metadata.file_type();
     let body = if kind.is_dir() {
         Body::Folder(BTreeMap::new())
     } else if kind.is_file() {
-        Body::File(Content::Extents(extents(&path, metadata.len()).tried("read", &path)?))
+        let size = if look.reads_files { metadata.len() } else { 0 };
+        Body::File(Content::Extents(extents(&path, size).tried("read", &path)?))
     } else if kind.is_symlink() {
         Body::Link(std::fs::read_link(&path).tried("read the link", &path)?.into_os_string().into_vec())
     } else if kind.is_char_device() || kind.is_block_device() {
@@ -80,8 +91,8 @@ fn visit(
         Body::Other
     };
     let mut modified = Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 };
-    if modified >= (Time { seconds: epoch, nanoseconds: 0 }) {
-        modified = Time { seconds: epoch, nanoseconds: 0 };
+    if modified >= (Time { seconds: look.epoch, nanoseconds: 0 }) {
+        modified = Time { seconds: look.epoch, nanoseconds: 0 };
     }
     scan.tree.nodes.push(Node {
         number: 0,
@@ -109,7 +120,7 @@ fn visit(
             if metadata.is_dir() {
                 scan.tree.nodes[id].links += 1;
             }
-            let child = visit(scan, child, &metadata, epoch, seen)?;
+            let child = visit(scan, child, &metadata, look)?;
             let Body::Folder(entries) = &mut scan.tree.nodes[id].body else { unreachable!("it is a folder") };
             entries.insert(name.as_bytes().to_vec(), child);
         }

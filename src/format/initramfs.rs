@@ -63,10 +63,10 @@ pub fn write(
                     head.links = numbers.1;
                 }
                 head.size = u32::try_from(item.data.end - item.data.start).map_err(|_| {
-                    io::Error::other(format!(
-                        "`{}` has 4 GiB or more, which an initramfs cannot hold",
-                        item.path
-                    ))
+                    io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        format!("`{}` has 4 GiB or more, which an initramfs cannot hold", item.path),
+                    )
                 })?;
                 writer.entry(&head, name)?;
                 writer.data(&mut tree.reader(item))?;

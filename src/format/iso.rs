@@ -5,6 +5,7 @@
 //! filesystem), and from the same medium as a disk (the hybrid MBR, the same ESP). Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
 //! xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
+use super::iso_esp;
 use super::nodes::node;
 use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
@@ -39,8 +40,6 @@ const MODULES: &[&str] = &[
     "linux",
     "boot",
 ];
-/// Smaller than any GRUB, with room: vfat with 12-bit entries.
-const ESP_SIZE: u64 = 4 << 20;
 /// Bytes of a sector. Source: ECMA-119, 6.1.2.
 pub const SECTOR: u64 = 2048;
 const MENU: &str = "/boot/grub/grub.cfg";
@@ -88,7 +87,7 @@ pub fn write(
     ))?;
     let bios = grub("i386-pc-eltorito", BIOS, &["biosdisk"], &early, name.time, scratch)?;
     let uefi = grub("x86_64-efi", UEFI, &[], &early, name.time, scratch)?;
-    let esp = esp(&uefi, name, scratch)?;
+    let esp = iso_esp::esp(&uefi, name, scratch)?;
 
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(name.time)).to_string();
     // Digits of year to second, and hundredths.
@@ -428,7 +427,7 @@ impl Read for Piece<'_> {
 }
 
 /// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
-fn settled(invocation: Invocation, time: u64) -> Invocation {
+pub fn settled(invocation: Invocation, time: u64) -> Invocation {
     invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
 }
 
@@ -529,27 +528,6 @@ fn grub(
         .args(MODULES))?;
     date(&out, time)?;
     Ok(out)
-}
-
-/// A vfat filesystem with GRUB where removable media have what starts. Source: UEFI 2.10, 3.5.1.1.
-fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
-    let context = || "could not make the CD's EFI system partition".to_owned();
-    let esp = tempfile::tempfile_in(scratch).context(context)?;
-    esp.set_len(ESP_SIZE).context(context)?;
-    let device = inherited_name(&esp)?;
-    let serial = format!("{:08x}", name.id.as_fields().0);
-    run(&settled(
-        Invocation::new("mkfs.vfat")
-            .args(["--invariant", "-F", "12", "-S", "512", "-s", "4", "-g", "64/32"])
-            .args(["-i", &serial, "-n", "EFIBOOT", &device]),
-        name.time,
-    ))?;
-    let mtool = |program: &str| {
-        settled(Invocation::new(program), name.time).env("MTOOLS_SKIP_CHECK", "1").args(["-i", &device])
-    };
-    run(&mtool("mmd").args(["::/EFI", "::/EFI/BOOT"]))?;
-    run(&mtool("mcopy").arg("-m").arg(inherited_name(grub)?).arg("::/EFI/BOOT/BOOTX64.EFI"))?;
-    Ok(esp)
 }
 
 #[cfg(test)]

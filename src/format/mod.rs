@@ -22,6 +22,7 @@ mod foreign;
 mod gzip;
 mod initramfs;
 mod iso;
+mod iso_esp;
 mod medium;
 mod nodes;
 mod oci;

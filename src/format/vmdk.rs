@@ -128,7 +128,8 @@ impl<W: Write> Counted<W> {
     }
 
     fn sector(&self) -> io::Result<u32> {
-        u32::try_from(self.at / SECTOR).map_err(|_| io::Error::other("a vmdk cannot have more than 2 TiB"))
+        u32::try_from(self.at / SECTOR)
+            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a vmdk cannot have more than 2 TiB"))
     }
 
     fn pad(&mut self) -> io::Result<()> {

@@ -1,13 +1,13 @@
 //! From plan and tree to disks.
 
-use super::make::{self, Target};
+use super::make::{self, Content, Target};
 use super::{gpt, kept, loader, split, wipe};
-use crate::plan::{Disk, Partition, Place, Plan};
+use crate::plan::{Disk, Partition, Plan};
 use crate::tool::{Context, Failure, Progress, inherit};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What disks are made of, and where.
 pub struct Assembly<'a> {
@@ -34,7 +34,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     kept::set_aside(plan, tree)?;
     let folders = split::split(plan, tree, workspace)?;
     // Everything is measured before anything is written.
-    make::check_space(plan, &folders)?;
+    let contents = make::check(plan, &folders, assembly.epoch)?;
     for (disk, file) in plan.disks.iter().zip(assembly.disks) {
         prepare(plan, disk, file)?;
     }
@@ -44,7 +44,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
         let mut makers = Vec::new();
         for ((disk, file), inherited) in plan.disks.iter().zip(assembly.disks).zip(inherited) {
             for partition in &disk.partitions {
-                let folder = folder_of(&folders, disk, partition);
+                let content = content_of(&contents, disk, partition);
                 makers.push(scope.spawn(move || {
                     let target = Target {
                         file,
@@ -58,7 +58,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
                         passphrases: assembly.passphrases,
                         seed: assembly.seed,
                     };
-                    make::make(partition, folder, &target)
+                    make::make(partition, content, &target)
                 }));
             }
         }
@@ -88,7 +88,6 @@ fn prepare(plan: &Plan, disk: &Disk, file: &File) -> Result<(), Failure> {
 }
 
 /// What goes into a partition.
-fn folder_of<'f>(folders: &'f [(Place, PathBuf)], disk: &Disk, partition: &Partition) -> Option<&'f Path> {
-    let found = folders.iter().find(|(p, _)| p.disk == disk.name && p.partition == partition.number);
-    found.map(|(_, folder)| folder.as_path())
+fn content_of<'c>(contents: &'c [Content], disk: &Disk, partition: &Partition) -> Option<&'c Content<'c>> {
+    contents.iter().find(|c| c.place.disk == disk.name && c.place.partition == partition.number)
 }

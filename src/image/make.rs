@@ -1,15 +1,15 @@
 //! Making filesystems, each by its own program, as the plan's argument vectors say, and filling them.
 //!
 //! ext2, ext3 and ext4 are made with their content, in place if the disk is an image. The others are made empty in a sparse
-//! file of the filesystem's size and then filled: vfat by mtools, XFS and btrfs by ister itself, since their programs lose
-//! much of what a tree holds. What such a file holds then goes into the partition, enciphered where the plan says so.
+//! file of the filesystem's size and then filled by ister itself, since other programs lose much of what a tree holds. What such a
+//! file holds then goes into the partition, enciphered where the plan says so.
 
-use super::{deliver, kept, mkfs_defaults, space, vfat};
-use crate::filesystem::{Fill, btrfs, ext, scan, xfs};
+use super::{deliver, kept, mkfs_defaults, read_back, space};
+use crate::filesystem::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
 use crate::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
 use crate::template::{Bytes, FilesystemType};
-use crate::tool::{Context, Failure, Invocation, run};
+use crate::tool::{Blame, Context, Failure, Invocation, run};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -40,24 +40,46 @@ pub struct Target<'a> {
     pub seed: Option<&'a str>,
 }
 
-/// Whether everything fits, before anything is written.
-pub fn check_space(plan: &Plan, folders: &[(Place, PathBuf)]) -> Result<(), Failure> {
-    for (place, folder) in folders {
-        let (disk, partition) = plan.partition(place).expect("folders are of the plan's partitions");
-        if let Some(filesystem) = partition.filesystem.as_ref().filter(|f| !f.keep) {
-            space::check(&disk.name, partition, filesystem.kind, folder)?;
-        }
-    }
-    Ok(())
+/// What goes into a partition.
+pub struct Content<'a> {
+    pub place: &'a Place,
+    pub folder: &'a Path,
+    /// Without extents.
+    pub scan: Scan,
 }
 
-/// Makes the partition's filesystem with what `folder` holds.
-pub fn make(partition: &Partition, folder: Option<&Path>, target: &Target) -> Result<(), Failure> {
+/// Whether everything fits, and its filesystem can hold it, before anything is written.
+pub fn check<'a>(
+    plan: &Plan,
+    folders: &'a [(Place, PathBuf)],
+    epoch: u64,
+) -> Result<Vec<Content<'a>>, Failure> {
+    let mut contents = Vec::new();
+    for (place, folder) in folders {
+        let (disk, partition) = plan.partition(place).expect("folders are of the plan's partitions");
+        let scan = survey(folder, epoch as i64)
+            .map_err(|error| Failure::new("could not read what goes into the image").caused_by(&error))?;
+        if let Some(filesystem) = &partition.filesystem {
+            if !filesystem.keep || filesystem.kind == FilesystemType::Vfat {
+                read_back::check(&disk.name, partition, filesystem, &scan)?;
+            }
+            if !filesystem.keep {
+                space::check(&disk.name, partition, filesystem.kind, folder)?;
+            }
+        }
+        contents.push(Content { place, folder, scan });
+    }
+    Ok(contents)
+}
+
+/// Makes the partition's filesystem with its content, and reads it back.
+pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -> Result<(), Failure> {
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
-        return match (filesystem.kind, folder) {
-            (FilesystemType::Vfat, Some(folder)) => kept::add_to_vfat(partition, folder, target)
-                .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title()))),
+        return match (filesystem.kind, content) {
+            (FilesystemType::Vfat, Some(content)) => kept::add_to_vfat(partition, content.folder, target)
+                .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
+                .and_then(|()| read_back_target(partition, filesystem, content, target)),
             // What belongs there waits for the first boot.
             _ => Ok(()),
         };
@@ -65,11 +87,28 @@ pub fn make(partition: &Partition, folder: Option<&Path>, target: &Target) -> Re
     // A device is held by us alone until all is written.
     let in_place = is_ext(filesystem.kind) && partition.encryption.is_none() && target.blank;
     let made = if in_place {
-        make_in_place(partition, filesystem, folder, target)
+        make_in_place(partition, filesystem, content.map(|c| c.folder), target)
     } else {
-        make_apart(partition, filesystem, folder, target)
+        make_apart(partition, filesystem, content, target)
     };
+    let made = made.and_then(|()| match content {
+        // Of one that is enciphered this was done before.
+        Some(content) if partition.encryption.is_none() => {
+            read_back_target(partition, filesystem, content, target)
+        }
+        _ => Ok(()),
+    });
     made.map_err(|failure| explain(failure, partition, filesystem.kind, target))
+}
+
+fn read_back_target(
+    partition: &Partition,
+    filesystem: &Filesystem,
+    content: &Content,
+    target: &Target,
+) -> Result<(), Failure> {
+    let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
+    read_back::read_back(partition, filesystem, &content.scan, &window)
 }
 
 fn is_ext(kind: FilesystemType) -> bool {
@@ -106,9 +145,10 @@ fn mke2fs(
 fn make_apart(
     partition: &Partition,
     filesystem: &Filesystem,
-    folder: Option<&Path>,
+    content: Option<&Content>,
     target: &Target,
 ) -> Result<(), Failure> {
+    let folder = content.map(|content| content.folder);
     let path = target.workspace.join(format!("filesystem-{}", target.name));
     let context = || format!("could not write `{}`", path.display());
     let file = File::options().create_new(true).read(true).write(true).open(&path).context(context)?;
@@ -127,7 +167,7 @@ fn make_apart(
         FilesystemType::Vfat => {
             mkfs()?;
             if let Some(folder) = folder {
-                vfat::add(folder, &path.to_string_lossy(), &|_| false, target.epoch)?;
+                fill_vfat(partition, folder, &Window { file: &file, offset: 0, size }, true, target)?;
             }
         }
         FilesystemType::Swap => drop(mkfs()?),
@@ -137,8 +177,31 @@ fn make_apart(
             fill(filesystem, folder, &file, target)?;
         }
     }
+    if let Some(content) = content.filter(|_| partition.encryption.is_some()) {
+        let window = Window { file: &file, offset: 0, size };
+        read_back::read_back(partition, filesystem, &content.scan, &window)?;
+    }
     deliver::deliver(partition, filesystem.kind, &file, target)?;
     std::fs::remove_file(&path).context(context)
+}
+
+/// `is_blank`: what is free there reads as zeros.
+pub fn fill_vfat(
+    partition: &Partition,
+    folder: &Path,
+    window: &Window,
+    is_blank: bool,
+    target: &Target,
+) -> Result<(), Failure> {
+    let scan = scan(folder, target.epoch as i64)
+        .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
+    fat::fill(window, &scan, is_blank).map_err(|error| match error {
+        fat::WriteError::Full { need, have } => full(need, have),
+        fat::WriteError::Node { path, problem } => {
+            read_back::cannot_hold(target.disk_name(), partition, &path, &problem)
+        }
+        error => Failure::new("could not fill the vfat filesystem").caused_by(&error),
+    })
 }
 
 /// Fills an empty XFS or btrfs.
@@ -153,14 +216,21 @@ fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Ta
         FilesystemType::Xfs => {
             xfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
                 xfs::WriteError::Full { need, have } => full(need, have),
+                error @ xfs::WriteError::Node { .. } => refused(&error),
                 error => Failure::new("could not fill the XFS filesystem").caused_by(&error),
             })
         }
         _ => btrfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
             btrfs::WriteError::Full { need, have } => full(need, have),
+            error @ (btrfs::WriteError::Node { .. } | btrfs::WriteError::Attribute { .. }) => refused(&error),
             error => Failure::new("could not fill the btrfs filesystem").caused_by(&error),
         }),
     }
+}
+
+/// What only its writer knows that it cannot hold.
+fn refused(error: &dyn std::error::Error) -> Failure {
+    Failure::new(error.to_string()).of_template()
 }
 
 /// The mark of a filesystem that is too small, for [`explain`].
@@ -171,10 +241,13 @@ fn full(need: u64, have: u64) -> Failure {
 }
 
 fn explain(failure: Failure, partition: &Partition, kind: FilesystemType, target: &Target) -> Failure {
-    const SAID: &[&str] = &["Could not allocate", "Disk full", "No space left on device while populating"];
+    const SAID: &[&str] = &["Could not allocate", "No space left on device while populating"];
     let said = failure.details.join("\n");
     if failure.message == FULL || SAID.iter().any(|words| said.contains(words)) {
         return space::does_not_fit(target.disk_name(), partition, said);
+    }
+    if failure.blame == Blame::Template {
+        return failure;
     }
     let message = format!("could not make the {kind} filesystem of {}", partition.title());
     if said.contains("No space left on device") {
@@ -212,7 +285,7 @@ impl Target<'_> {
         crate::tool::name_of(self.inherited)
     }
 
-    fn disk_name(&self) -> &str {
+    pub fn disk_name(&self) -> &str {
         self.name.rsplit_once('-').map_or("", |(disk, _)| disk)
     }
 }

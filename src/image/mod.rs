@@ -12,9 +12,9 @@ mod kept;
 mod loader;
 mod make;
 mod mkfs_defaults;
+mod read_back;
 mod space;
 mod split;
-mod vfat;
 mod wipe;
 
 pub use assemble::{Assembly, assemble};

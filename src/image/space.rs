@@ -2,7 +2,7 @@
 
 use crate::plan::{Item, ItemKind, Partition, usage};
 use crate::template::FilesystemType;
-use crate::tool::{Context, Failure};
+use crate::tool::{Context, Failure, Part};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -48,7 +48,7 @@ pub fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failur
     Failure::new(format!("the content does not fit into {}", partition.title()))
         .detail(detail)
         .help(format!("raise `size` of partition {} in PartitionLayout, or install less", partition.number))
-        .about(disk, partition.number)
+        .about(disk, partition.number, Part::Size)
 }
 
 #[cfg(test)]
@@ -57,6 +57,7 @@ mod tests {
     use crate::layout::Lba;
     use crate::plan::Space;
     use crate::template::Bytes;
+    use crate::tool::About;
     use uuid::Uuid;
 
     #[test]
@@ -94,6 +95,9 @@ mod tests {
             check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, folder.path()).unwrap_err();
         assert_eq!(failure.message, "the content does not fit into partition 1 (`/boot`)");
         assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
-        assert_eq!(failure.about.as_deref(), Some(&("kvm.img".to_owned(), 1)));
+        assert_eq!(
+            failure.about.as_deref(),
+            Some(&About { disk: "kvm.img".to_owned(), partition: 1, what: Part::Size })
+        );
     }
 }

@@ -15,6 +15,20 @@ pub enum Blame {
     Template,
 }
 
+/// A partition of a disk, and what of it would have to be another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    pub disk: String,
+    pub partition: u32,
+    pub what: Part,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    Size,
+    Filesystem,
+}
+
 /// It could not be done: what was tried, on what, what was said, what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -24,8 +38,8 @@ pub struct Failure {
     pub details: Vec<String>,
     /// What to do next.
     pub help: Option<String>,
-    /// The disk and the partition that it is about: whoever has the template can say where they stand.
-    pub about: Option<Box<(String, u32)>>,
+    /// What it is about: whoever has the template can say where that stands.
+    pub about: Option<Box<About>>,
     pub blame: Blame,
 }
 
@@ -40,8 +54,8 @@ impl Failure {
         self
     }
 
-    pub fn about(mut self, disk: &str, partition: u32) -> Failure {
-        self.about = Some(Box::new((disk.to_owned(), partition)));
+    pub fn about(mut self, disk: &str, partition: u32, what: Part) -> Failure {
+        self.about = Some(Box::new(About { disk: disk.to_owned(), partition, what }));
         self
     }
 
@@ -122,6 +136,10 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
                 std::io::ErrorKind::StorageFull => failure.help("free some space, or choose another folder"),
                 std::io::ErrorKind::PermissionDenied => {
                     failure.help("check the owner and the mode of this path and of the folders above it")
+                }
+                // A format's limit, on any host.
+                std::io::ErrorKind::FileTooLarge => {
+                    failure.of_template().help("leave it out of this format, or make it smaller")
                 }
                 _ => failure,
             }

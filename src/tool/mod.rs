@@ -23,7 +23,7 @@ pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of,
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use draft::{Draft, Durability, write_whole};
-pub use failure::{Blame, Context, Failure, visible, with_causes};
+pub use failure::{About, Blame, Context, Failure, Part, visible, with_causes};
 pub use host::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
     run_reporting, run_to_its_end, search_path, spawn,

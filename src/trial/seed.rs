@@ -1,7 +1,9 @@
 //! A NoCloud seed: settings that cloud-init finds on a disk of its own. Source: cloud-init, "NoCloud": a filesystem called
 //! CIDATA with `user-data` and `meta-data`.
 
+use crate::filesystem::{Window, fat, scan};
 use crate::tool::{Context, Failure, Invocation, run};
+use std::fs::File;
 use std::path::Path;
 
 /// Writes the image of a seed that gives the instance a host name.
@@ -13,9 +15,11 @@ pub fn write_seed(path: &Path, host: &str) -> Result<(), Failure> {
     let folder = tempfile::tempdir().context(context)?;
     let meta = format!("instance-id: iid-{host}\nlocal-hostname: {host}\n");
     for (name, text) in [("meta-data", meta.as_str()), ("user-data", "#cloud-config\n")] {
-        let file = folder.path().join(name);
-        std::fs::write(&file, text).context(context)?;
-        run(&Invocation::new("mcopy").arg("-i").arg(path).arg(&file).arg(format!("::{name}")))?;
+        std::fs::write(folder.path().join(name), text).context(context)?;
     }
-    Ok(())
+    let image = File::options().read(true).write(true).open(path).context(context)?;
+    let size = image.metadata().context(context)?.len();
+    let held = scan(folder.path(), i64::MAX).map_err(|error| Failure::new(context()).caused_by(&error))?;
+    fat::fill(&Window { file: &image, offset: 0, size }, &held, true)
+        .map_err(|error| Failure::new(context()).caused_by(&error))
 }

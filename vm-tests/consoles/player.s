@@ -27,6 +27,11 @@ _start: cli
         movb    $0x42, %ah
         int     $0x13
         jc      halt
+        # SeaBIOS looks at the port with every tick, and would take what was typed. Source: SeaBIOS, src/sercon.c.
+        cli
+        movw    $tick, %es:0x20
+        movw    $0, %es:0x22
+        sti
         movw    $SCRIPT, %ax
         movw    %ax, %ds
         movb    $RESETS, %al
@@ -77,11 +82,14 @@ wait:   jcxz    next
         loop    1b
         jmp     next
 
+# Asleep between ticks: one that only asks its port leaves QEMU's other thread, which brings what was typed, little time.
 enter:  movw    $PORT + 5, %dx
         inb     %dx, %al
         testb   $1, %al
-        jz      enter
-        movw    $PORT, %dx
+        jnz     1f
+        hlt
+        jmp     enter
+1:      movw    $PORT, %dx
         inb     %dx, %al
         cmpb    $13, %al
         jne     enter
@@ -105,6 +113,13 @@ off:    movw    $0x604, %dx
         movw    $0x2000, %ax
         outw    %ax, %dx
         jmp     halt
+
+tick:   pushw   %ax
+        incw    %cs:0x46c
+        movb    $0x20, %al
+        outb    %al, $0x20
+        popw    %ax
+        iret
 
 packet: .byte   16, 0
         .word   64                      # sectors: 32 KiB

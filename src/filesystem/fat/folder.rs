@@ -8,14 +8,14 @@ use crate::filesystem::tree::Time;
 use std::ops::Range;
 
 /// First bytes: nothing follows, and deleted.
-const END: u8 = 0;
-const DELETED: u8 = 0xe5;
+pub(super) const END: u8 = 0;
+pub(super) const DELETED: u8 = 0xe5;
 /// Attributes.
 const READ_ONLY: u8 = 0x01;
-const LABEL: u8 = 0x08;
-const FOLDER: u8 = 0x10;
+pub(super) const LABEL: u8 = 0x08;
+pub(super) const FOLDER: u8 = 0x10;
 /// A part of a long name: all of read-only, hidden, system and label.
-const LONG_NAME: u8 = 0x0f;
+pub(super) const LONG_NAME: u8 = 0x0f;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -110,6 +110,24 @@ fn time(day: u16, of_day: u16, hundredths: u8) -> Time {
     }
 }
 
+/// Day, time of day and hundredths of a second, the nearest that FAT has: 1980 to 2107, UTC.
+pub(super) fn encoded(time: Time) -> (u16, u16, u8) {
+    const DAY: i64 = 86_400;
+    let first = days_since_1970(1980, 1, 1) * DAY;
+    let last = days_since_1970(2107, 12, 31) * DAY + DAY - 2;
+    let seconds = time.seconds.clamp(first, last);
+    let (day, of_day) = (seconds / DAY, seconds % DAY);
+    let is_before = |year: i64, month: i64| days_since_1970(year, month, 1) <= day;
+    let year = (1980..=2107).rev().find(|year| is_before(*year, 1)).unwrap_or(1980);
+    let month = (1..=12).rev().find(|month| is_before(year, *month)).unwrap_or(1);
+    let day_of_month = day - days_since_1970(year, month, 1) + 1;
+    (
+        ((year - 1980) << 9 | month << 5 | day_of_month) as u16,
+        ((of_day / 3600) << 11 | (of_day % 3600 / 60) << 5 | (of_day % 60 / 2)) as u16,
+        (seconds % 2 * 100) as u8,
+    )
+}
+
 /// In the Gregorian calendar, from 1980 on.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
@@ -144,5 +162,11 @@ mod tests {
         let leap = time(44 << 9 | 2 << 5 | 29, 23 << 11 | 59 << 5 | 29, 50);
         assert_eq!(leap, Time { seconds: 1_709_251_198, nanoseconds: 500_000_000 });
         assert_eq!(time(127 << 9 | 12 << 5 | 31, 0, 0).seconds, 4_354_732_800);
+        for seconds in (315_532_800..4_354_819_198).step_by(40_000_001) {
+            let (day, of_day, hundredths) = encoded(Time { seconds, nanoseconds: 0 });
+            assert_eq!(time(day, of_day, hundredths).seconds, seconds);
+        }
+        let at = |seconds| encoded(Time { seconds, nanoseconds: 0 });
+        assert_eq!((at(0), at(i64::MAX)), ((0x21, 0, 0), (0xff9f, 0xbf7d, 0)));
     }
 }

@@ -9,10 +9,10 @@ const UPPER_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ�
 const LOWER_BASE: u8 = 0x08;
 const LOWER_EXTENSION: u8 = 0x10;
 /// In the first part, which is the name's last one; the rest is the part's number.
-const LAST_PART: u8 = 0x40;
+pub(super) const LAST_PART: u8 = 0x40;
 /// 20 parts of 13 are more than the 255 units that a name may have.
 const MOST_PARTS: u8 = 20;
-const UNITS_PER_PART: usize = 13;
+pub(super) const UNITS_PER_PART: usize = 13;
 /// Stands for a first byte 0xe5, which would mark a deleted entry.
 const ESCAPED_FIRST: u8 = 0x05;
 
@@ -36,6 +36,11 @@ fn character(byte: u8) -> char {
         None => char::from(byte),
         Some(upper) => UPPER_437.chars().nth(usize::from(upper)).expect("the half has 128 characters"),
     }
+}
+
+/// Where the units are in a part.
+pub(super) fn places() -> impl Iterator<Item = usize> {
+    (1..11).step_by(2).chain((14..26).step_by(2)).chain((28..32).step_by(2))
 }
 
 /// Collects the parts of a long name.
@@ -62,8 +67,7 @@ impl LongName {
         }
         self.next = part - 1;
         let start = usize::from(self.next) * UNITS_PER_PART;
-        let places = (1..11).step_by(2).chain((14..26).step_by(2)).chain((28..32).step_by(2));
-        for (unit, place) in self.units[start..].iter_mut().zip(places) {
+        for (unit, place) in self.units[start..].iter_mut().zip(places()) {
             *unit = u16_at(entry, place);
         }
     }
@@ -79,7 +83,7 @@ impl LongName {
     }
 }
 
-fn short_checksum(entry: &[u8]) -> u8 {
+pub(super) fn short_checksum(entry: &[u8]) -> u8 {
     entry[..11].iter().fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 

@@ -9,6 +9,8 @@ use std::ops::Range;
 pub(super) const LAST_CLUSTER: u32 = 0x0fff_fff0;
 /// FAT32 uses 28 bits of an entry.
 const BITS_28: u32 = 0x0fff_ffff;
+/// Ends a chain, in any width.
+pub(super) const END: u32 = BITS_28;
 
 /// What follows a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,29 @@ impl Table {
             Width::Bits16 => u32::from(u16_at(&self.bytes, cluster * 2)),
             Width::Bits32 => u32_at(&self.bytes, cluster * 4) & BITS_28,
         }
+    }
+
+    /// Which one follows a cluster that there is; 0 makes it free. Bits that FAT32 leaves alone stay.
+    pub(super) fn set(&mut self, cluster: u32, value: u32) {
+        let at = cluster as usize;
+        match self.width {
+            Width::Bits12 => {
+                let pair = u16_at(&self.bytes, at * 3 / 2);
+                let value = (value & 0xfff) as u16;
+                let pair = if at.is_multiple_of(2) { pair & 0xf000 | value } else { pair & 0xf | value << 4 };
+                self.bytes[at * 3 / 2..][..2].copy_from_slice(&pair.to_le_bytes());
+            }
+            Width::Bits16 => self.bytes[at * 2..][..2].copy_from_slice(&(value as u16).to_le_bytes()),
+            Width::Bits32 => {
+                let kept = u32_at(&self.bytes, at * 4) & !BITS_28;
+                self.bytes[at * 4..][..4].copy_from_slice(&(kept | value & BITS_28).to_le_bytes());
+            }
+        }
+    }
+
+    /// As each copy begins.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// There must be a cluster of this number.

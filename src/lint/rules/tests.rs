@@ -164,6 +164,7 @@ fn safe_fixes_are_few_and_known() {
         .collect();
     let expect = [
         "bundle-duplicate",
+        "cmdline-grub",
         "disk-device",
         "lint-allowance",
         "misspelt-key",

@@ -27,9 +27,9 @@ pub use mounts::mounts_of;
 pub static RULES: &[&Rule] = &[
     &system::ACCOUNTS,
     &boot::BOOT_CODE,
+    &entries::ENTRIES,
     &boot::BOOT_PATH,
     &boot::BOOT_SPACE,
-    &entries::ENTRIES,
     &leftovers::BUILD_PATH,
     &media::CD_START,
     &mounts::CRYPTTAB,

@@ -1,5 +1,7 @@
 //! Filesystems that mkfs.vfat and mtools made, read back and judged by fsck.fat.
 
+mod written;
+
 use super::{Fat, Request};
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Tree};
 use crate::filesystem::{has_judge, judge};

@@ -1,0 +1,185 @@
+//! Whether a filesystem holds what it was made of: two trees, name by name.
+
+use super::bytes::first_difference;
+use super::source::{ReadError, Source};
+use super::tree::{Body, Node, NodeId, ROOT, Tree};
+use super::{read_part, tree::mode};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What the filesystem keeps beside names, types and sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// Owners, permissions, links, devices and attributes.
+    pub owners: bool,
+    /// Things that the tree does not have: the filesystem was not empty.
+    pub others: bool,
+}
+
+/// The first difference, as a path from the filesystem's root and what is different.
+pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String, String)> {
+    let mut waiting = vec![(ROOT, ROOT, String::new())];
+    // Names of one node are names of one node there.
+    let mut known: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+    while let Some((one, other, path)) = waiting.pop() {
+        let (node, there) = (&expected.nodes[one], &found.nodes[other]);
+        let is_first = known.insert(one, other).is_none_or(|before| before == other || !keeps.owners);
+        if !is_first {
+            return Some((path, "it is another file than its other names".to_owned()));
+        }
+        if let Some(what) = node_difference(node, there, keeps, path.is_empty()) {
+            return Some((path, what));
+        }
+        let (Body::Folder(children), Body::Folder(there)) = (&node.body, &there.body) else { continue };
+        for (name, child) in children {
+            let path = format!("{path}/{}", String::from_utf8_lossy(name));
+            match there.get(name) {
+                Some(id) => waiting.push((*child, *id, path)),
+                None => return Some((path, "it is not there".to_owned())),
+            }
+        }
+        let stranger = there.keys().find(|name| {
+            !(keeps.others || children.contains_key(*name) || path.is_empty() && *name == b"lost+found")
+        });
+        if let Some(name) = stranger {
+            let path = format!("{path}/{}", String::from_utf8_lossy(name));
+            return Some((path, "it is there, and was not to be".to_owned()));
+        }
+    }
+    None
+}
+
+fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Option<String> {
+    let kind = |node: &Node| match node.mode & mode::TYPE {
+        mode::FOLDER => "a folder",
+        mode::FILE => "a file",
+        mode::LINK => "a link",
+        mode::CHARACTERS => "a character device",
+        mode::BLOCKS => "a block device",
+        mode::PIPE => "a pipe",
+        mode::SOCKET => "a socket",
+        _ => "something else",
+    };
+    if kind(node) != kind(there) {
+        return Some(format!("it is {}, and was to be {}", kind(there), kind(node)));
+    }
+    if matches!(node.body, Body::File(_)) && node.size != there.size {
+        return Some(format!("it has {} bytes, and was to have {}", there.size, node.size));
+    }
+    if !keeps.owners {
+        return None;
+    }
+    match (&node.body, &there.body) {
+        (Body::Link(target), Body::Link(other)) if target != other => {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            return Some(format!("it leads to `{}`, and was to lead to `{}`", text(other), text(target)));
+        }
+        (Body::Device { major, minor }, Body::Device { major: other_major, minor: other_minor })
+            if (major, minor) != (other_major, other_minor) =>
+        {
+            return Some(format!("it is device {other_major}:{other_minor}, and was to be {major}:{minor}"));
+        }
+        _ => {}
+    }
+    // What mkfs makes of the root folder is its own matter where no folder was given.
+    if !is_root && (node.uid, node.gid, node.mode) != (there.uid, there.gid, there.mode) {
+        let text = |node: &Node| format!("{}:{} {:o}", node.uid, node.gid, node.mode & !mode::TYPE);
+        return Some(format!("it is {}, and was to be {}", text(there), text(node)));
+    }
+    node.attributes
+        .iter()
+        .find(|(name, value)| there.attributes.get(*name) != Some(*value))
+        .map(|(name, _)| format!("its attribute {} is lost or another", String::from_utf8_lossy(name)))
+}
+
+/// Where the bytes of files differ. `paths`: the host's files, by node of the expected tree.
+pub fn content_difference<P: AsRef<Path>>(
+    expected: &Tree,
+    paths: &[P],
+    found: &Tree,
+    source: &dyn Source,
+) -> Result<Option<(String, String)>, ReadError> {
+    const PIECE: u64 = 1 << 20;
+    for (path, id) in expected.paths() {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        let node = &expected.nodes[id];
+        let Body::File(_) = node.body else { continue };
+        let Some(there) = found.find_itself(&path) else {
+            return Ok(Some((path, "it is not there".to_owned())));
+        };
+        let host = File::open(paths[id].as_ref()).map_err(|error| ReadError::Io { at: 0, error })?;
+        for start in (0..node.size).step_by(PIECE as usize) {
+            let range = start..node.size.min(start + PIECE);
+            let held = read_part(source, &found.nodes[there], range.clone())?;
+            let whole = read_host(&host, &range).map_err(|error| ReadError::Io { at: start, error })?;
+            if held.len() != whole.len() {
+                return Ok(Some((path, format!("it ends at byte {}", start + held.len() as u64))));
+            }
+            if let Some(at) = first_difference(&held, &whole) {
+                return Ok(Some((path, format!("its byte {} is another", start + at as u64))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn read_host(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::scan::survey;
+    use std::fs;
+
+    #[test]
+    fn every_difference_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("d/f"), "12345").unwrap();
+        fs::hard_link(root.join("d/f"), root.join("g")).unwrap();
+        std::os::unix::fs::symlink("d", root.join("l")).unwrap();
+        let good = survey(root, 0).unwrap().tree;
+        let all = Keeps { owners: true, others: false };
+        let id = |path: &str| good.find_itself(path).unwrap();
+        let check = |keeps: Keeps, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
+            let mut found = good.clone();
+            change(&mut found);
+            let told = difference(&good, &found, keeps);
+            assert_eq!(told.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
+        };
+        check(all, &|_| {}, None);
+        let remove = |tree: &mut Tree, folder: NodeId, name: &[u8]| {
+            let Body::Folder(children) = &mut tree.nodes[folder].body else { panic!() };
+            children.remove(name).unwrap();
+        };
+        check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "it is not there")));
+        check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "it has 4 bytes, and was to have 5")));
+        let add = |tree: &mut Tree, name: &[u8], node: NodeId| {
+            let Body::Folder(children) = &mut tree.nodes[ROOT].body else { panic!() };
+            children.insert(name.to_vec(), node);
+        };
+        check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is there, and was not to be")));
+        check(all, &|tree| add(tree, b"lost+found", id("/d")), None);
+        check(Keeps { owners: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
+        check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "it is a file, and was to be a link")));
+        let target = |tree: &mut Tree| tree.nodes[id("/l")].body = Body::Link(b"e".to_vec());
+        check(all, &target, Some(("/l", "it leads to `e`, and was to lead to `d`")));
+        check(Keeps { owners: false, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
+        let twin = |tree: &mut Tree| {
+            let copy = tree.nodes[id("/g")].clone();
+            tree.nodes.push(copy);
+            let last = tree.nodes.len() - 1;
+            add(tree, b"g", last);
+        };
+        check(all, &twin, Some(("/d/f", "it is another file than its other names")));
+    }
+}

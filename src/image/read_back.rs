@@ -1,0 +1,59 @@
+//! Everything that was made is read back by ister's own readers and held against the tree: what the image should hold, it
+//! holds, or there is no image.
+
+use crate::filesystem::{Keeps, Opened, Scan, Source, Window, content_difference, difference, unholdable};
+use crate::plan::{Filesystem, Partition};
+use crate::template::FilesystemType;
+use crate::tool::{Failure, Part};
+
+/// What the filesystem cannot hold, before it is made.
+pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &Scan) -> Result<(), Failure> {
+    let unit = partition.space.as_ref().map_or(4096, |space| space.allocation_unit.0);
+    match unholdable(filesystem.kind, unit, &scan.tree) {
+        Some(found) => Err(cannot_hold(disk, partition, &found.path, &found.problem)),
+        None => Ok(()),
+    }
+}
+
+/// `path`: from the filesystem's root.
+pub fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str) -> Failure {
+    Failure::new(format!("{} cannot hold `{}`", partition.title(), in_system(partition, path)))
+        .detail(problem.to_owned())
+        .help("remove or rename it in a hook, or give the partition another `type` in FilesystemTypes")
+        .of_template()
+        .about(disk, partition.number, Part::Filesystem)
+}
+
+/// What was made, as it lies in the window. Of vfat the bytes of files are held against the tree too.
+pub fn read_back(
+    partition: &Partition,
+    filesystem: &Filesystem,
+    scan: &Scan,
+    window: &Window,
+) -> Result<(), Failure> {
+    let unreadable = |error: crate::filesystem::ReadError| {
+        Failure::new(format!("{} does not read back", partition.title())).caused_by(&error)
+    };
+    let opened = Opened::open(window).map_err(unreadable)?;
+    let found = opened.tree().map_err(unreadable)?;
+    let is_vfat = filesystem.kind == FilesystemType::Vfat;
+    let keeps = Keeps { owners: !is_vfat, others: filesystem.keep };
+    let mut told = difference(&scan.tree, &found, keeps);
+    if told.is_none() && is_vfat {
+        let source: &dyn Source = window;
+        told = content_difference(&scan.tree, &scan.paths, &found, source).map_err(unreadable)?;
+    }
+    let Some((path, what)) = told else { return Ok(()) };
+    Err(Failure::new(format!(
+        "{} does not hold `{}` as it was to be",
+        partition.title(),
+        in_system(partition, &path)
+    ))
+    .detail(what)
+    .help("nothing was delivered; this is a fault of ister or of a program that it runs: please report it"))
+}
+
+fn in_system(partition: &Partition, path: &str) -> String {
+    let mount = partition.mount.as_deref().unwrap_or_default().trim_end_matches('/');
+    if path.is_empty() { format!("{mount}/") } else { format!("{mount}{path}") }
+}
