@@ -675,6 +675,8 @@ const NOT_GENERATED: &[&str] = &[
     "cmdline-grub",
     "cmdline-long",
     "disk-size-aws",
+    "filesystem-size",
+    "format-size",
     "disk-size-google",
     "esp-room",
     "root-not-last",

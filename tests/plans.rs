@@ -261,3 +261,23 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
     let probed = said("blkid", &["-p", "-o", "export"]);
     assert!(probed.contains(&format!("PTUUID={}\n", disk.guid)) && probed.contains("PTTYPE=gpt"), "{probed}");
 }
+
+/// What a format cannot hold is refused at its name, before anything is made.
+#[test]
+fn formats_refuse_what_they_cannot_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    let kvm = include_str!("../vm-tests/kvm/template.json");
+    for format in ["vmdk", "vdi", "vhd", "vhdx", "ova", "tar.gz"] {
+        std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))
+            .unwrap();
+        let said = planned(&path, &["--sector-size", "4096"]);
+        let expected = format!("disks in {format} have sectors of 512 bytes, this one has 4096");
+        assert!(said.contains(&expected) && said.contains("t.json:2:17"), "{said}");
+    }
+    for size in ["9000000T", "8388608T"] {
+        std::fs::write(&path, kvm.replacen("\"8G\"", &format!("\"{size}\""), 1)).unwrap();
+        let said = planned(&path, &[]);
+        assert!(said.contains("error[partition-size]") && said.contains("2^63 - 1 bytes"), "{said}");
+    }
+}

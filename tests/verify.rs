@@ -590,6 +590,57 @@ fn nothing_is_found_in_good_images_of_any_format() {
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
 }
 
+/// A format that has sectors of 512 bytes is believed, whatever its table was made for: other machines do so too.
+#[test]
+fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
+    if common::tools_missing(&["qemu-img"]) {
+        return;
+    }
+    let mut good = Good::new(&labelled(), |_| {});
+    good.plan = plan(&labelled(), |inputs| inputs.sector_size = ister::layout::SectorSize::B4096);
+    let image = make(&good.plan, &good.folder.path().join("root"), good.folder.path());
+    let raw = image.to_str().unwrap();
+    assert_eq!(verify(&image, &[]), [""; 0]);
+    for (format, ending, is_good) in [
+        ("qcow2", "qcow2", true),
+        ("vpc", "vhd", false),
+        ("vhdx", "vhdx", false),
+        ("vmdk", "vmdk", false),
+        ("vdi", "vdi", false),
+    ] {
+        let path = format!("{raw}.{ending}");
+        run("qemu-img", &["convert", "-f", "raw", "-O", format, raw, &path]);
+        let found = verify(Path::new(&path), &[]);
+        assert_eq!(found.is_empty(), is_good, "{ending}: {found:#?}");
+        assert!(is_good || found.iter().any(|f| f.contains("[gpt-primary]")), "{ending}: {found:#?}");
+    }
+}
+
+/// One function tells a name from the content, for `verify` and for `boot`.
+#[test]
+fn a_name_of_another_format_is_refused_by_all() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["disk.vhd", "disk.VHDX", "disk.qcow2", "disk.vmdk", "disk.vdi", "disk.raw.xz"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        let mut said = format!("the file is called `{name}`, its content is raw");
+        if name.ends_with(".xz") {
+            // Packed, and a qcow2 inside.
+            run("qemu-img", &["create", "-q", "-f", "qcow2", path.to_str().unwrap(), "1M"]);
+            let packed = Command::new("xz").arg("-c").arg(&path).output().unwrap().stdout;
+            std::fs::write(&path, packed).unwrap();
+            said = said.replace("content is raw", "content is qcow2");
+        }
+        let output = common::ister(&["boot", "--firmware", "bios"]).arg(&path).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&said), "{stderr}");
+        let output = common::ister(&["verify", "-q"]).arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("error[image-format]"), "{}", text(&output.stdout));
+    }
+}
+
 /// What leads to other files of the host is not followed.
 #[test]
 fn an_image_that_refers_to_other_files_is_refused() {

@@ -419,7 +419,9 @@ pub fn boot_image(
         FirmwareArg::Bios => Firmware::Bios,
     });
     let planned = plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware));
-    let sector_size = plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size);
+    // A format that has one size of sectors is believed, whatever the table in it was made for: so do other machines.
+    let sector_size = sector_size_of(image)?
+        .or_else(|| plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size));
     // What neither the user nor a plan says, the disk does.
     let guess =
         if sector_size.is_none() || asked.or(planned).is_none() { Some(look_at_disk(image)?) } else { None };
@@ -508,9 +510,17 @@ fn is_not_for_firmware(verdict: &Verdict) -> bool {
 }
 
 /// What an image has for each firmware: an error of its own where that cannot be told.
+fn sector_size_of(image: &Path) -> Result<Option<SectorSize>, Failure> {
+    let context = || format!("could not read the image `{}`", image.display());
+    Ok(match File::open(image).and_then(|file| format::kind_of(&file)).context(context)? {
+        format::Kind::Image(format) => format.sector_size(),
+        format::Kind::Packed => None,
+    })
+}
+
 fn look_at_disk(image: &Path) -> Result<Result<Guess, Failure>, Failure> {
     let opened = format::open(image, &scratch_folder()).map_err(|failure| {
         failure.context(format!("could not look into `{}` for the firmware that it is for", image.display()))
     })?;
-    Ok(guess_firmware(&opened.file, image))
+    Ok(guess_firmware(&opened.file, image, opened.format.sector_size()))
 }

@@ -16,7 +16,7 @@ use crate::report::{
 };
 use crate::template::{Bytes, SecretSource};
 use crate::tool::{Failure, Progress, scratch_folder};
-use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, read_table};
+use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -230,8 +230,8 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     let known = |plan, secrets, name| Ok(Expected::Known(Box::new((plan, secrets, name))));
     if let Some(template) = &args.template {
         let mut changes = args.changes.clone();
-        let (sector, _) = read_table(&image.file, image.size)
-            .with_context(|| format!("could not read `{}`", args.image.display()))?;
+        let (sector, _) =
+            table_of(image).with_context(|| format!("could not read `{}`", args.image.display()))?;
         changes.fit_image(image.size, sector);
         let input = changes.read(template)?;
         let console = args.talk.console();

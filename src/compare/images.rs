@@ -8,7 +8,7 @@ use crate::layout::gpt::{Entry, Header};
 use crate::plan::LUKS_DATA_OFFSET;
 use crate::template::Bytes;
 use crate::tool::{Context, Failure, Progress, with_causes};
-use crate::verify::{TableFacts, read_table};
+use crate::verify::{TableFacts, table_of};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -47,8 +47,8 @@ pub fn compare(
     if blocks == 0 {
         return Ok(out.list);
     }
-    let (sector_a, table_a) = read_table(&a.file, a.size).context(context)?;
-    let (sector_b, table_b) = read_table(&b.file, b.size).context(context)?;
+    let (sector_a, table_a) = table_of(a).context(context)?;
+    let (sector_b, table_b) = table_of(b).context(context)?;
     out.field(&[], "sector size", sector_a.bytes(), sector_b.bytes());
     tables(&table_a, &table_b, &mut out);
     if let (Some((header_a, entries_a)), Some((header_b, entries_b))) = (table_a.valid(), table_b.valid()) {

@@ -1,6 +1,6 @@
 //! Where the last of an image's bytes lies: QEMU reads zeros behind the end of a file, without a word.
 
-use super::open::ImageFormat;
+use super::image_format::ImageFormat;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -20,6 +20,7 @@ mod chunks;
 mod ends;
 mod foreign;
 mod gzip;
+mod image_format;
 mod initramfs;
 mod iso;
 mod iso_esp;
@@ -42,10 +43,9 @@ mod xz;
 mod zstandard;
 
 pub use foreign::foreign;
+pub use image_format::ImageFormat;
 pub use iso::{CdImage, CdStart, boot_catalogue};
 pub use medium::{Cd, Medium, MediumKind, RootTree, Start};
-pub use open::{
-    ImageFormat, Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone,
-};
+pub use open::{Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -3,57 +3,16 @@
 use super::alone;
 use super::ends::least_end;
 use super::foreign::foreign;
+use super::image_format::ImageFormat;
 use super::medium::{self, Medium};
 use super::vhd;
 use crate::filesystem::is_zero;
 use crate::image::copy_range;
 use crate::tool::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
-use serde::Serialize;
-use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// How an image is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageFormat {
-    Raw,
-    Qcow2,
-    Vhd,
-    Vhdx,
-    Vmdk,
-    Vdi,
-    /// Only read, never published.
-    Qcow,
-    Qed,
-    Parallels,
-}
-
-impl ImageFormat {
-    /// QEMU's name for it.
-    pub fn qemu_name(self) -> &'static str {
-        match self {
-            ImageFormat::Raw => "raw",
-            ImageFormat::Qcow2 => "qcow2",
-            ImageFormat::Vhd => "vpc",
-            ImageFormat::Vhdx => "vhdx",
-            ImageFormat::Vmdk => "vmdk",
-            ImageFormat::Vdi => "vdi",
-            ImageFormat::Qcow => "qcow",
-            ImageFormat::Qed => "qed",
-            ImageFormat::Parallels => "parallels",
-        }
-    }
-}
-
-impl fmt::Display for ImageFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // QEMU calls it after the program that it comes from.
-        f.pad(if *self == ImageFormat::Vhd { "vhd" } else { self.qemu_name() })
-    }
-}
 
 /// An image's bytes, and how they were found.
 pub struct OpenedImage {
@@ -154,25 +113,9 @@ pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
 /// As [`open`], also for what is no disk, or not only, and for what is damaged.
 pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
     match take_in(path, scratch, true) {
-        Ok(Published::Disk(disk)) if disk.format == ImageFormat::Raw && promises_more(path) => {
-            let why = Failure::new(format!(
-                "`{}` is not what its name says: there is no header of that format",
-                path.display()
-            ));
-            Ok(Published::Medium(Medium::damaged(&why.help("it may be cut, or called wrongly"))))
-        }
         Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
         taken => taken.map_err(Unreadable::failure),
     }
-}
-
-/// Whether a name says a format that has a header or a footer of its own. Source: VMware Virtual Disk Format 5.0: extents of
-/// other descriptors are raw, and called so.
-fn promises_more(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = [".gz", ".xz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    [".qcow2", ".vhd", ".vhdx", ".vmdk", ".vdi"].iter().any(|end| name.ends_with(end))
-        && !name.ends_with("-flat.vmdk")
 }
 
 /// A CD is a disk too, where that is wanted of it.

@@ -1,6 +1,7 @@
 //! Sizes in, block ranges out.
 
 use super::geometry::{Lba, SectorSize, first_usable, last_usable};
+use crate::template::limits::LARGEST_FILE;
 use crate::template::{Bytes, Size};
 use std::ops::Range;
 
@@ -68,7 +69,7 @@ pub enum LayoutError {
     RestNotLast { number: u32, after: u32 },
     #[error("partition {0} takes the rest of a disk whose size is not known")]
     RestOfUnknown(u32),
-    #[error("the partitions end past 2^64 bytes at partition {0}")]
+    #[error("the partitions end past 2^63 bytes at partition {0}")]
     Overflow(u32),
     #[error("the partitions need {need}, the disk has {have}")]
     DoesNotFit { need: Bytes, have: Bytes },
@@ -94,7 +95,7 @@ pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result
 
     // The end of the last megabyte that a partition may fill.
     let limit = match disk {
-        DiskSize::Fit => u64::MAX - ALIGNMENT.0,
+        DiskSize::Fit => LARGEST_FILE - ALIGNMENT.0,
         DiskSize::Exactly(have) => align_down(have.0).saturating_sub(ALIGNMENT.0),
     };
     let mut ranges = Vec::with_capacity(ordered.len());
@@ -104,7 +105,7 @@ pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result
             (Size::Exact(size), _) => at
                 .checked_add(size.0)
                 .and_then(align_up)
-                .filter(|end| *end <= u64::MAX - ALIGNMENT.0)
+                .filter(|end| *end <= LARGEST_FILE - ALIGNMENT.0)
                 .ok_or(LayoutError::Overflow(request.number))?,
             (Size::Rest, _) if index + 1 < ordered.len() => {
                 let after = ordered[index + 1].number;
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(fit(&[request(1, "rest")]), LayoutError::RestOfUnknown(1));
         assert_eq!(fit(&[request(129, "1M")]), LayoutError::NoSuchNumber(129));
         assert_eq!(fit(&[request(1, "1M"), request(1, "2M")]), LayoutError::Duplicate(1));
-        assert_eq!(fit(&[request(1, "16777215T"), request(2, "1T")]), LayoutError::Overflow(2));
+        assert_eq!(fit(&[request(1, "8388607T"), request(2, "1T")]), LayoutError::Overflow(2));
         let disk = DiskSize::Exactly(Bytes::mib(10));
         let on_disk = |requests: &[Request]| solve(requests, disk, SectorSize::B512).unwrap_err();
         assert_eq!(

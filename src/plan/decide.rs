@@ -17,6 +17,7 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
     space::check_least(template, &disks)?;
     let boot = boot(template, &disks);
     boot::check(template, &disks, boot.as_ref())?;
+    check_formats(template, &disks)?;
     let content = content(template, inputs, boot_method(template).filter(|_| boot.is_some()))?;
     if let Some(footprint) = inputs.footprint {
         space::fill(template, &mut disks, boot.as_ref(), footprint)?;
@@ -39,6 +40,20 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
 /// What has to be fetched before anything else can be decided.
 pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<Refusal>> {
     content(template, inputs, boot_method(template))
+}
+
+/// What a format cannot hold of the disk.
+fn check_formats(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
+    let Some(disk) = disks.first() else { return Ok(()) };
+    let refusals: Vec<Refusal> = entries(&template.formats)
+        .iter()
+        .filter_map(|entry| {
+            let Named::Known(format) = entry.value else { return None };
+            let problem = limits::of_format(format).refuse(disk.size, disk.sector_size.bytes())?;
+            Some(Refusal::new(entry.span, problem, "leave the format out, or make the disk as it needs it"))
+        })
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
 /// What is published, and what it is called: as the image, with the format's own ending.

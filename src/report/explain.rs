@@ -2,6 +2,7 @@
 
 use super::Table;
 use crate::lint::{RULES, Rule};
+use crate::template::limits;
 use crate::verify;
 use serde_json::{Value, json};
 
@@ -60,6 +61,25 @@ pub fn rules_markdown() -> String {
     out.push_str("\n# Rules of `ister verify`\n\n| rule | level | finds |\n| --- | --- | --- |\n");
     for rule in verify::RULES {
         out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
+    }
+    out + &limits_markdown()
+}
+
+/// What formats and filesystems can have at most.
+fn limits_markdown() -> String {
+    let mut out = String::from(
+        "\n# Limits\n\nWhat is larger is a finding (`format-size`, `filesystem-size`, `label-length`), and `plan` refuses it. No disk image is\n\
+         larger than a file can be: 2^63 - 1 bytes.\n\n| format | disk of at most | sectors of 4096 bytes | why |\n| --- | --- | --- | --- |\n",
+    );
+    for limits in limits::FORMATS {
+        let size = limits.size.map_or_else(|| "-".to_owned(), |size| size.exact());
+        let sectors = if limits.large_sectors { "yes" } else { "no" };
+        out.push_str(&format!("| {} | {size} | {sectors} | {} |\n", limits.format, limits.source));
+    }
+    out.push_str("\n| filesystem | at most | bytes of a label | why |\n| --- | --- | --- | --- |\n");
+    for limits in limits::FILESYSTEMS {
+        let size = limits.size("").map_or_else(|| "-".to_owned(), |size| size.exact());
+        out.push_str(&format!("| {} | {size} | {} | {} |\n", limits.kind, limits.label, limits.source));
     }
     out
 }

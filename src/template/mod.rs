@@ -9,6 +9,7 @@ mod decode;
 mod edit;
 mod format;
 mod json;
+pub mod limits;
 mod location;
 mod model;
 mod node;

@@ -1,5 +1,6 @@
 //! Sizes as a template writes them, and byte counts as people read them.
 
+use super::limits::LARGEST_FILE;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,6 +17,18 @@ impl Bytes {
 
     pub const fn mib(count: u64) -> Bytes {
         Bytes(count * Self::MIB)
+    }
+}
+
+impl Bytes {
+    /// In the largest unit that it is a whole number of, where rounding would hide a difference.
+    pub fn exact(self) -> String {
+        const UNITS: [(u64, &str); 4] =
+            [(Bytes::TIB, "TiB"), (Bytes::GIB, "GiB"), (Bytes::MIB, "MiB"), (Bytes::KIB, "KiB")];
+        match UNITS.iter().find(|(unit, _)| self.0.is_multiple_of(*unit)) {
+            Some((unit, name)) => format!("{} {name}", self.0 / unit),
+            None => format!("{} bytes", self.0),
+        }
     }
 }
 
@@ -53,7 +66,7 @@ pub enum SizeFault {
     NotAnInteger(String),
     #[error("`{0}` is no size: it must be greater than zero")]
     NotPositive(String),
-    #[error("`{0}` is past 2^64 bytes")]
+    #[error("`{0}` is more than the 2^63 - 1 bytes that a file can have")]
     TooLarge(String),
 }
 
@@ -79,7 +92,7 @@ impl Size {
         if negative || digits.bytes().all(|b| b == b'0') {
             return fault(SizeFault::NotPositive);
         }
-        match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
+        match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n <= LARGEST_FILE) {
             Some(bytes) => Ok(Size::Exact(Bytes(bytes))),
             None => fault(SizeFault::TooLarge),
         }

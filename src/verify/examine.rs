@@ -61,8 +61,7 @@ impl Readable {
 pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Facts, Failure> {
     let image = examination.image;
     progress.begin("reading the partition table");
-    let (sector, table) =
-        read_table(&image.file, image.size).context(|| format!("could not read `{}`", examination.name))?;
+    let (sector, table) = table_of(image).context(|| format!("could not read `{}`", examination.name))?;
     let scheme = scheme(examination, &table)?;
     let entries = partitions(scheme, &table, image.size, sector);
     progress.begin("reading and checking filesystems");
@@ -200,8 +199,17 @@ fn boot_paths(image: &File, table: &TableFacts, readable: &[Readable]) -> BootPa
     })
 }
 
-/// Both copies of the table. The size of sectors is where a header is found; 512 where there is none.
-pub fn read_table(file: &File, size: u64) -> std::io::Result<(SectorSize, TableFacts)> {
+/// An image's table, in the sectors that its format has.
+pub fn table_of(image: &OpenedImage) -> std::io::Result<(SectorSize, TableFacts)> {
+    read_table(&image.file, image.size, image.format.sector_size())
+}
+
+/// Both copies of the table. Where nobody says how large sectors are, it is where a header is found, and 512 where there is none.
+pub fn read_table(
+    file: &File,
+    size: u64,
+    sector: Option<SectorSize>,
+) -> std::io::Result<(SectorSize, TableFacts)> {
     let has_header = |sector: SectorSize| {
         let mut bytes = vec![0; sector.bytes() as usize];
         file.read_exact_at(&mut bytes, sector.bytes()).is_ok()
@@ -211,7 +219,9 @@ pub fn read_table(file: &File, size: u64) -> std::io::Result<(SectorSize, TableF
         let mut bytes = [0; 8];
         size >= 4096 && file.read_exact_at(&mut bytes, size - 4096).is_ok() && bytes == *b"EFI PART"
     };
-    let sector = if has_header(SectorSize::B512) {
+    let sector = if let Some(sector) = sector {
+        sector
+    } else if has_header(SectorSize::B512) {
         SectorSize::B512
     } else if has_header(SectorSize::B4096) || backup_at_4096() {
         SectorSize::B4096

@@ -15,7 +15,7 @@ mod rule;
 mod rules;
 mod system;
 
-pub use examine::{Examination, examine, read_table};
+pub use examine::{Examination, examine, read_table, table_of};
 pub use facts::{Facts, PartitionFacts, Scheme, TableFacts};
 pub use medium::{MediumFacts, examine_medium};
 pub use rule::{Check, Finding, Found, Place, Rule};

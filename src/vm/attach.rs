@@ -1,7 +1,7 @@
 //! What of an image file QEMU is given: the file, or what is packed in it.
 
 use super::machine::DirectKernel;
-use crate::format::{self, NetworkBoot};
+use crate::format::{self, ImageFormat, NetworkBoot};
 use crate::tool::{Context, Failure, inherited_name, scratch_folder};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -55,12 +55,25 @@ pub fn attach(image: &Path) -> Result<Attached, Failure> {
         }
         format::Kind::Packed => {
             let opened = format::open(image, &scratch_folder())?;
+            check_name(image, opened.format)?;
             Ok(Attached::Disk(opened.file, "raw"))
         }
         format::Kind::Image(kind) => {
             format::stands_alone(&file, kind)
                 .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
+            check_name(image, kind)?;
             Ok(Attached::Disk(file, kind.qemu_name()))
         }
     }
+}
+
+/// No verdict and no receipt under a name that says something else: whoever goes by it opens another disk.
+fn check_name(image: &Path, format: ImageFormat) -> Result<(), Failure> {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    if !format.is_misnamed(&name) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the file is called `{name}`, its content is {format}"))
+        .help("rename it, convert it with qemu-img, or fetch it again: it may be cut")
+        .of_template())
 }

@@ -7,7 +7,7 @@ use crate::filesystem::{Body, Opened, Tree, Window, read_file};
 use crate::format;
 use crate::plan::ESP;
 use crate::tool::{Context, Failure, inherited_name};
-use crate::verify::read_table;
+use crate::verify::table_of;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -32,7 +32,7 @@ impl OwnKernel {
     pub fn of_image(image: &Path, scratch: &Path) -> Result<OwnKernel, Failure> {
         let opened = format::open(image, scratch)?;
         let context = || format!("could not read `{}`", image.display());
-        let (sector, table) = read_table(&opened.file, opened.size).context(context)?;
+        let (sector, table) = table_of(&opened).context(context)?;
         let esp = table.valid().and_then(|(_, entries)| entries.iter().find(|entry| entry.type_guid == ESP));
         let esp = esp.ok_or_else(|| none(image, "there is no EFI system partition"))?;
         let offset = esp.first.0.saturating_mul(sector.bytes());

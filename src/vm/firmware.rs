@@ -80,22 +80,23 @@ pub struct Guess {
 
 /// What a raw disk, called `image` in errors, has for each firmware. UEFI: EFI/BOOT/BOOTX64.EFI on a FAT filesystem, in a partition of
 /// any type or on the whole disk, or an entry in a CD's boot catalogue. BIOS: boot code in the first sector, or such an entry.
+/// `sector`: where its format says it.
 ///
 /// # Errors
 /// It has neither.
-pub fn guess_firmware(disk: &File, image: &Path) -> Result<Guess, Failure> {
+pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> Result<Guess, Failure> {
     let context = || format!("could not read `{}`", image.display());
     let size = disk.metadata().context(context)?.len();
     let catalogue = boot_catalogue(disk).context(context)?;
-    let mut sector = [0; 512];
-    let has_sector = disk.read_exact_at(&mut sector, 0).is_ok();
+    let mut first = [0; 512];
+    let has_sector = disk.read_exact_at(&mut first, 0).is_ok();
     let boots = has_sector
-        && sector[510..] == [0x55, 0xaa]
-        && sector[..440].iter().any(|byte| *byte != 0)
-        && !is_boot_code_without_a_system(&sector);
+        && first[510..] == [0x55, 0xaa]
+        && first[..440].iter().any(|byte| *byte != 0)
+        && !is_boot_code_without_a_system(&first);
     let (sector_size, table) = match size {
         0..512 => (SectorSize::B512, None),
-        _ => read_table(disk, size).map(|(sector, table)| (sector, Some(table))).context(context)?,
+        _ => read_table(disk, size, sector).map(|(sector, table)| (sector, Some(table))).context(context)?,
     };
     let entries = table.as_ref().and_then(|table| table.valid()).map_or(&[][..], |(_, entries)| entries);
     let bytes = sector_size.bytes();
@@ -108,7 +109,7 @@ pub fn guess_firmware(disk: &File, image: &Path) -> Result<Guess, Failure> {
     let has_esp = entries.iter().any(|entry| entry.type_guid == ESP);
     // Source: UEFI 2.10, 5.2.1, "Legacy Master Boot Record (MBR)": four entries at 446.
     if entries.is_empty() && has_sector {
-        places.extend(sector[446..510].chunks_exact(16).filter(|entry| entry[4] != 0).map(|entry| {
+        places.extend(first[446..510].chunks_exact(16).filter(|entry| entry[4] != 0).map(|entry| {
             let number = |at: usize| {
                 u64::from(u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]))
             };
@@ -176,8 +177,9 @@ mod tests {
 
     #[test]
     fn boot_code_means_bios_and_none_means_nothing() {
-        let guess =
-            |file: &File| guess_firmware(file, Path::new("a.img")).map(|guess| (guess.firmware, guess.other));
+        let guess = |file: &File| {
+            guess_firmware(file, Path::new("a.img"), None).map(|guess| (guess.firmware, guess.other))
+        };
         let code: &[(usize, &[u8])] = &[(0, &[0xeb, 0xfe]), (510, &[0x55, 0xaa])];
         assert_eq!(guess(&disk(code)).unwrap(), (Firmware::Bios, None));
         assert!(guess(&disk(&[(510, &[0x55, 0xaa])])).is_err());

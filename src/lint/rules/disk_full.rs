@@ -64,7 +64,7 @@ fn check(template: &Template, out: &mut Findings) {
                 let Some(span) = size_of(number) else { continue };
                 out.report(
                     span,
-                    format!("the partitions of `{}` end past 2^64 bytes with this one", disk.escape_debug()),
+                    format!("the partitions of `{}` end past 2^63 bytes with this one", disk.escape_debug()),
                 )
                 .help("no disk is that large");
             }
@@ -108,8 +108,8 @@ mod tests {
     fn it_fires_where_it_should() {
         check_rule(
             &super::RULE,
-            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "size": "16777215T"}, {"disk": "a", "partition": 2, "size": "2T"}]}"#,
-            &["1:112 the partitions of `a` end past 2^64 bytes with this one"],
+            r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "size": "8388607T"}, {"disk": "a", "partition": 2, "size": "2T"}]}"#,
+            &["1:111 the partitions of `a` end past 2^63 bytes with this one"],
         );
         check_rule(
             &super::RULE,

@@ -1,7 +1,8 @@
 //! `label-length`: a label is too long for its filesystem.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Change, FilesystemType, Fix, Template};
+use crate::template::limits::of_filesystem;
+use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {
     name: "label-length",
@@ -30,7 +31,7 @@ fn check(template: &Template, out: &mut Findings) {
         let (Some(kind), Some(label)) = (entry.kind.as_ref().and_then(|k| k.known()), &entry.label) else {
             continue;
         };
-        let room = room(kind);
+        let room = of_filesystem(kind).label;
         if label.len() > room {
             let cut: String = label
                 .chars()
@@ -45,19 +46,6 @@ fn check(template: &Template, out: &mut Findings) {
                     Change::string(label.span, &cut),
                 ));
         }
-    }
-}
-
-/// How many bytes a label may have. Source: the on-disk formats; mke2fs(8), mkfs.fat(8), mkswap(8), mkfs.xfs(8),
-/// mkfs.btrfs(8).
-fn room(kind: FilesystemType) -> usize {
-    match kind {
-        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => 16,
-        // 16, but mkswap ends it with a zero.
-        FilesystemType::Swap => 15,
-        FilesystemType::Vfat => 11,
-        FilesystemType::Xfs => 12,
-        FilesystemType::Btrfs => 255,
     }
 }
 

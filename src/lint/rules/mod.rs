@@ -32,8 +32,10 @@ mod esp_with_bios;
 mod filesystem_kept;
 mod filesystem_options;
 mod filesystem_options_grub;
+mod filesystem_size;
 mod filesystem_without_mount;
 mod filesystem_without_partition;
+mod format_size;
 mod hook_interpreter;
 mod hook_missing;
 mod hook_not_executable;
@@ -136,8 +138,10 @@ pub static RULES: &[&Rule] = &[
     &filesystem_kept::RULE,
     &filesystem_options::RULE,
     &filesystem_options_grub::RULE,
+    &filesystem_size::RULE,
     &filesystem_without_mount::RULE,
     &filesystem_without_partition::RULE,
+    &format_size::RULE,
     &hook_interpreter::RULE,
     &hook_missing::RULE,
     &hook_not_executable::RULE,

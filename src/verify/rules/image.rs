@@ -54,22 +54,9 @@ pub static IMAGE_FORMAT: Rule = Rule {
     check: Check::Disk(format_by_name),
 };
 
-/// Endings that mean one format, the first also in capitals.
-const ENDINGS: &[(&str, ImageFormat)] = &[
-    ("vhd", ImageFormat::Vhd),
-    ("vhdx", ImageFormat::Vhdx),
-    ("qcow2", ImageFormat::Qcow2),
-    ("vmdk", ImageFormat::Vmdk),
-    ("vdi", ImageFormat::Vdi),
-];
-
 fn format_by_name(facts: &Facts, out: &mut Found) {
-    let Some((_, ending)) = facts.name.rsplit_once('.') else { return };
-    let Some((_, format)) = ENDINGS.iter().find(|(name, _)| ending.eq_ignore_ascii_case(name)) else {
-        return;
-    };
-    if *format != facts.format {
+    if facts.format.is_misnamed(&facts.name) {
         out.report(format!("the file is called {}, its content is {}", facts.name, facts.format))
-            .help("rename it, or convert it with qemu-img");
+            .help("rename it, convert it with qemu-img, or fetch it again: it may be cut");
     }
 }

@@ -1,0 +1,70 @@
+//! `filesystem-size`: a partition is larger than its filesystem can be.
+
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::Partitions;
+use crate::template::Template;
+use crate::template::limits::of_filesystem;
+
+pub static RULE: Rule = Rule {
+    name: "filesystem-size",
+    summary: "a partition is larger than its filesystem can be",
+    level: Level::Error,
+    why: "A filesystem counts its sectors or blocks in numbers of fixed size: vfat ends at 2 TiB, ext2, ext3 and swap at 16 TiB. What is behind that is lost, or mkfs refuses.",
+    example: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "3T", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    instead: r#"{
+    "PartitionLayout": [
+        { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
+        { "disk": "kvm.img", "partition": 2, "size": "32M", "type": "swap" },
+        { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
+    ]
+}"#,
+    check: Check::Partitions(check),
+};
+
+fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
+    for partition in partitions.iter() {
+        let (Some(size), Some(kind)) = (partition.size(), partition.filesystem_kind()) else { continue };
+        let options = partition.filesystem.and_then(|filesystem| filesystem.options.as_ref());
+        let Some(most) = of_filesystem(kind).size(options.map_or("", |options| options)) else { continue };
+        if size > most {
+            let span = partition.layout.and_then(|layout| layout.size.as_ref()).map(|size| size.span);
+            let Some(span) = span else { continue };
+            out.report(span, format!("{kind} has {} at most, the partition {}", most.exact(), size.exact()))
+                .help("make it smaller, or take ext4, xfs or btrfs");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        let with = |size: &str, kind: &str| {
+            format!(
+                r#"{{"PartitionLayout": [{{"disk": "a", "partition": 1, "size": "{size}", "type": "linux"}}], "FilesystemTypes": [{{"disk": "a", "partition": 1, "type": "{kind}"}}]}}"#
+            )
+        };
+        check_rule(
+            &super::RULE,
+            &with("2T", "vfat"),
+            &["1:60 vfat has 2199023255040 bytes at most, the partition 2 TiB"],
+        );
+        check_rule(&super::RULE, &with("2097151M", "vfat"), &[]);
+        check_rule(
+            &super::RULE,
+            &with("17T", "ext3"),
+            &["1:60 ext3 has 17179869180 KiB at most, the partition 17 TiB"],
+        );
+        for kind in ["ext4", "xfs", "btrfs"] {
+            check_rule(&super::RULE, &with("17T", kind), &[]);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `format-size`: the disk is larger than a format can hold.
+
+use crate::layout::{self, DiskSize, Request, SectorSize};
+use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::limits::of_format;
+use crate::template::{Bytes, Named, Size, Spanned, Template, entries};
+
+pub static RULE: Rule = Rule {
+    name: "format-size",
+    summary: "the disk is larger than a format can hold",
+    level: Level::Error,
+    why: "Each format has a largest disk: 2040 GiB in a vhd, 2 TiB in a vmdk, 64 TiB in a vhdx. What is larger cannot be written, and that would be found out when all else is done.",
+    example: r#"{ "DiskSize": "3T", "Formats": ["vhd"] }"#,
+    instead: r#"{ "DiskSize": "2T", "Formats": ["qcow2"] }"#,
+    check: Check::Template(check),
+};
+
+fn check(template: &Template, out: &mut Findings) {
+    let Some(size) = disk_size(template) else { return };
+    for entry in entries(&template.formats) {
+        let Named::Known(format) = entry.value else { continue };
+        if let Some(problem) = of_format(format).refuse(size, SectorSize::B512.bytes()) {
+            out.report(entry.span, problem).help("leave the format out, or make the disk smaller");
+        }
+    }
+}
+
+/// Of the image, if it can be told.
+fn disk_size(template: &Template) -> Option<Bytes> {
+    if let Some(Spanned { value: Ok(Size::Exact(size)), .. }) = &template.disk_size {
+        return Some(*size);
+    }
+    let requests: Vec<Request> = template
+        .layout()
+        .iter()
+        .filter_map(|entry| match (&entry.place.partition, &entry.size) {
+            (Some(number), Some(Spanned { value: Ok(size), .. })) => {
+                Some(Request { number: number.value, size: *size })
+            }
+            _ => None,
+        })
+        .collect();
+    let layout = layout::solve(&requests, DiskSize::Fit, SectorSize::B512).ok()?;
+    Some(Bytes(layout.sectors * layout.sector.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+
+    #[test]
+    fn it_fires_where_it_should() {
+        check_rule(
+            &super::RULE,
+            r#"{"DiskSize": "2041G", "Formats": ["vhd", "vhdx"]}"#,
+            &["1:35 vhd has disks of 2040 GiB at most, this one has 2041 GiB"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"Formats": ["ova"], "PartitionLayout": [{"disk": "a", "partition": 1, "size": "2T", "type": "linux"}]}"#,
+            &["1:14 ova has disks of 2 TiB at most, this one has 2097154 MiB"],
+        );
+        check_rule(&super::RULE, r#"{"DiskSize": "2040G", "Formats": ["vhd", "vmdk"]}"#, &[]);
+    }
+}
