@@ -383,7 +383,8 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     hooks(&format!(
         r#""PreInstallShell": ["echo before >'{}'"], "PostNonChroot": ["{}"],
            "PostNonChrootShell": ["cat $ISTER_CHROOT/etc/outside >$ISTER_CHROOT/etc/outside2"],
-           "PostChrootShell": ["id -u >/etc/inside; test -e /proc/self && test -c /dev/null; ls -l /proc/*/fd >/etc/open"]"#,
+           "PostChrootShell": ["id -u >/etc/inside; test -e /proc/self && test -c /dev/null; ls -l /proc/*/fd >/etc/open",
+               "set -e; script -qec 'tty >/etc/tty' /dev/null; echo x >/dev/shm/x; test -c /dev/ptmx; cp /etc/resolv.conf /etc/names; echo pid >/run/some.pid; (flock 9; :) 9>/var/lock/one"]"#,
         out.display(),
         script.display()
     ));
@@ -398,6 +399,11 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     // No process that a hook sees has the content cache open: a hook could write to it.
     let open = read("/etc/open");
     assert!(open.contains(" -> ") && !open.contains("/cache/"), "{open}");
+    // A terminal, and the host's resolver; what is in /run goes, and the image's own resolv.conf is as before.
+    assert_eq!(read("/etc/tty"), "/dev/pts/0\n");
+    assert_eq!(read("/etc/names"), std::fs::read_to_string("/etc/resolv.conf").unwrap());
+    assert_eq!(run("debugfs", &["-R", "ls -p /run", root.to_str().unwrap()]).lines().count(), 2 + 1);
+    assert_eq!(read("/etc/resolv.conf"), "");
     // What was mounted for the hook is not in the image.
     assert_eq!(run("debugfs", &["-R", "ls -p /dev", root.to_str().unwrap()]).lines().count(), 2 + 1);
 

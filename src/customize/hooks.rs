@@ -1,5 +1,6 @@
 //! The template's own programs and commands.
 
+use super::resolver::Resolver;
 use crate::plan::Hooks;
 use crate::tool::{Chroot, Context, Failure, Invocation, Orphans, Progress, end_leftovers, run_bounded};
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,8 @@ pub fn post_hooks(
     if hooks.post_chroot.is_empty() && hooks.post_chroot_shell.is_empty() {
         return Ok(changed);
     }
-    let chroot = Chroot::enter(tree)?;
+    let chroot = Chroot::enter_with_run(tree)?;
+    let resolver = Resolver::lend(tree)?;
     // Programs inside have an environment of their own.
     let time = [(SOURCE_DATE_EPOCH, epoch.to_string())];
     for command in &hooks.post_chroot {
@@ -80,6 +82,7 @@ pub fn post_hooks(
     for command in &hooks.post_chroot_shell {
         hook("PostChrootShell", command, chroot.invocation_with(&time, "/bin/sh").args(["-c", command]))?;
     }
+    resolver.take_back()?;
     drop(chroot);
     Ok(changed)
 }

@@ -8,6 +8,7 @@ mod initramfs;
 mod installer;
 mod keep;
 mod mirror;
+mod resolver;
 mod users;
 
 pub use cloud_init::set_user_data;

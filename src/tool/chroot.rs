@@ -3,9 +3,11 @@
 use super::failure::Context;
 use super::{Failure, Invocation};
 use rustix::mount::{MountFlags, UnmountFlags};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// /proc, /sys and a small /dev, mounted in a tree for as long as this lives.
+/// /proc, /sys and a /dev as containers have it, mounted in a tree for as long as this lives.
 pub struct Chroot {
     tree: PathBuf,
     mounted: Vec<PathBuf>,
@@ -34,11 +36,46 @@ impl Chroot {
             std::fs::write(&path, "").context(|| format!("could not make the image's /dev/{name}"))?;
             chroot.mounted(path.clone(), rustix::mount::mount_bind(Path::new("/dev").join(name), &path))?;
         }
-        for (name, target) in
-            [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+        // What root could change of the host's firmware from here.
+        let variables = at("sys/firmware/efi/efivars");
+        if variables.is_dir() {
+            let hidden = rustix::mount::mount("tmpfs", &variables, "tmpfs", safe | MountFlags::RDONLY, None);
+            chroot.mounted(variables, hidden)?;
+        }
+        // Terminals and shared memory, of the image's own. Source: Linux, Documentation/filesystems/devpts.rst.
+        for (name, kind, data) in
+            [("pts", "devpts", c"newinstance,ptmxmode=0666,mode=0620"), ("shm", "tmpfs", c"mode=1777")]
         {
+            let path = at("dev").join(name);
+            std::fs::create_dir(&path).context(|| format!("could not make the image's /dev/{name}"))?;
+            chroot.mounted(path.clone(), rustix::mount::mount(kind, &path, kind, safe, Some(data)))?;
+        }
+        for (name, target) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
             std::os::unix::fs::symlink(target, at("dev").join(name))
                 .context(|| format!("could not make the image's /dev/{name}"))?;
+        }
+        Ok(chroot)
+    }
+
+    /// With an empty /run as well, which stays out of the image as it stays out of a system's disk.
+    pub fn enter_with_run(tree: &Path) -> Result<Chroot, Failure> {
+        let mut chroot = Chroot::enter(tree)?;
+        let run = tree.join("run");
+        // A link here would lead to the host's own.
+        if run.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            let safe = MountFlags::NOSUID | MountFlags::NODEV;
+            let mounted = rustix::mount::mount("tmpfs", &run, "tmpfs", safe, Some(c"mode=0755"));
+            chroot.mounted(run.clone(), mounted)?;
+            // Debian's /var/lock leads here.
+            let context = || "could not make the image's /run/lock".to_owned();
+            std::fs::create_dir(run.join("lock")).context(context)?;
+            std::fs::set_permissions(run.join("lock"), Permissions::from_mode(0o1777)).context(context)?;
         }
         Ok(chroot)
     }
