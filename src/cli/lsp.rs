@@ -2,10 +2,9 @@
 
 use super::input::{definitions, file_facts_in};
 use super::run::Outcome;
-use crate::lsp::{End, Knowledge, serve};
+use crate::lsp::{End, Knowledge, serve, stdio};
 use anyhow::Context;
 use clap::Args;
-use lsp_server::Connection;
 use std::path::PathBuf;
 
 /// The language server: diagnostics, help, completion and fixes in editors
@@ -25,12 +24,13 @@ pub struct LspArgs {
 
 pub fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
     let definitions = definitions(args.bundles.as_deref())?;
-    let (connection, threads) = Connection::stdio();
+    let (connection, writer) = stdio();
     let known = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };
     let end = serve(&connection, known)?;
     // The writer ends with its sender.
     drop(connection);
-    threads.join().context("the connection to the editor broke")?;
+    let written = writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the writer failed")));
+    written.context("the connection to the editor broke")?;
     Ok(match end {
         End::Goodbye => Outcome::Fine,
         End::Abrupt => Outcome::Findings,

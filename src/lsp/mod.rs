@@ -15,6 +15,9 @@ mod hover;
 mod navigation;
 mod rename;
 mod server;
+mod spelling;
 mod symbols;
+mod transport;
 
 pub use server::{End, Knowledge, serve};
+pub use transport::stdio;

@@ -1,0 +1,171 @@
+//! What editors send that is not to the letter of the protocol, and how they want it back.
+
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// URIs as the client writes them, by what they are in RFC 3986: editors send `[`, `|`, blanks, letters with accents and a bare
+/// `%` as they are, and know a document only by the very same spelling.
+#[derive(Debug, Default)]
+pub struct Spellings(BTreeMap<String, String>);
+
+impl Spellings {
+    /// Makes the URIs of a message right, and keeps in mind how they were written; the last spelling counts.
+    pub fn take_in(&mut self, message: &mut Value) {
+        match message {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match value {
+                        Value::String(text) if is_uri(key) => {
+                            let right = escaped(text);
+                            self.0.insert(right.clone(), std::mem::replace(text, right));
+                        }
+                        _ => self.take_in(value),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.take_in(value)),
+            _ => {}
+        }
+    }
+
+    /// Writes them as the client does, also where they are keys.
+    pub fn give_back(&self, message: &mut Value) {
+        match message {
+            Value::Object(fields) => {
+                let keys: Vec<String> = fields
+                    .keys()
+                    .filter(|key| self.0.get(*key).is_some_and(|own| own != *key))
+                    .cloned()
+                    .collect();
+                for key in keys {
+                    if let Some(value) = fields.remove(&key) {
+                        fields.insert(self.0[&key].clone(), value);
+                    }
+                }
+                for (key, value) in fields {
+                    match value {
+                        Value::String(text) if is_uri(key) => {
+                            if let Some(own) = self.0.get(text.as_str()) {
+                                text.clone_from(own);
+                            }
+                        }
+                        _ => self.give_back(value),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.give_back(value)),
+            _ => {}
+        }
+    }
+}
+
+/// Source: Language Server Protocol 3.17, every field of type `URI` or `DocumentUri`.
+fn is_uri(key: &str) -> bool {
+    key == "uri" || key.ends_with("Uri")
+}
+
+/// What RFC 3986 has no place for, as its percent-encoding has it.
+fn escaped(uri: &str) -> String {
+    let bytes = uri.as_bytes();
+    let mut out = String::with_capacity(uri.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=".contains(byte);
+        let begins_code = *byte == b'%'
+            && bytes.get(at + 1..at + 3).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+        if is_plain || begins_code {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// JSON whose strings have halves of surrogate pairs, which are no characters: U+FFFD stands for each.
+pub fn mended(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let half = |at: usize| -> Option<u16> {
+        let code = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(code, 16).ok().filter(|unit| (0xd800..0xe000).contains(unit))
+    };
+    let mut lone = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        at += match half(at) {
+            _ if bytes[at] != b'\\' => 1,
+            None => 2,
+            Some(high) if high < 0xdc00 && half(at + 6).is_some_and(|low| low >= 0xdc00) => 12,
+            Some(_) => {
+                lone.push(at);
+                6
+            }
+        };
+    }
+    if lone.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut mended = text.to_owned();
+    for at in lone {
+        mended.replace_range(at..at + 6, "\\ufffd");
+    }
+    Cow::Owned(mended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_uri_comes_back_as_it_was_written() {
+        for uri in [
+            "file:///a/[x]/t.json",
+            "file:///a b/t.json",
+            "file:///c|/t.json",
+            "file:///ä/t.json",
+            "file:///100%/t.json",
+            "file:///a/%5Bx%5D/t.json",
+            "untitled:Untitled-1",
+        ] {
+            let mut spellings = Spellings::default();
+            let mut message = json!({"params": {"textDocument": {"uri": uri, "text": "uri"}}});
+            let own = message.clone();
+            spellings.take_in(&mut message);
+            let right = message["params"]["textDocument"]["uri"].as_str().unwrap();
+            assert!(right.parse::<lsp_types::Uri>().is_ok(), "{right}");
+            let mut answer = json!({"changes": {right: [1]}, "uri": right});
+            spellings.give_back(&mut message);
+            assert_eq!(message, own);
+            spellings.give_back(&mut answer);
+            assert_eq!(answer, json!({"changes": {uri: [1]}, "uri": uri}));
+        }
+    }
+
+    #[test]
+    fn halves_of_pairs_are_replaced() {
+        let check = |text: &str, expect: &str| assert_eq!(mended(text), expect);
+        check(r#""\ud83e\udd80 \u00e4""#, r#""\ud83e\udd80 \u00e4""#);
+        check(r#""\ud83e""#, r#""\ufffd""#);
+        check(r#""\udd80\ud83e""#, r#""\ufffd\ufffd""#);
+        check(r#""\ud83e\ud83e\udd80""#, r#""\ufffd\ud83e\udd80""#);
+        check(r#""\\ud83e""#, r#""\\ud83e""#);
+        check("ä\\", "ä\\");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_mended_is_json_again(units in prop::collection::vec(any::<u16>(), 0..20)) {
+            let text: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let text = format!("\"{text}\"");
+            prop_assert!(serde_json::from_str::<String>(&mended(&text)).is_ok());
+        }
+
+        #[test]
+        fn whatever_is_escaped_is_a_uri(path in "[^/\\x00]{0,20}") {
+            let uri = escaped(&format!("file:///{path}"));
+            prop_assert!(uri.parse::<lsp_types::Uri>().is_ok(), "{}", uri);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `ister lsp` as odd clients meet it: over its pipes, byte by byte.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+struct Client {
+    server: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Client {
+    fn start(process: &Value) -> Client {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
+        command.arg("lsp");
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = server.stdin.take().unwrap();
+        let output = BufReader::new(server.stdout.take().unwrap());
+        let mut client = Client { server, input, output };
+        client.request(1, "initialize", json!({ "processId": process, "capabilities": {} }));
+        assert_eq!(client.hear()["result"]["serverInfo"]["name"], "ister");
+        client.say(&json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} }));
+        client
+    }
+
+    fn raw(&mut self, body: &[u8]) {
+        write!(self.input, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        self.input.write_all(body).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    fn say(&mut self, message: &Value) {
+        self.raw(message.to_string().as_bytes());
+    }
+
+    fn request(&mut self, id: u32, method: &str, params: Value) {
+        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+    }
+
+    fn open(&mut self, uri: &str, text: &str) {
+        let document = json!({ "uri": uri, "languageId": "json", "version": 1, "text": text });
+        let params = json!({ "textDocument": document });
+        self.say(&json!({ "jsonrpc": "2.0", "method": "textDocument/didOpen", "params": params }));
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server went away");
+            match line.trim().split_once(": ") {
+                Some(("Content-Length", value)) => length = value.parse().unwrap(),
+                _ if line.trim().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        self.output.read_exact(&mut body).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    fn ends(mut self) {
+        self.request(99, "shutdown", Value::Null);
+        assert_eq!(self.hear()["id"], 99);
+        self.say(&json!({ "jsonrpc": "2.0", "method": "exit" }));
+        assert!(self.server.wait().unwrap().success());
+    }
+}
+
+const TEMPLATE: &str = "{\"DestinationType\": \"vrtual\"}";
+
+/// Diagnostics and every answer have the very spelling that the editor knows the document by.
+#[test]
+fn odd_uris_are_answered_in_their_own_spelling() {
+    let mut client = Client::start(&Value::Null);
+    for uri in [
+        "file:///w/[a]/t.json",
+        "file:///w/a|b.json",
+        "file:///w/a b.json",
+        "file:///w/ä.json",
+        "file:///w/100%.json",
+        "file:///w/%5Bb%5D/t.json",
+        "file:///C:/w/{x}^`\".json",
+    ] {
+        client.open(uri, TEMPLATE);
+        let told = client.hear();
+        assert_eq!(told["method"], "textDocument/publishDiagnostics", "{told}");
+        assert_eq!(told["params"]["uri"], uri);
+        assert!(!told["params"]["diagnostics"].as_array().unwrap().is_empty());
+        let document = json!({ "uri": uri });
+        client.request(
+            2,
+            "textDocument/hover",
+            json!({ "textDocument": document, "position": { "line": 0, "character": 4 } }),
+        );
+        let hover = client.hear();
+        assert!(hover["result"]["contents"].is_object(), "{hover}");
+        let range = json!({ "start": { "line": 0, "character": 20 }, "end": { "line": 0, "character": 26 } });
+        let diagnostics = told["params"]["diagnostics"].clone();
+        client.request(
+            3,
+            "textDocument/codeAction",
+            json!({ "textDocument": document, "range": range, "context": { "diagnostics": diagnostics } }),
+        );
+        let actions = client.hear();
+        let changes =
+            actions["result"][0]["edit"]["changes"].as_object().unwrap_or_else(|| panic!("{actions}"));
+        assert_eq!(changes.keys().collect::<Vec<_>>(), [uri]);
+    }
+    client.ends();
+}
+
+#[test]
+fn what_is_no_message_is_answered_and_forgotten() {
+    let mut client = Client::start(&Value::Null);
+    client.open("file:///w/t.json", TEMPLATE);
+    client.hear();
+    for (body, code) in [
+        (&b"{\"jsonrpc\": "[..], -32700),
+        (b"", -32700),
+        (b"\xff\xfe{", -32700),
+        (b"{\"id\": 5}", -32600),
+        (b"[1, 2]", -32600),
+        (b"null", -32600),
+    ] {
+        client.raw(body);
+        let answer = client.hear();
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+    }
+    // Half of a surrogate pair is no character, and no reason to lose the document.
+    let change = r#"{"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":{"uri":"file:///w/t.json","version":2},"contentChanges":[{"text":"{\"Hostname\": \"\ud83e\"}"}]}}"#;
+    client.raw(change.as_bytes());
+    let told = client.hear();
+    assert_eq!(told["params"]["version"], 2, "{told}");
+    client.ends();
+}
+
+/// Its process is gone, though somebody else keeps the pipe open.
+#[test]
+fn the_server_ends_with_its_client() {
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut client = Client::start(&json!(other.id()));
+    client.open("file:///w/t.json", TEMPLATE);
+    client.hear();
+    other.kill().unwrap();
+    // Not even waited for.
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = client.server.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "it lives on");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(status.code(), Some(1), "without a goodbye");
+    other.wait().unwrap();
+    // One that closes its end is gone too.
+    let Client { mut server, input, .. } = Client::start(&json!(std::process::id()));
+    drop(input);
+    assert_eq!(server.wait().unwrap().code(), Some(1));
+}
