@@ -51,7 +51,7 @@ const TEMPLATE: &str = r#"{
     "Version": "bookworm",
     "Bundles": ["os-core"],
     "Users": [{ "username": "ada", "uid": 1234, "password": "$6$salt$topsecrethash", "sudo": true,
-                "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ada@home" }],
+                "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada@home" }],
     "Hostname": "small"
 }
 "#;
@@ -186,7 +186,10 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     assert!(read(&root, "/etc/shadow").contains("\nada:$6$salt$topsecrethash:"));
     assert!(read(&root, "/etc/group").lines().any(|l| l.starts_with("sudo:") && l.ends_with(":ada")));
     assert_eq!(read(&root, "/etc/machine-id"), "");
-    assert_eq!(read(&home, "/ada/.ssh/authorized_keys"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ada@home\n");
+    assert_eq!(
+        read(&home, "/ada/.ssh/authorized_keys"),
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada@home\n"
+    );
     let home_in_root = run("debugfs", &["-R", "ls -p /home", &root]);
     assert!(!home_in_root.contains("ada"), "{home_in_root}");
     let owner = run("debugfs", &["-R", "stat /ada", &home]);

@@ -355,3 +355,31 @@ fn a_file_of_ten_megabytes_gets_an_answer() {
         assert!((1..=2 * ister::lint::MAX_FINDINGS).contains(&lines), "{lines}");
     }
 }
+
+/// Every type of key that ssh-keygen makes, and a certificate of each.
+#[test]
+fn keys_of_ssh_keygen_are_read() {
+    use ister::template::ssh_key::authorized_keys;
+    if common::tools_missing(&["ssh-keygen"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let keygen = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("ssh-keygen");
+        let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "ca"]);
+    for (kind, bits) in
+        [("ed25519", "256"), ("rsa", "2048"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521")]
+    {
+        let name = format!("{kind}{bits}");
+        keygen(&["-q", "-t", kind, "-b", bits, "-N", "", "-f", &name]);
+        keygen(&["-q", "-s", "ca", "-I", "id", "-n", "ada", &format!("{name}.pub")]);
+        for file in [format!("{name}.pub"), format!("{name}-cert.pub")] {
+            let key = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            let read = authorized_keys(&format!("no-pty,from=\"10.0.0.0/8\" {key}"));
+            assert!(read.len() == 1 && read[0].is_ok(), "{read:?}");
+        }
+    }
+}

@@ -40,8 +40,9 @@ pub fn create_users(
         });
         let gid = match existing.as_deref().and_then(|fields| number(fields, 3)) {
             Some(gid) => gid,
+            // One of the content has rights, and members that nobody thought of.
             None => match group.find(&user.name).and_then(|fields| number(fields, 2)) {
-                Some(gid) => gid,
+                Some(gid) => return Err(group_is_there(&user.name, gid)),
                 None => {
                     let taken = group.0.iter().any(|fields| number(fields, 2) == Some(uid));
                     let gid = if taken { group.free_id(2) } else { uid };
@@ -88,6 +89,9 @@ pub fn create_users(
             group.join(administrators, &user.name);
             gshadow.join(administrators, &user.name);
         }
+        if existing.is_none() {
+            give_subordinate_ids(tree, &user.name)?;
+        }
         let was = existing.as_deref().and_then(|fields| number(fields, 2));
         // A system's own user may have a home that is not there, and is not meant to be.
         if existing.is_none() || user.ssh_key.is_some() || tree.is_folder(&home) {
@@ -119,6 +123,34 @@ pub fn create_users(
         } else {
             tree.write(path, &accounts.text(), mode)?;
         }
+    }
+    Ok(())
+}
+
+fn group_is_there(name: &str, gid: u32) -> Failure {
+    Failure::new(format!(
+        "the content has a group `{name}` ({gid}), which would become that of the user `{name}`"
+    ))
+    .detail("the user would have the rights of the group, and its members those of the user's files")
+    .help("choose another `username` in Users")
+    .of_template()
+}
+
+/// As useradd(8) gives them, where the tree has the files: without, its containers of ordinary users have no ids.
+/// Source: login.defs(5), SUB_UID_MIN and SUB_UID_COUNT.
+fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
+    const FIRST: u64 = 100_000;
+    const COUNT: u64 = 65_536;
+    for path in ["/etc/subuid", "/etc/subgid"] {
+        let Some(text) = tree.read(path)? else { continue };
+        let ranges = Accounts::parse(&text);
+        if ranges.find(name).is_some() {
+            continue;
+        }
+        let number = |fields: &[String], index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok());
+        let ends = ranges.0.iter().filter_map(|fields| number(fields, 1)?.checked_add(number(fields, 2)?));
+        let start = ends.max().unwrap_or(FIRST).max(FIRST);
+        tree.edit(path, |text| format!("{text}{name}:{start}:{COUNT}\n"))?;
     }
     Ok(())
 }
@@ -379,5 +411,29 @@ mod tests {
         let passwd = tree.read("/etc/passwd").unwrap().unwrap();
         assert!(passwd.ends_with("old:x:1000:1000:Old One:/home/old:/bin/sh\n"), "{passwd}");
         assert!(tree.read("/etc/shadow").unwrap().unwrap().contains("old:::0:99999:7:::\n"));
+    }
+
+    #[test]
+    fn a_group_of_the_content_becomes_nobody_s_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = tree(&folder);
+        let failure = create_users(&tree, &[user("sudo")], &BTreeMap::new()).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "the content has a group `sudo` (27), which would become that of the user `sudo`"
+        );
+        assert_eq!(failure.blame, crate::tool::Blame::Template);
+        // A user that is there has the group that it had.
+        create_users(&tree, &[user("old")], &BTreeMap::new()).unwrap();
+    }
+
+    #[test]
+    fn new_users_get_subordinate_ids_where_there_are_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = tree(&folder);
+        tree.write("/etc/subuid", "old:100000:65536\n", 0o644).unwrap();
+        create_users(&tree, &[user("ada")], &BTreeMap::new()).unwrap();
+        assert_eq!(tree.read("/etc/subuid").unwrap().unwrap(), "old:100000:65536\nada:165536:65536\n");
+        assert_eq!(tree.read("/etc/subgid").unwrap(), None);
     }
 }

@@ -5,6 +5,7 @@ use super::inputs::Inputs;
 use super::installer::installer;
 use super::model::*;
 use super::unit;
+use crate::template::ssh_key::without_mark;
 use crate::template::{
     ESP_AS_BOOT, FilesystemType, SecretSource, SoftwareManager, Spanned, StaticIp, Template, shown_url,
 };
@@ -43,7 +44,7 @@ pub fn system(
             password,
             ssh_key: user.key.as_ref().map(|key| {
                 let text = inputs.key_files.get(&key.value).unwrap_or(&key.value);
-                text.trim().to_owned()
+                without_mark(text).trim().to_owned()
             }),
         });
     }

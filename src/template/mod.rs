@@ -15,6 +15,7 @@ mod model;
 mod node;
 mod secrets;
 mod set;
+pub mod ssh_key;
 mod text;
 mod units;
 

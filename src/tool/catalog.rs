@@ -108,6 +108,7 @@ pub const CATALOG: &[Tool] = &[
     tool("rsync", "rsync", Need::Tests, "a local runner of GitLab's pipelines"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
+    tool("ssh-keygen", "openssh-client", Need::Tests, "makes keys of every type"),
     tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),
     tool("pgrep", "procps", Need::Tests, "looks for what is left running"),
     tool("skopeo", "skopeo", Need::Tests, "reads OCI images"),

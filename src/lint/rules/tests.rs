@@ -20,7 +20,13 @@ fn files() -> Files {
         ("/srv/not-executable".to_owned(), program(false, true, false)),
         ("/srv/no-interpreter".to_owned(), program(true, false, false)),
         ("/tmp/hook".to_owned(), program(true, true, true)),
-        ("./key.pub".to_owned(), FileFact::Text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\n".to_owned())),
+        (
+            "./key.pub".to_owned(),
+            FileFact::Text(
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"
+                    .to_owned(),
+            ),
+        ),
         ("./key".to_owned(), FileFact::Text("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned())),
     ])
 }

@@ -2,9 +2,8 @@
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::template::ssh_key::authorized_keys;
 use crate::template::{Template, for_message};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
 pub static RULE: Rule = Rule {
     name: "user-key",
@@ -33,25 +32,28 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
             continue;
         }
         let from_file = !std::ptr::eq(text, &key.value);
-        let line =
-            text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
-        let mut fields = line.split_whitespace();
-        let (_, body, comment) = (fields.next(), fields.next(), fields.next());
-        // The comment is optional in a file, as ssh-keygen allows; a key in the template has three fields.
-        let is_key =
-            (comment.is_some() || from_file) && body.is_some_and(|body| STANDARD.decode(body).is_ok());
-        if !is_key {
-            let two = body.is_some_and(|body| STANDARD.decode(body).is_ok()) && comment.is_none();
-            // What stands here may be a key that is not for others' eyes.
-            out.report(
-                key.span,
-                if two {
-                    "this key has no comment, which ister.py wants"
-                } else {
-                    "this is neither a readable file nor an OpenSSH public key"
-                },
-            )
-            .help("the path of a .pub file, or its text: type, base64, comment");
+        let lines = authorized_keys(text);
+        let wrong = lines.iter().find_map(|line| line.as_ref().err());
+        // What stands here may be a key that is not for others' eyes.
+        if let Some(problem) = wrong {
+            let what = if from_file {
+                "this is no file of keys"
+            } else {
+                "this is neither a readable file nor a key"
+            };
+            // A single word was meant for a path.
+            let detail = match from_file || text.trim().contains(char::is_whitespace) {
+                true => format!(": {}", for_message(problem)),
+                false => String::new(),
+            };
+            out.report(key.span, what.to_owned() + &detail)
+                .help("the path of a .pub file, or lines of authorized_keys: options, type, base64, comment");
+        } else if lines.is_empty() {
+            out.report(key.span, "there is no key in it").help("the path of a .pub file, or its text");
+        } else if !from_file && lines.iter().flatten().any(|line| !line.has_comment) {
+            // The comment is optional in a file, as ssh-keygen allows.
+            out.report(key.span, "this key has no comment, which ister.py wants")
+                .help("the path of a .pub file, or its text: type, base64, comment");
         }
     }
 }
@@ -63,15 +65,13 @@ mod tests {
     #[test]
     fn it_fires_where_it_should() {
         let key = |text: &str| format!(r#"{{"Users": [{{"key": "{text}"}}]}}"#);
+        check_rule(&super::RULE, &key("./missing"), &["1:20 this is neither a readable file nor a key"]);
         check_rule(
             &super::RULE,
-            &key("./missing"),
-            &["1:20 this is neither a readable file nor an OpenSSH public key"],
-        );
-        check_rule(
-            &super::RULE,
-            &key("ssh-ed25519 !! me"),
-            &["1:20 this is neither a readable file nor an OpenSSH public key"],
+            &key("no-such ssh-ed25519 AAAA me"),
+            &[
+                "1:20 this is neither a readable file nor a key: line 1: `no-such` is no option that sshd knows",
+            ],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);
         check_rule(
@@ -79,6 +79,8 @@ mod tests {
             &key("./key"),
             &["1:20 this is a private key, which would be published with the image"],
         );
-        check_rule(&super::RULE, &key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@host"), &[]);
+        let good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+        check_rule(&super::RULE, &key(&format!("no-pty {good} me@host")), &[]);
+        check_rule(&super::RULE, &key(good), &["1:20 this key has no comment, which ister.py wants"]);
     }
 }
