@@ -677,6 +677,7 @@ const NOT_GENERATED: &[&str] = &[
     "disk-size-aws",
     "filesystem-size",
     "format-size",
+    "memory-live",
     "disk-size-google",
     "esp-room",
     "root-not-last",

@@ -4,6 +4,7 @@ use super::machine::DirectKernel;
 use crate::format::{self, ImageFormat, NetworkBoot};
 use crate::tool::{Context, Failure, inherited_name, scratch_folder};
 use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 /// What QEMU opens.
@@ -22,6 +23,17 @@ impl Attached {
             Attached::Disk(file, format) => Some((inherited_name(file)?.into(), format)),
             Attached::Network(_) => None,
         })
+    }
+
+    /// Bytes of memory that unpacking takes, where the whole system is in an initramfs: packed and unpacked at once.
+    pub fn memory_for_unpacking(&self) -> Option<u64> {
+        let Attached::Network(network) = self else { return None };
+        let mut packed = &network.initrd;
+        let size = packed.metadata().ok()?.len();
+        packed.rewind().ok()?;
+        // What is not packed so is not measured.
+        let unpacked = std::io::copy(&mut zstd::Decoder::new(packed).ok()?, &mut std::io::sink()).ok()?;
+        Some(size + unpacked)
     }
 
     /// What is started without a loader.

@@ -113,6 +113,15 @@ fn earlier_log(number: usize) -> String {
     format!("serial-{number}.log")
 }
 
+/// What the machine had, and what the image is known to need.
+fn memory(mebibytes: u32, attached: &Attached) -> String {
+    let had = format!("the machine had {mebibytes} MiB");
+    match attached.memory_for_unpacking() {
+        Some(need) => format!("{had}, unpacking the initramfs alone takes {}", Bytes(need)),
+        None => had,
+    }
+}
+
 /// Boots an image until it is clear how that ends.
 pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
     let attached = attach(order.image)?;
@@ -176,11 +185,12 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
             Some(source) if !is_reached => lines_to_look_at(last.class, source, &parse(source).1),
             _ => Vec::new(),
         },
-        advice: last
-            .class
-            .advice()
-            .filter(|_| !is_reached || last.class != Class::LoginPrompt)
-            .map(str::to_owned),
+        advice: last.class.advice().filter(|_| !is_reached || last.class != Class::LoginPrompt).map(
+            |advice| match last.class {
+                Class::TooLittleMemory => format!("{}; {advice}", memory(hardware.memory, &attached)),
+                _ => advice.to_owned(),
+            },
+        ),
         last,
         earlier,
         serial_log: kept(SERIAL_LOG),

@@ -547,6 +547,7 @@ fn is_final(class: Class) -> bool {
     matches!(
         class,
         Class::KernelPanic
+            | Class::TooLittleMemory
             | Class::NoInit
             | Class::InitCrashed
             | Class::FirmwareCrashed

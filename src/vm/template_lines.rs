@@ -16,6 +16,7 @@ fn members(class: Class) -> &'static [&'static str] {
         Class::LoaderFailed | Class::LoaderWaits | Class::SecureBootRefused | Class::FirmwareCrashed => {
             &["Bundles", "PostNonChroot", "PostNonChrootShell", "PostChroot", "PostChrootShell"]
         }
+        Class::TooLittleMemory => &["Formats", "Bundles"],
         Class::KernelPanic | Class::ResetLoop => &["cmdline", "Bundles", "PostNonChroot", "PostChroot"],
         Class::InitramfsShell => &["cmdline", "PartitionMountPoints", "FilesystemTypes", "Bundles"],
         Class::NoInit | Class::InitCrashed | Class::ShellInsteadOfInit => {

@@ -45,6 +45,8 @@ pub enum Class {
     /// The loader is there, what it should load is not.
     LoaderFailed,
     KernelPanic,
+    /// What was to be unpacked or started did not fit into the machine's memory.
+    TooLittleMemory,
     InitramfsShell,
     EmergencyShell,
     /// The root filesystem has nothing that could be started.
@@ -134,6 +136,10 @@ impl Class {
                  (PostNonChroot) do there, and at `Bundles` for a kernel"
             }
             Class::KernelPanic => "look at `cmdline` (root=, init=) and at the kernel bundle in `Bundles`",
+            Class::TooLittleMemory => {
+                "give the machine more (--memory): a kernel needs room for the packed initramfs and for what is in it at once, a live system \
+                 for what it writes besides"
+            }
             Class::InitramfsShell => {
                 "the root filesystem was not found or could not be mounted: look at `cmdline` (root=), at the filesystem \
                  mounted at `/`, and whether the kernel bundle knows this disk"
@@ -238,6 +244,7 @@ impl fmt::Display for Class {
             Class::GrubShell => "grub-shell",
             Class::LoaderFailed => "loader-failed",
             Class::KernelPanic => "kernel-panic",
+            Class::TooLittleMemory => "too-little-memory",
             Class::InitramfsShell => "initramfs-shell",
             Class::EmergencyShell => "emergency-shell",
             Class::NoInit => "no-init",

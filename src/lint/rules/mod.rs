@@ -53,6 +53,7 @@ mod label_characters;
 mod label_duplicate;
 mod label_length;
 mod login_impossible;
+mod memory_live;
 mod mirror_without_version;
 mod missing_key;
 mod mount_duplicate;
@@ -160,6 +161,7 @@ pub static RULES: &[&Rule] = &[
     &label_length::RULE,
     &reading::LINT_ALLOWANCE,
     &login_impossible::RULE,
+    &memory_live::RULE,
     &mirror_without_version::RULE,
     &missing_key::RULE,
     &reading::MISSPELT_KEY,

@@ -21,6 +21,12 @@ impl BootMonitor {
         let find = |wanted: &[Class]| {
             wanted.iter().find_map(|class| self.causes.iter().find(|(cause, _)| cause == class)).cloned()
         };
+        // Whatever follows from it: nothing of the image is to blame for.
+        if fails(class)
+            && let Some((class, line)) = find(&[Class::TooLittleMemory])
+        {
+            return (class, Some(line));
+        }
         let cause = match class {
             Class::ShellInsteadOfInit => find(&[Class::NoInit]),
             Class::EmergencyShell | Class::InitramfsShell => {
@@ -83,4 +89,26 @@ impl BootMonitor {
             self.note(at, NoteKind::NotTheEnd, &line);
         }
     }
+}
+
+/// Whether a machine may end so because its memory was too little.
+fn fails(class: Class) -> bool {
+    matches!(
+        class,
+        Class::NoBootableDevice
+            | Class::GrubShell
+            | Class::LoaderFailed
+            | Class::LoaderWaits
+            | Class::FirmwareCrashed
+            | Class::KernelPanic
+            | Class::InitramfsShell
+            | Class::EmergencyShell
+            | Class::NoInit
+            | Class::InitCrashed
+            | Class::ShellInsteadOfInit
+            | Class::MountFailed
+            | Class::NoGetty
+            | Class::ResetLoop
+            | Class::NoProgress
+    )
 }
