@@ -8,7 +8,7 @@
 pub const LONGEST: usize = 2047;
 
 /// What a loader may put to it: GRUB `BOOT_IMAGE=/boot/vmlinuz-…` and, for kernels that are installed later, `root=UUID=… ro`;
-/// QEMU and iPXE the name of the initramfs.
+/// systemd-boot, QEMU and iPXE `initrd=` with the name of the initramfs.
 pub const ADDED_BY_LOADERS: usize = 128;
 
 /// What the kernel takes for one: blanks divide, but not between double quotes.

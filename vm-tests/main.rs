@@ -9,6 +9,7 @@
 #![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 
 mod broken;
+mod command_line;
 mod dnf;
 mod foreign;
 mod hosts;
@@ -53,6 +54,7 @@ fn main() {
         long("a_kernel_update_of_the_kvm_type_takes_effect", types::kvm_update),
         long("a_kernel_update_without_room_fails_loudly_and_still_boots", updates::full_esp),
         long("a_fixed_address_is_used_with_every_combination_of_keys", network::static_addresses),
+        long("hostile_command_lines_arrive_by_every_loader", command_line::every_loader),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("verify_predicts_the_boot_of_mutants", mutants::verify_predicts_the_boot),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),

@@ -1,0 +1,58 @@
+//! The kernel command line arrives word for word: what the guest says that it was started with is what the plan says.
+
+use super::{Outcome, World, expect, ister};
+use ister::command_line::words;
+use serde_json::Value;
+
+/// Words that mean something to a shell, to GRUB or to a menu.
+const HOSTILE: &str = r#"a.a=1;2 a.b=x&y a.c=<z> a.d=$HOME a.e={q} a.f=`w` a.g=(p)|t "a.h=some  text +p" a.i=#1 memmap=64K$0x18690000"#;
+/// What GRUB cannot carry.
+const QUOTES: &str = r#" a.j=it's a.k="in  side" a.l=\n"#;
+const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
+
+/// systemd-boot, QEMU itself, GRUB by BIOS, a CD's GRUB by both firmwares, and what a network boot is given.
+pub fn every_loader(world: &World) -> Outcome {
+    let folder = world.path("command-line");
+    let build = |template: &str, line: &str, formats: &str| -> Result<Value, libtest_mimic::Failed> {
+        let line = format!("cmdline={}", Value::from(format!("{CONSOLE} {line}")));
+        let mut arguments = vec!["build", "-q", template, "--set", &line];
+        if !formats.is_empty() {
+            arguments.extend(["--set", formats]);
+        }
+        ister(&arguments, &[("-o", &folder)], 0)?;
+        let name = if template.contains("legacy") { "kvm-legacy.img" } else { "kvm.img" };
+        let text =
+            std::fs::read_to_string(folder.join(format!("{name}.plan.json"))).map_err(|e| e.to_string())?;
+        let plan: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+        Ok(plan["boot"]["kernel_command_line"].clone())
+    };
+    let boot = |name: &str, options: &[&str], planned: &Value| -> Outcome {
+        let mut arguments = vec!["boot", "--format", "json"];
+        arguments.extend(options);
+        let verdict = ister(&arguments, &[("--", &folder.join(name))], 0)?;
+        let seen = verdict["kernel"]["command_line"].as_str().unwrap_or_default();
+        let mut planned = planned.as_str().unwrap_or_default();
+        if !name.ends_with(".img") {
+            // A CD has another root, and a network boot none.
+            planned = planned.split_once(" rw ").map_or(planned, |(_, own)| own);
+        }
+        eprintln!("{name} {options:?}: {} s", verdict["seconds"]);
+        // What loaders put to it, and live-boot is told.
+        let is_added =
+            |word: &&str| ["BOOT_IMAGE=", "initrd=", "boot=live"].iter().any(|start| word.starts_with(start));
+        let words = words(seen).into_iter().filter(|word| !is_added(word)).collect::<Vec<_>>();
+        expect(words.join(" ") == planned, &format!("{name} {options:?}:\n{seen}\n{planned}"))
+    };
+    let all = format!("{HOSTILE}{QUOTES}");
+    let planned = build("vm-tests/kvm/template.json", &all, "")?;
+    expect(planned.as_str().is_some_and(|line| line.contains(HOSTILE)), &format!("{planned}"))?;
+    boot("kvm.img", &[], &planned)?;
+    boot("kvm.img", &["--direct"], &planned)?;
+    let planned = build("vm-tests/kvm-legacy/template.json", HOSTILE, r#"Formats=["iso", "pxe"]"#)?;
+    boot("kvm-legacy.img", &[], &planned)?;
+    boot("kvm-legacy.iso", &["--firmware", "bios"], &planned)?;
+    boot("kvm-legacy.iso", &["--firmware", "uefi"], &planned)?;
+    boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048"], &planned)?;
+    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+    Ok(())
+}
