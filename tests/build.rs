@@ -297,16 +297,20 @@ fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
     );
     std::fs::write(place.path("small.json"), vfat).unwrap();
     for (hook, path, reason) in [
-        ("touch /home/Foo.txt /home/foo.txt", "/home/foo.txt", "`Foo.txt` beside it is the same name"),
-        ("touch '/home/a:b'", "/home/a:b", "vfat has no `:` in names"),
-        ("truncate -s 4G /home/big", "/home/big", "a file in vfat may have 4 GiB less a cluster"),
-        ("touch /home/own; chown 33 /home/own", "/home/own", "vfat knows no owners, and it belongs to 33:0"),
+        ("touch /home/Foo.txt /home/foo.txt", "/home/foo.txt", "it has the same name as `Foo.txt`"),
+        ("touch '/home/a:b'", "/home/a:b", "vfat does not allow `:` in names"),
+        ("truncate -s 4G /home/big", "/home/big", "a file on vfat has at most 4 GiB minus a cluster"),
+        (
+            "touch /home/own; chown 33 /home/own",
+            "/home/own",
+            "vfat does not store owners, and the owner is 33:0",
+        ),
     ] {
         let hook = format!("PostChrootShell={}", serde_json::json!([hook]));
         let output = place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let said = format!("error[plan]: partition 3 (`/home`) cannot hold `{path}`: {reason}");
+        let said = format!("error[plan]: partition 3 (`/home`) cannot store `{path}`: {reason}");
         assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
         assert!(!place.path("out/small.img").exists());
     }

@@ -129,7 +129,7 @@ pub fn create_users(
 
 fn group_is_there(name: &str, gid: u32) -> Failure {
     Failure::new(format!(
-        "the content has a group `{name}` ({gid}), which would become that of the user `{name}`"
+        "the package contents have a group `{name}` (gid {gid}): the user `{name}` would get it as its own"
     ))
     .detail("the user would have the rights of the group, and its members those of the user's files")
     .help("choose another `username` in Users")
@@ -420,7 +420,7 @@ mod tests {
         let failure = create_users(&tree, &[user("sudo")], &BTreeMap::new()).unwrap_err();
         assert_eq!(
             failure.message,
-            "the content has a group `sudo` (27), which would become that of the user `sudo`"
+            "the package contents have a group `sudo` (gid 27): the user `sudo` would get it as its own"
         );
         assert_eq!(failure.blame, crate::tool::Blame::Template);
         // A user that is there has the group that it had.

@@ -29,7 +29,7 @@ pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String
         let (node, there) = (&expected.nodes[one], &found.nodes[other]);
         let is_first = known.insert(one, other).is_none_or(|before| before == other || !keeps.owners);
         if !is_first {
-            return Some((path, "it is another file than its other names".to_owned()));
+            return Some((path, "it is not the same file as its other hard links".to_owned()));
         }
         if let Some(what) = node_difference(node, there, keeps, path.is_empty()) {
             return Some((path, what));
@@ -39,7 +39,7 @@ pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             match there.get(name) {
                 Some(id) => waiting.push((*child, *id, path)),
-                None => return Some((path, "it is not there".to_owned())),
+                None => return Some((path, "it is missing".to_owned())),
             }
         }
         let stranger = there.keys().find(|name| {
@@ -47,7 +47,7 @@ pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String
         });
         if let Some(name) = stranger {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
-            return Some((path, "it is there, and was not to be".to_owned()));
+            return Some((path, "it is not in the tree".to_owned()));
         }
     }
     None
@@ -65,10 +65,10 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
         _ => "something else",
     };
     if kind(node) != kind(there) {
-        return Some(format!("it is {}, and was to be {}", kind(there), kind(node)));
+        return Some(format!("it is {}, expected {}", kind(there), kind(node)));
     }
     if matches!(node.body, Body::File(_)) && node.size != there.size {
-        return Some(format!("it has {} bytes, and was to have {}", there.size, node.size));
+        return Some(format!("it has {} bytes, expected {}", there.size, node.size));
     }
     if !keeps.owners {
         return None;
@@ -76,24 +76,25 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
     match (&node.body, &there.body) {
         (Body::Link(target), Body::Link(other)) if target != other => {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            return Some(format!("it leads to `{}`, and was to lead to `{}`", text(other), text(target)));
+            return Some(format!("its target is `{}`, expected `{}`", text(other), text(target)));
         }
         (Body::Device { major, minor }, Body::Device { major: other_major, minor: other_minor })
             if (major, minor) != (other_major, other_minor) =>
         {
-            return Some(format!("it is device {other_major}:{other_minor}, and was to be {major}:{minor}"));
+            return Some(format!("it is device {other_major}:{other_minor}, expected {major}:{minor}"));
         }
         _ => {}
     }
     // What mkfs makes of the root folder is its own matter where no folder was given.
     if !is_root && (node.uid, node.gid, node.mode) != (there.uid, there.gid, there.mode) {
         let text = |node: &Node| format!("{}:{} {:o}", node.uid, node.gid, node.mode & !mode::TYPE);
-        return Some(format!("it is {}, and was to be {}", text(there), text(node)));
+        return Some(format!("it is {}, expected {}", text(there), text(node)));
     }
-    node.attributes
-        .iter()
-        .find(|(name, value)| there.attributes.get(*name) != Some(*value))
-        .map(|(name, _)| format!("its attribute {} is lost or another", String::from_utf8_lossy(name)))
+    node.attributes.iter().find(|(name, value)| there.attributes.get(*name) != Some(*value)).map(
+        |(name, _)| {
+            format!("its extended attribute {} is missing or different", String::from_utf8_lossy(name))
+        },
+    )
 }
 
 /// Where the bytes of files differ. `paths`: the host's files, by node of the expected tree.
@@ -109,7 +110,7 @@ pub fn content_difference<P: AsRef<Path>>(
         let node = &expected.nodes[id];
         let Body::File(_) = node.body else { continue };
         let Some(there) = found.find_itself(&path) else {
-            return Ok(Some((path, "it is not there".to_owned())));
+            return Ok(Some((path, "it is missing".to_owned())));
         };
         let host = File::open(paths[id].as_ref()).map_err(|error| ReadError::Io { at: 0, error })?;
         for start in (0..node.size).step_by(PIECE as usize) {
@@ -120,7 +121,7 @@ pub fn content_difference<P: AsRef<Path>>(
                 return Ok(Some((path, format!("it ends at byte {}", start + held.len() as u64))));
             }
             if let Some(at) = first_difference(&held, &whole) {
-                return Ok(Some((path, format!("its byte {} is another", start + at as u64))));
+                return Ok(Some((path, format!("its content differs at byte {}", start + at as u64))));
             }
         }
     }
@@ -161,18 +162,18 @@ mod tests {
             let Body::Folder(children) = &mut tree.nodes[folder].body else { panic!() };
             children.remove(name).unwrap();
         };
-        check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "it is not there")));
-        check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "it has 4 bytes, and was to have 5")));
+        check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "it is missing")));
+        check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "it has 4 bytes, expected 5")));
         let add = |tree: &mut Tree, name: &[u8], node: NodeId| {
             let Body::Folder(children) = &mut tree.nodes[ROOT].body else { panic!() };
             children.insert(name.to_vec(), node);
         };
-        check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is there, and was not to be")));
+        check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is not in the tree")));
         check(all, &|tree| add(tree, b"lost+found", id("/d")), None);
         check(Keeps { owners: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
-        check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "it is a file, and was to be a link")));
+        check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "it is a file, expected a link")));
         let target = |tree: &mut Tree| tree.nodes[id("/l")].body = Body::Link(b"e".to_vec());
-        check(all, &target, Some(("/l", "it leads to `e`, and was to lead to `d`")));
+        check(all, &target, Some(("/l", "its target is `e`, expected `d`")));
         check(Keeps { owners: false, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
         let twin = |tree: &mut Tree| {
             let copy = tree.nodes[id("/g")].clone();
@@ -180,6 +181,6 @@ mod tests {
             let last = tree.nodes.len() - 1;
             add(tree, b"g", last);
         };
-        check(all, &twin, Some(("/d/f", "it is another file than its other names")));
+        check(all, &twin, Some(("/d/f", "it is not the same file as its other hard links")));
     }
 }

@@ -55,7 +55,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, tree: &Tree) -> Option<Unhold
             let count = names.entry(*child).or_insert(0);
             *count += 1;
             if *count > limits.names {
-                let problem = format!("a file has {} names at most in {kind}", limits.names);
+                let problem = format!("a file has at most {} hard links on {kind}", limits.names);
                 return Some(Unholdable { path, problem });
             }
             if *count == 1 {
@@ -68,25 +68,30 @@ pub fn unholdable(kind: FilesystemType, unit: u64, tree: &Tree) -> Option<Unhold
 
 fn problem(kind: FilesystemType, limits: &Limits, node: &Node, tree: &Tree) -> Option<String> {
     let most = |what: &str, have: u64, most: u64| {
-        (have > most).then(|| format!("{what} has {most} bytes at most in {kind}, this one has {have}"))
+        (have > most).then(|| format!("{what} has at most {most} bytes on {kind}, this one has {have}"))
     };
     let size = node.attributes.iter().map(|(name, value)| (name.len() + value.len()) as u64);
     let body = match &node.body {
         Body::File(_) => most("a file", node.size, limits.file),
-        Body::Link(target) => most("the target of a link", target.len() as u64, limits.link),
+        Body::Link(target) => most("the target of a symbolic link", target.len() as u64, limits.link),
         Body::Folder(children) => {
             let is_folder = |id: &&NodeId| matches!(tree.nodes[**id].body, Body::Folder(_));
             let folders = children.values().filter(is_folder).count() as u64;
             (folders > limits.folders).then(|| {
-                format!("a folder has {} folders at most in {kind}, this one has {folders}", limits.folders)
+                format!(
+                    "a directory has at most {} subdirectories on {kind}, this one has {folders}",
+                    limits.folders
+                )
             })
         }
         _ => None,
     };
     body.or_else(|| {
-        node.attributes.values().find_map(|value| most("an attribute", value.len() as u64, limits.attribute))
+        node.attributes
+            .values()
+            .find_map(|value| most("an extended attribute", value.len() as u64, limits.attribute))
     })
-    .or_else(|| most("all attributes of a file", size.sum(), limits.attributes))
+    .or_else(|| most("the extended attributes of a file", size.sum(), limits.attributes))
 }
 
 /// Sources: ext4(5); Linux, fs/ext2/ext2.h and fs/ext4/ext4.h (`EXT2_LINK_MAX`, `EXT4_LINK_MAX`), Documentation/filesystems/ext2.rst,
@@ -157,8 +162,9 @@ mod tests {
         use FilesystemType::{Btrfs, Ext2, Ext3, Ext4, Xfs};
         let link = surveyed(|root| symlink("x".repeat(1024), root.join("l")).unwrap());
         check(&[Ext2, Ext4, Btrfs], 4096, &link, None);
-        let told =
-            |kind: &str| format!("the target of a link has 1023 bytes at most in {kind}, this one has 1024");
+        let told = |kind: &str| {
+            format!("the target of a symbolic link has at most 1023 bytes on {kind}, this one has 1024")
+        };
         check(&[Xfs], 4096, &link, Some(("/l", &told("xfs"))));
         check(&[Ext4], 1024, &link, Some(("/l", &told("ext4"))));
         let big = surveyed(|root| File::create(root.join("f")).unwrap().set_len(17 << 30).unwrap());
@@ -167,7 +173,7 @@ mod tests {
             &[Ext3],
             1024,
             &big,
-            Some(("/f", "a file has 17247252480 bytes at most in ext3, this one has 18253611008")),
+            Some(("/f", "a file has at most 17247252480 bytes on ext3, this one has 18253611008")),
         );
         let names = surveyed(|root| {
             fs::write(root.join("0"), "").unwrap();
@@ -182,7 +188,7 @@ mod tests {
         if children.len() > 32_000 {
             check(&[Ext4, Xfs, Btrfs], 4096, &names, None);
             let found = unholdable(Ext2, 4096, &names.tree).unwrap();
-            assert_eq!(found.problem, "a file has 32000 names at most in ext2");
+            assert_eq!(found.problem, "a file has at most 32000 hard links on ext2");
         }
         let folders = surveyed(|root| {
             (0..31_999).for_each(|name| fs::create_dir(root.join(name.to_string())).unwrap())
@@ -192,7 +198,7 @@ mod tests {
             &[Ext3],
             4096,
             &folders,
-            Some(("", "a folder has 31998 folders at most in ext3, this one has 31999")),
+            Some(("", "a directory has at most 31998 subdirectories on ext3, this one has 31999")),
         );
     }
 
@@ -206,7 +212,7 @@ mod tests {
             &[Ext4],
             4096,
             &scan,
-            Some(("/f", "an attribute has 4096 bytes at most in ext4, this one has 5000")),
+            Some(("/f", "an extended attribute has at most 4096 bytes on ext4, this one has 5000")),
         );
     }
 }

@@ -17,7 +17,7 @@ pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &
 
 /// `path`: from the filesystem's root.
 pub fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str) -> Failure {
-    Failure::new(format!("{} cannot hold `{}`", partition.title(), in_system(partition, path)))
+    Failure::new(format!("{} cannot store `{}`", partition.title(), in_system(partition, path)))
         .detail(problem.to_owned())
         .help("remove or rename it in a hook, or give the partition another `type` in FilesystemTypes")
         .of_template()
@@ -45,12 +45,12 @@ pub fn read_back(
     }
     let Some((path, what)) = told else { return Ok(()) };
     Err(Failure::new(format!(
-        "{} does not hold `{}` as it was to be",
+        "{}: `{}` differs from the tree after writing",
         partition.title(),
         in_system(partition, &path)
     ))
     .detail(what)
-    .help("nothing was delivered; this is a fault of ister or of a program that it runs: please report it"))
+    .help("no image was written; this is a bug in ister or in a program that it runs: please report it"))
 }
 
 fn in_system(partition: &Partition, path: &str) -> String {

@@ -74,7 +74,7 @@ fn read(input: &mut impl BufRead, heard: &Sender<Message>, voice: &Voice) -> io:
         let mut value: Value = match serde_json::from_str(&mended(&text)) {
             Ok(value) => value,
             Err(error) => {
-                voice.refuse(Value::Null, ErrorCode::ParseError, format!("no JSON: {error}"))?;
+                voice.refuse(Value::Null, ErrorCode::ParseError, format!("not valid JSON: {error}"))?;
                 continue;
             }
         };
@@ -93,11 +93,7 @@ fn read(input: &mut impl BufRead, heard: &Sender<Message>, voice: &Voice) -> io:
                 }
             }
             Err(error) => {
-                voice.refuse(
-                    id,
-                    ErrorCode::InvalidRequest,
-                    format!("no message of the protocol: {error}"),
-                )?;
+                voice.refuse(id, ErrorCode::InvalidRequest, format!("not a valid message: {error}"))?;
             }
         }
     }

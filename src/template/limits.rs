@@ -150,11 +150,13 @@ impl FormatLimits {
     pub fn refuse(&self, size: Bytes, sector: u64) -> Option<String> {
         let format = self.format;
         match self.size {
-            Some(most) if size > most => {
-                Some(format!("{format} has disks of {} at most, this one has {}", most.exact(), size.exact()))
-            }
+            Some(most) if size > most => Some(format!(
+                "{format} supports disks of up to {}, this one has {}",
+                most.exact(),
+                size.exact()
+            )),
             _ if sector > SECTOR.0 && !self.large_sectors => {
-                Some(format!("disks in {format} have sectors of 512 bytes, this one has {sector}"))
+                Some(format!("{format} supports only sectors of 512 bytes, this disk has {sector}"))
             }
             _ => None,
         }
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(refuse(Format::Vhd, 2040 * Bytes::GIB, 512), None);
         assert_eq!(
             refuse(Format::Vhd, 2041 * Bytes::GIB, 512).as_deref(),
-            Some("vhd has disks of 2040 GiB at most, this one has 2041 GiB")
+            Some("vhd supports disks of up to 2040 GiB, this one has 2041 GiB")
         );
         for format in [Format::Vhd, Format::Vhdx, Format::Vmdk, Format::Ova, Format::Vdi, Format::TarGz] {
             assert!(refuse(format, Bytes::GIB, 4096).is_some(), "{format}");

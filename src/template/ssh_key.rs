@@ -63,7 +63,7 @@ fn authorized_key(line: &str) -> Result<AuthorizedKey, String> {
             let (kind, after) = split(rest);
             if plain_type(kind).is_none() {
                 return Err(format!(
-                    "`{}` is no type of key that sshd knows, and no options before one",
+                    "`{}` is neither a key type nor a list of options that sshd supports",
                     shortened(first)
                 ));
             }
@@ -73,7 +73,7 @@ fn authorized_key(line: &str) -> Result<AuthorizedKey, String> {
     };
     let (blob, comment) = split(rest);
     if blob.is_empty() {
-        return Err(format!("nothing follows {kind}"));
+        return Err(format!("the key data is missing after {kind}"));
     }
     let text = format!("{kind} {blob}");
     let key = if kind.ends_with(CERTIFICATE) {
@@ -82,12 +82,12 @@ fn authorized_key(line: &str) -> Result<AuthorizedKey, String> {
         let says = decoded.get(4..4 + kind.len()) == Some(kind.as_bytes())
             && decoded.starts_with(&(kind.len() as u32).to_be_bytes());
         if !says {
-            return Err(format!("its text is no key of the type {kind}"));
+            return Err(format!("the key data is not a key of type {kind}"));
         }
         None
     } else {
-        let no_key = |error| format!("its text is no key of the type {kind} ({error})");
-        Some(PublicKey::from_openssh(&text).map_err(no_key)?.key_data().clone())
+        let key = PublicKey::from_openssh(&text);
+        Some(key.map_err(|_| format!("the key data is not a key of type {kind}"))?.key_data().clone())
     };
     Ok(AuthorizedKey { has_comment: !comment.is_empty(), key })
 }
@@ -128,18 +128,18 @@ fn options(text: &str) -> Result<(), String> {
         if is_setting {
             let value = rest
                 .strip_prefix("=\"")
-                .ok_or_else(|| format!("the option {name} wants a value in quotes"))?;
+                .ok_or_else(|| format!("the option {name} needs a value in quotes"))?;
             let close = (0..value.len())
                 .find(|at| value.as_bytes()[*at] == b'"' && (*at == 0 || value.as_bytes()[at - 1] != b'\\'))
                 .ok_or_else(|| format!("the value of the option {name} has no closing quote"))?;
             rest = &value[close + 1..];
         } else if !is_flag {
-            return Err(format!("`{}` is no option that sshd knows", shortened(&name)));
+            return Err(format!("`{}` is not an option that sshd supports", shortened(&name)));
         }
         match rest.strip_prefix(',') {
             Some(after) if !after.is_empty() => rest = after,
             None if rest.is_empty() => {}
-            _ => return Err(format!("a comma has to stand between the option {name} and another one")),
+            _ => return Err(format!("expected a comma after the option {name}")),
         }
     }
     Ok(())
@@ -186,12 +186,12 @@ mod tests {
         };
         check(
             "./key.pub",
-            "line 1: `./key.pub` is no type of key that sshd knows, and no options before one",
+            "line 1: `./key.pub` is neither a key type nor a list of options that sshd supports",
         );
-        check(&format!("{KEY}\nno-such {KEY}"), "line 2: `no-such` is no option that sshd knows");
-        check(&format!("command=/bin/sh {KEY}"), "line 1: the option command wants a value in quotes");
-        check(&format!("no-pty,, {KEY}"), "line 1: `` is no option that sshd knows");
-        check("ssh-ed25519", "line 1: nothing follows ssh-ed25519");
+        check(&format!("{KEY}\nno-such {KEY}"), "line 2: `no-such` is not an option that sshd supports");
+        check(&format!("command=/bin/sh {KEY}"), "line 1: the option command needs a value in quotes");
+        check(&format!("no-pty,, {KEY}"), "line 1: `` is not an option that sshd supports");
+        check("ssh-ed25519", "line 1: the key data is missing after ssh-ed25519");
         for (bad, kind) in [
             ("ssh-ed25519 AAAA", "ssh-ed25519"),
             ("ssh-ed25519 !!", "ssh-ed25519"),
@@ -199,7 +199,7 @@ mod tests {
         ] {
             let problem = told(bad).pop().unwrap().unwrap_err();
             assert!(
-                problem.starts_with(&format!("line 1: its text is no key of the type {kind}")),
+                problem.starts_with(&format!("line 1: the key data is not a key of type {kind}")),
                 "{problem}"
             );
         }

@@ -14,15 +14,15 @@ const LONG_NAME: u8 = 0x0f;
 
 /// Why a name cannot be written.
 pub fn check(name: &[u8]) -> Result<&str, String> {
-    let name = std::str::from_utf8(name).map_err(|_| "its name is not UTF-8".to_owned())?;
+    let name = std::str::from_utf8(name).map_err(|_| "the name is not valid UTF-8".to_owned())?;
     if let Some(bad) = name.chars().find(|c| NOT_IN_NAMES.contains(*c) || c.is_ascii_control()) {
-        return Err(format!("vfat has no `{}` in names", bad.escape_debug()));
+        return Err(format!("vfat does not allow `{}` in names", bad.escape_debug()));
     }
     if name.ends_with(['.', ' ']) {
-        return Err("vfat drops dots and blanks at the end of a name".to_owned());
+        return Err("vfat does not allow a dot or a blank at the end of a name".to_owned());
     }
     if name.encode_utf16().count() > LONGEST {
-        return Err(format!("its name is longer than {LONGEST} characters"));
+        return Err(format!("the name is longer than {LONGEST} UTF-16 code units"));
     }
     Ok(name)
 }

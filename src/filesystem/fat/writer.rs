@@ -31,7 +31,7 @@ const ARCHIVE: u8 = 0x20;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// From the filesystem's root.
-    #[error("vfat cannot hold `{path}`: {problem}")]
+    #[error("vfat cannot store `{path}`: {problem}")]
     Node { path: String, problem: String },
     /// In bytes.
     #[error("it needs {need} bytes, {have} are free")]
@@ -159,12 +159,14 @@ impl Writer<'_> {
                         let gone = old.remove(&new_name::folded(name)).expect("it was just found");
                         self.free(gone.first_cluster, &path)?;
                     }
-                    (true, false) => return Err(cannot("a file of this name is there".to_owned())),
-                    (false, true) => return Err(cannot("a folder of this name is there".to_owned())),
+                    (true, false) => return Err(cannot("a file with this name already exists".to_owned())),
+                    (false, true) => {
+                        return Err(cannot("a directory with this name already exists".to_owned()));
+                    }
                 }
             }
             let Some(short) = short_names.give(name) else {
-                return Err(cannot("too many names are alike".to_owned()));
+                return Err(cannot("no short name (8.3) is left for it".to_owned()));
             };
             let (attributes, first, size) = if is_folder {
                 let clusters = self.clusters_of(self.length_of(*child));
@@ -175,7 +177,7 @@ impl Writer<'_> {
                 (folder::FOLDER, first, 0)
             } else {
                 let size = u32::try_from(node.size)
-                    .map_err(|_| cannot("a file may have 4 GiB less a byte".to_owned()))?;
+                    .map_err(|_| cannot("a file on vfat is smaller than 4 GiB".to_owned()))?;
                 let runs = self.allocate(self.clusters_of(node.size))?;
                 let first = runs.first().map_or(0, |run| run.start);
                 self.files.push((*child, runs));
@@ -192,7 +194,7 @@ impl Writer<'_> {
         let cannot = |problem: String| WriteError::Node { path: format!("{}/", folder.path), problem };
         if bytes.len() > MOST_ENTRIES * ENTRY {
             return Err(cannot(format!(
-                "a folder has {MOST_ENTRIES} entries, of which a long name takes several"
+                "a directory has at most {MOST_ENTRIES} entries, and a long name takes several"
             )));
         }
         match &mut folder.place {
@@ -201,7 +203,7 @@ impl Writer<'_> {
                 if bytes.len() > room {
                     let entries = room / ENTRY;
                     return Err(cannot(format!(
-                        "this filesystem's root folder has {entries} entries, of which a long name takes several"
+                        "the root directory of this filesystem has at most {entries} entries, and a long name takes several"
                     )));
                 }
             }
@@ -481,8 +483,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
                 Err(problem) => return Some((path, problem)),
             };
             if let Some(other) = seen.insert(new_name::folded(name), name) {
-                let problem =
-                    format!("`{other}` beside it is the same name: vfat does not tell upper from lower case");
+                let problem = format!("it has the same name as `{other}`: vfat is not case-sensitive");
                 return Some((path, problem));
             }
             if let Some(problem) = unholdable_node(&nodes[*child], cluster) {
@@ -493,7 +494,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
         }
         if entries > MOST_ENTRIES {
             let problem = format!(
-                "a folder has {MOST_ENTRIES} entries, a long name takes several, these take {entries}"
+                "a directory has at most {MOST_ENTRIES} entries, a long name takes several, and these names take {entries}"
             );
             return Some((format!("{folder}/"), problem));
         }
@@ -503,23 +504,23 @@ pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
 
 fn unholdable_node(node: &Node, cluster: u64) -> Option<String> {
     let problem = match &node.body {
-        Body::Link(_) => "vfat knows no links",
-        Body::Device { .. } => "vfat knows no devices",
-        Body::Other => "vfat knows neither pipes nor sockets",
+        Body::Link(_) => "vfat does not support symbolic links",
+        Body::Device { .. } => "vfat does not support device nodes",
+        Body::Other => "vfat does not support FIFOs and sockets",
         // The format takes 4 GiB less a byte, but fsck.fat 4.2 counts the bytes of a file's clusters in 32 bits, and cuts one
         // that needs 4 GiB of them to nothing.
         Body::File(_) if node.size.next_multiple_of(cluster.max(1)) > u64::from(u32::MAX) => {
             return Some(format!(
-                "a file in vfat may have 4 GiB less a cluster of {cluster} bytes, this one has {}",
+                "a file on vfat has at most 4 GiB minus a cluster of {cluster} bytes, this one has {}",
                 node.size
             ));
         }
         _ if (node.uid, node.gid) != (0, 0) => {
-            return Some(format!("vfat knows no owners, and it belongs to {}:{}", node.uid, node.gid));
+            return Some(format!("vfat does not store owners, and the owner is {}:{}", node.uid, node.gid));
         }
         _ if !node.attributes.is_empty() => {
             let names: Vec<_> = node.attributes.keys().map(|name| String::from_utf8_lossy(name)).collect();
-            return Some(format!("vfat knows no attributes, and it has {}", names.join(", ")));
+            return Some(format!("vfat does not store extended attributes, and it has {}", names.join(", ")));
         }
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! `cmdline-grub`: GRUB does not hand a word to the kernel as it is written.
+//! `cmdline-grub`: GRUB cannot pass a word to the kernel unchanged.
 
 use crate::command_line::{altered_by_grub, instead_for_grub, words};
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -6,7 +6,7 @@ use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
 
 pub static RULE: Rule = Rule {
     name: "cmdline-grub",
-    summary: "GRUB does not hand a word to the kernel as it is written",
+    summary: "GRUB cannot pass a word to the kernel unchanged",
     level: Level::Error,
     why: "GRUB starts images with LegacyBios, ISOs, and by UEFI what systemd-boot cannot start. It puts a backslash before each quote and backslash of the line, so the kernel reads another value. A word with blanks arrives if the quotes stand around all of it. Source: GRUB, grub-core/lib/cmdline.c.",
     example: r#"{ "Formats": ["iso"], "cmdline": "quiet dyndbg=\"file ata.c +p\"" }"#,
@@ -20,10 +20,8 @@ fn check(template: &Template, out: &mut Findings) {
         || template.boots_by_bios()
         || template.publishes(Format::Iso);
     let Some(word) = altered_by_grub(cmdline).filter(|_| is_started) else { return };
-    let finding = out.report(
-        cmdline.span,
-        format!("GRUB does not hand `{}` to the kernel as it is written", word.escape_debug()),
-    );
+    let finding = out
+        .report(cmdline.span, format!("GRUB cannot pass `{}` to the kernel unchanged", word.escape_debug()));
     let instead: Vec<String> =
         words(cmdline).into_iter().map(|word| written_for_grub(word).unwrap_or_default()).collect();
     if instead.iter().any(String::is_empty) {
@@ -54,12 +52,12 @@ mod tests {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "cmdline": "who=it's"}"#,
-            &["1:33 GRUB does not hand `who=it\\'s` to the kernel as it is written"],
+            &["1:33 GRUB cannot pass `who=it\\'s` to the kernel unchanged"],
         );
         check_rule(
             &super::RULE,
             r#"{"Formats": ["iso"], "cmdline": "a=\\n"}"#,
-            &["1:33 GRUB does not hand `a=\\\\n` to the kernel as it is written"],
+            &["1:33 GRUB cannot pass `a=\\\\n` to the kernel unchanged"],
         );
         // systemd-boot hands over everything.
         check_rule(&super::RULE, r#"{"cmdline": "who=it's"}"#, &[]);

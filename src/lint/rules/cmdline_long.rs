@@ -38,7 +38,7 @@ fn check(template: &Template, out: &mut Findings) {
         out.report(
             cmdline.span,
             format!(
-                "{own} bytes, and up to {added} that are added, are more than the {LONGEST} that the kernel reads"
+                "the command line has {own} bytes, up to {added} are added, and the kernel reads {LONGEST}"
             ),
         )
         .help("put settings of modules into files of /etc/modprobe.d, and those of the kernel into /etc/sysctl.d");
@@ -55,7 +55,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &line(1820),
-            &["1:13 1820 bytes, and up to 228 that are added, are more than the 2047 that the kernel reads"],
+            &["1:13 the command line has 1820 bytes, up to 228 are added, and the kernel reads 2047"],
         );
         check_rule(&super::RULE, &line(1819), &[]);
         // Blanks between words are not handed over.

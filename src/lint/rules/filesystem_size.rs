@@ -35,8 +35,11 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
         if size > most {
             let span = partition.layout.and_then(|layout| layout.size.as_ref()).map(|size| size.span);
             let Some(span) = span else { continue };
-            out.report(span, format!("{kind} has {} at most, the partition {}", most.exact(), size.exact()))
-                .help("make it smaller, or take ext4, xfs or btrfs");
+            out.report(
+                span,
+                format!("{kind} supports up to {}, the partition has {}", most.exact(), size.exact()),
+            )
+            .help("make it smaller, or take ext4, xfs or btrfs");
         }
     }
 }
@@ -55,13 +58,13 @@ mod tests {
         check_rule(
             &super::RULE,
             &with("2T", "vfat"),
-            &["1:60 vfat has 2199023255040 bytes at most, the partition 2 TiB"],
+            &["1:60 vfat supports up to 2199023255040 bytes, the partition has 2 TiB"],
         );
         check_rule(&super::RULE, &with("2097151M", "vfat"), &[]);
         check_rule(
             &super::RULE,
             &with("17T", "ext3"),
-            &["1:60 ext3 has 17179869180 KiB at most, the partition 17 TiB"],
+            &["1:60 ext3 supports up to 17179869180 KiB, the partition has 17 TiB"],
         );
         for kind in ["ext4", "xfs", "btrfs"] {
             check_rule(&super::RULE, &with("17T", kind), &[]);

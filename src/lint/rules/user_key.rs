@@ -37,7 +37,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         // What stands here may be a key that is not for others' eyes.
         if let Some(problem) = wrong {
             let what = if from_file {
-                "this is no file of keys"
+                "this file does not contain OpenSSH public keys"
             } else {
                 "this is neither a readable file nor a key"
             };
@@ -49,7 +49,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
             out.report(key.span, what.to_owned() + &detail)
                 .help("the path of a .pub file, or lines of authorized_keys: options, type, base64, comment");
         } else if lines.is_empty() {
-            out.report(key.span, "there is no key in it").help("the path of a .pub file, or its text");
+            out.report(key.span, "the file contains no key").help("the path of a .pub file, or its text");
         } else if !from_file && lines.iter().flatten().any(|line| !line.has_comment) {
             // The comment is optional in a file, as ssh-keygen allows.
             out.report(key.span, "this key has no comment, which ister.py wants")
@@ -70,7 +70,7 @@ mod tests {
             &super::RULE,
             &key("no-such ssh-ed25519 AAAA me"),
             &[
-                "1:20 this is neither a readable file nor a key: line 1: `no-such` is no option that sshd knows",
+                "1:20 this is neither a readable file nor a key: line 1: `no-such` is not an option that sshd supports",
             ],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);

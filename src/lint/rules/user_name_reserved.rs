@@ -19,14 +19,8 @@ fn check(template: &Template, out: &mut Findings) {
             out.report(name.span, format!("`{}` is a user of the system itself", name.value.escape_debug()))
                 .help("choose another name");
         } else if GROUPS.contains(&name.as_str()) {
-            out.report(
-                name.span,
-                format!(
-                    "`{}` is a group of the system itself, which a build refuses",
-                    name.value.escape_debug()
-                ),
-            )
-            .help("choose another name");
+            out.report(name.span, format!("`{}` is a group of the system", name.value.escape_debug()))
+                .help("choose another name");
         }
     }
 }

@@ -41,7 +41,7 @@ fn several_entries(facts: &Facts, out: &mut Found) {
         let kernel = image.map_or("no kernel", |at| at.path.as_str());
         let (partition, path_of_entry) = in_system(facts, &first.entry);
         out.report(format!(
-            "by {}, {kernel} starts by itself; others in the menu: {}",
+            "{} starts {kernel} by default; other menu entries: {}",
             path.firmware,
             others.len()
         ))

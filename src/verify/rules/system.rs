@@ -226,7 +226,10 @@ fn kernel_command_line(facts: &Facts, out: &mut Found) {
         };
         let words = || words(&start.options).into_iter();
         if start.options.len() > LONGEST {
-            say(format!("the line has {} bytes, the kernel reads {LONGEST}", start.options.len()), out);
+            say(
+                format!("the command line has {} bytes, the kernel reads {LONGEST}", start.options.len()),
+                out,
+            );
         }
         let value = |key: &str| words().filter_map(|word| word.strip_prefix(key)).next_back();
         if let Some(path) = value("init=").filter(|path| !system.exists(path)) {

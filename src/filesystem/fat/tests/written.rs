@@ -222,9 +222,15 @@ fn what_has_the_name_is_replaced_and_its_room_is_free_again() {
     put(&image, &one("EFI/boot/bootx64.efi", b"new"), false).unwrap();
     assert_eq!(read_back(&image)["EFI/BOOT/bootx64.efi"], Some(b"new".to_vec()));
     let failure = put(&image, &one("EFI/boot", b"a file"), false).unwrap_err();
-    assert_eq!(failure.to_string(), "vfat cannot hold `/EFI/boot`: a folder of this name is there");
+    assert_eq!(
+        failure.to_string(),
+        "vfat cannot store `/EFI/boot`: a directory with this name already exists"
+    );
     let failure = put(&image, &one("EFI/BOOT/bootx64.efi/x", b""), false).unwrap_err();
-    assert_eq!(failure.to_string(), "vfat cannot hold `/EFI/BOOT/bootx64.efi`: a file of this name is there");
+    assert_eq!(
+        failure.to_string(),
+        "vfat cannot store `/EFI/BOOT/bootx64.efi`: a file with this name already exists"
+    );
     judged(folder.path(), "after refusals");
 }
 
@@ -242,7 +248,7 @@ fn limits_are_told_before_anything_is_written() {
     let failure = put(&image, &many, true).unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "vfat cannot hold `/`: this filesystem's root folder has 32 entries, of which a long name takes several"
+        "vfat cannot store `/`: the root directory of this filesystem has at most 32 entries, and a long name takes several"
     );
     assert_eq!(fs::read(folder.path().join("image")).unwrap(), before);
 }
@@ -278,22 +284,28 @@ fn what_no_fat_holds_is_found_without_one() {
     check(&|root| write(root, "Fine.txt"), None);
     check(
         &|root| ["Foo.txt", "foo.txt"].iter().for_each(|name| write(root, name)),
-        Some(("/foo.txt", "`Foo.txt` beside it is the same name: vfat does not tell upper from lower case")),
+        Some(("/foo.txt", "it has the same name as `Foo.txt`: vfat is not case-sensitive")),
     );
-    check(&|root| write(root, "a:b"), Some(("/a:b", "vfat has no `:` in names")));
-    check(&|root| write(root, "a."), Some(("/a.", "vfat drops dots and blanks at the end of a name")));
+    check(&|root| write(root, "a:b"), Some(("/a:b", "vfat does not allow `:` in names")));
+    check(
+        &|root| write(root, "a."),
+        Some(("/a.", "vfat does not allow a dot or a blank at the end of a name")),
+    );
     check(
         &|root| std::os::unix::fs::symlink("x", root.join("l")).unwrap(),
-        Some(("/l", "vfat knows no links")),
+        Some(("/l", "vfat does not support symbolic links")),
     );
     let size =
         |bytes: u64| move |root: &Path| File::create(root.join("big")).unwrap().set_len(bytes).unwrap();
-    let most = "a file in vfat may have 4 GiB less a cluster of 4096 bytes, this one has 4294963201";
+    let most = "a file on vfat has at most 4 GiB minus a cluster of 4096 bytes, this one has 4294963201";
     check(&size((4 << 30) - 4095), Some(("/big", most)));
     check(&size((4 << 30) - 4096), None);
     check(&|root| (0..2600).for_each(|index| write(root, &format!("{index}{}", "x".repeat(250)))), None);
     check(
         &|root| (0..3200).for_each(|index| write(root, &format!("{index}{}", "x".repeat(250)))),
-        Some(("/", "a folder has 65536 entries, a long name takes several, these take 67202")),
+        Some((
+            "/",
+            "a directory has at most 65536 entries, a long name takes several, and these names take 67202",
+        )),
     );
 }
