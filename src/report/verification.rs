@@ -129,7 +129,11 @@ pub fn verification_sarif(verified: &Verified) -> Value {
             let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
             let at = place(&finding.place);
             let mut location = json!({
-                "physicalLocation": { "artifactLocation": { "uri": uri(&verified.image) } },
+                "physicalLocation": {
+                    "artifactLocation": { "uri": uri(&verified.image) },
+                    // An image has no lines, but GitHub shows no result without one.
+                    "region": { "startLine": 1 },
+                },
             });
             if !at.is_empty() {
                 location["logicalLocations"] = json!([{ "fullyQualifiedName": at }]);

@@ -22,7 +22,7 @@ pub fn github(files: &[Checked]) -> String {
             };
             format!(
                 "::{command} file={},line={},endLine={}{columns},title={}::{}\n",
-                property(file.source.name()),
+                path(file.source.name()),
                 start.line,
                 end.line,
                 property(finding.rule),
@@ -30,6 +30,11 @@ pub fn github(files: &[Checked]) -> String {
             )
         })
         .collect()
+}
+
+/// A file as the repository has it: GitHub finds none for one with `./` before it.
+fn path(name: &str) -> String {
+    property(name.trim_start_matches("./"))
 }
 
 pub(in crate::report) fn data(text: &str) -> String {
@@ -47,6 +52,7 @@ mod tests {
     #[test]
     fn what_ends_a_command_is_escaped() {
         assert_eq!(property("a,b:c%\n"), "a%2Cb%3Ac%25%0A");
+        assert_eq!((path("./t.json"), path("../t.json")), ("t.json".to_owned(), "../t.json".to_owned()));
         assert_eq!(data("100 %, a: b\r\n"), "100 %25, a: b%0D%0A");
     }
 }
