@@ -154,14 +154,14 @@ fn matches(glob: &[u8], text: &[u8]) -> bool {
 }
 
 /// Of entries in their order, where the one is that starts by itself: the one that settings name, unless it cannot be loaded.
-pub fn chosen(entries: &[Entry], settings: &str, can_be_loaded: impl Fn(&Entry) -> bool) -> Option<usize> {
+pub fn chosen(entries: &[Entry], settings: &str, can_be_loaded: impl Fn(usize) -> bool) -> Option<usize> {
     let default = default_of(settings);
     let is_named = |entry: &Entry| default.as_ref().is_some_and(|glob| is_default(glob, entry.id()));
-    entries
-        .iter()
-        .position(|entry| is_named(entry) && can_be_loaded(entry))
-        .or_else(|| entries.iter().position(|entry| !entry.is_bad() && can_be_loaded(entry)))
-        .or_else(|| entries.iter().position(can_be_loaded))
+    let places = || (0..entries.len()).filter(|index| can_be_loaded(*index));
+    places()
+        .find(|index| is_named(&entries[*index]))
+        .or_else(|| places().find(|index| !entries[*index].is_bad()))
+        .or_else(|| places().next())
 }
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
         let entries = [Entry::parse("b.conf", "linux /b"), Entry::parse("a.conf", "linux /a")];
         assert_eq!(chosen(&entries, "", |_| true), Some(0));
         assert_eq!(chosen(&entries, "default a", |_| true), Some(1));
-        assert_eq!(chosen(&entries, "default a", |entry| entry.id() != "a"), Some(0));
+        assert_eq!(chosen(&entries, "default a", |index| entries[index].id() != "a"), Some(0));
         assert_eq!(chosen(&entries, "", |_| false), None);
     }
 }

@@ -3,8 +3,8 @@
 use super::bytes::first_difference;
 use super::source::{ReadError, Source};
 use super::tree::{Body, Node, NodeId, ROOT, Tree};
-use super::{read_part, tree::mode};
-use std::collections::BTreeMap;
+use super::{fat, read_part, tree::mode};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -16,12 +16,21 @@ use std::path::Path;
 pub struct Keeps {
     /// Owners, permissions, links, devices and attributes.
     pub owners: bool,
+    /// Names that differ only in case as two names.
+    pub case: bool,
     /// Things that the tree does not have: the filesystem was not empty.
     pub others: bool,
 }
 
+/// A file's path from the filesystem's root, and its node in both trees.
+pub type Pair = (String, NodeId, NodeId);
+
+/// All files of the expected tree.
+///
+/// # Errors
 /// The first difference, as a path from the filesystem's root and what is different.
-pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String, String)> {
+pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>, (String, String)> {
+    let mut files = Vec::new();
     let mut waiting = vec![(ROOT, ROOT, String::new())];
     // Names of one node are names of one node there.
     let mut known: BTreeMap<NodeId, NodeId> = BTreeMap::new();
@@ -29,28 +38,36 @@ pub fn difference(expected: &Tree, found: &Tree, keeps: Keeps) -> Option<(String
         let (node, there) = (&expected.nodes[one], &found.nodes[other]);
         let is_first = known.insert(one, other).is_none_or(|before| before == other || !keeps.owners);
         if !is_first {
-            return Some((path, "it is not the same file as its other hard links".to_owned()));
+            return Err((path, "it is not the same file as its other hard links".to_owned()));
         }
         if let Some(what) = node_difference(node, there, keeps, path.is_empty()) {
-            return Some((path, what));
+            return Err((path, what));
         }
-        let (Body::Folder(children), Body::Folder(there)) = (&node.body, &there.body) else { continue };
+        let (Body::Folder(children), Body::Folder(there)) = (&node.body, &there.body) else {
+            if matches!(node.body, Body::File(_)) {
+                files.push((path, one, other));
+            }
+            continue;
+        };
+        let key = |name: &[u8]| if keeps.case { name.to_vec() } else { fat::folded(name) };
+        let there: BTreeMap<Vec<u8>, NodeId> = there.iter().map(|(name, id)| (key(name), *id)).collect();
+        let names: BTreeSet<Vec<u8>> = children.keys().map(|name| key(name)).collect();
         for (name, child) in children {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
-            match there.get(name) {
+            match there.get(&key(name)) {
                 Some(id) => waiting.push((*child, *id, path)),
-                None => return Some((path, "it is missing".to_owned())),
+                None => return Err((path, "it is missing".to_owned())),
             }
         }
         let stranger = there.keys().find(|name| {
-            !(keeps.others || children.contains_key(*name) || path.is_empty() && *name == b"lost+found")
+            !(keeps.others || names.contains(*name) || path.is_empty() && *name == b"lost+found")
         });
         if let Some(name) = stranger {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
-            return Some((path, "it is not in the tree".to_owned()));
+            return Err((path, "it is not in the tree".to_owned()));
         }
     }
-    None
+    Ok(files)
 }
 
 fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Option<String> {
@@ -97,24 +114,19 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
     )
 }
 
-/// Where the bytes of files differ. `paths`: the host's files, by node of the expected tree.
+/// The first of the files whose bytes differ. `paths`: the host's files, by node of the expected tree.
 pub fn content_difference<P: AsRef<Path>>(
-    expected: &Tree,
+    files: Vec<Pair>,
     paths: &[P],
     found: &Tree,
     source: &dyn Source,
 ) -> Result<Option<(String, String)>, ReadError> {
     const PIECE: u64 = 1 << 20;
-    for (path, id) in expected.paths() {
-        let path = String::from_utf8_lossy(&path).into_owned();
-        let node = &expected.nodes[id];
-        let Body::File(_) = node.body else { continue };
-        let Some(there) = found.find_itself(&path) else {
-            return Ok(Some((path, "it is missing".to_owned())));
-        };
+    for (path, id, there) in files {
+        let size = found.nodes[there].size;
         let host = File::open(paths[id].as_ref()).map_err(|error| ReadError::Io { at: 0, error })?;
-        for start in (0..node.size).step_by(PIECE as usize) {
-            let range = start..node.size.min(start + PIECE);
+        for start in (0..size).step_by(PIECE as usize) {
+            let range = start..size.min(start + PIECE);
             let held = read_part(source, &found.nodes[there], range.clone())?;
             let whole = read_host(&host, &range).map_err(|error| ReadError::Io { at: start, error })?;
             if held.len() != whole.len() {
@@ -149,12 +161,12 @@ mod tests {
         fs::hard_link(root.join("d/f"), root.join("g")).unwrap();
         std::os::unix::fs::symlink("d", root.join("l")).unwrap();
         let good = survey(root, 0).unwrap().tree;
-        let all = Keeps { owners: true, others: false };
+        let all = Keeps { owners: true, case: true, others: false };
         let id = |path: &str| good.find_itself(path).unwrap();
         let check = |keeps: Keeps, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
             let mut found = good.clone();
             change(&mut found);
-            let told = difference(&good, &found, keeps);
+            let told = compare(&good, &found, keeps).err();
             assert_eq!(told.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
         };
         check(all, &|_| {}, None);
@@ -170,11 +182,17 @@ mod tests {
         };
         check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is not in the tree")));
         check(all, &|tree| add(tree, b"lost+found", id("/d")), None);
-        check(Keeps { owners: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
+        check(Keeps { owners: true, case: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
         check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "it is a file, expected a link")));
         let target = |tree: &mut Tree| tree.nodes[id("/l")].body = Body::Link(b"e".to_vec());
         check(all, &target, Some(("/l", "its target is `e`, expected `d`")));
-        check(Keeps { owners: false, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
+        check(Keeps { owners: false, case: true, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
+        let upper = |tree: &mut Tree| {
+            remove(tree, ROOT, b"d");
+            add(tree, b"D", id("/d"));
+        };
+        check(all, &upper, Some(("/d", "it is missing")));
+        check(Keeps { owners: false, case: false, others: false }, &upper, None);
         let twin = |tree: &mut Tree| {
             let copy = tree.nodes[id("/g")].clone();
             tree.nodes.push(copy);

@@ -44,7 +44,7 @@ fn has_judge(program: &str) -> bool {
 pub use bytes::{first_difference, is_zero};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
-pub use held::{Keeps, content_difference, difference};
+pub use held::{Keeps, compare, content_difference};
 pub use limits::{Unholdable, unholdable};
 pub use opened::{Kind, Opened, detect};
 pub use ranges::{merged, without};

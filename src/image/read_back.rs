@@ -1,7 +1,7 @@
 //! Everything that was made is read back by ister's own readers and held against the tree: what the image should hold, it
 //! holds, or there is no image.
 
-use crate::filesystem::{Keeps, Opened, Scan, Source, Window, content_difference, difference, unholdable};
+use crate::filesystem::{Keeps, Opened, Scan, Window, compare, content_difference, unholdable};
 use crate::plan::{Filesystem, Partition};
 use crate::template::FilesystemType;
 use crate::tool::{Failure, Part};
@@ -37,12 +37,12 @@ pub fn read_back(
     let opened = Opened::open(window).map_err(unreadable)?;
     let found = opened.tree().map_err(unreadable)?;
     let is_vfat = filesystem.kind == FilesystemType::Vfat;
-    let keeps = Keeps { owners: !is_vfat, others: filesystem.keep };
-    let mut told = difference(&scan.tree, &found, keeps);
-    if told.is_none() && is_vfat {
-        let source: &dyn Source = window;
-        told = content_difference(&scan.tree, &scan.paths, &found, source).map_err(unreadable)?;
-    }
+    let keeps = Keeps { owners: !is_vfat, case: !is_vfat, others: filesystem.keep };
+    let told = match compare(&scan.tree, &found, keeps) {
+        Err(difference) => Some(difference),
+        Ok(files) if is_vfat => content_difference(files, &scan.paths, &found, window).map_err(unreadable)?,
+        Ok(_) => None,
+    };
     let Some((path, what)) = told else { return Ok(()) };
     Err(Failure::new(format!(
         "{}: `{}` differs from the tree after writing",

@@ -1,10 +1,22 @@
 //! The three partition sections of a template, joined by disk and number.
 
+use crate::layout::Request;
 use crate::template::{
     Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionType, Place, Size, Span,
     Spanned, Template,
 };
 use std::collections::BTreeMap;
+
+/// What layout entries ask for, as far as it can be read.
+pub fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<Request> {
+    let requests = entries.into_iter().filter_map(|entry| match (&entry.place.partition, &entry.size) {
+        (Some(number), Some(Spanned { value: Ok(size), .. })) => {
+            Some(Request { number: number.value, size: *size })
+        }
+        _ => None,
+    });
+    requests.collect()
+}
 
 /// What a template says of one partition: the first entry of each section that speaks of it.
 #[derive(Clone, Copy, Debug)]

@@ -137,8 +137,8 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
                 std::io::ErrorKind::PermissionDenied => {
                     failure.help("check the owner and the mode of this path and of the folders above it")
                 }
-                // A format's limit, on any host.
-                std::io::ErrorKind::FileTooLarge => {
+                // A format's limit, on any host. The host's own comes with a number.
+                std::io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => {
                     failure.of_template().help("leave it out of this format, or make it smaller")
                 }
                 _ => failure,

@@ -95,7 +95,8 @@ fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
         .filter_map(|name| Some(Entry::parse(&name, &text(&format!("{ENTRIES}/{name}"))?)))
         .collect();
     entries.sort_by(bls::order);
-    let has_kernel = |entry: &Entry| entry.linux.as_ref().is_some_and(|path| tree.find(path).is_some());
+    let has_kernel =
+        |index: usize| entries[index].linux.as_ref().is_some_and(|path| tree.find(path).is_some());
     let chosen = bls::chosen(&entries, &text(SETTINGS).unwrap_or_default(), has_kernel)?;
     Some(entries.swap_remove(chosen))
 }

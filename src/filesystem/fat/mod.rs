@@ -24,6 +24,7 @@ mod writer;
 
 pub use boot::Width;
 pub use forecast::{Capacity, Request};
+pub use new_name::folded_bytes as folded;
 pub use reader::Fat;
 pub use writer::{WriteError, fill, unholdable};
 

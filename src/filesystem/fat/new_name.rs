@@ -32,6 +32,11 @@ pub fn folded(name: &str) -> String {
     name.chars().flat_map(char::to_uppercase).collect()
 }
 
+/// The same of bytes, of which what is no UTF-8 is never equal to a name that vfat has.
+pub fn folded_bytes(name: &[u8]) -> Vec<u8> {
+    folded(&String::from_utf8_lossy(name)).into_bytes()
+}
+
 /// The short names of a folder.
 #[derive(Debug, Default)]
 pub struct ShortNames(BTreeSet<[u8; 11]>);

@@ -155,7 +155,7 @@ pub fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Fail
         Loader::SystemdBoot => tree.read(SETTINGS)?.unwrap_or_default(),
         Loader::Grub => String::new(),
     };
-    let chosen = bls::chosen(&entries, &settings, |entry| entry.linux.is_some());
+    let chosen = bls::chosen(&entries, &settings, |index| entries[index].linux.is_some());
     Ok(chosen.map(|chosen| entries.swap_remove(chosen)))
 }
 

@@ -1,7 +1,8 @@
 //! `disk-full`: the partitions do not fit the disk.
 
-use crate::layout::{self, DiskSize, LayoutError, Request, SectorSize};
+use crate::layout::{self, DiskSize, LayoutError, SectorSize};
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::requests;
 use crate::template::{Bytes, Change, Fix, LayoutEntry, Size, Spanned, Template};
 use std::collections::BTreeMap;
 
@@ -43,15 +44,7 @@ fn check(template: &Template, out: &mut Findings) {
         _ => DiskSize::Fit,
     };
     for (disk, entries) in disks {
-        let requests: Vec<Request> = entries
-            .iter()
-            .filter_map(|e| match (&e.place.partition, &e.size) {
-                (Some(number), Some(Spanned { value: Ok(size), .. })) => {
-                    Some(Request { number: number.value, size: *size })
-                }
-                _ => None,
-            })
-            .collect();
+        let requests = requests(entries.iter().copied());
         let size_of = |number: u32| {
             entries
                 .iter()

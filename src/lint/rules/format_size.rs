@@ -1,7 +1,8 @@
 //! `format-size`: the disk is larger than a format can hold.
 
-use crate::layout::{self, DiskSize, Request, SectorSize};
+use crate::layout::{self, DiskSize, SectorSize};
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::lint::partitions::requests;
 use crate::template::limits::of_format;
 use crate::template::{Bytes, Named, Size, Spanned, Template, entries};
 
@@ -30,17 +31,7 @@ fn disk_size(template: &Template) -> Option<Bytes> {
     if let Some(Spanned { value: Ok(Size::Exact(size)), .. }) = &template.disk_size {
         return Some(*size);
     }
-    let requests: Vec<Request> = template
-        .layout()
-        .iter()
-        .filter_map(|entry| match (&entry.place.partition, &entry.size) {
-            (Some(number), Some(Spanned { value: Ok(size), .. })) => {
-                Some(Request { number: number.value, size: *size })
-            }
-            _ => None,
-        })
-        .collect();
-    let layout = layout::solve(&requests, DiskSize::Fit, SectorSize::B512).ok()?;
+    let layout = layout::solve(&requests(template.layout()), DiskSize::Fit, SectorSize::B512).ok()?;
     Some(Bytes(layout.sectors * layout.sector.bytes()))
 }
 

@@ -31,7 +31,6 @@ pub fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     }
     // A default that is not there leaves the first that can be started.
     let settings = tracer.volume(at.partition).text("/loader/loader.conf").unwrap_or_default();
-    let default = bls::default_of(&settings);
     let named: Vec<bls::Entry> = next
         .iter()
         .map(|step| {
@@ -40,15 +39,8 @@ pub fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
         })
         .collect();
     let can_be_loaded =
-        |index: &usize| !next[*index].issues.iter().any(|issue| issue.kind == IssueKind::KernelMissing);
-    let is_named =
-        |index: &usize| default.as_ref().is_some_and(|glob| bls::is_default(glob, named[*index].id()));
-    let places = || (0..next.len()).filter(can_be_loaded);
-    let chosen = places()
-        .find(is_named)
-        .or_else(|| places().find(|index| !named[*index].is_bad()))
-        .or_else(|| places().next())
-        .unwrap_or(0);
+        |index: usize| !next[index].issues.iter().any(|issue| issue.kind == IssueKind::KernelMissing);
+    let chosen = bls::chosen(&named, &settings, can_be_loaded).unwrap_or(0);
     for (index, entry) in next.iter_mut().enumerate() {
         entry.is_alternative = index != chosen;
     }

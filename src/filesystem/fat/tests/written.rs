@@ -5,6 +5,7 @@ use crate::filesystem::fat::{Fat, WriteError, fill, unholdable};
 use crate::filesystem::scan::{Scan, scan};
 use crate::filesystem::source::Window;
 use crate::filesystem::tree::{Body, Content, NodeId, ROOT, Tree};
+use crate::filesystem::{Keeps, compare, content_difference};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -308,4 +309,21 @@ fn what_no_fat_holds_is_found_without_one() {
             "a directory has at most 65536 entries, a long name takes several, and these names take 67202",
         )),
     );
+}
+
+/// A preserved ESP of another system has names in its own case: they are the same to vfat, and to the comparison.
+#[test]
+fn a_directory_in_another_case_is_the_same_directory() {
+    let folder = TempDir::new().unwrap();
+    let Some(image) = empty(folder.path(), 20 << 20, "-F 16 -s 4") else { return };
+    put(&image, &one("EFI/Boot/other.efi", b"theirs"), true).unwrap();
+    let (_host, scan) = scanned(&one("EFI/BOOT/BOOTX64.EFI", b"ours"));
+    let window = Window { file: &image, offset: 0, size: image.metadata().unwrap().len() };
+    fill(&window, &scan, false).unwrap();
+    judged(folder.path(), "another case");
+    let found = Fat::open(&window).unwrap().tree().unwrap();
+    let keeps = Keeps { owners: false, case: false, others: true };
+    let files = compare(&scan.tree, &found, keeps).unwrap();
+    assert_eq!(content_difference(files, &scan.paths, &found, &window).unwrap(), None);
+    assert_eq!(read_back(&image)["EFI/Boot/BOOTX64.EFI"], Some(b"ours".to_vec()));
 }
