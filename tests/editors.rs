@@ -142,7 +142,7 @@ fn the_github_action_finds_and_fails() {
     let output = run(".");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stdout).contains("::error file=./a.json,line=9,endLine=9,col="),
+        text(&output.stdout).contains("::error file=a.json,line=9,endLine=9,col="),
         "{}",
         text(&output.stdout)
     );
