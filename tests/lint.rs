@@ -56,41 +56,10 @@ fn every_format_shows_the_same_findings() {
             let mut report: Value = serde_json::from_str(&shown).unwrap();
             let rules = report["runs"][0]["tool"]["driver"]["rules"].take();
             assert_eq!(rules.as_array().unwrap().len(), RULES.len());
+            report["runs"][0]["originalUriBaseIds"]["%SRCROOT%"]["uri"] = "file:///CHECKOUT/".into();
             shown = serde_json::to_string_pretty(&report).unwrap();
         }
         snapshot(&format!("lint-{format}"), shown);
-    }
-}
-
-/// The schema that OASIS published, as a crate carries it; `cargo metadata` says where it lies.
-#[test]
-fn sarif_is_valid_against_the_published_schema() {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--format-version", "1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|p| p["name"] == "serde-sarif").expect("it is a dev-dependency");
-    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
-    let schema = std::fs::read_to_string(folder.join("src/schema.json")).unwrap();
-    // One pattern of the published schema has a bracket too many, and is no regular expression.
-    let schema = schema.replace("^[a-zA-Z]{2}|^[a-zA-Z]{2}-[a-zA-Z]{2}]?$", "^[a-zA-Z]{2}");
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    assert!(schema["title"].as_str().unwrap().contains("Version 2.1.0"));
-    let validator = jsonschema::draft7::new(&schema).unwrap();
-
-    let mut templates = vec![MIXED.to_owned(), "{\"Hostname\": 'x', // c\n".to_owned(), String::new()];
-    templates.extend(RULES.iter().map(|rule| rule.example.to_owned()));
-    for template in templates {
-        let output = with_stdin(&["lint", "-", "--format", "sarif"], &template);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let faults: Vec<String> =
-            validator.iter_errors(&report).map(|e| format!("{}: {e}", e.instance_path())).collect();
-        assert!(faults.is_empty(), "{template}\n{faults:?}");
-        assert!(!report["runs"][0]["results"].as_array().unwrap().is_empty());
     }
 }
 

@@ -3,6 +3,7 @@
 use super::console::{Console, Talk, print};
 use super::input::{count, definitions, file_facts, replace_file, stdout_colour};
 use super::run::Outcome;
+use super::source_root::source_root;
 use super::sources::{Named, Sources};
 use crate::lint::{Finding, Level, Levels, Selector, Setting, fix, lint};
 use crate::report::{self, Checked};
@@ -191,7 +192,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         }
     }
     let files: Vec<Checked> = treated.into_iter().map(|one| one.checked).collect();
-    let text = show(args, &files, made);
+    let text = show(args, &files, made)?;
     if to_stdout {
         console.say(text.trim_end());
     } else {
@@ -216,12 +217,12 @@ impl Treated {
     }
 }
 
-fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
+fn show(args: &LintArgs, files: &[Checked], made: usize) -> anyhow::Result<String> {
     if args.statistics {
-        return report::statistics(files);
+        return Ok(report::statistics(files));
     }
     let json = |value| serde_json::to_string_pretty(&value).expect("a value is plain data") + "\n";
-    match args.format {
+    Ok(match args.format {
         FindingsFormat::Human => {
             let mut text = String::new();
             for file in files {
@@ -236,10 +237,10 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> String {
         }
         FindingsFormat::Concise => report::concise(files),
         FindingsFormat::Json => json(report::findings_json(files)),
-        FindingsFormat::Sarif => json(report::sarif(files)),
-        FindingsFormat::Github => report::github(files),
+        FindingsFormat::Sarif => json(report::sarif(files, &source_root()?)),
+        FindingsFormat::Github => report::github(files, &source_root()?),
         FindingsFormat::Junit => report::junit(files),
-    }
+    })
 }
 
 fn summary(files: &[Checked], made: usize) -> String {

@@ -29,6 +29,7 @@ mod root_ssh;
 mod rules;
 mod run;
 mod schema;
+mod source_root;
 mod sources;
 mod sums;
 mod swupd;

@@ -5,6 +5,7 @@ use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, TalkArgs};
+use super::source_root::source_root;
 use crate::build;
 use crate::format::sums::SUMS;
 use crate::format::{Medium, MediumKind, OpenedImage, Published, open_published};
@@ -149,7 +150,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         findings: judge(&facts),
         boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
-    Ok(show(args, &verified))
+    show(args, &verified)
 }
 
 /// What is no disk: it has no partitions that a plan could be held against.
@@ -172,7 +173,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
         findings: judge_medium(&facts),
         boot_paths: None,
     };
-    Ok(show(args, &verified))
+    show(args, &verified)
 }
 
 /// What is found in a published file that nothing starts, whatever it should have been.
@@ -195,16 +196,16 @@ pub fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Fa
     }
 }
 
-fn show(args: &VerifyArgs, verified: &Verified) -> Outcome {
+fn show(args: &VerifyArgs, verified: &Verified) -> anyhow::Result<Outcome> {
     match args.format {
         FindingsFormat::Human => print(&verification_human(verified, stdout_colour())),
         FindingsFormat::Concise => print(&verification_concise(verified)),
         FindingsFormat::Json => print_json(&verification_json(verified)),
-        FindingsFormat::Sarif => print_json(&verification_sarif(verified)),
-        FindingsFormat::Github => print(&verification_github(verified)),
+        FindingsFormat::Sarif => print_json(&verification_sarif(verified, &source_root()?)),
+        FindingsFormat::Github => print(&verification_github(verified, &source_root()?)),
         FindingsFormat::Junit => print(&verification_junit(verified)),
     }
-    if verified.has_errors() { Outcome::Findings } else { Outcome::Fine }
+    Ok(if verified.has_errors() { Outcome::Findings } else { Outcome::Fine })
 }
 
 fn summary(facts: &Facts, against: Option<&str>) -> String {

@@ -2,7 +2,8 @@
 
 use super::findings::github::{data, property};
 use super::findings::junit::escape;
-use super::findings::sarif::{log, uri};
+use super::findings::sarif::{Fingerprints, location, log};
+use super::source_root::SourceRoot;
 use super::{Table, boot_paths_text, explain_verification};
 use crate::lint::Level;
 use crate::verify::boot_path::BootPaths;
@@ -108,7 +109,8 @@ pub fn verification_json(verified: &Verified) -> Value {
     value
 }
 
-pub fn verification_sarif(verified: &Verified) -> Value {
+pub fn verification_sarif(verified: &Verified, root: &SourceRoot) -> Value {
+    let mut fingerprints = Fingerprints::default();
     let rules = RULES
         .iter()
         .map(|rule| {
@@ -130,9 +132,9 @@ pub fn verification_sarif(verified: &Verified) -> Value {
             let at = place(&finding.place);
             let mut location = json!({
                 "physicalLocation": {
-                    "artifactLocation": { "uri": uri(&verified.image) },
-                    // An image has no lines, but GitHub shows no result without one.
-                    "region": { "startLine": 1 },
+                    "artifactLocation": location(&verified.image, root),
+                    // An image has no lines, but GitHub shows no result without a region.
+                    "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1 },
                 },
             });
             if !at.is_empty() {
@@ -144,14 +146,15 @@ pub fn verification_sarif(verified: &Verified) -> Value {
                 "level": finding.level.name(),
                 "message": { "text": format!("{}{help}", finding.message) },
                 "locations": [location],
+                "partialFingerprints": fingerprints.of(&verified.image, finding.rule, &at),
             })
         })
         .collect();
-    log(rules, results)
+    log(rules, results, root)
 }
 
 /// Annotations of GitHub Actions.
-pub fn verification_github(verified: &Verified) -> String {
+pub fn verification_github(verified: &Verified, root: &SourceRoot) -> String {
     verified
         .findings
         .iter()
@@ -166,7 +169,7 @@ pub fn verification_github(verified: &Verified) -> String {
             let help = finding.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
             format!(
                 "::{command} file={},title={}::{}\n",
-                property(&verified.image),
+                property(&root.annotated(&verified.image)),
                 property(finding.rule),
                 data(&format!("{at}{}{help}", finding.message))
             )
@@ -253,10 +256,11 @@ mod tests {
 
     #[test]
     fn programs_read_it_too() {
+        let root = SourceRoot::new("/r".into(), "/r".into(), |_| None);
         assert_eq!(verification_json(&verified())["good"], false);
-        assert_eq!(verification_sarif(&verified())["runs"][0]["results"][0]["ruleId"], "fstab-device");
+        assert_eq!(verification_sarif(&verified(), &root)["runs"][0]["results"][0]["ruleId"], "fstab-device");
         assert!(
-            verification_github(&verified())
+            verification_github(&verified(), &root)
                 .starts_with("::error file=out/kvm.img,title=fstab-device::/etc/fstab: ")
         );
         assert!(verification_junit(&verified()).contains("failures=\"1\""));

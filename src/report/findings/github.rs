@@ -2,8 +2,9 @@
 
 use super::{Checked, all};
 use crate::lint::Level;
+use crate::report::source_root::SourceRoot;
 
-pub fn github(files: &[Checked]) -> String {
+pub fn github(files: &[Checked], root: &SourceRoot) -> String {
     all(files)
         .map(|(file, finding)| {
             let (start, end) =
@@ -22,7 +23,7 @@ pub fn github(files: &[Checked]) -> String {
             };
             format!(
                 "::{command} file={},line={},endLine={}{columns},title={}::{}\n",
-                path(file.source.name()),
+                property(&root.annotated(file.source.name())),
                 start.line,
                 end.line,
                 property(finding.rule),
@@ -30,11 +31,6 @@ pub fn github(files: &[Checked]) -> String {
             )
         })
         .collect()
-}
-
-/// A file as the repository has it: GitHub finds none for one with `./` before it.
-fn path(name: &str) -> String {
-    property(name.trim_start_matches("./"))
 }
 
 pub(in crate::report) fn data(text: &str) -> String {
@@ -52,7 +48,6 @@ mod tests {
     #[test]
     fn what_ends_a_command_is_escaped() {
         assert_eq!(property("a,b:c%\n"), "a%2Cb%3Ac%25%0A");
-        assert_eq!((path("./t.json"), path("../t.json")), ("t.json".to_owned(), "../t.json".to_owned()));
         assert_eq!(data("100 %, a: b\r\n"), "100 %25, a: b%0D%0A");
     }
 }

@@ -3,11 +3,15 @@
 use super::{Checked, all, shown_edits};
 use crate::lint::{RULES, Rule};
 use crate::report::explain::explain;
+use crate::report::source_root::{ReportedPath, SourceRoot};
 use crate::template::{SourceText, Span};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
-pub fn sarif(files: &[Checked]) -> Value {
+pub fn sarif(files: &[Checked], root: &SourceRoot) -> Value {
     let rules: Vec<Value> = RULES.iter().map(|rule| describe(rule)).collect();
+    let mut fingerprints = Fingerprints::default();
     let results: Vec<Value> = all(files)
         .map(|(file, finding)| {
             let source = &file.source;
@@ -18,7 +22,8 @@ pub fn sarif(files: &[Checked]) -> Value {
                 "ruleIndex": index.map_or(-1, |index| index as i64),
                 "level": finding.level.name(),
                 "message": { "text": format!("{}{help}", finding.message) },
-                "locations": [{ "physicalLocation": place(source, finding.span) }],
+                "locations": [{ "physicalLocation": place(source, finding.span, root) }],
+                "partialFingerprints": fingerprints.of(source.name(), finding.rule, line(source, finding.span)),
             });
             if !finding.labels.is_empty() {
                 let related: Vec<Value> = finding
@@ -26,7 +31,7 @@ pub fn sarif(files: &[Checked]) -> Value {
                     .iter()
                     .enumerate()
                     .map(|(id, (span, text))| {
-                        json!({ "id": id, "physicalLocation": place(source, *span), "message": { "text": text } })
+                        json!({ "id": id, "physicalLocation": place(source, *span, root), "message": { "text": text } })
                     })
                     .collect();
                 result["relatedLocations"] = related.into();
@@ -44,18 +49,45 @@ pub fn sarif(files: &[Checked]) -> Value {
                         })
                     })
                     .collect();
-                let change = json!({ "artifactLocation": location(source), "replacements": replacements });
+                let change = json!({ "artifactLocation": location(source.name(), root), "replacements": replacements });
                 result["fixes"] =
                     json!([{ "description": { "text": fix.title }, "artifactChanges": [change] }]);
             }
             result
         })
         .collect();
-    log(rules, results)
+    log(rules, results, root)
+}
+
+/// What tells whether two runs found the same: GitHub compares the hash under this name, and computes it only for what its
+/// own action uploads. The line's text is in it, not its number, so that lines above may come and go.
+/// Source: GitHub Docs, "SARIF support for code scanning", "Data for preventing duplicated alerts".
+#[derive(Default)]
+pub(in crate::report) struct Fingerprints {
+    seen: BTreeMap<String, usize>,
+}
+
+impl Fingerprints {
+    pub(in crate::report) fn of(&mut self, file: &str, rule: &str, text: &str) -> Value {
+        let text: String = text.split_whitespace().collect();
+        let digest = Sha256::digest(format!("{rule}\n{text}"));
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let count = self.seen.entry(format!("{file}\n{hash}")).or_default();
+        *count += 1;
+        json!({ "primaryLocationLineHash": format!("{hash}:{count}") })
+    }
+}
+
+/// The line that a span starts in.
+fn line(source: &SourceText, span: Span) -> &str {
+    let text = source.text();
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
+    &text[start..end]
 }
 
 /// The document around rules and results.
-pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>) -> Value {
+pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>, root: &SourceRoot) -> Value {
     json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
@@ -68,6 +100,7 @@ pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>) -> Value {
                 },
             },
             "columnKind": "unicodeCodePoints",
+            "originalUriBaseIds": { SOURCE_ROOT: { "uri": format!("{}/", uri(&root.root())) } },
             "results": results,
         }],
     })
@@ -83,8 +116,8 @@ fn describe(rule: &Rule) -> Value {
     })
 }
 
-fn place(source: &SourceText, span: Span) -> Value {
-    json!({ "artifactLocation": location(source), "region": region(source, span) })
+fn place(source: &SourceText, span: Span, root: &SourceRoot) -> Value {
+    json!({ "artifactLocation": location(source.name(), root), "region": region(source, span) })
 }
 
 fn region(source: &SourceText, span: Span) -> Value {
@@ -97,17 +130,24 @@ fn region(source: &SourceText, span: Span) -> Value {
     })
 }
 
-fn location(source: &SourceText) -> Value {
-    json!({ "uri": uri(source.name()) })
+/// The name that services use for the root of a repository's checkout.
+const SOURCE_ROOT: &str = "%SRCROOT%";
+
+/// Source: SARIF 2.1.0, section 3.4: `uriBaseId` is only for relative references.
+pub(in crate::report) fn location(name: &str, root: &SourceRoot) -> Value {
+    match root.locate(name) {
+        ReportedPath::BelowRoot(path) => json!({ "uri": uri(&path), "uriBaseId": SOURCE_ROOT }),
+        ReportedPath::Elsewhere(path) | ReportedPath::Unnamed(path) => json!({ "uri": uri(&path) }),
+    }
 }
 
 /// A path as a URI reference. Source: RFC 3986, section 2.3; SARIF 2.1.0, section 3.4.
-pub(in crate::report) fn uri(path: &str) -> String {
+fn uri(path: &str) -> String {
     let mut out = String::new();
     if path.starts_with('/') {
         out.push_str("file://");
     }
-    for byte in path.trim_start_matches("./").bytes() {
+    for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 out.push(byte as char)
@@ -124,7 +164,7 @@ mod tests {
 
     #[test]
     fn paths_become_uris() {
-        assert_eq!(uri("./a b/é.json"), "a%20b/%C3%A9.json");
+        assert_eq!(uri("a b/é.json"), "a%20b/%C3%A9.json");
         assert_eq!(uri("/srv/a.json"), "file:///srv/a.json");
         assert_eq!(uri("<stdin>"), "%3Cstdin%3E");
     }

@@ -1,0 +1,22 @@
+//! Which directory the paths of a report start at.
+
+use crate::report::SourceRoot;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+
+/// The repository that holds the current directory; in a workflow without one the workspace; else the current directory.
+pub fn source_root() -> anyhow::Result<SourceRoot> {
+    let current = std::env::current_dir().context("could not find the current directory")?;
+    let repository = current.ancestors().find(|directory| directory.join(".git").exists());
+    let root = match repository {
+        Some(directory) => directory.to_owned(),
+        None => workspace(&current).unwrap_or_else(|| current.clone()),
+    };
+    Ok(SourceRoot::new(root, current, |directory| directory.canonicalize().ok()))
+}
+
+/// `actions/checkout` leaves no `.git` where the machine has no git. Source: GitHub Docs, "Variables reference".
+fn workspace(current: &Path) -> Option<PathBuf> {
+    let workspace = Path::new(&std::env::var_os("GITHUB_WORKSPACE")?).canonicalize().ok()?;
+    current.starts_with(&workspace).then_some(workspace)
+}
