@@ -47,6 +47,14 @@ fn archive(folder: &Path) -> PathBuf {
         echo own >own/usr/share/own/file
         root=archive/20250520T000000Z; mkdir -p $root/pool/main $root/pool/universe
         dpkg-deb --root-owner-group -b own $root/pool/universe/own-tool_2.0_all.deb >/dev/null
+        for name in one two; do
+            mkdir -p own-$name/DEBIAN
+            printf 'Package: own-%s\nVersion: 1\nArchitecture: all\nMaintainer: Own <own@example.org>\nProvides: own-virtual\nDescription: own\n' \
+                $name >own-$name/DEBIAN/control
+            dpkg-deb --root-owner-group -b own-$name $root/pool/universe/own-${name}_1_all.deb >/dev/null
+        done
+        # The same under a name that is not a time's.
+        ln -s 20250520T000000Z archive/live
         cp debs/*.deb $root/pool/main/ 2>/dev/null || :
         cd $root
         for suite in noble noble-updates; do
@@ -72,7 +80,7 @@ fn archive(folder: &Path) -> PathBuf {
 fn build(folder: &Path, more: &[&str]) -> Output {
     std::fs::write(folder.join("own.json"), TEMPLATE).unwrap();
     std::fs::create_dir_all(folder.join("bundles")).unwrap();
-    std::fs::write(folder.join("bundles/own"), "# [TITLE]: own\nown-tool\n").unwrap();
+    std::fs::write(folder.join("bundles/own"), "# [TITLE]: own\nown-tool\napt\n").unwrap();
     let mut command = ister(&["build", "-q"]);
     command.arg(folder.join("own.json")).arg("-o").arg(folder.join("out"));
     command.arg("--cache-dir").arg(folder.join("cache")).arg("--bundles").arg(folder.join("bundles"));
@@ -153,7 +161,7 @@ fn a_system_from_an_archive_of_ones_own() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     // What a system of Debian 12 consists of, from where the host's archive has it.
     std::fs::create_dir(folder.path().join("debs")).unwrap();
-    let plain = r#"Bundles=["os-core"]"#;
+    let plain = r#"Bundles=["os-core", "apt"]"#;
     let output = build(folder.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     sh(
@@ -199,6 +207,56 @@ fn a_system_from_an_archive_of_ones_own() {
     let verified = ister(&["verify", "-q"]).arg(folder.path().join("out/own.img")).output().unwrap();
     assert!(verified.status.success(), "{}", text(&verified.stdout));
     remove(&tree);
+
+    // What the archive does not have is an error of the template, at its place.
+    let own = &more[..6];
+    for (name, message, help) in [
+        (
+            "own-tool=9.9",
+            "noble does not have version `9.9` of the package `own-tool`",
+            "versions there: `2.0`",
+        ),
+        ("own-virtual", "`own-virtual` is a virtual package in noble", "`own-one`, `own-two`"),
+    ] {
+        let output =
+            build(folder.path(), &[own, &["--set", &format!(r#"Bundles=["os-core", "{name}"]"#)]].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(message) && said.contains("own.json:") && said.contains(help), "{said}");
+    }
+
+    // The installed system's own apt reads the lists of a snapshot, which have expired; of a live mirror it must not.
+    let port = serve(folder.path().join("archive"));
+    for (place, code) in [("20250520T000000Z", 0), ("live", 1)] {
+        let mirror = format!(r#"MirrorURL="http://127.0.0.1:{port}/{place}""#);
+        let hook = r#"PostChrootShell=["apt-get -o APT::Update::Error-Mode=any update"]"#;
+        let output = build(folder.path(), &[own, &["--set", &mirror, "--set", hook]].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{place}: {said}");
+        assert_eq!(code == 1, said.contains("Release file for"), "{place}: {said}");
+    }
+}
+
+/// A web server for the files below `root`; its port.
+fn serve(root: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
+            let path = head.split_whitespace().nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+            let (status, body) = match std::fs::read(root.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = reader.get_mut().write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    port
 }
 
 /// As an ordinary user the tree's files belong to ids that only a namespace knows.

@@ -512,6 +512,10 @@ const FAULTS: &[Fault] = &[
         push(&mut t["Bundles"], json!("left-pad"));
         s.apt
     }),
+    ("package-name", |t, s| {
+        push(&mut t["Bundles"], json!("left-pad-"));
+        s.apt
+    }),
     ("os-core-missing", |t, s| {
         t["Bundles"].as_array_mut().unwrap().pop();
         s.apt

@@ -7,7 +7,6 @@ use ister::lint::RULES;
 use ister::published::TYPES;
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 
 /// A template with an error, a warning with two places, and notes; every format shows the same.
 const MIXED: &str = r#"{

@@ -170,7 +170,7 @@ fn an_sbom_is_valid_spdx() {
             image: "kvm.img",
             disk: uuid::Uuid::nil(),
             distribution: "debian",
-            release: "bookworm",
+            version: "12",
             kind,
             packages: vec![
                 package("g++", "4:12.2.0-3", None),

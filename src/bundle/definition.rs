@@ -56,10 +56,30 @@ impl Definition {
     }
 }
 
-/// Names of bundles and packages: what dpkg and rpm allow, and what no option of theirs starts with.
+/// Names of bundles and packages: what dpkg and rpm allow, and what no option of theirs starts with. With `-` at its end
+/// apt-get(8) removes the package.
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !text.ends_with('-')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:=~".contains(c))
+}
+
+/// Why no package can have this name, with what to do; `None`: one can.
+pub fn not_a_package_name(text: &str) -> Option<(String, &'static str)> {
+    if is_name(text) {
+        return None;
+    }
+    let shown = text.escape_debug();
+    Some(match text.strip_suffix('-') {
+        Some(name) if is_name(name) => (
+            format!("`{shown}` is not a package name: apt-get would remove `{name}`"),
+            "a template lists what is installed: leave the name out, or name what replaces it",
+        ),
+        _ => (
+            format!("`{shown}` is neither a bundle nor a possible package name"),
+            "write one name in each entry: letters, digits and `+-._:=~`, a letter or digit first",
+        ),
+    })
 }
 
 /// All definitions that are known, by name.

@@ -185,7 +185,10 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     };
     let prepared = prepare(&order, &draft, &console);
     console.finish();
-    let prepared = prepared?;
+    let prepared = match prepared {
+        Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
+        prepared => prepared?,
+    };
     let Some((plan, _)) = input.plan(Some(&prepared.footprint()?), &console)? else {
         return Ok(Outcome::Findings);
     };
@@ -196,7 +199,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         console.say(&tree.message());
     }
     let built = match built {
-        Err(failure) if input.show_failure(&failure, &console) => return Ok(Outcome::Findings),
+        Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
         built => built?,
     };
     inventory::write(&built, &plan, order.destination.folder())?;

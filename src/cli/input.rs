@@ -8,8 +8,8 @@ use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_
 use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets, SwupdContent};
 use crate::report;
 use crate::swupd;
-use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Template, parse};
-use crate::tool::{Failure, Part, forget_file, remove_on_interrupt};
+use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Span, Template, parse};
+use crate::tool::{About, Failure, Part, forget_file, remove_on_interrupt, visible};
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::fs::{Gid, Uid};
@@ -389,34 +389,53 @@ impl Input {
         Ok(devices)
     }
 
-    /// A failure that is about one of the template's partitions, shown at the place that says what would have to be another.
+    /// A failure that is about a part of the template, shown at the place that has to change.
     pub fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
         let Some(about) = failure.about.as_deref() else { return false };
-        let is_it = |place: &Place| {
-            place.partition.as_ref().is_some_and(|partition| partition.value == about.partition)
-                && place
-                    .disk
-                    .as_ref()
-                    .is_some_and(|disk| disk.value.rsplit('/').next() == about.disk.rsplit('/').next())
-        };
-        let template = &self.linted.template;
-        let span = match about.what {
-            Part::Size => template
-                .layout()
-                .iter()
-                .find(|entry| is_it(&entry.place))
-                .and_then(|entry| Some(entry.size.as_ref()?.span)),
-            Part::Filesystem => template
-                .filesystems()
-                .iter()
-                .find(|entry| is_it(&entry.place))
-                .and_then(|entry| Some(entry.kind.as_ref()?.span)),
-        };
-        let Some(span) = span else { return false };
-        let details: String = failure.details.iter().map(|detail| format!(": {detail}")).collect();
+        let Some(span) = self.span_of(about) else { return false };
         let help = failure.help.clone().unwrap_or_default();
-        self.show_refusals(&[Refusal::new(span, failure.message.clone() + &details, help)], console);
+        self.show_refusals(&[Refusal::new(span, failure.message.clone(), help)], console);
+        for detail in &failure.details {
+            console.say(&format!("  {}", visible(detail)));
+        }
         true
+    }
+
+    fn span_of(&self, about: &About) -> Option<Span> {
+        let template = &self.linted.template;
+        match about {
+            About::Partition { disk, partition, what } => {
+                let is_it = |place: &Place| {
+                    place.partition.as_ref().is_some_and(|number| number.value == *partition)
+                        && place
+                            .disk
+                            .as_ref()
+                            .is_some_and(|name| name.value.rsplit('/').next() == disk.rsplit('/').next())
+                };
+                match what {
+                    Part::Size => {
+                        let entry = template.layout().iter().find(|entry| is_it(&entry.place))?;
+                        Some(entry.size.as_ref()?.span)
+                    }
+                    Part::Filesystem => {
+                        let entry = template.filesystems().iter().find(|entry| is_it(&entry.place))?;
+                        Some(entry.kind.as_ref()?.span)
+                    }
+                }
+            }
+            // The name itself, else a bundle that includes it.
+            About::Packages(packages) => {
+                let bundles = template.bundles();
+                let named = bundles.iter().find(|bundle| packages.contains(&bundle.value));
+                let includes = |name: &str| {
+                    let resolved = self.definitions.resolve([name]);
+                    resolved.packages.iter().any(|package| packages.contains(package))
+                };
+                let found = named.or_else(|| bundles.iter().find(|bundle| includes(&bundle.value)))?;
+                Some(found.span)
+            }
+            About::Release => Some(template.version.as_ref()?.span),
+        }
     }
 
     pub fn show_refusals(&self, refusals: &[Refusal], console: &Console) {

@@ -13,7 +13,7 @@ pub fn write(built: &Built, plan: &Plan, folder: &Path) -> Result<(), Failure> {
         image: plan.disks.first().map_or("", |disk| &disk.name),
         disk: plan.disks.first().map(|disk| disk.guid).unwrap_or_default(),
         distribution: &inventory.distribution,
-        release: &inventory.release,
+        version: &inventory.version,
         kind: &inventory.kind,
         packages: inventory
             .packages

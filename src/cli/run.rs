@@ -68,6 +68,16 @@ pub enum Outcome {
     Stopped,
 }
 
+/// For a failure that was shown.
+impl From<Blame> for Outcome {
+    fn from(blame: Blame) -> Outcome {
+        match blame {
+            Blame::Host => Outcome::Environment,
+            Blame::Template => Outcome::Findings,
+        }
+    }
+}
+
 /// How much a subcommand says on stderr.
 #[derive(clap::Args, Debug)]
 pub struct TalkArgs {

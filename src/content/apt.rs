@@ -1,11 +1,13 @@
 //! Debian and Ubuntu content through mmdebstrap, inside the build's namespace.
 
+use super::apt_output::{Unmet, unmet};
 use super::architecture;
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
 use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Raised whenever the same packages would give another tree.
@@ -132,35 +134,16 @@ fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
         return failure;
     }
     let said = failure.details.join("\n");
-    let between = |before: &str| -> Option<&str> {
-        let rest = &said[said.find(before)? + before.len()..];
-        rest.split_whitespace().next()
-    };
     let archives = || request.sources.join(", ");
     if said.contains("No space left on device") || said.contains("You don't have enough free space") {
         return failure
             .context("there is not enough space for the content")
             .help("free some memory or disk space; `ister cache prune` empties the content cache");
     }
-    let missing = between("Unable to locate package ")
-        .or_else(|| between("Couldn't find any package by glob "))
-        .map(|name| name.trim_matches('\'').to_owned())
-        .or_else(|| {
-            said.contains("has no installation candidate")
-                .then(|| between("Package "))
-                .flatten()
-                .map(str::to_owned)
-        });
-    if let Some(package) = missing {
-        let mut failure =
-            Failure::new(format!("the package `{package}` does not exist in {}", request.suite))
-                .of_template()
-                .detail(format!("searched: {}", archives()));
-        let near = nearest_packages(&package, target);
-        if !near.is_empty() {
-            failure = failure.detail(format!("similar names there: {}", near.join(", ")));
-        }
-        return failure.help("correct the name in `Bundles`; a name that is no bundle is taken as a package");
+    let lines: Vec<&str> =
+        failure.details.iter().map(|line| line.strip_prefix("it said: ").unwrap_or(line)).collect();
+    if let Some(unmet) = unmet(&lines) {
+        return not_to_be_had(&unmet, request, target);
     }
     if said.contains("NO_PUBKEY")
         || said.contains("is not signed")
@@ -198,32 +181,108 @@ fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
     if said.contains("does not have a Release file") || said.contains("404  Not Found") {
         return failure
             .context(format!("the archive has no suite `{}`: {}", request.suite, archives()))
-            .help("correct `Version`, or name another archive with -C");
+            .help("correct `Version`, or name another archive with -C")
+            .about_release();
     }
     failure.context("could not install the content")
 }
 
-/// Names of the archive that look like this one, the nearest first; its package lists are still there.
-fn nearest_packages(name: &str, target: &Path) -> Vec<String> {
-    const MOST: usize = 3;
-    // How alike two names have to be: 1 means the same.
-    const LEAST: f64 = 0.75;
-    let mut names = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir(target.join("var/lib/apt/lists")).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().ends_with("_Packages") {
-            continue;
+/// What the template requests and the archive does not have.
+fn not_to_be_had(unmet: &Unmet, request: &AptRequest, target: &Path) -> Failure {
+    let suite = &request.suite;
+    let lists = PackageLists::read(target);
+    let list = |names: &[String]| names.join("`, `");
+    let (failure, packages) = match unmet {
+        Unmet::Unknown { package } | Unmet::Unavailable { package, .. } => {
+            let failure = Failure::new(format!("the package `{package}` does not exist in {suite}"));
+            let failure = match unmet {
+                Unmet::Unavailable { replacements, .. } if !replacements.is_empty() => {
+                    failure.help(format!("`{}` replaces it there", list(replacements)))
+                }
+                _ => match lists.nearest(package).as_slice() {
+                    [] => failure.help(
+                        "correct the name in `Bundles`; a name that is not a bundle is taken as a package",
+                    ),
+                    near => failure.help(format!("similar names there: `{}`", list(near))),
+                },
+            };
+            (failure, vec![package.clone()])
         }
-        let text = std::fs::read(entry.path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        names.extend(text.lines().filter_map(|line| line.strip_prefix("Package: ")).map(str::to_owned));
+        Unmet::NoVersion { package, version } => {
+            let failure =
+                Failure::new(format!("{suite} does not have version `{version}` of the package `{package}`"));
+            let failure = match lists.versions(package).as_slice() {
+                [] => failure.help("correct the name in `Bundles`"),
+                versions => failure.help(format!("versions there: `{}`", list(versions))),
+            };
+            (failure, vec![format!("{package}={version}")])
+        }
+        Unmet::Virtual { package, providers } => {
+            let message = format!("`{package}` is a virtual package in {suite}: several packages provide it");
+            let help = format!("write one of them in `Bundles`: `{}`", list(providers));
+            (Failure::new(message).help(help), vec![package.clone()])
+        }
+        Unmet::Together { reasons } => {
+            let failure = Failure::new("these packages cannot be installed together").help(
+                "remove one of them from `Bundles`; while a release changes (testing, unstable), try again later",
+            );
+            let failure = reasons.iter().fold(failure, |failure, reason| failure.detail(reason.clone()));
+            // "PACKAGE : Conflicts: …"
+            let packages = reasons.iter().filter_map(|reason| reason.split_once(" : "));
+            (failure, packages.map(|(package, _)| package.to_owned()).collect())
+        }
+    };
+    failure.detail(format!("searched: {}", request.sources.join(", "))).of_template().about_packages(packages)
+}
+
+/// The package lists that apt fetched, as long as the tree is there.
+struct PackageLists(Vec<String>);
+
+impl PackageLists {
+    fn read(target: &Path) -> PackageLists {
+        let mut texts = Vec::new();
+        for entry in std::fs::read_dir(target.join("var/lib/apt/lists")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().ends_with("_Packages") {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                texts.push(String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        PackageLists(texts)
     }
-    let mut near: Vec<(f64, String)> = names
-        .into_iter()
-        .map(|known| (strsim::normalized_damerau_levenshtein(name, &known), known))
-        .filter(|(likeness, _)| *likeness >= LEAST)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    near.into_iter().take(MOST).map(|(_, name)| name).collect()
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|text| text.lines())
+    }
+
+    /// Of a package, each once, in the order of the lists.
+    fn versions(&self, package: &str) -> Vec<String> {
+        let mut versions = Vec::new();
+        let mut is_it = false;
+        for line in self.lines() {
+            if let Some(name) = line.strip_prefix("Package: ") {
+                is_it = name == package;
+            } else if let Some(version) = line.strip_prefix("Version: ").filter(|_| is_it) {
+                versions.push(version.to_owned());
+            }
+        }
+        versions.dedup();
+        versions
+    }
+
+    /// Names that look like this one, the nearest first.
+    fn nearest(&self, name: &str) -> Vec<String> {
+        const MOST: usize = 3;
+        // How alike two names have to be: 1 means the same.
+        const LEAST: f64 = 0.75;
+        let names: BTreeSet<&str> = self.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
+        let mut near: Vec<(f64, &str)> = names
+            .into_iter()
+            .map(|known| (strsim::normalized_damerau_levenshtein(name, known), known))
+            .filter(|(likeness, _)| *likeness >= LEAST)
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        near.into_iter().take(MOST).map(|(_, name)| name.to_owned()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -257,11 +316,14 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let lists = tree.path().join("var/lib/apt/lists");
         std::fs::create_dir_all(&lists).unwrap();
-        let text = "Package: nano\nVersion: 1\n\nPackage: nanoc\n\nPackage: openssh-server\n";
+        let text = "Package: nano\nVersion: 1\n\nPackage: nanoc\n\nPackage: openssh-server\nVersion: 2\n";
         std::fs::write(lists.join("h_dists_x_main_binary-amd64_Packages"), text).unwrap();
-        assert_eq!(nearest_packages("nanoo", tree.path()), ["nano", "nanoc"]);
-        assert_eq!(nearest_packages("openssh-servre", tree.path()), ["openssh-server"]);
-        assert!(nearest_packages("completely-different", tree.path()).is_empty());
+        let lists = PackageLists::read(tree.path());
+        assert_eq!(lists.nearest("nanoo"), ["nano", "nanoc"]);
+        assert_eq!(lists.nearest("openssh-servre"), ["openssh-server"]);
+        assert!(lists.nearest("completely-different").is_empty());
+        assert_eq!(lists.versions("nano"), ["1"]);
+        assert!(lists.versions("nanoc").is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! for every image: building with a cold and with a warm cache takes the same way. Nothing here knows disks.
 
 mod apt;
+mod apt_output;
 mod cache;
 mod dnf;
 mod footprint;
@@ -23,6 +24,6 @@ pub use pack::{pack, unpack};
 pub use packages::{Inventory, Package, inventory};
 pub use prepare::limit_password_days;
 pub use request::{ContentRequest, fill};
-pub use sources::{apt_options, architecture, keyring, sources_for};
+pub use sources::{apt_options, architecture, keyring, of_its_time, sources_for};
 pub use swupd::{SwupdRequest, swupd_request, swupd_trust};
 pub use tree::Tree;

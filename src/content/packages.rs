@@ -4,6 +4,7 @@ use super::dnf::DATABASES;
 use super::tree::Tree;
 use crate::tool::{Context, Failure, Invocation, run};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// An installed package.
@@ -26,8 +27,8 @@ pub struct Package {
 pub struct Inventory {
     /// `ID` of os-release(5): "debian".
     pub distribution: String,
-    /// `VERSION_CODENAME`, else `VERSION_ID`.
-    pub release: String,
+    /// `VERSION_ID`, else `VERSION_CODENAME`: Debian's unstable has no number.
+    pub version: String,
     /// Which kind of packages: "deb" or "rpm".
     pub kind: String,
     /// Sorted.
@@ -44,8 +45,7 @@ pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
     let (kind, mut packages) = if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
         // Names of people are not always UTF-8.
         ("deb", debian(&String::from_utf8_lossy(&status)))
-    } else if let Some(database) = DATABASES.iter().find(|path| tree.exists(&format!("{path}/rpmdb.sqlite")))
-    {
+    } else if let Some(database) = rpm_database(tree) {
         ("rpm", rpm(tree, database, workspace)?)
     } else {
         ("", Vec::new())
@@ -53,7 +53,7 @@ pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
     packages.sort();
     Ok(Inventory {
         distribution: field("ID").unwrap_or_default(),
-        release: field("VERSION_CODENAME").or_else(|| field("VERSION_ID")).unwrap_or_default(),
+        version: field("VERSION_ID").or_else(|| field("VERSION_CODENAME")).unwrap_or_default(),
         kind: kind.to_owned(),
         packages,
     })
@@ -92,22 +92,96 @@ fn debian(status: &str) -> Vec<Package> {
         .collect()
 }
 
-/// Read from a copy: rpm writes into a database that it only reads.
+/// `NAME`, `NAME:ARCHITECTURE` and `NAME=VERSION`, as apt-get(8) takes them, that nothing in dpkg's status file fulfils. A
+/// virtual package is there if an installed one provides it.
+fn missing_of_debian<'r>(status: &str, requested: &'r [String]) -> Vec<&'r str> {
+    let installed = debian(status);
+    let provided: BTreeSet<&str> = status
+        .split("\n\n")
+        .filter(|paragraph| {
+            paragraph.lines().any(|line| line.starts_with("Status: ") && line.ends_with(" installed"))
+        })
+        .filter_map(|paragraph| paragraph.lines().find_map(|line| line.strip_prefix("Provides: ")))
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.split_whitespace().next())
+        .collect();
+    let is_there = |requested: &str| {
+        let (name, version) = match requested.split_once('=') {
+            Some((name, version)) => (name, Some(version)),
+            None => (requested, None),
+        };
+        let (name, architecture) = match name.split_once(':') {
+            Some((name, architecture)) if !["any", "native"].contains(&architecture) => {
+                (name, Some(architecture))
+            }
+            Some((name, _)) => (name, None),
+            None => (name, None),
+        };
+        version.is_none() && provided.contains(name)
+            || installed.iter().any(|package| {
+                package.name == name
+                    && version.is_none_or(|version| package.version == version)
+                    && architecture.is_none_or(|architecture| {
+                        [architecture, "all"].contains(&package.architecture.as_str())
+                    })
+            })
+    };
+    requested.iter().map(String::as_str).filter(|name| !is_there(name)).collect()
+}
+
+/// Which of the requested packages the tree does not have, whatever the package manager's exit status was.
+pub fn missing(tree: &Tree, requested: &[String], workspace: &Path) -> Result<Vec<String>, Failure> {
+    if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
+        let status = String::from_utf8_lossy(&status);
+        return Ok(missing_of_debian(&status, requested).into_iter().map(str::to_owned).collect());
+    }
+    let Some(database) = rpm_database(tree) else { return Ok(requested.to_vec()) };
+    let copy = RpmCopy::new(tree, database, workspace)?;
+    let is_there = |name: &str| {
+        // By name, version and architecture; else by what it provides.
+        run(&copy.rpm().args(["-q", "--", name])).is_ok()
+            || run(&copy.rpm().args(["-q", "--whatprovides", "--", name])).is_ok()
+    };
+    Ok(requested.iter().filter(|name| !is_there(name)).cloned().collect())
+}
+
+fn rpm_database(tree: &Tree) -> Option<&'static str> {
+    DATABASES.iter().find(|path| tree.exists(&format!("{path}/rpmdb.sqlite"))).copied()
+}
+
+/// A copy of the database: rpm writes into one that it only reads.
+struct RpmCopy(std::path::PathBuf);
+
+impl RpmCopy {
+    fn new(tree: &Tree, database: &str, workspace: &Path) -> Result<RpmCopy, Failure> {
+        let copy = workspace.join("rpmdb");
+        std::fs::create_dir(&copy).context(|| format!("could not create `{}`", copy.display()))?;
+        for name in tree.list(database).iter().filter(|name| name.starts_with("rpmdb.sqlite")) {
+            // Read as the tree's own: a link must not lead to the host's database.
+            let bytes = tree.read_bytes(&format!("{database}/{name}"))?.unwrap_or_default();
+            let path = copy.join(name);
+            std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
+        }
+        Ok(RpmCopy(copy))
+    }
+
+    fn rpm(&self) -> Invocation {
+        Invocation::new("rpm").arg("--dbpath").arg(&self.0)
+    }
+}
+
+impl Drop for RpmCopy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 fn rpm(tree: &Tree, database: &str, workspace: &Path) -> Result<Vec<Package>, Failure> {
     const FORMAT: &str =
         "%{NAME}\t%{EPOCH}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{VENDOR}\t%{URL}\t%{LICENSE}\n";
-    let copy = workspace.join("rpmdb");
-    let context = |failure: Failure| failure.context("the tree's packages could not be listed");
-    std::fs::create_dir(&copy).context(|| format!("could not create `{}`", copy.display()))?;
-    for name in tree.list(database).iter().filter(|name| name.starts_with("rpmdb.sqlite")) {
-        // Read as the tree's own: a link must not lead to the host's database.
-        let bytes = tree.read_bytes(&format!("{database}/{name}"))?.unwrap_or_default();
-        let path = copy.join(name);
-        std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
-    }
-    let list = Invocation::new("rpm").arg("--dbpath").arg(&copy).args(["-qa", "--queryformat", FORMAT]);
-    let listed = run(&list).map_err(context)?;
-    let _ = std::fs::remove_dir_all(&copy);
+    let copy = RpmCopy::new(tree, database, workspace)?;
+    let listed = run(&copy.rpm().args(["-qa", "--queryformat", FORMAT]))
+        .map_err(|failure| failure.context("the tree's packages could not be listed"))?;
     Ok(String::from_utf8_lossy(&listed.stdout).lines().filter_map(rpm_line).collect())
 }
 
@@ -159,6 +233,40 @@ mod tests {
         );
         assert_eq!(packages[0].maintainer.as_deref(), Some("A <a@b>"));
         assert_eq!(packages[1].homepage.as_deref(), Some("https://c"));
+    }
+
+    #[test]
+    fn what_was_requested_and_is_not_there() {
+        let status = "Package: nano\nStatus: install ok installed\nVersion: 7.2-1\nArchitecture: amd64\n\n\
+                      Package: g++\nStatus: install ok installed\nVersion: 4:12.2.0-3\nArchitecture: amd64\n\
+                      Provides: c++-compiler, c-and-c++ (= 1)\n\n\
+                      Package: dash\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n\
+                      Package: half\nStatus: install ok unpacked\nVersion: 1\nProvides: nothing\n\n\
+                      Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: amd64\n";
+        let requested = [
+            "nano",
+            "nano=7.2-1",
+            "nano:amd64",
+            "nano:any",
+            "dash:amd64",
+            "g++",
+            "g++=4:12.2.0-3",
+            "c++-compiler",
+            "c-and-c++",
+            "nano=7.3",
+            "nano+",
+            "nano-",
+            "nano:i386",
+            "half",
+            "nothing",
+            "gone",
+            "c-and-c++=1",
+        ]
+        .map(str::to_owned);
+        assert_eq!(
+            missing_of_debian(status, &requested),
+            ["nano=7.3", "nano+", "nano-", "nano:i386", "half", "nothing", "gone", "c-and-c++=1"]
+        );
     }
 
     #[test]

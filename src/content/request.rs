@@ -3,6 +3,7 @@
 use super::apt::AptRequest;
 use super::cache::Metadata;
 use super::dnf::DnfRequest;
+use super::packages::missing;
 use super::prepare::Ready;
 use super::swupd::SwupdRequest;
 use super::tree::Tree;
@@ -67,6 +68,15 @@ impl ContentRequest {
     }
 }
 
+/// The package manager succeeded and took a name for another, or for something else than a name: apt-get reads `nano+` as
+/// nano.
+fn not_installed(missing: Vec<String>) -> Failure {
+    Failure::new(format!("the content does not have what was requested: `{}`", missing.join("`, `")))
+        .help("write each package with the name and version that it is installed with")
+        .of_template()
+        .about_packages(missing)
+}
+
 /// Fills a tree, makes it ready for any image, and packs it into `out`.
 pub fn fill(
     request: &ContentRequest,
@@ -91,7 +101,12 @@ pub fn fill(
             bundles.into_iter().map(version).collect()
         }
         None => {
-            let listed = inventory(&Tree::open(&target)?, workspace)?.packages;
+            let tree = Tree::open(&target)?;
+            let missing = missing(&tree, &request.wanted().packages, workspace)?;
+            if !missing.is_empty() {
+                return Err(not_installed(missing));
+            }
+            let listed = inventory(&tree, workspace)?.packages;
             listed.into_iter().map(|package| (package.name, package.version)).collect::<Vec<_>>()
         }
     };

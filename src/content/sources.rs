@@ -19,7 +19,7 @@ pub fn sources_for(content: &Content) -> Result<Vec<String>, Failure> {
 }
 
 /// A snapshot's lists have expired since; others' must not have. Source: sources.list(5), "check-valid-until".
-fn of_its_time(source: &str) -> String {
+pub fn of_its_time(source: &str) -> String {
     match source.strip_prefix("deb ").filter(|_| is_snapshot(source)) {
         Some(rest) if rest.contains("check-valid-until=") => source.to_owned(),
         Some(rest) => match rest.strip_prefix('[') {

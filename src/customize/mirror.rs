@@ -1,7 +1,7 @@
 //! `MirrorURL`: where the installed system gets its packages from. swupd's own files are the plan's; here are the package
 //! managers whose source files depend on the content.
 
-use crate::content::{RPM_KEYS as KEYS, Tree};
+use crate::content::{RPM_KEYS as KEYS, Tree, of_its_time};
 use crate::plan::Content;
 use crate::template::SoftwareManager;
 use crate::tool::Failure;
@@ -38,16 +38,32 @@ fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>)
     let own = before.lines().find_map(|line| place(line).map(|at| line[at].to_owned()));
     let Some(own) = own else {
         let key = key.map(|path| format!("[signed-by={path}] ")).unwrap_or_default();
-        return format!("deb {key}{mirror} {} {}\n", content.release, content.components.join(" "));
+        let line = format!("deb {key}{mirror} {} {}", content.release, content.components.join(" "));
+        return of_its_time(&line) + "\n";
     };
     let mut after = String::new();
     for line in before.lines() {
         match place(line).filter(|at| line[at.clone()].trim_end_matches('/') == own.trim_end_matches('/')) {
-            Some(at) => after.push_str(&format!("{}{mirror}{}\n", &line[..at.start], &line[at.end..])),
+            Some(at) => {
+                let moved = format!("{}{mirror}{}", &line[..at.start], &line[at.end..]);
+                after.push_str(&format!("{}\n", of_its_time(&without_expiry(&moved))));
+            }
             None => after.push_str(&format!("{line}\n")),
         }
     }
     after
+}
+
+/// Without what the archive that the build used needed: the mirror may be live where that was a snapshot.
+fn without_expiry(line: &str) -> String {
+    let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
+    let Some((options, after)) = rest.split_once(']') else { return line.to_owned() };
+    let kept: Vec<&str> =
+        options.split_whitespace().filter(|option| !option.starts_with("check-valid-until=")).collect();
+    match kept.as_slice() {
+        [] => format!("{before}{}", after.trim_start()),
+        kept => format!("{before}[{}]{after}", kept.join(" ")),
+    }
 }
 
 /// Where the URL of a one-line source stands.
@@ -101,6 +117,26 @@ mod tests {
         assert_eq!(
             apt_sources("", &content(), "https://m", Some("/k")),
             "deb [signed-by=/k] https://m bookworm main contrib\n"
+        );
+        // Whether lists may have expired is a matter of the URL that is written.
+        let snapshot = "https://s/debian/20250520T000000Z";
+        assert_eq!(
+            apt_sources(before, &content(), snapshot, Some("/k")),
+            format!(
+                "deb [check-valid-until=no] {snapshot} bookworm main\n# note\n\
+                 deb [check-valid-until=no signed-by=/k] {snapshot} bookworm-updates main\n\
+                 deb http://s/security bookworm-security main\n"
+            )
+        );
+        let old = "deb [check-valid-until=no] http://h/20250520T000000Z bookworm main\n\
+                   deb [signed-by=/k check-valid-until=no] http://h/20250520T000000Z bookworm-updates main\n";
+        assert_eq!(
+            apt_sources(old, &content(), "https://m/debian", None),
+            "deb https://m/debian bookworm main\ndeb [signed-by=/k] https://m/debian bookworm-updates main\n"
+        );
+        assert_eq!(
+            apt_sources("", &content(), snapshot, None),
+            format!("deb [check-valid-until=no] {snapshot} bookworm main contrib\n")
         );
         assert!(dnf_repository("https://m", Some("/k")).ends_with("gpgcheck=1\ngpgkey=file:///k\n"));
     }

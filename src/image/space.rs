@@ -48,6 +48,7 @@ pub fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failur
     Failure::new(format!("the content does not fit into {}", partition.title()))
         .detail(detail)
         .help(format!("raise `size` of partition {} in PartitionLayout, or install less", partition.number))
+        .of_template()
         .about(disk, partition.number, Part::Size)
 }
 
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
         assert_eq!(
             failure.about.as_deref(),
-            Some(&About { disk: "kvm.img".to_owned(), partition: 1, what: Part::Size })
+            Some(&About::Partition { disk: "kvm.img".to_owned(), partition: 1, what: Part::Size })
         );
     }
 }

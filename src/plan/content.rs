@@ -2,6 +2,7 @@
 
 use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
+use crate::bundle::not_a_package_name;
 use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
 /// Packages that were parts of systemd's own, or unknown, in these releases. Tried with bullseye; the others are older or, for
@@ -80,13 +81,9 @@ pub fn content(
             .bundles()
             .iter()
             .filter(|bundle| resolved.impossible.contains(&bundle.value))
-            .map(|bundle| Refusal {
-                span: bundle.span,
-                message: format!("`{}` is neither a bundle nor a possible package name", bundle.value),
-                help: format!(
-                    "built-in bundles: {}",
-                    inputs.definitions.names().collect::<Vec<_>>().join(", ")
-                ),
+            .filter_map(|bundle| {
+                let (message, help) = not_a_package_name(&bundle.value)?;
+                Some(Refusal { span: bundle.span, message, help: help.to_owned() })
             })
             .collect();
         if !refusals.is_empty() {

@@ -10,9 +10,10 @@ pub struct Contents<'a> {
     pub image: &'a str,
     /// The disk's GUID: what makes this image's document different from others'.
     pub disk: Uuid,
-    /// `ID` and `VERSION_CODENAME` of os-release(5).
+    /// `ID` of os-release(5).
     pub distribution: &'a str,
-    pub release: &'a str,
+    /// `VERSION_ID` of os-release(5), else `VERSION_CODENAME`: "12".
+    pub version: &'a str,
     /// "deb", "rpm" or "swupd".
     pub kind: &'a str,
     pub packages: Vec<PackageLine<'a>>,
@@ -137,23 +138,47 @@ fn identifier(text: &str) -> String {
     out
 }
 
+/// Source: purl-spec, "deb" and "rpm". Scanners look vulnerabilities up by `distro`, as ID and VERSION_ID of os-release(5),
+/// and by the source package, which the specification has no word for: `upstream` is what Syft, Grype and Trivy use, for deb
+/// NAME or NAME@VERSION, for rpm the file's name.
 fn purl(contents: &Contents, package: &PackageLine) -> String {
+    let is_rpm = contents.kind == "rpm";
     let (version, epoch) = match package.version.split_once(':') {
-        Some((epoch, version)) if contents.kind == "rpm" => (version, format!("&epoch={epoch}")),
-        _ => (package.version, String::new()),
+        Some((epoch, version)) if is_rpm => (version, Some(epoch)),
+        _ => (package.version, None),
     };
     // A tree without os-release names no distribution.
     let namespace = match contents.distribution {
         "" => String::new(),
         name => format!("{}/", percent(name)),
     };
+    let distribution = [contents.distribution, contents.version];
+    let distribution: Vec<&str> = distribution.into_iter().filter(|part| !part.is_empty()).collect();
+    let (source, source_version) = package.source;
+    let upstream = match package.source {
+        _ if is_rpm => Some(format!("{source}-{source_version}.src.rpm")),
+        (name, version) if version != package.version => Some(format!("{name}@{version}")),
+        (name, _) if name != package.name => Some(name.to_owned()),
+        _ => None,
+    };
+    // In the order of their names, as the canonical form has them.
+    let qualifiers = [
+        ("arch", Some(package.architecture.to_owned())),
+        ("distro", Some(distribution.join("-"))),
+        ("epoch", epoch.map(str::to_owned)),
+        ("upstream", upstream),
+    ];
+    let qualifiers: Vec<String> = qualifiers
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.filter(|value| !value.is_empty())?)))
+        .map(|(key, value)| format!("{key}={}", percent(&value)))
+        .collect();
     format!(
-        "pkg:{}/{namespace}{}@{}?arch={}{epoch}&distro={}",
+        "pkg:{}/{namespace}{}@{}?{}",
         contents.kind,
         percent(package.name),
         percent(version),
-        percent(package.architecture),
-        percent(contents.release),
+        qualifiers.join("&"),
     )
 }
 
@@ -186,7 +211,7 @@ mod tests {
             image: "kvm.img",
             disk: Uuid::nil(),
             distribution: "debian",
-            release: "bookworm",
+            version: "12",
             kind: "deb",
             packages: vec![PackageLine {
                 name: "libstdc++6",
@@ -216,12 +241,33 @@ mod tests {
     }
 
     #[test]
+    fn package_urls_name_the_release_and_the_source() {
+        let mut contents = contents();
+        let url = |contents: &Contents| purl(contents, &contents.packages[0]);
+        assert_eq!(
+            url(&contents),
+            "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14?arch=amd64&distro=debian-12&upstream=gcc-12%4012.2.0-14"
+        );
+        contents.packages[0].source.1 = "1:12.2.0-14";
+        assert!(url(&contents).ends_with("&distro=debian-12&upstream=gcc-12"));
+        contents.packages[0].source.0 = "libstdc++6";
+        assert!(url(&contents).ends_with("?arch=amd64&distro=debian-12"));
+        contents.distribution = "";
+        contents.version = "";
+        assert_eq!(url(&contents), "pkg:deb/libstdc%2B%2B6@1%3A12.2.0-14?arch=amd64");
+    }
+
+    #[test]
     fn an_rpm_has_its_epoch_apart() {
         let mut contents = contents();
         contents.kind = "rpm";
+        contents.distribution = "almalinux";
+        contents.version = "9.4";
+        contents.packages[0].source = ("gcc", "11.4.1-3.el9");
         assert_eq!(
             purl(&contents, &contents.packages[0]),
-            "pkg:rpm/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64&epoch=1&distro=bookworm"
+            "pkg:rpm/almalinux/libstdc%2B%2B6@12.2.0-14?arch=amd64&distro=almalinux-9.4&epoch=1\
+             &upstream=gcc-11.4.1-3.el9.src.rpm"
         );
     }
 }

@@ -54,7 +54,9 @@ impl SourceRoot {
     /// The name for an annotation: relative to the root where there is such a path.
     pub(in crate::report) fn annotated(&self, name: &str) -> String {
         match self.locate(name) {
-            ReportedPath::BelowRoot(path) | ReportedPath::Elsewhere(path) | ReportedPath::Unnamed(path) => path,
+            ReportedPath::BelowRoot(path) | ReportedPath::Elsewhere(path) | ReportedPath::Unnamed(path) => {
+                path
+            }
         }
     }
 }

@@ -15,12 +15,17 @@ pub enum Blame {
     Template,
 }
 
-/// A partition of a disk, and what of it would have to be another.
+/// What of the template would have to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    pub disk: String,
-    pub partition: u32,
-    pub what: Part,
+pub enum About {
+    Partition {
+        disk: String,
+        partition: u32,
+        what: Part,
+    },
+    /// As the package manager was asked for them.
+    Packages(Vec<String>),
+    Release,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +60,17 @@ impl Failure {
     }
 
     pub fn about(mut self, disk: &str, partition: u32, what: Part) -> Failure {
-        self.about = Some(Box::new(About { disk: disk.to_owned(), partition, what }));
+        self.about = Some(Box::new(About::Partition { disk: disk.to_owned(), partition, what }));
+        self
+    }
+
+    pub fn about_packages(mut self, packages: Vec<String>) -> Failure {
+        self.about = Some(Box::new(About::Packages(packages)));
+        self
+    }
+
+    pub fn about_release(mut self) -> Failure {
+        self.about = Some(Box::new(About::Release));
         self
     }
 

@@ -1,5 +1,6 @@
 //! `bundle-unknown`: no definition has this bundle.
 
+use crate::bundle::not_a_package_name;
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
@@ -19,8 +20,11 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
         return;
     }
     let known: Vec<&str> = content.definitions.names().collect();
-    for bundle in template.bundles().iter().filter(|b| !b.is_empty() && content.definitions.get(b).is_none())
-    {
+    let is_unknown = |name: &str| !name.is_empty() && content.definitions.get(name).is_none();
+    for bundle in template.bundles().iter().filter(|bundle| is_unknown(bundle)) {
+        if not_a_package_name(bundle).is_some() {
+            continue;
+        }
         if out.is_full() {
             // Looking for the nearest name takes time.
             return;

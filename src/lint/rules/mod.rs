@@ -62,6 +62,7 @@ mod mount_order;
 mod mount_path;
 mod mount_without_filesystem;
 mod os_core_missing;
+mod package_name;
 mod partition_count;
 mod partition_duplicate;
 mod partition_order;
@@ -171,6 +172,7 @@ pub static RULES: &[&Rule] = &[
     &mount_path::RULE,
     &mount_without_filesystem::RULE,
     &os_core_missing::RULE,
+    &package_name::RULE,
     &partition_count::RULE,
     &partition_duplicate::RULE,
     &partition_order::RULE,

@@ -1,0 +1,120 @@
+//! What apt-get prints when the archive does not have what was requested. The samples of the tests were printed by apt 2.6
+//! and 3.0.
+
+use std::collections::BTreeSet;
+
+/// Why packages cannot be installed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// No package has this name.
+    Unknown { package: String },
+    /// There is such a package, with other versions.
+    NoVersion { package: String, version: String },
+    /// Several packages provide it, and none is called so.
+    Virtual { package: String, providers: Vec<String> },
+    /// Others depend on it; the archive does not have it. Packages that replace it, where there are any.
+    Unavailable { package: String, replacements: Vec<String> },
+    /// Each of them could be installed, but not with the others: apt's lines, "PACKAGE : Conflicts: …".
+    Together { reasons: Vec<String> },
+}
+
+/// `lines`: everything that apt-get printed.
+pub fn unmet(lines: &[&str]) -> Option<Unmet> {
+    let after = |start: &str| lines.iter().find_map(|line| line.trim_start().strip_prefix(start));
+    let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
+    if let Some(rest) = after("E: Version ") {
+        let version = quoted(rest)?;
+        let package = quoted(rest.split_once(" for ")?.1)?;
+        return Some(Unmet::NoVersion { package, version });
+    }
+    if let Some(rest) =
+        after("E: Unable to locate package ").or_else(|| after("E: Couldn't find any package by glob "))
+    {
+        let package = rest.split_whitespace().next()?.trim_matches('\'').to_owned();
+        return Some(Unmet::Unknown { package });
+    }
+    if let Some(rest) = after("E: Package ").filter(|rest| rest.contains("has no installation candidate")) {
+        let package = quoted(rest)?;
+        let providers = listed(lines, &format!("Package {package} is a virtual package provided by:"));
+        if !providers.is_empty() {
+            return Some(Unmet::Virtual { package, providers });
+        }
+        let replacements = listed(lines, "However the following packages replace it:");
+        return Some(Unmet::Unavailable { package, replacements });
+    }
+    let start =
+        lines.iter().position(|line| line.trim() == "The following packages have unmet dependencies:")?;
+    let reasons = lines[start + 1..].iter().take_while(|line| line.starts_with(' ')).map(|line| line.trim());
+    Some(Unmet::Together { reasons: reasons.map(str::to_owned).collect() })
+}
+
+/// The first words of the indented lines after `heading`, sorted: apt's order is that of its cache.
+fn listed(lines: &[&str], heading: &str) -> Vec<String> {
+    let start = lines.iter().position(|line| line.trim() == heading).map_or(lines.len(), |at| at + 1);
+    let names = lines[start..].iter().take_while(|line| line.starts_with("  "));
+    let names: BTreeSet<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Unmet> {
+        unmet(&text.lines().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_and_versions_that_the_archive_does_not_have() {
+        assert_eq!(
+            parse("Building dependency tree...\nE: Unable to locate package nano:i386\n"),
+            Some(Unmet::Unknown { package: "nano:i386".into() })
+        );
+        let text = "Package nano is not available, but is referred to by another package.\n\
+                    This may mean that the package is missing, has been obsoleted, or\n\
+                    is only available from another source\n\nE: Version '9.9' for 'nano' was not found\n";
+        assert_eq!(parse(text), Some(Unmet::NoVersion { package: "nano".into(), version: "9.9".into() }));
+    }
+
+    #[test]
+    fn virtual_packages_and_replaced_ones() {
+        let text = "Package awk is a virtual package provided by:\n  original-awk 2022-09-12-1\n  \
+                    mawk 1.3.4.20200120-3.1\n  gawk 1:5.2.1-2\n\nE: Package 'awk' has no installation candidate\n";
+        assert_eq!(
+            parse(text),
+            Some(Unmet::Virtual {
+                package: "awk".into(),
+                providers: ["gawk", "mawk", "original-awk"].map(str::to_owned).to_vec()
+            })
+        );
+        let text = "Package libcurl3 is not available, but is referred to by another package.\n\
+                    However the following packages replace it:\n  libcurl4t64\n\n\
+                    E: Package 'libcurl3' has no installation candidate\n";
+        assert_eq!(
+            parse(text),
+            Some(Unmet::Unavailable { package: "libcurl3".into(), replacements: vec!["libcurl4t64".into()] })
+        );
+    }
+
+    #[test]
+    fn packages_that_exclude_each_other() {
+        let text = "The following packages have unmet dependencies:\n systemd-sysv : Conflicts: sysvinit-core but \
+                    3.14-4 is to be installed\n sysvinit-core : Depends: initscripts but it is not installable\n                 \
+                    Conflicts: systemd-sysv but 257.13-1~deb13u1 is to be installed\n\
+                    E: Unable to correct problems, you have held broken packages.\n\
+                    E: The following information from --solver 3.0 may provide additional context:\n";
+        assert_eq!(
+            parse(text),
+            Some(Unmet::Together {
+                reasons: [
+                    "systemd-sysv : Conflicts: sysvinit-core but 3.14-4 is to be installed",
+                    "sysvinit-core : Depends: initscripts but it is not installable",
+                    "Conflicts: systemd-sysv but 257.13-1~deb13u1 is to be installed"
+                ]
+                .map(str::to_owned)
+                .to_vec()
+            })
+        );
+        assert_eq!(parse("E: Could not get lock /var/lib/dpkg/lock\n"), None);
+    }
+}
