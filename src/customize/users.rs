@@ -314,12 +314,12 @@ mod tests {
         let tree = Tree::open(folder.path()).unwrap();
         tree.write(
             "/etc/passwd",
-            "root:x:0:0:root:/root:/bin/bash\nold:x:1000:1000::/home/old:/bin/sh\n",
+            "root:x:0:0:root:/root:/bin/bash\nold:x:999:999::/home/old:/bin/sh\n",
             0o644,
         )
         .unwrap();
         tree.write("/etc/shadow", "root::19000:0:99999:7:::\nold:!:::::::\n", 0o640).unwrap();
-        tree.write("/etc/group", "root:x:0:\nsudo:x:27:\nold:x:1000:\n", 0o644).unwrap();
+        tree.write("/etc/group", "root:x:0:\nsudo:x:27:\nold:x:999:\n", 0o644).unwrap();
         tree.write("/etc/gshadow", "root:*::\nsudo:*::\nold:!::\n", 0o640).unwrap();
         tree.write("/etc/skel/.profile", "hello\n", 0o644).unwrap();
         tree
@@ -353,15 +353,15 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             create_users(&tree, &[ada], &hashes).unwrap();
             let passwd = tree.read("/etc/passwd").unwrap().unwrap();
-            assert!(passwd.ends_with("ada:x:1001:1001:Ada  L:/home/ada:/bin/sh\n"), "{passwd}");
+            assert!(passwd.ends_with("ada:x:1000:1000:Ada  L:/home/ada:/bin/sh\n"), "{passwd}");
             let group = tree.read("/etc/group").unwrap().unwrap();
-            assert!(group.contains("sudo:x:27:ada\n") && group.contains("ada:x:1001:\n"), "{group}");
+            assert!(group.contains("sudo:x:27:ada\n") && group.contains("ada:x:1000:\n"), "{group}");
             let shadow = tree.read("/etc/shadow").unwrap().unwrap();
             assert!(shadow.contains("ada:$6$x$y::0:99999:7:::\n"), "{shadow}");
             assert!(shadow.starts_with("root:!:"), "sudo locks root's password: {shadow}");
             use std::os::unix::fs::MetadataExt;
             let keys = folder.path().join("home/ada/.ssh/authorized_keys").metadata().unwrap();
-            assert_eq!((keys.uid(), keys.gid(), keys.mode() & 0o777), (1001, 1001, 0o600));
+            assert_eq!((keys.uid(), keys.gid(), keys.mode() & 0o777), (1000, 1000, 0o600));
             assert_eq!(tree.read("/home/ada/.profile").unwrap().as_deref(), Some("hello\n"));
         }
     }
@@ -392,8 +392,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tree = tree(&folder);
         let with = |uid: u32| UserPlan { uid: Some(uid), ..user("bob") };
-        let failure = create_users(&tree, &[with(1000)], &BTreeMap::new()).unwrap_err();
-        assert_eq!(failure.message, "uid 1000 of user `bob` is that of `old` in this content");
+        let failure = create_users(&tree, &[with(999)], &BTreeMap::new()).unwrap_err();
+        assert_eq!(failure.message, "uid 999 of user `bob` is that of `old` in this content");
     }
 
     #[test]
@@ -409,7 +409,7 @@ mod tests {
         };
         create_users(&tree, &[old], &BTreeMap::new()).unwrap();
         let passwd = tree.read("/etc/passwd").unwrap().unwrap();
-        assert!(passwd.ends_with("old:x:1000:1000:Old One:/home/old:/bin/sh\n"), "{passwd}");
+        assert!(passwd.ends_with("old:x:999:999:Old One:/home/old:/bin/sh\n"), "{passwd}");
         assert!(tree.read("/etc/shadow").unwrap().unwrap().contains("old:::0:99999:7:::\n"));
     }
 

@@ -30,10 +30,12 @@ struct Limits {
     attributes: u64,
 }
 
-/// Nothing where everything can be. `unit`: bytes of a block.
-pub fn unholdable(kind: FilesystemType, unit: u64, tree: &Tree) -> Option<Unholdable> {
+/// Nothing where everything can be. `unit`: bytes of a block. `owner`: user and group that everything belongs to on a filesystem
+/// without owners.
+pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tree) -> Option<Unholdable> {
     if kind == FilesystemType::Vfat {
-        return fat::unholdable(&tree.nodes, unit).map(|(path, problem)| Unholdable { path, problem });
+        let found = fat::unholdable(&tree.nodes, unit, owner);
+        return found.map(|(path, problem)| Unholdable { path, problem });
     }
     let limits = limits(kind, unit)?;
     let mut names: BTreeMap<NodeId, u64> = BTreeMap::new();
@@ -151,7 +153,7 @@ mod tests {
 
     fn check(kinds: &[FilesystemType], unit: u64, scan: &Scan, expect: Option<(&str, &str)>) {
         for kind in kinds {
-            let found = unholdable(*kind, unit, &scan.tree);
+            let found = unholdable(*kind, unit, (0, 0), &scan.tree);
             let found = found.as_ref().map(|found| (found.path.as_str(), found.problem.as_str()));
             assert_eq!(found, expect, "{kind}");
         }
@@ -187,7 +189,7 @@ mod tests {
         let Body::Folder(children) = &names.tree.nodes[ROOT].body else { panic!() };
         if children.len() > 32_000 {
             check(&[Ext4, Xfs, Btrfs], 4096, &names, None);
-            let found = unholdable(Ext2, 4096, &names.tree).unwrap();
+            let found = unholdable(Ext2, 4096, (0, 0), &names.tree).unwrap();
             assert_eq!(found.problem, "a file has at most 32000 hard links on ext2");
         }
         let folders = surveyed(|root| {

@@ -10,16 +10,17 @@ use super::nodes::node;
 use super::pxe::{is_inside, kernel_of};
 use super::same::Comparing;
 use super::source::Raw;
+use super::squashfs::squashfs;
 use super::tree::{Item, Tree};
 use crate::command_line::{altered_by_grub, for_grub, from_grub};
 use crate::filesystem::{Body, Content, Extent, Node, Opened, ROOT, Tree as FileTree, Window, mode};
 use crate::image::newest_kernel;
 use crate::plan::{Diskless, Firmware};
-use crate::tool::{Context, Failure, Invocation, Names, inherit, inherited_name, run, run_fed};
+use crate::tool::{Context, Failure, Invocation, Names, inherit, inherited_name, run};
 use rustix::fs::{Timespec, Timestamps, futimens};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -47,9 +48,6 @@ const MENU: &str = "/boot/grub/grub.cfg";
 const LOADER: &str = "/EFI/BOOT/BOOTX64.EFI";
 /// An ISO 9660 label has 32 characters. Source: ECMA-119, 8.4.7.
 const LABEL: usize = 32;
-/// Six times as fast as 15, for a twentieth more bytes.
-const LEVEL: &str = "9";
-const BLOCK: &str = "128K";
 
 /// What an ISO is called, and by what it finds itself again.
 pub struct Name<'n> {
@@ -485,28 +483,6 @@ fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
         return Err(Failure::new("the root tree has no initramfs that could find it on a CD"));
     }
     Ok(files)
-}
-
-fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> Result<File, Failure> {
-    let context = || "could not pack the root tree as squashfs".to_owned();
-    let tar = tempfile::tempfile_in(scratch).context(context)?;
-    let mut buffer = BufWriter::with_capacity(1 << 20, &tar);
-    tree.copy_some(|item| is_inside(item, diskless), &mut buffer)
-        .and_then(|()| buffer.flush())
-        .context(context)?;
-    drop(buffer);
-    (&tar).rewind().context(context)?;
-    let out = tempfile::tempfile_in(scratch).context(context)?;
-    let maker = Invocation::new("mksquashfs")
-        .dying_with_us()
-        .arg("-")
-        .arg(inherited_name(&out)?)
-        .args(["-tar", "-noappend", "-comp", "zstd", "-Xcompression-level", LEVEL, "-b", BLOCK])
-        // A tar has no entry for its own top.
-        .args(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"])
-        .args(["-mem", "512M", "-no-progress", "-quiet", "-exit-on-error"]);
-    run_fed(&settled(maker, time), tar)?;
-    Ok(out)
 }
 
 fn grub(

@@ -34,6 +34,7 @@ mod qcow2;
 mod qemu;
 mod same;
 mod source;
+mod squashfs;
 pub mod sums;
 mod tree;
 mod vhd;

@@ -9,7 +9,9 @@ use crate::tool::{Failure, Part};
 /// What the filesystem cannot hold, before it is made.
 pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &Scan) -> Result<(), Failure> {
     let unit = partition.space.as_ref().map_or(4096, |space| space.allocation_unit.0);
-    match unholdable(filesystem.kind, unit, &scan.tree) {
+    // Root, inside the build's namespace.
+    let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match unholdable(filesystem.kind, unit, caller, &scan.tree) {
         Some(found) => Err(cannot_hold(disk, partition, &found.path, &found.problem)),
         None => Ok(()),
     }

@@ -77,6 +77,7 @@ pub const CATALOG: &[Tool] = &[
         "-version",
         "4.5.1",
     ),
+    tool("unsquashfs", "squashfs-tools", Need::BuildIso, "reading that root tree back"),
     at_least(tool("xorriso", "xorriso", Need::BuildIso, "CDs"), "--version", "1.5.4"),
     at_least(
         tool("qemu-system-x86_64", "qemu-system-x86", Need::Boot, "virtual machines"),

@@ -469,8 +469,9 @@ fn entry(short: &[u8; 11], attributes: u8, first_cluster: u32, size: u32, modifi
     entry
 }
 
-/// The first thing of a tree that no FAT filesystem with such clusters can hold, found without one.
-pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
+/// The first thing of a tree that no FAT filesystem with such clusters can hold, found without one. `owner`: user and group
+/// that everything on it will belong to.
+pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
     let mut waiting = vec![(ROOT, String::new())];
     while let Some((id, folder)) = waiting.pop() {
         let Body::Folder(children) = &nodes[id].body else { continue };
@@ -486,7 +487,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
                 let problem = format!("it has the same name as `{other}`: vfat is not case-sensitive");
                 return Some((path, problem));
             }
-            if let Some(problem) = unholdable_node(&nodes[*child], cluster) {
+            if let Some(problem) = unholdable_node(&nodes[*child], cluster, owner) {
                 return Some((path, problem));
             }
             entries += new_name::entries(name);
@@ -502,7 +503,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64) -> Option<(String, String)> {
     None
 }
 
-fn unholdable_node(node: &Node, cluster: u64) -> Option<String> {
+fn unholdable_node(node: &Node, cluster: u64, owner: (u32, u32)) -> Option<String> {
     let problem = match &node.body {
         Body::Link(_) => "vfat does not support symbolic links",
         Body::Device { .. } => "vfat does not support device nodes",
@@ -515,7 +516,7 @@ fn unholdable_node(node: &Node, cluster: u64) -> Option<String> {
                 node.size
             ));
         }
-        _ if (node.uid, node.gid) != (0, 0) => {
+        _ if (node.uid, node.gid) != owner => {
             return Some(format!("vfat does not store owners, and the owner is {}:{}", node.uid, node.gid));
         }
         _ if !node.attributes.is_empty() => {

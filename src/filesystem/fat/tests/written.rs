@@ -277,7 +277,7 @@ fn what_no_fat_holds_is_found_without_one() {
         for node in &mut scan.tree.nodes {
             (node.uid, node.gid) = (0, 0);
         }
-        let found = unholdable(&scan.tree.nodes, 4096);
+        let found = unholdable(&scan.tree.nodes, 4096, (0, 0));
         let found = found.as_ref().map(|(path, problem)| (path.as_str(), problem.as_str()));
         assert_eq!(found, expect);
     };
