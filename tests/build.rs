@@ -258,7 +258,7 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains(&format!("error: {said}")) && stderr.contains("help: "), "{stderr}");
+        assert!(stderr.contains(said) && stderr.contains("error") && stderr.contains("help: "), "{stderr}");
         assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
         assert_eq!(names(&place.path("out")), ["small.img"]);
         assert_eq!(names(&shared_cache().join("work")), [""; 0]);
@@ -310,7 +310,7 @@ fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
         let output = place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let said = format!("error[plan]: partition 3 (`/home`) cannot store `{path}`: {reason}");
+        let said = format!("error[build]: partition 3 (`/home`) cannot store `{path}`: {reason}");
         assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
         assert!(!place.path("out/small.img").exists());
     }
@@ -618,6 +618,29 @@ fn a_missing_tool_names_its_package() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("error: `mmdebstrap` is needed and not installed"), "{stderr}");
     assert!(stderr.contains("help: install the package `mmdebstrap`"), "{stderr}");
+}
+
+/// Exit code 0 of a program is no proof: here mke2fs leaves a file out.
+#[test]
+fn a_file_that_mkfs_loses_stops_the_build() {
+    if !is_root() {
+        return skip("replacing a program needs root");
+    }
+    let _one = one_at_a_time();
+    let place = Place::new();
+    let wrapper = "#!/bin/sh\nbefore=\nfor argument; do\n    [ \"$before\" != -d ] || rm -f \"$argument/etc/issue\"\n    \
+                   before=$argument\ndone\nexec \"$REAL\" \"$@\"\n";
+    let wrapper = wrapper.replace("$REAL", &place.path("mke2fs").display().to_string());
+    std::fs::write(place.path("wrapper"), wrapper).unwrap();
+    let script = r#"
+        mke2fs=$(PATH=$PATH:/usr/sbin:/sbin command -v mke2fs); here=$(dirname "$T")
+        cp "$mke2fs" "$here/mke2fs"; chmod 755 "$here/wrapper"; mount --bind "$here/wrapper" "$mke2fs"
+        "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
+    let output = in_own_mounts_with(&place, &shared_cache(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("`/etc/issue` differs from the tree after writing\n  it is missing"), "{stderr}");
+    assert_eq!(names(&place.path("out")), [""; 0]);
 }
 
 #[test]

@@ -394,8 +394,13 @@ impl Input {
         let Some(about) = failure.about.as_deref() else { return false };
         let Some(span) = self.span_of(about) else { return false };
         let help = failure.help.clone().unwrap_or_default();
-        self.show_refusals(&[Refusal::new(span, failure.message.clone(), help)], console);
-        for detail in &failure.details {
+        // What does not fit, in the same sentence; what was searched, below.
+        let (message, details) = match (about, failure.details.as_slice()) {
+            (About::Partition { .. }, [detail]) => (format!("{}: {detail}", failure.message), &[][..]),
+            (_, details) => (failure.message.clone(), details),
+        };
+        self.show_at("build", &[Refusal::new(span, message, help)], console);
+        for detail in details {
             console.say(&format!("  {}", visible(detail)));
         }
         true
@@ -439,7 +444,11 @@ impl Input {
     }
 
     pub fn show_refusals(&self, refusals: &[Refusal], console: &Console) {
-        let text = report::refusals_human(&self.source, &self.linted.node, refusals, console.colour());
+        self.show_at("plan", refusals, console);
+    }
+
+    fn show_at(&self, stage: &str, refusals: &[Refusal], console: &Console) {
+        let text = report::refusals_human(&self.source, &self.linted.node, stage, refusals, console.colour());
         console.say(text.trim_end());
     }
 }

@@ -171,6 +171,16 @@ pub fn is_cd(file: &File) -> bool {
     file.read_exact_at(&mut bytes, 16 * iso::SECTOR + 1).is_ok() && bytes == *b"CD001"
 }
 
+/// The initramfs images that a CD's menu starts first, at most `most` bytes of each; none for what is not a CD.
+pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    if !is_cd(file) {
+        return Ok(Vec::new());
+    }
+    let contents = iso::Contents::read(file)?;
+    let (_, names, _) = contents.menu();
+    Ok(names.iter().filter_map(|name| contents.bytes(name, most)).collect())
+}
+
 /// Of a CD. What is looked into beside its loaders is a live system's root tree.
 pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
     let contents = iso::Contents::read(file)?;

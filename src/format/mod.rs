@@ -46,7 +46,7 @@ mod zstandard;
 pub use foreign::foreign;
 pub use image_format::ImageFormat;
 pub use iso::{CdImage, CdStart, boot_catalogue};
-pub use medium::{Cd, Medium, MediumKind, RootTree, Start};
+pub use medium::{Cd, Medium, MediumKind, RootTree, Start, initramfs_of_cd};
 pub use open::{Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -3,6 +3,7 @@
 use super::machine::DirectKernel;
 use crate::format::{self, ImageFormat, NetworkBoot};
 use crate::tool::{Context, Failure, inherited_name, scratch_folder};
+use crate::verify::boot_path::Initramfs;
 use std::fs::File;
 use std::io::Seek;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,18 @@ impl Attached {
         })
     }
 
-    /// Bytes of memory that unpacking takes, where the whole system is in an initramfs: packed and unpacked at once.
+    /// Bytes of memory that unpacking the initramfs takes, of a network boot and of a CD: packed and unpacked at once.
     pub fn memory_for_unpacking(&self) -> Option<u64> {
-        let Attached::Network(network) = self else { return None };
+        /// More than any initramfs of a CD has.
+        const MOST: usize = 1 << 30;
+        let network = match self {
+            Attached::Network(network) => network,
+            Attached::Disk(file, _) => {
+                let images = format::initramfs_of_cd(file, MOST).ok()?;
+                let need = |image: &Vec<u8>| image.len() as u64 + Initramfs::parse(image).unpacked;
+                return Some(images.iter().map(need).sum()).filter(|need| *need > 0);
+            }
+        };
         let mut packed = &network.initrd;
         let size = packed.metadata().ok()?.len();
         packed.rewind().ok()?;

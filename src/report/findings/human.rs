@@ -31,7 +31,14 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
 }
 
 /// Why a well-formed template cannot become an image.
-pub fn refusals_human(source: &SourceText, root: &Node, refusals: &[Refusal], colour: bool) -> String {
+/// `stage`: what was being done, in brackets behind `error`.
+pub fn refusals_human(
+    source: &SourceText,
+    root: &Node,
+    stage: &str,
+    refusals: &[Refusal],
+    colour: bool,
+) -> String {
     let source = &without_secrets(source, root);
     refusals
         .iter()
@@ -41,7 +48,7 @@ pub fn refusals_human(source: &SourceText, root: &Node, refusals: &[Refusal], co
                 colour,
                 Shown {
                     level: Level::Error,
-                    name: "plan",
+                    name: stage,
                     message: &refusal.message,
                     span: refusal.span,
                     labels: &[],

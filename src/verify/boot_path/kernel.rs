@@ -126,6 +126,9 @@ pub struct Initramfs {
     pub is_complete: bool,
     /// What is wrong with it.
     pub damage: Option<String>,
+    /// Bytes of what it holds, unpacked.
+    #[serde(skip)]
+    pub unpacked: u64,
 }
 
 /// Unpacked, of each chunk but the last. Source: LZ4, doc/lz4_Frame_format.md, "Legacy frame".
@@ -287,6 +290,7 @@ impl Initramfs {
             reader.read_exact(&mut name)?;
             skip(reader, padding(HEADER as u64 + length))?;
             skip(reader, size + padding(size))?;
+            self.unpacked += size;
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
             if name == b"TRAILER!!!" {
                 return Ok(());
