@@ -14,12 +14,16 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    let pxe = entries(&template.formats).iter().find(|entry| entry.value == Named::Known(Format::Pxe));
-    if let Some(entry) = pxe {
-        out.report(
-            entry.span,
-            "the whole system is unpacked into memory: machines need about one and a half times its size",
-        )
-        .help("test with the memory that they have: ister boot --memory MIB");
+    for entry in entries(&template.formats) {
+        let message = match entry.value {
+            Named::Known(Format::Pxe) => {
+                "the whole system is unpacked into memory: machines need about one and a half times its size"
+            }
+            Named::Known(Format::Iso) => {
+                "the initramfs and everything that is written are kept in memory: machines need more than from a disk"
+            }
+            _ => continue,
+        };
+        out.report(entry.span, message).help("test with the memory that they have: ister boot --memory MIB");
     }
 }
