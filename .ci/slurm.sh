@@ -1,6 +1,6 @@
 #!/bin/sh
 # One task of a Slurm array: a part of the types each. A task whose node dies is requeued by Slurm, and goes on with what it had
-# proven already: results are in the shared folder.
+# proven already: results are in the shared directory.
 #
 #   export ISTER_RUN=nightly-$(date +%F) ISTER_OUT=/shared/ister/$ISTER_RUN
 #   id=$(sbatch --parsable --array=1-4 .ci/slurm.sh)
@@ -12,7 +12,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -eu
-: "${ISTER_RUN:?name the run}" "${ISTER_OUT:?name a folder that all nodes share}"
+: "${ISTER_RUN:?name the run}" "${ISTER_OUT:?name a directory that all nodes share}"
 part=$SLURM_ARRAY_TASK_ID
 parts=${ISTER_PARTS:-$SLURM_ARRAY_TASK_MAX}
 if [ -z "${ISTER_PARTS:-}" ] && [ "$SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_COUNT" != "1-$SLURM_ARRAY_TASK_MAX" ]; then

@@ -5,7 +5,7 @@
 #   benches/assemble.sh [ROUNDS=5] [DEBIAN13]
 #
 # The tree is the content of the kvm type (374 MB, 14,000 files): ister takes it packed from its cache, checks its hash,
-# customises it and syncs the image; the others take it unpacked and sync nothing. DEBIAN13 is a folder with Debian 13 and
+# customises it and syncs the image; the others take it unpacked and sync nothing. DEBIAN13 is a directory with Debian 13 and
 # systemd-repart in it (mmdebstrap --variant=minbase --include=systemd-repart,mtools,dosfstools,e2fsprogs trixie DEBIAN13):
 # an older systemd-repart cannot work without loop devices. What is not there is left out. Prints medians in seconds and
 # ratios to the work by hand.
@@ -84,7 +84,7 @@ repart() {
     rm -f "$work/repart.img"
     # A mount namespace of its own: nothing stays mounted.
     unshare -m --propagation private sh -euc '
-        for folder in dev proc sys; do mount --rbind "/$folder" "$1/$folder"; done
+        for directory in dev proc sys; do mount --rbind "/$directory" "$1/$directory"; done
         mkdir -p "$1$2"; mount --bind "$2" "$1$2"
         chroot "$1" systemd-repart --empty=create --size=4610M --dry-run=no --no-pager --no-legend --offline=yes \
             --definitions="$2/repart.d" --root="$2/tree" "$2/repart.img"' sh "$debian13" "$work"

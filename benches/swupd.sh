@@ -5,8 +5,8 @@
 #   benches/swupd.sh [ROUNDS=5] [WORK]
 #
 # The content is the kvm type's tree in eleven bundles, packed as mixer packs; WORK keeps it for the next time. All that is
-# written goes to tmpfs: a disk would be measured otherwise. Once with the state folder and the tree on one file system, once
-# on two; then from a state folder that has everything. Prints medians in seconds, the ratio to xz and tar on one core, and the most memory that ister took.
+# written goes to tmpfs: a disk would be measured otherwise. Once with the state directory and the tree on one file system, once
+# on two; then from a state directory that has everything. Prints medians in seconds, the ratio to xz and tar on one core, and the most memory that ister took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}

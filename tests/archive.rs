@@ -24,17 +24,17 @@ const TEMPLATE: &str = r#"{
 }
 "#;
 
-fn sh(folder: &Path, script: &str) -> Output {
-    let output = Command::new("sh").args(["-euc", script]).current_dir(folder).output().unwrap();
+fn sh(directory: &Path, script: &str) -> Output {
+    let output = Command::new("sh").args(["-euc", script]).current_dir(directory).output().unwrap();
     assert!(output.status.success(), "{script}\n{}", text(&output.stderr));
     output
 }
 
 /// A key, and an archive with `main` and `universe` that it signs: two suites, as Ubuntu has them. `debs` has the packages
 /// of `main`; `universe` has one that is made here. The release expired long ago, as a snapshot's.
-fn archive(folder: &Path) -> PathBuf {
+fn archive(directory: &Path) -> PathBuf {
     sh(
-        folder,
+        directory,
         r#"
         export GNUPGHOME="$PWD/gnupg"; mkdir -m 700 gnupg; mkdir -p debs own/DEBIAN own/usr/share/own
         gpg --batch --quiet --passphrase '' --quick-gen-key 'Own <own@example.org>' ed25519 sign never 2>/dev/null
@@ -74,16 +74,16 @@ fn archive(folder: &Path) -> PathBuf {
         done
         "#,
     );
-    folder.join("archive/20250520T000000Z")
+    directory.join("archive/20250520T000000Z")
 }
 
-fn build(folder: &Path, more: &[&str]) -> Output {
-    std::fs::write(folder.join("own.json"), TEMPLATE).unwrap();
-    std::fs::create_dir_all(folder.join("bundles")).unwrap();
-    std::fs::write(folder.join("bundles/own"), "# [TITLE]: own\nown-tool\napt\n").unwrap();
+fn build(directory: &Path, more: &[&str]) -> Output {
+    std::fs::write(directory.join("own.json"), TEMPLATE).unwrap();
+    std::fs::create_dir_all(directory.join("bundles")).unwrap();
+    std::fs::write(directory.join("bundles/own"), "# [TITLE]: own\nown-tool\napt\n").unwrap();
     let mut command = ister(&["build", "-q"]);
-    command.arg(folder.join("own.json")).arg("-o").arg(folder.join("out"));
-    command.arg("--cache-dir").arg(folder.join("cache")).arg("--bundles").arg(folder.join("bundles"));
+    command.arg(directory.join("own.json")).arg("-o").arg(directory.join("out"));
+    command.arg("--cache-dir").arg(directory.join("cache")).arg("--bundles").arg(directory.join("bundles"));
     command.args(more).output().unwrap()
 }
 
@@ -92,12 +92,12 @@ fn what_cannot_be_used_is_told_with_what_to_do() {
     if tools_missing(&["gpg", "dpkg-scanpackages"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let archive = archive(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let archive = archive(directory.path());
     let url = format!("file://{}", archive.display());
     let told = |args: &[&str], code: i32, wanted: &[&str]| {
-        let output = build(folder.path(), args);
+        let output = build(directory.path(), args);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         for wanted in wanted {
@@ -120,7 +120,7 @@ fn what_cannot_be_used_is_told_with_what_to_do() {
 /// apt asks the template's proxy, with its password; that is told to nobody else.
 #[test]
 fn the_templates_proxy_is_used_and_its_password_is_not_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked = Arc::new(Mutex::new(String::new()));
@@ -137,10 +137,10 @@ fn the_templates_proxy_is_used_and_its_password_is_not_told() {
         }
     });
     let proxy = format!(r#"HTTPProxy="http://me:s3cret@127.0.0.1:{port}""#);
-    let log = folder.path().join("log");
+    let log = directory.path().join("log");
     let options =
         ["-C", "http://repo.invalid/debian", "--set", &proxy, "-L", "debug", "-l", log.to_str().unwrap()];
-    let output = build(folder.path(), &options);
+    let output = build(directory.path(), &options);
     let said = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("debug: running: mmdebstrap "), "{said}");
@@ -157,15 +157,15 @@ fn a_system_from_an_archive_of_ones_own() {
     if tools_missing(&["gpg", "dpkg-scanpackages"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
     // What a system of Debian 12 consists of, from where the host's archive has it.
-    std::fs::create_dir(folder.path().join("debs")).unwrap();
+    std::fs::create_dir(directory.path().join("debs")).unwrap();
     let plain = r#"Bundles=["os-core", "apt"]"#;
-    let output = build(folder.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
+    let output = build(directory.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     sh(
-        folder.path(),
+        directory.path(),
         r#"
         PATH=$PATH:/usr/sbin:/sbin
         root=$PWD; mkdir -p state/lists/partial cache-of-apt/archives/partial
@@ -178,15 +178,16 @@ fn a_system_from_an_archive_of_ones_own() {
         done | sed 's/:all=/=/' | xargs apt-get -qq $apt download
         "#,
     );
-    let archive = archive(folder.path());
+    let archive = archive(directory.path());
     let url = format!("file://{}", archive.display());
     let mirror = r#"MirrorURL="https://mirror.example.org/ubuntu""#;
     let more = ["-C", &url, "-s", &path("own.asc"), "--components", "main,universe", "--set", mirror];
     let updates = format!("deb {url} noble-updates main universe");
-    let tree = folder.path().join("tree");
+    let tree = directory.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
     let tree_name = tree.display().to_string();
-    let output = build(folder.path(), &[&more[..], &["--source", &updates, "-m", "-D", &tree_name]].concat());
+    let output =
+        build(directory.path(), &[&more[..], &["--source", &updates, "-m", "-D", &tree_name]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let read = |name: &str| std::fs::read_to_string(tree.join(name)).unwrap();
     assert_eq!(read("usr/share/own/file"), "own\n");
@@ -195,16 +196,16 @@ fn a_system_from_an_archive_of_ones_own() {
         "deb [signed-by=/etc/apt/keyrings/own.asc] https://mirror.example.org/ubuntu noble main universe\n"
     );
     assert!(tree.join("etc/apt/keyrings/own.asc").is_file());
-    let list = std::fs::read_to_string(folder.path().join("out/own.img.packages")).unwrap();
+    let list = std::fs::read_to_string(directory.path().join("out/own.img.packages")).unwrap();
     assert!(list.contains("own-tool\t2.0\tall\town-tool\t2.0\n"), "{list}");
-    // An archive's keys, but no folder of the build host: neither in files nor in the plan that stays in the image.
+    // An archive's keys, but no directory of the build host: neither in files nor in the plan that stays in the image.
     let found = Command::new("grep")
-        .args(["-rlF", &folder.path().display().to_string()])
+        .args(["-rlF", &directory.path().display().to_string()])
         .arg(&tree)
         .output()
         .unwrap();
     assert_eq!(text(&found.stdout), "");
-    let verified = ister(&["verify", "-q"]).arg(folder.path().join("out/own.img")).output().unwrap();
+    let verified = ister(&["verify", "-q"]).arg(directory.path().join("out/own.img")).output().unwrap();
     assert!(verified.status.success(), "{}", text(&verified.stdout));
     remove(&tree);
 
@@ -218,19 +219,21 @@ fn a_system_from_an_archive_of_ones_own() {
         ),
         ("own-virtual", "`own-virtual` is a virtual package in noble", "`own-one`, `own-two`"),
     ] {
-        let output =
-            build(folder.path(), &[own, &["--set", &format!(r#"Bundles=["os-core", "{name}"]"#)]].concat());
+        let output = build(
+            directory.path(),
+            &[own, &["--set", &format!(r#"Bundles=["os-core", "{name}"]"#)]].concat(),
+        );
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(message) && said.contains("own.json:") && said.contains(help), "{said}");
     }
 
     // The installed system's own apt reads the lists of a snapshot, which have expired; of a live mirror it must not.
-    let port = serve(folder.path().join("archive"));
+    let port = serve(directory.path().join("archive"));
     for (place, code) in [("20250520T000000Z", 0), ("live", 1)] {
         let mirror = format!(r#"MirrorURL="http://127.0.0.1:{port}/{place}""#);
         let hook = r#"PostChrootShell=["apt-get -o APT::Update::Error-Mode=any update"]"#;
-        let output = build(folder.path(), &[own, &["--set", &mirror, "--set", hook]].concat());
+        let output = build(directory.path(), &[own, &["--set", &mirror, "--set", hook]].concat());
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{place}: {said}");
         assert_eq!(code == 1, said.contains("Release file for"), "{place}: {said}");

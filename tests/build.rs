@@ -59,20 +59,20 @@ const TEMPLATE: &str = r#"{
 /// What a build writes.
 const WRITTEN: [&str; 4] = ["small.img", "small.img.packages", "small.img.plan.json", "small.img.spdx.json"];
 
-/// A folder for one test: template, output and cache.
+/// A directory for one test: template, output and cache.
 struct Place {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Place {
     fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("small.json"), TEMPLATE).unwrap();
-        Place { folder }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("small.json"), TEMPLATE).unwrap();
+        Place { directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn build(&self, more: &[&str]) -> Command {
@@ -88,8 +88,8 @@ fn shared_cache() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
@@ -314,7 +314,7 @@ fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
         assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
         assert!(!place.path("out/small.img").exists());
     }
-    // And what it can hold, it holds: more than its root folder's first cluster, every kind of name, nothing.
+    // And what it can hold, it holds: more than its root directory's first cluster, every kind of name, nothing.
     let hook = r#"mkdir -p /home/D/e/F; for i in $(seq 300); do printf $i > "/home/D/long name $i.txt"; done; : > /home/D/none; printf ä > /home/ä€"#;
     let hook = format!("PostChrootShell={}", serde_json::json!([hook]));
     ok(&place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap());
@@ -348,7 +348,7 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         run("sh", &["-ec", script, "sh", place.path("out").to_str().unwrap()]);
     }
     let first = run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]);
-    // Where memory is short the tree lies on the disk, whose folders have an order of their own.
+    // Where memory is short the tree lies on the disk, whose directories have an order of their own.
     if is_root() {
         let script = r#"
             mount -t tmpfs none /sys/fs/cgroup
@@ -506,7 +506,7 @@ fn started(place: &Place, word: &str) -> Child {
 /// Nothing of a build is there any more: no process that knows its cache, no temporary file, no mount.
 fn is_clean(place: &Place, before: &(String, String)) {
     let until = Instant::now() + Duration::from_secs(20);
-    let marker = place.folder.path().to_str().unwrap().to_owned();
+    let marker = place.directory.path().to_str().unwrap().to_owned();
     let alive = || -> Vec<String> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {

@@ -100,25 +100,25 @@ fn plan_and_build_refuse_what_lint_refuses() {
 
 #[test]
 fn a_plan_is_a_table_or_json_and_writes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let template = std::fs::canonicalize(GOOD).unwrap();
     // What the content holds is told only where the cache has it.
     let cache = tempfile::tempdir().unwrap();
     let output = ister(&["plan", template.to_str().unwrap()])
         .env("XDG_CACHE_HOME", cache.path())
-        .current_dir(&folder)
+        .current_dir(&directory)
         .output()
         .unwrap();
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("plan-kvm-table", text(&output.stdout));
     });
     let output = ister(&["plan", "-t", template.to_str().unwrap(), "--format", "json"])
-        .current_dir(&folder)
+        .current_dir(&directory)
         .output()
         .unwrap();
     let plan: ister::plan::Plan = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(plan.disks[0].partitions[2].mount.as_deref(), Some("/"));
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 }
 
 #[test]
@@ -138,9 +138,10 @@ fn overrides_change_one_key() {
 
 #[test]
 fn bundles_of_ones_own_come_first() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("editors"), "# [TITLE]: editors\ned\n").unwrap();
-    let output = ister(&["plan", GOOD, "--format", "json", "--bundles"]).arg(folder.path()).output().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("editors"), "# [TITLE]: editors\ned\n").unwrap();
+    let output =
+        ister(&["plan", GOOD, "--format", "json", "--bundles"]).arg(directory.path()).output().unwrap();
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages: Vec<&str> =
         plan["content"]["packages"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
@@ -161,9 +162,9 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
         .unwrap()
         .replace("\"SoftwareManager\": \"apt\"", "\"SoftwareManager\": \"swupd\"")
         .replace("\"bookworm\"", "34000");
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let places = ["-o", "out", "--cache-dir", "cache"].map(|name| match name {
-        "out" | "cache" => folder.path().join(name).display().to_string(),
+        "out" | "cache" => directory.path().join(name).display().to_string(),
         option => option.to_owned(),
     });
     let build = |more: &[&str]| {
@@ -187,8 +188,8 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
 
 #[test]
 fn an_image_that_is_none_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("empty.img");
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("empty.img");
     let boot = |image: &std::path::Path| ister(&["boot"]).arg(image).output().unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(3));
@@ -198,7 +199,7 @@ fn an_image_that_is_none_says_so() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("cannot tell which firmware"));
     // Nothing could be held against a plan that is damaged.
-    std::fs::write(folder.path().join("empty.img.plan.json"), "{ \"version\": 3, ").unwrap();
+    std::fs::write(directory.path().join("empty.img.plan.json"), "{ \"version\": 3, ").unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("empty.img.plan.json` is no plan"), "{}", text(&output.stderr));
@@ -215,24 +216,25 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn an_empty_cache_is_listed_and_pruned() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = |action: &str| ister(&["cache", action, "--cache-dir"]).arg(folder.path()).output().unwrap();
-    assert_eq!(text(&cache("list").stdout), format!("{}: 0 entries, 0 bytes\n", folder.path().display()));
+    let directory = tempfile::tempdir().unwrap();
+    let cache =
+        |action: &str| ister(&["cache", action, "--cache-dir"]).arg(directory.path()).output().unwrap();
+    assert_eq!(text(&cache("list").stdout), format!("{}: 0 entries, 0 bytes\n", directory.path().display()));
     assert_eq!(text(&cache("prune").stdout), "removed 0 trees, 0 bytes freed\n");
 }
 
 /// Templates of the original, where they are at hand: their plan, or why they are refused.
 #[test]
 fn sample_templates_of_the_original() {
-    let folder = std::path::Path::new("../shared/templates");
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        eprintln!("skipped: {} is not here", folder.display());
+    let directory = std::path::Path::new("../shared/templates");
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        eprintln!("skipped: {} is not here", directory.display());
         return;
     };
     let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     for name in names {
-        let template = std::fs::canonicalize(folder.join(&name)).unwrap();
+        let template = std::fs::canonicalize(directory.join(&name)).unwrap();
         // Away from any file that a template may name by a relative path.
         let empty = tempfile::tempdir().unwrap();
         // The one whose last partition takes the rest.

@@ -20,7 +20,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 
 /// A loop device over a sparse file, which goes with this.
 struct Loop {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     name: String,
 }
 
@@ -31,12 +31,12 @@ impl Loop {
             eprintln!("skipped: loop devices need root");
             return None;
         }
-        let folder = tempfile::tempdir().unwrap();
-        let file = std::fs::File::create(folder.path().join("disk")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(directory.path().join("disk")).unwrap();
         file.set_len(mebibytes << 20).unwrap();
         let output = Command::new("losetup")
             .args(["--find", "--show", "--sector-size", &sector.to_string()])
-            .arg(folder.path().join("disk"))
+            .arg(directory.path().join("disk"))
             .output()
             .unwrap();
         if !output.status.success() {
@@ -44,7 +44,7 @@ impl Loop {
             return None;
         }
         let name = text(&output.stdout).trim().trim_start_matches("/dev/").to_owned();
-        Some(Loop { folder, name })
+        Some(Loop { directory, name })
     }
 
     fn device(&self) -> String {
@@ -52,7 +52,7 @@ impl Loop {
     }
 
     fn backing(&self) -> PathBuf {
-        self.folder.path().join("disk")
+        self.directory.path().join("disk")
     }
 }
 
@@ -86,13 +86,13 @@ fn template(disk: &str) -> serde_json::Value {
     })
 }
 
-fn build(folder: &Path, template: &serde_json::Value, more: &[&str]) -> Output {
-    let path = folder.join("metal.json");
+fn build(directory: &Path, template: &serde_json::Value, more: &[&str]) -> Output {
+    let path = directory.join("metal.json");
     std::fs::write(&path, serde_json::to_string_pretty(template).unwrap()).unwrap();
     // The content of the boot tests, where they have fetched it.
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let mut command = ister(more);
-    command.arg(&path).arg("-o").arg(folder.join("out")).arg("--cache-dir").arg(cache);
+    command.arg(&path).arg("-o").arg(directory.join("out")).arg("--cache-dir").arg(cache);
     command.output().unwrap()
 }
 
@@ -104,11 +104,11 @@ fn ok(output: &Output) {
 fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     let _one = one_at_a_time();
     let Some(disk) = Loop::new(2048, 512) else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let template = template(&disk.name);
     // Nobody can be asked here.
     run("mkfs.ext4", &["-q", "-L", "precious", &disk.device()]);
-    let output = build(folder.path(), &template, &["build"]);
+    let output = build(directory.path(), &template, &["build"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("precious") && said.contains("ext4") && said.contains("ERASED"), "{said}");
@@ -117,11 +117,11 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     assert_eq!(label.trim(), "precious");
 
     // Mounted; the drop-in form refuses it too, though it asks nobody.
-    let mount = folder.path().join("mounted");
+    let mount = directory.path().join("mounted");
     std::fs::create_dir(&mount).unwrap();
     run("mount", &[&disk.device(), mount.to_str().unwrap()]);
     for form in [&["build", "--erase"][..], &["-t"][..]] {
-        let output = build(folder.path(), &template, form);
+        let output = build(directory.path(), &template, form);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(said.contains(&format!("/dev/{} cannot be written to", disk.name)), "{said}");
@@ -134,7 +134,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
 
     run("mkswap", &[&disk.device()]);
     if Command::new("swapon").arg(disk.device()).status().is_ok_and(|status| status.success()) {
-        let output = build(folder.path(), &template, &["build", "--erase"]);
+        let output = build(directory.path(), &template, &["build", "--erase"]);
         run("swapoff", &[&disk.device()]);
         assert_eq!(output.status.code(), Some(3));
         assert!(text(&output.stderr).contains("is in use as swap"), "{}", text(&output.stderr));
@@ -143,7 +143,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     run("mkfs.ext4", &["-q", "-F", "-L", "above", &disk.device()]);
     let above = run("losetup", &["--find", "--show", &disk.device()]);
     let above = above.trim();
-    let output = build(folder.path(), &template, &["build", "--erase"]);
+    let output = build(directory.path(), &template, &["build", "--erase"]);
     run("losetup", &["-d", above]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains(&format!("is held by {above}")), "{}", text(&output.stderr));
@@ -151,11 +151,11 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     // Nothing can be kept where a new table is made, and options for images are refused before anything happens.
     let mut kept = template.clone();
     kept["FilesystemTypes"][2]["disable_format"] = "".into();
-    let output = build(folder.path(), &kept, &["build", "--erase"]);
+    let output = build(directory.path(), &kept, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("nothing can be kept: a new partition table is made"));
     for option in ["--check-reproducible", "--boot-test"] {
-        let output = build(folder.path(), &template, &["build", "--erase", option]);
+        let output = build(directory.path(), &template, &["build", "--erase", option]);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }
     let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
@@ -167,7 +167,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
             entry["disk"] = "no-such-disk".into();
         }
     }
-    let output = build(folder.path(), &other, &["build", "--erase"]);
+    let output = build(directory.path(), &other, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stderr).contains("this machine has no disk /dev/no-such-disk"),
@@ -180,12 +180,12 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
 fn a_reinstall_keeps_what_people_have_at_home() {
     let _one = one_at_a_time();
     let Some(disk) = Loop::new(1400, 512) else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // What was there before must not shine through.
     run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
     // As ister.py was called: nobody is asked.
-    ok(&build(folder.path(), &template(&disk.name), &["-q", "-t"]));
-    let plan = folder.path().join(format!("out/{}.plan.json", disk.name));
+    ok(&build(directory.path(), &template(&disk.name), &["-q", "-t"]));
+    let plan = directory.path().join(format!("out/{}.plan.json", disk.name));
     let disk_plan =
         || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap() };
     let first = disk_plan();
@@ -196,7 +196,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
 
     // Somebody lives there.
     let home = first["disks"][0]["partitions"][2]["first_lba"].as_u64().unwrap() * 512;
-    let mounted = folder.path().join("mounted");
+    let mounted = directory.path().join("mounted");
     std::fs::create_dir(&mounted).unwrap();
     let inner = mount_at(&disk, home, &mounted);
     std::fs::write(mounted.join("ada/diary"), "precious").unwrap();
@@ -205,7 +205,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
 
     // And another system has its loader in the ESP.
     let esp = format!("{}@@1M", disk.device());
-    let stranger = folder.path().join("stranger");
+    let stranger = directory.path().join("stranger");
     std::fs::write(&stranger, "another loader").unwrap();
     run("mmd", &["-i", &esp, "::/EFI/other"]);
     run("mcopy", &["-i", &esp, stranger.to_str().unwrap(), "::/EFI/other/other.efi"]);
@@ -222,7 +222,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
         .as_array_mut()
         .unwrap()
         .push(serde_json::json!({ "username": "bob", "password": "$6$salt$hash" }));
-    ok(&build(folder.path(), &again, &["build", "--erase", "-q"]));
+    ok(&build(directory.path(), &again, &["build", "--erase", "-q"]));
     let second = disk_plan();
     for field in ["guid", "partitions_from"] {
         assert_eq!(second["disks"][0][field], first["disks"][0][field]);
@@ -247,7 +247,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     let mut bare = again.clone();
     bare["FilesystemTypes"].as_array_mut().unwrap().pop();
     bare["PartitionMountPoints"].as_array_mut().unwrap().pop();
-    let output = build(folder.path(), &bare, &["build", "--erase"]);
+    let output = build(directory.path(), &bare, &["build", "--erase"]);
     ok(&output);
     assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("stays")));
     run("sync", &[]);
@@ -256,7 +256,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
 
     // A filesystem of another type cannot be kept, and a partition that is not there cannot be used.
     again["FilesystemTypes"][2]["type"] = "xfs".into();
-    let output = build(folder.path(), &again, &["build", "--erase", "-q"]);
+    let output = build(directory.path(), &again, &["build", "--erase", "-q"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("has ext4, not xfs"), "{}", text(&output.stderr));
 }
@@ -285,7 +285,7 @@ fn several_disks_with_large_sectors_and_encryption() {
     let _one = one_at_a_time();
     let Some(first) = Loop::new(900, 4096) else { return };
     let Some(second) = Loop::new(400, 512) else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut template = template(&first.name);
     template["PartitionLayout"][1]["size"] = "rest".into();
     template["PartitionLayout"][2] =
@@ -303,20 +303,20 @@ fn several_disks_with_large_sectors_and_encryption() {
             &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"],
         );
     }
-    let path = folder.path().join("metal.json");
+    let path = directory.path().join("metal.json");
     std::fs::write(&path, template.to_string()).unwrap();
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let output = ister(&["build", "--erase", "-q"])
         .arg(&path)
         .arg("-o")
-        .arg(folder.path())
+        .arg(directory.path())
         .arg("--cache-dir")
         .arg(cache)
         .env("ISTER_TEST_PASSPHRASE", "open sesame")
         .output()
         .unwrap();
     ok(&output);
-    let plan = folder.path().join(format!("{}.plan.json", first.name));
+    let plan = directory.path().join(format!("{}.plan.json", first.name));
     assert_eq!(verified(&first, &plan), [""; 0]);
     let plan: ister::plan::Plan = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
     assert_eq!(plan.disks.len(), 2);

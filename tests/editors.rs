@@ -51,26 +51,26 @@ fn neovim_edits_a_template() {
 #[test]
 fn pre_commit_runs_the_hooks() {
     let Some(pre_commit) = tools::tool("python/bin/pre-commit") else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let git = |repository: &str, args: &[&str]| {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-C"])
-            .arg(folder.path().join(repository))
+            .arg(directory.path().join(repository))
             .args(args)
             .output()
             .unwrap();
         good(&output)
     };
     for repository in ["hooks", "templates"] {
-        std::fs::create_dir(folder.path().join(repository)).unwrap();
+        std::fs::create_dir(directory.path().join(repository)).unwrap();
         git(repository, &["init", "--quiet"]);
     }
-    let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    let write = |name: &str, content: &str| std::fs::write(directory.path().join(name), content).unwrap();
     write("hooks/.pre-commit-hooks.yaml", include_str!("../.pre-commit-hooks.yaml"));
     git("hooks", &["add", "."]);
     git("hooks", &["commit", "--quiet", "-m", "hooks"]);
     let revision = git("hooks", &["rev-parse", "HEAD"]);
-    let hooks = folder.path().join("hooks");
+    let hooks = directory.path().join("hooks");
     write(
         "templates/.pre-commit-config.yaml",
         &format!(
@@ -86,9 +86,9 @@ fn pre_commit_runs_the_hooks() {
     let run = || {
         Command::new(&pre_commit)
             .args(["run", "--all-files", "--color", "never"])
-            .current_dir(folder.path().join("templates"))
+            .current_dir(directory.path().join("templates"))
             .env("PATH", &path)
-            .env("PRE_COMMIT_HOME", folder.path().join("cache"))
+            .env("PRE_COMMIT_HOME", directory.path().join("cache"))
             .output()
             .unwrap()
     };
@@ -123,17 +123,17 @@ fn the_github_action_finds_and_fails() {
     let action = include_str!("../action.yml");
     let script = action.split("# lint\n").nth(1).expect("the step is marked");
     let script: Vec<&str> = script.lines().map(str::trim_start).collect();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let template = include_str!("../vm-tests/kvm/template.json");
-    std::fs::write(folder.path().join("a.json"), template.replace("\"8G\"", "\"8\"")).unwrap();
-    let bin = folder.path().join("ister/bin");
+    std::fs::write(directory.path().join("a.json"), template.replace("\"8G\"", "\"8\"")).unwrap();
+    let bin = directory.path().join("ister/bin");
     std::fs::create_dir_all(&bin).unwrap();
     std::os::unix::fs::symlink(ISTER, bin.join("ister")).unwrap();
     let run = |paths: &str| {
         Command::new("bash")
             .args(["-e", "-c", &script.join("\n")])
-            .current_dir(folder.path())
-            .env("RUNNER_TEMP", folder.path())
+            .current_dir(directory.path())
+            .env("RUNNER_TEMP", directory.path())
             .env("ISTER_PATHS", paths)
             .env("ISTER_ARGUMENTS", "--deny warnings")
             .output()
@@ -148,5 +148,5 @@ fn the_github_action_finds_and_fails() {
     );
     // What is given is words, never a command.
     assert_eq!(run("a.json;touch${IFS}evil").status.code(), Some(2));
-    assert!(!folder.path().join("evil").exists());
+    assert!(!directory.path().join("evil").exists());
 }

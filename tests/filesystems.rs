@@ -50,7 +50,7 @@ fn fsck(kind: &str, path: &Path) {
     };
 }
 
-/// Everything that is said of each path, and what files hold; folders' sizes and the filesystem's own numbers are not
+/// Everything that is said of each path, and what files hold; directories' sizes and the filesystem's own numbers are not
 /// the content's.
 fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u8>, String> {
     let mut links: BTreeMap<usize, usize> = BTreeMap::new();
@@ -63,7 +63,7 @@ fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u
         .map(|(path, id)| {
             let node = &tree.nodes[id];
             let what = match &node.body {
-                Body::Folder(_) => "folder".to_owned(),
+                Body::Directory(_) => "directory".to_owned(),
                 Body::File(_) => {
                     format!("{} bytes, BLAKE3 {}", node.size, blake3::hash(&source(id)).to_hex())
                 }
@@ -80,8 +80,8 @@ fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u
         .collect()
 }
 
-fn of_folder(folder: &Path) -> BTreeMap<Vec<u8>, String> {
-    let scan = scan(folder, EPOCH as i64).unwrap();
+fn of_directory(directory: &Path) -> BTreeMap<Vec<u8>, String> {
+    let scan = scan(directory, EPOCH as i64).unwrap();
     description(&scan.tree, &|id| std::fs::read(&scan.paths[id]).unwrap())
 }
 
@@ -104,8 +104,8 @@ fn everything_that_a_tree_holds_is_carried_over() {
     for (kind, options) in
         [("ext2", ""), ("ext3", ""), ("ext4", ""), ("ext4", "-b 1024 -O ^64bit"), ("btrfs", ""), ("xfs", "")]
     {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
         add_oddities(&root, is_root());
@@ -113,9 +113,9 @@ fn everything_that_a_tree_holds_is_carried_over() {
         template["FilesystemTypes"][2]["options"] = options.into();
         template["FilesystemTypes"][2]["label"] = "root".into();
         let plan = plan(&template, |_| {});
-        let image = make(&plan, &root, folder.path());
+        let image = make(&plan, &root, directory.path());
         // What is left of the tree is the root's: /boot and /mnt were set apart.
-        let expected = of_folder(&root);
+        let expected = of_directory(&root);
         let part = cut_out(&plan, &image, 3);
         fsck(kind, &part);
         let file = File::open(&part).unwrap();
@@ -129,17 +129,17 @@ fn everything_that_a_tree_holds_is_carried_over() {
         let probe = run("blkid", &["-p", "-o", "export", part.to_str().unwrap()]);
         let uuid = plan.disks[0].partitions[2].filesystem.as_ref().unwrap().uuid.clone().unwrap();
         assert!(probe.contains(&format!("\nUUID={uuid}\n")) && probe.contains("LABEL=root\n"), "{probe}");
-        others_read_it(kind, &part, folder.path());
+        others_read_it(kind, &part, directory.path());
         fsck("vfat", &cut_out(&plan, &image, 1));
     }
 }
 
 /// Programs that have nothing to do with ister.
-fn others_read_it(kind: &str, part: &Path, folder: &Path) {
+fn others_read_it(kind: &str, part: &Path, directory: &Path) {
     let path = part.to_str().unwrap();
     match kind {
         "btrfs" => {
-            let out = folder.join("restored");
+            let out = directory.join("restored");
             std::fs::create_dir(&out).unwrap();
             run("btrfs", &["restore", "-S", path, out.to_str().unwrap()]);
             assert_eq!(std::fs::read(out.join("odd/large")).unwrap(), vec![1; 3 << 20]);
@@ -159,14 +159,14 @@ fn others_read_it(kind: &str, part: &Path, folder: &Path) {
     }
 }
 
-/// Another folder made in another order, another time, and on the other side a filesystem of its own.
+/// Another directory made in another order, another time, and on the other side a filesystem of its own.
 #[test]
 fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
     let memory = Path::new("/dev/shm");
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("btrfs", 512), ("xfs", 512), ("xfs", 4096)] {
         let hash = |place: &Path, backwards: bool| {
-            let folder = tempfile::tempdir_in(place).unwrap();
-            let root = folder.path().join("root");
+            let directory = tempfile::tempdir_in(place).unwrap();
+            let root = directory.path().join("root");
             std::fs::create_dir(&root).unwrap();
             if backwards {
                 // Names that come first are made first, and names of another order later.
@@ -180,7 +180,7 @@ fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
             let plan = plan(&template(kind, &[]), |inputs: &mut Inputs| {
                 inputs.sector_size = (sector as u64).try_into().unwrap();
             });
-            let image = make(&plan, &root, folder.path());
+            let image = make(&plan, &root, directory.path());
             ister::image::sha256(&image).unwrap()
         };
         let first = hash(&std::env::temp_dir(), false);
@@ -193,8 +193,8 @@ fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
 #[test]
 fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("xfs", 512), ("btrfs", 512), ("ext4", 4096)] {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
         add_oddities(&root, is_root());
@@ -207,9 +207,9 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
             inputs.sector_size = (sector as u64).try_into().unwrap();
         });
         let secret = [("cryptroot", "open sesame")];
-        let image = make_with(&plan, &root, folder.path(), &secret, Some("seed"));
+        let image = make_with(&plan, &root, directory.path(), &secret, Some("seed"));
         let part = cut_out(&plan, &image, 3);
-        let expected = of_folder(&root);
+        let expected = of_directory(&root);
 
         let file = File::open(&part).unwrap();
         let window = Window { file: &file, offset: 0, size: file.metadata().unwrap().len() };
@@ -220,7 +220,7 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
         assert_eq!(found, expected, "{kind}");
 
         // cryptsetup agrees, and nothing of the plaintext is in the image.
-        let key = folder.path().join("key");
+        let key = directory.path().join("key");
         std::fs::write(&key, "open sesame").unwrap();
         let (key, part_name) = (key.to_str().unwrap(), part.to_str().unwrap());
         run("cryptsetup", &["open", "--test-passphrase", "--key-file", key, part_name]);
@@ -241,8 +241,8 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
 #[test]
 fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
     let hash = |seed: Option<&str>| {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
         let mut template = template("ext4", &[]);
@@ -250,7 +250,7 @@ fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
             serde_json::json!({ "name": "cryptroot", "passphrase": { "env": "P" } });
         template["PartitionMountPoints"][1]["encryption"] = serde_json::json!({ "name": "cryptroot" });
         let plan = plan(&template, |_| {});
-        let image = make_with(&plan, &root, folder.path(), &[("cryptroot", "open sesame")], seed);
+        let image = make_with(&plan, &root, directory.path(), &[("cryptroot", "open sesame")], seed);
         ister::image::sha256(&image).unwrap()
     };
     assert_eq!(hash(Some("a")), hash(Some("a")));
@@ -262,13 +262,13 @@ fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
 #[test]
 fn the_forecast_keeps_its_word() {
     for kind in ["ext4", "ext2", "vfat", "xfs", "btrfs"] {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
         let plan = plan(&template("ext4", &[("320M", kind, "/mnt")]), |_| {});
         let space = plan.disks[0].partitions[3].space.unwrap();
-        // One file that leaves room for itself and its folder's entry only.
+        // One file that leaves room for itself and its directory's entry only.
         let unit = space.allocation_unit.0;
         let mut room = space.offers.0 / unit * unit - 2 * unit - space.per_file.0;
         if kind == "ext2" {
@@ -284,7 +284,7 @@ fn the_forecast_keeps_its_word() {
             (&file).write_all(&block[..count as usize]).unwrap();
             left -= count;
         }
-        let image = make(&plan, &root, folder.path());
+        let image = make(&plan, &root, directory.path());
         fsck(kind, &cut_out(&plan, &image, 4));
     }
 }

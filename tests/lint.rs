@@ -1,4 +1,4 @@
-//! `ister lint` and what belongs to it, from outside: formats, folders, fixes, levels, layout, rules, new templates.
+//! `ister lint` and what belongs to it, from outside: formats, directories, fixes, levels, layout, rules, new templates.
 
 mod common;
 
@@ -38,8 +38,8 @@ fn snapshot(name: &str, value: impl std::fmt::Display) {
     });
 }
 
-fn write(folder: &Path, name: &str, content: &str) {
-    let path = folder.join(name);
+fn write(directory: &Path, name: &str, content: &str) {
+    let path = directory.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
 }
@@ -63,18 +63,18 @@ fn every_format_shows_the_same_findings() {
 }
 
 #[test]
-fn folders_are_searched_for_templates() {
-    let folder = tempfile::tempdir().unwrap();
+fn directories_are_searched_for_templates() {
+    let directory = tempfile::tempdir().unwrap();
     for name in ["b.json", "sub/a.json", "sub/deep/c.json"] {
-        write(folder.path(), name, MIXED);
+        write(directory.path(), name, MIXED);
     }
-    write(folder.path(), "package.json", r#"{"name": "left-pad"}"#);
-    write(folder.path(), ".hidden/x.json", MIXED);
-    write(folder.path(), "node_modules/x/y.json", MIXED);
-    write(folder.path(), "notes.txt", MIXED);
+    write(directory.path(), "package.json", r#"{"name": "left-pad"}"#);
+    write(directory.path(), ".hidden/x.json", MIXED);
+    write(directory.path(), "node_modules/x/y.json", MIXED);
+    write(directory.path(), "notes.txt", MIXED);
     let lint = || {
         ister(&["lint", ".", "b.json", "./b.json", "--format", "json"])
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .output()
             .unwrap()
     };
@@ -90,10 +90,10 @@ fn folders_are_searched_for_templates() {
 
 #[test]
 fn fixes_keep_the_file_as_it_was_otherwise() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "t.json", &MIXED.replace('\n', "\r\n").replace("    ", "\t"));
-    let run = |args: &[&str]| ister(args).arg("t.json").current_dir(folder.path()).output().unwrap();
-    let read = || std::fs::read_to_string(folder.path().join("t.json")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "t.json", &MIXED.replace('\n', "\r\n").replace("    ", "\t"));
+    let run = |args: &[&str]| ister(args).arg("t.json").current_dir(directory.path()).output().unwrap();
+    let read = || std::fs::read_to_string(directory.path().join("t.json")).unwrap();
     let before = read();
 
     let diff = run(&["lint", "--diff"]);
@@ -113,17 +113,17 @@ fn fixes_keep_the_file_as_it_was_otherwise() {
 #[test]
 fn a_file_is_replaced_with_its_permissions_and_links_stay() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "real/t.json", MIXED);
-    let real = folder.path().join("real/t.json");
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "real/t.json", MIXED);
+    let real = directory.path().join("real/t.json");
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
-    symlink("real/t.json", folder.path().join("link.json")).unwrap();
-    let output = ister(&["lint", "--fix", "link.json"]).current_dir(folder.path()).output().unwrap();
+    symlink("real/t.json", directory.path().join("link.json")).unwrap();
+    let output = ister(&["lint", "--fix", "link.json"]).current_dir(directory.path()).output().unwrap();
     assert!(output.status.success());
-    assert!(folder.path().join("link.json").is_symlink());
+    assert!(directory.path().join("link.json").is_symlink());
     assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(!std::fs::read_to_string(&real).unwrap().contains("8GB"));
-    assert_eq!(std::fs::read_dir(folder.path().join("real")).unwrap().count(), 1, "no draft is left");
+    assert_eq!(std::fs::read_dir(directory.path().join("real")).unwrap().count(), 1, "no draft is left");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn statistics_count_the_rules() {
 
 #[test]
 fn utf16_is_read_and_saved_as_utf8() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("t.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.json");
     let units = std::iter::once(0xfeff).chain(MIXED.encode_utf16());
     std::fs::write(&path, units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
     let lint = |args: &[&str]| ister(args).arg(&path).output().unwrap();
@@ -192,10 +192,10 @@ fn utf16_is_read_and_saved_as_utf8() {
 
 #[test]
 fn fmt_lays_out_checks_and_shows() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "t.json", &MIXED.replace("\n        {", " {"));
-    write(folder.path(), "bad.json", "{\"PartitionLayout\": [], \"FilesystemTypes\": [,]}");
-    let run = |args: &[&str]| ister(args).current_dir(folder.path()).output().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "t.json", &MIXED.replace("\n        {", " {"));
+    write(directory.path(), "bad.json", "{\"PartitionLayout\": [], \"FilesystemTypes\": [,]}");
+    let run = |args: &[&str]| ister(args).current_dir(directory.path()).output().unwrap();
     let check = run(&["fmt", "--check", "t.json"]);
     assert_eq!(
         (check.status.code(), text(&check.stdout)),
@@ -206,7 +206,7 @@ fn fmt_lays_out_checks_and_shows() {
     );
     assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
     assert!(run(&["fmt", "t.json"]).status.success());
-    assert_eq!(std::fs::read_to_string(folder.path().join("t.json")).unwrap(), MIXED);
+    assert_eq!(std::fs::read_to_string(directory.path().join("t.json")).unwrap(), MIXED);
     assert!(run(&["fmt", "--check", "t.json"]).status.success());
     let bad = run(&["fmt", "bad.json"]);
     assert_eq!(bad.status.code(), Some(2));
@@ -263,8 +263,8 @@ fn every_rule_as_people_see_it() {
 
 #[test]
 fn every_new_template_is_clean_laid_out_and_explained() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| ister(args).current_dir(folder.path()).output().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| ister(args).current_dir(directory.path()).output().unwrap();
     for kind in TYPES {
         let file = format!("{}.json", kind.name);
         let output = run(&["new", kind.name, "-o", &file]);
@@ -275,12 +275,12 @@ fn every_new_template_is_clean_laid_out_and_explained() {
         assert!(output.status.success(), "{}: {}", kind.name, text(&output.stdout));
         assert!(run(&["fmt", "--check", &file]).status.success());
         let template: Value =
-            serde_json::from_slice(&std::fs::read(folder.path().join(&file)).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(directory.path().join(&file)).unwrap()).unwrap();
         assert_eq!(template["$schema"], "./ister-template.schema.json");
         let plan = run(&["plan", &file]);
         assert!(plan.status.success(), "{}: {}", kind.name, text(&plan.stderr));
     }
-    let schema = std::fs::read_to_string(folder.path().join("ister-template.schema.json")).unwrap();
+    let schema = std::fs::read_to_string(directory.path().join("ister-template.schema.json")).unwrap();
     assert_eq!(schema, ister::lint::SCHEMA_TEXT);
     let output = run(&["new", "kvm", "-o", "kvm.json"]);
     assert_eq!(output.status.code(), Some(2), "nothing is overwritten");
@@ -296,11 +296,11 @@ fn completions_and_manual_pages_come_from_the_command_line() {
         let output = ister(&["completions", shell]).output().unwrap();
         assert!(text(&output.stdout).contains("unsafe-fixes"), "{shell}");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let output = ister(&["man", "--dir"]).arg(folder.path()).output().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let output = ister(&["man", "--dir"]).arg(directory.path()).output().unwrap();
     assert!(output.status.success());
     for page in ["ister.1", "ister-lint.1", "ister-build.1", "ister-lsp.1"] {
-        assert!(folder.path().join(page).is_file(), "{page}");
+        assert!(directory.path().join(page).is_file(), "{page}");
     }
     let page = text(&ister(&["man", "lint"]).output().unwrap().stdout);
     assert!(page.contains(".TH") && page.contains("\\-\\-unsafe\\-fixes"));
@@ -331,10 +331,10 @@ fn keys_of_ssh_keygen_are_read() {
     if common::tools_missing(&["ssh-keygen"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let keygen = |arguments: &[&str]| {
         let mut command = std::process::Command::new("ssh-keygen");
-        let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        let output = command.args(arguments).current_dir(directory.path()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
     };
     keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "ca"]);
@@ -345,7 +345,7 @@ fn keys_of_ssh_keygen_are_read() {
         keygen(&["-q", "-t", kind, "-b", bits, "-N", "", "-f", &name]);
         keygen(&["-q", "-s", "ca", "-I", "id", "-n", "ada", &format!("{name}.pub")]);
         for file in [format!("{name}.pub"), format!("{name}-cert.pub")] {
-            let key = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            let key = std::fs::read_to_string(directory.path().join(file)).unwrap();
             let read = authorized_keys(&format!("no-pty,from=\"10.0.0.0/8\" {key}"));
             assert!(read.len() == 1 && read[0].is_ok(), "{read:?}");
         }

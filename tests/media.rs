@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[track_caller]
-fn run(program: &str, args: &[&str], folder: &Path) {
+fn run(program: &str, args: &[&str], directory: &Path) {
     let output = Command::new(program)
         .args(args)
-        .current_dir(folder)
+        .current_dir(directory)
         .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin")
         .env("MTOOLS_SKIP_CHECK", "1")
         .output()
@@ -38,8 +38,8 @@ fn found(file: &Path) -> Vec<String> {
 }
 
 /// A root tree that would start.
-fn system(folder: &Path) -> PathBuf {
-    let root = folder.join("root");
+fn system(directory: &Path) -> PathBuf {
+    let root = directory.join("root");
     std::fs::create_dir(&root).unwrap();
     install(&root);
     symlink("sbin/init", root.join("init")).unwrap();
@@ -48,9 +48,9 @@ fn system(folder: &Path) -> PathBuf {
 
 #[test]
 fn a_root_tree_is_looked_into() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let root = system(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let root = system(directory.path());
     let pack = |name: &str, how: &str| {
         run("tar", &["--owner=0", "--group=0", how, &format!("../{name}"), "."], &root);
         found(&at(name))
@@ -79,7 +79,7 @@ fn a_root_tree_is_looked_into() {
     );
     // A tar that is none of what is published.
     std::fs::write(at("letter"), "dear all").unwrap();
-    run("tar", &["-cf", "other.tar", "letter"], folder.path());
+    run("tar", &["-cf", "other.tar", "letter"], directory.path());
     let output = ister(&["verify"]).arg(at("other.tar")).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
@@ -95,15 +95,15 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
     if tools_missing(&["qemu-img", "xz", "zstd"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     // A disk without anything on it has findings of its own; that it is damaged is not among them.
     // A fixed VHD has nothing but a footer: without it its name is another format's.
     let is_damaged = |name: &str| {
         let rules = ["published-file: ", "image-format: "];
         found(&at(name)).iter().any(|line| rules.iter().any(|rule| line.starts_with(rule)))
     };
-    run("sh", &["-ec", "head -c 20M /dev/urandom >disk.raw; truncate -s 64M disk.raw"], folder.path());
+    run("sh", &["-ec", "head -c 20M /dev/urandom >disk.raw; truncate -s 64M disk.raw"], directory.path());
     for (name, how) in [
         ("disk.qcow2", "qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2"),
         (
@@ -122,7 +122,7 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
         ("plain.tar", "tar -cf plain.tar disk.raw"),
         ("sparse.tar", "tar --format=gnu -Scf sparse.tar disk.raw"),
     ] {
-        run("sh", &["-ec", how], folder.path());
+        run("sh", &["-ec", how], directory.path());
         assert!(!is_damaged(name), "{name}");
         let file = File::options().write(true).open(at(name)).unwrap();
         if name.ends_with(".qcow2") {
@@ -147,9 +147,9 @@ fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
     if tools_missing(&["cpio", "zstd", "xz"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let root = system(folder.path());
-    let parts = folder.path().join("parts");
+    let directory = tempfile::tempdir().unwrap();
+    let root = system(directory.path());
+    let parts = directory.path().join("parts");
     std::fs::create_dir_all(parts.join("pxelinux.cfg")).unwrap();
     std::fs::write(
         parts.join("pxelinux.cfg/default"),
@@ -163,7 +163,7 @@ fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
         run("sh", &["-ec", script], root);
     };
     let pack = || {
-        let path = folder.path().join("t.pxe.tar.xz");
+        let path = directory.path().join("t.pxe.tar.xz");
         run("tar", &["-cJf", "../t.pxe.tar.xz", "pxelinux.cfg/default", "vmlinuz", "initrd"], &parts);
         found(&path)
     };
@@ -195,9 +195,9 @@ fn a_cd_starts_by_both_firmwares() {
     if tools_missing(&["xorriso", "mksquashfs", "sqfs2tar", "mkfs.vfat", "mcopy"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let root = system(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let root = system(directory.path());
     std::fs::create_dir_all(at("cd/live")).unwrap();
     std::fs::create_dir_all(at("cd/boot/grub")).unwrap();
     std::fs::copy(root.join("boot/vmlinuz-6.1.0"), at("cd/live/vmlinuz")).unwrap();
@@ -213,15 +213,15 @@ fn a_cd_starts_by_both_firmwares() {
     run(
         "mksquashfs",
         &["root", "cd/live/filesystem.squashfs", "-all-root", "-quiet", "-no-progress", "-noappend"],
-        folder.path(),
+        directory.path(),
     );
     let esp = || {
         File::create(at("esp.img")).unwrap().set_len(2 << 20).unwrap();
-        run("mkfs.vfat", &["esp.img"], folder.path());
-        run("mmd", &["-i", "esp.img", "::/EFI", "::/EFI/BOOT"], folder.path());
+        run("mkfs.vfat", &["esp.img"], directory.path());
+        run("mmd", &["-i", "esp.img", "::/EFI", "::/EFI/BOOT"], directory.path());
     };
     esp();
-    run("mcopy", &["-i", "esp.img", "loader.efi", "::/EFI/BOOT/BOOTX64.EFI"], folder.path());
+    run("mcopy", &["-i", "esp.img", "loader.efi", "::/EFI/BOOT/BOOTX64.EFI"], directory.path());
     let bios: &[&str] =
         &["-b", "boot/grub/core.img", "-c", "boot/boot.cat", "-no-emul-boot", "-boot-load-size", "4"];
     let uefi: &[&str] =
@@ -231,7 +231,7 @@ fn a_cd_starts_by_both_firmwares() {
         args.extend(["-append_partition", "2", "0xef", "esp.img"]);
         args.extend(starts.iter().copied().flatten());
         args.push("cd");
-        run("xorriso", &args, folder.path());
+        run("xorriso", &args, directory.path());
     };
     let burn = |starts: &[&[&str]]| {
         burn_only(starts);
@@ -294,9 +294,9 @@ fn a_cd_starts_by_both_firmwares() {
 
 #[test]
 fn what_nothing_starts_is_verified_before_it_is_published() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let root = system(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let root = system(directory.path());
     let plan = ister(&[
         "plan",
         "vm-tests/container/template.json",
@@ -345,8 +345,8 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
     if tools_missing(&["qemu-img", "qemu-system-x86_64", "strace"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     let secret = at("secret-of-the-host");
     std::fs::write(&secret, vec![b's'; 1 << 20]).unwrap();
     let name = secret.display();
@@ -366,7 +366,7 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
     ] {
         std::fs::write(at(file), bytes).unwrap();
     }
-    let create = |args: &[&str]| run("qemu-img", &[&["create", "-q"], args].concat(), folder.path());
+    let create = |args: &[&str]| run("qemu-img", &[&["create", "-q"], args].concat(), directory.path());
     let secret_name = secret.to_str().unwrap();
     create(&["-f", "qcow2", "-b", secret_name, "-F", "raw", "backing.qcow2"]);
     create(&["-f", "qcow2", "-o", &format!("data_file={secret_name},data_file_raw=on"), "data.qcow2", "1M"]);
@@ -391,7 +391,7 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
         bytes[(item & !0xffff) + place + 4] |= 2;
     });
     let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|path| *path != secret);
     assert_eq!(files.len(), 14);
     for path in files {
@@ -426,9 +426,9 @@ fn disks_in_foreign_formats_are_opened_or_named() {
     if tools_missing(&["qemu-img", "sfdisk", "bzip2"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    run("sh", &["-ec", "truncate -s 16M disk.raw; echo ',,L' | sfdisk -q disk.raw"], folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    run("sh", &["-ec", "truncate -s 16M disk.raw; echo ',,L' | sfdisk -q disk.raw"], directory.path());
     let of_raw = found(&at("disk.raw"));
     for (name, how) in [
         ("disk.img.bz2", "bzip2 -k -c disk.raw >disk.img.bz2"),
@@ -446,7 +446,7 @@ fn disks_in_foreign_formats_are_opened_or_named() {
              tar -czf libvirt.box ./metadata.json ./box.img",
         ),
     ] {
-        run("sh", &["-ec", how], folder.path());
+        run("sh", &["-ec", how], directory.path());
         assert_eq!(found(&at(name)), of_raw, "{name}");
     }
     for (bytes, what) in [

@@ -16,7 +16,7 @@ const FORMATS: [&str; 14] = [
 ];
 
 /// Two runs, of which the second has a boot that panics, and names with everything that HTML minds.
-fn site(folder: &Path) {
+fn site(directory: &Path) {
     let boot = |file: &str, class: &str, report: &str| {
         json!({
             "file": file, "firmware": "uefi", "accelerator": "tcg", "class": class, "seconds": 31.5, "report": report,
@@ -29,7 +29,7 @@ fn site(folder: &Path) {
         })
     };
     for (index, outcome) in [(1, "passed"), (2, "failed")] {
-        let out = folder.join(format!("run-{index}"));
+        let out = directory.join(format!("run-{index}"));
         let class = if outcome == "passed" { "login-prompt" } else { "kernel-panic" };
         let step = |kind: &str, name: &str, outcome: &str, boot: Value| {
             let mut step = json!({
@@ -83,11 +83,11 @@ fn site(folder: &Path) {
     }
     let output = Command::new(env!("CARGO_BIN_EXE_ister"))
         .arg("report")
-        .args([folder.join("run-1"), folder.join("run-2")])
+        .args([directory.join("run-1"), directory.join("run-2")])
         .arg("-o")
-        .arg(folder.join("site"))
+        .arg(directory.join("site"))
         .arg("--history")
-        .arg(folder.join("history.sqlite"))
+        .arg(directory.join("history.sqlite"))
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -178,10 +178,10 @@ const LINKS: &str = "return [...document.querySelectorAll('a[href], img[src], li
 #[test]
 #[ignore = "of the night: needs Chromium"]
 fn a_browser_shows_the_pages_as_they_are_meant() {
-    let folder = tempfile::tempdir().unwrap();
-    site(folder.path());
-    let front = folder.path().join("site/index.html");
-    let boot = folder.path().join("site/kvm/report-kvm.img.xz-0/index.html");
+    let directory = tempfile::tempdir().unwrap();
+    site(directory.path());
+    let front = directory.path().join("site/index.html");
+    let boot = directory.path().join("site/kvm/report-kvm.img.xz-0/index.html");
     let browser = Browser::start();
     for page in [&front, &boot] {
         let mut grounds = Vec::new();

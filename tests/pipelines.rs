@@ -18,11 +18,11 @@ fn passes(who: &str, output: &Output) {
     assert!(output.status.success(), "{who}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// A file of `.ci/` with one word changed, in a folder of its own.
-fn spoilt(folder: &Path, name: &str, from: &str, to: &str) -> PathBuf {
+/// A file of `.ci/` with one word changed, in a directory of its own.
+fn spoilt(directory: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     let sound = std::fs::read_to_string(Path::new(HERE).join(".ci").join(name)).unwrap();
     assert!(sound.contains(from), "{name} has no `{from}` any more");
-    let path = folder.join(name);
+    let path = directory.join(name);
     std::fs::write(&path, sound.replace(from, to)).unwrap();
     path
 }
@@ -48,11 +48,13 @@ fn workflows_are_what_github_takes() {
     let path = Path::new(HERE).join(".ci/github.yml");
     passes("check-jsonschema", &schema(&path));
     passes("actionlint", &lint(&path));
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     assert!(
-        !schema(&spoilt(folder.path(), "github.yml", "timeout-minutes:", "timeout-hours:")).status.success()
+        !schema(&spoilt(directory.path(), "github.yml", "timeout-minutes:", "timeout-hours:"))
+            .status
+            .success()
     );
-    assert!(!lint(&spoilt(folder.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
+    assert!(!lint(&spoilt(directory.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
 }
 
 #[test]
@@ -60,22 +62,24 @@ fn the_job_is_what_kubernetes_takes() {
     let Some(validate) = tools::tool("python/bin/kubernetes-validate") else { return };
     let run = |path: &Path| Command::new(&validate).arg("--strict").arg(path).output().unwrap();
     passes("kubernetes-validate", &run(&Path::new(HERE).join(".ci/kubernetes.yaml")));
-    let folder = tempfile::tempdir().unwrap();
-    assert!(!run(&spoilt(folder.path(), "kubernetes.yaml", "completions:", "completion:")).status.success());
+    let directory = tempfile::tempdir().unwrap();
+    assert!(
+        !run(&spoilt(directory.path(), "kubernetes.yaml", "completions:", "completion:")).status.success()
+    );
 }
 
 /// A repository with GitLab's file and two types that are quickly built; programs that would install things do nothing.
 struct Gitlab {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     runner: PathBuf,
 }
 
 impl Gitlab {
     fn begin() -> Option<Gitlab> {
         let runner = tools::tool("node/node_modules/.bin/gitlab-ci-local")?;
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let here = Path::new(HERE);
-        let at = |path: &str| folder.path().join(path);
+        let at = |path: &str| directory.path().join(path);
         // Without its container: jobs run here, in a shell.
         let pipeline = std::fs::read_to_string(here.join(".ci/gitlab.yml")).unwrap();
         let image = "  image: rust:1-bookworm\n";
@@ -95,7 +99,7 @@ impl Gitlab {
         program("cargo", "#!/bin/sh\n");
         program("ister", &format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_ister")));
         std::fs::write(at(".gitignore"), "programs/\n.gitlab-ci-local/\n").unwrap();
-        let gitlab = Gitlab { folder, runner };
+        let gitlab = Gitlab { directory, runner };
         gitlab.git(&["init", "-q", "-b", "main"]);
         gitlab.commit("first");
         Some(gitlab)
@@ -104,7 +108,7 @@ impl Gitlab {
     fn git(&self, args: &[&str]) -> String {
         let output = Command::new("git")
             .arg("-C")
-            .arg(self.folder.path())
+            .arg(self.directory.path())
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
             .args(args)
             .output()
@@ -120,10 +124,10 @@ impl Gitlab {
 
     /// Runs a pipeline, each job in a copy of the repository.
     fn pipeline(&self, variables: &[(&str, &str)]) {
-        let programs = self.folder.path().join("programs");
+        let programs = self.directory.path().join("programs");
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(&self.runner);
-        command.arg("--shell-isolation").current_dir(self.folder.path());
+        command.arg("--shell-isolation").current_dir(self.directory.path());
         for (name, value) in variables {
             command.args(["--variable", &format!("{name}={value}")]);
         }
@@ -134,7 +138,7 @@ impl Gitlab {
     }
 
     fn file(&self, path: &str) -> String {
-        let path = self.folder.path().join(path);
+        let path = self.directory.path().join(path);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }
@@ -154,7 +158,7 @@ fn gitlab_s_night_makes_pages_of_all_parts() {
 fn gitlab_s_merge_request_tests_what_it_changes() {
     let Some(gitlab) = Gitlab::begin() else { return };
     let base = gitlab.git(&["rev-parse", "HEAD"]);
-    std::fs::write(gitlab.folder.path().join("vm-tests/two/type.json"), r#"{ "boots": [] }"#).unwrap();
+    std::fs::write(gitlab.directory.path().join("vm-tests/two/type.json"), r#"{ "boots": [] }"#).unwrap();
     gitlab.commit("a change");
     gitlab.pipeline(&[
         ("CI_PIPELINE_SOURCE", "merge_request_event"),

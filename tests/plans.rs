@@ -24,7 +24,7 @@ fn planned(template: &Path, more: &[&str]) -> String {
 }
 
 /// Name and path of every template that we ship, the published types as `ister new` gives them, and the samples.
-fn templates(folder: &Path) -> Vec<(String, PathBuf)> {
+fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("vm-tests").unwrap().flatten() {
         let path = entry.path().join("template.json");
@@ -33,7 +33,7 @@ fn templates(folder: &Path) -> Vec<(String, PathBuf)> {
         }
     }
     for kind in ister::published::TYPES {
-        let path = folder.join(format!("{}.json", kind.name));
+        let path = directory.join(format!("{}.json", kind.name));
         let output = ister(&["new", kind.name, "-o"]).arg(&path).output().unwrap();
         if output.status.success() {
             found.push((format!("new-{}", kind.name), path));
@@ -50,8 +50,8 @@ fn templates(folder: &Path) -> Vec<(String, PathBuf)> {
 
 #[test]
 fn every_template_has_the_plan_that_it_had() {
-    let folder = tempfile::tempdir().unwrap();
-    let templates = templates(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let templates = templates(directory.path());
     assert!(templates.len() > 20);
     for (name, path) in templates {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -68,7 +68,7 @@ fn every_template_has_the_plan_that_it_had() {
                 more.extend(options);
             }
         }
-        let shown = planned(&path, &more).replace(folder.path().to_str().unwrap(), "FOLDER");
+        let shown = planned(&path, &more).replace(directory.path().to_str().unwrap(), "DIRECTORY");
         insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(format!("plan-of-{name}"), shown);
         });
@@ -79,9 +79,9 @@ fn every_template_has_the_plan_that_it_had() {
 fn every_plan_is_what_the_schema_says() {
     let schema: serde_json::Value = serde_json::from_str(PLAN_SCHEMA_TEXT).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut plans = 0;
-    for (name, path) in templates(folder.path()) {
+    for (name, path) in templates(directory.path()) {
         let more = ["--format", "json", "--disk-size", "20G", "--sector-size", "4096"];
         let shown = planned(&path, &more);
         let Ok(plan) = serde_json::from_str::<serde_json::Value>(&shown) else { continue };
@@ -103,13 +103,13 @@ fn every_plan_is_what_the_schema_says() {
 
 #[test]
 fn a_picture_shows_every_partition_of_every_disk() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let svg = planned(Path::new("vm-tests/kvm/template.json"), &["--format", "svg"]);
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("plan-kvm-svg", svg);
     });
     // A long tail: the smallest partition is still wide enough to be read.
-    let path = folder.path().join("tail.json");
+    let path = directory.path().join("tail.json");
     let layout: Vec<serde_json::Value> = (1..=12)
         .map(|number| {
             let size = if number == 3 { "4T".to_owned() } else { format!("{number}M") };
@@ -140,26 +140,26 @@ fn a_picture_shows_every_partition_of_every_disk() {
 
 #[test]
 fn two_plans_are_compared_by_what_they_say() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let kvm = "vm-tests/kvm/template.json";
     let diff = |other: &str| {
         let output = ister(&["plan", kvm, "--diff", other, "-q"])
-            .env("XDG_CACHE_HOME", folder.path())
+            .env("XDG_CACHE_HOME", directory.path())
             .output()
             .unwrap();
         (output.status.code(), text(&output.stdout))
     };
     assert_eq!(diff(kvm), (Some(0), "the plans are the same\n".to_owned()));
-    let changed = folder.path().join("changed.json");
+    let changed = directory.path().join("changed.json");
     let template = std::fs::read_to_string(kvm).unwrap().replace("\"8G\"", "\"9G\"");
     std::fs::write(&changed, template).unwrap();
     let (code, said) = diff(changed.to_str().unwrap());
     assert_eq!(code, Some(1));
     assert!(said.contains("disks[kvm.img].partitions[3].size: 8589934592 -> 9663676416\n"), "{said}");
     // A plan of before will do as well.
-    let before = folder.path().join("before.plan.json");
+    let before = directory.path().join("before.plan.json");
     let output = ister(&["plan", kvm, "--format", "json", "-q"])
-        .env("XDG_CACHE_HOME", folder.path())
+        .env("XDG_CACHE_HOME", directory.path())
         .output()
         .unwrap();
     std::fs::write(&before, output.stdout).unwrap();
@@ -227,8 +227,8 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
             })
             .collect(),
     };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("t.img");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.img");
     let file = std::fs::File::options().create_new(true).read(true).write(true).open(&path).unwrap();
     file.set_len(disk.size.0).unwrap();
     ister::image::write_table(&disk, &file).unwrap();
@@ -265,8 +265,8 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
 /// What a format cannot hold is refused at its name, before anything is made.
 #[test]
 fn formats_refuse_what_they_cannot_hold() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("t.json");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.json");
     let kvm = include_str!("../vm-tests/kvm/template.json");
     for format in ["vmdk", "vdi", "vhd", "vhdx", "ova", "tar.gz"] {
         std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))

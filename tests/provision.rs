@@ -70,19 +70,19 @@ fn serve(
 const FAULTY: &str = r#"{ "DestinationType": "nowhere" }"#;
 
 /// ister.py with these arguments: its exit code, and what it said.
-fn ister_py(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let program = folder.join("ister.py");
+fn ister_py(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let program = directory.join("ister.py");
     if !program.exists() {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).unwrap();
     }
-    let log = folder.join("log");
+    let log = directory.join("log");
     let output = Command::new(&program)
         .args(args)
         .arg("-l")
         .arg(&log)
         .env("NO_COLOR", "1")
         .env("no_proxy", "*")
-        .current_dir(folder)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -98,8 +98,8 @@ fn ister_py(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn a_template_is_found_in_the_order_that_ister_py_had() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
     let server = Server::start(
         "127.0.0.1:0",
         &[
@@ -118,11 +118,11 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
     std::fs::write(path("itself"), format!("isterconf=http://{address}/itself\n")).unwrap();
     std::fs::write(path("ssh"), "ister.root_ssh\n").unwrap();
     std::fs::write(path("conf"), format!("template=http://{address}/by-conf.json\nmore")).unwrap();
-    std::fs::write(path("conf-file"), format!("template=file://{}/named.json\n", folder.path().display()))
+    std::fs::write(path("conf-file"), format!("template=file://{}/named.json\n", directory.path().display()))
         .unwrap();
     std::fs::write(path("conf-nothing"), "template=\n").unwrap();
 
-    let run = |args: &[&str]| ister_py(folder.path(), args);
+    let run = |args: &[&str]| ister_py(directory.path(), args);
     let judged = |args: &[&str], name: &str| {
         let (code, said) = run(args);
         assert_eq!(code, Some(1), "{said}");
@@ -131,7 +131,7 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
     judged(&["-t", "named.json", "-c", "conf", "-k", "kernel"], "named.json");
     judged(&["-c", "conf", "-k", "kernel"], &format!("http://{address}/by-kernel.json"));
     judged(&["-c", "conf", "-k", "empty"], &format!("http://{address}/by-conf.json"));
-    judged(&["-c", "conf-file", "-k", "empty"], &format!("file://{}/named.json", folder.path().display()));
+    judged(&["-c", "conf-file", "-k", "empty"], &format!("file://{}/named.json", directory.path().display()));
     judged(&["-c", "named.json", "-k", "empty"], "named.json");
     judged(&["-k", "itself"], &format!("http://{address}/itself"));
     assert!(server.asked().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.asked());
@@ -155,9 +155,9 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
 /// https: a certificate that the host trusts, and one that it does not.
 #[test]
 fn https_is_judged_by_the_hosts_own_certificates() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let server = TlsServer::start(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let server = TlsServer::start(directory.path());
     std::fs::write(path("t.json"), FAULTY).unwrap();
     std::fs::write(path("conf"), format!("template={}/t.json\n", server.url)).unwrap();
     let run = |certificates: &Path| {
@@ -166,7 +166,7 @@ fn https_is_judged_by_the_hosts_own_certificates() {
             .env("SSL_CERT_FILE", certificates)
             .env("NO_COLOR", "1")
             .env("no_proxy", "*")
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .output()
             .unwrap();
         (output.status.code(), text(&output.stderr))
@@ -181,12 +181,12 @@ fn https_is_judged_by_the_hosts_own_certificates() {
 /// mixer's own call: every option is understood. What comes of it where there is content, the boot tests show.
 #[test]
 fn mixers_call_is_understood() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let template = ister(&["new", "kvm", "--software-manager", "swupd"]).output().unwrap();
-    std::fs::write(folder.path().join("t.json"), &template.stdout).unwrap();
+    std::fs::write(directory.path().join("t.json"), &template.stdout).unwrap();
     let args =
         "-S state -t t.json -V file:///mix/update/www -C file:///mix/update/www -f 1 -s Swupd_Root.pem";
-    let (code, said) = ister_py(folder.path(), &args.split(' ').collect::<Vec<_>>());
+    let (code, said) = ister_py(directory.path(), &args.split(' ').collect::<Vec<_>>());
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("could not read the certificate `Swupd_Root.pem`"), "{said}");
 }
@@ -219,17 +219,17 @@ fn a_role_is_found_by_the_machines_address() {
 /// A server that is down: asked again for a while, then an error; nothing was written before it.
 #[test]
 fn a_service_that_is_down_stops_the_build_before_anything_is_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let template = std::fs::read_to_string("vm-tests/kvm/template.json").unwrap();
-    std::fs::write(folder.path().join("t.json"), template).unwrap();
+    std::fs::write(directory.path().join("t.json"), template).unwrap();
     let service = format!("IsterCloudInitSvc=\"http://{address}/\"");
     let started = Instant::now();
-    let (code, said) = ister_py(folder.path(), &["-t", "t.json", "--set", &service]);
+    let (code, said) = ister_py(directory.path(), &["-t", "t.json", "--set", &service]);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("could not learn this machine's role from"), "{said}");
     assert!(started.elapsed() >= Duration::from_secs(12), "it is asked again for a while");
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("kvm.img")), "{left:?}");
 }
 
@@ -253,19 +253,19 @@ fn the_address_is_that_of_the_interface_that_leads_there() {
         eprintln!("skipped: a network of its own needs root and network namespaces");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mac = std::fs::read_to_string(format!("/sys/class/net/{ours}/address")).unwrap().trim().to_owned();
-    std::fs::create_dir_all(folder.path().join("get_config")).unwrap();
-    std::fs::create_dir_all(folder.path().join("get_role")).unwrap();
-    std::fs::write(folder.path().join("get_config").join(&mac), r#"{"role": "node"}"#).unwrap();
-    std::fs::write(folder.path().join("get_role/node"), "data").unwrap();
+    std::fs::create_dir_all(directory.path().join("get_config")).unwrap();
+    std::fs::create_dir_all(directory.path().join("get_role")).unwrap();
+    std::fs::write(directory.path().join("get_config").join(&mac), r#"{"role": "node"}"#).unwrap();
+    std::fs::write(directory.path().join("get_role/node"), "data").unwrap();
     let script = "import http.server, socket
 class Both(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 Both(('::', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()";
     let mut server = Command::new("ip")
         .args(["netns", "exec", &name, "python3", "-c", script])
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();

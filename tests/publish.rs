@@ -13,14 +13,14 @@ fn sha256(path: &Path) -> String {
     text(&output.stdout).split_whitespace().next().unwrap().to_owned()
 }
 
-/// A folder with `kvm.img`, its plan, and a receipt about it.
-fn built(folder: &Path) -> PathBuf {
-    std::fs::create_dir_all(folder).unwrap();
+/// A directory with `kvm.img`, its plan, and a receipt about it.
+fn built(directory: &Path) -> PathBuf {
+    std::fs::create_dir_all(directory).unwrap();
     let plan = ister(&["plan", "vm-tests/kvm/template.json", "--set", "Formats=[]", "--format", "json"]);
     let plan = { plan }.output().unwrap();
     assert!(plan.status.success(), "{}", text(&plan.stderr));
-    std::fs::write(folder.join("kvm.img.plan.json"), &plan.stdout).unwrap();
-    let image = folder.join("kvm.img");
+    std::fs::write(directory.join("kvm.img.plan.json"), &plan.stdout).unwrap();
+    let image = directory.join("kvm.img");
     std::fs::write(&image, "these bytes have booted").unwrap();
     let receipt = json!({
         "version": 5, "image": "kvm.img", "format": "raw", "size": 23, "sha256": sha256(&image), "ister": "0.1.0",
@@ -33,7 +33,7 @@ fn built(folder: &Path) -> PathBuf {
             }],
         },
     });
-    std::fs::write(folder.join("kvm.img.receipt.json"), receipt.to_string()).unwrap();
+    std::fs::write(directory.join("kvm.img.receipt.json"), receipt.to_string()).unwrap();
     image
 }
 
@@ -45,8 +45,8 @@ fn change(receipt: &Path, what: &dyn Fn(&mut Value)) {
 
 #[test]
 fn only_what_a_receipt_is_about_is_published() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     let image = built(&at("built"));
     let publish = |to: &str| {
         ister(&["publish", "--prefix", "clear"]).arg(at("built")).arg("-o").arg(at(to)).output().unwrap()
@@ -94,13 +94,16 @@ fn only_what_a_receipt_is_about_is_published() {
 
 #[test]
 fn names_are_kept_apart_and_lead_nowhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     built(&at("one"));
     built(&at("two"));
     let refused = |args: &[&str], said: &str| {
-        let output =
-            ister(&["publish", "-o", "public/deep"]).args(args).current_dir(folder.path()).output().unwrap();
+        let output = ister(&["publish", "-o", "public/deep"])
+            .args(args)
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
         assert!(!at("public").exists());
@@ -119,8 +122,8 @@ fn names_are_kept_apart_and_lead_nowhere() {
 
 #[test]
 fn whoever_publishes_at_the_same_time_is_listed_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     built(&at("built"));
     let prefixes = ["a", "b", "c", "d", "e", "f"];
     let running = prefixes.map(|prefix| {
@@ -157,8 +160,8 @@ impl Keys {
     }
 
     /// What may have signed, as a file.
-    fn exported(&self, name: &str, folder: &Path) -> PathBuf {
-        let path = folder.join(format!("{name}.asc"));
+    fn exported(&self, name: &str, directory: &Path) -> PathBuf {
+        let path = directory.join(format!("{name}.asc"));
         std::fs::write(&path, self.gpg(&["--armor", "--export", name])).unwrap();
         path
     }
@@ -176,8 +179,8 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     if tools_missing(&["gpg", "gpgconf"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     built(&at("built"));
     let keys = Keys { home: tempfile::tempdir().unwrap() };
     keys.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
@@ -219,7 +222,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     // Nor what another one signed, however that key is called.
     let others = Keys { home: tempfile::tempdir().unwrap() };
     others.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
-    keys.gpg(&["--import", others.exported("good@example.org", folder.path()).to_str().unwrap()]);
+    keys.gpg(&["--import", others.exported("good@example.org", directory.path()).to_str().unwrap()]);
     let (signature, path) = (at("public/SHA512SUMS.asc"), list.to_str().unwrap());
     let own = std::fs::read(&signature).unwrap();
     others.gpg(&["--armor", "--output", signature.to_str().unwrap(), "--detach-sign", path]);
@@ -232,14 +235,14 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     let verify = |by: &Path| {
         ister(&["verify"]).arg(at("public/SHA512SUMS")).arg("--signed-by").arg(by).output().unwrap()
     };
-    let good = keys.exported("good@example.org", folder.path());
+    let good = keys.exported("good@example.org", directory.path());
     assert_eq!(verify(&good).status.code(), Some(0), "{}", text(&verify(&good).stdout));
     let said = |by: &Path, what: &str| {
         let output = verify(by);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
     };
-    said(&keys.exported("old@example.org", folder.path()), "its key is not among those that may sign");
+    said(&keys.exported("old@example.org", directory.path()), "its key is not among those that may sign");
     let nothing = verify(&at("typo.asc"));
     assert_eq!(nothing.status.code(), Some(3));
     assert!(text(&nothing.stderr).contains("has no public keys"), "{}", text(&nothing.stderr));
@@ -252,7 +255,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
         std::fs::read_to_string(keys.home.path().join(format!("openpgp-revocs.d/{print}.rev"))).unwrap();
     std::fs::write(at("revocation"), certificate.replace(":-----BEGIN", "-----BEGIN")).unwrap();
     keys.gpg(&["--import", at("revocation").to_str().unwrap()]);
-    said(&keys.exported("good@example.org", folder.path()), "its key was revoked");
+    said(&keys.exported("good@example.org", directory.path()), "its key was revoked");
 
     std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
     said(&good, "it is no signature");
@@ -266,14 +269,14 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
 
 #[test]
 fn a_list_that_proves_nothing_is_not_good() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     std::fs::write(at("a.img"), "abc").unwrap();
     let list = |text: &str, more: &[&str]| {
         std::fs::write(at("SHA512SUMS"), text).unwrap();
         ister(&["verify"]).arg(at("SHA512SUMS")).args(more).output().unwrap()
     };
-    let sum = Command::new("sha512sum").arg("a.img").current_dir(folder.path()).output().unwrap();
+    let sum = Command::new("sha512sum").arg("a.img").current_dir(directory.path()).output().unwrap();
     let sum = text(&sum.stdout);
     assert_eq!(list(&sum, &[]).status.code(), Some(0));
     for (bad, said) in [

@@ -69,7 +69,7 @@ fn every_command_of_the_readme_works() {
 }
 
 #[test]
-fn the_readme_lists_every_folder() {
+fn the_readme_lists_every_directory() {
     let readme = include_str!("../README.md");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
         let entry = entry.unwrap();

@@ -30,8 +30,8 @@ fn published_schema() -> jsonschema::Validator {
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages.iter().find(|p| p["name"] == "serde-sarif").expect("it is a dev-dependency");
-    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
-    let schema = std::fs::read_to_string(folder.join("src/schema.json")).unwrap();
+    let directory = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+    let schema = std::fs::read_to_string(directory.join("src/schema.json")).unwrap();
     // One pattern of the published schema has a bracket too many, and is not a regular expression.
     let schema = schema.replace("^[a-zA-Z]{2}|^[a-zA-Z]{2}-[a-zA-Z]{2}]?$", "^[a-zA-Z]{2}");
     let schema: Value = serde_json::from_str(&schema).unwrap();

@@ -34,7 +34,7 @@ fn ok(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// A folder that goes with everything in it, whoever owns that.
+/// A directory that goes with everything in it, whoever owns that.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -319,7 +319,7 @@ fn what_was_tampered_with_is_refused_and_named() {
         (
             "a file is a device",
             "rm www/20/pack-many-from-0.tar; mkdir x; mkfifo x/$f; tar -C x -cf www/20/files/$f.tar $f",
-            &["no file, folder or link"],
+            &["no file, directory or link"],
         ),
         (
             "a file is a hard link",
@@ -378,15 +378,15 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn start(folder: PathBuf, manners: Manners) -> Mirror {
+    fn start(directory: PathBuf, manners: Manners) -> Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (log, manners) = (Arc::clone(&asked), Arc::new(Mutex::new(manners)));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (folder, log, manners) = (folder.clone(), Arc::clone(&log), Arc::clone(&manners));
-                std::thread::spawn(move || while serve(&stream, &folder, &log, &manners) {});
+                let (directory, log, manners) = (directory.clone(), Arc::clone(&log), Arc::clone(&manners));
+                std::thread::spawn(move || while serve(&stream, &directory, &log, &manners) {});
             }
         });
         Mirror { url, asked }
@@ -400,7 +400,7 @@ impl Mirror {
 /// One request; whether the connection stays.
 fn serve(
     stream: &TcpStream,
-    folder: &Path,
+    directory: &Path,
     log: &Mutex<Vec<(String, u64)>>,
     manners: &Mutex<Manners>,
 ) -> bool {
@@ -445,7 +445,7 @@ fn serve(
         let cut = manners.cut.keys().find(|end| path.ends_with(**end)).copied();
         (cut.and_then(|end| manners.cut.remove(end)), manners.slow)
     };
-    let Ok(mut file) = std::fs::File::open(folder.join(path.trim_start_matches("new/"))) else {
+    let Ok(mut file) = std::fs::File::open(directory.join(path.trim_start_matches("new/"))) else {
         return answer("404 Not Found", "");
     };
     let length = file.metadata().unwrap().len();
@@ -513,7 +513,7 @@ fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
     files.dedup();
     assert!(count == files.len() && count >= 60, "each file once: {count}");
 
-    // What is in the state folder is not asked for again: an older version shares nearly all.
+    // What is in the state directory is not asked for again: an older version shares nearly all.
     ok(&place.install(&mirror.url, "u", &["--version", "10", "-B", "many"]).output().unwrap());
     let asked = mirror.asked();
     let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
@@ -556,7 +556,7 @@ fn redirects_and_proxies() {
     assert!(proxy.asked().len() > 4);
 }
 
-/// Folders and links that somebody has, pipes, what was killed: none of it is taken over, followed or waited for.
+/// Directories and links that somebody has, pipes, what was killed: none of it is taken over, followed or waited for.
 #[test]
 fn what_is_in_the_way_is_named_and_kept() {
     if lacks_tools() {
@@ -572,14 +572,14 @@ fn what_is_in_the_way_is_named_and_kept() {
     assert_eq!(install("good").0, Some(0));
     let good = place.list("good");
 
-    // A private folder with something in it, where the content has a public one.
+    // A private directory with something in it, where the content has a public one.
     place.sh("mkdir -m 700 private private/etc; echo mine >private/etc/mine");
     let (code, said) = install("private");
     assert!(code == Some(3) && said.contains("something else is there already"), "{said}");
     assert!(!said.contains("rm -rf"), "{said}");
     assert_eq!(place.sh("stat -c %a private/etc; cat private/etc/mine"), "700\nmine\n");
 
-    // Killed between the folders of its own and their modes.
+    // Killed between the directories of its own and their modes.
     assert_eq!(install("killed").0, Some(0));
     place.sh("chmod 1700 killed/var killed/var/lib killed/var/lib/swupd; touch killed/var/lib/swupd");
     assert_eq!(install("killed").0, Some(0));
@@ -594,13 +594,13 @@ fn what_is_in_the_way_is_named_and_kept() {
     place.sh("f=$(find state/objects -type f | head -n 1); mv $f elsewhere; ln -s $PWD/elsewhere $f");
     assert_eq!(install("linked").0, Some(0));
     assert_eq!(place.list("linked"), good);
-    // Who else may write into the state folder could lead us anywhere.
+    // Who else may write into the state directory could lead us anywhere.
     place.sh("chmod 777 state");
     let (code, said) = install("other");
     assert!(code == Some(3) && said.contains("its mode is 0777"), "{said}");
     place.sh("chmod 755 state");
 
-    // A folder that became a link, and a look through it.
+    // A directory that became a link, and a look through it.
     place.sh("mkdir outside; touch outside/secret; ln -s $PWD/outside good/usr/share2; mv good/usr/share good/usr/away; ln -s away good/usr/share");
     let verify = |more: &[&str]| {
         let local = place.local();

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-fn git(folder: &Path, args: &[&str]) {
+fn git(directory: &Path, args: &[&str]) {
     let output = Command::new("git")
         .arg("-C")
-        .arg(folder)
+        .arg(directory)
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"])
         .args(args)
         .output()
@@ -19,8 +19,8 @@ fn git(folder: &Path, args: &[&str]) {
 }
 
 /// A repository with three types; `kvm` names a hook.
-fn repository(folder: &Path) {
-    let kinds = folder.join("types");
+fn repository(directory: &Path) {
+    let kinds = directory.join("types");
     for (name, bundles, hook) in
         [("cloud", r#""kernel-kvm""#, ""), ("kvm", r#""editors""#, "post.sh"), ("mini", "", "")]
     {
@@ -32,22 +32,22 @@ fn repository(folder: &Path) {
         std::fs::write(kind.join("template.json"), template).unwrap();
         std::fs::write(kind.join("type.json"), r#"{ "boots": [] }"#).unwrap();
     }
-    std::fs::create_dir(folder.join("bundles")).unwrap();
+    std::fs::create_dir(directory.join("bundles")).unwrap();
     for (path, text) in
         [("bundles/editors", "nano\n"), ("types/kvm/post.sh", "#!/bin/sh\n"), ("README.md", "x\n")]
     {
-        std::fs::write(folder.join(path), text).unwrap();
+        std::fs::write(directory.join(path), text).unwrap();
     }
-    git(folder, &["init", "-q"]);
-    git(folder, &["add", "-A"]);
-    git(folder, &["commit", "-qm", "first"]);
+    git(directory, &["init", "-q"]);
+    git(directory, &["add", "-A"]);
+    git(directory, &["commit", "-qm", "first"]);
 }
 
-fn listed(folder: &Path, more: &[&str]) -> Vec<String> {
+fn listed(directory: &Path, more: &[&str]) -> Vec<String> {
     let output = ister(&["test", "--list", "-q"])
         .args(more)
-        .arg("--folder")
-        .arg(folder.join("types"))
+        .arg("--directory")
+        .arg(directory.join("types"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -60,10 +60,10 @@ fn listed(folder: &Path, more: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_change_picks_the_types_that_it_touches() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    repository(folder);
-    let changed = || listed(folder, &["--changed", "main"]);
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    repository(directory);
+    let changed = || listed(directory, &["--changed", "main"]);
     assert_eq!(changed(), [""; 0]);
     for (path, kinds) in [
         ("types/mini/type.json", &["mini"][..]),
@@ -73,18 +73,18 @@ fn a_change_picks_the_types_that_it_touches() {
         // A new file counts before it is committed.
         ("types/cloud/more", &["cloud"]),
     ] {
-        std::fs::write(folder.join(path), "{ \"boots\": [] }\n").unwrap();
+        std::fs::write(directory.join(path), "{ \"boots\": [] }\n").unwrap();
         assert_eq!(changed(), kinds, "{path}");
         // On a branch, committed.
-        git(folder, &["switch", "-qC", "work"]);
-        git(folder, &["add", "-A"]);
-        git(folder, &["commit", "-qm", "change"]);
+        git(directory, &["switch", "-qC", "work"]);
+        git(directory, &["add", "-A"]);
+        git(directory, &["commit", "-qm", "change"]);
         assert_eq!(changed(), kinds, "{path}, committed");
-        git(folder, &["switch", "-q", "main"]);
-        git(folder, &["branch", "-qD", "work"]);
+        git(directory, &["switch", "-q", "main"]);
+        git(directory, &["branch", "-qD", "work"]);
     }
-    let unknown = ister(&["test", "--list", "--changed", "nowhere", "--folder"])
-        .arg(folder.join("types"))
+    let unknown = ister(&["test", "--list", "--changed", "nowhere", "--directory"])
+        .arg(directory.join("types"))
         .output()
         .unwrap();
     assert_eq!(unknown.status.code(), Some(3));
@@ -97,10 +97,10 @@ fn a_change_picks_the_types_that_it_touches() {
 
 #[test]
 fn shards_have_every_type_once() {
-    let folder = tempfile::tempdir().unwrap();
-    repository(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    repository(directory.path());
     let mut all: Vec<String> =
-        (1..=2).flat_map(|index| listed(folder.path(), &["--shard", &format!("{index}/2")])).collect();
+        (1..=2).flat_map(|index| listed(directory.path(), &["--shard", &format!("{index}/2")])).collect();
     all.sort();
     assert_eq!(all, ["cloud", "kvm", "mini"]);
     for bad in ["0/2", "3/2", "x"] {
@@ -115,10 +115,11 @@ fn shards_have_every_type_once() {
 /// A shard that is started again does what it had begun to do, whatever the history says by then.
 #[test]
 fn a_part_that_goes_on_stays_the_same_part() {
-    let folder = tempfile::tempdir().unwrap();
-    repository(folder.path());
-    let out = folder.path().join("out");
-    let mine = || listed(folder.path(), &["--shard", "1/2", "--run", "night", "-o", out.to_str().unwrap()]);
+    let directory = tempfile::tempdir().unwrap();
+    repository(directory.path());
+    let out = directory.path().join("out");
+    let mine =
+        || listed(directory.path(), &["--shard", "1/2", "--run", "night", "-o", out.to_str().unwrap()]);
     let first = mine();
     results(&out, "night", Some((1, 2)), &["mini"], &[]);
     assert_eq!(mine(), ["mini"]);
@@ -127,13 +128,13 @@ fn a_part_that_goes_on_stays_the_same_part() {
 }
 
 #[test]
-fn a_folder_without_types_is_no_success() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = ister(&["test", "--folder"]).arg(folder.path()).output().unwrap();
+fn a_directory_without_types_is_no_success() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = ister(&["test", "--directory"]).arg(directory.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("there are no image types"), "{}", text(&output.stderr));
-    repository(folder.path());
-    let typo = ister(&["test", "kvn", "--folder"]).arg(folder.path().join("types")).output().unwrap();
+    repository(directory.path());
+    let typo = ister(&["test", "kvn", "--directory"]).arg(directory.path().join("types")).output().unwrap();
     assert_eq!(typo.status.code(), Some(2));
     assert!(text(&typo.stderr).contains("there are: cloud, kvm, mini"), "{}", text(&typo.stderr));
 }
@@ -141,32 +142,32 @@ fn a_folder_without_types_is_no_success() {
 /// What is proven is proven of a commit, and of what was changed since.
 #[test]
 fn a_commit_is_more_than_its_number_where_something_has_changed() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    repository(folder);
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    repository(directory);
     // The output lies in the repository, and nobody ignores it; the templates cannot be built.
     let revision = |out: &str, code: i32| -> String {
-        let output = ister(&["test", "mini", "--run", "n", "--folder", "types", "-o", out])
-            .current_dir(folder)
+        let output = ister(&["test", "mini", "--run", "n", "--directory", "types", "-o", out])
+            .current_dir(directory)
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-        let results = std::fs::read_to_string(folder.join(out).join("results.json")).unwrap();
+        let results = std::fs::read_to_string(directory.join(out).join("results.json")).unwrap();
         serde_json::from_str::<Value>(&results).unwrap()["run"]["revision"].as_str().unwrap().to_owned()
     };
     let clean = revision("out/a", 1);
     assert_eq!((clean.len(), revision("out/a", 1)), (40, clean.clone()));
     for path in ["types/mini/new", "README.md"] {
-        std::fs::write(folder.join(path), "more\n").unwrap();
+        std::fs::write(directory.join(path), "more\n").unwrap();
         let changed = revision(&format!("out/{}", path.len()), 1);
         assert!(changed.starts_with(&format!("{clean}+")), "{path}: {changed}");
         // How somebody likes diffs makes no difference.
-        git(folder, &["config", "diff.external", "true"]);
-        git(folder, &["config", "color.ui", "always"]);
+        git(directory, &["config", "diff.external", "true"]);
+        git(directory, &["config", "color.ui", "always"]);
         assert_eq!(revision("out/c", 1), changed);
-        std::fs::remove_dir_all(folder.join("out/c")).unwrap();
-        git(folder, &["config", "--unset", "diff.external"]);
-        git(folder, &["config", "--unset", "color.ui"]);
+        std::fs::remove_dir_all(directory.join("out/c")).unwrap();
+        git(directory, &["config", "--unset", "diff.external"]);
+        git(directory, &["config", "--unset", "color.ui"]);
         // What was proven before the change was proven of something else.
         revision("out/a", 2);
     }
@@ -175,14 +176,14 @@ fn a_commit_is_more_than_its_number_where_something_has_changed() {
 /// What is there already is not done again, and not taken for what it is not.
 #[test]
 fn a_run_that_goes_on_says_what_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    repository(folder);
-    std::fs::remove_dir_all(folder.join(".git")).unwrap();
-    let out = folder.join("out");
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    repository(directory);
+    std::fs::remove_dir_all(directory.join(".git")).unwrap();
+    let out = directory.join("out");
     let goes_on = |more: &[&str]| {
-        ister(&["test", "--run", "night", "--folder"])
-            .arg(folder.join("types"))
+        ister(&["test", "--run", "night", "--directory"])
+            .arg(directory.join("types"))
             .arg("-o")
             .arg(&out)
             .args(more)
@@ -205,7 +206,7 @@ fn a_run_that_goes_on_says_what_stays() {
     assert!(text(&output.stderr).contains("without a result: cloud"), "{}", text(&output.stderr));
     results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "passed")]);
     assert_eq!(goes_on(&["kvm"]).status.code(), Some(3));
-    // Another shard's folder.
+    // Another shard's directory.
     results(&out, "night", Some((2, 2)), &all, &all.map(|kind| (kind, "passed")));
     let output = goes_on(&["--shard", "1/2"]);
     assert_eq!(output.status.code(), Some(2));
@@ -218,9 +219,9 @@ fn a_run_that_goes_on_says_what_stays() {
     assert!(text(&output.stderr).contains("another `ister test` writes to"), "{}", text(&output.stderr));
     held.unlock().unwrap();
     // Another commit.
-    git(folder, &["init", "-q"]);
-    git(folder, &["add", "-A"]);
-    git(folder, &["commit", "-qm", "first"]);
+    git(directory, &["init", "-q"]);
+    git(directory, &["add", "-A"]);
+    git(directory, &["commit", "-qm", "first"]);
     results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
     let output = goes_on(&[]);
     assert_eq!(output.status.code(), Some(2));
@@ -228,51 +229,51 @@ fn a_run_that_goes_on_says_what_stays() {
 }
 
 #[test]
-fn a_folder_of_hooks_that_is_gone_touches_its_type() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    repository(folder);
-    let kind = folder.join("types/mini");
-    let hooks = folder.join("hooks/deep");
+fn a_directory_of_hooks_that_is_gone_touches_its_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    repository(directory);
+    let kind = directory.join("types/mini");
+    let hooks = directory.join("hooks/deep");
     std::fs::create_dir_all(&hooks).unwrap();
     std::fs::write(hooks.join("run.sh"), "#!/bin/sh\n").unwrap();
     std::fs::write(kind.join("template.json"), r#"{ "PostNonChroot": ["../../hooks/deep/run.sh"] }"#)
         .unwrap();
-    git(folder, &["add", "-A"]);
-    git(folder, &["commit", "-qm", "hooks"]);
-    std::fs::rename(folder.join("hooks"), folder.join("renamed")).unwrap();
-    assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
+    git(directory, &["add", "-A"]);
+    git(directory, &["commit", "-qm", "hooks"]);
+    std::fs::rename(directory.join("hooks"), directory.join("renamed")).unwrap();
+    assert_eq!(listed(directory, &["--changed", "main"]), ["mini"]);
 }
 
 #[test]
-fn a_command_s_words_are_files_and_folders_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    repository(folder);
-    std::fs::create_dir(folder.join("types/mini/files")).unwrap();
-    std::fs::create_dir(folder.join("etc")).unwrap();
-    std::fs::write(folder.join("etc/motd"), "one\n").unwrap();
+fn a_command_s_words_are_files_and_directories_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    repository(directory);
+    std::fs::create_dir(directory.join("types/mini/files")).unwrap();
+    std::fs::create_dir(directory.join("etc")).unwrap();
+    std::fs::write(directory.join("etc/motd"), "one\n").unwrap();
     let hooks = r#"{ "PostNonChrootShell": ["cp -r ../../etc/. $ISTER_CHROOT/etc/", "cd / && true"] }"#;
-    std::fs::write(folder.join("types/mini/template.json"), hooks).unwrap();
-    git(folder, &["add", "-A"]);
-    git(folder, &["commit", "-qm", "files"]);
-    assert_eq!(listed(folder, &["--changed", "main"]), [""; 0]);
-    std::fs::write(folder.join("etc/motd"), "two\n").unwrap();
-    assert_eq!(listed(folder, &["--changed", "main"]), ["mini"]);
-    git(folder, &["checkout", "-q", "etc/motd"]);
-    // Words end where a shell's do, and the folder of all types says nothing of one.
+    std::fs::write(directory.join("types/mini/template.json"), hooks).unwrap();
+    git(directory, &["add", "-A"]);
+    git(directory, &["commit", "-qm", "files"]);
+    assert_eq!(listed(directory, &["--changed", "main"]), [""; 0]);
+    std::fs::write(directory.join("etc/motd"), "two\n").unwrap();
+    assert_eq!(listed(directory, &["--changed", "main"]), ["mini"]);
+    git(directory, &["checkout", "-q", "etc/motd"]);
+    // Words end where a shell's do, and the directory of all types says nothing of one.
     let hooks = r#"{ "PostNonChrootShell": ["cp $PWD/../../hooks/x.sh /tmp; sh ../../hooks/y.sh;echo", "cd .. && true"] }"#;
-    std::fs::write(folder.join("types/mini/template.json"), hooks).unwrap();
-    git(folder, &["commit", "-qam", "hooks"]);
-    std::fs::create_dir(folder.join("hooks")).unwrap();
+    std::fs::write(directory.join("types/mini/template.json"), hooks).unwrap();
+    git(directory, &["commit", "-qam", "hooks"]);
+    std::fs::create_dir(directory.join("hooks")).unwrap();
     for (path, kinds) in [("hooks/x.sh", &["mini"][..]), ("hooks/y.sh", &["mini"]), ("types/other", &[])] {
-        std::fs::write(folder.join(path), "").unwrap();
-        assert_eq!(listed(folder, &["--changed", "main"]), kinds, "{path}");
-        std::fs::remove_file(folder.join(path)).unwrap();
+        std::fs::write(directory.join(path), "").unwrap();
+        assert_eq!(listed(directory, &["--changed", "main"]), kinds, "{path}");
+        std::fs::remove_file(directory.join(path)).unwrap();
     }
 }
 
-fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
+fn results(directory: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str], done: &[(&str, &str)]) {
     let records: Vec<Value> = done
         .iter()
         .map(|(kind, outcome)| {
@@ -288,9 +289,9 @@ fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str]
     if let Some((index, count)) = shard {
         of_run["shard"] = json!({ "index": index, "count": count });
     }
-    std::fs::create_dir_all(folder).unwrap();
+    std::fs::create_dir_all(directory).unwrap();
     std::fs::write(
-        folder.join("results.json"),
+        directory.join("results.json"),
         json!({ "version": 3, "run": of_run, "types": records }).to_string(),
     )
     .unwrap();
@@ -298,11 +299,11 @@ fn results(folder: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&str]
 
 #[test]
 fn parts_become_a_run_and_what_is_missing_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
     results(&out.join("a"), "night", Some((1, 2)), &["kvm"], &[("kvm", "flaky")]);
     let report = |more: &[&str]| {
-        ister(&["report", "-q"]).arg(&out).args(more).current_dir(folder.path()).output().unwrap()
+        ister(&["report", "-q"]).arg(&out).args(more).current_dir(directory.path()).output().unwrap()
     };
     let part = report(&[]);
     assert_eq!(part.status.code(), Some(3), "half a run is not fine");
@@ -316,20 +317,22 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     let whole = report(&["--junit", "junit.xml", "-o", "site", "--history", "history.sqlite"]);
     assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stderr));
     assert!(
-        std::fs::read_to_string(folder.path().join("junit.xml")).unwrap().contains("flaky: passed after")
+        std::fs::read_to_string(directory.path().join("junit.xml")).unwrap().contains("flaky: passed after")
     );
-    assert!(std::fs::read_to_string(folder.path().join("site/index.html")).unwrap().contains("3 of 3 good"));
+    assert!(
+        std::fs::read_to_string(directory.path().join("site/index.html")).unwrap().contains("3 of 3 good")
+    );
     // Once more: the pages are replaced, the history does not grow.
     let again = report(&["-o", "site", "--history", "history.sqlite"]);
     assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
     // Without a history that can be written there are pages all the same.
-    std::fs::write(folder.path().join("letter"), "dear all").unwrap();
-    std::fs::remove_dir_all(folder.path().join("site")).unwrap();
+    std::fs::write(directory.path().join("letter"), "dear all").unwrap();
+    std::fs::remove_dir_all(directory.path().join("site")).unwrap();
     let output = report(&["-o", "site", "--history", "letter"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("history `letter`"), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("3 of 3 types good, 1 of them flaky"), "{}", text(&output.stdout));
-    assert!(folder.path().join("site/index.html").exists());
+    assert!(directory.path().join("site/index.html").exists());
     // A part of another commit is none.
     let path = out.join("b/results.json");
     let part = std::fs::read_to_string(&path).unwrap();
@@ -347,25 +350,25 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
 
 #[test]
 fn what_is_not_ours_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    results(&folder.path().join("out"), "night", None, &["kvm"], &[("kvm", "passed")]);
-    let site = folder.path().join("home");
+    let directory = tempfile::tempdir().unwrap();
+    results(&directory.path().join("out"), "night", None, &["kvm"], &[("kvm", "passed")]);
+    let site = directory.path().join("home");
     std::fs::create_dir(&site).unwrap();
     std::fs::write(site.join("letter"), "dear").unwrap();
     let report =
-        |args: &[&str]| ister(&["report", "-q"]).args(args).current_dir(folder.path()).output().unwrap();
+        |args: &[&str]| ister(&["report", "-q"]).args(args).current_dir(directory.path()).output().unwrap();
     let refused = report(&["out", "-o", "home"]);
     assert_eq!(refused.status.code(), Some(3));
     assert!(text(&refused.stderr).contains("holds something else than pages"), "{}", text(&refused.stderr));
     assert_eq!(std::fs::read_to_string(site.join("letter")).unwrap(), "dear");
-    // Nor does a folder that has none hide those that have some.
+    // Nor does a directory that has none hide those that have some.
     let more = report(&["out", "home"]);
     assert_eq!(more.status.code(), Some(3));
     assert!(text(&more.stdout).contains("1 of 1 type good"), "{}", text(&more.stdout));
     let nothing = report(&["home"]);
     assert_eq!(nothing.status.code(), Some(3));
     assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
-    std::fs::write(folder.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
+    std::fs::write(directory.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
     assert!(text(&report(&["out"]).stderr).contains("results of version 1, this ister reads 3"));
     // Results of others lead nowhere else.
     for outside in
@@ -373,10 +376,10 @@ fn what_is_not_ours_is_left_alone() {
     {
         let mut foreign: Value = serde_json::from_str(FOREIGN).unwrap();
         foreign["types"][0]["steps"][0]["boot"]["report"] = json!(outside);
-        std::fs::write(folder.path().join("out/results.json"), foreign.to_string()).unwrap();
+        std::fs::write(directory.path().join("out/results.json"), foreign.to_string()).unwrap();
         let refused = report(&["out", "-o", "site"]);
         assert_eq!(refused.status.code(), Some(3));
-        assert!(text(&refused.stderr).contains("is no folder of a report"), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("is no directory of a report"), "{}", text(&refused.stderr));
     }
     // Nor do they say what cannot be.
     for (pointer, value, said) in [
@@ -401,25 +404,25 @@ fn what_is_not_ours_is_left_alone() {
     ] {
         let mut foreign: Value = serde_json::from_str(FOREIGN).unwrap();
         *foreign.pointer_mut(pointer).unwrap() = value;
-        std::fs::write(folder.path().join("out/results.json"), foreign.to_string()).unwrap();
+        std::fs::write(directory.path().join("out/results.json"), foreign.to_string()).unwrap();
         let refused = report(&["out", "-o", "site"]);
         assert_eq!(refused.status.code(), Some(3));
         assert!(text(&refused.stderr).contains(said), "{said}: {}", text(&refused.stderr));
     }
     // Nothing of what was begun stays.
-    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(left, 2);
 }
 
 #[test]
 fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     let boot = at("out/a/kvm/report-0");
     std::fs::create_dir_all(&boot).unwrap();
     std::fs::write(at("out/a/results.json"), FOREIGN).unwrap();
     std::fs::write(at("secret"), "of the host\n").unwrap();
-    let report = || ister(&["report", "out", "-o", "site"]).current_dir(folder.path()).output().unwrap();
+    let report = || ister(&["report", "out", "-o", "site"]).current_dir(directory.path()).output().unwrap();
     let page = || std::fs::read_to_string(at("site/kvm/report-0/index.html")).unwrap();
     std::fs::write(boot.join("serial.log"), "of the guest\n").unwrap();
     assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));

@@ -118,11 +118,11 @@ fn ajv_agrees() {
 fn check_jsonschema_agrees() {
     let Some(program) = tools::tool("python/bin/check-jsonschema") else { return };
     let cases = corpus();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let paths: Vec<_> = cases
         .iter()
         .map(|case| {
-            let path = folder.path().join(format!("{}.json", case.name));
+            let path = directory.path().join(format!("{}.json", case.name));
             std::fs::write(&path, case.template.to_string()).unwrap();
             path
         })
@@ -184,8 +184,8 @@ fn an_sbom_is_valid_spdx() {
             ],
             epoch: 1_747_473_342,
         };
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("kvm.img.spdx.json");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kvm.img.spdx.json");
         std::fs::write(&file, serde_json::to_string_pretty(&spdx(&contents)).unwrap()).unwrap();
         let output = Command::new(&validator).arg("-i").arg(&file).output().unwrap();
         let said =

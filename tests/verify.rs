@@ -25,21 +25,21 @@ fn run(program: &str, args: &[&str]) {
 
 /// An image, its plan, and a copy that each test may break.
 struct Good {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     image: PathBuf,
     plan: Plan,
 }
 
 impl Good {
     fn new(template: &serde_json::Value, prepare: impl FnOnce(&Path)) -> Good {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
         prepare(&root);
         let plan = plan(template, |_| {});
-        let image = make(&plan, &root, folder.path());
-        Good { folder, image, plan }
+        let image = make(&plan, &root, directory.path());
+        Good { directory, image, plan }
     }
 
     fn disk(&self) -> &Disk {
@@ -54,7 +54,7 @@ impl Good {
 
     /// What verification finds in a copy that was damaged; the copy has the plan beside it.
     fn damaged(&self, damage: &dyn Fn(&Good, &Path)) -> Vec<String> {
-        let copy = self.folder.path().join("damaged.img");
+        let copy = self.directory.path().join("damaged.img");
         run("cp", &["--sparse=always", self.image.to_str().unwrap(), copy.to_str().unwrap()]);
         std::fs::copy(format!("{}.plan.json", self.image.display()), format!("{}.plan.json", copy.display()))
             .unwrap();
@@ -70,7 +70,7 @@ impl Good {
 
     /// Puts a text in the place of a file of the root filesystem.
     fn put(&self, image: &Path, path: &str, content: &[u8], mode: &str) {
-        let host = self.folder.path().join("put");
+        let host = self.directory.path().join("put");
         std::fs::write(&host, content).unwrap();
         let device = format!("{}?offset={}", image.display(), self.offset(3));
         // There may be none.
@@ -85,13 +85,13 @@ impl Good {
     }
 
     fn put_in_esp(&self, image: &Path, path: &str, content: &[u8]) {
-        let host = self.folder.path().join("put");
+        let host = self.directory.path().join("put");
         std::fs::write(&host, content).unwrap();
         run("mcopy", &["-o", "-i", &self.esp(image), host.to_str().unwrap(), &format!("::{path}")]);
     }
 
     fn copy_from_esp(&self, image: &Path, path: &str) -> Vec<u8> {
-        let host = self.folder.path().join("copy");
+        let host = self.directory.path().join("copy");
         run("mcopy", &["-n", "-o", "-i", &self.esp(image), &format!("::{path}"), host.to_str().unwrap()]);
         std::fs::read(host).unwrap()
     }
@@ -109,7 +109,7 @@ impl Good {
             .output()
             .unwrap();
         let name = text(&listing.stdout).lines().next().unwrap().trim_start_matches("::").trim().to_owned();
-        let host = self.folder.path().join("entry");
+        let host = self.directory.path().join("entry");
         run("mcopy", &["-n", "-o", "-i", &self.esp(image), &format!("::{name}"), host.to_str().unwrap()]);
         (name, std::fs::read_to_string(host).unwrap())
     }
@@ -414,15 +414,15 @@ const DAMAGES: &[Damage] = &[
     ("a file that everybody may change", "world-writable", |good, image| {
         good.debugfs(image, "set_inode_field /usr/bin/tool mode 0100777");
     }),
-    ("a folder that everybody may change", "world-writable", |good, image| {
+    ("a directory that everybody may change", "world-writable", |good, image| {
         good.debugfs(image, "set_inode_field /srv mode 040777");
     }),
     ("a path of the build host", "build-path", |good, image| {
         good.put(image, "/etc/issue", b"made in /home/builder/project/out\n", "0100644");
     }),
     ("downloaded packages", "package-cache", |good, image| {
-        for folder in ["/var/cache", "/var/cache/apt", "/var/cache/apt/archives"] {
-            good.debugfs(image, &format!("mkdir {folder}"));
+        for directory in ["/var/cache", "/var/cache/apt", "/var/cache/apt/archives"] {
+            good.debugfs(image, &format!("mkdir {directory}"));
         }
         good.put(image, "/var/cache/apt/archives/a_1_amd64.deb", b"x", "0100644");
     }),
@@ -467,8 +467,8 @@ fn damage_of_other_filesystems_is_found() {
 
 #[test]
 fn luks_damage_is_found_and_a_locked_volume_is_a_note() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("root");
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
     std::fs::create_dir(&root).unwrap();
     install(&root);
     let mut template = template("ext4", &[("64M", "ext4", "/srv")]);
@@ -476,7 +476,8 @@ fn luks_damage_is_found_and_a_locked_volume_is_a_note() {
         serde_json::json!({ "name": "data", "passphrase": { "env": "P" } });
     template["PartitionMountPoints"][2]["encryption"] = serde_json::json!({ "name": "data" });
     let plan = plan(&template, |_| {});
-    let image = common::system::make_with(&plan, &root, folder.path(), &[("data", "open sesame")], Some("s"));
+    let image =
+        common::system::make_with(&plan, &root, directory.path(), &[("data", "open sesame")], Some("s"));
     assert_eq!(verify(&image, &["open sesame"]), [""; 0]);
     let locked = verify(&image, &["wrong"]);
     assert!(locked.len() == 1 && locked[0].starts_with("note[luks-locked]"), "{locked:#?}");
@@ -550,10 +551,10 @@ fn nothing_is_found_in_good_images_of_any_format() {
         paths.push(path);
     }
     // Google's archive, and a compressed image of a format of its own.
-    let inner = good.folder.path().join("disk.raw");
+    let inner = good.directory.path().join("disk.raw");
     std::fs::rename(&good.image, &inner).unwrap();
     let archive = format!("{raw}.tar.gz");
-    run("tar", &["-C", good.folder.path().to_str().unwrap(), "-czf", &archive, "disk.raw"]);
+    run("tar", &["-C", good.directory.path().to_str().unwrap(), "-czf", &archive, "disk.raw"]);
     beside(&archive);
     let found = verify(Path::new(&archive), &[]);
     assert!(found.len() == 1 && found[0].contains("[gce-size]"), "whole GiB: {found:#?}");
@@ -565,10 +566,10 @@ fn nothing_is_found_in_good_images_of_any_format() {
         assert_eq!(verify(Path::new(path), &[]), [""; 0], "{path}");
     }
     // A VHD whose size is no whole MiB.
-    let short = good.folder.path().join("short.raw");
+    let short = good.directory.path().join("short.raw");
     run("cp", &["--sparse=always", inner.to_str().unwrap(), short.to_str().unwrap()]);
     open(&short).set_len(size(&short) + 512).unwrap();
-    let vhd = good.folder.path().join("short.vhd");
+    let vhd = good.directory.path().join("short.vhd");
     let options = "subformat=fixed,force_size=on";
     let (short, vhd_name) = (short.to_str().unwrap(), vhd.to_str().unwrap());
     run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, short, vhd_name]);
@@ -598,7 +599,7 @@ fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
     }
     let mut good = Good::new(&labelled(), |_| {});
     good.plan = plan(&labelled(), |inputs| inputs.sector_size = ister::layout::SectorSize::B4096);
-    let image = make(&good.plan, &good.folder.path().join("root"), good.folder.path());
+    let image = make(&good.plan, &good.directory.path().join("root"), good.directory.path());
     let raw = image.to_str().unwrap();
     assert_eq!(verify(&image, &[]), [""; 0]);
     for (format, ending, is_good) in [
@@ -619,9 +620,9 @@ fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
 /// One function tells a name from the content, for `verify` and for `boot`.
 #[test]
 fn a_name_of_another_format_is_refused_by_all() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for name in ["disk.vhd", "disk.VHDX", "disk.qcow2", "disk.vmdk", "disk.vdi", "disk.raw.xz"] {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, vec![0; 1 << 20]).unwrap();
         let mut said = format!("the file is called `{name}`, its content is raw");
         if name.ends_with(".xz") {
@@ -647,8 +648,8 @@ fn an_image_that_refers_to_other_files_is_refused() {
     if common::tools_missing(&["qemu-img"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("secret"), vec![b'x'; 1 << 20]).unwrap();
     run(
         "qemu-img",
@@ -691,8 +692,8 @@ fn nothing_is_found_in_what_others_do_differently() {
     assert_eq!(found, [""; 0]);
 
     // A disk of data has no root, and none is missed.
-    let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("data.img");
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("data.img");
     run("cp", &["--sparse=always", good.image.to_str().unwrap(), image.to_str().unwrap()]);
     change_entries(&image, &|entries| {
         let linux = uuid::uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4").to_bytes_le();
@@ -725,7 +726,7 @@ fn the_command_says_what_the_library_finds() {
     let image = good.image.to_str().unwrap();
     let output = common::ister(&["verify", image]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let picture = good.folder.path().join("boot.svg");
+    let picture = good.directory.path().join("boot.svg");
     let output =
         common::ister(&["verify", image, "-q", "--explain-boot", "--boot-svg"]).arg(&picture).output();
     let said = text(&output.unwrap().stdout);
@@ -763,7 +764,7 @@ fn the_command_says_what_the_library_finds() {
 #[test]
 fn two_images_are_compared_down_to_the_field() {
     let good = Good::new(&labelled(), |_| {});
-    let copy = good.folder.path().join("copy.img");
+    let copy = good.directory.path().join("copy.img");
     run("cp", &["--sparse=always", good.image.to_str().unwrap(), copy.to_str().unwrap()]);
     let diff = |code: i32| {
         let output = common::ister(&["diff", good.image.to_str().unwrap(), copy.to_str().unwrap(), "-q"])

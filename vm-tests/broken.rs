@@ -319,7 +319,7 @@ fn init(broken: &Broken, script: &str) -> Outcome {
     put_with_mode(broken, "/usr/sbin/init", &format!("#!/bin/sh\n{script}\n"), "0100755")
 }
 
-/// On the swap partition: an ext4 whose root folder is gone, in fstab.
+/// On the swap partition: an ext4 whose root directory is gone, in fstab.
 fn damaged_second_filesystem(broken: &Broken) -> Outcome {
     let (start, size) = broken.place(2);
     let offset = format!("offset={start}");

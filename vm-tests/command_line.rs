@@ -12,24 +12,24 @@ const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
 
 /// systemd-boot, QEMU itself, GRUB by BIOS, a CD's GRUB by both firmwares, and what a network boot is given.
 pub fn every_loader(world: &World) -> Outcome {
-    let folder = world.path("command-line");
+    let directory = world.path("command-line");
     let build = |template: &str, line: &str, formats: &str| -> Result<Value, libtest_mimic::Failed> {
         let line = format!("cmdline={}", Value::from(format!("{CONSOLE} {line}")));
         let mut arguments = vec!["build", "-q", template, "--set", &line];
         if !formats.is_empty() {
             arguments.extend(["--set", formats]);
         }
-        ister(&arguments, &[("-o", &folder)], 0)?;
+        ister(&arguments, &[("-o", &directory)], 0)?;
         let name = if template.contains("legacy") { "kvm-legacy.img" } else { "kvm.img" };
-        let text =
-            std::fs::read_to_string(folder.join(format!("{name}.plan.json"))).map_err(|e| e.to_string())?;
+        let text = std::fs::read_to_string(directory.join(format!("{name}.plan.json")))
+            .map_err(|e| e.to_string())?;
         let plan: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
         Ok(plan["boot"]["kernel_command_line"].clone())
     };
     let boot = |name: &str, options: &[&str], planned: &Value| -> Outcome {
         let mut arguments = vec!["boot", "--format", "json"];
         arguments.extend(options);
-        let verdict = ister(&arguments, &[("--", &folder.join(name))], 0)?;
+        let verdict = ister(&arguments, &[("--", &directory.join(name))], 0)?;
         let seen = verdict["kernel"]["command_line"].as_str().unwrap_or_default();
         let mut planned = planned.as_str().unwrap_or_default();
         if !name.ends_with(".img") {
@@ -53,6 +53,6 @@ pub fn every_loader(world: &World) -> Outcome {
     boot("kvm-legacy.iso", &["--firmware", "bios"], &planned)?;
     boot("kvm-legacy.iso", &["--firmware", "uefi"], &planned)?;
     boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048"], &planned)?;
-    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+    std::fs::remove_dir_all(&directory).map_err(|e| e.to_string())?;
     Ok(())
 }

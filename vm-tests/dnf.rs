@@ -108,9 +108,9 @@ fn kernel_install(world: &World, image: &str) -> Outcome {
 }
 
 pub fn dnf(world: &World) -> Outcome {
-    let folder = world.path("dnf");
-    let _ = std::fs::remove_dir_all(&folder);
-    let path = |name: &str| folder.join(name);
+    let directory = world.path("dnf");
+    let _ = std::fs::remove_dir_all(&directory);
+    let path = |name: &str| directory.join(name);
     for name in ["lists", "repo", "tree", "bundles", "proxied/http:"] {
         std::fs::create_dir_all(path(name)).map_err(|e| e.to_string())?;
     }
@@ -158,7 +158,7 @@ pub fn dnf(world: &World) -> Outcome {
     let proxy = format!("HTTPProxy=\"http://127.0.0.1:{port}\"");
     let base = ["build", "vm-tests/dnf/template.json", "-q", "--set", &proxy];
     let from = ["-C", "http://repo.invalid/"];
-    let definitions = [("--bundles", path("bundles")), ("-o", world.folder.clone())];
+    let definitions = [("--bundles", path("bundles")), ("-o", world.directory.clone())];
     let definitions: Vec<(&str, &Path)> = definitions.iter().map(|(o, p)| (*o, p.as_path())).collect();
     // What does not exist is told by its name.
     let missing = ["--set", r#"Bundles=["os-core","nosuch"]"#];
@@ -209,8 +209,8 @@ pub fn dnf(world: &World) -> Outcome {
     )?;
     kernel_install(world, image)?;
     // As an ordinary user the tree belongs to ids that only a namespace knows.
-    if std::fs::remove_dir_all(&folder).is_err() {
-        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", folder.to_str().unwrap()])?;
+    if std::fs::remove_dir_all(&directory).is_err() {
+        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", directory.to_str().unwrap()])?;
     }
     std::fs::remove_file(image).map_err(|e| e.to_string().into())
 }

@@ -38,16 +38,16 @@ pub fn images_of_other_builders(world: &World) -> Outcome {
     }
     let choice = std::env::var(CHOICE).unwrap_or_default();
     let is_chosen = |name: &str| choice.is_empty() || choice.split(',').any(|other| other == name);
-    let folder = world.path("foreign");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let tree = folder.join("tree");
+    let directory = world.path("foreign");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
+    let tree = directory.join("tree");
     let tree = tree.to_str().ok_or("the path is not text")?;
     let include = format!("--include={PACKAGES}");
     let erofs = "--essential-hook=mkdir -p \"$1/etc/initramfs-tools\" && echo erofs >\"$1/etc/initramfs-tools/modules\"";
     run("mmdebstrap", &["--quiet", "--mode=root", "--variant=minbase", &include, erofs, "bookworm", tree])?;
     for (name, firmware) in KINDS.iter().filter(|(name, _)| is_chosen(name)) {
-        let image = folder.join(format!("{name}.img"));
+        let image = directory.join(format!("{name}.img"));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/foreign.sh");
         run(script, &[name, tree, image.to_str().ok_or("the path is not text")?])?;
         // Nothing is wrong with it, and its boot is followed to a kernel.
@@ -58,7 +58,7 @@ pub fn images_of_other_builders(world: &World) -> Outcome {
         )?;
         let kernels = found["boot_paths"]["kernels"].as_array().map_or(0, Vec::len);
         expect(kernels > 0 || name.contains("iso"), &format!("{name}: {}", found["boot_paths"]))?;
-        let report = folder.join(format!("report-{name}"));
+        let report = directory.join(format!("report-{name}"));
         let args = ["boot", "--format", "json"];
         let paths = [("--report", report.as_path()), ("--", image.as_path())];
         let verdict = ister(&args, &paths, 0)?;
@@ -71,6 +71,6 @@ pub fn images_of_other_builders(world: &World) -> Outcome {
         }
         std::fs::remove_file(&image).map_err(|e| e.to_string())?;
     }
-    std::fs::remove_dir_all(folder.join("tree")).map_err(|e| e.to_string())?;
+    std::fs::remove_dir_all(directory.join("tree")).map_err(|e| e.to_string())?;
     Ok(())
 }

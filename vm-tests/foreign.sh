@@ -77,7 +77,7 @@ ext4() {
     mke2fs -q -F -t ext4 -U "$ROOT_UUID" -L root -E "offset=$((at << 20))" "$@" -d "$root" "$image" "${ROOT_MIB}M"
 }
 
-# fat MIB: a file system of this size with what is in the ESP's folder.
+# fat MIB: a file system of this size with what is in the ESP's directory.
 fat() {
     truncate -s "$1M" "$work/fat"
     mkfs.vfat -n ESP -i 12345678 "$work/fat" >"$work/log"
@@ -106,7 +106,7 @@ grub_core() {
     grub-mkimage -O "$format" -d "$tree/usr/lib/grub/$format" -p "$prefix" -o "$core" "$@"
 }
 
-# grub_efi FOLDER: GRUB with all it needs for a menu beside it.
+# grub_efi DIRECTORY: GRUB with all it needs for a menu beside it.
 grub_efi() {
     mkdir -p "$1/EFI/BOOT"
     grub_core x86_64-efi /EFI/BOOT "$1/EFI/BOOT/BOOTX64.EFI" \

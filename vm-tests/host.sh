@@ -1,5 +1,5 @@
 #!/bin/sh
-# A clean host in a folder: runs a command there as an ordinary user with sudo and a sub-id range. As root:
+# A clean host in a directory: runs a command there as an ordinary user with sudo and a sub-id range. As root:
 #
 #   vm-tests/host.sh ROOT COMMAND
 #

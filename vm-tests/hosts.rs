@@ -30,16 +30,16 @@ pub fn same_bytes_on_every_host(world: &World) -> Outcome {
     }
     let mut sums: Vec<BTreeMap<String, String>> = Vec::new();
     for suite in HOSTS {
-        let folder = world.path("hosts").join(suite);
-        let root = host(suite, &folder)?;
+        let directory = world.path("hosts").join(suite);
+        let root = host(suite, &directory)?;
         for command in ["make demo", "make test"] {
             let started = Instant::now();
-            on_host(&root, command, &folder.join("log"))?;
+            on_host(&root, command, &directory.join("log"))?;
             eprintln!("{suite}: `{command}` took {} s", started.elapsed().as_secs());
         }
-        let printed = on_host(&root, &format!("set -e; {IMAGES}"), &folder.join("log"))?;
+        let printed = on_host(&root, &format!("set -e; {IMAGES}"), &directory.join("log"))?;
         sums.push(checksums(&printed));
-        std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+        std::fs::remove_dir_all(&directory).map_err(|e| e.to_string())?;
     }
     for (name, sum) in &sums[0] {
         eprintln!("{sum}  {name}");
@@ -57,16 +57,20 @@ pub fn same_bytes_on_every_host(world: &World) -> Outcome {
 }
 
 /// A clean system's tree.
-fn host(suite: &str, folder: &Path) -> Result<std::path::PathBuf, Failed> {
-    let _ = std::fs::remove_dir_all(folder);
-    let root = folder.join("root");
+fn host(suite: &str, directory: &Path) -> Result<std::path::PathBuf, Failed> {
+    let _ = std::fs::remove_dir_all(directory);
+    let root = directory.join("root");
     std::fs::create_dir_all(&root).map_err(|e| e.to_string())?;
     let disk =
         r#"PartitionLayout=[{"disk": "container.img", "partition": 1, "size": "2G", "type": "linux"}]"#;
     let version = format!("Version=\"{suite}\"");
     let sets = ["--set", &version, "--set", disk, "--set", PACKAGES, "--set", r#"Formats=["tar"]"#];
-    ister(&[&["build", "-q", "vm-tests/container/template.json"], &sets[..]].concat(), &[("-o", folder)], 0)?;
-    let tar = folder.join("container.tar");
+    ister(
+        &[&["build", "-q", "vm-tests/container/template.json"], &sets[..]].concat(),
+        &[("-o", directory)],
+        0,
+    )?;
+    let tar = directory.join("container.tar");
     run("tar", &["-C", root.to_str().unwrap(), "--numeric-owner", "-xpf", tar.to_str().unwrap()])?;
     Ok(root)
 }

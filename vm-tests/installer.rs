@@ -66,7 +66,7 @@ pub fn installer(world: &World) -> Outcome {
     let cmdline = format!("cmdline=\"{conf} ister.root_ssh\"");
     let build = ["build", "vm-tests/installer/template.json", "-q", "--set", &cmdline];
     let carry = ["--carry", "vm-tests/installer/target.json"];
-    ister(&[&build[..], &carry].concat(), &[("-o", &world.folder)], 0)?;
+    ister(&[&build[..], &carry].concat(), &[("-o", &world.directory)], 0)?;
     let medium = world.path("installer.img");
     ister(&["verify", "-q", medium.to_str().unwrap()], &[], 0)?;
 

@@ -74,18 +74,18 @@ fn main() {
 }
 
 struct World {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl World {
     fn new() -> World {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("vm-tests");
-        std::fs::create_dir_all(&folder).expect("target/ is ours");
-        World { folder }
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("vm-tests");
+        std::fs::create_dir_all(&directory).expect("target/ is ours");
+        World { directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.directory.join(name)
     }
 
     /// Builds a type of `vm-tests/` and boots it, as `make demo` does.
@@ -94,7 +94,7 @@ impl World {
         let report = self.path(&format!("{name}-report"));
         let answer = ister(
             &["build", &template, "--boot-test", "--format", "json"],
-            &[("-o", &self.folder), ("--report", &report)],
+            &[("-o", &self.directory), ("--report", &report)],
             0,
         )?;
         let receipt = &answer["receipt"];
@@ -142,7 +142,7 @@ print(h.hexdigest())";
             return Ok(());
         }
         let args = ["build", &template, "--software-manager", "apt", "--set", "Version=\"bookworm\"", "-q"];
-        ister(&args, &[("-o", &self.folder)], 0)?;
+        ister(&args, &[("-o", &self.directory)], 0)?;
         self.boot(image, "login-prompt")?;
         std::fs::remove_file(self.path(image)).map_err(|e| e.to_string().into())
     }
@@ -283,7 +283,7 @@ fn full_disk(world: &World) -> Outcome {
 /// XFS as root, and every other filesystem besides, on a disk with large sectors; a user looks from inside.
 fn filesystems(world: &World) -> Outcome {
     let args = ["build", "vm-tests/filesystems/template.json", "-q", "--sector-size", "4096"];
-    ister(&args, &[("-o", &world.folder)], 0)?;
+    ister(&args, &[("-o", &world.directory)], 0)?;
     let image = world.path("filesystems.img");
     let image = image.to_str().unwrap();
     ister(&["verify", image], &[], 0)?;
@@ -302,7 +302,7 @@ fn filesystems(world: &World) -> Outcome {
 
 /// An encrypted root asks on the console; the harness types what it knows, and a wrong passphrase has a class of its own.
 fn encrypted(world: &World) -> Outcome {
-    ister(&["build", "vm-tests/encrypted/template.json", "-q"], &[("-o", &world.folder)], 0)?;
+    ister(&["build", "vm-tests/encrypted/template.json", "-q"], &[("-o", &world.directory)], 0)?;
     let image = world.path("encrypted.img");
     let image = image.to_str().unwrap();
     ister(&["verify", image, "--unlock", "env:ISTER_TEST_ROOT", "--unlock", "env:ISTER_TEST_HOME"], &[], 0)?;
@@ -331,10 +331,10 @@ const SECRETS: &[(&str, &str)] = &[
 
 /// Called as ister.py, with users, a fixed address, a mirror, hooks: everything is seen from inside, over ssh.
 fn drop_in(world: &World) -> Outcome {
-    let folder = world.path("drop-in");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).map_err(|e| e.to_string())?;
-    let path = |name: &str| folder.join(name);
+    let directory = world.path("drop-in");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir(&directory).map_err(|e| e.to_string())?;
+    let path = |name: &str| directory.join(name);
     let (key, log) = (path("key"), path("log"));
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key.to_str().unwrap()])?;
     let hash = run("openssl", &["passwd", "-6", "-salt", "drop-in", "a password for ada"])?;
@@ -354,7 +354,7 @@ fn drop_in(world: &World) -> Outcome {
     let output = Command::new(&program)
         .args(["-t", "vm-tests/drop-in/template.json", "--set", &format!("Users={users}")])
         .arg("-o")
-        .arg(&folder)
+        .arg(&directory)
         .arg("-l")
         .arg(&log)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -412,7 +412,7 @@ fn drop_in(world: &World) -> Outcome {
     ] {
         expect(seen[index].contains(wanted), &format!("expected `{wanted}` in:\n{}", seen[index]))?;
     }
-    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+    std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }
 
 /// The published example of hooks, with scripts of ours beside it.
@@ -422,16 +422,16 @@ fn pre_post(world: &World) -> Outcome {
         eprintln!("skipped: {} is not here", sample.display());
         return Ok(());
     }
-    let folder = world.path("pre-post");
-    let _ = std::fs::remove_dir_all(&folder);
-    let tree = folder.join("tree");
+    let directory = world.path("pre-post");
+    let _ = std::fs::remove_dir_all(&directory);
+    let tree = directory.join("tree");
     std::fs::create_dir_all(&tree).map_err(|e| e.to_string())?;
     for (name, script) in [
         ("post-non-chroot.sh", "cp post-chroot.sh \"$1/\"\ntouch \"$1/post-non-chroot\"\n"),
         ("post-chroot.sh", "touch /post-chroot\n"),
     ] {
         use std::os::unix::fs::PermissionsExt;
-        let path = folder.join(name);
+        let path = directory.join(name);
         std::fs::write(&path, format!("#!/bin/sh\nset -e\n{script}")).map_err(|e| e.to_string())?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(|e| e.to_string())?;
     }
@@ -450,7 +450,7 @@ fn pre_post(world: &World) -> Outcome {
         ])
         .arg(&tree)
         .arg(&sample)
-        .current_dir(&folder)
+        .current_dir(&directory)
         .output()
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -460,9 +460,9 @@ fn pre_post(world: &World) -> Outcome {
         expect(tree.join(name).exists(), &format!("{name} was there when the image was made"))?;
     }
     world.boot("pre-post/test.img", "login-prompt")?;
-    if std::fs::remove_dir_all(&folder).is_err() {
+    if std::fs::remove_dir_all(&directory).is_err() {
         // As an ordinary user the tree belongs to ids that only a namespace knows.
-        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", folder.to_str().unwrap()])?;
+        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", directory.to_str().unwrap()])?;
     }
     Ok(())
 }
@@ -471,10 +471,13 @@ fn pre_post(world: &World) -> Outcome {
 fn link_in_esp(world: &World) -> Outcome {
     let hook = r#"PostChrootShell=["ln -s /etc/hostname /efi/leak"]"#;
     let args = ["build", "vm-tests/kvm/template.json", "--set", hook, "-q"];
-    let folder = world.path("link");
-    let _ = std::fs::remove_dir_all(&folder);
-    ister(&args, &[("-o", &folder)], 1)?;
-    expect(std::fs::read_dir(&folder).is_ok_and(|mut d| d.next().is_none()), "a failed build leaves nothing")
+    let directory = world.path("link");
+    let _ = std::fs::remove_dir_all(&directory);
+    ister(&args, &[("-o", &directory)], 1)?;
+    expect(
+        std::fs::read_dir(&directory).is_ok_and(|mut d| d.next().is_none()),
+        "a failed build leaves nothing",
+    )
 }
 
 fn no_loader(world: &World) -> Outcome {

@@ -391,8 +391,8 @@ pub fn verify_predicts_the_boot(world: &World) -> Outcome {
     let mut random = Random(number("ISTER_TEST_MUTANT_SEED", 20_261_129) | 1);
     let mut images: Vec<PathBuf> =
         ["kvm.img", "test/kvm-legacy/kvm-legacy.img"].iter().map(|name| world.path(name)).collect();
-    if let Some(folder) = std::env::var_os("ISTER_TEST_MUTANT_IMAGES") {
-        let more = std::fs::read_dir(folder).map_err(|e| e.to_string())?;
+    if let Some(directory) = std::env::var_os("ISTER_TEST_MUTANT_IMAGES") {
+        let more = std::fs::read_dir(directory).map_err(|e| e.to_string())?;
         images.extend(
             more.flatten()
                 .map(|entry| entry.path())
@@ -402,7 +402,7 @@ pub fn verify_predicts_the_boot(world: &World) -> Outcome {
     images.retain(|path| path.exists());
     images.sort();
     let bases = images.iter().map(|path| Base::of(path)).collect::<Result<Vec<_>, _>>()?;
-    let scratch = tempfile::tempdir_in(&world.folder).map_err(|e| e.to_string())?;
+    let scratch = tempfile::tempdir_in(&world.directory).map_err(|e| e.to_string())?;
     let image = scratch.path().join("mutant.img");
     let mut matrix = Matrix::default();
     let mut made = 0;

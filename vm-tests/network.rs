@@ -8,7 +8,7 @@ pub fn static_addresses(world: &World) -> Outcome {
     let visitor = world.path("visitor");
     std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;
     let credential = format!("tmpfiles.extra=file:{}", visitor.display());
-    let folder = world.path("network");
+    let directory = world.path("network");
     for bits in 0..8u8 {
         let is = |bit: u8| bits & 1 << bit != 0;
         let mut network = json!({ "address": "192.0.2.10/24", "gateway": "192.0.2.1" });
@@ -24,10 +24,10 @@ pub fn static_addresses(world: &World) -> Outcome {
         }
         let set = format!("Static_IP={network}");
         let build = ["build", "-q", "vm-tests/kvm/template.json", "--set", &set];
-        ister(&build, &[("-o", &folder)], 0)?;
+        ister(&build, &[("-o", &directory)], 0)?;
         let boot =
             ["boot", "--format", "json", "--login", "visitor", "--credential", &credential, "--healthy"];
-        let verdict = ister(&boot, &[("--", &folder.join("kvm.img"))], 0)?;
+        let verdict = ister(&boot, &[("--", &directory.join("kvm.img"))], 0)?;
         eprintln!("{network}: {} s", verdict["seconds"]);
         expect(verdict["class"] == "login-prompt", &format!("{network}: {verdict:#}"))?;
         let answers = verdict["answers"].to_string();
@@ -36,6 +36,6 @@ pub fn static_addresses(world: &World) -> Outcome {
             &format!("{network}: the address was looked at: {answers}"),
         )?;
     }
-    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+    std::fs::remove_dir_all(&directory).map_err(|e| e.to_string())?;
     Ok(())
 }

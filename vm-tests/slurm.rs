@@ -18,9 +18,9 @@ pub fn a_node_dies(world: &World) -> Outcome {
         eprintln!("skipped: nodes of a cluster are namespaces that only root makes");
         return expect(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set");
     }
-    let folder = world.path("slurm");
-    let _ = std::fs::remove_dir_all(&folder);
-    let types = folder.join("types");
+    let directory = world.path("slurm");
+    let _ = std::fs::remove_dir_all(&directory);
+    let types = directory.join("types");
     for index in 0..TYPES {
         let kind = types.join(format!("type-{index}"));
         std::fs::create_dir_all(&kind).map_err(|e| e.to_string())?;
@@ -33,20 +33,20 @@ pub fn a_node_dies(world: &World) -> Outcome {
     // So that the content is there: the nodes only pack it.
     ister(
         &["build", types.join("type-0/template.json").to_str().unwrap(), "-q"],
-        &[("-o", &folder.join("warm"))],
+        &[("-o", &directory.join("warm"))],
         0,
     )?;
 
-    let cluster = Cluster::start(&folder)?;
-    let out = folder.join("out");
-    let args = format!("--folder {} --jobs 1", types.display());
+    let cluster = Cluster::start(&directory)?;
+    let out = directory.join("out");
+    let args = format!("--directory {} --jobs 1", types.display());
     let environment = [
         ("ISTER", env!("CARGO_BIN_EXE_ister")),
         ("ISTER_RUN", "nightly"),
         ("ISTER_OUT", out.to_str().unwrap()),
         ("ISTER_ARGS", &args),
     ];
-    let log = format!("{}/task-%a.log", folder.display());
+    let log = format!("{}/task-%a.log", directory.display());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/slurm.sh");
     let submit = [
         "--parsable",
@@ -84,7 +84,7 @@ pub fn a_node_dies(world: &World) -> Outcome {
 
     let merged = ister(
         &["report", out.to_str().unwrap(), "--format", "json"],
-        &[("--history", &folder.join("h.sqlite"))],
+        &[("--history", &directory.join("h.sqlite"))],
         0,
     )?;
     let names: Vec<&str> = merged["results"]["types"]
@@ -99,7 +99,7 @@ pub fn a_node_dies(world: &World) -> Outcome {
         merged["missing"] == serde_json::json!([]) && merged["repeated"] == serde_json::json!([]),
         "nothing is lost or repeated",
     )?;
-    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+    std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }
 
 fn read(path: &Path) -> Option<Value> {
@@ -119,7 +119,7 @@ fn wait_for(patience: Duration, mut there: impl FnMut() -> bool) -> Outcome {
 
 /// Daemons that end with this.
 struct Cluster {
-    folder: PathBuf,
+    directory: PathBuf,
     configuration: PathBuf,
     daemons: Vec<Child>,
     nodes: Vec<(&'static str, u32)>,
@@ -127,15 +127,15 @@ struct Cluster {
 
 impl Cluster {
     fn start(parent: &Path) -> Result<Cluster, Failed> {
-        let folder = parent.join("cluster");
+        let directory = parent.join("cluster");
         for name in ["munge", "state", "log", "run", "spool-n1", "spool-n2"] {
-            std::fs::create_dir_all(folder.join(name)).map_err(|e| e.to_string())?;
+            std::fs::create_dir_all(directory.join(name)).map_err(|e| e.to_string())?;
         }
         let private = |path: &Path, mode| {
             std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).map_err(|e| e.to_string())
         };
-        private(&folder.join("munge"), 0o700)?;
-        let key = folder.join("munge/key");
+        private(&directory.join("munge"), 0o700)?;
+        let key = directory.join("munge/key");
         run(
             "dd",
             &["if=/dev/urandom", &format!("of={}", key.display()), "bs=128", "count=1", "status=none"],
@@ -148,11 +148,11 @@ impl Cluster {
             .map_err(|e| e.to_string())?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map_or(0, |a| a.port())).collect();
         drop(listeners);
-        let configuration = folder.join("slurm.conf");
-        std::fs::write(&configuration, settings(&folder, &ports)).map_err(|e| e.to_string())?;
-        std::fs::write(folder.join("cgroup.conf"), "CgroupAutomount=no\n").map_err(|e| e.to_string())?;
-        let mut cluster = Cluster { folder, configuration, daemons: Vec::new(), nodes: Vec::new() };
-        let at = |name: &str| cluster.folder.join(name).display().to_string();
+        let configuration = directory.join("slurm.conf");
+        std::fs::write(&configuration, settings(&directory, &ports)).map_err(|e| e.to_string())?;
+        std::fs::write(directory.join("cgroup.conf"), "CgroupAutomount=no\n").map_err(|e| e.to_string())?;
+        let mut cluster = Cluster { directory, configuration, daemons: Vec::new(), nodes: Vec::new() };
+        let at = |name: &str| cluster.directory.join(name).display().to_string();
         let munge = [
             "--foreground".to_owned(),
             "--force".to_owned(),
@@ -164,7 +164,7 @@ impl Cluster {
             format!("--pid-file={}", at("run/munged.pid")),
             format!("--seed-file={}", at("munge/seed")),
         ];
-        let socket = cluster.folder.join("run/munge.sock");
+        let socket = cluster.directory.join("run/munge.sock");
         cluster.daemon("munged", &munge)?;
         wait_for(Duration::from_secs(20), || socket.exists())?;
         let configuration = cluster.configuration.display().to_string();
@@ -199,7 +199,7 @@ impl Cluster {
     /// As on a host called localhost, so that nothing listens elsewhere.
     fn daemon(&mut self, program: &str, args: &[String]) -> Result<u32, Failed> {
         let log =
-            std::fs::File::create(self.folder.join(format!("log/{program}-{}.out", self.daemons.len())))
+            std::fs::File::create(self.directory.join(format!("log/{program}-{}.out", self.daemons.len())))
                 .map_err(|e| e.to_string())?;
         let child = Command::new("setpriv")
             .args([
@@ -262,8 +262,8 @@ impl Drop for Cluster {
 }
 
 /// A node that does not answer for a few seconds is down, and what ran there waits as short as it may.
-fn settings(folder: &Path, ports: &[u16]) -> String {
-    let at = folder.display();
+fn settings(directory: &Path, ports: &[u16]) -> String {
+    let at = directory.display();
     let nodes: String = NODES
         .iter()
         .zip(&ports[1..])

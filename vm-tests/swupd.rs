@@ -22,21 +22,21 @@ rm -rf tree
 "#;
 
 pub fn swupd(world: &World) -> Outcome {
-    let folder = world.path("swupd");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    let directory = world.path("swupd");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
     // What the kvm type is made of; its content is in the cache, or comes there now.
-    ister(&["build", "vm-tests/kvm/template.json", "-q"], &[("-o", &folder)], 0)?;
-    let plan = std::fs::read_to_string(folder.join("kvm.img.plan.json")).map_err(|e| e.to_string())?;
+    ister(&["build", "vm-tests/kvm/template.json", "-q"], &[("-o", &directory)], 0)?;
+    let plan = std::fs::read_to_string(directory.join("kvm.img.plan.json")).map_err(|e| e.to_string())?;
     let plan: serde_json::Value = serde_json::from_str(&plan).map_err(|e| e.to_string())?;
     let listed = ister(&["cache", "list", "--format", "json"], &[], 0)?;
     let wanted = &plan["content"]["packages"];
     let entries = listed["entries"].as_array().ok_or("no list")?;
     let entry = entries.iter().rfind(|entry| entry["metadata"]["wanted"]["packages"] == *wanted);
     let key = entry.and_then(|entry| entry["key"].as_str()).ok_or("the content is not in the cache")?;
-    let packed = format!("{}/content/{key}.tar", listed["folder"].as_str().ok_or("no folder")?);
+    let packed = format!("{}/content/{key}.tar", listed["directory"].as_str().ok_or("no directory")?);
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/swupd_content.py");
-    let script = ["-euc", SCRIPT, "sh", folder.to_str().unwrap(), &packed, tool.to_str().unwrap()];
+    let script = ["-euc", SCRIPT, "sh", directory.to_str().unwrap(), &packed, tool.to_str().unwrap()];
     if rustix::process::geteuid().is_root() {
         run("sh", &script)?;
     } else {
@@ -44,34 +44,34 @@ pub fn swupd(world: &World) -> Outcome {
     }
 
     // mixer's call, by the name that it knows.
-    let program = folder.join("ister.py");
+    let program = directory.join("ister.py");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
-    let url = format!("file://{}", folder.join("www").display());
+    let url = format!("file://{}", directory.join("www").display());
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm-tests/swupd/template.json");
     let called = Command::new(&program)
         .args(["-S", "state", "-t", template.to_str().unwrap(), "-V", &url, "-C", &url, "-f", "30"])
         .args(["-s", "keys/cert.pem", "-l", "log"])
-        .current_dir(&folder)
+        .current_dir(&directory)
         .output()
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&called.stderr).into_owned();
     expect(called.status.success(), &format!("mixer's call: {said}"))?;
-    expect(folder.join("state/swupd/objects").is_dir(), "objects stay in the state folder")?;
-    let log = std::fs::read_to_string(folder.join("log")).map_err(|e| e.to_string())?;
+    expect(directory.join("state/swupd/objects").is_dir(), "objects stay in the state directory")?;
+    let log = std::fs::read_to_string(directory.join("log")).map_err(|e| e.to_string())?;
     expect(log.contains("fetching 3 bundles"), &format!("the log tells: {log}"))?;
     // Again with nothing but the cache: the mix may be gone.
-    std::fs::rename(folder.join("www"), folder.join("gone")).map_err(|e| e.to_string())?;
-    let again = [("-o", folder.join("again")), ("-S", folder.join("state"))];
+    std::fs::rename(directory.join("www"), directory.join("gone")).map_err(|e| e.to_string())?;
+    let again = [("-o", directory.join("again")), ("-S", directory.join("state"))];
     let again: Vec<(&str, &Path)> = again.iter().map(|(option, path)| (*option, path.as_path())).collect();
     ister(&["build", "vm-tests/swupd/template.json", "-q", "--offline"], &again, 0)?;
     let hashes = run(
         "sha256sum",
-        &[folder.join("swupd.img").to_str().unwrap(), folder.join("again/swupd.img").to_str().unwrap()],
+        &[directory.join("swupd.img").to_str().unwrap(), directory.join("again/swupd.img").to_str().unwrap()],
     )?;
     let hashes: Vec<&str> = hashes.lines().filter_map(|line| line.split_whitespace().next()).collect();
     expect(hashes[0] == hashes[1], "the same content gives the same bytes")?;
 
-    let image = folder.join("swupd.img");
+    let image = directory.join("swupd.img");
     let report = world.path("swupd-report");
     let args = ["boot", image.to_str().unwrap(), "--format", "json"];
     let verdict = ister(&args, &[("--report", &report)], 0)?;
@@ -82,5 +82,5 @@ pub fn swupd(world: &World) -> Outcome {
         serial.contains("ister.test=own printk.time=1 root=PARTUUID="),
         "the kernel has its own options too",
     )?;
-    std::fs::remove_dir_all(&folder).map_err(|e| e.to_string().into())
+    std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }

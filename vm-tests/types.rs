@@ -12,8 +12,8 @@ pub fn kvm_legacy(world: &World) -> Outcome {
     let xml = std::fs::read_to_string(out.join("junit.xml")).map_err(|e| e.to_string())?;
     expect(xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" failures=\"0\""), &xml)?;
 
-    let folder = out.join("kvm-legacy");
-    let receipt = read(&folder.join("kvm-legacy.qcow2.receipt.json"))?;
+    let directory = out.join("kvm-legacy");
+    let receipt = read(&directory.join("kvm-legacy.qcow2.receipt.json"))?;
     let verdict = &receipt["verdict"];
     expect(
         verdict["firmware"] == "bios" && verdict["again"]["seconds"].as_f64() > Some(1.0),
@@ -31,7 +31,7 @@ pub fn kvm_legacy(world: &World) -> Outcome {
     expect(answers[0]["lines"][0] == "running", &format!("the system runs: {answers:?}"))?;
 
     updated(verdict)?;
-    publish(world, &folder)
+    publish(world, &directory)
 }
 
 /// kvm by UEFI: systemd-boot and kernel-install. The same kernel first: on the FAT /boot of others dpkg cannot replace it.
@@ -54,7 +54,7 @@ fn updated(verdict: &Value) -> Outcome {
     expect(packages.contains("netbase"), &packages)
 }
 
-/// Builds a type as one qcow2, and boots that with an update on a larger disk. Gives the folder of results.
+/// Builds a type as one qcow2, and boots that with an update on a larger disk. Gives the directory of results.
 fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::path::PathBuf, Failed> {
     let types = world.path(&format!("types-{name}"));
     let kind = types.join(name);
@@ -72,7 +72,7 @@ fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::
     let out = world.path(if name == "kvm-legacy" { "test" } else { "test-kvm" });
     let junit = out.join("junit.xml");
     let args = ["test", "--format", "json"];
-    let results = ister(&args, &[("--folder", &types), ("-o", &out), ("--junit", &junit)], 0)?;
+    let results = ister(&args, &[("--directory", &types), ("-o", &out), ("--junit", &junit)], 0)?;
     let steps = results["types"][0]["steps"].as_array().ok_or("no steps")?;
     let told: Vec<String> =
         steps.iter().map(|step| format!("{}: {}", step["name"], step["outcome"])).collect();

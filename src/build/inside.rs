@@ -25,7 +25,7 @@ pub fn work_inside() -> ! {
 fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
     match (job, &files[..]) {
         (Job::Fill { workspace, request, size }, [out]) => {
-            // Folders, links and the ends of files take something, too.
+            // Directories, links and the ends of files take something, too.
             let need = size.map_or(UNKNOWN_CONTENT, |size| size + size / 4 + 64 * Bytes::MIB);
             let workspace = Workspace::open(workspace, need)?;
             let metadata = content::fill(request, &workspace.root, out, progress)?;
@@ -94,15 +94,16 @@ fn assemble(
     // Hooks see this process under /proc: what it has of the cache is closed before they run.
     drop((content, carried));
     let hooked = {
-        let shown = job.shown_at.as_deref().map(|folder| customize::shown_at(&root, folder)).transpose()?;
+        let shown =
+            job.shown_at.as_deref().map(|directory| customize::shown_at(&root, directory)).transpose()?;
         let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
         let time = Duration::from_secs(job.hook_seconds);
         customize::post_hooks(&job.plan.hooks, path, job.epoch, time, job.watch_hooks, progress)
     };
     // Also where a hook failed: that is when one wants to look.
-    if let Some(folder) = &job.keep_in {
+    if let Some(directory) = &job.keep_in {
         progress.begin("leaving the tree for inspection");
-        customize::keep_tree(&root, folder)?;
+        customize::keep_tree(&root, directory)?;
     }
     let hooks = hooked?;
     // Not all programs ask for the time that they are told.

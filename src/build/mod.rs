@@ -33,9 +33,9 @@ enum Job {
         /// Bytes of the tree, about, if that is known.
         size: Option<u64>,
     },
-    /// Remove what killed builds left in the workspace folder, where memory had been short.
+    /// Remove what killed builds left in the workspace directory, where memory had been short.
     Sweep { workspace: PathBuf },
-    /// Install swupd's content into a folder of the host, or compare it with one.
+    /// Install swupd's content into a directory of the host, or compare it with one.
     Swupd { request: Box<Request>, task: Task, tree: PathBuf },
     /// Unpack the content, the first file; customise it; write the disks, the others.
     Assemble(Box<AssembleJob>),
@@ -64,9 +64,9 @@ struct AssembleJob {
     carried: Vec<CarriedFile>,
     /// User data of the machine's role.
     user_data: Option<Vec<u8>>,
-    /// A folder of the host that hooks find the tree in.
+    /// A directory of the host that hooks find the tree in.
     shown_at: Option<PathBuf>,
-    /// A folder of the host that the finished tree is left in.
+    /// A directory of the host that the finished tree is left in.
     keep_in: Option<PathBuf>,
     /// The finished tree is packed into the last file.
     pack_tree: bool,

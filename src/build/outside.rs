@@ -24,17 +24,17 @@ use std::time::Duration;
 
 /// Where the result goes.
 pub enum Destination<'a> {
-    /// An image file and its plan in this folder, which is created if need be.
-    Folder(&'a Path),
-    /// Block devices, one for each disk of the plan; the plan itself goes to the folder.
-    Devices { devices: Vec<File>, folder: &'a Path },
+    /// An image file and its plan in this directory, which is created if need be.
+    Directory(&'a Path),
+    /// Block devices, one for each disk of the plan; the plan itself goes to the directory.
+    Devices { devices: Vec<File>, directory: &'a Path },
 }
 
 impl Destination<'_> {
     /// Where everything goes that is not a device.
-    pub fn folder(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         match self {
-            Destination::Folder(folder) | Destination::Devices { folder, .. } => folder,
+            Destination::Directory(directory) | Destination::Devices { directory, .. } => directory,
         }
     }
 }
@@ -58,9 +58,9 @@ pub struct Order<'a> {
     pub hook_time: Duration,
     /// Whether [`Built`] tells which files each hook changed.
     pub watch_hooks: bool,
-    /// A folder that hooks find the tree in.
+    /// A directory that hooks find the tree in.
     pub shown_at: Option<&'a Path>,
-    /// A folder that the finished tree is left in.
+    /// A directory that the finished tree is left in.
     pub keep_in: Option<&'a Path>,
 }
 
@@ -130,12 +130,12 @@ impl Prepared {
 
 /// What the loader's installation will put on the boot partition besides what is there.
 fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
-    let list = |folder: &str| {
+    let list = |directory: &str| {
         let mut names: Vec<String> = footprint
             .items
             .iter()
             .filter_map(|item| {
-                Some(item.path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?.to_owned())
+                Some(item.path.strip_prefix(directory)?.strip_prefix('/')?.split('/').next()?.to_owned())
             })
             .collect();
         names.sort();
@@ -158,19 +158,19 @@ pub fn pre_install(draft: &Plan, hook_time: Duration, progress: &dyn Progress) -
 /// Does what can be done before the plan is final: looks at the destination, asks for the role, fetches the content.
 /// `draft` is the plan as far as it is known without the content.
 pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
-    let folder = order.destination.folder();
-    std::fs::create_dir_all(folder)
-        .context(|| format!("could not create the folder `{}`", folder.display()))?;
-    let image = draft.image().map(|name| (folder.join(name), "image"));
-    for (path, what) in image.into_iter().chain([(plan_path(folder, draft), "plan")]) {
+    let directory = order.destination.directory();
+    std::fs::create_dir_all(directory)
+        .context(|| format!("could not create the directory `{}`", directory.display()))?;
+    let image = draft.image().map(|name| (directory.join(name), "image"));
+    for (path, what) in image.into_iter().chain([(plan_path(directory, draft), "plan")]) {
         if path.is_dir() {
             return Err(Failure::new(format!(
-                "`{}` is a folder: the {what} cannot take its place",
+                "`{}` is a directory: the {what} cannot take its place",
                 path.display()
             ))
-            .help("choose another folder with -o"));
+            .help("choose another directory with -o"));
         }
-        // A folder that cannot be written to is known at once.
+        // A directory that cannot be written to is known at once.
         drop(Draft::begin(&path)?);
     }
     check_ids(draft)?;
@@ -202,7 +202,7 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
                 "the content cache has nothing with {} of {} and the same packages",
                 wanted.manager, wanted.release
             ))
-            .detail(format!("cache: {}", order.cache.folder().display()))
+            .detail(format!("cache: {}", order.cache.directory().display()))
             .help("an installer carries content with --carry TEMPLATE; without --offline it is fetched")
         })?;
         return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
@@ -220,19 +220,19 @@ pub fn build(
     progress: &dyn Progress,
 ) -> Result<Built, Failure> {
     let Prepared { request, mut entry, mut fresh, carried, hashes, passphrases, role } = prepared;
-    let folder = order.destination.folder();
-    let plan_path = plan_path(folder, plan);
-    let image = plan.image().map(|name| folder.join(name));
+    let directory = order.destination.directory();
+    let plan_path = plan_path(directory, plan);
+    let image = plan.image().map(|name| directory.join(name));
     let mut draft = image.as_deref().map(Draft::begin).transpose()?;
     if let Some(draft) = &draft {
-        check_free_space(draft, plan, &entry.metadata, folder)?;
+        check_free_space(draft, plan, &entry.metadata, directory)?;
     }
     let begin_packed_tree = || -> Result<Option<File>, Failure> {
         if !plan.published.iter().any(Published::is_of_tree) {
             return Ok(None);
         }
-        let file = tempfile::tempfile_in(folder);
-        file.context(|| format!("could not create a file in `{}`", folder.display())).map(Some)
+        let file = tempfile::tempfile_in(directory);
+        file.context(|| format!("could not create a file in `{}`", directory.display())).map(Some)
     };
     let mut packed_tree = begin_packed_tree()?;
     let absolute =
@@ -277,7 +277,7 @@ pub fn build(
         }
         let Some(request) = request.as_ref().filter(|_| !fresh) else {
             return Err(Failure::new("the cached content does not read back as it was written")
-                .detail(format!("cache: {}", order.cache.folder().display()))
+                .detail(format!("cache: {}", order.cache.directory().display()))
                 .help("the disk of the cache may be failing; choose another with --cache-dir"));
         };
         progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
@@ -299,15 +299,15 @@ pub fn build(
             firmware: plan.boot.as_ref().map(|boot| boot.firmware),
             id: disk.guid,
             time: entry.metadata.epoch,
-            scratch: folder,
+            scratch: directory,
         };
         for file in &plan.published {
             progress.begin(format!("publishing {}", file.name));
-            let made = Draft::begin(&folder.join(&file.name))?;
+            let made = Draft::begin(&directory.join(&file.name))?;
             if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
                 progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
             }
-            published.push((folder.join(&file.name), made));
+            published.push((directory.join(&file.name), made));
         }
     }
 
@@ -325,10 +325,10 @@ pub fn build(
     }
     // They speak of one image only, and that one goes now.
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
-        forget(&beside(folder, plan, suffix))?;
+        forget(&beside(directory, plan, suffix))?;
     }
     for file in &plan.published {
-        forget(&folder.join(format!("{}.receipt.json", file.name)))?;
+        forget(&directory.join(format!("{}.receipt.json", file.name)))?;
     }
     if let Some(draft) = draft {
         draft.publish(Durability::Synced)?;
@@ -378,13 +378,13 @@ fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> In
 }
 
 /// Beside the image, or named after the first device.
-pub fn beside(folder: &Path, plan: &Plan, suffix: &str) -> PathBuf {
+pub fn beside(directory: &Path, plan: &Plan, suffix: &str) -> PathBuf {
     let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
-    folder.join(format!("{}{suffix}", name.replace('/', "-")))
+    directory.join(format!("{}{suffix}", name.replace('/', "-")))
 }
 
-fn plan_path(folder: &Path, plan: &Plan) -> PathBuf {
-    beside(folder, plan, ".plan.json")
+fn plan_path(directory: &Path, plan: &Plan) -> PathBuf {
+    beside(directory, plan, ".plan.json")
 }
 
 fn forget(path: &Path) -> Result<(), Failure> {
@@ -418,7 +418,7 @@ fn check_ids(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what killed builds left in the cache's workspace folder; only where memory was short is there anything.
+/// Removes what killed builds left in the cache's workspace directory; only where memory was short is there anything.
 pub fn sweep(cache: &Cache) -> Result<(), Failure> {
     let workspace = cache.workspace();
     if has_workspaces(&workspace) {
@@ -508,7 +508,7 @@ fn content(
 }
 
 /// What the plan says that the filesystems hold reaches the image nearly one to one.
-fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, folder: &Path) -> Result<(), Failure> {
+fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, directory: &Path) -> Result<(), Failure> {
     let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
     let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
@@ -516,9 +516,9 @@ fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, folder: &Pat
     if need.0 <= have.0 {
         return Ok(());
     }
-    Err(Failure::new(format!("there is not enough space for the image in `{}`", folder.display()))
+    Err(Failure::new(format!("there is not enough space for the image in `{}`", directory.display()))
         .detail(format!("about {need} are needed, {have} are free"))
-        .help("free some space, or choose another folder with -o"))
+        .help("free some space, or choose another directory with -o"))
 }
 
 fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {

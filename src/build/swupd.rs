@@ -1,4 +1,4 @@
-//! swupd's content in a folder of the host: `ister swupd`. In the namespace an ordinary user can give files to any owner.
+//! swupd's content in a directory of the host: `ister swupd`. In the namespace an ordinary user can give files to any owner.
 
 use super::Job;
 use crate::swupd::{Request, Task};

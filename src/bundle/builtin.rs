@@ -57,8 +57,8 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "it looks at the source tree")]
     #[test]
     fn every_definition_is_listed_described_and_complete() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/bundles");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/bundles");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();

@@ -12,30 +12,30 @@ use std::time::Instant;
 /// Stays there: whoever removed it would take it from under others.
 const LOCK: &str = ".ister-test.lock";
 
-/// A folder of results belongs to one process at a time, also where a task was begun anew and the old one still lives.
+/// A directory of results belongs to one process at a time, also where a task was begun anew and the old one still lives.
 pub struct Claim {
-    folder: PathBuf,
+    directory: PathBuf,
     _lock: File,
 }
 
 impl Claim {
-    pub fn of(folder: &Path) -> Result<Claim, Failure> {
-        let path = folder.join(LOCK);
+    pub fn of(directory: &Path) -> Result<Claim, Failure> {
+        let path = directory.join(LOCK);
         // Open for writing: then shared filesystems carry the lock to other machines. It may be another user's.
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.or_else(|error| File::open(&path).map_err(|_| error));
         let file = file.context(|| format!("could not write to `{}`", path.display()))?;
         match try_lock(&file).context(|| format!("could not lock `{}`", path.display()))? {
             Lock::Theirs => {
-                Err(Failure::new(format!("another `ister test` writes to `{}`", folder.display()))
-                    .help("wait for it, or name another folder with -o"))
+                Err(Failure::new(format!("another `ister test` writes to `{}`", directory.display()))
+                    .help("wait for it, or name another directory with -o"))
             }
-            Lock::Ours | Lock::Unknown => Ok(Claim { folder: folder.to_owned(), _lock: file }),
+            Lock::Ours | Lock::Unknown => Ok(Claim { directory: directory.to_owned(), _lock: file }),
         }
     }
 
     fn results(&self) -> PathBuf {
-        results_of(&self.folder)
+        results_of(&self.directory)
     }
 }
 
@@ -64,7 +64,7 @@ impl Board {
                 let commit =
                     |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
                 bail!(
-                    "`{}` has results of the same run, but of {} at {}; this is {} at {}: say another --run, or another folder with -o",
+                    "`{}` has results of the same run, but of {} at {}; this is {} at {}: say another --run, or another directory with -o",
                     path.display(),
                     shard(before.run.shard),
                     commit(was),
@@ -136,13 +136,17 @@ fn is_finished(record: &Record) -> bool {
     record.outcome() != StepOutcome::Infrastructure
 }
 
-fn results_of(folder: &Path) -> PathBuf {
-    folder.join("results.json")
+fn results_of(directory: &Path) -> PathBuf {
+    directory.join("results.json")
 }
 
-/// What a run wrote in a folder, if it goes on.
-pub fn begun(folder: &Path, run: Option<&str>, progress: &dyn Progress) -> Result<Option<Results>, Failure> {
-    let path = results_of(folder);
+/// What a run wrote in a directory, if it goes on.
+pub fn begun(
+    directory: &Path,
+    run: Option<&str>,
+    progress: &dyn Progress,
+) -> Result<Option<Results>, Failure> {
+    let path = results_of(directory);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -172,17 +176,18 @@ mod tests {
             let all = json!({ "version": RESULTS_VERSION, "run": run, "types": [{ "type": "kvm", "steps": [step] }] });
             Results::parse(&all.to_string()).unwrap()
         };
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let before = results("infrastructure", "no space");
-        let claim = Claim::of(folder.path()).unwrap();
-        assert!(Claim::of(folder.path()).is_err());
+        let claim = Claim::of(directory.path()).unwrap();
+        assert!(Claim::of(directory.path()).is_err());
         let board = Board::begin(claim, before.run.clone(), Some(before)).unwrap();
         assert!(!board.has("kvm") && board.kept().is_empty());
         // Also where it is ended once more before anything is done.
-        let written = Results::parse(&std::fs::read_to_string(results_of(folder.path())).unwrap()).unwrap();
+        let written =
+            Results::parse(&std::fs::read_to_string(results_of(directory.path())).unwrap()).unwrap();
         drop(board);
         let board =
-            Board::begin(Claim::of(folder.path()).unwrap(), written.run.clone(), Some(written)).unwrap();
+            Board::begin(Claim::of(directory.path()).unwrap(), written.run.clone(), Some(written)).unwrap();
         board.add(results("passed", "").types.remove(0)).unwrap();
         let record = board.into_results().types.remove(0);
         assert_eq!(

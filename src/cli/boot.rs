@@ -12,7 +12,7 @@ use crate::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::{Bytes, SecretSource, Size, SourceText};
-use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_folder};
+use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_directory};
 use crate::vm::{
     self, Accelerator, AllowedNote, BootOrder, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
     Network, NetworkCard, OtherFirmware, OwnKernel, Ssh, Stage, Verdict, boot, choose, guess_firmware,
@@ -37,7 +37,7 @@ pub struct BootArgs {
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// Keep serial log, screenshot (PNG) and verdict in this folder
+    /// Keep serial log, screenshot (PNG) and verdict in this directory
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 
@@ -439,7 +439,7 @@ pub fn boot_image(
     let second_disk = inside.second_disk.as_deref().map(std::path::absolute).transpose();
     let second_disk = second_disk.map_err(|error| Failure::new(error.to_string()))?;
     let own_kernel = match inside.own_kernel {
-        true => Some(OwnKernel::of_image(image, &scratch_folder())?),
+        true => Some(OwnKernel::of_image(image, &scratch_directory())?),
         false => None,
     };
     let direct = own_kernel.as_ref().map(OwnKernel::direct).transpose()?.or(inside.direct);
@@ -519,7 +519,7 @@ fn sector_size_of(image: &Path) -> Result<Option<SectorSize>, Failure> {
 }
 
 fn look_at_disk(image: &Path) -> Result<Result<Guess, Failure>, Failure> {
-    let opened = format::open(image, &scratch_folder()).map_err(|failure| {
+    let opened = format::open(image, &scratch_directory()).map_err(|failure| {
         failure.context(format!("could not look into `{}` for the firmware that it is for", image.display()))
     })?;
     Ok(guess_firmware(&opened.file, image, opened.format.sector_size()))

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// Build the image that a template describes, without privileges
 ///
-/// The image and its plan (<image>.plan.json) appear in the output folder when they are complete. Content is kept
+/// The image and its plan (<image>.plan.json) appear in the output directory when they are complete. Content is kept
 /// in a cache: another image with the same packages is built without fetching them again.
 ///
 /// Example: ister build vm-tests/kvm/template.json -o out
@@ -35,14 +35,14 @@ pub struct BuildArgs {
     #[command(flatten)]
     template: TemplateArgs,
 
-    /// The folder for the image; created if need be
+    /// The directory for the image; created if need be
     #[arg(short, long, value_name = "DIR", default_value = ".", overrides_with = "output")]
     output: PathBuf,
 
     #[command(flatten)]
     locate: LocateArgs,
 
-    /// The folder of the content cache [default: ~/.cache/ister]
+    /// The directory of the content cache [default: ~/.cache/ister]
     #[arg(short = 'S', long, visible_alias = "statedir", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
@@ -63,7 +63,7 @@ pub struct BuildArgs {
     #[arg(long)]
     boot_test: bool,
 
-    /// With --boot-test: keep serial log, screenshot and verdict in this folder
+    /// With --boot-test: keep serial log, screenshot and verdict in this directory
     #[arg(long, value_name = "DIR", requires = "boot_test")]
     report: Option<PathBuf>,
 
@@ -71,7 +71,7 @@ pub struct BuildArgs {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// Build again, differently on purpose (folders, time zone, locale, umask,
+    /// Build again, differently on purpose (directories, time zone, locale, umask,
     /// one CPU), and list where bytes differ, and which hook wrote them; exit code 1 if they do
     #[arg(long = "check-reproducible", alias = "twice", conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
     twice: bool,
@@ -158,17 +158,18 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     // Before the disks are looked at: it may be what frees them.
     pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
     let destination = match draft.destination {
-        template::Destination::Virtual => Destination::Folder(&args.output),
+        template::Destination::Virtual => Destination::Directory(&args.output),
         template::Destination::Physical => {
             let given = args.erase || args.drop_in.as_ister_py.is_some();
             let consent = if given { Consent::Given } else { Consent::Ask };
             let Some(devices) = disks::open(&draft, consent, &console)? else { return Ok(Outcome::Usage) };
-            Destination::Devices { devices, folder: &args.output }
+            Destination::Devices { devices, directory: &args.output }
         }
     };
     let keep_in = args.drop_in.keep_in()?;
     let private = args.drop_in.private_cache(&args.output)?;
-    let cache = Cache::open(private.as_ref().map(|folder| folder.path()).or(args.cache_dir.as_deref()))?;
+    let cache =
+        Cache::open(private.as_ref().map(|directory| directory.path()).or(args.cache_dir.as_deref()))?;
     let order = Order {
         secrets: &secrets,
         destination,
@@ -202,7 +203,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
         built => built?,
     };
-    inventory::write(&built, &plan, order.destination.folder())?;
+    inventory::write(&built, &plan, order.destination.directory())?;
     if let Destination::Devices { .. } = &order.destination {
         drop(order);
         disks::announce(&plan, &console);

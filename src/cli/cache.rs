@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Look at the content cache, or empty it
 #[derive(Args, Debug)]
 pub struct CacheArgs {
-    /// The folder of the content cache [default: ~/.cache/ister]
+    /// The directory of the content cache [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR", global = true)]
     cache_dir: Option<PathBuf>,
 
@@ -50,7 +50,7 @@ pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
                 .into_iter()
                 .map(|(key, metadata)| json!({ "key": key, "metadata": metadata }))
                 .collect();
-            print_json(&json!({ "version": 1, "folder": cache.folder(), "entries": entries }));
+            print_json(&json!({ "version": 1, "directory": cache.directory(), "entries": entries }));
         }
         Action::List { format: Format::Human } => {
             let mut table = Table::new(&["key", "content", "size", "age"], &[2]);
@@ -69,7 +69,7 @@ pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
             }
             let entries =
                 if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
-            print(&format!("{}: {entries}, {}\n", cache.folder().display(), Bytes(total)));
+            print(&format!("{}: {entries}, {}\n", cache.directory().display(), Bytes(total)));
         }
         Action::Prune { older_than } => {
             sweep(&cache)?;

@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Those types of a folder that a change since a commit touches; which path does it is said.
+/// Those types of a directory that a change since a commit touches; which path does it is said.
 pub fn changed_since(
     base: &str,
-    folder: &Path,
+    directory: &Path,
     types: Vec<ImageType>,
     console: &Console,
 ) -> anyhow::Result<Vec<ImageType>> {
-    let changed = changed_since_fork(folder, base)?;
+    let changed = changed_since_fork(directory, base)?;
     let paths = [changed.tracked, changed.others].concat();
     let mut kept = Vec::new();
     for kind in types {
@@ -37,18 +37,18 @@ struct Changed {
     others: Vec<String>,
 }
 
-fn git(folder: &Path, args: &[&str]) -> Result<String, Failure> {
-    let finished = crate::tool::run(&Invocation::new("git").arg("-C").arg(folder).args(args))?;
+fn git(directory: &Path, args: &[&str]) -> Result<String, Failure> {
+    let finished = crate::tool::run(&Invocation::new("git").arg("-C").arg(directory).args(args))?;
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-/// The commit of the types' folder, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
+/// The commit of the types' directory, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
 /// those that a type is made of.
-pub fn revision(folder: &Path, types: &[ImageType]) -> Option<String> {
+pub fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
     crate::tool::find_program("git")?;
-    let commit = git(folder, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
+    let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
     // Names and contents: what a diff looks like is a user's own setting.
-    let Changed { top, tracked, others } = not_committed(folder).ok()?;
+    let Changed { top, tracked, others } = not_committed(directory).ok()?;
     let ingredients: Vec<_> = types.iter().filter_map(|kind| ingredients(kind, &top).ok()).collect();
     let is_ours =
         |path: &&String| ingredients.iter().any(|one| touched(one, std::slice::from_ref(*path)).is_some());
@@ -67,19 +67,19 @@ pub fn revision(folder: &Path, types: &[ImageType]) -> Option<String> {
     Some(format!("{commit}+{hash}"))
 }
 
-fn changed_since_fork(folder: &Path, base: &str) -> Result<Changed, Failure> {
+fn changed_since_fork(directory: &Path, base: &str) -> Result<Changed, Failure> {
     let context =
         |failure: Failure| failure.context(format!("could not see what has changed since `{base}`"));
-    let fork = git(folder, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
-    differing(folder, fork.trim()).map_err(context)
+    let fork = git(directory, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
+    differing(directory, fork.trim()).map_err(context)
 }
 
-fn not_committed(folder: &Path) -> Result<Changed, Failure> {
-    differing(folder, "HEAD")
+fn not_committed(directory: &Path) -> Result<Changed, Failure> {
+    differing(directory, "HEAD")
 }
 
-fn differing(folder: &Path, commit: &str) -> Result<Changed, Failure> {
-    let top = git(folder, &["rev-parse", "--show-toplevel"])?;
+fn differing(directory: &Path, commit: &str) -> Result<Changed, Failure> {
+    let top = git(directory, &["rev-parse", "--show-toplevel"])?;
     let top = PathBuf::from(top.trim_end_matches('\n'));
     let names = |args: &[&str]| -> Result<Vec<String>, Failure> {
         let said = git(&top, args)?;
@@ -98,13 +98,13 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     let (template, _, _) = parse(&SourceText::new(kind.template.display().to_string(), text.clone()));
     let bundles: BTreeSet<String> = template.bundles().iter().map(|name| name.value.clone()).collect();
     let resolved = definitions(None)?.resolve(bundles.iter().map(String::as_str));
-    let folder = kind.template.parent().unwrap_or(Path::new("."));
+    let directory = kind.template.parent().unwrap_or(Path::new("."));
     let top = top.canonicalize().unwrap_or_else(|_| top.to_owned());
-    // What is gone has a name too, with the folders that it was in.
+    // What is gone has a name too, with the directories that it was in.
     let absolute = |path: &Path| {
         let path = std::path::absolute(path).ok()?;
-        let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
-        there.map(|(folder, real)| match path.strip_prefix(folder) {
+        let there = path.ancestors().find_map(|directory| Some((directory, directory.canonicalize().ok()?)));
+        there.map(|(directory, real)| match path.strip_prefix(directory) {
             Ok(rest) if rest.as_os_str().is_empty() => real,
             Ok(rest) => real.join(rest),
             Err(_) => real,
@@ -117,15 +117,15 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
         let here =
             ["file://", "$PWD/", "${PWD}/", "$(pwd)/"].iter().find_map(|start| word.strip_prefix(start));
         let path = here.unwrap_or(&word).to_owned();
-        [folder.join(&path), PathBuf::from(path)]
+        [directory.join(&path), PathBuf::from(path)]
     });
-    let (folders, files): (Vec<_>, Vec<_>) = named.partition(|path| path.is_dir());
-    let own = in_repository(folder.to_owned()).unwrap_or_default();
+    let (directories, files): (Vec<_>, Vec<_>) = named.partition(|path| path.is_dir());
+    let own = in_repository(directory.to_owned()).unwrap_or_default();
     Ok(Ingredients {
         bundles: bundles.into_iter().chain(resolved.bundles).collect(),
         files: files.into_iter().filter_map(in_repository).collect(),
         // Those that the type itself is in say nothing.
-        folders: folders
+        directories: directories
             .into_iter()
             .filter_map(in_repository)
             .filter(|path| !Path::new(&own).starts_with(path))

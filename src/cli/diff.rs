@@ -6,7 +6,7 @@ use super::run::{Outcome, TalkArgs};
 use crate::compare::{Difference, compare};
 use crate::format::open;
 use crate::report::{differences_grouped, differences_html, differences_json};
-use crate::tool::{Failure, scratch_folder};
+use crate::tool::{Failure, scratch_directory};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,6 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
 }
 
 pub fn differences(a: &Path, b: &Path, console: &Console) -> Result<Vec<Difference>, Failure> {
-    let scratch = scratch_folder();
+    let scratch = scratch_directory();
     compare(&open(a, &scratch)?, &open(b, &scratch)?, console)
 }

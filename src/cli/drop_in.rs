@@ -29,17 +29,17 @@ pub struct DropInArgs {
     #[arg(short = 'v', long)]
     verbose: bool,
 
-    /// The finished tree appears in this folder, which must be there and empty;
+    /// The finished tree appears in this directory, which must be there and empty;
     /// hooks find it there
     #[arg(short = 'D', long, value_name = "DIR")]
     pub target_dir: Option<PathBuf>,
 
-    /// Leave the finished tree for inspection, in the target folder or a new
+    /// Leave the finished tree for inspection, in the target directory or a new
     /// one, and say where
     #[arg(short = 'm', long)]
     pub no_unmount: bool,
 
-    /// Keep the content nowhere but in the image: the cache is a folder beside it
+    /// Keep the content nowhere but in the image: the cache is a directory beside it
     /// that vanishes
     #[arg(short = 'F', long, conflicts_with = "cache_dir")]
     pub fast_install: bool,
@@ -86,23 +86,23 @@ impl DropInArgs {
         })
     }
 
-    /// The folder that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
+    /// The directory that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
     pub fn keep_in(&self) -> anyhow::Result<Option<KeptTree>> {
-        if let Some(folder) = &self.target_dir {
-            let context = || format!("the target folder `{}` cannot be used", folder.display());
-            if std::fs::read_dir(folder).with_context(context)?.next().is_some() {
-                bail!("the target folder `{}` is not empty", folder.display());
+        if let Some(directory) = &self.target_dir {
+            let context = || format!("the target directory `{}` cannot be used", directory.display());
+            if std::fs::read_dir(directory).with_context(context)?.next().is_some() {
+                bail!("the target directory `{}` is not empty", directory.display());
             }
-            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).with_context(context)?;
+            rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).with_context(context)?;
         }
         if !self.no_unmount {
             return Ok(None);
         }
-        if let Some(folder) = &self.target_dir {
-            return Ok(Some(KeptTree { path: folder.clone(), is_new: false }));
+        if let Some(directory) = &self.target_dir {
+            return Ok(Some(KeptTree { path: directory.clone(), is_new: false }));
         }
-        let folder = tempfile::Builder::new().prefix("ister-tree-").tempdir();
-        let path = folder.context("could not make a folder for the tree")?.keep();
+        let directory = tempfile::Builder::new().prefix("ister-tree-").tempdir();
+        let path = directory.context("could not make a directory for the tree")?.keep();
         remove_on_interrupt(&path);
         Ok(Some(KeptTree { path, is_new: true }))
     }
@@ -114,40 +114,40 @@ impl DropInArgs {
         if !self.fast_install {
             return Ok(None);
         }
-        let context = || format!("could not create a folder in `{}`", output.display());
+        let context = || format!("could not create a directory in `{}`", output.display());
         std::fs::create_dir_all(output).with_context(context)?;
         for entry in std::fs::read_dir(output).with_context(context)?.flatten() {
             let left = entry.file_name().to_string_lossy().starts_with(PREFIX);
-            if left && File::open(entry.path()).is_ok_and(|folder| is_locked_by_us(&folder)) {
+            if left && File::open(entry.path()).is_ok_and(|directory| is_locked_by_us(&directory)) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(output).with_context(context)?;
-        let lock = File::open(folder.path()).with_context(context)?;
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(output).with_context(context)?;
+        let lock = File::open(directory.path()).with_context(context)?;
         is_locked_by_us(&lock);
-        remove_on_interrupt(folder.path());
-        Ok(Some(PrivateCache { folder, _lock: lock }))
+        remove_on_interrupt(directory.path());
+        Ok(Some(PrivateCache { directory, _lock: lock }))
     }
 }
 
-/// Whether nobody else has locked a folder; the lock lasts as long as the file is open.
-fn is_locked_by_us(folder: &File) -> bool {
-    flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+/// Whether nobody else has locked a directory; the lock lasts as long as the file is open.
+fn is_locked_by_us(directory: &File) -> bool {
+    flock(directory, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// A cache that nobody else uses.
 pub struct PrivateCache {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     _lock: File,
 }
 
 impl PrivateCache {
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 }
 
-/// Where a tree is left. A folder that was made for it goes again if nothing came into it.
+/// Where a tree is left. A directory that was made for it goes again if nothing came into it.
 pub struct KeptTree {
     path: PathBuf,
     is_new: bool,
@@ -169,7 +169,7 @@ impl KeptTree {
             format!("ister: the tree is in `{}`, which only you can enter", self.path.display());
         if !rustix::process::geteuid().is_root() {
             // Its files belong to ids that only a namespace knows.
-            message.push_str("; remove it with: unshare --map-root-user --map-auto rm -rf FOLDER");
+            message.push_str("; remove it with: unshare --map-root-user --map-auto rm -rf DIRECTORY");
         }
         message
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Example: ister fmt --check vm-tests
 #[derive(Args, Debug)]
 pub struct FmtArgs {
-    /// Templates, or folders; `-` reads standard input and prints
+    /// Templates, or directories; `-` reads standard input and prints
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 

@@ -121,7 +121,7 @@ pub struct ChangeArgs {
     #[arg(short = 'd', long, value_name = "FILE")]
     dnf_config: Option<String>,
 
-    /// A folder of bundle definitions, looked at before the built-in ones
+    /// A directory of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 
@@ -475,11 +475,11 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
 pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
     let replace = || -> std::io::Result<()> {
         let path = std::fs::canonicalize(path)?;
-        // A folder one may write to is not enough: the file itself may be meant to stay.
+        // A directory one may write to is not enough: the file itself may be meant to stay.
         rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)?;
         let old = std::fs::metadata(&path)?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
         let draft = file.path().to_owned();
         remove_on_interrupt(&draft);
         file.write_all(text.as_bytes())?;
@@ -504,12 +504,12 @@ pub fn file_facts(template: &Template) -> Files {
     file_facts_in(template, None)
 }
 
-/// The same, with relative paths looked for in a folder.
-pub fn file_facts_in(template: &Template, folder: Option<&Path>) -> Files {
+/// The same, with relative paths looked for in a directory.
+pub fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
     wanted_files(template)
         .into_iter()
         .map(|(path, wanted)| {
-            let place = folder.map_or_else(|| PathBuf::from(&path), |folder| folder.join(&path));
+            let place = directory.map_or_else(|| PathBuf::from(&path), |directory| directory.join(&path));
             let fact = file_fact(&place, wanted);
             (path, fact)
         })
@@ -543,10 +543,10 @@ fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     // What cannot be read, but run, is a program for all that is known.
     let startable = read == 0 && metadata.len() > 0 || start.starts_with(b"#!") || start == *b"\x7fELF";
     let open = |metadata: &std::fs::Metadata| metadata.mode() & 0o002 != 0;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // In a folder with the sticky bit, such as /tmp, only the owner may replace a file.
-    let replaceable =
-        std::fs::metadata(folder).is_ok_and(|folder| open(&folder) && folder.mode() & 0o1000 == 0);
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // In a directory with the sticky bit, such as /tmp, only the owner may replace a file.
+    let replaceable = std::fs::metadata(directory)
+        .is_ok_and(|directory| open(&directory) && directory.mode() & 0o1000 == 0);
     Program {
         executable: rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok(),
         startable,
@@ -554,15 +554,15 @@ fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     }
 }
 
-/// The definitions that come with ister, and those of a folder.
-pub fn definitions(folder: Option<&Path>) -> anyhow::Result<Definitions> {
-    definitions_in(folder, bundle::builtin())
+/// The definitions that come with ister, and those of a directory.
+pub fn definitions(directory: Option<&Path>) -> anyhow::Result<Definitions> {
+    definitions_in(directory, bundle::builtin())
 }
 
-fn definitions_in(folder: Option<&Path>, mut definitions: Definitions) -> anyhow::Result<Definitions> {
-    let Some(folder) = folder else { return Ok(definitions) };
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("could not read the bundle definitions in `{}`", folder.display()))?;
+fn definitions_in(directory: Option<&Path>, mut definitions: Definitions) -> anyhow::Result<Definitions> {
+    let Some(directory) = directory else { return Ok(definitions) };
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("could not read the bundle definitions in `{}`", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };

@@ -7,7 +7,7 @@ use crate::tool::{Failure, write_whole};
 use std::path::Path;
 
 /// Writes both.
-pub fn write(built: &Built, plan: &Plan, folder: &Path) -> Result<(), Failure> {
+pub fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let inventory = &built.inventory;
     let contents = Contents {
         image: plan.disks.first().map_or("", |disk| &disk.name),
@@ -32,7 +32,7 @@ pub fn write(built: &Built, plan: &Plan, folder: &Path) -> Result<(), Failure> {
     };
     let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM is plain data") + "\n";
     for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
-        write_whole(&beside(folder, plan, suffix), text.as_bytes())?;
+        write_whole(&beside(directory, plan, suffix), text.as_bytes())?;
     }
     Ok(())
 }

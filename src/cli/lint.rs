@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Check templates: everything that is wrong, at once, each at its place
 ///
-/// Folders are searched for *.json files that look like templates. Exit code 1
+/// Directories are searched for *.json files that look like templates. Exit code 1
 /// if there are errors, 0 if there are none (warnings may be).
 ///
 /// A template can allow itself a warning, with the reason:
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Example: ister lint vm-tests
 #[derive(Args, Debug)]
 pub struct LintArgs {
-    /// Templates, or folders; `-` reads standard input
+    /// Templates, or directories; `-` reads standard input
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
@@ -58,7 +58,7 @@ pub struct LintArgs {
     #[command(flatten)]
     levels: LevelArgs,
 
-    /// A folder of bundle definitions, looked at before the built-in ones
+    /// A directory of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 }

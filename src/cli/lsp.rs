@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// docs/editors.md says how to set it up in VS Code, Neovim, Helix and Emacs.
 #[derive(Args, Debug)]
 pub struct LspArgs {
-    /// A folder of bundle definitions, looked at before the built-in ones
+    /// A directory of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ pub struct ManArgs {
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     subcommand: Option<String>,
 
-    /// Write ister.1, ister-build.1 and all others into this folder
+    /// Write ister.1, ister-build.1 and all others into this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

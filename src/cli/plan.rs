@@ -29,7 +29,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     diff: Option<PathBuf>,
 
-    /// The folder of the content cache [default: ~/.cache/ister]
+    /// The directory of the content cache [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
@@ -80,8 +80,8 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Looked for, not made: a plan writes nothing.
-pub fn cached_footprint(wanted: &Content, folder: Option<&Path>) -> Option<Footprint> {
-    let cache = Cache::existing(folder)?;
+pub fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Footprint> {
+    let cache = Cache::existing(directory)?;
     let sources = match &wanted.archive {
         Some(_) => Some(content::sources_for(wanted).ok()?),
         None => None,

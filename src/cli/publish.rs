@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// Copy what has been proven to boot, with SHA512SUMS and its signature
 ///
-/// Of each image in the folders the files of `Formats` are published, or the raw image where there are none. Each must have a
+/// Of each image in the directories the files of `Formats` are published, or the raw image where there are none. Each must have a
 /// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts is verified instead. A file
 /// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed; with --sign it has to be signed by the same key.
 ///
@@ -32,9 +32,9 @@ use std::path::{Path, PathBuf};
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
 pub struct PublishArgs {
-    /// Folders with images, as `ister build` and `ister test` leave them
+    /// Directories with images, as `ister build` and `ister test` leave them
     #[arg(value_name = "DIR", required = true)]
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
 
     /// Where published files go
     #[arg(short, long, value_name = "DIR")]
@@ -90,7 +90,7 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Findings);
     }
     std::fs::create_dir_all(&args.output)
-        .context(|| format!("could not create the folder `{}`", args.output.display()))?;
+        .context(|| format!("could not create the directory `{}`", args.output.display()))?;
     let _alone = alone_in(&args.output, progress)?;
     let (list, signed) = (args.output.join(SUMS), args.output.join(SIGNATURE));
     let mut known =
@@ -142,16 +142,16 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
 fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>)> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut left_out = Vec::new();
-    for folder in &args.folders {
-        let plans = plans_in(folder)?;
+    for directory in &args.directories {
+        let plans = plans_in(directory)?;
         if plans.is_empty() {
             anyhow::bail!(
-                "`{}` has no image with a plan: name a folder that `ister build` wrote to",
-                folder.display()
+                "`{}` has no image with a plan: name a directory that `ister build` wrote to",
+                directory.display()
             );
         }
         for plan in plans {
-            for candidate in of_plan(folder, &plan, args.prefix.as_deref())? {
+            for candidate in of_plan(directory, &plan, args.prefix.as_deref())? {
                 if let Some(other) = candidates.iter().find(|other| other.name == candidate.name) {
                     anyhow::bail!(
                         "`{}` and `{}` would both be called `{}`: publish them apart, or with another --prefix",
@@ -169,11 +169,11 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
 }
 
 /// One process at a time changes a list: others wait.
-fn alone_in(folder: &Path, progress: &dyn Progress) -> Result<File, Failure> {
-    let context = || format!("could not lock the folder `{}`", folder.display());
-    let file = File::open(folder).context(context)?;
+fn alone_in(directory: &Path, progress: &dyn Progress) -> Result<File, Failure> {
+    let context = || format!("could not lock the directory `{}`", directory.display());
+    let file = File::open(directory).context(context)?;
     if try_lock(&file).context(context)? == Lock::Theirs {
-        progress.begin(format!("waiting for another `ister publish` in {}", folder.display()));
+        progress.begin(format!("waiting for another `ister publish` in {}", directory.display()));
         wait_for_lock(&file).context(context)?;
     }
     Ok(file)
@@ -193,13 +193,13 @@ fn known(
     if let Some((key, trial)) = by.filter(|_| stays)
         && let Err(why) = sums::is_signed_like(trial, &text, signature)?
     {
-        // Others may write to the folder, and what stays listed is signed anew.
+        // Others may write to the directory, and what stays listed is signed anew.
         let words = |path: &Path| path.display().to_string();
         let mut command = ["gpg", "--armor", "--local-user", key, "--output"].map(str::to_owned).to_vec();
         command.extend([words(signature), "--detach-sign".to_owned(), words(list)]);
         return Err(Failure::new(format!("`{}` is not signed by `{key}`: {why}", list.display())).help(
             format!(
-                "publish into another folder; or look at what it lists, and sign it yourself: {}",
+                "publish into another directory; or look at what it lists, and sign it yourself: {}",
                 shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default()
             ),
         ));
@@ -233,10 +233,10 @@ fn prove(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Proven
     Ok(proven)
 }
 
-fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
-    let context = || format!("could not read the folder `{}`", folder.display());
+fn plans_in(directory: &Path) -> anyhow::Result<Vec<Plan>> {
+    let context = || format!("could not read the directory `{}`", directory.display());
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).context(context)? {
+    for entry in std::fs::read_dir(directory).context(context)? {
         let path = entry.context(context)?.path();
         if path.to_string_lossy().ends_with(".plan.json") {
             paths.push(path);
@@ -246,7 +246,7 @@ fn plans_in(folder: &Path) -> anyhow::Result<Vec<Plan>> {
     paths.iter().map(|path| plan_in(path)).collect()
 }
 
-fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {
+fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {
     let never = plan.boot.is_none();
     let is_left_out = |name: &str| unproven(plan).any(|other| other == name);
     let mut names: Vec<&str> =
@@ -269,7 +269,7 @@ fn of_plan(folder: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<V
                 if odd == name { "" } else { "; say another --prefix, or none" }
             );
         }
-        candidates.push(Candidate { from: folder.join(name), name: called, is_never_booted: never });
+        candidates.push(Candidate { from: directory.join(name), name: called, is_never_booted: never });
     }
     Ok(candidates)
 }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// Put the results of `ister test` together: one table, pages to look at, JUnit, history
 ///
-/// Each DIR is an output of `ister test`, or a folder of such outputs. Parts of one run (--shard) become one: a type that two
+/// Each DIR is an output of `ister test`, or a directory of such outputs. Parts of one run (--shard) become one: a type that two
 /// parts have counts once, the worse of two that were finished; what is missing, or of another commit, is named. With --history runs are written into an SQLite database,
 /// and the pages show how boot times and sizes went, what was flaky how often, and what has changed since the last green run.
 ///
@@ -31,11 +31,11 @@ use std::path::{Path, PathBuf};
 /// Example: ister report out/test -o out/site --history out/history.sqlite
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// Outputs of `ister test`, or folders of them
+    /// Outputs of `ister test`, or directories of them
     #[arg(value_name = "DIR", required = true)]
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
 
-    /// Make pages of the newest run in this folder, which is replaced
+    /// Make pages of the newest run in this directory, which is replaced
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
@@ -61,8 +61,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let mut places = Vec::new();
     let mut parts = Vec::new();
     let mut damaged = 0;
-    for folder in &args.folders {
-        let found = outputs(folder).unwrap_or_else(|failure| {
+    for directory in &args.directories {
+        let found = outputs(directory).unwrap_or_else(|failure| {
             progress.warn(failure.to_string());
             damaged += 1;
             Vec::new()
@@ -83,25 +83,25 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     if parts.is_empty() {
         return Err(Failure::new("there are no results that can be read")
-            .help("name a folder that `ister test -o` wrote to")
+            .help("name a directory that `ister test -o` wrote to")
             .into());
     }
     let runs = merge(&parts);
-    let newest = runs.last().expect("a folder without results is an error");
+    let newest = runs.last().expect("a directory without results is an error");
     // Pages and tables are worth having without it.
     let (past, written) = match args.history.as_deref().map(|path| remember(path, &runs, newest)).transpose()
     {
         Ok(past) => (past.unwrap_or_default(), Ok(())),
         Err(failure) => (Past::default(), Err(failure)),
     };
-    if let Some(folder) = &args.output {
-        progress.begin(format!("making pages in {}", folder.display()));
-        write_site(folder, newest, &places, &past)?;
+    if let Some(directory) = &args.output {
+        progress.begin(format!("making pages in {}", directory.display()));
+        write_site(directory, newest, &places, &past)?;
     }
     if let Some(path) = &args.junit {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .context(|| format!("could not create the folder `{}`", folder.display()))?;
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .context(|| format!("could not create the directory `{}`", directory.display()))?;
         }
         std::fs::write(path, junit(&newest.results.types, &newest.missing))
             .context(|| format!("could not write `{}`", path.display()))?;
@@ -177,45 +177,48 @@ fn read(place: &Path) -> Result<Results, Failure> {
     })
 }
 
-/// A folder with results, or the folders in it that have some, by name.
-fn outputs(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if folder.join(RESULTS).is_file() {
-        return Ok(vec![folder.to_owned()]);
+/// A directory with results, or the directories in it that have some, by name.
+fn outputs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if directory.join(RESULTS).is_file() {
+        return Ok(vec![directory.to_owned()]);
     }
-    let context = || format!("could not read the folder `{}`", folder.display());
+    let context = || format!("could not read the directory `{}`", directory.display());
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).context(context)? {
+    for entry in std::fs::read_dir(directory).context(context)? {
         let path = entry.context(context)?.path();
         if path.join(RESULTS).is_file() {
             found.push(path);
         }
     }
     if found.is_empty() {
-        return Err(Failure::new(format!("`{}` has no {RESULTS}", folder.display()))
-            .help("name a folder that `ister test -o` wrote to"));
+        return Err(Failure::new(format!("`{}` has no {RESULTS}", directory.display()))
+            .help("name a directory that `ister test -o` wrote to"));
     }
     found.sort();
     Ok(found)
 }
 
-/// What shows that a folder holds pages of ours, and may be replaced.
+/// What shows that a directory holds pages of ours, and may be replaced.
 const MARK: &str = ".ister-report";
 
-/// Pages, pictures and logs, made beside the folder and put in its place when they are whole.
-fn write_site(folder: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> Result<(), Failure> {
-    let context = || format!("could not make the pages in `{}`", folder.display());
+/// Pages, pictures and logs, made beside the directory and put in its place when they are whole.
+fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> Result<(), Failure> {
+    let context = || format!("could not make the pages in `{}`", directory.display());
     let is_empty =
-        |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    if folder.exists() && !folder.join(MARK).is_file() && !is_empty(folder) {
-        return Err(Failure::new(format!("`{}` holds something else than pages of ister", folder.display()))
-            .help("name another folder with -o: what is in it would be replaced"));
+        |directory: &Path| std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+    if directory.exists() && !directory.join(MARK).is_file() && !is_empty(directory) {
+        return Err(Failure::new(format!(
+            "`{}` holds something else than pages of ister",
+            directory.display()
+        ))
+        .help("name another directory with -o: what is in it would be replaced"));
     }
     // A link stays one: what it leads to is replaced.
-    let folder = match folder.canonicalize() {
+    let directory = match directory.canonicalize() {
         Ok(real) => real,
-        Err(_) => std::path::absolute(folder).context(context)?,
+        Err(_) => std::path::absolute(directory).context(context)?,
     };
-    let beside = folder.parent().unwrap_or(&folder);
+    let beside = directory.parent().unwrap_or(&directory);
     std::fs::create_dir_all(beside).context(context)?;
     let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
     crate::tool::remove_on_interrupt(fresh.path());
@@ -236,17 +239,17 @@ fn write_site(folder: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> R
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(fresh.path(), mode).context(context)?;
     let old = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
-    if folder.exists() {
-        std::fs::rename(&folder, old.path().join("old")).context(context)?;
+    if directory.exists() {
+        std::fs::rename(&directory, old.path().join("old")).context(context)?;
     }
-    std::fs::rename(fresh.path(), &folder).context(context)?;
+    std::fs::rename(fresh.path(), &directory).context(context)?;
     crate::tool::forget_file(fresh.path());
     // It has another name now.
     let _ = fresh.keep();
     Ok(())
 }
 
-/// What a boot left in a folder of results, if it is still there.
+/// What a boot left in a directory of results, if it is still there.
 fn copy_report(place: &Path, report: &str, to: &Path) -> Result<BootFiles, Failure> {
     let copy = |name: &str| -> Result<bool, Failure> {
         let from = Path::new(report).join(name);
@@ -275,12 +278,12 @@ const MOST_OF_A_LOG: u64 = 64 << 20;
 /// Bytes of it on its page, the last ones: more cannot be looked at.
 const MOST_OF_A_PAGE: u64 = 1 << 20;
 
-/// A plain file in a folder that somebody else may have written: no link leads out of it.
-fn open_plain(folder: &Path, name: &Path) -> std::io::Result<Option<File>> {
-    let folder = File::open(folder)?;
+/// A plain file in a directory that somebody else may have written: no link leads out of it.
+fn open_plain(directory: &Path, name: &Path) -> std::io::Result<Option<File>> {
+    let directory = File::open(directory)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(&folder, name, flags, Mode::empty(), how) {
+    let file = match openat2(&directory, name, flags, Mode::empty(), how) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(None),
         Err(error) => return Err(error.into()),

@@ -15,8 +15,8 @@ pub fn open() -> Result<(), Failure> {
         return Err(Failure::new("ister.root_ssh: this system has no ssh server")
             .help("add the bundle `openssh-server` to the installer's template"));
     }
-    let folder = Path::new(CONFIGURATION).parent().unwrap_or(Path::new("/etc/ssh"));
-    std::fs::create_dir_all(folder).context(|| format!("could not create `{}`", folder.display()))?;
+    let directory = Path::new(CONFIGURATION).parent().unwrap_or(Path::new("/etc/ssh"));
+    std::fs::create_dir_all(directory).context(|| format!("could not create `{}`", directory.display()))?;
     std::fs::write(
         CONFIGURATION,
         "# Written by ister: ister.root_ssh was on the kernel command line.\nPermitRootLogin yes\n\

@@ -1,4 +1,4 @@
-//! From the paths that were typed to the templates they stand for: files, folders, standard input.
+//! From the paths that were typed to the templates they stand for: files, directories, standard input.
 
 use super::input::read_source;
 use crate::template::SourceText;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What was asked for, in the order it was asked for; what a folder holds is sorted.
+/// What was asked for, in the order it was asked for; what a directory holds is sorted.
 pub struct Sources {
     pub files: Vec<PathBuf>,
     /// What could not be looked into, each with its reason.
@@ -29,7 +29,7 @@ impl Named {
     }
 }
 
-/// Folders that hold other people's files.
+/// Directories that hold other people's files.
 const NOT_OURS: &[&str] = &["node_modules", "target"];
 
 impl Sources {
@@ -53,16 +53,16 @@ impl Sources {
         sources
     }
 
-    /// Every `*.json` below a folder that looks like a template, sorted. Hidden folders and links to folders are passed
+    /// Every `*.json` below a directory that looks like a template, sorted. Hidden directories and links to directories are passed
     /// over.
-    fn walk(&mut self, folder: &Path) -> Vec<PathBuf> {
+    fn walk(&mut self, directory: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut todo = vec![folder.to_owned()];
-        while let Some(folder) = todo.pop() {
-            let entries = match std::fs::read_dir(&folder) {
+        let mut todo = vec![directory.to_owned()];
+        while let Some(directory) = todo.pop() {
+            let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.faults.push(format!("could not look into `{}`: {error}", folder.display()));
+                    self.faults.push(format!("could not look into `{}`: {error}", directory.display()));
                     continue;
                 }
             };

@@ -18,8 +18,8 @@ pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> a
             return Ok(Outcome::Findings);
         }
     };
-    let folder = match list.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let directory = match list.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
     let mut bad = 0;
@@ -28,14 +28,14 @@ pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> a
         print(&format!("{name}: {what}\n"));
     };
     match keyring {
-        Some(keyring) => match check_signature(folder, keyring)? {
+        Some(keyring) => match check_signature(directory, keyring)? {
             Ok(()) => say(SIGNATURE, "good"),
             Err(why) => say(SIGNATURE, &format!("NOT a signature of this list: {why}")),
         },
         None => progress.warn("the signature is not checked: name the keys with --signed-by"),
     }
     for (name, expected) in &sums {
-        let path = folder.join(name);
+        let path = directory.join(name);
         if !path.is_file() {
             say(name, "missing");
             continue;

@@ -16,7 +16,7 @@ use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Look at swupd content, install it into a folder, check what was installed
+/// Look at swupd content, install it into a directory, check what was installed
 ///
 /// Templates name swupd content with `"SoftwareManager": "swupd"` (the default) and `ister build -C URL`; this is for
 /// whoever wants only the tree, or to know what there is.
@@ -42,13 +42,13 @@ enum Action {
         #[arg(long, value_enum, default_value_t = Output::Human)]
         format: Output,
     },
-    /// Install bundles into a folder
+    /// Install bundles into a directory
     ///
     /// As an ordinary user too; the files then belong to ids of the user's sub-id range.
     ///
     /// Example: ister swupd install tree -C file:///srv/www --version 30 -B os-core,editors -s Swupd_Root.pem
     Install {
-        /// The folder; created if need be. What is there already must be part of the content
+        /// The directory; created if need be. What is there already must be part of the content
         tree: PathBuf,
 
         /// Where the content is: file, http or https
@@ -74,7 +74,7 @@ enum Action {
     ///
     /// Example: ister swupd verify tree -C file:///srv/www -s Swupd_Root.pem
     Verify {
-        /// The folder with the tree
+        /// The directory with the tree
         tree: PathBuf,
 
         /// Where the content is: file, http or https
@@ -89,8 +89,8 @@ enum Action {
         #[arg(long)]
         skip_optional: bool,
 
-        /// List what no bundle has in this folder, too
-        #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "/usr")]
+        /// List what no bundle has in this directory, too
+        #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = "/usr")]
         extra: Option<String>,
 
         #[command(flatten)]
@@ -154,7 +154,7 @@ fn version(text: &str) -> Result<Version, String> {
 impl SourceArgs {
     fn request(&self, url: &str, bundles: &[String], skip_optional: bool) -> anyhow::Result<Request> {
         let state = match &self.statedir {
-            Some(folder) => std::path::absolute(folder)?,
+            Some(directory) => std::path::absolute(directory)?,
             None => Cache::open(None)?.swupd_state(),
         };
         Ok(Request {
@@ -222,7 +222,7 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             // What is in it is ours only if nothing was there before.
             if was_empty && !rustix::process::geteuid().is_root() {
                 // Its files belong to ids that only a namespace knows.
-                unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf FOLDER");
+                unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf DIRECTORY");
             }
             leaves_when_interrupted(format!("{unfinished}; the same command goes on with it"));
             let installed: Result<Installed, _> =
@@ -235,7 +235,7 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             match format {
                 Output::Json => print_json(&serde_json::to_value(&installed)?),
                 Output::Human => print(&format!(
-                    "{}: version {}, {}, {} files and folders\n",
+                    "{}: version {}, {}, {} files and directories\n",
                     tree.display(),
                     installed.version,
                     count(installed.bundles.len(), "bundle"),
@@ -259,11 +259,11 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// An absolute path of a folder; a new one has the mode that a root folder has.
+/// An absolute path of a directory; a new one has the mode that a root directory has.
 fn make_tree(tree: &Path) -> anyhow::Result<PathBuf> {
     let place = std::path::absolute(tree)?;
     if !place.is_dir() {
-        let context = || format!("could not create the folder `{}`", place.display());
+        let context = || format!("could not create the directory `{}`", place.display());
         std::fs::create_dir_all(&place).with_context(context)?;
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).with_context(context)?;
     }

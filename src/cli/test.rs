@@ -23,7 +23,7 @@ use std::time::SystemTime;
 
 /// Prove image types: build each, verify every file that is published of it, and boot them where they will run
 ///
-/// A type is a folder with template.json and type.json; the second says which published file boots on which machine. Each step
+/// A type is a directory with template.json and type.json; the second says which published file boots on which machine. Each step
 /// is a command of this program, which the results name. What boots gets a receipt beside it. Results are in
 /// OUTPUT/results.json, after each type; `ister report` makes pages of them.
 ///
@@ -41,15 +41,15 @@ pub struct TestArgs {
     #[arg(value_name = "TYPE")]
     types: Vec<String>,
 
-    /// The folder with the types
+    /// The directory with the types
     #[arg(long, value_name = "DIR", default_value = "vm-tests")]
-    folder: PathBuf,
+    directory: PathBuf,
 
-    /// Where images, reports and results go, a folder for each type
+    /// Where images, reports and results go, a directory for each type
     #[arg(short, long, value_name = "DIR", default_value = "out/test")]
     output: PathBuf,
 
-    /// Only types that a change since this commit touches: their folder, their
+    /// Only types that a change since this commit touches: their directory, their
     /// bundles, or files that the template names
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
@@ -104,10 +104,10 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         print(&list(&chosen(args, named, before.as_ref(), &console)?.0));
         return Ok(Outcome::Fine);
     }
-    if let Some(folder) = args.junit.as_ref().and_then(|path| path.parent()) {
-        create_folder(folder)?;
+    if let Some(directory) = args.junit.as_ref().and_then(|path| path.parent()) {
+        create_directory(directory)?;
     }
-    create_folder(&args.output)?;
+    create_directory(&args.output)?;
     let claim = Claim::of(&args.output)?;
     let before = begun(&args.output, args.run.as_deref(), progress)?;
     let (types, whole) = chosen(args, named, before.as_ref(), &console)?;
@@ -126,7 +126,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         started: now,
         seconds: 0.0,
         // Of all types, whichever this part has: parts have it in common.
-        revision: revision(&args.folder, &read_types(&args.folder)?),
+        revision: revision(&args.directory, &read_types(&args.directory)?),
         shard: args.shard,
         planned: types.iter().map(|kind| kind.name.clone()).collect(),
         whole,
@@ -189,14 +189,14 @@ fn prove_all(
     let more: Vec<String> = args
         .cache_dir
         .iter()
-        .flat_map(|folder| ["--cache-dir".to_owned(), folder.display().to_string()])
+        .flat_map(|directory| ["--cache-dir".to_owned(), directory.display().to_string()])
         .collect();
     let work = || -> anyhow::Result<()> {
         loop {
             let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
             let _guests = room.take(kind.memory());
-            let folder = args.output.join(&kind.name);
-            let record = prove(kind, &Place { folder: &folder, key }, &more, console);
+            let directory = args.output.join(&kind.name);
+            let record = prove(kind, &Place { directory: &directory, key }, &more, console);
             board.add(record.clone())?;
             if args.discard && record.is_good() {
                 discarded(&record, args, console);
@@ -215,8 +215,8 @@ fn prove_all(
     .map(drop)
 }
 
-fn create_folder(path: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(path).context(|| format!("could not create the folder `{}`", path.display()))
+fn create_directory(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).context(|| format!("could not create the directory `{}`", path.display()))
 }
 
 /// What all of it comes to.
@@ -239,13 +239,13 @@ fn discarded(record: &Record, args: &TestArgs, progress: &dyn Progress) {
 }
 
 /// Images take gigabytes, and have been proven. Receipts, plans and reports stay.
-fn discard(record: &Record, folder: &Path) -> Result<(), Failure> {
-    let entries = match std::fs::read_dir(folder) {
+fn discard(record: &Record, directory: &Path) -> Result<(), Failure> {
+    let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.context(|| format!("could not read `{}`", folder.display()))?,
+        entries => entries.context(|| format!("could not read `{}`", directory.display()))?,
     };
     for entry in entries {
-        let path = entry.context(|| format!("could not read `{}`", folder.display()))?.path();
+        let path = entry.context(|| format!("could not read `{}`", directory.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_image = record.files.iter().any(|file| file.name == name)
             || path.with_file_name(format!("{name}.plan.json")).exists()
@@ -265,21 +265,21 @@ fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
     }
 }
 
-/// The types of the folder that the command line names.
+/// The types of the directory that the command line names.
 fn named(args: &TestArgs) -> anyhow::Result<Vec<ImageType>> {
-    let all = read_types(&args.folder).map_err(|failure| anyhow!("{failure}"))?;
+    let all = read_types(&args.directory).map_err(|failure| anyhow!("{failure}"))?;
     if all.is_empty() {
         bail!(
-            "there are no image types in `{}`: a type is a folder with template.json and type.json; name the folder of them \
-             with --folder",
-            args.folder.display()
+            "there are no image types in `{}`: a type is a directory with template.json and type.json; name the directory of them \
+             with --directory",
+            args.directory.display()
         );
     }
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
         bail!(
             "there is no image type `{unknown}` in `{}`; there are: {}",
-            args.folder.display(),
+            args.directory.display(),
             names.join(", ")
         );
     }
@@ -295,7 +295,7 @@ fn chosen(
     console: &Console,
 ) -> anyhow::Result<(Vec<ImageType>, Vec<String>)> {
     if let Some(base) = &args.changed {
-        types = changed_since(base, &args.folder, types, console)?;
+        types = changed_since(base, &args.directory, types, console)?;
     }
     let whole = types.iter().map(|kind| kind.name.clone()).collect();
     if let Some(shard) = args.shard {
@@ -310,7 +310,7 @@ fn chosen(
     Ok((types, whole))
 }
 
-/// A key of this folder's: it opens nothing but the guests of these tests.
+/// A key of this directory's: it opens nothing but the guests of these tests.
 fn make_key(path: &Path) -> Result<(), Failure> {
     let public = path.with_extension("pub");
     if path.exists() && public.exists() {

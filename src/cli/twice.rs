@@ -12,28 +12,28 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-/// Runs this program again with the same arguments but another folder, time zone, locale, umask and one CPU, and gives
+/// Runs this program again with the same arguments but another directory, time zone, locale, umask and one CPU, and gives
 /// the differences between the images and between what is published of them; empty if there are none. Files that a hook wrote
 /// are listed with it.
 pub fn again(image: &Path, built: &Built, output: &Path, console: &Console) -> Result<String, Failure> {
     let progress: &dyn Progress = console;
     progress.begin("building again, differently");
-    let folder = tempfile::Builder::new()
+    let directory = tempfile::Builder::new()
         .prefix(".ister-twice-")
         .tempdir_in(output)
-        .context(|| format!("could not create a folder in `{}`", output.display()))?;
+        .context(|| format!("could not create a directory in `{}`", output.display()))?;
     let own = std::env::current_exe().context(|| "could not find ister's own program file".to_owned())?;
     let other = Invocation::new(own.to_string_lossy())
         .args(std::env::args_os().skip(1))
         .args(["--once", "-q", "-o"])
-        .arg(folder.path())
+        .arg(directory.path())
         .env("TZ", "Pacific/Kiritimati")
         .env("LANG", "tr_TR.UTF-8")
-        .env("TMPDIR", folder.path());
+        .env("TMPDIR", directory.path());
     // The second build needs the secrets that others must not see.
     let other = kept_from_children().into_iter().fold(other, |other, (name, value)| other.env(name, value));
     run_reporting(&other, &mut |_| {}).map_err(|failure| failure.context("the second build failed"))?;
-    let second = folder.path().join(image.file_name().unwrap_or_default());
+    let second = directory.path().join(image.file_name().unwrap_or_default());
     let found = differences(image, &second, console);
     console.finish();
     let found = found?;
@@ -52,14 +52,14 @@ pub fn again(image: &Path, built: &Built, output: &Path, console: &Console) -> R
     }
     progress.begin("comparing what is published");
     for file in &built.published {
-        let other = folder.path().join(file.file_name().unwrap_or_default());
+        let other = directory.path().join(file.file_name().unwrap_or_default());
         let context = || format!("could not compare `{}` with that of the second build", file.display());
         if let Some(difference) = first_difference(file, &other).context(context)? {
             told.push_str(&format!("{}: {difference}\n", file.display()));
         }
     }
     console.finish();
-    folder.close().context(|| format!("could not remove a folder in `{}`", output.display()))?;
+    directory.close().context(|| format!("could not remove a directory in `{}`", output.display()))?;
     Ok(told)
 }
 

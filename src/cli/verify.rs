@@ -16,7 +16,7 @@ use crate::report::{
     verification_json, verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
-use crate::tool::{Failure, Progress, scratch_folder};
+use crate::tool::{Failure, Progress, scratch_directory};
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -109,7 +109,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         console.finish();
         return outcome;
     }
-    let scratch = scratch_folder();
+    let scratch = scratch_directory();
     (&console as &dyn Progress).begin("opening the image");
     let image = match open_published(&args.image, &scratch)? {
         Published::Disk(image) => image,
@@ -178,7 +178,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
 
 /// What is found in a published file that nothing starts, whatever it should have been.
 pub fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Failure> {
-    let scratch = scratch_folder();
+    let scratch = scratch_directory();
     match open_published(path, &scratch)? {
         Published::Medium(medium) => Ok(judge_medium(&examine_medium(medium, host_marks())?)),
         Published::Disk(image) => {
@@ -269,8 +269,8 @@ pub fn read_secret(source: &SecretSource) -> Result<String, Failure> {
 /// What this host would have left in an image that was built on it carelessly.
 fn host_marks() -> Vec<String> {
     let mut marks = Vec::new();
-    if let Ok(folder) = std::env::current_dir() {
-        marks.push(folder.display().to_string());
+    if let Ok(directory) = std::env::current_dir() {
+        marks.push(directory.display().to_string());
     }
     if let Some(home) = std::env::var_os("HOME") {
         marks.push(PathBuf::from(home).join(".cache").display().to_string());

@@ -15,7 +15,7 @@ pub struct Side<'a> {
     pub source: &'a dyn Source,
 }
 
-/// Differences of all files and folders, each with its path and field below `place`. No more than `most`.
+/// Differences of all files and directories, each with its path and field below `place`. No more than `most`.
 pub fn compare(
     place: &[String],
     a: &Side,

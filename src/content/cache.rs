@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// What is known of an entry.
@@ -56,30 +56,31 @@ pub struct Filling {
     _lock: File,
 }
 
-/// Where an entry's two files are below a cache's folder: the packed tree, and what is known of it.
+/// Where an entry's two files are below a cache's directory: the packed tree, and what is known of it.
 pub fn cache_names(key: &str) -> (String, String) {
     (format!("content/{key}.tar"), format!("content/{key}.json"))
 }
 
 impl Cache {
-    /// The cache in a folder, `$XDG_CACHE_HOME/ister` or `~/.cache/ister` by default.
-    pub fn open(folder: Option<&Path>) -> Result<Cache, Failure> {
-        let folder = match folder {
-            Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
-            None => default_folder()?,
+    /// The cache in a directory, `$XDG_CACHE_HOME/ister` or `~/.cache/ister` by default.
+    pub fn open(directory: Option<&Path>) -> Result<Cache, Failure> {
+        let directory = match directory {
+            Some(directory) => std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
+            None => default_directory()?,
         };
         for part in ["content", "work"] {
-            let path = folder.join(part);
+            let path = directory.join(part);
             std::fs::create_dir_all(&path)
-                .context(|| format!("could not create the cache folder `{}`", path.display()))?;
+                .context(|| format!("could not create the cache directory `{}`", path.display()))?;
         }
-        Ok(Cache { folder })
+        Ok(Cache { directory })
     }
 
-    /// The cache in a folder, if there is one: nothing is made.
-    pub fn existing(folder: Option<&Path>) -> Option<Cache> {
-        let folder = folder.map_or_else(default_folder, |folder| Ok(folder.to_owned())).ok()?;
-        folder.join("content").is_dir().then_some(Cache { folder })
+    /// The cache in a directory, if there is one: nothing is made.
+    pub fn existing(directory: Option<&Path>) -> Option<Cache> {
+        let directory =
+            directory.map_or_else(default_directory, |directory| Ok(directory.to_owned())).ok()?;
+        directory.join("content").is_dir().then_some(Cache { directory })
     }
 
     /// The newest content with this suite and these packages, from that archive if one is named.
@@ -94,22 +95,22 @@ impl Cache {
         self.find(key)
     }
 
-    /// An empty folder for the build's namespace to mount its workspace on.
+    /// An empty directory for the build's namespace to mount its workspace on.
     pub fn workspace(&self) -> PathBuf {
-        self.folder.join("work")
+        self.directory.join("work")
     }
 
     /// Where swupd's objects stay, for all trees that have them.
     pub fn swupd_state(&self) -> PathBuf {
-        self.folder.join("swupd")
+        self.directory.join("swupd")
     }
 
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn path(&self, key: &str, suffix: &str) -> PathBuf {
-        self.folder.join("content").join(format!("{key}.{suffix}"))
+        self.directory.join("content").join(format!("{key}.{suffix}"))
     }
 
     /// A complete entry, or `None`.
@@ -150,10 +151,10 @@ impl Cache {
 
     /// All complete entries, oldest first.
     pub fn list(&self) -> Result<Vec<(String, Metadata)>, Failure> {
-        let folder = self.folder.join("content");
-        let context = || format!("could not read `{}`", folder.display());
+        let directory = self.directory.join("content");
+        let context = || format!("could not read `{}`", directory.display());
         let mut entries = Vec::new();
-        for file in std::fs::read_dir(&folder).context(context)? {
+        for file in std::fs::read_dir(&directory).context(context)? {
             let name = file.context(context)?.file_name();
             if let Some(key) = name.to_str().and_then(|name| name.strip_suffix(".json"))
                 && let Some(entry) = self.find(key)
@@ -178,9 +179,9 @@ impl Cache {
                 freed += metadata.size;
             }
         }
-        let folder = self.folder.join("content");
-        let context = || format!("could not read `{}`", folder.display());
-        for file in std::fs::read_dir(&folder).context(context)? {
+        let directory = self.directory.join("content");
+        let context = || format!("could not read `{}`", directory.display());
+        for file in std::fs::read_dir(&directory).context(context)? {
             let path = file.context(context)?.path();
             // Also of a draft that had to have a name, `.KEY.tar.ister-…`.
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -211,14 +212,16 @@ impl Filling {
     }
 }
 
-fn default_folder() -> Result<PathBuf, Failure> {
+fn default_directory() -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("ister"))
         .ok_or_else(|| {
-            Failure::new("there is no folder for the content cache: neither XDG_CACHE_HOME nor HOME is set")
-                .help("name one with --cache-dir")
+            Failure::new(
+                "there is no directory for the content cache: neither XDG_CACHE_HOME nor HOME is set",
+            )
+            .help("name one with --cache-dir")
         })
 }
 
@@ -241,39 +244,39 @@ mod tests {
 
     #[test]
     fn an_entry_is_there_only_when_finished_and_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(directory.path())).unwrap();
         let mut filling = cache.fill("k", || ()).unwrap();
         filling.draft.file.write_all(b"tree").unwrap();
         assert!(cache.find("k").is_none());
         filling.finish(&metadata(4)).unwrap();
         assert_eq!(cache.find("k").unwrap().metadata, metadata(4));
-        std::fs::write(folder.path().join("content/k.tar"), "cut").unwrap();
+        std::fs::write(directory.path().join("content/k.tar"), "cut").unwrap();
         assert!(cache.find("k").is_none());
     }
 
     #[test]
     fn pruning_removes_entries_and_remains() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(directory.path())).unwrap();
         let mut filling = cache.fill("k", || ()).unwrap();
         filling.draft.file.write_all(b"tree").unwrap();
         filling.finish(&metadata(4)).unwrap();
-        std::fs::write(folder.path().join("content/lost.tar"), "12").unwrap();
+        std::fs::write(directory.path().join("content/lost.tar"), "12").unwrap();
         assert_eq!(cache.list().unwrap().len(), 1);
         assert_eq!(cache.prune(|_| true).unwrap(), (1, Bytes(6)));
-        assert_eq!(std::fs::read_dir(folder.path().join("content")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(directory.path().join("content")).unwrap().count(), 0);
     }
 
     #[test]
     fn a_lock_that_is_held_keeps_its_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(directory.path())).unwrap();
         let filling = cache.fill("k", || ()).unwrap();
         cache.prune(|_| true).unwrap();
-        assert!(folder.path().join("content/k.lock").exists());
+        assert!(directory.path().join("content/k.lock").exists());
         drop(filling);
         cache.prune(|_| true).unwrap();
-        assert!(!folder.path().join("content/k.lock").exists());
+        assert!(!directory.path().join("content/k.lock").exists());
     }
 }

@@ -71,7 +71,7 @@ impl DnfRequest {
             std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
             Ok(path)
         };
-        // Debian's rpm keeps its database in the home folder unless told otherwise.
+        // Debian's rpm keeps its database in the home directory unless told otherwise.
         write(".rpmmacros", format!("%_dbpath {VAR}\n").as_bytes())?;
         let keyring = self.keyring.as_ref().map(|keyring| write(&keyring.name, &keyring.data)).transpose()?;
         if self.repository.is_some() && keyring.is_none() {
@@ -93,8 +93,8 @@ impl DnfRequest {
         progress.begin("preparing the content");
         move_database(&tree)?;
         kernels(&tree)?;
-        for folder in ["/var/cache/dnf", "/var/lib/dnf"] {
-            tree.empty_folder(folder)?;
+        for directory in ["/var/cache/dnf", "/var/lib/dnf"] {
+            tree.empty_directory(directory)?;
         }
         for name in
             tree.list("/var/log").iter().filter(|name| name.starts_with("dnf.") || *name == "hawkey.log")
@@ -168,7 +168,7 @@ impl DnfRequest {
         {
             return failure
                 .context(format!("the repository cannot be reached: {place}"))
-                .help("check the address (the folder that has `repodata`), the network and the proxy");
+                .help("check the address (the directory that has `repodata`), the network and the proxy");
         }
         failure.context("could not install the content")
     }
@@ -178,9 +178,10 @@ impl DnfRequest {
 fn move_database(tree: &Tree) -> Result<(), Failure> {
     let macros = tree.read("/usr/lib/rpm/macros")?.unwrap_or_default();
     let own = macros.lines().find_map(|line| line.strip_prefix("%_dbpath")).unwrap_or_default();
-    if own.contains("sysimage") && tree.is_folder(VAR) && !tree.exists(&format!("{SYSIMAGE}/rpmdb.sqlite")) {
-        // Its own package may have made an empty folder there.
-        tree.remove_empty_folder(SYSIMAGE);
+    if own.contains("sysimage") && tree.is_directory(VAR) && !tree.exists(&format!("{SYSIMAGE}/rpmdb.sqlite"))
+    {
+        // Its own package may have made an empty directory there.
+        tree.remove_empty_directory(SYSIMAGE);
         tree.rename(VAR, SYSIMAGE)?;
         tree.symlink(VAR, "../../usr/lib/sysimage/rpm")?;
     }
@@ -255,13 +256,13 @@ mod tests {
 
     #[test]
     fn the_database_goes_where_the_trees_own_rpm_looks() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         tree.write("/var/lib/rpm/rpmdb.sqlite", "db", 0o644).unwrap();
         move_database(&tree).unwrap();
-        assert!(tree.is_folder("/var/lib/rpm"), "it stays where nothing else is known");
+        assert!(tree.is_directory("/var/lib/rpm"), "it stays where nothing else is known");
         tree.write("/usr/lib/rpm/macros", "%_dbpath\t\t%{_usr}/lib/sysimage/rpm\n", 0o644).unwrap();
-        tree.make_folder(SYSIMAGE).unwrap();
+        tree.make_directory(SYSIMAGE).unwrap();
         move_database(&tree).unwrap();
         for place in DATABASES {
             assert_eq!(tree.read(&format!("{place}/rpmdb.sqlite")).unwrap().as_deref(), Some("db"));
@@ -270,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_kernel_beside_its_modules_comes_to_boot() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         tree.write("/usr/lib/modules/6.9-1/vmlinuz", "kernel", 0o755).unwrap();
         kernels(&tree).unwrap();
         assert_eq!(tree.read("/boot/vmlinuz-6.9-1").unwrap().as_deref(), Some("kernel"));

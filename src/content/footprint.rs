@@ -18,7 +18,7 @@ fn read(mut packed: &File) -> std::io::Result<Footprint> {
         let entry = entry?;
         let kind = match entry.header().entry_type() {
             EntryType::Regular => ItemKind::File,
-            EntryType::Directory => ItemKind::Folder,
+            EntryType::Directory => ItemKind::Directory,
             EntryType::Symlink => ItemKind::Link,
             // A further name of a file that was there already.
             EntryType::Link => continue,
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(
             footprint(&file).unwrap().items,
             [
-                item("/d", 0, ItemKind::Folder),
+                item("/d", 0, ItemKind::Directory),
                 item("/d/a", 5000, ItemKind::File),
                 item("/link", 9, ItemKind::Link)
             ]

@@ -20,7 +20,7 @@ pub fn pack(tree: &Path, epoch: u64, out: &File) -> Result<(u64, String), Failur
     {
         let mut builder = Builder::new(BufWriter::with_capacity(BUFFER, &mut hashing));
         let mut links = HashMap::new();
-        pack_folder(&mut builder, tree, Path::new(""), epoch, &mut links).context(context)?;
+        pack_directory(&mut builder, tree, Path::new(""), epoch, &mut links).context(context)?;
         builder.into_inner().and_then(|mut buffer| buffer.flush()).context(context)?;
     }
     Ok((hashing.written, hashing.hasher.finalize().to_hex().to_string()))
@@ -47,24 +47,24 @@ impl Write for Hashing<'_> {
 
 type Links = HashMap<(u64, u64), PathBuf>;
 
-fn pack_folder<W: Write>(
+fn pack_directory<W: Write>(
     builder: &mut Builder<W>,
     tree: &Path,
-    folder: &Path,
+    directory: &Path,
     epoch: u64,
     links: &mut Links,
 ) -> std::io::Result<()> {
-    let mut names: Vec<_> = std::fs::read_dir(tree.join(folder))?
+    let mut names: Vec<_> = std::fs::read_dir(tree.join(directory))?
         .map(|entry| Ok(entry?.file_name()))
         .collect::<std::io::Result<_>>()?;
     names.sort();
     for name in names {
-        let path = folder.join(name);
+        let path = directory.join(name);
         let source = tree.join(&path);
         let metadata = source.symlink_metadata()?;
         pack_entry(builder, &source, &path, &metadata, epoch, links)?;
         if metadata.is_dir() {
-            pack_folder(builder, tree, &path, epoch, links)?;
+            pack_directory(builder, tree, &path, epoch, links)?;
         }
     }
     Ok(())
@@ -149,7 +149,7 @@ fn extended_attributes(path: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     Ok(attributes)
 }
 
-/// Unpacks a tree into an empty folder, and checks the file's hash while at it. `Ok(false)`: the hash is another
+/// Unpacks a tree into an empty directory, and checks the file's hash while at it. `Ok(false)`: the hash is another
 /// one, the tree cannot be trusted.
 pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
     let context = || format!("could not unpack the tree into `{}`", tree.display());
@@ -200,7 +200,7 @@ impl Read for Reader<'_> {
 fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
     let reader = std::io::BufReader::with_capacity(256 << 10, Reader { file, at: 0 });
     let mut archive = tar::Archive::new(reader);
-    let mut folders: Vec<(PathBuf, u64)> = Vec::new();
+    let mut directories: Vec<(PathBuf, u64)> = Vec::new();
     let mut buffer = vec![0; 128 << 10];
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -246,7 +246,7 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
             }
             EntryType::Directory => {
                 std::fs::create_dir(&path)?;
-                folders.push((path.clone(), mtime));
+                directories.push((path.clone(), mtime));
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default();
@@ -289,8 +289,8 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
             rustix::fs::utimensat(CWD, &path, &times(mtime), nofollow)?;
         }
     }
-    // Filling a folder changes its time.
-    for (path, mtime) in folders.iter().rev() {
+    // Filling a directory changes its time.
+    for (path, mtime) in directories.iter().rev() {
         rustix::fs::utimensat(CWD, path, &times(*mtime), AtFlags::SYMLINK_NOFOLLOW)?;
     }
     Ok(())

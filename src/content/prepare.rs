@@ -79,7 +79,7 @@ pub fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
     std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
     let tree = Tree::open(target)?;
     for name in ["bin", "sbin", "lib", "lib64"] {
-        tree.make_folder(&format!("/usr/{name}"))?;
+        tree.make_directory(&format!("/usr/{name}"))?;
         tree.symlink(&format!("/{name}"), &format!("usr/{name}"))?;
     }
     if !packages.iter().any(|name| name == "usrmerge") {
@@ -113,8 +113,8 @@ pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), F
         initramfs(tree, epoch)?;
     }
     // Programs that ran in the tree may have written here.
-    for folder in ["/run", "/tmp", "/var/tmp"] {
-        tree.empty_folder(folder)?;
+    for directory in ["/run", "/tmp", "/var/tmp"] {
+        tree.empty_directory(directory)?;
     }
     Ok(())
 }
@@ -215,8 +215,8 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     if resolver.symlink_metadata().is_ok_and(|m| m.is_file()) {
         tree.remove("/etc/resolv.conf")?;
     }
-    for folder in ["/dev", "/var/cache/apt", "/var/lib/apt/lists", "/var/log/apt"] {
-        tree.empty_folder(folder)?;
+    for directory in ["/dev", "/var/cache/apt", "/var/lib/apt/lists", "/var/log/apt"] {
+        tree.empty_directory(directory)?;
     }
     Ok(())
 }
@@ -306,7 +306,7 @@ fn resolver_by_default(tree: &Tree) -> Result<(), Failure> {
 /// Cloud images are reached from everywhere: keys only. A template that wants passwords writes a file of sshd's that comes first,
 /// as cloud-init's own `ssh_pwauth` does.
 fn keys_only(tree: &Tree) -> Result<(), Failure> {
-    if !tree.exists("/usr/bin/cloud-init") || !tree.is_folder("/etc/ssh/sshd_config.d") {
+    if !tree.exists("/usr/bin/cloud-init") || !tree.is_directory("/etc/ssh/sshd_config.d") {
         return Ok(());
     }
     tree.write(
@@ -340,7 +340,7 @@ fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
         // What is to be opened is the template's to say, and comes into the initramfs with it.
         tree.edit(CRYPTSETUP_CONFIG, |text| text + "# Added by ister.\nCRYPTSETUP=y\n")?;
     }
-    let is_live = LIVE_BOOT.iter().any(|folder| tree.exists(folder));
+    let is_live = LIVE_BOOT.iter().any(|directory| tree.exists(directory));
     let modules = [MODULES, if is_live { LIVE_MODULES } else { &[] }].concat();
     tree.edit(INITRAMFS_MODULES, |text| text + "# Added by ister.\n" + &modules.join("\n") + "\n")?;
     let kernels = tree.list("/lib/modules");

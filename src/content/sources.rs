@@ -30,13 +30,13 @@ pub fn of_its_time(source: &str) -> String {
     }
 }
 
-/// apt works from outside the tree and dpkg inside it: packages of this host's folders have to be copied, as those from a
+/// apt works from outside the tree and dpkg inside it: packages of this host's directories have to be copied, as those from a
 /// network are.
 fn copied(source: &str) -> String {
     source.replacen(" file:", " copy:", 1)
 }
 
-/// Whether an archive is pinned to a time, as a snapshot is: a folder such as `20250520T000000Z`. Its lists have
+/// Whether an archive is pinned to a time, as a snapshot is: a directory such as `20250520T000000Z`. Its lists have
 /// expired since.
 fn is_snapshot(source: &str) -> bool {
     source.split(['/', ' ']).any(|part| {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_this_host_are_copied_from() {
+    fn directories_of_this_host_are_copied_from() {
         assert_eq!(copied("deb [trusted=yes] file:/srv/a x main"), "deb [trusted=yes] copy:/srv/a x main");
         assert_eq!(copied("deb http://h/file:x x main"), "deb http://h/file:x x main");
     }

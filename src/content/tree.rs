@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The root folder of a system that is being made. Paths are absolute inside it; symbolic links, absolute ones
+/// The root directory of a system that is being made. Paths are absolute inside it; symbolic links, absolute ones
 /// too, are followed as the system itself would follow them (`openat2` with `RESOLVE_IN_ROOT`).
 pub struct Tree {
     root: OwnedFd,
@@ -41,7 +41,7 @@ impl Tree {
         self.resolve(path, OFlags::PATH, 0).is_ok()
     }
 
-    pub fn is_folder(&self, path: &str) -> bool {
+    pub fn is_directory(&self, path: &str) -> bool {
         self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, 0).is_ok()
     }
 
@@ -85,7 +85,7 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Writes a file of root's with the given mode, making the folders above it. A file or link that has this
+    /// Writes a file of root's with the given mode, making the directories above it. A file or link that has this
     /// name is replaced, so that nothing is ever written through a link.
     pub fn write(&self, path: &str, text: &str, mode: u32) -> Result<(), Failure> {
         self.write_bytes(path, text.as_bytes(), mode)
@@ -132,9 +132,9 @@ impl Tree {
             .context(|| format!("could not make the image's link `{path}`"))
     }
 
-    /// Makes a folder and those above it.
-    pub fn make_folder(&self, path: &str) -> Result<OwnedFd, Failure> {
-        let context = || format!("could not make the image's folder `{path}`");
+    /// Makes a directory and those above it.
+    pub fn make_directory(&self, path: &str) -> Result<OwnedFd, Failure> {
+        let context = || format!("could not make the image's directory `{path}`");
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let mut at = self.resolve("/", flags, 0).context(context)?;
         let mut done = String::new();
@@ -165,7 +165,7 @@ impl Tree {
         }
     }
 
-    /// Names in a folder, sorted; empty if it is not there.
+    /// Names in a directory, sorted; empty if it is not there.
     pub fn list(&self, path: &str) -> Vec<String> {
         let Ok(fd) = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) else { return Vec::new() };
         let Ok(dir) = rustix::fs::Dir::read_from(fd) else { return Vec::new() };
@@ -178,14 +178,14 @@ impl Tree {
         names
     }
 
-    /// Empties a folder; the folder stays.
-    pub fn empty_folder(&self, path: &str) -> Result<(), Failure> {
+    /// Empties a directory; the directory stays.
+    pub fn empty_directory(&self, path: &str) -> Result<(), Failure> {
         let context = || format!("could not empty the image's `{path}`");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let Ok(fd) = self.resolve(path, flags, 0) else { return Ok(()) };
-        // Through the open folder, so that no link above it can lead elsewhere.
-        let folder = PathBuf::from(name_of(fd.as_raw_fd()));
-        for entry in std::fs::read_dir(&folder).context(context)? {
+        // Through the open directory, so that no link above it can lead elsewhere.
+        let directory = PathBuf::from(name_of(fd.as_raw_fd()));
+        for entry in std::fs::read_dir(&directory).context(context)? {
             let entry = entry.context(context)?;
             let kind = entry.file_type().context(context)?;
             if kind.is_dir() {
@@ -197,9 +197,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Moves a folder out of the tree to a new place on the same filesystem of the host, and leaves an empty one
-    /// like it. The folder is made if it is not there; its name must not be a link, its parents may be.
-    pub fn take_folder(&self, path: &str, to: &Path) -> Result<(), Failure> {
+    /// Moves a directory out of the tree to a new place on the same filesystem of the host, and leaves an empty one
+    /// like it. The directory is made if it is not there; its name must not be a link, its parents may be.
+    pub fn take_directory(&self, path: &str, to: &Path) -> Result<(), Failure> {
         let context = || format!("could not set the content of `{path}` apart");
         let (parent, name) = self.parent(path)?;
         match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755)) {
@@ -208,7 +208,7 @@ impl Tree {
         }
         let before = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).context(context)?;
         if rustix::fs::FileType::from_raw_mode(before.st_mode) != rustix::fs::FileType::Directory {
-            return Err(Failure::new(format!("the mount point `{path}` is no folder in the content"))
+            return Err(Failure::new(format!("the mount point `{path}` is no directory in the content"))
                 .of_template()
                 .help("correct `mount` in PartitionMountPoints"));
         }
@@ -218,14 +218,14 @@ impl Tree {
         rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
     }
 
-    /// Removes a folder if there is one and nothing is in it.
-    pub fn remove_empty_folder(&self, path: &str) {
+    /// Removes a directory if there is one and nothing is in it.
+    pub fn remove_empty_directory(&self, path: &str) {
         if let Ok((parent, name)) = self.parent(path) {
             let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR);
         }
     }
 
-    /// Moves a file or folder inside the tree, making the folders above its new place.
+    /// Moves a file or directory inside the tree, making the directories above its new place.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         let (old, old_name) = self.parent(from)?;
         let (new, new_name) = self.parent(to)?;
@@ -286,8 +286,8 @@ impl Tree {
     }
 
     fn parent(&self, path: &str) -> Result<(OwnedFd, String), Failure> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok((self.make_folder(folder)?, name.to_owned()))
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.make_directory(directory)?, name.to_owned()))
     }
 }
 
@@ -302,15 +302,15 @@ fn own_below(at: std::os::fd::BorrowedFd, before: Option<u32>, uid: u32, gid: u3
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Ok(());
     }
-    let folder =
+    let directory =
         rustix::fs::openat(at, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&folder)? {
+    for entry in rustix::fs::Dir::read_from(&directory)? {
         let entry = entry?;
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let child = rustix::fs::openat(&folder, entry.file_name(), flags, Mode::empty())?;
+        let child = rustix::fs::openat(&directory, entry.file_name(), flags, Mode::empty())?;
         own_below(child.as_fd(), before, uid, gid)?;
     }
     Ok(())
@@ -322,33 +322,33 @@ mod tests {
 
     #[test]
     fn absolute_links_stay_inside() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         tree.symlink("/etc", "/usr/etc").unwrap();
-        tree.make_folder("/usr/etc").unwrap();
+        tree.make_directory("/usr/etc").unwrap();
         tree.write("/etc/hostname", "x\n", 0o600).unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join("usr/etc/hostname")).unwrap(), "x\n");
+        assert_eq!(std::fs::read_to_string(directory.path().join("usr/etc/hostname")).unwrap(), "x\n");
         assert_eq!(tree.read("/etc/hostname").unwrap().as_deref(), Some("x\n"));
         assert_eq!(tree.read("/etc/../../../etc/passwd").unwrap(), None);
     }
 
     #[test]
     fn a_pipe_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
         assert!(made.success());
         assert!(!tree.is_file("/pipe") && tree.exists("/pipe"));
         assert!(tree.read("/pipe").unwrap_err().details[0].contains("no plain file"));
         assert!(tree.copy("/pipe", "/other").is_err());
-        std::fs::write(folder.path().join("odd"), b"\xff").unwrap();
+        std::fs::write(directory.path().join("odd"), b"\xff").unwrap();
         assert!(tree.read("/odd").unwrap_err().message.ends_with("it is not UTF-8"));
     }
 
     #[test]
     fn a_link_is_replaced_not_written_through() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         tree.write("/target", "old", 0o644).unwrap();
         tree.symlink("/link", "target").unwrap();
         tree.write("/link", "new", 0o644).unwrap();

@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn both_kinds_of_cloud_init_find_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         let set = |tree: &Tree| set_user_data(tree, b"#cloud-config\n", "iid-1", Some("node"));
         assert!(set(&tree).unwrap_err().message.contains("no cloud-init"));
         tree.write(UCD_UNIT, "[Service]\nExecStart=/usr/bin/ucd --metadata --user-data-once -x\n", 0o644)

@@ -58,7 +58,7 @@ pub fn post_hooks(
         Ok(())
     };
     for program in &hooks.post_non_chroot {
-        // As lint looked for it: relative to the current folder, not to PATH.
+        // As lint looked for it: relative to the current directory, not to PATH.
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
         hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree))?;
     }

@@ -25,16 +25,16 @@ pub fn extend_initramfs(tree: &Tree, system: &System, epoch: u64) -> Result<(), 
 /// Where the kernel looks for the next archive.
 const ALIGNMENT: usize = 4;
 
-const FOLDER: u32 = 0o040_755;
+const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_644;
 
-/// A cpio archive of the "newc" form, with the folders that lead to the files. Source: buffer-format.rst, as above.
+/// A cpio archive of the "newc" form, with the directories that lead to the files. Source: buffer-format.rst, as above.
 fn archive(files: &BTreeMap<String, String>, epoch: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let mut inode = 0;
     let mut add = |name: &str, mode: u32, data: &[u8]| {
         inode += 1;
-        let links = if mode == FOLDER { 2 } else { 1 };
+        let links = if mode == DIRECTORY { 2 } else { 1 };
         let fields =
             [inode, mode, 0, 0, links, epoch as u32, data.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
         out.extend(b"070701");
@@ -47,13 +47,13 @@ fn archive(files: &BTreeMap<String, String>, epoch: u64) -> Vec<u8> {
         out.extend(data);
         out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
     };
-    let mut folders: Vec<&str> = Vec::new();
+    let mut directories: Vec<&str> = Vec::new();
     for (path, text) in files {
         let name = path.trim_start_matches('/');
         for (end, _) in name.match_indices('/') {
-            if !folders.contains(&&name[..end]) {
-                folders.push(&name[..end]);
-                add(&name[..end], FOLDER, b"");
+            if !directories.contains(&&name[..end]) {
+                directories.push(&name[..end]);
+                add(&name[..end], DIRECTORY, b"");
             }
         }
         add(name, FILE, text.as_bytes());
@@ -76,12 +76,12 @@ mod tests {
         if find_program("cpio").is_none() {
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.cpio"), &archive).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.cpio"), &archive).unwrap();
         let cpio =
-            Invocation::new("cpio").args(["-i", "--quiet", "-d", "-F", "a.cpio"]).folder(folder.path());
+            Invocation::new("cpio").args(["-i", "--quiet", "-d", "-F", "a.cpio"]).directory(directory.path());
         run(&cpio).unwrap();
-        let text = std::fs::read_to_string(folder.path().join("cryptroot/crypttab")).unwrap();
+        let text = std::fs::read_to_string(directory.path().join("cryptroot/crypttab")).unwrap();
         assert_eq!(text, "root UUID=x none luks\n");
     }
 }

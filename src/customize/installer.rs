@@ -16,11 +16,11 @@ pub fn add_installer(tree: &Tree) -> Result<(), Failure> {
     let mut program = File::open(own).context(|| "could not read ister's own program file".to_owned())?;
     tree.copy_in(&mut program, PROGRAM, 0o755)?;
     tree.symlink("/usr/bin/ister.py", "ister")?;
-    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     let missing: Vec<&str> = NEEDED
         .iter()
         .copied()
-        .filter(|name| !folders.iter().any(|folder| tree.exists(&format!("{folder}/{name}"))))
+        .filter(|name| !directories.iter().any(|directory| tree.exists(&format!("{directory}/{name}"))))
         .collect();
     if !missing.is_empty() {
         return Err(Failure::new("this content cannot install anything")

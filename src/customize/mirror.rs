@@ -26,14 +26,14 @@ pub fn set_mirror(tree: &Tree, content: &Content, mirror: &str) -> Result<(), Fa
 }
 
 /// Where the tree has the keys that its content was checked with.
-fn kept_key(tree: &Tree, content: &Content, folder: &str) -> Option<String> {
+fn kept_key(tree: &Tree, content: &Content, directory: &str) -> Option<String> {
     let stem = std::path::Path::new(content.keyring.as_ref()?).file_stem()?.to_string_lossy().into_owned();
-    let name = tree.list(folder).into_iter().find(|name| name.starts_with(&stem))?;
-    Some(format!("{folder}/{name}"))
+    let name = tree.list(directory).into_iter().find(|name| name.starts_with(&stem))?;
+    Some(format!("{directory}/{name}"))
 }
 
 /// The first source is the content's own archive: what else comes from there goes with it. Without one (content that came
-/// from a folder of the build host) the mirror becomes the only one.
+/// from a directory of the build host) the mirror becomes the only one.
 fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>) -> String {
     let own = before.lines().find_map(|line| place(line).map(|at| line[at].to_owned()));
     let Some(own) = own else {

@@ -86,8 +86,8 @@ fn in_run(target: &Path) -> Option<PathBuf> {
 fn fill(tree: &Path, path: &Path, text: &str) -> Result<(), Failure> {
     let path = tree.join(path);
     let context = || "could not lend the host's resolver to the image".to_owned();
-    let folder = path.parent().unwrap_or(tree);
-    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)).context(context)
+    let directory = path.parent().unwrap_or(tree);
+    std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, text)).context(context)
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn what_was_lent_is_taken_back_and_what_a_hook_wrote_stays() {
         let Ok(host) = fs::read_to_string(FILE) else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let tree = folder.path();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path();
         let file = tree.join("etc/resolv.conf");
         fs::create_dir(tree.join("etc")).unwrap();
         let lend = || Resolver::lend(tree).unwrap();

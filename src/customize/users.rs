@@ -94,11 +94,11 @@ pub fn create_users(
         }
         let was = existing.as_deref().and_then(|fields| number(fields, 2));
         // A system's own user may have a home that is not there, and is not meant to be.
-        if existing.is_none() || user.ssh_key.is_some() || tree.is_folder(&home) {
+        if existing.is_none() || user.ssh_key.is_some() || tree.is_directory(&home) {
             make_home(tree, user, &home, uid, gid)?;
         }
         // As usermod(8): only what was the user's.
-        if let Some(before) = was.filter(|before| *before != uid && tree.is_folder(&home)) {
+        if let Some(before) = was.filter(|before| *before != uid && tree.is_directory(&home)) {
             tree.own_from(&home, before, uid, gid)?;
         }
     }
@@ -214,13 +214,13 @@ fn check_uids(users: &[UserPlan], passwd: &Accounts) -> Result<(), Failure> {
 
 fn make_home(tree: &Tree, user: &UserPlan, home: &str, uid: u32, gid: u32) -> Result<(), Failure> {
     let fresh = !tree.exists(home);
-    tree.make_folder(home)?;
+    tree.make_directory(home)?;
     if fresh {
-        copy_folder(tree, "/etc/skel", home)?;
+        copy_directory(tree, "/etc/skel", home)?;
     }
     if let Some(key) = &user.ssh_key {
         let keys = format!("{home}/.ssh/authorized_keys");
-        tree.make_folder(&format!("{home}/.ssh"))?;
+        tree.make_directory(&format!("{home}/.ssh"))?;
         tree.set_mode(&format!("{home}/.ssh"), 0o700)?;
         let before = tree.read(&keys)?.unwrap_or_default();
         if !before.lines().any(|line| line == key) {
@@ -237,13 +237,13 @@ fn make_home(tree: &Tree, user: &UserPlan, home: &str, uid: u32, gid: u32) -> Re
     }
 }
 
-/// Folders and files; anything else in /etc/skel is nobody's.
-fn copy_folder(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
+/// Directories and files; anything else in /etc/skel is nobody's.
+fn copy_directory(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
     for name in tree.list(from) {
         let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
-        if tree.is_folder(&from) {
-            tree.make_folder(&to)?;
-            copy_folder(tree, &from, &to)?;
+        if tree.is_directory(&from) {
+            tree.make_directory(&to)?;
+            copy_directory(tree, &from, &to)?;
         } else if tree.is_file(&from) {
             tree.copy(&from, &to)?;
         }
@@ -310,8 +310,8 @@ impl Accounts {
 mod tests {
     use super::*;
 
-    fn tree(folder: &tempfile::TempDir) -> Tree {
-        let tree = Tree::open(folder.path()).unwrap();
+    fn tree(directory: &tempfile::TempDir) -> Tree {
+        let tree = Tree::open(directory.path()).unwrap();
         tree.write(
             "/etc/passwd",
             "root:x:0:0:root:/root:/bin/bash\nold:x:999:999::/home/old:/bin/sh\n",
@@ -340,8 +340,8 @@ mod tests {
 
     #[test]
     fn a_user_gets_group_home_key_and_rights() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
         let ada = UserPlan {
             full_name: Some("Ada: L".into()),
             sudo: true,
@@ -360,7 +360,7 @@ mod tests {
             assert!(shadow.contains("ada:$6$x$y::0:99999:7:::\n"), "{shadow}");
             assert!(shadow.starts_with("root:!:"), "sudo locks root's password: {shadow}");
             use std::os::unix::fs::MetadataExt;
-            let keys = folder.path().join("home/ada/.ssh/authorized_keys").metadata().unwrap();
+            let keys = directory.path().join("home/ada/.ssh/authorized_keys").metadata().unwrap();
             assert_eq!((keys.uid(), keys.gid(), keys.mode() & 0o777), (1000, 1000, 0o600));
             assert_eq!(tree.read("/home/ada/.profile").unwrap().as_deref(), Some("hello\n"));
         }
@@ -378,19 +378,19 @@ mod tests {
         ] {
             assert_eq!(honoured_group(line).as_deref(), group, "{line}");
         }
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
         let text = "%admin ALL=(ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n";
         tree.write("/etc/sudoers", text, 0o440).unwrap();
-        tree.make_folder("/etc/sudoers.d/folder").unwrap();
+        tree.make_directory("/etc/sudoers.d/directory").unwrap();
         let group = Accounts::parse(&tree.read("/etc/group").unwrap().unwrap());
         assert_eq!(honoured_by_sudo(&tree, &group).unwrap().as_deref(), Some("sudo"));
     }
 
     #[test]
     fn no_two_users_have_one_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
         let with = |uid: u32| UserPlan { uid: Some(uid), ..user("bob") };
         let failure = create_users(&tree, &[with(999)], &BTreeMap::new()).unwrap_err();
         assert_eq!(failure.message, "uid 999 of user `bob` is that of `old` in this content");
@@ -398,9 +398,9 @@ mod tests {
 
     #[test]
     fn an_existing_user_is_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
-        tree.make_folder("/home/old").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        tree.make_directory("/home/old").unwrap();
         let old = UserPlan {
             uid: None,
             full_name: Some("Old One".into()),
@@ -415,8 +415,8 @@ mod tests {
 
     #[test]
     fn a_group_of_the_content_becomes_nobody_s_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
         let failure = create_users(&tree, &[user("sudo")], &BTreeMap::new()).unwrap_err();
         assert_eq!(
             failure.message,
@@ -429,8 +429,8 @@ mod tests {
 
     #[test]
     fn new_users_get_subordinate_ids_where_there_are_any() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
         tree.write("/etc/subuid", "old:100000:65536\n", 0o644).unwrap();
         create_users(&tree, &[user("ada")], &BTreeMap::new()).unwrap();
         assert_eq!(tree.read("/etc/subuid").unwrap().unwrap(), "old:100000:65536\nada:165536:65536\n");

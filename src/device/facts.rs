@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 /// Size and sectors of /dev/NAME, without its table; nothing if there is no such block device.
 pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
-    let Some(folder) = sysfs(&path(name))? else { return Ok(None) };
-    if folder.join("partition").exists() {
+    let Some(directory) = sysfs(&path(name))? else { return Ok(None) };
+    if directory.join("partition").exists() {
         let disk =
-            folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+            directory.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         return Err(Failure::new(format!("/dev/{name} is a partition of /dev/{disk}, not a disk"))
             .help(format!("name the disk, `{disk}`; DisabledNewPartitions keeps its partitions")));
     }
     let number = |file: &str| -> Result<u64, Failure> {
-        let file = folder.join(file);
+        let file = directory.join(file);
         let text =
             std::fs::read_to_string(&file).context(|| format!("could not read `{}`", file.display()))?;
         text.trim()
@@ -40,14 +40,15 @@ pub fn path(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
 }
 
-/// The device's folder in sysfs; nothing if the path is no block device.
+/// The device's directory in sysfs; nothing if the path is no block device.
 pub fn sysfs(path: &Path) -> Result<Option<PathBuf>, Failure> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.file_type().is_block_device() => {
             let device = metadata.rdev();
-            let folder = format!("/sys/dev/block/{}:{}", major(device), minor(device));
-            let folder = std::fs::canonicalize(&folder).context(|| format!("could not find `{folder}`"))?;
-            Ok(Some(folder))
+            let directory = format!("/sys/dev/block/{}:{}", major(device), minor(device));
+            let directory =
+                std::fs::canonicalize(&directory).context(|| format!("could not find `{directory}`"))?;
+            Ok(Some(directory))
         }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -67,7 +67,7 @@ struct Part {
 /// systemd, "Locking Block Device Access".
 pub fn open(name: &str) -> Result<File, Failure> {
     let path = path(name);
-    let Some(folder) = sysfs(&path)? else {
+    let Some(directory) = sysfs(&path)? else {
         return Err(Failure::new(format!("`{}` is no block device", path.display()))
             .help("correct `disk`; `lsblk` lists the disks there are"));
     };
@@ -76,7 +76,7 @@ pub fn open(name: &str) -> Result<File, Failure> {
             .detail(found.sentence(name))
             .help(found.help())
     };
-    if let Some(found) = uses(&folder)?.into_iter().next() {
+    if let Some(found) = uses(&directory)?.into_iter().next() {
         return Err(refuse(found));
     }
     // Alone for as long as we have it: nobody can mount it meanwhile. Source: Linux, block/bdev.c, bd_prepare_to_claim.
@@ -95,8 +95,8 @@ pub fn open(name: &str) -> Result<File, Failure> {
     Ok(File::from(file))
 }
 
-fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
-    let parts = parts(folder)?;
+fn uses(directory: &Path) -> Result<Vec<Use>, Failure> {
+    let parts = parts(directory)?;
     let read = |path: &str| {
         std::fs::read_to_string(path)
             .context(|| format!("could not read `{path}`, to see whether the disk is in use"))
@@ -116,7 +116,7 @@ fn uses(folder: &Path) -> Result<Vec<Use>, Failure> {
         }
     }
     found.extend(loops(&parts, &number_of));
-    if std::fs::read_to_string(folder.join("ro")).is_ok_and(|text| text.trim() == "1") {
+    if std::fs::read_to_string(directory.join("ro")).is_ok_and(|text| text.trim() == "1") {
         found.push(Use::ReadOnly);
     }
     Ok(found)
@@ -137,18 +137,22 @@ fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use>
     found
 }
 
-/// The device and its partitions: folders with a file `partition`. Source: Linux,
+/// The device and its partitions: directories with a file `partition`. Source: Linux,
 /// Documentation/ABI/stable/sysfs-block.
-fn parts(folder: &Path) -> Result<Vec<Part>, Failure> {
-    let part = |folder: &Path| -> Option<Part> {
-        let number = std::fs::read_to_string(folder.join("dev")).ok()?.trim().to_owned();
-        Some(Part { name: folder.file_name()?.to_str()?.to_owned(), number })
+fn parts(directory: &Path) -> Result<Vec<Part>, Failure> {
+    let part = |directory: &Path| -> Option<Part> {
+        let number = std::fs::read_to_string(directory.join("dev")).ok()?.trim().to_owned();
+        Some(Part { name: directory.file_name()?.to_str()?.to_owned(), number })
     };
-    let entries = std::fs::read_dir(folder).context(|| format!("could not read `{}`", folder.display()))?;
-    let mut folders: Vec<PathBuf> =
+    let entries =
+        std::fs::read_dir(directory).context(|| format!("could not read `{}`", directory.display()))?;
+    let mut directories: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.join("partition").exists()).collect();
-    folders.sort();
-    Ok(std::iter::once(folder.to_owned()).chain(folders).filter_map(|folder| part(&folder)).collect())
+    directories.sort();
+    Ok(std::iter::once(directory.to_owned())
+        .chain(directories)
+        .filter_map(|directory| part(&directory))
+        .collect())
 }
 
 /// Source: proc(5), /proc/pid/mountinfo: field 3 is the device number, 5 the mount point, and after "-" come type and

@@ -20,7 +20,7 @@ impl Tree {
     }
 
     fn walk(&self, path: &[u8], follow_last: bool, mut links: usize) -> Option<NodeId> {
-        // Folders on the way, for `..`.
+        // Directories on the way, for `..`.
         let mut way = vec![ROOT];
         let mut rest: Vec<Vec<u8>> = parts(path);
         while let Some(part) = rest.pop() {
@@ -35,7 +35,7 @@ impl Tree {
                 _ => {}
             }
             let here = *way.last().expect("the root stays");
-            let Body::Folder(entries) = &self.nodes.get(here)?.body else { return None };
+            let Body::Directory(entries) = &self.nodes.get(here)?.body else { return None };
             let next = *entries.get(&part)?;
             match &self.nodes.get(next)?.body {
                 Body::Link(target) if follow_last || !rest.is_empty() => {
@@ -56,7 +56,7 @@ impl Tree {
         let mut entered = HashSet::from([ROOT]);
         let mut open = vec![(0, ROOT)];
         while let Some((length, id)) = open.pop() {
-            let Some(Body::Folder(entries)) = self.nodes.get(id).map(|node| &node.body) else { continue };
+            let Some(Body::Directory(entries)) = self.nodes.get(id).map(|node| &node.body) else { continue };
             for (name, child) in entries {
                 let length = length + 1 + name.len();
                 if length >= PATH_MAX {
@@ -75,20 +75,21 @@ impl Tree {
         Ok(())
     }
 
-    /// Every name with its node, folders before what is in them, in the order of names. A folder that contains itself is
+    /// Every name with its node, directories before what is in them, in the order of names. A directory that contains itself is
     /// entered once.
     pub fn paths(&self) -> Vec<(Vec<u8>, NodeId)> {
         let mut found = Vec::new();
         let mut entered = HashSet::from([ROOT]);
         let mut open = vec![(Vec::new(), ROOT)];
         while let Some((path, id)) = open.pop() {
-            if let Some(Body::Folder(entries)) = self.nodes.get(id).map(|node| &node.body) {
+            if let Some(Body::Directory(entries)) = self.nodes.get(id).map(|node| &node.body) {
                 for (name, child) in entries.iter().rev() {
                     let mut path = path.clone();
                     path.push(b'/');
                     path.extend(name);
-                    let folder = matches!(self.nodes.get(*child).map(|n| &n.body), Some(Body::Folder(_)));
-                    if !folder || entered.insert(*child) {
+                    let directory =
+                        matches!(self.nodes.get(*child).map(|n| &n.body), Some(Body::Directory(_)));
+                    if !directory || entered.insert(*child) {
                         open.push((path, *child));
                     }
                 }
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_no_path_reaches_is_refused() {
-        let folder = |entries| Node {
+        let directory = |entries| Node {
             number: 0,
             mode: 0o040_755,
             uid: 0,
@@ -166,12 +167,12 @@ mod tests {
             changed: Time::default(),
             created: None,
             attributes: BTreeMap::new(),
-            body: Body::Folder(entries),
+            body: Body::Directory(entries),
         };
-        // Each is in the one before; the last path has 2 bytes per folder.
+        // Each is in the one before; the last path has 2 bytes per directory.
         let deep = |count: usize| Tree {
             nodes: (0..count)
-                .map(|id| folder((id + 1 < count).then(|| (b"d".to_vec(), id + 1)).into_iter().collect()))
+                .map(|id| directory((id + 1 < count).then(|| (b"d".to_vec(), id + 1)).into_iter().collect()))
                 .collect(),
         };
         assert!(deep(PATH_MAX / 2).check_depth().is_ok());
@@ -180,14 +181,14 @@ mod tests {
 
     #[test]
     fn links_are_followed_inside() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(at("usr/lib/modules")).unwrap();
         std::os::unix::fs::symlink("usr/lib", at("lib")).unwrap();
         std::os::unix::fs::symlink("/lib/modules", at("usr/lib/absolute")).unwrap();
         std::os::unix::fs::symlink("loop", at("loop")).unwrap();
         std::fs::write(at("usr/lib/modules/a"), "text").unwrap();
-        let scan = scan(folder.path(), i64::MAX).unwrap();
+        let scan = scan(directory.path(), i64::MAX).unwrap();
         let tree = &scan.tree;
         let direct = tree.find("/usr/lib/modules/a").unwrap();
         assert_eq!(tree.find("/lib/modules/a"), Some(direct));

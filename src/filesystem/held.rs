@@ -43,7 +43,7 @@ pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>,
         if let Some(what) = node_difference(node, there, keeps, path.is_empty()) {
             return Err((path, what));
         }
-        let (Body::Folder(children), Body::Folder(there)) = (&node.body, &there.body) else {
+        let (Body::Directory(children), Body::Directory(there)) = (&node.body, &there.body) else {
             if matches!(node.body, Body::File(_)) {
                 files.push((path, one, other));
             }
@@ -72,7 +72,7 @@ pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>,
 
 fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Option<String> {
     let kind = |node: &Node| match node.mode & mode::TYPE {
-        mode::FOLDER => "a folder",
+        mode::DIRECTORY => "a directory",
         mode::FILE => "a file",
         mode::LINK => "a link",
         mode::CHARACTERS => "a character device",
@@ -102,7 +102,7 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
         }
         _ => {}
     }
-    // What mkfs makes of the root folder is its own matter where no folder was given.
+    // What mkfs makes of the root directory is its own matter where no directory was given.
     if !is_root && (node.uid, node.gid, node.mode) != (there.uid, there.gid, there.mode) {
         let text = |node: &Node| format!("{}:{} {:o}", node.uid, node.gid, node.mode & !mode::TYPE);
         return Some(format!("it is {}, expected {}", text(there), text(node)));
@@ -154,8 +154,8 @@ mod tests {
 
     #[test]
     fn every_difference_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
         fs::create_dir(root.join("d")).unwrap();
         fs::write(root.join("d/f"), "12345").unwrap();
         fs::hard_link(root.join("d/f"), root.join("g")).unwrap();
@@ -170,14 +170,14 @@ mod tests {
             assert_eq!(told.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
         };
         check(all, &|_| {}, None);
-        let remove = |tree: &mut Tree, folder: NodeId, name: &[u8]| {
-            let Body::Folder(children) = &mut tree.nodes[folder].body else { panic!() };
+        let remove = |tree: &mut Tree, directory: NodeId, name: &[u8]| {
+            let Body::Directory(children) = &mut tree.nodes[directory].body else { panic!() };
             children.remove(name).unwrap();
         };
         check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "it is missing")));
         check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "it has 4 bytes, expected 5")));
         let add = |tree: &mut Tree, name: &[u8], node: NodeId| {
-            let Body::Folder(children) = &mut tree.nodes[ROOT].body else { panic!() };
+            let Body::Directory(children) = &mut tree.nodes[ROOT].body else { panic!() };
             children.insert(name.to_vec(), node);
         };
         check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is not in the tree")));

@@ -22,8 +22,8 @@ struct Limits {
     link: u64,
     /// Names of one file.
     names: u64,
-    /// Folders in a folder.
-    folders: u64,
+    /// Directories in a directory.
+    directories: u64,
     /// One attribute's value.
     attribute: u64,
     /// All of them, each with its name.
@@ -51,7 +51,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
                 problem: format!("its path is longer than {} bytes", PATH_MAX - 1),
             });
         }
-        let Body::Folder(children) = &node.body else { continue };
+        let Body::Directory(children) = &node.body else { continue };
         for (name, child) in children {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             let count = names.entry(*child).or_insert(0);
@@ -76,13 +76,13 @@ fn problem(kind: FilesystemType, limits: &Limits, node: &Node, tree: &Tree) -> O
     let body = match &node.body {
         Body::File(_) => most("a file", node.size, limits.file),
         Body::Link(target) => most("the target of a symbolic link", target.len() as u64, limits.link),
-        Body::Folder(children) => {
-            let is_folder = |id: &&NodeId| matches!(tree.nodes[**id].body, Body::Folder(_));
-            let folders = children.values().filter(is_folder).count() as u64;
-            (folders > limits.folders).then(|| {
+        Body::Directory(children) => {
+            let is_directory = |id: &&NodeId| matches!(tree.nodes[**id].body, Body::Directory(_));
+            let directories = children.values().filter(is_directory).count() as u64;
+            (directories > limits.directories).then(|| {
                 format!(
-                    "a directory has at most {} subdirectories on {kind}, this one has {folders}",
-                    limits.folders
+                    "a directory has at most {} subdirectories on {kind}, this one has {directories}",
+                    limits.directories
                 )
             })
         }
@@ -102,11 +102,11 @@ fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
     const UNLIMITED: u64 = u64::MAX;
     // In the inode, of the usual 256 bytes.
     const IN_INODE: u64 = 96;
-    let ext = |file: u64, names: u64, folders: u64| Limits {
+    let ext = |file: u64, names: u64, directories: u64| Limits {
         file,
         link: unit - 1,
         names,
-        folders,
+        directories,
         attribute: unit,
         attributes: unit + IN_INODE,
     };
@@ -120,7 +120,7 @@ fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
             file: i64::MAX as u64,
             link: 1023,
             names: i32::MAX as u64,
-            folders: UNLIMITED,
+            directories: UNLIMITED,
             attribute: 65_536,
             attributes: UNLIMITED,
         },
@@ -128,7 +128,7 @@ fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
             file: i64::MAX as u64,
             link: 4095,
             names: 65_535,
-            folders: UNLIMITED,
+            directories: UNLIMITED,
             // Its writer knows the size of a node.
             attribute: UNLIMITED,
             attributes: UNLIMITED,
@@ -146,9 +146,9 @@ mod tests {
     use std::path::Path;
 
     fn surveyed(make: impl Fn(&Path)) -> Scan {
-        let folder = tempfile::tempdir().unwrap();
-        make(folder.path());
-        survey(folder.path(), 0).unwrap()
+        let directory = tempfile::tempdir().unwrap();
+        make(directory.path());
+        survey(directory.path(), 0).unwrap()
     }
 
     fn check(kinds: &[FilesystemType], unit: u64, scan: &Scan, expect: Option<(&str, &str)>) {
@@ -186,20 +186,20 @@ mod tests {
                 }
             }
         });
-        let Body::Folder(children) = &names.tree.nodes[ROOT].body else { panic!() };
+        let Body::Directory(children) = &names.tree.nodes[ROOT].body else { panic!() };
         if children.len() > 32_000 {
             check(&[Ext4, Xfs, Btrfs], 4096, &names, None);
             let found = unholdable(Ext2, 4096, (0, 0), &names.tree).unwrap();
             assert_eq!(found.problem, "a file has at most 32000 hard links on ext2");
         }
-        let folders = surveyed(|root| {
+        let directories = surveyed(|root| {
             (0..31_999).for_each(|name| fs::create_dir(root.join(name.to_string())).unwrap())
         });
-        check(&[Ext4, Xfs, Btrfs], 4096, &folders, None);
+        check(&[Ext4, Xfs, Btrfs], 4096, &directories, None);
         check(
             &[Ext3],
             4096,
-            &folders,
+            &directories,
             Some(("", "a directory has at most 31998 subdirectories on ext3, this one has 31999")),
         );
     }

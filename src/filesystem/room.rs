@@ -18,13 +18,13 @@ pub struct RoomRequest<'a> {
 /// Numbers of bytes, unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// For files and folders.
+    /// For files and directories.
     pub bytes: Bytes,
     /// For so many of them, where that is fixed.
     pub inodes: Option<u64>,
     /// A file takes whole multiples of this.
     pub unit: u64,
-    /// What every file or folder takes besides, where inodes are not set aside beforehand.
+    /// What every file or directory takes besides, where inodes are not set aside beforehand.
     pub per_node: u64,
 }
 

@@ -1,4 +1,4 @@
-//! From a folder of the host to the [`Tree`] that a filesystem is made of.
+//! From a directory of the host to the [`Tree`] that a filesystem is made of.
 
 use super::bytes::is_zero;
 use super::tree::{Body, Content, Extent, Node, NodeId, Time, Tree};
@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A folder's tree. Of every file the extents are places in the host's file, whose path is in `paths`.
+/// A directory's tree. Of every file the extents are places in the host's file, whose path is in `paths`.
 #[derive(Debug)]
 pub struct Scan {
     pub tree: Tree,
@@ -29,24 +29,24 @@ pub struct ScanError {
     pub source: io::Error,
 }
 
-/// Reads a folder in the order of names, so that nodes are numbered the same wherever it lies. No time is later than
+/// Reads a directory in the order of names, so that nodes are numbered the same wherever it lies. No time is later than
 /// `epoch`, seconds since 1970; access, change and creation times are the modification's, since the host's say
 /// nothing about the content. Neither do most of its attributes, which are left out, and its holes: here every whole block
 /// of zeros is one, whether or not the host stores it.
-pub fn scan(folder: &Path, epoch: i64) -> Result<Scan, ScanError> {
-    look(folder, epoch, true)
+pub fn scan(directory: &Path, epoch: i64) -> Result<Scan, ScanError> {
+    look(directory, epoch, true)
 }
 
 /// The same without looking into files: they have no extents.
-pub fn survey(folder: &Path, epoch: i64) -> Result<Scan, ScanError> {
-    look(folder, epoch, false)
+pub fn survey(directory: &Path, epoch: i64) -> Result<Scan, ScanError> {
+    look(directory, epoch, false)
 }
 
-fn look(folder: &Path, epoch: i64, reads_files: bool) -> Result<Scan, ScanError> {
+fn look(directory: &Path, epoch: i64, reads_files: bool) -> Result<Scan, ScanError> {
     let mut scan = Scan { tree: Tree::default(), paths: Vec::new() };
-    let metadata = folder.symlink_metadata().tried("look at", folder)?;
+    let metadata = directory.symlink_metadata().tried("look at", directory)?;
     let mut look = Look { epoch, reads_files, seen: HashMap::new() };
-    visit(&mut scan, folder.to_owned(), &metadata, &mut look)?;
+    visit(&mut scan, directory.to_owned(), &metadata, &mut look)?;
     Ok(scan)
 }
 
@@ -79,7 +79,7 @@ fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -
     }
     let kind = metadata.file_type();
     let body = if kind.is_dir() {
-        Body::Folder(BTreeMap::new())
+        Body::Directory(BTreeMap::new())
     } else if kind.is_file() {
         let size = if look.reads_files { metadata.len() } else { 0 };
         Body::File(Content::Extents(extents(&path, size).tried("read", &path)?))
@@ -112,7 +112,7 @@ fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -
     if kind.is_dir() {
         let names = std::fs::read_dir(&path)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
-        let mut names = names.tried("read the folder", &path)?;
+        let mut names = names.tried("read the directory", &path)?;
         names.sort();
         for name in names {
             let child = path.join(&name);
@@ -121,7 +121,9 @@ fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -
                 scan.tree.nodes[id].links += 1;
             }
             let child = visit(scan, child, &metadata, look)?;
-            let Body::Folder(entries) = &mut scan.tree.nodes[id].body else { unreachable!("it is a folder") };
+            let Body::Directory(entries) = &mut scan.tree.nodes[id].body else {
+                unreachable!("it is a directory")
+            };
             entries.insert(name.as_bytes().to_vec(), child);
         }
     }
@@ -204,8 +206,8 @@ mod tests {
 
     #[test]
     fn holes_are_what_is_zero() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         let mut bytes = vec![0; 1_000_001];
         for (range, byte) in [(0..1, 1), (8191..8193, 2), (600_000..900_000, 3), (1_000_000..1_000_001, 4)] {
             bytes[range].fill(byte);
@@ -238,8 +240,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = scan(&folder.path().join("gone"), 0).unwrap_err();
+        let directory = tempfile::tempdir().unwrap();
+        let error = scan(&directory.path().join("gone"), 0).unwrap_err();
         assert!(error.to_string().ends_with("/gone`"), "{error}");
         assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
     }

@@ -1,13 +1,13 @@
 //! What a filesystem holds, whichever it is: the common form that all readers give and all writers take.
 //!
 //! A [`Tree`] has everything of a filesystem but the bytes of its files, which stay where they are and are found by
-//! [`Extent`]s. Terms: a *node* is what a filesystem calls an inode; a folder's entries name nodes, so that hard links are
+//! [`Extent`]s. Terms: a *node* is what a filesystem calls an inode; a directory's entries name nodes, so that hard links are
 //! two names of one node. Names, link targets and attributes are bytes: no encoding is promised by any of these
 //! filesystems.
 
 use std::collections::BTreeMap;
 
-/// The nodes of a filesystem; the first one is its root folder.
+/// The nodes of a filesystem; the first one is its root directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     pub nodes: Vec<Node>,
@@ -16,11 +16,11 @@ pub struct Tree {
 /// An index into [`Tree::nodes`].
 pub type NodeId = usize;
 
-/// The root folder's place.
+/// The root directory's place.
 pub const ROOT: NodeId = 0;
 
 /// Bytes of the longest path that a program can name, with the zero at its end. Readers refuse trees with longer ones:
-/// paths of folders in folders in folders would grow with the square of their number. Source: `PATH_MAX` in limits.h.
+/// paths of directories in directories in directories would grow with the square of their number. Source: `PATH_MAX` in limits.h.
 pub const PATH_MAX: usize = 4096;
 
 /// Bytes of the longest target of a symbolic link. Source: the same, without the zero.
@@ -31,7 +31,7 @@ pub mod mode {
     pub const TYPE: u32 = 0o170_000;
     pub const PIPE: u32 = 0o010_000;
     pub const CHARACTERS: u32 = 0o020_000;
-    pub const FOLDER: u32 = 0o040_000;
+    pub const DIRECTORY: u32 = 0o040_000;
     pub const BLOCKS: u32 = 0o060_000;
     pub const FILE: u32 = 0o100_000;
     pub const LINK: u32 = 0o120_000;
@@ -54,7 +54,7 @@ pub struct Node {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// How many names it has; for a folder 2 and one for each folder in it (btrfs: 1).
+    /// How many names it has; for a directory 2 and one for each directory in it (btrfs: 1).
     pub links: u32,
     /// In bytes.
     pub size: u64,
@@ -72,7 +72,7 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Names without `.` and `..`, and what they name.
-    Folder(BTreeMap<Vec<u8>, NodeId>),
+    Directory(BTreeMap<Vec<u8>, NodeId>),
     File(Content),
     /// A symbolic link's target.
     Link(Vec<u8>),

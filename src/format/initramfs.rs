@@ -266,16 +266,16 @@ mod tests {
         let tree = Tree::read(&raw).unwrap();
         let mut made = Vec::new();
         write(&tree, |item| item.path != "/etc/fstab", "sbin/init", &mut made).unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut cpio = Command::new("cpio")
             .args(["-idm", "--quiet"])
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         cpio.stdin.take().unwrap().write_all(&made).unwrap();
         assert!(cpio.wait().unwrap().success());
-        let at = |name: &str| folder.path().join(name);
+        let at = |name: &str| directory.path().join(name);
         use std::os::unix::fs::MetadataExt;
         assert_eq!(std::fs::read_to_string(at("etc/name")).unwrap(), "here\n");
         assert_eq!(at("etc/name").metadata().unwrap().ino(), at("etc/hostname").metadata().unwrap().ino());

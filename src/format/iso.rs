@@ -67,7 +67,7 @@ pub fn write(
 ) -> Result<Option<String>, Failure> {
     let context = || "could not make a CD of the root tree".to_owned();
     let tree = Tree::read(root).context(context)?;
-    if !["/usr/lib/live/boot", "/lib/live/boot"].iter().any(|folder| !tree.list(folder).is_empty()) {
+    if !["/usr/lib/live/boot", "/lib/live/boot"].iter().any(|directory| !tree.list(directory).is_empty()) {
         return Err(Failure::new("the root tree has nothing that would find it on a CD")
             .detail("expected: live-boot, in the tree and in its initramfs")
             .help("for Debian content `Formats` with iso brings it; other content cannot be an iso yet"));
@@ -195,14 +195,15 @@ impl<'f> Contents<'f> {
 
     /// Its files and directories. Sizes and places are what the CD says.
     pub fn tree(&self) -> FileTree {
-        let mut tree = FileTree { nodes: vec![node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new()))] };
+        let mut tree =
+            FileTree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
         for (path, range) in &self.places {
             let mut at = ROOT;
             let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
             while let Some(part) = parts.next() {
                 let length = range.end - range.start;
                 let new = match parts.peek() {
-                    Some(_) => node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new())),
+                    Some(_) => node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new())),
                     None => {
                         let extents = vec![Extent { at: 0, from: range.start, length }];
                         let body = Body::File(Content::Extents(extents));
@@ -210,7 +211,7 @@ impl<'f> Contents<'f> {
                     }
                 };
                 let next = tree.nodes.len();
-                let Body::Folder(entries) = &mut tree.nodes[at].body else { break };
+                let Body::Directory(entries) = &mut tree.nodes[at].body else { break };
                 at = *entries.entry(part.as_bytes().to_vec()).or_insert(next);
                 if at == next {
                     tree.nodes.push(new);
@@ -472,7 +473,7 @@ fn unpacked(tree: &Tree, item: &Item, scratch: &Path) -> Result<File, Failure> {
 }
 
 fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
-    let kernel = newest_kernel(|folder| tree.list(folder));
+    let kernel = newest_kernel(|directory| tree.list(directory));
     let names = kernel.map(|kernel| kernel.initramfs).unwrap_or_default();
     let files: Vec<File> = names
         .iter()
@@ -487,7 +488,7 @@ fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
 
 fn grub(
     format: &str,
-    folder: &str,
+    directory: &str,
     more: &[&str],
     early: &File,
     time: u64,
@@ -496,7 +497,7 @@ fn grub(
     let out = tempfile::tempfile_in(scratch)
         .context(|| format!("could not write a file in `{}`", scratch.display()))?;
     run(&Invocation::new("grub-mkimage")
-        .args(["-O", format, "-d", folder, "-p", "/boot/grub", "-c"])
+        .args(["-O", format, "-d", directory, "-p", "/boot/grub", "-c"])
         .arg(inherited_name(early)?)
         .arg("-o")
         .arg(inherited_name(&out)?)

@@ -23,14 +23,14 @@ pub fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
             .args(["-i", &serial, "-n", "EFIBOOT", &device]),
         name.time,
     ))?;
-    let folder = tempfile::tempdir_in(scratch).context(context)?;
-    let boot = folder.path().join("EFI/BOOT");
+    let directory = tempfile::tempdir_in(scratch).context(context)?;
+    let boot = directory.path().join("EFI/BOOT");
     std::fs::create_dir_all(&boot).context(context)?;
     let mut loader = File::create(boot.join("BOOTX64.EFI")).context(context)?;
     let mut from = grub;
     from.rewind().and_then(|()| io::copy(&mut from, &mut loader)).context(context)?;
-    let held =
-        scan(folder.path(), name.time as i64).map_err(|error| Failure::new(context()).caused_by(&error))?;
+    let held = scan(directory.path(), name.time as i64)
+        .map_err(|error| Failure::new(context()).caused_by(&error))?;
     let window = Window { file: &esp, offset: 0, size: ESP_SIZE };
     fat::fill(&window, &held, true).map_err(|error| Failure::new(context()).caused_by(&error))?;
     Ok(esp)

@@ -9,12 +9,12 @@ use tar::EntryType;
 const LONGEST: usize = 4096;
 
 impl Packed<'_> {
-    /// Files' bytes stay in the archive. Folders without an entry of their own are root's.
+    /// Files' bytes stay in the archive. Directories without an entry of their own are root's.
     ///
     /// # Errors
     /// An entry that no filesystem could hold.
     pub fn nodes(&self) -> Result<Tree, String> {
-        let mut tree = Tree { nodes: vec![node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new()))] };
+        let mut tree = Tree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
         let mut places: HashMap<&str, NodeId> = HashMap::from([("/", ROOT)]);
         for item in &self.items {
             if item.path.len() > LONGEST {
@@ -27,14 +27,14 @@ impl Packed<'_> {
                     let id = *places
                         .get(target.as_str())
                         .ok_or_else(|| format!("`{}` is a link to what is not there", item.path))?;
-                    if matches!(tree.nodes[id].body, Body::Folder(_)) {
-                        return Err(format!("`{}` is a second name of a folder", item.path));
+                    if matches!(tree.nodes[id].body, Body::Directory(_)) {
+                        return Err(format!("`{}` is a second name of a directory", item.path));
                     }
                     tree.nodes[id].links += 1;
                     id
                 }
                 // One that is known already, by what lies in it: it keeps that.
-                EntryType::Directory if is_folder(&tree, places.get(item.path.as_str())) => {
+                EntryType::Directory if is_directory(&tree, places.get(item.path.as_str())) => {
                     let id = places[item.path.as_str()];
                     let body = std::mem::replace(&mut tree.nodes[id].body, Body::Other);
                     tree.nodes[id] = Node { body, ..of(item) };
@@ -47,8 +47,8 @@ impl Packed<'_> {
             };
             let parent = parent_of(&mut tree, &mut places, &item.path)?;
             let name = item.path.rsplit('/').next().unwrap_or_default();
-            let Body::Folder(entries) = &mut tree.nodes[parent].body else {
-                return Err(format!("`{}` lies in what is no folder", item.path));
+            let Body::Directory(entries) = &mut tree.nodes[parent].body else {
+                return Err(format!("`{}` lies in what is no directory", item.path));
             };
             entries.insert(name.as_bytes().to_vec(), made);
             places.insert(&item.path, made);
@@ -57,11 +57,11 @@ impl Packed<'_> {
     }
 }
 
-fn is_folder(tree: &Tree, place: Option<&NodeId>) -> bool {
-    place.is_some_and(|id| matches!(tree.nodes[*id].body, Body::Folder(_)))
+fn is_directory(tree: &Tree, place: Option<&NodeId>) -> bool {
+    place.is_some_and(|id| matches!(tree.nodes[*id].body, Body::Directory(_)))
 }
 
-/// The folder that a path lies in; those that are not there yet are made.
+/// The directory that a path lies in; those that are not there yet are made.
 fn parent_of<'p>(
     tree: &mut Tree,
     places: &mut HashMap<&'p str, NodeId>,
@@ -69,18 +69,18 @@ fn parent_of<'p>(
 ) -> Result<NodeId, String> {
     let mut at = ROOT;
     for (end, _) in path.match_indices('/').skip(1) {
-        let folder = &path[..end];
-        at = match places.get(folder) {
+        let directory = &path[..end];
+        at = match places.get(directory) {
             Some(id) => *id,
             None => {
                 let new = tree.nodes.len();
-                let name = folder.rsplit('/').next().unwrap_or_default();
-                let Body::Folder(entries) = &mut tree.nodes[at].body else {
-                    return Err(format!("`{path}` lies in what is no folder"));
+                let name = directory.rsplit('/').next().unwrap_or_default();
+                let Body::Directory(entries) = &mut tree.nodes[at].body else {
+                    return Err(format!("`{path}` lies in what is no directory"));
                 };
                 entries.insert(name.as_bytes().to_vec(), new);
-                tree.nodes.push(node(mode::FOLDER | 0o755, Body::Folder(BTreeMap::new())));
-                places.insert(folder, new);
+                tree.nodes.push(node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new())));
+                places.insert(directory, new);
                 new
             }
         };
@@ -92,7 +92,7 @@ fn of(item: &Item) -> Node {
     let (major, minor) = item.device;
     let length = item.data.end - item.data.start;
     let (kind, body) = match item.kind {
-        EntryType::Directory => (mode::FOLDER, Body::Folder(BTreeMap::new())),
+        EntryType::Directory => (mode::DIRECTORY, Body::Directory(BTreeMap::new())),
         EntryType::Symlink => (mode::LINK, Body::Link(item.target.clone())),
         EntryType::Char => (mode::CHARACTERS, Body::Device { major, minor }),
         EntryType::Block => (mode::BLOCKS, Body::Device { major, minor }),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_that_nobody_names_are_made_and_files_hold_nothing() {
+    fn directories_that_nobody_names_are_made_and_files_hold_nothing() {
         let archive = |entries: &[(&str, EntryType)]| {
             let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
             for (path, kind) in entries {
@@ -191,11 +191,11 @@ mod tests {
         };
         let tree = archive(&[("a/b/c", EntryType::Regular)]).unwrap();
         assert!(tree.find("/a/b/c").is_some());
-        // A folder's own entry may come behind what is in it.
+        // A directory's own entry may come behind what is in it.
         let tree = archive(&[("a/b", EntryType::Regular), ("a", EntryType::Directory)]).unwrap();
         assert!(tree.find("/a/b").is_some());
-        assert_eq!(tree.nodes[tree.find("/a").unwrap()].mode, mode::FOLDER | 0o644);
+        assert_eq!(tree.nodes[tree.find("/a").unwrap()].mode, mode::DIRECTORY | 0o644);
         let refused = archive(&[("a", EntryType::Regular), ("a/b", EntryType::Regular)]);
-        assert_eq!(refused, Err("`/a/b` lies in what is no folder".to_owned()));
+        assert_eq!(refused, Err("`/a/b` lies in what is no directory".to_owned()));
     }
 }

@@ -489,8 +489,8 @@ mod tests {
         if crate::tool::find_program("qemu-img").is_none() {
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.qcow2");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.qcow2");
         let create = |more: &[&str]| {
             run(&Invocation::new("qemu-img")
                 .args(["create", "-q", "-f", "qcow2"])
@@ -501,11 +501,11 @@ mod tests {
             let file = File::open(&path).unwrap();
             assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));
             let alone = stands_alone(&file, ImageFormat::Qcow2);
-            let opened = open(&path, folder.path()).map(|opened| opened.size);
+            let opened = open(&path, directory.path()).map(|opened| opened.size);
             (alone.map_err(|failure| failure.message), opened.map_err(|failure| failure.details[0].clone()))
         };
         assert_eq!(create(&[]), (Ok(()), Ok(1 << 20)));
-        let other = folder.path().join("other");
+        let other = directory.path().join("other");
         std::fs::write(&other, "secret").unwrap();
         let refused = |what: &str| {
             format!("the qcow2 image does not stand alone: it refers to another file, as its {what}")

@@ -61,7 +61,7 @@ pub fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
         Failure::new("the root tree has no kernel that could be started from the network or a CD")
             .help("add a bundle with a kernel to `Bundles`")
     };
-    let kernel = newest_kernel(|folder| tree.list(folder)).ok_or_else(none)?;
+    let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(none)?;
     let inside = format!("/boot{}", kernel.image);
     // Where it is still to be copied to the boot partition, its first place counts.
     let from = kernel.copies.iter().find(|(_, to)| *to == inside).map(|(from, _)| from.as_str());
@@ -219,19 +219,19 @@ mod tests {
             command_line: "console=ttyS0 quiet".to_owned(),
             without: ["/etc/fstab".to_owned()].into(),
         };
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let made: Vec<Vec<u8>> = (0..2)
             .map(|_| {
                 let mut out = Vec::new();
-                write(&raw, &diskless, 1_700_000_000, folder.path(), &mut out).unwrap();
+                write(&raw, &diskless, 1_700_000_000, directory.path(), &mut out).unwrap();
                 out
             })
             .collect();
         assert!(made[0] == made[1]);
-        let path = folder.path().join("t.pxe.tar.xz");
+        let path = directory.path().join("t.pxe.tar.xz");
         std::fs::write(&path, &made[0]).unwrap();
         assert!(is_network_boot(&File::open(&path).unwrap()).unwrap());
-        let opened = open(&path, folder.path()).unwrap();
+        let opened = open(&path, directory.path()).unwrap();
         assert_eq!(opened.command_line, "console=ttyS0 quiet");
         let text = |mut file: &File| {
             let mut bytes = Vec::new();
@@ -245,6 +245,6 @@ mod tests {
         assert!(has("etc/hostname") && has("TRAILER!!!") && !has("etc/fstab") && !has("vmlinuz"));
         std::fs::write(&path, b"no archive").unwrap();
         assert!(!is_network_boot(&File::open(&path).unwrap()).unwrap());
-        assert!(open(&path, folder.path()).is_err());
+        assert!(open(&path, directory.path()).is_err());
     }
 }

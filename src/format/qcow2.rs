@@ -235,8 +235,8 @@ mod tests {
         if crate::tool::find_program("qemu-img").is_none() {
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         let raw = File::options().create_new(true).read(true).write(true).open(path("raw")).unwrap();
         // More than one L2 table, the second one empty, the third cut in a cluster's middle.
         let size = 2 * ENTRIES * CLUSTER + 3 * CLUSTER + 1536;
@@ -253,7 +253,7 @@ mod tests {
         raw.write_all_at(&[&random[..6000], &random[..6000]].concat(), 40 * CLUSTER).unwrap();
         raw.write_all_at(b"the end", size - 7).unwrap();
         let qemu_img = |args: &[&str]| {
-            let output = Command::new("qemu-img").current_dir(folder.path()).args(args).output().unwrap();
+            let output = Command::new("qemu-img").current_dir(directory.path()).args(args).output().unwrap();
             assert!(output.status.success(), "{args:?}: {output:?}");
             String::from_utf8(output.stdout).unwrap()
         };

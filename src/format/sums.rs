@@ -61,13 +61,13 @@ pub fn sign(list: &str, key: &str) -> Result<Vec<u8>, Failure> {
     Ok(signed.stdout)
 }
 
-/// Whether the list in a folder is signed by a key of the keyring: if not, why. Keys that were revoked, or have expired, sign
+/// Whether the list in a directory is signed by a key of the keyring: if not, why. Keys that were revoked, or have expired, sign
 /// nothing.
 ///
 /// # Errors
 /// There are no keys, or gpg cannot be asked.
-pub fn check_signature(folder: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
-    let scratch = tempfile::tempdir().context(|| "could not create a temporary folder".to_owned())?;
+pub fn check_signature(directory: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
+    let scratch = tempfile::tempdir().context(|| "could not create a temporary directory".to_owned())?;
     let gpg = || {
         Invocation::new("gpg")
             .args(["--batch", "--quiet", "--no-autostart", "--trust-model", "always", "--homedir"])
@@ -75,7 +75,7 @@ pub fn check_signature(folder: &Path, keyring: &Path) -> Result<Result<(), Strin
     };
     run(&gpg().arg("--import").arg(keyring))
         .map_err(|failure| failure.context(format!("`{}` has no public keys", keyring.display())))?;
-    let (signature, list) = (folder.join(SIGNATURE), folder.join(SUMS));
+    let (signature, list) = (directory.join(SIGNATURE), directory.join(SUMS));
     if !signature.exists() {
         return Ok(Err("there is no signature".to_owned()));
     }

@@ -11,7 +11,7 @@ use tar::{Archive, EntryType};
 /// Blocks of a tar are this long. Source: POSIX.1-2017, pax, "ustar Interchange Format".
 const BLOCK: u64 = 512;
 
-/// A file, folder, link or device of the tree.
+/// A file, directory, link or device of the tree.
 pub struct Item {
     /// With a slash in front, none behind; bytes that are no UTF-8 only matter to whoever looks for names.
     pub path: String,
@@ -40,7 +40,7 @@ pub struct Tree<'f> {
     pub file: &'f File,
     /// In the order of the tar.
     pub items: Vec<Item>,
-    folders: BTreeMap<String, BTreeSet<String>>,
+    directories: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl<'f> Tree<'f> {
@@ -97,17 +97,17 @@ impl<'f> Tree<'f> {
 
     /// Of what was found in an archive.
     pub fn of(file: &'f File, items: Vec<Item>) -> Tree<'f> {
-        let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (folder, name) in items.iter().filter_map(|item| item.path.rsplit_once('/')) {
-            let folder = if folder.is_empty() { "/" } else { folder };
-            folders.entry(folder.to_owned()).or_default().insert(name.to_owned());
+        let mut directories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (directory, name) in items.iter().filter_map(|item| item.path.rsplit_once('/')) {
+            let directory = if directory.is_empty() { "/" } else { directory };
+            directories.entry(directory.to_owned()).or_default().insert(name.to_owned());
         }
-        Tree { file, items, folders }
+        Tree { file, items, directories }
     }
 
-    /// The names in a folder, sorted.
-    pub fn list(&self, folder: &str) -> Vec<String> {
-        self.folders.get(folder).into_iter().flatten().cloned().collect()
+    /// The names in a directory, sorted.
+    pub fn list(&self, directory: &str) -> Vec<String> {
+        self.directories.get(directory).into_iter().flatten().cloned().collect()
     }
 
     pub fn find(&self, path: &str) -> Option<&Item> {
@@ -187,8 +187,8 @@ pub mod tests {
 
     /// A packed tree that a kernel could start: hard links, a long name, a device, a pipe.
     pub fn packed() -> File {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         for name in ["boot", "etc", "sbin", "usr"] {
             std::fs::create_dir(path(name)).unwrap();
         }
@@ -208,7 +208,7 @@ pub mod tests {
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let out = tempfile::tempfile().unwrap();
-        crate::content::pack(folder.path(), 1_700_000_000, &out).unwrap();
+        crate::content::pack(directory.path(), 1_700_000_000, &out).unwrap();
         out
     }
 

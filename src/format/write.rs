@@ -139,7 +139,7 @@ mod tests {
         if crate::tool::find_program("qemu-img").is_none() {
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let raw = tempfile::tempfile().unwrap();
         raw.set_len(70 << 20).unwrap();
         let mut state = 7u32;
@@ -159,12 +159,12 @@ mod tests {
             firmware: None,
             id,
             time: 1_700_000_000,
-            scratch: folder.path(),
+            scratch: directory.path(),
         };
         for (name, format) in Format::ALL.iter().filter(|(_, format)| is_disk(*format)) {
             let made: Vec<Vec<u8>> = (0..2)
                 .map(|_| {
-                    let path = folder.path().join("out");
+                    let path = directory.path().join("out");
                     let out = File::options()
                         .read(true)
                         .write(true)

@@ -295,8 +295,8 @@ mod tests {
 
     #[test]
     fn a_run_that_is_written_twice_counts_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.sqlite");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.sqlite");
         let runs = [
             results("a", 1, StepOutcome::Passed, 10.0, "6.1"),
             results("b", 2, StepOutcome::Flaky, 30.0, "6.2"),
@@ -325,8 +325,8 @@ mod tests {
 
     #[test]
     fn what_is_no_history_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("text");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("text");
         std::fs::write(&path, "no database at all, but long enough to be looked at for its header").unwrap();
         let failure = History::open(&path).err().unwrap().to_string();
         assert!(failure.contains("could not open the history"), "{failure}");

@@ -32,9 +32,9 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     progress.begin("making the image");
     let core = loader::grub_core(plan, tree, workspace)?;
     kept::set_aside(plan, tree)?;
-    let folders = split::split(plan, tree, workspace)?;
+    let directories = split::split(plan, tree, workspace)?;
     // Everything is measured before anything is written.
-    let contents = make::check(plan, &folders, assembly.epoch)?;
+    let contents = make::check(plan, &directories, assembly.epoch)?;
     for (disk, file) in plan.disks.iter().zip(assembly.disks) {
         prepare(plan, disk, file)?;
     }

@@ -85,15 +85,15 @@ mod tests {
 
     #[test]
     fn it_is_what_sha256sum_says() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a"), "abc").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a"), "abc").unwrap();
         // Source: FIPS 180-2, appendix B.1.
         assert_eq!(
-            sha256(&folder.path().join("a")).unwrap(),
+            sha256(&directory.path().join("a")).unwrap(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         // 3 MiB of zeros, an "x", 2 MiB of zeros: as sha256sum of coreutils 9.1 printed it.
-        let path = folder.path().join("sparse");
+        let path = directory.path().join("sparse");
         let file = File::create(&path).unwrap();
         file.set_len((5 << 20) + 1).unwrap();
         file.write_all_at(b"x", 3 << 20).unwrap();

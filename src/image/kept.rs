@@ -1,7 +1,7 @@
 //! Partitions that keep their filesystem (`disable_format`): what the content would put there.
 //!
 //! Nothing of them is mounted, so nothing can be written into most of them now. The files wait in the system's factory
-//! folder instead, and systemd-tmpfiles copies at the first boot what is not there yet: nobody's files are overwritten.
+//! directory instead, and systemd-tmpfiles copies at the first boot what is not there yet: nobody's files are overwritten.
 //! Only a kept vfat is written to at once, since a loader must find its files before anything boots.
 
 use super::make::{Target, fill_vfat};
@@ -16,10 +16,10 @@ use std::path::Path;
 const FACTORY: &str = "/usr/share/factory";
 const LINES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
-/// Puts a folder's files into a kept vfat.
-pub fn add_to_vfat(partition: &Partition, folder: &Path, target: &Target) -> Result<(), Failure> {
+/// Puts a directory's files into a kept vfat.
+pub fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), Failure> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
-    fill_vfat(partition, folder, &window, false, target)
+    fill_vfat(partition, directory, &window, false, target)
 }
 
 /// Moves what lies at the mount point of a kept filesystem to where the first boot takes it from.
@@ -36,7 +36,7 @@ pub fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
             tree.rename(&from, &to)?;
             lines.push_str(&format!("C {} - - - -\n", escaped(&from)));
         }
-        if tree.is_folder(&format!("{FACTORY}{mount}")) {
+        if tree.is_directory(&format!("{FACTORY}{mount}")) {
             // A home's content is for its owner only, who cannot come here; root copies it.
             tree.set_mode(&format!("{FACTORY}{mount}"), 0o700)?;
         }

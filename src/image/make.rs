@@ -30,7 +30,7 @@ pub struct Target<'a> {
     pub sector: SectorSize,
     /// A new file, which reads as zeros where nothing was written.
     pub blank: bool,
-    /// A folder for temporary files.
+    /// A directory for temporary files.
     pub workspace: &'a Path,
     /// The partition's own part of their names.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct Target<'a> {
 /// What goes into a partition.
 pub struct Content<'a> {
     pub place: &'a Place,
-    pub folder: &'a Path,
+    pub directory: &'a Path,
     /// Without extents.
     pub scan: Scan,
 }
@@ -51,23 +51,23 @@ pub struct Content<'a> {
 /// Whether everything fits, and its filesystem can hold it, before anything is written.
 pub fn check<'a>(
     plan: &Plan,
-    folders: &'a [(Place, PathBuf)],
+    directories: &'a [(Place, PathBuf)],
     epoch: u64,
 ) -> Result<Vec<Content<'a>>, Failure> {
     let mut contents = Vec::new();
-    for (place, folder) in folders {
-        let (disk, partition) = plan.partition(place).expect("folders are of the plan's partitions");
-        let scan = survey(folder, epoch as i64)
+    for (place, directory) in directories {
+        let (disk, partition) = plan.partition(place).expect("directories are of the plan's partitions");
+        let scan = survey(directory, epoch as i64)
             .map_err(|error| Failure::new("could not read what goes into the image").caused_by(&error))?;
         if let Some(filesystem) = &partition.filesystem {
             if !filesystem.keep || filesystem.kind == FilesystemType::Vfat {
                 read_back::check(&disk.name, partition, filesystem, &scan)?;
             }
             if !filesystem.keep {
-                space::check(&disk.name, partition, filesystem.kind, folder)?;
+                space::check(&disk.name, partition, filesystem.kind, directory)?;
             }
         }
-        contents.push(Content { place, folder, scan });
+        contents.push(Content { place, directory, scan });
     }
     Ok(contents)
 }
@@ -77,7 +77,7 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, content) {
-            (FilesystemType::Vfat, Some(content)) => kept::add_to_vfat(partition, content.folder, target)
+            (FilesystemType::Vfat, Some(content)) => kept::add_to_vfat(partition, content.directory, target)
                 .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
                 .and_then(|()| read_back_target(partition, filesystem, content, target)),
             // What belongs there waits for the first boot.
@@ -87,7 +87,7 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
     // A device is held by us alone until all is written.
     let in_place = is_ext(filesystem.kind) && partition.encryption.is_none() && target.blank;
     let made = if in_place {
-        make_in_place(partition, filesystem, content.map(|c| c.folder), target)
+        make_in_place(partition, filesystem, content.map(|c| c.directory), target)
     } else {
         make_apart(partition, filesystem, content, target)
     };
@@ -118,26 +118,26 @@ fn is_ext(kind: FilesystemType) -> bool {
 fn make_in_place(
     partition: &Partition,
     filesystem: &Filesystem,
-    folder: Option<&Path>,
+    directory: Option<&Path>,
     target: &Target,
 ) -> Result<(), Failure> {
-    mke2fs(filesystem, folder, OsStr::new(&target.device()), target)?;
+    mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
     ext::settle(target.file, target.offset.0, partition.size.0, target.epoch as i64)
         .map_err(|error| Failure::new("could not settle its times").caused_by(&error))
 }
 
 fn mke2fs(
     filesystem: &Filesystem,
-    folder: Option<&Path>,
+    directory: Option<&Path>,
     device: &OsStr,
     target: &Target,
 ) -> Result<(), Failure> {
-    let folder = target.folder(folder)?;
-    let folder = folder.as_ref();
+    let directory = target.directory(directory)?;
+    let directory = directory.as_ref();
     let config = target.workspace.join(format!("mke2fs-{}.conf", target.name));
     std::fs::write(&config, ext::MKE2FS_CONFIG)
         .context(|| format!("could not write `{}`", config.display()))?;
-    let mke2fs = fill_in(&filesystem.mkfs, device, folder.as_os_str(), target.epoch);
+    let mke2fs = fill_in(&filesystem.mkfs, device, directory.as_os_str(), target.epoch);
     run(&mke2fs.env("MKE2FS_CONFIG", &config)).map(|_| ())
 }
 
@@ -148,7 +148,7 @@ fn make_apart(
     content: Option<&Content>,
     target: &Target,
 ) -> Result<(), Failure> {
-    let folder = content.map(|content| content.folder);
+    let directory = content.map(|content| content.directory);
     let path = target.workspace.join(format!("filesystem-{}", target.name));
     let context = || format!("could not write `{}`", path.display());
     let file = File::options().create_new(true).read(true).write(true).open(&path).context(context)?;
@@ -160,21 +160,21 @@ fn make_apart(
     let mkfs = || run(&fill_in(&filesystem.mkfs, path.as_os_str(), OsStr::new(""), target.epoch));
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
-            mke2fs(filesystem, folder, path.as_os_str(), target)?;
+            mke2fs(filesystem, directory, path.as_os_str(), target)?;
             ext::settle(&file, 0, size, target.epoch as i64)
                 .map_err(|error| Failure::new("could not settle its times").caused_by(&error))?;
         }
         FilesystemType::Vfat => {
             mkfs()?;
-            if let Some(folder) = folder {
-                fill_vfat(partition, folder, &Window { file: &file, offset: 0, size }, true, target)?;
+            if let Some(directory) = directory {
+                fill_vfat(partition, directory, &Window { file: &file, offset: 0, size }, true, target)?;
             }
         }
         FilesystemType::Swap => drop(mkfs()?),
         FilesystemType::Xfs | FilesystemType::Btrfs => {
             let argv = mkfs_defaults::for_this_host(&filesystem.mkfs)?;
             run(&fill_in(&argv, path.as_os_str(), OsStr::new(""), target.epoch))?;
-            fill(filesystem, folder, &file, target)?;
+            fill(filesystem, directory, &file, target)?;
         }
     }
     if let Some(content) = content.filter(|_| partition.encryption.is_some()) {
@@ -188,12 +188,12 @@ fn make_apart(
 /// `is_blank`: what is free there reads as zeros.
 pub fn fill_vfat(
     partition: &Partition,
-    folder: &Path,
+    directory: &Path,
     window: &Window,
     is_blank: bool,
     target: &Target,
 ) -> Result<(), Failure> {
-    let scan = scan(folder, target.epoch as i64)
+    let scan = scan(directory, target.epoch as i64)
         .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
     fat::fill(window, &scan, is_blank).map_err(|error| match error {
         fat::WriteError::Full { need, have } => full(need, have),
@@ -205,10 +205,15 @@ pub fn fill_vfat(
 }
 
 /// Fills an empty XFS or btrfs.
-fn fill(filesystem: &Filesystem, folder: Option<&Path>, file: &File, target: &Target) -> Result<(), Failure> {
-    let folder = target.folder(folder)?;
-    let folder = folder.as_ref();
-    let scan = scan(folder, target.epoch as i64)
+fn fill(
+    filesystem: &Filesystem,
+    directory: Option<&Path>,
+    file: &File,
+    target: &Target,
+) -> Result<(), Failure> {
+    let directory = target.directory(directory)?;
+    let directory = directory.as_ref();
+    let scan = scan(directory, target.epoch as i64)
         .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
     let id = filesystem.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok()).unwrap_or_default();
     let epoch = target.epoch as i64;
@@ -251,7 +256,7 @@ fn explain(failure: Failure, partition: &Partition, kind: FilesystemType, target
     }
     let message = format!("could not make the {kind} filesystem of {}", partition.title());
     if said.contains("No space left on device") {
-        return failure.context(message).help("free some space, or choose another folder with -o");
+        return failure.context(message).help("free some space, or choose another directory with -o");
     }
     failure.context(message)
 }
@@ -270,10 +275,10 @@ fn fill_in(argv: &[String], device: &OsStr, tree: &OsStr, epoch: u64) -> Invocat
 }
 
 impl Target<'_> {
-    /// What goes into the filesystem; an empty folder if nothing does.
-    fn folder<'f>(&self, folder: Option<&'f Path>) -> Result<Cow<'f, Path>, Failure> {
-        if let Some(folder) = folder {
-            return Ok(Cow::Borrowed(folder));
+    /// What goes into the filesystem; an empty directory if nothing does.
+    fn directory<'f>(&self, directory: Option<&'f Path>) -> Result<Cow<'f, Path>, Failure> {
+        if let Some(directory) = directory {
+            return Ok(Cow::Borrowed(directory));
         }
         let empty = self.workspace.join(format!("empty-{}", self.name));
         std::fs::create_dir(&empty).context(|| format!("could not make `{}`", empty.display()))?;

@@ -8,12 +8,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// An error that names the partition, what is needed and what there is.
-pub fn check(disk: &str, partition: &Partition, kind: FilesystemType, folder: &Path) -> Result<(), Failure> {
+pub fn check(
+    disk: &str,
+    partition: &Partition,
+    kind: FilesystemType,
+    directory: &Path,
+) -> Result<(), Failure> {
     // What cannot be told beforehand its maker will tell.
     let Some(space) = &partition.space else { return Ok(()) };
     let mut items = Vec::new();
-    measure(folder, "", &mut items, &mut HashSet::new())
-        .context(|| format!("could not measure `{}`", folder.display()))?;
+    measure(directory, "", &mut items, &mut HashSet::new())
+        .context(|| format!("could not measure `{}`", directory.display()))?;
     let usage = usage(kind, space, items.iter());
     if usage.fits(space) {
         return Ok(());
@@ -21,8 +26,13 @@ pub fn check(disk: &str, partition: &Partition, kind: FilesystemType, folder: &P
     Err(does_not_fit(disk, partition, usage.against(kind, partition.size, space)))
 }
 
-fn measure(folder: &Path, path: &str, items: &mut Vec<Item>, seen: &mut HashSet<u64>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+fn measure(
+    directory: &Path,
+    path: &str,
+    items: &mut Vec<Item>,
+    seen: &mut HashSet<u64>,
+) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
         if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert(metadata.ino()) {
@@ -30,13 +40,13 @@ fn measure(folder: &Path, path: &str, items: &mut Vec<Item>, seen: &mut HashSet<
         }
         let path = format!("{path}/{}", entry.file_name().to_string_lossy());
         let (kind, bytes) = match () {
-            () if metadata.is_dir() => (ItemKind::Folder, 0),
+            () if metadata.is_dir() => (ItemKind::Directory, 0),
             // A sparse file takes what it has, not what it seems to have.
             () if metadata.is_file() => (ItemKind::File, metadata.len().min(metadata.blocks() * 512)),
             () if metadata.is_symlink() => (ItemKind::Link, metadata.len()),
             () => (ItemKind::Other, 0),
         };
-        if kind == ItemKind::Folder {
+        if kind == ItemKind::Directory {
             measure(&entry.path(), &path, items, seen)?;
         }
         items.push(Item { path, bytes, kind });
@@ -63,10 +73,10 @@ mod tests {
 
     #[test]
     fn the_error_names_partition_need_and_have() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("d")).unwrap();
-        std::fs::write(folder.path().join("d/a"), vec![1; 5000]).unwrap();
-        std::fs::hard_link(folder.path().join("d/a"), folder.path().join("b")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        std::fs::write(directory.path().join("d/a"), vec![1; 5000]).unwrap();
+        std::fs::hard_link(directory.path().join("d/a"), directory.path().join("b")).unwrap();
         let partition = |offers: u64| Partition {
             number: 1,
             name: "ESP".into(),
@@ -90,10 +100,10 @@ mod tests {
                 another_kernel: None,
             }),
         };
-        // One file of three units, two folders of one; the second name of the file costs nothing.
-        assert!(check("kvm.img", &partition(5 * 2048), FilesystemType::Vfat, folder.path()).is_ok());
+        // One file of three units, two directories of one; the second name of the file costs nothing.
+        assert!(check("kvm.img", &partition(5 * 2048), FilesystemType::Vfat, directory.path()).is_ok());
         let failure =
-            check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, folder.path()).unwrap_err();
+            check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, directory.path()).unwrap_err();
         assert_eq!(failure.message, "the content does not fit into partition 1 (`/boot`)");
         assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
         assert_eq!(

@@ -1,12 +1,12 @@
-//! One tree to one folder per filesystem: what lies below a mount point goes into that partition.
+//! One tree to one directory per filesystem: what lies below a mount point goes into that partition.
 
 use crate::content::Tree;
 use crate::plan::{Place, Plan};
 use crate::tool::Failure;
 use std::path::{Path, PathBuf};
 
-/// Moves the content of each mount point out of the tree, the deepest first, leaving empty folders to mount on.
-/// Gives the folder of each partition that has one.
+/// Moves the content of each mount point out of the tree, the deepest first, leaving empty directories to mount on.
+/// Gives the directory of each partition that has one.
 pub fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, PathBuf)>, Failure> {
     let mut mounts: Vec<(&str, Place)> = plan
         .partitions()
@@ -18,15 +18,15 @@ pub fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, P
         std::cmp::Reverse(mount.split('/').filter(|part| !part.is_empty()).count())
     });
     let inside = Tree::open(tree)?;
-    let mut folders = Vec::new();
+    let mut directories = Vec::new();
     for (index, (mount, place)) in mounts.into_iter().enumerate() {
         if mount == "/" {
-            folders.push((place, tree.to_owned()));
+            directories.push((place, tree.to_owned()));
             continue;
         }
         let own = workspace.join(format!("content-{index}"));
-        inside.take_folder(mount, &own)?;
-        folders.push((place, own));
+        inside.take_directory(mount, &own)?;
+        directories.push((place, own));
     }
-    Ok(folders)
+    Ok(directories)
 }

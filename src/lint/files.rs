@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileFact {
     Missing,
-    /// There, but of no use: a folder, a device, somebody else's.
+    /// There, but of no use: a directory, a device, somebody else's.
     Unreadable(String),
     Program(Program),
     Text(String),
@@ -18,7 +18,7 @@ pub struct Program {
     pub executable: bool,
     /// It begins as the kernel wants it: `#!` or an ELF header.
     pub startable: bool,
-    /// Everybody may write to it, or replace it in its folder.
+    /// Everybody may write to it, or replace it in its directory.
     pub writable_by_all: bool,
 }
 

@@ -131,8 +131,8 @@ impl Document {
 }
 
 fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> Linted {
-    let folder = known.root.clone().or_else(|| path_of(uri)?.parent().map(Path::to_owned));
-    lint(source, known.definitions, |template| (known.files)(template, folder.as_deref()))
+    let directory = known.root.clone().or_else(|| path_of(uri)?.parent().map(Path::to_owned));
+    lint(source, known.definitions, |template| (known.files)(template, directory.as_deref()))
 }
 
 /// The path of a `file:` URI.

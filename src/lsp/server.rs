@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 /// What the server knows of the host.
 pub struct Knowledge<'a> {
     pub definitions: &'a Definitions,
-    /// Facts about the files that a template names; relative ones are looked for in the folder.
+    /// Facts about the files that a template names; relative ones are looked for in the directory.
     pub files: &'a dyn Fn(&Template, Option<&Path>) -> Files,
-    /// The workspace's folder, where `ister build` would be run.
+    /// The workspace's directory, where `ister build` would be run.
     pub root: Option<PathBuf>,
 }
 
@@ -106,9 +106,12 @@ fn columns(params: &InitializeParams) -> Columns {
 fn root(params: &InitializeParams) -> Option<PathBuf> {
     #[expect(deprecated, reason = "older clients send this only")]
     let old = params.root_uri.as_ref();
-    let folder =
-        params.workspace_folders.as_ref().and_then(|folders| folders.first()).map(|folder| &folder.uri);
-    path_of(folder.or(old)?)
+    let directory = params
+        .workspace_folders
+        .as_ref()
+        .and_then(|directories| directories.first())
+        .map(|directory| &directory.uri);
+    path_of(directory.or(old)?)
 }
 
 fn capabilities(columns: Columns) -> ServerCapabilities {

@@ -74,7 +74,7 @@ impl<'a> Work<'a> {
             DiskSize::Fit => self.for_google(layout)?,
             DiskSize::Exactly(_) => layout,
         };
-        // A folder in the name is where ister.py would have put it; `-o` says where it goes.
+        // A directory in the name is where ister.py would have put it; `-o` says where it goes.
         let name = self.name.rsplit('/').next().unwrap_or(self.name);
         Ok(self.planned(name, &layout))
     }

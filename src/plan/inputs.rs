@@ -106,7 +106,7 @@ pub struct Item {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemKind {
-    Folder,
+    Directory,
     File,
     Link,
     Other,

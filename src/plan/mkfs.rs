@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Stands for the image or device file in [`Filesystem::mkfs`].
 pub const DEVICE: &str = "{device}";
-/// Stands for the folder whose content goes into the filesystem.
+/// Stands for the directory whose content goes into the filesystem.
 pub const TREE: &str = "{tree}";
 
 /// Where a filesystem is made.

@@ -35,7 +35,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Published {
     pub format: Format,
-    /// Its file name, without a folder.
+    /// Its file name, without a directory.
     pub name: String,
 }
 
@@ -53,7 +53,7 @@ impl Published {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
-    /// An image's file name without a folder, or a device's name under /dev.
+    /// An image's file name without a directory, or a device's name under /dev.
     pub name: String,
     /// Bytes in a logical block: 512 or 4096.
     pub sector_size: SectorSize,
@@ -143,11 +143,11 @@ pub struct Filesystem {
 pub struct Space {
     /// Room for content after the filesystem's own structures.
     pub offers: Bytes,
-    /// Files and folders that it has room for, where that is fixed.
+    /// Files and directories that it has room for, where that is fixed.
     pub inodes: Option<u64>,
     /// A file takes whole multiples of this.
     pub allocation_unit: Bytes,
-    /// What every file or folder takes besides.
+    /// What every file or directory takes besides.
     pub per_file: Bytes,
     /// What the content takes, once it is known.
     pub holds: Option<Bytes>,

@@ -204,8 +204,9 @@ fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
             items.push(file(format!("{esp}/EFI/linux/grub.cfg"), 1));
         }
     }
-    let folders: BTreeSet<String> = items.iter().flat_map(|item| folders_of(&item.path, esp)).collect();
-    items.extend(folders.into_iter().map(|path| Item { path, bytes: 0, kind: ItemKind::Folder }));
+    let directories: BTreeSet<String> =
+        items.iter().flat_map(|item| directories_of(&item.path, esp)).collect();
+    items.extend(directories.into_iter().map(|path| Item { path, bytes: 0, kind: ItemKind::Directory }));
     items
 }
 
@@ -214,7 +215,7 @@ fn file(path: String, bytes: u64) -> Item {
 }
 
 /// Those above a path and below `top`.
-fn folders_of(path: &str, top: &str) -> Vec<String> {
+fn directories_of(path: &str, top: &str) -> Vec<String> {
     let ends = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > top.len());
     ends.map(|at| path[..at].to_owned()).collect()
 }
@@ -261,7 +262,7 @@ fn items_at<'a>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     pub bytes: u64,
-    /// Files, folders, links.
+    /// Files, directories, links.
     pub nodes: u64,
 }
 
@@ -274,7 +275,7 @@ impl Usage {
     pub fn against(&self, kind: FilesystemType, size: Bytes, space: &Space) -> String {
         match space.inodes.filter(|have| self.nodes > *have) {
             Some(have) => {
-                format!("it has {} files and folders, {kind} in {size} has room for {have}", self.nodes)
+                format!("it has {} files and directories, {kind} in {size} has room for {have}", self.nodes)
             }
             None => {
                 format!("it needs {}, {kind} in {size} has room for {}", Bytes(self.bytes), space.offers)
@@ -295,18 +296,18 @@ pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item 
         _ => u64::MAX,
     };
     let mut usage = Usage { bytes: 0, nodes: 0 };
-    // Names take room in the folder that has them; those of one folder come together.
+    // Names take room in the directory that has them; those of one directory come together.
     let mut names: HashMap<&str, u64> = HashMap::new();
     for item in items {
         usage.nodes += 1;
-        let (folder, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
-        *names.entry(folder).or_default() += name_bytes(kind, name);
+        let (directory, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
+        *names.entry(directory).or_default() += name_bytes(kind, name);
         usage.bytes += space.per_file.0
             + match item.kind {
                 ItemKind::File => {
                     whole(item.bytes) + map_blocks(kind, item.bytes.div_ceil(unit), unit) * unit
                 }
-                ItemKind::Folder => {
+                ItemKind::Directory => {
                     names.entry(&item.path).or_default();
                     0
                 }
@@ -342,7 +343,7 @@ fn map_blocks(kind: FilesystemType, blocks: u64, unit: u64) -> u64 {
     }
 }
 
-/// What a name takes in its folder, with all that stands beside it.
+/// What a name takes in its directory, with all that stands beside it.
 fn name_bytes(kind: FilesystemType, name: &str) -> u64 {
     let length = name.len() as u64;
     match kind {
@@ -357,7 +358,7 @@ fn filesystem_entry<'t>(template: &'t Template, disk: &str, number: u32) -> Opti
     template.filesystems().iter().find(|f| is_at(&f.place, disk, number))
 }
 
-/// `disk` is as the plan names it, without a folder.
+/// `disk` is as the plan names it, without a directory.
 fn is_at(place: &crate::template::Place, disk: &str, number: u32) -> bool {
     place.partition.as_ref().is_some_and(|p| p.value == number)
         && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())

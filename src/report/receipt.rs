@@ -39,7 +39,7 @@ pub struct Proof {
 }
 
 impl Receipt {
-    /// For everybody, about a file that is called so: folders of this host and what guests answered are nobody's business.
+    /// For everybody, about a file that is called so: directories of this host and what guests answered are nobody's business.
     pub fn public(mut self, image: &str) -> Receipt {
         let plain = |firmware: FirmwareFile| FirmwareFile {
             path: firmware.path.file_name().map(PathBuf::from).unwrap_or_default(),

@@ -54,7 +54,7 @@ pub fn differences(
                 Some((attributes, hash)) => What::Changed {
                     expected: format!("{}, hash {}", of_kind(node.kind), node.hash),
                     found: match hash {
-                        ObjectHash::NONE => "neither file, folder nor link".to_owned(),
+                        ObjectHash::NONE => "neither file, directory nor link".to_owned(),
                         hash => format!(
                             "{}, mode {:04o}, owner {}:{}, {} bytes, hash {hash}",
                             of_kind(attributes.kind),
@@ -73,30 +73,31 @@ pub fn differences(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// What lies below a folder of the tree and is in no manifest; of a folder that is in none only its own name.
+/// What lies below a directory of the tree and is in no manifest; of a directory that is in none only its own name.
 pub fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
     let below = below.trim_matches('/');
     let leads_out = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
     let start = if below.is_empty() { Vec::new() } else { format!("/{below}").into_bytes() };
     if leads_out || target.names(&start).is_err() {
-        return Err(Failure::new(format!("`/{below}` is no folder of the tree"))
+        return Err(Failure::new(format!("`/{below}` is no directory of the tree"))
             .help("name one that is in it, such as --extra /usr"));
     }
     let mut found = Vec::new();
     let mut todo = vec![start];
-    while let Some(folder) = todo.pop() {
-        let names = match target.names(&folder) {
+    while let Some(directory) = todo.pop() {
+        let names = match target.names(&directory) {
             Ok(names) => names,
-            // A file. A link to a folder is a link.
+            // A file. A link to a directory is a link.
             Err(Errno::NOTDIR | Errno::LOOP) => continue,
             Err(error) => {
-                return Err(error).context(|| format!("could not read the folder `{}`", shown(&folder)));
+                return Err(error)
+                    .context(|| format!("could not read the directory `{}`", shown(&directory)));
             }
         };
         for name in names {
-            let path = [&folder[..], b"/", &name].concat();
+            let path = [&directory[..], b"/", &name].concat();
             match nodes.binary_search_by(|node| node.path.cmp(&path)) {
-                Ok(at) if nodes[at].kind == Kind::Folder => todo.push(path),
+                Ok(at) if nodes[at].kind == Kind::Directory => todo.push(path),
                 Ok(_) => (),
                 Err(_) => found.push(Difference { path: shown(&path), bundle: None, what: What::Extra }),
             }
@@ -109,7 +110,7 @@ pub fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Differe
 fn of_kind(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "a file",
-        Kind::Folder => "a folder",
+        Kind::Directory => "a directory",
         Kind::Link => "a link",
     }
 }

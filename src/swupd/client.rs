@@ -273,8 +273,9 @@ impl Client<'_> {
                 text = Some(whole);
                 Ok(())
             });
-            let kept =
-                kept.context(|| format!("could not read the state folder `{}`", state.folder().display()))?;
+            let kept = kept.context(|| {
+                format!("could not read the state directory `{}`", state.directory().display())
+            })?;
             Ok(text.filter(|_| kept))
         };
         let text = match from_state()? {
@@ -283,7 +284,7 @@ impl Client<'_> {
                 self.once_more(|| self.fetch_manifest(state, line))?;
                 from_state()?.ok_or_else(|| {
                     Failure::new(format!(
-                        "the manifest of bundle `{}` is gone from the state folder",
+                        "the manifest of bundle `{}` is gone from the state directory",
                         line.name
                     ))
                     .help("another process may have emptied it; try again")
@@ -312,7 +313,7 @@ impl Client<'_> {
         Ok(bundle)
     }
 
-    /// Into the state folder: what a mirror says is not kept in memory before its hash is known.
+    /// Into the state directory: what a mirror says is not kept in memory before its hash is known.
     fn fetch_manifest(&self, state: &State, line: &BundleLine) -> Result<(), Once> {
         let BundleLine { name, hash, version, .. } = line;
         let url = self.source.manifest(name, *version);

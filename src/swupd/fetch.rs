@@ -1,4 +1,4 @@
-//! Objects into the state folder: a pack for each bundle that lacks much, the rest one by one.
+//! Objects into the state directory: a pack for each bundle that lacks much, the rest one by one.
 //!
 //! Nothing is kept that is not what its hash says. A pack is a convenience: what it lacks, and what is wrong in it, comes as
 //! a file of its own.
@@ -54,7 +54,7 @@ struct Packs<'f, 'm> {
 }
 
 impl Client<'_> {
-    /// Brings every object of the tree into the state folder.
+    /// Brings every object of the tree into the state directory.
     pub fn fetch(&self, state: &State, bundles: &[Loaded], nodes: &[Node]) -> Result<Fetched, Failure> {
         let started = Instant::now();
         let mut missing = HashMap::new();
@@ -255,7 +255,7 @@ impl Client<'_> {
         taken: &mut Taken,
     ) -> Result<(), Broken> {
         let no_state = |error: io::Error| {
-            Broken::Content(Failure::new("could not use the state folder").detail(error.to_string()))
+            Broken::Content(Failure::new("could not use the state directory").detail(error.to_string()))
         };
         let mut file = part.file.try_clone().map_err(no_state)?;
         let (sender, receiver) = sync_channel(AHEAD);
@@ -268,11 +268,11 @@ impl Client<'_> {
             Some(End::Host) => {
                 if let Err(failure) = read {
                     let failure = failure
-                        .context(format!("could not keep a pack in `{}`", packs.state.folder().display()))
-                        .help("free some space, or choose another folder with -S");
+                        .context(format!("could not keep a pack in `{}`", packs.state.directory().display()))
+                        .help("free some space, or choose another directory with -S");
                     taken.host = Some(failure);
                 }
-                Err(Broken::Content(Failure::new("the state folder")))
+                Err(Broken::Content(Failure::new("the state directory")))
             }
             None => read.map_err(Broken::Content),
         }
@@ -308,7 +308,7 @@ impl Client<'_> {
                     }
                     Err(failure) => {
                         taken.host = Some(failure);
-                        Err(io::Error::other("the state folder"))
+                        Err(io::Error::other("the state directory"))
                     }
                 }
             })
@@ -337,7 +337,7 @@ impl Client<'_> {
                     Ok(put) => put,
                     Err(failure) => {
                         host = Some(failure);
-                        Err(ObjectError::Write(io::Error::other("the state folder")))
+                        Err(ObjectError::Write(io::Error::other("the state directory")))
                     }
                 }
             })

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// The name of an object: a file, folder or link with its attributes, but without its path and its times.
+/// The name of an object: a file, directory or link with its attributes, but without its path and its times.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectHash([u8; 32]);
 
@@ -16,7 +16,7 @@ pub struct ObjectHash([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     File,
-    Folder,
+    Directory,
     Link,
 }
 
@@ -28,11 +28,11 @@ pub struct Attributes {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Bytes of a file, or of a link's target; of no effect for folders.
+    /// Bytes of a file, or of a link's target; of no effect for directories.
     pub size: u64,
 }
 
-/// Takes an object's content in pieces: a file's bytes, a link's target, nothing for a folder.
+/// Takes an object's content in pieces: a file's bytes, a link's target, nothing for a directory.
 pub struct ObjectHasher(Hmac<Sha256>);
 
 impl ObjectHash {
@@ -73,10 +73,10 @@ impl ObjectHasher {
     pub fn new(attributes: &Attributes) -> ObjectHasher {
         let (file_type, permissions) = match attributes.kind {
             Kind::File => (0o100_000, attributes.mode & 0o7777),
-            Kind::Folder => (0o040_000, attributes.mode & 0o7777),
+            Kind::Directory => (0o040_000, attributes.mode & 0o7777),
             Kind::Link => (0, 0),
         };
-        let size = if attributes.kind == Kind::Folder { 0 } else { attributes.size };
+        let size = if attributes.kind == Kind::Directory { 0 } else { attributes.size };
         let fields =
             [u64::from(file_type | permissions), attributes.uid.into(), attributes.gid.into(), 0, size];
         let mut key = [0; 40];
@@ -86,7 +86,7 @@ impl ObjectHasher {
         // Of no extended attributes. The key of the second is the text, not the bytes that it stands for.
         let inner: [u8; 32] = keyed(&key).finalize().into_bytes().into();
         let mut hasher = keyed(&hex(&inner));
-        if attributes.kind == Kind::Folder {
+        if attributes.kind == Kind::Directory {
             hasher.update(b"DIRECTORY");
         }
         ObjectHasher(hasher)
@@ -133,8 +133,8 @@ mod tests {
             let attributes = Attributes { kind: Kind::File, mode, uid, gid, size: content.len() as u64 };
             object_hash(&attributes, content).to_string()
         };
-        let folder = |mode, gid| {
-            let attributes = Attributes { kind: Kind::Folder, mode, uid: 0, gid, size: 4096 };
+        let directory = |mode, gid| {
+            let attributes = Attributes { kind: Kind::Directory, mode, uid: 0, gid, size: 4096 };
             object_hash(&attributes, b"").to_string()
         };
         let link = |owner, target: &[u8]| {
@@ -156,9 +156,9 @@ mod tests {
                 file(0o644, 3_000_000, 100_000, b"big ids\n"),
                 "72b24463fb219f55bdef06065da7dde743280e1d94dfae639e59beba3e79a97a",
             ),
-            (folder(0o755, 0), "6c27df6efcd6fc401ff1bc67c970b83eef115f6473db4fb9d57e5de317eba96e"),
-            (folder(0o1777, 0), "d93a5e9129361e28b9e244fe422234e3a1794b001a082aeb78e16fd881673a2b"),
-            (folder(0o2775, 50), "6d7497e6d3107444518e6fd7289f4139c254c304b5229c2f31bf2c80b15ae622"),
+            (directory(0o755, 0), "6c27df6efcd6fc401ff1bc67c970b83eef115f6473db4fb9d57e5de317eba96e"),
+            (directory(0o1777, 0), "d93a5e9129361e28b9e244fe422234e3a1794b001a082aeb78e16fd881673a2b"),
+            (directory(0o2775, 50), "6d7497e6d3107444518e6fd7289f4139c254c304b5229c2f31bf2c80b15ae622"),
             (link(0, b"usr/bin"), "7392ad572c8a806372e327a1908e69266f319da796284e9758ddadd888bbf1d4"),
             (link(1234, b"mode0444"), "f9722a561082dafbbca9ab0aa9ab423ba802a6d59a72063331f7b56799b7456d"),
             (

@@ -1,4 +1,4 @@
-//! From the state folder to a tree. What is there already must be what the release has; nothing is written through a link.
+//! From the state directory to a tree. What is there already must be what the release has; nothing is written through a link.
 
 use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
@@ -32,31 +32,31 @@ pub struct Target {
     path: PathBuf,
 }
 
-/// A folder of the target that was opened last: most files lie beside the one before.
+/// A directory of the target that was opened last: most files lie beside the one before.
 #[derive(Default)]
 struct Opened<'m>(Option<(&'m [u8], OwnedFd)>);
 
 impl Target {
-    /// An existing folder.
+    /// An existing directory.
     pub fn open(path: &Path) -> Result<Target, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
-            .context(|| format!("could not open the folder `{}`", path.display()))?;
+            .context(|| format!("could not open the directory `{}`", path.display()))?;
         Ok(Target { root, path: path.to_owned() })
     }
 
     /// Nobody else installs into it as long as this is kept.
     pub fn lock(&self) -> Result<OwnedFd, Failure> {
-        let context = || format!("could not lock the folder `{}`", self.path.display());
-        let folder = open_folder(self.root.as_fd(), OsStr::new(".")).context(context)?;
-        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(folder),
+        let context = || format!("could not lock the directory `{}`", self.path.display());
+        let directory = open_directory(self.root.as_fd(), OsStr::new(".")).context(context)?;
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(directory),
             Err(Errno::WOULDBLOCK) => {
                 Err(Failure::new(format!("another installation writes into `{}`", self.path.display()))
-                    .help("wait for its end, or install into another folder"))
+                    .help("wait for its end, or install into another directory"))
             }
             // A file system without locks.
-            Err(Errno::OPNOTSUPP | Errno::NOLCK) => Ok(folder),
+            Err(Errno::OPNOTSUPP | Errno::NOLCK) => Ok(directory),
             Err(error) => Err(error).context(context),
         }
     }
@@ -65,8 +65,8 @@ impl Target {
         format!("{}{}", self.path.display(), shown(path))
     }
 
-    /// A folder below the root, on a way without links.
-    fn folder(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    /// A directory below the root, on a way without links.
+    fn directory(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         let below = path.strip_prefix(b"/").unwrap_or(path);
         let below = if below.is_empty() { b"." } else { below };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -77,10 +77,10 @@ impl Target {
     fn parent<'o, 'm>(&self, opened: &'o mut Opened<'m>, path: &'m [u8]) -> Result<BorrowedFd<'o>, Failure> {
         let wanted = parent(path);
         if opened.0.as_ref().is_none_or(|(last, _)| *last != wanted) {
-            let folder = self
-                .folder(wanted)
-                .context(|| format!("could not open the folder `{}`", self.shown(wanted)))?;
-            opened.0 = Some((wanted, folder));
+            let directory = self
+                .directory(wanted)
+                .context(|| format!("could not open the directory `{}`", self.shown(wanted)))?;
+            opened.0 = Some((wanted, directory));
         }
         Ok(opened.0.as_ref().expect("it was opened").1.as_fd())
     }
@@ -89,8 +89,8 @@ impl Target {
     pub fn read(&self, path: &[u8]) -> Option<String> {
         const LARGEST: u64 = 1 << 20;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let folder = self.folder(parent(path)).ok()?;
-        let file = File::from(rustix::fs::openat(&folder, name(path), flags, Mode::empty()).ok()?);
+        let directory = self.directory(parent(path)).ok()?;
+        let file = File::from(rustix::fs::openat(&directory, name(path), flags, Mode::empty()).ok()?);
         if !file.metadata().ok()?.is_file() {
             return None;
         }
@@ -99,23 +99,23 @@ impl Target {
         Some(text)
     }
 
-    /// The names in a folder, on a way without links.
+    /// The names in a directory, on a way without links.
     pub fn names(&self, path: &[u8]) -> rustix::io::Result<Vec<Vec<u8>>> {
-        let folder = self.folder(path)?;
-        let entries = rustix::fs::Dir::new(open_folder(folder.as_fd(), OsStr::new("."))?)?;
+        let directory = self.directory(path)?;
+        let entries = rustix::fs::Dir::new(open_directory(directory.as_fd(), OsStr::new("."))?)?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_bytes().to_vec()));
         names.filter(|name| name.as_ref().map_or(true, |name| name != b"." && name != b"..")).collect()
     }
 
     /// What a path holds, if there is something: its hash.
     pub fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
-        let folder = match self.folder(parent(path)) {
-            Ok(folder) => folder,
-            // The last: a folder has become a link.
+        let directory = match self.directory(parent(path)) {
+            Ok(directory) => directory,
+            // The last: a directory has become a link.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        hash_at(folder.as_fd(), name(path))
+        hash_at(directory.as_fd(), name(path))
     }
 }
 
@@ -123,15 +123,15 @@ fn name(path: &[u8]) -> &OsStr {
     OsStr::from_bytes(&path[parent(path).len() + 1..])
 }
 
-fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, ObjectHash)>> {
-    let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+fn hash_at(directory: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, ObjectHash)>> {
+    let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Folder,
+        FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Link,
         _ => {
             return Ok(Some((
@@ -149,11 +149,11 @@ fn hash_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes, O
     };
     let mut hasher = ObjectHasher::new(&attributes);
     match kind {
-        Kind::Folder => (),
-        Kind::Link => hasher.update(rustix::fs::readlinkat(folder, name, Vec::new())?.as_bytes()),
+        Kind::Directory => (),
+        Kind::Link => hasher.update(rustix::fs::readlinkat(directory, name, Vec::new())?.as_bytes()),
         Kind::File => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+            let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
             let mut buffer = vec![0; 128 << 10];
             loop {
                 match file.read(&mut buffer)? {
@@ -175,7 +175,7 @@ pub struct Tracking<'t> {
 }
 
 impl Client<'_> {
-    /// Writes the tree: folders that only we can enter, then everything else on all cores, then what folders are to be.
+    /// Writes the tree: directories that only we can enter, then everything else on all cores, then what directories are to be.
     /// Files that are the same object become names of one file, as upstream's client has it. Each gets its name when it is
     /// whole, so what a killed installation left is gone on with.
     pub fn install(
@@ -187,8 +187,8 @@ impl Client<'_> {
         tracking: &Tracking,
     ) -> Result<(), Failure> {
         let place = Placing { client: self, state, bundles, target };
-        let folders: Vec<(&Node, Object)> = place.folders(nodes)?;
-        let mut others: Vec<&Node> = nodes.iter().filter(|node| node.kind != Kind::Folder).collect();
+        let directories: Vec<(&Node, Object)> = place.directories(nodes)?;
+        let mut others: Vec<&Node> = nodes.iter().filter(|node| node.kind != Kind::Directory).collect();
         // Names of one object follow each other, and within an object the order is that of the names.
         others.sort_by_key(|node| (node.kind == Kind::Link, node.hash, node.path));
         let one_object = |a: &&Node, b: &&Node| a.kind == Kind::File && a.hash == b.hash;
@@ -203,8 +203,8 @@ impl Client<'_> {
         })?;
         track(target, tracking)?;
         // From the innermost outwards: nobody else can enter before all is done.
-        for (node, object) in folders.iter().rev() {
-            place.finish_folder(node, object)?;
+        for (node, object) in directories.iter().rev() {
+            place.finish_directory(node, object)?;
         }
         Ok(())
     }
@@ -217,33 +217,33 @@ fn track(target: &Target, tracking: &Tracking) -> Result<(), Failure> {
     };
     let mut made = Vec::new();
     for path in ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT) {
-        let folder = target.folder(parent(path.as_bytes())).context(context(path))?;
-        match rustix::fs::mkdirat(&folder, name(path.as_bytes()), UNFINISHED) {
+        let directory = target.directory(parent(path.as_bytes())).context(context(path))?;
+        match rustix::fs::mkdirat(&directory, name(path.as_bytes()), UNFINISHED) {
             Ok(()) => made.push(path),
             // Of an installation that was killed.
-            Err(Errno::EXIST) if is_unfinished(folder.as_fd(), name(path.as_bytes())) => made.push(path),
+            Err(Errno::EXIST) if is_unfinished(directory.as_fd(), name(path.as_bytes())) => made.push(path),
             Err(Errno::EXIST) => (),
             Err(error) => return Err(error).context(context(path)),
         }
     }
-    let folder = target.folder(TRACKING.as_bytes()).context(context(TRACKING))?;
+    let directory = target.directory(TRACKING.as_bytes()).context(context(TRACKING))?;
     for bundle in tracking.bundles {
         // A pipe is not waited for.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folder, bundle.as_str(), flags, Mode::from_raw_mode(0o600));
+        let file = rustix::fs::openat(&directory, bundle.as_str(), flags, Mode::from_raw_mode(0o600));
         let file = File::from(file.context(context(TRACKING))?);
         rustix::fs::futimens(&file, &times(tracking.time)).context(context(TRACKING))?;
     }
     for path in made.into_iter().rev() {
-        let within = target.folder(parent(path.as_bytes())).context(context(path))?;
-        let opened = open_folder(within.as_fd(), name(path.as_bytes())).context(context(path))?;
+        let within = target.directory(parent(path.as_bytes())).context(context(path))?;
+        let opened = open_directory(within.as_fd(), name(path.as_bytes())).context(context(path))?;
         rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o755)).context(context(path))?;
         rustix::fs::futimens(&opened, &times(tracking.time)).context(context(path))?;
     }
     Ok(())
 }
 
-fn open_folder(within: BorrowedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+fn open_directory(within: BorrowedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(within, name, flags, Mode::empty())
 }
@@ -256,10 +256,10 @@ struct Placing<'c, 'p> {
 }
 
 impl Placing<'_, '_> {
-    fn folders<'n, 'm>(&self, nodes: &'n [Node<'m>]) -> Result<Vec<(&'n Node<'m>, Object)>, Failure> {
+    fn directories<'n, 'm>(&self, nodes: &'n [Node<'m>]) -> Result<Vec<(&'n Node<'m>, Object)>, Failure> {
         let mut opened = Opened::default();
-        let mut folders = Vec::new();
-        for node in nodes.iter().filter(|node| node.kind == Kind::Folder) {
+        let mut directories = Vec::new();
+        for node in nodes.iter().filter(|node| node.kind == Kind::Directory) {
             let mut made = None;
             self.with_object(node, |object, data| {
                 object.take(&node.hash, data)?;
@@ -274,20 +274,20 @@ impl Placing<'_, '_> {
                 Err(Errno::EXIST) => self.compare(within, node)?,
                 Err(error) => return Err(error).context(|| self.could_not(node)),
             }
-            folders.push((node, object));
+            directories.push((node, object));
         }
-        Ok(folders)
+        Ok(directories)
     }
 
-    fn finish_folder(&self, node: &Node, object: &Object) -> Result<(), Failure> {
+    fn finish_directory(&self, node: &Node, object: &Object) -> Result<(), Failure> {
         let Attributes { mode, uid, gid, .. } = object.attributes;
         let mut opened = Opened::default();
         let within = self.target.parent(&mut opened, node.path)?;
         let finish = || -> rustix::io::Result<()> {
-            let folder = open_folder(within, name(node.path))?;
-            rustix::fs::fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
-            rustix::fs::futimens(&folder, &times(object.mtime))
+            let directory = open_directory(within, name(node.path))?;
+            rustix::fs::fchown(&directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode))?;
+            rustix::fs::futimens(&directory, &times(object.mtime))
         };
         finish().context(|| self.could_not(node)).map_err(|failure| about_ids(failure, uid, gid))
     }
@@ -301,32 +301,33 @@ impl Placing<'_, '_> {
     fn group<'m>(&self, opened: &mut Opened<'m>, group: &[&Node<'m>]) -> Result<(), Failure> {
         let mut first: Option<&Node> = None;
         for node in group {
-            let folder = self.target.parent(opened, node.path)?;
-            if rustix::fs::statat(folder, name(node.path), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                self.compare(folder, node)?;
+            let directory = self.target.parent(opened, node.path)?;
+            if rustix::fs::statat(directory, name(node.path), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                self.compare(directory, node)?;
                 first = first.or(Some(node));
                 continue;
             }
             if let Some(first) = first {
                 let mut elsewhere = Opened::default();
                 let from = self.target.parent(&mut elsewhere, first.path)?;
-                match rustix::fs::linkat(from, name(first.path), folder, name(node.path), AtFlags::empty()) {
+                match rustix::fs::linkat(from, name(first.path), directory, name(node.path), AtFlags::empty())
+                {
                     Ok(()) => continue,
-                    // It has as many names as a file may have, or the folder is on another file system, or that knows no
+                    // It has as many names as a file may have, or the directory is on another file system, or that knows no
                     // such names: what follows is of another file.
                     Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => (),
                     Err(error) => return Err(error).context(|| self.could_not(node)),
                 }
             }
-            self.write(folder, node)?;
+            self.write(directory, node)?;
             first = Some(node);
         }
         Ok(())
     }
 
     /// What is there has to be what would be written.
-    fn compare(&self, folder: BorrowedFd, node: &Node) -> Result<(), Failure> {
-        let there = hash_at(folder, name(node.path)).context(|| self.could_not(node))?;
+    fn compare(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
+        let there = hash_at(directory, name(node.path)).context(|| self.could_not(node))?;
         match there {
             Some((_, found)) if found == node.hash => Ok(()),
             found => {
@@ -334,12 +335,12 @@ impl Placing<'_, '_> {
                 let failure = not_as_expected(self.could_not(node), &node.hash, &found);
                 Err(failure
                     .detail("something else is there already")
-                    .help("remove it, or install into an empty folder"))
+                    .help("remove it, or install into an empty directory"))
             }
         }
     }
 
-    /// Gives an object to `visit`, checked or to be checked; one that was damaged in the state folder comes again.
+    /// Gives an object to `visit`, checked or to be checked; one that was damaged in the state directory comes again.
     fn with_object(
         &self,
         node: &Node,
@@ -371,74 +372,79 @@ impl Placing<'_, '_> {
         }
         Err(Failure::new(self.could_not(node))
             .detail(format!(
-                "the state folder `{}` does not keep what is written into it",
-                self.state.folder().display()
+                "the state directory `{}` does not keep what is written into it",
+                self.state.directory().display()
             ))
-            .help("its disk may be failing; choose another folder with -S"))
+            .help("its disk may be failing; choose another directory with -S"))
     }
 
     /// Under a name of its own until it is whole.
-    fn write(&self, folder: BorrowedFd, node: &Node) -> Result<(), Failure> {
+    fn write(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
         let draft = draft_name(node.path);
         let written = self.with_object(node, |object, data| {
             // Of an installation that was killed.
-            match rustix::fs::unlinkat(folder, &draft, AtFlags::empty()) {
+            match rustix::fs::unlinkat(directory, &draft, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => (),
                 Err(error) => return Err(ObjectError::Write(error.into())),
             }
             match object.take(&node.hash, data)? {
-                Content::Whole(content) => write_whole(folder, &draft, &object, &content),
-                Content::Stream(data) => write_stream(folder, &draft, node, &object, data),
+                Content::Whole(content) => write_whole(directory, &draft, &object, &content),
+                Content::Stream(data) => write_stream(directory, &draft, node, &object, data),
             }
         });
         let named = written.and_then(|()| {
             let flags = RenameFlags::NOREPLACE;
-            match rustix::fs::renameat_with(folder, &draft, folder, name(node.path), flags) {
+            match rustix::fs::renameat_with(directory, &draft, directory, name(node.path), flags) {
                 // Not every file system can promise that.
-                Err(Errno::INVAL) => rustix::fs::renameat(folder, &draft, folder, name(node.path)),
+                Err(Errno::INVAL) => rustix::fs::renameat(directory, &draft, directory, name(node.path)),
                 renamed => renamed,
             }
             .context(|| self.could_not(node))
         });
         if named.is_err() {
-            let _ = rustix::fs::unlinkat(folder, &draft, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(directory, &draft, AtFlags::empty());
         }
         named
     }
 }
 
-fn write_whole(folder: BorrowedFd, draft: &str, object: &Object, content: &[u8]) -> Result<(), ObjectError> {
+fn write_whole(
+    directory: BorrowedFd,
+    draft: &str,
+    object: &Object,
+    content: &[u8],
+) -> Result<(), ObjectError> {
     let write = || -> io::Result<()> {
         if object.attributes.kind != Kind::Link {
-            let mut file = new_file(folder, draft)?;
+            let mut file = new_file(directory, draft)?;
             file.write_all(content)?;
             return finish_file(&file, object);
         }
         let Attributes { uid, gid, .. } = object.attributes;
-        rustix::fs::symlinkat(OsStr::from_bytes(content), folder, draft)?;
+        rustix::fs::symlinkat(OsStr::from_bytes(content), directory, draft)?;
         let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        rustix::fs::chownat(folder, draft, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
-        rustix::fs::utimensat(folder, draft, &times(object.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(directory, draft, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::utimensat(directory, draft, &times(object.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     };
     write().map_err(ObjectError::Write)
 }
 
 fn write_stream(
-    folder: BorrowedFd,
+    directory: BorrowedFd,
     draft: &str,
     node: &Node,
     object: &Object,
     data: &mut dyn Read,
 ) -> Result<(), ObjectError> {
-    let mut file = new_file(folder, draft).map_err(ObjectError::Write)?;
+    let mut file = new_file(directory, draft).map_err(ObjectError::Write)?;
     object.stream(&node.hash, data, |bytes| file.write_all(bytes))?;
     finish_file(&file, object).map_err(ObjectError::Write)
 }
 
-fn new_file(folder: BorrowedFd, draft: &str) -> io::Result<File> {
+fn new_file(directory: BorrowedFd, draft: &str) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(folder, draft, flags, Mode::from_raw_mode(0o600))?.into())
+    Ok(rustix::fs::openat(directory, draft, flags, Mode::from_raw_mode(0o600))?.into())
 }
 
 fn finish_file(file: &File, object: &Object) -> io::Result<()> {
@@ -450,16 +456,16 @@ fn finish_file(file: &File, object: &Object) -> io::Result<()> {
     Ok(())
 }
 
-/// The mode of a folder until all is in it: only we can enter. The sticky bit, which changes nothing for us, tells it from a
-/// private folder that somebody has.
+/// The mode of a directory until all is in it: only we can enter. The sticky bit, which changes nothing for us, tells it from a
+/// private directory that somebody has.
 const UNFINISHED: Mode = Mode::from_raw_mode(0o1700);
 
-/// A folder of an installation that was killed.
+/// A directory of an installation that was killed.
 fn is_unfinished(within: BorrowedFd, name: &OsStr) -> bool {
     rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
         let us = rustix::process::geteuid().as_raw();
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        is_folder && stat.st_mode & 0o7777 == UNFINISHED.as_raw_mode() && stat.st_uid == us
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        is_directory && stat.st_mode & 0o7777 == UNFINISHED.as_raw_mode() && stat.st_uid == us
     })
 }
 
@@ -480,7 +486,7 @@ fn about_ids(failure: Failure, uid: u32, gid: u32) -> Failure {
 fn said(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "a file",
-        Kind::Folder => "a folder",
+        Kind::Directory => "a directory",
         Kind::Link => "a link",
     }
 }

@@ -83,7 +83,7 @@ pub struct BundleLine {
     pub name: BundleName,
     /// Of the file `Manifest.<name>`.
     pub hash: ObjectHash,
-    /// In whose folder the manifest is.
+    /// In whose directory the manifest is.
     pub version: u32,
     pub experimental: bool,
 }
@@ -102,7 +102,7 @@ pub struct Bundle {
 pub struct FileLine {
     pub kind: Kind,
     pub hash: ObjectHash,
-    /// In whose folder the file's own tar is.
+    /// In whose directory the file's own tar is.
     pub version: u32,
     path: Range<usize>,
 }
@@ -162,7 +162,7 @@ impl Bundle {
             let fields = fields(number, &line)?;
             let kind = match fields.flags[0] {
                 b'F' => Some(Kind::File),
-                b'D' => Some(Kind::Folder),
+                b'D' => Some(Kind::Directory),
                 b'L' => Some(Kind::Link),
                 b'.' => None,
                 b'I' => continue,
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(
             listed,
             [
-                (Kind::Folder, 10, "/a".to_owned()),
+                (Kind::Directory, 10, "/a".to_owned()),
                 (Kind::File, 20, "/a/x\\ty".to_owned()),
                 (Kind::Link, 20, "/l".to_owned())
             ]

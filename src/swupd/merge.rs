@@ -1,6 +1,6 @@
 //! One tree of many bundles. Pure.
 //!
-//! Where bundles agree on a path, one entry stays; where they do not, or where an entry has no folder to lie in, there is
+//! Where bundles agree on a path, one entry stays; where they do not, or where an entry has no directory to lie in, there is
 //! no tree: upstream leaves such entries out in silence.
 
 use super::closure::Loaded;
@@ -14,7 +14,7 @@ pub struct Node<'m> {
     pub path: &'m [u8],
     pub kind: Kind,
     pub hash: ObjectHash,
-    /// In whose folder the object's own tar surely is.
+    /// In whose directory the object's own tar surely is.
     pub version: u32,
     /// The bundle that it is installed for, by its place in the closure.
     pub bundle: usize,
@@ -23,7 +23,7 @@ pub struct Node<'m> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum MergeError {
     Conflict(Box<Conflict>),
-    NoFolder { path: Vec<u8>, bundle: String, parent: Vec<u8>, is_listed: bool },
+    NoDirectory { path: Vec<u8>, bundle: String, parent: Vec<u8>, is_listed: bool },
 }
 
 /// A path that is not the same object for everybody: bundles with what each says.
@@ -44,15 +44,15 @@ impl fmt::Display for MergeError {
                     false => write!(f, "the bundles `{one}` and `{other}` do not agree on `{path}`"),
                 }
             }
-            MergeError::NoFolder { path, bundle, parent, is_listed: false } => write!(
+            MergeError::NoDirectory { path, bundle, parent, is_listed: false } => write!(
                 f,
                 "`{}` of bundle `{bundle}` lies in `{}`, which no bundle lists",
                 shown(path),
                 shown(parent)
             ),
-            MergeError::NoFolder { path, bundle, parent, is_listed: true } => write!(
+            MergeError::NoDirectory { path, bundle, parent, is_listed: true } => write!(
                 f,
-                "`{}` of bundle `{bundle}` lies in `{}`, which is no folder",
+                "`{}` of bundle `{bundle}` lies in `{}`, which is no directory",
                 shown(path),
                 shown(parent)
             ),
@@ -60,7 +60,7 @@ impl fmt::Display for MergeError {
     }
 }
 
-/// Everything that the bundles list, sorted by path bytes, so that folders come before what is in them.
+/// Everything that the bundles list, sorted by path bytes, so that directories come before what is in them.
 pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     let mut all: Vec<Node> = Vec::with_capacity(bundles.iter().map(|b| b.manifest.files.len()).sum());
     for (bundle, Loaded { manifest, .. }) in bundles.iter().enumerate() {
@@ -94,8 +94,8 @@ pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
             continue;
         }
         let found = nodes.binary_search_by(|other| other.path.cmp(parent)).ok().map(|at| nodes[at].kind);
-        if found != Some(Kind::Folder) {
-            return Err(MergeError::NoFolder {
+        if found != Some(Kind::Directory) {
+            return Err(MergeError::NoDirectory {
                 path: node.path.to_vec(),
                 bundle: bundles[node.bundle].line.name.to_string(),
                 parent: parent.to_vec(),
@@ -106,7 +106,7 @@ pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     Ok(nodes)
 }
 
-/// The folder that a path lies in, without the last slash: nothing for the root.
+/// The directory that a path lies in, without the last slash: nothing for the root.
 pub fn parent(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     &path[..slash]
@@ -163,7 +163,9 @@ mod tests {
             "bundle `a` lists `/x` twice, not as the same"
         );
         assert!(said(&[bundle("a", &[('F', 1, 10, "/d/x")])]).ends_with("`/d`, which no bundle lists"));
-        assert!(said(&[bundle("a", &[('L', 1, 10, "/l"), ('F', 2, 10, "/l/x")])]).ends_with("is no folder"));
+        assert!(
+            said(&[bundle("a", &[('L', 1, 10, "/l"), ('F', 2, 10, "/l/x")])]).ends_with("is no directory")
+        );
         // The same object cannot be of two kinds.
         assert!(merge(&[bundle("a", &[('F', 1, 10, "/x")]), bundle("b", &[('D', 1, 10, "/x")])]).is_err());
     }

@@ -1,4 +1,4 @@
-//! Objects as tars carry them: a file, folder or link with its attributes.
+//! Objects as tars carry them: a file, directory or link with its attributes.
 //!
 //! Only numbers count for owners, and only the three kinds of a manifest are objects. What a tar says is bounded: a hostile
 //! one must not make us remember more than it could mean.
@@ -97,7 +97,7 @@ pub fn only_member<R: Read>(
         if found {
             return bad("the tar has more than one member".to_owned());
         }
-        // A folder may have its slash.
+        // A directory may have its slash.
         let bare = name.strip_suffix(b"/").unwrap_or(name);
         if bare != expected.as_bytes() {
             return bad(format!(
@@ -106,7 +106,7 @@ pub fn only_member<R: Read>(
             ));
         }
         let Member::Object(object) = member else {
-            return bad("the tar's member is no file, folder or link".to_owned());
+            return bad("the tar's member is no file, directory or link".to_owned());
         };
         found = true;
         outcome = visit(object, data);
@@ -130,7 +130,7 @@ impl Object {
     /// Takes the content; what is small is checked now.
     pub fn take<R: Read>(&self, hash: &ObjectHash, mut data: R) -> Result<Content<R>, ObjectError> {
         let content = match self.attributes.kind {
-            Kind::Folder => Vec::new(),
+            Kind::Directory => Vec::new(),
             Kind::Link => self.target.clone(),
             Kind::File if self.attributes.size > SMALL => return Ok(Content::Stream(data)),
             Kind::File => {
@@ -230,7 +230,7 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<Member> {
     let kind = match kind {
         EntryType::Regular => Kind::File,
-        EntryType::Directory => Kind::Folder,
+        EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Link,
         _ => return Ok(Member::Other),
     };
@@ -257,7 +257,7 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
     }
     let size = match kind {
         Kind::File => entry_size,
-        Kind::Folder => 0,
+        Kind::Directory => 0,
         Kind::Link => target.len() as u64,
     };
     let attributes = Attributes {
@@ -289,7 +289,7 @@ pub fn tar_around(hash: &ObjectHash, object: &Object) -> io::Result<(Vec<u8>, Ve
             header.set_size(object.attributes.size);
             content = object.attributes.size as usize;
         }
-        Kind::Folder => header.set_entry_type(EntryType::Directory),
+        Kind::Directory => header.set_entry_type(EntryType::Directory),
         Kind::Link => {
             header.set_entry_type(EntryType::Symlink);
             if header.set_link_name_literal(&object.target).is_err() {
@@ -363,9 +363,9 @@ mod tests {
             let (back, _) = round(&object, target).unwrap();
             assert_eq!(back.target, target);
         }
-        let mut folder = object(Kind::Folder, b"");
-        folder.attributes.mode = 0o1777;
-        assert_eq!(round(&folder, b"").unwrap().0, folder);
+        let mut directory = object(Kind::Directory, b"");
+        directory.attributes.mode = 0o1777;
+        assert_eq!(round(&directory, b"").unwrap().0, directory);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub enum Task {
     Verify {
         /// The version is the one that the tree says it is.
         any_version: bool,
-        /// A folder in which nothing but content is expected.
+        /// A directory in which nothing but content is expected.
         extra: Option<String>,
     },
 }
@@ -89,7 +89,7 @@ pub struct BundleFact {
     pub name: String,
     pub version: u32,
     pub experimental: bool,
-    /// Files, folders and links for every CPU.
+    /// Files, directories and links for every CPU.
     pub files: usize,
     /// Bytes of them, as the manifest says.
     pub bytes: u64,
@@ -265,16 +265,16 @@ impl Request {
         let state = State::open(&request.state)?;
         let closure = client.closure(&release, &state, &request.bundles, !request.skip_optional)?;
         let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
-        progress.begin(format!("comparing {} files and folders", nodes.len()));
+        progress.begin(format!("comparing {} files and directories", nodes.len()));
         let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
         let mut found = differences(&nodes, &target, name)?;
-        if let Some(folder) = extra {
-            found.extend(check::extra(&nodes, &target, folder)?);
+        if let Some(directory) = extra {
+            found.extend(check::extra(&nodes, &target, directory)?);
         }
         Ok(found)
     }
 
-    /// Installs into a folder, which must exist.
+    /// Installs into a directory, which must exist.
     pub fn install(&self, target: &Path, progress: &dyn Progress) -> Result<Installed, Failure> {
         let client = self.client(progress)?;
         progress.begin("asking for the release");
@@ -294,7 +294,7 @@ impl Request {
                 fetched.files
             ));
         }
-        progress.begin(format!("installing {} files and folders", nodes.len()));
+        progress.begin(format!("installing {} files and directories", nodes.len()));
         let target = Target::open(target)?;
         let _ours = target.lock()?;
         let tracking = Tracking { bundles: &self.bundles, time: release.header.timestamp };

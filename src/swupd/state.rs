@@ -1,11 +1,11 @@
-//! The state folder: every object that was fetched, by its hash, for all builds that come after. `-S` names it.
+//! The state directory: every object that was fetched, by its hash, for all builds that come after. `-S` names it.
 //!
 //! | name | what |
 //! | --- | --- |
 //! | `objects/ab/cdef…` | an object as a tar of one member; checked again whenever it is used |
 //! | `parts/…` | what came of a pack whose download broke off |
 //! | `incoming/` | what is being written |
-//! | `lock` | shared by all who use the folder; who has it alone may tidy up |
+//! | `lock` | shared by all who use the directory; who has it alone may tidy up |
 
 use super::hash::{Kind, ObjectHash};
 use super::object::{Content, Object, ObjectError, only_member, tar_around};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const WHOLE_FILE: u64 = (1 << 20) + 4096;
 
 pub struct State {
-    folder: PathBuf,
+    directory: PathBuf,
     _lock: File,
 }
 
@@ -32,49 +32,57 @@ pub struct Part {
 
 impl State {
     /// # Errors
-    /// Also where the folder, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
-    pub fn open(folder: &Path) -> Result<State, Failure> {
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        // What lies in folders of ours that others cannot write to is ours.
-        for path in [folder.clone(), folder.join("objects"), folder.join("parts"), folder.join("incoming")] {
+    /// Also where the directory, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
+    pub fn open(directory: &Path) -> Result<State, Failure> {
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        // What lies in directories of ours that others cannot write to is ours.
+        for path in [
+            directory.clone(),
+            directory.join("objects"),
+            directory.join("parts"),
+            directory.join("incoming"),
+        ] {
             std::fs::create_dir_all(&path)
-                .context(|| format!("could not create the state folder `{}`", path.display()))?;
+                .context(|| format!("could not create the state directory `{}`", path.display()))?;
             only_we_write(&path)?;
-            // The folder itself may be a link of ours.
-            if path != folder && !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                return Err(Failure::new(format!("`{}` of the state folder is no folder", path.display()))
-                    .help("remove it, or choose another folder with -S"));
+            // The directory itself may be a link of ours.
+            if path != directory && !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                return Err(Failure::new(format!(
+                    "`{}` of the state directory is no directory",
+                    path.display()
+                ))
+                .help("remove it, or choose another directory with -S"));
             }
         }
-        for entry in std::fs::read_dir(folder.join("objects")).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(directory.join("objects")).into_iter().flatten().flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 return Err(Failure::new(format!(
-                    "`{}` of the state folder is no folder",
+                    "`{}` of the state directory is no directory",
                     entry.path().display()
                 ))
-                .help("remove it, or choose another folder with -S"));
+                .help("remove it, or choose another directory with -S"));
             }
         }
-        let path = folder.join("lock");
+        let path = directory.join("lock");
         let context = || format!("could not lock `{}`", path.display());
         let lock = plain_file(&path, false).context(context)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             // Nobody else is here: what is being written is of builds that were killed.
-            let incoming = folder.join("incoming");
+            let incoming = directory.join("incoming");
             for entry in std::fs::read_dir(&incoming).into_iter().flatten().flatten() {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
         flock(&lock, FlockOperation::LockShared).context(context)?;
-        Ok(State { folder, _lock: lock })
+        Ok(State { directory, _lock: lock })
     }
 
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn part_path(&self, url: &str) -> PathBuf {
-        self.folder.join("parts").join(&blake3::hash(url.as_bytes()).to_hex()[..32])
+        self.directory.join("parts").join(&blake3::hash(url.as_bytes()).to_hex()[..32])
     }
 
     /// Whether something came of the file that a URL names.
@@ -93,7 +101,7 @@ impl State {
 
     fn path(&self, hash: &ObjectHash) -> PathBuf {
         let name = hash.to_string();
-        self.folder.join("objects").join(&name[..2]).join(&name[2..])
+        self.directory.join("objects").join(&name[..2]).join(&name[2..])
     }
 
     pub fn has(&self, hash: &ObjectHash) -> bool {
@@ -111,7 +119,7 @@ impl State {
         object: &Object,
         data: &mut dyn Read,
     ) -> Result<Result<(), ObjectError>, Failure> {
-        let context = || format!("could not keep an object in `{}`", self.folder.display());
+        let context = || format!("could not keep an object in `{}`", self.directory.display());
         let whole = match object.take(hash, data) {
             Ok(Content::Whole(content)) => content,
             Ok(Content::Stream(data)) => return self.put_stream(hash, object, data),
@@ -130,7 +138,7 @@ impl State {
         object: &Object,
         data: &mut dyn Read,
     ) -> Result<Result<(), ObjectError>, Failure> {
-        let context = || format!("could not keep an object in `{}`", self.folder.display());
+        let context = || format!("could not keep an object in `{}`", self.directory.display());
         let (head, tail) = tar_around(hash, object).context(context)?;
         let mut refused = None;
         let placed = self.place(hash, |file| {
@@ -153,13 +161,14 @@ impl State {
     /// Gives a file its name when it is written.
     fn place(&self, hash: &ObjectHash, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         // Its name is random: builds in namespaces of their own have the same process ids.
-        let mut incoming = tempfile::Builder::new().prefix("").tempfile_in(self.folder.join("incoming"))?;
+        let mut incoming =
+            tempfile::Builder::new().prefix("").tempfile_in(self.directory.join("incoming"))?;
         write(incoming.as_file_mut())?;
         let path = self.path(hash);
         match incoming.persist(&path) {
             Ok(_) => Ok(()),
             Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(path.parent().expect("an object lies in a folder"))?;
+                std::fs::create_dir_all(path.parent().expect("an object lies in a directory"))?;
                 failed.file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
             }
             Err(failed) => Err(failed.error),
@@ -186,7 +195,7 @@ impl State {
         };
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            let why = format!("`{}` of the state folder is a folder: remove it", path.display());
+            let why = format!("`{}` of the state directory is a directory: remove it", path.display());
             return Err(io::Error::other(why));
         }
         let length = metadata.len();
@@ -247,12 +256,13 @@ fn on_state_disk(error: io::Error, what: String) -> Failure {
     if !is_full {
         return failure;
     }
-    failure.help("free some space (`ister cache prune` empties the cache), or choose another folder with -S")
+    failure
+        .help("free some space (`ister cache prune` empties the cache), or choose another directory with -S")
 }
 
 /// What others own, or may write to, they could exchange while we work.
 fn only_we_write(path: &Path) -> Result<(), Failure> {
-    let context = || format!("could not use the state folder `{}`", path.display());
+    let context = || format!("could not use the state directory `{}`", path.display());
     let metadata = path.metadata().context(context)?;
     let owner = metadata.uid();
     if metadata.mode() & 0o002 != 0 {
@@ -261,25 +271,25 @@ fn only_we_write(path: &Path) -> Result<(), Failure> {
                 "its mode is {:04o}: whoever writes into it could lead us elsewhere",
                 metadata.mode() & 0o7777
             ))
-            .help("take that right away (chmod o-w), or choose another folder with -S"));
+            .help("take that right away (chmod o-w), or choose another directory with -S"));
     }
     if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
         return Err(Failure::new(context())
             .detail(format!("it belongs to uid {owner}, who could lead us elsewhere"))
-            .help("choose a folder of your own with -S"));
+            .help("choose a directory of your own with -S"));
     }
     Ok(())
 }
 
-/// Empties a state folder, unless somebody uses it. Gives the bytes that were freed.
-pub fn prune(folder: &Path) -> Result<u64, Failure> {
-    let lock = File::options().read(true).custom_flags(NO_LINK).open(folder.join("lock"));
+/// Empties a state directory, unless somebody uses it. Gives the bytes that were freed.
+pub fn prune(directory: &Path) -> Result<u64, Failure> {
+    let lock = File::options().read(true).custom_flags(NO_LINK).open(directory.join("lock"));
     let Ok(lock) = lock else { return Ok(0) };
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(0);
     }
     let mut freed = 0;
-    let mut todo: Vec<PathBuf> = ["objects", "parts", "incoming"].map(|name| folder.join(name)).to_vec();
+    let mut todo: Vec<PathBuf> = ["objects", "parts", "incoming"].map(|name| directory.join(name)).to_vec();
     while let Some(below) = todo.pop() {
         if !below.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
             continue;
@@ -339,8 +349,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_its_hash_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
         for content in [b"hello\n".to_vec(), vec![9; 3 << 20]] {
             let (hash, object) = file(&content);
             let mut wrong = content.clone();
@@ -355,14 +365,14 @@ mod tests {
                 Ok(())
             });
             assert!(there.unwrap() && read == content);
-            assert_eq!(std::fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
+            assert_eq!(std::fs::read_dir(directory.path().join("incoming")).unwrap().count(), 0);
         }
     }
 
     #[test]
     fn what_was_damaged_is_forgotten_and_a_full_target_forgets_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
         let (hash, object) = file(b"hello\n");
         state.put(&hash, &object, &mut &b"hello\n"[..]).unwrap().unwrap();
         let full = |_: Object, _: &mut dyn Read| Err(ObjectError::Write(io::ErrorKind::StorageFull.into()));
@@ -378,39 +388,39 @@ mod tests {
     }
 
     #[test]
-    fn links_in_the_folder_lead_nowhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let victim = folder.path().join("victim");
+    fn links_in_the_directory_lead_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
         std::fs::write(&victim, "mine").unwrap();
-        let state = State::open(&folder.path().join("state")).unwrap();
+        let state = State::open(&directory.path().join("state")).unwrap();
         let link = |path: PathBuf| std::os::unix::fs::symlink(&victim, path).unwrap();
         link(state.part_path("http://h/pack"));
         assert!(state.part("http://h/pack", || ()).is_err());
         state.forget_part("http://h/pack");
         drop(state);
-        std::fs::remove_file(folder.path().join("state/lock")).unwrap();
-        link(folder.path().join("state/lock"));
-        assert!(State::open(&folder.path().join("state")).is_err());
+        std::fs::remove_file(directory.path().join("state/lock")).unwrap();
+        link(directory.path().join("state/lock"));
+        assert!(State::open(&directory.path().join("state")).is_err());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
     }
 
     #[test]
     fn who_is_alone_tidies_up_and_who_is_not_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = State::open(folder.path()).unwrap();
-        let left = folder.path().join("incoming/1-1");
+        let directory = tempfile::tempdir().unwrap();
+        let first = State::open(directory.path()).unwrap();
+        let left = directory.path().join("incoming/1-1");
         std::fs::write(&left, "half").unwrap();
-        let second = State::open(folder.path()).unwrap();
+        let second = State::open(directory.path()).unwrap();
         assert!(left.exists());
         drop((first, second));
-        State::open(folder.path()).unwrap();
+        State::open(directory.path()).unwrap();
         assert!(!left.exists());
     }
 
     #[test]
     fn a_part_is_added_to_by_one_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
         let mut part = state.part("http://h/pack", || ()).unwrap();
         part.file.write_all(b"01234").unwrap();
         let mut text = String::new();

@@ -38,14 +38,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 impl Draft {
-    /// Begins a file that will be `destination`. Its folder must exist.
+    /// Begins a file that will be `destination`. Its directory must exist.
     pub fn begin(destination: &Path) -> Result<Draft, Failure> {
-        let folder = parent(destination);
-        let context = || format!("could not create a file in `{}`", folder.display());
+        let directory = parent(destination);
+        let context = || format!("could not create a file in `{}`", directory.display());
         let mode = Mode::from_raw_mode(0o666);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         sweep(destination);
-        let draft = match rustix::fs::open(folder, flags, mode) {
+        let draft = match rustix::fs::open(directory, flags, mode) {
             Ok(fd) => Ok(Draft { file: fd.into(), destination: destination.to_owned(), named: None }),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOSYS) => {
                 let path = temporary_name(destination);
@@ -90,7 +90,7 @@ impl Draft {
             return Ok(());
         }
         // The name itself has to reach the disk too.
-        File::open(parent(&self.destination)).and_then(|folder| folder.sync_all()).context(context)
+        File::open(parent(&self.destination)).and_then(|directory| directory.sync_all()).context(context)
     }
 }
 
@@ -141,8 +141,8 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(folder)
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(directory)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -152,23 +152,23 @@ mod tests {
 
     #[test]
     fn a_draft_appears_only_when_published() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.img");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.img");
         std::fs::write(&path, "old").unwrap();
         let mut draft = Draft::begin(&path).unwrap();
         draft.file.write_all(b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         draft.publish(Durability::Synced).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
-        assert_eq!(names(folder.path()), ["a.img"]);
+        assert_eq!(names(directory.path()), ["a.img"]);
     }
 
     #[test]
     fn a_dropped_draft_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.img");
-        std::fs::write(folder.path().join(".a.img.ister-999999999"), "left by a killed build").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.img");
+        std::fs::write(directory.path().join(".a.img.ister-999999999"), "left by a killed build").unwrap();
         drop(Draft::begin(&path).unwrap());
-        assert!(names(folder.path()).is_empty());
+        assert!(names(directory.path()).is_empty());
     }
 }

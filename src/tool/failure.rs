@@ -148,9 +148,11 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
             let error: std::io::Error = error.into();
             let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
-                std::io::ErrorKind::StorageFull => failure.help("free some space, or choose another folder"),
+                std::io::ErrorKind::StorageFull => {
+                    failure.help("free some space, or choose another directory")
+                }
                 std::io::ErrorKind::PermissionDenied => {
-                    failure.help("check the owner and the mode of this path and of the folders above it")
+                    failure.help("check the owner and the mode of this path and of the directories above it")
                 }
                 // A format's limit, on any host. The host's own comes with a number.
                 std::io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => {

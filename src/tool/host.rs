@@ -26,16 +26,16 @@ const TAIL: usize = 20;
 /// Bytes of stderr that are kept: of more, the newest.
 const MOST_KEPT: usize = 1 << 20;
 
-/// PATH with the administrators' folders, which an ordinary user's PATH lacks on Debian.
+/// PATH with the administrators' directories, which an ordinary user's PATH lacks on Debian.
 pub fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|p| p.is_absolute()).collect();
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).filter(|p| p.is_absolute()).collect();
     for more in ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
-        if !folders.iter().any(|f| f == Path::new(more)) {
-            folders.push(more.into());
+        if !directories.iter().any(|f| f == Path::new(more)) {
+            directories.push(more.into());
         }
     }
-    std::env::join_paths(folders).unwrap_or(path)
+    std::env::join_paths(directories).unwrap_or(path)
 }
 
 /// Where a program is, if it is there and executable.
@@ -45,7 +45,7 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|p| executable(p));
     }
-    std::env::split_paths(&search_path()).map(|folder| folder.join(program)).find(|p| executable(p))
+    std::env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|p| executable(p))
 }
 
 /// Runs a program to its end; anything but exit code 0 is a failure that shows command, code and stderr.
@@ -297,8 +297,8 @@ pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio
     for (name, value) in &invocation.env {
         command.env(name, value);
     }
-    if let Some(folder) = &invocation.folder {
-        command.current_dir(folder);
+    if let Some(directory) = &invocation.directory {
+        command.current_dir(directory);
     }
     if invocation.own_group {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -343,15 +343,15 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_ended_with_all_of_its_group() {
         let started = Instant::now();
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let script = "echo before >&2; (sleep 2; touch left) & sleep 30";
-        let hook = Invocation::new("sh").args(["-c", script]).folder(folder.path()).in_own_group();
+        let hook = Invocation::new("sh").args(["-c", script]).directory(directory.path()).in_own_group();
         let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
         assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
         assert_eq!(failure.details[1], "it said: before");
         assert!(started.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_secs(2));
-        assert!(!folder.path().join("left").exists());
+        assert!(!directory.path().join("left").exists());
     }
 
     #[test]

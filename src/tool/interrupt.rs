@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A file or folder that is removed if a signal ends us.
+/// A file or directory that is removed if a signal ends us.
 pub fn remove_on_interrupt(path: &Path) {
     NAMED.lock().unwrap_or_else(|e| e.into_inner()).push(path.to_owned());
 }

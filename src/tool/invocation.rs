@@ -9,7 +9,7 @@ pub struct Invocation {
     pub program: String,
     pub args: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
-    pub folder: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
     /// It gets a process group of its own, and what is left of that ends with it.
     pub own_group: bool,
     /// It is killed when we end, however we end.
@@ -24,7 +24,7 @@ impl Invocation {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
-            folder: None,
+            directory: None,
             own_group: false,
             dies_with_us: false,
             most_output: usize::MAX,
@@ -64,8 +64,8 @@ impl Invocation {
         self
     }
 
-    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Invocation {
-        self.folder = Some(folder.into());
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Invocation {
+        self.directory = Some(directory.into());
         self
     }
 }

@@ -41,4 +41,4 @@ pub use namespace::{
 pub use orphans::Orphans;
 pub use packages::install_packages;
 pub use progress::{Event, Progress};
-pub use unnamed::{inherit, inherited_name, name_of, scratch_folder};
+pub use unnamed::{inherit, inherited_name, name_of, scratch_directory};

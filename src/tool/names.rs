@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 const PREFIX: &str = ".ister-names-";
 
-/// A hidden folder in which unnamed files have names. It goes with this value; if the process is killed, with the next
+/// A hidden directory in which unnamed files have names. It goes with this value; if the process is killed, with the next
 /// one that is made at the same place.
 pub struct Names {
-    folder: PathBuf,
+    directory: PathBuf,
     count: usize,
     /// Held for as long as this process lives: a sign to others.
     _lock: File,
@@ -22,21 +22,21 @@ pub struct Names {
 impl Names {
     /// On the files' own filesystem nothing has to be copied.
     pub fn begin(beside: &Path) -> Result<Names, Failure> {
-        let context = || format!("could not make a folder in `{}`", beside.display());
+        let context = || format!("could not make a directory in `{}`", beside.display());
         // Nobody sweeps away what another one has just made and not locked yet.
         let parent = File::open(beside).context(context)?;
         flock(&parent, FlockOperation::LockExclusive).context(context)?;
         sweep(beside);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside).context(context)?;
-        let lock = File::open(folder.path()).context(context)?;
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside).context(context)?;
+        let lock = File::open(directory.path()).context(context)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).context(context)?;
-        remove_on_interrupt(folder.path());
-        Ok(Names { folder: folder.keep(), count: 0, _lock: lock })
+        remove_on_interrupt(directory.path());
+        Ok(Names { directory: directory.keep(), count: 0, _lock: lock })
     }
 
     /// Another name for the file.
     pub fn give(&mut self, file: &File) -> Result<String, Failure> {
-        let path = self.folder.join(self.count.to_string());
+        let path = self.directory.join(self.count.to_string());
         self.count += 1;
         let context = || format!("could not write `{}`", path.display());
         if link(file, &path).is_err() {
@@ -50,19 +50,19 @@ impl Names {
 
 impl Drop for Names {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-        forget_file(&self.folder);
+        let _ = std::fs::remove_dir_all(&self.directory);
+        forget_file(&self.directory);
     }
 }
 
-/// Removes folders that nobody holds any more.
+/// Removes directories that nobody holds any more.
 fn sweep(beside: &Path) {
     let Ok(entries) = std::fs::read_dir(beside) else { return };
     for entry in entries.flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let is_free = || {
             File::open(entry.path())
-                .is_ok_and(|folder| flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok())
+                .is_ok_and(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok())
         };
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_free() {
             let _ = std::fs::remove_dir_all(entry.path());

@@ -293,9 +293,9 @@ impl Workspace {
         std::process::exit(code)
     }
 
-    /// Mounts a tmpfs on `folder` if memory has room for `need` bytes and as much again; else works in a new
-    /// folder inside it, if its disk has the room. Also gives this PID namespace its own /proc.
-    pub fn open(folder: &Path, need: u64) -> Result<Workspace, Failure> {
+    /// Mounts a tmpfs on `directory` if memory has room for `need` bytes and as much again; else works in a new
+    /// directory inside it, if its disk has the room. Also gives this PID namespace its own /proc.
+    pub fn open(directory: &Path, need: u64) -> Result<Workspace, Failure> {
         let mount =
             |source: &str, target: &Path, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>| {
                 rustix::mount::mount(source, target, kind, flags, data).map_err(|error| {
@@ -311,25 +311,28 @@ impl Workspace {
             MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
             None,
         )?;
-        sweep_workspaces(folder);
+        sweep_workspaces(directory);
         let available = available_memory();
         if available / 2 >= need {
             let data = format!("size={},mode=0755,nr_inodes=0", available / 4 * 3);
             let data = std::ffi::CString::new(data).expect("no NUL in it");
-            mount("tmpfs", folder, "tmpfs", MountFlags::NOATIME, Some(&data))?;
-            return Ok(Workspace { root: folder.to_owned(), on_disk: false });
+            mount("tmpfs", directory, "tmpfs", MountFlags::NOATIME, Some(&data))?;
+            return Ok(Workspace { root: directory.to_owned(), on_disk: false });
         }
-        if let Ok(disk) = rustix::fs::statvfs(folder)
+        if let Ok(disk) = rustix::fs::statvfs(directory)
             && disk.f_bavail * disk.f_frsize < need
         {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             let free = mib(disk.f_bavail * disk.f_frsize);
-            return Err(Failure::new(format!("there is not enough space to work in `{}`", folder.display()))
-                .detail(format!("about {} MiB are needed, {free} MiB are free", mib(need)))
-                .detail(format!("memory has no room either: of {} MiB half may be used", mib(available)))
-                .help("free some memory or disk space, or choose another disk with --cache-dir"));
+            return Err(Failure::new(format!(
+                "there is not enough space to work in `{}`",
+                directory.display()
+            ))
+            .detail(format!("about {} MiB are needed, {free} MiB are free", mib(need)))
+            .detail(format!("memory has no room either: of {} MiB half may be used", mib(available)))
+            .help("free some memory or disk space, or choose another disk with --cache-dir"));
         }
-        let root = folder.join(format!("{DISK_PREFIX}{}", unique()));
+        let root = directory.join(format!("{DISK_PREFIX}{}", unique()));
         let context = || format!("could not create `{}`", root.display());
         std::fs::create_dir(&root).context(context)?;
         // The lock says that somebody works here; it goes with this process, however that ends.
@@ -347,14 +350,14 @@ impl Workspace {
 /// Where the workspace is when memory had no room for it.
 static ON_DISK: std::sync::Mutex<Option<(PathBuf, File)>> = std::sync::Mutex::new(None);
 
-/// Names of folders for workspaces on disk.
+/// Names of directories for workspaces on disk.
 const DISK_PREFIX: &str = "disk-";
 
 /// Removes workspaces on disk whose builds were killed. Must run inside the namespace: their files belong to ids
 /// that only it knows. Gives how many there were.
-pub fn sweep_workspaces(folder: &Path) -> usize {
+pub fn sweep_workspaces(directory: &Path) -> usize {
     let mut swept = 0;
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(DISK_PREFIX) {
             continue;
         }
@@ -368,8 +371,8 @@ pub fn sweep_workspaces(folder: &Path) -> usize {
 }
 
 /// Whether there is anything for [`sweep_workspaces`] to look at.
-pub fn has_workspaces(folder: &Path) -> bool {
-    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+pub fn has_workspaces(directory: &Path) -> bool {
+    let mut entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name().to_string_lossy().starts_with(DISK_PREFIX))
 }
 
@@ -395,7 +398,7 @@ pub fn end_leftovers() -> usize {
 
 fn leave_disk() {
     if let Some((root, _lock)) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
-        // So that nothing writes while the folder goes.
+        // So that nothing writes while the directory goes.
         end_leftovers();
         for line in std::fs::read_to_string("/proc/mounts").unwrap_or_default().lines().rev() {
             if let Some(target) = line.split(' ').nth(1)

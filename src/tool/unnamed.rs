@@ -25,7 +25,7 @@ pub fn name_of(number: RawFd) -> String {
 }
 
 /// Where unnamed files go: what an image unpacks to may be larger than a memory filesystem at /tmp. Source: file-hierarchy(7).
-pub fn scratch_folder() -> PathBuf {
+pub fn scratch_directory() -> PathBuf {
     std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
 }
 

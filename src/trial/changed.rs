@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// What a type is made of, as paths from the repository's top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ingredients {
-    /// The type's own folder, with template, `type.json` and whatever lies with them, and those that the template names.
-    pub folders: BTreeSet<String>,
+    /// The type's own directory, with template, `type.json` and whatever lies with them, and those that the template names.
+    pub directories: BTreeSet<String>,
     /// Bundles, with those that they include.
     pub bundles: BTreeSet<String>,
     /// Files that the template names: hooks, keys, sources, configurations.
@@ -21,11 +21,12 @@ const MAKERS: [&str; 2] = ["src/bundle/", "src/content/"];
 /// The first changed path that is one of the ingredients: why this type has to be proven again.
 pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
     let is_one = |path: &str| {
-        let is_in = |folder: &String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-        ingredients.folders.iter().any(is_in)
+        let is_in =
+            |directory: &String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        ingredients.directories.iter().any(is_in)
             || path.strip_prefix(BUNDLES).is_some_and(|name| ingredients.bundles.contains(name))
             || ingredients.files.contains(path)
-            || MAKERS.iter().any(|folder| path.starts_with(folder))
+            || MAKERS.iter().any(|directory| path.starts_with(directory))
     };
     changed.iter().map(String::as_str).find(|path| is_one(path))
 }
@@ -48,7 +49,7 @@ mod tests {
     #[test]
     fn only_its_own_ingredients_touch_a_type() {
         let kvm = Ingredients {
-            folders: ["vm-tests/kvm", "files"].map(str::to_owned).into(),
+            directories: ["vm-tests/kvm", "files"].map(str::to_owned).into(),
             bundles: ["os-core", "editors"].map(str::to_owned).into(),
             files: ["hooks/post.sh".to_owned()].into(),
         };

@@ -96,7 +96,7 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     }
 }
 
-/// A type with its folder.
+/// A type with its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageType {
     pub name: String,
@@ -127,16 +127,16 @@ fn check(definition: &Definition) -> Result<(), String> {
     Ok(())
 }
 
-/// The types of a folder: its folders that have a `type.json`, by name.
-pub fn read_types(folder: &Path) -> Result<Vec<ImageType>, Failure> {
-    let context = || format!("could not read the image types in `{}`", folder.display());
+/// The types of a directory: its directories that have a `type.json`, by name.
+pub fn read_types(directory: &Path) -> Result<Vec<ImageType>, Failure> {
+    let context = || format!("could not read the image types in `{}`", directory.display());
     let mut types = Vec::new();
-    for entry in std::fs::read_dir(folder).context(context)? {
+    for entry in std::fs::read_dir(directory).context(context)? {
         let place = entry.context(context)?.path();
         let path = place.join("type.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            // Another folder, or a file.
+            // Another directory, or a file.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(error) => return Err(error).context(|| format!("could not read `{}`", path.display())),
         };

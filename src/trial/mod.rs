@@ -1,4 +1,4 @@
-//! Image types under test: what a folder of `vm-tests/` says of each, the commands that prove it, and what they came to.
+//! Image types under test: what a directory of `vm-tests/` says of each, the commands that prove it, and what they came to.
 //!
 //! A type is data: a template, and beside it `type.json` with the machines that its published files have to boot on. Each step
 //! of a test is a command of this program, which people can repeat by hand.

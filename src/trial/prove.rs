@@ -21,8 +21,8 @@ pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Pr
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);
-    let made = std::fs::create_dir_all(place.folder)
-        .context(|| format!("could not create the folder `{}`", place.folder.display()));
+    let made = std::fs::create_dir_all(place.directory)
+        .context(|| format!("could not create the directory `{}`", place.directory.display()));
     let (built, answer) = take(&kind.name, &build, made, progress);
     let is_good = built.outcome.is_good();
     record.steps.push(built);
@@ -56,7 +56,7 @@ pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Pr
         record.steps.push(taken);
         // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
         if rejected.contains(&&step.file) {
-            let _ = std::fs::remove_file(place.folder.join(format!("{}.receipt.json", step.file)));
+            let _ = std::fs::remove_file(place.directory.join(format!("{}.receipt.json", step.file)));
         }
     }
     record
@@ -93,9 +93,9 @@ fn look_at_build(
     record: &mut Record,
 ) -> Result<Plan, Failure> {
     let plan = plan_of(kind, answer)?;
-    record.files = published(&plan, place.folder)?;
+    record.files = published(&plan, place.directory)?;
     if let Some(image) = plan.image() {
-        record.packages = packages(&place.folder.join(format!("{image}.packages")))?;
+        record.packages = packages(&place.directory.join(format!("{image}.packages")))?;
     }
     Ok(plan)
 }
@@ -128,14 +128,14 @@ fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
 }
 
 /// What people would download: the files of `Formats`, or the raw image where there are none.
-fn published(plan: &Plan, folder: &Path) -> Result<Vec<FileRecord>, Failure> {
+fn published(plan: &Plan, directory: &Path) -> Result<Vec<FileRecord>, Failure> {
     let mut files: Vec<(&str, String)> =
         plan.published.iter().map(|file| (file.name.as_str(), file.format.to_string())).collect();
     if files.is_empty() {
         files.extend(plan.image().map(|image| (image, "raw".to_owned())));
     }
     let look = |(name, format): (&str, String)| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         let metadata = path.metadata().context(|| format!("could not look at `{}`", path.display()))?;
         Ok(FileRecord { name: name.to_owned(), format, bytes: metadata.len().min(metadata.blocks() * 512) })
     };

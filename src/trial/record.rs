@@ -7,7 +7,7 @@ use crate::vm::{Accelerator, Class, Hardware, StageTime, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether types and reports can be called that: names of folders, and parts of addresses. Pages are called `*.html`.
+/// Whether types and reports can be called that: names of directories, and parts of addresses. Pages are called `*.html`.
 pub fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     name.chars().all(is_plain)
@@ -89,7 +89,7 @@ pub struct BootRecord {
     /// Lines of the template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub look_at: Vec<String>,
-    /// The folder of serial log and screenshot, beside `results.json`.
+    /// The directory of serial log and screenshot, beside `results.json`.
     pub report: String,
 }
 
@@ -233,10 +233,10 @@ impl Results {
                 if step.outcome.is_good() && boot.class != Class::LoginPrompt {
                     return Err(format!("`{}` passed and ended in {}", step.name, boot.class));
                 }
-                // Folders that are read, and made.
+                // Directories that are read, and made.
                 match boot.report.split_once('/') {
                     Some((kind, name)) if kind == record.kind && is_plain(kind) && is_plain(name) => {}
-                    _ => return Err(format!("`{}` is no folder of a report", boot.report)),
+                    _ => return Err(format!("`{}` is no directory of a report", boot.report)),
                 }
                 once(&boot.report, &mut reports)?;
             }

@@ -33,7 +33,7 @@ pub struct Step {
     pub args: Vec<String>,
     /// The file that it is about; nothing for a build.
     pub file: String,
-    /// Of a boot: the folder of serial log, screenshot and verdict.
+    /// Of a boot: the directory of serial log, screenshot and verdict.
     pub report: Option<String>,
     /// What has to be made first.
     pub needs: Vec<Need>,
@@ -58,21 +58,21 @@ pub const VISITOR: &str = "visitor";
 /// Where a type's files are.
 pub struct Place<'a> {
     /// Of images, and of reports.
-    pub folder: &'a Path,
+    pub directory: &'a Path,
     /// A private key that the test made.
     pub key: &'a Path,
 }
 
 impl Place<'_> {
     fn text(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.directory.join(name).display().to_string()
     }
 }
 
 /// Building comes first: what is verified and booted then follows from the plan that it leaves.
 pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
     let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
-    args.push(place.folder.display().to_string());
+    args.push(place.directory.display().to_string());
     args.extend(["--format", "json"].map(str::to_owned));
     if let Some(formats) = &kind.definition.formats {
         args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
@@ -175,14 +175,14 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
     add("cpus", hardware.cpus.to_string());
     let mut needs = Vec::new();
     if let Some(host) = &case.seed {
-        let path = place.folder.join(format!("seed-{index}.img"));
+        let path = place.directory.join(format!("seed-{index}.img"));
         add("seed", path.display().to_string());
         add("host", host.clone());
         facts.push("seed".to_owned());
         needs.push(Need::Seed { path, host: host.clone() });
     }
     if let Some(size) = case.target {
-        let path = place.folder.join(format!("target-{index}.img"));
+        let path = place.directory.join(format!("target-{index}.img"));
         add("second-disk", path.display().to_string());
         facts.push("empty disk".to_owned());
         needs.push(Need::Disk { path, size });
@@ -193,7 +193,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         facts.push("ssh".to_owned());
     }
     if case.console {
-        let path = place.folder.join("visitor");
+        let path = place.directory.join("visitor");
         add("login", VISITOR.to_owned());
         add("credential", format!("tmpfiles.extra=file:{}", path.display()));
         facts.push("console".to_owned());
@@ -213,7 +213,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         args.extend(["--grow".to_owned(), format!("{}M", more.0.div_ceil(Bytes::MIB))]);
     }
     if case.update {
-        let path = place.folder.join("updates");
+        let path = place.directory.join("updates");
         facts.push("update".to_owned());
         args.extend(["--update".to_owned(), path.display().to_string()]);
         let packages = place.text(&format!("{}.packages", plan.image().unwrap_or_default())).into();
@@ -250,7 +250,7 @@ mod tests {
         let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
         let definition: Definition = serde_json::from_str(definition).unwrap();
         let kind = ImageType { name: "kvm".to_owned(), template: "t.json".into(), definition };
-        let place = Place { folder: Path::new("out"), key: Path::new("key") };
+        let place = Place { directory: Path::new("out"), key: Path::new("key") };
         let steps = steps(&kind, &plan, &place)?;
         Ok(steps.into_iter().map(|step| format!("{}: {}", step.name, step.args.join(" "))).collect())
     }

@@ -10,21 +10,21 @@ use std::path::Path;
 /// Every system has it, and nothing depends on its version.
 const ORDINARY: &str = "netbase";
 
-/// Downloads them into a new folder. `packages` is the list beside the image; `reinstall`: the image's own kernel too.
+/// Downloads them into a new directory. `packages` is the list beside the image; `reinstall`: the image's own kernel too.
 pub fn fetch_newer_packages(
     content: &Content,
     packages: &Path,
     reinstall: bool,
-    folder: &Path,
+    directory: &Path,
 ) -> Result<(), Failure> {
-    let context = || format!("could not get newer packages into `{}`", folder.display());
+    let context = || format!("could not get newer packages into `{}`", directory.display());
     if content.manager != SoftwareManager::Apt {
         return Err(Failure::new(context())
             .detail(format!("there is no archive of newer packages for {} content", content.manager))
             .help("leave `update` out of type.json; `ister boot --update DIR` takes packages of your own"));
     }
-    let _ = std::fs::remove_dir_all(folder);
-    std::fs::create_dir_all(folder).context(context)?;
+    let _ = std::fs::remove_dir_all(directory);
+    std::fs::create_dir_all(directory).context(context)?;
     let apt = Apt::with_backports(content).map_err(|failure| failure.context(context()))?;
     let list =
         std::fs::read_to_string(packages).context(|| format!("could not read `{}`", packages.display()))?;
@@ -51,10 +51,10 @@ pub fn fetch_newer_packages(
     let own = reinstall.then(|| format!("{own}={version}"));
     let wanted = [format!("{meta}/{release}-backports"), newer, ORDINARY.to_owned()];
     for package in wanted.into_iter().chain(own) {
-        apt.download(&package, folder).map_err(|failure| failure.context(context()))?;
+        apt.download(&package, directory).map_err(|failure| failure.context(context()))?;
     }
-    raise_version(folder)?;
-    unpack_payloads(folder)
+    raise_version(directory)?;
+    unpack_payloads(directory)
 }
 
 /// apt with lists of its own.
@@ -65,7 +65,7 @@ struct Apt {
 
 impl Apt {
     fn with_backports(content: &Content) -> Result<Apt, Failure> {
-        let context = || "could not make a folder for apt's lists".to_owned();
+        let context = || "could not make a directory for apt's lists".to_owned();
         let place = tempfile::tempdir().context(context)?;
         let release = content.release.clone();
         let own = content::sources_for(content)?;
@@ -75,8 +75,8 @@ impl Apt {
             Some(format!("{} {release}-backports {}", &line[..at], &line[at + release.len() + 2..]))
         });
         let sources: Vec<String> = own.iter().cloned().chain(backports).collect();
-        for folder in ["lists/partial", "cache/archives/partial"] {
-            std::fs::create_dir_all(place.path().join(folder)).context(context)?;
+        for directory in ["lists/partial", "cache/archives/partial"] {
+            std::fs::create_dir_all(place.path().join(directory)).context(context)?;
         }
         let path = |name: &str| place.path().join(name).display().to_string();
         let mut settings = content::apt_options()?;
@@ -117,15 +117,15 @@ impl Apt {
         })
     }
 
-    fn download(&self, package: &str, folder: &Path) -> Result<(), Failure> {
+    fn download(&self, package: &str, directory: &Path) -> Result<(), Failure> {
         let script = "cd \"$1\" && exec apt-get -qq download \"$2\"";
-        let download = self.invocation("sh").args(["-c", script, "sh"]).arg(folder).arg(package);
+        let download = self.invocation("sh").args(["-c", script, "sh"]).arg(directory).arg(package);
         run(&download).map(|_| ())
     }
 }
 
 /// Kernel packages are xz: an emulated processor takes minutes for what the host unpacks in a second.
-fn unpack_payloads(folder: &Path) -> Result<(), Failure> {
+fn unpack_payloads(directory: &Path) -> Result<(), Failure> {
     let script = r#"set -eu
 cd "$1"
 for package in linux-image-*.deb; do
@@ -133,11 +133,11 @@ for package in linux-image-*.deb; do
     dpkg-deb --root-owner-group -Znone --build unpacked "$package" >/dev/null
     rm -r unpacked
 done"#;
-    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(folder)).map(|_| ())
+    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory)).map(|_| ())
 }
 
 /// Of the ordinary package: the same files under a higher version.
-fn raise_version(folder: &Path) -> Result<(), Failure> {
+fn raise_version(directory: &Path) -> Result<(), Failure> {
     let script = r#"set -eu
 cd "$1"
 dpkg-deb --raw-extract "$2"_*.deb unpacked
@@ -145,5 +145,5 @@ rm "$2"_*.deb
 sed -i 's/^Version: .*/&+ister1/' unpacked/DEBIAN/control
 dpkg-deb --root-owner-group --build unpacked "$2"_newer.deb >/dev/null
 rm -r unpacked"#;
-    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(folder).arg(ORDINARY)).map(|_| ())
+    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory).arg(ORDINARY)).map(|_| ())
 }

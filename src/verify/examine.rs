@@ -31,7 +31,7 @@ pub struct Examination<'a> {
     pub passphrases: Vec<String>,
     /// Texts that only the build host would have put there.
     pub host_marks: Vec<String>,
-    /// A folder for unnamed files.
+    /// A directory for unnamed files.
     pub scratch: &'a Path,
 }
 

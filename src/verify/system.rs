@@ -5,7 +5,7 @@ use crate::filesystem::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_
 use std::collections::BTreeMap;
 
 /// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
-const FOLDERS: &[&str] = &[
+const DIRECTORIES: &[&str] = &[
     "/etc/",
     "/home/",
     "/boot/",
@@ -67,21 +67,21 @@ impl System {
         }
     }
 
-    /// Puts another partition's tree in the place of a folder. `false` if there is no such folder.
+    /// Puts another partition's tree in the place of a directory. `false` if there is no such directory.
     pub fn mount(&mut self, at: &str, partition: u32, tree: Tree) -> bool {
         let Some(place) = self.tree.find(at) else { return false };
-        if !matches!(self.tree.nodes[place].body, Body::Folder(_)) || tree.nodes.is_empty() {
+        if !matches!(self.tree.nodes[place].body, Body::Directory(_)) || tree.nodes.is_empty() {
             return false;
         }
         let base = self.tree.nodes.len();
         self.origins.push((base, partition));
         for mut node in tree.nodes {
-            if let Body::Folder(entries) = &mut node.body {
+            if let Body::Directory(entries) = &mut node.body {
                 entries.values_mut().for_each(|id| *id += base);
             }
             self.tree.nodes.push(node);
         }
-        // The folder itself is hidden: its names are now those of the other root.
+        // The directory itself is hidden: its names are now those of the other root.
         let top = self.tree.nodes[base].clone();
         self.tree.nodes[place] = top;
         self.mounts.push(Mounted { at: at.to_owned(), partition });
@@ -97,7 +97,8 @@ impl System {
         for (path, id) in self.tree.paths() {
             let path = String::from_utf8_lossy(&path).into_owned();
             let node = &self.tree.nodes[id];
-            let wanted = FOLDERS.iter().any(|folder| path.starts_with(folder)) || path.ends_with(BUILT_IN);
+            let wanted =
+                DIRECTORIES.iter().any(|directory| path.starts_with(directory)) || path.ends_with(BUILT_IN);
             if !wanted
                 || self.texts.contains_key(&id)
                 || read.contains_key(&id)
@@ -105,7 +106,7 @@ impl System {
             {
                 continue;
             }
-            let boots = ["/boot/", "/efi/"].iter().any(|folder| path.starts_with(folder));
+            let boots = ["/boot/", "/efi/"].iter().any(|directory| path.starts_with(directory));
             let limit = if boots {
                 HEAD
             } else if LISTS.contains(&path.as_str()) {
@@ -150,10 +151,10 @@ impl System {
         self.texts.get(&self.tree.find(path)?).map(Vec::as_slice)
     }
 
-    /// Names in a folder, sorted; empty if there is none.
+    /// Names in a directory, sorted; empty if there is none.
     pub fn list(&self, path: &str) -> Vec<String> {
         match self.node(path).map(|node| &node.body) {
-            Some(Body::Folder(entries)) => {
+            Some(Body::Directory(entries)) => {
                 entries.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
             }
             _ => Vec::new(),
@@ -167,11 +168,11 @@ mod tests {
     use crate::filesystem::scan;
 
     #[test]
-    fn a_mounted_tree_hides_the_folder() {
+    fn a_mounted_tree_hides_the_directory() {
         let (root, boot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir_all(root.path().join("boot/old")).unwrap();
         std::fs::write(boot.path().join("vmlinuz"), "k").unwrap();
-        let tree = |folder: &std::path::Path| scan(folder, i64::MAX).unwrap().tree;
+        let tree = |directory: &std::path::Path| scan(directory, i64::MAX).unwrap().tree;
         let mut system = System::new(2, tree(root.path()));
         assert!(system.mount("/boot", 1, tree(boot.path())));
         assert!(!system.mount("/srv", 3, Tree::default()));

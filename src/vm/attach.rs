@@ -2,7 +2,7 @@
 
 use super::machine::DirectKernel;
 use crate::format::{self, ImageFormat, NetworkBoot};
-use crate::tool::{Context, Failure, inherited_name, scratch_folder};
+use crate::tool::{Context, Failure, inherited_name, scratch_directory};
 use crate::verify::boot_path::Initramfs;
 use std::fs::File;
 use std::io::Seek;
@@ -73,10 +73,10 @@ pub fn attach(image: &Path) -> Result<Attached, Failure> {
     }
     match kind {
         format::Kind::Packed if format::is_network_boot(&file).context(context)? => {
-            format::open_network_boot(image, &scratch_folder()).map(Attached::Network)
+            format::open_network_boot(image, &scratch_directory()).map(Attached::Network)
         }
         format::Kind::Packed => {
-            let opened = format::open(image, &scratch_folder())?;
+            let opened = format::open(image, &scratch_directory())?;
             check_name(image, opened.format)?;
             Ok(Attached::Disk(opened.file, "raw"))
         }

@@ -19,7 +19,7 @@ use crate::command_line::words;
 use crate::plan::{Firmware, Loader};
 use crate::template::Bytes;
 use crate::tool::{
-    Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_folder,
+    Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_directory,
 };
 use std::fs::File;
 use std::io::Write;
@@ -42,7 +42,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         .context(|| "could not write the credentials for the guest".to_owned())?;
     let credential_names = credentials.iter().map(inherited_name).collect::<Result<Vec<_>, _>>()?;
     let written = Written::begin(disk.as_ref(), ovmf.as_ref(), order.grow)?;
-    let archive = order.update.map(Archive::of_folder).transpose()?;
+    let archive = order.update.map(Archive::of_directory).transpose()?;
     let archive_name = archive.as_ref().map(|archive| inherited_name(&archive.file)).transpose()?;
     // QEMU sees no names of this host: it inherits what it works on.
     let opened = Opened::of(order)?;
@@ -62,7 +62,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         direct: opened.direct.as_ref().or(kernel.as_ref()),
     };
     let secrets = secrets(order);
-    let mut log = match order.report.map(|folder| folder.join(SERIAL_LOG)) {
+    let mut log = match order.report.map(|directory| directory.join(SERIAL_LOG)) {
         Some(path) => {
             let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
             Some(SerialLog::new(file, &secrets))
@@ -74,8 +74,8 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         shared.context(|| "could not share the serial log".to_owned())
     };
     let screenshot = |guest: &mut Guest| {
-        if let Some(folder) = order.report {
-            guest.screenshot(&folder.join("screen.png"), progress);
+        if let Some(directory) = order.report {
+            guest.screenshot(&directory.join("screen.png"), progress);
         }
     };
 
@@ -267,7 +267,7 @@ impl Written {
         let context = || "could not make a file for what the guest writes".to_owned();
         let disk = match image {
             Some((image, format)) => {
-                let overlay = tempfile::tempfile_in(scratch_folder()).context(context)?;
+                let overlay = tempfile::tempfile_in(scratch_directory()).context(context)?;
                 let name = inherited_name(&overlay)?;
                 let create = Invocation::new("qemu-img")
                     .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])

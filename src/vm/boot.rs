@@ -55,7 +55,7 @@ pub struct BootOrder<'a> {
     pub allowed: &'a [AllowedNote],
     /// After the prompt: the power button, and once more.
     pub again: bool,
-    /// A folder of newer packages: they are installed, the new kernel is started, the old one removed.
+    /// A directory of newer packages: they are installed, the new kernel is started, the old one removed.
     pub update: Option<&'a Path>,
     /// By how much the disk is larger than the image; the root filesystem has to fill it.
     pub grow: Option<Bytes>,
@@ -129,13 +129,13 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
     if hardware != order.hardware {
         progress.warn("only KVM tells a guest what Hyper-V does: it boots without that".to_owned());
     }
-    if let Some(folder) = order.report {
-        std::fs::create_dir_all(folder)
-            .context(|| format!("could not create the folder `{}`", folder.display()))?;
+    if let Some(directory) = order.report {
+        std::fs::create_dir_all(directory)
+            .context(|| format!("could not create the directory `{}`", directory.display()))?;
         // Of an earlier boot: they would be taken for this one's.
         let logs = (1..=RETRIES).map(earlier_log);
         for name in [SERIAL_LOG, "screen.png", "verdict.json"].map(str::to_owned).into_iter().chain(logs) {
-            let _ = std::fs::remove_file(folder.join(name));
+            let _ = std::fs::remove_file(directory.join(name));
         }
     }
     // A second disk is no longer what it was.
@@ -149,15 +149,16 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
                 attempt.class, attempt.stage
             ));
             earlier.push(attempt);
-            if let Some(folder) = order.report {
+            if let Some(directory) = order.report {
                 // There is none where it did not begin.
-                let _ = std::fs::rename(folder.join(SERIAL_LOG), folder.join(earlier_log(earlier.len())));
+                let _ =
+                    std::fs::rename(directory.join(SERIAL_LOG), directory.join(earlier_log(earlier.len())));
             }
             continue;
         }
         break attempt;
     };
-    let kept = |name: &str| order.report.map(|folder| folder.join(name)).filter(|path| path.exists());
+    let kept = |name: &str| order.report.map(|directory| directory.join(name)).filter(|path| path.exists());
     // Whatever else was asked for needs a login prompt.
     let is_plain = order.login.is_none() && order.ssh.is_none() && order.host.is_none() && !order.again;
     let is_reached = order.goal.is_reached(last.class, last.probed)
@@ -196,8 +197,8 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         serial_log: kept(SERIAL_LOG),
         screenshot: kept("screen.png"),
     };
-    if let Some(folder) = order.report {
-        let path = folder.join("verdict.json");
+    if let Some(directory) = order.report {
+        let path = directory.join("verdict.json");
         let text = serde_json::to_string_pretty(&verdict).expect("a verdict is plain data") + "\n";
         std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
     }

@@ -88,7 +88,7 @@ fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
         let bytes = read_file(window, &tree.nodes[tree.find(path)?], MOST).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let Body::Folder(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
+    let Body::Directory(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
     let names = names.keys().map(|name| String::from_utf8_lossy(name).into_owned());
     let mut entries: Vec<Entry> = names
         .filter(|name| name.to_ascii_lowercase().ends_with(".conf"))

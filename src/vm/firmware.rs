@@ -154,7 +154,7 @@ fn has_fallback_loader(disk: &File, offset: u64, end: u64) -> bool {
     }
     let Ok(tree) = Opened::open(&window).and_then(|opened| opened.tree()) else { return false };
     let find = |at: NodeId, name: &str| {
-        let Body::Folder(entries) = &tree.nodes.get(at)?.body else { return None };
+        let Body::Directory(entries) = &tree.nodes.get(at)?.body else { return None };
         entries.iter().find(|(entry, _)| entry.eq_ignore_ascii_case(name.as_bytes())).map(|(_, id)| *id)
     };
     ["EFI", "BOOT", "BOOTX64.EFI"].iter().try_fold(ROOT, |at, name| find(at, name)).is_some()

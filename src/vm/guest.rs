@@ -485,7 +485,9 @@ fn is_switched_off(event: &QmpEvent) -> bool {
 fn fault(event: &QmpEvent) -> Option<&'static str> {
     let is_stopped = event.name == "BLOCK_IO_ERROR" && event.data["action"] == "stop";
     is_stopped.then_some(match event.data["nospace"].as_bool() {
-        Some(true) => "the host has no space left for what the guest writes: name another folder with TMPDIR",
+        Some(true) => {
+            "the host has no space left for what the guest writes: name another directory with TMPDIR"
+        }
         _ => "the host could not read or write what is the guest's disk",
     })
 }

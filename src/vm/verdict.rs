@@ -333,7 +333,7 @@ pub struct OtherFirmware {
 }
 
 impl Verdict {
-    /// For everybody: without folders of this host, and what the guest answered.
+    /// For everybody: without directories of this host, and what the guest answered.
     pub fn public(mut self, image: &str) -> Verdict {
         self.image = image.into();
         (self.serial_log, self.screenshot) = (None, None);

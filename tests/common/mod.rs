@@ -9,7 +9,7 @@ pub mod system;
 #[allow(dead_code, reason = "not every test program needs one")]
 pub mod tls;
 
-/// ister with these arguments, from the project's folder.
+/// ister with these arguments, from the project's directory.
 pub fn ister(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
     command
@@ -64,10 +64,10 @@ pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
 /// Whether the host lacks one of these programs or files: a visible skip, and a failure where `CI` is set.
 #[allow(dead_code, reason = "not every test program needs some")]
 pub fn tools_missing(names: &[&str]) -> bool {
-    let folders = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
+    let directories = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
     let is_there = |name: &&&str| {
         Path::new(name).is_absolute() && Path::new(name).exists()
-            || folders.iter().any(|folder| Path::new(folder).join(name).exists())
+            || directories.iter().any(|directory| Path::new(directory).join(name).exists())
     };
     let missing: Vec<&&str> = names.iter().filter(|name| !is_there(name)).collect();
     if missing.is_empty() {

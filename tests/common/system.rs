@@ -124,7 +124,7 @@ fn program() -> Vec<u8> {
 /// What every system has, as far as anybody looks.
 pub fn install(root: &Path) {
     let at = |path: &str| root.join(path);
-    for folder in [
+    for directory in [
         "boot",
         "dev",
         "etc/systemd/system",
@@ -145,7 +145,7 @@ pub fn install(root: &Path) {
         "var/log",
         "mnt",
     ] {
-        std::fs::create_dir_all(at(folder)).unwrap();
+        std::fs::create_dir_all(at(directory)).unwrap();
     }
     std::fs::set_permissions(at("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
     for name in ["bin", "lib", "sbin"] {
@@ -182,14 +182,14 @@ pub fn install(root: &Path) {
 }
 
 /// Writes the planned files, the loader and the whole image, as a build does inside its namespace.
-pub fn make(plan: &Plan, root: &Path, folder: &Path) -> PathBuf {
-    make_with(plan, root, folder, &[], None)
+pub fn make(plan: &Plan, root: &Path, directory: &Path) -> PathBuf {
+    make_with(plan, root, directory, &[], None)
 }
 
 pub fn make_with(
     plan: &Plan,
     root: &Path,
-    folder: &Path,
+    directory: &Path,
     passphrases: &[(&str, &str)],
     seed: Option<&str>,
 ) -> PathBuf {
@@ -197,8 +197,8 @@ pub fn make_with(
     ister::customize::write_files(&tree, &plan.system).unwrap();
     install_loader(plan, &tree).unwrap();
     finish_loader(plan, &tree).unwrap();
-    let workspace = tempfile::tempdir_in(folder).unwrap();
-    let path = folder.join(plan.image().unwrap());
+    let workspace = tempfile::tempdir_in(directory).unwrap();
+    let path = directory.join(plan.image().unwrap());
     let image = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
     let passphrases =
         passphrases.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();

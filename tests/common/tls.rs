@@ -1,4 +1,4 @@
-//! A folder over https on loopback, with a certificate by an authority of its own.
+//! A directory over https on loopback, with a certificate by an authority of its own.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    pub fn start(folder: &Path) -> TlsServer {
+    pub fn start(directory: &Path) -> TlsServer {
         let keys = tempfile::tempdir().unwrap();
         let script = "
             new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
@@ -39,7 +39,7 @@ server.serve_forever()"
         let server = Command::new("python3")
             .args(["-c", &script])
             .arg(keys.path())
-            .current_dir(folder)
+            .current_dir(directory)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder that the tools are in, if the one that is wanted is there. Otherwise the test is skipped visibly, or fails
+/// The directory that the tools are in, if the one that is wanted is there. Otherwise the test is skipped visibly, or fails
 /// where `CI` is set: nothing is silently not tested.
 pub fn tool(wanted: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
-    let path = folder.join(wanted);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+    let path = directory.join(wanted);
     if path.exists() {
         return Some(path);
     }

@@ -311,9 +311,9 @@ local checks = {
 }
 
 local function main()
-  local folder = vim.fn.tempname()
-  vim.fn.mkdir(folder, 'p')
-  local path = folder .. '/template.json'
+  local directory = vim.fn.tempname()
+  vim.fn.mkdir(directory, 'p')
+  local path = directory .. '/template.json'
   vim.fn.writefile(vim.split(text, '\n', { trimempty = true }), path)
   vim.cmd('edit ' .. vim.fn.fnameescape(path))
   local buffer = vim.api.nvim_get_current_buf()

@@ -4,7 +4,7 @@
     swupd_content.py WWW VERSION TREE KEYS [--format N] [--previous N] [--bundle NAME=PATH,...]... [--include NAME=NAME,...]
                      [--full-files] [--gzip]
 
-WWW is the folder that becomes the content URL. KEYS holds key.pem and cert.pem; they are made if they are not there. Each
+WWW is the directory that becomes the content URL. KEYS holds key.pem and cert.pem; they are made if they are not there. Each
 --bundle takes the entries at and below its paths (relative, no slash in front) out of os-core, which has the rest and is
 included by all others.
 """
@@ -69,9 +69,9 @@ class Entry:
 
 def entries(root):
     root = os.fsencode(root)
-    for folder, folders, files in os.walk(root):
-        for name in sorted(folders + files):
-            path = os.path.relpath(os.path.join(folder, name), root)
+    for directory, directories, files in os.walk(root):
+        for name in sorted(directories + files):
+            path = os.path.relpath(os.path.join(directory, name), root)
             mode = os.lstat(os.path.join(root, path)).st_mode
             if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode):
                 yield Entry(root, path)
@@ -87,8 +87,8 @@ def tar_of(members):
     return lzma.compress(out.getvalue(), preset=1)
 
 
-def put(folder, name, data):
-    with open(os.path.join(folder, name), "wb") as file:
+def put(directory, name, data):
+    with open(os.path.join(directory, name), "wb") as file:
         file.write(data)
 
 
@@ -123,8 +123,8 @@ def main():
     parser.add_argument("--gzip", action="store_true", help="packs by gzip: larger, and made in a tenth of the time")
     args = parser.parse_args()
     make_keys(args.keys)
-    folder = os.path.join(args.www, str(args.version))
-    os.makedirs(os.path.join(folder, "files"), exist_ok=True)
+    directory = os.path.join(args.www, str(args.version))
+    os.makedirs(os.path.join(directory, "files"), exist_ok=True)
 
     bundles = {"os-core": []}
     paths = {}
@@ -155,28 +155,28 @@ def main():
         head += "".join("includes:\t%s\n" % other for other in includes.get(name, []))
         listed.sort(key=lambda entry: entry.path)
         text = head.encode() + b"\n" + b"".join(entry.line(args.version) for entry in listed)
-        put(folder, "Manifest." + name, text)
-        put(folder, "Manifest.%s.tar" % name, tar_of([("Manifest." + name, text)]))
+        put(directory, "Manifest." + name, text)
+        put(directory, "Manifest.%s.tar" % name, tar_of([("Manifest." + name, text)]))
         lines += b"M...\t%s\t%d\t%s\n" % (
             swupd_hash(0o100644, 0, 0, len(text), text).encode(), args.version, name.encode())
         objects = {entry.hash: entry for entry in listed}
         if objects:
-            pack = os.path.join(folder, "pack-%s-from-0.tar" % name)
+            pack = os.path.join(directory, "pack-%s-from-0.tar" % name)
             with gzip.open(pack, "wb", 1) if args.gzip else lzma.open(pack, "wb") as out:
                 with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
                     for hash_, entry in objects.items():
                         entry.add_to(tar, "staged/" + hash_)
         for hash_, entry in objects.items() if args.full_files else ():
-            with tarfile.open(os.path.join(folder, "files", hash_ + ".tar"), "w:gz", format=tarfile.PAX_FORMAT) as tar:
+            with tarfile.open(os.path.join(directory, "files", hash_ + ".tar"), "w:gz", format=tarfile.PAX_FORMAT) as tar:
                 entry.add_to(tar, hash_)
     mom = "MANIFEST\t%d\nversion:\t%d\nprevious:\t%d\nfilecount:\t%d\ntimestamp:\t%d\ncontentsize:\t0\n\n" % (
         args.format, args.version, args.previous, len(bundles), now)
     mom = mom.encode() + lines
     signature = sign(args.keys, mom)
-    put(folder, "Manifest.MoM", mom)
-    put(folder, "Manifest.MoM.sig", signature)
-    put(folder, "Manifest.MoM.tar", tar_of([("Manifest.MoM", mom), ("Manifest.MoM.sig", signature)]))
-    put(folder, "format", str(args.format).encode())
+    put(directory, "Manifest.MoM", mom)
+    put(directory, "Manifest.MoM.sig", signature)
+    put(directory, "Manifest.MoM.tar", tar_of([("Manifest.MoM", mom), ("Manifest.MoM.sig", signature)]))
+    put(directory, "format", str(args.format).encode())
     latest = os.path.join(args.www, "version", "format%d" % args.format)
     os.makedirs(latest, exist_ok=True)
     number = str(args.version).encode()

@@ -29,9 +29,9 @@ def shown(raw):
 def main():
     root = os.fsencode(sys.argv[1])
     rows = []
-    for folder, folders, files in os.walk(root):
-        for name in folders + files:
-            full = os.path.join(folder, name)
+    for directory, directories, files in os.walk(root):
+        for name in directories + files:
+            full = os.path.join(directory, name)
             path = full[len(root):]
             if path.startswith(OWN):
                 continue

@@ -14,7 +14,7 @@ use crate::filesystem::scan::Scan;
 use crate::filesystem::tree::{Body, Node, NodeId, ROOT, Time, mode};
 use std::collections::BTreeMap;
 
-/// The index of the first name in a folder; 0 and 1 stand for `.` and `..`. Source: `BTRFS_DIR_START_INDEX`.
+/// The index of the first name in a directory; 0 and 1 stand for `.` and `..`. Source: `BTRFS_DIR_START_INDEX`.
 const FIRST_INDEX: u64 = 2;
 /// Names of one node. Source: `BTRFS_LINK_MAX`.
 const MAX_LINKS: usize = 65_535;
@@ -23,12 +23,12 @@ const MAX_NAME: usize = 255;
 
 /// A name of a node.
 struct Name<'n> {
-    folder: NodeId,
+    directory: NodeId,
     index: u64,
     name: &'n [u8],
 }
 
-/// The number of a node: the root folder has the first, the others follow in the scan's order.
+/// The number of a node: the root directory has the first, the others follow in the scan's order.
 pub fn number(node: NodeId) -> u64 {
     object::FIRST_FREE + node as u64
 }
@@ -60,13 +60,13 @@ pub fn items(
 /// The names of each node.
 fn names(scan: &Scan) -> Result<Vec<Vec<Name<'_>>>, WriteError> {
     let mut names: Vec<Vec<Name>> = scan.tree.nodes.iter().map(|_| Vec::new()).collect();
-    for (folder, node) in scan.tree.nodes.iter().enumerate() {
-        let Body::Folder(entries) = &node.body else { continue };
+    for (directory, node) in scan.tree.nodes.iter().enumerate() {
+        let Body::Directory(entries) = &node.body else { continue };
         for (index, (name, child)) in (FIRST_INDEX..).zip(entries) {
             if name.len() > MAX_NAME {
                 return Err(WriteError::node(&scan.paths[*child], "its name is longer than 255 bytes"));
             }
-            names[*child].push(Name { folder, index, name });
+            names[*child].push(Name { directory, index, name });
         }
     }
     Ok(names)
@@ -97,7 +97,7 @@ impl Maker<'_> {
     fn inode(&mut self, storage: &Storage, pieces: &[Piece], names: &[Name]) -> Result<(), WriteError> {
         let Node { mode, uid, gid, accessed, modified, changed, .. } = *self.node;
         let size = match &self.node.body {
-            Body::Folder(entries) => entries.keys().map(|name| 2 * name.len() as u64).sum(),
+            Body::Directory(entries) => entries.keys().map(|name| 2 * name.len() as u64).sum(),
             Body::File(_) => self.node.size,
             Body::Link(target) => target.len() as u64,
             Body::Device { .. } | Body::Other => 0,
@@ -111,8 +111,8 @@ impl Maker<'_> {
             Storage::Inline(bytes) => bytes.len() as u64,
             Storage::Ranges(_) => pieces.iter().map(|piece| piece.length).sum(),
         };
-        // btrfs does not count the folders in a folder.
-        let links = if matches!(self.node.body, Body::Folder(_)) { 1 } else { names.len() as u32 };
+        // btrfs does not count the directories in a directory.
+        let links = if matches!(self.node.body, Body::Directory(_)) { 1 } else { names.len() as u32 };
         let created = self.node.created.unwrap_or(modified);
         let inode = Inode {
             generation: GENERATION,
@@ -132,7 +132,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// INODE_REF holds a folder's names of the node as long as they fit, INODE_EXTREF the others.
+    /// INODE_REF holds a directory's names of the node as long as they fit, INODE_EXTREF the others.
     fn references(&mut self, names: &[Name]) -> Result<(), WriteError> {
         if self.id == ROOT {
             let parent = object::FIRST_FREE;
@@ -144,8 +144,8 @@ impl Maker<'_> {
         }
         let mut plain: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut extended: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        for Name { folder, index, name } in names {
-            let parent = number(*folder);
+        for Name { directory, index, name } in names {
+            let parent = number(*directory);
             let reference = encode_reference(*index, name);
             let value = plain.entry(parent).or_default();
             if value.len() + reference.len() <= self.max_value() {
@@ -154,7 +154,9 @@ impl Maker<'_> {
                 let value = extended.entry(extref_hash(parent, name)).or_default();
                 value.extend(encode_extended_reference(parent, *index, name));
             } else {
-                return Err(self.problem("it has more names in a folder than fit without the feature extref"));
+                return Err(
+                    self.problem("it has more names in a directory than fit without the feature extref")
+                );
             }
         }
         for (parent, value) in plain {
@@ -192,7 +194,7 @@ impl Maker<'_> {
 
     fn entries(&mut self) -> Result<(), WriteError> {
         let node = self.node;
-        let Body::Folder(entries) = &node.body else { return Ok(()) };
+        let Body::Directory(entries) = &node.body else { return Ok(()) };
         let mut by_hash: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         for (index, (name, child)) in (FIRST_INDEX..).zip(entries) {
             let target = Key::new(number(*child), kind::INODE_ITEM, 0);
@@ -245,7 +247,7 @@ impl Maker<'_> {
 
 fn entry_type(node: &Node) -> u8 {
     match (&node.body, node.mode & mode::TYPE) {
-        (Body::Folder(_), _) => entry::FOLDER,
+        (Body::Directory(_), _) => entry::DIRECTORY,
         (Body::File(_), _) => entry::FILE,
         (Body::Link(_), _) => entry::LINK,
         (Body::Device { .. }, mode::CHARACTERS) => entry::CHARACTER_DEVICE,
@@ -255,7 +257,7 @@ fn entry_type(node: &Node) -> u8 {
     }
 }
 
-/// The items of a tree that holds nothing but an empty root folder.
+/// The items of a tree that holds nothing but an empty root directory.
 pub fn empty_tree(seconds: i64) -> Vec<Item> {
     let time = Time { seconds, nanoseconds: 0 };
     let inode = Inode {

@@ -12,7 +12,7 @@ use std::ops::Range;
 pub struct Owners {
     /// Physical ranges of files' data in the first copy, sorted by their start, and whose it is.
     files: Vec<(Range<u64>, NodeId)>,
-    /// One name of each node, and the folder that it is in.
+    /// One name of each node, and the directory that it is in.
     names: Vec<Option<(NodeId, Vec<u8>)>>,
     /// Logical ranges of extents, in order.
     extents: Vec<Range<u64>>,
@@ -79,14 +79,14 @@ fn containing<T>(sorted: &[T], at: u64, range: impl Fn(&T) -> &Range<u64>) -> Op
 }
 
 impl Owners {
-    /// From the root folder on.
+    /// From the root directory on.
     fn path(&self, node: NodeId) -> String {
         let mut names = Vec::new();
         let mut node = node;
-        // Folders have one name each, so that this ends at the root, which has none.
-        while let Some((folder, name)) = &self.names[node] {
+        // Directories have one name each, so that this ends at the root, which has none.
+        while let Some((directory, name)) = &self.names[node] {
             names.push(String::from_utf8_lossy(name));
-            node = *folder;
+            node = *directory;
         }
         names.iter().rev().map(|name| format!("/{name}")).collect()
     }
@@ -105,10 +105,10 @@ fn files(tree: &Tree) -> Vec<(Range<u64>, NodeId)> {
 
 fn names(tree: &Tree) -> Vec<Option<(NodeId, Vec<u8>)>> {
     let mut names: Vec<Option<(NodeId, Vec<u8>)>> = vec![None; tree.nodes.len()];
-    for (folder, node) in tree.nodes.iter().enumerate() {
-        let Body::Folder(entries) = &node.body else { continue };
+    for (directory, node) in tree.nodes.iter().enumerate() {
+        let Body::Directory(entries) = &node.body else { continue };
         for (name, child) in entries {
-            names[*child].get_or_insert_with(|| (folder, name.clone()));
+            names[*child].get_or_insert_with(|| (directory, name.clone()));
         }
     }
     names

@@ -36,7 +36,7 @@ pub mod object {
     pub const CHUNK_TREE: u64 = 3;
     pub const DEV_TREE: u64 = 4;
     pub const FS_TREE: u64 = 5;
-    /// The folder in the root tree that names the default subvolume.
+    /// The directory in the root tree that names the default subvolume.
     pub const ROOT_TREE_DIR: u64 = 6;
     pub const CSUM_TREE: u64 = 7;
     pub const QUOTA_TREE: u64 = 8;
@@ -45,7 +45,7 @@ pub mod object {
     pub const BLOCK_GROUP_TREE: u64 = 11;
     pub const DATA_RELOC_TREE: u64 = -9_i64 as u64;
     pub const EXTENT_CSUM: u64 = -10_i64 as u64;
-    /// The first inode of a subvolume is its root folder; also the object of all chunks.
+    /// The first inode of a subvolume is its root directory; also the object of all chunks.
     pub const FIRST_FREE: u64 = 256;
     pub const FIRST_CHUNK: u64 = 256;
     pub const DEV_ITEMS: u64 = 1;
@@ -77,10 +77,10 @@ pub mod kind {
     pub const UUID_SUBVOL: u8 = 251;
 }
 
-/// Types of folder entries.
+/// Types of directory entries.
 pub mod entry {
     pub const FILE: u8 = 1;
-    pub const FOLDER: u8 = 2;
+    pub const DIRECTORY: u8 = 2;
     pub const CHARACTER_DEVICE: u8 = 3;
     pub const BLOCK_DEVICE: u8 = 4;
     pub const PIPE: u8 = 5;

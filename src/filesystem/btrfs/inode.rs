@@ -11,7 +11,7 @@ const NANOSECONDS: u32 = 1_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inode {
     pub generation: u64,
-    /// Of a file or link: its bytes; of a folder: twice the bytes of its names.
+    /// Of a file or link: its bytes; of a directory: twice the bytes of its names.
     pub size: u64,
     /// Bytes that its extents take, holes not counted.
     pub bytes: u64,

@@ -4,7 +4,7 @@ use super::bytes::{In, Out};
 use super::format::{Key, entry, extent, file_extent, kind, object};
 use uuid::Uuid;
 
-/// A name in a folder (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
+/// A name in a directory (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
 pub struct Entry<'a> {
     pub target: Key,
     /// Of an attribute.
@@ -141,8 +141,8 @@ pub struct RootItem {
     pub root: super::superblock::Root,
     /// Bytes of all its blocks.
     pub used: u64,
-    /// Number of the root folder, or 0.
-    pub folder: u64,
+    /// Number of the root directory, or 0.
+    pub directory: u64,
     /// Of the subvolume that users see.
     pub uuid: Uuid,
     /// Seconds since 1970 of its making.
@@ -163,7 +163,7 @@ pub fn encode_root(item: &RootItem, node_size: u32) -> Vec<u8> {
     Out::new()
         .bytes(&inode.encode())
         // generation, root_dirid, bytenr, byte_limit, bytes_used, last_snapshot, flags
-        .u64s(&[generation, item.folder, item.root.address, 0, item.used, 0, 0])
+        .u64s(&[generation, item.directory, item.root.address, 0, item.used, 0, 0])
         // refs, drop_progress, drop_level
         .u32(1)
         .zeros(Key::SIZE + 1)

@@ -299,11 +299,11 @@ impl Trees<'_> {
 
     fn root_item(&self, tree: &PlannedTree) -> (u64, RootItem) {
         let is_fs = tree.owner == object::FS_TREE;
-        let has_folder = is_fs || tree.owner == object::DATA_RELOC_TREE;
+        let has_directory = is_fs || tree.owner == object::DATA_RELOC_TREE;
         let item = RootItem {
             root: tree.shape.root(tree.first, self.node(), GENERATION),
             used: tree.bytes(self.node()),
-            folder: if has_folder { object::FIRST_FREE } else { 0 },
+            directory: if has_directory { object::FIRST_FREE } else { 0 },
             uuid: if is_fs { self.input.subvolume_uuid } else { Uuid::nil() },
             time: if is_fs { self.input.fill.epoch } else { 0 },
         };
@@ -323,7 +323,7 @@ impl Trees<'_> {
         if self.input.superblock.compat_ro & compat_ro::FREE_SPACE_TREE != 0 {
             owners.push(object::FREE_SPACE_TREE);
         }
-        let empty = RootItem { root: Root::default(), used: 0, folder: 0, uuid: Uuid::nil(), time: 0 };
+        let empty = RootItem { root: Root::default(), used: 0, directory: 0, uuid: Uuid::nil(), time: 0 };
         let mut items = self.default_subvolume_items();
         for owner in owners {
             let root = roots.iter().find(|(number, _)| *number == owner).map_or(&empty, |(_, root)| root);
@@ -333,7 +333,7 @@ impl Trees<'_> {
         items
     }
 
-    /// The folder in the root tree, whose only name `default` stands for the default subvolume.
+    /// The directory in the root tree, whose only name `default` stands for the default subvolume.
     fn default_subvolume_items(&self) -> Vec<Item> {
         let time = Time { seconds: self.input.fill.epoch, nanoseconds: 0 };
         let inode = Inode {
@@ -347,14 +347,14 @@ impl Trees<'_> {
             created: time,
             ..Inode::default()
         };
-        let (folder, name) = (object::ROOT_TREE_DIR, b"default");
+        let (directory, name) = (object::ROOT_TREE_DIR, b"default");
         let target = Key::new(object::FS_TREE, kind::ROOT_ITEM, u64::MAX);
-        let named = encode_entry(target, 0, entry::FOLDER, name, b"");
+        let named = encode_entry(target, 0, entry::DIRECTORY, name, b"");
         vec![
-            Item::new(object::FS_TREE, kind::INODE_REF, folder, encode_reference(0, name)),
-            Item::new(folder, kind::INODE_ITEM, 0, inode.encode()),
-            Item::new(folder, kind::INODE_REF, folder, encode_reference(0, b"..")),
-            Item::new(folder, kind::DIR_ITEM, name_hash(name), named),
+            Item::new(object::FS_TREE, kind::INODE_REF, directory, encode_reference(0, name)),
+            Item::new(directory, kind::INODE_ITEM, 0, inode.encode()),
+            Item::new(directory, kind::INODE_REF, directory, encode_reference(0, b"..")),
+            Item::new(directory, kind::DIR_ITEM, name_hash(name), named),
         ]
     }
 }

@@ -29,8 +29,8 @@ pub struct Btrfs<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct TreeRoot {
     pub root: Root,
-    /// Of subvolumes the number of the root folder.
-    pub folder: u64,
+    /// Of subvolumes the number of the root directory.
+    pub directory: u64,
 }
 
 /// Features that change nothing that this module reads, or that it knows.
@@ -215,11 +215,11 @@ fn parse_root(value: &[u8]) -> Option<TreeRoot> {
     let mut input = In(value);
     // The inode.
     input.skip(160)?;
-    let (generation, folder, address) = (input.u64()?, input.u64()?, input.u64()?);
+    let (generation, directory, address) = (input.u64()?, input.u64()?, input.u64()?);
     // byte_limit, bytes_used, last_snapshot, flags, refs, drop_progress, drop_level
     input.skip(4 * 8 + 4 + Key::SIZE + 1)?;
     let level = input.u8()?;
-    Some(TreeRoot { root: Root { address, level, generation }, folder })
+    Some(TreeRoot { root: Root { address, level, generation }, directory })
 }
 
 /// Whether a tree holds files.

@@ -1,4 +1,4 @@
-//! The content of a btrfs as a [`Tree`]: the default subvolume, and those below it as folders.
+//! The content of a btrfs as a [`Tree`]: the default subvolume, and those below it as directories.
 
 use super::block;
 use super::format::{Key, kind, object};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 /// A subvolume and an inode of it.
 type Place = (u64, u64);
 
-/// The kernel's number for a folder that stands for a subvolume which is not there, as in a snapshot.
+/// The kernel's number for a directory that stands for a subvolume which is not there, as in a snapshot.
 /// Source: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
 const EMPTY_SUBVOLUME: u64 = 2;
 
@@ -21,7 +21,7 @@ const EMPTY_SUBVOLUME: u64 = 2;
 #[derive(Default)]
 struct Raw {
     inode: Option<Inode>,
-    /// Of a folder: names, and the key of what they name.
+    /// Of a directory: names, and the key of what they name.
     entries: Vec<(Vec<u8>, Key)>,
     attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     extents: Vec<(u64, Stored)>,
@@ -30,7 +30,7 @@ struct Raw {
 }
 
 impl Btrfs<'_> {
-    /// Everything from the root folder of the default subvolume on. Nodes are numbered from parent to child, in the order
+    /// Everything from the root directory of the default subvolume on. Nodes are numbered from parent to child, in the order
     /// of names.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         self.check_log()?;
@@ -89,7 +89,7 @@ impl Btrfs<'_> {
 fn check_name(item: &Item, name: &[u8]) -> Result<(), ReadError> {
     let bad =
         name.is_empty() || name == b"." || name == b".." || name.iter().any(|byte| [0, b'/'].contains(byte));
-    if bad { Err(item.damaged("a name in a folder is not allowed")) } else { Ok(()) }
+    if bad { Err(item.damaged("a name in a directory is not allowed")) } else { Ok(()) }
 }
 
 struct Builder<'b, 'a> {
@@ -104,7 +104,7 @@ struct Builder<'b, 'a> {
 
 /// A name whose node is still to be made.
 struct Pending {
-    folder: NodeId,
+    directory: NodeId,
     name: Vec<u8>,
     subvolume: u64,
     target: Key,
@@ -117,10 +117,10 @@ impl Builder<'_, '_> {
         let default = self.btrfs.default_subvolume;
         let root = self.enter(default)?;
         let (_, mut pending) = self.node(root)?;
-        // A stack of our own: folders may lie deeper than the program's reaches.
-        while let Some(Pending { folder, name, subvolume, target, at }) = pending.pop() {
+        // A stack of our own: directories may lie deeper than the program's reaches.
+        while let Some(Pending { directory, name, subvolume, target, at }) = pending.pop() {
             let damaged = |problem: &str| ReadError::Damaged {
-                structure: format!("entry `{}` of a folder", name.escape_ascii()),
+                structure: format!("entry `{}` of a directory", name.escape_ascii()),
                 at,
                 problem: problem.into(),
             };
@@ -133,10 +133,10 @@ impl Builder<'_, '_> {
                 _ => return Err(damaged("it names neither a node nor a subvolume")),
             };
             let child = match place {
-                None => self.empty_subvolume(folder),
+                None => self.empty_subvolume(directory),
                 Some(place) => match self.known.get(&place) {
-                    Some(known) if matches!(self.tree.nodes[*known].body, Body::Folder(_)) => {
-                        return Err(damaged("it is a second name of a folder"));
+                    Some(known) if matches!(self.tree.nodes[*known].body, Body::Directory(_)) => {
+                        return Err(damaged("it is a second name of a directory"));
                     }
                     Some(known) => *known,
                     None => {
@@ -146,17 +146,17 @@ impl Builder<'_, '_> {
                     }
                 },
             };
-            let Body::Folder(entries) = &mut self.tree.nodes[folder].body else {
-                unreachable!("only folders have entries")
+            let Body::Directory(entries) = &mut self.tree.nodes[directory].body else {
+                unreachable!("only directories have entries")
             };
             if entries.insert(name.clone(), child).is_some() {
-                return Err(damaged("the folder has this name twice"));
+                return Err(damaged("the directory has this name twice"));
             }
         }
         Ok(())
     }
 
-    /// The root folder of a subvolume, whose items are read at its first call.
+    /// The root directory of a subvolume, whose items are read at its first call.
     fn enter(&mut self, number: u64) -> Result<Place, ReadError> {
         if !is_subvolume(number) {
             return Err(ReadError::Damaged {
@@ -168,11 +168,11 @@ impl Builder<'_, '_> {
         if let std::collections::hash_map::Entry::Vacant(vacant) = self.subvolumes.entry(number) {
             vacant.insert(self.btrfs.read_subvolume(number, &mut self.budget)?);
         }
-        let folder = self.btrfs.roots.get(&number).map_or(object::FIRST_FREE, |root| root.folder);
-        Ok((number, folder))
+        let directory = self.btrfs.roots.get(&number).map_or(object::FIRST_FREE, |root| root.directory);
+        Ok((number, directory))
     }
 
-    /// Makes the node of an inode; also gives its names, if it is a folder, the first one last.
+    /// Makes the node of an inode; also gives its names, if it is a directory, the first one last.
     fn node(&mut self, place: Place) -> Result<(NodeId, Vec<Pending>), ReadError> {
         let (subvolume, number) = place;
         let raw = self.subvolumes.get_mut(&subvolume).and_then(|inodes| inodes.remove(&number));
@@ -186,7 +186,7 @@ impl Builder<'_, '_> {
         let inode = raw.inode.as_ref().ok_or_else(|| damaged("it is named, but not there"))?;
         inode.check().map_err(|problem| damaged(&problem))?;
         let body = match inode.mode & mode::TYPE {
-            mode::FOLDER => Body::Folder(BTreeMap::new()),
+            mode::DIRECTORY => Body::Directory(BTreeMap::new()),
             mode::FILE => Body::File(self.content(inode.size, &raw).map_err(|problem| damaged(&problem))?),
             mode::LINK => Body::Link(target(inode.size, &raw).map_err(|problem| damaged(&problem))?),
             mode::CHARACTERS | mode::BLOCKS => {
@@ -196,18 +196,18 @@ impl Builder<'_, '_> {
             mode::PIPE | mode::SOCKET => Body::Other,
             _ => return Err(damaged(&format!("the mode {:#o} is of no known type", inode.mode))),
         };
-        let folder = self.tree.nodes.len();
-        let is_folder = matches!(body, Body::Folder(_));
-        if folder == ROOT && !is_folder {
-            return Err(damaged("the root folder is none"));
+        let directory = self.tree.nodes.len();
+        let is_directory = matches!(body, Body::Directory(_));
+        if directory == ROOT && !is_directory {
+            return Err(damaged("the root directory is none"));
         }
         let mut pending = Vec::new();
-        if is_folder {
-            let make = |(name, target)| Pending { folder, name, subvolume, target, at };
+        if is_directory {
+            let make = |(name, target)| Pending { directory, name, subvolume, target, at };
             pending.extend(raw.entries.into_iter().map(make));
             pending.sort_by(|one, other| other.name.cmp(&one.name));
         }
-        self.known.insert(place, folder);
+        self.known.insert(place, directory);
         self.tree.nodes.push(Node {
             number,
             mode: inode.mode,
@@ -222,15 +222,15 @@ impl Builder<'_, '_> {
             attributes: raw.attributes,
             body,
         });
-        Ok((folder, pending))
+        Ok((directory, pending))
     }
 
-    /// What the kernel shows where a subvolume was when a snapshot was made: an empty folder.
+    /// What the kernel shows where a subvolume was when a snapshot was made: an empty directory.
     fn empty_subvolume(&mut self, parent: NodeId) -> NodeId {
         let Node { uid, gid, accessed, modified, changed, .. } = self.tree.nodes[parent];
         self.tree.nodes.push(Node {
             number: EMPTY_SUBVOLUME,
-            mode: mode::FOLDER | 0o755,
+            mode: mode::DIRECTORY | 0o755,
             uid,
             gid,
             links: 1,
@@ -240,7 +240,7 @@ impl Builder<'_, '_> {
             changed,
             created: None,
             attributes: BTreeMap::new(),
-            body: Body::Folder(BTreeMap::new()),
+            body: Body::Directory(BTreeMap::new()),
         });
         self.tree.nodes.len() - 1
     }

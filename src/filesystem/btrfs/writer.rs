@@ -193,13 +193,13 @@ fn check_empty(empty: &Btrfs) -> Result<(), WriteError> {
     let mut found = 0;
     empty.blocks.walk(empty.tree_root(object::FS_TREE)?, &mut |item| {
         let Key { object: number, kind: form, .. } = item.key;
-        // The root folder, and its name for itself.
+        // The root directory, and its name for itself.
         let is_root = number == object::FIRST_FREE && [kind::INODE_ITEM, kind::INODE_REF].contains(&form);
         found += u64::from(!is_root);
         Ok(())
     })?;
     if found > 0 {
-        return Err(WriteError::NotEmpty(format!("its root folder has {found} items")));
+        return Err(WriteError::NotEmpty(format!("its root directory has {found} items")));
     }
     Ok(())
 }

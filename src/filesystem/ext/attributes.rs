@@ -29,7 +29,7 @@ pub(super) struct Attributes {
     pub inline_data: Option<InlineData>,
 }
 
-/// The rest of a file or folder that lies in the inode.
+/// The rest of a file or directory that lies in the inode.
 #[derive(Debug)]
 pub(super) struct InlineData {
     pub bytes: Vec<u8>,

@@ -56,7 +56,7 @@ impl Ext<'_> {
             What::InodeBitmap { group } => format!("group {group}: inode bitmap"),
             What::InodeTable { group } => self.describe_inode(index, group, inside),
             What::Data { inode } => format!("data of {}", index.name(inode)),
-            What::Folder { inode } => format!("folder {}", index.name(inode)),
+            What::Directory { inode } => format!("directory {}", index.name(inode)),
             What::Map { inode } => format!("block map of {}", index.name(inode)),
             What::Attributes { inode } => format!("attributes of {}", index.name(inode)),
             What::Special(name) => name.to_owned(),
@@ -104,7 +104,7 @@ enum What {
     InodeBitmap { group: u32 },
     InodeTable { group: u32 },
     Data { inode: u32 },
-    Folder { inode: u32 },
+    Directory { inode: u32 },
     Map { inode: u32 },
     Attributes { inode: u32 },
     Special(&'static str),
@@ -214,7 +214,7 @@ impl Builder<'_, '_> {
         }
         let cluster = self.ext.superblock.cluster_size();
         let has_blocks = match inode.kind() {
-            mode::FILE | mode::FOLDER => true,
+            mode::FILE | mode::DIRECTORY => true,
             mode::LINK => !inode.is_short_link(cluster),
             _ => false,
         };
@@ -231,21 +231,22 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// All inodes that have names, folder by folder.
+    /// All inodes that have names, directory by directory.
     fn add_tree(&mut self) {
         self.names.insert(inode::ROOT_NUMBER, "/".to_owned());
         let mut waiting = vec![inode::ROOT_NUMBER];
         while let Some(number) = waiting.pop() {
             let Ok(inode) = self.ext.inode(number) else { continue };
-            let is_folder = inode.kind() == mode::FOLDER;
-            let data = if is_folder { What::Folder { inode: number } } else { What::Data { inode: number } };
+            let is_directory = inode.kind() == mode::DIRECTORY;
+            let data =
+                if is_directory { What::Directory { inode: number } } else { What::Data { inode: number } };
             self.add_inode(&inode, data, What::Map { inode: number });
-            if !is_folder {
+            if !is_directory {
                 continue;
             }
             let inline =
                 attributes(self.ext, &inode, &mut self.budget).ok().and_then(|found| found.inline_data);
-            let entries = self.ext.folder(&inode, inline.as_ref(), &mut self.budget).unwrap_or_default();
+            let entries = self.ext.directory(&inode, inline.as_ref(), &mut self.budget).unwrap_or_default();
             let path = self.names[&number].trim_end_matches('/').to_owned();
             for entry in entries {
                 if path.len() + 1 + entry.name.len() >= PATH_MAX {

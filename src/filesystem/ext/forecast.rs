@@ -7,7 +7,7 @@ use super::group::is_sparse_backup;
 use super::journal::Ground;
 use super::options::{Kind, Options, Settled};
 
-/// Blocks of the root folder.
+/// Blocks of the root directory.
 const ROOT_BLOCKS: u64 = 1;
 /// `/lost+found` gets this many bytes, but at most twelve blocks and at least two.
 const LOST_AND_FOUND: u64 = 16 * 1024;
@@ -35,7 +35,7 @@ pub struct Request<'a> {
 pub struct Capacity {
     /// In bytes.
     pub block_size: u64,
-    /// Blocks for content and its folders, root's reserve included.
+    /// Blocks for content and its directories, root's reserve included.
     pub free_blocks: u64,
     /// Kept for root, in bytes.
     pub reserved: u64,

@@ -16,7 +16,7 @@ pub(super) const CHECKSUM_LOW: usize = 0x7c;
 /// How much of the extra part is in use, from [`BASE_SIZE`] on.
 pub(super) const EXTRA_SIZE: usize = 0x80;
 pub(super) const CHECKSUM_HIGH: usize = 0x82;
-/// The root folder's inode number.
+/// The root directory's inode number.
 pub(super) const ROOT_NUMBER: u32 = 2;
 /// Of the inode that holds the blocks kept for more group descriptors.
 pub(super) const RESIZE_NUMBER: u32 = 7;

@@ -9,7 +9,7 @@
 //!
 //! Terms: a *block* is the unit of addresses; a *group* is a run of blocks with two bitmaps and a part of the inode
 //! table; with *bigalloc* a bit of the block bitmap stands for a *cluster* of several blocks, else a cluster is one block.
-//! An *inode* is what the tree calls a node; numbers start at 1 and the root folder is 2.
+//! An *inode* is what the tree calls a node; numbers start at 1 and the root directory is 2.
 //!
 //! Source: the kernel's `Documentation/filesystems/ext4/`, and e2fsprogs 1.47.0 for what mke2fs does.
 
@@ -18,8 +18,8 @@ mod attributes;
 mod backup_bitmaps;
 mod checksum;
 mod describe;
+mod directory;
 mod fields;
-mod folder;
 mod forecast;
 mod group;
 mod inode;

@@ -2,7 +2,7 @@
 
 use super::attributes::{Attributes, InlineData, attributes};
 use super::describe::Index;
-use super::folder::{Entry, entries};
+use super::directory::{Entry, entries};
 use super::group::{Group, descriptor_place, read_groups};
 use super::inode::{self, Inode, flag};
 use super::mapping::{Budget, Mapping, mapping};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// `s_state`: unmounted in good order, and errors were found.
 const STATE_CLEAN: u16 = 1;
 const STATE_ERRORS: u16 = 2;
-/// Of a folder with more folders in it than a link count can say.
+/// Of a directory with more directories in it than a link count can say.
 const UNCOUNTED_LINKS: u32 = 1;
 
 /// An ext2, ext3 or ext4 filesystem that is being read.
@@ -56,14 +56,14 @@ impl<'a> Ext<'a> {
             && !self.superblock.has_incompatible(incompatible::RECOVER)
     }
 
-    /// Everything but the bytes of files. Nodes are numbered as they are met, folder by folder in the order of names.
+    /// Everything but the bytes of files. Nodes are numbered as they are met, directory by directory in the order of names.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         let mut builder =
             Builder { ext: self, tree: Tree::default(), known: HashMap::new(), budget: Budget::of(self) };
         builder.visit(inode::ROOT_NUMBER)?;
-        // The kind of the root was not checked by a folder that names it.
-        let Some(Node { body: Body::Folder(_), .. }) = builder.tree.nodes.first() else {
-            return Err(damaged("inode 2", self.inode(inode::ROOT_NUMBER)?.at, "the root is no folder"));
+        // The kind of the root was not checked by a directory that names it.
+        let Some(Node { body: Body::Directory(_), .. }) = builder.tree.nodes.first() else {
+            return Err(damaged("inode 2", self.inode(inode::ROOT_NUMBER)?.at, "the root is no directory"));
         };
         builder.descend()?;
         Ok(builder.tree)
@@ -114,8 +114,8 @@ impl<'a> Ext<'a> {
             .collect()
     }
 
-    /// A folder's entries without `.` and `..`, in the order of the disk.
-    pub(super) fn folder(
+    /// A directory's entries without `.` and `..`, in the order of the disk.
+    pub(super) fn directory(
         &self,
         inode: &Inode,
         inline: Option<&InlineData>,
@@ -149,37 +149,37 @@ struct Builder<'t, 'a> {
     budget: Budget,
 }
 
-/// A folder, some of whose entries were visited.
-struct OpenFolder {
+/// A directory, some of whose entries were visited.
+struct OpenDirectory {
     id: NodeId,
     waiting: std::vec::IntoIter<Entry>,
     children: BTreeMap<Vec<u8>, NodeId>,
-    /// How many folders are among the children.
-    folders: u32,
+    /// How many directories are among the children.
+    directories: u32,
 }
 
 impl Builder<'_, '_> {
-    /// Reads all folders below the root, depth first. Open folders wait in a list rather than on the stack, however
+    /// Reads all directories below the root, depth first. Open directories wait in a list rather than on the stack, however
     /// deep they are.
     fn descend(&mut self) -> Result<(), ReadError> {
-        let mut open = vec![self.open_folder(ROOT)?];
-        while let Some(folder) = open.last_mut() {
-            let Some(Entry { name, number }) = folder.waiting.next() else {
-                self.close_folder(open.pop().expect("the loop has just seen it"));
+        let mut open = vec![self.open_directory(ROOT)?];
+        while let Some(directory) = open.last_mut() {
+            let Some(Entry { name, number }) = directory.waiting.next() else {
+                self.close_directory(open.pop().expect("the loop has just seen it"));
                 continue;
             };
-            let id = folder.id;
+            let id = directory.id;
             let is_new = !self.known.contains_key(&number);
             let child = self.visit(number)?;
-            if folder.children.insert(name, child).is_some() {
+            if directory.children.insert(name, child).is_some() {
                 return Err(self.damaged(id, "two entries of the same name"));
             }
-            if matches!(self.tree.nodes[child].body, Body::Folder(_)) {
+            if matches!(self.tree.nodes[child].body, Body::Directory(_)) {
                 if !is_new {
-                    return Err(self.damaged(child, "a folder with two names"));
+                    return Err(self.damaged(child, "a directory with two names"));
                 }
-                folder.folders += 1;
-                let next = self.open_folder(child)?;
+                directory.directories += 1;
+                let next = self.open_directory(child)?;
                 open.push(next);
             }
         }
@@ -189,27 +189,27 @@ impl Builder<'_, '_> {
     fn damaged(&self, id: NodeId, problem: &str) -> ReadError {
         let number = self.tree.nodes[id].number as u32;
         let at = self.ext.inode_place(number).unwrap_or_default();
-        damaged(format!("folder with inode {number}"), at, problem)
+        damaged(format!("directory with inode {number}"), at, problem)
     }
 
-    fn open_folder(&mut self, id: NodeId) -> Result<OpenFolder, ReadError> {
+    fn open_directory(&mut self, id: NodeId) -> Result<OpenDirectory, ReadError> {
         let inode = self.ext.inode(self.tree.nodes[id].number as u32)?;
         let inline = if inode.has_flag(flag::INLINE_DATA) {
             attributes(self.ext, &inode, &mut self.budget)?.inline_data
         } else {
             None
         };
-        let mut entries = self.ext.folder(&inode, inline.as_ref(), &mut self.budget)?;
+        let mut entries = self.ext.directory(&inode, inline.as_ref(), &mut self.budget)?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(OpenFolder { id, waiting: entries.into_iter(), children: BTreeMap::new(), folders: 0 })
+        Ok(OpenDirectory { id, waiting: entries.into_iter(), children: BTreeMap::new(), directories: 0 })
     }
 
-    fn close_folder(&mut self, folder: OpenFolder) {
-        let node = &mut self.tree.nodes[folder.id];
+    fn close_directory(&mut self, directory: OpenDirectory) {
+        let node = &mut self.tree.nodes[directory.id];
         if node.links == UNCOUNTED_LINKS {
-            node.links = 2 + folder.folders;
+            node.links = 2 + directory.directories;
         }
-        node.body = Body::Folder(folder.children);
+        node.body = Body::Directory(directory.children);
     }
 
     /// The node of an inode, which is read at its first name.
@@ -242,7 +242,7 @@ impl Builder<'_, '_> {
     fn body(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Body, ReadError> {
         match inode.kind() {
             // Its entries follow in `descend`.
-            mode::FOLDER => Ok(Body::Folder(BTreeMap::new())),
+            mode::DIRECTORY => Ok(Body::Directory(BTreeMap::new())),
             mode::FILE => Ok(Body::File(self.file(inode, inline)?)),
             mode::LINK => Ok(Body::Link(self.target(inode, inline)?)),
             mode::CHARACTERS | mode::BLOCKS => {

@@ -4,7 +4,7 @@
 //! laid the files out; creation times and the superblock's times are of the moment. Afterwards an inode's access, change
 //! and creation times are its modification time. Attributes inside of inodes get one order, too, and those of the host
 //! itself go. Nothing else of mke2fs 1.47 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
-//! folders by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
+//! directories by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
 //! ones go to a block, and there the host's own ones remain.
 //!
 //! It is for that moment only: a journal that must be replayed would undo it, and the kernel's own uses of generations

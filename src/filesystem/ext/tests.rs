@@ -58,8 +58,8 @@ fn make_tree(root: &Path, is_reversed: bool) {
     if is_reversed {
         files.reverse();
     }
-    for folder in ["many", "deep/er/and/deeper"] {
-        fs::create_dir_all(root.join(folder)).unwrap();
+    for directory in ["many", "deep/er/and/deeper"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
     }
     for (name, content) in &files {
         fs::write(root.join(name), content).unwrap();
@@ -90,7 +90,7 @@ fn set_times(path: &Path, count: &mut u64) {
     File::open(path).unwrap().set_times(times).unwrap();
 }
 
-/// Makes a filesystem of a folder at [`OFFSET`] of a new file.
+/// Makes a filesystem of a directory at [`OFFSET`] of a new file.
 fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
     let extended = format!("offset={OFFSET},hash_seed={UUID},root_owner=0:0,assume_storage_prezeroed=1");
     let size = format!("{}k", SIZE / 1024);
@@ -106,8 +106,8 @@ fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
 }
 
 /// e2fsck finds nothing wrong in the bytes of a filesystem.
-fn check_fsck(bytes: &[u8], folder: &Path) {
-    let path = folder.join("checked");
+fn check_fsck(bytes: &[u8], directory: &Path) {
+    let path = directory.join("checked");
     fs::write(&path, bytes).unwrap();
     if let Some(found) = run("e2fsck", &["-fn", path.to_str().unwrap()], &[]) {
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
@@ -127,11 +127,11 @@ fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<Str
     while let Some((path, id)) = waiting.pop() {
         let node = &tree.nodes[id];
         let content = match &node.body {
-            Body::Folder(children) => {
+            Body::Directory(children) => {
                 for (name, child) in children.iter().filter(|(name, _)| *name != b"lost+found") {
                     waiting.push((format!("{path}/{}", String::from_utf8_lossy(name)), *child));
                 }
-                "folder".to_owned()
+                "directory".to_owned()
             }
             Body::File(Content::Extents(extents)) => {
                 let mut bytes = vec![0; node.size as usize];
@@ -144,7 +144,7 @@ fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<Str
             Body::File(Content::Inline(bytes)) => format!("{:x}", crc32c::crc32c(bytes)),
             other => format!("{other:?}"),
         };
-        // The root is mke2fs's own, and has one folder more, lost+found.
+        // The root is mke2fs's own, and has one directory more, lost+found.
         let is_root = path.is_empty();
         let times = [node.accessed, node.modified, node.changed].map(|time| time.seconds);
         let times = if is_root { [0; 3] } else { times };
@@ -165,8 +165,8 @@ fn told_of_image(bytes: &[u8]) -> BTreeMap<String, String> {
 
 #[test]
 fn reading_back_equals_the_scan() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     let scan = scan(&root, EPOCH).unwrap();
@@ -182,10 +182,10 @@ fn reading_back_equals_the_scan() {
         "-t ext4 -I 128 -b 2048",
         "-t ext4 -I 1024 -b 8192",
     ] {
-        let Some(image) = make(&root, &folder.path().join("image"), words, "1700000000") else { return };
+        let Some(image) = make(&root, &directory.path().join("image"), words, "1700000000") else { return };
         settle(&image, OFFSET, SIZE, EPOCH).unwrap();
         let bytes = bytes_of(&image);
-        check_fsck(&bytes, folder.path());
+        check_fsck(&bytes, directory.path());
         for (path, found) in told_of_image(&bytes) {
             assert_eq!(found, expect[&path], "{words}: {path}");
         }
@@ -208,16 +208,16 @@ fn reading_back_equals_the_scan() {
 
 #[test]
 fn clock_order_and_access_leave_no_trace() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for words in ["-t ext4", "-t ext3", "-t ext2", "-t ext4 -O inline_data,^metadata_csum"] {
         let mut images = Vec::new();
         for (name, now) in [("one", "1700000000"), ("other", "1711111111")] {
-            let root = folder.path().join(name);
+            let root = directory.path().join(name);
             if !root.exists() {
                 fs::create_dir(&root).unwrap();
                 make_tree(&root, name == "other");
             }
-            let Some(image) = make(&root, &folder.path().join(format!("{name}.img")), words, now) else {
+            let Some(image) = make(&root, &directory.path().join(format!("{name}.img")), words, now) else {
                 return;
             };
             settle(&image, OFFSET, SIZE, EPOCH).unwrap();
@@ -232,11 +232,11 @@ fn clock_order_and_access_leave_no_trace() {
 
 #[test]
 fn settling_twice_changes_nothing() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4", "1700000000") else { return };
+    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4", "1700000000") else { return };
     settle(&image, OFFSET, SIZE, EPOCH).unwrap();
     let once = bytes_of(&image);
     settle(&image, OFFSET, SIZE, EPOCH).unwrap();
@@ -249,12 +249,12 @@ fn settling_twice_changes_nothing() {
 
 #[test]
 fn the_bytes_in_use_are_the_filesystem() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     for words in ["-t ext4 -g 1024", "-t ext2 -b 1024"] {
-        let Some(image) = make(&root, &folder.path().join("image"), words, "1600000000") else { return };
+        let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
         let bytes = bytes_of(&image);
         let used = Ext::open(&bytes.as_slice()).unwrap().in_use().unwrap();
         assert!(used.windows(2).all(|pair| pair[0].end < pair[1].start));
@@ -264,26 +264,26 @@ fn the_bytes_in_use_are_the_filesystem() {
             let range = range.start as usize..range.end as usize;
             other[range.clone()].copy_from_slice(&bytes[range]);
         }
-        check_fsck(&other, folder.path());
+        check_fsck(&other, directory.path());
         assert_eq!(told_of_image(&other), told_of_image(&bytes), "{words}");
     }
 }
 
 #[test]
 fn debugfs_agrees() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4", "1600000000") else { return };
+    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4", "1600000000") else { return };
     let bytes = bytes_of(&image);
-    let path = folder.path().join("checked");
+    let path = directory.path().join("checked");
     fs::write(&path, &bytes).unwrap();
     let debugfs = |request: &str| run("debugfs", &["-R", request, path.to_str().unwrap()], &[]);
     let source = bytes.as_slice();
     let ext = Ext::open(&source).unwrap();
     let tree = ext.tree().unwrap();
-    let Body::Folder(names) = &tree.nodes[ROOT].body else { panic!("the root is a folder") };
+    let Body::Directory(names) = &tree.nodes[ROOT].body else { panic!("the root is a directory") };
     for name in ["large", "holes"] {
         let node = &tree.nodes[names[name.as_bytes()]];
         let Some(content) = debugfs(&format!("cat /{name}")) else { return };
@@ -299,11 +299,11 @@ fn debugfs_agrees() {
 
 #[test]
 fn bytes_are_described() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4 -b 4096", "1600000000") else {
+    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -b 4096", "1600000000") else {
         return;
     };
     let bytes = bytes_of(&image);
@@ -323,9 +323,9 @@ fn bytes_are_described() {
     let found: Vec<String> = (0..SIZE / 4096).map(|block| ext.describe(block * 4096)).collect();
     for part in [
         "journal",
-        "folder /many",
-        "folder /deep/er",
-        "folder /lost+found",
+        "directory /many",
+        "directory /deep/er",
+        "directory /lost+found",
         "data of /link-200",
         "data of /large",
     ] {
@@ -349,12 +349,12 @@ impl Chance {
 #[test]
 fn damage_is_survived() {
     const ROUNDS: u32 = 700;
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     for words in ["-t ext4", "-t ext2 -b 1024", "-t ext4 -O inline_data -b 1024"] {
-        let Some(image) = make(&root, &folder.path().join("image"), words, "1600000000") else { return };
+        let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
         let sound = bytes_of(&image);
         let used = Ext::open(&sound.as_slice()).unwrap().in_use().unwrap();
         let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
@@ -390,11 +390,11 @@ fn damage_is_survived() {
 
 #[test]
 fn what_contradicts_itself_is_told_as_it_is() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4 -b 8192", "1600000000") else {
+    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -b 8192", "1600000000") else {
         return;
     };
     let sound = bytes_of(&image);
@@ -442,11 +442,11 @@ fn what_contradicts_itself_is_told_as_it_is() {
 
 #[test]
 fn labels_of_the_host_are_taken_out() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let path = folder.path().join("image");
+    let path = directory.path().join("image");
     for words in ["-t ext4", "-t ext4 -O ^metadata_csum"] {
         let Some(image) = make(&root, &path, words, "1600000000") else { return };
         // As `mke2fs -d` copies it where the host has it.
@@ -461,7 +461,7 @@ fn labels_of_the_host_are_taken_out() {
         }
         assert_eq!(attribute_names(&image, "/tiny"), [b"security.selinux"]);
         settle(&image, OFFSET, SIZE, EPOCH).unwrap();
-        check_fsck(&bytes_of(&image), folder.path());
+        check_fsck(&bytes_of(&image), directory.path());
         assert_eq!(attribute_names(&image, "/tiny"), [b""; 0]);
         assert_eq!(attribute_names(&image, "/small"), [b"user.kept"]);
     }
@@ -475,10 +475,10 @@ fn attribute_names(image: &File, path: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn only_copies_of_the_superblock_are_settled() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("root");
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
-    let Some(image) = make(&root, &folder.path().join("image"), "-t ext4 -g 1024", "1600000000") else {
+    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -g 1024", "1600000000") else {
         return;
     };
     let bytes = bytes_of(&image);
@@ -492,8 +492,8 @@ fn only_copies_of_the_superblock_are_settled() {
 }
 
 fn check_forecast(kind: Kind, size: u64, options: &str) {
-    let folder = TempDir::new().unwrap();
-    let image = folder.path().join("image");
+    let directory = TempDir::new().unwrap();
+    let image = directory.path().join("image");
     let (path, kib) = (image.to_str().unwrap(), format!("{}k", size / 1024));
     let name = match kind {
         Kind::Ext2 => "ext2",

@@ -15,7 +15,7 @@ pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
 pub(super) const MOST_12: u64 = 4084;
 /// More clusters than this make it FAT32. Source: Microsoft, FAT: General Overview of On-Disk Format, "FAT Type Determination".
 pub(super) const MOST_16: u32 = 65_524;
-/// Bytes of a folder's entry.
+/// Bytes of a directory's entry.
 pub(super) const ENTRY_SIZE: u64 = 32;
 /// The first cluster's number.
 pub(super) const FIRST_CLUSTER: u32 = 2;
@@ -49,7 +49,7 @@ pub(super) struct Boot {
     pub tables: Vec<Range<u64>>,
     /// Empty with FAT32, where it is a chain of clusters.
     pub root: Range<u64>,
-    /// First cluster of the root folder with FAT32.
+    /// First cluster of the root directory with FAT32.
     pub root_cluster: u32,
     pub clusters_start: u64,
     pub clusters: u32,

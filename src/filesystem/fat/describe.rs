@@ -1,7 +1,7 @@
 //! What lies at a byte, for a person who compares two images.
 
 use super::boot::{FIRST_CLUSTER, Width};
-use super::folder::Entry;
+use super::directory::Entry;
 use super::reader::Fat;
 use super::table::{Next, Seen};
 use crate::filesystem::tree::PATH_MAX;
@@ -62,7 +62,7 @@ impl Fat<'_> {
             return self.describe_table(copy, offset - boot.tables[copy].start);
         }
         if boot.root.contains(&offset) {
-            return "folder /".to_owned();
+            return "directory /".to_owned();
         }
         if offset >= boot.end() {
             return "after the last cluster".to_owned();
@@ -121,7 +121,7 @@ impl Index {
         if fat.boot.width == Width::Bits32
             && let Ok(runs) = fat.chain(&mut Seen::none(&fat.boot), fat.boot.root_cluster, "/")
         {
-            add(&runs, "folder /".to_owned());
+            add(&runs, "directory /".to_owned());
         }
         let mut seen = Seen::none(&fat.boot);
         let root = fat.root(&mut seen).map(|root| root.entries).unwrap_or_default();
@@ -133,9 +133,10 @@ impl Index {
                 continue;
             }
             let Ok(runs) = fat.chain(&mut seen, entry.first_cluster, &path) else { continue };
-            if entry.is_folder {
-                add(&runs, format!("folder {path}"));
-                let inside = fat.folder(&runs, &path).map(|folder| folder.entries).unwrap_or_default();
+            if entry.is_directory {
+                add(&runs, format!("directory {path}"));
+                let inside =
+                    fat.directory(&runs, &path).map(|directory| directory.entries).unwrap_or_default();
                 waiting.extend(inside.into_iter().map(|entry| (path.clone(), entry)));
             } else {
                 add(&runs, format!("data of {path}"));

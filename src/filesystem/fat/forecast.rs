@@ -37,9 +37,9 @@ pub struct Capacity {
     /// In bytes.
     pub cluster_size: u64,
     pub width: Width,
-    /// For files and folders; with FAT32 the root folder's one is already taken off.
+    /// For files and directories; with FAT32 the root directory's one is already taken off.
     pub free_clusters: u64,
-    /// Entries of the root folder, long names take several; `None` with FAT32, where it grows.
+    /// Entries of the root directory, long names take several; `None` with FAT32, where it grows.
     pub root_entries: Option<u64>,
 }
 

@@ -14,7 +14,7 @@
 
 mod boot;
 mod describe;
-mod folder;
+mod directory;
 mod forecast;
 mod name;
 mod new_name;

@@ -37,7 +37,7 @@ pub fn folded_bytes(name: &[u8]) -> Vec<u8> {
     folded(&String::from_utf8_lossy(name)).into_bytes()
 }
 
-/// The short names of a folder.
+/// The short names of a directory.
 #[derive(Debug, Default)]
 pub struct ShortNames(BTreeSet<[u8; 11]>);
 

@@ -2,7 +2,7 @@
 
 use super::boot::{Boot, MOST_16, Width};
 use super::describe::Index;
-use super::folder::{Entries, Entry, entries};
+use super::directory::{Entries, Entry, entries};
 use super::table::{Next, Seen, Table, chain};
 use crate::filesystem::bytes::{damaged, read};
 use crate::filesystem::source::{ReadError, Source};
@@ -12,11 +12,11 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Modes, as Linux gives them with a mask of 022: FAT itself knows only "read-only".
-const FOLDER_MODE: u32 = 0o040_755;
+const DIRECTORY_MODE: u32 = 0o040_755;
 const FILE_MODE: u32 = 0o100_755;
 const WRITE_BITS: u32 = 0o222;
-/// The longest folder that the format allows, in bytes.
-const LONGEST_FOLDER: u64 = 65_536 * super::boot::ENTRY_SIZE;
+/// The longest directory that the format allows, in bytes.
+const LONGEST_DIRECTORY: u64 = 65_536 * super::boot::ENTRY_SIZE;
 
 /// A FAT filesystem that is being read.
 pub struct Fat<'a> {
@@ -29,7 +29,7 @@ pub struct Fat<'a> {
 }
 
 impl<'a> Fat<'a> {
-    /// `Err` if the boot sector, the table or the root folder make no sense.
+    /// `Err` if the boot sector, the table or the root directory make no sense.
     pub fn open(source: &'a dyn Source) -> Result<Fat<'a>, ReadError> {
         let boot = Boot::read(source)?;
         let table = Table::read(source, &boot)?;
@@ -40,7 +40,7 @@ impl<'a> Fat<'a> {
         Ok(fat)
     }
 
-    /// The root folder's, or without one the boot sector's; empty if there is none.
+    /// The root directory's, or without one the boot sector's; empty if there is none.
     pub fn label(&self) -> String {
         self.label.clone()
     }
@@ -72,7 +72,7 @@ impl<'a> Fat<'a> {
         let mut seen = Seen::none(&self.boot);
         let root = self.root(&mut seen)?;
         let mut builder = Builder { fat: self, tree: Tree::default(), seen };
-        builder.tree.nodes.push(node(FOLDER_MODE, 0, None, Body::Folder(BTreeMap::new())));
+        builder.tree.nodes.push(node(DIRECTORY_MODE, 0, None, Body::Directory(BTreeMap::new())));
         builder.descend(root.entries)?;
         Ok(builder.tree)
     }
@@ -80,7 +80,7 @@ impl<'a> Fat<'a> {
     /// The byte ranges that must be there with exactly their bytes: sorted, and merged where they touch.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         let boot = &self.boot;
-        // Reserved sectors, tables and a root folder of its own follow each other.
+        // Reserved sectors, tables and a root directory of its own follow each other.
         let mut used = Vec::from([Range { start: 0, end: boot.clusters_start }]);
         for run in self.table.runs(boot, |next| !matches!(next, Next::Free | Next::Bad)) {
             let bytes = self.run_bytes(&run);
@@ -100,7 +100,7 @@ impl<'a> Fat<'a> {
     pub(super) fn root(&self, seen: &mut Seen) -> Result<Entries, ReadError> {
         if self.boot.width == Width::Bits32 {
             let runs = self.chain(seen, self.boot.root_cluster, "/")?;
-            return self.folder(&runs, "/");
+            return self.directory(&runs, "/");
         }
         self.entries(Vec::from([self.boot.root.clone()]), "/")
     }
@@ -114,7 +114,7 @@ impl<'a> Fat<'a> {
         chain(&self.boot, &self.table, seen, first, path)
     }
 
-    pub(super) fn folder(&self, runs: &[Range<u32>], path: &str) -> Result<Entries, ReadError> {
+    pub(super) fn directory(&self, runs: &[Range<u32>], path: &str) -> Result<Entries, ReadError> {
         self.entries(runs.iter().map(|run| self.run_bytes(run)).collect(), path)
     }
 
@@ -122,11 +122,11 @@ impl<'a> Fat<'a> {
         let mut bytes = Vec::new();
         for place in &places {
             let length = place.end - place.start;
-            if bytes.len() as u64 + length > LONGEST_FOLDER {
+            if bytes.len() as u64 + length > LONGEST_DIRECTORY {
                 return Err(damaged(
-                    format!("folder {path}"),
+                    format!("directory {path}"),
                     place.start,
-                    "it is longer than a folder may be",
+                    "it is longer than a directory may be",
                 ));
             }
             bytes.extend(read(self.source, place.start, length as usize)?);
@@ -141,46 +141,46 @@ struct Builder<'t, 'a> {
     seen: Seen,
 }
 
-/// A folder, some of whose entries were visited.
-struct OpenFolder {
+/// A directory, some of whose entries were visited.
+struct OpenDirectory {
     id: NodeId,
     path: String,
     waiting: std::vec::IntoIter<Entry>,
     children: BTreeMap<Vec<u8>, NodeId>,
 }
 
-impl OpenFolder {
-    fn new(id: NodeId, path: String, mut entries: Vec<Entry>) -> OpenFolder {
+impl OpenDirectory {
+    fn new(id: NodeId, path: String, mut entries: Vec<Entry>) -> OpenDirectory {
         entries.sort_by(|one, other| one.name.cmp(&other.name));
-        OpenFolder { id, path, waiting: entries.into_iter(), children: BTreeMap::new() }
+        OpenDirectory { id, path, waiting: entries.into_iter(), children: BTreeMap::new() }
     }
 }
 
 impl Builder<'_, '_> {
-    /// Reads all folders below the root. Open folders wait in a list rather than on the stack.
+    /// Reads all directories below the root. Open directories wait in a list rather than on the stack.
     fn descend(&mut self, root: Vec<Entry>) -> Result<(), ReadError> {
-        let mut open = vec![OpenFolder::new(ROOT, String::new(), root)];
-        while let Some(folder) = open.last_mut() {
-            let Some(entry) = folder.waiting.next() else {
+        let mut open = vec![OpenDirectory::new(ROOT, String::new(), root)];
+        while let Some(directory) = open.last_mut() {
+            let Some(entry) = directory.waiting.next() else {
                 let closed = open.pop().expect("the loop has just seen it");
-                self.tree.nodes[closed.id].body = Body::Folder(closed.children);
+                self.tree.nodes[closed.id].body = Body::Directory(closed.children);
                 continue;
             };
             let id = self.tree.nodes.len();
-            let path = format!("{}/{}", folder.path, entry.name);
+            let path = format!("{}/{}", directory.path, entry.name);
             if path.len() >= PATH_MAX {
                 let problem = format!("the path to `{}` has more than {} bytes", entry.name, PATH_MAX - 1);
                 return Err(ReadError::Unsupported(problem));
             }
-            if folder.children.insert(entry.name.clone().into_bytes(), id).is_some() {
+            if directory.children.insert(entry.name.clone().into_bytes(), id).is_some() {
                 return Err(damaged(path, entry.at, "two entries of the same name"));
             }
-            if entry.is_folder {
-                self.tree.nodes[folder.id].links += 1;
+            if entry.is_directory {
+                self.tree.nodes[directory.id].links += 1;
                 let runs = self.fat.chain(&mut self.seen, entry.first_cluster, &path)?;
-                let inside = self.fat.folder(&runs, &path)?;
-                self.push(&entry, Body::Folder(BTreeMap::new()));
-                open.push(OpenFolder::new(id, path, inside.entries));
+                let inside = self.fat.directory(&runs, &path)?;
+                self.push(&entry, Body::Directory(BTreeMap::new()));
+                open.push(OpenDirectory::new(id, path, inside.entries));
             } else {
                 let extents = self.extents(&entry, &path)?;
                 self.push(&entry, Body::File(Content::Extents(extents)));
@@ -190,7 +190,7 @@ impl Builder<'_, '_> {
     }
 
     fn push(&mut self, entry: &Entry, body: Body) {
-        let mode = if entry.is_folder { FOLDER_MODE } else { FILE_MODE };
+        let mode = if entry.is_directory { DIRECTORY_MODE } else { FILE_MODE };
         let mode = if entry.is_read_only { mode & !WRITE_BITS } else { mode };
         self.tree.nodes.push(node(mode, u64::from(entry.size), Some(entry), body));
     }
@@ -227,7 +227,7 @@ fn node(mode: u32, size: u64, entry: Option<&Entry>, body: Body) -> Node {
         mode,
         uid: 0,
         gid: 0,
-        links: if matches!(body, Body::Folder(_)) { 2 } else { 1 },
+        links: if matches!(body, Body::Directory(_)) { 2 } else { 1 },
         size,
         accessed: entry.map_or(modified, |entry| entry.accessed),
         modified,

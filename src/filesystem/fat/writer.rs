@@ -1,11 +1,11 @@
 //! Putting a tree into a FAT filesystem: an empty one that mkfs.vfat has just made, or one that holds something already.
 //!
 //! Everything is decided before the first byte is written: what cannot be held, whether it fits, which clusters each file and
-//! folder gets, and what every folder says. Files get their clusters in the order of the tree, from the first free ones on, so
+//! directory gets, and what every directory says. Files get their clusters in the order of the tree, from the first free ones on, so
 //! that the same tree gives the same bytes.
 
 use super::boot::{Boot, ENTRY_SIZE, FIRST_CLUSTER, Width};
-use super::folder::{self, encoded};
+use super::directory::{self, encoded};
 use super::name::{LongName, short_name};
 use super::new_name::{self, ShortNames};
 use super::table::{END, Next, Seen, Table, chain};
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// Bytes that are copied at once.
 const BUFFER: usize = 1 << 20;
 const ENTRY: usize = ENTRY_SIZE as usize;
-/// Entries of a folder. Source: fatgen103, "FAT Directory Structure": 2 MiB.
+/// Entries of a directory. Source: fatgen103, "FAT Directory Structure": 2 MiB.
 const MOST_ENTRIES: usize = 65_536;
 /// Attributes of a file that was written and not saved elsewhere.
 const ARCHIVE: u8 = 0x20;
@@ -54,12 +54,12 @@ pub fn fill(window: &Window, scan: &Scan, is_blank: bool) -> Result<(), WriteErr
     let boot = Boot::read(window)?;
     let table = Table::read(window, &boot)?;
     let mut writer =
-        Writer { window, scan, boot, table, next: FIRST_CLUSTER, folders: Vec::new(), files: Vec::new() };
+        Writer { window, scan, boot, table, next: FIRST_CLUSTER, directories: Vec::new(), files: Vec::new() };
     writer.decide()?;
     writer.write(is_blank)
 }
 
-/// Where a folder lies.
+/// Where a directory lies.
 #[derive(Clone, Debug)]
 enum Place {
     /// Of FAT12 and FAT16, which cannot grow.
@@ -84,24 +84,24 @@ struct Writer<'a> {
     table: Table,
     /// All clusters before it are taken.
     next: u32,
-    folders: Vec<(Place, Vec<u8>)>,
+    directories: Vec<(Place, Vec<u8>)>,
     files: Vec<(NodeId, Vec<Range<u32>>)>,
 }
 
-/// What a folder has already: entries of one name.
+/// What a directory has already: entries of one name.
 struct Old {
     entries: Vec<u8>,
     short: [u8; 11],
-    is_folder: bool,
+    is_directory: bool,
     first_cluster: u32,
 }
 
-/// A folder whose entries are to be decided.
+/// A directory whose entries are to be decided.
 struct Waiting {
     node: NodeId,
     path: String,
     place: Place,
-    /// That of the folder above, as `..` names it.
+    /// That of the directory above, as `..` names it.
     parent: u32,
     is_new: bool,
 }
@@ -114,28 +114,32 @@ impl Writer<'_> {
         };
         let mut waiting =
             VecDeque::from([Waiting { node: ROOT, path: String::new(), place, parent: 0, is_new: false }]);
-        while let Some(folder) = waiting.pop_front() {
-            self.folder(folder, &mut waiting)?;
+        while let Some(directory) = waiting.pop_front() {
+            self.directory(directory, &mut waiting)?;
         }
         Ok(())
     }
 
-    fn folder(&mut self, mut folder: Waiting, waiting: &mut VecDeque<Waiting>) -> Result<(), WriteError> {
+    fn directory(
+        &mut self,
+        mut directory: Waiting,
+        waiting: &mut VecDeque<Waiting>,
+    ) -> Result<(), WriteError> {
         let scan = self.scan;
-        let Body::Folder(children) = &scan.tree.nodes[folder.node].body else {
-            unreachable!("only folders wait")
+        let Body::Directory(children) = &scan.tree.nodes[directory.node].body else {
+            unreachable!("only directories wait")
         };
-        let is_root = folder.node == ROOT;
-        // `..` of a folder in the root is 0, also where the root has a cluster.
-        let own = if is_root { 0 } else { folder.place.first_cluster() };
+        let is_root = directory.node == ROOT;
+        // `..` of a directory in the root is 0, also where the root has a cluster.
+        let own = if is_root { 0 } else { directory.place.first_cluster() };
         let mut bytes = Vec::new();
         let mut old = BTreeMap::new();
-        if folder.is_new {
-            let modified = scan.tree.nodes[folder.node].modified;
-            bytes.extend(entry(b".          ", folder::FOLDER, own, 0, modified));
-            bytes.extend(entry(b"..         ", folder::FOLDER, folder.parent, 0, modified));
+        if directory.is_new {
+            let modified = scan.tree.nodes[directory.node].modified;
+            bytes.extend(entry(b".          ", directory::DIRECTORY, own, 0, modified));
+            bytes.extend(entry(b"..         ", directory::DIRECTORY, directory.parent, 0, modified));
         } else {
-            (bytes, old) = self.old(&folder)?;
+            (bytes, old) = self.old(&directory)?;
         }
         let mut short_names = ShortNames::default();
         for old in old.values() {
@@ -144,12 +148,12 @@ impl Writer<'_> {
         let mut added = Vec::new();
         for (name, child) in children {
             let node = &scan.tree.nodes[*child];
-            let path = format!("{}/{}", folder.path, String::from_utf8_lossy(name));
+            let path = format!("{}/{}", directory.path, String::from_utf8_lossy(name));
             let cannot = |problem: String| WriteError::Node { path: path.clone(), problem };
             let name = new_name::check(name).map_err(cannot)?;
-            let is_folder = matches!(node.body, Body::Folder(_));
+            let is_directory = matches!(node.body, Body::Directory(_));
             if let Some(there) = old.get(&new_name::folded(name)) {
-                match (is_folder, there.is_folder) {
+                match (is_directory, there.is_directory) {
                     (true, true) => {
                         let place = Place::Clusters(self.chain(there.first_cluster, &path)?);
                         waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: false });
@@ -168,13 +172,13 @@ impl Writer<'_> {
             let Some(short) = short_names.give(name) else {
                 return Err(cannot("no short name (8.3) is left for it".to_owned()));
             };
-            let (attributes, first, size) = if is_folder {
+            let (attributes, first, size) = if is_directory {
                 let clusters = self.clusters_of(self.length_of(*child));
                 let runs = self.allocate(clusters)?;
                 let place = Place::Clusters(runs);
                 let first = place.first_cluster();
                 waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: true });
-                (folder::FOLDER, first, 0)
+                (directory::DIRECTORY, first, 0)
             } else {
                 let size = u32::try_from(node.size)
                     .map_err(|_| cannot("a file on vfat is smaller than 4 GiB".to_owned()))?;
@@ -186,18 +190,18 @@ impl Writer<'_> {
             added.extend(new_name::long_entries(name, &short).concat());
             added.extend(entry(&short, attributes, first, size, node.modified));
         }
-        if added.is_empty() && !folder.is_new {
+        if added.is_empty() && !directory.is_new {
             return Ok(());
         }
         bytes.extend(old.into_values().flat_map(|old| old.entries));
         bytes.extend(added);
-        let cannot = |problem: String| WriteError::Node { path: format!("{}/", folder.path), problem };
+        let cannot = |problem: String| WriteError::Node { path: format!("{}/", directory.path), problem };
         if bytes.len() > MOST_ENTRIES * ENTRY {
             return Err(cannot(format!(
                 "a directory has at most {MOST_ENTRIES} entries, and a long name takes several"
             )));
         }
-        match &mut folder.place {
+        match &mut directory.place {
             Place::Root => {
                 let room = (self.boot.root.end - self.boot.root.start) as usize;
                 if bytes.len() > room {
@@ -220,13 +224,13 @@ impl Writer<'_> {
                 }
             }
         }
-        self.folders.push((folder.place, bytes));
+        self.directories.push((directory.place, bytes));
         Ok(())
     }
 
-    /// Bytes of a new folder, at most.
-    fn length_of(&self, folder: NodeId) -> u64 {
-        let Body::Folder(children) = &self.scan.tree.nodes[folder].body else { return 0 };
+    /// Bytes of a new directory, at most.
+    fn length_of(&self, directory: NodeId) -> u64 {
+        let Body::Directory(children) = &self.scan.tree.nodes[directory].body else { return 0 };
         let entries = |name: &Vec<u8>| new_name::entries(&String::from_utf8_lossy(name)) as u64;
         (2 + children.keys().map(entries).sum::<u64>()) * ENTRY_SIZE
     }
@@ -235,9 +239,9 @@ impl Writer<'_> {
         u32::try_from(bytes.div_ceil(self.boot.cluster_size)).unwrap_or(u32::MAX)
     }
 
-    /// A folder's bytes before the names, and the names by what vfat takes for the same.
-    fn old(&self, folder: &Waiting) -> Result<(Vec<u8>, BTreeMap<String, Old>), WriteError> {
-        let places = match &folder.place {
+    /// A directory's bytes before the names, and the names by what vfat takes for the same.
+    fn old(&self, directory: &Waiting) -> Result<(Vec<u8>, BTreeMap<String, Old>), WriteError> {
+        let places = match &directory.place {
             Place::Root => vec![self.boot.root.clone()],
             Place::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
         };
@@ -250,12 +254,12 @@ impl Writer<'_> {
         let (mut long, mut entries) = (LongName::default(), Vec::new());
         for entry in bytes.chunks_exact(ENTRY) {
             match (entry[0], entry[11]) {
-                (folder::END, _) => break,
-                (folder::DELETED, _) => {
+                (directory::END, _) => break,
+                (directory::DELETED, _) => {
                     long = LongName::default();
                     entries.clear();
                 }
-                (_, attributes) if attributes & 0x3f == folder::LONG_NAME => {
+                (_, attributes) if attributes & 0x3f == directory::LONG_NAME => {
                     long.push(entry);
                     entries.extend(entry);
                 }
@@ -263,7 +267,7 @@ impl Writer<'_> {
                     let long_name = long.take(entry);
                     entries.extend(entry);
                     let entries = std::mem::take(&mut entries);
-                    if attributes & folder::LABEL != 0 || first == b'.' && long_name.is_none() {
+                    if attributes & directory::LABEL != 0 || first == b'.' && long_name.is_none() {
                         before.extend(entries);
                         continue;
                     }
@@ -272,7 +276,7 @@ impl Writer<'_> {
                     let old = Old {
                         entries,
                         short: entry[..11].try_into().expect("it is 11 bytes"),
-                        is_folder: attributes & folder::FOLDER != 0,
+                        is_directory: attributes & directory::DIRECTORY != 0,
                         first_cluster: u32_at(&[entry[26], entry[27], high[0], high[1]], 0),
                     };
                     found.insert(new_name::folded(&name), old);
@@ -325,9 +329,9 @@ impl Writer<'_> {
 
     fn full(&self) -> WriteError {
         let files = self.scan.tree.nodes.iter().map(|node| u64::from(self.clusters_of(node.size)));
-        let folders =
+        let directories =
             (0..self.scan.tree.nodes.len()).map(|id| u64::from(self.clusters_of(self.length_of(id))));
-        let need = (files.sum::<u64>() + folders.sum::<u64>()) * self.boot.cluster_size;
+        let need = (files.sum::<u64>() + directories.sum::<u64>()) * self.boot.cluster_size;
         let Ok(before) = Table::read(self.window, &self.boot) else {
             return WriteError::Full { need, have: 0 };
         };
@@ -346,7 +350,7 @@ impl Writer<'_> {
         for (node, runs) in &self.files {
             self.write_file(*node, runs, is_blank)?;
         }
-        for (place, bytes) in &self.folders {
+        for (place, bytes) in &self.directories {
             let mut rest = bytes.as_slice();
             let places = match place {
                 Place::Root => vec![self.boot.root.clone()],
@@ -473,12 +477,12 @@ fn entry(short: &[u8; 11], attributes: u8, first_cluster: u32, size: u32, modifi
 /// that everything on it will belong to.
 pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
     let mut waiting = vec![(ROOT, String::new())];
-    while let Some((id, folder)) = waiting.pop() {
-        let Body::Folder(children) = &nodes[id].body else { continue };
+    while let Some((id, directory)) = waiting.pop() {
+        let Body::Directory(children) = &nodes[id].body else { continue };
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         let mut entries = 2;
         for (name, child) in children {
-            let path = format!("{folder}/{}", String::from_utf8_lossy(name));
+            let path = format!("{directory}/{}", String::from_utf8_lossy(name));
             let name = match new_name::check(name) {
                 Ok(name) => name,
                 Err(problem) => return Some((path, problem)),
@@ -497,7 +501,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(St
             let problem = format!(
                 "a directory has at most {MOST_ENTRIES} entries, a long name takes several, and these names take {entries}"
             );
-            return Some((format!("{folder}/"), problem));
+            return Some((format!("{directory}/"), problem));
         }
     }
     None

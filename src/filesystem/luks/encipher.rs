@@ -165,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_failed_write_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("to"), "").unwrap();
-        let read_only = File::open(folder.path().join("to")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("to"), "").unwrap();
+        let read_only = File::open(directory.path().join("to")).unwrap();
         let whole = [Range { start: 0, end: 4 << 20 }];
         let from = file(&vec![1; 4 << 20]);
         assert!(encipher(&from, &read_only, 0, &whole, &key(), SectorSize::B512).is_err());

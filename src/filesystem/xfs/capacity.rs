@@ -36,7 +36,7 @@ const BTREE_POINTER: u32 = 8;
 const INODE_RECORD: u32 = 16;
 const REFERENCE_RECORD: u32 = 12;
 
-/// Bytes that file data, folders and further inodes can take. A block is the least unit of all of them.
+/// Bytes that file data, directories and further inodes can take. A block is the least unit of all of them.
 ///
 /// Inodes come in chunks of 64, the first of which (with place for 61 nodes besides the root) is not counted here.
 /// 0 where nothing fits.

@@ -41,13 +41,13 @@ pub const EXTENTS_MAGIC: (u32, u32) = (0x424d_4133, 0x424d_4150);
 pub const REFERENCES_MAGIC: u32 = 0x5233_4643;
 pub const OWNERS_MAGIC: u32 = 0x524d_4233;
 
-/// Magics of blocks of folders: (version 5, version 4).
-pub const FOLDER_BLOCK_MAGIC: (u32, u32) = (0x5844_4233, 0x5844_3242);
-pub const FOLDER_DATA_MAGIC: (u32, u32) = (0x5844_4433, 0x5844_3244);
-pub const FOLDER_FREE_MAGIC: (u32, u32) = (0x5844_4633, 0x5844_3246);
-/// The one index block of a folder of "leaf" form, and one of several in "node" form.
-pub const FOLDER_LEAF1_MAGIC: (u16, u16) = (0x3df1, 0xd2f1);
-pub const FOLDER_LEAFN_MAGIC: (u16, u16) = (0x3dff, 0xd2ff);
+/// Magics of blocks of directories: (version 5, version 4).
+pub const DIRECTORY_BLOCK_MAGIC: (u32, u32) = (0x5844_4233, 0x5844_3242);
+pub const DIRECTORY_DATA_MAGIC: (u32, u32) = (0x5844_4433, 0x5844_3244);
+pub const DIRECTORY_FREE_MAGIC: (u32, u32) = (0x5844_4633, 0x5844_3246);
+/// The one index block of a directory of "leaf" form, and one of several in "node" form.
+pub const DIRECTORY_LEAF1_MAGIC: (u16, u16) = (0x3df1, 0xd2f1);
+pub const DIRECTORY_LEAFN_MAGIC: (u16, u16) = (0x3dff, 0xd2ff);
 /// Inner block of an index.
 pub const INDEX_NODE_MAGIC: (u16, u16) = (0x3ebe, 0xfebe);
 pub const ATTRIBUTE_LEAF_MAGIC: (u16, u16) = (0x3bee, 0xfbee);
@@ -85,10 +85,10 @@ pub const EXTENT_RECORD: usize = 16;
 /// Levels that no btree of any kind exceeds.
 pub const MAX_LEVELS: u16 = 24;
 
-/// Bytes into a folder where its index begins, and its list of free space.
-pub const FOLDER_INDEX_OFFSET: u64 = 1 << 35;
-pub const FOLDER_FREE_OFFSET: u64 = 1 << 36;
-/// Marks an unused range of a folder's data block, in place of an inode number.
+/// Bytes into a directory where its index begins, and its list of free space.
+pub const DIRECTORY_INDEX_OFFSET: u64 = 1 << 35;
+pub const DIRECTORY_FREE_OFFSET: u64 = 1 << 36;
+/// Marks an unused range of a directory's data block, in place of an inode number.
 pub const UNUSED_TAG: u16 = 0xffff;
 
 /// Flags of an attribute: value in the leaf, the three namespaces, half-written.

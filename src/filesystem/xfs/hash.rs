@@ -1,6 +1,6 @@
-//! The hash of names by which folders and attribute sets are indexed. Source: xfs_da_hashname in xfs_da_btree.c.
+//! The hash of names by which directories and attribute sets are indexed. Source: xfs_da_hashname in xfs_da_btree.c.
 
-/// Of a folder's entry, or of an attribute's name without its namespace.
+/// Of a directory's entry, or of an attribute's name without its namespace.
 pub fn hash(name: &[u8]) -> u32 {
     let mut chunks = name.chunks_exact(4);
     let mut hash = 0_u32;

@@ -14,9 +14,9 @@ pub struct Header {
 }
 
 impl Header {
-    /// Data and free list blocks of folders: `xfs_dir3_blk_hdr`.
-    pub const FOLDER: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
-    /// Index blocks of folders and attributes: `xfs_da3_blkinfo`.
+    /// Data and free list blocks of directories: `xfs_dir3_blk_hdr`.
+    pub const DIRECTORY: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
+    /// Index blocks of directories and attributes: `xfs_da3_blkinfo`.
     pub const INDEX: Self = Self { crc: 12, daddr: 16, uuid: 32, owner: 48, owner_width: 8 };
     /// Attribute values and link targets outside the inode: `xfs_attr3_rmt_hdr`, `xfs_dsymlink_hdr`.
     pub const REMOTE: Self = Self { crc: 12, daddr: 40, uuid: 16, owner: 32, owner_width: 8 };

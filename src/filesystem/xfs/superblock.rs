@@ -18,7 +18,7 @@ pub const VERSION_ATTRIBUTES: u16 = 0x0010;
 
 /// Bits of `sb_versionnum` and `sb_features2`.
 const VERSION_NUMBER: u16 = 0x000f;
-const VERSION_FOLDERS_2: u16 = 0x2000;
+const VERSION_DIRECTORIES_2: u16 = 0x2000;
 const VERSION_ANY_CASE: u16 = 0x4000;
 const FEATURES2_FTYPE: u32 = 0x0200;
 
@@ -26,7 +26,7 @@ const FEATURES2_FTYPE: u32 = 0x0200;
 const BLOCK_LOG: Range<u8> = 9..17;
 const SECTOR_LOG: Range<u8> = 9..16;
 const INODE_LOG: Range<u8> = 8..12;
-const FOLDER_BLOCK_LOG_MAX: u8 = 16;
+const DIRECTORY_BLOCK_LOG_MAX: u8 = 16;
 
 /// Of the primary superblock, checked: all that follows from it stays in range.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub struct Superblock {
     pub inode_log: u8,
     /// Log2 of the blocks of a group, rounded up.
     group_log: u8,
-    /// Log2 of the blocks of a folder's block.
-    pub folder_log: u8,
+    /// Log2 of the blocks of a directory's block.
+    pub directory_log: u8,
     /// Blocks of the filesystem.
     pub blocks: u64,
     pub group_blocks: u32,
@@ -91,9 +91,9 @@ impl Superblock {
         view.expect("the magic", view.u32(0)?, SUPERBLOCK_MAGIC)?;
         let version_bits = view.u16(VERSION_OFFSET)?;
         let version = version_bits & VERSION_NUMBER;
-        if !(version == 5 || version == 4 && version_bits & VERSION_FOLDERS_2 != 0) {
+        if !(version == 5 || version == 4 && version_bits & VERSION_DIRECTORIES_2 != 0) {
             return Err(ReadError::Unsupported(format!(
-                "XFS of version {version} ({version_bits:#06x}) is not known, only 4 (with version 2 of folders) and 5"
+                "XFS of version {version} ({version_bits:#06x}) is not known, only 4 (with version 2 of directories) and 5"
             )));
         }
         // Version 4 has nothing there, not even zeros.
@@ -105,7 +105,7 @@ impl Superblock {
             sector_log: view.u8(121)?,
             inode_log: view.u8(122)?,
             group_log: view.u8(124)?,
-            folder_log: view.u8(192)?,
+            directory_log: view.u8(192)?,
             blocks: view.u64(8)?,
             group_blocks: view.u32(84)?,
             groups: view.u32(88)?,
@@ -147,9 +147,9 @@ impl Superblock {
         inside("the sector size", self.sector_log, SECTOR_LOG.start..SECTOR_LOG.end.min(self.block_log + 1))?;
         inside("the inode size", self.inode_log, INODE_LOG.start..INODE_LOG.end.min(self.block_log + 1))?;
         inside(
-            "a folder block in blocks",
-            self.folder_log,
-            0..FOLDER_BLOCK_LOG_MAX - self.block_log.min(16) + 1,
+            "a directory block in blocks",
+            self.directory_log,
+            0..DIRECTORY_BLOCK_LOG_MAX - self.block_log.min(16) + 1,
         )?;
         if self.version == 5 && self.inode_log < 9 {
             return Err(view.damaged("inodes of 256 bytes do not exist in version 5"));
@@ -198,9 +198,9 @@ impl Superblock {
         self.block_log - self.inode_log
     }
 
-    /// Bytes of a folder's block.
-    pub fn folder_block(&self) -> usize {
-        1 << (self.block_log + self.folder_log)
+    /// Bytes of a directory's block.
+    pub fn directory_block(&self) -> usize {
+        1 << (self.block_log + self.directory_log)
     }
 
     pub fn has(&self, ro_compat: u32) -> bool {

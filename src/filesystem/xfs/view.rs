@@ -3,7 +3,7 @@
 use crate::filesystem::source::ReadError;
 use std::fmt;
 
-/// What some bytes are, for messages: "folder block of inode 131".
+/// What some bytes are, for messages: "directory block of inode 131".
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
     pub kind: &'static str,

@@ -24,7 +24,7 @@ const KERNEL_INSTALL: &str = "/usr/bin/kernel-install";
 /// Writes the loader entry, and the loader's own files as far as they do not depend on hooks.
 pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = &plan.boot else { return Ok(()) };
-    let kernel = newest_kernel(|folder| tree.list(folder)).ok_or_else(|| {
+    let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(|| {
         Failure::new("the content has no kernel: neither /boot/vmlinuz-*, /usr/lib/kernel nor /usr/lib/modules has one")
             .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine")
     })?;
@@ -59,10 +59,10 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
             tree.write(ENTRY_TOKEN, &format!("{id}\n"), 0o644)?;
             tree.write(&format!("/boot/{ENTRIES_SREL}"), "type1\n", 0o644)?;
         }
-        let folder = folder_of_boot(plan);
+        let directory = directory_of_boot(plan);
         let files = Files {
-            linux: format!("{folder}{}", kernel.image),
-            initrds: kernel.initramfs.iter().map(|path| format!("{folder}{path}")).collect(),
+            linux: format!("{directory}{}", kernel.image),
+            initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
         };
         let sort_key = kernels_of_rpm.then_some(id.as_str());
         let text = entry(&title, &kernel, &files, sort_key, &options);
@@ -94,8 +94,8 @@ pub fn has_kernels_of_rpm(plan: &Plan, tree: &Tree) -> bool {
     plan.content.manager == SoftwareManager::Dnf && tree.exists(KERNEL_INSTALL)
 }
 
-/// The folder of the boot partition that the loader sees: its root, or /boot of the root partition.
-pub fn folder_of_boot(plan: &Plan) -> String {
+/// The directory of the boot partition that the loader sees: its root, or /boot of the root partition.
+pub fn directory_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
@@ -103,13 +103,13 @@ pub fn folder_of_boot(plan: &Plan) -> String {
 /// Specification".
 fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
     const ESP: &str = ESP_OF_KERNEL_INSTALL;
-    tree.make_folder(ESP)?;
-    tree.make_folder(&format!("{ESP}/loader/entries"))?;
+    tree.make_directory(ESP)?;
+    tree.make_directory(&format!("{ESP}/loader/entries"))?;
     tree.write(&format!("{ESP}/{ENTRIES_SREL}"), "type1\n", 0o644)?;
     tree.write(ENTRY_TOKEN, &format!("{token}\n"), 0o644)?;
     // Hooks of published templates edit entries below /boot.
-    tree.remove_empty_folder(ENTRIES);
-    tree.remove_empty_folder("/boot/loader");
+    tree.remove_empty_directory(ENTRIES);
+    tree.remove_empty_directory("/boot/loader");
     tree.symlink("/boot/loader", "../efi/loader")?;
     let files = of_kernel_install(token, kernel);
     tree.copy(&format!("/boot{}", kernel.image), &format!("{ESP}{}", files.linux))?;
@@ -120,10 +120,10 @@ fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Fa
 }
 
 fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
-    let folder = format!("/{token}/{}", kernel.version);
+    let directory = format!("/{token}/{}", kernel.version);
     Files {
-        linux: format!("{folder}/linux"),
-        initrds: kernel.initramfs.iter().map(|path| format!("{folder}{path}")).collect(),
+        linux: format!("{directory}/linux"),
+        initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
     }
 }
 
@@ -190,8 +190,8 @@ mod tests {
     /// The hook's program sorts first, and is no kernel.
     #[test]
     fn the_entry_that_starts_is_the_newest_of_a_kernel() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
         assert!(starting_entry(Loader::Grub, &tree).unwrap().is_none());
         tree.write(&format!("{ENTRIES}/debian-6.1.conf"), "linux /a\noptions rw quiet\n", 0o644).unwrap();
         tree.write(&format!("{ENTRIES}/memtest.conf"), "title Memory test\nefi /m.efi\n", 0o644).unwrap();

@@ -57,15 +57,15 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
     };
     let tree = Tree::open(tree)?;
     let (disk, partition) = plan.partition(&boot.boot_partition).expect("the plan names its own partitions");
-    let folder = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
-    let load = early_configuration(partition, folder);
+    let directory = if partition.mount.as_deref() == Some("/boot") { "/grub" } else { "/boot/grub" };
+    let load = early_configuration(partition, directory);
     tree.write(&format!("{INSTALLED}/load.cfg"), &load, 0o644)?;
     let (boot, core) = match tree.read_bytes(&format!("{MODULES}/boot.img"))? {
-        Some(boot) if tree.is_file(MKIMAGE) => (boot, core_by_content(&tree, partition, folder)?),
+        Some(boot) if tree.is_file(MKIMAGE) => (boot, core_by_content(&tree, partition, directory)?),
         _ => {
             let path = Path::new(MODULES).join("boot.img");
             let boot = std::fs::read(&path).context(|| format!("could not read `{}`", path.display()))?;
-            (boot, core_by_host(&load, partition, folder, workspace)?)
+            (boot, core_by_host(&load, partition, directory, workspace)?)
         }
     };
     // What the configuration loads that update-grub writes later.
@@ -79,12 +79,12 @@ pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<Gr
 }
 
 /// By the tree's own grub-mkimage, inside the tree.
-fn core_by_content(tree: &Tree, partition: &Partition, folder: &str) -> Result<Vec<u8>, Failure> {
+fn core_by_content(tree: &Tree, partition: &Partition, directory: &str) -> Result<Vec<u8>, Failure> {
     let (load, core) = (format!("{INSTALLED}/load.cfg"), format!("{INSTALLED}/core.img"));
     // One that a hook left must not be taken for the new one.
     tree.remove(&core)?;
     let chroot = Chroot::enter(tree.path())?;
-    run(&grub_mkimage(chroot.invocation(MKIMAGE), partition, folder, Path::new(&load), Path::new(&core)))?;
+    run(&grub_mkimage(chroot.invocation(MKIMAGE), partition, directory, Path::new(&load), Path::new(&core)))?;
     tree.read_bytes(&core)?.ok_or_else(|| {
         Failure::new("the content's grub-mkimage made no core image").detail(format!("expected: {core}"))
     })
@@ -93,12 +93,12 @@ fn core_by_content(tree: &Tree, partition: &Partition, folder: &str) -> Result<V
 fn core_by_host(
     load: &str,
     partition: &Partition,
-    folder: &str,
+    directory: &str,
     workspace: &Path,
 ) -> Result<Vec<u8>, Failure> {
     let (config, core) = (workspace.join("grub-load.cfg"), workspace.join("grub-core.img"));
     std::fs::write(&config, load).context(|| format!("could not write `{}`", config.display()))?;
-    run(&grub_mkimage(Invocation::new("grub-mkimage"), partition, folder, &config, &core))?;
+    run(&grub_mkimage(Invocation::new("grub-mkimage"), partition, directory, &config, &core))?;
     std::fs::read(&core).context(|| format!("could not read `{}`", core.display()))
 }
 
@@ -111,20 +111,20 @@ fn filesystem_module(partition: &Partition) -> &'static str {
     }
 }
 
-fn early_configuration(partition: &Partition, folder: &str) -> String {
+fn early_configuration(partition: &Partition, directory: &str) -> String {
     let uuid = partition.filesystem.as_ref().and_then(|f| f.uuid.as_deref()).unwrap_or_default();
-    format!("search.fs_uuid {uuid} root\nset prefix=($root){folder}\n")
+    format!("search.fs_uuid {uuid} root\nset prefix=($root){directory}\n")
 }
 
 fn grub_mkimage(
     program: Invocation,
     partition: &Partition,
-    folder: &str,
+    directory: &str,
     load: &Path,
     core: &Path,
 ) -> Invocation {
     program
-        .args(["-O", "i386-pc", "-d", MODULES, "-p", folder, "-c"])
+        .args(["-O", "i386-pc", "-d", MODULES, "-p", directory, "-c"])
         .arg(load)
         .arg("-o")
         .arg(core)

@@ -1,6 +1,6 @@
 //! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
 
-use super::entry::{ENTRIES, folder_of_boot, has_kernels_of_rpm, starting_entry};
+use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entry};
 use crate::bls::Entry;
 use crate::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::content::Tree;
@@ -28,7 +28,7 @@ pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     if tree.exists("/usr/sbin/grub-mkconfig") {
         tree.write(DEFAULTS, &defaults(&options(&entry)?, serial), 0o644)?;
     } else if has_kernels_of_rpm(plan, tree) {
-        tree.write(PLUGIN, &plugin(&folder_of_boot(plan)), 0o755)?;
+        tree.write(PLUGIN, &plugin(&directory_of_boot(plan)), 0o755)?;
     }
     Ok(())
 }
@@ -82,9 +82,9 @@ fn options(entry: &Entry) -> Result<String, Failure> {
     })
 }
 
-/// `folder`: /boot as GRUB sees it.
-fn plugin(folder: &str) -> String {
-    include_str!("kernel_install_grub.sh").replace("FOLDER", folder)
+/// `directory`: /boot as GRUB sees it.
+fn plugin(directory: &str) -> String {
+    include_str!("kernel_install_grub.sh").replace("DIRECTORY", directory)
 }
 
 /// The options reach every later kernel: grub-mkconfig puts them behind `root=UUID=… ro`, and the last word counts. There are
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn kernel_install_makes_the_menu_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let boot = folder.path().display().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        let boot = directory.path().display().to_string();
         let write = |path: &str, text: &str| {
-            let path = folder.path().join(path);
+            let path = directory.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
@@ -153,7 +153,7 @@ mod tests {
         let script = plugin("/boot").replace("boot=/boot", &format!("boot={boot}"));
         let run = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         assert!(run.status.success(), "{run:?}");
-        let menu = std::fs::read_to_string(folder.path().join("grub/grub.cfg")).unwrap();
+        let menu = std::fs::read_to_string(directory.path().join("grub/grub.cfg")).unwrap();
         let (head, entries) = menu.split_once("menuentry").unwrap();
         assert!(head.contains("--speed=9600") && head.ends_with("set timeout=1\n"), "{menu}");
         assert_eq!(

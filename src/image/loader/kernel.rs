@@ -28,7 +28,7 @@ const CLEAR_PARTS: &str = "/usr/lib/initrd.d";
 /// Where clr-boot-manager keeps kernels on the ESP; it finds and replaces them there when the system is updated.
 const CLEAR_PLACE: &str = "/EFI/org.clearlinux";
 
-/// The newest kernel of a tree; `list` gives the names in one of its folders, sorted.
+/// The newest kernel of a tree; `list` gives the names in one of its directories, sorted.
 pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     in_boot(&list("/boot"))
         .or_else(|| of_clear(&list(CLEAR), &list(CLEAR_PARTS)))
@@ -128,9 +128,9 @@ mod tests {
     use super::*;
 
     fn of(paths: &[&str]) -> Option<Kernel> {
-        newest_kernel(|folder| {
+        newest_kernel(|directory| {
             let inside = |path: &&&str| {
-                Some(path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?.to_owned())
+                Some(path.strip_prefix(directory)?.strip_prefix('/')?.split('/').next()?.to_owned())
             };
             let mut names: Vec<String> = paths.iter().filter_map(|path| inside(&path)).collect();
             names.sort();

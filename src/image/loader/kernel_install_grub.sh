@@ -24,7 +24,7 @@ quoted() {
 
 # kernel-install names files from /boot on, GRUB from its partition's root.
 place() {
-    if [ -e "$boot/$1" ]; then echo "FOLDER/${1#/}"; else echo "$1"; fi
+    if [ -e "$boot/$1" ]; then echo "DIRECTORY/${1#/}"; else echo "$1"; fi
 }
 
 {

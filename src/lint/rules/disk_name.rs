@@ -7,7 +7,7 @@ pub static RULE: Rule = Rule {
     name: "disk-name",
     summary: "an image file has no usable name",
     level: Level::Error,
-    why: "For a virtual target `disk` is the file that is created. A name that ends in `/` names a folder, and `.` or `..` an existing one.",
+    why: "For a virtual target `disk` is the file that is created. A name that ends in `/` names a directory, and `.` or `..` an existing one.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "images/", "partition": 1, "size": "512M", "type": "EFI" },

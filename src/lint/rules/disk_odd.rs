@@ -7,7 +7,7 @@ pub static RULE: Rule = Rule {
     name: "disk-odd",
     summary: "the name of an image file is odd",
     level: Level::Warning,
-    why: "The image is created under this name in the output folder. An absolute path leaves that folder, a device's name suggests that the device is meant, and spaces and dashes trouble the scripts that publish the file.",
+    why: "The image is created under this name in the output directory. An absolute path leaves that directory, a device's name suggests that the device is meant, and spaces and dashes trouble the scripts that publish the file.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "my image.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -54,9 +54,9 @@ fn check(template: &Template, out: &mut Findings) {
             .is_some_and(|rest| !rest.is_empty() && rest.len() <= 3 && !rest.contains('.'))
     });
     let what = if disk.starts_with('/') {
-        "an absolute path: the image is created outside the output folder"
+        "an absolute path: the image is created outside the output directory"
     } else if disk.split('/').any(|part| part == "..") {
-        "it leads out of the output folder"
+        "it leads out of the output directory"
     } else if name.starts_with('-') {
         "it starts with `-`, which programs take for an option"
     } else if name.contains(|c: char| c.is_whitespace() || "\"'$`\\*?;&|<>()[]{}!#~".contains(c)) {
@@ -83,7 +83,7 @@ mod tests {
             &super::RULE,
             r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "/srv/kvm.img"}]}"#,
             &[
-                "1:61 `/srv/kvm.img` is an odd name for an image file: an absolute path: the image is created outside the output folder",
+                "1:61 `/srv/kvm.img` is an odd name for an image file: an absolute path: the image is created outside the output directory",
             ],
         );
         check_rule(

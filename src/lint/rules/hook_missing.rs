@@ -18,8 +18,9 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
         match files.get(&for_message(hook)) {
             Some(FileFact::Missing) => {
-                out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook)))
-                    .help("a relative path starts at the folder in which ister runs, not at the template's");
+                out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook))).help(
+                    "a relative path starts at the directory in which ister runs, not at the template's",
+                );
             }
             Some(FileFact::Unreadable(reason)) => {
                 out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", for_message(hook)))

@@ -8,7 +8,7 @@ pub static RULE: Rule = Rule {
     name: "hook-relative",
     summary: "a PostNonChroot program has a relative path",
     level: Level::Note,
-    why: "It is looked for from the folder in which ister runs, not from the template's. The same template works in one folder and not in another.",
+    why: "It is looked for from the directory in which ister runs, not from the template's. The same template works in one directory and not in another.",
     example: r#"{ "PostNonChroot": ["./there"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -20,7 +20,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         if !hook.starts_with('/') && !matches!(files.get(&for_message(hook)), Some(FileFact::Missing)) {
             out.report(
                 hook.span,
-                format!("the hook `{}` is looked for in the folder where ister runs", for_message(hook)),
+                format!("the hook `{}` is looked for in the directory where ister runs", for_message(hook)),
             )
             .help("run ister there, or write an absolute path");
         }

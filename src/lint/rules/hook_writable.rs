@@ -8,7 +8,7 @@ pub static RULE: Rule = Rule {
     name: "hook-writable",
     summary: "everybody can change a PostNonChroot program",
     level: Level::Warning,
-    why: "It runs on the build host with the rights of whoever builds. Who can write to it, or replace it in its folder, can run anything there.",
+    why: "It runs on the build host with the rights of whoever builds. Who can write to it, or replace it in its directory, can run anything there.",
     example: r#"{ "PostNonChroot": ["/tmp/hook"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -23,7 +23,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
                 hook.span,
                 format!("everybody on this host can change the hook `{}`", for_message(hook)),
             )
-            .help("keep it beside the template, in a folder of your own");
+            .help("keep it beside the template, in a directory of your own");
         }
     }
 }

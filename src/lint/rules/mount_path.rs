@@ -8,7 +8,7 @@ pub static RULE: Rule = Rule {
     name: "mount-path",
     summary: "a mount point is no absolute path inside the image",
     level: Level::Error,
-    why: "A mount point is a folder of the image. Relative paths, `..` and doubled slashes mean something else to each program that reads them.",
+    why: "A mount point is a directory of the image. Relative paths, `..` and doubled slashes mean something else to each program that reads them.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -79,7 +79,7 @@ fn check(template: &Template, out: &mut Findings) {
                 Change::string(mount.span, &clean),
             ));
         } else {
-            report.help("the absolute path of a folder of the image, for example `/srv`");
+            report.help("the absolute path of a directory of the image, for example `/srv`");
         }
     }
 }

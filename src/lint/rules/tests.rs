@@ -102,8 +102,8 @@ fn the_table_is_sorted_and_holds_every_file() {
     sorted.dedup();
     assert_eq!(names, sorted);
 
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lint/rules");
-    for entry in std::fs::read_dir(folder).unwrap() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lint/rules");
+    for entry in std::fs::read_dir(directory).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let name = file.trim_end_matches(".rs").replace('_', "-");
         if !["mod", "reading", "tests"].contains(&name.as_str()) {

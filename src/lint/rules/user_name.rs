@@ -7,7 +7,7 @@ pub static RULE: Rule = Rule {
     name: "user-name",
     summary: "a user name cannot be one",
     level: Level::Error,
-    why: "The name becomes a field of /etc/passwd, a folder of /home and a word of many scripts.",
+    why: "The name becomes a field of /etc/passwd, a directory of /home and a word of many scripts.",
     example: r#"{ "Users": [{ "username": "ada:x", "password": "$6$salt$hash" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -20,7 +20,7 @@ fn check(template: &Template, out: &mut Findings) {
         } else if name.starts_with('-') {
             "it starts with `-`"
         } else if matches!(name.as_str(), "." | "..") {
-            "it is the name of a folder"
+            "it is the name of a directory"
         } else if name.contains(|c: char| c.is_control() || c.is_whitespace() || ":/,".contains(c)) {
             "a space, `:`, `/` or `,` cannot stand in it"
         } else if name.len() > 32 {

@@ -6,7 +6,7 @@ use super::{BootFiles, Site, chart, document, words};
 use crate::trial::{BootRecord, Record, StepRecord};
 use maud::{Markup, html};
 
-/// Folders between a boot's page and the site's top: type and report.
+/// Directories between a boot's page and the site's top: type and report.
 const DEPTH: usize = 2;
 
 pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub struct Site<'a> {
     pub run: &'a Merged,
     pub past: &'a Past,
-    /// Of each boot, by its report's folder.
+    /// Of each boot, by its report's directory.
     pub files: &'a BTreeMap<String, BootFiles>,
 }
 
@@ -32,7 +32,7 @@ pub struct BootFiles {
 
 /// A file of the site.
 pub struct Page {
-    /// From the site's folder.
+    /// From the site's directory.
     pub path: String,
     pub text: String,
 }
@@ -59,7 +59,7 @@ fn boots<'s>(site: &'s Site<'_>) -> impl Iterator<Item = (&'s Record, &'s StepRe
         .filter_map(|(record, step)| Some((record, step, step.boot.as_ref()?)))
 }
 
-/// A whole document. `depth`: folders between the page and the site's top.
+/// A whole document. `depth`: directories between the page and the site's top.
 fn document(title: &str, depth: usize, body: &Markup) -> Markup {
     let top = "../".repeat(depth);
     html! {

@@ -25,20 +25,20 @@ fn node(body: Body, size: usize) -> Node {
 }
 
 fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
-    let mut tree = Tree { nodes: vec![node(Body::Folder(BTreeMap::new()), 0)] };
+    let mut tree = Tree { nodes: vec![node(Body::Directory(BTreeMap::new()), 0)] };
     for (path, bytes) in files {
         let mut at = ROOT;
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         for (index, part) in parts.iter().enumerate() {
             let next = tree.nodes.len();
-            let Body::Folder(entries) = &mut tree.nodes[at].body else { panic!("{path}") };
+            let Body::Directory(entries) = &mut tree.nodes[at].body else { panic!("{path}") };
             let known = entries.get(part.as_bytes()).copied();
             at = known.unwrap_or(next);
             if known.is_none() {
                 entries.insert(part.as_bytes().to_vec(), next);
                 tree.nodes.push(match index + 1 == parts.len() {
                     true => node(Body::File(Content::Inline(bytes.clone())), bytes.len()),
-                    false => node(Body::Folder(BTreeMap::new()), 0),
+                    false => node(Body::Directory(BTreeMap::new()), 0),
                 });
             }
         }

@@ -36,7 +36,7 @@ impl<'a> Volume<'a> {
         }
         let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
         parts.into_iter().try_fold(ROOT, |at, part| {
-            let Body::Folder(entries) = &self.tree.nodes.get(at)?.body else { return None };
+            let Body::Directory(entries) = &self.tree.nodes.get(at)?.body else { return None };
             let same = |name: &[u8]| String::from_utf8_lossy(name).eq_ignore_ascii_case(part);
             entries.iter().find(|(name, _)| same(name)).map(|(_, id)| *id)
         })
@@ -74,7 +74,7 @@ impl<'a> Volume<'a> {
     /// Names in a directory, in order; empty if there is none.
     pub fn list(&self, path: &str) -> Vec<String> {
         match self.node(path).map(|node| &node.body) {
-            Some(Body::Folder(entries)) => {
+            Some(Body::Directory(entries)) => {
                 entries.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
             }
             _ => Vec::new(),

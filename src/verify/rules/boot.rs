@@ -379,21 +379,21 @@ fn modules(facts: &Facts, out: &mut Found) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         let Some((at, KernelImage { version: Some(version), .. })) = &start.image else { continue };
-        let folder = format!("/lib/modules/{version}");
-        if !system.exists(&folder) {
+        let directory = format!("/lib/modules/{version}");
+        if !system.exists(&directory) {
             let others = system.list("/lib/modules").join(", ");
             let there = if others.is_empty() {
                 "there are none at all".to_owned()
             } else {
                 format!("there are: {others}")
             };
-            let message = format!("kernel {version} has no modules: there is no {folder}, {there}");
+            let message = format!("kernel {version} has no modules: there is no {directory}, {there}");
             report_of_kernel(facts, at, chosen, message, &mut seen, out);
-        } else if !system.exists(&format!("{folder}/modules.dep"))
-            && seen.insert((at.clone(), folder.clone()))
+        } else if !system.exists(&format!("{directory}/modules.dep"))
+            && seen.insert((at.clone(), directory.clone()))
         {
             out.report(format!("the modules of kernel {version} have no index (modules.dep)"))
-                .path(folder)
+                .path(directory)
                 .help("run `depmod` in the image, in a PostChrootShell hook");
         }
     }

@@ -10,26 +10,26 @@ pub static PACKAGE_CACHE: Rule = Rule {
     summary: "the image has downloaded packages or package lists in it",
     level: Level::Warning,
     why: "They make the image larger and are outdated when it runs. Source: apt-get(8), clean; dnf(8), clean; FORMAT of swupd's \
-          state folder.",
+          state directory.",
     check: Check::System(package_cache),
 };
 
 fn package_cache(system: &System, out: &mut Found) {
-    const FOLDERS: &[(&str, &[&str])] = &[
+    const DIRECTORIES: &[(&str, &[&str])] = &[
         ("/var/cache/apt/archives", &[".deb"]),
         ("/var/cache/apt", &[".bin"]),
         ("/var/lib/apt/lists", &["Packages", "InRelease", "Release", ".lz4", ".gz", ".xz"]),
         ("/var/cache/dnf", &[".solv", ".solvx", ".rpm"]),
         ("/var/lib/swupd/staged", &[""]),
     ];
-    for (folder, endings) in FOLDERS {
-        let names = system.list(folder);
+    for (directory, endings) in DIRECTORIES {
+        let names = system.list(directory);
         let found: Vec<&String> =
             names.iter().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
         if let Some(first) = found.first() {
             let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
             out.report(format!("{first}{more} should not be published"))
-                .path(*folder)
+                .path(*directory)
                 .help("`apt-get clean` and the like, in a PostChrootShell hook");
         }
     }
@@ -88,7 +88,7 @@ fn world_writable(system: &System, out: &mut Found) {
         let has_modes = !system.without_modes.contains(&system.partition_of(id));
         let open = node.mode & OTHERS_WRITE != 0 && has_modes;
         let bad = match node.body {
-            Body::Folder(_) => open && node.mode & STICKY == 0,
+            Body::Directory(_) => open && node.mode & STICKY == 0,
             Body::File(_) => open,
             // Links have no mode; devices and sockets are what their service wants.
             _ => false,

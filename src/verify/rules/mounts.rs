@@ -115,13 +115,13 @@ struct Unit {
 
 /// Mount and swap units that the image brings itself.
 fn units(system: &System) -> Vec<Unit> {
-    let folder = "/etc/systemd/system";
+    let directory = "/etc/systemd/system";
     let mut units = Vec::new();
-    for name in system.list(folder) {
+    for name in system.list(directory) {
         if !name.ends_with(".mount") && !name.ends_with(".swap") {
             continue;
         }
-        let path = format!("{folder}/{name}");
+        let path = format!("{directory}/{name}");
         // A link to /dev/null masks a unit.
         let id = system.tree.find_itself(&path);
         if id.is_none_or(|id| !matches!(system.tree.nodes[id].body, Body::File(_))) {
@@ -199,9 +199,9 @@ fn mount_units(facts: &Facts, out: &mut Found) {
 
 pub static MOUNT_POINT: Rule = Rule {
     name: "mount-point",
-    summary: "a partition is mounted on a folder that is not there, or on none at all",
+    summary: "a partition is mounted on a directory that is not there, or on none at all",
     level: Level::Error,
-    why: "Where the root is read-only the folder cannot be made, and a planned mount that nothing performs leaves the data in \
+    why: "Where the root is read-only the directory cannot be made, and a planned mount that nothing performs leaves the data in \
           the wrong partition. Source: systemd.mount(5), Where=; `ister plan`.",
     check: Check::Disk(mount_points),
 };
@@ -210,14 +210,14 @@ fn mount_points(facts: &Facts, out: &mut Found) {
     let Some(system) = &facts.system else { return };
     for unit in units(system).iter().filter(|unit| unit.at.starts_with('/')) {
         if !system.exists(&unit.at) {
-            out.report(format!("there is no folder {} to mount on", unit.at)).path(&unit.path);
+            out.report(format!("there is no directory {} to mount on", unit.at)).path(&unit.path);
         }
     }
     for (_, planned) in facts.plan.iter().flat_map(|plan| plan.partitions()) {
         let Some(mount) = planned.mount.as_deref().filter(|mount| *mount != "/") else { continue };
         if !system.exists(mount) {
             out.report(format!(
-                "there is no folder {mount}, where partition {} is to be mounted",
+                "there is no directory {mount}, where partition {} is to be mounted",
                 planned.number
             ))
             .partition(planned.number);

@@ -105,8 +105,8 @@ pub static PRIVATE_KEY: Rule = Rule {
     check: Check::System(private_keys),
 };
 
-/// Folders that hold secrets of machines or people, and what a file there begins with.
-const SECRET_FOLDERS: &[&str] = &["/etc/", "/root/", "/home/", "/var/lib/"];
+/// Directories that hold secrets of machines or people, and what a file there begins with.
+const SECRET_DIRECTORIES: &[&str] = &["/etc/", "/root/", "/home/", "/var/lib/"];
 const BEGINS: &[&str] = &[
     "-----BEGIN OPENSSH PRIVATE KEY",
     "-----BEGIN PRIVATE KEY",
@@ -120,7 +120,7 @@ const BEGINS: &[&str] = &[
 fn private_keys(system: &System, out: &mut Found) {
     for (path, id) in system.tree.paths() {
         let path = String::from_utf8_lossy(&path).into_owned();
-        if !SECRET_FOLDERS.iter().any(|folder| path.starts_with(folder)) || is_host_key(&path) {
+        if !SECRET_DIRECTORIES.iter().any(|directory| path.starts_with(directory)) || is_host_key(&path) {
             continue;
         }
         let Some(bytes) = system.texts.get(&id) else { continue };

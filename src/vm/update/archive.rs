@@ -1,8 +1,8 @@
-//! Packages of a folder, as a disk with a tar archive that a package manager reads.
+//! Packages of a directory, as a disk with a tar archive that a package manager reads.
 
-use super::FOLDER;
+use super::DIRECTORY;
 use crate::image::sha256;
-use crate::tool::{Context, Failure, Invocation, run, scratch_folder};
+use crate::tool::{Context, Failure, Invocation, run, scratch_directory};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ impl Archive {
     /// Of Debian packages or of rpm packages.
     ///
     /// # Errors
-    /// The folder has neither, or both.
-    pub fn of_folder(folder: &Path) -> Result<Archive, Failure> {
-        let context = || format!("could not read the packages in `{}`", folder.display());
+    /// The directory has neither, or both.
+    pub fn of_directory(directory: &Path) -> Result<Archive, Failure> {
+        let context = || format!("could not read the packages in `{}`", directory.display());
         let mut packages: Vec<PathBuf> = Vec::new();
-        for entry in std::fs::read_dir(folder).context(context)? {
+        for entry in std::fs::read_dir(directory).context(context)? {
             packages.push(entry.context(context)?.path());
         }
         packages.sort();
@@ -28,7 +28,7 @@ impl Archive {
             all.filter(|path| path.extension().is_some_and(|e| e == ending)).collect()
         };
         let (debs, rpms) = (with("deb"), with("rpm"));
-        let file = tempfile::tempfile_in(scratch_folder()).context(context)?;
+        let file = tempfile::tempfile_in(scratch_directory()).context(context)?;
         let mut tar = tar::Builder::new(file);
         let mut text = |name: &str, text: &str, mode: u32| -> Result<(), Failure> {
             let mut header = tar::Header::new_gnu();
@@ -39,18 +39,18 @@ impl Archive {
         text("update.sh", include_str!("guest.sh"), 0o755)?;
         match (&debs[..], &rpms[..]) {
             ([_, ..], []) => {
-                text("sources.list", &format!("deb [trusted=yes] copy:{FOLDER} ./\n"), 0o644)?;
+                text("sources.list", &format!("deb [trusted=yes] copy:{DIRECTORY} ./\n"), 0o644)?;
                 let entries: Vec<String> =
                     debs.iter().map(|path| index_entry(path)).collect::<Result<_, _>>()?;
                 text("Packages", &entries.join("\n"), 0o644)?;
             }
             ([], [_, ..]) => {
-                let index = tempfile::tempdir_in(scratch_folder()).context(context)?;
+                let index = tempfile::tempdir_in(scratch_directory()).context(context)?;
                 run(&Invocation::new("createrepo_c")
                     .arg("--quiet")
                     .arg("--outputdir")
                     .arg(index.path())
-                    .arg(folder))?;
+                    .arg(directory))?;
                 tar.append_dir_all("repodata", index.path().join("repodata")).context(context)?;
             }
             _ => {

@@ -26,8 +26,8 @@ package_of() {
 
 state() {
     echo "ister-update: running $running"
-    for folder in /lib/modules/*/; do
-        [ -e "$folder/kernel" ] && echo "ister-update: installed $(basename "$folder")"
+    for directory in /lib/modules/*/; do
+        [ -e "$directory/kernel" ] && echo "ister-update: installed $(basename "$directory")"
     done
     for entry in /efi/loader/entries/*.conf /boot/loader/entries/*.conf; do
         [ -e "$entry" ] || continue
@@ -40,9 +40,9 @@ state() {
 
 # What the loader starts of the kernel that does not run.
 other_kernel() {
-    for folder in /lib/modules/*/; do
-        version=$(basename "$folder")
-        [ -e "$folder/kernel" ] && [ "$version" != "$running" ] || continue
+    for directory in /lib/modules/*/; do
+        version=$(basename "$directory")
+        [ -e "$directory/kernel" ] && [ "$version" != "$running" ] || continue
         for image in /efi/*/"$version"/linux /boot/*/"$version"/linux /boot/vmlinuz-"$version"; do
             [ -e "$image" ] && echo "$image" && return
         done

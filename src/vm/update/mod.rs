@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the disk that carries the archive, for udev's /dev/disk/by-id.
 pub const SERIAL: &str = "ister-update";
-const FOLDER: &str = "/var/cache/ister-update";
+const DIRECTORY: &str = "/var/cache/ister-update";
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Update {
 /// In the guest as it was published. `fallback`: the new kernel is broken in the end.
 pub fn upgrade(fallback: bool) -> Vec<String> {
     let unpack = format!(
-        "mkdir -p {FOLDER} && chmod 755 {FOLDER} && tar -xf /dev/disk/by-id/virtio-{SERIAL} -C {FOLDER} && echo unpacked"
+        "mkdir -p {DIRECTORY} && chmod 755 {DIRECTORY} && tar -xf /dev/disk/by-id/virtio-{SERIAL} -C {DIRECTORY} && echo unpacked"
     );
     let steps = ["reinstall", "upgrade", "state"].into_iter().chain(fallback.then_some("break"));
     std::iter::once(unpack).chain(steps.map(script)).collect()
@@ -58,5 +58,5 @@ pub fn last() -> Vec<String> {
 }
 
 fn script(arguments: &str) -> String {
-    format!("sh {FOLDER}/update.sh {arguments}")
+    format!("sh {DIRECTORY}/update.sh {arguments}")
 }

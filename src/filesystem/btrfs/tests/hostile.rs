@@ -62,13 +62,13 @@ fn metadata(btrfs: &Btrfs) -> Vec<Range<u64>> {
 
 #[test]
 fn flipped_bytes() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for index in 0..60 {
-        std::fs::write(folder.path().join(format!("{index}")), "s".repeat(index * 100)).unwrap();
+        std::fs::write(directory.path().join(format!("{index}")), "s".repeat(index * 100)).unwrap();
     }
-    std::fs::create_dir(folder.path().join("folder")).unwrap();
-    std::fs::hard_link(folder.path().join("1"), folder.path().join("folder/1")).unwrap();
-    let Some(image) = filled(120 * MIB, "-m single -n 4096", &scan(folder.path(), EPOCH).unwrap()) else {
+    std::fs::create_dir(directory.path().join("directory")).unwrap();
+    std::fs::hard_link(directory.path().join("1"), directory.path().join("directory/1")).unwrap();
+    let Some(image) = filled(120 * MIB, "-m single -n 4096", &scan(directory.path(), EPOCH).unwrap()) else {
         return;
     };
     let image = image.unwrap();
@@ -99,7 +99,7 @@ fn flipped_bytes() {
 
 #[test]
 fn one_wrong_copy_does_no_harm() {
-    let (_folder, scan) = sample(10);
+    let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let window = window(&image);
@@ -131,7 +131,7 @@ impl Source for Worn<'_> {
 
 #[test]
 fn one_copy_that_cannot_be_read_does_no_harm() {
-    let (_folder, scan) = sample(10);
+    let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let window = window(&image);
@@ -143,7 +143,7 @@ fn one_copy_that_cannot_be_read_does_no_harm() {
 
 #[test]
 fn a_short_image() {
-    let (_folder, scan) = sample(1);
+    let (_directory, scan) = sample(1);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     for size in [0, 65_536, 70_000, MIB, 299 * MIB] {

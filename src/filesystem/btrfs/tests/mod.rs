@@ -64,7 +64,7 @@ fn assert_same(written: &Scan, read: &Tree, source: &dyn Source) {
     assert_eq!(written.tree.nodes.len(), read.nodes.len());
     for ((one, path), other) in written.tree.nodes.iter().zip(&written.paths).zip(&read.nodes) {
         let path = path.display();
-        let links = if matches!(one.body, Body::Folder(_)) { 1 } else { one.links };
+        let links = if matches!(one.body, Body::Directory(_)) { 1 } else { one.links };
         let rest = Node {
             number: other.number,
             body: other.body.clone(),

@@ -8,8 +8,8 @@ use crate::filesystem::scan::scan;
 use uuid::Uuid;
 
 fn refusal(options: &str) -> Option<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let result = filled(300 * MIB, options, &scan(folder.path(), EPOCH).unwrap())?;
+    let directory = tempfile::tempdir().unwrap();
+    let result = filled(300 * MIB, options, &scan(directory.path(), EPOCH).unwrap())?;
     Some(result.unwrap_err().to_string())
 }
 
@@ -27,7 +27,7 @@ fn features_that_are_not_handled() {
 
 #[test]
 fn what_is_filled_already() {
-    let (_folder, scan) = sample(1);
+    let (_directory, scan) = sample(1);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let error = fill(image.as_file(), &scan, &Fill { epoch: EPOCH, seed: Uuid::nil() }).unwrap_err();
@@ -36,7 +36,7 @@ fn what_is_filled_already() {
 
 #[test]
 fn content_that_does_not_fit() {
-    let (_folder, scan) = one_file(120 * MIB);
+    let (_directory, scan) = one_file(120 * MIB);
     let Some(image) = mkfs(120 * MIB, "") else { return };
     let before = std::fs::read(image.path()).unwrap();
     let error = fill(image.as_file(), &scan, &Fill { epoch: EPOCH, seed: Uuid::nil() }).unwrap_err();
@@ -49,7 +49,7 @@ fn content_that_does_not_fit() {
 
 #[test]
 fn attributes_and_names_that_nodes_cannot_hold() {
-    let (_folder, mut scan) = sample(1);
+    let (_directory, mut scan) = sample(1);
     let Some(result) = filled(300 * MIB, "-O ^extref", &scan) else { return };
     assert!(matches!(result, Err(WriteError::Node { .. })), "500 names do not fit without extref");
     scan.tree.nodes[0].attributes.insert(b"user.huge".to_vec(), vec![0; 17_000]);

@@ -1,4 +1,4 @@
-//! Folders to fill filesystems with.
+//! Directories to fill filesystems with.
 
 use super::EPOCH;
 use crate::filesystem::scan::{Scan, scan};
@@ -27,10 +27,10 @@ impl Noise {
     }
 }
 
-/// Some of every kind of node, and `many` names in one folder.
+/// Some of every kind of node, and `many` names in one directory.
 pub fn sample(many: usize) -> (TempDir, Scan) {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
     let mut noise = Noise(1);
     sizes(root, &mut noise);
     names(root, many);
@@ -39,7 +39,7 @@ pub fn sample(many: usize) -> (TempDir, Scan) {
     fs::create_dir_all(root.join("deep").join("d/".repeat(100))).unwrap();
     let mut scan = scan(root, EPOCH).unwrap();
     decorate(&mut scan);
-    (folder, scan)
+    (directory, scan)
 }
 
 /// Around every limit of sectors and inline data.
@@ -122,7 +122,7 @@ fn decorate(scan: &mut Scan) {
     in_order(scan);
 }
 
-/// A node that the host's folder does not have.
+/// A node that the host's directory does not have.
 fn add(scan: &mut Scan, name: &str, mode: u32, body: Body) {
     let id = scan.tree.nodes.len();
     let time = Time { seconds: 1, nanoseconds: 2 };
@@ -141,13 +141,13 @@ fn add(scan: &mut Scan, name: &str, mode: u32, body: Body) {
         body,
     });
     scan.paths.push(name.into());
-    let Body::Folder(entries) = &mut scan.tree.nodes[ROOT].body else { unreachable!() };
+    let Body::Directory(entries) = &mut scan.tree.nodes[ROOT].body else { unreachable!() };
     entries.insert(name.into(), id);
 }
 
 /// Renames the nodes that were added, so that the order of nodes is that of names.
 fn in_order(scan: &mut Scan) {
-    let Body::Folder(entries) = &mut scan.tree.nodes[ROOT].body else { unreachable!() };
+    let Body::Directory(entries) = &mut scan.tree.nodes[ROOT].body else { unreachable!() };
     let last = entries.values().max().copied().unwrap_or(0);
     for id in last - 3..=last {
         let (name, _) = entries.iter().find(|(_, child)| **child == id).unwrap();
@@ -159,18 +159,18 @@ fn in_order(scan: &mut Scan) {
 
 /// One file of so many bytes that are not zeros.
 pub fn one_file(size: u64) -> (TempDir, Scan) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = File::create(folder.path().join("file")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = File::create(directory.path().join("file")).unwrap();
     let mut noise = Noise(2);
     let piece = noise.bytes(1 << 20);
     for at in (0..size).step_by(1 << 20) {
         file.write_all_at(&piece[..(size - at).min(1 << 20) as usize], at).unwrap();
     }
-    let scan = scan(folder.path(), EPOCH).unwrap();
+    let scan = scan(directory.path(), EPOCH).unwrap();
     let Body::File(Content::Extents(extents)) = &scan.tree.nodes[1].body else { unreachable!() };
     assert_eq!(
         extents.iter().map(|extent| extent.length).sum::<u64>(),
         size.next_multiple_of(4096).min(size)
     );
-    (folder, scan)
+    (directory, scan)
 }

@@ -45,7 +45,7 @@ fn twenty_thousand_names() {
 
 #[test]
 fn profiles() {
-    let (_folder, scan) = sample(500);
+    let (_directory, scan) = sample(500);
     for options in ["-m single", "-m single -d dup", "-d dup", "--mixed", "--mixed -m dup -d dup"] {
         check_options(options, &scan);
     }
@@ -53,7 +53,7 @@ fn profiles() {
 
 #[test]
 fn features() {
-    let (_folder, scan) = sample(500);
+    let (_directory, scan) = sample(500);
     for options in ["-O ^no-holes", "-R ^free-space-tree", "-O ^no-holes --mixed -R ^free-space-tree"] {
         check_options(options, &scan);
     }
@@ -61,7 +61,7 @@ fn features() {
 
 #[test]
 fn sizes_of_nodes_and_sectors() {
-    let (_folder, scan) = sample(500);
+    let (_directory, scan) = sample(500);
     for options in ["-n 4096", "-s 4096", "-n 65536", "-s 65536 -n 65536", "-s 16384"] {
         check_options(options, &scan);
     }
@@ -69,7 +69,7 @@ fn sizes_of_nodes_and_sectors() {
 
 #[test]
 fn checksums() {
-    let (_folder, scan) = sample(10);
+    let (_directory, scan) = sample(10);
     for options in ["--csum xxhash", "--csum sha256", "--csum blake2"] {
         check_options(options, &scan);
     }
@@ -77,14 +77,14 @@ fn checksums() {
 
 #[test]
 fn nothing_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    check_options("", &scan(folder.path(), EPOCH).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    check_options("", &scan(directory.path(), EPOCH).unwrap());
 }
 
 /// Files whose extents lie in several chunks, across the superblock at 64 MiB.
 #[test]
 fn several_chunks() {
-    let (_folder, scan) = super::sample::one_file(150 * MIB);
+    let (_directory, scan) = super::sample::one_file(150 * MIB);
     check_options("-m single", &scan);
     check_options("--mixed", &scan);
 }
@@ -92,7 +92,7 @@ fn several_chunks() {
 /// `btrfs restore` is a reader of its own.
 #[test]
 fn restore_agrees() {
-    let (folder, scan) = sample(100);
+    let (directory, scan) = sample(100);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let restored = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn restore_agrees() {
     let output = crate::filesystem::judge("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut diff = crate::filesystem::judge("diff");
-    diff.args(["-r", "--no-dereference"]).args([folder.path(), restored.path()]);
+    diff.args(["-r", "--no-dereference"]).args([directory.path(), restored.path()]);
     let output = diff.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
@@ -110,7 +110,7 @@ fn restore_agrees() {
 
 #[test]
 fn what_is_in_use_can_be_described() {
-    let (_folder, scan) = sample(100);
+    let (_directory, scan) = sample(100);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let window = window(&image);
@@ -137,7 +137,7 @@ fn what_is_in_use_can_be_described() {
 #[test]
 fn nothing_remains_of_mkfs() {
     use std::os::unix::fs::FileExt;
-    let (_folder, scan) = sample(10);
+    let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let window = window(&image);

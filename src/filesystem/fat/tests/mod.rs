@@ -29,15 +29,15 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A filesystem with [`files`], and its bytes.
-fn make(folder: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
-    let image = folder.join("image");
+fn make(directory: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
+    let image = directory.join("image");
     File::create(&image).unwrap().set_len(size).unwrap();
     let path = image.to_str().unwrap();
     let mut arguments: Vec<&str> = options.split_whitespace().collect();
     arguments.extend(["-n", "LABEL", "-i", "ABCD1234", path]);
     let made = run("mkfs.vfat", &arguments)?;
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let root = folder.join("root");
+    let root = directory.join("root");
     for (name, content) in files() {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -57,7 +57,7 @@ fn make(folder: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
 
 fn find(tree: &Tree, path: &str) -> NodeId {
     path.split('/').fold(ROOT, |id, name| match &tree.nodes[id].body {
-        Body::Folder(children) => {
+        Body::Directory(children) => {
             *children.get(name.as_bytes()).unwrap_or_else(|| panic!("{path}: {children:?}"))
         }
         _ => panic!("{path}"),
@@ -74,9 +74,9 @@ const SHAPES: &[(u64, &str)] = &[
 
 #[test]
 fn reading_back_equals_what_was_copied() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
-        let Some(bytes) = make(folder.path(), *size, options) else { return };
+        let Some(bytes) = make(directory.path(), *size, options) else { return };
         let source = bytes.as_slice();
         let fat = Fat::open(&source).unwrap();
         assert_eq!((fat.label().as_str(), fat.uuid().as_str(), fat.is_clean()), ("LABEL", "ABCD-1234", true));
@@ -91,7 +91,7 @@ fn reading_back_equals_what_was_copied() {
                 })
                 .collect();
             assert_eq!(read, content, "{options}: {name}");
-            let metadata = fs::metadata(folder.path().join("root").join(name)).unwrap();
+            let metadata = fs::metadata(directory.path().join("root").join(name)).unwrap();
             let seconds = std::os::unix::fs::MetadataExt::mtime(&metadata);
             assert!((node.modified.seconds - seconds).abs() <= 1, "{options}: {name}");
             if let Some(extent) = extents.first() {
@@ -107,9 +107,9 @@ fn reading_back_equals_what_was_copied() {
 
 #[test]
 fn the_bytes_in_use_are_the_filesystem() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
-        let Some(bytes) = make(folder.path(), *size, options) else { return };
+        let Some(bytes) = make(directory.path(), *size, options) else { return };
         let fat_tree = Fat::open(&bytes.as_slice()).unwrap().tree().unwrap();
         let mut other = vec![0xa5; bytes.len()];
         for range in Fat::open(&bytes.as_slice()).unwrap().in_use().unwrap() {
@@ -117,7 +117,7 @@ fn the_bytes_in_use_are_the_filesystem() {
             other[range.clone()].copy_from_slice(&bytes[range]);
         }
         assert_eq!(Fat::open(&other.as_slice()).unwrap().tree().unwrap(), fat_tree);
-        let path = folder.path().join("other");
+        let path = directory.path().join("other");
         fs::write(&path, &other).unwrap();
         let judged = run("fsck.fat", &["-n", path.to_str().unwrap()]).unwrap();
         assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
@@ -126,8 +126,8 @@ fn the_bytes_in_use_are_the_filesystem() {
 
 #[test]
 fn bytes_are_described() {
-    let folder = TempDir::new().unwrap();
-    let Some(bytes) = make(folder.path(), 40 << 20, "-F 32 -s 1") else { return };
+    let directory = TempDir::new().unwrap();
+    let Some(bytes) = make(directory.path(), 40 << 20, "-F 32 -s 1") else { return };
     let source = bytes.as_slice();
     let fat = Fat::open(&source).unwrap();
     let check = |at: u64, expect: &str| assert_eq!(fat.describe(at), expect);
@@ -136,14 +136,14 @@ fn bytes_are_described() {
     check(6 * 512 + 510, "copy of the boot sector, signature");
     check(fat.boot.tables[0].start + 8, "table 1, entry 2");
     check(fat.boot.tables[1].start + 8, "table 2, entry 2");
-    check(fat.boot.clusters_start, "folder /");
+    check(fat.boot.clusters_start, "directory /");
     check(fat.boot.end() - 1, "free space");
 }
 
 #[test]
 fn damage_is_survived() {
     const ROUNDS: u32 = 700;
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = |end: u64| {
         chance ^= chance << 13;
@@ -152,7 +152,7 @@ fn damage_is_survived() {
         chance % end
     };
     for (size, options) in &SHAPES[..3] {
-        let Some(sound) = make(folder.path(), *size, options) else { return };
+        let Some(sound) = make(directory.path(), *size, options) else { return };
         let used = Fat::open(&sound.as_slice()).unwrap().in_use().unwrap();
         let mut bytes = sound.clone();
         for round in 0..ROUNDS {
@@ -179,11 +179,11 @@ fn damage_is_survived() {
 #[test]
 fn forecasts_are_what_mkfs_makes() {
     const MIB: u64 = 1 << 20;
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for mib in [1, 3, 5, 16, 33, 100, 255, 260, 300, 511, 512, 600, 2048] {
         for options in ["", "-F 32", "-F 16", "-F 12", "-S 4096", "-s 4 -f 1", "-R 100 -r 1000", "-F 32 -a"] {
             let size = mib * MIB + 1536;
-            let image = folder.path().join("image");
+            let image = directory.path().join("image");
             let _ = fs::remove_file(&image);
             let file = File::options().create_new(true).read(true).write(true).open(&image).unwrap();
             file.set_len(size).unwrap();

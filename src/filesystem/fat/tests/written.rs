@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 const EPOCH: i64 = 1_700_000_001;
 
-/// Paths and what is there; `None` is a folder.
+/// Paths and what is there; `None` is a directory.
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 
-fn empty(folder: &Path, size: u64, options: &str) -> Option<File> {
-    let path = folder.join("image");
+fn empty(directory: &Path, size: u64, options: &str) -> Option<File> {
+    let path = directory.join("image");
     let _ = fs::remove_file(&path);
     let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
     file.set_len(size).unwrap();
@@ -31,9 +31,9 @@ fn empty(folder: &Path, size: u64, options: &str) -> Option<File> {
 }
 
 fn scanned(files: &Files) -> (TempDir, Scan) {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (path, content) in files {
-        let path = folder.path().join(path);
+        let path = directory.path().join(path);
         match content {
             Some(bytes) => {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -42,12 +42,12 @@ fn scanned(files: &Files) -> (TempDir, Scan) {
             None => fs::create_dir_all(path).unwrap(),
         }
     }
-    let scan = scan(folder.path(), EPOCH).unwrap();
-    (folder, scan)
+    let scan = scan(directory.path(), EPOCH).unwrap();
+    (directory, scan)
 }
 
 fn put(image: &File, files: &Files, is_blank: bool) -> Result<(), WriteError> {
-    let (_folder, scan) = scanned(files);
+    let (_directory, scan) = scanned(files);
     let window = Window { file: image, offset: 0, size: image.metadata().unwrap().len() };
     fill(&window, &scan, is_blank)
 }
@@ -61,7 +61,7 @@ fn read_back(image: &File) -> Files {
 }
 
 fn collect(image: &File, tree: &Tree, id: NodeId, path: &str, files: &mut Files) {
-    let Body::Folder(children) = &tree.nodes[id].body else { panic!("{path}") };
+    let Body::Directory(children) = &tree.nodes[id].body else { panic!("{path}") };
     for (name, child) in children {
         let path = format!("{path}{}", str::from_utf8(name).unwrap());
         match &tree.nodes[*child].body {
@@ -81,7 +81,7 @@ fn collect(image: &File, tree: &Tree, id: NodeId, path: &str, files: &mut Files)
     }
 }
 
-/// With every folder that the paths name.
+/// With every directory that the paths name.
 fn whole(files: &Files) -> Files {
     let mut whole = files.clone();
     for path in files.keys() {
@@ -92,23 +92,23 @@ fn whole(files: &Files) -> Files {
     whole
 }
 
-fn judged(folder: &Path, what: &str) {
-    let judged = run("fsck.fat", &["-n", folder.join("image").to_str().unwrap()]).unwrap();
+fn judged(directory: &Path, what: &str) {
+    let judged = run("fsck.fat", &["-n", directory.join("image").to_str().unwrap()]).unwrap();
     let said = String::from_utf8_lossy(&judged.stdout).into_owned();
     assert!(judged.status.success() && said.lines().count() == 2, "{what}: {said}");
 }
 
 /// As mtools copy it out.
-fn by_mtools(folder: &Path) -> Files {
-    let out = folder.join("out");
+fn by_mtools(directory: &Path) -> Files {
+    let out = directory.join("out");
     let _ = fs::remove_dir_all(&out);
     fs::create_dir(&out).unwrap();
-    let image = folder.join("image");
+    let image = directory.join("image");
     let arguments = ["-s", "-n", "-Q", "-i", image.to_str().unwrap(), "::*", out.to_str().unwrap()];
     let copied = run("mcopy", &arguments).unwrap();
     assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-    fn walk(folder: &Path, path: &str, files: &mut Files) {
-        for entry in fs::read_dir(folder).unwrap() {
+    fn walk(directory: &Path, path: &str, files: &mut Files) {
+        for entry in fs::read_dir(directory).unwrap() {
             let entry = entry.unwrap();
             let path = format!("{path}{}", entry.file_name().to_str().unwrap());
             if entry.file_type().unwrap().is_dir() {
@@ -143,7 +143,7 @@ fn files() -> impl Strategy<Value = Files> {
     );
     let path = prop::collection::vec(name(), 1..4).prop_map(|names| names.join("/"));
     prop::collection::btree_map(path, content, 0..40).prop_map(|files| {
-        // A file is no folder, and one name is there once.
+        // A file is no directory, and one name is there once.
         let mut kept = Files::new();
         let mut folded: BTreeMap<String, String> = BTreeMap::new();
         for (path, content) in files {
@@ -173,18 +173,18 @@ proptest! {
     #[test]
     fn a_tree_is_held(first in files(), second in files()) {
         for (size, options) in SHAPES {
-            let folder = TempDir::new().unwrap();
-            let Some(image) = empty(folder.path(), *size, options) else { return Ok(()) };
+            let directory = TempDir::new().unwrap();
+            let Some(image) = empty(directory.path(), *size, options) else { return Ok(()) };
             put(&image, &first, true).unwrap();
-            judged(folder.path(), options);
+            judged(directory.path(), options);
             prop_assert_eq!(read_back(&image), whole(&first));
-            // It calls an empty folder an error.
+            // It calls an empty directory an error.
             if !first.is_empty() {
                 // It knows no pairs of surrogates.
                 let paths = whole(&first).into_iter();
                 let expected: Files =
                     paths.map(|(path, content)| (path.replace('\u{1f980}', "__"), content)).collect();
-                prop_assert_eq!(by_mtools(folder.path()), expected);
+                prop_assert_eq!(by_mtools(directory.path()), expected);
             }
             // Names that are there in another case, or as another kind, are left out.
             let there = whole(&first);
@@ -194,12 +194,12 @@ proptest! {
             added.retain(|path, content| {
                 let mut prefixes = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path.as_str()]);
                 prefixes.all(|prefix| known.get(&fold(prefix)).is_none_or(|known| {
-                    let is_folder = prefix != path || content.is_none();
-                    *known == prefix && there[*known].is_none() == is_folder
+                    let is_directory = prefix != path || content.is_none();
+                    *known == prefix && there[*known].is_none() == is_directory
                 }))
             });
             put(&image, &added, false).unwrap();
-            judged(folder.path(), options);
+            judged(directory.path(), options);
             let mut all = there;
             all.extend(whole(&added));
             prop_assert_eq!(read_back(&image), all);
@@ -213,11 +213,11 @@ fn one(path: &str, bytes: &[u8]) -> Files {
 
 #[test]
 fn what_has_the_name_is_replaced_and_its_room_is_free_again() {
-    let folder = TempDir::new().unwrap();
-    let Some(image) = empty(folder.path(), 20 << 20, "-F 16 -s 4") else { return };
+    let directory = TempDir::new().unwrap();
+    let Some(image) = empty(directory.path(), 20 << 20, "-F 16 -s 4") else { return };
     for round in 0..20 {
         put(&image, &one("EFI/BOOT/BOOTX64.EFI", &vec![round; 8 << 20]), false).unwrap();
-        judged(folder.path(), "replaced");
+        judged(directory.path(), "replaced");
     }
     // Another case is the same name.
     put(&image, &one("EFI/boot/bootx64.efi", b"new"), false).unwrap();
@@ -232,14 +232,14 @@ fn what_has_the_name_is_replaced_and_its_room_is_free_again() {
         failure.to_string(),
         "vfat cannot store `/EFI/BOOT/bootx64.efi`: a file with this name already exists"
     );
-    judged(folder.path(), "after refusals");
+    judged(directory.path(), "after refusals");
 }
 
 #[test]
 fn limits_are_told_before_anything_is_written() {
-    let folder = TempDir::new().unwrap();
-    let Some(image) = empty(folder.path(), 2 << 20, "-F 12 -r 32") else { return };
-    let before = fs::read(folder.path().join("image")).unwrap();
+    let directory = TempDir::new().unwrap();
+    let Some(image) = empty(directory.path(), 2 << 20, "-F 12 -r 32") else { return };
+    let before = fs::read(directory.path().join("image")).unwrap();
     let failure = put(&image, &one("big", &vec![1; 3 << 20]), true).unwrap_err();
     assert!(
         matches!(failure, WriteError::Full { need, have } if need > 3 << 20 && have < 2 << 20),
@@ -251,29 +251,29 @@ fn limits_are_told_before_anything_is_written() {
         failure.to_string(),
         "vfat cannot store `/`: the root directory of this filesystem has at most 32 entries, and a long name takes several"
     );
-    assert_eq!(fs::read(folder.path().join("image")).unwrap(), before);
+    assert_eq!(fs::read(directory.path().join("image")).unwrap(), before);
 }
 
-/// Ten thousand names that are alike, in a folder that grows over many clusters.
+/// Ten thousand names that are alike, in a directory that grows over many clusters.
 #[test]
-fn a_large_folder() {
-    let folder = TempDir::new().unwrap();
-    let Some(image) = empty(folder.path(), 40 << 20, "-F 32 -s 1") else { return };
+fn a_large_directory() {
+    let directory = TempDir::new().unwrap();
+    let Some(image) = empty(directory.path(), 40 << 20, "-F 32 -s 1") else { return };
     let files: Files = (0..10_000).map(|index| (format!("d/vmlinuz-{index}"), Some(Vec::new()))).collect();
     put(&image, &files, true).unwrap();
-    judged(folder.path(), "large");
+    judged(directory.path(), "large");
     assert_eq!(read_back(&image), whole(&files));
     put(&image, &one("d/another", b"x"), false).unwrap();
-    judged(folder.path(), "larger");
+    judged(directory.path(), "larger");
     assert_eq!(read_back(&image).len(), 10_002);
 }
 
 #[test]
 fn what_no_fat_holds_is_found_without_one() {
     let check = |make: &dyn Fn(&Path), expect: Option<(&str, &str)>| {
-        let folder = TempDir::new().unwrap();
-        make(folder.path());
-        let mut scan = scan(folder.path(), EPOCH).unwrap();
+        let directory = TempDir::new().unwrap();
+        make(directory.path());
+        let mut scan = scan(directory.path(), EPOCH).unwrap();
         for node in &mut scan.tree.nodes {
             (node.uid, node.gid) = (0, 0);
         }
@@ -314,13 +314,13 @@ fn what_no_fat_holds_is_found_without_one() {
 /// A preserved ESP of another system has names in its own case: they are the same to vfat, and to the comparison.
 #[test]
 fn a_directory_in_another_case_is_the_same_directory() {
-    let folder = TempDir::new().unwrap();
-    let Some(image) = empty(folder.path(), 20 << 20, "-F 16 -s 4") else { return };
+    let directory = TempDir::new().unwrap();
+    let Some(image) = empty(directory.path(), 20 << 20, "-F 16 -s 4") else { return };
     put(&image, &one("EFI/Boot/other.efi", b"theirs"), true).unwrap();
     let (_host, scan) = scanned(&one("EFI/BOOT/BOOTX64.EFI", b"ours"));
     let window = Window { file: &image, offset: 0, size: image.metadata().unwrap().len() };
     fill(&window, &scan, false).unwrap();
-    judged(folder.path(), "another case");
+    judged(directory.path(), "another case");
     let found = Fat::open(&window).unwrap().tree().unwrap();
     let keeps = Keeps { owners: false, case: false, others: true };
     let files = compare(&scan.tree, &found, keeps).unwrap();

@@ -1,10 +1,10 @@
 //! What lies at a byte, for a person who compares two images.
 
 use super::super::format::{
-    ATTRIBUTE_LEAF_MAGIC, EXTENTS_MAGIC, FOLDER_BLOCK_MAGIC, FOLDER_DATA_MAGIC, FOLDER_FREE_MAGIC,
-    FOLDER_LEAF1_MAGIC, FOLDER_LEAFN_MAGIC, FREE_BY_LENGTH_MAGIC, FREE_BY_START_MAGIC, FREE_INODES_MAGIC,
-    INDEX_NODE_MAGIC, INODE_CORE, INODES_MAGIC, OWNERS_MAGIC, REFERENCES_MAGIC, REMOTE_LINK_MAGIC,
-    REMOTE_VALUE_MAGIC,
+    ATTRIBUTE_LEAF_MAGIC, DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_FREE_MAGIC,
+    DIRECTORY_LEAF1_MAGIC, DIRECTORY_LEAFN_MAGIC, EXTENTS_MAGIC, FREE_BY_LENGTH_MAGIC, FREE_BY_START_MAGIC,
+    FREE_INODES_MAGIC, INDEX_NODE_MAGIC, INODE_CORE, INODES_MAGIC, OWNERS_MAGIC, REFERENCES_MAGIC,
+    REMOTE_LINK_MAGIC, REMOTE_VALUE_MAGIC,
 };
 use super::super::view::View;
 use super::group::{Chunk, Group};
@@ -184,18 +184,19 @@ impl Xfs<'_> {
             format!("AG {number} btree of owners")
         } else if is(EXTENTS_MAGIC) {
             "extent btree of a file".into()
-        } else if is(FOLDER_BLOCK_MAGIC) || is(FOLDER_DATA_MAGIC) {
-            "folder block".into()
-        } else if is(FOLDER_FREE_MAGIC) || half_is(FOLDER_LEAF1_MAGIC) || half_is(FOLDER_LEAFN_MAGIC) {
-            "folder index block".into()
+        } else if is(DIRECTORY_BLOCK_MAGIC) || is(DIRECTORY_DATA_MAGIC) {
+            "directory block".into()
+        } else if is(DIRECTORY_FREE_MAGIC) || half_is(DIRECTORY_LEAF1_MAGIC) || half_is(DIRECTORY_LEAFN_MAGIC)
+        {
+            "directory index block".into()
         } else if half_is(ATTRIBUTE_LEAF_MAGIC) || word == REMOTE_VALUE_MAGIC {
             "attribute block".into()
         } else if half_is(INDEX_NODE_MAGIC) {
-            "index block of a folder or of attributes".into()
+            "index block of a directory or of attributes".into()
         } else if word == REMOTE_LINK_MAGIC {
             "target of a symbolic link".into()
         } else {
-            "data or folder block".into()
+            "data or directory block".into()
         })
     }
 }

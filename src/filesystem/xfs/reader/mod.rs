@@ -3,7 +3,7 @@
 mod attributes;
 mod btree;
 mod describe;
-mod folder;
+mod directory;
 mod fork;
 mod group;
 mod inode;

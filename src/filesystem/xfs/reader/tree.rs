@@ -1,4 +1,4 @@
-//! The whole tree, from the root folder down, in the order of names.
+//! The whole tree, from the root directory down, in the order of names.
 
 use super::super::format::{LINK_MAX, ON_REALTIME_DEVICE, REMOTE_LINK_MAGIC, fork};
 use super::super::header::Header;
@@ -14,7 +14,7 @@ const REMOTE_LINK_HEADER: (usize, usize) = (56, 0);
 /// The largest size of a file: that of a signed offset.
 const FILE_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// A folder whose names are being followed.
+/// A directory whose names are being followed.
 struct Open {
     id: NodeId,
     names: IntoIter<Vec<u8>, u64>,
@@ -40,13 +40,13 @@ impl Xfs<'_> {
         };
         let superblock = View { bytes: &[], name: name("superblock", 0), at: 0 };
         let root = self.inode(self.superblock.root, &superblock)?;
-        if u32::from(root.mode) & mode::TYPE != mode::FOLDER {
-            return Err(root.view().damaged("the root is no folder"));
+        if u32::from(root.mode) & mode::TYPE != mode::DIRECTORY {
+            return Err(root.view().damaged("the root is no directory"));
         }
         walk.add(&root)?;
-        while let Some(folder) = walk.open.last_mut() {
-            let id = folder.id;
-            match folder.names.next() {
+        while let Some(directory) = walk.open.last_mut() {
+            let id = directory.id;
+            match directory.names.next() {
                 Some((name, number)) => walk.follow(id, name, number)?,
                 None => drop(walk.open.pop()),
             }
@@ -56,14 +56,14 @@ impl Xfs<'_> {
 }
 
 impl Walk<'_, '_> {
-    fn follow(&mut self, folder: NodeId, name: Vec<u8>, number: u64) -> Result<(), ReadError> {
-        let holder = self.tree.nodes[folder].number;
-        let at = self.xfs.superblock.inode_byte(holder).expect("the folder was read from there");
-        let holder = View { bytes: &[], name: self::name("folder with inode", holder), at };
+    fn follow(&mut self, directory: NodeId, name: Vec<u8>, number: u64) -> Result<(), ReadError> {
+        let holder = self.tree.nodes[directory].number;
+        let at = self.xfs.superblock.inode_byte(holder).expect("the directory was read from there");
+        let holder = View { bytes: &[], name: self::name("directory with inode", holder), at };
         let id = match self.known.get(&number).copied() {
-            Some(id) if matches!(self.tree.nodes[id].body, Body::Folder(_)) => {
+            Some(id) if matches!(self.tree.nodes[id].body, Body::Directory(_)) => {
                 return Err(holder
-                    .damaged(format!("it names inode {number}, a folder that has another name already")));
+                    .damaged(format!("it names inode {number}, a directory that has another name already")));
             }
             Some(id) => id,
             None => {
@@ -71,8 +71,8 @@ impl Walk<'_, '_> {
                 self.add(&inode)?
             }
         };
-        let Body::Folder(entries) = &mut self.tree.nodes[folder].body else {
-            unreachable!("only folders are open")
+        let Body::Directory(entries) = &mut self.tree.nodes[directory].body else {
+            unreachable!("only directories are open")
         };
         entries.insert(name, id);
         Ok(())
@@ -81,10 +81,10 @@ impl Walk<'_, '_> {
     fn add(&mut self, inode: &Inode) -> Result<NodeId, ReadError> {
         let id = self.tree.nodes.len();
         let body = match u32::from(inode.mode) & mode::TYPE {
-            mode::FOLDER => {
+            mode::DIRECTORY => {
                 let names = self.xfs.names(inode, &mut self.budget)?.into_iter();
                 self.open.push(Open { id, names });
-                Body::Folder(BTreeMap::new())
+                Body::Directory(BTreeMap::new())
             }
             mode::FILE => Body::File(self.content(inode)?),
             mode::LINK => Body::Link(self.target(inode)?),

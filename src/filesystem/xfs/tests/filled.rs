@@ -48,7 +48,7 @@ pub fn all_kinds() -> Builder {
         let value = numbers.bytes(number % 300);
         builder.scan.tree.nodes[many].attributes.insert(format!("user.number{number}").into_bytes(), value);
     }
-    let sticky = builder.folder(b"f sticky");
+    let sticky = builder.directory(b"f sticky");
     builder.scan.tree.nodes[sticky].mode = 0o041_777;
     builder.scan.tree.nodes[sticky].attributes.insert(b"system.posix_acl_default".to_vec(), acl);
     for length in [1, 100, 335, 336, 337, 900, 1023] {
@@ -106,7 +106,7 @@ fn times_without_bigtime_are_clamped() {
 }
 
 #[test]
-fn folders_of_all_sizes() {
+fn directories_of_all_sizes() {
     if !has_judges() {
         return;
     }
@@ -114,12 +114,12 @@ fn folders_of_all_sizes() {
     let mut builder = Builder::new();
     let file = builder.file(ROOT, b"0", vec![]);
     for count in [0, 1, 2, 15, 20, 40, 90, 120, 400, 500, 1000, 3000, 20_000, 100_000] {
-        let folder = builder.folder(format!("{count:06}").as_bytes());
+        let directory = builder.directory(format!("{count:06}").as_bytes());
         for number in 0..count {
             let mut name = format!("{number}.").into_bytes();
             let longest = if count <= 3000 { 240 } else { 9 };
             name.resize(name.len() + (numbers.next() % longest) as usize, 0xe9);
-            builder.link(folder, &name, file);
+            builder.link(directory, &name, file);
         }
         builder.scan.tree.nodes[file].links += count;
     }
@@ -132,9 +132,9 @@ fn many_inodes_need_btrees_with_levels() {
         return;
     }
     let mut builder = Builder::new();
-    let folder = builder.folder(b"folder");
+    let directory = builder.directory(b"directory");
     for number in 0..40_000 {
-        builder.file(folder, format!("{number:05}").as_bytes(), vec![]);
+        builder.file(directory, format!("{number:05}").as_bytes(), vec![]);
     }
     check(&builder.scan, 400 * MIB, STANDARD);
 }
@@ -144,9 +144,9 @@ fn holes_stay_holes() {
     if !has_judges() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let create = |name: &str, size| {
-        let file = std::fs::File::create(folder.path().join(name)).unwrap();
+        let file = std::fs::File::create(directory.path().join(name)).unwrap();
         file.set_len(size).unwrap();
         file
     };
@@ -158,7 +158,7 @@ fn holes_stay_holes() {
     create("end of a hole", 1 << 36).write_all_at(b"end", (1 << 36) - 3).unwrap();
     let large = create("large", 150 * MIB);
     large.write_all_at(&vec![1; 150 << 20], 0).unwrap();
-    let scan = scan(folder.path(), i64::MAX).unwrap();
+    let scan = scan(directory.path(), i64::MAX).unwrap();
     let image = check(&scan, 400 * MIB, STANDARD);
     let window = window(image.as_file());
     let tree = Xfs::open(&window).unwrap().tree().unwrap();

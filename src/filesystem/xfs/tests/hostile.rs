@@ -70,9 +70,9 @@ fn damage_is_an_error_at_most() {
         return;
     }
     let mut builder = all_kinds();
-    let folder = builder.folder(b"zz");
+    let directory = builder.directory(b"zz");
     for number in 0..2000 {
-        builder.link(folder, format!("name {number}").as_bytes(), 1);
+        builder.link(directory, format!("name {number}").as_bytes(), 1);
     }
     let image = fresh(300 * MIB, STANDARD);
     fill(image.as_file(), &builder.scan, &FILL).unwrap();
@@ -183,7 +183,7 @@ fn places_are_described() {
         (inode + 512 + 180, "inode 132 (free)"),
         (4096, "AG 0 btree of free space"),
         (3 * 4096, "AG 0 btree of inodes"),
-        (10 * 4096, "data or folder block"),
+        (10 * 4096, "data or directory block"),
         (xfs.superblock.log().unwrap().start, "log"),
         (group - 1, "free space"),
         (300 * MIB, "behind the filesystem's end"),

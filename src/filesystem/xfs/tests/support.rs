@@ -144,36 +144,38 @@ pub struct Builder {
 
 impl Builder {
     pub fn new() -> Self {
-        let root = node(0o040_755, Body::Folder(BTreeMap::new()));
+        let root = node(0o040_755, Body::Directory(BTreeMap::new()));
         Self { scan: Scan { tree: Tree { nodes: vec![root] }, paths: vec![PathBuf::new()] } }
     }
 
     /// Nodes must be added in the order in which a scan finds them.
-    pub fn add(&mut self, folder: NodeId, name: &[u8], node: Node) -> NodeId {
+    pub fn add(&mut self, directory: NodeId, name: &[u8], node: Node) -> NodeId {
         let id = self.scan.tree.nodes.len();
-        let is_folder = matches!(node.body, Body::Folder(_));
+        let is_directory = matches!(node.body, Body::Directory(_));
         self.scan.tree.nodes.push(node);
         self.scan.paths.push(PathBuf::new());
-        if is_folder {
-            self.scan.tree.nodes[folder].links += 1;
+        if is_directory {
+            self.scan.tree.nodes[directory].links += 1;
         }
-        self.link(folder, name, id);
+        self.link(directory, name, id);
         id
     }
 
-    pub fn link(&mut self, folder: NodeId, name: &[u8], id: NodeId) {
-        let Body::Folder(entries) = &mut self.scan.tree.nodes[folder].body else { panic!("no folder") };
+    pub fn link(&mut self, directory: NodeId, name: &[u8], id: NodeId) {
+        let Body::Directory(entries) = &mut self.scan.tree.nodes[directory].body else {
+            panic!("no directory")
+        };
         assert!(entries.insert(name.to_vec(), id).is_none());
     }
 
-    pub fn folder(&mut self, name: &[u8]) -> NodeId {
-        self.add(ROOT, name, node(0o040_755, Body::Folder(BTreeMap::new())))
+    pub fn directory(&mut self, name: &[u8]) -> NodeId {
+        self.add(ROOT, name, node(0o040_755, Body::Directory(BTreeMap::new())))
     }
 
-    pub fn file(&mut self, folder: NodeId, name: &[u8], content: Vec<u8>) -> NodeId {
+    pub fn file(&mut self, directory: NodeId, name: &[u8], content: Vec<u8>) -> NodeId {
         let size = content.len() as u64;
         let file = Node { size, ..node(0o100_644, Body::File(Content::Inline(content))) };
-        self.add(folder, name, file)
+        self.add(directory, name, file)
     }
 }
 
@@ -184,7 +186,7 @@ pub fn node(mode: u32, body: Body) -> Node {
         mode,
         uid: 1000,
         gid: 70_000,
-        links: if matches!(body, Body::Folder(_)) { 2 } else { 1 },
+        links: if matches!(body, Body::Directory(_)) { 2 } else { 1 },
         size: 0,
         accessed: time(1_600_000_000),
         modified: time(-1_000_000),

@@ -61,7 +61,7 @@ pub struct Filler<'a> {
     pub(super) space: Space,
     /// Inode numbers, by node.
     pub(super) numbers: Vec<u64>,
-    /// The folder that a folder is in, by node.
+    /// The directory that a directory is in, by node.
     pub(super) parents: Vec<NodeId>,
     pub(super) has_attributes: bool,
     ground: &'a Ground,
@@ -77,7 +77,7 @@ impl<'a> Filler<'a> {
         let groups = ground.groups.len();
         let mut parents = vec![ROOT; scan.tree.nodes.len()];
         for (id, node) in scan.tree.nodes.iter().enumerate() {
-            if let Body::Folder(entries) = &node.body {
+            if let Body::Directory(entries) = &node.body {
                 entries.values().for_each(|child| parents[*child] = id);
             }
         }

@@ -99,7 +99,7 @@ fn check_features(superblock: &Superblock) -> Result<(), WriteError> {
         problems.push("names of any case (ascii-ci)".to_owned());
     }
     if superblock.version == 5 && !superblock.ftype {
-        problems.push("no types in folders (ftype=0)".to_owned());
+        problems.push("no types in directories (ftype=0)".to_owned());
     }
     if superblock.realtime_blocks > 0 {
         problems.push("a realtime device".to_owned());

@@ -1,4 +1,4 @@
-//! The index over leaves by hash (dabtree), for folders and attributes alike.
+//! The index over leaves by hash (dabtree), for directories and attributes alike.
 //!
 //! Source: struct xfs_da3_blkinfo and xfs_da3_intnode in xfs_da_format.h.
 
@@ -25,7 +25,7 @@ pub struct IndexShape {
 impl IndexShape {
     fn offset(&self, page: usize) -> u32 {
         u32::try_from(self.first + page as u64 * self.step)
-            .expect("offsets in folders and attributes have 32 bits")
+            .expect("offsets in directories and attributes have 32 bits")
     }
 
     /// How many pages an index over so many leaves has, leaves included.

@@ -5,8 +5,8 @@ use super::super::header::Header;
 use super::WriteError;
 use super::attributes::{Attribute, pages, remote_page, remote_room, short_form};
 use super::data::ranges;
+use super::directory::{Entry, KIND_DIRECTORY, Listing};
 use super::fill::Filler;
-use super::folder::{Entry, KIND_FOLDER, Listing};
 use super::fork::{self, Fork};
 use super::inode::{AttributeFork, Core};
 use super::pages::{Page, Segment};
@@ -39,7 +39,7 @@ impl Filler<'_> {
         let whole = self.superblock.inode() - INODE_CORE;
         let room = attributes.as_ref().map_or(whole, |attributes| attributes.start);
         let Data { fork: data, size } = match &node.body {
-            Body::Folder(entries) => self.folder(id, entries, room)?,
+            Body::Directory(entries) => self.directory(id, entries, room)?,
             Body::File(content) => self.file(id, node.size, content, room)?,
             Body::Link(target) => self.link(id, target, room)?,
             Body::Device { major, minor } => Data { fork: self.device(id, *major, *minor)?, size: 0 },
@@ -89,7 +89,7 @@ impl Filler<'_> {
         Ok(Some(AttributeFork { start, fork }))
     }
 
-    fn folder(
+    fn directory(
         &mut self,
         id: NodeId,
         entries: &BTreeMap<Vec<u8>, NodeId>,
@@ -119,7 +119,7 @@ impl Filler<'_> {
     fn kind(&self, id: NodeId) -> u8 {
         match self.scan.tree.nodes[id].mode & mode::TYPE {
             mode::FILE => 1,
-            mode::FOLDER => KIND_FOLDER,
+            mode::DIRECTORY => KIND_DIRECTORY,
             mode::CHARACTERS => 3,
             mode::BLOCKS => 4,
             mode::PIPE => 5,
@@ -219,7 +219,7 @@ impl Filler<'_> {
             rest = others;
             let places: Vec<u64> =
                 these.iter().filter_map(|number| self.superblock.run(*number, 1)).collect();
-            header.seal(&mut bytes, folder_daddr(&places), owner, self.superblock.metadata_uuid);
+            header.seal(&mut bytes, directory_daddr(&places), owner, self.superblock.metadata_uuid);
             for (part, at) in bytes.chunks(self.superblock.block()).zip(places) {
                 self.output.write(part, at)?;
             }
@@ -233,7 +233,7 @@ impl Filler<'_> {
 }
 
 /// A page of several blocks names the place of its first one.
-fn folder_daddr(places: &[u64]) -> u64 {
+fn directory_daddr(places: &[u64]) -> u64 {
     places.first().map_or(0, |byte| super::super::superblock::Superblock::daddr(*byte))
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::header::Header;
 
-/// A block of the fork's own kind (a folder's can be several of the filesystem's), not yet sealed.
+/// A block of the fork's own kind (a directory's can be several of the filesystem's), not yet sealed.
 pub struct Page {
     pub header: Header,
     pub bytes: Vec<u8>,

@@ -1,11 +1,11 @@
-//! Folders, in the smallest of the four forms that holds their names: in the inode; one block; data blocks with one
+//! Directories, in the smallest of the four forms that holds their names: in the inode; one block; data blocks with one
 //! index block; data blocks with a whole index and lists of free space.
 //!
 //! Source: struct xfs_dir2_sf_hdr, xfs_dir3_data_hdr, xfs_dir3_leaf_hdr, xfs_dir3_free_hdr in xfs_da_format.h.
 
 use super::super::format::{
-    FOLDER_BLOCK_MAGIC, FOLDER_DATA_MAGIC, FOLDER_FREE_MAGIC, FOLDER_FREE_OFFSET, FOLDER_INDEX_OFFSET,
-    FOLDER_LEAF1_MAGIC, FOLDER_LEAFN_MAGIC, UNUSED_TAG,
+    DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_FREE_MAGIC, DIRECTORY_FREE_OFFSET,
+    DIRECTORY_INDEX_OFFSET, DIRECTORY_LEAF1_MAGIC, DIRECTORY_LEAFN_MAGIC, UNUSED_TAG,
 };
 use super::super::hash::hash;
 use super::super::header::{Header, put};
@@ -21,13 +21,13 @@ const BEST_FREE: usize = 48;
 const INDEX_ENTRY: usize = 8;
 /// Addresses count these bytes; entries are aligned to them.
 const UNIT: usize = 8;
-/// At the end of a one-block folder, and of the index block of a leaf-form folder.
+/// At the end of a one-block directory, and of the index block of a leaf-form directory.
 const BLOCK_TAIL: usize = 8;
 const LEAF_TAIL: usize = 4;
 /// Bytes of one block's number in lists of free space.
 const BEST: usize = 2;
 
-/// A name in a folder.
+/// A name in a directory.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     pub name: &'a [u8],
@@ -36,15 +36,15 @@ pub struct Entry<'a> {
     pub kind: u8,
 }
 
-/// A folder's names, without `.` and `..`.
+/// A directory's names, without `.` and `..`.
 pub struct Listing<'a> {
     pub inode: u64,
     pub parent: u64,
     pub entries: Vec<Entry<'a>>,
 }
 
-/// The type byte of a folder's own entries. Source: XFS_DIR3_FT_DIR.
-pub const KIND_FOLDER: u8 = 2;
+/// The type byte of a directory's own entries. Source: XFS_DIR3_FT_DIR.
+pub const KIND_DIRECTORY: u8 = 2;
 
 impl<'a> Listing<'a> {
     /// The form inside the inode, if it fits into `room` bytes there.
@@ -71,15 +71,15 @@ impl<'a> Listing<'a> {
         }
         // A kernel must be able to turn it into a block.
         let as_block = offset + (self.entries.len() + own.len()) * INDEX_ENTRY + BLOCK_TAIL;
-        (bytes.len() <= room && as_block <= superblock.folder_block()).then_some(bytes)
+        (bytes.len() <= room && as_block <= superblock.directory_block()).then_some(bytes)
     }
 
-    /// The other forms: pages, and the folder's size in bytes.
+    /// The other forms: pages, and the directory's size in bytes.
     pub fn pages(&self, superblock: &Superblock) -> (Vec<Segment>, u64) {
-        let block = superblock.folder_block();
+        let block = superblock.directory_block();
         let own = [
-            Entry { name: b".", inode: self.inode, kind: KIND_FOLDER },
-            Entry { name: b"..", inode: self.parent, kind: KIND_FOLDER },
+            Entry { name: b".", inode: self.inode, kind: KIND_DIRECTORY },
+            Entry { name: b"..", inode: self.parent, kind: KIND_DIRECTORY },
         ];
         let all: Vec<_> = own.into_iter().chain(self.entries.iter().copied()).collect();
         let names: usize = all.iter().map(|entry| entry_size(entry.name)).sum();
@@ -92,20 +92,20 @@ impl<'a> Listing<'a> {
         let size = (blocks.len() * block) as u64;
         let offset = |bytes: u64| bytes >> superblock.block_log;
         let mut segments = vec![segment(0, blocks)];
-        let at = offset(FOLDER_INDEX_OFFSET);
+        let at = offset(DIRECTORY_INDEX_OFFSET);
         if HEADER + index.len() * INDEX_ENTRY + best.len() * BEST + LEAF_TAIL <= block {
             segments.push(Segment { offset: at, pages: vec![only_leaf(&index, &best, block)] });
         } else {
-            let shape = IndexShape { block, first: at, step: 1 << superblock.folder_log };
+            let shape = IndexShape { block, first: at, step: 1 << superblock.directory_log };
             segments.push(Segment { offset: at, pages: shape.build(leaves(&index, block)) });
-            segments.push(segment(offset(FOLDER_FREE_OFFSET), free_lists(&best, block)));
+            segments.push(segment(offset(DIRECTORY_FREE_OFFSET), free_lists(&best, block)));
         }
         (segments, size)
     }
 }
 
 fn segment(offset: u64, blocks: Vec<Vec<u8>>) -> Segment {
-    let pages = blocks.into_iter().map(|bytes| Page { header: Header::FOLDER, bytes }).collect();
+    let pages = blocks.into_iter().map(|bytes| Page { header: Header::DIRECTORY, bytes }).collect();
     Segment { offset, pages }
 }
 
@@ -123,7 +123,7 @@ fn begin(magic: u32) -> Vec<u8> {
     bytes
 }
 
-/// Adds an entry to a data block that lies `base` bytes into the folder.
+/// Adds an entry to a data block that lies `base` bytes into the directory.
 fn add(bytes: &mut Vec<u8>, entry: &Entry, base: u64) -> Indexed {
     let start = bytes.len();
     bytes.u64(entry.inode);
@@ -133,7 +133,7 @@ fn add(bytes: &mut Vec<u8>, entry: &Entry, base: u64) -> Indexed {
     bytes.resize(start + entry_size(entry.name) - 2, 0);
     bytes.u16(short(start));
     let address = (base + start as u64) / UNIT as u64;
-    (hash(entry.name), u32::try_from(address).expect("names lie in the first 32 GiB of a folder"))
+    (hash(entry.name), u32::try_from(address).expect("names lie in the first 32 GiB of a directory"))
 }
 
 /// Makes the rest of a block, up to `end`, unused. Gives its length.
@@ -152,7 +152,7 @@ fn close(bytes: &mut Vec<u8>, end: usize) -> u16 {
 }
 
 fn one_block(entries: &[Entry], block: usize) -> Vec<u8> {
-    let mut bytes = begin(FOLDER_BLOCK_MAGIC.0);
+    let mut bytes = begin(DIRECTORY_BLOCK_MAGIC.0);
     let mut index: Vec<_> = entries.iter().map(|entry| add(&mut bytes, entry, 0)).collect();
     index.sort_unstable();
     close(&mut bytes, block - BLOCK_TAIL - index.len() * INDEX_ENTRY);
@@ -179,11 +179,11 @@ struct Data {
 
 fn data(entries: &[Entry], block: usize) -> Data {
     let mut data = Data { blocks: Vec::new(), index: Vec::with_capacity(entries.len()), best: Vec::new() };
-    let mut bytes = begin(FOLDER_DATA_MAGIC.0);
+    let mut bytes = begin(DIRECTORY_DATA_MAGIC.0);
     for entry in entries {
         if bytes.len() + entry_size(entry.name) > block {
             data.best.push(close(&mut bytes, block));
-            data.blocks.push(std::mem::replace(&mut bytes, begin(FOLDER_DATA_MAGIC.0)));
+            data.blocks.push(std::mem::replace(&mut bytes, begin(DIRECTORY_DATA_MAGIC.0)));
         }
         data.index.push(add(&mut bytes, entry, (data.blocks.len() * block) as u64));
     }
@@ -202,7 +202,7 @@ fn leaf(magic: u16, index: &[Indexed], block: usize) -> Vec<u8> {
 }
 
 fn only_leaf(index: &[Indexed], best: &[u16], block: usize) -> Page {
-    let mut bytes = leaf(FOLDER_LEAF1_MAGIC.0, index, block - LEAF_TAIL - best.len() * BEST);
+    let mut bytes = leaf(DIRECTORY_LEAF1_MAGIC.0, index, block - LEAF_TAIL - best.len() * BEST);
     best.iter().for_each(|best| bytes.u16(*best));
     bytes.u32(word(best.len()));
     Page { header: Header::INDEX, bytes }
@@ -214,7 +214,7 @@ fn leaves(index: &[Indexed], block: usize) -> Vec<(Vec<u8>, u32)> {
         .map(|share| {
             let (these, others) = rest.split_at(share);
             rest = others;
-            (leaf(FOLDER_LEAFN_MAGIC.0, these, block), these.last().map_or(0, |(hash, _)| *hash))
+            (leaf(DIRECTORY_LEAFN_MAGIC.0, these, block), these.last().map_or(0, |(hash, _)| *hash))
         })
         .collect()
 }
@@ -222,7 +222,7 @@ fn leaves(index: &[Indexed], block: usize) -> Vec<(Vec<u8>, u32)> {
 fn free_lists(best: &[u16], block: usize) -> Vec<Vec<u8>> {
     let room = (block - HEADER) / BEST;
     let list = |(number, best): (usize, &[u16])| {
-        let mut bytes = begin(FOLDER_FREE_MAGIC.0);
+        let mut bytes = begin(DIRECTORY_FREE_MAGIC.0);
         let counts = [number * room, best.len(), best.len()].map(|count| word(count).to_be_bytes());
         // After the part that all headers have: first data block, how many, how many of them exist.
         put(&mut bytes, BEST_FREE, &counts.concat());

@@ -1,4 +1,4 @@
-//! Folder entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
+//! Directory entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
 
 use super::boot::{ENTRY_SIZE, Width};
 use super::name::{LongName, short_name};
@@ -13,18 +13,18 @@ pub(super) const DELETED: u8 = 0xe5;
 /// Attributes.
 const READ_ONLY: u8 = 0x01;
 pub(super) const LABEL: u8 = 0x08;
-pub(super) const FOLDER: u8 = 0x10;
+pub(super) const DIRECTORY: u8 = 0x10;
 /// A part of a long name: all of read-only, hidden, system and label.
 pub(super) const LONG_NAME: u8 = 0x0f;
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub name: String,
-    pub is_folder: bool,
+    pub is_directory: bool,
     pub is_read_only: bool,
     /// 0 if it is empty.
     pub first_cluster: u32,
-    /// In bytes; 0 of folders.
+    /// In bytes; 0 of directories.
     pub size: u32,
     /// Where the entry lies, in bytes from the filesystem's start.
     pub at: u64,
@@ -37,11 +37,11 @@ pub(super) struct Entry {
 pub(super) struct Entries {
     /// Without `.` and `..`.
     pub entries: Vec<Entry>,
-    /// The filesystem's, in the root folder.
+    /// The filesystem's, in the root directory.
     pub label: Option<[u8; 11]>,
 }
 
-/// Reads a folder's bytes, which lie in these places one after the other. `path` is for messages.
+/// Reads a directory's bytes, which lie in these places one after the other. `path` is for messages.
 pub(super) fn entries(
     bytes: &[u8],
     places: &[Range<u64>],
@@ -68,7 +68,7 @@ pub(super) fn entries(
                     continue;
                 }
                 if name.is_empty() || name.contains(['/', '\0']) {
-                    return Err(damaged(format!("folder {path}"), at, format!("the name {name:?}")));
+                    return Err(damaged(format!("directory {path}"), at, format!("the name {name:?}")));
                 }
                 found.entries.push(parse(entry, name, width, at));
             }
@@ -84,11 +84,11 @@ fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
     let high = if width == Width::Bits32 { u16_at(entry, 20) } else { 0 };
     Entry {
         name,
-        is_folder: entry[11] & FOLDER != 0,
+        is_directory: entry[11] & DIRECTORY != 0,
         is_read_only: entry[11] & READ_ONLY != 0,
         first_cluster: u32::from(high) << 16 | u32::from(u16_at(entry, 26)),
         at,
-        size: if entry[11] & FOLDER != 0 { 0 } else { u32_at(entry, 28) },
+        size: if entry[11] & DIRECTORY != 0 { 0 } else { u32_at(entry, 28) },
         created: (created_day != 0).then(|| time(created_day, u16_at(entry, 14), entry[13])),
         accessed: if accessed_day == 0 { modified } else { time(accessed_day, 0, 0) },
         modified,

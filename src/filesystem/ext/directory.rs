@@ -1,4 +1,4 @@
-//! Folder entries, in blocks or inside the inode. The blocks of a hash tree look like blocks of entries, most of them
+//! Directory entries, in blocks or inside the inode. The blocks of a hash tree look like blocks of entries, most of them
 //! one empty entry, so that reading every block in order finds all names.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/directory.rst`.
@@ -19,9 +19,9 @@ pub(super) struct Entry {
 
 /// The entries of one block (or one part of an inode), without `.` and `..`. `at` is its place in the filesystem, for
 /// messages.
-pub(super) fn entries(folder: &Inode, bytes: &[u8], at: u64) -> Result<Vec<Entry>, ReadError> {
+pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<Entry>, ReadError> {
     let fault = |place: usize, problem: String| {
-        damaged(format!("folder with inode {}", folder.number), at + place as u64, problem)
+        damaged(format!("directory with inode {}", directory.number), at + place as u64, problem)
     };
     let mut found = Vec::new();
     let mut place = 0;
@@ -40,7 +40,7 @@ pub(super) fn entries(folder: &Inode, bytes: &[u8], at: u64) -> Result<Vec<Entry
         if number != 0 && name != b"." && name != b".." {
             // An encrypted name may have any byte.
             let is_bad = name.is_empty() || name.iter().any(|byte| matches!(byte, 0 | b'/'));
-            if is_bad && !folder.has_flag(flag::ENCRYPTED) {
+            if is_bad && !directory.has_flag(flag::ENCRYPTED) {
                 return Err(fault(place, format!("the name `{}`", name.escape_ascii())));
             }
             found.push(Entry { name: name.to_vec(), number });
@@ -66,8 +66,8 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], expect: Option<&[&str]>) {
-        let folder = Inode { number: 2, at: 0, bytes: vec![0; 128] };
-        let found = entries(&folder, bytes, 0).ok();
+        let directory = Inode { number: 2, at: 0, bytes: vec![0; 128] };
+        let found = entries(&directory, bytes, 0).ok();
         let names = found.map(|found| found.into_iter().map(|entry| entry.name).collect::<Vec<_>>());
         let expect =
             expect.map(|names| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>());

@@ -1,7 +1,9 @@
-//! Folders, of all four forms: in the inode; one block; data blocks with one index block or many. The index is not
+//! Directories, of all four forms: in the inode; one block; data blocks with one index block or many. The index is not
 //! needed to list one.
 
-use super::super::format::{FOLDER_BLOCK_MAGIC, FOLDER_DATA_MAGIC, FOLDER_INDEX_OFFSET, UNUSED_TAG, fork};
+use super::super::format::{
+    DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_INDEX_OFFSET, UNUSED_TAG, fork,
+};
 use super::super::header::Header;
 use super::super::view::View;
 use super::fork::Mapping;
@@ -15,7 +17,7 @@ pub type Names = BTreeMap<Vec<u8>, u64>;
 
 /// Bytes of a data block's header: (version 5, version 4).
 const HEADER: (usize, usize) = (64, 16);
-/// A one-block folder ends with a count; before it lie index entries.
+/// A one-block directory ends with a count; before it lie index entries.
 const TAIL: usize = 8;
 const INDEX_ENTRY: usize = 8;
 
@@ -25,8 +27,8 @@ impl Xfs<'_> {
             return self.short_names(inode);
         }
         let mut names = Names::new();
-        let index = FOLDER_INDEX_OFFSET >> self.superblock.block_log;
-        let step = 1_u64 << self.superblock.folder_log;
+        let index = DIRECTORY_INDEX_OFFSET >> self.superblock.block_log;
+        let step = 1_u64 << self.superblock.directory_log;
         let mappings = self.mappings(inode, &inode.data, budget)?;
         let mut parts = mappings.iter().flat_map(blocks).take_while(|(offset, _)| *offset < index);
         while let Some((offset, first)) = parts.next() {
@@ -40,11 +42,11 @@ impl Xfs<'_> {
                     _ => {
                         return Err(inode
                             .view()
-                            .damaged(format!("its folder block at {offset} is incomplete")));
+                            .damaged(format!("its directory block at {offset} is incomplete")));
                     }
                 }
             }
-            let view = View { bytes: &bytes, name: name("folder block of inode", inode.number), at };
+            let view = View { bytes: &bytes, name: name("directory block of inode", inode.number), at };
             self.block_names(&view, inode.number, &mut names)?;
         }
         Ok(names)
@@ -72,15 +74,15 @@ impl Xfs<'_> {
     fn block_names(&self, view: &View, owner: u64, names: &mut Names) -> Result<(), ReadError> {
         let magic = view.u32(0)?;
         let length = view.bytes.len();
-        let end = if magic == self.by_version(FOLDER_BLOCK_MAGIC) {
+        let end = if magic == self.by_version(DIRECTORY_BLOCK_MAGIC) {
             let count = usize::try_from(view.u32(length - TAIL)?).unwrap_or(usize::MAX);
             let index = count.checked_mul(INDEX_ENTRY).and_then(|index| (length - TAIL).checked_sub(index));
             index.ok_or_else(|| view.damaged(format!("its index of {count} names is larger than itself")))?
         } else {
-            view.expect("the magic", magic, self.by_version(FOLDER_DATA_MAGIC))?;
+            view.expect("the magic", magic, self.by_version(DIRECTORY_DATA_MAGIC))?;
             length
         };
-        self.check_header(view, Header::FOLDER, owner)?;
+        self.check_header(view, Header::DIRECTORY, owner)?;
         let data = View { bytes: &view.bytes[..end], ..*view };
         let mut at = self.by_version(HEADER);
         while at < end {
