@@ -1,8 +1,8 @@
 //! What it takes from a template's text to its plan, and to read, lint and plan it.
 
 use divan::{Bencher, black_box};
-use ister::bundle;
 use ister::lint::{Files, lint};
+use ister::plan::bundle;
 use ister::plan::{Inputs, decide};
 use ister::template::{SourceText, parse};
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
-use ister::filesystem::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
+use ister::disk::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
 use ister::plan::{Inputs, Plan};
 use std::collections::BTreeMap;
 use std::fs::File;

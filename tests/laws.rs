@@ -1,8 +1,8 @@
 //! Laws of the linter over generated templates: one that is right has no findings, one with a single fault has that
 //! finding and no other, and fixes keep their promises.
 
-use ister::bundle::{Definitions, builtin};
 use ister::lint::{FileFact, Files, Finding, Level, Linted, Program, fix, lint};
+use ister::plan::bundle::{Definitions, builtin};
 use ister::template::{Safety, SourceText, Template, format_json, read_json};
 use proptest::prelude::*;
 use proptest::sample::Index;

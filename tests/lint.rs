@@ -4,7 +4,7 @@ mod common;
 
 use common::{ister, text, with_stdin};
 use ister::lint::RULES;
-use ister::published::TYPES;
+use ister::plan::published::TYPES;
 use serde_json::Value;
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{ister, text};
-use ister::layout::{DiskSize, Request, SectorSize, solve};
+use ister::plan::layout::{DiskSize, Request, SectorSize, solve};
 use ister::plan::{Disk, PLAN_SCHEMA_TEXT, Partition, Plan};
 use ister::template::{Bytes, Size};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
             found.push((format!("vm-{}", entry.file_name().to_str().unwrap()), path));
         }
     }
-    for kind in ister::published::TYPES {
+    for kind in ister::plan::published::TYPES {
         let path = directory.join(format!("{}.json", kind.name));
         let output = ister(&["new", kind.name, "-o"]).arg(&path).output().unwrap();
         if output.status.success() {

@@ -7,7 +7,7 @@ mod common;
 
 use common::tls::TlsServer;
 use common::{ister, text};
-use ister::provision::{Role, role};
+use ister::content::provision::{Role, role};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -84,7 +84,7 @@ fn the_readme_lists_every_directory() {
 #[test]
 fn the_readme_lists_every_class() {
     let readme = include_str!("../README.md");
-    let source = include_str!("../src/vm/verdict.rs");
+    let source = include_str!("../src/boot/verdict.rs");
     let display = source.split("impl fmt::Display for Class").nth(1).unwrap();
     let names = display.split("f.pad(match self {").nth(1).unwrap().split("})").next().unwrap();
     let mut classes = 0;

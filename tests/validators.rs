@@ -4,8 +4,8 @@
 #[path = "common/tools.rs"]
 mod tools;
 
-use ister::bundle::builtin;
 use ister::lint::{Files, Level, RULES, SCHEMA_TEXT, lint};
+use ister::plan::bundle::builtin;
 use ister::template::SourceText;
 use serde_json::Value;
 use std::io::Write;

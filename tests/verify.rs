@@ -5,7 +5,7 @@ mod common;
 
 use common::system::{add_oddities, install, is_root, make, plan, template};
 use common::{text, verify};
-use ister::layout::gpt;
+use ister::plan::layout::gpt;
 use ister::plan::{Disk, Plan};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -598,7 +598,7 @@ fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
         return;
     }
     let mut good = Good::new(&labelled(), |_| {});
-    good.plan = plan(&labelled(), |inputs| inputs.sector_size = ister::layout::SectorSize::B4096);
+    good.plan = plan(&labelled(), |inputs| inputs.sector_size = ister::plan::layout::SectorSize::B4096);
     let image = make(&good.plan, &good.directory.path().join("root"), good.directory.path());
     let raw = image.to_str().unwrap();
     assert_eq!(verify(&image, &[]), [""; 0]);

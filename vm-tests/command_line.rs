@@ -1,7 +1,7 @@
 //! The kernel command line arrives word for word: what the guest says that it was started with is what the plan says.
 
 use super::{Outcome, World, expect, ister};
-use ister::command_line::words;
+use ister::plan::command_line::words;
 use serde_json::Value;
 
 /// Words that mean something to a shell, to GRUB or to a menu.

@@ -2,7 +2,7 @@
 //! the serial port, waits for what is typed, resets and switches off. The unit tests of the boot monitor have the same files.
 
 use super::{Outcome, World, expect, run};
-use ister::vm::transcript::{Step, Transcript, parse};
+use ister::boot::transcript::{Step, Transcript, parse};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use ister::filesystem::{Body, Content, Opened, luks};
-use ister::layout::gpt;
+use ister::disk::{Body, Content, Opened, luks};
+use ister::plan::layout::gpt;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

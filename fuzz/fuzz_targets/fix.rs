@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use ister::bundle::{Definitions, builtin};
+use ister::plan::bundle::{Definitions, builtin};
 use ister::lint::{Files, Finding, Level, Linted, fix, lint};
 use ister::template::{Safety, SourceText, read_json};
 use libfuzzer_sys::fuzz_target;

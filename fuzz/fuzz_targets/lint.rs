@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ister::bundle::{Definitions, builtin};
+use ister::plan::bundle::{Definitions, builtin};
 use ister::lint::{Files, MAX_FINDINGS, lint, rule};
 use ister::plan::{Inputs, decide};
 use ister::report::{Checked, concise, findings_human, findings_json, github, junit, sarif};

@@ -3,10 +3,10 @@
 
 #![no_main]
 
-use ister::swupd::hash::{ObjectHash, object_hash};
-use ister::swupd::manifest::{Bundle, Release};
-use ister::swupd::object::{Content, Member, each_member, only_member};
-use ister::swupd::signature::{Expiry, Trust};
+use ister::content::swupd::hash::{ObjectHash, object_hash};
+use ister::content::swupd::manifest::{Bundle, Release};
+use ister::content::swupd::object::{Content, Member, each_member, only_member};
+use ister::content::swupd::signature::{Expiry, Trust};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_800_000_000;

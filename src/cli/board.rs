@@ -1,7 +1,7 @@
 //! What of a run is known: `results.json`, written anew after each type, by one process.
 
-use crate::tool::{Context, Failure, Lock, Progress, try_lock, write_whole};
-use crate::trial::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
+use crate::host::{Context, Failure, Lock, Progress, try_lock, write_whole};
+use crate::imagetest::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
 use anyhow::bail;
 use std::fs::File;
 use std::io::ErrorKind;

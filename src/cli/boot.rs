@@ -7,16 +7,16 @@ use super::plan::plan_of_image;
 use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify::{read_secret, secret_source};
-use crate::format;
-use crate::layout::SectorSize;
-use crate::plan::{Firmware, Plan};
-use crate::report::verdict_human;
-use crate::template::{Bytes, SecretSource, Size, SourceText};
-use crate::tool::{Context, Failure, Invocation, Progress, run as run_program, scratch_directory};
-use crate::vm::{
+use crate::boot::{
     self, Accelerator, AllowedNote, BootOrder, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
     Network, NetworkCard, OtherFirmware, OwnKernel, Ssh, Stage, Verdict, boot, choose, guess_firmware,
 };
+use crate::host::{Context, Failure, Invocation, Progress, run as run_program, scratch_directory};
+use crate::image::format;
+use crate::plan::layout::SectorSize;
+use crate::plan::{Firmware, Plan};
+use crate::report::verdict_human;
+use crate::template::{Bytes, SecretSource, Size, SourceText};
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -383,9 +383,9 @@ fn read_template(path: &Path) -> Result<SourceText, Failure> {
 
 pub fn outcome(verdict: &Verdict) -> Outcome {
     match verdict.outcome {
-        vm::Outcome::Reached => Outcome::Fine,
-        vm::Outcome::Failed => Outcome::Findings,
-        vm::Outcome::Infrastructure => Outcome::Environment,
+        boot::Outcome::Reached => Outcome::Fine,
+        boot::Outcome::Failed => Outcome::Findings,
+        boot::Outcome::Infrastructure => Outcome::Environment,
     }
 }
 
@@ -506,7 +506,7 @@ pub fn boot_image(
 
 /// Whether an image came no further than a firmware that may be the wrong one.
 fn is_not_for_firmware(verdict: &Verdict) -> bool {
-    verdict.outcome == vm::Outcome::Failed && verdict.last.stage <= Stage::Loader
+    verdict.outcome == boot::Outcome::Failed && verdict.last.stage <= Stage::Loader
 }
 
 /// What an image has for each firmware: an error of its own where that cannot be told.

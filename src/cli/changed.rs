@@ -2,10 +2,10 @@
 
 use super::console::Console;
 use super::input::definitions;
+use crate::host::{Context, Failure, Invocation};
 use crate::image::sha256;
+use crate::imagetest::{ImageType, Ingredients, texts, touched};
 use crate::template::{SourceText, parse};
-use crate::tool::{Context, Failure, Invocation};
-use crate::trial::{ImageType, Ingredients, texts, touched};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,14 +38,14 @@ struct Changed {
 }
 
 fn git(directory: &Path, args: &[&str]) -> Result<String, Failure> {
-    let finished = crate::tool::run(&Invocation::new("git").arg("-C").arg(directory).args(args))?;
+    let finished = crate::host::run(&Invocation::new("git").arg("-C").arg(directory).args(args))?;
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
 /// The commit of the types' directory, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
 /// those that a type is made of.
 pub fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
-    crate::tool::find_program("git")?;
+    crate::host::find_program("git")?;
     let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
     // Names and contents: what a diff looks like is a user's own setting.
     let Changed { top, tracked, others } = not_committed(directory).ok()?;

@@ -1,7 +1,7 @@
 //! stdout has the result, stderr the talk: a line that moves on a terminal, plain lines elsewhere.
 
 use super::journal;
-use crate::tool::{Event, Progress, visible};
+use crate::host::{Event, Progress, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;

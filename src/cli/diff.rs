@@ -3,10 +3,10 @@
 use super::console::{Console, print};
 use super::input::print_json;
 use super::run::{Outcome, TalkArgs};
-use crate::compare::{Difference, compare};
-use crate::format::open;
+use crate::host::{Failure, scratch_directory};
+use crate::image::format::open;
 use crate::report::{differences_grouped, differences_html, differences_json};
-use crate::tool::{Failure, scratch_directory};
+use crate::verify::compare::{Difference, compare};
 use clap::Args;
 use std::path::{Path, PathBuf};
 

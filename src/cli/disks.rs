@@ -1,10 +1,10 @@
 //! The disks of a physical target: what is on them, and whether they may be written to.
 
 use super::console::Console;
-use crate::device::{self, Found};
+use crate::host::{Context, Failure, Invocation, run};
+use crate::image::device::{self, Found};
 use crate::plan::{Disk, Plan};
 use crate::report::{Table, disk_title};
-use crate::tool::{Context, Failure, Invocation, run};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 

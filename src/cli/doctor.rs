@@ -2,11 +2,11 @@
 
 use super::console::print;
 use super::run::{Outcome, TalkArgs};
-use crate::report::Table;
-use crate::tool::{
+use crate::host::{
     CATALOG, Failure, Invocation, Need, Presence, Progress, Tool, check, install_packages, run as run_tool,
     subordinate_ranges, try_namespaces,
 };
+use crate::report::Table;
 use clap::Args;
 
 /// Look whether this host has what ister needs, or install it

@@ -3,7 +3,7 @@
 use super::console::Talk;
 use super::journal;
 use super::run::TalkArgs;
-use crate::tool::{forget_file, remove_on_interrupt};
+use crate::host::{forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rustix::fs::{FlockOperation, flock};

@@ -1,15 +1,15 @@
 //! From what was typed to a template, a plan, or findings: what several subcommands share.
 
 use super::console::{Console, print, wants_colour};
-use crate::bundle::{self, Definition, Definitions};
-use crate::device;
-use crate::layout::SectorSize;
+use crate::content::swupd;
+use crate::host::{About, Failure, Part, forget_file, remove_on_interrupt, visible};
+use crate::image::device;
 use crate::lint::{FileFact, Files, Level, Linted, Program, Wanted, lint, wanted_files};
+use crate::plan::bundle::{self, Definition, Definitions};
+use crate::plan::layout::SectorSize;
 use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets, SwupdContent};
 use crate::report;
-use crate::swupd;
 use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Span, Template, parse};
-use crate::tool::{About, Failure, Part, forget_file, remove_on_interrupt, visible};
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::fs::{Gid, Uid};
@@ -394,8 +394,7 @@ impl Input {
         let Some(about) = failure.about.as_deref() else { return false };
         let Some(span) = self.span_of(about) else { return false };
         let help = failure.help.clone().unwrap_or_default();
-        // What does not fit, in the same sentence; what was searched, below.
-        let (message, details) = match (about, failure.details.as_slice()) {
+        let (message, details) = match (about, &failure.details[..]) {
             (About::Partition { .. }, [detail]) => (format!("{}: {detail}", failure.message), &[][..]),
             (_, details) => (failure.message.clone(), details),
         };

@@ -1,9 +1,9 @@
 //! The list of packages and the SBOM that lie beside an image.
 
-use crate::build::{Built, beside};
+use crate::host::{Failure, write_whole};
+use crate::image::pipeline::{Built, beside};
 use crate::plan::Plan;
 use crate::report::{Contents, PackageLine, package_list, spdx};
-use crate::tool::{Failure, write_whole};
 use std::path::Path;
 
 /// Writes both.

@@ -1,7 +1,7 @@
 //! The log: a file with everything that is said, and what the programs that ran said, each line with its time. Secrets are
 //! not in it: they reach neither arguments nor messages.
 
-use crate::tool::{Context, Failure, debug_lines_to};
+use crate::host::{Context, Failure, debug_lines_to};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;

@@ -3,9 +3,9 @@
 use super::console::Console;
 use super::input::read_source;
 use super::root_ssh;
-use crate::fetch::fetch;
+use crate::content::fetch::fetch;
+use crate::host::Progress;
 use crate::template::{Configuration, KernelRequests, SourceText, shown_url as shown};
-use crate::tool::Progress;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -117,5 +117,5 @@ fn text_of(place: &str, patience: Duration) -> anyhow::Result<Vec<u8>> {
     if place.starts_with('/') {
         return std::fs::read(place).with_context(|| format!("could not read `{place}`"));
     }
-    fetch(place, patience).map_err(|error| crate::tool::Failure::from(error).into())
+    fetch(place, patience).map_err(|error| crate::host::Failure::from(error).into())
 }

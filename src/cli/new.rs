@@ -2,9 +2,9 @@
 
 use super::console::{Console, Talk, print};
 use super::run::Outcome;
-use crate::bundle;
 use crate::lint::{Files, SCHEMA_TEXT, lint};
-use crate::published::{TYPES, new_template};
+use crate::plan::bundle;
+use crate::plan::published::{TYPES, new_template};
 use crate::report::Table;
 use crate::template::{Names, SoftwareManager, SourceText, json_string, nearest};
 use anyhow::{Context, bail};

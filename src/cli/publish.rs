@@ -6,14 +6,14 @@ use super::plan::plan_in;
 use super::receipt;
 use super::run::{Outcome, TalkArgs};
 use super::verify;
-use crate::format::sums::{self, SIGNATURE, SUMS};
+use crate::host::{
+    Context, Draft, Durability, Failure, Lock, Progress, try_lock, wait_for_lock, write_whole,
+};
+use crate::image::format::sums::{self, SIGNATURE, SUMS};
 use crate::image::{copy_range, sha256, sha256_and_sha512};
 use crate::lint::Level;
 use crate::plan::Plan;
 use crate::report::Receipt;
-use crate::tool::{
-    Context, Draft, Durability, Failure, Lock, Progress, try_lock, wait_for_lock, write_whole,
-};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,11 +1,11 @@
 //! Receipts: which bytes reached a login prompt, on what.
 
-use crate::format::format_name;
+use crate::boot::{self, Class, Verdict};
+use crate::host::{Context, Failure, write_whole};
+use crate::image::format::format_name;
 use crate::image::sha256;
 use crate::report::{RECEIPT_VERSION, Receipt};
 use crate::template::Bytes;
-use crate::tool::{Context, Failure, write_whole};
-use crate::vm::{self, Class, Verdict};
 use std::path::{Path, PathBuf};
 
 /// Where the receipt of an image is.
@@ -28,8 +28,8 @@ pub fn booted(
         (hash, verdict)
     });
     let (hash, verdict) = (hash?, verdict?);
-    if verdict.outcome != vm::Outcome::Reached {
-        if verdict.outcome == vm::Outcome::Failed {
+    if verdict.outcome != boot::Outcome::Reached {
+        if verdict.outcome == boot::Outcome::Failed {
             let _ = std::fs::remove_file(&path);
         }
         return Ok((verdict, None));
@@ -42,8 +42,8 @@ pub fn booted(
         size: Bytes(size),
         sha256: hash,
         ister: env!("CARGO_PKG_VERSION").to_owned(),
-        emulator: vm::emulator_version()?,
-        firmware: vm::firmware_file(verdict.firmware)?,
+        emulator: boot::emulator_version()?,
+        firmware: boot::firmware_file(verdict.firmware)?,
         verdict: verdict.clone(),
         others: Vec::new(),
     };
@@ -85,7 +85,7 @@ pub fn valid(image: &Path) -> Result<Receipt, Failure> {
     if receipt.sha256 != hash {
         return Err(none(format!("its receipt is about other bytes: {}, found {hash}", receipt.sha256)));
     }
-    if receipt.verdict.outcome != vm::Outcome::Reached || receipt.verdict.last.class == Class::PoweredOff {
+    if receipt.verdict.outcome != boot::Outcome::Reached || receipt.verdict.last.class == Class::PoweredOff {
         return Err(none("its receipt is of a boot that did not reach the login prompt".to_owned()));
     }
     Ok(receipt)

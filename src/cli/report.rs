@@ -5,11 +5,11 @@ use super::console::print;
 use super::input::{count, print_json};
 use super::run::{Outcome, TalkArgs};
 use super::test;
-use crate::history::{History, Past};
+use crate::boot::console_lines;
+use crate::host::{Context, Failure, Progress};
+use crate::imagetest::history::{History, Past};
+use crate::imagetest::{Merged, Results, Run, junit, merge};
 use crate::report::{BootFiles, Page, Site, pages};
-use crate::tool::{Context, Failure, Progress};
-use crate::trial::{Merged, Results, Run, junit, merge};
-use crate::vm::console_lines;
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -221,7 +221,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
     let beside = directory.parent().unwrap_or(&directory);
     std::fs::create_dir_all(beside).context(context)?;
     let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
-    crate::tool::remove_on_interrupt(fresh.path());
+    crate::host::remove_on_interrupt(fresh.path());
     let mut files = BTreeMap::new();
     for record in &run.results.types {
         let place = &places[run.from[&record.kind]];
@@ -243,7 +243,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
         std::fs::rename(&directory, old.path().join("old")).context(context)?;
     }
     std::fs::rename(fresh.path(), &directory).context(context)?;
-    crate::tool::forget_file(fresh.path());
+    crate::host::forget_file(fresh.path());
     // It has another name now.
     let _ = fresh.keep();
     Ok(())

@@ -1,7 +1,7 @@
 //! `ister.root_ssh` on the kernel command line: root may log in to the running installer over ssh, without a password. As
 //! insecure as it sounds: for machines in a laboratory that nobody can reach otherwise.
 
-use crate::tool::{Context, Failure, Invocation, find_program, run};
+use crate::host::{Context, Failure, Invocation, find_program, run};
 use std::path::Path;
 
 const CONFIGURATION: &str = "/etc/ssh/sshd_config.d/00-ister-root-ssh.conf";

@@ -5,7 +5,7 @@ use super::{
     boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, report, rules,
     schema, swupd, test, verify,
 };
-use crate::tool::{Blame, Failure, install_handlers};
+use crate::host::{Blame, Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
@@ -144,7 +144,7 @@ pub fn main() -> ExitCode {
     }
     let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| error.exit());
     if let Command::NamespaceWorker = cli.command {
-        crate::build::work_inside();
+        crate::image::pipeline::work_inside();
     }
     if let Err(error) = install_handlers(|text| Console::new(Talk::Quiet).say(&format!("ister: {text}"))) {
         Console::new(Talk::Quiet).say(&format!("warning: signals cannot be handled: {error}"));

@@ -3,9 +3,9 @@
 use super::console::print;
 use super::input::count;
 use super::run::Outcome;
-use crate::format::sums::{SIGNATURE, check_signature, parse};
+use crate::host::{Context, Progress};
+use crate::image::format::sums::{SIGNATURE, check_signature, parse};
 use crate::image::sha512;
-use crate::tool::{Context, Progress};
 use std::path::Path;
 
 /// Holds the files beside a list against it, and the list against its signature.

@@ -6,13 +6,13 @@ use super::changed::{changed_since, revision};
 use super::console::{Console, print};
 use super::input::{count, print_json};
 use super::run::{Outcome, TalkArgs};
-use crate::history::History;
-use crate::report::Table;
-use crate::tool::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
-use crate::trial::{
+use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
+use crate::imagetest::history::History;
+use crate::imagetest::{
     ImageType, Place, Record, Results, Room, Run, Shard, StepOutcome, expected, junit, longest_first, part,
     prove, read_types,
 };
+use crate::report::Table;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -327,7 +327,7 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     }
     let keygen =
         Invocation::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ister test", "-f"]);
-    crate::tool::run(&keygen.arg(path)).map(|_| ())
+    crate::host::run(&keygen.arg(path)).map(|_| ())
 }
 
 fn list(types: &[ImageType]) -> String {

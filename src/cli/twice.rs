@@ -2,12 +2,12 @@
 
 use super::console::Console;
 use super::diff::differences;
-use crate::build::Built;
-use crate::compare::differing;
-use crate::customize::HookFiles;
-use crate::filesystem::Window;
+use crate::disk::Window;
+use crate::host::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
+use crate::image::customize::HookFiles;
+use crate::image::pipeline::Built;
 use crate::report::differences_human;
-use crate::tool::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
+use crate::verify::compare::differing;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;

@@ -6,17 +6,17 @@ use super::lint::FindingsFormat;
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, TalkArgs};
 use super::source_root::source_root;
-use crate::build;
-use crate::format::sums::SUMS;
-use crate::format::{Medium, MediumKind, OpenedImage, Published, open_published};
-use crate::layout::SectorSize;
+use crate::host::{Failure, Progress, scratch_directory};
+use crate::image::format::sums::SUMS;
+use crate::image::format::{Medium, MediumKind, OpenedImage, Published, open_published};
+use crate::image::pipeline;
+use crate::plan::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
 use crate::report::{
     Verified, boot_paths_svg, verification_concise, verification_github, verification_human,
     verification_json, verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
-use crate::tool::{Failure, Progress, scratch_directory};
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -262,7 +262,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
 
 /// A passphrase or password; a file's line end is not part of it.
 pub fn read_secret(source: &SecretSource) -> Result<String, Failure> {
-    let text = build::read_secret("secret", source, "it")?;
+    let text = pipeline::read_secret("secret", source, "it")?;
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 

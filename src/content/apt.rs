@@ -5,7 +5,7 @@ use super::architecture;
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
-use crate::tool::{Context, Failure, Invocation, Progress, run_reporting};
+use crate::host::{Context, Failure, Invocation, Progress, run_reporting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -4,8 +4,8 @@
 //! BLAKE3 hash, which is checked whenever the tree is unpacked. Files appear under their names only when they are
 //! complete, so a killed build leaves nothing half-done, and removing an entry that is being read is harmless.
 
+use crate::host::{Context, Draft, Durability, Failure};
 use crate::template::Bytes;
-use crate::tool::{Context, Draft, Durability, Failure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};

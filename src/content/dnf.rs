@@ -4,7 +4,7 @@ use super::apt::Keyring;
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
-use crate::tool::{Chroot, Context, Failure, Invocation, Progress, run, run_reporting};
+use crate::host::{Chroot, Context, Failure, Invocation, Progress, run, run_reporting};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! What a packed tree takes, from its headers alone.
 
+use crate::host::{Context, Failure};
 use crate::plan::{Footprint, Item, ItemKind};
-use crate::tool::{Context, Failure};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use tar::EntryType;

@@ -1,6 +1,6 @@
 //! A tree in one file: a tar (POSIX.1-2001 with GNU's long names) with owners, hard links and extended attributes.
 
-use crate::tool::{Context, Failure};
+use crate::host::{Context, Failure};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};

@@ -2,7 +2,7 @@
 
 use super::dnf::DATABASES;
 use super::tree::Tree;
-use crate::tool::{Context, Failure, Invocation, run};
+use crate::host::{Context, Failure, Invocation, run};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -3,7 +3,7 @@
 
 use super::apt::Keyring;
 use super::tree::Tree;
-use crate::tool::{Chroot, Context, Failure, Progress, run};
+use crate::host::{Chroot, Context, Failure, Progress, run};
 use std::path::Path;
 
 /// Kernel modules that find a root filesystem: buses, disks and filesystems of every machine that a published

@@ -1,8 +1,8 @@
 //! Where apt content comes from: `-C URL`, or what the host's own apt uses.
 
 use super::apt::Keyring;
+use crate::host::{Context, Failure, Invocation, run};
 use crate::plan::Content;
-use crate::tool::{Context, Failure, Invocation, run};
 use std::io::Read;
 use std::path::Path;
 

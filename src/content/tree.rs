@@ -1,6 +1,6 @@
 //! A root tree, and access to it that cannot leave it.
 
-use crate::tool::{Context, Failure, name_of};
+use crate::host::{Context, Failure, name_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::io::{Read, Write};

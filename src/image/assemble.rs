@@ -1,9 +1,9 @@
 //! From plan and tree to disks.
 
 use super::make::{self, Content, Target};
-use super::{gpt, kept, loader, split, wipe};
+use super::{gpt, loader, preserved, split, wipe};
+use crate::host::{Context, Failure, Progress, inherit};
 use crate::plan::{Disk, Partition, Plan};
-use crate::tool::{Context, Failure, Progress, inherit};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -31,7 +31,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     let Assembly { plan, tree, workspace, .. } = *assembly;
     progress.begin("making the image");
     let core = loader::grub_core(plan, tree, workspace)?;
-    kept::set_aside(plan, tree)?;
+    preserved::set_aside(plan, tree)?;
     let directories = split::split(plan, tree, workspace)?;
     // Everything is measured before anything is written.
     let contents = make::check(plan, &directories, assembly.epoch)?;

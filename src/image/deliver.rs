@@ -2,10 +2,10 @@
 
 use super::make::Target;
 use super::{extents, wipe};
-use crate::filesystem::{Opened, Source, Window, luks, merged, without};
+use crate::disk::{Opened, Source, Window, luks, merged, without};
+use crate::host::{Context, Failure};
 use crate::plan::{LUKS_DATA_OFFSET, Partition};
 use crate::template::FilesystemType;
-use crate::tool::{Context, Failure};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -52,7 +52,7 @@ pub fn deliver(
 fn in_use(kind: FilesystemType, file: &File) -> Result<Vec<Range<u64>>, Failure> {
     let size = file.metadata().context(|| "could not look at a temporary file".to_owned())?.len();
     let window = Window { file, offset: 0, size };
-    let damaged = |error: crate::filesystem::ReadError| {
+    let damaged = |error: crate::disk::ReadError| {
         Failure::new("the new filesystem does not read back").caused_by(&error)
     };
     let mut ranges = match kind {

@@ -1,7 +1,7 @@
 //! The names that an image has for the world: hashes of all its bytes, holes included.
 
 use super::extents;
-use crate::tool::{Context, Failure};
+use crate::host::{Context, Failure};
 use sha2::{Digest, Sha256, Sha512};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,7 +1,7 @@
 //! Writing the GUID partition table: protective MBR, primary and backup table. Source: UEFI 2.10, section 5.3.
 
+use crate::host::{Context, Failure};
 use crate::plan::Disk;
-use crate::tool::{Context, Failure};
 use std::fs::File;
 
 /// Attribute bit 2, legacy BIOS bootable. Source: UEFI 2.10, table 5.8.

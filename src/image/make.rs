@@ -4,12 +4,12 @@
 //! file of the filesystem's size and then filled by ister itself, since other programs lose much of what a tree holds. What such a
 //! file holds then goes into the partition, enciphered where the plan says so.
 
-use super::{deliver, kept, mkfs_defaults, read_back, space};
-use crate::filesystem::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
-use crate::layout::SectorSize;
+use super::{deliver, mkfs_defaults, preserved, read_back, space};
+use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
+use crate::host::{Blame, Context, Failure, Invocation, run};
+use crate::plan::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
 use crate::template::{Bytes, FilesystemType};
-use crate::tool::{Blame, Context, Failure, Invocation, run};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -77,9 +77,11 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, content) {
-            (FilesystemType::Vfat, Some(content)) => kept::add_to_vfat(partition, content.directory, target)
-                .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
-                .and_then(|()| read_back_target(partition, filesystem, content, target)),
+            (FilesystemType::Vfat, Some(content)) => {
+                preserved::add_to_vfat(partition, content.directory, target)
+                    .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
+                    .and_then(|()| read_back_target(partition, filesystem, content, target))
+            }
             // What belongs there waits for the first boot.
             _ => Ok(()),
         };
@@ -287,7 +289,7 @@ impl Target<'_> {
 
     /// The whole disk, as children name it.
     fn device(&self) -> String {
-        crate::tool::name_of(self.inherited)
+        crate::host::name_of(self.inherited)
     }
 
     pub fn disk_name(&self) -> &str {

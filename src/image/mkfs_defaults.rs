@@ -3,7 +3,7 @@
 //! What every supported version knows is in the plan's argument vector; only this part depends on the host. With it every
 //! version makes the same filesystem.
 
-use crate::tool::{Failure, is_at_least, version_of};
+use crate::host::{Failure, is_at_least, version_of};
 
 struct Default {
     program: &'static str,

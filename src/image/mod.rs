@@ -4,14 +4,18 @@
 //! ext2, ext3 and ext4 in place.
 
 mod assemble;
+pub mod customize;
 mod deliver;
+pub mod device;
 mod digest;
 mod extents;
+pub mod format;
 mod gpt;
-mod kept;
 mod loader;
 mod make;
 mod mkfs_defaults;
+pub mod pipeline;
+mod preserved;
 mod read_back;
 mod space;
 mod split;

@@ -1,10 +1,10 @@
 //! Everything that was made is read back by ister's own readers and held against the tree: what the image should hold, it
 //! holds, or there is no image.
 
-use crate::filesystem::{Keeps, Opened, Scan, Window, compare, content_difference, unholdable};
+use crate::disk::{Keeps, Opened, Scan, Window, compare, content_difference, unholdable};
+use crate::host::{Failure, Part};
 use crate::plan::{Filesystem, Partition};
 use crate::template::FilesystemType;
-use crate::tool::{Failure, Part};
 
 /// What the filesystem cannot hold, before it is made.
 pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &Scan) -> Result<(), Failure> {
@@ -33,7 +33,7 @@ pub fn read_back(
     scan: &Scan,
     window: &Window,
 ) -> Result<(), Failure> {
-    let unreadable = |error: crate::filesystem::ReadError| {
+    let unreadable = |error: crate::disk::ReadError| {
         Failure::new(format!("{} does not read back", partition.title())).caused_by(&error)
     };
     let opened = Opened::open(window).map_err(unreadable)?;

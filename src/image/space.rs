@@ -1,8 +1,8 @@
 //! Whether the finished tree fits, before anything is written: hooks may have added to what the plan knew.
 
+use crate::host::{Context, Failure, Part};
 use crate::plan::{Item, ItemKind, Partition, usage};
 use crate::template::FilesystemType;
-use crate::tool::{Context, Failure, Part};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -65,10 +65,10 @@ pub fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Lba;
+    use crate::host::About;
     use crate::plan::Space;
+    use crate::plan::layout::Lba;
     use crate::template::Bytes;
-    use crate::tool::About;
     use uuid::Uuid;
 
     #[test]

@@ -1,8 +1,8 @@
 //! One tree to one directory per filesystem: what lies below a mount point goes into that partition.
 
 use crate::content::Tree;
+use crate::host::Failure;
 use crate::plan::{Place, Plan};
-use crate::tool::Failure;
 use std::path::{Path, PathBuf};
 
 /// Moves the content of each mount point out of the tree, the deepest first, leaving empty directories to mount on.

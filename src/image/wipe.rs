@@ -1,9 +1,9 @@
 //! Forgetting what a block device held: tables and the signatures by which filesystems, RAID and LVM are found again.
 //! Whatever else is there stays; it is overwritten where the new filesystems need it.
 
+use crate::host::{Context, Failure};
 use crate::plan::Disk;
 use crate::template::Bytes;
-use crate::tool::{Context, Failure};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! What the bundles of a template bring, as far as the definitions tell.
 
-use crate::bundle::{Definitions, Resolved};
+use crate::plan::bundle::{Definitions, Resolved};
 use crate::template::{Bytes, SoftwareManager, Spanned, Template};
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 //! The three partition sections of a template, joined by disk and number.
 
-use crate::layout::Request;
+use crate::plan::layout::Request;
 use crate::template::{
     Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionType, Place, Size, Span,
     Spanned, Template,

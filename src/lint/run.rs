@@ -9,7 +9,7 @@ use super::rules::{
     DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, rule,
 };
 use super::schema;
-use crate::bundle::Definitions;
+use crate::plan::bundle::Definitions;
 use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, parse};
 use std::collections::BTreeSet;
 

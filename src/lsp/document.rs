@@ -143,8 +143,8 @@ pub fn path_of(uri: &Uri) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Definitions, builtin};
     use crate::lint::Files;
+    use crate::plan::bundle::{Definitions, builtin};
 
     fn document(text: &str, columns: Columns, definitions: &Definitions) -> Document {
         let known = Knowledge { definitions, files: &|_, _| Files::new(), root: None };

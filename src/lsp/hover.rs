@@ -3,8 +3,8 @@
 use super::cursor::{At, Cursor};
 use super::document::Document;
 use super::server::Knowledge;
-use crate::layout::{self, DiskSize, Layout, Request, SectorSize};
 use crate::lint::{KeyDoc, Partitions, describe, rule};
+use crate::plan::layout::{self, DiskSize, Layout, Request, SectorSize};
 use crate::report::explain;
 use crate::template::{Bytes, Size, Spanned, Template, Value};
 use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};

@@ -70,7 +70,9 @@ fn escaped(uri: &str) -> String {
     let bytes = uri.as_bytes();
     let mut out = String::with_capacity(uri.len());
     for (at, byte) in bytes.iter().enumerate() {
-        let is_plain = byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=".contains(byte);
+        // Only one fragment: a second `#` is a part of a name.
+        let is_second = *byte == b'#' && bytes[..at].contains(&b'#');
+        let is_plain = !is_second && (byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=".contains(byte));
         let begins_code = *byte == b'%'
             && bytes.get(at + 1..at + 3).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
         if is_plain || begins_code {
@@ -126,6 +128,7 @@ mod tests {
             "file:///c|/t.json",
             "file:///ä/t.json",
             "file:///100%/t.json",
+            "file:///a#b#c/t.json",
             "file:///a/%5Bx%5D/t.json",
             "untitled:Untitled-1",
         ] {

@@ -3,8 +3,8 @@
 use super::disks::ESP;
 use super::inputs::Refusal;
 use super::model::*;
-use crate::command_line;
-use crate::layout::SectorSize;
+use crate::plan::command_line;
+use crate::plan::layout::SectorSize;
 use crate::template::{BootMethod, SoftwareManager, Template, boot_method};
 
 /// Consoles of an image whose template names none: the screen, and the serial line that a harness listens to.

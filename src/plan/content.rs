@@ -2,7 +2,7 @@
 
 use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
-use crate::bundle::not_a_package_name;
+use crate::plan::bundle::not_a_package_name;
 use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
 /// Packages that were parts of systemd's own, or unknown, in these releases. Tried with bullseye; the others are older or, for

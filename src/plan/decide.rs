@@ -92,7 +92,7 @@ fn hooks(template: &Template) -> Hooks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle;
+    use crate::plan::bundle;
 
     const KVM: &str = include_str!("../../vm-tests/kvm/template.json");
     const KVM_LEGACY: &str = include_str!("../../vm-tests/kvm-legacy/template.json");

@@ -1,7 +1,7 @@
 //! The same system without the disk that it was planned for: from memory, or from a CD.
 
 use super::model::Plan;
-use crate::command_line;
+use crate::plan::command_line;
 use std::collections::BTreeSet;
 
 /// What is different then.
@@ -38,7 +38,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::super::{Inputs, decide};
-    use crate::bundle;
+    use crate::plan::bundle;
     use crate::template::{SourceText, parse};
 
     #[test]

@@ -5,7 +5,7 @@ use super::inputs::{Device, ExistingPartition, ExistingTable, Inputs, Refusal};
 use super::mkfs;
 use super::model::*;
 use super::space;
-use crate::layout::{self, DiskSize, Layout, LayoutError, Lba, Request, Slot};
+use crate::plan::layout::{self, DiskSize, Layout, LayoutError, Lba, Request, Slot};
 use crate::template::{
     Bytes, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, FilesystemEntry, Format, LayoutEntry,
     PartitionType, Place as TemplatePlace, Size, Span, Spanned, Template, boot_method,

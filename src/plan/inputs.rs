@@ -1,8 +1,8 @@
 //! What a plan depends on besides the template. All of it is given: a plan asks nobody.
 
 use super::model::SwupdContent;
-use crate::bundle::Definitions;
-use crate::layout::{Lba, SectorSize};
+use crate::plan::bundle::Definitions;
+use crate::plan::layout::{Lba, SectorSize};
 use crate::template::{Bytes, Span};
 use std::collections::BTreeMap;
 use uuid::Uuid;

@@ -5,7 +5,10 @@
 //! harness learns from it what to expect. Making one is pure: template, bundle definitions and the texts of key
 //! files in, value out. Secrets are not in it: [`Secrets`] travel beside it.
 
+pub mod bls;
 mod boot;
+pub mod bundle;
+pub mod command_line;
 mod content;
 mod decide;
 mod diskless;
@@ -13,8 +16,10 @@ mod disks;
 mod identity;
 mod inputs;
 mod installer;
+pub mod layout;
 mod mkfs;
 mod model;
+pub mod published;
 mod space;
 mod system;
 mod unit;

@@ -1,7 +1,7 @@
 //! What a plan says.
 
-use crate::filesystem::luks;
-use crate::layout::{Lba, SectorSize};
+use crate::disk::luks;
+use crate::plan::layout::{Lba, SectorSize};
 use crate::template::{Bytes, Destination, FilesystemType, Format, SecretSource, SoftwareManager};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

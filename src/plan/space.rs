@@ -6,8 +6,8 @@
 
 use super::inputs::{Footprint, Item, ItemKind, Refusal};
 use super::model::*;
-use crate::filesystem::{Room, RoomRequest, least_size as least_of, room};
-use crate::layout::SectorSize;
+use crate::disk::{Room, RoomRequest, least_size as least_of, room};
+use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
 use std::collections::{BTreeSet, HashMap};
 

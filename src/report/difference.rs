@@ -1,6 +1,6 @@
 //! Differences of two images.
 
-use crate::compare::{Difference, Group, group, grouped};
+use crate::verify::compare::{Difference, Group, group, grouped};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::{Value, json};
 

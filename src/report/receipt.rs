@@ -1,7 +1,7 @@
 //! The receipt: proof that these bytes reached a login prompt.
 
+use crate::boot::{FirmwareFile, Verdict};
 use crate::template::Bytes;
-use crate::vm::{FirmwareFile, Verdict};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! A verdict for people.
 
 use super::Table;
-use crate::tool::visible;
-use crate::vm::{Class, Outcome, Probed, Start, Verdict, Witnessed};
+use crate::boot::{Class, Outcome, Probed, Start, Verdict, Witnessed};
+use crate::host::visible;
 
 /// Where it was seen, if not on the serial console.
 fn seen(verdict: &Verdict) -> &'static str {

@@ -2,12 +2,12 @@
 
 use super::boot_path::BootPaths;
 use super::system::System;
-use crate::filesystem::Kind;
-use crate::format::ImageFormat;
-use crate::layout::SectorSize;
-use crate::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
-use crate::layout::mbr::Mbr;
+use crate::disk::Kind;
+use crate::image::format::ImageFormat;
 use crate::plan;
+use crate::plan::layout::SectorSize;
+use crate::plan::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
+use crate::plan::layout::mbr::Mbr;
 use crate::template::Bytes;
 
 pub struct Facts {

@@ -1,8 +1,8 @@
 //! Each filesystem's own judge, read-only.
 
 use super::facts::Fsck;
-use crate::filesystem::Kind;
-use crate::tool::{Failure, Invocation, inherited_name, run};
+use crate::disk::Kind;
+use crate::host::{Failure, Invocation, inherited_name, run};
 use std::fs::File;
 
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.

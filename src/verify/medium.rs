@@ -3,10 +3,10 @@
 use super::boot_path::cd::{self, CdImage};
 use super::boot_path::{BootPaths, Disk, Volume};
 use super::system::System;
-use crate::filesystem::{Opened, Source, Tree, Window};
-use crate::format::{Cd, Medium, MediumKind, Start};
+use crate::disk::{Opened, Source, Tree, Window};
+use crate::host::{Context, Failure};
+use crate::image::format::{Cd, Medium, MediumKind, Start};
 use crate::plan::Firmware;
-use crate::tool::{Context, Failure};
 
 pub struct MediumFacts {
     pub kind: MediumKind,

@@ -6,6 +6,7 @@
 //! runs the [`RULES`] over them. Rules are pure functions, one table; they cannot fail.
 
 pub mod boot_path;
+pub mod compare;
 mod examine;
 mod facts;
 mod fsck;

@@ -2,7 +2,7 @@
 //! matches its package's checksum.
 
 use super::system::System;
-use crate::filesystem::{Body, NodeId, ReadError, Window, read_file};
+use crate::disk::{Body, NodeId, ReadError, Window, read_file};
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use md5::{Digest, Md5};

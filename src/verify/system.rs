@@ -1,7 +1,7 @@
 //! The installed system as it will see itself: the trees of its partitions, mounted into each other.
 
 use super::programs::ProgramFault;
-use crate::filesystem::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
+use crate::disk::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
 use std::collections::BTreeMap;
 
 /// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
@@ -165,7 +165,7 @@ impl System {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::scan;
+    use crate::disk::scan;
 
     #[test]
     fn a_mounted_tree_hides_the_directory() {

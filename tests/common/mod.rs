@@ -40,7 +40,7 @@ pub fn with_stdin(args: &[&str], input: &str) -> Output {
 /// What `ister verify` finds in an image, held against the plan beside it: `error[rule] message` each.
 #[allow(dead_code, reason = "not every test program verifies images")]
 pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
-    use ister::format::open;
+    use ister::image::format::open;
     use ister::verify::{Examination, examine, judge};
     let scratch = std::env::temp_dir();
     let opened = open(image, &scratch).unwrap_or_else(|failure| panic!("{failure}"));
@@ -54,7 +54,7 @@ pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
         scratch: &scratch,
     };
     let facts =
-        examine(&examination, &|_: ister::tool::Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
+        examine(&examination, &|_: ister::host::Event| {}).unwrap_or_else(|failure| panic!("{failure}"));
     judge(&facts)
         .into_iter()
         .map(|finding| format!("{}[{}] {}", finding.level.name(), finding.rule, finding.message))

@@ -1,12 +1,12 @@
 //! A small installed system, made by hand, and images of it: everything that a plan and verification look at, without
 //! fetching anything.
 
-use ister::bundle;
 use ister::content::Tree;
+use ister::host::Event;
 use ister::image::{Assembly, assemble, finish_loader, install_loader};
+use ister::plan::bundle;
 use ister::plan::{Inputs, Plan, decide};
 use ister::template::{SourceText, parse};
-use ister::tool::Event;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -194,7 +194,7 @@ pub fn make_with(
     seed: Option<&str>,
 ) -> PathBuf {
     let tree = Tree::open(root).unwrap();
-    ister::customize::write_files(&tree, &plan.system).unwrap();
+    ister::image::customize::write_files(&tree, &plan.system).unwrap();
     install_loader(plan, &tree).unwrap();
     finish_loader(plan, &tree).unwrap();
     let workspace = tempfile::tempdir_in(directory).unwrap();

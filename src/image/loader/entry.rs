@@ -2,12 +2,12 @@
 
 use super::kernel::{Kernel, newest_kernel};
 use super::{grub_efi, systemd_boot};
-use crate::bls::{self, Entry};
-use crate::command_line::{ADDED_BY_LOADERS, LONGEST, words};
 use crate::content::Tree;
+use crate::host::Failure;
+use crate::plan::bls::{self, Entry};
+use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, words};
 use crate::plan::{Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
-use crate::tool::Failure;
 
 /// Where hooks find it, whatever the loader.
 pub const ENTRIES: &str = "/boot/loader/entries";

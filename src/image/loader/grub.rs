@@ -9,10 +9,10 @@
 //! its core, its modules and its later updates are of one version. Otherwise it is the host's.
 
 use crate::content::Tree;
-use crate::layout::{Lba, first_usable};
+use crate::host::{Chroot, Context, Failure, Invocation, run};
+use crate::plan::layout::{Lba, first_usable};
 use crate::plan::{Firmware, Partition, Plan};
 use crate::template::FilesystemType;
-use crate::tool::{Chroot, Context, Failure, Invocation, run};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

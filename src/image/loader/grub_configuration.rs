@@ -1,11 +1,11 @@
 //! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
 
 use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entry};
-use crate::bls::Entry;
-use crate::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::content::Tree;
+use crate::host::Failure;
+use crate::plan::bls::Entry;
+use crate::plan::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::plan::{Firmware, Loader, Plan};
-use crate::tool::Failure;
 
 /// Read after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple configuration handling".
 const DEFAULTS: &str = "/etc/default/grub.d/50-ister.cfg";

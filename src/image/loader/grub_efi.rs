@@ -4,8 +4,8 @@
 //! distribution's.
 
 use crate::content::Tree;
+use crate::host::Failure;
 use crate::plan::Plan;
-use crate::tool::Failure;
 
 const SHIM: &str = "/usr/lib/shim/shimx64.efi.signed";
 const MOK_MANAGER: &str = "/usr/lib/shim/mmx64.efi.signed";

@@ -4,7 +4,7 @@
 //! (`/usr/lib/kernel/org.clearlinux.*`, which clr-boot-manager copies to the ESP) and kernels beside their modules
 //! (`/usr/lib/modules/*/vmlinuz`, which kernel-install copies). Sources: clr-boot-manager, docs; kernel-install(8).
 
-use crate::bls::compare_versions;
+use crate::plan::bls::compare_versions;
 
 /// A kernel, with paths as the boot partition has them.
 #[derive(Debug, PartialEq, Eq)]

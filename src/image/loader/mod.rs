@@ -16,8 +16,8 @@ pub use grub::grub_core;
 pub use kernel::newest_kernel;
 
 use crate::content::Tree;
+use crate::host::Failure;
 use crate::plan::Plan;
-use crate::tool::Failure;
 
 /// What the hooks made of the entry, for the loader and for kernels that are installed later.
 pub fn finish_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! systemd-boot: its program in the ESP, where firmware looks without being told. Source: UEFI 2.10, 3.5.1.1.
 
 use crate::content::Tree;
-use crate::tool::Failure;
+use crate::host::Failure;
 
 const PROGRAM: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 

@@ -1,8 +1,8 @@
 //! `bundle-unknown`: no definition has this bundle.
 
-use crate::bundle::not_a_package_name;
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::bundle::not_a_package_name;
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
 
 pub static RULE: Rule = Rule {

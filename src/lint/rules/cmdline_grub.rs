@@ -1,7 +1,7 @@
 //! `cmdline-grub`: GRUB cannot pass a word to the kernel unchanged.
 
-use crate::command_line::{altered_by_grub, instead_for_grub, words};
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::command_line::{altered_by_grub, instead_for_grub, words};
 use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
 
 pub static RULE: Rule = Rule {

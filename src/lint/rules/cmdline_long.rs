@@ -1,7 +1,7 @@
 //! `cmdline-long`: the kernel does not read all of its command line.
 
-use crate::command_line::{ADDED_BY_LOADERS, LONGEST, normalized};
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, normalized};
 use crate::template::Template;
 
 macro_rules! ten_times {

@@ -1,7 +1,7 @@
 //! `cmdline-overrides`: the kernel command line overrides what the image says itself.
 
-use crate::command_line::words;
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::command_line::words;
 use crate::template::Template;
 
 pub static RULE: Rule = Rule {

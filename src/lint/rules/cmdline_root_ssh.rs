@@ -1,7 +1,7 @@
 //! `cmdline-root-ssh`: the kernel command line opens root's ssh login.
 
-use crate::command_line::words;
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::command_line::words;
 use crate::template::{Change, Fix, Template};
 
 pub static RULE: Rule = Rule {

@@ -1,8 +1,8 @@
 //! `disk-full`: the partitions do not fit the disk.
 
-use crate::layout::{self, DiskSize, LayoutError, SectorSize};
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::requests;
+use crate::plan::layout::{self, DiskSize, LayoutError, SectorSize};
 use crate::template::{Bytes, Change, Fix, LayoutEntry, Size, Spanned, Template};
 use std::collections::BTreeMap;
 

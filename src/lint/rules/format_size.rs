@@ -1,8 +1,8 @@
 //! `format-size`: the disk is larger than a format can hold.
 
-use crate::layout::{self, DiskSize, SectorSize};
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::requests;
+use crate::plan::layout::{self, DiskSize, SectorSize};
 use crate::template::limits::of_format;
 use crate::template::{Bytes, Named, Size, Spanned, Template, entries};
 

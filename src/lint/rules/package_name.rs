@@ -1,8 +1,8 @@
 //! `package-name`: no package can be called so.
 
-use crate::bundle::not_a_package_name;
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
+use crate::plan::bundle::not_a_package_name;
 use crate::template::{SoftwareManager, Template};
 
 pub static RULE: Rule = Rule {

@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 
-use crate::layout::MAX_PARTITIONS;
+use crate::plan::layout::MAX_PARTITIONS;
 use crate::template::Template;
 
 pub static RULE: Rule = Rule {

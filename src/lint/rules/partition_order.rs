@@ -1,8 +1,8 @@
 //! `partition-order`: partition numbers have a hole, or are not in order.
 
-use crate::layout::MAX_PARTITIONS;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
+use crate::plan::layout::MAX_PARTITIONS;
 use crate::template::{Span, Template};
 use std::collections::HashMap;
 

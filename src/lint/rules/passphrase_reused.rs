@@ -73,4 +73,4 @@ fn check(template: &Template, out: &mut Findings) {
 }
 
 /// More partitions than a table has are refused anyhow.
-const MOST: usize = crate::layout::MAX_PARTITIONS;
+const MOST: usize = crate::plan::layout::MAX_PARTITIONS;

@@ -1,11 +1,11 @@
 //! The table is honest, each explanation is true, and what rule tests share.
 
 use super::{LINT_ALLOWANCE, RULES};
-use crate::bundle::builtin;
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Rule};
 use crate::lint::partitions::Partitions;
 use crate::lint::{FileFact, Files, Finding, Linted, Program, fix, lint};
+use crate::plan::bundle::builtin;
 use crate::template::{Safety, SourceText, Template, Value, read_json};
 
 /// Files that tests may name.

@@ -3,7 +3,7 @@
 
 use super::index::trend_of;
 use super::{BootFiles, Site, chart, document, words};
-use crate::trial::{BootRecord, Record, StepRecord};
+use crate::imagetest::{BootRecord, Record, StepRecord};
 use maud::{Markup, html};
 
 /// Directories between a boot's page and the site's top: type and report.

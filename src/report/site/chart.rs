@@ -1,8 +1,8 @@
 //! Pictures: how long the stages of a boot took, and how a number went from run to run.
 
 use super::words;
-use crate::trial::StepOutcome;
-use crate::vm::StageTime;
+use crate::boot::StageTime;
+use crate::imagetest::StepOutcome;
 use maud::{Markup, html};
 
 const WIDTH: f64 = 600.0;

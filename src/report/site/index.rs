@@ -2,8 +2,8 @@
 
 use super::chart::{self, Point};
 use super::{Site, boots, document, words};
-use crate::history::{Green, PastStep, flaky};
-use crate::trial::{Record, StepKind, StepOutcome, StepRecord};
+use crate::imagetest::history::{Green, PastStep, flaky};
+use crate::imagetest::{Record, StepKind, StepOutcome, StepRecord};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,8 +6,8 @@ mod chart;
 mod index;
 mod words;
 
-use crate::history::Past;
-use crate::trial::{BootRecord, Merged, Record, StepRecord};
+use crate::imagetest::history::Past;
+use crate::imagetest::{BootRecord, Merged, Record, StepRecord};
 use maud::{DOCTYPE, Markup, html};
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::history::{Green, PastSize, PastStep};
+use crate::boot::{Accelerator, Class, Hardware, Stage, StageTime, Start};
+use crate::imagetest::history::{Green, PastSize, PastStep};
+use crate::imagetest::{FileRecord, RESULTS_VERSION, Results, Run, StepKind, StepOutcome, merge};
 use crate::plan::Firmware;
-use crate::trial::{FileRecord, RESULTS_VERSION, Results, Run, StepKind, StepOutcome, merge};
-use crate::vm::{Accelerator, Class, Hardware, Stage, StageTime, Start};
 
 fn step(kind: StepKind, name: &str, outcome: StepOutcome, boot: Option<BootRecord>) -> StepRecord {
     StepRecord {

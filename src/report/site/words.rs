@@ -1,8 +1,8 @@
 //! How things are said on the pages.
 
+use crate::boot::Start;
+use crate::imagetest::{BootRecord, StepOutcome};
 use crate::template::Bytes;
-use crate::trial::{BootRecord, StepOutcome};
-use crate::vm::Start;
 use maud::{Markup, html};
 
 /// A coloured word, which says the same without its colour.

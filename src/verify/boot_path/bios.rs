@@ -1,7 +1,7 @@
 //! What BIOS starts: the code of the first sector, and what that looks for.
 
 use super::{Issue, IssueKind, Step, Tracer, Volume, grub, syslinux};
-use crate::filesystem::is_zero;
+use crate::disk::is_zero;
 
 /// Where GRUB's boot code names its core image's first sector. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
 const KERNEL_SECTOR: std::ops::Range<usize> = 0x5c..0x64;

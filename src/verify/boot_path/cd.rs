@@ -1,7 +1,7 @@
 //! What firmware starts of a CD: the images of its boot catalogue. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.
 
 use super::{Disk, Issue, IssueKind, Step, Tracer, Volume, efi, grub, syslinux};
-use crate::filesystem::is_zero;
+use crate::disk::is_zero;
 use crate::plan::Firmware;
 
 /// The filesystem of the CD itself.

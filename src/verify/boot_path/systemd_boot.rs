@@ -3,7 +3,7 @@
 
 use super::volume::absolute;
 use super::{FileAt, Issue, IssueKind, KernelImage, Step, Tracer, Volume, efi};
-use crate::bls::{self, Entry};
+use crate::plan::bls::{self, Entry};
 
 const ENTRIES: &str = "/loader/entries";
 const UNIFIED: &str = "/EFI/Linux";

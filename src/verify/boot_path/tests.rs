@@ -3,7 +3,7 @@
 use super::efi::tests::pe;
 use super::kernel::tests::{cpio, kernel};
 use super::*;
-use crate::filesystem::{Body, Content, Node, ROOT, Time, Tree};
+use crate::disk::{Body, Content, Node, ROOT, Time, Tree};
 use std::collections::BTreeMap;
 
 fn node(body: Body, size: usize) -> Node {

@@ -1,7 +1,7 @@
 //! A filesystem as boot programs see it.
 
 use super::FileAt;
-use crate::filesystem::{Body, Node, NodeId, ROOT, Source, Tree, read_file, read_part};
+use crate::disk::{Body, Node, NodeId, ROOT, Source, Tree, read_file, read_part};
 use std::ops::Range;
 
 /// No kernel or initramfs is larger.

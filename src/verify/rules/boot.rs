@@ -1,9 +1,9 @@
 //! From loader to root filesystem: broken links of the boot paths, and what the kernels that they lead to need.
 
-use crate::bls;
-use crate::command_line::words;
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
+use crate::plan::bls;
+use crate::plan::command_line::words;
 use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
 use crate::verify::boot_path::{FileAt, IssueKind, KernelImage, KernelStart};

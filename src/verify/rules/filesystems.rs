@@ -1,6 +1,6 @@
 //! Filesystems: clean, readable, told apart.
 
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
 use crate::plan::Firmware;
 use crate::verify::facts::{Facts, Fsck, PartitionFacts};

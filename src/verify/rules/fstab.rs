@@ -1,7 +1,7 @@
 //! What fstab says of filesystems that the image has: their type, and options that the kernel takes.
 
 use super::mounts::{find, fstab};
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};

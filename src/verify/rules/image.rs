@@ -1,6 +1,6 @@
 //! The published file itself.
 
-use crate::format::ImageFormat;
+use crate::image::format::ImageFormat;
 use crate::lint::Level;
 use crate::template::Bytes;
 use crate::verify::facts::Facts;

@@ -1,6 +1,6 @@
 //! What a build leaves behind if nobody clears up.
 
-use crate::filesystem::Body;
+use crate::disk::Body;
 use crate::lint::Level;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;

@@ -1,6 +1,6 @@
 //! Published files that are no disks.
 
-use crate::format::MediumKind;
+use crate::image::format::MediumKind;
 use crate::lint::Level;
 use crate::plan::Firmware;
 use crate::verify::boot_path::is_initramfs;

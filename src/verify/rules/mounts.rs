@@ -1,6 +1,6 @@
 //! fstab, mount units and crypttab: does what they name exist?
 
-use crate::filesystem::Body;
+use crate::disk::Body;
 use crate::lint::Level;
 use crate::verify::facts::{Facts, PartitionFacts};
 use crate::verify::rule::{Check, Found, Rule};

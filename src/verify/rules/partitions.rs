@@ -1,7 +1,7 @@
 //! Where partitions lie, and whether firmware finds what it starts.
 
-use crate::layout::ALIGNMENT;
 use crate::lint::Level;
+use crate::plan::layout::ALIGNMENT;
 use crate::plan::{ESP, Firmware};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};

@@ -1,6 +1,6 @@
 //! The plan: is the image what it should be?
 
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
 use crate::plan::Partition;
 use crate::template::FilesystemType;

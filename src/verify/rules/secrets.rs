@@ -1,6 +1,6 @@
 //! What every machine must have of its own, and what nobody must have.
 
-use crate::filesystem::Body;
+use crate::disk::Body;
 use crate::lint::Level;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;

@@ -2,9 +2,9 @@
 
 use super::boot::{kernels, report_of_kernel};
 use super::units::{UNITS, Unit, unit};
-use crate::command_line::{LONGEST, words};
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
+use crate::plan::command_line::{LONGEST, words};
 use crate::verify::facts::Facts;
 use crate::verify::programs::Role;
 use crate::verify::rule::{Check, Found, Rule};

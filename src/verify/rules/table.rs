@@ -1,8 +1,8 @@
 //! The partition table: both copies, what they say, and the protective MBR.
 
-use crate::layout::gpt::MbrFault;
-use crate::layout::{Lba, first_usable, last_usable};
 use crate::lint::Level;
+use crate::plan::layout::gpt::MbrFault;
+use crate::plan::layout::{Lba, first_usable, last_usable};
 use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Units that systemd starts at every boot: those that exist, and the order in which they want to start.
 
-use crate::filesystem::Body;
+use crate::disk::Body;
 use crate::lint::Level;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;

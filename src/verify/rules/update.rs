@@ -1,7 +1,7 @@
 //! Whether a newer kernel package would be what boots, without installing one.
 
 use super::boot::{ENTRIES, entries};
-use crate::filesystem::Kind;
+use crate::disk::Kind;
 use crate::lint::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};

@@ -1,0 +1,102 @@
+//! What an image's own loader would start, started without it: for hardware that no firmware here can read from, such as a disk at
+//! VMware's PVSCSI under OVMF. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
+
+use super::machine::DirectKernel;
+use crate::disk::{Body, Opened, Tree, Window, read_file};
+use crate::host::{Context, Failure, inherited_name};
+use crate::image::format;
+use crate::plan::ESP;
+use crate::plan::bls::{self, Entry};
+use crate::verify::table_of;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+const ENTRIES: &str = "/loader/entries";
+const SETTINGS: &str = "/loader/loader.conf";
+/// More than any kernel or initramfs has.
+const MOST: u64 = 1 << 30;
+
+/// Kernel and initramfs, in unnamed files.
+pub struct OwnKernel {
+    kernel: File,
+    initrd: Option<File>,
+    command_line: String,
+}
+
+impl OwnKernel {
+    /// That of the loader entry which starts by itself.
+    ///
+    /// # Errors
+    /// There is none: the image has no ESP with one.
+    pub fn of_image(image: &Path, scratch: &Path) -> Result<OwnKernel, Failure> {
+        let opened = format::open(image, scratch)?;
+        let context = || format!("could not read `{}`", image.display());
+        let (sector, table) = table_of(&opened).context(context)?;
+        let esp = table.valid().and_then(|(_, entries)| entries.iter().find(|entry| entry.type_guid == ESP));
+        let esp = esp.ok_or_else(|| none(image, "there is no EFI system partition"))?;
+        let offset = esp.first.0.saturating_mul(sector.bytes());
+        let end = esp.last.0.saturating_add(1).saturating_mul(sector.bytes()).min(opened.size);
+        let window = Window { file: &opened.file, offset, size: end.saturating_sub(offset) };
+        let tree = Opened::open(&window)
+            .and_then(|opened| opened.tree())
+            .map_err(|error| Failure::new(context()).caused_by(&error))?;
+        let entry =
+            entry(&window, &tree).ok_or_else(|| none(image, "there is no loader entry in its ESP"))?;
+        let read = |path: &str| -> Result<Vec<u8>, Failure> {
+            let id = tree.find(path).ok_or_else(|| none(image, &format!("`{path}` is not there")))?;
+            read_file(&window, &tree.nodes[id], MOST)
+                .map_err(|error| Failure::new(context()).detail(path).caused_by(&error))
+        };
+        let unnamed = |bytes: &[u8]| {
+            let written =
+                tempfile::tempfile_in(scratch).and_then(|mut file| file.write_all(bytes).map(|()| file));
+            written.context(|| format!("could not write a file in `{}`", scratch.display()))
+        };
+        let kernel = unnamed(&read(entry.linux.as_deref().unwrap_or_default())?)?;
+        // The kernel takes archives that stand one behind the other.
+        let mut initrds = Vec::new();
+        for path in &entry.initrds {
+            initrds.extend(read(path)?);
+            if initrds.len() as u64 > MOST {
+                return Err(none(image, "its initramfs is too large"));
+            }
+        }
+        let initrd = if initrds.is_empty() { None } else { Some(unnamed(&initrds)?) };
+        Ok(OwnKernel { kernel, initrd, command_line: entry.options })
+    }
+
+    /// As QEMU is given it, which inherits the files.
+    pub fn direct(&self) -> Result<DirectKernel, Failure> {
+        let initrd = self.initrd.as_ref().map(inherited_name).transpose()?;
+        Ok(DirectKernel {
+            kernel: inherited_name(&self.kernel)?.into(),
+            initrd: initrd.map(Into::into),
+            command_line: self.command_line.clone(),
+        })
+    }
+}
+
+fn none(image: &Path, why: &str) -> Failure {
+    Failure::new(format!("`{}` has no kernel that could be started without its loader", image.display()))
+        .detail(why)
+}
+
+/// The one that starts by itself, of those that start a kernel.
+fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
+    let text = |path: &str| {
+        let bytes = read_file(window, &tree.nodes[tree.find(path)?], MOST).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let Body::Directory(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
+    let names = names.keys().map(|name| String::from_utf8_lossy(name).into_owned());
+    let mut entries: Vec<Entry> = names
+        .filter(|name| name.to_ascii_lowercase().ends_with(".conf"))
+        .filter_map(|name| Some(Entry::parse(&name, &text(&format!("{ENTRIES}/{name}"))?)))
+        .collect();
+    entries.sort_by(bls::order);
+    let has_kernel =
+        |index: usize| entries[index].linux.as_ref().is_some_and(|path| tree.find(path).is_some());
+    let chosen = bls::chosen(&entries, &text(SETTINGS).unwrap_or_default(), has_kernel)?;
+    Some(entries.swap_remove(chosen))
+}

@@ -1,0 +1,518 @@
+//! A machine that runs: its consoles, its monitor, its power, and its end.
+
+use super::log::SerialLog;
+use super::machine::{Machine, Network};
+use super::menu::OlderKernel;
+use super::monitor::{Action, BootMonitor};
+use super::patterns::is_stall;
+use super::qmp::{Qmp, QmpEvent};
+use super::question::answer;
+use super::screen::{Font, Picture};
+use super::text::Lines;
+use super::verdict::{Class, Stage, Witnessed};
+use crate::host::{Context, Failure, JailNetwork, Progress, inherit, inherited_name, jailed, spawn};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often disk traffic is asked for.
+const POLL: Duration = Duration::from_secs(2);
+/// What QEMU does at once takes no longer, on the slowest of hosts.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// Pieces of what the guest says that may wait to be looked at; then the guest waits.
+const MOST_UNREAD: usize = 16 << 10;
+/// Bytes that QEMU may send before they are read, as far as the host allows. Each of a guest's is a piece of its own, and takes 768:
+/// a UART whose pieces are not taken drops them.
+const UNREAD_BYTES: usize = 4 << 20;
+/// How long what QEMU said last may be under way.
+const LAST_EVENTS: Duration = Duration::from_millis(200);
+/// Lines that are kept of stalls.
+const MOST_STALLS: usize = 100;
+/// systemd gives a unit 90 s to stop.
+const POWER_OFF: Duration = Duration::from_secs(180);
+
+enum Seen {
+    Serial(Vec<u8>),
+    Event(QmpEvent),
+    /// QEMU closed the serial console: it has ended.
+    Closed,
+}
+
+/// QEMU, which ends with this.
+pub struct Guest {
+    process: Process,
+    command: String,
+    qmp: Qmp,
+    seen: Receiver<Seen>,
+    console: Arc<UnixStream>,
+    log: Option<SerialLog>,
+    lines: Lines,
+    /// What a kernel said whose emulator does not give it its time: the first of it.
+    stalls: Vec<String>,
+    /// Programs of the guest need a processor that can more.
+    wants_more_of_cpu: bool,
+    /// Why the guest cannot go on, by the host's fault.
+    fault: Option<&'static str>,
+    /// The guest switched itself off.
+    is_off: bool,
+    /// QEMU has ended, or is about to.
+    is_closed: bool,
+    screen: Screen,
+    /// What is pressed in the loader.
+    keys: Option<OlderKernel>,
+    /// What QEMU itself says, once it has ended.
+    said: JoinHandle<String>,
+    started: Instant,
+}
+
+impl Guest {
+    /// What the serial console says goes to the log, too.
+    pub fn start(
+        machine: &Machine,
+        log: Option<SerialLog>,
+        progress: &dyn Progress,
+    ) -> Result<Guest, Failure> {
+        let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
+        let (serial, serial_end) = pair()?;
+        let (monitor, monitor_end) = pair()?;
+        // More than the host allows is as much as it allows.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&serial_end, UNREAD_BYTES);
+        let screen = Screen::new()?;
+        let invocation = machine.invocation(inherit(&serial_end)?, inherit(&monitor_end)?);
+        let network = match machine.network {
+            Network::Isolated => JailNetwork::Nothing,
+            Network::Host => JailNetwork::Resolver,
+        };
+        let (jailed, denied) = jailed(&invocation, network);
+        if let Some(why) = &denied {
+            progress.warn(format!(
+                "QEMU runs without a mount namespace of its own: {}",
+                why.details.last().unwrap_or(&why.message)
+            ));
+        }
+        let started = Instant::now();
+        let mut process = Process(spawn(&jailed, Stdio::null(), Stdio::null(), Stdio::piped())?);
+        drop((serial_end, monitor_end));
+        let mut stderr = process.0.stderr.take().expect("stderr is piped");
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).trim().to_owned()
+        });
+        let (sender, seen) = sync_channel(MOST_UNREAD);
+        let console = serial.try_clone().context(|| "could not share the serial console".to_owned())?;
+        read_serial(serial, sender.clone());
+        let qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event))))
+            .context(|| "could not talk to QEMU".to_owned())?;
+        Ok(Guest {
+            process,
+            command: invocation.to_string(),
+            qmp,
+            seen,
+            console: Arc::new(console),
+            log,
+            lines: Lines::default(),
+            stalls: Vec::new(),
+            wants_more_of_cpu: false,
+            fault: None,
+            is_off: false,
+            is_closed: false,
+            screen,
+            keys: None,
+            said,
+            started,
+        })
+    }
+
+    /// Before it is watched: the loader is to start an older kernel.
+    pub fn choose(&mut self, keys: OlderKernel) {
+        self.keys = Some(keys);
+    }
+
+    /// Since it was switched on.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The way back to the serial console.
+    pub fn console(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.console)
+    }
+
+    /// The next bytes of the console; nothing if none come in time, or ever.
+    pub fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        let until = Instant::now() + patience;
+        loop {
+            let seen = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+            self.note(&seen);
+            match seen {
+                Seen::Serial(bytes) => return Some(bytes),
+                Seen::Event(_) if self.fault.is_some() => return None,
+                Seen::Event(_) => {}
+                Seen::Closed => return None,
+            }
+        }
+    }
+
+    fn note(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Serial(bytes) => self.keep(bytes),
+            Seen::Event(event) => {
+                self.is_off |= is_switched_off(event);
+                self.fault = self.fault.or(fault(event));
+            }
+            Seen::Closed => self.is_closed = true,
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.keep(bytes);
+        }
+        let (stalls, wants_more) = (&mut self.stalls, &mut self.wants_more_of_cpu);
+        self.lines.feed(bytes, &mut |line| {
+            // Source: glibc, sysdeps/x86/get-isa-level.h, "CPU does not support x86-64-v2".
+            *wants_more |= line.contains("CPU does not support x86-64-v");
+            if is_stall(line) && stalls.len() < MOST_STALLS {
+                stalls.push(line.to_owned());
+            }
+        });
+    }
+
+    /// Whether a program refused this processor.
+    pub fn wants_more_of_cpu(&self) -> bool {
+        self.wants_more_of_cpu
+    }
+
+    /// What the kernel said of stalls, since it was switched on.
+    pub fn stalls(&self) -> &[String] {
+        &self.stalls
+    }
+
+    /// Whether QEMU has ended, or cannot go on, and the guest did not switch itself off.
+    pub fn has_died(&mut self) -> bool {
+        self.hear_out(Duration::ZERO);
+        !self.is_off && (self.is_closed || self.fault.is_some())
+    }
+
+    /// What is there, or comes before nothing has come for so long. Events and the console's end come by two ways: whoever sees the
+    /// one waits for the other.
+    fn hear_out(&mut self, pause: Duration) -> Vec<QmpEvent> {
+        let mut events = Vec::new();
+        while let Ok(seen) = self.seen.recv_timeout(pause) {
+            self.note(&seen);
+            if let Seen::Event(event) = seen {
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    /// Until the monitor is sure. `None`: QEMU ended by itself, without a word of the guest's.
+    pub fn watch(
+        &mut self,
+        monitor: &mut BootMonitor,
+        passphrases: &BTreeMap<String, String>,
+        progress: &dyn Progress,
+    ) -> Option<Class> {
+        let mut stage = Stage::Firmware;
+        let mut asked = Duration::ZERO;
+        let mut traffic = 0;
+        let mut waited = Duration::ZERO;
+        progress.begin(format!("booting: {stage}"));
+        loop {
+            let now = self.age();
+            if let Some(class) = monitor.decide(now) {
+                return Some(class);
+            }
+            while let Some(action) = monitor.action(now) {
+                self.act(action, monitor, passphrases, now);
+            }
+            if let Some(key) = self.keys.as_mut().and_then(|keys| keys.key(now)) {
+                self.press(key);
+            }
+            if now >= asked + POLL {
+                asked = now;
+                if monitor.wants_screen(now)
+                    && let Some(lines) = self.screen.read(&mut self.qmp)
+                {
+                    monitor.screen(now, lines);
+                }
+                let moved = self.disk_operations();
+                if moved > traffic {
+                    traffic = moved;
+                    monitor.disk_moved(now);
+                }
+                let in_all = self.waited_for_cpu();
+                monitor.starved(in_all.saturating_sub(waited));
+                waited = in_all;
+            }
+            let keys = self.keys.as_ref().and_then(OlderKernel::patience);
+            let patience = monitor.patience(now).min(keys.unwrap_or(Duration::MAX));
+            match self.seen.recv_timeout(patience.max(Duration::from_millis(10))) {
+                Ok(Seen::Serial(bytes)) => {
+                    self.keep(&bytes);
+                    monitor.serial(self.age(), &bytes);
+                    let now = self.age();
+                    self.keys.iter_mut().for_each(|keys| keys.hear(now, &bytes));
+                }
+                Ok(seen @ Seen::Event(_)) => {
+                    self.note(&seen);
+                    if let Seen::Event(event) = seen {
+                        observe(monitor, &event, self.age());
+                    }
+                    if self.fault.is_some() {
+                        return None;
+                    }
+                }
+                Ok(seen @ Seen::Closed) => {
+                    self.note(&seen);
+                    for event in self.hear_out(LAST_EVENTS) {
+                        observe(monitor, &event, self.age());
+                    }
+                    return monitor.ended();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            if monitor.stage() > stage {
+                stage = monitor.stage();
+                progress.begin(format!("booting: {stage}"));
+            }
+        }
+    }
+
+    /// If QEMU has gone, its end is seen elsewhere.
+    fn act(
+        &mut self,
+        action: Action,
+        monitor: &mut BootMonitor,
+        passphrases: &BTreeMap<String, String>,
+        now: Duration,
+    ) {
+        match action {
+            Action::Unlock(question) => match answer(&question, passphrases) {
+                Some(passphrase) => {
+                    // A loader's terminal knows only what the key sends, a terminal of Linux both.
+                    let end = if monitor.stage() <= Stage::Loader { '\r' } else { '\n' };
+                    let _ = (&*self.console).write_all(format!("{passphrase}{end}").as_bytes());
+                    monitor.answered(question);
+                }
+                None => monitor.unanswered(now),
+            },
+            Action::Enter => self.type_line("", monitor.witnessed()),
+            Action::Type(text) => self.type_line(text, monitor.witnessed()),
+        }
+    }
+
+    /// Types letters and Enter, where the guest was heard.
+    fn type_line(&mut self, text: &str, witnessed: Witnessed) {
+        match witnessed {
+            Witnessed::Serial => {
+                let _ = (&*self.console).write_all(format!("{text}\r").as_bytes());
+            }
+            Witnessed::Screen => {
+                let names = text.chars().map(|letter| letter.to_string()).chain(["ret".to_owned()]);
+                for name in names {
+                    self.press(&name);
+                }
+            }
+        }
+    }
+
+    /// Presses a key of the guest's keyboard. If QEMU has gone, its end is seen elsewhere.
+    fn press(&mut self, key: &str) {
+        let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
+        let _ = self.qmp.execute("send-key", keys, AT_ONCE);
+    }
+
+    /// Of all disks together.
+    fn disk_operations(&mut self) -> u64 {
+        let answer =
+            self.qmp.execute("query-blockstats", json!({}), Duration::from_secs(5)).unwrap_or_default();
+        let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let count = |device: &serde_json::Value, name: &str| device["stats"][name].as_u64().unwrap_or(0);
+        devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
+    }
+
+    /// QEMU's own process: the child of what made its namespaces. Source: proc_tid_children(5).
+    fn qemu(&self) -> u32 {
+        let child = |process: u32| -> Option<u32> {
+            let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        child(self.process.0.id()).unwrap_or_else(|| self.process.0.id())
+    }
+
+    /// How long QEMU's busiest thread could run and was not let, since it was started. Source: Linux,
+    /// Documentation/scheduler/sched-stats.rst, `/proc/<pid>/schedstat`: the second number, in nanoseconds.
+    fn waited_for_cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.qemu())).into_iter().flatten();
+        let waited = |thread: std::fs::DirEntry| -> Option<u64> {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse().ok()
+        };
+        Duration::from_nanos(threads.flatten().filter_map(waited).max().unwrap_or(0))
+    }
+
+    /// The power button: how long the guest took to end, if it did; QEMU ends with it.
+    pub fn power_off(&mut self) -> Option<Duration> {
+        let pressed = Instant::now();
+        self.qmp.execute("system_powerdown", json!({}), AT_ONCE).ok()?;
+        while let Some(patience) = POWER_OFF.checked_sub(pressed.elapsed()) {
+            let seen = self.seen.recv_timeout(patience).ok()?;
+            self.note(&seen);
+            if self.is_closed {
+                self.hear_out(LAST_EVENTS);
+            }
+            if self.is_off {
+                return Some(pressed.elapsed());
+            }
+            if self.is_closed || self.fault.is_some() {
+                return None;
+            }
+        }
+        None
+    }
+
+    pub fn screenshot(&mut self, path: &Path, progress: &dyn Progress) {
+        let taken = self.screen.png(&mut self.qmp).and_then(|bytes| {
+            std::fs::write(path, bytes)
+                .map_err(|error| format!("could not write `{}`: {error}", path.display()))
+        });
+        if let Err(reason) = taken {
+            progress.warn(format!("no screenshot: {reason}"));
+        }
+    }
+
+    /// Until QEMU has ended by itself, with everything written that it held back.
+    pub fn wait_for_end(&mut self) {
+        let until = Instant::now() + AT_ONCE;
+        while let Ok(seen) = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.note(&seen);
+            if self.is_closed {
+                break;
+            }
+        }
+        while self.process.0.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends QEMU; how it was started, what it said, and what was wrong with the host.
+    pub fn end(self) -> Vec<String> {
+        drop(self.process);
+        let said = self.said.join().unwrap_or_default();
+        let said = said.lines().chain(self.fault).map(str::to_owned);
+        std::iter::once(self.command).chain(said).collect()
+    }
+}
+
+/// Ends QEMU however it is left.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Pictures of the guest's screen, as text.
+struct Screen {
+    /// Unnamed; QEMU inherits it, and writes each picture into it.
+    file: File,
+    name: String,
+    font: Option<Font>,
+}
+
+impl Screen {
+    /// Before QEMU is started.
+    fn new() -> Result<Screen, Failure> {
+        let file = tempfile::tempfile().context(|| "could not make a file for the screen".to_owned())?;
+        Ok(Screen { name: inherited_name(&file)?, file, font: Font::of_host() })
+    }
+
+    fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {
+        let font = self.font.as_ref()?;
+        let bytes = self.dump(qmp, json!({ "filename": self.name })).ok()?;
+        Some(font.read(&Picture::parse(&bytes)?))
+    }
+
+    fn png(&self, qmp: &mut Qmp) -> Result<Vec<u8>, String> {
+        self.dump(qmp, json!({ "filename": self.name, "format": "png" }))
+    }
+
+    /// QEMU opens the file by a name of its own and truncates it.
+    fn dump(&self, qmp: &mut Qmp, arguments: serde_json::Value) -> Result<Vec<u8>, String> {
+        qmp.execute("screendump", arguments, AT_ONCE)?;
+        let mut bytes = Vec::new();
+        let read = (&self.file).rewind().and_then(|()| (&self.file).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(|error| error.to_string())
+    }
+}
+
+fn read_serial(mut serial: UnixStream, sender: SyncSender<Seen>) {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let seen = match serial.read(&mut buffer) {
+                Ok(0) | Err(_) => Seen::Closed,
+                Ok(count) => Seen::Serial(buffer[..count].to_vec()),
+            };
+            let closed = matches!(seen, Seen::Closed);
+            if sender.send(seen).is_err() || closed {
+                return;
+            }
+        }
+    });
+}
+
+fn is_switched_off(event: &QmpEvent) -> bool {
+    event.name == "SHUTDOWN" && event.data["guest"].as_bool() == Some(true)
+}
+
+/// QEMU stops a guest whose disk's file on the host takes no more. Source: QEMU, qapi/block-core.json, BLOCK_IO_ERROR; man page,
+/// `werror`: "enospc" unless said.
+fn fault(event: &QmpEvent) -> Option<&'static str> {
+    let is_stopped = event.name == "BLOCK_IO_ERROR" && event.data["action"] == "stop";
+    is_stopped.then_some(match event.data["nospace"].as_bool() {
+        Some(true) => {
+            "the host has no space left for what the guest writes: name another directory with TMPDIR"
+        }
+        _ => "the host could not read or write what is the guest's disk",
+    })
+}
+
+fn observe(monitor: &mut BootMonitor, event: &QmpEvent, at: Duration) {
+    match event.name.as_str() {
+        "RESET" if event.data["guest"].as_bool() == Some(true) => monitor.reset(at),
+        "SHUTDOWN" if is_switched_off(event) => monitor.shut_down(at),
+        "GUEST_PANICKED" => monitor.panicked(at),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_is_stopped_for_the_host_s_disk_is_no_bad_image() {
+        let event = |name: &str, data: serde_json::Value| QmpEvent { name: name.to_owned(), data };
+        let stop = json!({ "device": "disk0", "operation": "write", "action": "stop", "nospace": true });
+        let why = fault(&event("BLOCK_IO_ERROR", stop.clone())).unwrap();
+        assert!(why.contains("no space left"), "{why}");
+        let report = json!({ "action": "report", "nospace": false });
+        assert_eq!(fault(&event("BLOCK_IO_ERROR", report)), None);
+        assert_eq!(fault(&event("STOP", stop)), None);
+    }
+}

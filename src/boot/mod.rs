@@ -1,0 +1,47 @@
+//! The boot harness: runs an image in QEMU and says how far it came, and why not further.
+//!
+//! Nothing here knows how the image was built, and the image is never written to: QEMU works on an overlay without
+//! a name that vanishes with it. The decision is made by the [`BootMonitor`], a pure state machine over the serial
+//! console, QMP's events and the clock, from patterns that are data; QEMU's exit code alone proves nothing.
+
+mod accel;
+mod attach;
+mod attempt;
+mod direct;
+mod firmware;
+mod guest;
+mod health;
+mod log;
+mod machine;
+mod menu;
+mod monitor;
+mod mounts;
+mod network;
+mod patterns;
+mod qmp;
+mod question;
+mod run;
+mod screen;
+mod session;
+mod ssh;
+mod template_lines;
+mod text;
+pub mod transcript;
+mod update;
+mod verdict;
+
+pub use accel::{Accelerator, Choice, choose};
+pub use direct::OwnKernel;
+pub use firmware::{FirmwareFile, Guess, emulator_version, firmware_file, guess_firmware};
+pub use health::AllowedNote;
+pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
+pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
+pub use run::{BootOrder, boot};
+pub use session::{Answer, Login};
+pub use ssh::Ssh;
+pub use text::console_lines;
+pub use update::Update;
+pub use verdict::{
+    Again, Attempt, Class, KernelFacts, Note, NoteKind, OtherFirmware, Outcome, Probed, Stage, StageTime,
+    Start, Verdict, Witnessed,
+};

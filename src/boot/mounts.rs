@@ -1,0 +1,123 @@
+//! Whether the running guest has mounted what the plan says. Pure: the plan and what the guest said come in.
+
+use crate::plan::{Partition, Plan};
+use crate::template::FilesystemType;
+
+/// What is asked: mount point, filesystem type and PARTUUID of the device, a mount a line; then name and PARTUUID of what
+/// is swapped to. `lsblk` knows it without being root.
+pub const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
+pub const SWAPS: &str =
+    "for device in $(tail -n +2 /proc/swaps | cut -d' ' -f1); do lsblk -dnro NAME,PARTUUID \"$device\"; done";
+
+/// PARTUUID and bytes of each partition.
+pub const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
+
+/// What differs from the plan, a sentence each; empty if all is as planned.
+/// `larger`: the disk is, so the root partition may be.
+pub fn judge(
+    plan: &Plan,
+    mounts: &[String],
+    swaps: &[String],
+    sizes: &[String],
+    larger: bool,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (_, partition) in plan.partitions() {
+        wrong.extend(judge_size(partition, sizes, larger && partition.mount.as_deref() == Some("/")));
+        let Some(filesystem) = &partition.filesystem else { continue };
+        match &partition.mount {
+            Some(mount) => wrong.extend(judge_mount(partition, mount, filesystem.kind, mounts)),
+            None if filesystem.kind == FilesystemType::Swap => {
+                let known = match &partition.encryption {
+                    Some(encryption) => encryption.name.clone(),
+                    None => partition.guid.to_string(),
+                };
+                if !swaps.iter().any(|line| line.split(' ').any(|word| word == known)) {
+                    wrong.push(format!("swap {} is not in use", partition.title()));
+                }
+            }
+            None => {}
+        }
+    }
+    wrong
+}
+
+/// Of one that is there; whether it is there the mounts say.
+fn judge_size(partition: &Partition, sizes: &[String], may_be_larger: bool) -> Option<String> {
+    let guid = partition.guid.to_string();
+    let size: u64 = sizes.iter().find_map(|line| {
+        let (found, size) = line.split_once(' ')?;
+        found.eq_ignore_ascii_case(&guid).then(|| size.trim().parse().ok())?
+    })?;
+    let planned = partition.size.0;
+    (size != planned && !(may_be_larger && size > planned))
+        .then(|| format!("{} has {size} bytes, planned are {planned}", partition.title()))
+}
+
+fn judge_mount(
+    partition: &Partition,
+    mount: &str,
+    kind: FilesystemType,
+    mounts: &[String],
+) -> Option<String> {
+    // The last one at a place is the one that is seen; systemd puts an automount below.
+    let line = mounts.iter().rfind(|line| {
+        let mut fields = line.split(' ');
+        fields.next() == Some(mount) && fields.next() != Some("autofs")
+    });
+    let Some(line) = line else { return Some(format!("{} is not mounted at {mount}", partition.title())) };
+    let fields: Vec<&str> = line.split(' ').collect();
+    let (found, source, guid) = (
+        fields.get(1).copied().unwrap_or_default(),
+        fields.get(2).copied().unwrap_or_default(),
+        fields.get(3),
+    );
+    if found != kind.to_string() {
+        return Some(format!("{mount} has the filesystem {found}, planned is {kind}"));
+    }
+    let right = match &partition.encryption {
+        Some(encryption) => source == format!("/dev/mapper/{}", encryption.name),
+        None => guid.is_some_and(|guid| guid.eq_ignore_ascii_case(&partition.guid.to_string())),
+    };
+    (!right).then(|| {
+        format!(
+            "{mount} is {source} (PARTUUID {}), planned is {}",
+            guid.unwrap_or(&"none"),
+            partition.device()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::bundle;
+    use crate::plan::{Inputs, decide};
+    use crate::template::{SourceText, parse};
+
+    #[test]
+    fn the_plan_is_held_against_what_findmnt_says() {
+        let text = include_str!("../../vm-tests/kvm/template.json");
+        let (template, node, _) = parse(&SourceText::new("t.json", text));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        let guid = |mount: &str| plan.partition_at(mount).unwrap().1.guid;
+        let swap = plan.partitions().find(|(_, p)| p.number == 2).unwrap().1.guid;
+        let mounts = [
+            format!("/ ext4 /dev/vda3 {}", guid("/")),
+            "/efi autofs systemd-1 ".to_owned(),
+            format!("/efi vfat /dev/vda1 {}", guid("/efi")),
+        ];
+        let swaps = [format!("vda2 {swap}")];
+        let size = plan.partition_at("/efi").unwrap().1.size.0;
+        let sizes = [" 9162457088".to_owned(), format!("{} {size}", guid("/efi"))];
+        assert_eq!(judge(&plan, &mounts, &swaps, &sizes, false), [""; 0]);
+        assert_eq!(
+            judge(&plan, &mounts, &swaps, &[format!("{} 4096", guid("/efi"))], false),
+            [format!("partition 1 (`/efi`) has 4096 bytes, planned are {size}")]
+        );
+        assert_eq!(
+            judge(&plan, &mounts[..1], &[], &[], false),
+            ["partition 1 (`/efi`) is not mounted at /efi", "swap partition 2 (`swap`) is not in use"]
+        );
+    }
+}

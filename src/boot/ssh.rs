@@ -1,0 +1,79 @@
+//! Commands in the guest over ssh: what a user with a key would do.
+
+use super::session::{Answer, COMMAND, SessionFault};
+use crate::host::{Failure, Invocation, run_bounded};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Who connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ssh {
+    pub user: String,
+    /// The private key's file, which only ssh reads.
+    pub key: PathBuf,
+}
+
+/// A guest that has just shown its prompt may still be making its host keys.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_secs(2);
+/// One connection, login included: each step of it takes a guest under TCG seconds.
+const CONNECTION: Duration = Duration::from_secs(60);
+
+/// What a command of ours has to say is a few lines.
+const MOST_SAID: usize = 1 << 20;
+
+/// A port of this host that nobody has now, for QEMU to forward.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Connects, and runs each command; the first connection is tried until the guest's server answers.
+pub fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
+            Ok(_) => break,
+            Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
+            Err(failure) => return Err(fault("nobody could log in over ssh", failure)),
+        }
+    }
+    commands.iter().map(|command| answer(ssh, port, command)).collect()
+}
+
+fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
+    // ssh's own failures have the code 255; what the command came to is said apart.
+    let told = format!("{{ {command}\n}} 2>&1; printf '\\nister-end:%s\\n' $?");
+    let talk = invocation(ssh, port, &told).keeping_at_most(MOST_SAID);
+    let finished = run_bounded(&talk, Some(COMMAND), &mut |_| {})
+        .map_err(|failure| fault("the connection over ssh broke", failure))?;
+    let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+    let (said, status) = text.rsplit_once("\nister-end:").unwrap_or((&text, ""));
+    Ok(Answer {
+        command: command.to_owned(),
+        status: status.trim().parse().unwrap_or(-1),
+        lines: said.trim_end_matches('\n').lines().map(str::to_owned).collect(),
+    })
+}
+
+/// The guest is new each time and only reached through this host: its key is known to nobody.
+fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
+    Invocation::new("ssh")
+        .args(["-F", "none", "-p", &port.to_string(), "-l", &ssh.user, "-i"])
+        .arg(&ssh.key)
+        .args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20"])
+        .args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"])
+        .args([
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ])
+        .args(["127.0.0.1", "--", command])
+}
+
+fn fault(what: &str, failure: Failure) -> SessionFault {
+    SessionFault { what: what.to_owned(), lines: failure.details }
+}

@@ -1,0 +1,173 @@
+//! Whether an update took effect, by what the guest answered. Pure.
+
+use super::Update;
+use crate::boot::session::Answer;
+use crate::plan::command_line::words;
+
+/// The kernel that an update replaces, and the one that it brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernels {
+    pub old: String,
+    pub new: String,
+}
+
+/// After the mark of the guest's script.
+fn marked<'a>(answer: &'a Answer, word: &'a str) -> impl Iterator<Item = &'a str> {
+    // A console has lines of others, and these behind them.
+    let rest = answer.lines.iter().filter_map(|line| Some(line.split_once("ister-update: ")?.1));
+    rest.filter_map(move |rest| rest.strip_prefix(word)?.strip_prefix(' ').map(str::trim))
+}
+
+fn failed(answer: &Answer, what: &str) -> Vec<String> {
+    let said = answer.lines.iter().rev().take(30).rev().cloned();
+    std::iter::once(format!("{what} (status {})", answer.status)).chain(said).collect()
+}
+
+/// By the answers to [`super::upgrade`].
+pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String>> {
+    let [unpacked, reinstall, upgrade, state, broken @ ..] = answers else {
+        return Err(vec!["the update was not run".to_owned()]);
+    };
+    if unpacked.status != 0 {
+        return Err(failed(unpacked, "the archive could not be unpacked"));
+    }
+    if reinstall.status != 0 {
+        return Err(failed(reinstall, "the same kernel package could not be installed again"));
+    }
+    if upgrade.status != 0 {
+        return Err(failed(upgrade, "the packages could not be upgraded"));
+    }
+    let running = marked(state, "running").next().unwrap_or_default().to_owned();
+    let installed: Vec<&str> = marked(state, "installed").collect();
+    let others: Vec<&str> = installed.iter().copied().filter(|version| *version != running).collect();
+    let [new] = others[..] else {
+        return Err(failed(state, &format!("the update brought {} kernels, expected one", others.len())));
+    };
+    let offered: Vec<&str> = marked(state, "offered").collect();
+    for version in [new, running.as_str()] {
+        if !offered.contains(&version) {
+            return Err(failed(state, &format!("the loader does not offer the kernel {version}")));
+        }
+    }
+    if let Some(answer) = broken.iter().find(|answer| answer.status != 0) {
+        return Err(failed(answer, "the new kernel's file could not be truncated"));
+    }
+    let update = Update {
+        fallback: None,
+        from: running.clone(),
+        to: new.to_owned(),
+        reinstalled: marked(reinstall, "reinstalled").next().map(str::to_owned),
+        packages: marked(upgrade, "now").map(str::to_owned).collect(),
+    };
+    Ok((Kernels { old: running, new: new.to_owned() }, update))
+}
+
+/// By the answers to [`super::mend`].
+pub fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
+    let [state, mended] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
+    let running = marked(state, "running").next().unwrap_or_default();
+    if running != kernels.old {
+        let what = format!("kernel {running} runs, chosen from the loader's menu was {}", kernels.old);
+        return Some(failed(state, &what));
+    }
+    (mended.status != 0).then(|| failed(mended, "the new kernel's file could not be put back"))
+}
+
+/// By the answers to [`super::remove`], or with `removed` to [`super::last`].
+pub fn judge_removal(
+    answers: &[Answer],
+    kernels: &Kernels,
+    planned: Option<&str>,
+    removed: bool,
+) -> Option<Vec<String>> {
+    let state = answers.first()?;
+    let running = marked(state, "running").next().unwrap_or_default();
+    if running != kernels.new {
+        return Some(failed(state, &format!("kernel {running} runs, installed was {}", kernels.new)));
+    }
+    let line = marked(state, "command line").next().unwrap_or_default();
+    let has = |word: &str| words(line).contains(&word);
+    let missing: Vec<&str> =
+        words(planned.unwrap_or_default()).into_iter().filter(|word| !has(word)).collect();
+    if !missing.is_empty() {
+        let what = format!("the new kernel was started without `{}`", missing.join(" "));
+        return Some(failed(state, &what));
+    }
+    if removed {
+        return None;
+    }
+    let [_, removal, state] = answers else { return Some(vec!["the old kernel was not removed".to_owned()]) };
+    if removal.status != 0 {
+        return Some(failed(removal, "the old kernel could not be removed"));
+    }
+    if marked(state, "offered").any(|version| version == kernels.old) {
+        return Some(failed(state, &format!("the loader still offers the removed kernel {}", kernels.old)));
+    }
+    (!marked(state, "offered").any(|version| version == kernels.new))
+        .then(|| failed(state, &format!("the loader does not offer the kernel {} any more", kernels.new)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: i32, lines: &[&str]) -> Answer {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Answer { command: String::new(), status, lines }
+    }
+
+    fn state(running: &str, installed: &[&str], offered: &[&str]) -> Answer {
+        let mut lines = vec![format!("[  12.1] noise ister-update: running {running}")];
+        lines.extend(installed.iter().map(|version| format!("ister-update: installed {version}")));
+        lines.extend(offered.iter().map(|version| format!("ister-update: offered {version}")));
+        lines.push("ister-update: command line root=x rw".to_owned());
+        Answer { command: String::new(), status: 0, lines }
+    }
+
+    #[test]
+    fn an_update_brings_one_kernel_that_the_loader_offers() {
+        let good = |state: Answer| {
+            judge_upgrade(&[
+                answer(0, &["unpacked"]),
+                answer(0, &["ister-update: reinstalled linux-image-1"]),
+                answer(0, &["ister-update: now netbase 2"]),
+                state,
+            ])
+        };
+        let (kernels, update) = good(state("1", &["1", "2"], &["1", "2"])).unwrap();
+        assert_eq!((kernels.old.as_str(), kernels.new.as_str()), ("1", "2"));
+        assert_eq!(update.packages, ["netbase 2"]);
+        assert_eq!(update.reinstalled.as_deref(), Some("linux-image-1"));
+        assert!(good(state("1", &["1"], &["1"])).unwrap_err()[0].contains("brought 0 kernels"));
+        assert!(
+            good(state("1", &["1", "2"], &["1"])).unwrap_err()[0].contains("does not offer the kernel 2")
+        );
+        let refused = [answer(0, &[]), answer(100, &["dpkg: error"]), answer(0, &[]), answer(0, &[])];
+        assert!(judge_upgrade(&refused).unwrap_err()[0].contains("could not be installed again"));
+    }
+
+    #[test]
+    fn the_old_kernel_is_what_was_chosen() {
+        let kernels = Kernels { old: "1".into(), new: "2".into() };
+        let judge = |running: &str, status: i32| {
+            judge_choice(&[state(running, &["1", "2"], &["1", "2"]), answer(status, &[])], &kernels)
+        };
+        assert_eq!(judge("1", 0), None);
+        assert!(judge("2", 0).unwrap()[0].contains("kernel 2 runs, chosen from the loader's menu was 1"));
+        assert!(judge("1", 1).unwrap()[0].contains("put back"));
+    }
+
+    #[test]
+    fn the_new_kernel_has_to_run_with_the_planned_options() {
+        let kernels = Kernels { old: "1".into(), new: "2".into() };
+        let answers = |running: &str, offered: &[&str]| {
+            [state(running, &["1", "2"], &["1", "2"]), answer(0, &[]), state(running, &["2"], offered)]
+        };
+        let judge = |answers: &[Answer], planned| judge_removal(answers, &kernels, planned, false);
+        assert_eq!(judge(&answers("2", &["2"]), Some("root=x rw")), None);
+        assert!(judge(&answers("1", &["2"]), None).unwrap()[0].contains("kernel 1 runs"));
+        assert!(judge(&answers("2", &["1", "2"]), None).unwrap()[0].contains("still offers"));
+        assert!(judge(&answers("2", &[]), None).unwrap()[0].contains("any more"));
+        assert!(judge(&answers("2", &["2"]), Some("quiet")).unwrap()[0].contains("without `quiet`"));
+    }
+}

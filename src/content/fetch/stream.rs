@@ -1,0 +1,371 @@
+//! A file of any size by URL, as a stream that goes on after a cut.
+
+use super::http::{Fault, Http};
+use super::{FetchError, shown};
+use crate::host::Failure;
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// Bytes a second that a server has to send, on average over [`Retries::slow`].
+const LEAST_RATE: u64 = 1 << 10;
+/// Bytes that have to come before a connection's end is taken for another fault than the one before.
+const PROGRESS: u64 = 64 << 10;
+
+/// How often something that may get better is tried again, and after what pause: doubled each time, up to the limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Retries {
+    pub count: u32,
+    pub pause: Duration,
+    pub longest: Duration,
+    /// For how long a server may send less than [`LEAST_RATE`]; then another connection is tried.
+    pub slow: Duration,
+}
+
+/// Reads what a URL names. Where the connection breaks, it is asked for the rest.
+pub struct Download {
+    http: Arc<Http>,
+    url: Url,
+    retries: Retries,
+    tried: u32,
+    /// Bytes since it was tried last.
+    since: u64,
+    /// Connections that were given up because they were slow.
+    slow: u32,
+    /// Since the rate was looked at last: how long the server was waited for, and the bytes that came.
+    waited: Duration,
+    came: u64,
+    body: Option<Box<dyn Read + Send>>,
+    /// Bytes that were given, from the file's start.
+    at: u64,
+    /// Where the body ends, if the server said so.
+    end: Option<u64>,
+    /// It is over before its end.
+    failed: bool,
+    /// A connection that was kept may have been closed meanwhile: that is no fault of the server's.
+    may_be_stale: bool,
+}
+
+impl Download {
+    /// Begins at byte `from`. That it exists is known now; what happens on the way comes from `read`, as an
+    /// [`io::Error`] that has a [`Failure`] inside.
+    pub fn begin(http: &Arc<Http>, url: &Url, from: u64, retries: Retries) -> Result<Download, FetchError> {
+        let mut download = Download {
+            http: Arc::clone(http),
+            url: url.clone(),
+            retries,
+            tried: 0,
+            since: 0,
+            slow: 0,
+            waited: Duration::ZERO,
+            came: 0,
+            body: None,
+            at: from,
+            end: None,
+            failed: false,
+            may_be_stale: true,
+        };
+        download.connect()?;
+        Ok(download)
+    }
+
+    fn connect(&mut self) -> Result<(), FetchError> {
+        loop {
+            let fault = match self.open() {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            // Source: swupd-client: these do not get better. Nor does a range that is not there, or a password that is wrong.
+            let hopeless = match &fault {
+                Fault::Unreachable(_) | Fault::Refused(_) => true,
+                Fault::Status(status, _) => matches!(status, 400 | 401 | 403 | 404 | 407 | 410 | 416),
+                Fault::Broken(_) if std::mem::take(&mut self.may_be_stale) => continue,
+                Fault::Broken(_) => false,
+            };
+            if hopeless || !self.may_try_again() {
+                self.failed = true;
+                return Err(fault.told_of(&self.url));
+            }
+        }
+    }
+
+    /// Waits, if there is another attempt.
+    fn may_try_again(&mut self) -> bool {
+        if self.tried >= self.retries.count || self.url.scheme() == "file" {
+            return false;
+        }
+        let pause = self.retries.pause.saturating_mul(1 << self.tried.min(16)).min(self.retries.longest);
+        self.tried += 1;
+        self.since = 0;
+        log::debug!("{}: attempt {} in {pause:?}", shown(self.url.as_str()), self.tried + 1);
+        std::thread::sleep(pause);
+        true
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        if self.url.scheme() == "file" {
+            return self.open_file();
+        }
+        let answer = self.http.get(&self.url, self.at)?;
+        let mut body = answer.body;
+        let start = if answer.is_part { self.at } else { 0 };
+        let end = |length: u64| {
+            let refused = || Fault::Refused(format!("the server announces {length} bytes more"));
+            start.checked_add(length).ok_or_else(refused)
+        };
+        self.end = answer.length.map(end).transpose()?;
+        if start < self.at {
+            // It knows no ranges.
+            let skipped = io::copy(&mut body.by_ref().take(self.at), &mut io::sink())
+                .map_err(|error| Fault::Broken(error.to_string()))?;
+            if skipped < self.at {
+                return Err(Fault::Broken("it became shorter".into()));
+            }
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+
+    fn open_file(&mut self) -> Result<(), Fault> {
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Fault::Status(404, error.to_string()),
+            _ => Fault::Broken(error.to_string()),
+        };
+        let path = self
+            .url
+            .to_file_path()
+            .map_err(|()| Fault::Unreachable("it names no path of this host".into()))?;
+        // A pipe is not waited for.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(Fault::Broken("it is no plain file".into()));
+        }
+        file.seek(SeekFrom::Start(self.at)).map_err(unreadable)?;
+        self.end = Some(metadata.len());
+        self.body = Some(Box::new(file));
+        Ok(())
+    }
+
+    /// Whether the server has been trickling. Only time that was spent waiting for it counts: who reads may be slow too.
+    fn is_slow(&mut self, waited: Duration, came: u64) -> bool {
+        self.waited += waited;
+        self.came += came;
+        if self.url.scheme() == "file" || self.waited < self.retries.slow {
+            return false;
+        }
+        let enough = LEAST_RATE.saturating_mul(self.waited.as_secs().max(1));
+        let is_slow = self.came < enough;
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        is_slow
+    }
+
+    fn failure(&mut self, fault: Fault) -> io::Error {
+        self.failed = true;
+        io::Error::other(Failure::from(fault.told_of(&self.url)))
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::Error::other("the download has failed"));
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Some(body) = &mut self.body else { return Ok(0) };
+            let asked = Instant::now();
+            let fault = match body.read(buffer) {
+                Ok(0) if self.end.is_none_or(|end| self.at >= end) => {
+                    self.body = None;
+                    return Ok(0);
+                }
+                Ok(0) => Fault::Broken(format!("it ends after {} bytes", self.at)),
+                Ok(count) => {
+                    self.at += count as u64;
+                    self.since += count as u64;
+                    if self.since >= PROGRESS {
+                        // It goes on: what went wrong before is over.
+                        self.tried = 0;
+                    }
+                    if self.is_slow(asked.elapsed(), count as u64) && self.end != Some(self.at) {
+                        if self.slow >= self.retries.count {
+                            let period = self.retries.slow.as_secs();
+                            let why = format!(
+                                "less than {LEAST_RATE} bytes a second came in {period} s, again and again"
+                            );
+                            return Err(self.failure(Fault::Broken(why)));
+                        }
+                        self.slow += 1;
+                        log::debug!("{}: too slow, another connection", shown(self.url.as_str()));
+                        self.connect().map_err(|error| io::Error::other(Failure::from(error)))?;
+                    }
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Fault::Broken(error.to_string()),
+            };
+            self.body = None;
+            if !self.may_try_again() {
+                return Err(self.failure(fault));
+            }
+            self.connect().map_err(|error| io::Error::other(Failure::from(error)))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Patience, Proxies};
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    const RETRIES: Retries = Retries {
+        count: 2,
+        pause: Duration::from_millis(1),
+        longest: Duration::from_millis(2),
+        slow: Duration::from_secs(60),
+    };
+
+    /// Answers each connection with the next of these, and gives what was asked.
+    fn serve(answers: Vec<Vec<u8>>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/pack", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream);
+                let mut request = String::new();
+                while reader.read_line(&mut request).unwrap() > 2 {}
+                asked.push(request.to_lowercase());
+                reader.get_mut().write_all(&answer).unwrap();
+            }
+            asked
+        });
+        (Url::parse(&url).unwrap(), serving)
+    }
+
+    fn answer(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    fn part(from: usize, body: &[u8]) -> Vec<u8> {
+        let range = format!("206 Part\r\nContent-Range: bytes {from}-{}/10", from + body.len() - 1);
+        answer(&range, body.len(), body)
+    }
+
+    fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
+        let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
+        let told = |error: FetchError| Failure::from(error).to_string();
+        let mut download = Download::begin(&http, url, from, RETRIES).map_err(told)?;
+        let mut bytes = Vec::new();
+        download.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn what_is_cut_goes_on_where_it_was() {
+        let (url, serving) =
+            serve(vec![answer("500 Oh", 0, b""), answer("200 OK", 10, b"0123"), part(4, b"456789")]);
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        let asked = serving.join().unwrap();
+        assert!(!asked[1].contains("range:"));
+        assert!(asked[2].contains("range: bytes=4-"), "{}", asked[2]);
+    }
+
+    #[test]
+    fn a_server_without_ranges_sends_all_again() {
+        let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), answer("200 OK", 10, b"0123456789")]);
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn what_does_not_get_better_is_asked_once_and_the_rest_not_for_ever() {
+        let (url, serving) = serve(vec![answer("404 Not Found", 0, b"")]);
+        assert!(read(&url, 0).unwrap_err().contains("404"));
+        assert_eq!(serving.join().unwrap().len(), 1);
+        let (url, serving) = serve(vec![answer("503 Busy", 0, b""); 3]);
+        assert!(read(&url, 0).unwrap_err().contains("503"));
+        assert_eq!(serving.join().unwrap().len(), 3);
+        // Nobody listens any more.
+        assert!(read(&url, 0).unwrap_err().contains("could not fetch"));
+    }
+
+    #[test]
+    fn a_part_of_something_else_is_not_taken() {
+        let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), part(2, b"23456789")]);
+        assert!(read(&url, 0).unwrap_err().contains("another part"));
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn what_goes_on_a_part_each_time_comes_to_its_end_and_a_byte_each_time_does_not() {
+        let pieces = |size: usize| {
+            let whole: Vec<u8> = (0..10 * size).map(|at| at as u8).collect();
+            let piece = |at: usize| {
+                let range =
+                    format!("206 Part\r\nContent-Range: bytes {}-{}/{}", at * size, 10 * size - 1, 10 * size);
+                let status = if at == 0 { "200 OK" } else { &range };
+                answer(status, (10 - at) * size, &whole[at * size..(at + 1) * size])
+            };
+            let (url, serving) = serve((0..10).map(piece).collect());
+            (whole, url, serving)
+        };
+        let (whole, url, serving) = pieces(PROGRESS as usize);
+        assert!(read(&url, 0).unwrap() == whole);
+        assert_eq!(serving.join().unwrap().len(), 10);
+        // It is asked three times, and the rest is never asked for.
+        let (_, url, _) = pieces(1);
+        let why = read(&url, 0).unwrap_err();
+        assert!(why.contains("could not fetch"), "{why}");
+    }
+
+    #[test]
+    fn a_server_that_trickles_is_left_for_another_connection_and_then_given_up() {
+        let patience = Retries { slow: Duration::ZERO, ..RETRIES };
+        let fetched = |answers: Vec<Vec<u8>>| {
+            let (url, serving) = serve(answers);
+            let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
+            let mut download = Download::begin(&http, &url, 0, patience)
+                .unwrap_or_else(|error| panic!("{}", Failure::from(error)));
+            // A byte each time, as it would come.
+            let (mut bytes, mut one) = (Vec::new(), [0]);
+            let ended = loop {
+                match download.read(&mut one) {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => bytes.push(one[0]),
+                    Err(error) => break Err(error.to_string()),
+                }
+            };
+            drop(download);
+            (bytes, ended, serving.join().unwrap().len())
+        };
+        let (whole, after) =
+            (answer("200 OK", 10, b"0123456789"), |at: usize| part(at, &b"0123456789"[at..]));
+        let (bytes, ended, asked) = fetched(vec![whole, after(1), after(2)]);
+        assert_eq!((&bytes[..], asked), (&b"01"[..], 3));
+        assert!(ended.unwrap_err().contains("less than 1024 bytes a second"));
+    }
+
+    #[test]
+    fn a_file_from_somewhere() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789").unwrap();
+        let url = Url::from_file_path(file.path()).unwrap();
+        assert_eq!(read(&url, 0).unwrap(), b"0123456789");
+        assert_eq!(read(&url, 7).unwrap(), b"789");
+        assert!(read(&Url::parse("file:///no/such").unwrap(), 0).is_err());
+        assert!(read(&Url::parse("file:///tmp").unwrap(), 0).unwrap_err().contains("no plain file"));
+    }
+}

@@ -1,0 +1,351 @@
+//! One installation from its beginning to its end.
+
+use super::check::{self, Difference, differences};
+use super::client::{Client, Format, Signers, Version};
+use super::closure::Loaded;
+use super::compression::Budget;
+use super::fetch::amount;
+use super::install::{TRACKING, Target, Tracking};
+use super::manifest::Release;
+use super::merge::{MergeError, Node, merge};
+use super::signature::Trust;
+use super::source::{RETRIES, Source};
+use super::state::State;
+use crate::content::fetch::{Proxies, Retries};
+use crate::host::{Context, Event, Failure, Progress};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What is to be installed, from where, and who is trusted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub content_url: String,
+    pub version_url: String,
+    pub version: Version,
+    /// Nothing: that of the version, whatever it is.
+    pub format: Option<Format>,
+    /// None means os-core, which is not remembered as asked for then.
+    pub bundles: Vec<String>,
+    pub skip_optional: bool,
+    pub trusted: Trusted,
+    /// Where objects stay.
+    pub state: PathBuf,
+    /// http_proxy and https_proxy, in place of the environment's.
+    pub http_proxy: Option<String>,
+    pub https_proxy: Option<String>,
+    /// Attempts after the first, and seconds before the second; of upstream's client where nothing is said.
+    pub retries: Option<(u32, u64)>,
+}
+
+/// Whose signature counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trusted {
+    /// Certificate files in PEM, by their names: the first who accepts counts.
+    Certificates(Vec<(String, Vec<u8>)>),
+    /// Nobody's is asked for.
+    Anybody,
+}
+
+/// What was installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    pub version: u32,
+    pub format: u32,
+    /// Seconds since 1970, as the release says.
+    pub timestamp: u64,
+    /// Each bundle of the tree with its own version, sorted by name.
+    pub bundles: Vec<(String, u32)>,
+    /// Entries of the tree.
+    pub entries: usize,
+}
+
+/// What a subcommand does with a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Task {
+    Install,
+    Verify {
+        /// The version is the one that the tree says it is.
+        any_version: bool,
+        /// A directory in which nothing but content is expected.
+        extra: Option<String>,
+    },
+}
+
+/// What a mix or mirror has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    pub version: u32,
+    pub format: u32,
+    /// Seconds since 1970.
+    pub timestamp: u64,
+    /// Older ones, the newest first, as far as each names the one before and is still there.
+    pub versions: Vec<u32>,
+    pub bundles: Vec<BundleFact>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleFact {
+    pub name: String,
+    pub version: u32,
+    pub experimental: bool,
+    /// Files, directories and links for every CPU.
+    pub files: usize,
+    /// Bytes of them, as the manifest says.
+    pub bytes: u64,
+    pub includes: Vec<String>,
+    pub also_add: Vec<String>,
+}
+
+impl Trusted {
+    /// The certificate of a file, and the one that may stand beside it: `<path>.alt`.
+    pub fn read(path: &Path) -> Result<Trusted, Failure> {
+        let read = |path: &Path| -> std::io::Result<(String, Vec<u8>)> {
+            Ok((path.display().to_string(), std::fs::read(path)?))
+        };
+        let first = read(path).context(|| format!("could not read the certificate `{}`", path.display()))?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".alt");
+        Ok(Trusted::Certificates(std::iter::once(first).chain(read(Path::new(&beside)).ok()).collect()))
+    }
+
+    fn signers(&self, now: u64) -> Result<Signers, Failure> {
+        let Trusted::Certificates(files) = self else { return Ok(Signers::Anybody) };
+        let mut trusted = Vec::new();
+        for (index, (name, text)) in files.iter().enumerate() {
+            match Trust::from_pem(text, now) {
+                Ok(trust) => trusted.push(trust),
+                Err(why) if index == 0 => {
+                    return Err(Failure::new(format!("the certificate `{name}` is not good to check with"))
+                        .detail(why.to_string())
+                        .help("name another one with -s"));
+                }
+                Err(_) => (),
+            }
+        }
+        Ok(Signers::Trusted(trusted))
+    }
+}
+
+impl Request {
+    /// Ready to ask for something.
+    fn client<'p>(&self, progress: &'p dyn Progress) -> Result<Client<'p>, Failure> {
+        let now = now();
+        let signers = self.trusted.signers(now)?;
+        if matches!(signers, Signers::Anybody) {
+            progress.warn("signatures are not checked: whoever controls the mirror or the way from there decides what is installed");
+        }
+        let proxies = Proxies { http: self.http_proxy.clone(), https: self.https_proxy.clone() };
+        let retries = self.retries.map_or(RETRIES, |(count, seconds)| Retries {
+            count,
+            pause: Duration::from_secs(seconds),
+            ..RETRIES
+        });
+        let source = Source::new(&self.content_url, &self.version_url, &proxies, retries)?;
+        if source.is_unencrypted() {
+            progress.warn(format!(
+                "`{}` is not encrypted: content is checked, but others see what is fetched",
+                source.shown()
+            ));
+        }
+        Ok(Client { source, signers, budget: Budget::default(), now, progress })
+    }
+
+    /// The version's number, and nothing else.
+    pub fn resolve(&self, progress: &dyn Progress) -> Result<u32, Failure> {
+        match self.version {
+            Version::Number(number) => Ok(number),
+            Version::Latest => self.newest(&self.client(progress)?),
+        }
+    }
+
+    fn newest(&self, client: &Client) -> Result<u32, Failure> {
+        let format = self.format.ok_or_else(|| {
+            Failure::new("the newest version of what format is not said")
+                .help("name the format with -f, or a version by its number")
+        })?;
+        client.newest(format)
+    }
+
+    fn release(&self, client: &Client) -> Result<Release, Failure> {
+        let version = match self.version {
+            Version::Number(number) => number,
+            Version::Latest => self.newest(client)?,
+        };
+        client.release(version, self.format)
+    }
+
+    /// Bytes of everything that will be installed, as the manifests say. Nothing is installed.
+    pub fn size(&self, progress: &dyn Progress) -> Result<u64, Failure> {
+        // What there is to warn of is said when the work is done.
+        let silent = |_: Event| ();
+        let client = self.client(&silent)?;
+        progress.begin("asking for the release");
+        let release = self.release(&client)?;
+        let state = State::open(&self.state)?;
+        let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
+        Ok(closure.bundles.iter().map(|loaded| loaded.manifest.header.content_size).sum())
+    }
+
+    fn wanted(&self) -> &[String] {
+        static CORE: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| ["os-core".to_owned()]);
+        if self.bundles.is_empty() { &*CORE } else { &self.bundles }
+    }
+
+    /// Everything that the version has. Nothing is installed.
+    pub fn list(&self, progress: &dyn Progress) -> Result<Listing, Failure> {
+        const MOST_VERSIONS: usize = 50;
+        let client = self.client(progress)?;
+        progress.begin("asking for the release");
+        let release = self.release(&client)?;
+        let state = State::open(&self.state)?;
+        progress.begin("reading manifests");
+        let all: Vec<String> = release.bundles.iter().map(|line| line.name.to_string()).collect();
+        let closure = client.closure(&release, &state, &all, false)?;
+        let mut versions = Vec::new();
+        let mut previous = release.header.previous;
+        // Nobody waits long for what is past.
+        let history = Request { retries: Some((0, 0)), ..self.clone() };
+        let silent = |_: Event| ();
+        let history = history.client(&silent)?;
+        while previous > 0 && versions.len() < MOST_VERSIONS && !versions.contains(&previous) {
+            // Old ones are deleted by and by, and may be of another format.
+            let Ok(older) = history.release(previous, None) else { break };
+            versions.push(previous);
+            previous = older.header.previous;
+        }
+        let mut bundles: Vec<BundleFact> = closure
+            .bundles
+            .iter()
+            .map(|Loaded { line, manifest }| BundleFact {
+                name: line.name.to_string(),
+                version: line.version,
+                experimental: line.experimental,
+                files: manifest.files.len(),
+                bytes: manifest.header.content_size,
+                includes: manifest.header.includes.clone(),
+                also_add: manifest.header.also_add.clone(),
+            })
+            .collect();
+        bundles.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Listing {
+            version: release.header.version,
+            format: release.header.format,
+            timestamp: release.header.timestamp,
+            versions,
+            bundles,
+        })
+    }
+
+    /// Where a tree is not as its manifests say. What it was installed from is what it says itself, as far as the request
+    /// does not.
+    pub fn verify(
+        &self,
+        tree: &Path,
+        any_version: bool,
+        extra: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Difference>, Failure> {
+        let target = Target::open(tree)?;
+        let installed = installed_in(&target);
+        let mut request = self.clone();
+        if any_version {
+            request.version = installed.version.ok_or_else(|| {
+                Failure::new(format!("`{}` does not say which version it is", tree.display()))
+                    .detail("there is no number in VERSION_ID of its os-release")
+                    .help("name it with --version")
+            })?;
+        }
+        if request.bundles.is_empty() {
+            request.bundles = installed.bundles;
+        }
+        let client = request.client(progress)?;
+        progress.begin("asking for the release");
+        let release = request.release(&client)?;
+        let state = State::open(&request.state)?;
+        let closure = client.closure(&release, &state, &request.bundles, !request.skip_optional)?;
+        let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
+        progress.begin(format!("comparing {} files and directories", nodes.len()));
+        let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
+        let mut found = differences(&nodes, &target, name)?;
+        if let Some(directory) = extra {
+            found.extend(check::extra(&nodes, &target, directory)?);
+        }
+        Ok(found)
+    }
+
+    /// Installs into a directory, which must exist.
+    pub fn install(&self, target: &Path, progress: &dyn Progress) -> Result<Installed, Failure> {
+        let client = self.client(progress)?;
+        progress.begin("asking for the release");
+        let release = self.release(&client)?;
+        let state = State::open(&self.state)?;
+        let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
+        let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
+        let plural = if closure.bundles.len() == 1 { "" } else { "s" };
+        progress.begin(format!("fetching {} bundle{plural}", closure.bundles.len()));
+        let started = Instant::now();
+        let fetched = client.fetch(&state, &closure.bundles, &nodes)?;
+        if fetched.bytes > 0 {
+            progress.note(format!(
+                "{}, {} packs and {} single files",
+                amount(fetched.bytes, started.elapsed()),
+                fetched.packs,
+                fetched.files
+            ));
+        }
+        progress.begin(format!("installing {} files and directories", nodes.len()));
+        let target = Target::open(target)?;
+        let _ours = target.lock()?;
+        let tracking = Tracking { bundles: &self.bundles, time: release.header.timestamp };
+        client.install(&state, &closure.bundles, &nodes, &target, &tracking)?;
+        let mut bundles: Vec<_> = closure
+            .bundles
+            .iter()
+            .map(|loaded| (loaded.line.name.to_string(), loaded.line.version))
+            .collect();
+        bundles.sort();
+        Ok(Installed {
+            version: release.header.version,
+            format: release.header.format,
+            timestamp: release.header.timestamp,
+            bundles,
+            entries: nodes.len(),
+        })
+    }
+}
+
+fn no_tree(release: &Release, error: &MergeError) -> Failure {
+    let mut failure = Failure::new(format!("version {} is no whole tree", release.header.version))
+        .detail(error.to_string());
+    if let MergeError::Conflict(conflict) = error {
+        for (bundle, hash) in &conflict.sides {
+            failure = failure.detail(format!("{bundle}: {hash}"));
+        }
+    }
+    failure.help("whoever publishes this content has to mend it")
+}
+
+struct InTree {
+    version: Option<Version>,
+    bundles: Vec<String>,
+}
+
+/// What a tree says of itself. Source: swupd-client: tracking files, else os-core alone.
+fn installed_in(target: &Target) -> InTree {
+    let release = target.read(b"/usr/lib/os-release").unwrap_or_default();
+    let version =
+        release.lines().find_map(|line| Version::number(line.strip_prefix("VERSION_ID=")?.trim_matches('"')));
+    let names = target.names(TRACKING.as_bytes()).unwrap_or_default();
+    let mut bundles: Vec<String> =
+        names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+    bundles.sort();
+    if bundles.is_empty() {
+        bundles.push("os-core".to_owned());
+    }
+    InTree { version, bundles }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

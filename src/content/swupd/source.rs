@@ -1,0 +1,157 @@
+//! Where content comes from: the URLs of a mix or mirror, and small files from there.
+
+use super::hash::ObjectHash;
+use super::manifest::BundleName;
+use crate::content::fetch::{Download, FetchError, Http, Patience, Proxies, Retries};
+use crate::host::Failure;
+use crate::template::shown_url;
+use std::fmt::Display;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use url::Url;
+
+/// As upstream's client has them, but for the last, where it is content with a byte a second.
+pub const RETRIES: Retries = Retries {
+    count: 3,
+    pause: Duration::from_secs(10),
+    longest: Duration::from_secs(60),
+    slow: Duration::from_secs(60),
+};
+
+pub struct Source {
+    http: Arc<Http>,
+    content: String,
+    version: String,
+    scheme: String,
+    retries: Retries,
+    fetched: AtomicU64,
+}
+
+impl Source {
+    /// Of the URL that content comes from, and of the one that knows the newest version.
+    pub fn new(content: &str, version: &str, proxies: &Proxies, retries: Retries) -> Result<Source, Failure> {
+        let patience = Patience {
+            connect: Duration::from_secs(30),
+            first_byte: Duration::from_secs(120),
+            stall: Duration::from_secs(120),
+            whole: None,
+        };
+        let content = content.trim_end_matches('/').to_owned();
+        let version = version.trim_end_matches('/').to_owned();
+        let scheme = Source::url(&content)?.scheme().to_owned();
+        Source::url(&version)?;
+        let http = Arc::new(Http::new(proxies, &patience)?);
+        Ok(Source { http, content, version, scheme, retries, fetched: AtomicU64::new(0) })
+    }
+
+    fn url(text: &str) -> Result<Url, Failure> {
+        let no_url = |why: String| {
+            Failure::new(format!("swupd content cannot come from `{}`: {why}", shown_url(text)))
+                .help("use a URL such as https://HOST/PATH or file:///PATH")
+        };
+        let url = Url::parse(text).map_err(|error| no_url(error.to_string()))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(no_url("`?` and `#` cannot be part of it; in a path write %3F and %23".to_owned()));
+        }
+        match url.scheme() {
+            "file" | "http" | "https" => Ok(url),
+            scheme => Err(no_url(format!("ister knows no `{scheme}:`"))),
+        }
+    }
+
+    /// For people, without a password.
+    pub fn shown(&self) -> String {
+        shown_url(&self.content)
+    }
+
+    pub fn is_unencrypted(&self) -> bool {
+        self.scheme == "http"
+    }
+
+    /// Whether what comes from here is on this machine already.
+    pub fn is_local(&self) -> bool {
+        self.scheme == "file"
+    }
+
+    /// Bytes that came so far.
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    pub fn newest(&self, format: &dyn Display, suffix: &str) -> String {
+        format!("{}/version/format{format}/latest{suffix}", self.version)
+    }
+
+    pub fn release(&self, version: u32, suffix: &str) -> String {
+        format!("{}/{version}/Manifest.MoM{suffix}", self.content)
+    }
+
+    pub fn manifest(&self, bundle: &BundleName, version: u32) -> String {
+        format!("{}/{version}/Manifest.{bundle}.tar", self.content)
+    }
+
+    pub fn pack(&self, bundle: &BundleName, version: u32) -> String {
+        format!("{}/{version}/pack-{bundle}-from-0.tar", self.content)
+    }
+
+    pub fn file(&self, hash: &ObjectHash, version: u32) -> String {
+        format!("{}/{version}/files/{hash}.tar", self.content)
+    }
+
+    /// A file as a stream, from one of its bytes on.
+    pub fn open(&self, url: &str, from: u64) -> Result<impl Read + Send + '_, FetchError> {
+        Ok(Counted { download: self.download(url, from, self.retries)?, fetched: &self.fetched })
+    }
+
+    /// A pack, for a thread of its own: without it things go on, so nobody waits long for it.
+    pub fn open_pack(&self, url: &str, from: u64) -> Result<Download, FetchError> {
+        self.download(url, from, Retries { count: self.retries.count.min(1), ..self.retries })
+    }
+
+    fn download(&self, url: &str, from: u64, retries: Retries) -> Result<Download, FetchError> {
+        let parsed = Source::url(url).map_err(FetchError::Failed)?;
+        Download::begin(&self.http, &parsed, from, retries)
+    }
+
+    pub fn count(&self, bytes: u64) {
+        self.fetched.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A file of at most `largest` bytes.
+    pub fn small(&self, url: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
+        let mut bytes = Vec::new();
+        self.open(url, 0)?.take(largest + 1).read_to_end(&mut bytes).map_err(|error| {
+            FetchError::Failed(inner(error, || format!("could not fetch `{}`", shown_url(url))))
+        })?;
+        if bytes.len() as u64 > largest {
+            return Err(FetchError::Failed(Failure::new(format!(
+                "`{}` has more than {largest} bytes",
+                shown_url(url)
+            ))));
+        }
+        Ok(bytes)
+    }
+}
+
+/// The failure inside an error of a stream, or a new one.
+pub fn inner(error: std::io::Error, message: impl FnOnce() -> String) -> Failure {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => Failure::new(message()).detail(error.to_string()),
+    }
+}
+
+struct Counted<'s> {
+    download: Download,
+    fetched: &'s AtomicU64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.download.read(buffer)?;
+        self.fetched.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

@@ -1,0 +1,159 @@
+//! Chunks: the map from logical to physical addresses.
+
+use super::bytes::{In, Out};
+use super::format::{Key, STRIPE_LENGTH, kind, object, profile};
+use super::superblock::{Device, OFFSETS, SYSTEM_CHUNKS_AT, Superblock};
+use crate::disk::source::ReadError;
+use std::collections::BTreeMap;
+
+/// A range of logical addresses, and the physical ranges that each hold all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Logical address.
+    pub start: u64,
+    /// In bytes.
+    pub length: u64,
+    /// See [`profile`].
+    pub flags: u64,
+    /// Physical addresses: one under `single`, two under `DUP`.
+    pub copies: Vec<u64>,
+}
+
+impl Chunk {
+    /// The value of a CHUNK_ITEM. The caller has checked nothing; `total` is the filesystem's size in bytes.
+    fn parse(start: u64, input: &mut In, total: u64) -> Option<Result<Chunk, ReadError>> {
+        let (length, _owner, _stripe, flags) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
+        input.skip(12)?;
+        let (stripes, _sub_stripes) = (input.u16()?, input.u16()?);
+        let mut copies = Vec::new();
+        for _ in 0..stripes {
+            let (_device, offset) = (input.u64()?, input.u64()?);
+            input.skip(16)?;
+            copies.push(offset);
+        }
+        if flags & !profile::KNOWN != 0 {
+            return Some(Err(ReadError::Unsupported(format!(
+                "a btrfs chunk has a profile other than single and DUP (flags {flags:#x})"
+            ))));
+        }
+        let expected = if flags & profile::DUP == 0 { 1 } else { 2 };
+        let inside = |offset: &u64| offset.checked_add(length).is_some_and(|end| end <= total);
+        let sound = copies.len() == expected
+            && copies.iter().all(inside)
+            && length > 0
+            && start.checked_add(length).is_some()
+            && flags & profile::TYPES != 0;
+        sound.then_some(Ok(Chunk { start, length, flags, copies }))
+    }
+
+    /// The value of the chunk's CHUNK_ITEM.
+    pub fn encode(&self, device: &Device) -> Vec<u8> {
+        let out = Out::new()
+            .u64s(&[self.length, object::EXTENT_TREE, STRIPE_LENGTH, self.flags])
+            // io_align, io_width, sector_size
+            .u32(STRIPE_LENGTH as u32)
+            .u32(STRIPE_LENGTH as u32)
+            .u32(device.sector)
+            .u16(self.copies.len() as u16)
+            // sub_stripes
+            .u16(1);
+        let stripe =
+            |out: Out, offset: &u64| out.u64s(&[device.number, *offset]).bytes(device.uuid.as_bytes());
+        self.copies.iter().fold(out, stripe).done()
+    }
+
+    pub fn key(&self) -> Key {
+        Key::new(object::FIRST_CHUNK, kind::CHUNK_ITEM, self.start)
+    }
+
+    /// Logical address of the first byte after it.
+    pub fn end(&self) -> u64 {
+        self.start + self.length
+    }
+}
+
+/// All chunks that are known, by logical address.
+#[derive(Clone, Debug, Default)]
+pub struct Chunks(BTreeMap<u64, Chunk>);
+
+impl Chunks {
+    /// Those that the superblock holds, with which the chunk tree can be read.
+    pub fn of_superblock(superblock: &Superblock) -> Result<Chunks, ReadError> {
+        let mut chunks = Chunks::default();
+        let mut input = In(&superblock.system_chunks);
+        while !input.is_empty() {
+            let at = SYSTEM_CHUNKS_AT + (superblock.system_chunks.len() - input.0.len()) as u64;
+            let key =
+                Key::parse(&mut input).ok_or_else(|| damaged(at, "its system chunk array ends early"))?;
+            if key.kind != kind::CHUNK_ITEM {
+                return Err(damaged(at, "its system chunk array holds something other than a chunk"));
+            }
+            chunks.add(key.offset, &mut input, at, superblock.total)?;
+        }
+        Ok(chunks)
+    }
+
+    /// Adds the chunk of a CHUNK_ITEM, which lies at the physical byte `at`. It must not overlap another one; the same one
+    /// twice is fine.
+    pub fn add(&mut self, start: u64, input: &mut In, at: u64, total: u64) -> Result<(), ReadError> {
+        let chunk = Chunk::parse(start, input, total)
+            .ok_or_else(|| damaged(at, format!("the chunk at logical byte {start} is not sound")))??;
+        if self.0.get(&start) == Some(&chunk) {
+            return Ok(());
+        }
+        let before = self.0.range(..chunk.end()).next_back();
+        if before.is_some_and(|(_, before)| before.end() > start) {
+            return Err(damaged(at, format!("the chunk at logical byte {start} overlaps another")));
+        }
+        self.0.insert(start, chunk);
+        Ok(())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.0.values()
+    }
+
+    /// The chunk that holds a logical address.
+    pub fn at(&self, logical: u64) -> Option<&Chunk> {
+        self.0.range(..=logical).next_back().map(|(_, chunk)| chunk).filter(|chunk| logical < chunk.end())
+    }
+
+    /// The chunk that holds a physical address, and the logical address.
+    pub fn at_physical(&self, physical: u64) -> Option<(&Chunk, u64)> {
+        self.0.values().find_map(|chunk| {
+            let holds = |copy: &&u64| (**copy..**copy + chunk.length).contains(&physical);
+            let copy = chunk.copies.iter().find(holds)?;
+            Some((chunk, chunk.start + (physical - copy)))
+        })
+    }
+
+    /// The physical places of a logical range: for each chunk that it touches the number of bytes and each copy.
+    pub fn map(&self, logical: u64, length: u64) -> Result<Vec<Mapped>, ReadError> {
+        // Whoever names them may lie anywhere; the superblock leads to what should hold them.
+        let unmapped = || damaged(OFFSETS[0], format!("no chunk holds logical bytes {logical} + {length}"));
+        let end = logical.checked_add(length).ok_or_else(unmapped)?;
+        let mut pieces = Vec::new();
+        let mut at = logical;
+        while at < end {
+            let chunk = self.at(at).ok_or_else(unmapped)?;
+            let within = at - chunk.start;
+            let length = (end - at).min(chunk.length - within);
+            pieces.push(Mapped { length, copies: chunk.copies.iter().map(|copy| copy + within).collect() });
+            at += length;
+        }
+        Ok(pieces)
+    }
+}
+
+/// A range that lies in one chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// In bytes.
+    pub length: u64,
+    /// Physical addresses.
+    pub copies: Vec<u64>,
+}
+
+fn damaged(at: u64, problem: impl Into<String>) -> ReadError {
+    ReadError::Damaged { structure: "chunk map".into(), at, problem: problem.into() }
+}

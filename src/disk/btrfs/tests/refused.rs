@@ -1,0 +1,58 @@
+//! What cannot be written is told before anything is.
+
+use super::sample::{one_file, sample};
+use super::{EPOCH, MIB, WriteError, filled, mkfs};
+use crate::disk::Fill;
+use crate::disk::btrfs::fill;
+use crate::disk::scan::scan;
+use uuid::Uuid;
+
+fn refusal(options: &str) -> Option<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let result = filled(300 * MIB, options, &scan(directory.path(), EPOCH).unwrap())?;
+    Some(result.unwrap_err().to_string())
+}
+
+#[test]
+fn features_that_are_not_handled() {
+    for (options, expected) in [
+        ("-R quota", "cannot fill a btrfs with the feature quota"),
+        ("-O ^skinny-metadata", "cannot fill a btrfs with the feature skinny-metadata turned off"),
+    ] {
+        if let Some(message) = refusal(options) {
+            assert_eq!(message, expected);
+        }
+    }
+}
+
+#[test]
+fn what_is_filled_already() {
+    let (_directory, scan) = sample(1);
+    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = image.unwrap();
+    let error = fill(image.as_file(), &scan, &Fill { epoch: EPOCH, seed: Uuid::nil() }).unwrap_err();
+    assert!(matches!(error, WriteError::NotEmpty(_)), "{error}");
+}
+
+#[test]
+fn content_that_does_not_fit() {
+    let (_directory, scan) = one_file(120 * MIB);
+    let Some(image) = mkfs(120 * MIB, "") else { return };
+    let before = std::fs::read(image.path()).unwrap();
+    let error = fill(image.as_file(), &scan, &Fill { epoch: EPOCH, seed: Uuid::nil() }).unwrap_err();
+    let WriteError::Full { need, have } = error else { panic!("{error}") };
+    assert_eq!(have, 120 * MIB);
+    assert!(before == std::fs::read(image.path()).unwrap(), "it was written to");
+    // What it says to need suffices.
+    filled(need.next_multiple_of(MIB), "", &scan).unwrap().unwrap();
+}
+
+#[test]
+fn attributes_and_names_that_nodes_cannot_hold() {
+    let (_directory, mut scan) = sample(1);
+    let Some(result) = filled(300 * MIB, "-O ^extref", &scan) else { return };
+    assert!(matches!(result, Err(WriteError::Node { .. })), "500 names do not fit without extref");
+    scan.tree.nodes[0].attributes.insert(b"user.huge".to_vec(), vec![0; 17_000]);
+    let Some(Err(error)) = filled(300 * MIB, "", &scan) else { panic!("it was written") };
+    assert!(error.to_string().starts_with("the attribute `user.huge` of `"), "{error}");
+}

@@ -1,0 +1,141 @@
+//! Reading trees: every item of one, in order.
+
+use super::block::{self, Entries};
+use super::chunk::Chunks;
+use super::format::Key;
+use super::superblock::{self, Root, Superblock};
+use crate::disk::source::{ReadError, Source};
+use std::collections::HashSet;
+
+/// What is needed to read any tree.
+pub struct Blocks<'a> {
+    pub source: &'a dyn Source,
+    pub superblock: Superblock,
+    pub chunks: Chunks,
+}
+
+/// An item of a leaf.
+pub struct Item<'a> {
+    pub key: Key,
+    pub value: &'a [u8],
+    /// Where the value lies, in bytes from the filesystem's start.
+    pub physical: u64,
+}
+
+impl Item<'_> {
+    pub fn damaged(&self, problem: impl Into<String>) -> ReadError {
+        let Key { object, kind, offset } = self.key;
+        let structure = format!("item ({object} {kind} {offset})");
+        ReadError::Damaged { structure, at: self.physical, problem: problem.into() }
+    }
+
+    /// `Err` if there is nothing, since then the value was too short.
+    pub fn whole<T>(&self, parsed: Option<T>) -> Result<T, ReadError> {
+        parsed.ok_or_else(|| self.damaged("it is shorter than what it should hold"))
+    }
+}
+
+type Visitor<'v> = dyn FnMut(Item) -> Result<(), ReadError> + 'v;
+
+impl Blocks<'_> {
+    /// Calls `visit` with each item of a tree, in the order of keys.
+    pub fn walk(&self, root: Root, visit: &mut Visitor) -> Result<(), ReadError> {
+        self.walk_range(root, Key::new(0, 0, 0), Key::new(u64::MAX, u8::MAX, u64::MAX), visit)
+    }
+
+    /// As [`walk`](Self::walk), but only the items from `first` to `last`, both included.
+    pub fn walk_range(
+        &self,
+        root: Root,
+        first: Key,
+        last: Key,
+        visit: &mut Visitor,
+    ) -> Result<(), ReadError> {
+        let mut walk = Walk { blocks: self, first, last, seen: HashSet::new(), previous: None, visit };
+        walk.block(root, None)
+    }
+
+    /// The bytes of a tree block, of whichever copy has the right checksum, and where that lies.
+    pub fn read(&self, address: u64) -> Result<(Vec<u8>, u64), ReadError> {
+        let size = self.superblock.node as usize;
+        let mapped = self.chunks.map(address, size as u64)?;
+        let [mapped] = mapped.as_slice() else {
+            return Err(ReadError::Damaged {
+                structure: "tree block".into(),
+                at: mapped.first().map_or(superblock::OFFSETS[0], |mapped| mapped.copies[0]),
+                problem: format!("at logical byte {address}, it lies in two chunks"),
+            });
+        };
+        let checksum = self.superblock.checksum;
+        let mut bytes = vec![0; size];
+        let mut fault = None;
+        for physical in &mapped.copies {
+            // One copy that is good suffices.
+            match self.source.read_at(&mut bytes, *physical) {
+                Err(error) => fault = Some(ReadError::Io { at: *physical, error }),
+                Ok(()) if checksum.of(&bytes[32..])[..checksum.size()] == bytes[..checksum.size()] => {
+                    return Ok((bytes, *physical));
+                }
+                Ok(()) => {
+                    fault.get_or_insert_with(|| ReadError::Damaged {
+                        structure: "tree block".into(),
+                        at: *physical,
+                        problem: "its checksum is wrong".into(),
+                    });
+                }
+            }
+        }
+        Err(fault.expect("every chunk has a copy"))
+    }
+}
+
+struct Walk<'w, 'a, 'v> {
+    blocks: &'w Blocks<'a>,
+    first: Key,
+    last: Key,
+    seen: HashSet<u64>,
+    previous: Option<Key>,
+    visit: &'w mut Visitor<'v>,
+}
+
+impl Walk<'_, '_, '_> {
+    /// Levels fall from call to call, so the depth is bounded.
+    fn block(&mut self, root: Root, first: Option<Key>) -> Result<(), ReadError> {
+        let (bytes, physical) = self.blocks.read(root.address)?;
+        let damaged =
+            |problem: String| ReadError::Damaged { structure: "tree block".into(), at: physical, problem };
+        if !self.seen.insert(root.address) {
+            return Err(damaged("it is in a tree twice".into()));
+        }
+        match block::parse(&bytes, root, &self.blocks.superblock).map_err(damaged)? {
+            Entries::Leaf(items) => {
+                if first.is_some_and(|first| items.first().is_none_or(|(key, _)| *key != first)) {
+                    return Err(damaged("its first key is not what its parent says".into()));
+                }
+                for (key, range) in items {
+                    if self.previous.is_some_and(|previous| previous >= key) {
+                        return Err(damaged("its keys are not in order with the block before".into()));
+                    }
+                    self.previous = Some(key);
+                    if (self.first..=self.last).contains(&key) {
+                        let physical = physical + range.start as u64;
+                        (self.visit)(Item { key, value: &bytes[range], physical })?;
+                    }
+                }
+            }
+            Entries::Inner(children) => {
+                if first.is_some_and(|first| children[0].0 != first) {
+                    return Err(damaged("its first key is not what its parent says".into()));
+                }
+                for (index, (key, child)) in children.iter().enumerate() {
+                    let next = children.get(index + 1).map(|(key, _)| *key);
+                    if *key > self.last || next.is_some_and(|next| next <= self.first) {
+                        continue;
+                    }
+                    self.block(*child, Some(*key))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

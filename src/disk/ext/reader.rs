@@ -1,0 +1,302 @@
+//! The filesystem as a whole: opening it, its inodes, and its tree.
+
+use super::attributes::{Attributes, InlineData, attributes};
+use super::describe::Index;
+use super::directory::{Entry, entries};
+use super::group::{Group, descriptor_place, read_groups};
+use super::inode::{self, Inode, flag};
+use super::mapping::{Budget, Mapping, mapping};
+use super::superblock::{SUPERBLOCK_AT, Superblock, incompatible};
+use crate::disk::bytes::{damaged, read};
+use crate::disk::source::{ReadError, Source};
+use crate::disk::tree::{Body, Content, Extent, LINK_MAX, Node, NodeId, ROOT, Tree, mode};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+/// `s_state`: unmounted in good order, and errors were found.
+const STATE_CLEAN: u16 = 1;
+const STATE_ERRORS: u16 = 2;
+/// Of a directory with more directories in it than a link count can say.
+const UNCOUNTED_LINKS: u32 = 1;
+
+/// An ext2, ext3 or ext4 filesystem that is being read.
+pub struct Ext<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) superblock: Superblock,
+    pub(super) groups: Vec<Group>,
+    /// What lies where, built by the first [`Ext::describe`].
+    pub(super) index: OnceLock<Index>,
+}
+
+impl<'a> Ext<'a> {
+    /// `Err` if the superblock or the group descriptors make no sense, or have features that are not known here.
+    pub fn open(source: &'a dyn Source) -> Result<Ext<'a>, ReadError> {
+        let superblock = Superblock::read(source)?;
+        let groups = read_groups(source, &superblock)?;
+        Ok(Ext { source, superblock, groups, index: OnceLock::new() })
+    }
+
+    pub fn label(&self) -> String {
+        String::from_utf8_lossy(&self.superblock.label).into_owned()
+    }
+
+    pub fn uuid(&self) -> Uuid {
+        self.superblock.uuid
+    }
+
+    /// As the superblock says; root's reserve included.
+    pub fn free_bytes(&self) -> u64 {
+        self.superblock.free_clusters.saturating_mul(self.superblock.cluster_size())
+    }
+
+    /// Unmounted in good order, without errors, and without a journal that waits to be replayed.
+    pub fn is_clean(&self) -> bool {
+        self.superblock.state & (STATE_CLEAN | STATE_ERRORS) == STATE_CLEAN
+            && !self.superblock.has_incompatible(incompatible::RECOVER)
+    }
+
+    /// Everything but the bytes of files. Nodes are numbered as they are met, directory by directory in the order of names.
+    pub fn tree(&self) -> Result<Tree, ReadError> {
+        let mut builder =
+            Builder { ext: self, tree: Tree::default(), known: HashMap::new(), budget: Budget::of(self) };
+        builder.visit(inode::ROOT_NUMBER)?;
+        // The kind of the root was not checked by a directory that names it.
+        let Some(Node { body: Body::Directory(_), .. }) = builder.tree.nodes.first() else {
+            return Err(damaged("inode 2", self.inode(inode::ROOT_NUMBER)?.at, "the root is no directory"));
+        };
+        builder.descend()?;
+        Ok(builder.tree)
+    }
+
+    /// Bytes from the filesystem's start; `None` if there is no such inode.
+    pub(super) fn inode_place(&self, number: u32) -> Option<u64> {
+        let index = number.checked_sub(1)?;
+        let group = self.groups.get((index / self.superblock.group_inodes) as usize)?;
+        let slot = u64::from(index % self.superblock.group_inodes);
+        if group.inodes_unwritten() {
+            return None;
+        }
+        Some(group.inode_table * self.superblock.block_size + slot * self.superblock.inode_size as u64)
+    }
+
+    pub(super) fn inode(&self, number: u32) -> Result<Inode, ReadError> {
+        let at = self.inode_place(number).ok_or_else(|| {
+            // A group without inodes says so itself, else the superblock says how many there are.
+            let group = number.checked_sub(1).map(|index| index / self.superblock.group_inodes);
+            let group = group.filter(|group| *group < self.superblock.groups);
+            let at = group.map_or(SUPERBLOCK_AT, |group| descriptor_place(&self.superblock, group));
+            damaged(format!("inode {number}"), at, "a name or a field leads to it, but there is none")
+        })?;
+        Ok(Inode { number, at, bytes: read(self.source, at, self.superblock.inode_size)? })
+    }
+
+    /// The first `size` bytes of what a mapping finds; what it leaves out is zero. Callers bound the size.
+    pub(super) fn content(&self, mapping: &Mapping, size: u64) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = vec![0; size as usize];
+        for Extent { at, from, length } in self.written(mapping, size) {
+            let part = &mut bytes[at as usize..(at + length) as usize];
+            self.source.read_at(part, from).map_err(|error| ReadError::Io { at: from, error })?;
+        }
+        Ok(bytes)
+    }
+
+    /// The written part of a mapping up to a file's size, in bytes.
+    pub(super) fn written(&self, mapping: &Mapping, size: u64) -> Vec<Extent> {
+        let block = self.superblock.block_size;
+        let within = mapping.runs.iter().filter(|run| !run.unwritten && run.at * block < size);
+        within
+            .map(|run| Extent {
+                at: run.at * block,
+                from: run.from * block,
+                length: (run.length * block).min(size - run.at * block),
+            })
+            .collect()
+    }
+
+    /// A directory's entries without `.` and `..`, in the order of the disk.
+    pub(super) fn directory(
+        &self,
+        inode: &Inode,
+        inline: Option<&InlineData>,
+        budget: &mut Budget,
+    ) -> Result<Vec<Entry>, ReadError> {
+        if inode.has_flag(flag::INLINE_DATA) {
+            // The first four bytes are the parent's number.
+            let mut found = entries(inode, &inode.map()[4..], inode.at + inode::MAP as u64 + 4)?;
+            if let Some(InlineData { bytes, at }) = inline {
+                found.extend(entries(inode, bytes, *at)?);
+            }
+            return Ok(found);
+        }
+        let size = self.superblock.block_size;
+        let mapping = mapping(self, inode, budget)?;
+        let mut found = Vec::new();
+        for run in mapping.runs.iter().filter(|run| !run.unwritten) {
+            for block in run.from..run.from + run.length {
+                budget.spend(1, inode.at)?;
+                found.extend(entries(inode, &read(self.source, block * size, size as usize)?, block * size)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+struct Builder<'t, 'a> {
+    ext: &'t Ext<'a>,
+    tree: Tree,
+    known: HashMap<u32, NodeId>,
+    budget: Budget,
+}
+
+/// A directory, some of whose entries were visited.
+struct OpenDirectory {
+    id: NodeId,
+    waiting: std::vec::IntoIter<Entry>,
+    children: BTreeMap<Vec<u8>, NodeId>,
+    /// How many directories are among the children.
+    directories: u32,
+}
+
+impl Builder<'_, '_> {
+    /// Reads all directories below the root, depth first. Open directories wait in a list rather than on the stack, however
+    /// deep they are.
+    fn descend(&mut self) -> Result<(), ReadError> {
+        let mut open = vec![self.open_directory(ROOT)?];
+        while let Some(directory) = open.last_mut() {
+            let Some(Entry { name, number }) = directory.waiting.next() else {
+                self.close_directory(open.pop().expect("the loop has just seen it"));
+                continue;
+            };
+            let id = directory.id;
+            let is_new = !self.known.contains_key(&number);
+            let child = self.visit(number)?;
+            if directory.children.insert(name, child).is_some() {
+                return Err(self.damaged(id, "two entries of the same name"));
+            }
+            if matches!(self.tree.nodes[child].body, Body::Directory(_)) {
+                if !is_new {
+                    return Err(self.damaged(child, "a directory with two names"));
+                }
+                directory.directories += 1;
+                let next = self.open_directory(child)?;
+                open.push(next);
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, id: NodeId, problem: &str) -> ReadError {
+        let number = self.tree.nodes[id].number as u32;
+        let at = self.ext.inode_place(number).unwrap_or_default();
+        damaged(format!("directory with inode {number}"), at, problem)
+    }
+
+    fn open_directory(&mut self, id: NodeId) -> Result<OpenDirectory, ReadError> {
+        let inode = self.ext.inode(self.tree.nodes[id].number as u32)?;
+        let inline = if inode.has_flag(flag::INLINE_DATA) {
+            attributes(self.ext, &inode, &mut self.budget)?.inline_data
+        } else {
+            None
+        };
+        let mut entries = self.ext.directory(&inode, inline.as_ref(), &mut self.budget)?;
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(OpenDirectory { id, waiting: entries.into_iter(), children: BTreeMap::new(), directories: 0 })
+    }
+
+    fn close_directory(&mut self, directory: OpenDirectory) {
+        let node = &mut self.tree.nodes[directory.id];
+        if node.links == UNCOUNTED_LINKS {
+            node.links = 2 + directory.directories;
+        }
+        node.body = Body::Directory(directory.children);
+    }
+
+    /// The node of an inode, which is read at its first name.
+    fn visit(&mut self, number: u32) -> Result<NodeId, ReadError> {
+        if let Some(id) = self.known.get(&number) {
+            return Ok(*id);
+        }
+        let id = self.tree.nodes.len();
+        self.known.insert(number, id);
+        let inode = self.ext.inode(number)?;
+        let Attributes { named, inline_data } = attributes(self.ext, &inode, &mut self.budget)?;
+        let body = self.body(&inode, inline_data.map(|inline| inline.bytes))?;
+        self.tree.nodes.push(Node {
+            number: u64::from(number),
+            mode: inode.mode(),
+            uid: inode.uid(),
+            gid: inode.gid(),
+            links: inode.links(),
+            size: if matches!(body, Body::File(_) | Body::Link(_)) { inode.size() } else { 0 },
+            accessed: inode.time(inode::ACCESSED),
+            modified: inode.time(inode::MODIFIED),
+            changed: inode.time(inode::CHANGED),
+            created: inode.created(),
+            attributes: named,
+            body,
+        });
+        Ok(id)
+    }
+
+    fn body(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Body, ReadError> {
+        match inode.kind() {
+            // Its entries follow in `descend`.
+            mode::DIRECTORY => Ok(Body::Directory(BTreeMap::new())),
+            mode::FILE => Ok(Body::File(self.file(inode, inline)?)),
+            mode::LINK => Ok(Body::Link(self.target(inode, inline)?)),
+            mode::CHARACTERS | mode::BLOCKS => {
+                let (major, minor) = inode.device();
+                Ok(Body::Device { major, minor })
+            }
+            mode::PIPE | mode::SOCKET => Ok(Body::Other),
+            other => {
+                let structure = format!("inode {}", inode.number);
+                Err(damaged(structure, inode.at, format!("a name leads to it, but its type is {other:#o}")))
+            }
+        }
+    }
+
+    fn file(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Content, ReadError> {
+        if inode.has_flag(flag::ENCRYPTED) {
+            return Ok(Content::Unreadable("the file is encrypted".to_owned()));
+        }
+        if inode.has_flag(flag::VERITY) {
+            return Ok(Content::Unreadable("the file is sealed by fs-verity".to_owned()));
+        }
+        if inode.has_flag(flag::INLINE_DATA) {
+            return Ok(Content::Inline(inside(inode, inline)?));
+        }
+        let mapping = mapping(self.ext, inode, &mut self.budget)?;
+        Ok(Content::Extents(self.ext.written(&mapping, inode.size())))
+    }
+
+    fn target(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
+        let superblock = &self.ext.superblock;
+        if inode.size() > superblock.block_size.min(LINK_MAX) {
+            let problem = format!("a link's target of {} bytes", inode.size());
+            return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
+        }
+        self.budget.keep(inode.size(), inode.at)?;
+        if inode.has_flag(flag::INLINE_DATA) {
+            return inside(inode, inline);
+        }
+        if inode.is_short_link(superblock.cluster_size()) {
+            return Ok(inode.map()[..inode.size() as usize].to_vec());
+        }
+        let mapping = mapping(self.ext, inode, &mut self.budget)?;
+        self.ext.content(&mapping, inode.size())
+    }
+}
+
+/// Content that lies in the inode: where the map would be, and what does not fit there in an attribute.
+fn inside(inode: &Inode, rest: Option<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = inode.map().to_vec();
+    bytes.extend(rest.unwrap_or_default());
+    if inode.size() > bytes.len() as u64 {
+        let problem = format!("{} bytes of inline data, but {} are there", inode.size(), bytes.len());
+        return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
+    }
+    bytes.truncate(inode.size() as usize);
+    Ok(bytes)
+}

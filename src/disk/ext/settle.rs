@@ -1,0 +1,187 @@
+//! Takes the host's clock out of a filesystem that mke2fs has just filled.
+//!
+//! `mke2fs -d` copies modification times, which are content, but also access and change times, which tell when the host
+//! laid the files out; creation times and the superblock's times are of the moment. Afterwards an inode's access, change
+//! and creation times are its modification time. Attributes inside of inodes get one order, too, and those of the host
+//! itself go. Nothing else of mke2fs 1.47 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
+//! directories by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
+//! ones go to a block, and there the host's own ones remain.
+//!
+//! It is for that moment only: a journal that must be replayed would undo it, and the kernel's own uses of generations
+//! and attribute inodes are left alone.
+
+use super::attribute_order::settle_attributes;
+use super::checksum::{seal_inode, seal_superblock};
+use super::group::{has_superblock, head};
+use super::inode::{ACCESSED, CHANGED, CREATED, FLAGS, MODIFIED, flag, reaches, read_time, write_time};
+use super::reader::Ext;
+use super::superblock::{MAGIC, MAGIC_AT, SUPERBLOCK_AT, SUPERBLOCK_SIZE, read_only};
+use crate::disk::bytes::{damaged, u16_at, u32_at};
+use crate::disk::source::{ReadError, Window};
+use crate::disk::tree::Time;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// How much of an inode table is held at a time, in bytes; a multiple of all block sizes.
+const CHUNK: u64 = 1 << 20;
+/// Seconds in the superblock, and where the bits above 32 are.
+const SUPERBLOCK_TIMES: [(usize, usize); 3] = [(0x30, 0x274), (0x40, 0x277), (0x108, 0x276)];
+/// `s_mtime`: when it was mounted last, which is never.
+const MOUNTED: (usize, usize) = (0x2c, 0x275);
+/// `s_kbytes_written`, 64 bits.
+const WRITTEN: Range<usize> = 0x178..0x180;
+
+/// Why a filesystem could not be settled.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its journal would undo what is written here.
+    #[error("the filesystem was not unmounted in good order, so its times cannot be settled")]
+    Unclean,
+    #[error("could not write at byte {at} of the filesystem")]
+    Write {
+        /// Bytes from the filesystem's start.
+        at: u64,
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// Settles the filesystem of `size` bytes that starts `offset` bytes into `image`. No time is later than `epoch`, seconds
+/// since 1970, afterwards.
+pub fn settle(image: &File, offset: u64, size: u64, epoch: i64) -> Result<(), SettleError> {
+    let window = Window { file: image, offset, size };
+    let ext = Ext::open(&window)?;
+    if !ext.is_clean() {
+        return Err(SettleError::Unclean);
+    }
+    let settler = Settler { ext: &ext, window: &window, latest: Time { seconds: epoch, nanoseconds: 0 } };
+    for group in 0..ext.superblock.groups {
+        settler.group(group)?;
+    }
+    settler.backup_bitmaps()?;
+    (0..ext.superblock.groups).filter(|group| has_superblock(&ext.superblock, *group)).try_for_each(|group| {
+        let start = head(&ext.superblock, group).superblock.start * ext.superblock.block_size;
+        settler.superblock(if group == 0 { SUPERBLOCK_AT } else { start })
+    })
+}
+
+pub(super) struct Settler<'s, 'a> {
+    pub(super) ext: &'s Ext<'a>,
+    window: &'s Window<'s>,
+    latest: Time,
+}
+
+impl Settler<'_, '_> {
+    /// Settles a group's inodes in use, reading and writing whole blocks, those with changes only.
+    fn group(&self, number: u32) -> Result<(), SettleError> {
+        let superblock = &self.ext.superblock;
+        let group = &self.ext.groups[number as usize];
+        let used = group.used_inodes(superblock);
+        if used == 0 {
+            return Ok(());
+        }
+        let bitmap = self.read(group.inode_bitmap * superblock.block_size, superblock.block_size as usize)?;
+        let is_used = |slot: u64| bitmap[(slot / 8) as usize] >> (slot % 8) & 1 == 1;
+        let Some(last) = (0..u64::from(used)).rev().find(|slot| is_used(*slot)) else {
+            return Ok(());
+        };
+        let each = superblock.inode_size as u64;
+        let table = group.inode_table * superblock.block_size;
+        let length = ((last + 1) * each).next_multiple_of(superblock.block_size);
+        for start in (0..length).step_by(CHUNK as usize) {
+            let mut bytes = self.read(table + start, CHUNK.min(length - start) as usize)?;
+            let first = start / each;
+            let mut dirty = Dirty::default();
+            for (slot, inode) in (first..=last).zip(bytes.chunks_exact_mut(superblock.inode_size)) {
+                let inode_number = number * superblock.group_inodes + slot as u32 + 1;
+                if is_used(slot) && self.inode(inode_number, inode) {
+                    let at = slot * each - start;
+                    dirty.add(at / superblock.block_size * superblock.block_size, superblock.block_size);
+                }
+            }
+            for range in dirty.0 {
+                let part = &bytes[range.start as usize..range.end as usize];
+                self.write(table + start + range.start, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the inode has changed.
+    fn inode(&self, number: u32, bytes: &mut [u8]) -> bool {
+        let before = bytes.to_vec();
+        let modified = read_time(bytes, MODIFIED).min(self.latest);
+        if u32_at(bytes, FLAGS) & flag::ATTRIBUTE_VALUE == 0 {
+            for field in [ACCESSED, CHANGED, MODIFIED, CREATED] {
+                write_time(bytes, field, modified);
+            }
+        } else {
+            // Its other times are the hash of the value and the count of its users.
+            if reaches(bytes, CREATED.seconds) {
+                write_time(bytes, CREATED, read_time(bytes, CREATED).min(self.latest));
+            }
+        }
+        settle_attributes(bytes);
+        if bytes == before {
+            return false;
+        }
+        if self.ext.superblock.has_read_only(read_only::METADATA_CHECKSUM) {
+            seal_inode(self.ext.superblock.checksum_seed, number, bytes);
+        }
+        true
+    }
+
+    fn superblock(&self, at: u64) -> Result<(), SettleError> {
+        let mut bytes = self.read(at, SUPERBLOCK_SIZE)?;
+        let magic = u16_at(&bytes, MAGIC_AT);
+        if magic != MAGIC {
+            let problem = format!("the magic number is {magic:#x}, expected {MAGIC:#x}");
+            return Err(damaged("copy of the superblock", at, problem).into());
+        }
+        let before = bytes.clone();
+        for (low, high) in SUPERBLOCK_TIMES {
+            let seconds = i64::from(u32_at(&bytes, low)) + (i64::from(bytes[high]) << 32);
+            let settled = seconds.min(self.latest.seconds).max(0).to_le_bytes();
+            bytes[low..low + 4].copy_from_slice(&settled[..4]);
+            bytes[high] = settled[4];
+        }
+        bytes[MOUNTED.0..MOUNTED.0 + 4].fill(0);
+        bytes[MOUNTED.1] = 0;
+        bytes[WRITTEN].fill(0);
+        if bytes == before {
+            return Ok(());
+        }
+        if self.ext.superblock.has_read_only(read_only::METADATA_CHECKSUM) {
+            seal_superblock(&mut bytes);
+        }
+        self.write(at, &bytes)
+    }
+
+    pub(super) fn read(&self, at: u64, length: usize) -> Result<Vec<u8>, ReadError> {
+        crate::disk::bytes::read(self.window, at, length)
+    }
+
+    /// Everything read from the window lies inside of it, and only that is written back.
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), SettleError> {
+        let place = self.window.offset + at;
+        self.window.file.write_all_at(bytes, place).map_err(|error| SettleError::Write { at, error })
+    }
+}
+
+/// Ranges to be written, merged where they touch.
+#[derive(Debug, Default)]
+struct Dirty(Vec<Range<u64>>);
+
+impl Dirty {
+    /// Starts come in order.
+    fn add(&mut self, start: u64, length: u64) {
+        match self.0.last_mut() {
+            Some(last) if start <= last.end => last.end = last.end.max(start + length),
+            _ => self.0.push(start..start + length),
+        }
+    }
+}

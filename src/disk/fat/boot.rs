@@ -1,0 +1,162 @@
+//! The boot sector: where everything lies, checked before anything else relies on it.
+
+use crate::disk::bytes::{damaged, read, u16_at, u32_at};
+use crate::disk::source::{ReadError, Source};
+use std::ops::Range;
+
+/// Bytes of the boot sector that mean something, whatever the sector size.
+const BOOT_SIZE: usize = 512;
+const SIGNATURE: [u8; 2] = [0x55, 0xaa];
+/// Marks that volume id and label are there.
+const EXTENDED: u8 = 0x29;
+/// The label of a filesystem without one.
+pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
+/// More clusters than this make it FAT16.
+pub(super) const MOST_12: u64 = 4084;
+/// More clusters than this make it FAT32. Source: Microsoft, FAT: General Overview of On-Disk Format, "FAT Type Determination".
+pub(super) const MOST_16: u32 = 65_524;
+/// Bytes of a directory's entry.
+pub(super) const ENTRY_SIZE: u64 = 32;
+/// The first cluster's number.
+pub(super) const FIRST_CLUSTER: u32 = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    Bits12,
+    Bits16,
+    Bits32,
+}
+
+impl Width {
+    /// Of an entry of the table.
+    pub fn bits(self) -> u32 {
+        match self {
+            Width::Bits12 => 12,
+            Width::Bits16 => 16,
+            Width::Bits32 => 32,
+        }
+    }
+}
+
+/// All places are bytes from the filesystem's start.
+#[derive(Clone, Debug)]
+pub(super) struct Boot {
+    pub width: Width,
+    pub sector_size: u64,
+    pub cluster_size: u64,
+    pub reserved: Range<u64>,
+    /// The copies of the table.
+    pub tables: Vec<Range<u64>>,
+    /// Empty with FAT32, where it is a chain of clusters.
+    pub root: Range<u64>,
+    /// First cluster of the root directory with FAT32.
+    pub root_cluster: u32,
+    pub clusters_start: u64,
+    pub clusters: u32,
+    /// Sectors of the free-space hints and of the copy of the boot sector; 0 without.
+    pub info_sector: u64,
+    pub backup_sector: u64,
+    pub volume_id: Option<u32>,
+    pub label: Option<[u8; 11]>,
+    /// Set while it is mounted.
+    pub is_dirty: bool,
+}
+
+impl Boot {
+    pub(super) fn read(source: &dyn Source) -> Result<Boot, ReadError> {
+        let bytes = read(source, 0, BOOT_SIZE)?;
+        if bytes[510..] != SIGNATURE {
+            return Err(fault(510, "it does not end in 55 aa".to_owned()));
+        }
+        let boot = Boot::parse(&bytes)?;
+        let end = boot.end();
+        if end > source.size() {
+            let sectors = if u16_at(&bytes, 19) == 0 { 32 } else { 19 };
+            let problem = format!("it ends at byte {end}, but {} bytes are there", source.size());
+            return Err(fault(sectors, problem));
+        }
+        Ok(boot)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Boot, ReadError> {
+        let sector_size = u64::from(u16_at(bytes, 11));
+        if !(512..=4096).contains(&sector_size) || !sector_size.is_power_of_two() {
+            return Err(fault(11, format!("sectors of {sector_size} bytes")));
+        }
+        let cluster_size = u64::from(bytes[13]) * sector_size;
+        if !bytes[13].is_power_of_two() {
+            return Err(fault(13, format!("{} sectors per cluster", bytes[13])));
+        }
+        let (reserved, tables) = (u64::from(u16_at(bytes, 14)), u64::from(bytes[16]));
+        if reserved == 0 || tables == 0 {
+            return Err(fault(14, format!("{reserved} reserved sectors and {tables} tables")));
+        }
+        let or_wide = |narrow: usize, wide: usize| match u16_at(bytes, narrow) {
+            0 => u64::from(u32_at(bytes, wide)),
+            narrow => u64::from(narrow),
+        };
+        let is_32 = u16_at(bytes, 22) == 0;
+        let table_size = or_wide(22, 36) * sector_size;
+        let root_size = (u64::from(u16_at(bytes, 17)) * ENTRY_SIZE).next_multiple_of(sector_size);
+        let tables_start = reserved * sector_size;
+        let root_start = tables_start + tables * table_size;
+        let clusters_start = root_start + root_size;
+        let end = or_wide(19, 32) * sector_size;
+        let clusters = end.saturating_sub(clusters_start) / cluster_size;
+        let width = match clusters {
+            _ if is_32 => Width::Bits32,
+            ..=MOST_12 => Width::Bits12,
+            _ => Width::Bits16,
+        };
+        let entries = match width {
+            Width::Bits12 => table_size * 2 / 3,
+            Width::Bits16 => table_size / 2,
+            Width::Bits32 => table_size / 4,
+        };
+        let is_counted = clusters > 0 && clusters + u64::from(FIRST_CLUSTER) <= entries;
+        if !is_counted || clusters >= u64::from(super::table::LAST_CLUSTER) {
+            return Err(fault(22, format!("{clusters} clusters, but {entries} entries of the table")));
+        }
+        // The extended part lies elsewhere with FAT32.
+        let extended = if is_32 { 64 } else { 36 };
+        let has_extended = bytes[extended + 2] == EXTENDED;
+        let label: [u8; 11] = bytes[extended + 7..extended + 18].try_into().expect("it is 11 bytes");
+        Ok(Boot {
+            width,
+            sector_size,
+            cluster_size,
+            reserved: 0..tables_start,
+            tables: (0..tables)
+                .map(|index| tables_start + index * table_size..tables_start + (index + 1) * table_size)
+                .collect(),
+            root: root_start..clusters_start,
+            root_cluster: if is_32 { u32_at(bytes, 44) } else { 0 },
+            clusters_start,
+            clusters: clusters as u32,
+            info_sector: if is_32 { u64::from(u16_at(bytes, 48)) } else { 0 },
+            backup_sector: if is_32 { u64::from(u16_at(bytes, 50)) } else { 0 },
+            volume_id: has_extended.then(|| u32_at(bytes, extended + 3)),
+            label: (has_extended && label != *NO_LABEL).then_some(label),
+            is_dirty: bytes[extended + 1] & 1 != 0,
+        })
+    }
+
+    /// Where the last cluster ends.
+    pub(super) fn end(&self) -> u64 {
+        self.clusters_start + u64::from(self.clusters) * self.cluster_size
+    }
+
+    /// Whether there is a cluster of this number.
+    pub(super) fn has_cluster(&self, cluster: u32) -> bool {
+        cluster >= FIRST_CLUSTER && cluster - FIRST_CLUSTER < self.clusters
+    }
+
+    /// Where a cluster starts; there must be one of this number.
+    pub(super) fn cluster_place(&self, cluster: u32) -> u64 {
+        self.clusters_start + u64::from(cluster - FIRST_CLUSTER) * self.cluster_size
+    }
+}
+
+fn fault(at: u64, problem: String) -> ReadError {
+    damaged("boot sector", at, problem)
+}

@@ -1,0 +1,172 @@
+//! Directory entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
+
+use super::boot::{ENTRY_SIZE, Width};
+use super::name::{LongName, short_name};
+use crate::disk::bytes::{damaged, u16_at, u32_at};
+use crate::disk::source::ReadError;
+use crate::disk::tree::Time;
+use std::ops::Range;
+
+/// First bytes: nothing follows, and deleted.
+pub(super) const END: u8 = 0;
+pub(super) const DELETED: u8 = 0xe5;
+/// Attributes.
+const READ_ONLY: u8 = 0x01;
+pub(super) const LABEL: u8 = 0x08;
+pub(super) const DIRECTORY: u8 = 0x10;
+/// A part of a long name: all of read-only, hidden, system and label.
+pub(super) const LONG_NAME: u8 = 0x0f;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    pub is_directory: bool,
+    pub is_read_only: bool,
+    /// 0 if it is empty.
+    pub first_cluster: u32,
+    /// In bytes; 0 of directories.
+    pub size: u32,
+    /// Where the entry lies, in bytes from the filesystem's start.
+    pub at: u64,
+    pub created: Option<Time>,
+    pub accessed: Time,
+    pub modified: Time,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// Without `.` and `..`.
+    pub entries: Vec<Entry>,
+    /// The filesystem's, in the root directory.
+    pub label: Option<[u8; 11]>,
+}
+
+/// Reads a directory's bytes, which lie in these places one after the other. `path` is for messages.
+pub(super) fn entries(
+    bytes: &[u8],
+    places: &[Range<u64>],
+    width: Width,
+    path: &str,
+) -> Result<Entries, ReadError> {
+    let mut found = Entries::default();
+    let mut long = LongName::default();
+    let each = places.iter().flat_map(|place| place.clone().step_by(ENTRY_SIZE as usize));
+    for (entry, at) in bytes.chunks_exact(ENTRY_SIZE as usize).zip(each) {
+        let attributes = entry[11];
+        match entry[0] {
+            END => break,
+            DELETED => long = LongName::default(),
+            _ if attributes & 0x3f == LONG_NAME => long.push(entry),
+            _ if attributes & LABEL != 0 => {
+                long = LongName::default();
+                let label = entry[..11].try_into().expect("it is 11 bytes");
+                found.label.get_or_insert(label);
+            }
+            _ => {
+                let name = long.take(entry).unwrap_or_else(|| short_name(entry));
+                if name == "." || name == ".." {
+                    continue;
+                }
+                if name.is_empty() || name.contains(['/', '\0']) {
+                    return Err(damaged(format!("directory {path}"), at, format!("the name {name:?}")));
+                }
+                found.entries.push(parse(entry, name, width, at));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
+    let modified = time(u16_at(entry, 24), u16_at(entry, 22), 0);
+    let (created_day, accessed_day) = (u16_at(entry, 16), u16_at(entry, 18));
+    // OS/2 kept something else there, which Linux passes over, too. Source: fat_get_start in fs/fat/fat.h.
+    let high = if width == Width::Bits32 { u16_at(entry, 20) } else { 0 };
+    Entry {
+        name,
+        is_directory: entry[11] & DIRECTORY != 0,
+        is_read_only: entry[11] & READ_ONLY != 0,
+        first_cluster: u32::from(high) << 16 | u32::from(u16_at(entry, 26)),
+        at,
+        size: if entry[11] & DIRECTORY != 0 { 0 } else { u32_at(entry, 28) },
+        created: (created_day != 0).then(|| time(created_day, u16_at(entry, 14), entry[13])),
+        accessed: if accessed_day == 0 { modified } else { time(accessed_day, 0, 0) },
+        modified,
+    }
+}
+
+/// From day, time of day in steps of two seconds, and hundredths of a second.
+fn time(day: u16, of_day: u16, hundredths: u8) -> Time {
+    const DAY: i64 = 86_400;
+    let year = 1980 + i64::from(day >> 9);
+    // Both count from 1; 0 would be damage, but no reason not to read the rest.
+    let month = i64::from(day >> 5 & 15).clamp(1, 12);
+    let day_of_month = i64::from(day & 31).max(1);
+    let seconds =
+        i64::from(of_day >> 11) * 3600 + i64::from(of_day >> 5 & 63) * 60 + i64::from(of_day & 31) * 2;
+    Time {
+        seconds: days_since_1970(year, month, day_of_month) * DAY + seconds + i64::from(hundredths / 100),
+        nanoseconds: u32::from(hundredths % 100) * 10_000_000,
+    }
+}
+
+/// Day, time of day and hundredths of a second, the nearest that FAT has: 1980 to 2107, UTC.
+pub(super) fn encoded(time: Time) -> (u16, u16, u8) {
+    const DAY: i64 = 86_400;
+    let first = days_since_1970(1980, 1, 1) * DAY;
+    let last = days_since_1970(2107, 12, 31) * DAY + DAY - 2;
+    let seconds = time.seconds.clamp(first, last);
+    let (day, of_day) = (seconds / DAY, seconds % DAY);
+    let is_before = |year: i64, month: i64| days_since_1970(year, month, 1) <= day;
+    let year = (1980..=2107).rev().find(|year| is_before(*year, 1)).unwrap_or(1980);
+    let month = (1..=12).rev().find(|month| is_before(year, *month)).unwrap_or(1);
+    let day_of_month = day - days_since_1970(year, month, 1) + 1;
+    (
+        ((year - 1980) << 9 | month << 5 | day_of_month) as u16,
+        ((of_day / 3600) << 11 | (of_day % 3600 / 60) << 5 | (of_day % 60 / 2)) as u16,
+        (seconds % 2 * 100) as u8,
+    )
+}
+
+/// In the Gregorian calendar, from 1980 on.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap_days = (1970..year).filter(|year| is_leap(*year)).count() as i64;
+    let this_year = i64::from(month > 2 && is_leap(year));
+    (year - 1970) * 365 + leap_days + BEFORE_MONTH[month as usize - 1] + this_year + day - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_have_32_bits_only_with_fat32() {
+        let mut bytes = [0; 64];
+        bytes[32..43].copy_from_slice(b"NAME       ");
+        bytes[0..11].copy_from_slice(b"FIRST      ");
+        bytes[32 + 20] = 7;
+        bytes[32 + 26] = 3;
+        let check = |width, expect| {
+            let found = entries(&bytes, &[512..544, 4096..4128], width, "/").unwrap();
+            assert_eq!((found.entries[1].first_cluster, found.entries[1].at), (expect, 4096));
+        };
+        check(Width::Bits16, 3);
+        check(Width::Bits32, 7 << 16 | 3);
+    }
+
+    #[test]
+    fn times_are_utc() {
+        // 2024-02-29 23:59:58.50 and 2107-12-31 00:00:00.
+        let leap = time(44 << 9 | 2 << 5 | 29, 23 << 11 | 59 << 5 | 29, 50);
+        assert_eq!(leap, Time { seconds: 1_709_251_198, nanoseconds: 500_000_000 });
+        assert_eq!(time(127 << 9 | 12 << 5 | 31, 0, 0).seconds, 4_354_732_800);
+        for seconds in (315_532_800..4_354_819_198).step_by(40_000_001) {
+            let (day, of_day, hundredths) = encoded(Time { seconds, nanoseconds: 0 });
+            assert_eq!(time(day, of_day, hundredths).seconds, seconds);
+        }
+        let at = |seconds| encoded(Time { seconds, nanoseconds: 0 });
+        assert_eq!((at(0), at(i64::MAX)), ((0x21, 0, 0), (0xff9f, 0xbf7d, 0)));
+    }
+}

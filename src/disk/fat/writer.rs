@@ -1,0 +1,533 @@
+//! Putting a tree into a FAT filesystem: an empty one that mkfs.vfat has just made, or one that holds something already.
+//!
+//! Everything is decided before the first byte is written: what cannot be held, whether it fits, which clusters each file and
+//! directory gets, and what every directory says. Files get their clusters in the order of the tree, from the first free ones on, so
+//! that the same tree gives the same bytes.
+
+use super::boot::{Boot, ENTRY_SIZE, FIRST_CLUSTER, Width};
+use super::directory::{self, encoded};
+use super::name::{LongName, short_name};
+use super::new_name::{self, ShortNames};
+use super::table::{END, Next, Seen, Table, chain};
+use crate::disk::bytes::{read, u32_at};
+use crate::disk::scan::Scan;
+use crate::disk::source::{ReadError, Window};
+use crate::disk::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes that are copied at once.
+const BUFFER: usize = 1 << 20;
+const ENTRY: usize = ENTRY_SIZE as usize;
+/// Entries of a directory. Source: fatgen103, "FAT Directory Structure": 2 MiB.
+const MOST_ENTRIES: usize = 65_536;
+/// Attributes of a file that was written and not saved elsewhere.
+const ARCHIVE: u8 = 0x20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// From the filesystem's root.
+    #[error("vfat cannot store `{path}`: {problem}")]
+    Node { path: String, problem: String },
+    /// In bytes.
+    #[error("it needs {need} bytes, {have} are free")]
+    Full { need: u64, have: u64 },
+    #[error("could not read `{}`", path.display())]
+    Host {
+        path: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    #[error("what is there cannot be read")]
+    Read(#[from] ReadError),
+    #[error("could not write")]
+    Image(#[source] io::Error),
+}
+
+/// Puts the tree into the filesystem. What has the same name there is replaced. `is_blank`: clusters that are free read as
+/// zeros.
+pub fn fill(window: &Window, scan: &Scan, is_blank: bool) -> Result<(), WriteError> {
+    let boot = Boot::read(window)?;
+    let table = Table::read(window, &boot)?;
+    let mut writer =
+        Writer { window, scan, boot, table, next: FIRST_CLUSTER, directories: Vec::new(), files: Vec::new() };
+    writer.decide()?;
+    writer.write(is_blank)
+}
+
+/// Where a directory lies.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Of FAT12 and FAT16, which cannot grow.
+    Root,
+    Clusters(Vec<Range<u32>>),
+}
+
+impl Place {
+    /// As entries name it, the root as 0.
+    fn first_cluster(&self) -> u32 {
+        match self {
+            Place::Root => 0,
+            Place::Clusters(runs) => runs.first().map_or(0, |run| run.start),
+        }
+    }
+}
+
+struct Writer<'a> {
+    window: &'a Window<'a>,
+    scan: &'a Scan,
+    boot: Boot,
+    table: Table,
+    /// All clusters before it are taken.
+    next: u32,
+    directories: Vec<(Place, Vec<u8>)>,
+    files: Vec<(NodeId, Vec<Range<u32>>)>,
+}
+
+/// What a directory has already: entries of one name.
+struct Old {
+    entries: Vec<u8>,
+    short: [u8; 11],
+    is_directory: bool,
+    first_cluster: u32,
+}
+
+/// A directory whose entries are to be decided.
+struct Waiting {
+    node: NodeId,
+    path: String,
+    place: Place,
+    /// That of the directory above, as `..` names it.
+    parent: u32,
+    is_new: bool,
+}
+
+impl Writer<'_> {
+    fn decide(&mut self) -> Result<(), WriteError> {
+        let place = match self.boot.width {
+            Width::Bits32 => Place::Clusters(self.chain(self.boot.root_cluster, "/")?),
+            _ => Place::Root,
+        };
+        let mut waiting =
+            VecDeque::from([Waiting { node: ROOT, path: String::new(), place, parent: 0, is_new: false }]);
+        while let Some(directory) = waiting.pop_front() {
+            self.directory(directory, &mut waiting)?;
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        mut directory: Waiting,
+        waiting: &mut VecDeque<Waiting>,
+    ) -> Result<(), WriteError> {
+        let scan = self.scan;
+        let Body::Directory(children) = &scan.tree.nodes[directory.node].body else {
+            unreachable!("only directories wait")
+        };
+        let is_root = directory.node == ROOT;
+        // `..` of a directory in the root is 0, also where the root has a cluster.
+        let own = if is_root { 0 } else { directory.place.first_cluster() };
+        let mut bytes = Vec::new();
+        let mut old = BTreeMap::new();
+        if directory.is_new {
+            let modified = scan.tree.nodes[directory.node].modified;
+            bytes.extend(entry(b".          ", directory::DIRECTORY, own, 0, modified));
+            bytes.extend(entry(b"..         ", directory::DIRECTORY, directory.parent, 0, modified));
+        } else {
+            (bytes, old) = self.old(&directory)?;
+        }
+        let mut short_names = ShortNames::default();
+        for old in old.values() {
+            short_names.insert(old.short);
+        }
+        let mut added = Vec::new();
+        for (name, child) in children {
+            let node = &scan.tree.nodes[*child];
+            let path = format!("{}/{}", directory.path, String::from_utf8_lossy(name));
+            let cannot = |problem: String| WriteError::Node { path: path.clone(), problem };
+            let name = new_name::check(name).map_err(cannot)?;
+            let is_directory = matches!(node.body, Body::Directory(_));
+            if let Some(there) = old.get(&new_name::folded(name)) {
+                match (is_directory, there.is_directory) {
+                    (true, true) => {
+                        let place = Place::Clusters(self.chain(there.first_cluster, &path)?);
+                        waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: false });
+                        continue;
+                    }
+                    (false, false) => {
+                        let gone = old.remove(&new_name::folded(name)).expect("it was just found");
+                        self.free(gone.first_cluster, &path)?;
+                    }
+                    (true, false) => return Err(cannot("a file with this name already exists".to_owned())),
+                    (false, true) => {
+                        return Err(cannot("a directory with this name already exists".to_owned()));
+                    }
+                }
+            }
+            let Some(short) = short_names.give(name) else {
+                return Err(cannot("no short name (8.3) is left for it".to_owned()));
+            };
+            let (attributes, first, size) = if is_directory {
+                let clusters = self.clusters_of(self.length_of(*child));
+                let runs = self.allocate(clusters)?;
+                let place = Place::Clusters(runs);
+                let first = place.first_cluster();
+                waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: true });
+                (directory::DIRECTORY, first, 0)
+            } else {
+                let size = u32::try_from(node.size)
+                    .map_err(|_| cannot("a file on vfat is smaller than 4 GiB".to_owned()))?;
+                let runs = self.allocate(self.clusters_of(node.size))?;
+                let first = runs.first().map_or(0, |run| run.start);
+                self.files.push((*child, runs));
+                (ARCHIVE, first, size)
+            };
+            added.extend(new_name::long_entries(name, &short).concat());
+            added.extend(entry(&short, attributes, first, size, node.modified));
+        }
+        if added.is_empty() && !directory.is_new {
+            return Ok(());
+        }
+        bytes.extend(old.into_values().flat_map(|old| old.entries));
+        bytes.extend(added);
+        let cannot = |problem: String| WriteError::Node { path: format!("{}/", directory.path), problem };
+        if bytes.len() > MOST_ENTRIES * ENTRY {
+            return Err(cannot(format!(
+                "a directory has at most {MOST_ENTRIES} entries, and a long name takes several"
+            )));
+        }
+        match &mut directory.place {
+            Place::Root => {
+                let room = (self.boot.root.end - self.boot.root.start) as usize;
+                if bytes.len() > room {
+                    let entries = room / ENTRY;
+                    return Err(cannot(format!(
+                        "the root directory of this filesystem has at most {entries} entries, and a long name takes several"
+                    )));
+                }
+            }
+            Place::Clusters(runs) => {
+                let have: u32 = runs.iter().map(|run| run.end - run.start).sum();
+                let more = self.clusters_of(bytes.len() as u64).saturating_sub(have);
+                if more > 0 {
+                    let last = runs.last().map_or(0, |run| run.end - 1);
+                    let new = self.allocate(more)?;
+                    if let Some(first) = new.first() {
+                        self.table.set(last, first.start);
+                    }
+                    runs.extend(new);
+                }
+            }
+        }
+        self.directories.push((directory.place, bytes));
+        Ok(())
+    }
+
+    /// Bytes of a new directory, at most.
+    fn length_of(&self, directory: NodeId) -> u64 {
+        let Body::Directory(children) = &self.scan.tree.nodes[directory].body else { return 0 };
+        let entries = |name: &Vec<u8>| new_name::entries(&String::from_utf8_lossy(name)) as u64;
+        (2 + children.keys().map(entries).sum::<u64>()) * ENTRY_SIZE
+    }
+
+    fn clusters_of(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(self.boot.cluster_size)).unwrap_or(u32::MAX)
+    }
+
+    /// A directory's bytes before the names, and the names by what vfat takes for the same.
+    fn old(&self, directory: &Waiting) -> Result<(Vec<u8>, BTreeMap<String, Old>), WriteError> {
+        let places = match &directory.place {
+            Place::Root => vec![self.boot.root.clone()],
+            Place::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
+        };
+        let mut bytes = Vec::new();
+        for place in places {
+            bytes.extend(read(self.window, place.start, (place.end - place.start) as usize)?);
+        }
+        let mut before = Vec::new();
+        let mut found = BTreeMap::new();
+        let (mut long, mut entries) = (LongName::default(), Vec::new());
+        for entry in bytes.chunks_exact(ENTRY) {
+            match (entry[0], entry[11]) {
+                (directory::END, _) => break,
+                (directory::DELETED, _) => {
+                    long = LongName::default();
+                    entries.clear();
+                }
+                (_, attributes) if attributes & 0x3f == directory::LONG_NAME => {
+                    long.push(entry);
+                    entries.extend(entry);
+                }
+                (first, attributes) => {
+                    let long_name = long.take(entry);
+                    entries.extend(entry);
+                    let entries = std::mem::take(&mut entries);
+                    if attributes & directory::LABEL != 0 || first == b'.' && long_name.is_none() {
+                        before.extend(entries);
+                        continue;
+                    }
+                    let name = long_name.unwrap_or_else(|| short_name(entry));
+                    let high = if self.boot.width == Width::Bits32 { &entry[20..22] } else { &[0, 0] };
+                    let old = Old {
+                        entries,
+                        short: entry[..11].try_into().expect("it is 11 bytes"),
+                        is_directory: attributes & directory::DIRECTORY != 0,
+                        first_cluster: u32_at(&[entry[26], entry[27], high[0], high[1]], 0),
+                    };
+                    found.insert(new_name::folded(&name), old);
+                }
+            }
+        }
+        Ok((before, found))
+    }
+
+    fn chain(&self, first: u32, path: &str) -> Result<Vec<Range<u32>>, WriteError> {
+        Ok(chain(&self.boot, &self.table, &mut Seen::none(&self.boot), first, path)?)
+    }
+
+    fn free(&mut self, first: u32, path: &str) -> Result<(), WriteError> {
+        if first != 0 {
+            for cluster in self.chain(first, path)?.into_iter().flatten() {
+                self.table.set(cluster, 0);
+                self.next = self.next.min(cluster);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chain of so many clusters.
+    fn allocate(&mut self, count: u32) -> Result<Vec<Range<u32>>, WriteError> {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        let mut found = 0;
+        let mut last = None;
+        while found < count {
+            if !self.boot.has_cluster(self.next) {
+                return Err(self.full());
+            }
+            let cluster = self.next;
+            self.next += 1;
+            if self.table.next(cluster) != Next::Free {
+                continue;
+            }
+            self.table.set(cluster, END);
+            if let Some(last) = last.replace(cluster) {
+                self.table.set(last, cluster);
+            }
+            match runs.last_mut() {
+                Some(run) if run.end == cluster => run.end += 1,
+                _ => runs.push(cluster..cluster + 1),
+            }
+            found += 1;
+        }
+        Ok(runs)
+    }
+
+    fn full(&self) -> WriteError {
+        let files = self.scan.tree.nodes.iter().map(|node| u64::from(self.clusters_of(node.size)));
+        let directories =
+            (0..self.scan.tree.nodes.len()).map(|id| u64::from(self.clusters_of(self.length_of(id))));
+        let need = (files.sum::<u64>() + directories.sum::<u64>()) * self.boot.cluster_size;
+        let Ok(before) = Table::read(self.window, &self.boot) else {
+            return WriteError::Full { need, have: 0 };
+        };
+        let free = before.runs(&self.boot, |next| next == Next::Free);
+        let have = free.iter().map(|run| u64::from(run.end - run.start) * self.boot.cluster_size).sum();
+        WriteError::Full { need, have }
+    }
+
+    fn bytes_of(&self, run: &Range<u32>) -> Range<u64> {
+        let start = self.boot.cluster_place(run.start);
+        start..start + u64::from(run.end - run.start) * self.boot.cluster_size
+    }
+
+    /// Content first, the tables last: what is cut short leaves what was there.
+    fn write(&self, is_blank: bool) -> Result<(), WriteError> {
+        for (node, runs) in &self.files {
+            self.write_file(*node, runs, is_blank)?;
+        }
+        for (place, bytes) in &self.directories {
+            let mut rest = bytes.as_slice();
+            let places = match place {
+                Place::Root => vec![self.boot.root.clone()],
+                Place::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
+            };
+            for place in places {
+                let (these, others) = rest.split_at(rest.len().min((place.end - place.start) as usize));
+                rest = others;
+                let mut part = these.to_vec();
+                part.resize((place.end - place.start) as usize, 0);
+                self.put(&part, place.start)?;
+            }
+        }
+        for copy in &self.boot.tables {
+            let length = self.table.bytes().len().min((copy.end - copy.start) as usize);
+            self.put(&self.table.bytes()[..length], copy.start)?;
+        }
+        self.write_hints()
+    }
+
+    fn put(&self, bytes: &[u8], at: u64) -> Result<(), WriteError> {
+        self.window.file.write_all_at(bytes, self.window.offset + at).map_err(WriteError::Image)
+    }
+
+    /// How much is free, and where to look first. Source: fatgen103, "FAT32 FSInfo Sector Structure".
+    fn write_hints(&self) -> Result<(), WriteError> {
+        const SIGNATURES: [(usize, u32); 2] = [(0, 0x4161_5252), (484, 0x6141_7272)];
+        if self.boot.info_sector == 0 {
+            return Ok(());
+        }
+        let at = self.boot.info_sector * self.boot.sector_size;
+        let mut sector = read(self.window, at, 512)?;
+        if SIGNATURES.iter().any(|(place, signature)| u32_at(&sector, *place) != *signature) {
+            return Ok(());
+        }
+        let free = self.table.runs(&self.boot, |next| next == Next::Free);
+        let count: u32 = free.iter().map(|run| run.end - run.start).sum();
+        sector[488..492].copy_from_slice(&count.to_le_bytes());
+        sector[492..496].copy_from_slice(&self.next.to_le_bytes());
+        self.put(&sector, at)
+    }
+
+    fn write_file(&self, id: NodeId, runs: &[Range<u32>], is_blank: bool) -> Result<(), WriteError> {
+        let node = &self.scan.tree.nodes[id];
+        let Body::File(Content::Extents(extents)) = &node.body else { return Ok(()) };
+        let from = Host::open(&self.scan.paths[id])?;
+        let mut buffer = vec![0; BUFFER];
+        let mut at = 0;
+        for run in runs {
+            let place = self.bytes_of(run);
+            let inside = at..at + (place.end - place.start);
+            if !is_blank {
+                self.zero(place.clone(), &mut buffer)?;
+            }
+            for extent in within(extents, &inside) {
+                for start in extent.clone().step_by(BUFFER) {
+                    let part = &mut buffer[..BUFFER.min((extent.end - start) as usize)];
+                    from.read(part, start)?;
+                    self.put(part, place.start + (start - inside.start))?;
+                }
+            }
+            at = inside.end;
+        }
+        Ok(())
+    }
+
+    fn zero(&self, place: Range<u64>, buffer: &mut [u8]) -> Result<(), WriteError> {
+        buffer.fill(0);
+        for start in place.clone().step_by(buffer.len()) {
+            self.put(&buffer[..buffer.len().min((place.end - start) as usize)], start)?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts of extents in a range of the file.
+fn within<'e>(extents: &'e [Extent], range: &'e Range<u64>) -> impl Iterator<Item = Range<u64>> + 'e {
+    extents
+        .iter()
+        .map(|extent| extent.at.max(range.start)..(extent.at + extent.length).min(range.end))
+        .filter(|part| part.start < part.end)
+}
+
+struct Host<'p> {
+    path: &'p Path,
+    file: File,
+}
+
+impl Host<'_> {
+    fn open(path: &Path) -> Result<Host<'_>, WriteError> {
+        let file = File::open(path).map_err(|error| WriteError::Host { path: path.to_owned(), error })?;
+        Ok(Host { path, file })
+    }
+
+    fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), WriteError> {
+        let read = self.file.read_exact_at(buffer, at);
+        read.map_err(|error| WriteError::Host { path: self.path.to_owned(), error })
+    }
+}
+
+/// A short entry. All times are the last change's.
+fn entry(short: &[u8; 11], attributes: u8, first_cluster: u32, size: u32, modified: Time) -> [u8; ENTRY] {
+    let mut entry = [0; ENTRY];
+    let (day, of_day, hundredths) = encoded(modified);
+    entry[..11].copy_from_slice(short);
+    entry[11] = attributes;
+    entry[13] = hundredths;
+    for (at, value) in [
+        (14, of_day),
+        (16, day),
+        (18, day),
+        (20, (first_cluster >> 16) as u16),
+        (22, of_day),
+        (24, day),
+        (26, first_cluster as u16),
+    ] {
+        entry[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    entry[28..].copy_from_slice(&size.to_le_bytes());
+    entry
+}
+
+/// The first thing of a tree that no FAT filesystem with such clusters can hold, found without one. `owner`: user and group
+/// that everything on it will belong to.
+pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
+    let mut waiting = vec![(ROOT, String::new())];
+    while let Some((id, directory)) = waiting.pop() {
+        let Body::Directory(children) = &nodes[id].body else { continue };
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        let mut entries = 2;
+        for (name, child) in children {
+            let path = format!("{directory}/{}", String::from_utf8_lossy(name));
+            let name = match new_name::check(name) {
+                Ok(name) => name,
+                Err(problem) => return Some((path, problem)),
+            };
+            if let Some(other) = seen.insert(new_name::folded(name), name) {
+                let problem = format!("it has the same name as `{other}`: vfat is not case-sensitive");
+                return Some((path, problem));
+            }
+            if let Some(problem) = unholdable_node(&nodes[*child], cluster, owner) {
+                return Some((path, problem));
+            }
+            entries += new_name::entries(name);
+            waiting.push((*child, path));
+        }
+        if entries > MOST_ENTRIES {
+            let problem = format!(
+                "a directory has at most {MOST_ENTRIES} entries, a long name takes several, and these names take {entries}"
+            );
+            return Some((format!("{directory}/"), problem));
+        }
+    }
+    None
+}
+
+fn unholdable_node(node: &Node, cluster: u64, owner: (u32, u32)) -> Option<String> {
+    let problem = match &node.body {
+        Body::Link(_) => "vfat does not support symbolic links",
+        Body::Device { .. } => "vfat does not support device nodes",
+        Body::Other => "vfat does not support FIFOs and sockets",
+        // The format takes 4 GiB less a byte, but fsck.fat 4.2 counts the bytes of a file's clusters in 32 bits, and cuts one
+        // that needs 4 GiB of them to nothing.
+        Body::File(_) if node.size.next_multiple_of(cluster.max(1)) > u64::from(u32::MAX) => {
+            return Some(format!(
+                "a file on vfat has at most 4 GiB minus a cluster of {cluster} bytes, this one has {}",
+                node.size
+            ));
+        }
+        _ if (node.uid, node.gid) != owner => {
+            return Some(format!("vfat does not store owners, and the owner is {}:{}", node.uid, node.gid));
+        }
+        _ if !node.attributes.is_empty() => {
+            let names: Vec<_> = node.attributes.keys().map(|name| String::from_utf8_lossy(name)).collect();
+            return Some(format!("vfat does not store extended attributes, and it has {}", names.join(", ")));
+        }
+        _ => return None,
+    };
+    Some(problem.to_owned())
+}

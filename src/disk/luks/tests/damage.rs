@@ -1,0 +1,222 @@
+//! Headers that are not as they were made.
+
+use super::{PASSPHRASE, contents, image, quick, seeded};
+use crate::disk::luks::{Luks, UnlockError};
+use crate::disk::source::ReadError;
+use sha2::{Digest, Sha256};
+
+const HEADER: usize = 16_384;
+
+fn bytes() -> Vec<u8> {
+    contents(image(&quick()).as_file())
+}
+
+/// Why the bytes cannot be opened.
+fn refusal(bytes: &[u8]) -> String {
+    match Luks::open(&bytes) {
+        Ok(_) => "it opened".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Makes the checksum of a header right again.
+fn seal(bytes: &mut [u8], header: usize) {
+    let header = &mut bytes[header..header + HEADER];
+    header[448..512].fill(0);
+    let checksum = Sha256::digest(&*header);
+    header[448..480].copy_from_slice(&checksum);
+}
+
+/// Replaces a part of the JSON text in both headers, with right checksums.
+fn with_json(from: &str, to: &str) -> Vec<u8> {
+    with_text(|text| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// Changes the JSON text in both headers, with right checksums.
+fn with_text(change: impl Fn(&str) -> String) -> Vec<u8> {
+    let mut bytes = bytes();
+    for header in [0, HEADER] {
+        let area = header + 4096..header + HEADER;
+        let text = String::from_utf8(bytes[area.clone()].to_vec()).unwrap();
+        let text = change(text.trim_end_matches('\0'));
+        bytes[area.clone()].fill(0);
+        bytes[area][..text.len()].copy_from_slice(text.as_bytes());
+        seal(&mut bytes, header);
+    }
+    bytes
+}
+
+#[test]
+fn a_keyslot_that_cannot_be_tried_hides_no_other() {
+    let bytes = with_text(|text| {
+        let mut json: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut odd = json["keyslots"]["0"].clone();
+        odd["area"]["encryption"] = "serpent-xts-plain64".into();
+        json["keyslots"]["1"] = json["keyslots"]["0"].clone();
+        json["keyslots"]["0"] = odd;
+        json["digests"]["0"]["keyslots"] = serde_json::json!(["0", "1"]);
+        json.to_string()
+    });
+    let source = &bytes[..];
+    let luks = Luks::open(&source).unwrap();
+    assert!(luks.unlock(PASSPHRASE).is_ok());
+    let wrong = luks.unlock(b"wrong").map(|_| ());
+    assert!(matches!(wrong, Err(UnlockError::Read(ReadError::Unsupported(_)))), "{wrong:?}");
+}
+
+#[test]
+fn damage_in_any_field_of_either_header_is_named_with_its_place() {
+    // Where the damage is and what is said of it; what has no check of its own, its checksum betrays.
+    let fields: &[(usize, &str, usize)] = &[
+        (0, "the magic is", 0),
+        (5, "the magic is", 0),
+        (6, "the version is", 6),
+        (10, "the header's size is", 8),
+        (20, "the checksum is", 448),
+        (24, "the checksum is", 448),
+        (72, "the checksum is called", 72),
+        (104, "the checksum is", 448),
+        (170, "the checksum is", 448),
+        (208, "the checksum is", 448),
+        (260, "the header's offset is", 256),
+        (300, "the checksum is", 448),
+        (448, "the checksum is", 448),
+        (511, "the checksum is", 448),
+        (512, "the checksum is", 448),
+        (4095, "the checksum is", 448),
+        (4096, "the checksum is", 448),
+        (5000, "the checksum is", 448),
+        (16_383, "the checksum is", 448),
+    ];
+    let mut bytes = bytes();
+    for (header, name) in [(0, "primary"), (HEADER, "secondary")] {
+        for (at, problem, field) in fields {
+            bytes[header + at] ^= 0x20;
+            let refusal = refusal(&bytes);
+            let place = format!("{name} LUKS2 header at byte {} of", header + field);
+            assert!(refusal.starts_with(&place) && refusal.contains(problem), "{at}: {refusal}");
+            bytes[header + at] ^= 0x20;
+        }
+    }
+    assert_eq!(refusal(&bytes), "it opened");
+}
+
+#[test]
+fn headers_that_differ_are_refused() {
+    for (at, field) in [(23, "sequence number"), (24, "label"), (208, "subsystem"), (169, "UUID")] {
+        let mut bytes = bytes();
+        bytes[HEADER + at] = b'1';
+        seal(&mut bytes, HEADER);
+        let refusal = refusal(&bytes);
+        assert!(refusal.contains(&format!("its {field} differs")), "{refusal}");
+    }
+    let mut bytes = bytes();
+    bytes[HEADER + 4096] = b' ';
+    seal(&mut bytes, HEADER);
+    assert!(refusal(&bytes).contains("its JSON text differs"));
+}
+
+#[test]
+fn faults_in_the_json_are_named_by_their_path() {
+    for (from, to, expected) in [
+        ("\"key_size\":64,\"af\"", "\"af\"", "`keyslots.0.key_size` of the LUKS2 JSON area at byte 4096"),
+        ("\"stripes\":4000", "\"stripes\":4001", "`keyslots.0.af.stripes`"),
+        ("\"offset\":\"32768\"", "\"offset\":\"16384\"", "`keyslots.0.area`"),
+        ("\"size\":\"258048\"", "\"size\":\"18446744073709551615\"", "`keyslots.0.area`"),
+        ("\"size\":\"258048\"", "\"size\":\"4096\"", "`keyslots.0.area`"),
+        ("\"size\":\"258048\"", "\"size\":258048", "`keyslots.0.area.size`"),
+        ("\"iterations\":1000", "\"iterations\":4294967295", "`keyslots.0.kdf`"),
+        ("\"iterations\":1000", "\"iterations\":0", "`keyslots.0.kdf`"),
+        ("\"salt\":\"", "\"salt\":\"?", "`keyslots.0.kdf.salt`"),
+        ("\"dynamic\"", "\"513\"", "`segments.0.size`"),
+        ("\"dynamic\"", "\"18446744073709551104\"", "`segments.0.size`"),
+        ("\"dynamic\"", "\"1073741824\"", "LUKS2 data segment"),
+        ("\"sector_size\":512", "\"sector_size\":513", "`segments.0.sector_size`"),
+        ("\"offset\":\"16777216\"", "\"offset\":\"4096\"", "`segments.0.offset`"),
+        ("\"offset\":\"16777216\"", "\"offset\":\"1677721600\"", "LUKS2 data segment"),
+        ("\"json_size\":\"12288\"", "\"json_size\":\"12289\"", "`config.json_size`"),
+        ("\"keyslots\":{\"0\"", "\"keyslots\":{\"x\"", "`keyslots.x`"),
+        ("\"keyslots\":[\"0\"]", "\"keyslots\":\"0\"", "`digests.0.keyslots`"),
+        ("\"digest\":\"", "\"digest\":\"\",\"x\":\"", "`digests.0.digest`"),
+        ("{\"keyslots\"", "{{\"keyslots\"", "LUKS2 JSON area"),
+    ] {
+        let refusal = refusal(&with_json(from, to));
+        assert!(refusal.starts_with(expected), "{to}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_unsupported_rather_than_damaged() {
+    for (from, to) in [
+        ("\"type\":\"crypt\"", "\"type\":\"linear\""),
+        ("\"type\":\"pbkdf2\"", "\"type\":\"scrypt\""),
+        ("\"hash\":\"sha256\"", "\"hash\":\"whirlpool\""),
+        ("\"sector_size\":512", "\"sector_size\":2048"),
+        ("\"sector_size\":512", "\"sector_size\":512,\"integrity\":{}"),
+        ("\"config\":{", "\"config\":{\"requirements\":{\"mandatory\":[\"online-reencrypt-v2\"]},"),
+        ("\"segments\":{", "\"segments\":{\"1\":{},"),
+    ] {
+        let bytes = with_json(from, to);
+        let result = Luks::open(&&bytes[..]).map(|_| ());
+        assert!(matches!(result, Err(ReadError::Unsupported(_))), "{to}: {result:?}");
+    }
+    let bytes = with_json("plain64\",\"key_size\":64}", "plain\",\"key_size\":64}");
+    let source = &bytes[..];
+    let result = Luks::open(&source).unwrap().unlock(PASSPHRASE);
+    assert!(matches!(result, Err(UnlockError::Read(ReadError::Unsupported(_)))), "{result:?}");
+}
+
+#[test]
+fn a_partition_too_short_for_its_data_is_an_error() {
+    let bytes = bytes();
+    let data = 16 << 20;
+    for length in [0, 1, 4095, 4096, 16_384, 32_767, 32_768, data - 1, data, data + 1, data + 512, data + 513]
+    {
+        assert_eq!(Luks::open(&&bytes[..length]).is_ok(), length == data + 512, "{length}");
+    }
+}
+
+/// Flips of bytes with the checksums made right again, so that they reach what is behind these. A law: it is refused,
+/// or a key comes out that is 32 or 64 bytes long, or none does.
+#[test]
+fn random_damage_does_no_harm() {
+    let whole = bytes();
+    let mut random = seeded(b"damage");
+    let mut below = |limit: usize| {
+        let mut number = [0; 8];
+        random(&mut number);
+        (u64::from_le_bytes(number) % limit as u64) as usize
+    };
+    let json_length = whole[4096..HEADER].iter().position(|byte| *byte == 0).unwrap();
+    let mut bytes = whole.clone();
+    let mut opened = 0;
+    for round in 0..2000 {
+        let headers = &whole[..2 * HEADER];
+        bytes[..2 * HEADER].copy_from_slice(headers);
+        for _ in 0..=below(3) {
+            // The text, where most of the meaning is; or the binary header.
+            let at = if round % 4 == 0 { below(512) } else { 4096 + below(json_length) };
+            let value = if round % 2 == 0 { below(256) as u8 } else { b"0123456789\"{}[],:"[below(17)] };
+            bytes[at] = value;
+            if (72..208).contains(&at) || at >= 4096 || (24..72).contains(&at) {
+                bytes[HEADER + at] = value;
+            }
+        }
+        if round % 8 != 7 {
+            seal(&mut bytes, 0);
+            seal(&mut bytes, HEADER);
+        }
+        let source = &bytes[..];
+        if let Ok(luks) = Luks::open(&source) {
+            opened += 1;
+            if let Ok(key) = luks.unlock(PASSPHRASE) {
+                assert!([32, 64].contains(&key.bytes().len()));
+                let _ = luks.plain(&key);
+            }
+        }
+    }
+    assert!(opened > 100, "only {opened} reached what is behind the checksums");
+}

@@ -1,0 +1,143 @@
+//! Btrees on disk: of a group (short pointers) and of a fork (long pointers).
+//!
+//! A block has a header, then in leaves (level 0) records, above them keys and behind those as many pointers.
+
+use super::super::format::MAX_LEVELS;
+use super::super::header::Header;
+use super::super::view::View;
+use super::open::{Budget, Xfs, name};
+use crate::disk::source::ReadError;
+use std::collections::HashSet;
+
+/// What kind of btree it is.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub what: &'static str,
+    pub magic: (u32, u32),
+    pub pointers: Pointers,
+    /// Bytes.
+    pub key: usize,
+    pub record: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pointers {
+    /// 4 bytes, counted from the group's start.
+    Short,
+    /// 8 bytes, block numbers.
+    Long,
+}
+
+impl Pointers {
+    /// Bytes of a block's header: (version 5, version 4).
+    const fn header(self) -> (usize, usize) {
+        match self {
+            Self::Short => (56, 16),
+            Self::Long => (72, 24),
+        }
+    }
+
+    fn width(self) -> usize {
+        match self {
+            Self::Short => 4,
+            Self::Long => 8,
+        }
+    }
+
+    fn seal(self) -> Header {
+        match self {
+            Self::Short => Header::SHORT_BTREE,
+            Self::Long => Header::LONG_BTREE,
+        }
+    }
+}
+
+/// A btree's blocks to begin with.
+pub struct Roots {
+    /// Block numbers, from left to right.
+    pub blocks: Vec<u64>,
+    /// Of these blocks; 0 is leaves.
+    pub level: u16,
+    /// The inode, or the group.
+    pub owner: u64,
+}
+
+/// Takes the block and a record of it.
+pub type Visit<'v> = &'v mut dyn FnMut(&View, &[u8]) -> Result<(), ReadError>;
+
+impl Xfs<'_> {
+    /// Calls `visit` with the bytes of every record, from left to right.
+    pub(super) fn records(
+        &self,
+        kind: Kind,
+        roots: Roots,
+        budget: &mut Budget,
+        from: &View,
+        visit: Visit,
+    ) -> Result<(), ReadError> {
+        if roots.level >= MAX_LEVELS {
+            return Err(from.damaged(format!("its btree has {} levels", roots.level)));
+        }
+        let Roots { blocks, level, owner } = roots;
+        let mut walk = Walk { xfs: self, kind, owner, seen: HashSet::new(), budget, visit };
+        blocks.into_iter().try_for_each(|number| walk.block(number, level, from))
+    }
+
+    /// The block number of a group's block.
+    pub(super) fn group_block(&self, view: &View, group: u64, block: u32) -> Result<u64, ReadError> {
+        let number = u32::try_from(group).ok().filter(|group| *group < self.superblock.groups);
+        match number {
+            Some(group) if block < self.superblock.group_length(group) => {
+                Ok(self.superblock.block_number(group, block))
+            }
+            _ => Err(view.damaged(format!("it names block {block} of group {group}, which does not exist"))),
+        }
+    }
+}
+
+struct Walk<'w, 'a> {
+    xfs: &'w Xfs<'a>,
+    kind: Kind,
+    owner: u64,
+    /// Block numbers. A block in two places would be read with all below it for each of them.
+    seen: HashSet<u64>,
+    budget: &'w mut Budget,
+    visit: Visit<'w>,
+}
+
+impl Walk<'_, '_> {
+    /// A block and all below it. Levels fall from call to call, so the depth is bounded.
+    fn block(&mut self, number: u64, level: u16, from: &View) -> Result<(), ReadError> {
+        let Kind { what, pointers, key, record, .. } = self.kind;
+        if !self.seen.insert(number) {
+            return Err(from.damaged(format!("block {number:#x} is in its btree twice")));
+        }
+        self.budget.spend(1, from)?;
+        let (bytes, at) = self.xfs.block(number, from)?;
+        let view = View { bytes: &bytes, name: name(what, self.owner), at };
+        let count = self.check(&view, level)?;
+        let start = self.xfs.by_version(pointers.header());
+        if level == 0 {
+            let mut records = view.slice(start, count * record)?.chunks_exact(record);
+            return records.try_for_each(|record| (self.visit)(&view, record));
+        }
+        let start = start + (bytes.len() - start) / (key + pointers.width()) * key;
+        view.slice(start, count * pointers.width())?;
+        for offset in (start..).step_by(pointers.width()).take(count) {
+            let below = match pointers {
+                Pointers::Long => view.u64(offset)?,
+                Pointers::Short => self.xfs.group_block(&view, self.owner, view.u32(offset)?)?,
+            };
+            self.block(below, level - 1, &view)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the number of records or pointers.
+    fn check(&self, view: &View, level: u16) -> Result<usize, ReadError> {
+        view.expect("the magic", view.u32(0)?, self.xfs.by_version(self.kind.magic))?;
+        view.expect("the level", view.u16(4)?, level)?;
+        self.xfs.check_header(view, self.kind.pointers.seal(), self.owner)?;
+        Ok(view.u16(6)?.into())
+    }
+}

@@ -1,0 +1,184 @@
+//! Allocation groups: their headers, what is free in them, where inodes are.
+
+use super::super::format::{
+    AGF_MAGIC, AGF_SECTOR, AGI_MAGIC, AGI_SECTOR, CHUNK, FREE_BY_START_MAGIC, INODES_MAGIC, incompat,
+};
+use super::super::header::crc_holds;
+use super::super::superblock::Superblock;
+use super::super::view::View;
+use super::btree::{Kind, Pointers, Roots};
+use super::open::{Budget, Xfs, name};
+use crate::disk::source::ReadError;
+use std::ops::Range;
+
+pub const AGF_CRC: usize = 216;
+pub const AGI_CRC: usize = 312;
+
+const FREE_SPACE: Kind = Kind {
+    what: "btree of the free space of group",
+    magic: FREE_BY_START_MAGIC,
+    pointers: Pointers::Short,
+    key: 8,
+    record: 8,
+};
+
+const INODES: Kind = Kind {
+    what: "btree of the inodes of group",
+    magic: INODES_MAGIC,
+    pointers: Pointers::Short,
+    key: 4,
+    record: 16,
+};
+
+/// The headers of a group, as they are on disk.
+pub struct Group {
+    pub number: u32,
+    /// A sector each.
+    pub agf: Vec<u8>,
+    pub agi: Vec<u8>,
+}
+
+impl Group {
+    pub fn agf_byte(superblock: &Superblock, number: u32) -> u64 {
+        superblock.group_byte(number) + (AGF_SECTOR << superblock.sector_log)
+    }
+
+    pub fn agi_byte(superblock: &Superblock, number: u32) -> u64 {
+        superblock.group_byte(number) + (AGI_SECTOR << superblock.sector_log)
+    }
+}
+
+/// Inodes side by side; usually all 64 are there.
+pub struct Chunk {
+    /// The first one's number.
+    pub first: u64,
+    /// Bit by bit, from the first one up.
+    pub free: u64,
+    /// A bit for 4 inodes that have no place on disk.
+    pub holes: u16,
+}
+
+impl Chunk {
+    /// It must hold the inode.
+    pub fn is_free(&self, inode: u64) -> bool {
+        self.free >> (inode - self.first) & 1 == 1
+    }
+
+    pub fn holds(&self, inode: u64) -> bool {
+        (self.first..self.first + CHUNK).contains(&inode) && self.holes >> ((inode - self.first) / 4) & 1 == 0
+    }
+}
+
+impl Xfs<'_> {
+    /// `number` exists.
+    pub(in super::super) fn group(&self, number: u32) -> Result<Group, ReadError> {
+        let superblock = &self.superblock;
+        let agf = self.bytes(Group::agf_byte(superblock, number), superblock.sector())?;
+        let agi = self.bytes(Group::agi_byte(superblock, number), superblock.sector())?;
+        let group = Group { number, agf, agi };
+        self.check_group(&self.agf(&group), AGF_MAGIC, AGF_CRC)?;
+        self.check_group(&self.agi(&group), AGI_MAGIC, AGI_CRC)?;
+        Ok(group)
+    }
+
+    pub(in super::super) fn agf<'g>(&self, group: &'g Group) -> View<'g> {
+        View {
+            bytes: &group.agf,
+            name: name("free space header (AGF) of group", group.number.into()),
+            at: Group::agf_byte(&self.superblock, group.number),
+        }
+    }
+
+    pub(in super::super) fn agi<'g>(&self, group: &'g Group) -> View<'g> {
+        View {
+            bytes: &group.agi,
+            name: name("inode header (AGI) of group", group.number.into()),
+            at: Group::agi_byte(&self.superblock, group.number),
+        }
+    }
+
+    fn check_group(&self, view: &View, magic: u32, crc: usize) -> Result<(), ReadError> {
+        view.expect("the magic", view.u32(0)?, magic)?;
+        view.expect("the number", u64::from(view.u32(8)?), view.name.number)?;
+        if self.superblock.version == 5 && !crc_holds(view.bytes, crc) {
+            return Err(view.damaged("the checksum is wrong"));
+        }
+        Ok(())
+    }
+
+    /// Group blocks that are free, sorted and apart from each other.
+    pub(in super::super) fn free_space(&self, group: &Group) -> Result<Vec<Range<u32>>, ReadError> {
+        let header = self.agf(group);
+        let length = self.superblock.group_length(group.number);
+        let mut free: Vec<Range<u32>> = Vec::new();
+        let roots = self.roots(&header, group, header.u32(16)?, header.u32(28)?)?;
+        let mut budget = Budget::new(&self.superblock);
+        self.records(FREE_SPACE, roots, &mut budget, &header, &mut |view, record| {
+            let record = View { bytes: record, ..*view };
+            let (start, count) = (record.u32(0)?, record.u32(4)?);
+            let after = free.last().map_or(0, |last| last.end);
+            match start.checked_add(count) {
+                Some(end) if start >= after && count > 0 && end <= length => free.push(start..end),
+                _ => return Err(view.damaged(format!("{count} free blocks at {start} cannot be"))),
+            }
+            Ok(())
+        })?;
+        Ok(free)
+    }
+
+    /// All chunks of inodes of a group, sorted.
+    pub(in super::super) fn chunks(&self, group: &Group) -> Result<Vec<Chunk>, ReadError> {
+        let header = self.agi(group);
+        let sparse = self.superblock.incompat & incompat::SPARSE_INODES != 0;
+        let roots = self.roots(&header, group, header.u32(20)?, header.u32(24)?)?;
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut budget = Budget::new(&self.superblock);
+        self.records(INODES, roots, &mut budget, &header, &mut |view, record| {
+            let record = View { bytes: record, ..*view };
+            let in_group = record.u32(0)?;
+            let first = self.superblock.inode_number(group.number, in_group.into());
+            if chunks.last().is_some_and(|last| first < last.first + CHUNK) {
+                return Err(view.damaged(format!("the inodes from {in_group} on are out of order")));
+            }
+            chunks.push(Chunk {
+                first,
+                free: record.u64(8)?,
+                holes: if sparse { record.u16(4)? } else { 0 },
+            });
+            Ok(())
+        })?;
+        Ok(chunks)
+    }
+
+    fn roots(&self, header: &View, group: &Group, root: u32, levels: u32) -> Result<Roots, ReadError> {
+        let level = levels.checked_sub(1).and_then(|level| u16::try_from(level).ok());
+        Ok(Roots {
+            blocks: vec![self.group_block(header, group.number.into(), root)?],
+            level: level.ok_or_else(|| header.damaged(format!("a btree has {levels} levels")))?,
+            owner: group.number.into(),
+        })
+    }
+
+    /// Byte ranges that must be present with exactly their bytes even where these are zero: all but the free space.
+    /// Sorted and apart from each other.
+    pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
+        let superblock = &self.superblock;
+        let mut used: Vec<Range<u64>> = Vec::new();
+        let mut add = |range: Range<u64>| match used.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ if range.is_empty() => {}
+            _ => used.push(range),
+        };
+        for number in 0..superblock.groups {
+            let base = superblock.group_byte(number);
+            let byte = |block: u32| base + (u64::from(block) << superblock.block_log);
+            let mut at = 0;
+            for free in self.free_space(&self.group(number)?)? {
+                add(byte(at)..byte(free.start));
+                at = free.end;
+            }
+            add(byte(at)..byte(superblock.group_length(number)));
+        }
+        Ok(used)
+    }
+}

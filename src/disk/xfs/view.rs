@@ -1,0 +1,75 @@
+//! Reading numbers out of untrusted bytes: what lies outside is an error that names the structure.
+
+use crate::disk::source::ReadError;
+use std::fmt;
+
+/// What some bytes are, for messages: "directory block of inode 131".
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    pub kind: &'static str,
+    pub number: u64,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.number)
+    }
+}
+
+/// The bytes of one structure.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub bytes: &'a [u8],
+    pub name: Name,
+    /// Bytes from the filesystem's start.
+    pub at: u64,
+}
+
+impl<'a> View<'a> {
+    pub fn damaged(&self, problem: impl Into<String>) -> ReadError {
+        ReadError::Damaged { structure: self.name.to_string(), at: self.at, problem: problem.into() }
+    }
+
+    pub fn slice(&self, offset: usize, length: usize) -> Result<&'a [u8], ReadError> {
+        let end = offset.checked_add(length);
+        end.and_then(|end| self.bytes.get(offset..end)).ok_or_else(|| {
+            self.damaged(format!(
+                "{length} bytes at {offset} are expected, but it has only {} bytes",
+                self.bytes.len()
+            ))
+        })
+    }
+
+    pub fn u8(&self, offset: usize) -> Result<u8, ReadError> {
+        Ok(self.slice(offset, 1)?[0])
+    }
+
+    pub fn u16(&self, offset: usize) -> Result<u16, ReadError> {
+        Ok(u16::from_be_bytes(self.array(offset)?))
+    }
+
+    pub fn u32(&self, offset: usize) -> Result<u32, ReadError> {
+        Ok(u32::from_be_bytes(self.array(offset)?))
+    }
+
+    pub fn u64(&self, offset: usize) -> Result<u64, ReadError> {
+        Ok(u64::from_be_bytes(self.array(offset)?))
+    }
+
+    pub fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], ReadError> {
+        Ok(self.slice(offset, N)?.try_into().expect("the slice has that length"))
+    }
+
+    /// Fails unless `found` is `wanted`.
+    pub fn expect<T: PartialEq + fmt::LowerHex>(
+        &self,
+        what: &str,
+        found: T,
+        wanted: T,
+    ) -> Result<(), ReadError> {
+        if found == wanted {
+            return Ok(());
+        }
+        Err(self.damaged(format!("{what} is {found:#x}, not {wanted:#x}")))
+    }
+}

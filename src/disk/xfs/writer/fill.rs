@@ -1,0 +1,254 @@
+//! The order of the work: read what mkfs.xfs made, place inodes, fill them node by node, write headers and counters.
+
+use super::super::format::CHUNK;
+use super::super::header::{put, seal_crc};
+use super::super::superblock::{
+    CRC_OFFSET, FREE_BLOCKS_OFFSET, FREE_INODES_OFFSET, INODE_COUNT_OFFSET, Superblock, VERSION_ATTRIBUTES,
+    VERSION_OFFSET,
+};
+use super::super::view::{Name, View};
+use super::WriteError;
+use super::fork::Fork;
+use super::ground::{Ground, OWN_INODES, first_chunk};
+use super::groups::{Chunk, GroupWriter, further_inode_blocks};
+use super::inode::{Core, Inodes};
+use super::space::Space;
+use crate::disk::fill::Fill;
+use crate::disk::scan::Scan;
+use crate::disk::tree::{Body, NodeId, ROOT, Time, mode};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+/// Puts a tree into the filesystem that mkfs.xfs has just made in `image`, a sparse file.
+///
+/// Times that the filesystem cannot tell become the nearest that it can. Equal trees, files and fresh filesystems give
+/// equal bytes, whatever mkfs.xfs took from the clock.
+pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
+    let ground = Ground::read(image)?;
+    let have = ground.space.usable();
+    let rehearsed = Filler::new(&ground, scan, *fill, Output { image: None }).run()?;
+    if rehearsed.missing > 0 {
+        let log = ground.superblock.block_log;
+        return Err(WriteError::Full { need: (have + rehearsed.missing) << log, have: have << log });
+    }
+    Filler::new(&ground, scan, *fill, Output { image: Some(image) }).run()?;
+    Ok(())
+}
+
+/// Where bytes go; nowhere in a rehearsal.
+#[derive(Clone, Copy)]
+pub struct Output<'a> {
+    image: Option<&'a File>,
+}
+
+impl Output<'_> {
+    pub fn is_rehearsal(&self) -> bool {
+        self.image.is_none()
+    }
+
+    pub fn write(&self, bytes: &[u8], at: u64) -> Result<(), WriteError> {
+        let Some(image) = self.image else { return Ok(()) };
+        image.write_all_at(bytes, at).map_err(|error| WriteError::Image { at, error })
+    }
+}
+
+/// One pass over the tree.
+pub struct Filler<'a> {
+    pub(super) superblock: &'a Superblock,
+    pub(super) scan: &'a Scan,
+    pub(super) output: Output<'a>,
+    pub(super) space: Space,
+    /// Inode numbers, by node.
+    pub(super) numbers: Vec<u64>,
+    /// The directory that a directory is in, by node.
+    pub(super) parents: Vec<NodeId>,
+    pub(super) has_attributes: bool,
+    ground: &'a Ground,
+    fill: Fill,
+    /// By group.
+    chunks: Vec<Vec<Chunk>>,
+    /// By group; those that the btree of inodes needs besides its root.
+    inode_blocks: Vec<Vec<u32>>,
+}
+
+impl<'a> Filler<'a> {
+    fn new(ground: &'a Ground, scan: &'a Scan, fill: Fill, output: Output<'a>) -> Self {
+        let groups = ground.groups.len();
+        let mut parents = vec![ROOT; scan.tree.nodes.len()];
+        for (id, node) in scan.tree.nodes.iter().enumerate() {
+            if let Body::Directory(entries) = &node.body {
+                entries.values().for_each(|child| parents[*child] = id);
+            }
+        }
+        Self {
+            superblock: &ground.superblock,
+            scan,
+            output,
+            space: ground.space.clone(),
+            numbers: Vec::with_capacity(scan.tree.nodes.len()),
+            parents,
+            has_attributes: false,
+            ground,
+            fill,
+            chunks: vec![Vec::new(); groups],
+            inode_blocks: vec![Vec::new(); groups],
+        }
+    }
+
+    fn run(mut self) -> Result<Space, WriteError> {
+        let firsts = self.place_inodes();
+        self.numbers = (0..self.scan.tree.nodes.len()).map(|id| number(&firsts, slot(id))).collect();
+        for (chunk, first) in firsts.iter().enumerate() {
+            self.fill_chunk(chunk as u64 * CHUNK, *first)?;
+        }
+        for group in &self.ground.groups {
+            GroupWriter {
+                superblock: self.superblock,
+                output: self.output,
+                group,
+                chunks: &self.chunks[group.number as usize],
+                inode_blocks: &self.inode_blocks[group.number as usize],
+            }
+            .write(&self.space)?;
+        }
+        self.write_superblock(firsts.len() as u64 * CHUNK)?;
+        Ok(self.space)
+    }
+
+    /// Places all chunks of inodes and their btrees. Gives the chunks' first numbers in the order of their use.
+    fn place_inodes(&mut self) -> Vec<u64> {
+        let slots = slot(self.scan.tree.nodes.len().max(1) - 1) + 1;
+        let wanted = usize::try_from(slots.max(OWN_INODES).div_ceil(CHUNK)).expect("no more than nodes");
+        self.chunks[0].push(first_chunk(self.superblock));
+        let mut firsts = vec![self.superblock.root];
+        let blocks = u32::try_from(CHUNK >> self.superblock.inodes_log()).expect("no more than 64");
+        for group in 0..self.superblock.groups {
+            while firsts.len() < wanted {
+                let alignment = self.superblock.inode_alignment;
+                let Some(start) = self.space.take_aligned(group, blocks, alignment) else { break };
+                let in_group = u64::from(start) << self.superblock.inodes_log();
+                let first = self.superblock.inode_number(group, in_group);
+                self.chunks[group as usize].push(Chunk { first, free: 0 });
+                firsts.push(first);
+            }
+            self.place_inode_btree(group);
+        }
+        while firsts.len() < wanted {
+            // Only in a rehearsal, and then the filesystem is too small.
+            self.space.missing += u64::from(blocks);
+            firsts.push(u64::MAX - CHUNK);
+        }
+        self.mark_free(*firsts.last().expect("the first chunk is there"), slots);
+        firsts
+    }
+
+    fn place_inode_btree(&mut self, group: u32) {
+        self.chunks[group as usize].sort_by_key(|chunk| chunk.first);
+        let blocks = further_inode_blocks(self.chunks[group as usize].len(), self.superblock.block());
+        for _ in 0..blocks {
+            match self.space.take_in(group) {
+                Some(block) => self.inode_blocks[group as usize].push(block),
+                None => self.space.missing += 1,
+            }
+        }
+        // Indexed in a rehearsal that has failed already.
+        self.inode_blocks[group as usize].resize(blocks, 0);
+    }
+
+    /// The inodes behind the last node are free; `last` is the first one of the chunk that was placed last.
+    fn mark_free(&mut self, last: u64, slots: u64) {
+        let used = slots.max(OWN_INODES) % CHUNK;
+        let chunk = self.chunks.iter_mut().flatten().find(|chunk| chunk.first == last);
+        // There is none in a rehearsal that has failed already.
+        if let (Some(chunk), true) = (chunk, used > 0) {
+            chunk.free = u64::MAX << used;
+        }
+    }
+
+    /// Writes the inodes of the slots from `start` on.
+    fn fill_chunk(&mut self, start: u64, first: u64) -> Result<(), WriteError> {
+        let inodes = Inodes { superblock: self.superblock, seed: self.fill.seed };
+        let mut bytes = Vec::with_capacity(self.superblock.inode() * CHUNK as usize);
+        for slot in start..start + CHUNK {
+            let number = first + (slot - start);
+            bytes.extend(match owner(slot) {
+                Owner::Realtime(which) => {
+                    inodes.used(number, &self.realtime(which)).expect("it has no extents")
+                }
+                Owner::Node(id) if id < self.scan.tree.nodes.len() => inodes
+                    .used(number, &self.core(id)?)
+                    .map_err(|problem| WriteError::Node { path: self.path(id), problem: problem.into() })?,
+                Owner::Node(_) => inodes.free(number),
+            });
+        }
+        match self.superblock.inode_byte(first) {
+            Some(at) => self.output.write(&bytes, at),
+            None => Ok(()),
+        }
+    }
+
+    /// The realtime bitmap or summary: an empty file, as there is no realtime device.
+    fn realtime(&self, which: usize) -> Core {
+        let epoch = Time { seconds: self.fill.epoch, nanoseconds: 0 };
+        Core {
+            mode: mode::FILE,
+            uid: 0,
+            gid: 0,
+            links: 1,
+            size: 0,
+            accessed: epoch,
+            modified: epoch,
+            changed: epoch,
+            created: epoch,
+            flags: self.ground.realtime_flags[which],
+            data: Fork::empty(),
+            attributes: None,
+        }
+    }
+
+    fn write_superblock(&self, inodes: u64) -> Result<(), WriteError> {
+        let free_inodes: u32 = self.chunks.iter().flatten().map(|chunk| chunk.free.count_ones()).sum();
+        let taken = self.ground.space.free() - self.space.free();
+        let mut sector = self.ground.sector.clone();
+        let view = View { bytes: &sector, name: Name { kind: "superblock", number: 0 }, at: 0 };
+        let (free_blocks, version) = (view.u64(FREE_BLOCKS_OFFSET)?, view.u16(VERSION_OFFSET)?);
+        put(&mut sector, INODE_COUNT_OFFSET, &inodes.to_be_bytes());
+        put(&mut sector, FREE_INODES_OFFSET, &u64::from(free_inodes).to_be_bytes());
+        put(&mut sector, FREE_BLOCKS_OFFSET, &free_blocks.saturating_sub(taken).to_be_bytes());
+        if self.has_attributes {
+            put(&mut sector, VERSION_OFFSET, &(version | VERSION_ATTRIBUTES).to_be_bytes());
+        }
+        seal_crc(&mut sector, CRC_OFFSET);
+        // Of the copies a kernel does not update what has changed here, nor does mkfs.xfs.
+        self.output.write(&sector, 0)
+    }
+
+    pub(super) fn path(&self, id: NodeId) -> PathBuf {
+        self.scan.paths.get(id).cloned().unwrap_or_default()
+    }
+}
+
+/// Whose an inode is, by its place in the order of all inodes.
+enum Owner {
+    Realtime(usize),
+    Node(NodeId),
+}
+
+/// The root comes first, then bitmap and summary, then all other nodes.
+fn owner(slot: u64) -> Owner {
+    match slot {
+        1 => Owner::Realtime(0),
+        2 => Owner::Realtime(1),
+        0 => Owner::Node(ROOT),
+        _ => Owner::Node(usize::try_from(slot - (OWN_INODES - 1)).expect("no more than nodes")),
+    }
+}
+
+fn slot(id: NodeId) -> u64 {
+    if id == ROOT { 0 } else { id as u64 + OWN_INODES - 1 }
+}
+
+fn number(firsts: &[u64], slot: u64) -> u64 {
+    firsts[usize::try_from(slot / CHUNK).expect("no more than chunks")] + slot % CHUNK
+}

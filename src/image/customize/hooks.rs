@@ -1,0 +1,174 @@
+//! The template's own programs and commands.
+
+use super::resolver::Resolver;
+use crate::host::{Chroot, Context, Failure, Invocation, Orphans, Progress, end_leftovers, run_bounded};
+use crate::plan::Hooks;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `PreInstallShell`: on the host, as the user who runs ister, before anything is written.
+pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
+    if hooks.pre_install_shell.is_empty() {
+        return Ok(());
+    }
+    let orphans = Orphans::adopt();
+    let leftovers = || orphans.end();
+    let run = Hook { time, progress, epoch: None, leftovers: &leftovers };
+    for command in &hooks.pre_install_shell {
+        // It must not outlive us; inside the namespace everything ends with it anyway.
+        let shell = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "sh", "-c", command]);
+        run.hook("PreInstallShell", command, shell)?;
+    }
+    Ok(())
+}
+
+/// Source: reproducible-builds.org.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// Files of the tree that a hook made or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookFiles {
+    /// The key of the template.
+    pub kind: String,
+    pub command: String,
+    pub files: Vec<String>,
+}
+
+/// The hooks that see the finished tree, as root of the build's namespace, in ister.py's order. `tree` is the path that
+/// they are given, `epoch` what they are told that the time is, for those that ask SOURCE_DATE_EPOCH. With `watch` it gives what
+/// each of them changed.
+pub fn post_hooks(
+    hooks: &Hooks,
+    tree: &Path,
+    epoch: u64,
+    time: Duration,
+    watch: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<HookFiles>, Failure> {
+    let run = Hook { time, progress, epoch: Some(epoch), leftovers: &end_leftovers };
+    let mut changed = Vec::new();
+    let mut hook = |kind: &str, command: &str, invocation: Invocation| -> Result<(), Failure> {
+        let started = SystemTime::now();
+        run.hook(kind, command, invocation)?;
+        if watch {
+            let files = changed_since(tree, started)?;
+            changed.push(HookFiles { kind: kind.to_owned(), command: command.to_owned(), files });
+        }
+        Ok(())
+    };
+    for program in &hooks.post_non_chroot {
+        // As lint looked for it: relative to the current directory, not to PATH.
+        let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
+        hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree))?;
+    }
+    for command in &hooks.post_non_chroot_shell {
+        let shell = Invocation::new("sh").args(["-c", command]).env("ISTER_CHROOT", tree);
+        hook("PostNonChrootShell", command, shell)?;
+    }
+    if hooks.post_chroot.is_empty() && hooks.post_chroot_shell.is_empty() {
+        return Ok(changed);
+    }
+    let chroot = Chroot::enter_with_run(tree)?;
+    let resolver = Resolver::lend(tree)?;
+    // Programs inside have an environment of their own.
+    let time = [(SOURCE_DATE_EPOCH, epoch.to_string())];
+    for command in &hooks.post_chroot {
+        // ister.py took this one for words: a program and its arguments.
+        let words =
+            shlex::split(command).filter(|words| !words.is_empty()).unwrap_or_else(|| vec![command.clone()]);
+        hook("PostChroot", command, chroot.invocation_with(&time, &words[0]).args(&words[1..]))?;
+    }
+    for command in &hooks.post_chroot_shell {
+        hook("PostChrootShell", command, chroot.invocation_with(&time, "/bin/sh").args(["-c", command]))?;
+    }
+    resolver.take_back()?;
+    drop(chroot);
+    Ok(changed)
+}
+
+/// Paths in the tree whose status changed since then. A time of the file system is that of the last tick of the kernel's clock.
+fn changed_since(tree: &Path, since: SystemTime) -> Result<Vec<String>, Failure> {
+    const TICK: Duration = Duration::from_millis(20);
+    let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
+    let device = rustix::fs::lstat(tree).context(|| format!("could not read `{}`", tree.display()))?.st_dev;
+    let mut files = Vec::new();
+    let mut directories = vec![tree.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // It may have gone again.
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // /proc and the like, which the chroot has.
+            let Ok(status) = rustix::fs::lstat(&path) else { continue };
+            if status.st_dev != device {
+                continue;
+            }
+            let is_directory =
+                rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::Directory;
+            let changed = Duration::new(status.st_ctime as u64, status.st_ctime_nsec as u32);
+            if changed >= since
+                && !is_directory
+                && let Ok(inside) = path.strip_prefix(tree)
+            {
+                files.push(format!("/{}", inside.display()));
+            }
+            if is_directory {
+                directories.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+struct Hook<'a> {
+    /// The most that each may take.
+    time: Duration,
+    progress: &'a dyn Progress,
+    /// Seconds since 1970, for SOURCE_DATE_EPOCH.
+    epoch: Option<u64>,
+    /// Ends what a hook has left running, and says how much that was.
+    leftovers: &'a dyn Fn() -> usize,
+}
+
+impl Hook<'_> {
+    fn hook(&self, kind: &str, name: &str, invocation: Invocation) -> Result<(), Failure> {
+        self.progress.begin(format!("running {kind} `{name}`"));
+        // What it says on stdout counts as well.
+        let mut both = Invocation::new("sh").args(["-c", "exec \"$@\" 1>&2", "sh", &invocation.program]);
+        both.args.extend(invocation.args);
+        both.env = invocation.env;
+        let both = match self.epoch {
+            Some(epoch) => both.env(SOURCE_DATE_EPOCH, epoch.to_string()),
+            None => both,
+        };
+        let both = both.in_own_group();
+        let ended =
+            run_bounded(&both, Some(self.time), &mut |line| self.progress.note(format!("{kind}: {line}")));
+        // A daemon of its own session is no longer in its group.
+        let left = (self.leftovers)();
+        if left > 0 {
+            let processes = if left == 1 { "process" } else { "processes" };
+            self.progress.warn(format!("{kind} `{name}` left {left} {processes} running, which were ended"));
+        }
+        ended.map(|_| ()).map_err(|failure| {
+            let slow = failure.message.contains("did not end within");
+            let failure = failure.context(format!("the hook {kind} `{name}` failed"));
+            // A busy host, one without memory or space. What a hook says of other programs' ends is its own matter.
+            let was_killed =
+                |line: &String| line.starts_with("ran: ") && line.contains("    (ended by signal ");
+            let is_full = |line: &String| line.contains("No space left on device");
+            // Hooks of published templates expect Clear's /etc, which is empty.
+            let exists =
+                failure.details.iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
+            match slow {
+                false if exists => failure.of_template().help(
+                    "Debian's packages have this directory already: write `mkdir -p` (Clear's /etc is empty)",
+                ),
+                true => failure.help("give it more time: --hook-timeout SECONDS"),
+                false if failure.details.iter().any(|line| was_killed(line) || is_full(line)) => failure,
+                false => failure.of_template(),
+            }
+        })
+    }
+}

@@ -1,0 +1,439 @@
+//! Users, written straight into the tree's account files: the target's own tools need not run on this host.
+
+use crate::content::Tree;
+use crate::host::Failure;
+use crate::plan::{Password, UserPlan};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Where Debian and Clear begin to number people. Source: adduser.conf(5), FIRST_UID; login.defs(5), UID_MIN.
+const FIRST_ID: u32 = 1000;
+
+/// Creates each user, or changes the one that is there: own group, home from /etc/skel, key, password. `hashes`
+/// has the crypt(3) hash of each user whose password is one.
+pub fn create_users(
+    tree: &Tree,
+    users: &[UserPlan],
+    hashes: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let read = |path: &str| -> Result<Accounts, Failure> {
+        Ok(Accounts::parse(&tree.read(path)?.unwrap_or_default()))
+    };
+    let mut passwd = read("/etc/passwd")?;
+    let mut shadow = read("/etc/shadow")?;
+    let mut group = read("/etc/group")?;
+    let mut gshadow = read("/etc/gshadow")?;
+
+    let mut without_password = String::new();
+    // Numbers that are given by hand are nobody else's.
+    let reserved: BTreeSet<u32> = users.iter().filter_map(|user| user.uid).collect();
+    check_uids(users, &passwd)?;
+    for user in users {
+        let existing = passwd.find(&user.name).map(|fields| fields.to_vec());
+        let number = |fields: &[String], index: usize| fields.get(index).and_then(|f| f.parse::<u32>().ok());
+        let uid = user.uid.or_else(|| number(existing.as_deref()?, 2)).unwrap_or_else(|| {
+            let taken = |id: &u32| passwd.has_id(2, *id) || group.has_id(2, *id) || reserved.contains(id);
+            (FIRST_ID..).find(|id| !taken(id)).unwrap_or(FIRST_ID)
+        });
+        let gid = match existing.as_deref().and_then(|fields| number(fields, 3)) {
+            Some(gid) => gid,
+            // One of the content has rights, and members that nobody thought of.
+            None => match group.find(&user.name).and_then(|fields| number(fields, 2)) {
+                Some(gid) => return Err(group_is_there(&user.name, gid)),
+                None => {
+                    let taken = group.0.iter().any(|fields| number(fields, 2) == Some(uid));
+                    let gid = if taken { group.free_id(2) } else { uid };
+                    group.put(&user.name, [user.name.as_str(), "x", &gid.to_string(), ""]);
+                    gshadow.put(&user.name, [user.name.as_str(), "!", "", ""]);
+                    gid
+                }
+            },
+        };
+        let field = |index: usize| existing.as_ref().and_then(|fields| fields.get(index)).cloned();
+        let home = field(5).unwrap_or_else(|| format!("/home/{}", user.name));
+        let shell = field(6).unwrap_or_else(|| {
+            if tree.exists("/bin/bash") { "/bin/bash".to_owned() } else { "/bin/sh".to_owned() }
+        });
+        let gecos = user.full_name.clone().or_else(|| field(4)).unwrap_or_default().replace([':', '\n'], " ");
+        passwd.put(
+            &user.name,
+            [user.name.as_str(), "x", &uid.to_string(), &gid.to_string(), &gecos, &home, &shell],
+        );
+        let hash = match user.password {
+            Password::Locked => "!",
+            Password::Empty => "",
+            Password::Hash => hashes.get(&user.name).map_or("!", String::as_str),
+        };
+        shadow.put(&user.name, [user.name.as_str(), hash, "", "0", "99999", "7", "", "", ""]);
+        if user.sudo {
+            let administrators = match honoured_by_sudo(tree, &group)? {
+                Some(name) => name,
+                None => {
+                    let there = ["wheel", "sudo"].into_iter().find(|name| group.find(name).is_some());
+                    there.unwrap_or("wheel").to_owned()
+                }
+            };
+            let administrators = administrators.as_str();
+            if group.find(administrators).is_none() {
+                let gid = (100..FIRST_ID).rev().find(|id| !group.has_id(2, *id)).unwrap_or(999);
+                group.put(administrators, [administrators, "x", &gid.to_string(), ""]);
+                gshadow.put(administrators, [administrators, "!", "", ""]);
+            }
+            if user.password != Password::Hash {
+                // Nothing that sudo could ask for.
+                let _ = writeln!(without_password, "{} ALL=(ALL:ALL) NOPASSWD: ALL", user.name);
+            }
+            group.join(administrators, &user.name);
+            gshadow.join(administrators, &user.name);
+        }
+        if existing.is_none() {
+            give_subordinate_ids(tree, &user.name)?;
+        }
+        let was = existing.as_deref().and_then(|fields| number(fields, 2));
+        // A system's own user may have a home that is not there, and is not meant to be.
+        if existing.is_none() || user.ssh_key.is_some() || tree.is_directory(&home) {
+            make_home(tree, user, &home, uid, gid)?;
+        }
+        // As usermod(8): only what was the user's.
+        if let Some(before) = was.filter(|before| *before != uid && tree.is_directory(&home)) {
+            tree.own_from(&home, before, uid, gid)?;
+        }
+    }
+    // Whoever may become root does not need root's password.
+    if users.iter().any(|user| user.sudo)
+        && let Some(root) = shadow.find_mut("root")
+    {
+        root[1] = "!".to_owned();
+    }
+    if !without_password.is_empty() && tree.exists("/etc/sudoers") {
+        let text = format!("# Written by ister: who has no password is asked for none.\n{without_password}");
+        tree.write("/etc/sudoers.d/50-ister", &text, 0o440)?;
+    }
+    for (path, accounts, mode) in [
+        ("/etc/passwd", &passwd, 0o644),
+        ("/etc/group", &group, 0o644),
+        ("/etc/shadow", &shadow, 0o640),
+        ("/etc/gshadow", &gshadow, 0o640),
+    ] {
+        if tree.exists(path) {
+            tree.edit(path, |_| accounts.text())?;
+        } else {
+            tree.write(path, &accounts.text(), mode)?;
+        }
+    }
+    Ok(())
+}
+
+fn group_is_there(name: &str, gid: u32) -> Failure {
+    Failure::new(format!(
+        "the package contents have a group `{name}` (gid {gid}): the user `{name}` would get it as its own"
+    ))
+    .detail("the user would have the rights of the group, and its members those of the user's files")
+    .help("choose another `username` in Users")
+    .of_template()
+}
+
+/// As useradd(8) gives them, where the tree has the files: without, its containers of ordinary users have no ids.
+/// Source: login.defs(5), SUB_UID_MIN and SUB_UID_COUNT.
+fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
+    const FIRST: u64 = 100_000;
+    const COUNT: u64 = 65_536;
+    for path in ["/etc/subuid", "/etc/subgid"] {
+        let Some(text) = tree.read(path)? else { continue };
+        let ranges = Accounts::parse(&text);
+        if ranges.find(name).is_some() {
+            continue;
+        }
+        let number = |fields: &[String], index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok());
+        let ends = ranges.0.iter().filter_map(|fields| number(fields, 1)?.checked_add(number(fields, 2)?));
+        let start = ends.max().unwrap_or(FIRST).max(FIRST);
+        tree.edit(path, |text| format!("{text}{name}:{start}:{COUNT}\n"))?;
+    }
+    Ok(())
+}
+
+/// The group whose members the tree's sudo lets become root. Source: sudoers(5), `%group host = (runas) commands`.
+fn honoured_by_sudo(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
+    let mut honoured: Vec<String> = Vec::new();
+    let mut files = vec!["/etc/sudoers".to_owned()];
+    // sudo reads no others: backups and packages' leftovers.
+    let read = |name: &String| !name.contains('.') && !name.ends_with('~');
+    files.extend(
+        tree.list("/etc/sudoers.d").iter().filter(|n| read(n)).map(|n| format!("/etc/sudoers.d/{n}")),
+    );
+    // Clear has its sudoers where its defaults are.
+    files.push("/usr/share/defaults/sudo/sudoers".to_owned());
+    for file in files {
+        if tree.is_file(&file) {
+            honoured.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(honoured_group));
+        }
+    }
+    let known = |name: &&String| ["wheel", "sudo"].contains(&name.as_str());
+    let there = |name: &&String| group.find(name).is_some();
+    let best = honoured.iter().find(|name| known(name) && there(name));
+    let best = best.or_else(|| honoured.iter().find(known)).or_else(|| honoured.iter().find(there));
+    Ok(best.or(honoured.first()).cloned())
+}
+
+/// `%NAME HOSTS = (RUNAS) … ALL`: a group whose members may become root.
+fn honoured_group(line: &str) -> Option<String> {
+    let (name, rest) = line.trim().strip_prefix('%')?.split_once(char::is_whitespace)?;
+    let (_, rest) = rest.split_once('=')?;
+    let rest = rest.trim();
+    let (as_root, commands) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((users, commands)) => {
+            let users = users.split(':').next().unwrap_or_default();
+            (users.split(',').any(|user| ["ALL", "root"].contains(&user.trim())), commands)
+        }
+        None => (true, rest),
+    };
+    // What stands before the commands are tags: `NOPASSWD:`.
+    let all = commands.split([',', ':']).any(|command| command.trim() == "ALL");
+    (as_root && all).then(|| name.to_owned())
+}
+
+/// Two accounts with one number would be one user.
+fn check_uids(users: &[UserPlan], passwd: &Accounts) -> Result<(), Failure> {
+    for user in users {
+        let Some(uid) = user.uid else { continue };
+        let other = passwd.0.iter().find(|fields| fields.get(2).is_some_and(|id| *id == uid.to_string()));
+        if let Some(other) = other.filter(|fields| fields[0] != user.name) {
+            return Err(Failure::new(format!(
+                "uid {uid} of user `{}` is that of `{}` in this content",
+                user.name, other[0]
+            ))
+            .of_template()
+            .help("choose another `uid`, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+fn make_home(tree: &Tree, user: &UserPlan, home: &str, uid: u32, gid: u32) -> Result<(), Failure> {
+    let fresh = !tree.exists(home);
+    tree.make_directory(home)?;
+    if fresh {
+        copy_directory(tree, "/etc/skel", home)?;
+    }
+    if let Some(key) = &user.ssh_key {
+        let keys = format!("{home}/.ssh/authorized_keys");
+        tree.make_directory(&format!("{home}/.ssh"))?;
+        tree.set_mode(&format!("{home}/.ssh"), 0o700)?;
+        let before = tree.read(&keys)?.unwrap_or_default();
+        if !before.lines().any(|line| line == key) {
+            tree.write(&keys, &format!("{before}{key}\n"), 0o600)?;
+        }
+    }
+    if fresh {
+        tree.set_mode(home, 0o700)?;
+        tree.own(home, uid, gid)
+    } else if user.ssh_key.is_some() {
+        tree.own(&format!("{home}/.ssh"), uid, gid)
+    } else {
+        Ok(())
+    }
+}
+
+/// Directories and files; anything else in /etc/skel is nobody's.
+fn copy_directory(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
+    for name in tree.list(from) {
+        let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
+        if tree.is_directory(&from) {
+            tree.make_directory(&to)?;
+            copy_directory(tree, &from, &to)?;
+        } else if tree.is_file(&from) {
+            tree.copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// passwd(5), shadow(5), group(5) or gshadow(5): a line each, fields between colons.
+struct Accounts(Vec<Vec<String>>);
+
+impl Accounts {
+    fn parse(text: &str) -> Accounts {
+        Accounts(
+            text.lines()
+                .filter(|line| !line.is_empty())
+                .map(|line| line.split(':').map(str::to_owned).collect())
+                .collect(),
+        )
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().map(|fields| fields.join(":") + "\n").collect()
+    }
+
+    fn find(&self, name: &str) -> Option<&[String]> {
+        self.0.iter().find(|fields| fields[0] == name).map(Vec::as_slice)
+    }
+
+    fn find_mut(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        self.0.iter_mut().find(|fields| fields[0] == name)
+    }
+
+    fn put<'a>(&mut self, name: &str, fields: impl IntoIterator<Item = &'a str>) {
+        let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+        match self.find_mut(name) {
+            Some(existing) => *existing = fields,
+            None => self.0.push(fields),
+        }
+    }
+
+    /// Adds a member to a group.
+    fn join(&mut self, group: &str, member: &str) {
+        if let Some(fields) = self.find_mut(group)
+            && let Some(members) = fields.get_mut(3)
+            && !members.split(',').any(|m| m == member)
+        {
+            if !members.is_empty() {
+                members.push(',');
+            }
+            members.push_str(member);
+        }
+    }
+
+    fn has_id(&self, field: usize, id: u32) -> bool {
+        self.0.iter().any(|fields| fields.get(field).is_some_and(|f| *f == id.to_string()))
+    }
+
+    fn free_id(&self, field: usize) -> u32 {
+        (FIRST_ID..).find(|id| !self.has_id(field, *id)).unwrap_or(FIRST_ID)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(directory: &tempfile::TempDir) -> Tree {
+        let tree = Tree::open(directory.path()).unwrap();
+        tree.write(
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nold:x:999:999::/home/old:/bin/sh\n",
+            0o644,
+        )
+        .unwrap();
+        tree.write("/etc/shadow", "root::19000:0:99999:7:::\nold:!:::::::\n", 0o640).unwrap();
+        tree.write("/etc/group", "root:x:0:\nsudo:x:27:\nold:x:999:\n", 0o644).unwrap();
+        tree.write("/etc/gshadow", "root:*::\nsudo:*::\nold:!::\n", 0o640).unwrap();
+        tree.write("/etc/skel/.profile", "hello\n", 0o644).unwrap();
+        tree
+    }
+
+    fn user(name: &str) -> UserPlan {
+        // The tests' own ids: an ordinary user may give files only to itself.
+        let uid = rustix::process::geteuid().as_raw();
+        UserPlan {
+            name: name.into(),
+            uid: (uid != 0).then_some(uid),
+            full_name: None,
+            sudo: false,
+            password: Password::Locked,
+            ssh_key: None,
+        }
+    }
+
+    #[test]
+    fn a_user_gets_group_home_key_and_rights() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        let ada = UserPlan {
+            full_name: Some("Ada: L".into()),
+            sudo: true,
+            password: Password::Hash,
+            ssh_key: Some("ssh-ed25519 AAAA ada".into()),
+            ..user("ada")
+        };
+        let hashes = BTreeMap::from([("ada".to_owned(), "$6$x$y".to_owned())]);
+        if rustix::process::geteuid().is_root() {
+            create_users(&tree, &[ada], &hashes).unwrap();
+            let passwd = tree.read("/etc/passwd").unwrap().unwrap();
+            assert!(passwd.ends_with("ada:x:1000:1000:Ada  L:/home/ada:/bin/sh\n"), "{passwd}");
+            let group = tree.read("/etc/group").unwrap().unwrap();
+            assert!(group.contains("sudo:x:27:ada\n") && group.contains("ada:x:1000:\n"), "{group}");
+            let shadow = tree.read("/etc/shadow").unwrap().unwrap();
+            assert!(shadow.contains("ada:$6$x$y::0:99999:7:::\n"), "{shadow}");
+            assert!(shadow.starts_with("root:!:"), "sudo locks root's password: {shadow}");
+            use std::os::unix::fs::MetadataExt;
+            let keys = directory.path().join("home/ada/.ssh/authorized_keys").metadata().unwrap();
+            assert_eq!((keys.uid(), keys.gid(), keys.mode() & 0o777), (1000, 1000, 0o600));
+            assert_eq!(tree.read("/home/ada/.profile").unwrap().as_deref(), Some("hello\n"));
+        }
+    }
+
+    #[test]
+    fn groups_that_sudo_honours() {
+        for (line, group) in [
+            ("%sudo\tALL=(ALL:ALL) ALL", Some("sudo")),
+            ("%wheel ALL=(ALL) NOPASSWD: ALL", Some("wheel")),
+            ("%admin ALL = ALL", Some("admin")),
+            ("%ops ALL=(postgres) ALL", None),
+            ("%web ALL=(root) /usr/bin/systemctl", None),
+            ("# %wheel ALL=(ALL) ALL", None),
+        ] {
+            assert_eq!(honoured_group(line).as_deref(), group, "{line}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        let text = "%admin ALL=(ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n";
+        tree.write("/etc/sudoers", text, 0o440).unwrap();
+        tree.make_directory("/etc/sudoers.d/directory").unwrap();
+        let group = Accounts::parse(&tree.read("/etc/group").unwrap().unwrap());
+        assert_eq!(honoured_by_sudo(&tree, &group).unwrap().as_deref(), Some("sudo"));
+    }
+
+    #[test]
+    fn no_two_users_have_one_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        let with = |uid: u32| UserPlan { uid: Some(uid), ..user("bob") };
+        let failure = create_users(&tree, &[with(999)], &BTreeMap::new()).unwrap_err();
+        assert_eq!(failure.message, "uid 999 of user `bob` is that of `old` in this content");
+    }
+
+    #[test]
+    fn an_existing_user_is_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        tree.make_directory("/home/old").unwrap();
+        let old = UserPlan {
+            uid: None,
+            full_name: Some("Old One".into()),
+            password: Password::Empty,
+            ..user("old")
+        };
+        create_users(&tree, &[old], &BTreeMap::new()).unwrap();
+        let passwd = tree.read("/etc/passwd").unwrap().unwrap();
+        assert!(passwd.ends_with("old:x:999:999:Old One:/home/old:/bin/sh\n"), "{passwd}");
+        assert!(tree.read("/etc/shadow").unwrap().unwrap().contains("old:::0:99999:7:::\n"));
+    }
+
+    #[test]
+    fn a_group_of_the_content_becomes_nobody_s_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        let failure = create_users(&tree, &[user("sudo")], &BTreeMap::new()).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "the package contents have a group `sudo` (gid 27): the user `sudo` would get it as its own"
+        );
+        assert_eq!(failure.blame, crate::host::Blame::Template);
+        // A user that is there has the group that it had.
+        create_users(&tree, &[user("old")], &BTreeMap::new()).unwrap();
+    }
+
+    #[test]
+    fn new_users_get_subordinate_ids_where_there_are_any() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = tree(&directory);
+        tree.write("/etc/subuid", "old:100000:65536\n", 0o644).unwrap();
+        create_users(&tree, &[user("ada")], &BTreeMap::new()).unwrap();
+        assert_eq!(tree.read("/etc/subuid").unwrap().unwrap(), "old:100000:65536\nada:165536:65536\n");
+        assert_eq!(tree.read("/etc/subgid").unwrap(), None);
+    }
+}

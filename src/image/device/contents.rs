@@ -1,0 +1,48 @@
+//! What would be lost.
+
+use super::facts::{path, signature, table};
+use crate::host::Failure;
+use crate::plan::Device;
+use crate::template::Bytes;
+
+/// Something that is on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The partition; nothing if it is about the whole device.
+    pub partition: Option<u32>,
+    pub size: Bytes,
+    /// In blkid's words.
+    pub kind: Option<String>,
+    /// The filesystem's label, or else the partition's name.
+    pub label: Option<String>,
+}
+
+/// Partitions, or a filesystem without a table; empty for a device on which nothing is known.
+pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
+    let sector = device.sector_size.bytes();
+    if let Some(table) = table(name, device)? {
+        let found = table.partitions.iter().map(|partition| {
+            let start = partition.first_lba.0.saturating_mul(sector);
+            let size =
+                (partition.last_lba.0.saturating_sub(partition.first_lba.0) + 1).saturating_mul(sector);
+            let label = signature(&path(name), Some((start, size))).and_then(|signature| signature.label);
+            Found {
+                partition: Some(partition.number),
+                size: Bytes(size),
+                kind: partition.filesystem.clone(),
+                label: label.or_else(|| Some(partition.name.clone()).filter(|name| !name.is_empty())),
+            }
+        });
+        return Ok(found.collect());
+    }
+    let whole = signature(&path(name), None).filter(|signature| signature.kind.is_some());
+    Ok(whole
+        .map(|signature| Found {
+            partition: None,
+            size: device.size,
+            kind: signature.kind,
+            label: signature.label,
+        })
+        .into_iter()
+        .collect())
+}

@@ -1,0 +1,225 @@
+//! Published files that are no disks: packed root trees, OCI images, what starts from the network, CDs. Taken apart for whoever
+//! judges them; who made them is not known.
+
+use super::iso::{self, CdStart};
+use super::open::unpacked;
+use super::tree::Tree as Packed;
+use super::{initramfs, oci, pxe};
+use crate::disk::Tree;
+use crate::host::{Context, Failure, Invocation, inherited_name, run_into};
+use crate::plan::Firmware;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediumKind {
+    Tree,
+    Oci,
+    NetworkBoot,
+    Cd,
+    /// What it was to be cannot be seen any more.
+    Damaged,
+}
+
+impl fmt::Display for MediumKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            MediumKind::Tree => "packed root tree",
+            MediumKind::Oci => "OCI image",
+            MediumKind::NetworkBoot => "network boot",
+            MediumKind::Cd => "CD",
+            MediumKind::Damaged => "damaged file",
+        })
+    }
+}
+
+/// One, taken apart.
+pub struct Medium {
+    pub kind: MediumKind,
+    /// The root tree, or why it cannot be read.
+    pub root: Result<RootTree, String>,
+    /// What is wrong with it as an archive.
+    pub damage: Vec<String>,
+    /// What starts it; nothing for what never boots.
+    pub start: Option<Start>,
+    /// What firmware and loaders read of a CD.
+    pub cd: Option<Box<Cd>>,
+}
+
+/// A CD as boot programs see it.
+pub struct Cd {
+    pub file: File,
+    pub tree: Tree,
+    /// What the boot catalogue offers, with where it is, in bytes.
+    pub images: Vec<(Firmware, Range<u64>)>,
+}
+
+impl Medium {
+    /// What could not be unpacked; the first lines say how far one came.
+    pub fn damaged(why: &Failure) -> Medium {
+        let why = std::iter::once(&why.message).chain(&why.details).chain(&why.help).map(String::as_str);
+        let root = Err(why.collect::<Vec<_>>().join(": "));
+        Medium { kind: MediumKind::Damaged, root, damage: Vec::new(), start: None, cd: None }
+    }
+}
+
+/// A tree, and the archive that its files' bytes lie in.
+pub struct RootTree {
+    pub file: File,
+    pub tree: Tree,
+}
+
+/// What is given to a kernel's loader.
+pub struct Start {
+    /// By name, as much of it as tells what it is; `None` if it is named and not there.
+    pub kernel: (String, Option<Vec<u8>>),
+    pub initrds: Vec<(String, Option<Vec<u8>>)>,
+    pub command_line: String,
+    /// What firmware finds on a CD.
+    pub cd: Option<CdStart>,
+}
+
+/// As much of a kernel or an initramfs as tells what it is.
+pub const HEAD: usize = 4096;
+
+/// What a tar holds, if it is no disk.
+pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure> {
+    let names: Vec<String> = match tar_tree(&file) {
+        Ok(packed) => packed.items.into_iter().map(|item| item.path).collect(),
+        // Cut or damaged: whatever it was to be, that is what is wrong with it.
+        Err(error) => {
+            let root = Err(error.to_string());
+            return Ok(Some(Medium {
+                kind: MediumKind::Tree,
+                root,
+                damage: Vec::new(),
+                start: None,
+                cd: None,
+            }));
+        }
+    };
+    let has = |path: &str| names.iter().any(|name| name == path);
+    if has("/oci-layout") {
+        return oci_image(&file, scratch).map(Some);
+    }
+    if has(&format!("/{}", pxe::MENU)) {
+        return network_boot(&file, scratch).map(Some);
+    }
+    if has("/etc") && has("/usr") {
+        let root = root_tree(file, tar_tree);
+        return Ok(Some(Medium { kind: MediumKind::Tree, root, damage: Vec::new(), start: None, cd: None }));
+    }
+    Ok(None)
+}
+
+fn tar_tree(file: &File) -> std::io::Result<Packed<'_>> {
+    Packed::read_file(file)
+}
+
+/// Reads an archive into a tree.
+fn root_tree(
+    file: File,
+    read: impl for<'f> Fn(&'f File) -> std::io::Result<Packed<'f>>,
+) -> Result<RootTree, String> {
+    let tree = read(&file).map_err(|error| error.to_string()).and_then(|packed| packed.nodes())?;
+    Ok(RootTree { file, tree })
+}
+
+fn oci_image(file: &File, scratch: &Path) -> Result<Medium, Failure> {
+    let (layers, damage) =
+        oci::layers(file, scratch).context(|| "could not read the OCI image".to_owned())?;
+    let root = match layers {
+        Ok(layer) => unpacked(layer, scratch)
+            .map_err(|failure| failure.message)
+            .and_then(|tar| root_tree(tar, tar_tree)),
+        Err(count) => Err(format!("it has {count} layers, and only one is read")),
+    };
+    Ok(Medium { kind: MediumKind::Oci, root, damage, start: None, cd: None })
+}
+
+fn network_boot(tar: &File, scratch: &Path) -> Result<Medium, Failure> {
+    let parts = pxe::parts(tar, scratch).context(|| "could not read the archive".to_owned())?;
+    let head = |file: &Option<File>| file.as_ref().map(head);
+    let start = Start {
+        kernel: (pxe::KERNEL.to_owned(), head(&parts.kernel)),
+        initrds: vec![(pxe::INITRD.to_owned(), head(&parts.initrd))],
+        command_line: parts.command_line.unwrap_or_default(),
+        cd: None,
+    };
+    let root = match parts.initrd {
+        None => Err(format!("there is no `{}`", pxe::INITRD)),
+        Some(initrd) => unpacked(initrd, scratch)
+            .map_err(|failure| failure.message)
+            .and_then(|cpio| root_tree(cpio, initramfs::read)),
+    };
+    Ok(Medium { kind: MediumKind::NetworkBoot, root, damage: Vec::new(), start: Some(start), cd: None })
+}
+
+fn head(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; HEAD];
+    let count = file.read_at(&mut bytes, 0).unwrap_or(0);
+    bytes.truncate(count);
+    bytes
+}
+
+/// Whether a file begins as an ISO 9660 filesystem does. Source: ECMA-119, 8.1.
+pub fn is_cd(file: &File) -> bool {
+    let mut bytes = [0; 5];
+    file.read_exact_at(&mut bytes, 16 * iso::SECTOR + 1).is_ok() && bytes == *b"CD001"
+}
+
+/// The initramfs images that a CD's menu starts first, at most `most` bytes of each; none for what is not a CD.
+pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    if !is_cd(file) {
+        return Ok(Vec::new());
+    }
+    let contents = iso::Contents::read(file)?;
+    let (_, names, _) = contents.menu();
+    Ok(names.iter().filter_map(|name| contents.bytes(name, most)).collect())
+}
+
+/// Of a CD. What is looked into beside its loaders is a live system's root tree.
+pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
+    let contents = iso::Contents::read(file)?;
+    let (kernel, initrds, command_line) = contents.menu();
+    let with_head = |name: String| {
+        let bytes = contents.bytes(&name, HEAD);
+        (name, bytes)
+    };
+    // Other CDs are judged by what their own loaders start.
+    let start = contents.is_own().then(|| Start {
+        kernel: with_head(kernel),
+        initrds: initrds.into_iter().map(with_head).collect(),
+        command_line,
+        cd: Some(contents.start()),
+    });
+    let root = match contents.squashfs() {
+        None => Err("there is no squashfs in /live".to_owned()),
+        Some(range) => {
+            let apart = contents.copy(range, scratch).context(|| "could not read the CD".to_owned())?;
+            squashfs_tree(&apart, scratch)?
+        }
+    };
+    let file = file.try_clone().context(|| "could not read the CD".to_owned())?;
+    let cd = Cd { file, tree: contents.tree(), images: contents.images() };
+    Ok(Medium { kind: MediumKind::Cd, root, damage: Vec::new(), start, cd: Some(Box::new(cd)) })
+}
+
+/// Unpacked to a tar by squashfs-tools-ng, which needs no privileges for it.
+fn squashfs_tree(squashfs: &File, scratch: &Path) -> Result<Result<RootTree, String>, Failure> {
+    let context = || format!("could not write a file in `{}`", scratch.display());
+    let tar = tempfile::tempfile_in(scratch).context(context)?;
+    let unpack = Invocation::new("sqfs2tar").dying_with_us().arg("--no-skip").arg(inherited_name(squashfs)?);
+    let output = tar.try_clone().context(context)?;
+    match run_into(&unpack, output) {
+        Ok(_) => Ok(root_tree(tar, tar_tree)),
+        Err(failure) if failure.message.ends_with("failed") => {
+            let said = failure.details.iter().find_map(|line| line.strip_prefix("it said: "));
+            Ok(Err(said.unwrap_or(&failure.message).to_owned()))
+        }
+        Err(failure) => Err(failure),
+    }
+}

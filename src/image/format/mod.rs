@@ -1,0 +1,52 @@
+//! Published formats: from a raw image, or a packed root tree, to the files that people download, and back to the bytes that a
+//! guest sees.
+//!
+//! The same image gives the same file: identifiers come from the plan, times from the content, and what is packed by many
+//! cores is cut in the same places by any number of them.
+//!
+//! | format | for | by |
+//! | --- | --- | --- |
+//! | qcow2, vhd, vmdk, ova | QEMU, Azure, VMware | [`qcow2`], [`vhd`], [`vmdk`], [`ova`] |
+//! | vhdx, vdi | Hyper-V generation 2, VirtualBox | qemu-img, its version and random identifiers replaced |
+//! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
+//! | tar.gz | Google Compute Engine | [`archive`] |
+//! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |
+//! | iso | CDs and USB sticks, from the root tree | [`iso`] |
+//! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
+
+mod alone;
+mod archive;
+mod chunks;
+mod comparison;
+mod foreign;
+mod gzip;
+mod image_format;
+mod initramfs;
+mod iso;
+mod iso_esp;
+mod medium;
+mod nodes;
+mod oci;
+mod open;
+mod ova;
+mod pxe;
+mod qcow2;
+mod qemu;
+mod source;
+mod squashfs;
+pub mod sums;
+mod tree;
+mod truncation;
+mod vhd;
+mod vmdk;
+mod write;
+mod xz;
+mod zstandard;
+
+pub use foreign::foreign;
+pub use image_format::ImageFormat;
+pub use iso::{CdImage, CdStart, boot_catalogue};
+pub use medium::{Cd, Medium, MediumKind, RootTree, Start, initramfs_of_cd};
+pub use open::{Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone};
+pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
+pub use write::{Material, write};

@@ -1,0 +1,536 @@
+//! From a published file to the bytes that a guest sees.
+
+use super::alone;
+use super::foreign::foreign;
+use super::image_format::ImageFormat;
+use super::medium::{self, Medium};
+use super::truncation::least_end;
+use super::vhd;
+use crate::disk::is_zero;
+use crate::host::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
+use crate::image::copy_range;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// An image's bytes, and how they were found.
+pub struct OpenedImage {
+    /// Raw: the image itself, or an unnamed file that it was unpacked to.
+    pub file: File,
+    pub format: ImageFormat,
+    /// Bytes that the guest sees.
+    pub size: u64,
+    /// Of a VHD whose readers do not agree how large it is: in bytes, by its size and by its cylinders.
+    pub ambiguous_size: Option<(u64, u64)>,
+    /// It was `disk.raw` in an archive, as Google Compute Engine takes it.
+    pub for_google: bool,
+}
+
+/// How a file may be compressed, by its first bytes.
+#[derive(Clone, Copy)]
+enum Compression {
+    Gzip,
+    Xz,
+    Zstd,
+    Bzip2,
+}
+
+const COMPRESSIONS: &[(&[u8], Compression)] = &[
+    (b"\x1f\x8b", Compression::Gzip),
+    (b"\xfd7zXZ\0", Compression::Xz),
+    (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+    (b"BZh", Compression::Bzip2),
+];
+
+/// What a published file holds.
+pub enum Published {
+    Disk(OpenedImage),
+    Medium(Medium),
+}
+
+/// Why there is nothing to look at.
+enum Unreadable {
+    /// Whoever downloads the file cannot unpack it either.
+    Damaged(Failure),
+    Host(Failure),
+}
+
+impl From<Failure> for Unreadable {
+    fn from(failure: Failure) -> Unreadable {
+        Unreadable::Host(failure)
+    }
+}
+
+impl Unreadable {
+    fn failure(self) -> Failure {
+        match self {
+            Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
+        }
+    }
+
+    fn context(self, text: impl Into<String>) -> Unreadable {
+        match self {
+            Unreadable::Damaged(failure) => Unreadable::Damaged(failure.context(text)),
+            Unreadable::Host(failure) => Unreadable::Host(failure.context(text)),
+        }
+    }
+
+    /// What a program that was to unpack an image came to.
+    fn by_program(failure: Failure) -> Unreadable {
+        /// What the C library calls faults that are no image's, and what a program says that was killed.
+        const OF_HOST: &[&str] = &[
+            "No space left",
+            "Cannot allocate memory",
+            "Permission denied",
+            "Too many open files",
+            "Input/output error",
+            "get \"", // Failed to get "write" lock
+            "ended by signal",
+        ];
+        let is_of_host = |line: &String| OF_HOST.iter().any(|text| line.contains(text));
+        if !failure.message.ends_with("failed") || failure.details.iter().any(is_of_host) {
+            return Unreadable::Host(failure);
+        }
+        Unreadable::Damaged(failure)
+    }
+}
+
+/// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
+/// unpacked goes to unnamed files in `scratch`.
+///
+/// # Errors
+/// It is no disk.
+pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
+    match take_in(path, scratch, false).map_err(Unreadable::failure)? {
+        Published::Disk(disk) => Ok(disk),
+        Published::Medium(medium) => {
+            Err(Failure::new(format!("`{}` is no disk ({})", path.display(), medium.kind)))
+        }
+    }
+}
+
+/// As [`open`], also for what is no disk, or not only, and for what is damaged.
+pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
+    match take_in(path, scratch, true) {
+        Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
+        taken => taken.map_err(Unreadable::failure),
+    }
+}
+
+/// A CD is a disk too, where that is wanted of it.
+fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
+    let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
+    let context = || format!("could not unpack `{}`", path.display());
+    let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
+    let unpacking = |why: Unreadable| why.context(context());
+    let mut for_google = false;
+    // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
+    for _ in 0..3 {
+        let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
+        if let Some((_, how)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
+            file = decompress(&file, *how, scratch).map_err(unpacking)?;
+            continue;
+        }
+        if start.get(257..262) == Some(b"ustar") {
+            match disk_in_archive(&file, scratch).map_err(unpacking)? {
+                Some((disk, name)) => {
+                    file = disk;
+                    for_google = name == "disk.raw";
+                }
+                None => {
+                    let none = || {
+                        Failure::new(
+                            "the archive holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree",
+                        )
+                        .help("name the image itself")
+                    };
+                    let medium = medium::of_archive(file, scratch).map_err(failed)?;
+                    return medium.map(Published::Medium).ok_or_else(|| failed(none()));
+                }
+            }
+            continue;
+        }
+        break;
+    }
+    if cds && medium::is_cd(&file) {
+        let medium = medium::of_cd(&file, scratch);
+        return medium.map(Published::Medium).map_err(|failure| unpacking(Unreadable::by_program(failure)));
+    }
+    let reading = || format!("could not read the image `{}`", path.display());
+    if let Some(what) = foreign(&file).context(reading)? {
+        return Err(Unreadable::Damaged(Failure::new(format!("`{}` is {what}", path.display()))));
+    }
+    let format = format_of(&file).context(reading)?;
+    let ambiguous_size = match format {
+        ImageFormat::Vhd => ambiguous_vhd(&file).context(reading)?,
+        _ => None,
+    };
+    if format != ImageFormat::Raw {
+        file = convert(&file, format, scratch).map_err(unpacking)?;
+    }
+    let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
+    if size == 0 {
+        let why = format!("`{}` is no image: it is empty", path.display());
+        return Err(Unreadable::Damaged(Failure::new(why)));
+    }
+    Ok(Published::Disk(OpenedImage { file, format, size, ambiguous_size, for_google }))
+}
+
+/// What a file holds, if it is compressed; otherwise the file itself.
+pub fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
+    let start = start(&file).context(|| "could not read a part of it".to_owned())?;
+    match COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, how)) => decompress(&file, *how, scratch).map_err(Unreadable::failure),
+        None => Ok(file),
+    }
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Image(ImageFormat),
+    /// It has to be unpacked first.
+    Packed,
+}
+
+pub fn kind_of(file: &File) -> std::io::Result<Kind> {
+    let start = start(file)?;
+    let is_packed = COMPRESSIONS.iter().any(|(magic, _)| start.starts_with(magic));
+    if is_packed || start.get(257..262) == Some(b"ustar") {
+        return Ok(Kind::Packed);
+    }
+    format_of(file).map(Kind::Image)
+}
+
+/// What receipts call the form that an image is published in.
+pub fn format_name(path: &Path) -> std::io::Result<String> {
+    let file = File::open(path)?;
+    let start = start(&file)?;
+    let packed = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic));
+    Ok(match packed {
+        Some((_, Compression::Gzip)) => "gz".to_owned(),
+        Some((_, Compression::Xz)) => "xz".to_owned(),
+        Some((_, Compression::Zstd)) => "zst".to_owned(),
+        Some((_, Compression::Bzip2)) => "bz2".to_owned(),
+        None if start.get(257..262) == Some(b"ustar") => "tar".to_owned(),
+        None if medium::is_cd(&file) => "iso".to_owned(),
+        None => format_of(&file)?.to_string(),
+    })
+}
+
+/// # Errors
+/// It refers to other files of the host, which may be meant to be read.
+pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
+    names_no_file(file, format).map_err(Unreadable::failure)
+}
+
+/// Before any other program opens it.
+fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+    let context = || "could not read the image".to_owned();
+    let size = size(file).context(context)?;
+    let found = match format {
+        ImageFormat::Raw | ImageFormat::Parallels => return Ok(()),
+        ImageFormat::Qcow2 => alone::qcow2(file),
+        ImageFormat::Vhd => alone::vhd(file, size),
+        ImageFormat::Vhdx => alone::vhdx(file),
+        ImageFormat::Vmdk => alone::vmdk(file, size),
+        ImageFormat::Vdi => alone::vdi(file),
+        ImageFormat::Qcow => alone::qcow(file),
+        ImageFormat::Qed => alone::qed(file),
+    };
+    found.context(context)?.map_err(|why| {
+        let why = Failure::new(format!("the {format} image does not stand alone: {why}"));
+        Unreadable::Damaged(why.help("make one that does: `qemu-img convert`"))
+    })
+}
+
+pub(super) fn start(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 1024];
+    let count = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Of a device too.
+fn size(file: &File) -> std::io::Result<u64> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = file;
+    file.seek(SeekFrom::End(0))
+}
+
+/// Source: QEMU, docs/interop/qcow2.txt; Virtual Hard Disk Image Format Specification (footer "conectix" in the last 512
+/// bytes); [MS-VHDX] 2.2.1; VMware Virtual Disk Format 5.0 ("KDMV"); VirtualBox, VDI header signature at 64.
+fn format_of(file: &File) -> std::io::Result<ImageFormat> {
+    let start = start(file)?;
+    let size = size(file)?;
+    let mut footer = [0; 8];
+    let footer_is_vhd =
+        size >= 512 && file.read_exact_at(&mut footer, size - 512).is_ok() && footer == *b"conectix";
+    Ok(match start.as_slice() {
+        s if s.starts_with(b"QFI\xfb\0\0\0\x01") => ImageFormat::Qcow,
+        s if s.starts_with(b"QFI\xfb") => ImageFormat::Qcow2,
+        s if s.starts_with(b"QED\0") => ImageFormat::Qed,
+        s if s.starts_with(b"WithoutFreeSpace") || s.starts_with(b"WithouFreSpacExt") => {
+            ImageFormat::Parallels
+        }
+        s if s.starts_with(b"vhdxfile") => ImageFormat::Vhdx,
+        s if s.starts_with(b"KDMV") => ImageFormat::Vmdk,
+        s if s.starts_with(b"conectix") || footer_is_vhd => ImageFormat::Vhd,
+        s if s.get(64..68) == Some(&[0x7f, 0x10, 0xda, 0xbe]) => ImageFormat::Vdi,
+        _ => ImageFormat::Raw,
+    })
+}
+
+fn ambiguous_vhd(file: &File) -> std::io::Result<Option<(u64, u64)>> {
+    let mut footer = [0; vhd::FOOTER as usize];
+    file.read_exact_at(&mut footer, size(file)?.saturating_sub(vhd::FOOTER))?;
+    Ok(if footer.starts_with(b"conectix") { vhd::ambiguous_sizes(&footer) } else { None })
+}
+
+fn scratch_file(scratch: &Path) -> Result<File, Failure> {
+    tempfile::tempfile_in(scratch)
+        .context(|| format!("could not create a temporary file in `{}`", scratch.display()))
+}
+
+/// Leaves holes where there are zeros.
+fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unreadable> {
+    /// What a stream's maker may make us take.
+    const MOST_MEMORY: u64 = 2 << 30;
+    let out = scratch_file(scratch)?;
+    let context = || "could not read the image".to_owned();
+    let mut input = file.try_clone().context(context)?;
+    input.rewind().context(context)?;
+    let input = BufReader::with_capacity(1 << 20, input);
+    let mut stream: Box<dyn Read> = match how {
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Compression::Xz => {
+            let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32);
+            let decoder = liblzma::stream::MtStreamBuilder::new()
+                .threads(cores)
+                .memlimit_threading(MOST_MEMORY)
+                .memlimit_stop(MOST_MEMORY)
+                .decoder()
+                .map_err(std::io::Error::from)
+                .context(context)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, decoder))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(input).context(context)?;
+            decoder.window_log_max(31).context(context)?;
+            Box::new(decoder)
+        }
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+    };
+    copy_sparse(&mut stream, &out).map_err(|fault| fault.told(scratch)).map(|()| out)
+}
+
+/// Which side of a copy failed.
+enum Fault {
+    Read(std::io::Error),
+    Write(std::io::Error),
+}
+
+impl Fault {
+    fn told(self, scratch: &Path) -> Unreadable {
+        match self {
+            // Only the system's own errors have numbers.
+            Fault::Read(error) if error.raw_os_error().is_some() => {
+                Failure::new("it cannot be read").caused_by(&error).into()
+            }
+            Fault::Read(error) => Unreadable::Damaged(Failure::new("it is damaged").caused_by(&error)),
+            Fault::Write(error) => Err::<(), _>(error)
+                .context(|| format!("could not write to `{}`", scratch.display()))
+                .unwrap_err()
+                .into(),
+        }
+    }
+}
+
+/// Blocks of zeros are left out.
+fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
+    const BLOCK: usize = 64 << 10;
+    let mut buffer = vec![0; BLOCK];
+    let mut at = 0;
+    loop {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match from.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Read(error)),
+            }
+        }
+        if filled == 0 {
+            return to.set_len(at).map_err(Fault::Write);
+        }
+        if !is_zero(&buffer[..filled]) {
+            to.write_all_at(&buffer[..filled], at).map_err(Fault::Write)?;
+        }
+        at += filled as u64;
+    }
+}
+
+/// Whether a member of an archive is the disk: Google's `disk.raw`, the VMDK of an OVA, the disk of a Vagrant box. Source: Compute
+/// Engine, "Manually import boot disks", requirements; DMTF DSP0243, 2.1.2; Vagrant, "Box File Format", and vagrant-libvirt's.
+fn is_disk(path: &Path) -> bool {
+    let is_on_top = path.parent().is_none_or(|parent| matches!(parent.to_str(), Some("" | ".")));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let is_box = matches!(name.as_str(), "box.img" | "box_0.img");
+    path.ends_with("disk.raw") || (is_on_top && (name.ends_with(".vmdk") || is_box))
+}
+
+/// The one disk in an archive; nothing if it holds something else.
+fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>, Unreadable> {
+    let context = || "could not read the archive".to_owned();
+    let size = size(file).context(context)?;
+    // It shares its place with the file.
+    let mut input = file.try_clone().context(context)?;
+    input.rewind().context(context)?;
+    let mut archive = tar::Archive::new(input);
+    for entry in archive.entries_with_seek().context(context)? {
+        let mut entry = entry.context(context).map_err(Unreadable::Damaged)?;
+        if !entry.path().is_ok_and(|path| is_disk(&path)) {
+            continue;
+        }
+        let name = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
+        if entry.header().entry_type() == tar::EntryType::GNUSparse {
+            let out = scratch_file(scratch)?;
+            copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch))?;
+            let (is, was) = (self::size(&out).context(context)?, entry.size());
+            if is < was {
+                let why = format!("the archive is cut: `{name}` has {is} of {was} bytes");
+                return Err(Unreadable::Damaged(Failure::new(why)));
+            }
+            return Ok(Some((out, name)));
+        }
+        let (start, length) = (entry.raw_file_position(), entry.size());
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            let why = format!("the archive is cut in the middle of `{name}`");
+            return Err(Unreadable::Damaged(Failure::new(why)));
+        }
+        let out = scratch_file(scratch)?;
+        copy_range(file, start..start + length, &out)
+            .context(|| format!("could not write to `{}`", scratch.display()))?;
+        return Ok(Some((out, name)));
+    }
+    Ok(None)
+}
+
+fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unreadable> {
+    let out = scratch_file(scratch)?;
+    let (from, to) = (inherited_name(file)?, inherited_name(&out)?);
+    // `-n` keeps the unnamed file, which has to have its size already.
+    // First: what refers to other files is not opened with them.
+    names_no_file(file, format)?;
+    let size = virtual_size(&from, format)?;
+    is_whole(file, &from, format)?;
+    out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
+    let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
+    qemu_img(&convert)?;
+    Ok(out)
+}
+
+/// Runs it where it sees nothing of this host but what it inherits.
+fn qemu_img(args: &[&str]) -> Result<Vec<u8>, Unreadable> {
+    let (invocation, _) = jailed(&Invocation::new("qemu-img").args(args), JailNetwork::Nothing);
+    let finished = run(&invocation).map_err(|failure| match failure.message.ends_with("failed") {
+        true => Failure { message: "`qemu-img` failed".to_owned(), ..failure },
+        false => failure,
+    });
+    finished.map(|finished| finished.stdout).map_err(Unreadable::by_program)
+}
+
+/// What of an image lies behind the end of its file reads as zeros without a word.
+fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadable> {
+    if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
+        let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
+        let (check, _) = jailed(&check, JailNetwork::Nothing);
+        let finished = run_to_its_end(&check)?;
+        // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
+        match finished.status.code() {
+            Some(0 | 3 | 63) => {}
+            None => return Err(Failure::new("`qemu-img check` was ended").into()),
+            Some(_) => {
+                let said = finished.stderr.lines().take(1).map(|line| format!("it said: {line}"));
+                let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
+                return Err(Unreadable::by_program(said));
+            }
+        }
+    }
+    let size = size(file).context(|| "could not read the image".to_owned())?;
+    match least_end(file, size, format) {
+        Some(end) if end <= size => Ok(()),
+        end => {
+            let end = end.map_or("more".to_owned(), |end| end.to_string());
+            Err(Unreadable::Damaged(Failure::new(format!(
+                "it is cut: by its header it has {end} bytes, there are {size}"
+            ))))
+        }
+    }
+}
+
+/// Bytes of the disk in an image that stands alone, by the name that programs have for it.
+fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Unreadable> {
+    let said = qemu_img(&["info", "--output=json", "-f", format.qemu_name(), path])?;
+    let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
+    let size = info["virtual-size"].as_u64();
+    size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_refers_to_other_files_is_refused() {
+        if crate::host::find_program("qemu-img").is_none() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.qcow2");
+        let create = |more: &[&str]| {
+            run(&Invocation::new("qemu-img")
+                .args(["create", "-q", "-f", "qcow2"])
+                .args(more)
+                .arg(&path)
+                .arg("1M"))
+            .unwrap();
+            let file = File::open(&path).unwrap();
+            assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));
+            let alone = stands_alone(&file, ImageFormat::Qcow2);
+            let opened = open(&path, directory.path()).map(|opened| opened.size);
+            (alone.map_err(|failure| failure.message), opened.map_err(|failure| failure.details[0].clone()))
+        };
+        assert_eq!(create(&[]), (Ok(()), Ok(1 << 20)));
+        let other = directory.path().join("other");
+        std::fs::write(&other, "secret").unwrap();
+        let refused = |what: &str| {
+            format!("the qcow2 image does not stand alone: it refers to another file, as its {what}")
+        };
+        let other = other.to_str().unwrap();
+        assert_eq!(
+            create(&["-b", other, "-F", "raw"]),
+            (Err(refused("backing file")), Err(refused("backing file")))
+        );
+        let data = format!("data_file={other}");
+        assert_eq!(create(&["-o", &data]), (Err(refused("data file")), Err(refused("data file"))));
+    }
+
+    #[test]
+    fn zeros_become_holes_and_the_size_stays() {
+        use std::os::unix::fs::MetadataExt;
+        let mut bytes = vec![0; 4 << 20];
+        bytes[1 << 20] = 7;
+        let out = tempfile::tempfile().unwrap();
+        assert!(copy_sparse(&mut bytes.as_slice(), &out).is_ok());
+        let metadata = out.metadata().unwrap();
+        assert_eq!(metadata.len(), 4 << 20);
+        assert!(metadata.blocks() * 512 <= 128 << 10);
+        let mut byte = [0];
+        out.read_exact_at(&mut byte, 1 << 20).unwrap();
+        assert_eq!(byte, [7]);
+    }
+}

@@ -1,0 +1,250 @@
+//! What a machine starts from the network: a kernel, and an initramfs that holds the whole root; nothing is mounted then. In a
+//! tar.xz, with a menu for PXELINUX, as it is unpacked on a TFTP server. Source: the Syslinux wiki, "PXELINUX".
+
+use super::comparison::Comparing;
+use super::source::{Raw, Source};
+use super::tree::{Item, Tree};
+use super::{initramfs, xz};
+use crate::host::{Context, Failure};
+use crate::image::newest_kernel;
+use crate::plan::Diskless;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::Path;
+use tar::{Archive, Builder, EntryType, Header};
+
+pub const KERNEL: &str = "vmlinuz";
+pub const INITRD: &str = "initrd";
+pub const MENU: &str = "pxelinux.cfg/default";
+const LEVEL: i32 = 12;
+/// Any number of threads gives the same bytes, as long as it is one or more.
+const MOST_WORKERS: usize = 16;
+
+/// `time` is in seconds since 1970; `scratch` is where unnamed files may be. Gives what the format could not keep, in words.
+pub fn write(
+    root: &Raw,
+    diskless: &Diskless,
+    time: u64,
+    scratch: &Path,
+    out: &mut impl Write,
+) -> Result<Option<String>, Failure> {
+    let context = || "could not pack the root tree for a network boot".to_owned();
+    let tree = Tree::read(root).context(context)?;
+    let kernel = kernel_of(&tree)?;
+    let initrd = tempfile::tempfile_in(scratch).context(context)?;
+    pack(&tree, diskless, &initrd).context(context)?;
+    let packed = tempfile::tempfile_in(scratch).context(context)?;
+    let mut builder = Builder::new(BufWriter::new(&packed));
+    let menu = format!(
+        "DEFAULT linux\nLABEL linux\n  KERNEL {KERNEL}\n  INITRD {INITRD}\n  APPEND {}\n",
+        diskless.command_line
+    );
+    add(&mut builder, MENU, time, menu.len() as u64, &mut menu.as_bytes()).context(context)?;
+    let size = kernel.data.end - kernel.data.start;
+    add(&mut builder, KERNEL, time, size, &mut tree.reader(kernel)).context(context)?;
+    let size = initrd.metadata().context(context)?.len();
+    (&initrd).rewind().context(context)?;
+    add(&mut builder, INITRD, time, size, &mut &initrd).context(context)?;
+    builder.into_inner().and_then(|mut buffer| buffer.flush()).context(context)?;
+    xz::write(&Raw::new(&packed).context(context)?, out).context(context)?;
+    Ok(tree.lost(|item| is_inside(item, diskless), |_| false))
+}
+
+/// All but what lies on a boot partition, and what mounts the disk's.
+pub fn is_inside(item: &Item, diskless: &Diskless) -> bool {
+    !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path)
+}
+
+/// The newest kernel of a tree, as a file in it.
+pub fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
+    let none = || {
+        Failure::new("the root tree has no kernel that could be started from the network or a CD")
+            .help("add a bundle with a kernel to `Bundles`")
+    };
+    let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(none)?;
+    let inside = format!("/boot{}", kernel.image);
+    // Where it is still to be copied to the boot partition, its first place counts.
+    let from = kernel.copies.iter().find(|(_, to)| *to == inside).map(|(from, _)| from.as_str());
+    tree.find(&inside).or_else(|| tree.find(from?)).ok_or_else(none)
+}
+
+fn unpacked(tree: &Tree, diskless: &Diskless, out: &mut impl Write) -> io::Result<()> {
+    let init = ["/sbin/init", "/usr/sbin/init", "/usr/lib/systemd/systemd"]
+        .into_iter()
+        .find(|path| tree.find(path).is_some())
+        .ok_or_else(|| io::Error::other("the root tree has no /sbin/init: nothing would start"))?;
+    initramfs::write(tree, |item| is_inside(item, diskless), init.trim_start_matches('/'), out)
+}
+
+fn pack(tree: &Tree, diskless: &Diskless, out: &File) -> io::Result<()> {
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_WORKERS));
+    let mut packer = zstd::Encoder::new(BufWriter::new(out), LEVEL)?;
+    packer.include_checksum(true)?;
+    packer.multithread(workers as u32)?;
+    unpacked(tree, diskless, &mut packer)?;
+    packer.finish()?.flush()
+}
+
+fn add(
+    builder: &mut Builder<impl Write>,
+    path: &str,
+    time: u64,
+    size: u64,
+    data: &mut dyn Read,
+) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(time);
+    header.set_size(size);
+    builder.append_data(&mut header, path, data)
+}
+
+/// Whether kernel and tree come back from a published file.
+pub fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
+    let context = || "what was written does not read back as the root tree".to_owned();
+    let tree = Tree::read(root).context(context)?;
+    let back =
+        take_apart(file, scratch).context(context)?.ok_or_else(|| Failure::new("parts of it are missing"))?;
+    (&back.kernel).rewind().context(context)?;
+    let mut kernel = Comparing::new(&back.kernel);
+    io::copy(&mut tree.reader(kernel_of(&tree)?), &mut kernel).context(context)?;
+    kernel.finish().context(context)?;
+    (&back.initrd).rewind().context(context)?;
+    let mut initrd = Comparing::new(zstd::Decoder::new(&back.initrd).context(context)?);
+    unpacked(&tree, diskless, &mut initrd).and_then(|()| initrd.finish()).context(context)
+}
+
+/// What has to be given to a kernel's loader.
+pub struct NetworkBoot {
+    pub kernel: File,
+    pub initrd: File,
+    pub command_line: String,
+}
+
+/// Whether this is one, by its first member.
+pub fn is_network_boot(file: &File) -> io::Result<bool> {
+    let mut start = [0; 512];
+    let packed = Raw::new(file)?;
+    let mut decoder = liblzma::read::XzDecoder::new(Beginning { source: &packed, at: 0 });
+    Ok(decoder.read_exact(&mut start).is_ok() && start.starts_with(MENU.as_bytes()))
+}
+
+/// Reads without moving the file's own place.
+struct Beginning<'s, 'f> {
+    source: &'s Raw<'f>,
+    at: u64,
+}
+
+impl Read for Beginning<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (self.source.size() - self.at).min(buffer.len() as u64) as usize;
+        self.source.read_at(&mut buffer[..count], self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// Takes one apart, into unnamed files.
+pub fn open(path: &Path, scratch: &Path) -> Result<NetworkBoot, Failure> {
+    let context = || format!("could not unpack `{}`", path.display());
+    let file = File::open(path).context(context)?;
+    take_apart(&file, scratch).context(context)?.ok_or_else(|| {
+        Failure::new(format!("`{}` is nothing to start from the network", path.display()))
+            .detail(format!("{KERNEL}, {INITRD} and {MENU} are expected in it"))
+    })
+}
+
+/// Nothing if a part is missing.
+fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
+    let packed = Raw::new(file)?;
+    let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
+    let parts = parts_of(liblzma::read::XzDecoder::new(from), scratch)?;
+    let whole = parts.kernel.zip(parts.initrd).zip(parts.command_line);
+    Ok(whole.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
+}
+
+/// What an archive of it should hold.
+#[derive(Default)]
+pub struct Parts {
+    pub kernel: Option<File>,
+    pub initrd: Option<File>,
+    pub command_line: Option<String>,
+}
+
+/// The parts of a tar, in unnamed files.
+pub fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
+    parts_of(Beginning { source: &Raw::new(tar)?, at: 0 }, scratch)
+}
+
+fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
+    let mut parts = Parts::default();
+    for entry in Archive::new(tar).entries()? {
+        let mut entry = entry?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let place = match name.as_str() {
+            KERNEL => &mut parts.kernel,
+            INITRD => &mut parts.initrd,
+            MENU => {
+                let mut text = String::new();
+                entry.by_ref().take(64 << 10).read_to_string(&mut text)?;
+                let append = text.lines().find_map(|line| line.trim().strip_prefix("APPEND "));
+                parts.command_line = append.map(str::to_owned);
+                continue;
+            }
+            _ => continue,
+        };
+        if entry.header().entry_type() != EntryType::Regular {
+            return Err(io::Error::other(format!("`{name}` is no plain file")));
+        }
+        let mut out = tempfile::tempfile_in(scratch)?;
+        io::copy(&mut entry, &mut out)?;
+        *place = Some(out);
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::tests::packed;
+    use super::*;
+
+    #[test]
+    fn it_comes_apart_again_and_is_the_same_twice() {
+        let root = packed();
+        let raw = Raw::new(&root).unwrap();
+        let diskless = Diskless {
+            command_line: "console=ttyS0 quiet".to_owned(),
+            without: ["/etc/fstab".to_owned()].into(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let made: Vec<Vec<u8>> = (0..2)
+            .map(|_| {
+                let mut out = Vec::new();
+                write(&raw, &diskless, 1_700_000_000, directory.path(), &mut out).unwrap();
+                out
+            })
+            .collect();
+        assert!(made[0] == made[1]);
+        let path = directory.path().join("t.pxe.tar.xz");
+        std::fs::write(&path, &made[0]).unwrap();
+        assert!(is_network_boot(&File::open(&path).unwrap()).unwrap());
+        let opened = open(&path, directory.path()).unwrap();
+        assert_eq!(opened.command_line, "console=ttyS0 quiet");
+        let text = |mut file: &File| {
+            let mut bytes = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(text(&opened.kernel), b"a kernel");
+        let cpio = zstd::decode_all(&text(&opened.initrd)[..]).unwrap();
+        let has = |name: &str| cpio.windows(name.len()).any(|part| part == name.as_bytes());
+        assert!(has("etc/hostname") && has("TRAILER!!!") && !has("etc/fstab") && !has("vmlinuz"));
+        std::fs::write(&path, b"no archive").unwrap();
+        assert!(!is_network_boot(&File::open(&path).unwrap()).unwrap());
+        assert!(open(&path, directory.path()).is_err());
+    }
+}

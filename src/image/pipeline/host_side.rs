@@ -1,0 +1,586 @@
+//! Outside the namespace: cache, destination, order of work.
+
+use super::{AssembleJob, Assembled, CarriedFile, Job};
+use crate::content::provision::{self, Role};
+use crate::content::swupd::Version;
+use crate::content::{
+    self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, Package, SwupdRequest,
+    cache_names,
+};
+use crate::host::{
+    Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
+};
+use crate::image::customize::{self, HookFiles};
+use crate::image::format::{self, Material};
+use crate::image::newest_kernel;
+use crate::plan::{self, Footprint, Item, ItemKind, Plan, Published, Secrets};
+use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the result goes.
+pub enum Destination<'a> {
+    /// An image file and its plan in this directory, which is created if need be.
+    Directory(&'a Path),
+    /// Block devices, one for each disk of the plan; the plan itself goes to the directory.
+    Devices { devices: Vec<File>, directory: &'a Path },
+}
+
+impl Destination<'_> {
+    /// Where everything goes that is not a device.
+    pub fn directory(&self) -> &Path {
+        match self {
+            Destination::Directory(directory) | Destination::Devices { directory, .. } => directory,
+        }
+    }
+}
+
+/// What to build, and where.
+pub struct Order<'a> {
+    pub secrets: &'a Secrets,
+    pub destination: Destination<'a>,
+    pub cache: &'a Cache,
+    /// Fetch content anew, though the cache has it.
+    pub refresh: bool,
+    /// Fetch nothing: what the cache has must do, wherever that came from.
+    pub offline: bool,
+    /// What an installer carries.
+    pub carried: Vec<Carried>,
+    /// `SOURCE_DATE_EPOCH`.
+    pub epoch: Option<u64>,
+    /// `--seed`.
+    pub seed: Option<&'a str>,
+    /// The most that a hook may take.
+    pub hook_time: Duration,
+    /// Whether [`Built`] tells which files each hook changed.
+    pub watch_hooks: bool,
+    /// A directory that hooks find the tree in.
+    pub shown_at: Option<&'a Path>,
+    /// A directory that the finished tree is left in.
+    pub keep_in: Option<&'a Path>,
+}
+
+/// A template that an installer carries, with what has to be installed for it.
+pub struct Carried {
+    /// Its file's name, and its text.
+    pub name: String,
+    pub text: String,
+    pub content: plan::Content,
+}
+
+/// What was built.
+pub struct Built {
+    /// Image file or devices.
+    pub disks: Vec<PathBuf>,
+    pub plan: PathBuf,
+    /// What was made besides (`Formats`).
+    pub published: Vec<PathBuf>,
+    /// Bytes that an image takes on the host's disk.
+    pub allocated: Bytes,
+    /// How old the content is that came from the cache, in seconds; nothing if it was fetched now.
+    pub content_age: Option<u64>,
+    pub content: Metadata,
+    /// What is installed, hooks included.
+    pub inventory: Inventory,
+    /// What each hook changed, if that was watched.
+    pub hooks: Vec<HookFiles>,
+    /// The role that IsterCloudInitSvc gave.
+    pub role: Option<String>,
+}
+
+/// Content that is there, and secrets that are known: all but the last step of a build.
+pub struct Prepared {
+    /// Nothing where it cannot be fetched again.
+    request: Option<ContentRequest>,
+    entry: Entry,
+    fresh: bool,
+    carried: Vec<Entry>,
+    hashes: BTreeMap<String, String>,
+    passphrases: BTreeMap<String, String>,
+    role: Option<Role>,
+}
+
+impl Prepared {
+    /// What opens the encrypted volumes, by the name of the mapping.
+    pub fn passphrases(&self) -> &BTreeMap<String, String> {
+        &self.passphrases
+    }
+
+    /// What the content takes, which the final plan depends on.
+    pub fn footprint(&self) -> Result<Footprint, Failure> {
+        let mut footprint = content::footprint(&self.entry.file)?;
+        let copies = kernel_copies(&footprint);
+        footprint.items.extend(copies);
+        if !self.carried.is_empty() {
+            let program = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |m| m.len());
+            let mut add =
+                |path: String, bytes| footprint.items.push(Item { path, bytes, kind: ItemKind::File });
+            add("/usr/bin/ister".to_owned(), program);
+            for entry in &self.carried {
+                add(format!("{}/{}", plan::INSTALLER_CACHE, cache_names(&entry.key).0), entry.metadata.size);
+            }
+        }
+        Ok(footprint)
+    }
+}
+
+/// What the loader's installation will put on the boot partition besides what is there.
+fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
+    let list = |directory: &str| {
+        let mut names: Vec<String> = footprint
+            .items
+            .iter()
+            .filter_map(|item| {
+                Some(item.path.strip_prefix(directory)?.strip_prefix('/')?.split('/').next()?.to_owned())
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let copies = newest_kernel(list).map(|kernel| kernel.copies).unwrap_or_default();
+    let item = |(from, to): (String, String)| {
+        let bytes = footprint.items.iter().find(|item| item.path == from)?.bytes;
+        Some(Item { path: to, bytes, kind: ItemKind::File })
+    };
+    copies.into_iter().filter_map(item).collect()
+}
+
+/// `PreInstallShell`: the first of all, so that it may free the disks that are then looked at.
+pub fn pre_install(draft: &Plan, hook_time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
+    customize::pre_install(&draft.hooks, hook_time, progress)
+}
+
+/// Does what can be done before the plan is final: looks at the destination, asks for the role, fetches the content.
+/// `draft` is the plan as far as it is known without the content.
+pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
+    let directory = order.destination.directory();
+    std::fs::create_dir_all(directory)
+        .context(|| format!("could not create the directory `{}`", directory.display()))?;
+    let image = draft.image().map(|name| (directory.join(name), "image"));
+    for (path, what) in image.into_iter().chain([(plan_path(directory, draft), "plan")]) {
+        if path.is_dir() {
+            return Err(Failure::new(format!(
+                "`{}` is a directory: the {what} cannot take its place",
+                path.display()
+            ))
+            .help("choose another directory with -o"));
+        }
+        // A directory that cannot be written to is known at once.
+        drop(Draft::begin(&path)?);
+    }
+    check_ids(draft)?;
+    let hashes = hashes(order.secrets)?;
+    let passphrases = passphrases(order.secrets)?;
+    let role = match &order.secrets.cloud_init_service {
+        Some(service) => {
+            progress.begin("asking for this machine's role");
+            let role = provision::role(service)?;
+            match &role {
+                Some(role) => progress.note(format!("role: {}", role.name)),
+                None => {
+                    progress.warn("the service gives this machine no role: nothing is written for cloud-init")
+                }
+            }
+            role
+        }
+        None => None,
+    };
+    let mut carried = Vec::new();
+    for template in &order.carried {
+        let request = content_request(order, &template.content, progress)?;
+        carried.push(content(order, &request, order.refresh, progress)?.0);
+    }
+    if order.offline {
+        let wanted = &draft.content;
+        let entry = order.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
+            Failure::new(format!(
+                "the content cache has nothing with {} of {} and the same packages",
+                wanted.manager, wanted.release
+            ))
+            .detail(format!("cache: {}", order.cache.directory().display()))
+            .help("an installer carries content with --carry TEMPLATE; without --offline it is fetched")
+        })?;
+        return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
+    }
+    let request = content_request(order, &draft.content, progress)?;
+    let (entry, fresh) = content(order, &request, order.refresh, progress)?;
+    Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
+}
+
+/// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
+pub fn build(
+    order: &Order,
+    plan: &Plan,
+    prepared: Prepared,
+    progress: &dyn Progress,
+) -> Result<Built, Failure> {
+    let Prepared { request, mut entry, mut fresh, carried, hashes, passphrases, role } = prepared;
+    let directory = order.destination.directory();
+    let plan_path = plan_path(directory, plan);
+    let image = plan.image().map(|name| directory.join(name));
+    let mut draft = image.as_deref().map(Draft::begin).transpose()?;
+    if let Some(draft) = &draft {
+        check_free_space(draft, plan, &entry.metadata, directory)?;
+    }
+    let begin_packed_tree = || -> Result<Option<File>, Failure> {
+        if !plan.published.iter().any(Published::is_of_tree) {
+            return Ok(None);
+        }
+        let file = tempfile::tempfile_in(directory);
+        file.context(|| format!("could not create a file in `{}`", directory.display())).map(Some)
+    };
+    let mut packed_tree = begin_packed_tree()?;
+    let absolute =
+        |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let (inventory, hooks) = loop {
+        let job = Job::Assemble(Box::new(AssembleJob {
+            workspace: order.cache.workspace(),
+            plan: plan.clone(),
+            hashes: hashes.clone(),
+            passphrases: passphrases.clone(),
+            content_size: entry.metadata.size,
+            content_hash: entry.metadata.hash.clone(),
+            epoch: entry.metadata.epoch,
+            seed: order.seed.map(str::to_owned),
+            hook_seconds: order.hook_time.as_secs(),
+            watch_hooks: order.watch_hooks,
+            carried: order
+                .carried
+                .iter()
+                .zip(&carried)
+                .map(|(template, entry)| CarriedFile {
+                    name: template.name.clone(),
+                    text: template.text.clone(),
+                    key: entry.key.clone(),
+                    metadata: entry.metadata.clone(),
+                })
+                .collect(),
+            user_data: role.as_ref().map(|role| role.user_data.clone()),
+            shown_at: absolute(order.shown_at),
+            keep_in: absolute(order.keep_in),
+            pack_tree: packed_tree.is_some(),
+        }));
+        let mut files = vec![&entry.file];
+        match (&order.destination, &draft) {
+            (Destination::Devices { devices, .. }, _) => files.extend(devices),
+            (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
+        }
+        files.extend(carried.iter().map(|entry| &entry.file));
+        files.extend(&packed_tree);
+        if let Assembled::Done(inventory, hooks) = Worker::run::<Assembled>(&job, &files, progress)? {
+            break (with_bundles(inventory, plan, &entry.metadata), hooks);
+        }
+        let Some(request) = request.as_ref().filter(|_| !fresh) else {
+            return Err(Failure::new("the cached content does not read back as it was written")
+                .detail(format!("cache: {}", order.cache.directory().display()))
+                .help("the disk of the cache may be failing; choose another with --cache-dir"));
+        };
+        progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
+        order.cache.forget(&entry.key);
+        (entry, fresh) = content(order, request, true, progress)?;
+        draft = image.as_deref().map(Draft::begin).transpose()?;
+        packed_tree = begin_packed_tree()?;
+    };
+    let allocated =
+        draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
+
+    let mut published = Vec::new();
+    if let (Some(draft), Some(disk)) = (&draft, plan.disks.first()) {
+        let diskless = plan.diskless();
+        let material = Material {
+            raw: &draft.file,
+            diskless: diskless.as_ref(),
+            root: packed_tree.as_ref(),
+            firmware: plan.boot.as_ref().map(|boot| boot.firmware),
+            id: disk.guid,
+            time: entry.metadata.epoch,
+            scratch: directory,
+        };
+        for file in &plan.published {
+            progress.begin(format!("publishing {}", file.name));
+            let made = Draft::begin(&directory.join(&file.name))?;
+            if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
+                progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
+            }
+            published.push((directory.join(&file.name), made));
+        }
+    }
+
+    let mut plan_draft = Draft::begin(&plan_path)?;
+    let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
+    plan_draft
+        .file
+        .write_all(text.as_bytes())
+        .context(|| format!("could not write `{}`", plan_path.display()))?;
+    progress.begin("writing to disk");
+    if let Destination::Devices { devices, .. } = &order.destination {
+        for (device, disk) in devices.iter().zip(&plan.disks) {
+            device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
+        }
+    }
+    // They speak of one image only, and that one goes now.
+    for suffix in [".receipt.json", ".spdx.json", ".packages"] {
+        forget(&beside(directory, plan, suffix))?;
+    }
+    for file in &plan.published {
+        forget(&directory.join(format!("{}.receipt.json", file.name)))?;
+    }
+    if let Some(draft) = draft {
+        draft.publish(Durability::Synced)?;
+    }
+    let published = published.into_iter().map(|(path, draft)| {
+        draft.publish(Durability::Synced)?;
+        Ok(path)
+    });
+    let published = published.collect::<Result<Vec<_>, Failure>>()?;
+    plan_draft.publish(Durability::Synced)?;
+    Ok(Built {
+        disks: match image {
+            Some(image) => vec![image],
+            None => plan.disks.iter().map(|disk| Path::new("/dev").join(&disk.name)).collect(),
+        },
+        plan: plan_path,
+        published,
+        allocated: Bytes(allocated),
+        content_age: (!fresh).then(|| now().saturating_sub(entry.metadata.created)),
+        content: entry.metadata,
+        inventory,
+        hooks,
+        role: role.map(|role| role.name),
+    })
+}
+
+/// Where no package manager knows what is installed, swupd's bundles are what there is to tell.
+fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> Inventory {
+    if plan.content.manager != SoftwareManager::Swupd || !inventory.packages.is_empty() {
+        return inventory;
+    }
+    "swupd".clone_into(&mut inventory.kind);
+    inventory.packages = content
+        .packages
+        .iter()
+        .map(|(name, version)| Package {
+            name: name.clone(),
+            version: version.clone(),
+            architecture: content::architecture().to_owned(),
+            source: (name.clone(), version.clone()),
+            maintainer: None,
+            homepage: None,
+            license: None,
+        })
+        .collect();
+    inventory
+}
+
+/// Beside the image, or named after the first device.
+pub fn beside(directory: &Path, plan: &Plan, suffix: &str) -> PathBuf {
+    let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
+    directory.join(format!("{}{suffix}", name.replace('/', "-")))
+}
+
+fn plan_path(directory: &Path, plan: &Plan) -> PathBuf {
+    beside(directory, plan, ".plan.json")
+}
+
+fn forget(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("could not remove the old `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ids that cannot be given away here, before anything is fetched.
+fn check_ids(plan: &Plan) -> Result<(), Failure> {
+    for user in &plan.system.users {
+        let Some(uid) = user.uid else { continue };
+        if uid == u32::MAX {
+            return Err(Failure::new(format!("user `{}` cannot have uid {uid}", user.name))
+                .of_template()
+                .detail("the kernel takes it for \"leave the owner as it is\", see chown(2)")
+                .help("choose a smaller uid"));
+        }
+        if uid > 65_535 && !rustix::process::geteuid().is_root() {
+            return Err(Failure::new(format!(
+                "an ordinary user cannot give files to uid {uid} of user `{}`",
+                user.name
+            ))
+            .detail("a build by an ordinary user knows the ids 0 to 65535, from its sub-id range")
+            .help("choose a smaller uid, or run ister as root"));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what killed builds left in the cache's workspace directory; only where memory was short is there anything.
+pub fn sweep(cache: &Cache) -> Result<(), Failure> {
+    let workspace = cache.workspace();
+    if has_workspaces(&workspace) {
+        Worker::run::<usize>(&Job::Sweep { workspace }, &[], &|_: Event| {})?;
+    }
+    Ok(())
+}
+
+fn content_request(
+    order: &Order,
+    content: &plan::Content,
+    progress: &dyn Progress,
+) -> Result<ContentRequest, Failure> {
+    if content.manager == SoftwareManager::Swupd {
+        let proxies = [order.secrets.http_proxy.clone(), order.secrets.https_proxy.clone()];
+        let mut request = content::swupd_request(content, order.cache.swupd_state(), proxies)?;
+        if request.version == Version::Latest {
+            progress.begin("asking for the newest version");
+            request.version = Version::Number(request.resolve(progress)?);
+        }
+        let release = content.release.clone();
+        return Ok(ContentRequest::Swupd(SwupdRequest { request, release, epoch: order.epoch }));
+    }
+    if content.manager == SoftwareManager::Dnf {
+        let configuration = match &content.configuration {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .context(|| format!("could not read dnf's configuration `{path}`"))?;
+                Some((std::path::absolute(path).unwrap_or_else(|_| path.into()), text))
+            }
+            None => None,
+        };
+        return Ok(ContentRequest::Dnf(DnfRequest {
+            release: content.release.clone(),
+            packages: content.packages.clone(),
+            repository: content.archive.clone(),
+            configuration,
+            keyring: content::keyring(content)?,
+            epoch: order.epoch,
+            environment: order.secrets.proxy_variables(),
+        }));
+    }
+    let sources = content::sources_for(content)?;
+    Ok(ContentRequest::Apt(AptRequest {
+        suite: content.release.clone(),
+        // The template's proxies after the host's: the last setting counts.
+        apt_options: content::apt_options()?.into_iter().chain(order.secrets.apt_proxies()).collect(),
+        sources,
+        packages: content.packages.clone(),
+        epoch: order.epoch,
+        keyring: content::keyring(content)?,
+    }))
+}
+
+/// From the cache, or into it. The second value tells whether it was fetched now.
+fn content(
+    order: &Order,
+    request: &ContentRequest,
+    refresh: bool,
+    progress: &dyn Progress,
+) -> Result<(Entry, bool), Failure> {
+    let key = request.key();
+    let cache = order.cache;
+    if !refresh && let Some(entry) = cache.find(&key) {
+        return Ok((entry, false));
+    }
+    let mut waited = false;
+    let filling = cache.fill(&key, || {
+        waited = true;
+        progress.begin("waiting for another build that fetches the same content");
+    })?;
+    // The one that was waited for has just fetched it.
+    if (!refresh || waited)
+        && let Some(entry) = cache.find(&key)
+    {
+        return Ok((entry, false));
+    }
+    let size = request.size(progress)?;
+    let job = Job::Fill { workspace: cache.workspace(), request: Box::new(request.clone()), size };
+    let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
+    filling.finish(&metadata)?;
+    let entry = cache.find(&key).ok_or_else(|| {
+        Failure::new(format!("the content that was just cached is gone: {key}"))
+            .help("another process may have emptied the cache; try again")
+    })?;
+    Ok((entry, true))
+}
+
+/// What the plan says that the filesystems hold reaches the image nearly one to one.
+fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, directory: &Path) -> Result<(), Failure> {
+    let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
+    let have = Bytes(disk.f_bavail * disk.f_frsize);
+    let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
+    let need = Bytes(held.max(content.size));
+    if need.0 <= have.0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("there is not enough space for the image in `{}`", directory.display()))
+        .detail(format!("about {need} are needed, {have} are free"))
+        .help("free some space, or choose another directory with -o"))
+}
+
+fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
+    let mut hashes = BTreeMap::new();
+    for (user, source) in &secrets.passwords {
+        let what = format!("password of user `{user}`");
+        let hash = read_secret(&what, source, "a crypt(3) hash")?.trim().to_owned();
+        if hash.is_empty() || !is_crypt_hash(&hash) {
+            return Err(Failure::new(format!("the {what} is no crypt(3) hash"))
+                .help("make one with `openssl passwd -6` or `mkpasswd`"));
+        }
+        hashes.insert(user.clone(), hash);
+    }
+    Ok(hashes)
+}
+
+fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
+    let mut passphrases = BTreeMap::new();
+    for (volume, source) in &secrets.passphrases {
+        let what = format!("passphrase of `{volume}`");
+        let text = read_secret(&what, source, "the passphrase")?;
+        // A file ends in a line end that nobody types.
+        let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
+        if text.is_empty() {
+            return Err(Failure::new(format!("the {what} is empty")).help("an empty one protects nothing"));
+        }
+        passphrases.insert(volume.clone(), text);
+    }
+    Ok(passphrases)
+}
+
+/// More than any passphrase, key or certificate has.
+const LONGEST_SECRET: u64 = 1 << 20;
+
+/// A secret's text; `what` names it, `wanted` says what it should be.
+pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
+    match source {
+        SecretSource::Inline(text) => Ok(text.clone()),
+        SecretSource::File(path) => {
+            let context = || format!("could not read the file `{path}` with the {what}");
+            let mut text = String::new();
+            // It may be a pipe, or a device that never ends.
+            let file = File::open(path).context(context)?;
+            file.take(LONGEST_SECRET + 1).read_to_string(&mut text).context(context)?;
+            if text.len() as u64 > LONGEST_SECRET {
+                return Err(
+                    Failure::new(context()).detail(format!("it has more than {LONGEST_SECRET} bytes"))
+                );
+            }
+            Ok(text)
+        }
+        SecretSource::Env(name) => {
+            // It is for us, not for hooks and package managers.
+            keep_from_children(name);
+            std::env::var(name).map_err(|_| {
+                Failure::new(format!("the {what} comes from ${name}, which is not set"))
+                    .help(format!("export {name} with {wanted}"))
+            })
+        }
+    }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

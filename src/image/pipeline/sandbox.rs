@@ -1,0 +1,128 @@
+//! Inside the namespace.
+
+use super::{AssembleJob, Assembled, Job};
+use crate::content::{self, Tree};
+use crate::host::{Context, Failure, Progress, Workspace, sweep_workspaces, workspace_from_stdin};
+use crate::image::customize;
+use crate::image::{self, Assembly};
+use crate::template::Bytes;
+use std::fs::File;
+use std::time::Duration;
+
+/// Room for a tree whose size is not known yet: mmdebstrap with a kernel and everything that apt needs.
+const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
+
+/// The program's other `main`: takes one job, does it, answers, ends.
+pub fn work_inside() -> ! {
+    let progress = Workspace::progress();
+    let outcome = workspace_from_stdin::<Job>();
+    match outcome.and_then(|(job, files)| run(&job, files, &progress)) {
+        Ok(answer) => Workspace::answer(Ok(answer)),
+        Err(failure) => Workspace::answer::<()>(Err(failure)),
+    }
+}
+
+fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
+    match (job, &files[..]) {
+        (Job::Fill { workspace, request, size }, [out]) => {
+            // Directories, links and the ends of files take something, too.
+            let need = size.map_or(UNKNOWN_CONTENT, |size| size + size / 4 + 64 * Bytes::MIB);
+            let workspace = Workspace::open(workspace, need)?;
+            let metadata = content::fill(request, &workspace.root, out, progress)?;
+            Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
+        }
+        (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
+        (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
+        (Job::Assemble(job), [_, rest @ ..])
+            if rest.len() == job.plan.disks.len() + job.carried.len() + usize::from(job.pack_tree) =>
+        {
+            let content = files.remove(0);
+            let mut disks = files;
+            let mut carried = disks.split_off(job.plan.disks.len());
+            let packed = carried.split_off(job.carried.len());
+            let assembled = assemble(job, content, &disks, carried, packed.first(), progress)?;
+            Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
+        }
+        _ => Err(Failure::new("the job came with the wrong number of files")),
+    }
+}
+
+fn assemble(
+    job: &AssembleJob,
+    content: File,
+    disks: &[File],
+    carried: Vec<File>,
+    packed: Option<&File>,
+    progress: &dyn Progress,
+) -> Result<Assembled, Failure> {
+    // XFS, btrfs and what is encrypted lie there twice: as files, and as a filesystem.
+    let more: u64 = job.carried.iter().map(|carried| carried.metadata.size).sum();
+    let need = 2 * (job.content_size + more) + 128 * Bytes::MIB;
+    let workspace = Workspace::open(&job.workspace, need)?;
+    progress.begin("unpacking the content");
+    let root = workspace.root.join("tree");
+    std::fs::create_dir(&root).context(|| format!("could not create `{}`", root.display()))?;
+    if !content::unpack(&content, &job.content_hash, &root)? {
+        return Ok(Assembled::ContentDamaged);
+    }
+    let tree = Tree::open(&root)?;
+    progress.begin("customising");
+    customize::create_users(&tree, &job.plan.system.users, &job.hashes)?;
+    customize::write_files(&tree, &job.plan.system)?;
+    customize::extend_initramfs(&tree, &job.plan.system, job.epoch)?;
+    image::install_loader(&job.plan, &tree)?;
+    if let Some(mirror) = &job.plan.system.mirror {
+        customize::set_mirror(&tree, &job.plan.content, mirror)?;
+    }
+    if let Some(data) = &job.user_data {
+        let instance =
+            format!("iid-{}", job.plan.disks.first().map_or_else(Default::default, |disk| disk.guid));
+        customize::set_user_data(&tree, data, &instance, job.plan.system.hostname.as_deref())?;
+    }
+    if job.plan.system.installer.is_some() {
+        progress.begin("packing what the installer carries");
+        customize::add_installer(&tree)?;
+        for (carried, packed) in job.carried.iter().zip(&carried) {
+            customize::carry(
+                &tree,
+                (&carried.name, &carried.text),
+                (&carried.key, &carried.metadata),
+                packed,
+            )?;
+        }
+    }
+    // Hooks see this process under /proc: what it has of the cache is closed before they run.
+    drop((content, carried));
+    let hooked = {
+        let shown =
+            job.shown_at.as_deref().map(|directory| customize::shown_at(&root, directory)).transpose()?;
+        let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
+        let time = Duration::from_secs(job.hook_seconds);
+        customize::post_hooks(&job.plan.hooks, path, job.epoch, time, job.watch_hooks, progress)
+    };
+    // Also where a hook failed: that is when one wants to look.
+    if let Some(directory) = &job.keep_in {
+        progress.begin("leaving the tree for inspection");
+        customize::keep_tree(&root, directory)?;
+    }
+    let hooks = hooked?;
+    // Not all programs ask for the time that they are told.
+    content::limit_password_days(&tree, job.epoch)?;
+    image::finish_loader(&job.plan, &tree)?;
+    let inventory = content::inventory(&tree, &workspace.root)?;
+    if let Some(packed) = packed {
+        progress.begin("packing the tree");
+        content::pack(&root, job.epoch, packed)?;
+    }
+    let assembly = Assembly {
+        plan: &job.plan,
+        tree: &root,
+        workspace: &workspace.root,
+        disks,
+        epoch: job.epoch,
+        passphrases: &job.passphrases,
+        seed: job.seed.as_deref(),
+    };
+    image::assemble(&assembly, progress)?;
+    Ok(Assembled::Done(inventory, hooks))
+}

@@ -1,0 +1,84 @@
+//! Which types a change touches.
+
+use std::collections::BTreeSet;
+
+/// What a type is made of, as paths from the repository's top.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ingredients {
+    /// The type's own directory, with template, `type.json` and whatever lies with them, and those that the template names.
+    pub directories: BTreeSet<String>,
+    /// Bundles, with those that they include.
+    pub bundles: BTreeSet<String>,
+    /// Files that the template names: hooks, keys, sources, configurations.
+    pub files: BTreeSet<String>,
+}
+
+/// Where bundle definitions are, from the repository's top.
+const BUNDLES: &str = "bundles/";
+/// What makes every type's content, in ister's own repository.
+const MAKERS: [&str; 2] = ["src/plan/bundle/", "src/content/"];
+
+/// The first changed path that is one of the ingredients: why this type has to be proven again.
+pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
+    let is_one = |path: &str| {
+        let is_in =
+            |directory: &String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        ingredients.directories.iter().any(is_in)
+            || path.strip_prefix(BUNDLES).is_some_and(|name| ingredients.bundles.contains(name))
+            || ingredients.files.contains(path)
+            || MAKERS.iter().any(|directory| path.starts_with(directory))
+    };
+    changed.iter().map(String::as_str).find(|path| is_one(path))
+}
+
+/// Every text in a template that might name a file.
+pub fn texts(template: &serde_json::Value) -> Vec<&str> {
+    use serde_json::Value;
+    match template {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_ingredients_touch_a_type() {
+        let kvm = Ingredients {
+            directories: ["vm-tests/kvm", "files"].map(str::to_owned).into(),
+            bundles: ["os-core", "editors"].map(str::to_owned).into(),
+            files: ["hooks/post.sh".to_owned()].into(),
+        };
+        let why = |path: &str| touched(&kvm, &[path.to_owned()]).is_some();
+        for path in [
+            "vm-tests/kvm/template.json",
+            "vm-tests/kvm/type.json",
+            "bundles/editors",
+            "hooks/post.sh",
+            "files/etc/motd",
+            "src/content/neutral.rs",
+        ] {
+            assert!(why(path), "{path}");
+        }
+        for path in [
+            "vm-tests/kvm-legacy/template.json",
+            "vm-tests/kvm",
+            "bundles/kernel-aws",
+            "README.md",
+            "src/cli/test.rs",
+            "editors",
+        ] {
+            assert!(!why(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn texts_of_any_depth_are_found() {
+        let template = serde_json::json!({ "PostNonChroot": ["a"], "Users": [{ "key": "b", "uid": 3 }] });
+        assert_eq!(texts(&template), ["a", "b"]);
+    }
+}

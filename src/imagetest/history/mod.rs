@@ -1,0 +1,334 @@
+//! How runs of `ister test` went, in an SQLite database: a file that people can query with their own tools, too.
+//!
+//! A run that is written again takes its own place, so merging the same results twice changes nothing.
+
+mod past;
+
+pub use past::{Green, Past, PastSize, PastStep, flaky};
+
+use crate::host::Failure;
+use crate::imagetest::{Results, StepOutcome};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Of the tables; kept in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+/// Runs that a trend shows, and that an expectation is made from.
+const RUNS: u32 = 60;
+const MEASURED_RUNS: u32 = 5;
+
+const TABLES: &str = "
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL, revision TEXT, ister TEXT NOT NULL
+);
+CREATE TABLE steps (
+    run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, type TEXT NOT NULL, position INTEGER NOT NULL,
+    step TEXT NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL, what TEXT NOT NULL, seconds REAL NOT NULL,
+    attempts INTEGER NOT NULL, file TEXT, firmware TEXT, disk TEXT, class TEXT, boot_seconds REAL,
+    PRIMARY KEY (run, type, step)
+);
+CREATE TABLE stages (
+    run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, type TEXT NOT NULL, step TEXT NOT NULL,
+    stage TEXT NOT NULL, at REAL NOT NULL, took REAL NOT NULL, PRIMARY KEY (run, type, step, stage)
+);
+CREATE TABLE files (
+    run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, type TEXT NOT NULL, name TEXT NOT NULL,
+    format TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (run, type, name)
+);
+CREATE TABLE packages (
+    run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, type TEXT NOT NULL, name TEXT NOT NULL,
+    version TEXT NOT NULL, PRIMARY KEY (run, type, name)
+);
+CREATE INDEX runs_by_time ON runs (started);
+";
+
+/// The database.
+pub struct History {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl History {
+    /// Opens a database, and makes it if there is none.
+    pub fn open(path: &Path) -> Result<History, Failure> {
+        let fault = |error: rusqlite::Error| {
+            Failure::new(format!("could not open the history `{}`", path.display()))
+                .detail(error.to_string())
+                .help("it is an SQLite database that `ister report --history` makes; name another file")
+        };
+        let mut connection = Connection::open(path).map_err(fault)?;
+        // Shards may report at the same time.
+        connection.busy_timeout(Duration::from_secs(30)).map_err(fault)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
+        let version: i64 =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;
+        match version {
+            0 => {
+                transaction.execute_batch(TABLES).map_err(fault)?;
+                transaction.pragma_update(None, "user_version", VERSION).map_err(fault)?;
+            }
+            VERSION => {}
+            other => {
+                return Err(Failure::new(format!(
+                    "the history `{}` has version {other}, this ister knows version {VERSION}",
+                    path.display()
+                )));
+            }
+        }
+        transaction.commit().map_err(fault)?;
+        Ok(History { path: path.to_owned(), connection })
+    }
+
+    fn fault(&self, what: &str) -> impl Fn(rusqlite::Error) -> Failure + use<> {
+        let message = format!("could not {what} the history `{}`", self.path.display());
+        move |error| Failure::new(message.clone()).detail(error.to_string())
+    }
+
+    /// Writes a run, or a part of it, down; what it said of these types before is replaced.
+    pub fn record(&mut self, results: &Results) -> Result<(), Failure> {
+        let fault = self.fault("write to");
+        self.write(results).map_err(fault)
+    }
+
+    fn write(&mut self, results: &Results) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        let run = &results.run;
+        transaction.execute(
+            "INSERT INTO runs (id, started, seconds, revision, ister) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (id) DO UPDATE SET started = min(started, excluded.started), \
+             seconds = max(seconds, excluded.seconds), revision = excluded.revision, ister = excluded.ister",
+            params![run.id, run.started, run.seconds, run.revision, run.ister],
+        )?;
+        // What other parts of the run have reported stays.
+        for record in &results.types {
+            for table in ["steps", "stages", "files", "packages"] {
+                let delete = format!("DELETE FROM {table} WHERE run = ?1 AND type = ?2");
+                transaction.execute(&delete, [&run.id, &record.kind])?;
+            }
+        }
+        for record in &results.types {
+            for (position, step) in record.steps.iter().enumerate() {
+                let boot = step.boot.as_ref();
+                transaction.execute(
+                    "INSERT INTO steps (run, type, position, step, kind, outcome, what, seconds, attempts, file, \
+                     firmware, disk, class, boot_seconds) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    params![
+                        run.id,
+                        record.kind,
+                        position as i64,
+                        step.name,
+                        step.kind.name(),
+                        step.outcome.name(),
+                        step.what,
+                        step.seconds,
+                        1 + step.earlier.len() as i64,
+                        boot.map(|boot| &boot.file),
+                        boot.map(|boot| boot.firmware.to_string().to_lowercase()),
+                        boot.map(|boot| boot.hardware.disk.name()),
+                        boot.map(|boot| boot.class.to_string()),
+                        boot.map(|boot| boot.seconds),
+                    ],
+                )?;
+                for time in boot.into_iter().flat_map(|boot| &boot.stages) {
+                    transaction.execute(
+                        "INSERT OR REPLACE INTO stages (run, type, step, stage, at, took) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        params![run.id, record.kind, step.name, time.stage.to_string(), time.at, time.took],
+                    )?;
+                }
+            }
+            for file in &record.files {
+                transaction.execute(
+                    "INSERT INTO files (run, type, name, format, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![run.id, record.kind, file.name, file.format, file.bytes as i64],
+                )?;
+            }
+            for (name, version) in &record.packages {
+                transaction.execute(
+                    "INSERT INTO packages (run, type, name, version) VALUES (?1, ?2, ?3, ?4)",
+                    params![run.id, record.kind, name, version],
+                )?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// How long each type takes: the middle of its last runs. What failed says nothing about that.
+    pub fn seconds(&self) -> Result<BTreeMap<String, f64>, Failure> {
+        self.read_seconds().map_err(self.fault("read"))
+    }
+
+    fn read_seconds(&self) -> rusqlite::Result<BTreeMap<String, f64>> {
+        let mut statement = self.connection.prepare(
+            "SELECT type, SUM(steps.seconds) FROM steps JOIN runs ON runs.id = run GROUP BY run, type \
+             HAVING SUM(outcome NOT IN ('passed', 'flaky')) = 0 ORDER BY started DESC",
+        )?;
+        let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for row in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, f64>(1)?)))? {
+            let (kind, seconds) = row?;
+            let times = all.entry(kind).or_default();
+            if times.len() < MEASURED_RUNS as usize {
+                times.push(seconds);
+            }
+        }
+        let middle = |mut times: Vec<f64>| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        };
+        Ok(all.into_iter().map(|(kind, times)| (kind, middle(times))).collect())
+    }
+
+    /// What came before a run, that run included in the trends.
+    pub fn past(&self, results: &Results) -> Result<Past, Failure> {
+        self.read_past(results).map_err(self.fault("read"))
+    }
+
+    fn read_past(&self, results: &Results) -> rusqlite::Result<Past> {
+        let mut past = Past::default();
+        let until = &results.run.started;
+        let recent = "SELECT id FROM runs WHERE started <= ?1 ORDER BY started DESC LIMIT ?2";
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT type, step, run, started, outcome, what, COALESCE(boot_seconds, steps.seconds) \
+             FROM steps JOIN runs ON runs.id = run WHERE run IN ({recent}) ORDER BY started, run"
+        ))?;
+        let mut rows = statement.query(params![until, RUNS])?;
+        while let Some(row) = rows.next()? {
+            let outcome: String = row.get(4)?;
+            past.steps.entry((row.get(0)?, row.get(1)?)).or_default().push(PastStep {
+                run: row.get(2)?,
+                started: row.get(3)?,
+                outcome: StepOutcome::named(&outcome).unwrap_or(StepOutcome::Infrastructure),
+                what: row.get(5)?,
+                seconds: row.get(6)?,
+            });
+        }
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT type, name, started, bytes FROM files JOIN runs ON runs.id = run WHERE run IN ({recent}) \
+             ORDER BY started, run"
+        ))?;
+        let mut rows = statement.query(params![until, RUNS])?;
+        while let Some(row) = rows.next()? {
+            let size = PastSize { started: row.get(2)?, bytes: row.get::<_, i64>(3)?.unsigned_abs() };
+            past.sizes.entry((row.get(0)?, row.get(1)?)).or_default().push(size);
+        }
+        for record in &results.types {
+            if let Some(green) = self.last_green(&record.kind, &results.run.id, until)? {
+                past.green.insert(record.kind.clone(), green);
+            }
+        }
+        Ok(past)
+    }
+
+    fn last_green(&self, kind: &str, run: &str, until: &str) -> rusqlite::Result<Option<Green>> {
+        let found = self
+            .connection
+            .query_row(
+                "SELECT id, started, revision, ister FROM runs WHERE id != ?2 AND started <= ?3 \
+                 AND EXISTS (SELECT 1 FROM steps WHERE run = id AND type = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM steps WHERE run = id AND type = ?1 \
+                                 AND outcome NOT IN ('passed', 'flaky')) \
+                 ORDER BY started DESC LIMIT 1",
+                params![kind, run, until],
+                |row| {
+                    Ok(Green {
+                        run: row.get(0)?,
+                        started: row.get(1)?,
+                        revision: row.get(2)?,
+                        ister: row.get(3)?,
+                        packages: BTreeMap::new(),
+                    })
+                },
+            )
+            .optional()?;
+        let Some(mut green) = found else { return Ok(None) };
+        let mut statement =
+            self.connection.prepare("SELECT name, version FROM packages WHERE run = ?1 AND type = ?2")?;
+        for row in statement.query_map(params![green.run, kind], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (name, version) = row?;
+            green.packages.insert(name, version);
+        }
+        Ok(Some(green))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imagetest::{FileRecord, RESULTS_VERSION, Record, Run, StepKind, StepRecord};
+
+    fn results(id: &str, day: u32, outcome: StepOutcome, seconds: f64, version: &str) -> Results {
+        let step = StepRecord {
+            kind: StepKind::Build,
+            name: "build".to_owned(),
+            command: "ister build".to_owned(),
+            outcome,
+            seconds,
+            what: String::new(),
+            lines: Vec::new(),
+            earlier: Vec::new(),
+            boot: None,
+        };
+        Results {
+            version: RESULTS_VERSION,
+            run: Run {
+                id: id.to_owned(),
+                started: format!("2026-01-{day:02}T00:00:00Z"),
+                seconds,
+                revision: Some(format!("revision-{day}")),
+                shard: None,
+                planned: vec!["kvm".to_owned()],
+                whole: Vec::new(),
+                ister: "0".to_owned(),
+            },
+            types: vec![Record {
+                kind: "kvm".to_owned(),
+                steps: vec![step],
+                files: vec![FileRecord { name: "kvm.img".to_owned(), format: "raw".to_owned(), bytes: 7 }],
+                packages: BTreeMap::from([("linux".to_owned(), version.to_owned())]),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_written_twice_counts_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.sqlite");
+        let runs = [
+            results("a", 1, StepOutcome::Passed, 10.0, "6.1"),
+            results("b", 2, StepOutcome::Flaky, 30.0, "6.2"),
+            results("c", 3, StepOutcome::Failed, 1.0, "6.3"),
+        ];
+        let mut history = History::open(&path).unwrap();
+        for run in runs.iter().chain(&runs) {
+            history.record(run).unwrap();
+        }
+        drop(history);
+        let history = History::open(&path).unwrap();
+        assert_eq!(history.seconds().unwrap(), BTreeMap::from([("kvm".to_owned(), 30.0)]));
+        let past = history.past(&runs[2]).unwrap();
+        let steps = &past.steps[&("kvm".to_owned(), "build".to_owned())];
+        let outcomes: Vec<_> = steps.iter().map(|step| step.outcome).collect();
+        assert_eq!(outcomes, [StepOutcome::Passed, StepOutcome::Flaky, StepOutcome::Failed]);
+        assert_eq!(flaky(steps), (1, 3));
+        let green = &past.green["kvm"];
+        assert_eq!((green.run.as_str(), green.revision.as_deref()), ("b", Some("revision-2")));
+        assert_eq!(green.packages["linux"], "6.2");
+        assert_eq!(past.sizes.len(), 1);
+        // A run knows nothing of later ones.
+        let past = history.past(&runs[0]).unwrap();
+        assert_eq!((past.steps.values().map(Vec::len).sum::<usize>(), past.green.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_no_history_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("text");
+        std::fs::write(&path, "no database at all, but long enough to be looked at for its header").unwrap();
+        let failure = History::open(&path).err().unwrap().to_string();
+        assert!(failure.contains("could not open the history"), "{failure}");
+    }
+}

@@ -1,0 +1,48 @@
+//! What earlier runs came to, as values.
+
+use crate::imagetest::StepOutcome;
+use std::collections::BTreeMap;
+
+/// How it went before, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// By type and step.
+    pub steps: BTreeMap<(String, String), Vec<PastStep>>,
+    /// By type and published file.
+    pub sizes: BTreeMap<(String, String), Vec<PastSize>>,
+    /// By type: the newest run before this one in which all was good.
+    pub green: BTreeMap<String, Green>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastStep {
+    pub run: String,
+    /// RFC 3339.
+    pub started: String,
+    pub outcome: StepOutcome,
+    /// Why it did not pass, or a boot's class.
+    pub what: String,
+    /// To the prompt, for a boot; in all, for other steps.
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastSize {
+    pub started: String,
+    pub bytes: u64,
+}
+
+/// A run in which a type passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Green {
+    pub run: String,
+    pub started: String,
+    pub revision: Option<String>,
+    pub ister: String,
+    pub packages: BTreeMap<String, String>,
+}
+
+/// How often a step passed only after an attempt that failed by the host's fault.
+pub fn flaky(steps: &[PastStep]) -> (usize, usize) {
+    (steps.iter().filter(|step| step.outcome == StepOutcome::Flaky).count(), steps.len())
+}

@@ -1,0 +1,74 @@
+//! Memory for guests that run side by side.
+
+use crate::host::available_memory;
+use crate::template::Bytes;
+use std::sync::{Condvar, Mutex};
+
+/// MiB that are free for guests. One that wants more than there is at all gets everything.
+pub struct Room {
+    total: u32,
+    free: Mutex<u32>,
+    given_back: Condvar,
+}
+
+/// What a guest has, until it is dropped.
+pub struct Taken<'r> {
+    room: &'r Room,
+    amount: u32,
+}
+
+impl Room {
+    pub fn new(total: u32) -> Room {
+        Room { total, free: Mutex::new(total), given_back: Condvar::new() }
+    }
+
+    /// Three quarters of what is available. Where nobody says, one guest at a time.
+    pub fn of_this_host() -> Room {
+        let most = available_memory() / Bytes::MIB * 3 / 4;
+        Room::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
+    }
+
+    /// Waits until there is room.
+    pub fn take(&self, amount: u32) -> Taken<'_> {
+        let amount = amount.min(self.total);
+        let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
+        while *free < amount {
+            free = self.given_back.wait(free).unwrap_or_else(|e| e.into_inner());
+        }
+        *free -= amount;
+        Taken { room: self, amount }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.room.free.lock().unwrap_or_else(|e| e.into_inner()) += self.amount;
+        self.room.given_back.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn guests_never_have_more_than_there_is() {
+        let room = Room::new(10);
+        let (now, most) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for amount in [3, 4, 99, 5, 6, 10, 1] {
+                let (room, now, most) = (&room, &now, &most);
+                scope.spawn(move || {
+                    let _taken = room.take(amount);
+                    let sum = now.fetch_add(amount.min(10), Ordering::SeqCst) + amount.min(10);
+                    most.fetch_max(sum, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(amount.min(10), Ordering::SeqCst);
+                });
+            }
+        });
+        assert!(most.load(Ordering::SeqCst) <= 10);
+        assert_eq!(*room.free.lock().unwrap(), 10);
+    }
+}

@@ -1,0 +1,33 @@
+//! Image types under test: what a directory of `vm-tests/` says of each, the commands that prove it, and what they came to.
+//!
+//! A type is data: a template, and beside it `type.json` with the machines that its published files have to boot on. Each step
+//! of a test is a command of this program, which people can repeat by hand.
+
+#[deny(clippy::disallowed_methods)]
+mod changed;
+mod definition;
+pub mod history;
+#[deny(clippy::disallowed_methods)]
+mod junit;
+mod memory_budget;
+#[deny(clippy::disallowed_methods)]
+mod merge;
+#[deny(clippy::disallowed_methods)]
+mod record;
+mod run;
+mod seed;
+#[deny(clippy::disallowed_methods)]
+mod shard;
+#[deny(clippy::disallowed_methods)]
+mod steps;
+mod update;
+
+pub use changed::{Ingredients, texts, touched};
+pub use definition::{ImageType, read_types};
+pub use junit::junit;
+pub use memory_budget::Room;
+pub use merge::{Merged, merge};
+pub use record::{BootRecord, FileRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
+pub use run::prove;
+pub use shard::{Shard, expected, longest_first, part};
+pub use steps::{Place, StepKind};

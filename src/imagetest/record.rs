@@ -1,0 +1,252 @@
+//! What the steps came to, and the file that says so: `results.json`.
+
+use super::shard::Shard;
+use super::steps::StepKind;
+use crate::boot::{Accelerator, Class, Hardware, StageTime, Start};
+use crate::plan::Firmware;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether types and reports can be called that: names of directories, and parts of addresses. Pages are called `*.html`.
+pub fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    name.chars().all(is_plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.ends_with(".html")
+}
+
+/// Of `results.json`; a reader refuses another one.
+pub const RESULTS_VERSION: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepOutcome {
+    Passed,
+    /// It passed after an attempt that failed by the host's fault.
+    Flaky,
+    /// The host could not do it: nothing is said of the image.
+    Infrastructure,
+    Failed,
+}
+
+impl StepOutcome {
+    /// Whether nothing stands against the image.
+    pub fn is_good(self) -> bool {
+        matches!(self, StepOutcome::Passed | StepOutcome::Flaky)
+    }
+
+    pub fn named(name: &str) -> Option<StepOutcome> {
+        use StepOutcome::*;
+        [Passed, Flaky, Infrastructure, Failed].into_iter().find(|outcome| outcome.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            StepOutcome::Passed => "passed",
+            StepOutcome::Flaky => "flaky",
+            StepOutcome::Failed => "failed",
+            StepOutcome::Infrastructure => "infrastructure",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    pub kind: StepKind,
+    pub name: String,
+    /// What can be typed to repeat it.
+    pub command: String,
+    pub outcome: StepOutcome,
+    pub seconds: f64,
+    /// The class of a boot, or why it did not pass.
+    pub what: String,
+    /// Lines that prove it.
+    pub lines: Vec<String>,
+    /// Attempts before this one, which failed by the host's fault: how each ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootRecord>,
+}
+
+/// What a boot was, and how it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// The published file.
+    pub file: String,
+    pub firmware: Firmware,
+    pub accelerator: Accelerator,
+    pub hardware: Hardware,
+    #[serde(default)]
+    pub start: Start,
+    pub class: Class,
+    /// Seconds from the start of QEMU to the end.
+    pub seconds: f64,
+    pub stages: Vec<StageTime>,
+    /// What to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// Lines of the template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub look_at: Vec<String>,
+    /// The directory of serial log and screenshot, beside `results.json`.
+    pub report: String,
+}
+
+/// A type's steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub steps: Vec<StepRecord>,
+    #[serde(default)]
+    pub files: Vec<FileRecord>,
+    /// What is installed: name and version.
+    #[serde(default)]
+    pub packages: BTreeMap<String, String>,
+}
+
+/// A file that is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    pub name: String,
+    /// "raw", or one of `Formats`.
+    pub format: String,
+    /// Bytes that it takes, holes left out.
+    pub bytes: u64,
+}
+
+impl Record {
+    /// The worst that a step came to. Where there are none, nothing is known.
+    pub fn outcome(&self) -> StepOutcome {
+        self.steps.iter().map(|step| step.outcome).max().unwrap_or(StepOutcome::Infrastructure)
+    }
+
+    /// The same type after an attempt at it that the host could not finish: what passes now is flaky.
+    pub fn after(mut self, before: &Record) -> Record {
+        for faulty in &before.steps {
+            let last = (faulty.outcome == StepOutcome::Infrastructure).then_some(&faulty.what);
+            let ends: Vec<String> = faulty.earlier.iter().chain(last).cloned().collect();
+            if ends.is_empty() {
+                continue;
+            }
+            // Without such a step now, it was of what comes before all others.
+            let same = self.steps.iter().position(|step| step.name == faulty.name).unwrap_or(0);
+            let Some(step) = self.steps.get_mut(same) else { continue };
+            step.earlier.splice(0..0, ends);
+            if step.outcome == StepOutcome::Passed {
+                step.outcome = StepOutcome::Flaky;
+            }
+        }
+        self
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.outcome().is_good()
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.steps.iter().map(|step| step.seconds).sum()
+    }
+}
+
+/// Who ran what, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The same for all shards of a run.
+    pub id: String,
+    /// RFC 3339, in UTC.
+    pub started: String,
+    pub seconds: f64,
+    /// The commit of the templates, if they are in a git repository; with `+` and a hash where they differ from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The types that this was to do.
+    pub planned: Vec<String>,
+    /// The types of all shards together.
+    #[serde(default)]
+    pub whole: Vec<String>,
+    pub ister: String,
+}
+
+/// `results.json`: written anew after each type, so that what is known outlives whoever runs it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    pub version: u32,
+    pub run: Run,
+    /// By name.
+    pub types: Vec<Record>,
+}
+
+impl Results {
+    pub fn parse(text: &str) -> Result<Results, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if version != RESULTS_VERSION {
+            return Err(format!("results of version {version}, this ister reads {RESULTS_VERSION}"));
+        }
+        let results: Results = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        // It may come from a machine that others use.
+        results.check()?;
+        Ok(results)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        /// Larger than any image and longer than any run.
+        const MOST_BYTES: u64 = 1 << 60;
+        const MOST_SECONDS: f64 = 1e9;
+        let once = |name: &str, seen: &mut BTreeSet<String>| match seen.insert(name.to_owned()) {
+            true => Ok(()),
+            false => Err(format!("`{name}` is there twice")),
+        };
+        if self.run.shard.is_some_and(|shard| !shard.is_possible()) {
+            return Err("it is of a shard that there cannot be".to_owned());
+        }
+        let (mut types, mut reports) = (BTreeSet::new(), BTreeSet::new());
+        for record in &self.types {
+            once(&record.kind, &mut types)?;
+            let mut files = BTreeSet::new();
+            record.files.iter().try_for_each(|file| once(&file.name, &mut files))?;
+            if record.files.iter().any(|file| file.bytes > MOST_BYTES) {
+                return Err(format!("`{}` has a file that is larger than can be", record.kind));
+            }
+            let mut steps = BTreeSet::new();
+            for step in &record.steps {
+                once(&step.name, &mut steps)?;
+                let boot = step.boot.as_ref();
+                let times = boot.into_iter().flat_map(|boot| {
+                    let stages = boot.stages.iter().flat_map(|time| [time.at, time.took]);
+                    stages.chain([boot.seconds])
+                });
+                if times.chain([step.seconds]).any(|seconds| !(0.0..MOST_SECONDS).contains(&seconds)) {
+                    return Err(format!("`{}` took a time that there is not", step.name));
+                }
+                if boot.is_none() && step.kind == StepKind::Boot && step.outcome.is_good() {
+                    return Err(format!("`{}` passed, and nothing is said of the boot", step.name));
+                }
+                let Some(boot) = boot else { continue };
+                if step.outcome.is_good() && boot.class != Class::LoginPrompt {
+                    return Err(format!("`{}` passed and ended in {}", step.name, boot.class));
+                }
+                // Directories that are read, and made.
+                match boot.report.split_once('/') {
+                    Some((kind, name)) if kind == record.kind && is_plain(kind) && is_plain(name) => {}
+                    _ => return Err(format!("`{}` is no directory of a report", boot.report)),
+                }
+                once(&boot.report, &mut reports)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Types without a record.
+    pub fn missing(&self) -> Vec<&str> {
+        let is_there = |name: &String| self.types.iter().any(|record| record.kind == *name);
+        self.run.planned.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+    }
+}

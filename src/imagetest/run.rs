@@ -1,0 +1,273 @@
+//! Carrying the steps out: each is a command of this program.
+
+use super::definition::ImageType;
+use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
+use super::seed::write_seed;
+use super::steps::{Need, Place, Step, StepKind, VISITOR, build_step, steps};
+use super::update::fetch_newer_packages;
+use crate::boot::{Outcome, Verdict};
+use crate::host::{Context, Failure, Invocation, Progress, run_to_its_end};
+use crate::plan::Plan;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// Builds a type, verifies what is published of it, and boots it on its machines. `more` are further arguments for the build.
+/// What the host could not do is in the record too.
+pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
+    let mut record =
+        Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
+    let build = build_step(kind, place, more);
+    let made = std::fs::create_dir_all(place.directory)
+        .context(|| format!("could not create the directory `{}`", place.directory.display()));
+    let (built, answer) = take(&kind.name, &build, made, progress);
+    let is_good = built.outcome.is_good();
+    record.steps.push(built);
+    if !is_good {
+        return record;
+    }
+    let plan = match look_at_build(kind, place, &answer, &mut record) {
+        Ok(plan) => plan,
+        Err(failure) => {
+            progress.warn(format!("{}: {failure}", kind.name));
+            record.steps[0].fails(StepOutcome::Infrastructure, &failure.to_string());
+            return record;
+        }
+    };
+    let steps = match steps(kind, &plan, place) {
+        Ok(steps) => steps,
+        Err(why) => {
+            progress.warn(format!("{}: {why}", kind.name));
+            let mut wrong = begun(&kind.name, StepKind::Boot, "type.json");
+            wrong.fails(StepOutcome::Failed, &why);
+            record.steps.push(wrong);
+            return record;
+        }
+    };
+    let mut rejected = Vec::new();
+    for step in &steps {
+        let (taken, _) = take(&kind.name, step, Ok(()), progress);
+        if !taken.outcome.is_good() {
+            rejected.push(&step.file);
+        }
+        record.steps.push(taken);
+        // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
+        if rejected.contains(&&step.file) {
+            let _ = std::fs::remove_file(place.directory.join(format!("{}.receipt.json", step.file)));
+        }
+    }
+    record
+}
+
+/// A step of which nothing is known yet.
+fn begun(of: &str, kind: StepKind, name: &str) -> StepRecord {
+    StepRecord {
+        kind,
+        name: name.to_owned(),
+        command: typed(&["test".to_owned(), of.to_owned()]),
+        outcome: StepOutcome::Infrastructure,
+        seconds: 0.0,
+        what: String::new(),
+        lines: Vec::new(),
+        earlier: Vec::new(),
+        boot: None,
+    }
+}
+
+impl StepRecord {
+    fn fails(&mut self, outcome: StepOutcome, why: &str) {
+        self.outcome = outcome;
+        self.what = why.lines().next().unwrap_or_default().to_owned();
+        self.lines = why.lines().skip(1).map(str::to_owned).collect();
+    }
+}
+
+/// The plan that was carried out; what was made of it goes into the record.
+fn look_at_build(
+    kind: &ImageType,
+    place: &Place,
+    answer: &Value,
+    record: &mut Record,
+) -> Result<Plan, Failure> {
+    let plan = plan_of(kind, answer)?;
+    record.files = published(&plan, place.directory)?;
+    if let Some(image) = plan.image() {
+        record.packages = packages(&place.directory.join(format!("{image}.packages")))?;
+    }
+    Ok(plan)
+}
+
+fn provide(need: &Need) -> Result<(), Failure> {
+    match need {
+        Need::Seed { path, host } => write_seed(path, host),
+        // systemd-tmpfiles adds it once the root filesystem is there. Source: systemd-tmpfiles(8), "Credentials"; tmpfiles.d(5);
+        // passwd(5): nothing in the second field is no password.
+        Need::Visitor { path } => {
+            let line = format!("w+ /etc/passwd - - - - {VISITOR}::0:0::/root:/bin/sh\\n\n");
+            std::fs::write(path, line).context(|| format!("could not write `{}`", path.display()))
+        }
+        Need::Updates { path, packages, content, reinstall } => {
+            fetch_newer_packages(content, packages, *reinstall, path)
+        }
+        Need::Disk { path, size } => File::create(path)
+            .and_then(|file| file.set_len(size.0))
+            .context(|| format!("could not make the empty disk `{}`", path.display())),
+    }
+}
+
+fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
+    let path = answer["plan"]
+        .as_str()
+        .ok_or_else(|| Failure::new(format!("the build of `{}` named no plan", kind.name)))?;
+    let context = || format!("could not read the plan `{path}`");
+    let text = std::fs::read_to_string(path).context(context)?;
+    serde_json::from_str(&text).map_err(|error| Failure::new(context()).detail(error.to_string()))
+}
+
+/// What people would download: the files of `Formats`, or the raw image where there are none.
+fn published(plan: &Plan, directory: &Path) -> Result<Vec<FileRecord>, Failure> {
+    let mut files: Vec<(&str, String)> =
+        plan.published.iter().map(|file| (file.name.as_str(), file.format.to_string())).collect();
+    if files.is_empty() {
+        files.extend(plan.image().map(|image| (image, "raw".to_owned())));
+    }
+    let look = |(name, format): (&str, String)| {
+        let path = directory.join(name);
+        let metadata = path.metadata().context(|| format!("could not look at `{}`", path.display()))?;
+        Ok(FileRecord { name: name.to_owned(), format, bytes: metadata.len().min(metadata.blocks() * 512) })
+    };
+    files.into_iter().map(look).collect()
+}
+
+/// As the build left them: a name and a version a line.
+fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let text = std::fs::read_to_string(path).context(|| format!("could not read `{}`", path.display()))?;
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    Ok(text.lines().filter(|text| !text.starts_with('#')).filter_map(line).collect())
+}
+
+/// Runs a step; what it printed comes with it. One that the host could not do is tried once more: it then passes as flaky.
+/// `ready`: whether it can be begun at all.
+fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Progress) -> (StepRecord, Value) {
+    progress.begin(format!("{kind}: {}", step.name));
+    let started = Instant::now();
+    let mut record = begun(kind, step.kind, &step.name);
+    record.command = typed(&step.args);
+    let mut tried = match ready.and_then(|()| attempt(step)) {
+        Ok(tried) => tried,
+        Err(failure) => {
+            progress.warn(format!("{kind}: {}: {failure}", step.name));
+            record.fails(StepOutcome::Infrastructure, &failure.to_string());
+            return (record, Value::Null);
+        }
+    };
+    // A boot repeats itself, unless it did not get to the end, or its second disk is no longer empty.
+    let has_disk = step.needs.iter().any(|need| matches!(need, Need::Disk { .. }));
+    let again = tried.outcome == StepOutcome::Infrastructure
+        && (step.kind != StepKind::Boot || tried.answer.is_null() || has_disk);
+    if again {
+        progress.warn(format!("{kind}: {}: {}: trying again", step.name, tried.what));
+        if let Ok(second) = attempt(step) {
+            let first = std::mem::replace(&mut tried, second);
+            tried.earlier.insert(0, first.what);
+        }
+    }
+    record.outcome = match tried.outcome {
+        StepOutcome::Passed if !tried.earlier.is_empty() => StepOutcome::Flaky,
+        outcome => outcome,
+    };
+    if !record.outcome.is_good() {
+        progress.warn(format!("{kind}: {}: {}: {}", step.name, record.outcome.name(), tried.what));
+    }
+    record.boot = step.report.as_ref().zip(tried.verdict).map(|(report, verdict)| BootRecord {
+        file: step.file.clone(),
+        firmware: verdict.firmware,
+        accelerator: verdict.accelerator,
+        hardware: verdict.hardware,
+        class: verdict.last.class,
+        seconds: verdict.last.seconds,
+        stages: verdict.last.stages,
+        advice: verdict.advice,
+        look_at: verdict.look_at,
+        start: verdict.start,
+        report: format!("{kind}/{report}"),
+    });
+    record.seconds = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+    (record.what, record.lines, record.earlier) = (tried.what, tried.lines, tried.earlier);
+    (record, tried.answer)
+}
+
+/// A command of this program as a shell reads it.
+fn typed(args: &[String]) -> String {
+    let words = args.iter().map(|word| shlex::try_quote(word).unwrap_or_else(|_| word.into()));
+    std::iter::once("ister".into()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What running a step once came to.
+struct Tried {
+    outcome: StepOutcome,
+    what: String,
+    lines: Vec<String>,
+    earlier: Vec<String>,
+    verdict: Option<Verdict>,
+    answer: Value,
+}
+
+/// Each time with what it needs as it was.
+fn attempt(step: &Step) -> Result<Tried, Failure> {
+    step.needs.iter().try_for_each(provide)?;
+    let program = std::env::current_exe().context(|| "could not find this program".to_owned())?;
+    // Guests have a clock to keep: what computes beside them takes what they leave.
+    let nice = if step.kind == StepKind::Boot { "0" } else { "10" };
+    // It ends with us, however we end.
+    let command = Invocation::new("nice")
+        .args(["-n", nice, "setpriv", "--pdeathsig", "TERM"])
+        .arg(program)
+        .args(&step.args)
+        .arg("--quiet");
+    let finished = run_to_its_end(&command)?;
+    let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+    let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
+    let verdict = match step.kind {
+        StepKind::Boot => serde_json::from_value::<Verdict>(answer.clone()).ok(),
+        _ => None,
+    };
+    let is_proven = step.kind != StepKind::Boot
+        || verdict.as_ref().is_some_and(|verdict| verdict.outcome == Outcome::Reached);
+    let outcome = match finished.status.code() {
+        Some(0) if is_proven => StepOutcome::Passed,
+        // What is found, what is called wrongly, what breaks ister itself: trying again changes nothing.
+        Some(1 | 2 | 101) => StepOutcome::Failed,
+        // Nothing is said of the image.
+        _ => StepOutcome::Infrastructure,
+    };
+    let lines = match &verdict {
+        Some(verdict) => verdict.last.lines.clone(),
+        None if outcome.is_good() => Vec::new(),
+        None => findings(&answer).chain(said.iter().cloned()).collect(),
+    };
+    let earlier =
+        verdict.iter().flat_map(|verdict| &verdict.earlier).map(|one| one.class.to_string()).collect();
+    let what = match &verdict {
+        Some(verdict) => verdict.last.class.to_string(),
+        None if outcome.is_good() => String::new(),
+        None => {
+            let error = said.iter().find(|line| line.starts_with("error")).or(said.first());
+            error.cloned().unwrap_or_else(|| finished.status.to_string())
+        }
+    };
+    Ok(Tried { outcome, what, lines, earlier, verdict, answer })
+}
+
+/// What `verify` found, a line each.
+fn findings(answer: &Value) -> impl Iterator<Item = String> + '_ {
+    answer["findings"].as_array().into_iter().flatten().filter_map(|finding| {
+        Some(format!("{}: {}", finding["rule"].as_str()?, finding["message"].as_str()?))
+    })
+}

@@ -1,0 +1,288 @@
+//! From a type to commands. Pure.
+
+use super::definition::{BootCase, ImageType};
+use crate::boot::{DiskBus, NetworkCard};
+use crate::plan::{Content, Firmware, Plan};
+use crate::template::Bytes;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    Build,
+    Verify,
+    Boot,
+}
+
+impl StepKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            StepKind::Build => "build",
+            StepKind::Verify => "verify",
+            StepKind::Boot => "boot",
+        }
+    }
+}
+
+/// A command, with what it needs beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub kind: StepKind,
+    /// "boot kvm.qcow2 (uefi, nvme)".
+    pub name: String,
+    pub args: Vec<String>,
+    /// The file that it is about; nothing for a build.
+    pub file: String,
+    /// Of a boot: the directory of serial log, screenshot and verdict.
+    pub report: Option<String>,
+    /// What has to be made first.
+    pub needs: Vec<Need>,
+}
+
+/// A file beside the image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Need {
+    /// A seed with the instance's host name.
+    Seed { path: PathBuf, host: String },
+    /// A user for the serial console.
+    Visitor { path: PathBuf },
+    /// Newer packages than the image's.
+    Updates { path: PathBuf, packages: PathBuf, content: Box<Content>, reinstall: bool },
+    /// An empty disk.
+    Disk { path: PathBuf, size: Bytes },
+}
+
+/// Who looks at the console of a test.
+pub const VISITOR: &str = "visitor";
+
+/// Where a type's files are.
+pub struct Place<'a> {
+    /// Of images, and of reports.
+    pub directory: &'a Path,
+    /// A private key that the test made.
+    pub key: &'a Path,
+}
+
+impl Place<'_> {
+    fn text(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+/// Building comes first: what is verified and booted then follows from the plan that it leaves.
+pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
+    let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
+    args.push(place.directory.display().to_string());
+    args.extend(["--format", "json"].map(str::to_owned));
+    if let Some(formats) = &kind.definition.formats {
+        args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
+    }
+    args.extend(more.iter().cloned());
+    Step {
+        kind: StepKind::Build,
+        name: "build".to_owned(),
+        args,
+        file: String::new(),
+        report: None,
+        needs: Vec::new(),
+    }
+}
+
+/// Everything that is published is verified, then each boot is done.
+///
+/// # Errors
+/// A boot names a file that there is not, or a file that boots has none: it would be published unproven.
+pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
+    let mut steps: Vec<Step> = plan
+        .image()
+        .into_iter()
+        .chain(plan.published.iter().map(|file| file.name.as_str()))
+        .map(|name| Step {
+            kind: StepKind::Verify,
+            name: format!("verify {name}"),
+            args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
+            file: name.to_owned(),
+            report: None,
+            needs: Vec::new(),
+        })
+        .collect();
+    let startable: Vec<&str> = plan
+        .image()
+        .into_iter()
+        .chain(plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str()))
+        .collect();
+    for (index, case) in kind.definition.boots.iter().enumerate() {
+        if !startable.contains(&case.file.as_str()) {
+            return Err(format!(
+                "type.json boots `{}`, the template makes {}: add it to `formats`, or correct the name",
+                case.file,
+                startable.join(", ")
+            ));
+        }
+        let mut step = boot_step(case, kind, plan, place, index);
+        // Results go by name.
+        let same = steps
+            .iter()
+            .filter(|other| other.name == step.name || other.name.starts_with(&format!("{} #", step.name)));
+        if let count @ 1.. = same.count() {
+            step.name.push_str(&format!(" #{}", count + 1));
+        }
+        steps.push(step);
+    }
+    let is_booted = |name: &str| kind.definition.boots.iter().any(|case| case.file == name && !case.direct);
+    let published = plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str());
+    // Where nothing else starts, it is the raw image that is published.
+    let raw = plan.image().filter(|_| !plan.published.iter().any(|file| file.is_bootable()));
+    let unproven: Vec<&str> = published.chain(raw).filter(|name| !is_booted(name)).collect();
+    if plan.boot.is_some() && !unproven.is_empty() {
+        return Err(format!(
+            "type.json publishes {} and never boots it (`direct` proves nothing of firmware and loader): add it to `boots`, or \
+             take it out of `formats`",
+            unproven.join(", ")
+        ));
+    }
+    Ok(steps)
+}
+
+fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, index: usize) -> Step {
+    let hardware = &case.hardware;
+    let disk = hardware.disk.name();
+    let firmware = case.firmware.or_else(|| plan.boot.as_ref().map(|boot| boot.firmware));
+    let firmware = match firmware {
+        Some(Firmware::Bios) => "bios",
+        _ => "uefi",
+    };
+    let mut facts = vec![firmware.to_owned(), disk.clone()];
+    // A part of addresses, too.
+    let plain = case.file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-");
+    let report = format!("report-{plain}-{index}");
+    let mut args: Vec<String> =
+        ["boot", &place.text(&case.file), "--format", "json", "--firmware", firmware, "--report"]
+            .map(str::to_owned)
+            .to_vec();
+    args.push(place.text(&report));
+    let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
+    if hardware.disk != DiskBus::default() {
+        add("disk", disk);
+    }
+    if hardware.network_card != NetworkCard::default() {
+        let card = hardware.network_card.name();
+        facts.push(card.clone());
+        add("network-card", card);
+    }
+    add("template", kind.template.display().to_string());
+    add("memory", hardware.memory.to_string());
+    add("cpus", hardware.cpus.to_string());
+    let mut needs = Vec::new();
+    if let Some(host) = &case.seed {
+        let path = place.directory.join(format!("seed-{index}.img"));
+        add("seed", path.display().to_string());
+        add("host", host.clone());
+        facts.push("seed".to_owned());
+        needs.push(Need::Seed { path, host: host.clone() });
+    }
+    if let Some(size) = case.target {
+        let path = place.directory.join(format!("target-{index}.img"));
+        add("second-disk", path.display().to_string());
+        facts.push("empty disk".to_owned());
+        needs.push(Need::Disk { path, size });
+    }
+    if case.ssh {
+        add("ssh", format!("root={}", place.key.display()));
+        add("credential", format!("ssh.authorized_keys.root=file:{}.pub", place.key.display()));
+        facts.push("ssh".to_owned());
+    }
+    if case.console {
+        let path = place.directory.join("visitor");
+        add("login", VISITOR.to_owned());
+        add("credential", format!("tmpfiles.extra=file:{}", path.display()));
+        facts.push("console".to_owned());
+        needs.push(Need::Visitor { path });
+    }
+    if hardware.hyperv {
+        args.push("--hyperv".to_owned());
+    }
+    if case.ssh || case.console {
+        args.push("--healthy".to_owned());
+        for allowance in &case.allow {
+            args.extend(["--allow".to_owned(), allowance.argument()]);
+        }
+    }
+    if let Some(more) = case.grow {
+        facts.push(format!("{more} larger"));
+        args.extend(["--grow".to_owned(), format!("{}M", more.0.div_ceil(Bytes::MIB))]);
+    }
+    if case.update {
+        let path = place.directory.join("updates");
+        facts.push("update".to_owned());
+        args.extend(["--update".to_owned(), path.display().to_string()]);
+        let packages = place.text(&format!("{}.packages", plan.image().unwrap_or_default())).into();
+        let (content, reinstall) = (Box::new(plan.content.clone()), case.reinstall);
+        needs.push(Need::Updates { path, packages, content, reinstall });
+    } else if case.again {
+        facts.push("twice".to_owned());
+        args.push("--again".to_owned());
+    }
+    if case.direct {
+        facts.push("direct".to_owned());
+        args.push("--direct".to_owned());
+    } else {
+        // What never saw firmware or loader proves nothing of them.
+        args.push("--receipt".to_owned());
+    }
+    let name = format!("boot {} ({})", case.file, facts.join(", "));
+    Step { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definition::Definition;
+    use super::*;
+    use crate::plan::bundle;
+    use crate::plan::{Inputs, decide};
+    use crate::template::{SourceText, parse};
+
+    fn commands(definition: &str) -> Result<Vec<String>, String> {
+        let text = include_str!("../../vm-tests/kvm/template.json");
+        let text = text.replacen('{', r#"{"Formats": ["qcow2", "tar"],"#, 1);
+        let text = text.replacen(",\n    \"Formats\"", ",\n    \"$comment\"", 1);
+        let (template, node, _) = parse(&SourceText::new("t.json", text));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        let definition: Definition = serde_json::from_str(definition).unwrap();
+        let kind = ImageType { name: "kvm".to_owned(), template: "t.json".into(), definition };
+        let place = Place { directory: Path::new("out"), key: Path::new("key") };
+        let steps = steps(&kind, &plan, &place)?;
+        Ok(steps.into_iter().map(|step| format!("{}: {}", step.name, step.args.join(" "))).collect())
+    }
+
+    #[test]
+    fn all_files_are_verified_and_each_boot_is_done() {
+        let said = commands(
+            r#"{"boots": [
+                {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
+                {"file": "kvm.img", "firmware": "bios", "console": true, "update": true, "grow": "+4G"}
+            ]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            said,
+            [
+                "verify kvm.img: verify out/kvm.img --format json",
+                "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
+                "verify kvm.tar: verify out/kvm.tar --format json",
+                "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json \
+                 --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
+                 --seed out/seed-0.img --host here --ssh root=key \
+                 --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
+                "boot kvm.img (bios, virtio-blk, console, 4 GiB larger, update): boot out/kvm.img --format json --firmware bios \
+                 --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
+                 --credential tmpfiles.extra=file:out/visitor --healthy --grow 4096M --update out/updates --receipt",
+            ]
+        );
+        let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();
+        assert!(why.contains("boots `kvm.tar`, the template makes kvm.img, kvm.qcow2"), "{why}");
+        let why = commands(r#"{"boots": [{"file": "kvm.img"}]}"#).unwrap_err();
+        assert!(why.contains("publishes kvm.qcow2 and never boots it"), "{why}");
+        assert!(serde_json::from_str::<Definition>(r#"{"boots": [{"file": "a", "bus": "ide"}]}"#).is_err());
+    }
+}
