@@ -3,8 +3,8 @@
 #![no_main]
 
 use ister::disk::Opened;
-use ister::plan::layout::mbr::Mbr;
 use ister::plan::bls::Entry;
+use ister::plan::layout::mbr::Mbr;
 use ister::verify::boot_path::{Disk, Initramfs, KernelImage, Volume, check_grub_script, follow};
 use libfuzzer_sys::fuzz_target;
 

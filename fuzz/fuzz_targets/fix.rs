@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use ister::plan::bundle::{Definitions, builtin};
 use ister::lint::{Files, Finding, Level, Linted, fix, lint};
+use ister::plan::bundle::{Definitions, builtin};
 use ister::template::{Safety, SourceText, read_json};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -4,13 +4,12 @@
 
 #![no_main]
 
-use ister::plan::bundle::{Definitions, builtin};
 use ister::lint::{Files, MAX_FINDINGS, lint, rule};
+use ister::plan::bundle::{Definitions, builtin};
 use ister::plan::{Inputs, decide};
-use ister::report::{Checked, concise, findings_human, findings_json, github, junit, sarif};
+use ister::report::{Checked, SourceRoot, concise, findings_human, findings_json, github, junit, sarif};
 use ister::template::{SourceText, Span};
 use libfuzzer_sys::fuzz_target;
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
@@ -34,8 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(again.findings, linted.findings);
 
     if !linted.has_errors() {
-        let key_files = BTreeMap::new();
-        let inputs = Inputs { definitions: &DEFINITIONS, archive: None, key_files: &key_files };
+        let inputs = Inputs::new(&DEFINITIONS);
         if let Err(refusals) = decide(&linted.template, &linted.node, &inputs) {
             assert!(!refusals.is_empty());
             refusals.iter().for_each(|refusal| inside(refusal.span));
@@ -47,5 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let files = [Checked::new(source, linted)];
     let _ = findings_human(&files[0].source, &files[0].linted.node, &files[0].linted.findings, false);
-    let _ = (concise(&files), github(&files), junit(&files), findings_json(&files), sarif(&files));
+    let _ = (concise(&files), junit(&files), findings_json(&files));
+    let root = SourceRoot::new("/repository".into(), "/repository/templates".into(), |_| None);
+    let _ = (github(&files, &root), sarif(&files, &root));
 });
