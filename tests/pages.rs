@@ -176,7 +176,7 @@ const CONTRAST: &str = "
 const LINKS: &str = "return [...document.querySelectorAll('a[href], img[src], link[rel=stylesheet]')].map(e => e.href || e.src)";
 
 #[test]
-#[ignore = "of the night: needs Chromium"]
+#[ignore = "nightly: needs Chromium"]
 fn a_browser_shows_the_pages_as_they_are_meant() {
     let directory = tempfile::tempdir().unwrap();
     site(directory.path());

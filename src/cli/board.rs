@@ -12,7 +12,7 @@ use std::time::Instant;
 /// Stays there: whoever removed it would take it from under others.
 const LOCK: &str = ".ister-test.lock";
 
-/// A directory of results belongs to one process at a time, also where a task was begun anew and the old one still lives.
+/// A directory of results belongs to one process at a time, also where a task was started again and the old one still lives.
 pub struct Claim {
     directory: PathBuf,
     _lock: File,

@@ -193,7 +193,7 @@ fn known(
     if let Some((key, trial)) = by.filter(|_| stays)
         && let Err(why) = sums::is_signed_like(trial, &text, signature)?
     {
-        // Others may write to the directory, and what stays listed is signed anew.
+        // Others may write to the directory, and what stays listed is signed again.
         let words = |path: &Path| path.display().to_string();
         let mut command = ["gpg", "--armor", "--local-user", key, "--output"].map(str::to_owned).to_vec();
         command.extend([words(signature), "--detach-sign".to_owned(), words(list)]);

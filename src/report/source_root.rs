@@ -80,9 +80,9 @@ fn normalize(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// `/work` leads to `/srv/r`.
+    /// `/link` leads to `/srv/r`.
     fn resolve(path: &Path) -> Option<PathBuf> {
-        path.strip_prefix("/work").ok().map(|rest| Path::new("/srv/r").join(rest))
+        path.strip_prefix("/link").ok().map(|rest| Path::new("/srv/r").join(rest))
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(root.locate("./t.json"), below("sub/deep/t.json"));
         assert_eq!(root.locate("../x/.././t.json"), below("sub/t.json"));
         assert_eq!(root.locate("/srv/r/t.json"), below("t.json"));
-        assert_eq!(root.locate("/work/sub/t.json"), below("sub/t.json"));
+        assert_eq!(root.locate("/link/sub/t.json"), below("sub/t.json"));
         assert_eq!(root.locate("../../../t.json"), ReportedPath::Elsewhere("/srv/t.json".to_owned()));
         assert_eq!(root.locate("/srv/r2/t.json"), ReportedPath::Elsewhere("/srv/r2/t.json".to_owned()));
         assert_eq!(root.locate("<stdin>"), ReportedPath::Unnamed("<stdin>".to_owned()));

@@ -5,7 +5,7 @@ use super::pxe::is_inside;
 use super::tree::{Item, Tree};
 use crate::host::{Context, Failure, Invocation, inherited_name, run, run_fed};
 use crate::plan::Diskless;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -68,15 +68,14 @@ struct Line {
 fn difference<'i>(items: impl Iterator<Item = &'i Item>, listing: &[u8]) -> Option<String> {
     let items: Vec<&Item> = items.collect();
     let found = parse(listing);
+    let by_name: BTreeMap<&[u8], &Item> = items.iter().map(|item| (name(item), *item)).collect();
     // A hard link is listed as the file that it is.
     let expected: BTreeSet<Line> = items
         .iter()
         .filter(|item| !name(item).is_empty())
         .filter_map(|item| {
             let of = match item.kind {
-                EntryType::Link => {
-                    items.iter().find(|other| trimmed(&other.name) == trimmed(&item.target))?
-                }
+                EntryType::Link => by_name.get(trimmed(&item.target))?,
                 _ => item,
             };
             Some(line(item, of))
