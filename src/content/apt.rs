@@ -19,6 +19,8 @@ pub struct AptRequest {
     pub suite: String,
     /// sources.list(5) lines.
     pub sources: Vec<String>,
+    /// Digests of the indexes of repositories that are on this host.
+    pub local_indexes: Vec<String>,
     pub packages: Vec<String>,
     /// `SOURCE_DATE_EPOCH`, if the user set it; else the archive's own date counts.
     pub epoch: Option<u64>,
@@ -47,8 +49,16 @@ impl Keyring {
 impl AptRequest {
     /// What the tree depends on.
     pub(super) fn identity(&self) -> String {
-        let parts =
-            (RECIPE, architecture(), &self.suite, &self.sources, &self.packages, self.epoch, &self.keyring);
+        let parts = (
+            RECIPE,
+            architecture(),
+            &self.suite,
+            &self.sources,
+            &self.packages,
+            self.epoch,
+            &self.keyring,
+            &self.local_indexes,
+        );
         serde_json::to_string(&parts).expect("a request is plain data")
     }
 
@@ -293,6 +303,7 @@ mod tests {
         AptRequest {
             suite: "bookworm".into(),
             sources: vec!["deb http://a bookworm main".into()],
+            local_indexes: vec![],
             packages: vec!["nano".into(), "udev".into()],
             epoch: None,
             apt_options: vec!["Acquire::http::Proxy \"http://u:secret@p\";".into()],
@@ -307,8 +318,9 @@ mod tests {
         assert_ne!(one.identity(), AptRequest { packages: vec!["nano".into()], ..one.clone() }.identity());
         assert_ne!(
             one.identity(),
-            AptRequest { sources: vec!["deb http://b bookworm main".into()], ..one }.identity()
+            AptRequest { sources: vec!["deb http://b bookworm main".into()], ..one.clone() }.identity()
         );
+        assert_ne!(one.identity(), AptRequest { local_indexes: vec!["0".into()], ..one.clone() }.identity());
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct DnfRequest {
     pub repository: Option<String>,
     /// `-d FILE`: its path, and its text.
     pub configuration: Option<(PathBuf, String)>,
+    /// Digests of the indexes of repositories that are on this host.
+    pub local_indexes: Vec<String>,
     /// What packages of the repository are checked with.
     pub keyring: Option<Keyring>,
     pub epoch: Option<u64>,
@@ -51,6 +53,7 @@ impl DnfRequest {
             text,
             &self.keyring,
             self.epoch,
+            &self.local_indexes,
         );
         serde_json::to_string(&parts).expect("a request is plain data")
     }
@@ -220,6 +223,7 @@ mod tests {
             packages: vec!["bash".into(), "kernel".into()],
             repository: Some("file:///srv/repo".into()),
             configuration: None,
+            local_indexes: vec![],
             keyring: None,
             epoch: None,
             environment: vec![("https_proxy".into(), "http://u:secret@p".into())],

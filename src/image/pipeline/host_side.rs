@@ -451,7 +451,10 @@ fn content_request(
             }
             None => None,
         };
+        let mut places: Vec<String> = content.archive.iter().cloned().collect();
+        places.extend(configuration.iter().flat_map(|(_, text)| content::base_urls(text)));
         return Ok(ContentRequest::Dnf(DnfRequest {
+            local_indexes: content::local_indexes(&places),
             release: content.release.clone(),
             packages: content.packages.clone(),
             repository: content.archive.clone(),
@@ -463,6 +466,7 @@ fn content_request(
     }
     let sources = content::sources_for(content)?;
     Ok(ContentRequest::Apt(AptRequest {
+        local_indexes: content::local_indexes(&sources),
         suite: content.release.clone(),
         // The template's proxies after the host's: the last setting counts.
         apt_options: content::apt_options()?.into_iter().chain(order.secrets.apt_proxies()).collect(),

@@ -1,0 +1,91 @@
+//! Repositories on this host. Their packages change without a new address or version, so what their indexes say is part
+//! of what content is made from; an archive on the network is asked again with `--refresh` only.
+
+use std::path::{Path, PathBuf};
+
+/// Names of what lists a repository's packages, by its digest or itself. Source: DebianRepository/Format, createrepo_c(8).
+const INDEXES: &[&str] =
+    &["repodata/repomd.xml", "InRelease", "Release", "Packages", "Packages.gz", "Packages.xz"];
+
+/// Digest of each local repository's index, in the order of `places`: URLs, and lines of sources.list(5). What is not on
+/// this host, or has no index, has none.
+pub fn local_indexes(places: &[String]) -> Vec<String> {
+    let directories = places.iter().filter_map(|place| directory(place));
+    directories.filter_map(|directory| digest(&directory)).collect()
+}
+
+/// URLs of the repositories of a dnf configuration. Source: dnf.conf(5), "baseurl".
+pub fn base_urls(configuration: &str) -> Vec<String> {
+    let values = configuration.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "baseurl").then_some(value)
+    });
+    values.flat_map(|value| value.split([' ', ',']).map(str::trim).map(str::to_owned)).collect()
+}
+
+/// Where a repository of this host has its index: the path of a URL, with the suite of a sources.list line.
+fn directory(place: &str) -> Option<PathBuf> {
+    let mut words = place.split_whitespace().skip_while(|word| !is_local(word));
+    let root = Path::new(path_of(words.next()?)).to_owned();
+    Some(match words.next() {
+        None => root,
+        // A flat repository names a directory. Source: sources.list(5).
+        Some(suite) if suite.ends_with('/') => root.join(suite.trim_start_matches('/')),
+        Some(suite) => root.join("dists").join(suite),
+    })
+}
+
+fn is_local(word: &str) -> bool {
+    word.starts_with('/') || path_of(word).len() < word.len()
+}
+
+fn path_of(url: &str) -> &str {
+    let path = ["file:", "copy:"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
+    // `file://localhost/…` and `file:///…` are the same place. Source: RFC 8089, 2.
+    path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path)
+}
+
+fn digest(directory: &Path) -> Option<String> {
+    let bytes = INDEXES.iter().find_map(|name| std::fs::read(directory.join(name)).ok())?;
+    Some(blake3::hash(&bytes).to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_on_this_host_is_known_by_its_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let write = |name: &str, text: &str| {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let at = |before: &str, after: &str| vec![format!("{before}{}{after}", root.display())];
+        let places = [
+            (at("file://", ""), "repodata/repomd.xml"),
+            (at("", "/"), "repodata/repomd.xml"),
+            (at("deb [trusted=yes] copy:", "/ ./"), "Packages"),
+            (at("deb file:", " bookworm main"), "dists/bookworm/InRelease"),
+            (
+                base_urls(&format!("[a]\nbaseurl = file://localhost{}\n", root.display())),
+                "repodata/repomd.xml",
+            ),
+        ];
+        for (places, index) in places {
+            for name in ["repodata", "Packages"] {
+                let path = root.join(name);
+                let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+            }
+            assert_eq!(local_indexes(&places).len(), 0, "{places:?}");
+            write(index, "one");
+            let one = local_indexes(&places);
+            assert_eq!(one.len(), 1, "{places:?}");
+            write(index, "two");
+            assert_ne!(local_indexes(&places), one, "{places:?}");
+        }
+        assert!(local_indexes(&["http://a/b".into(), "deb http://a/b bookworm main".into()]).is_empty());
+    }
+}
