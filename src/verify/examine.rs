@@ -3,6 +3,7 @@
 use super::boot_path::{self, BootPaths, Volume};
 use super::facts::{Facts, Fsck, LuksFacts, PartitionFacts, Scheme, TableCopy, TableFacts};
 use super::fsck::{fsck, knows_offset};
+use super::package_files::PackageFiles;
 use super::programs;
 use super::system::System;
 use crate::disk::{Kind, Opened, ReadError, Source, Tree, Window, detect, is_zero, luks};
@@ -92,7 +93,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     let init = boot_paths.kernels().find(|(_, chosen)| !chosen).and_then(|(start, _)| {
         words(&start.options).into_iter().filter_map(|word| word.strip_prefix("init=")).next_back()
     });
-    let mut system = system(readable, examination.plan.as_ref(), &partitions, init)?;
+    let mut system = system(readable, examination.plan.as_ref(), &partitions, init, examination.scratch)?;
     if let Some(system) = &mut system {
         let vfat = partitions.iter().filter(|partition| partition.kind == Some(Kind::Vfat));
         system.without_modes = vfat.map(|partition| partition.entry.number).collect();
@@ -332,7 +333,7 @@ fn partition(
 }
 
 /// The host did not give what the image holds.
-fn unreadable(error: &ReadError) -> Failure {
+pub(super) fn unreadable(error: &ReadError) -> Failure {
     Failure::new("could not read the image").caused_by(error)
 }
 
@@ -468,6 +469,7 @@ fn system(
     plan: Option<&Plan>,
     partitions: &[PartitionFacts],
     init: Option<&str>,
+    scratch: &Path,
 ) -> Result<Option<System>, Failure> {
     // A plan may have several disks, whose partitions have the same numbers.
     let is_here =
@@ -519,7 +521,8 @@ fn system(
     }
     read_texts(&mut system, &sources)?;
     let window = |partition: u32| sources.get(&partition).map(Readable::window);
-    system.faults = programs::faults(&system, init, window).map_err(|error| unreadable(&error))?;
+    let packages = PackageFiles::read(&system, scratch, window)?;
+    system.faults = programs::faults(&system, init, &packages, window).map_err(|error| unreadable(&error))?;
     Ok(Some(system))
 }
 

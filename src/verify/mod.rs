@@ -11,6 +11,7 @@ mod examine;
 mod facts;
 mod fsck;
 mod medium;
+mod package_files;
 mod programs;
 mod rule;
 mod rules;

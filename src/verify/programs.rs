@@ -1,11 +1,11 @@
 //! The programs that every boot to a login prompt runs, with the libraries that they load: whether each exists, can be executed, and
 //! matches its package's checksum.
 
+use super::package_files::PackageFiles;
 use super::system::System;
 use crate::disk::{Body, NodeId, ReadError, Window, read_file};
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
-use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a program is for.
@@ -42,13 +42,14 @@ const MOST: u64 = 64 << 20;
 /// More libraries than this no program loads.
 const MOST_LIBRARIES: usize = 200;
 
-/// Looks at all of them. `init`: what the kernel's command line names.
+/// Looks at all of them. `init`: what the kernel's command line names; `packages`: what theirs say of them.
 ///
 /// # Errors
 /// The host did not give what the image holds.
 pub fn faults<'w>(
     system: &System,
     init: Option<&str>,
+    packages: &PackageFiles,
     window: impl Fn(u32) -> Option<Window<'w>>,
 ) -> Result<Vec<ProgramFault>, ReadError> {
     let paths =
@@ -56,7 +57,7 @@ pub fn faults<'w>(
     let mut look = Look {
         system,
         window,
-        checksums: checksums(system),
+        packages,
         paths: paths.collect(),
         seen: BTreeSet::new(),
         loaded: BTreeSet::new(),
@@ -79,26 +80,10 @@ pub fn faults<'w>(
     Ok(look.faults)
 }
 
-/// What packages say of their files: MD5 by absolute path. Source: deb-md5sums(5).
-fn checksums(system: &System) -> BTreeMap<String, String> {
-    const INFO: &str = "/var/lib/dpkg/info";
-    let mut found = BTreeMap::new();
-    for name in system.list(INFO).into_iter().filter(|name| name.ends_with(".md5sums")) {
-        let text = system.text(&format!("{INFO}/{name}")).unwrap_or_default();
-        for (sum, path) in text.lines().filter_map(|line| line.split_once("  ")) {
-            let kept = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
-            if kept {
-                found.insert(format!("/{path}"), sum.to_owned());
-            }
-        }
-    }
-    found
-}
-
 struct Look<'s, F> {
     system: &'s System,
     window: F,
-    checksums: BTreeMap<String, String>,
+    packages: &'s PackageFiles,
     /// Without links on the way.
     paths: BTreeMap<NodeId, String>,
     seen: BTreeSet<NodeId>,
@@ -167,8 +152,9 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         match Needs::of(&bytes) {
             Err(why) => self.fault(role, path, format!("{path} {why}")),
             Ok(needs) => {
-                if !self.is_its_package_s(path, id, &bytes) {
-                    let message = format!("{path} differs from its package: MD5 checksum mismatch");
+                let real = self.paths.get(&id).map_or(path, String::as_str);
+                if let Some((false, digest)) = self.packages.check(real, node, &bytes) {
+                    let message = format!("{path} differs from its package: {digest} checksum mismatch");
                     self.faults.push(ProgramFault {
                         role,
                         path: path.to_owned(),
@@ -213,17 +199,6 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
     fn has_more_directories(&self) -> bool {
         let names = self.system.list("/etc/ld.so.conf.d");
         names.iter().any(|name| !name.contains("linux-gnu") && name != "libc.conf")
-    }
-
-    /// Of what no package brought nothing is known.
-    fn is_its_package_s(&self, path: &str, id: NodeId, bytes: &[u8]) -> bool {
-        let real = self.paths.get(&id).map_or(path, String::as_str);
-        let under_usr = real.strip_prefix("/usr").map(str::to_owned);
-        let known = self.checksums.get(real).or_else(|| self.checksums.get(&under_usr?));
-        known.is_none_or(|sum| {
-            let own: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-            own == *sum
-        })
     }
 }
 

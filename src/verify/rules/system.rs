@@ -40,7 +40,8 @@ pub static PACKAGE_FILE: Rule = Rule {
     name: "package-file",
     summary: "a program that every boot runs differs from its package",
     level: Level::Error,
-    why: "Its MD5 differs from the one in /var/lib/dpkg/info: it was damaged, or replaced. Source: dpkg(1), --verify.",
+    why: "Its digest differs from the one that dpkg, rpm or swupd has of it: it was damaged, or replaced. Sources: deb-md5sums(5); rpm(8), \
+          --verify; swupd-diagnose(1).",
     check: Check::Disk(package_file),
 };
 

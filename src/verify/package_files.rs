@@ -1,0 +1,170 @@
+//! What package managers say of the files that they installed: dpkg's MD5 sums, the digests in rpm's database, the hashes
+//! of swupd's manifests. Whichever of them the system has.
+
+use super::examine::unreadable;
+use super::system::System;
+use crate::content::swupd::hash::{Attributes, Kind, ObjectHash, object_hash};
+use crate::content::swupd::manifest::Bundle;
+use crate::disk::{Body, Node, ReadError, Window, read_file};
+use crate::host::{Context, Failure, Invocation, run};
+use md5::{Digest, Md5};
+use sha2::{Sha256, Sha512};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where rpm keeps its database, the newer place first. Source: rpm's macros, `_dbpath`; Fedora's change of 36.
+const RPM: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
+/// Files of its three formats: SQLite, NDB, Berkeley DB. Source: rpm, lib/backend.
+const RPM_FILES: [&str; 6] =
+    ["rpmdb.sqlite", "rpmdb.sqlite-wal", "rpmdb.sqlite-shm", "Packages.db", "Index.db", "Packages"];
+/// A larger database is not copied.
+const MOST: u64 = 512 << 20;
+/// Where swupd keeps manifests, by version below. Source: swupd-client, globals.c and its older releases.
+const SWUPD: [&str; 2] = ["/var/lib/swupd/manifest", "/var/lib/swupd"];
+
+/// Gives a file's bytes by its path, if it is there and not larger than so many.
+type ReadBytes<'r> = dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, Failure> + 'r;
+
+/// What a file should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Hexadecimal; its length says which kind of digest it is.
+    Digest(String),
+    Object(ObjectHash),
+}
+
+/// What the packages of a system say of the programs and libraries that they brought.
+#[derive(Debug, Default)]
+pub struct PackageFiles(BTreeMap<String, Expected>);
+
+impl PackageFiles {
+    /// Of whichever package managers the system has. What is damaged or cannot be read here says nothing: other rules do.
+    ///
+    /// # Errors
+    /// `scratch`, where rpm's database is copied to, could not be written; the host did not give what the image holds.
+    pub fn read<'w>(
+        system: &System,
+        scratch: &Path,
+        window: impl Fn(u32) -> Option<Window<'w>>,
+    ) -> Result<PackageFiles, Failure> {
+        let mut files = PackageFiles::default();
+        files.dpkg(system);
+        let bytes = |path: &str, most: u64| -> Result<Option<Vec<u8>>, Failure> {
+            let Some(id) = system.tree.find(path) else { return Ok(None) };
+            let node = &system.tree.nodes[id];
+            let Some(window) = window(system.partition_of(id)) else { return Ok(None) };
+            if !matches!(node.body, Body::File(_)) || node.size > most {
+                return Ok(None);
+            }
+            match read_file(&window, node, most) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => Ok(None),
+                Err(error) => Err(unreadable(&error)),
+            }
+        };
+        files.rpm(system, scratch, &bytes)?;
+        files.swupd(system, &bytes)?;
+        Ok(files)
+    }
+
+    /// Whether a file is as its package has it, and with which kind of digest that was told; nothing where no package
+    /// says a word of it.
+    pub fn check(&self, path: &str, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
+        let under_usr = path.strip_prefix("/usr");
+        let under_root = format!("/usr{path}");
+        let expected = self.0.get(path).or_else(|| self.0.get(under_usr?)).or_else(|| {
+            self.0.get(&under_root).filter(|_| path.starts_with("/lib") || path.contains("bin/"))
+        })?;
+        match expected {
+            Expected::Digest(digest) => {
+                let (own, name) = match digest.len() {
+                    32 => (hex(&Md5::digest(bytes)), "MD5"),
+                    64 => (hex(&Sha256::digest(bytes)), "SHA-256"),
+                    128 => (hex(&Sha512::digest(bytes)), "SHA-512"),
+                    _ => return None,
+                };
+                Some((own == *digest, name))
+            }
+            // With attributes the hash is another one, which nobody here computes.
+            Expected::Object(_) if !node.attributes.is_empty() => None,
+            Expected::Object(hash) => {
+                let attributes = Attributes {
+                    kind: Kind::File,
+                    mode: node.mode & 0o7777,
+                    uid: node.uid,
+                    gid: node.gid,
+                    size: node.size,
+                };
+                Some((object_hash(&attributes, bytes) == *hash, "swupd"))
+            }
+        }
+    }
+
+    fn insert(&mut self, path: String, expected: Expected) {
+        let kept = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
+        if kept {
+            self.0.insert(path, expected);
+        }
+    }
+
+    /// Source: deb-md5sums(5).
+    fn dpkg(&mut self, system: &System) {
+        const INFO: &str = "/var/lib/dpkg/info";
+        for name in system.list(INFO).into_iter().filter(|name| name.ends_with(".md5sums")) {
+            let text = system.text(&format!("{INFO}/{name}")).unwrap_or_default();
+            for (sum, path) in text.lines().filter_map(|line| line.split_once("  ")) {
+                self.insert(format!("/{path}"), Expected::Digest(sum.to_owned()));
+            }
+        }
+    }
+
+    /// Has rpm read a copy of the database: it writes into one that it only reads. Without rpm on this host nothing is
+    /// known.
+    fn rpm(&mut self, system: &System, scratch: &Path, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
+        const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILENAMES}\n]";
+        let has =
+            |directory: &&str| RPM_FILES.iter().any(|name| system.exists(&format!("{directory}/{name}")));
+        let Some(directory) = RPM.into_iter().find(has) else { return Ok(()) };
+        let could_not = || format!("could not write to `{}`", scratch.display());
+        let copy = tempfile::tempdir_in(scratch).context(could_not)?;
+        for name in RPM_FILES {
+            if let Some(bytes) = bytes(&format!("{directory}/{name}"), MOST)? {
+                std::fs::write(copy.path().join(name), bytes).context(could_not)?;
+            }
+        }
+        let query =
+            Invocation::new("rpm").arg("--dbpath").arg(copy.path()).args(["-qa", "--queryformat", FORMAT]);
+        let Ok(listed) = run(&query) else { return Ok(()) };
+        for line in String::from_utf8_lossy(&listed.stdout).lines() {
+            // Directories and links have none.
+            if let Some((digest, path)) = line.split_once('\t').filter(|(digest, _)| !digest.is_empty()) {
+                self.insert(path.to_owned(), Expected::Digest(digest.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifests that swupd left of the version that the system says it is.
+    fn swupd(&mut self, system: &System, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
+        let release = system.text("/usr/lib/os-release").unwrap_or_default();
+        let Some(version) = release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")) else {
+            return Ok(());
+        };
+        for directory in SWUPD.map(|place| format!("{place}/{}", version.trim_matches('"'))) {
+            let is_bundle = |name: &String| name.starts_with("Manifest.") && name != "Manifest.MoM";
+            for name in system.list(&directory).into_iter().filter(is_bundle) {
+                let Some(bytes) = bytes(&format!("{directory}/{name}"), MOST)? else { continue };
+                let Ok(bundle) = Bundle::parse(bytes) else { continue };
+                for line in bundle.files.iter().filter(|line| line.kind == Kind::File) {
+                    let path = String::from_utf8_lossy(bundle.path(line)).into_owned();
+                    self.insert(path, Expected::Object(line.hash));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
