@@ -1,12 +1,17 @@
 //! What BIOS starts: the code of the first sector, and what that looks for.
 
-use super::{Issue, IssueKind, Step, Tracer, Volume, grub, syslinux};
+use super::{Issue, IssueKind, Step, Tracer, Volume, grub, grub_image, grub_legacy, syslinux};
 use crate::disk::is_zero;
+use grub_image::Embedded;
 
 /// Where GRUB's boot code names its core image's first sector. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
 const KERNEL_SECTOR: std::ops::Range<usize> = 0x5c..0x64;
 /// How many bytes of its first sector are looked at.
 const SECTOR: usize = 512;
+/// Bytes of an entry: first sector, number of sectors, where they are loaded to.
+const BLOCK_LIST: usize = 12;
+/// No core image of GRUB is larger, in sectors.
+const MOST_SECTORS: usize = 2048;
 
 /// Boot code by a text in it, as far as it is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub fn starts(tracer: &mut Tracer) -> Vec<Step> {
     let step = Step::new("boot code of the first sector");
     match identify(tracer.disk.boot_code) {
         Code::Nothing => Vec::new(),
-        Code::Grub => vec![of_grub(tracer, step)],
+        Code::Grub => vec![of_grub(tracer, tracer.disk.boot_code, "boot code of GRUB")],
         Code::Chain => vec![chain(tracer, step)],
         Code::Syslinux => {
             let whole = tracer.volumes().iter().find(|volume| volume.number == 0);
@@ -54,19 +59,55 @@ pub fn starts(tracer: &mut Tracer) -> Vec<Step> {
     }
 }
 
-fn of_grub(tracer: &mut Tracer, step: Step) -> Step {
-    let code = tracer.disk.boot_code;
-    let sector =
-        code.get(KERNEL_SECTOR).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
-    let core = (tracer.disk.sectors)(sector, SECTOR);
-    let title = format!("GRUB, core image in LBA {sector}");
-    match core {
-        Some(core) if !is_zero(&core) && sector > 0 => {
-            let next = tracer.deeper(|tracer| grub::of_bios(tracer, Step::new(title)));
-            Step { title: "boot code of GRUB".to_owned(), ..step }.then([next])
+/// From a boot sector with GRUB's name in it.
+fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
+    let is_legacy = grub_legacy::is_legacy(code);
+    let sector = match is_legacy {
+        true => grub_legacy::next_sector(code),
+        false => code
+            .get(KERNEL_SECTOR)
+            .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes"))),
+    };
+    let first = (tracer.disk.sectors)(sector, SECTOR);
+    let what = if is_legacy { "next stage" } else { "core image" };
+    if sector == 0 || first.is_none_or(|first| is_zero(&first)) {
+        let message = format!("there is no {what} in LBA {sector}");
+        return Step::new(title).issue(Issue::new(IssueKind::LoaderMissing, message));
+    }
+    let next = if is_legacy {
+        tracer.deeper(|tracer| {
+            grub_legacy::follow(tracer, Step::new(format!("GRUB Legacy, {what} in LBA {sector}")))
+        })
+    } else {
+        let mut step = Step::new(format!("GRUB, {what} in LBA {sector}"));
+        let core = core_image(tracer, sector);
+        let embedded = core.as_deref().and_then(Embedded::of_core);
+        if embedded.is_none() && core.is_some_and(|core| !grub_image::has_redundancy(&core)) {
+            let message = "GRUB's core image does not unpack: it is damaged";
+            step = step.issue(Issue::new(IssueKind::LoaderDamaged, message));
         }
-        _ => step
-            .issue(Issue::new(IssueKind::LoaderMissing, format!("there is no core image in LBA {sector}"))),
+        tracer.deeper(|tracer| grub::of_bios(tracer, step, embedded.as_ref()))
+    };
+    Step::new(title).then([next])
+}
+
+/// The first sector, and those that its block list names, each entry before the one behind it. Source: GRUB 2.06,
+/// grub-core/boot/i386/pc/diskboot.S, blocklist_default_start.
+fn core_image(tracer: &Tracer, sector: u64) -> Option<Vec<u8>> {
+    let mut core = (tracer.disk.sectors)(sector, SECTOR)?;
+    let mut entry = SECTOR - BLOCK_LIST;
+    loop {
+        let bytes = core.get(entry..entry + BLOCK_LIST)?;
+        let start = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
+        let count = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        if count == 0 {
+            return Some(core).filter(|core| core.len() > SECTOR);
+        }
+        if core.len() / SECTOR + count > MOST_SECTORS {
+            return None;
+        }
+        core.extend((tracer.disk.sectors)(start, count * SECTOR)?);
+        entry = entry.checked_sub(BLOCK_LIST)?;
     }
 }
 
@@ -90,7 +131,7 @@ fn chain(tracer: &mut Tracer, step: Step) -> Step {
         Code::Syslinux => {
             tracer.deeper(|tracer| syslinux::follow(tracer, volume, Step::new(format!("Syslinux, {title}"))))
         }
-        Code::Grub => tracer.deeper(|tracer| grub::of_bios(tracer, Step::new(format!("GRUB, {title}")))),
+        Code::Grub => tracer.deeper(|tracer| of_grub(tracer, &sector, &format!("GRUB, {title}"))),
         Code::Nothing => Step::new(title).issue(Issue::new(
             IssueKind::LoaderMissing,
             format!("partition {} is active, and its boot sector starts nothing", volume.number),

@@ -48,7 +48,7 @@ fn loader(tracer: &mut Tracer, code: &[u8]) -> Step {
     if has(b"isolinux") || has(b"ISOLINUX") {
         syslinux::follow(tracer, whole, Step::new("ISOLINUX"))
     } else if has(b"GRUB") || has(b"grub") {
-        grub::of_bios(tracer, Step::new("GRUB"))
+        grub::of_bios(tracer, Step::new("GRUB"), None)
     } else if is_zero(code) {
         Step::new("boot image")
             .issue(Issue::new(IssueKind::LoaderMissing, "the boot image for BIOS is empty"))

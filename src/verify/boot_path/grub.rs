@@ -24,7 +24,7 @@ pub fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
     let prefix = embedded.prefix.clone().unwrap_or_default();
     shell.set("prefix", &prefix);
     if let Some(text) = &embedded.configuration {
-        let found = shell.embedded(tracer, at, text);
+        let (found, _) = shell.embedded(tracer, at, text);
         if !found.is_empty() {
             return step.then(found);
         }
@@ -55,8 +55,69 @@ pub fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
     step.then([shell.file(tracer, &place)])
 }
 
-/// Started by BIOS; what its core image carries is compressed and not read.
-pub fn of_bios(tracer: &mut Tracer, step: Step) -> Step {
+/// Started by BIOS; `embedded`: what its core image carries, if that could be read.
+pub fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedded>) -> Step {
+    match embedded {
+        Some(embedded) if !embedded.has_memdisk => from_core(tracer, step, embedded),
+        _ => from_somewhere(tracer, step),
+    }
+}
+
+/// Where a core image leads by itself.
+fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
+    let mut shell = Shell::new(Firmware::Bios, None);
+    // The disk that it was started from.
+    shell.set("root", "hd0");
+    let prefix = embedded.prefix.clone().unwrap_or_default();
+    let (disk, path) = match prefix.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((device, path)) => (Some(device.to_owned()), path.to_owned()),
+        None => (None, prefix.clone()),
+    };
+    // Without a disk's name it is the one that it was started from. Source: GRUB 2.06, grub-core/kern/main.c, grub_set_prefix_and_root.
+    if let Some(disk) = disk {
+        let disk = if disk.starts_with(',') { format!("hd0{disk}") } else { disk };
+        shell.set("root", &disk);
+        shell.set("prefix", &format!("({disk}){path}"));
+    } else {
+        shell.set("prefix", &path);
+    }
+    let mut search = None;
+    if let Some(text) = &embedded.configuration {
+        let Some(first) = tracer.volumes().first() else { return step };
+        let at = FileAt { partition: first.number, path: "the core image of GRUB".to_owned() };
+        let (found, searches) = shell.embedded(tracer, &at, text);
+        if !found.is_empty() {
+            return step.then(found);
+        }
+        search = searches.into_iter().next_back();
+    }
+    let prefix = shell.variables.get("prefix").cloned().unwrap_or_default();
+    let root = shell.variables.get("root").cloned().unwrap_or_default();
+    if shell.is_opened_by_grub(&prefix) {
+        return Step {
+            title: format!("{}, which goes on with {prefix}: not opened here", step.title),
+            ..step
+        };
+    }
+    let path = format!("{prefix}/{NAME}");
+    let place = shell.place(tracer, &path);
+    match place.filter(|place| tracer.volume(place.partition).has_file(&place.path)) {
+        Some(place) => {
+            shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));
+            step.then([shell.file(tracer, &place)])
+        }
+        None => {
+            let place = if path.starts_with('(') { path } else { format!("({root}){path}") };
+            let mut message = format!("GRUB has no configuration: there is no {place}");
+            if let Some(search) = search {
+                message = format!("{message}; its search for `{search}` finds nothing");
+            }
+            step.issue(Issue::new(IssueKind::GrubConfiguration, message).help(STOPS))
+        }
+    }
+}
+
+fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
     let Some(place) = conventional(tracer).into_iter().next() else {
         let places = DIRECTORIES.join(&format!("/{NAME}, no "));
         let message = format!("GRUB has no configuration: there is no {places}/{NAME}");
@@ -152,6 +213,14 @@ impl Shell {
         text
     }
 
+    /// Whether a path is on a device that GRUB makes of others: a logical volume, an array, an encrypted volume.
+    fn is_opened_by_grub(&self, path: &str) -> bool {
+        let root = self.variables.get("root").map_or("", String::as_str);
+        let device =
+            path.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(root, |(device, _)| device);
+        ["lvm", "md", "crypto", "cryptouuid"].iter().any(|kind| device.starts_with(kind))
+    }
+
     /// A path with or without a device in front. Nothing if the device is not one of this disk.
     fn place(&self, tracer: &Tracer, path: &str) -> Option<FileAt> {
         let (name, path) = match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
@@ -178,21 +247,19 @@ impl Shell {
         Some(volume.at(&absolute(path)))
     }
 
-    /// What was built in. A configuration that it hands over to ends it.
-    fn embedded(&mut self, tracer: &mut Tracer, at: &FileAt, text: &str) -> Vec<Step> {
+    /// What was built in; with what it searched for and did not find. A configuration that it hands over to ends it.
+    fn embedded(&mut self, tracer: &mut Tracer, at: &FileAt, text: &str) -> (Vec<Step>, Vec<String>) {
         match parse(text) {
             Ok(statements) => {
                 let mut found = Found::default();
                 self.run(tracer, at, &statements, &mut found);
-                found.steps
+                (found.steps, found.searches)
             }
             Err(error) => {
                 let message =
                     format!("GRUB's embedded configuration, line {}: {}", error.line, error.message);
-                vec![
-                    Step::new("embedded configuration")
-                        .issue(Issue::new(IssueKind::GrubConfiguration, message)),
-                ]
+                let step = Step::new("embedded configuration");
+                (vec![step.issue(Issue::new(IssueKind::GrubConfiguration, message))], Vec::new())
             }
         }
     }

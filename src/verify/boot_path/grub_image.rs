@@ -1,4 +1,7 @@
-//! What an EFI program of GRUB carries: its prefix and its embedded configuration. Source: GRUB 2.06, include/grub/kernel.h.
+//! What GRUB carries, as an EFI program and as the core image for BIOS: its prefix and its embedded configuration. Source: GRUB
+//! 2.06, include/grub/kernel.h.
+
+use liblzma::stream::{Action, Filters, LzmaOptions, Stream};
 
 /// What a core image was built with.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,18 +17,59 @@ const MEMDISK: u32 = 1;
 const CONFIGURATION: u32 = 2;
 const PREFIX: u32 = 3;
 
+/// What stands before the objects: `mimg`, and where they begin.
+const MAGIC: &[u8] = b"mimg";
+
+/// Of a core image for BIOS: its first sector loads the others, whose first bytes unpack what comes behind them. Source: GRUB 2.06,
+/// include/grub/offsets.h, GRUB_DECOMPRESSOR_I386_PC.
+mod core {
+    use std::ops::Range;
+
+    pub const SECTOR: usize = 512;
+    pub const COMPRESSED_SIZE: Range<usize> = 0x08..0x0c;
+    pub const UNCOMPRESSED_SIZE: Range<usize> = 0x0c..0x10;
+    pub const REDUNDANCY: Range<usize> = 0x10..0x14;
+    /// GRUB_DECOMPRESSOR_I386_PC_MAX_DECOMPRESSOR_SIZE.
+    pub const LONGEST: usize = 9 * 1024;
+    /// Unpacked it has to lie below the BIOS and what else is there; no core comes near it.
+    pub const MOST: usize = 4 << 20;
+}
+
 impl Embedded {
-    /// From the section `mods` of an EFI program: `mimg`, and the objects behind it. Source: struct grub_module_info64.
+    /// From the section `mods` of an EFI program. Source: struct grub_module_info64.
     pub fn parse(bytes: &[u8]) -> Embedded {
-        let mut found = Embedded::default();
-        let number = |at: usize, length: usize| -> Option<usize> {
-            let bytes = bytes.get(at..at.checked_add(length)?)?;
-            Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-        };
-        if !bytes.starts_with(b"mimg") {
-            return found;
+        match read(bytes, 8..16) {
+            Some(start) if bytes.starts_with(MAGIC) => Embedded::objects(bytes, start),
+            _ => Embedded::default(),
         }
-        let Some(mut at) = number(8, 8) else { return found };
+    }
+
+    /// From a core image for BIOS, with its first sector. Nothing if it does not unpack.
+    pub fn of_core(image: &[u8]) -> Option<Embedded> {
+        let rest = image.get(core::SECTOR..)?;
+        let (packed, size) = (read(rest, core::COMPRESSED_SIZE)?, read(rest, core::UNCOMPRESSED_SIZE)?);
+        if size > core::MOST {
+            return None;
+        }
+        // Where the unpacking code ends differs by version, and is written nowhere. LZMA's first byte is zero.
+        let starts = (0x20..core::LONGEST.min(rest.len())).filter(|start| rest[*start] == 0);
+        starts.into_iter().find_map(|start| {
+            let end = start.checked_add(packed)?.min(rest.len());
+            let kernel = unpack(&rest[start..end], size)?;
+            // Its code has the same four bytes.
+            let places = kernel.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
+            places.into_iter().find_map(|(at, _)| {
+                let info = &kernel[at..];
+                let (start, length) = (read(info, 4..8)?, read(info, 8..12)?);
+                // Source: struct grub_module_info32.
+                (start == 12 && length <= info.len()).then(|| Embedded::objects(&info[..length], start))
+            })
+        })
+    }
+
+    fn objects(bytes: &[u8], mut at: usize) -> Embedded {
+        let mut found = Embedded::default();
+        let number = |at: usize, length: usize| read(bytes, at..at.checked_add(length)?);
         while let (Some(kind), Some(size)) = (number(at, 4), number(at.saturating_add(4), 4)) {
             let Some(object) = size.checked_add(at).and_then(|end| bytes.get(at + 8..end)) else { break };
             let text = || {
@@ -44,16 +88,70 @@ impl Embedded {
     }
 }
 
+/// Whether a core image for BIOS has what its damage is repaired with. Source: GRUB 2.06, grub-core/lib/reed_solomon.c.
+pub fn has_redundancy(image: &[u8]) -> bool {
+    image.get(core::SECTOR..).and_then(|rest| read(rest, core::REDUNDANCY)).is_some_and(|bytes| bytes > 0)
+}
+
+/// Little-endian.
+fn read(bytes: &[u8], at: std::ops::Range<usize>) -> Option<usize> {
+    Some(bytes.get(at)?.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+}
+
+/// Exactly so many bytes, or nothing. Source: GRUB 2.06, util/mkimage.c, compress_kernel_lzma.
+fn unpack(packed: &[u8], size: usize) -> Option<Vec<u8>> {
+    let mut options = LzmaOptions::new_preset(6).ok()?;
+    options.dict_size(1 << 16).literal_context_bits(3).literal_position_bits(0).position_bits(2);
+    let mut stream = Stream::new_raw_decoder(Filters::new().lzma1(&options)).ok()?;
+    let mut out = Vec::with_capacity(size);
+    // Without an end mark: it is over when all is there.
+    stream.process_vec(packed, &mut out, Action::Run).ok()?;
+    out.truncate(size);
+    (out.len() == size).then_some(out)
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::Write;
+    use std::process::Command;
+
+    /// By the host's GRUB.
+    pub fn core_image(prefix: &str, configuration: &str) -> Option<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(at("load.cfg"), configuration).unwrap();
+        let made = Command::new("grub-mkimage")
+            .args(["-O", "i386-pc", "-p", prefix, "-c", &at("load.cfg"), "-o", &at("core.img")])
+            .args(["biosdisk", "part_gpt", "ext2", "normal"])
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "CI must have grub-mkimage");
+            let _ = writeln!(std::io::stderr(), "skipped: there is no grub-mkimage for BIOS");
+            return None;
+        }
+        std::fs::read(at("core.img")).ok()
+    }
+
+    #[test]
+    fn a_core_image_for_bios_says_where_it_looks() {
+        let configuration = "search.fs_uuid 1-2 root\n";
+        let Some(mut core) = core_image("(,gpt2)/boot/grub", configuration) else { return };
+        // As it lies on a disk.
+        core.resize(core.len().next_multiple_of(512) + 5000, 0);
+        let found = Embedded::of_core(&core).unwrap();
+        assert_eq!(found.prefix.as_deref(), Some("(,gpt2)/boot/grub"));
+        assert_eq!(found.configuration.as_deref(), Some(configuration));
+        assert_eq!(Embedded::of_core(&core[..9000]), None);
+    }
 
     proptest! {
         #[test]
         fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300), start in 0u8..40) {
             let head = [&b"mimg"[..], &[0; 4], &[start, 0, 0, 0, 0, 0, 0, 0]].concat();
-            let _ = Embedded::parse(&[head, bytes].concat());
+            let _ = Embedded::parse(&[head.clone(), bytes.clone()].concat());
+            let _ = Embedded::of_core(&[&[0; 512], &head[..], &bytes].concat());
         }
     }
 }

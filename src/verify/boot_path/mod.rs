@@ -9,6 +9,7 @@ pub mod cd;
 mod efi;
 mod grub;
 mod grub_image;
+mod grub_legacy;
 mod kernel;
 mod script;
 mod syslinux;

@@ -251,6 +251,75 @@ fn bios_leads_to_grub_and_to_syslinux() {
     assert_eq!(paths(&[], &root, &[0; 440]).paths, []);
 }
 
+/// What a core image carries decides where it goes on, and not where distributions have their configuration.
+#[test]
+fn a_core_image_leads_where_it_was_built_for() {
+    let mut code = vec![0x90; 440];
+    code[0x180..0x185].copy_from_slice(b"GRUB ");
+    code[0x5c..0x64].copy_from_slice(&34_u64.to_le_bytes());
+    let root = tree(&[
+        ("boot/grub/grub.cfg", text("menuentry wrong { linux /gone a\n }\n")),
+        ("own/grub.cfg", text("menuentry right {\n linux /k a\n}\n")),
+        ("k", kernel("6.1")),
+    ]);
+    let found = |core: &[u8]| {
+        let none = &[0; 512][..];
+        let disk = |lba: u64, length: usize| {
+            let start = (lba as usize).checked_sub(34)? * 512;
+            core.get(start..start + length).map(<[u8]>::to_vec)
+        };
+        let volumes = vec![volume(2, false, &root, &none)];
+        issues(&follow(&Disk { volumes, boot_code: &code, sectors: &disk }))
+    };
+    for (prefix, configuration, expected) in [
+        ("(,gpt2)/own", "", ""),
+        ("/own", "search.fs_uuid UUID-2 root\nset prefix=($root)/own\n", ""),
+        ("/none", "set root=hd0,gpt2\nconfigfile /own/grub.cfg\n", ""),
+        ("/none", "configfile (hd0,gpt2)/own/grub.cfg\n", "it names /k (`linux`), which is not there"),
+        ("(lvm/a-b)/own", "", ""),
+        ("(,gpt2)/none", "", "there is no (hd0,gpt2)/none/grub.cfg"),
+        ("(,gpt7)/own", "", "there is no (hd0,gpt7)/own/grub.cfg"),
+        ("/own", "search.fs_uuid UUID-9 root\n", "its search for `UUID-9` finds nothing"),
+        ("(,gpt2)/boot/grub", "", "it names /gone (`linux`), which is not there"),
+    ] {
+        let Some(mut core) = grub_image::tests::core_image(prefix, configuration) else { return };
+        core.resize(core.len().next_multiple_of(512), 0);
+        let sectors = (core.len() / 512 - 1) as u16;
+        core[500..508].copy_from_slice(&35_u64.to_le_bytes());
+        core[508..510].copy_from_slice(&sectors.to_le_bytes());
+        let issues = found(&core);
+        let is_right = match expected {
+            "" => issues.is_empty(),
+            expected => issues.iter().any(|issue| issue.contains(expected)),
+        };
+        assert!(is_right, "{prefix}, {configuration}: {issues:?}");
+        core[20_000..20_100].fill(0xff);
+        let issues = found(&core);
+        assert!(issues.iter().any(|issue| issue.contains("does not unpack")), "{issues:?}");
+    }
+}
+
+/// Entries of its menu name filesystems by numbers from 0, and by UUID.
+#[test]
+fn bios_leads_to_grub_legacy() {
+    let mut code = vec![0x90; 440];
+    code[0x180..0x185].copy_from_slice(b"GRUB ");
+    code[0x3e..0x40].copy_from_slice(&[3, 2]);
+    code[0x44..0x48].copy_from_slice(&1_u32.to_le_bytes());
+    let menu = "default 1\ntitle a\nroot (hd0,4)\nkernel /k\ntitle b\nuuid UUID-2\nkernel /k root=x\ninitrd (hd0,1)/i\n";
+    let mut root = vec![("boot/grub/menu.lst", text(menu)), ("k", kernel("6.1")), ("i", cpio(&["init"]))];
+    let found = paths(&[], &root, &code);
+    assert_eq!(issues(&found), ["chosen: entry `a` names /k (`kernel`), which is not in (hd0,4)"]);
+    assert_eq!(found.kernels().find(|(_, chosen)| !chosen).unwrap().0.options, "root=x");
+    root.pop();
+    assert!(
+        issues(&paths(&[], &root, &code)).iter().any(|issue| issue.contains("names (hd0,1)/i (`initrd`)"))
+    );
+    assert!(issues(&paths(&[], &root[1..], &code))[0].contains("GRUB Legacy has no menu"));
+    code[0x44..0x48].fill(0);
+    assert!(issues(&paths(&[], &root, &code))[0].contains("no next stage in LBA 0"));
+}
+
 #[test]
 fn configurations_that_lead_to_each_other_end() {
     let esp = [("EFI/BOOT/BOOTX64.EFI", grub("/x", None)), ("x/grub.cfg", text("configfile /x/grub.cfg\n"))];
