@@ -162,6 +162,9 @@ const DAMAGES: &[Damage] = &[
     ("an image that was cut", "gpt-backup", |_, image| {
         open(image).set_len(size(image) - 512).unwrap();
     }),
+    ("an ESP that was made for another place", "filesystem-place", |good, image| {
+        open(image).write_all_at(&[63, 0, 0, 0], good.offset(1) + 28).unwrap();
+    }),
     ("a flipped byte in the primary entries", "gpt-entries", |_, image| flip(image, 1024 + 40)),
     ("a flipped byte in the backup entries", "gpt-entries", |_, image| {
         flip(image, size(image) - 33 * 512 + 130)

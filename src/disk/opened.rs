@@ -103,6 +103,14 @@ impl<'a> Opened<'a> {
         }
     }
 
+    /// How many sectors of its disk a FAT says are before it; 0 where it does not say.
+    pub fn hidden_sectors(&self) -> u32 {
+        match self {
+            Opened::Fat(fat) => fat.hidden_sectors(),
+            _ => 0,
+        }
+    }
+
     /// As blkid prints it.
     pub fn uuid(&self) -> String {
         match self {

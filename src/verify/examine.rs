@@ -313,6 +313,7 @@ fn partition(
         free: None,
         unreadable: None,
         fat_mismatch: None,
+        hidden_sectors: 0,
         fsck: Fsck::None,
     };
     let window = Window { file: &image.file, offset, size };
@@ -362,6 +363,7 @@ fn look_inside(
     match Opened::open(&window) {
         Ok(opened) => {
             facts.fat_mismatch = opened.fat_mismatch();
+            facts.hidden_sectors = opened.hidden_sectors();
             facts.uuid = Some(opened.uuid());
             facts.label = opened.label();
             facts.free = opened.free_bytes().ok().map(Bytes);

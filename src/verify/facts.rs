@@ -134,6 +134,8 @@ pub struct PartitionFacts {
     pub free: Option<Bytes>,
     /// Of a FAT32: its clusters, where these are too few for it.
     pub fat_mismatch: Option<u32>,
+    /// Of a FAT: the sectors before it, as it says; 0 where it does not.
+    pub hidden_sectors: u32,
     /// Why it could not be read.
     pub unreadable: Option<String>,
     pub fsck: Fsck,

@@ -56,6 +56,8 @@ pub(super) struct Boot {
     /// Sectors of the free-space hints and of the copy of the boot sector; 0 without.
     pub info_sector: u64,
     pub backup_sector: u64,
+    /// Sectors of the disk before the filesystem; 0 where nobody said.
+    pub hidden: u32,
     pub volume_id: Option<u32>,
     pub label: Option<[u8; 11]>,
     /// Set while it is mounted.
@@ -135,6 +137,7 @@ impl Boot {
             clusters: clusters as u32,
             info_sector: if is_32 { u64::from(u16_at(bytes, 48)) } else { 0 },
             backup_sector: if is_32 { u64::from(u16_at(bytes, 50)) } else { 0 },
+            hidden: u32_at(bytes, 28),
             volume_id: has_extended.then(|| u32_at(bytes, extended + 3)),
             label: (has_extended && label != *NO_LABEL).then_some(label),
             is_dirty: bytes[extended + 1] & 1 != 0,

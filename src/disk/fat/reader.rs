@@ -61,6 +61,11 @@ impl<'a> Fat<'a> {
         (is_32 && self.boot.clusters <= MOST_16).then_some(self.boot.clusters)
     }
 
+    /// See [`crate::disk::Opened::hidden_sectors`].
+    pub fn hidden_sectors(&self) -> u32 {
+        self.boot.hidden
+    }
+
     /// Unmounted in good order.
     pub fn is_clean(&self) -> bool {
         !self.boot.is_dirty && self.table.is_marked_clean()

@@ -3,7 +3,7 @@
 use crate::disk::Kind;
 use crate::lint::Level;
 use crate::plan::Firmware;
-use crate::verify::facts::{Facts, Fsck, PartitionFacts};
+use crate::verify::facts::{Facts, Fsck, PartitionFacts, Scheme};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
@@ -116,6 +116,33 @@ fn clusters(facts: &Facts, out: &mut Found) {
             .partition(number)
             .level(level)
             .help("make it FAT16 (`mkfs.vfat -F 16`), give it smaller clusters (`-s 1`), or make it larger");
+    }
+}
+
+pub static FILESYSTEM_PLACE: Rule = Rule {
+    name: "filesystem-place",
+    summary: "a FAT filesystem says that it lies elsewhere on the disk",
+    level: Level::Warning,
+    why: "Boot sectors add the hidden sectors of their filesystem to the places that they read, and find something else. Linux and UEFI \
+          do not look at them. Source: Microsoft, FAT: General Overview of On-Disk Format, \"BPB_HiddSec\".",
+    check: Check::Disk(place),
+};
+
+fn place(facts: &Facts, out: &mut Found) {
+    for partition in &facts.partitions {
+        let (said, start) = (u64::from(partition.hidden_sectors), partition.offset / 512);
+        // A logical drive's are counted from its own record: DOS and its heirs do so.
+        let is_logical = partition.entry.number > 4 && facts.scheme == Scheme::Mbr;
+        if said == 0 || is_logical || [start, partition.offset / facts.sector.bytes()].contains(&said) {
+            continue;
+        }
+        let starts_here = facts.boot_paths.paths.iter().any(|path| path.firmware == Firmware::Bios);
+        let message =
+            format!("{} says that {said} sectors are before it, and {start} are", partition.title());
+        out.report(message)
+            .partition(partition.entry.number)
+            .level(if starts_here { Level::Warning } else { Level::Note })
+            .help(format!("write the sector that the partition begins with, as `mkfs.vfat -h {start}` does"));
     }
 }
 

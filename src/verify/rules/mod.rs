@@ -44,6 +44,7 @@ pub static RULES: &[&Rule] = &[
     &filesystems::FILESYSTEM_DAMAGED,
     &filesystems::FILESYSTEM_MISSING,
     &filesystems::FILESYSTEM_NOT_READ,
+    &filesystems::FILESYSTEM_PLACE,
     &filesystems::FILESYSTEM_UNREADABLE,
     &mounts::FSTAB,
     &fstab::FSTAB_OPTIONS,
