@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use ister::disk::{Body, Content, Opened, luks};
+use ister::disk::{Body, Content, Kind, Opened, detect, luks, unpack};
 use ister::plan::layout::gpt;
 use libfuzzer_sys::fuzz_target;
 
@@ -15,6 +15,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(volume) = luks::Luks::open(&bytes) {
         let _ = volume.keyslots();
+    }
+    if let Ok(Some(Kind::Packed(kind))) = detect(&bytes)
+        && let Ok(unpacked) = unpack(kind, &bytes, &std::env::temp_dir())
+    {
+        let _ = unpacked.tree.paths();
     }
     let Ok(opened) = Opened::open(&bytes) else { return };
     let _ = (opened.label(), opened.uuid(), opened.free_bytes());

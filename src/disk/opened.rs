@@ -3,6 +3,7 @@
 use super::btrfs::Btrfs;
 use super::ext::Ext;
 use super::fat::Fat;
+use super::packed::Packed;
 use super::source::{ReadError, Source};
 use super::tree::Tree;
 use super::xfs::Xfs;
@@ -19,6 +20,7 @@ pub enum Kind {
     Btrfs,
     Swap,
     Luks,
+    Packed(Packed),
     /// Known, and not read here.
     Other(&'static str),
 }
@@ -32,6 +34,8 @@ impl fmt::Display for Kind {
             Kind::Btrfs => "btrfs",
             Kind::Swap => "swap",
             Kind::Luks => "LUKS2",
+            Kind::Packed(Packed::Squashfs) => "squashfs",
+            Kind::Packed(Packed::Erofs) => "erofs",
             Kind::Other(name) => name,
         })
     }
@@ -48,8 +52,8 @@ const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Ext, 1080, &[0x53, 0xef]),
     (Kind::Vfat, 54, b"FAT"),
     (Kind::Vfat, 82, b"FAT"),
-    (Kind::Other("squashfs"), 0, b"hsqs"),
-    (Kind::Other("erofs"), 1024, b"\xe2\xe1\xf5\xe0"),
+    (Kind::Packed(Packed::Squashfs), 0, b"hsqs"),
+    (Kind::Packed(Packed::Erofs), 1024, b"\xe2\xe1\xf5\xe0"),
     (Kind::Other("f2fs"), 1024, b"\x10\x20\xf5\xf2"),
     (Kind::Other("ISO 9660"), 32_769, b"CD001"),
     (Kind::Other("LVM physical volume"), 512, b"LABELONE"),

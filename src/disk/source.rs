@@ -79,6 +79,12 @@ pub enum ReadError {
     /// It may be fine, but this program does not know all of it.
     #[error("{0}")]
     Unsupported(String),
+    /// The host's.
+    #[error("could not write what was unpacked")]
+    Unpack {
+        #[source]
+        error: io::Error,
+    },
     #[error("could not read at byte {at} of the filesystem")]
     Io {
         at: u64,

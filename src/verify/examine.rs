@@ -6,7 +6,9 @@ use super::fsck::{fsck, knows_offset};
 use super::package_files::PackageFiles;
 use super::programs;
 use super::system::System;
-use crate::disk::{Kind, Opened, ReadError, Source, Tree, Window, detect, is_zero, luks};
+use crate::disk::{
+    Kind, Opened, Packed, ReadError, Source, Tree, Unpacked, Window, detect, is_zero, luks, unpack,
+};
 use crate::host::{Context, Failure, Progress, with_causes};
 use crate::image::format::OpenedImage;
 use crate::plan::command_line::words;
@@ -321,6 +323,7 @@ fn partition(
     match facts.kind {
         None => Ok((facts, None)),
         Some(Kind::Other(_)) => Ok((facts, None)),
+        Some(Kind::Packed(kind)) => packed(examination, facts, kind, &window),
         Some(Kind::Luks) => encrypted(examination, facts, &window),
         Some(Kind::Swap) => {
             swap(&mut facts, &window);
@@ -380,7 +383,12 @@ fn look_inside(
     } else {
         fsck(kind, &apart(in_use, &window, examination.scratch)?, 0)?
     };
-    let readable = tree.map(|tree| Readable {
+    let readable = tree.map(|tree| readable(&facts, kind, file, offset, size, tree));
+    Ok((facts, readable))
+}
+
+fn readable(facts: &PartitionFacts, kind: Kind, file: File, offset: u64, size: u64, tree: Tree) -> Readable {
+    Readable {
         number: facts.entry.number,
         entry: facts.entry.clone(),
         kind,
@@ -391,8 +399,7 @@ fn look_inside(
         offset,
         size,
         tree,
-    });
-    Ok((facts, readable))
+    }
 }
 
 /// A filesystem in a file of its own, for programs that want that: what it counts on is copied, the rest is hole. All of
@@ -416,6 +423,34 @@ fn apart(in_use: Option<Vec<Range<u64>>>, source: &dyn Source, scratch: &Path) -
         }
     }
     Ok(out)
+}
+
+/// Reads all of it, which is its check too.
+fn packed(
+    examination: &Examination,
+    mut facts: PartitionFacts,
+    kind: Packed,
+    source: &dyn Source,
+) -> Result<(PartitionFacts, Option<Readable>), Failure> {
+    facts.kind = Some(Kind::Packed(kind));
+    match unpack(kind, source, examination.scratch) {
+        Ok(Unpacked { tree, file, uuid, label }) => {
+            (facts.uuid, facts.label) = (uuid, label);
+            let size = file.metadata().context(|| "could not read what was unpacked".to_owned())?.len();
+            let readable = readable(&facts, Kind::Packed(kind), file, 0, size, tree);
+            Ok((facts, Some(readable)))
+        }
+        Err(error @ (ReadError::Damaged { .. } | ReadError::Unsupported(_))) => {
+            facts.unreadable = Some(with_causes(&error));
+            Ok((facts, None))
+        }
+        Err(error @ ReadError::Unpack { .. }) => {
+            Err(Failure::new(format!("could not write to `{}`", examination.scratch.display()))
+                .caused_by(&error)
+                .help("free some disk space, or name another directory in TMPDIR"))
+        }
+        Err(error) => Err(unreadable(&error)),
+    }
 }
 
 fn encrypted(
@@ -447,9 +482,13 @@ fn encrypted(
                 facts.unreadable = Some("what is inside is no filesystem that is known".to_owned());
                 return Ok((facts, None));
             };
-            if kind == Kind::Swap {
-                facts.kind = Some(kind);
-                return Ok((facts, None));
+            match kind {
+                Kind::Swap => {
+                    facts.kind = Some(kind);
+                    return Ok((facts, None));
+                }
+                Kind::Packed(kind) => return packed(examination, facts, kind, &plain),
+                _ => {}
             }
             let opened = match Opened::open(&plain) {
                 Ok(opened) => opened,

@@ -14,7 +14,7 @@ pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
         Kind::Vfat => Invocation::new("fsck.fat").args(["-n", &path]),
         Kind::Xfs => Invocation::new("xfs_repair").args(["-n", "-f", &path]),
         Kind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
-        Kind::Swap | Kind::Luks | Kind::Other(_) => return Ok(Fsck::None),
+        Kind::Swap | Kind::Luks | Kind::Packed(_) | Kind::Other(_) => return Ok(Fsck::None),
     };
     match run(&invocation) {
         Ok(finished) => {

@@ -221,12 +221,6 @@ impl<'f> Contents<'f> {
         tree
     }
 
-    pub fn copy(&self, range: Range<u64>, scratch: &Path) -> io::Result<File> {
-        let out = tempfile::tempfile_in(scratch)?;
-        crate::image::copy_range(self.file, range, &out)?;
-        Ok(out)
-    }
-
     /// The boot catalogue, with what is wrong with each image.
     pub fn start(&self) -> CdStart {
         let with_fault = |(firmware, range): (Firmware, Range<u64>)| CdImage {

@@ -3,10 +3,10 @@
 
 use super::iso::{self, CdStart};
 use super::open::unpacked;
-use super::tree::Tree as Packed;
+use super::tree::Tree as PackedTree;
 use super::{initramfs, oci, pxe};
-use crate::disk::Tree;
-use crate::host::{Context, Failure, Invocation, inherited_name, run_into};
+use crate::disk::{Packed, ReadError, Tree, Unpacked, Window, unpack};
+use crate::host::{Context, Failure};
 use crate::plan::Firmware;
 use std::fmt;
 use std::fs::File;
@@ -115,14 +115,14 @@ pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure>
     Ok(None)
 }
 
-fn tar_tree(file: &File) -> std::io::Result<Packed<'_>> {
-    Packed::read_file(file)
+fn tar_tree(file: &File) -> std::io::Result<PackedTree<'_>> {
+    PackedTree::read_file(file)
 }
 
 /// Reads an archive into a tree.
 fn root_tree(
     file: File,
-    read: impl for<'f> Fn(&'f File) -> std::io::Result<Packed<'f>>,
+    read: impl for<'f> Fn(&'f File) -> std::io::Result<PackedTree<'f>>,
 ) -> Result<RootTree, String> {
     let tree = read(&file).map_err(|error| error.to_string()).and_then(|packed| packed.nodes())?;
     Ok(RootTree { file, tree })
@@ -198,28 +198,21 @@ pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
     });
     let root = match contents.squashfs() {
         None => Err("there is no squashfs in /live".to_owned()),
-        Some(range) => {
-            let apart = contents.copy(range, scratch).context(|| "could not read the CD".to_owned())?;
-            squashfs_tree(&apart, scratch)?
-        }
+        Some(range) => squashfs_tree(file, range, scratch)?,
     };
     let file = file.try_clone().context(|| "could not read the CD".to_owned())?;
     let cd = Cd { file, tree: contents.tree(), images: contents.images() };
     Ok(Medium { kind: MediumKind::Cd, root, damage: Vec::new(), start, cd: Some(Box::new(cd)) })
 }
 
-/// Unpacked to a tar by squashfs-tools-ng, which needs no privileges for it.
-fn squashfs_tree(squashfs: &File, scratch: &Path) -> Result<Result<RootTree, String>, Failure> {
-    let context = || format!("could not write a file in `{}`", scratch.display());
-    let tar = tempfile::tempfile_in(scratch).context(context)?;
-    let unpack = Invocation::new("sqfs2tar").dying_with_us().arg("--no-skip").arg(inherited_name(squashfs)?);
-    let output = tar.try_clone().context(context)?;
-    match run_into(&unpack, output) {
-        Ok(_) => Ok(root_tree(tar, tar_tree)),
-        Err(failure) if failure.message.ends_with("failed") => {
-            let said = failure.details.iter().find_map(|line| line.strip_prefix("it said: "));
-            Ok(Err(said.unwrap_or(&failure.message).to_owned()))
-        }
-        Err(failure) => Err(failure),
+/// The squashfs filesystem that lies in a part of a CD.
+fn squashfs_tree(cd: &File, range: Range<u64>, scratch: &Path) -> Result<Result<RootTree, String>, Failure> {
+    let window = Window { file: cd, offset: range.start, size: range.end.saturating_sub(range.start) };
+    match unpack(Packed::Squashfs, &window, scratch) {
+        Ok(Unpacked { tree, file, .. }) => Ok(Ok(RootTree { file, tree })),
+        Err(error @ (ReadError::Damaged { .. } | ReadError::Unsupported(_))) => Ok(Err(error.to_string())),
+        Err(error) => Err(Failure::new("could not unpack the root tree of the CD")
+            .caused_by(&error)
+            .help(format!("what is unpacked goes to `{}`: TMPDIR names another place", scratch.display()))),
     }
 }

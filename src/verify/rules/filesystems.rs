@@ -80,7 +80,7 @@ pub static FILESYSTEM_NOT_READ: Rule = Rule {
     name: "filesystem-not-read",
     summary: "a partition holds something that is known and not read",
     level: Level::Note,
-    why: "What is in it is not judged: squashfs, erofs, f2fs, LVM, RAID and dm-verity are told by their first bytes only. Source: \
+    why: "What is in it is not judged: f2fs, LVM, RAID and dm-verity are told by their first bytes only. Source: \
           libblkid's probes.",
     check: Check::Disk(not_read),
 };

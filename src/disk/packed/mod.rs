@@ -1,0 +1,179 @@
+//! Filesystems that are packed: squashfs and erofs. Their files are compressed, so that no [`Extent`] could name their bytes; what
+//! they hold is unpacked into an unnamed file, and read from there like any other filesystem.
+
+mod erofs;
+mod squashfs;
+#[cfg(test)]
+mod tests;
+
+use super::is_zero;
+use super::source::{ReadError, Source};
+use super::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree, mode};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Bytes of all files together. A few hundred bytes can say that they are more than any disk.
+const MOST_BYTES: u64 = 32 << 30;
+/// Files and directories together.
+const MOST_NODES: usize = 4 << 20;
+const BUFFER: usize = 256 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    Squashfs,
+    Erofs,
+}
+
+/// What was in it: extents are places of `file`.
+pub struct Unpacked {
+    pub tree: Tree,
+    pub file: File,
+    pub uuid: Option<String>,
+    pub label: Option<String>,
+}
+
+/// Unpacks a whole filesystem into an unnamed file in `scratch`.
+///
+/// # Errors
+/// It is damaged, uses what the readers do not know, holds more than 32 GiB of files or 4 Mi nodes, or `scratch` is full.
+pub fn unpack(kind: Packed, source: &dyn Source, scratch: &Path) -> Result<Unpacked, ReadError> {
+    let file = tempfile::tempfile_in(scratch).map_err(|error| ReadError::Unpack { error })?;
+    let mut builder = Builder { tree: Tree::default(), paths: BTreeMap::new(), file, end: 0 };
+    // The readers are others': what they did not think of must not end the whole verification.
+    let read = catch_unwind(AssertUnwindSafe(|| match kind {
+        Packed::Squashfs => squashfs::read(source, &mut builder).map(|()| (None, None)),
+        Packed::Erofs => erofs::read(source, &mut builder),
+    }));
+    let (uuid, label) =
+        read.unwrap_or_else(|_| Err(damaged(kind, "its structures contradict themselves")))?;
+    builder.tree.check_depth()?;
+    Ok(Unpacked { tree: builder.tree, file: builder.file, uuid, label })
+}
+
+fn damaged(kind: Packed, problem: impl ToString) -> ReadError {
+    let structure = match kind {
+        Packed::Squashfs => "squashfs",
+        Packed::Erofs => "erofs",
+    };
+    ReadError::Damaged { structure: structure.to_owned(), at: 0, problem: problem.to_string() }
+}
+
+/// Makes a tree of paths, and a file of what the files hold.
+struct Builder {
+    tree: Tree,
+    paths: BTreeMap<Vec<u8>, NodeId>,
+    file: File,
+    /// Where the next file's bytes go to.
+    end: u64,
+}
+
+/// What all kinds of nodes have. `mode` is without the type bits.
+struct Attributes {
+    number: u64,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    modified: Time,
+    extended: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Builder {
+    /// Directories come before what is in them; the first one is the root.
+    fn add(&mut self, path: &[u8], attributes: Attributes, size: u64, body: Body) -> Result<NodeId, String> {
+        let id = self.tree.nodes.len();
+        if id >= MOST_NODES {
+            return Err(format!("more than {MOST_NODES} files and directories"));
+        }
+        let kind = match body {
+            Body::Directory(_) => mode::DIRECTORY,
+            Body::File(_) => mode::FILE,
+            Body::Link(_) => mode::LINK,
+            Body::Device { .. } => mode::CHARACTERS,
+            Body::Other => mode::PIPE,
+        };
+        let time = attributes.modified;
+        let is_directory = matches!(body, Body::Directory(_));
+        self.tree.nodes.push(Node {
+            number: attributes.number,
+            mode: kind | attributes.mode & 0o7777,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            links: if is_directory { 2 } else { 1 },
+            size,
+            accessed: time,
+            modified: time,
+            changed: time,
+            created: None,
+            attributes: attributes.extended,
+            body,
+        });
+        self.name(path, id)?;
+        Ok(id)
+    }
+
+    /// One more name of a node.
+    fn name(&mut self, path: &[u8], id: NodeId) -> Result<(), String> {
+        let shown = || String::from_utf8_lossy(path).into_owned();
+        if path == b"/" || path.is_empty() {
+            return if id == ROOT { Ok(()) } else { Err("a second root directory".to_owned()) };
+        }
+        let split =
+            path.iter().rposition(|byte| *byte == b'/').ok_or_else(|| format!("the path `{}`", shown()))?;
+        let (parent, name) = (&path[..split], &path[split + 1..]);
+        let parent = if parent.is_empty() { Some(ROOT) } else { self.paths.get(parent).copied() };
+        let parent = parent.ok_or_else(|| format!("`{}` is in no directory", shown()))?;
+        if [&b""[..], b".", b".."].contains(&name) {
+            return Err(format!("the name `{}`", shown()));
+        }
+        let is_directory = matches!(self.tree.nodes[id].body, Body::Directory(_));
+        let node = self.tree.nodes.get_mut(parent).ok_or("no root directory")?;
+        let Body::Directory(entries) = &mut node.body else {
+            return Err(format!("`{}` is in what is not a directory", shown()));
+        };
+        if entries.insert(name.to_vec(), id).is_some() {
+            return Err(format!("`{}` twice", shown()));
+        }
+        if is_directory {
+            node.links += 1;
+            self.paths.insert(path.to_vec(), id);
+        }
+        Ok(())
+    }
+
+    /// A file's bytes; zeros stay holes.
+    fn store(&mut self, mut bytes: impl Read, size: u64, kind: Packed) -> Result<Content, ReadError> {
+        if self.end.checked_add(size).is_none_or(|end| end > MOST_BYTES) {
+            return Err(ReadError::Unsupported(format!(
+                "it holds more than {} GiB of files",
+                MOST_BYTES >> 30
+            )));
+        }
+        let start = self.end;
+        let mut buffer = vec![0; BUFFER.min(size as usize)];
+        let mut at = 0;
+        while at < size {
+            let count = buffer.len().min((size - at) as usize);
+            match bytes.read(&mut buffer[..count]) {
+                Ok(0) => return Err(damaged(kind, format!("a file of {size} bytes ends after {at}"))),
+                Ok(count) => {
+                    if !is_zero(&buffer[..count]) {
+                        let written = self.file.write_all_at(&buffer[..count], start + at);
+                        written.map_err(|error| ReadError::Unpack { error })?;
+                    }
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(damaged(kind, error)),
+            }
+        }
+        self.end += size;
+        // Extents may reach as far as the file does.
+        self.file.set_len(self.end).map_err(|error| ReadError::Unpack { error })?;
+        let extent = Extent { at: 0, from: start, length: size };
+        Ok(Content::Extents(if size == 0 { Vec::new() } else { vec![extent] }))
+    }
+}
