@@ -80,3 +80,80 @@ fn a_packed_root_is_judged() {
         assert!(has(&damaged, "filesystem-unreadable"), "{name}: {damaged:#?}");
     }
 }
+
+/// A root of squashfs whose digest is on the command line, as the Discoverable Partitions Specification has it.
+#[test]
+fn a_root_that_is_held_against_its_digest_is_checked() {
+    if tools_missing(&["mksquashfs", "veritysetup", "sfdisk", "mkfs.vfat", "mcopy"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let named = |name: &str| at(name).display().to_string();
+    std::fs::create_dir(at("root")).unwrap();
+    install(&at("root"));
+    // More than a block that does not compress.
+    let large: Vec<u8> =
+        (0..9000_u32).flat_map(|number| blake3::hash(&number.to_le_bytes()).as_bytes().to_vec()).collect();
+    std::fs::write(at("root/usr/large"), large).unwrap();
+    run("mksquashfs", &[&named("root"), &named("data"), "-comp", "zstd", "-quiet", "-no-progress"]);
+    run("veritysetup", &["format", "--root-hash-file", &named("hash"), &named("data"), &named("tree")]);
+    let hash = std::fs::read_to_string(at("hash")).unwrap().trim().to_owned();
+    let guid = |digits: &str| uuid::Uuid::parse_str(digits).unwrap().to_string();
+    let esp = std::fs::File::create(at("esp")).unwrap();
+    esp.set_len(33 << 20).unwrap();
+    run("mkfs.vfat", &["-F", "16", &named("esp")]);
+    std::fs::write(at("entry"), format!("title t\nlinux /linux\ninitrd /initrd\noptions roothash={hash}\n"))
+        .unwrap();
+    run("mmd", &["-i", &named("esp"), "::/EFI", "::/EFI/BOOT", "::/loader", "::/loader/entries"]);
+    for (from, to) in [
+        ("root/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "EFI/BOOT/BOOTX64.EFI"),
+        ("root/boot/vmlinuz-6.1.0", "linux"),
+        ("root/boot/initrd.img-6.1.0", "initrd"),
+        ("entry", "loader/entries/t.conf"),
+    ] {
+        run("mcopy", &["-i", &named("esp"), &named(from), &format!("::/{to}")]);
+    }
+    let image = |name: &str, data: &str, tree: &str| {
+        let mut table = "label: gpt\n".to_owned();
+        let mut start = 2048;
+        let mut parts = Vec::new();
+        for (kind, uuid, from) in [
+            ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", uuid::Uuid::from_u128(7).to_string(), "esp"),
+            ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", guid(data), "data"),
+            ("2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5", guid(tree), "tree"),
+        ] {
+            let bytes = std::fs::read(at(from)).unwrap();
+            let sectors = (bytes.len() as u64).next_multiple_of(1 << 20) / 512;
+            table.push_str(&format!("start={start}, size={sectors}, type={kind}, uuid={uuid}\n"));
+            parts.push((start * 512, bytes));
+            start += sectors;
+        }
+        let file = std::fs::File::create(at(name)).unwrap();
+        file.set_len((start + 2048) * 512).unwrap();
+        std::fs::write(at("script"), table).unwrap();
+        run("sh", &["-c", &format!("sfdisk -q {} <{}", named(name), named("script"))]);
+        for (place, bytes) in &parts {
+            file.write_all_at(bytes, *place).unwrap();
+        }
+        parts[1].0
+    };
+    let found = |name: &str| -> Vec<String> {
+        let findings = verify(&at(name), &[]).into_iter();
+        findings.filter(|f| ["verity", "root-", "filesystem"].iter().any(|rule| f.contains(rule))).collect()
+    };
+    let half = hash.len() - 32;
+    let place = image("good.img", &hash[..32], &hash[half..]);
+    let good = found("good.img");
+    assert!(good.iter().all(|finding| !finding.contains("[verity-hash]")), "{good:#?}");
+    let file = std::fs::File::options().write(true).open(at("good.img")).unwrap();
+    file.write_all_at(b"damage", place + 40_960).unwrap();
+    let damaged = found("good.img");
+    assert!(
+        damaged.iter().any(|f| f.contains("[verity-hash]") && f.contains("the data at byte 40960 differs")),
+        "{damaged:#?}"
+    );
+    image("other.img", &hash[..32], &"7".repeat(32));
+    let other = found("other.img");
+    assert!(other.iter().any(|f| f.contains("the disk has no partition with the GUID")), "{other:#?}");
+}

@@ -20,6 +20,7 @@ mod ranges;
 mod scan;
 mod source;
 mod tree;
+pub mod verity;
 pub mod xfs;
 
 /// A program that judges what was written, in the tests: found also where only administrators look.

@@ -1,6 +1,6 @@
 //! What was read of an image.
 
-use super::boot_path::BootPaths;
+use super::boot_path::{BootPaths, FileAt};
 use super::system::System;
 use crate::disk::Kind;
 use crate::image::format::ImageFormat;
@@ -28,8 +28,26 @@ pub struct Facts {
     /// What the image should be, if somebody said so.
     pub plan: Option<plan::Plan>,
     pub boot_paths: BootPaths,
+    /// Filesystems whose blocks are held against a digest on the command line.
+    pub verity: Vec<VerityFacts>,
     /// The installed system, if a root filesystem was found.
     pub system: Option<System>,
+}
+
+/// A digest that a kernel's command line has.
+pub struct VerityFacts {
+    /// `roothash=…` or `usrhash=…`.
+    pub option: String,
+    /// What starts that kernel.
+    pub entry: FileAt,
+    /// Somebody has to choose it.
+    pub is_alternative: bool,
+    /// Whose data it is the digest of, where that is there.
+    pub partition: Option<u32>,
+    /// Where the digests of its blocks are.
+    pub tree: Option<u32>,
+    /// Why it is not.
+    pub fault: Option<String>,
 }
 
 /// How a disk is divided.

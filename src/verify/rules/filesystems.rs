@@ -80,14 +80,17 @@ pub static FILESYSTEM_NOT_READ: Rule = Rule {
     name: "filesystem-not-read",
     summary: "a partition holds something that is known and not read",
     level: Level::Note,
-    why: "What is in it is not judged: f2fs, LVM, RAID and dm-verity are told by their first bytes only. Source: \
+    why: "What is in it is not judged: f2fs, LVM and RAID are told by their first bytes only, and so is a dm-verity tree whose \
+          digest no command line has. Source: \
           libblkid's probes.",
     check: Check::Disk(not_read),
 };
 
 fn not_read(facts: &Facts, out: &mut Found) {
     for partition in &facts.partitions {
-        if let Some(Kind::Other(name)) = partition.kind {
+        let Some(Kind::Other(name)) = partition.kind else { continue };
+        let is_checked = facts.verity.iter().any(|verity| verity.tree == Some(partition.entry.number));
+        if !is_checked {
             out.report(format!("{}: {name}, whose content is not judged", partition.title()))
                 .partition(partition.entry.number);
         }

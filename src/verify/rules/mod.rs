@@ -16,6 +16,7 @@ mod system;
 mod table;
 mod units;
 mod update;
+mod verity;
 
 use super::facts::Facts;
 use super::medium::MediumFacts;
@@ -97,6 +98,7 @@ pub static RULES: &[&Rule] = &[
     &units::UNIT_CYCLE,
     &units::DANGLING_UNIT,
     &filesystems::UUID_REPEATED,
+    &verity::VERITY_HASH,
     &image::VHD_SIZE,
     &leftovers::WORLD_WRITABLE,
 ];

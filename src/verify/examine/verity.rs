@@ -1,0 +1,73 @@
+//! Roots that the kernel's command line names by the topmost digest of their blocks. Source: systemd-veritysetup-generator(8).
+
+use super::unreadable;
+use crate::disk::verity::Verity;
+use crate::disk::{ReadError, Window};
+use crate::host::{Failure, with_causes};
+use crate::plan::command_line::words;
+use crate::verify::boot_path::BootPaths;
+use crate::verify::facts::{PartitionFacts, VerityFacts};
+use std::fs::File;
+use uuid::Uuid;
+
+/// Options, and what says that the partitions are not those that the digest names.
+const OPTIONS: [(&str, &str); 2] =
+    [("roothash=", "systemd.verity_root_"), ("usrhash=", "systemd.verity_usr_")];
+
+/// Every digest once, with what is wrong with its partitions.
+pub(super) fn verity(
+    image: &File,
+    partitions: &[PartitionFacts],
+    boot_paths: &BootPaths,
+) -> Result<Vec<VerityFacts>, Failure> {
+    let mut found: Vec<VerityFacts> = Vec::new();
+    for (start, is_alternative) in boot_paths.kernels() {
+        let words = words(&start.options);
+        for (option, own) in OPTIONS {
+            let Some(word) = words.iter().rfind(|word| word.starts_with(option)) else { continue };
+            if words.iter().any(|word| word.starts_with(own))
+                || found.iter().any(|known| known.option == *word)
+            {
+                continue;
+            }
+            let ([partition, tree], fault) = look(image, partitions, &word[option.len()..])?;
+            let (option, entry) = (word.to_string(), start.entry.clone());
+            found.push(VerityFacts { option, entry, is_alternative, partition, tree, fault });
+        }
+    }
+    Ok(found)
+}
+
+/// Which partitions have the data and the digests, and what is wrong with them. The first half of the digest is the GUID of the data's partition, the second that of the digests'. Source: UAPI.2.
+fn look(
+    image: &File,
+    partitions: &[PartitionFacts],
+    text: &str,
+) -> Result<([Option<u32>; 2], Option<String>), Failure> {
+    let digits = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let root: Option<Vec<u8>> = (0..text.len()).step_by(2).map(digits).collect();
+    let Some(root) = root.filter(|root| root.len() >= 32) else {
+        return Ok((
+            [None, None],
+            Some("it is not a digest: 64 hexadecimal digits or more are expected".to_owned()),
+        ));
+    };
+    let guid = |bytes: &[u8]| Uuid::from_slice(bytes).expect("a GUID has 16 bytes");
+    let (data, tree) = (guid(&root[..16]), guid(&root[root.len() - 16..]));
+    let find = |guid: Uuid| partitions.iter().find(|partition| partition.entry.guid == guid);
+    let (Some(data), Some(tree)) = (find(data), find(tree)) else {
+        let missing = if find(data).is_none() { data } else { tree };
+        return Ok(([None, None], Some(format!("the disk has no partition with the GUID {missing}"))));
+    };
+    let window =
+        |partition: &PartitionFacts| Window { file: image, offset: partition.offset, size: partition.size.0 };
+    let (data_window, tree_window) = (window(data), window(tree));
+    let numbers = [Some(data.entry.number), Some(tree.entry.number)];
+    match Verity::open(&tree_window).and_then(|verity| verity.check(&data_window, &root)) {
+        Ok(fault) => Ok((numbers, fault)),
+        Err(error @ ReadError::Damaged { .. }) => Ok((numbers, Some(with_causes(&error)))),
+        // Nothing is said of what is not known.
+        Err(ReadError::Unsupported(_)) => Ok((numbers, None)),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
