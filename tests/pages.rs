@@ -4,6 +4,9 @@
 mod common;
 
 use common::text;
+use ister::plan::Firmware;
+use ister::report::boot_paths_svg;
+use ister::verify::boot_path::{BootPath, BootPaths, Step};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -80,6 +83,10 @@ fn site(directory: &Path) {
             "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
         );
         std::fs::write(report.join("screen.png"), picture.unwrap()).unwrap();
+        let start = Step { title: "systemd-boot <252> & its \"menu\"".to_owned(), ..Step::default() };
+        let paths = vec![BootPath { firmware: Firmware::Uefi, start }];
+        let svg = boot_paths_svg(&BootPaths { paths, kernels: Vec::new() });
+        std::fs::write(out.join("kvm/boot-paths-kvm.img.xz.svg"), svg).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_ister"))
         .arg("report")
@@ -241,8 +248,9 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
     browser.script(link);
     assert_eq!(browser.script("return document.querySelectorAll('mark').length"), json!(1));
     let picture = "return [...document.images].every(i => i.complete && i.naturalWidth > 0)";
-    browser.script("document.querySelector('img').scrollIntoView()");
-    let seen = (0..50).any(|_| {
+    assert_eq!(browser.script("return document.images.length"), json!(2));
+    let seen = (0..50).any(|round| {
+        browser.script(&format!("document.images[{}].scrollIntoView()", round % 2));
         std::thread::sleep(std::time::Duration::from_millis(100));
         browser.script(picture) == json!(true)
     });

@@ -8,7 +8,7 @@ use super::test;
 use crate::boot::console_lines;
 use crate::host::{Context, Failure, Progress};
 use crate::imagetest::history::{History, Past};
-use crate::imagetest::{Merged, Results, Run, junit, merge};
+use crate::imagetest::{BootRecord, Merged, Results, Run, boot_paths_picture, junit, merge};
 use crate::report::{BootFiles, Page, Site, pages};
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -228,7 +228,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
         for boot in record.steps.iter().filter_map(|step| step.boot.as_ref()) {
             let to = fresh.path().join(&boot.report);
             std::fs::create_dir_all(&to).context(context)?;
-            files.insert(boot.report.clone(), copy_report(place, &boot.report, &to)?);
+            files.insert(boot.report.clone(), copy_report(place, boot, &to)?);
         }
     }
     let site = Site { run, past, files: &files };
@@ -250,16 +250,19 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
 }
 
 /// What a boot left in a directory of results, if it is still there.
-fn copy_report(place: &Path, report: &str, to: &Path) -> Result<BootFiles, Failure> {
-    let copy = |name: &str| -> Result<bool, Failure> {
-        let from = Path::new(report).join(name);
+fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, Failure> {
+    let report = Path::new(&boot.report);
+    let copy_as = |from: PathBuf, name: &str| -> Result<bool, Failure> {
         let context = || format!("could not copy `{}`", place.join(&from).display());
         let Some(file) = open_plain(place, &from).context(context)? else { return Ok(false) };
         let mut out = File::create(to.join(name)).context(context)?;
         std::io::copy(&mut file.take(MOST_OF_A_LOG), &mut out).context(context)?;
         Ok(true)
     };
+    let copy = |name: &str| copy_as(report.join(name), name);
     let has_screen = copy("screen.png")?;
+    let picture = report.parent().unwrap_or(Path::new("")).join(boot_paths_picture(&boot.file));
+    let has_boot_paths = copy_as(picture, BootFiles::BOOT_PATHS)?;
     let mut log = Vec::new();
     let mut left_out = 0;
     if copy("serial.log")? {
@@ -270,7 +273,7 @@ fn copy_report(place: &Path, report: &str, to: &Path) -> Result<BootFiles, Failu
         file.seek(SeekFrom::Start(left_out)).context(context)?;
         file.read_to_end(&mut log).context(context)?;
     }
-    Ok(BootFiles { serial: console_lines(&log), left_out, has_screen })
+    Ok(BootFiles { serial: console_lines(&log), left_out, has_screen, has_boot_paths })
 }
 
 /// Bytes of a serial log that are kept.

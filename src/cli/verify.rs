@@ -17,6 +17,7 @@ use crate::report::{
     verification_json, verification_junit, verification_sarif,
 };
 use crate::template::{Bytes, SecretSource};
+use crate::verify::boot_path::BootPaths;
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -140,10 +141,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let facts = examine(&examination, &console);
     console.finish();
     let facts = facts?;
-    if let Some(path) = &args.boot_svg {
-        std::fs::write(path, boot_paths_svg(&facts.boot_paths))
-            .with_context(|| format!("could not write `{}`", path.display()))?;
-    }
+    draw(args, &facts.boot_paths)?;
     let verified = Verified {
         image: args.image.display().to_string(),
         summary: summary(&facts, against.as_deref()),
@@ -151,6 +149,13 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
     show(args, &verified)
+}
+
+/// The picture of how it boots, if one is wanted.
+fn draw(args: &VerifyArgs, paths: &BootPaths) -> anyhow::Result<()> {
+    let Some(path) = &args.boot_svg else { return Ok(()) };
+    std::fs::write(path, boot_paths_svg(paths))
+        .with_context(|| format!("could not write `{}`", path.display()))
 }
 
 /// What is no disk: it has no partitions that a plan could be held against.
@@ -167,11 +172,12 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
     let facts = examine_medium(medium, host_marks());
     console.finish();
     let facts = facts?;
+    draw(args, &facts.boot_paths)?;
     let verified = Verified {
         image: args.image.display().to_string(),
         summary: facts.kind.to_string(),
         findings: judge_medium(&facts),
-        boot_paths: None,
+        boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
     show(args, &verified)
 }

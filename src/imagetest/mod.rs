@@ -30,4 +30,4 @@ pub use merge::{Merged, merge};
 pub use record::{BootRecord, FileRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
 pub use run::prove;
 pub use shard::{Shard, expected, longest_first, part};
-pub use steps::{Place, StepKind};
+pub use steps::{Place, StepKind, boot_paths_picture};

@@ -100,7 +100,11 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
         .map(|name| Step {
             kind: StepKind::Verify,
             name: format!("verify {name}"),
-            args: ["verify", &place.text(name), "--format", "json"].map(str::to_owned).to_vec(),
+            args: ["verify", &place.text(name), "--format", "json", "--boot-svg"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([place.text(&boot_paths_picture(name))])
+                .collect(),
             file: name.to_owned(),
             report: None,
             needs: Vec::new(),
@@ -144,6 +148,16 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
     Ok(steps)
 }
 
+/// The picture of how a file boots, as verification draws it, in the directory of its type.
+pub fn boot_paths_picture(file: &str) -> String {
+    format!("boot-paths-{}.svg", plain(file))
+}
+
+/// A part of addresses, too.
+fn plain(file: &str) -> String {
+    file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-")
+}
+
 fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, index: usize) -> Step {
     let hardware = &case.hardware;
     let disk = hardware.disk.name();
@@ -153,9 +167,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         _ => "uefi",
     };
     let mut facts = vec![firmware.to_owned(), disk.clone()];
-    // A part of addresses, too.
-    let plain = case.file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-");
-    let report = format!("report-{plain}-{index}");
+    let report = format!("report-{}-{index}", plain(&case.file));
     let mut args: Vec<String> =
         ["boot", &place.text(&case.file), "--format", "json", "--firmware", firmware, "--report"]
             .map(str::to_owned)
@@ -267,9 +279,9 @@ mod tests {
         assert_eq!(
             said,
             [
-                "verify kvm.img: verify out/kvm.img --format json",
-                "verify kvm.qcow2: verify out/kvm.qcow2 --format json",
-                "verify kvm.tar: verify out/kvm.tar --format json",
+                "verify kvm.img: verify out/kvm.img --format json --boot-svg out/boot-paths-kvm.img.svg",
+                "verify kvm.qcow2: verify out/kvm.qcow2 --format json --boot-svg out/boot-paths-kvm.qcow2.svg",
+                "verify kvm.tar: verify out/kvm.tar --format json --boot-svg out/boot-paths-kvm.tar.svg",
                 "boot kvm.qcow2 (uefi, nvme, seed, ssh, twice): boot out/kvm.qcow2 --format json \
                  --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
                  --seed out/seed-0.img --host here --ssh root=key \

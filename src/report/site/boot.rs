@@ -77,6 +77,13 @@ pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) 
                     }
                 }
             }
+            @if files.has_boot_paths {
+                section {
+                    h2 { "How it boots" }
+                    p class="quiet" { "What each firmware finds on it, as verification read it before the boot." }
+                    img class="screen" src=(BootFiles::BOOT_PATHS) alt="loaders, entries, kernels and command lines" loading="lazy";
+                }
+            }
             @if files.has_screen {
                 section {
                     h2 { "Screen" }

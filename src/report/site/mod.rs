@@ -28,6 +28,12 @@ pub struct BootFiles {
     pub left_out: u64,
     /// Whether there is a picture, which then lies beside the boot's page as `screen.png`.
     pub has_screen: bool,
+    /// Whether verification drew how the file boots, as [`BootFiles::BOOT_PATHS`] beside the page.
+    pub has_boot_paths: bool,
+}
+
+impl BootFiles {
+    pub const BOOT_PATHS: &str = "boot-paths.svg";
 }
 
 /// A file of the site.

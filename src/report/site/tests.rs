@@ -109,7 +109,7 @@ pub fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
     let serial = vec!["Booting".to_owned(), "Kernel panic <now> & \u{1b}".to_owned(), "end".to_owned()];
     let files = BTreeMap::from([(
         "kvm/report-kvm.qcow2-0".to_owned(),
-        BootFiles { serial, left_out: 0, has_screen: true },
+        BootFiles { serial, left_out: 0, has_screen: true, has_boot_paths: true },
     )]);
     (merge(&[results]).remove(0), past, files)
 }
