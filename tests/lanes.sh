@@ -5,7 +5,7 @@ set -u
 CARGO=${CARGO:-cargo}
 here=$(cd "$(dirname "$0")" && pwd)
 # What a build leaves on the host, loop devices and mounts, is looked at in one lane only.
-BESIDE='archive editors pipelines provision verify'
+BESIDE='editors pipelines provision verify'
 log=$(mktemp) || exit
 tools=$(mktemp) || exit
 READY=$log.ready
