@@ -744,8 +744,8 @@ fn a_slip_of_one_character_is_mended_or_left_alone() {
                     // Letters and digits all stay, in their order.
                     let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
                     assert_eq!(words(text), words(&slip), "{slip}\n{text}");
-                    // And where the slip was in the JSON itself, either it is mended or it was not touched.
-                    assert!(read_json(text).1.is_empty(), "half mended: {slip}\n{text}");
+                    // And where the slip was in the JSON itself, either it is fixed or it was not touched.
+                    assert!(read_json(text).1.is_empty(), "half fixed: {slip}\n{text}");
                 }
             }
         }

@@ -151,7 +151,7 @@ fn levels_are_the_users_to_say() {
     assert!(text(&unknown.stderr).contains("did you mean `esp-fat32`?"), "{}", text(&unknown.stderr));
 }
 
-/// What is not shown is there all the same: nothing is mended behind a fault that is not to be seen.
+/// What is not shown is there all the same: nothing is fixed behind a fault that is not to be seen.
 #[test]
 fn an_allowed_syntax_fault_is_still_one() {
     let template = MIXED.replace("\"8GB\"", "\"8GB");
@@ -199,10 +199,7 @@ fn fmt_lays_out_checks_and_shows() {
     let check = run(&["fmt", "--check", "t.json"]);
     assert_eq!(
         (check.status.code(), text(&check.stdout)),
-        (
-            Some(1),
-            "t.json: would be laid out anew\n1 template would change, 0 as they should be\n".to_owned()
-        )
+        (Some(1), "t.json: would be reformatted\n1 template would change, 0 as they should be\n".to_owned())
     );
     assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
     assert!(run(&["fmt", "t.json"]).status.success());

@@ -518,15 +518,15 @@ fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
     let asked = mirror.asked();
     let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
-    // It is checked again whenever it is used; what was damaged comes anew.
+    // It is checked again whenever it is used; what was damaged comes again.
     for path in &files[..5] {
         let hash = path.rsplit('/').next().and_then(|name| name.strip_suffix(".tar")).unwrap();
         std::fs::write(place.path("state/objects").join(&hash[..2]).join(&hash[2..]), "x").unwrap();
     }
     ok(&place.install(&mirror.url, "v", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
-    let anew = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
-    assert_eq!(anew, 5);
+    let again = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
+    assert_eq!(again, 5);
 }
 
 #[test]

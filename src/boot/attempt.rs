@@ -10,7 +10,7 @@ use super::machine::{DirectKernel, Machine, credential};
 use super::menu::OlderKernel;
 use super::monitor::BootMonitor;
 use super::mounts;
-use super::run::{BootOrder, SERIAL_LOG};
+use super::run::{BootOptions, SERIAL_LOG};
 use super::session::{Answer, Login, Session, SessionFault};
 use super::ssh::{Ssh, free_port, run_over_ssh};
 use super::update::{self, Archive, Kernels};
@@ -27,33 +27,37 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs an image until it is clear how that ends.
-pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) -> Result<Attempt, Failure> {
+pub fn attempt(
+    options: &BootOptions,
+    attached: &Attached,
+    progress: &dyn Progress,
+) -> Result<Attempt, Failure> {
     let disk = attached.disk()?;
     let kernel = attached.kernel()?;
-    let ovmf = match order.firmware {
+    let ovmf = match options.firmware {
         Firmware::Uefi => Some(find_ovmf()?),
         Firmware::Bios => None,
     };
-    let ssh_port = match order.ssh {
+    let ssh_port = match options.ssh {
         Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
         None => None,
     };
-    let credentials = credential_files(&order.credentials)
+    let credentials = credential_files(&options.credentials)
         .context(|| "could not write the credentials for the guest".to_owned())?;
     let credential_names = credentials.iter().map(inherited_name).collect::<Result<Vec<_>, _>>()?;
-    let written = Written::begin(disk.as_ref(), ovmf.as_ref(), order.grow)?;
-    let archive = order.update.map(Archive::of_directory).transpose()?;
+    let written = Written::begin(disk.as_ref(), ovmf.as_ref(), options.grow)?;
+    let archive = options.update.map(Archive::of_directory).transpose()?;
     let archive_name = archive.as_ref().map(|archive| inherited_name(&archive.file)).transpose()?;
     // QEMU sees no names of this host: it inherits what it works on.
-    let opened = Opened::of(order)?;
+    let opened = Opened::of(options)?;
     let mut machine = Machine {
         disk: written.disk.as_ref().map(|(_, name)| name.as_str()),
-        hardware: order.hardware,
-        sector_size: order.sector_size,
+        hardware: options.hardware,
+        sector_size: options.sector_size,
         ovmf: ovmf.as_ref().map(|ovmf| (ovmf.code.as_path(), written.variables.1.as_str())),
-        accelerator: order.accelerator.accelerator,
-        cmpxchg16b: order.accelerator.accelerator != Accelerator::Tcg || has_good_cmpxchg16b()?,
-        network: order.network,
+        accelerator: options.accelerator.accelerator,
+        cmpxchg16b: options.accelerator.accelerator != Accelerator::Tcg || has_good_cmpxchg16b()?,
+        network: options.network,
         ssh_port,
         second_disk: opened.second_disk.as_ref().map(|(_, path)| path.as_path()),
         seed: opened.seed.as_ref().map(|(_, path)| path.as_path()),
@@ -61,8 +65,8 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         credentials: &credential_names,
         direct: opened.direct.as_ref().or(kernel.as_ref()),
     };
-    let secrets = secrets(order);
-    let mut log = match order.report.map(|directory| directory.join(SERIAL_LOG)) {
+    let secrets = secrets(options);
+    let mut log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
         Some(path) => {
             let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
             Some(SerialLog::new(file, &secrets))
@@ -74,37 +78,38 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         shared.context(|| "could not share the serial log".to_owned())
     };
     let screenshot = |guest: &mut Guest| {
-        if let Some(directory) = order.report {
+        if let Some(directory) = options.report {
             guest.screenshot(&directory.join("screen.png"), progress);
         }
     };
 
     let mut guest = Guest::start(&machine, log()?, progress)?;
-    let mut monitor = BootMonitor::new(order.limits());
-    let mut ended = guest.watch(&mut monitor, &order.passphrases, progress);
+    let mut monitor = BootMonitor::new(options.limits());
+    let mut ended = guest.watch(&mut monitor, &options.passphrases, progress);
     if guest.wants_more_of_cpu() && !machine.cmpxchg16b {
         progress.warn("the guest needs x86-64-v2: trying again with all that this QEMU has".to_owned());
         guest.end();
         machine.cmpxchg16b = true;
         guest = Guest::start(&machine, log()?, progress)?;
-        monitor = BootMonitor::new(order.limits());
-        ended = guest.watch(&mut monitor, &order.passphrases, progress);
+        monitor = BootMonitor::new(options.limits());
+        ended = guest.watch(&mut monitor, &options.passphrases, progress);
     }
     let elapsed = guest.age();
     let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-    let menu = order.update.and_then(|_| loader_with_menu(order));
-    let upgrade = if order.update.is_some() { update::upgrade(menu.is_some()) } else { Vec::new() };
-    let grown = order.grow.iter().map(|_| health::GROWN.to_owned());
-    let commands: Vec<String> = grown.chain(order.commands.iter().cloned()).chain(upgrade.clone()).collect();
-    look.around(order, &commands, ssh_port, &monitor, &mut guest, progress);
-    look.at_size(order);
+    let menu = options.update.and_then(|_| loader_with_menu(options));
+    let upgrade = if options.update.is_some() { update::upgrade(menu.is_some()) } else { Vec::new() };
+    let grown = options.grow.iter().map(|_| health::GROWN.to_owned());
+    let commands: Vec<String> =
+        grown.chain(options.commands.iter().cloned()).chain(upgrade.clone()).collect();
+    look.around(options, &commands, ssh_port, &monitor, &mut guest, progress);
+    look.at_size(options);
     screenshot(&mut guest);
     let stages = monitor.stages(elapsed);
     let dwelled = monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
     let mut updated = None;
     // What is done in each further boot, and judged by.
-    let mut rounds: Vec<Round> = order.again.then_some(Round::Again).into_iter().collect();
-    if look.class == Class::LoginPrompt && order.update.is_some() {
+    let mut rounds: Vec<Round> = options.again.then_some(Round::Again).into_iter().collect();
+    if look.class == Class::LoginPrompt && options.update.is_some() {
         match update::judge_upgrade(look.last_answers(upgrade.len())) {
             Ok((kernels, update)) => {
                 let chosen = menu.map(|loader| Round::Chosen(loader, kernels.clone()));
@@ -128,20 +133,20 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
             break;
         };
         // What it comes to this time is what counts.
-        monitor = BootMonitor::new(order.limits());
+        monitor = BootMonitor::new(options.limits());
         guest.wait_for_end();
         guest.end();
         guest = Guest::start(&machine, log()?, progress)?;
         if let Round::Chosen(loader, kernels) = &round {
-            guest.choose(OlderKernel::new(*loader, order.firmware, &kernels.old));
+            guest.choose(OlderKernel::new(*loader, options.firmware, &kernels.old));
         }
-        let ended = guest.watch(&mut monitor, &order.passphrases, progress);
+        let ended = guest.watch(&mut monitor, &options.passphrases, progress);
         let elapsed = guest.age();
         let mut next = Look::of(ended.unwrap_or(Class::EmulatorFailed));
         let commands = round.commands();
-        next.around(order, &commands, ssh_port, &monitor, &mut guest, progress);
+        next.around(options, &commands, ssh_port, &monitor, &mut guest, progress);
         if next.class == Class::LoginPrompt
-            && let Some(lines) = round.judge(next.last_answers(commands.len()), order)
+            && let Some(lines) = round.judge(next.last_answers(commands.len()), options)
         {
             (next.class, next.wrong) = (Class::UpdateFailed, lines);
         }
@@ -161,7 +166,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
             screenshot(&mut guest);
         }
     }
-    if is_of_the_emulator(look.class, order.accelerator.accelerator, &monitor.proof()) {
+    if is_of_the_emulator(look.class, options.accelerator.accelerator, &monitor.proof()) {
         look.class = Class::EmulatorStall;
     }
     let said = guest.end();
@@ -180,7 +185,7 @@ pub fn attempt(order: &BootOrder, attached: &Attached, progress: &dyn Progress) 
         dwelled: rounded(dwelled),
         probed: monitor.probed(),
         lines: clean(&lines),
-        notes: notes(order, &monitor),
+        notes: notes(options, &monitor),
         kernel: monitor.facts().clone(),
         answers: look
             .answers
@@ -207,16 +212,16 @@ impl Round {
     fn commands(&self) -> Vec<String> {
         match self {
             Round::Again => Vec::new(),
-            Round::Chosen(..) => update::mend(),
+            Round::Chosen(..) => update::fix(),
             Round::Updated(kernels) => update::remove(kernels),
             Round::Removed(_) => update::last(),
         }
     }
 
     /// What is wrong.
-    fn judge(&self, answers: &[Answer], order: &BootOrder) -> Option<Vec<String>> {
+    fn judge(&self, answers: &[Answer], options: &BootOptions) -> Option<Vec<String>> {
         let planned =
-            order.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
+            options.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
         match self {
             Round::Again => None,
             Round::Chosen(_, kernels) => update::judge_choice(answers, kernels),
@@ -227,18 +232,18 @@ impl Round {
 }
 
 /// The loader, if ister made it and its menu can be seen on the serial console.
-fn loader_with_menu(order: &BootOrder) -> Option<Loader> {
-    let boot = order.plan?.boot.as_ref()?;
+fn loader_with_menu(options: &BootOptions) -> Option<Loader> {
+    let boot = options.plan?.boot.as_ref()?;
     // Firmware of UEFI shows it there anyway.
-    let is_seen = order.firmware == Firmware::Uefi || boot.kernel_command_line.contains("console=ttyS0");
+    let is_seen = options.firmware == Firmware::Uefi || boot.kernel_command_line.contains("console=ttyS0");
     is_seen.then_some(boot.loader)
 }
 
 /// The monitor's, and what the kernel's command line lacks of the plan's.
-fn notes(order: &BootOrder, monitor: &BootMonitor) -> Vec<Note> {
+fn notes(options: &BootOptions, monitor: &BootMonitor) -> Vec<Note> {
     let mut notes = monitor.notes();
     let planned =
-        order.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
+        options.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
     if let Some((planned, line)) = planned.zip(monitor.facts().command_line.as_deref()) {
         let missing: Vec<&str> =
             words(planned).into_iter().filter(|word| !words(line).contains(word)).collect();
@@ -303,7 +308,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(order: &BootOrder) -> Result<Opened, Failure> {
+    fn of(options: &BootOptions) -> Result<Opened, Failure> {
         let open = |path: &Path, write: bool| -> Result<(File, PathBuf), Failure> {
             let file = File::options().read(true).write(write).open(path);
             let file = file.context(|| format!("could not open `{}`", path.display()))?;
@@ -316,7 +321,7 @@ impl Opened {
             files.push(file);
             Ok(name)
         };
-        let direct = match &order.direct {
+        let direct = match &options.direct {
             Some(direct) => Some(DirectKernel {
                 kernel: inherited(&direct.kernel)?,
                 initrd: direct.initrd.as_deref().map(&mut inherited).transpose()?,
@@ -325,8 +330,8 @@ impl Opened {
             None => None,
         };
         Ok(Opened {
-            second_disk: order.second_disk.map(|path| open(path, true)).transpose()?,
-            seed: order.seed.map(|path| open(path, false)).transpose()?,
+            second_disk: options.second_disk.map(|path| open(path, true)).transpose()?,
+            seed: options.seed.map(|path| open(path, false)).transpose()?,
             direct,
             _files: files,
         })
@@ -349,21 +354,21 @@ impl Look {
     /// Everything that is asked for; only the commands are nobody's business a second time.
     fn around(
         &mut self,
-        order: &BootOrder,
+        options: &BootOptions,
         commands: &[String],
         ssh_port: Option<u16>,
         monitor: &BootMonitor,
         guest: &mut Guest,
         progress: &dyn Progress,
     ) {
-        self.at_host_name(order.host, monitor);
-        self.inside(order, commands, monitor, guest, progress);
-        if let Some(by) = order.ssh.as_ref().zip(ssh_port) {
-            self.over_ssh(order, commands, by, monitor, guest, progress);
+        self.at_host_name(options.host, monitor);
+        self.inside(options, commands, monitor, guest, progress);
+        if let Some(by) = options.ssh.as_ref().zip(ssh_port) {
+            self.over_ssh(options, commands, by, monitor, guest, progress);
         }
-        if order.healthy
+        if options.healthy
             && self.class == Class::LoginPrompt
-            && let Some(found) = health::judge_notes(&monitor.notes(), order.allowed)
+            && let Some(found) = health::judge_notes(&monitor.notes(), options.allowed)
         {
             (self.class, self.wrong) = found;
         }
@@ -378,10 +383,10 @@ impl Look {
         &answers[answers.len().saturating_sub(count)..]
     }
 
-    fn at_size(&mut self, order: &BootOrder) {
-        let (Class::LoginPrompt, Some(more)) = (self.class, order.grow) else { return };
+    fn at_size(&mut self, options: &BootOptions) {
+        let (Class::LoginPrompt, Some(more)) = (self.class, options.grow) else { return };
         let answer = self.answers.iter().find(|answer| answer.command == health::GROWN);
-        if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, order.plan, more)) {
+        if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, options.plan, more)) {
             (self.class, self.wrong) = found;
         }
     }
@@ -397,19 +402,19 @@ impl Look {
     /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
     fn inside(
         &mut self,
-        order: &BootOrder,
+        options: &BootOptions,
         commands: &[String],
         monitor: &BootMonitor,
         guest: &mut Guest,
         progress: &dyn Progress,
     ) {
-        let (Class::LoginPrompt, Some(login)) = (self.class, &order.login) else { return };
+        let (Class::LoginPrompt, Some(login)) = (self.class, &options.login) else { return };
         progress.begin(format!("logging in as {}", login.user));
         let stalls = guest.stalls().len();
         let console = guest.console();
         let mut next = |patience: Duration| guest.bytes(patience);
         let mut session = Session::new(&console, &mut next);
-        match self.talk(order, commands, monitor, login, &mut session) {
+        match self.talk(options, commands, monitor, login, &mut session) {
             Ok(None) => {}
             Ok(Some(found)) => (self.class, self.wrong) = found,
             Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
@@ -433,7 +438,7 @@ impl Look {
     /// What is wrong inside.
     fn talk(
         &mut self,
-        order: &BootOrder,
+        options: &BootOptions,
         commands: &[String],
         monitor: &BootMonitor,
         login: &Login,
@@ -442,17 +447,18 @@ impl Look {
         session.log_in(login)?;
         let mut wrong = None;
         // Over ssh the same is asked.
-        let by_ssh = order.ssh.is_some();
-        if order.healthy && !by_ssh {
+        let by_ssh = options.ssh.is_some();
+        if options.healthy && !by_ssh {
             for command in health::COMMANDS {
                 self.answers.push(session.run(command)?);
             }
-            wrong = health::judge(&self.answers, order.plan, order.grow.is_some(), order.host);
-        } else if let Some(plan) = order.plan {
+            wrong = health::judge(&self.answers, options.plan, options.grow.is_some(), options.host);
+        } else if let Some(plan) = options.plan {
             let mounted = session.run(mounts::MOUNTS)?;
             let swaps = session.run(mounts::SWAPS)?;
             let sizes = session.run(mounts::SIZES)?;
-            let found = mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines, order.grow.is_some());
+            let found =
+                mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines, options.grow.is_some());
             wrong = (!found.is_empty()).then_some((Class::WrongMounts, found));
             self.answers.extend([mounted, swaps, sizes]);
         }
@@ -471,7 +477,7 @@ impl Look {
 
     fn over_ssh(
         &mut self,
-        order: &BootOrder,
+        options: &BootOptions,
         commands: &[String],
         (ssh, port): (&Ssh, u16),
         monitor: &BootMonitor,
@@ -483,7 +489,7 @@ impl Look {
         }
         progress.begin(format!("logging in as {} over ssh", ssh.user));
         let stalls = guest.stalls().len();
-        let health = health::COMMANDS.iter().filter(|_| order.healthy).map(|text| (*text).to_owned());
+        let health = health::COMMANDS.iter().filter(|_| options.healthy).map(|text| (*text).to_owned());
         let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
         let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
         // Whatever the console says meanwhile is kept.
@@ -499,8 +505,9 @@ impl Look {
         });
         match said {
             Ok(said) => {
-                if order.healthy
-                    && let Some(found) = health::judge(&said, order.plan, order.grow.is_some(), order.host)
+                if options.healthy
+                    && let Some(found) =
+                        health::judge(&said, options.plan, options.grow.is_some(), options.host)
                 {
                     (self.class, self.wrong) = found;
                 }
@@ -550,9 +557,9 @@ fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<Fi
 }
 
 /// What was typed and belongs into no log.
-fn secrets<'o>(order: &'o BootOrder) -> Vec<&'o str> {
-    let password = order.login.as_ref().and_then(|login| login.password.as_deref());
-    let all = order.passphrases.values().map(String::as_str).chain(password);
+fn secrets<'o>(options: &'o BootOptions) -> Vec<&'o str> {
+    let password = options.login.as_ref().and_then(|login| login.password.as_deref());
+    let all = options.passphrases.values().map(String::as_str).chain(password);
     all.filter(|text| text.len() >= SHORTEST_SECRET).collect()
 }
 

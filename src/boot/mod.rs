@@ -36,7 +36,7 @@ pub use firmware::{FirmwareFile, Guess, emulator_version, firmware_file, guess_f
 pub use health::AllowedNote;
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
-pub use run::{BootOrder, boot};
+pub use run::{BootOptions, boot};
 pub use session::{Answer, Login};
 pub use ssh::Ssh;
 pub use text::console_lines;

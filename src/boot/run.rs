@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What to boot, and how.
-pub struct BootOrder<'a> {
+pub struct BootOptions<'a> {
     pub image: &'a Path,
     pub firmware: Firmware,
     pub accelerator: Choice,
@@ -70,7 +70,7 @@ pub struct BootOrder<'a> {
 /// Runs that fail by the host's fault are repeated this often.
 const RETRIES: usize = 2;
 
-impl BootOrder<'_> {
+impl BootOptions<'_> {
     /// TCG needs about ten times the CPU time of KVM; half of that is waiting in both.
     pub fn limits(&self) -> Limits {
         // systemd waits 90 s for a device or a service, and prints nothing where the kernel was told to be quiet.
@@ -123,13 +123,13 @@ fn memory(mebibytes: u32, attached: &Attached) -> String {
 }
 
 /// Boots an image until it is clear how that ends.
-pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failure> {
-    let attached = attach(order.image)?;
-    let hardware = order.hardware.under(order.accelerator.accelerator);
-    if hardware != order.hardware {
+pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, Failure> {
+    let attached = attach(options.image)?;
+    let hardware = options.hardware.under(options.accelerator.accelerator);
+    if hardware != options.hardware {
         progress.warn("only KVM tells a guest what Hyper-V does: it boots without that".to_owned());
     }
-    if let Some(directory) = order.report {
+    if let Some(directory) = options.report {
         std::fs::create_dir_all(directory)
             .context(|| format!("could not create the directory `{}`", directory.display()))?;
         // Of an earlier boot: they would be taken for this one's.
@@ -139,17 +139,17 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         }
     }
     // A second disk is no longer what it was.
-    let retries = if order.second_disk.is_some() { 0 } else { RETRIES };
+    let retries = if options.second_disk.is_some() { 0 } else { RETRIES };
     let mut earlier = Vec::new();
     let last = loop {
-        let attempt = attempt(order, &attached, progress)?;
+        let attempt = attempt(options, &attached, progress)?;
         if attempt.class.is_infrastructure() && earlier.len() < retries {
             progress.warn(format!(
                 "{} at stage {}, not the image's fault; trying again",
                 attempt.class, attempt.stage
             ));
             earlier.push(attempt);
-            if let Some(directory) = order.report {
+            if let Some(directory) = options.report {
                 // There is none where it did not begin.
                 let _ =
                     std::fs::rename(directory.join(SERIAL_LOG), directory.join(earlier_log(earlier.len())));
@@ -158,31 +158,32 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         }
         break attempt;
     };
-    let kept = |name: &str| order.report.map(|directory| directory.join(name)).filter(|path| path.exists());
+    let kept = |name: &str| options.report.map(|directory| directory.join(name)).filter(|path| path.exists());
     // Whatever else was asked for needs a login prompt.
-    let is_plain = order.login.is_none() && order.ssh.is_none() && order.host.is_none() && !order.again;
-    let is_reached = order.goal.is_reached(last.class, last.probed)
+    let is_plain =
+        options.login.is_none() && options.ssh.is_none() && options.host.is_none() && !options.again;
+    let is_reached = options.goal.is_reached(last.class, last.probed)
         && (is_plain || !matches!(last.class, Class::AutoLogin | Class::WindowsConsole));
     let verdict = Verdict {
         version: 1,
-        image: order.image.to_owned(),
+        image: options.image.to_owned(),
         outcome: match last.class {
             _ if is_reached => Outcome::Reached,
             class if class.is_infrastructure() => Outcome::Infrastructure,
             _ => Outcome::Failed,
         },
-        firmware: order.firmware,
+        firmware: options.firmware,
         other_firmware: None,
-        accelerator: order.accelerator.accelerator,
-        accelerator_reason: order.accelerator.reason.clone(),
+        accelerator: options.accelerator.accelerator,
+        accelerator_reason: options.accelerator.reason.clone(),
         hardware,
         start: match attached {
             Attached::Network(_) => Start::Network,
-            _ if order.direct.is_some() => Start::Kernel,
+            _ if options.direct.is_some() => Start::Kernel,
             _ => Start::Firmware,
         },
-        given: order.given(),
-        look_at: match order.template {
+        given: options.given(),
+        look_at: match options.template {
             Some(source) if !is_reached => lines_to_look_at(last.class, source, &parse(source).1),
             _ => Vec::new(),
         },
@@ -197,7 +198,7 @@ pub fn boot(order: &BootOrder, progress: &dyn Progress) -> Result<Verdict, Failu
         serial_log: kept(SERIAL_LOG),
         screenshot: kept("screen.png"),
     };
-    if let Some(directory) = order.report {
+    if let Some(directory) = options.report {
         let path = directory.join("verdict.json");
         let text = serde_json::to_string_pretty(&verdict).expect("a verdict is plain data") + "\n";
         std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;

@@ -44,7 +44,7 @@ pub const COMMAND: Duration = Duration::from_secs(1800);
 /// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
 /// typed before it hands over.
 const QUIET: Duration = Duration::from_secs(20);
-/// `login` gives up after a minute, however slow its host is, and getty asks anew.
+/// `login` gives up after a minute, however slow its host is, and getty asks again.
 const MOST_LOGINS: usize = 3;
 
 /// Lines of an answer that are kept at least, if it has so many.
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_getty_that_asks_anew_gets_the_user_anew() {
+    fn a_getty_that_prompts_again_gets_the_user_again() {
         let mut answers = vec![
             ("ada", "Password: [   31.2] random: crng init done\r\n"),
             ("secret", "\r\nLogin timed out after 60 seconds.\r\n\r\nDebian GNU/Linux 12\r\n\r\nkvm login: "),

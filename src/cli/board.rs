@@ -1,4 +1,4 @@
-//! What of a run is known: `results.json`, written anew after each type, by one process.
+//! What of a run is known: `results.json`, written again after each type, by one process.
 
 use crate::host::{Context, Failure, Lock, Progress, try_lock, write_whole};
 use crate::imagetest::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
@@ -155,7 +155,7 @@ pub fn begun(
     match Results::parse(&text) {
         Ok(before) => Ok((run == Some(&before.run.id)).then_some(before)),
         Err(why) => {
-            progress.warn(format!("`{}` is damaged ({why}): everything is done anew", path.display()));
+            progress.warn(format!("`{}` is damaged ({why}): everything is done again", path.display()));
             Ok(None)
         }
     }

@@ -5,10 +5,10 @@ use super::console::{Console, print};
 use super::input::print_json;
 use super::plan::plan_of_image;
 use super::receipt;
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use super::verify::{read_secret, secret_source};
 use crate::boot::{
-    self, Accelerator, AllowedNote, BootOrder, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
+    self, Accelerator, AllowedNote, BootOptions, Choice, DirectKernel, DiskBus, Goal, Guess, Hardware, Login,
     Network, NetworkCard, OtherFirmware, OwnKernel, Ssh, Stage, Verdict, boot, choose, guess_firmware,
 };
 use crate::host::{Context, Failure, Invocation, Progress, run as run_program, scratch_directory};
@@ -58,7 +58,7 @@ pub struct BootArgs {
     inside: InsideArgs,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 
     // Last, since its heading holds for all that follows.
     #[command(flatten)]
@@ -351,7 +351,7 @@ fn is_of_tree(plan: &Plan, image: &Path) -> bool {
 }
 
 pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let inside = args.inside.resolve(args.receipt)?;
     let template = match &args.template {
         Some(path) => Some(read_template(path).map_err(|failure| anyhow!("{failure}"))?),
@@ -451,7 +451,7 @@ pub fn boot_image(
         let progress: &dyn Progress = console;
         progress.warn(format!("`{}` ({}) was allowed until {}", note.text, note.kind, note.until));
     }
-    let mut order = BootOrder {
+    let mut options = BootOptions {
         image,
         firmware,
         accelerator: match machine.accel {
@@ -490,15 +490,15 @@ pub fn boot_image(
         template,
         sector_size,
     };
-    let first = boot(&order, console)?;
+    let first = boot(&options, console)?;
     let Some(other) = other.filter(|_| is_not_for_firmware(&first)) else { return Ok(first) };
     let progress: &dyn Progress = console;
     progress.warn(format!(
         "{} with {} firmware; the disk has boot code for {other}, too: trying that",
         first.last.class, first.firmware
     ));
-    order.firmware = other;
-    let mut second = boot(&order, console)?;
+    options.firmware = other;
+    let mut second = boot(&options, console)?;
     second.other_firmware =
         Some(OtherFirmware { firmware: first.firmware, class: first.last.class, stage: first.last.stage });
     Ok(second)

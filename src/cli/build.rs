@@ -3,17 +3,17 @@
 use super::boot;
 use super::console::{Console, print};
 use super::disks::{self, Consent};
-use super::drop_in::{DropInArgs, KeptTree};
+use super::drop_in::{DropInArgs, PreservedTree};
 use super::input::{TemplateArgs, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
 use super::receipt;
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use super::twice;
 use crate::boot::Verdict;
 use crate::content::Cache;
 use crate::host::Failure;
-use crate::image::pipeline::{Carried, Destination, Order, beside, build, pre_install, prepare};
+use crate::image::pipeline::{BuildOptions, Carried, Destination, beside, build, pre_install, prepare};
 use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
 use crate::template::{self, Bytes, SourceText};
@@ -46,7 +46,7 @@ pub struct BuildArgs {
     #[arg(short = 'S', long, visible_alias = "statedir", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// Fetch the content anew, though the cache has it
+    /// Fetch the content again, although the cache has it
     #[arg(long)]
     refresh: bool,
 
@@ -90,7 +90,7 @@ pub struct BuildArgs {
     erase: bool,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 
     #[command(flatten)]
     drop_in: DropInArgs,
@@ -107,7 +107,7 @@ pub enum Format {
 }
 
 pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
-    let console = Console::new(args.drop_in.talk(&args.talk, args.template.named())?);
+    let console = Console::new(args.drop_in.verbosity(&args.verbosity, args.template.named())?);
     let named = args.template.named();
     let located = args.drop_in.as_ister_py.is_some() || args.locate.is_asked_for();
     let mut input = if located {
@@ -170,7 +170,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let private = args.drop_in.private_cache(&args.output)?;
     let cache =
         Cache::open(private.as_ref().map(|directory| directory.path()).or(args.cache_dir.as_deref()))?;
-    let order = Order {
+    let options = BuildOptions {
         secrets: &secrets,
         destination,
         cache: &cache,
@@ -182,9 +182,9 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         hook_time: Duration::from_secs(args.hook_timeout),
         watch_hooks: args.twice,
         shown_at: args.drop_in.target_dir.as_deref(),
-        keep_in: keep_in.as_ref().map(KeptTree::path),
+        keep_in: keep_in.as_ref().map(PreservedTree::path),
     };
-    let prepared = prepare(&order, &draft, &console);
+    let prepared = prepare(&options, &draft, &console);
     console.finish();
     let prepared = match prepared {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
@@ -194,7 +194,7 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Findings);
     };
     let passphrases = prepared.passphrases().clone();
-    let built = build(&order, &plan, prepared, &console);
+    let built = build(&options, &plan, prepared, &console);
     console.finish();
     if let Some(tree) = keep_in.as_ref().filter(|tree| tree.is_there()) {
         console.say(&tree.message());
@@ -203,9 +203,9 @@ pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
         built => built?,
     };
-    inventory::write(&built, &plan, order.destination.directory())?;
-    if let Destination::Devices { .. } = &order.destination {
-        drop(order);
+    inventory::write(&built, &plan, options.destination.directory())?;
+    if let Destination::Devices { .. } = &options.destination {
+        drop(options);
         disks::announce(&plan, &console);
     }
     if args.twice {

@@ -1,4 +1,4 @@
-//! stdout has the result, stderr the talk: a line that moves on a terminal, plain lines elsewhere.
+//! stdout has the result, stderr the verbosity: a line that moves on a terminal, plain lines elsewhere.
 
 use super::journal;
 use crate::host::{Event, Progress, visible};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How much is said on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Talk {
+pub enum Verbosity {
     Quiet,
     Normal,
     /// What programs say is shown as well, by the journal.
@@ -17,7 +17,7 @@ pub enum Talk {
 }
 
 pub struct Console {
-    talk: Talk,
+    verbosity: Verbosity,
     colour: bool,
     state: Mutex<State>,
 }
@@ -29,10 +29,11 @@ struct State {
 }
 
 impl Console {
-    pub fn new(talk: Talk) -> Console {
+    pub fn new(verbosity: Verbosity) -> Console {
         let colour = wants_colour(std::io::stderr().is_terminal());
-        let moving =
-            std::io::stderr().is_terminal() && talk == Talk::Normal && std::env::var_os("CI").is_none();
+        let moving = std::io::stderr().is_terminal()
+            && verbosity == Verbosity::Normal
+            && std::env::var_os("CI").is_none();
         let bar = moving.then(|| {
             let bar = ProgressBar::new_spinner();
             let style =
@@ -41,7 +42,7 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Console { talk, colour, state: Mutex::new(State { bar, step: None }) }
+        Console { verbosity, colour, state: Mutex::new(State { bar, step: None }) }
     }
 
     /// Whether stderr takes colours.
@@ -95,7 +96,7 @@ impl Progress for Console {
             Event::Debug(text) => journal::record("debug", text),
             Event::Status(_) => {}
         }
-        if self.talk == Talk::Quiet && !matches!(event, Event::Warning(_)) {
+        if self.verbosity == Verbosity::Quiet && !matches!(event, Event::Warning(_)) {
             return;
         }
         match event {

@@ -2,7 +2,7 @@
 
 use super::console::{Console, print};
 use super::input::print_json;
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, scratch_directory};
 use crate::image::format::open;
 use crate::report::{differences_grouped, differences_html, differences_json};
@@ -30,7 +30,7 @@ pub struct DiffArgs {
     format: DiffFormat,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ enum DiffFormat {
 }
 
 pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let differences = differences(&args.a, &args.b, &console);
     console.finish();
     let differences = differences?;

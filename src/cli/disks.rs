@@ -80,7 +80,7 @@ fn fate(disk: &Disk, partition: Option<u32>) -> &'static str {
     let planned = disk.partitions.iter().find(|p| Some(p.number) == partition && disk.keeps_table);
     match planned {
         Some(partition) if disk.stays(partition) => "stays",
-        Some(_) => "ERASED, formatted anew",
+        Some(_) => "ERASED, reformatted",
         None if disk.keeps_table => "stays",
         None => "ERASED",
     }

@@ -1,7 +1,7 @@
 //! `ister doctor`
 
 use super::console::print;
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use crate::host::{
     CATALOG, Failure, Invocation, Need, Presence, Progress, Tool, check, install_packages, run as run_tool,
     subordinate_ranges, try_namespaces,
@@ -31,11 +31,11 @@ pub struct DoctorArgs {
     nightly: bool,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let root = rustix::process::geteuid().is_root();
     if args.install {
         let progress: &dyn Progress = &console;

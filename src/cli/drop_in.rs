@@ -1,8 +1,8 @@
 //! The options of `build` that ister.py had and that only matter to those who come from there.
 
-use super::console::Talk;
+use super::console::Verbosity;
 use super::journal;
-use super::run::TalkArgs;
+use super::run::VerbosityArgs;
 use crate::host::{forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -66,7 +66,7 @@ enum LogLevel {
 
 impl DropInArgs {
     /// Begins the log, and says how much is shown. `template`: what must not be written over.
-    pub fn talk(&self, talk: &TalkArgs, template: Option<&Path>) -> anyhow::Result<Talk> {
+    pub fn verbosity(&self, verbosity: &VerbosityArgs, template: Option<&Path>) -> anyhow::Result<Verbosity> {
         let same = |log: &Path| {
             let known = |path: &Path| std::fs::canonicalize(path).ok();
             known(log).is_some_and(|log| template.and_then(known).as_deref() == Some(&log))
@@ -79,15 +79,15 @@ impl DropInArgs {
         let debug = self.loglevel == LogLevel::Debug;
         journal::begin(self.logfile.as_deref().or(usual), debug)?;
         Ok(match self.loglevel {
-            LogLevel::Debug => Talk::Debug,
-            LogLevel::Info if self.verbose => Talk::Normal,
-            LogLevel::Info => talk.talk(),
-            LogLevel::Error => Talk::Quiet,
+            LogLevel::Debug => Verbosity::Debug,
+            LogLevel::Info if self.verbose => Verbosity::Normal,
+            LogLevel::Info => verbosity.verbosity(),
+            LogLevel::Error => Verbosity::Quiet,
         })
     }
 
     /// The directory that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
-    pub fn keep_in(&self) -> anyhow::Result<Option<KeptTree>> {
+    pub fn keep_in(&self) -> anyhow::Result<Option<PreservedTree>> {
         if let Some(directory) = &self.target_dir {
             let context = || format!("the target directory `{}` cannot be used", directory.display());
             if std::fs::read_dir(directory).with_context(context)?.next().is_some() {
@@ -99,12 +99,12 @@ impl DropInArgs {
             return Ok(None);
         }
         if let Some(directory) = &self.target_dir {
-            return Ok(Some(KeptTree { path: directory.clone(), is_new: false }));
+            return Ok(Some(PreservedTree { path: directory.clone(), is_new: false }));
         }
         let directory = tempfile::Builder::new().prefix("ister-tree-").tempdir();
         let path = directory.context("could not make a directory for the tree")?.keep();
         remove_on_interrupt(&path);
-        Ok(Some(KeptTree { path, is_new: true }))
+        Ok(Some(PreservedTree { path, is_new: true }))
     }
 
     /// With `-F`: a cache for this build alone, beside the image. It goes when this is dropped, or with a signal; what a
@@ -148,12 +148,12 @@ impl PrivateCache {
 }
 
 /// Where a tree is left. A directory that was made for it goes again if nothing came into it.
-pub struct KeptTree {
+pub struct PreservedTree {
     path: PathBuf,
     is_new: bool,
 }
 
-impl KeptTree {
+impl PreservedTree {
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -175,7 +175,7 @@ impl KeptTree {
     }
 }
 
-impl Drop for KeptTree {
+impl Drop for PreservedTree {
     fn drop(&mut self) {
         forget_file(&self.path);
         if self.is_new {

@@ -1,6 +1,6 @@
 //! `ister fmt`
 
-use super::console::{Console, Talk, print};
+use super::console::{Console, Verbosity, print};
 use super::input::{count, replace_file};
 use super::lint::unified_diff;
 use super::run::Outcome;
@@ -35,7 +35,7 @@ pub struct FmtArgs {
 }
 
 pub fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
-    let console = Console::new(Talk::Normal);
+    let console = Console::new(Verbosity::Normal);
     let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let mut unreadable = !sources.faults.is_empty();
     for fault in &sources.faults {
@@ -78,7 +78,7 @@ pub fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
             }
         } else if args.check {
             if differs {
-                print(&format!("{}: would be laid out anew\n", source.name()));
+                print(&format!("{}: would be reformatted\n", source.name()));
             }
         } else if path == Path::new("-") {
             print(&formatted);

@@ -1,6 +1,6 @@
 //! `ister lint`
 
-use super::console::{Console, Talk, print};
+use super::console::{Console, Verbosity, print};
 use super::input::{count, definitions, file_facts, replace_file, stdout_colour};
 use super::run::Outcome;
 use super::source_root::source_root;
@@ -38,8 +38,8 @@ pub struct LintArgs {
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
     format: FindingsFormat,
 
-    /// Mend what can be mended without looking; standard input is printed
-    /// mended, findings go to standard error
+    /// Fix what can be fixed without looking; standard input is printed
+    /// fixed, findings go to standard error
     #[arg(long)]
     fix: bool,
 
@@ -151,7 +151,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         Treated { checked, before: changed.then_some(source), made: fixed.made }
     });
 
-    let console = Console::new(Talk::Normal);
+    let console = Console::new(Verbosity::Normal);
     let mut unreadable = false;
     for fault in &sources.faults {
         console.say(&format!("error: {fault}"));
@@ -267,11 +267,11 @@ fn summary(files: &[Checked], made: usize) -> String {
     }
     match (fixable(Safety::Safe), fixable(Safety::Unsafe)) {
         (0, 0) => {}
-        (safe, 0) => text += &format!("`--fix` mends {safe} of them\n"),
-        (0, others) => text += &format!("`--unsafe-fixes` mends {others} of them; `--diff` shows how\n"),
+        (safe, 0) => text += &format!("`--fix` fixes {safe} of them\n"),
+        (0, others) => text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows how\n"),
         (safe, others) => {
             text += &format!(
-                "`--fix` mends {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows how\n"
+                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows how\n"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! `ister new`
 
-use super::console::{Console, Talk, print};
+use super::console::{Console, Verbosity, print};
 use super::run::Outcome;
 use crate::lint::{Files, SCHEMA_TEXT, lint};
 use crate::plan::bundle;
@@ -90,7 +90,7 @@ pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     let user = user(args)?;
     let new =
         new_template(kind, args.software_manager, &bundle::builtin(), schema.as_deref(), user.as_deref());
-    let console = Console::new(Talk::Normal);
+    let console = Console::new(Verbosity::Normal);
     match &args.output {
         None => print(&new.text),
         Some(path) => {

@@ -2,7 +2,7 @@
 
 use super::console::print;
 use super::input::{ChangeArgs, TemplateArgs, print_json};
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use crate::content::{self, Cache};
 use crate::plan::{Content, Footprint, PLAN_VERSION, Plan};
 use crate::report::{compare_plans, plan_svg, plan_table};
@@ -34,7 +34,7 @@ pub struct PlanArgs {
     cache_dir: Option<PathBuf>,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,7 +48,7 @@ enum PlanFormat {
 }
 
 pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let plan_of = |input: &super::input::Input| -> anyhow::Result<Option<Plan>> {
         if !input.show_findings(&console) {
             return Ok(None);

@@ -4,10 +4,10 @@ use super::console::print;
 use super::input::count;
 use super::plan::plan_in;
 use super::receipt;
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use super::verify;
 use crate::host::{
-    Context, Draft, Durability, Failure, Lock, Progress, try_lock, wait_for_lock, write_whole,
+    AtomicFile, Context, Durability, Failure, Lock, Progress, try_lock, wait_for_lock, write_whole,
 };
 use crate::image::format::sums::{self, SIGNATURE, SUMS};
 use crate::image::{copy_range, sha256, sha256_and_sha512};
@@ -49,7 +49,7 @@ pub struct PublishArgs {
     sign: Option<String>,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 /// A file, and what it will be called.
@@ -68,7 +68,7 @@ struct Proven {
 }
 
 pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;
     let trial = match &args.sign {
@@ -284,7 +284,7 @@ fn unproven(plan: &Plan) -> impl Iterator<Item = &str> {
 fn copy(from: &Path, to: &Path, proven: &str) -> Result<String, Failure> {
     let source = File::open(from).context(|| format!("could not read `{}`", from.display()))?;
     let size = source.metadata().context(|| format!("could not read `{}`", from.display()))?.len();
-    let draft = Draft::begin(to)?;
+    let draft = AtomicFile::begin(to)?;
     copy_range(&source, 0..size, &draft.file).context(|| format!("could not write `{}`", to.display()))?;
     let (sha256, sha512) = sha256_and_sha512(&draft.file, to)?;
     if sha256 != proven {

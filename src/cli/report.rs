@@ -3,7 +3,7 @@
 use super::build::Format;
 use super::console::print;
 use super::input::{count, print_json};
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use super::test;
 use crate::boot::console_lines;
 use crate::host::{Context, Failure, Progress};
@@ -52,11 +52,11 @@ pub struct ReportArgs {
     format: Format,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let mut places = Vec::new();
     let mut parts = Vec::new();

@@ -1,6 +1,6 @@
 //! The program on one screen: parse, dispatch, exit code.
 
-use super::console::{Console, Talk};
+use super::console::{Console, Verbosity};
 use super::{
     boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, report, rules,
     schema, swupd, test, verify,
@@ -80,19 +80,19 @@ impl From<Blame> for Outcome {
 
 /// How much a subcommand says on stderr.
 #[derive(clap::Args, Debug)]
-pub struct TalkArgs {
+pub struct VerbosityArgs {
     /// Say nothing but warnings and errors
     #[arg(short, long)]
     quiet: bool,
 }
 
-impl TalkArgs {
+impl VerbosityArgs {
     pub fn console(&self) -> Console {
-        Console::new(self.talk())
+        Console::new(self.verbosity())
     }
 
-    pub fn talk(&self) -> Talk {
-        if self.quiet { Talk::Quiet } else { Talk::Normal }
+    pub fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
 }
 
@@ -138,7 +138,7 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
 pub fn main() -> ExitCode {
     // Paths stand in plans, verdicts and QEMU's options, which are all text.
     if let Some(odd) = std::env::args_os().find(|arg| arg.to_str().is_none()) {
-        Console::new(Talk::Quiet)
+        Console::new(Verbosity::Quiet)
             .say(&format!("error: `{}` is not UTF-8, which ister needs", odd.to_string_lossy()));
         return ExitCode::from(2);
     }
@@ -146,8 +146,9 @@ pub fn main() -> ExitCode {
     if let Command::NamespaceWorker = cli.command {
         crate::image::pipeline::work_inside();
     }
-    if let Err(error) = install_handlers(|text| Console::new(Talk::Quiet).say(&format!("ister: {text}"))) {
-        Console::new(Talk::Quiet).say(&format!("warning: signals cannot be handled: {error}"));
+    if let Err(error) = install_handlers(|text| Console::new(Verbosity::Quiet).say(&format!("ister: {text}")))
+    {
+        Console::new(Verbosity::Quiet).say(&format!("warning: signals cannot be handled: {error}"));
     }
     let result = match cli.command {
         Command::Build(args) => build::run(&args),
@@ -179,7 +180,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Environment) => ExitCode::from(3),
         Ok(Outcome::Stopped) => ExitCode::from(13),
         Err(error) => {
-            let console = Console::new(Talk::Quiet);
+            let console = Console::new(Verbosity::Quiet);
             match error.downcast_ref::<Failure>() {
                 Some(failure) => {
                     console.say(&format!("error: {failure}"));

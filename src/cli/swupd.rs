@@ -3,7 +3,7 @@
 use super::build::Format as Output;
 use super::console::{Console, print};
 use super::input::{count, print_json};
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use crate::content::swupd::{Difference, Format, Installed, Request, Task, Trusted, Version, What};
 use crate::content::{Cache, swupd_trust};
 use crate::host::leaves_when_interrupted;
@@ -141,7 +141,7 @@ struct SourceArgs {
     retry_delay: u64,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -182,7 +182,7 @@ impl SourceArgs {
 pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     match &args.action {
         Action::Info { url, source, format } => {
-            let console = source.talk.console();
+            let console = source.verbosity.console();
             let found = source.request(url, &[], false)?.list(&console);
             console.finish();
             let found = found?;
@@ -213,7 +213,7 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             Ok(Outcome::Fine)
         }
         Action::Install { tree, url, bundles, skip_optional, source, format } => {
-            let console = source.talk.console();
+            let console = source.verbosity.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let place = make_tree(tree)?;
             let is_empty = || std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
@@ -245,7 +245,7 @@ pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             Ok(Outcome::Fine)
         }
         Action::Verify { tree, url, bundles, skip_optional, extra, source, format } => {
-            let console = source.talk.console();
+            let console = source.verbosity.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let task = Task::Verify { any_version: source.version.is_none(), extra: extra.clone() };
             let place = std::fs::canonicalize(tree)

@@ -5,12 +5,12 @@ use super::build::Format;
 use super::changed::{changed_since, revision};
 use super::console::{Console, print};
 use super::input::{count, print_json};
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
 use crate::imagetest::history::History;
 use crate::imagetest::{
-    ImageType, Place, Record, Results, Room, Run, Shard, StepOutcome, expected, junit, longest_first, part,
-    prove, read_types,
+    ImageType, MemoryBudget, Place, Record, Results, Run, Shard, StepOutcome, expected, junit, longest_first,
+    part, prove, read_types,
 };
 use crate::report::Table;
 use anyhow::{anyhow, bail};
@@ -92,11 +92,11 @@ pub struct TestArgs {
     format: Format,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let named = named(args)?;
     if args.list {
@@ -185,7 +185,7 @@ fn prove_all(
     console: &Console,
 ) -> anyhow::Result<()> {
     let queue = Mutex::new(queue);
-    let room = Room::of_this_host();
+    let room = MemoryBudget::of_this_host();
     let more: Vec<String> = args
         .cache_dir
         .iter()

@@ -4,7 +4,7 @@ use super::console::{Console, print};
 use super::input::{ChangeArgs, Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::{plan_beside, read_plan};
-use super::run::{Outcome, TalkArgs};
+use super::run::{Outcome, VerbosityArgs};
 use super::source_root::source_root;
 use crate::host::{Failure, Progress, scratch_directory};
 use crate::image::format::sums::SUMS;
@@ -75,7 +75,7 @@ pub struct VerifyArgs {
     changes: ChangeArgs,
 
     #[command(flatten)]
-    talk: TalkArgs,
+    verbosity: VerbosityArgs,
 }
 
 /// A secret is named, never written into an argument.
@@ -91,7 +91,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if args.template.is_none() && args.changes.is_any() {
         bail!("what changes a template needs one: -t TEMPLATE");
     }
-    let console = args.talk.console();
+    let console = args.verbosity.console();
     let is_list = args.image.file_name().is_some_and(|name| name == SUMS);
     let is_about_images = args.template.is_some()
         || args.plan.is_some()
@@ -241,7 +241,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
             table_of(image).with_context(|| format!("could not read `{}`", args.image.display()))?;
         changes.fit_image(image.size, sector);
         let input = changes.read(template)?;
-        let console = args.talk.console();
+        let console = args.verbosity.console();
         if input.linted.has_errors() {
             return Ok(Expected::Refused(Box::new(input)));
         }

@@ -4,7 +4,7 @@
 //! BLAKE3 hash, which is checked whenever the tree is unpacked. Files appear under their names only when they are
 //! complete, so a killed build leaves nothing half-done, and removing an entry that is being read is harmless.
 
-use crate::host::{Context, Draft, Durability, Failure};
+use crate::host::{AtomicFile, Context, Durability, Failure};
 use crate::template::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -50,7 +50,7 @@ pub struct Entry {
 
 /// The right to fill an entry; others who want the same one wait for its end.
 pub struct Filling {
-    pub draft: Draft,
+    pub draft: AtomicFile,
     key: String,
     description: PathBuf,
     _lock: File,
@@ -134,7 +134,7 @@ impl Cache {
             flock(&lock, FlockOperation::LockExclusive).context(context)?;
         }
         Ok(Filling {
-            draft: Draft::begin(&self.path(key, "tar"))?,
+            draft: AtomicFile::begin(&self.path(key, "tar"))?,
             key: key.to_owned(),
             description: self.path(key, "json"),
             _lock: lock,
@@ -204,7 +204,7 @@ impl Filling {
     /// Makes the entry valid.
     pub fn finish(self, metadata: &Metadata) -> Result<(), Failure> {
         self.draft.publish(Durability::Checked)?;
-        let mut description = Draft::begin(&self.description)?;
+        let mut description = AtomicFile::begin(&self.description)?;
         let text = serde_json::to_string(metadata).expect("metadata is plain data");
         std::io::Write::write_all(&mut description.file, text.as_bytes())
             .context(|| format!("could not describe the cache entry `{}`", self.key))?;

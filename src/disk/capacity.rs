@@ -1,11 +1,11 @@
-//! What an empty filesystem has room for: one question, answered by each format's own arithmetic.
+//! The capacity of an empty filesystem: one question, answered by the arithmetic of each format.
 
 use super::{btrfs, ext, fat, xfs};
 use crate::template::{Bytes, FilesystemType};
 use std::ops::RangeInclusive;
 
 /// A filesystem that is not there yet.
-pub struct RoomRequest<'a> {
+pub struct CapacityRequest<'a> {
     pub kind: FilesystemType,
     /// Of the device it will be on.
     pub size: Bytes,
@@ -17,7 +17,7 @@ pub struct RoomRequest<'a> {
 
 /// Numbers of bytes, unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// For files and directories.
     pub bytes: Bytes,
     /// For so many of them, where that is fixed.
@@ -29,14 +29,14 @@ pub struct Room {
 }
 
 /// Nothing where it cannot be told: a size that the format does not take, or options that are too odd.
-pub fn room(request: &RoomRequest) -> Option<Room> {
+pub fn capacity(request: &CapacityRequest) -> Option<Capacity> {
     match request.kind {
-        FilesystemType::Ext2 => ext_room(request, ext::Kind::Ext2),
-        FilesystemType::Ext3 => ext_room(request, ext::Kind::Ext3),
-        FilesystemType::Ext4 => ext_room(request, ext::Kind::Ext4),
-        FilesystemType::Vfat => vfat_room(request),
-        FilesystemType::Xfs => xfs_room(request),
-        FilesystemType::Btrfs => btrfs_room(request),
+        FilesystemType::Ext2 => ext_capacity(request, ext::Kind::Ext2),
+        FilesystemType::Ext3 => ext_capacity(request, ext::Kind::Ext3),
+        FilesystemType::Ext4 => ext_capacity(request, ext::Kind::Ext4),
+        FilesystemType::Vfat => vfat_capacity(request),
+        FilesystemType::Xfs => xfs_capacity(request),
+        FilesystemType::Btrfs => btrfs_capacity(request),
         FilesystemType::Swap => None,
     }
 }
@@ -70,12 +70,12 @@ const XFS_LEAST_GROUP: u64 = 16 << 20;
 /// More groups than this are not counted one by one.
 const XFS_MOST_GROUPS: u64 = 1 << 20;
 
-fn ext_room(request: &RoomRequest, kind: ext::Kind) -> Option<Room> {
+fn ext_capacity(request: &CapacityRequest, kind: ext::Kind) -> Option<Capacity> {
     /// Inodes that are taken from the beginning: the reserved ones and lost+found.
     const TAKEN: u64 = 11;
     let options = for_sectors(request, "-b");
     let made = ext::Request { kind, size: request.size.0, options: &options }.forecast()?;
-    Some(Room {
+    Some(Capacity {
         bytes: Bytes(made.free_blocks.saturating_mul(made.block_size)),
         inodes: Some(made.inodes.saturating_sub(TAKEN)),
         unit: made.block_size,
@@ -83,10 +83,10 @@ fn ext_room(request: &RoomRequest, kind: ext::Kind) -> Option<Room> {
     })
 }
 
-fn vfat_room(request: &RoomRequest) -> Option<Room> {
+fn vfat_capacity(request: &CapacityRequest) -> Option<Capacity> {
     let options = for_sectors(request, "-S");
     let made = fat::Request { size: request.size.0, options: &options }.forecast()?;
-    Some(Room {
+    Some(Capacity {
         bytes: Bytes(made.free_clusters.saturating_mul(made.cluster_size)),
         inodes: None,
         unit: made.cluster_size,
@@ -95,14 +95,14 @@ fn vfat_room(request: &RoomRequest) -> Option<Room> {
 }
 
 /// With the option that the plan adds for a disk of large sectors, unless the template has it.
-fn for_sectors(request: &RoomRequest, option: &str) -> String {
+fn for_sectors(request: &CapacityRequest, option: &str) -> String {
     let is_set = settings(request.options).iter().any(|(set, _)| *set == option);
     let added = if request.sector == 4096 && !is_set { format!(" {option} 4096") } else { String::new() };
     format!("{}{added}", request.options)
 }
 
 /// What the plan tells mkfs.xfs, unless the template's options say otherwise.
-fn xfs_room(request: &RoomRequest) -> Option<Room> {
+fn xfs_capacity(request: &CapacityRequest) -> Option<Capacity> {
     if request.size.0 < XFS_LEAST {
         return None;
     }
@@ -138,7 +138,7 @@ fn xfs_room(request: &RoomRequest) -> Option<Room> {
         }
     }
     let inode_size = u64::from(shape.inode_size);
-    Some(Room { bytes: Bytes(xfs::capacity(&shape)), inodes: None, unit: 4096, per_node: inode_size })
+    Some(Capacity { bytes: Bytes(xfs::capacity(&shape)), inodes: None, unit: 4096, per_node: inode_size })
 }
 
 /// Nothing where the options are odd.
@@ -164,12 +164,12 @@ fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
     (!profiles.mixed || profiles.metadata_copies == profiles.data_copies).then_some(profiles)
 }
 
-fn btrfs_room(request: &RoomRequest) -> Option<Room> {
+fn btrfs_capacity(request: &CapacityRequest) -> Option<Capacity> {
     let profiles = btrfs_profiles(request.options)?;
     if request.size.0 < btrfs::minimum_size(profiles) {
         return None;
     }
-    Some(Room {
+    Some(Capacity {
         bytes: Bytes(btrfs::capacity(request.size.0, profiles)),
         inodes: None,
         unit: 4096,
@@ -201,8 +201,8 @@ fn settings(options: &str) -> Vec<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn asked(kind: FilesystemType, mebibytes: u64, options: &str) -> Option<Room> {
-        room(&RoomRequest { kind, size: Bytes::mib(mebibytes), options, sector: 512 })
+    fn asked(kind: FilesystemType, mebibytes: u64, options: &str) -> Option<Capacity> {
+        capacity(&CapacityRequest { kind, size: Bytes::mib(mebibytes), options, sector: 512 })
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
     fn the_templates_own_sector_size_counts() {
         let large = |options| {
             let (kind, size) = (FilesystemType::Vfat, Bytes::mib(300));
-            room(&RoomRequest { kind, size, options, sector: 4096 })
+            capacity(&CapacityRequest { kind, size, options, sector: 4096 })
         };
         assert_eq!(large("-S 512"), asked(FilesystemType::Vfat, 300, "-S 512"));
         assert_eq!(large(""), asked(FilesystemType::Vfat, 300, "-S 4096"));

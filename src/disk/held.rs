@@ -75,9 +75,9 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
         mode::DIRECTORY => "a directory",
         mode::FILE => "a file",
         mode::LINK => "a link",
-        mode::CHARACTERS => "a character device",
-        mode::BLOCKS => "a block device",
-        mode::PIPE => "a pipe",
+        mode::CHR => "a character device",
+        mode::BLK => "a block device",
+        mode::FIFO => "a pipe",
         mode::SOCKET => "a socket",
         _ => "something else",
     };

@@ -44,7 +44,7 @@ fn has_judge(program: &str) -> bool {
 }
 
 pub use bytes::{first_difference, is_zero};
-pub use capacity::{Room, RoomRequest, is_mixed, least_size, room};
+pub use capacity::{Capacity, CapacityRequest, capacity, is_mixed, least_size};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
 pub use held::{Keeps, compare, content_difference};

@@ -29,10 +29,10 @@ pub const LINK_MAX: u64 = PATH_MAX as u64 - 1;
 /// The type bits of a mode. Source: inode(7).
 pub mod mode {
     pub const TYPE: u32 = 0o170_000;
-    pub const PIPE: u32 = 0o010_000;
-    pub const CHARACTERS: u32 = 0o020_000;
+    pub const FIFO: u32 = 0o010_000;
+    pub const CHR: u32 = 0o020_000;
     pub const DIRECTORY: u32 = 0o040_000;
-    pub const BLOCKS: u32 = 0o060_000;
+    pub const BLK: u32 = 0o060_000;
     pub const FILE: u32 = 0o100_000;
     pub const LINK: u32 = 0o120_000;
     pub const SOCKET: u32 = 0o140_000;

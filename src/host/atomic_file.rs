@@ -23,7 +23,7 @@ pub enum Durability {
     Checked,
 }
 
-pub struct Draft {
+pub struct AtomicFile {
     pub file: File,
     destination: PathBuf,
     /// Only where the filesystem knows no unnamed files.
@@ -32,27 +32,27 @@ pub struct Draft {
 
 /// Writes a small file: whoever looks sees the old one or the whole new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut draft = Draft::begin(path)?;
+    let mut draft = AtomicFile::begin(path)?;
     draft.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
     draft.publish(Durability::Synced)
 }
 
-impl Draft {
+impl AtomicFile {
     /// Begins a file that will be `destination`. Its directory must exist.
-    pub fn begin(destination: &Path) -> Result<Draft, Failure> {
+    pub fn begin(destination: &Path) -> Result<AtomicFile, Failure> {
         let directory = parent(destination);
         let context = || format!("could not create a file in `{}`", directory.display());
         let mode = Mode::from_raw_mode(0o666);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         sweep(destination);
         let draft = match rustix::fs::open(directory, flags, mode) {
-            Ok(fd) => Ok(Draft { file: fd.into(), destination: destination.to_owned(), named: None }),
+            Ok(fd) => Ok(AtomicFile { file: fd.into(), destination: destination.to_owned(), named: None }),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOSYS) => {
                 let path = temporary_name(destination);
                 let file =
                     File::options().read(true).write(true).create_new(true).open(&path).context(context)?;
                 remove_on_interrupt(&path);
-                Ok(Draft { file, destination: destination.to_owned(), named: Some(path) })
+                Ok(AtomicFile { file, destination: destination.to_owned(), named: Some(path) })
             }
             Err(error) => Err(error).context(context),
         }?;
@@ -94,7 +94,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(path) = &self.named {
             let _ = std::fs::remove_file(path);
@@ -151,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_appears_only_when_published() {
+    fn an_atomic_file_appears_only_when_published() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.img");
         std::fs::write(&path, "old").unwrap();
-        let mut draft = Draft::begin(&path).unwrap();
+        let mut draft = AtomicFile::begin(&path).unwrap();
         draft.file.write_all(b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         draft.publish(Durability::Synced).unwrap();
@@ -164,11 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_draft_leaves_nothing() {
+    fn a_dropped_atomic_file_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.img");
         std::fs::write(directory.path().join(".a.img.ister-999999999"), "left by a killed build").unwrap();
-        drop(Draft::begin(&path).unwrap());
+        drop(AtomicFile::begin(&path).unwrap());
         assert!(names(directory.path()).is_empty());
     }
 }

@@ -19,7 +19,7 @@ mod progress;
 mod subreaper;
 mod unnamed;
 
-pub use atomic_file::{Draft, Durability, write_whole};
+pub use atomic_file::{AtomicFile, Durability, write_whole};
 pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of, version_of};
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn talking_without_a_pause_makes_no_time() {
+    fn continuous_output_does_not_extend_the_timeout() {
         let script = "exec yes what a day >&2";
         let hook = Invocation::new("sh").args(["-c", script]).in_own_group();
         let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();

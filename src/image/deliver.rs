@@ -1,4 +1,4 @@
-//! From the file that a filesystem was made in to its place in the partition: as it is, or enciphered.
+//! From the file that a filesystem was made in to its place in the partition: as it is, or encrypted.
 
 use super::make::Target;
 use super::{extents, wipe};
@@ -45,7 +45,7 @@ pub fn deliver(
         wipe::zero(target.file, target.offset.0..data).context(context)?;
     }
     target.file.write_all_at(&volume.header, target.offset.0).context(context)?;
-    luks::encipher(file, target.file, data, &in_use(kind, file)?, &volume.key, target.sector).context(context)
+    luks::encrypt(file, target.file, data, &in_use(kind, file)?, &volume.key, target.sector).context(context)
 }
 
 /// The bytes that the filesystem counts on, whether or not they are zero.

@@ -2,7 +2,7 @@
 //!
 //! ext2, ext3 and ext4 are made with their content, in place if the disk is an image. The others are made empty in a sparse
 //! file of the filesystem's size and then filled by ister itself, since other programs lose much of what a tree holds. What such a
-//! file holds then goes into the partition, enciphered where the plan says so.
+//! file holds then goes into the partition, encrypted where the plan says so.
 
 use super::{deliver, mkfs_defaults, preserved, read_back, space};
 use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
@@ -94,7 +94,7 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
         make_apart(partition, filesystem, content, target)
     };
     let made = made.and_then(|()| match content {
-        // Of one that is enciphered this was done before.
+        // Of one that is encrypted this was done before.
         Some(content) if partition.encryption.is_none() => {
             read_back_target(partition, filesystem, content, target)
         }
@@ -124,8 +124,8 @@ fn make_in_place(
     target: &Target,
 ) -> Result<(), Failure> {
     mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
-    ext::settle(target.file, target.offset.0, partition.size.0, target.epoch as i64)
-        .map_err(|error| Failure::new("could not settle its times").caused_by(&error))
+    ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64)
+        .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error))
 }
 
 fn mke2fs(
@@ -163,8 +163,8 @@ fn make_apart(
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, directory, path.as_os_str(), target)?;
-            ext::settle(&file, 0, size, target.epoch as i64)
-                .map_err(|error| Failure::new("could not settle its times").caused_by(&error))?;
+            ext::normalize(&file, 0, size, target.epoch as i64)
+                .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error))?;
         }
         FilesystemType::Vfat => {
             mkfs()?;

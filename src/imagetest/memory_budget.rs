@@ -5,7 +5,7 @@ use crate::template::Bytes;
 use std::sync::{Condvar, Mutex};
 
 /// MiB that are free for guests. One that wants more than there is at all gets everything.
-pub struct Room {
+pub struct MemoryBudget {
     total: u32,
     free: Mutex<u32>,
     given_back: Condvar,
@@ -13,19 +13,19 @@ pub struct Room {
 
 /// What a guest has, until it is dropped.
 pub struct Taken<'r> {
-    room: &'r Room,
+    room: &'r MemoryBudget,
     amount: u32,
 }
 
-impl Room {
-    pub fn new(total: u32) -> Room {
-        Room { total, free: Mutex::new(total), given_back: Condvar::new() }
+impl MemoryBudget {
+    pub fn new(total: u32) -> MemoryBudget {
+        MemoryBudget { total, free: Mutex::new(total), given_back: Condvar::new() }
     }
 
     /// Three quarters of what is available. Where nobody says, one guest at a time.
-    pub fn of_this_host() -> Room {
+    pub fn of_this_host() -> MemoryBudget {
         let most = available_memory() / Bytes::MIB * 3 / 4;
-        Room::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
+        MemoryBudget::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
     }
 
     /// Waits until there is room.
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn guests_never_have_more_than_there_is() {
-        let room = Room::new(10);
+        let room = MemoryBudget::new(10);
         let (now, most) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for amount in [3, 4, 99, 5, 6, 10, 1] {

@@ -25,7 +25,7 @@ mod update;
 pub use changed::{Ingredients, texts, touched};
 pub use definition::{ImageType, read_types};
 pub use junit::junit;
-pub use memory_budget::Room;
+pub use memory_budget::MemoryBudget;
 pub use merge::{Merged, merge};
 pub use record::{BootRecord, FileRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
 pub use run::prove;

@@ -29,7 +29,7 @@ pub fn fix(
         return at;
     }
     if at.linted.syntax_faults > 0 {
-        // All or nothing: a text that is half mended is harder to read than one with a single slip.
+        // All or nothing: a text that is half fixed is harder to read than one with a single slip.
         at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
         if at.linted.syntax_faults > 0 {
             return Fixed { linted: lint(source), source: source.clone(), made: 0 };
@@ -83,7 +83,7 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
     }
     let source = at.source.with_text(text);
     let linted = lint(&source);
-    // A mark that mends nothing, because it came to stand inside a string, is not to be written again and again.
+    // A mark that fixes nothing, because it came to stand inside a string, is not to be written again and again.
     let (before, after) = (at.linted.syntax_faults, linted.syntax_faults);
     if before > 0 && after >= before && at.linted.dropped == 0 {
         return None;
@@ -92,7 +92,7 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
 }
 
 fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
-    // Each changes the places of those behind it, so after the first good one everything is looked at anew. Enough for
+    // Each changes the places of those behind it, so after the first good one everything is looked at again. Enough for
     // a file with some harmful fixes; one with hundreds keeps what is left for the next call.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }

@@ -129,7 +129,7 @@ fn allow(allowances: &[Allowance], found: &mut Findings) {
                     name.span,
                     format!("`{}` is an error, which a template cannot allow itself", rule.name),
                 )
-                .help("mend what it finds; `ister lint --allow` silences it for one run")
+                .help("fix what it finds; `ister lint --allow` silences it for one run")
                 .fix(remove());
             continue;
         }

@@ -67,7 +67,7 @@ fn fix_all(document: &Document, known: &Knowledge) -> Option<CodeAction> {
         |finding: &crate::lint::Finding| finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
     let fixed = fix(document.source(), &|text| document.judge_text(text, known), &safe);
     (fixed.source.text() != document.text()).then(|| CodeAction {
-        title: "mend everything that is safe to mend".to_owned(),
+        title: "fix everything that is safe to fix".to_owned(),
         kind: Some(FIX_ALL),
         edit: Some(workspace_edit(&document.uri, vec![whole_text(document, fixed.source.text())])),
         ..CodeAction::default()

@@ -50,7 +50,7 @@ impl Document {
         &self.linted
     }
 
-    /// The same text with everything looked at anew.
+    /// The same text with everything looked at again.
     pub fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
         judge(text, &self.uri, known)
     }

@@ -85,7 +85,7 @@ fn escaped(uri: &str) -> String {
 }
 
 /// JSON whose strings have halves of surrogate pairs, which are no characters: U+FFFD stands for each.
-pub fn mended(text: &str) -> Cow<'_, str> {
+pub fn fixed(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let half = |at: usize| -> Option<u16> {
         let code = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -107,11 +107,11 @@ pub fn mended(text: &str) -> Cow<'_, str> {
     if lone.is_empty() {
         return Cow::Borrowed(text);
     }
-    let mut mended = text.to_owned();
+    let mut fixed = text.to_owned();
     for at in lone {
-        mended.replace_range(at..at + 6, "\\ufffd");
+        fixed.replace_range(at..at + 6, "\\ufffd");
     }
-    Cow::Owned(mended)
+    Cow::Owned(fixed)
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn halves_of_pairs_are_replaced() {
-        let check = |text: &str, expect: &str| assert_eq!(mended(text), expect);
+        let check = |text: &str, expect: &str| assert_eq!(fixed(text), expect);
         check(r#""\ud83e\udd80 \u00e4""#, r#""\ud83e\udd80 \u00e4""#);
         check(r#""\ud83e""#, r#""\ufffd""#);
         check(r#""\udd80\ud83e""#, r#""\ufffd\ufffd""#);
@@ -162,7 +162,7 @@ mod tests {
         fn whatever_is_mended_is_json_again(units in prop::collection::vec(any::<u16>(), 0..20)) {
             let text: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let text = format!("\"{text}\"");
-            prop_assert!(serde_json::from_str::<String>(&mended(&text)).is_ok());
+            prop_assert!(serde_json::from_str::<String>(&fixed(&text)).is_ok());
         }
 
         #[test]

@@ -1,7 +1,7 @@
 //! Messages over standard input and output. A body that is no message is answered and forgotten; the server lives as long as its
 //! client. Sources: Language Server Protocol 3.17, "Base Protocol"; JSON-RPC 2.0, "Error object".
 
-use super::spelling::{Spellings, mended};
+use super::spelling::{Spellings, fixed};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use lsp_server::{Connection, ErrorCode, Message, Notification};
 use lsp_types::notification::Exit;
@@ -71,7 +71,7 @@ fn write(answers: &Receiver<Message>, voice: &Voice) -> io::Result<()> {
 fn read(input: &mut impl BufRead, heard: &Sender<Message>, voice: &Voice) -> io::Result<()> {
     while let Some(body) = frame(input)? {
         let text = String::from_utf8_lossy(&body);
-        let mut value: Value = match serde_json::from_str(&mended(&text)) {
+        let mut value: Value = match serde_json::from_str(&fixed(&text)) {
             Ok(value) => value,
             Err(error) => {
                 voice.refuse(Value::Null, ErrorCode::ParseError, format!("not valid JSON: {error}"))?;

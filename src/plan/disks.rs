@@ -221,7 +221,7 @@ impl<'a> Work<'a> {
                 label,
                 options: entry.options.as_ref().map_or("", |o| o.value.as_str()),
                 place: match &encryption {
-                    // It is made apart, and enciphered on its way into the partition.
+                    // It is made apart, and encrypted on its way into the partition.
                     Some(_) => mkfs::Place::OwnFile,
                     // mke2fs wants a device for itself, but that is held until everything is written.
                     None if self.template.is_physical() => mkfs::Place::OwnFile,

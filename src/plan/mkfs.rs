@@ -16,7 +16,7 @@ pub const TREE: &str = "{tree}";
 pub enum Place {
     /// In the disk itself, so many bytes from its start, by programs that can.
     At(Bytes),
-    /// In a file of its own, whose bytes then go to the disk, enciphered or as they are.
+    /// In a file of its own, whose bytes then go to the disk, encrypted or as they are.
     OwnFile,
 }
 

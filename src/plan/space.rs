@@ -6,7 +6,7 @@
 
 use super::inputs::{Footprint, Item, ItemKind, Refusal};
 use super::model::*;
-use crate::disk::{Room, RoomRequest, least_size as least_of, room};
+use crate::disk::{Capacity, CapacityRequest, capacity, least_size as least_of};
 use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
 use std::collections::{BTreeSet, HashMap};
@@ -15,13 +15,13 @@ use std::collections::{BTreeSet, HashMap};
 pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: SectorSize) -> Option<Space> {
     let filesystem = partition.filesystem.as_ref().filter(|f| !f.keep)?;
     let size = partition.size.0.checked_sub(partition.filesystem_offset().0)?;
-    let room = room(&RoomRequest {
+    let capacity = capacity(&CapacityRequest {
         kind: filesystem.kind,
         size: Bytes(size),
         options: options(entry),
         sector: sector.bytes(),
     })?;
-    Some(space_of(&room))
+    Some(space_of(&capacity))
 }
 
 /// Partitions that are smaller than their filesystem can be.
@@ -50,12 +50,12 @@ pub fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusa
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
-fn space_of(room: &Room) -> Space {
+fn space_of(capacity: &Capacity) -> Space {
     Space {
-        offers: room.bytes,
-        inodes: room.inodes,
-        allocation_unit: Bytes(room.unit),
-        per_file: Bytes(room.per_node),
+        offers: capacity.bytes,
+        inodes: capacity.inodes,
+        allocation_unit: Bytes(capacity.unit),
+        per_file: Bytes(capacity.per_node),
         holds: None,
         left: None,
         another_kernel: None,
@@ -135,7 +135,7 @@ pub struct Wanted<'a> {
     pub mounts: &'a [&'a str],
 }
 
-/// Room to live in: logs, updates, a few files of its user's.
+/// Capacity to live in: logs, updates, a few files of its user's.
 const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
 
 /// The size that a partition must have for its content and some headroom: a quarter of the content, and at least 256 MiB.
@@ -144,17 +144,18 @@ pub fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
     let kind = wanted.filesystem.and_then(|f| f.kind.as_ref()?.known()).unwrap_or(FilesystemType::Ext4);
     let fits = |mebibytes: u64| {
-        let request = RoomRequest {
+        let request = CapacityRequest {
             kind,
             size: Bytes::mib(mebibytes),
             options: options(wanted.filesystem),
             sector: wanted.sector.bytes(),
         };
-        room(&request).is_some_and(|room| {
+        capacity(&request).is_some_and(|capacity| {
             let items = items_at(wanted.mount, wanted.mounts, footprint, &[]);
-            let usage = usage(kind, &space_of(&room), items);
+            let usage = usage(kind, &space_of(&capacity), items);
             let need = usage.bytes + (usage.bytes / 4).max(LEAST_HEADROOM);
-            need <= room.bytes.0 && room.inodes.is_none_or(|have| usage.nodes + usage.nodes / 4 <= have)
+            need <= capacity.bytes.0
+                && capacity.inodes.is_none_or(|have| usage.nodes + usage.nodes / 4 <= have)
         })
     };
     // Larger partitions offer more, up to steps of the filesystems' own rules: double, then halve the distance.
@@ -296,7 +297,7 @@ pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item 
         _ => u64::MAX,
     };
     let mut usage = Usage { bytes: 0, nodes: 0 };
-    // Names take room in the directory that has them; those of one directory come together.
+    // Names take capacity in the directory that has them; those of one directory come together.
     let mut names: HashMap<&str, u64> = HashMap::new();
     for item in items {
         usage.nodes += 1;

@@ -131,7 +131,7 @@ fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Co
     );
     // At most boots there is nothing to do: the 1 MiB at the end of a disk is not worth another partition size than planned. It would
     // also discard all that is in no partition, GRUB's core image too. Source: repart.d(5), systemd-repart(8), --discard=.
-    // systemd-growfs is started here, since an entry of the root filesystem in fstab would mount it anew.
+    // systemd-growfs is started here, since an entry of the root filesystem in fstab would mount it again.
     system.files.insert(
         "/etc/systemd/system/systemd-repart.service.d/10-ister.conf".to_owned(),
         "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\n\

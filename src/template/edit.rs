@@ -7,7 +7,7 @@ use super::node::{Node, Value};
 use super::text::Span;
 use std::collections::BTreeMap;
 
-/// A way to mend something, for `--fix` and for editors.
+/// A way to fix something, for `--fix` and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// What it does, as an editor's menu shows it: "write `true`".

@@ -240,7 +240,7 @@ fn silence_is_judged_and_disk_traffic_is_no_silence() {
 }
 
 #[test]
-fn endless_talk_is_too_slow() {
+fn endless_output_is_too_slow() {
     let mut monitor = BootMonitor::new(LIMITS);
     for second in 0..600 {
         monitor.serial(at(second), b"still here\r\n");

@@ -62,15 +62,15 @@ pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String
     Ok((Kernels { old: running, new: new.to_owned() }, update))
 }
 
-/// By the answers to [`super::mend`].
+/// By the answers to [`super::fix`].
 pub fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
-    let [state, mended] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
+    let [state, fixed] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
     let running = marked(state, "running").next().unwrap_or_default();
     if running != kernels.old {
         let what = format!("kernel {running} runs, chosen from the loader's menu was {}", kernels.old);
         return Some(failed(state, &what));
     }
-    (mended.status != 0).then(|| failed(mended, "the new kernel's file could not be put back"))
+    (fixed.status != 0).then(|| failed(fixed, "the new kernel's file could not be put back"))
 }
 
 /// By the answers to [`super::remove`], or with `removed` to [`super::last`].

@@ -29,7 +29,7 @@ pub struct Update {
     /// not one of ister's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<bool>,
-    /// Packages that became newer or came anew, with their versions.
+    /// Packages that became newer or came again, with their versions.
     pub packages: Vec<String>,
 }
 
@@ -43,8 +43,8 @@ pub fn upgrade(fallback: bool) -> Vec<String> {
 }
 
 /// With the old kernel, from the loader's menu.
-pub fn mend() -> Vec<String> {
-    ["state", "mend"].map(script).to_vec()
+pub fn fix() -> Vec<String> {
+    ["state", "fix"].map(script).to_vec()
 }
 
 /// In the updated guest, after it was started again.

@@ -380,7 +380,7 @@ impl Placing<'_, '_> {
 
     /// Under a name of its own until it is whole.
     fn write(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
-        let draft = draft_name(node.path);
+        let draft = temporary_name(node.path);
         let written = self.with_object(node, |object, data| {
             // Of an installation that was killed.
             match rustix::fs::unlinkat(directory, &draft, AtFlags::empty()) {
@@ -470,7 +470,7 @@ fn is_unfinished(within: BorrowedFd, name: &OsStr) -> bool {
 }
 
 /// What a path is called until it is whole: another for each path.
-fn draft_name(path: &[u8]) -> String {
+fn temporary_name(path: &[u8]) -> String {
     format!(".ister-{}", &blake3::hash(path).to_hex()[..24])
 }
 

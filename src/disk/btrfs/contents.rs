@@ -250,7 +250,7 @@ fn entry_type(node: &Node) -> u8 {
         (Body::Directory(_), _) => entry::DIRECTORY,
         (Body::File(_), _) => entry::FILE,
         (Body::Link(_), _) => entry::LINK,
-        (Body::Device { .. }, mode::CHARACTERS) => entry::CHARACTER_DEVICE,
+        (Body::Device { .. }, mode::CHR) => entry::CHARACTER_DEVICE,
         (Body::Device { .. }, _) => entry::BLOCK_DEVICE,
         (Body::Other, mode::SOCKET) => entry::SOCKET,
         (Body::Other, _) => entry::PIPE,

@@ -110,7 +110,7 @@ pub fn lay_out(
     Some(Layout { chunks: plan.chunks, data, metadata: first_block, end })
 }
 
-/// Bytes that stay free beside the tree blocks: a running system writes each block anew before it frees the old one.
+/// Bytes that stay free beside the tree blocks: a running system writes each block again before it frees the old one.
 fn headroom(metadata: u64, sizing: ChunkSizing) -> u64 {
     match sizing {
         ChunkSizing::Ample => (metadata / 8).max(4 * MIB),

@@ -189,11 +189,11 @@ impl Builder<'_, '_> {
             mode::DIRECTORY => Body::Directory(BTreeMap::new()),
             mode::FILE => Body::File(self.content(inode.size, &raw).map_err(|problem| damaged(&problem))?),
             mode::LINK => Body::Link(target(inode.size, &raw).map_err(|problem| damaged(&problem))?),
-            mode::CHARACTERS | mode::BLOCKS => {
+            mode::CHR | mode::BLK => {
                 let (major, minor) = decode_device(inode.device);
                 Body::Device { major, minor }
             }
-            mode::PIPE | mode::SOCKET => Body::Other,
+            mode::FIFO | mode::SOCKET => Body::Other,
             _ => return Err(damaged(&format!("the mode {:#o} is of no known type", inode.mode))),
         };
         let directory = self.tree.nodes.len();

@@ -40,7 +40,7 @@ impl Attribute {
 
 /// Sorts the content's attributes inside an inode, and packs their values in the same order, the first one last; the
 /// host's own are gone afterwards. Leaves alone what it does not understand.
-pub(super) fn settle_attributes(inode: &mut [u8]) {
+pub(super) fn normalize_attributes(inode: &mut [u8]) {
     if inode.len() <= BASE_SIZE {
         return;
     }
@@ -125,7 +125,7 @@ mod tests {
         let sorted = inode([(b"b", b"12345"), (b"aa", b"67")]);
         let mut other = inode([(b"aa", b"67"), (b"b", b"12345")]);
         assert_ne!(other, sorted);
-        settle_attributes(&mut other);
+        normalize_attributes(&mut other);
         assert_eq!(other, sorted);
     }
 
@@ -135,7 +135,7 @@ mod tests {
             let mut bytes = inode([(b"capability", b"12345"), (b"selinux", b"67")]);
             // The second entry comes after 16 bytes and a name of 10, in whole words.
             (bytes[164 + 1], bytes[164 + 28 + 1]) = indices.into();
-            settle_attributes(&mut bytes);
+            normalize_attributes(&mut bytes);
             bytes
         };
         let (user, trusted, security) = (1, 4, 6);
@@ -152,7 +152,7 @@ mod tests {
         let mut bytes = inode([(b"b", b"12345"), (b"aa", b"67")]);
         bytes[164 + 2] = 0xff;
         let before = bytes.clone();
-        settle_attributes(&mut bytes);
+        normalize_attributes(&mut bytes);
         assert_eq!(bytes, before);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::checksum::seal_descriptor;
 use super::group::{Group, Head, head};
-use super::settle::{SettleError, Settler};
+use super::normalize::{NormalizeError, Normalizer};
 use super::superblock::read_only;
 use crate::disk::bytes::u16_at;
 
@@ -14,8 +14,8 @@ const FLAGS: usize = 0x12;
 const BITMAP_CHECKSUM: (usize, usize) = (0x18, 0x38);
 const BLOCK_UNINIT: u16 = 2;
 
-impl Settler<'_, '_> {
-    pub(super) fn backup_bitmaps(&self) -> Result<(), SettleError> {
+impl Normalizer<'_, '_> {
+    pub(super) fn backup_bitmaps(&self) -> Result<(), NormalizeError> {
         let superblock = &self.ext.superblock;
         let heads: Vec<Head> = (0..superblock.groups).map(|group| head(superblock, group)).collect();
         for (number, (group, head)) in self.ext.groups.iter().zip(&heads).enumerate() {
@@ -48,7 +48,7 @@ impl Settler<'_, '_> {
     }
 
     /// The group's descriptor in every copy.
-    fn descriptors(&self, number: u32, bitmap: &[u8], heads: &[Head]) -> Result<(), SettleError> {
+    fn descriptors(&self, number: u32, bitmap: &[u8], heads: &[Head]) -> Result<(), NormalizeError> {
         let superblock = &self.ext.superblock;
         let per_block = superblock.descriptors_per_block();
         for head in heads {

@@ -5,7 +5,7 @@
 
 use super::group::is_sparse_backup;
 use super::journal::Ground;
-use super::options::{Kind, Options, Settled};
+use super::options::{Kind, Options, Resolved};
 
 /// Blocks of the root directory.
 const ROOT_BLOCKS: u64 = 1;
@@ -48,16 +48,16 @@ impl Request<'_> {
     pub fn forecast(&self) -> Option<Capacity> {
         let options = Options::parse(self.options)?;
         let kib = self.size / 1024;
-        let settled = options.settle(self.kind, kib)?;
-        let mut plan = Plan::new(&options, settled, kib)?;
+        let resolved = options.resolve(self.kind, kib)?;
+        let mut plan = Plan::new(&options, resolved, kib)?;
         plan.settle_groups()?;
         plan.capacity(options.journal)
     }
 }
 
-/// The filesystem while its numbers settle.
+/// The filesystem while its numbers are worked out.
 struct Plan {
-    settled: Settled,
+    resolved: Resolved,
     /// As asked for, and as they will be.
     asked_blocks: u64,
     blocks: u64,
@@ -75,31 +75,31 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(options: &Options, mut settled: Settled, kib: u64) -> Option<Plan> {
-        let block_size = settled.block_size;
+    fn new(options: &Options, mut resolved: Resolved, kib: u64) -> Option<Plan> {
+        let block_size = resolved.block_size;
         let blocks = kib / (block_size / 1024);
         if blocks > MAX_32 {
-            if !settled.has("64bit") {
+            if !resolved.has("64bit") {
                 return None;
             }
-            settled.features.remove("resize_inode");
+            resolved.features.remove("resize_inode");
         }
         let bytes = blocks.checked_mul(block_size)?;
         let inodes = match options.inodes {
             Some(inodes) if inodes > MAX_32 => return None,
             Some(inodes) => inodes,
             None => {
-                let inodes = bytes / settled.inode_ratio;
-                if inodes > MAX_32 && !settled.has("64bit") {
+                let inodes = bytes / resolved.inode_ratio;
+                if inodes > MAX_32 && !resolved.has("64bit") {
                     return None;
                 }
                 inodes.min(MAX_32)
             }
         };
-        if blocks == 0 || inodes * settled.inode_size >= bytes {
+        if blocks == 0 || inodes * resolved.inode_size >= bytes {
             return None;
         }
-        let reserve = percent_of(settled.reserve, blocks);
+        let reserve = percent_of(resolved.reserve, blocks);
         // No more than the 16 bits of a group's free blocks can count.
         let group_blocks = options.group_blocks.unwrap_or(block_size * 8).min((1 << 16) - 8);
         Some(Plan {
@@ -115,7 +115,7 @@ impl Plan {
             reserved_descriptor_blocks: 0,
             asked_reserve: reserve,
             reserve,
-            settled,
+            resolved,
         })
     }
 
@@ -124,7 +124,7 @@ impl Plan {
         /// Reserved inodes, and `lost+found`.
         const FEWEST_INODES: u64 = 12;
         loop {
-            let block_size = self.settled.block_size;
+            let block_size = self.resolved.block_size;
             self.groups = self.blocks.checked_sub(self.first_block)?.div_ceil(self.group_blocks);
             if !(1..=MOST_GROUPS).contains(&self.groups) {
                 return None;
@@ -139,7 +139,7 @@ impl Plan {
             }
             self.settle_inodes(group_inodes)?;
             self.settle_descriptors();
-            let heads = if self.settled.has("meta_bg") { 1 } else { self.descriptor_blocks };
+            let heads = if self.resolved.has("meta_bg") { 1 } else { self.descriptor_blocks };
             if 3 + self.table_blocks + self.reserved_descriptor_blocks + heads > self.group_blocks {
                 return None;
             }
@@ -159,12 +159,12 @@ impl Plan {
     }
 
     fn descriptors_per_block(&self) -> u64 {
-        self.settled.block_size / if self.settled.has("64bit") { 64 } else { 32 }
+        self.resolved.block_size / if self.resolved.has("64bit") { 64 } else { 32 }
     }
 
     /// Fills the blocks of the inode table, in eights.
     fn settle_inodes(&mut self, mut wanted: u64) -> Option<()> {
-        let Settled { block_size, inode_size, .. } = self.settled;
+        let Resolved { block_size, inode_size, .. } = self.resolved;
         wanted = wanted.min((1 << 16) - block_size / inode_size);
         loop {
             let blocks = (wanted * inode_size).div_ceil(block_size);
@@ -179,9 +179,9 @@ impl Plan {
 
     /// Blocks kept for growing a thousandfold, unless they would take most of a group.
     fn settle_descriptors(&mut self) {
-        let addresses = self.settled.block_size / 4;
+        let addresses = self.resolved.block_size / 4;
         self.reserved_descriptor_blocks = 0;
-        if self.settled.has("resize_inode") {
+        if self.resolved.has("resize_inode") {
             let most = if self.blocks < MAX_32 / 1024 { self.blocks * 1024 } else { MAX_32 };
             let groups = (most - self.first_block).div_ceil(self.group_blocks);
             let blocks = groups.div_ceil(self.descriptors_per_block());
@@ -190,15 +190,15 @@ impl Plan {
             self.reserved_descriptor_blocks = more.min(addresses);
         }
         if self.reserved_descriptor_blocks + self.descriptor_blocks > self.group_blocks * 3 / 4 {
-            self.settled.features.insert("meta_bg".to_owned());
-            self.settled.features.remove("resize_inode");
+            self.resolved.features.insert("meta_bg".to_owned());
+            self.resolved.features.remove("resize_inode");
             self.reserved_descriptor_blocks = 0;
         }
     }
 
     fn last_group_has_copy(&self) -> bool {
-        if self.settled.has("sparse_super2") {
-            return self.settled.backups >= if self.groups == 2 { 1 } else { 2 };
+        if self.resolved.has("sparse_super2") {
+            return self.resolved.backups >= if self.groups == 2 { 1 } else { 2 };
         }
         self.has_copy(self.groups - 1)
     }
@@ -207,15 +207,15 @@ impl Plan {
         if group == 0 {
             return true;
         }
-        if self.settled.has("sparse_super2") {
+        if self.resolved.has("sparse_super2") {
             let last = self.groups - 1;
-            return match self.settled.backups {
+            return match self.resolved.backups {
                 0 => false,
                 1 => group == 1.min(last),
                 _ => group == 1.min(last) || group == last,
             };
         }
-        !self.settled.has("sparse_super") || is_sparse_backup(group as u32)
+        !self.resolved.has("sparse_super") || is_sparse_backup(group as u32)
     }
 
     /// Blocks at the starts of all groups.
@@ -226,7 +226,7 @@ impl Plan {
     /// Blocks of copies at a group's start.
     fn head(&self, group: u64) -> u64 {
         let copy = u64::from(self.has_copy(group));
-        if self.settled.has("meta_bg") {
+        if self.resolved.has("meta_bg") {
             let per_block = self.descriptors_per_block();
             let place = group % per_block;
             copy + u64::from(place <= 1 || place == per_block - 1)
@@ -236,16 +236,16 @@ impl Plan {
     }
 
     fn capacity(&self, asked_journal: Option<u64>) -> Option<Capacity> {
-        let block_size = self.settled.block_size;
+        let block_size = self.resolved.block_size;
         let heads = self.heads();
         let tables = self.groups * (2 + self.table_blocks);
         let all = self.blocks - self.first_block;
         // What mke2fs compares the journal with leaves out the tables where groups are flexible.
-        let early_tables = if self.settled.has("flex_bg") { 0 } else { tables };
+        let early_tables = if self.resolved.has("flex_bg") { 0 } else { tables };
         let early = all.checked_sub(heads)?.checked_sub(early_tables)?;
         let journal = self.journal_blocks(asked_journal, early)?;
         let lost_and_found = (LOST_AND_FOUND / block_size).clamp(2, 12);
-        let resize = u64::from(self.settled.has("resize_inode"));
+        let resize = u64::from(self.resolved.has("resize_inode"));
         let taken = heads + tables + ROOT_BLOCKS + lost_and_found + resize + journal;
         Some(Capacity {
             block_size,
@@ -257,18 +257,18 @@ impl Plan {
 
     /// The journal's blocks and those that map it.
     fn journal_blocks(&self, asked: Option<u64>, early_free: u64) -> Option<u64> {
-        let Some(default) = default_journal(self.blocks).filter(|_| self.settled.has("has_journal")) else {
+        let Some(default) = default_journal(self.blocks).filter(|_| self.resolved.has("has_journal")) else {
             return Some(0);
         };
         let blocks = match asked {
             None => default,
             Some(mib) => {
-                let blocks = mib.checked_mul(1024)? / (self.settled.block_size / 1024);
+                let blocks = mib.checked_mul(1024)? / (self.resolved.block_size / 1024);
                 ((1024..=10_240_000).contains(&blocks) && blocks <= early_free / 2).then_some(blocks)?
             }
         };
         let map =
-            if self.settled.has("extent") { self.extent_blocks(blocks)? } else { self.map_blocks(blocks) };
+            if self.resolved.has("extent") { self.extent_blocks(blocks)? } else { self.map_blocks(blocks) };
         Some(blocks + map)
     }
 
@@ -278,7 +278,7 @@ impl Plan {
             group_blocks: self.group_blocks,
             all_blocks: self.blocks - self.first_block,
             groups: self.groups,
-            flex_groups: if self.settled.has("flex_bg") { self.settled.flex_groups } else { 1 },
+            flex_groups: if self.resolved.has("flex_bg") { self.resolved.flex_groups } else { 1 },
             tables: 2 + self.table_blocks,
             head: &|group| self.head(group),
         };
@@ -287,13 +287,13 @@ impl Plan {
             return Some(0);
         }
         // A block has a header, too. mke2fs splits full ones in half, so that more than one would be a guess.
-        let per_block = (self.settled.block_size - 12) / 12;
+        let per_block = (self.resolved.block_size - 12) / 12;
         (extents <= per_block).then_some(1)
     }
 
     /// Blocks of addresses.
     fn map_blocks(&self, blocks: u64) -> u64 {
-        let addresses = self.settled.block_size / 4;
+        let addresses = self.resolved.block_size / 4;
         let mut left = blocks.saturating_sub(12);
         let mut taken = 0;
         for level in 1..=3_u32 {

@@ -80,7 +80,7 @@ pub(super) struct Options {
 
 /// What it comes to, together with the defaults.
 #[derive(Clone, Debug)]
-pub(super) struct Settled {
+pub(super) struct Resolved {
     pub block_size: u64,
     pub inode_ratio: u64,
     pub inode_size: u64,
@@ -91,7 +91,7 @@ pub(super) struct Settled {
     pub features: BTreeSet<String>,
 }
 
-impl Settled {
+impl Resolved {
     pub(super) fn has(&self, feature: &str) -> bool {
         self.features.contains(feature)
     }
@@ -195,11 +195,11 @@ impl Options {
     }
 
     /// `kib` is the size of the filesystem, which selects the usage type.
-    pub(super) fn settle(&self, kind: Kind, kib: u64) -> Option<Settled> {
+    pub(super) fn resolve(&self, kind: Kind, kib: u64) -> Option<Resolved> {
         let (block_size, inode_ratio) = usage_by_size(kib, self.block_size.unwrap_or(1024));
         let block_size = self.block_size.unwrap_or(block_size);
         let features = self.settle_features(kind);
-        let settled = Settled {
+        let resolved = Resolved {
             block_size,
             inode_ratio: self.inode_ratio.unwrap_or(inode_ratio.max(block_size)),
             inode_size: self.inode_size.unwrap_or(256),
@@ -208,7 +208,7 @@ impl Options {
             backups: self.backups.unwrap_or(DEFAULT_BACKUPS),
             features,
         };
-        self.is_accepted(&settled).then_some(settled)
+        self.is_accepted(&resolved).then_some(resolved)
     }
 
     fn settle_features(&self, kind: Kind) -> BTreeSet<String> {
@@ -237,24 +237,24 @@ impl Options {
     }
 
     /// Whether mke2fs would go on rather than complain.
-    fn is_accepted(&self, settled: &Settled) -> bool {
-        let Settled { block_size, inode_size, inode_ratio, reserve, .. } = settled;
+    fn is_accepted(&self, resolved: &Resolved) -> bool {
+        let Resolved { block_size, inode_size, inode_ratio, reserve, .. } = resolved;
         let groups_fit = self
             .group_blocks
             .is_none_or(|blocks| blocks.is_multiple_of(8) && (256..=8 * block_size).contains(&blocks));
         let flex_fits = self
             .flex_groups
-            .is_none_or(|groups| groups.is_power_of_two() && groups <= 1 << 31 && settled.has("flex_bg"));
+            .is_none_or(|groups| groups.is_power_of_two() && groups <= 1 << 31 && resolved.has("flex_bg"));
         (128..=*block_size).contains(inode_size)
             && inode_size.is_power_of_two()
             && (1024..=65_536 * 1024).contains(inode_ratio)
             && (0.0..=50.0).contains(reserve)
             && groups_fit
             && flex_fits
-            && (!settled.has("64bit") || settled.has("extent"))
-            && !(settled.has("meta_bg") && settled.has("resize_inode"))
-            && (!settled.has("resize_inode") || settled.has("sparse_super"))
-            && (!settled.has("metadata_csum_seed") || settled.has("metadata_csum"))
+            && (!resolved.has("64bit") || resolved.has("extent"))
+            && !(resolved.has("meta_bg") && resolved.has("resize_inode"))
+            && (!resolved.has("resize_inode") || resolved.has("sparse_super"))
+            && (!resolved.has("metadata_csum_seed") || resolved.has("metadata_csum"))
     }
 }
 
@@ -325,15 +325,15 @@ mod tests {
             "-b 128k",
             "-b 0xffffffffffffffff -g 256",
         ] {
-            let settled = Options::parse(words).and_then(|options| options.settle(Kind::Ext4, 1 << 20));
-            assert!(settled.is_none(), "{words}");
+            let resolved = Options::parse(words).and_then(|options| options.resolve(Kind::Ext4, 1 << 20));
+            assert!(resolved.is_none(), "{words}");
         }
     }
 
     #[test]
     fn words_may_be_glued_to_their_values() {
-        let settled =
-            Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().settle(Kind::Ext4, 1 << 20).unwrap();
-        assert_eq!((settled.block_size, settled.reserve, settled.has("64bit")), (2048, 0.0, false));
+        let resolved =
+            Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().resolve(Kind::Ext4, 1 << 20).unwrap();
+        assert_eq!((resolved.block_size, resolved.reserve, resolved.has("64bit")), (2048, 0.0, false));
     }
 }

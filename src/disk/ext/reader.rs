@@ -245,11 +245,11 @@ impl Builder<'_, '_> {
             mode::DIRECTORY => Ok(Body::Directory(BTreeMap::new())),
             mode::FILE => Ok(Body::File(self.file(inode, inline)?)),
             mode::LINK => Ok(Body::Link(self.target(inode, inline)?)),
-            mode::CHARACTERS | mode::BLOCKS => {
+            mode::CHR | mode::BLK => {
                 let (major, minor) = inode.device();
                 Ok(Body::Device { major, minor })
             }
-            mode::PIPE | mode::SOCKET => Ok(Body::Other),
+            mode::FIFO | mode::SOCKET => Ok(Body::Other),
             other => {
                 let structure = format!("inode {}", inode.number);
                 Err(damaged(structure, inode.at, format!("a name leads to it, but its type is {other:#o}")))

@@ -4,7 +4,7 @@ use super::attributes::attributes;
 use super::group::head;
 use super::inode::Inode;
 use super::mapping::Budget;
-use super::{Capacity, Ext, Kind, Request, SettleError, settle};
+use super::{Capacity, Ext, Kind, NormalizeError, Request, normalize};
 use crate::disk::scan::scan;
 use crate::disk::source::{ReadError, Source, Window};
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Time, Tree};
@@ -183,7 +183,7 @@ fn reading_back_equals_the_scan() {
         "-t ext4 -I 1024 -b 8192",
     ] {
         let Some(image) = make(&root, &directory.path().join("image"), words, "1700000000") else { return };
-        settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+        normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
         let bytes = bytes_of(&image);
         check_fsck(&bytes, directory.path());
         for (path, found) in told_of_image(&bytes) {
@@ -220,7 +220,7 @@ fn clock_order_and_access_leave_no_trace() {
             let Some(image) = make(&root, &directory.path().join(format!("{name}.img")), words, now) else {
                 return;
             };
-            settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+            normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
             images.push(bytes_of(&image));
         }
         let differs = first_difference(&images[0], &images[1]);
@@ -237,9 +237,9 @@ fn settling_twice_changes_nothing() {
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     let Some(image) = make(&root, &directory.path().join("image"), "-t ext4", "1700000000") else { return };
-    settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+    normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
     let once = bytes_of(&image);
-    settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+    normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
     assert!(bytes_of(&image) == once);
     // What lies before the filesystem is not touched.
     let mut before = vec![0; OFFSET as usize];
@@ -379,7 +379,7 @@ fn damage_is_survived() {
             }
             if round % 50 == 0 {
                 image.write_all_at(&bytes, OFFSET).unwrap();
-                let _ = settle(&image, OFFSET, SIZE, EPOCH);
+                let _ = normalize(&image, OFFSET, SIZE, EPOCH);
             }
             for at in changed {
                 bytes[at] = sound[at];
@@ -460,7 +460,7 @@ fn labels_of_the_host_are_taken_out() {
             }
         }
         assert_eq!(attribute_names(&image, "/tiny"), [b"security.selinux"]);
-        settle(&image, OFFSET, SIZE, EPOCH).unwrap();
+        normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
         check_fsck(&bytes_of(&image), directory.path());
         assert_eq!(attribute_names(&image, "/tiny"), [b""; 0]);
         assert_eq!(attribute_names(&image, "/small"), [b"user.kept"]);
@@ -485,7 +485,7 @@ fn only_copies_of_the_superblock_are_settled() {
     let superblock = Ext::open(&bytes.as_slice()).unwrap().superblock;
     let copy = OFFSET + head(&superblock, 1).superblock.start * superblock.block_size;
     image.write_all_at(&[0xee; 1024], copy).unwrap();
-    assert!(matches!(settle(&image, OFFSET, SIZE, EPOCH), Err(SettleError::Read(_))));
+    assert!(matches!(normalize(&image, OFFSET, SIZE, EPOCH), Err(NormalizeError::Read(_))));
     let mut left = [0; 1024];
     image.read_exact_at(&mut left, copy).unwrap();
     assert_eq!(left, [0xee; 1024]);

@@ -1,4 +1,4 @@
-//! From a passphrase to the key that enciphers a keyslot: Argon2 (RFC 9106) and PBKDF2 (RFC 8018).
+//! From a passphrase to the key that encrypts a keyslot: Argon2 (RFC 9106) and PBKDF2 (RFC 8018).
 //!
 //! What is written keeps to cryptsetup's limits, so that all of its tools accept it. What is read may be cheaper, but
 //! not dearer: these limits bound what a damaged or hostile header makes this program do. Source of the limits:

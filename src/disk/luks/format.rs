@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Where the data starts, bytes from the partition's start: what cryptsetup takes unless told otherwise.
 pub const DATA_OFFSET: u64 = 16 << 20;
 
-/// Of the only keyslot's enciphered stripes, bytes from the partition's start.
+/// Of the only keyslot's encrypted stripes, bytes from the partition's start.
 const KEYSLOT_OFFSET: usize = 2 * HEADER_SIZE;
 
 /// As much as the stripes need, in whole units of 4096 bytes.
@@ -102,7 +102,7 @@ fn enciphered_stripes(
     let cipher = Xts::new(&derived).expect("AES-256 in XTS takes 64 bytes");
     let mut stripes = split(key.bytes(), Hash::Sha256, entropy);
     // A keyslot's sectors count from its own start, and have 512 bytes whatever the data's have.
-    cipher.encipher(&mut stripes, 0, SectorSize::B512);
+    cipher.encrypt(&mut stripes, 0, SectorSize::B512);
     Ok(stripes)
 }
 

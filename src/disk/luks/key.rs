@@ -1,4 +1,4 @@
-//! The key that enciphers the data of a volume.
+//! The key that encrypts the data of a volume.
 
 use super::derivation::{Hash, pbkdf2};
 use super::entropy::Entropy;

@@ -34,14 +34,14 @@ pub struct Keyslot {
     /// Of the volume key, in bytes.
     pub key_size: u32,
     pub(super) stripes_hash: Hash,
-    /// Of the enciphered stripes, bytes from the partition's start.
+    /// Of the encrypted stripes, bytes from the partition's start.
     pub(super) area: Range<u64>,
     /// Cipher of the stripes, such as `aes-xts-plain64`.
     pub cipher: String,
     pub(super) cipher_key_size: u32,
 }
 
-/// Where the data is, and how it is enciphered.
+/// Where the data is, and how it is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Bytes from the partition's start.

@@ -12,7 +12,7 @@ pub struct Parameters {
     pub uuid: Uuid,
     /// At most 47 bytes.
     pub label: Option<String>,
-    /// How many bytes are enciphered as one. 4096 is quicker in the guest, and cannot be mounted there unless the
+    /// How many bytes are encrypted as one. 4096 is quicker in the guest, and cannot be mounted there unless the
     /// filesystem's blocks have 4096 bytes too.
     pub sector_size: SectorSize,
     pub key_derivation: KeyDerivation,

@@ -15,7 +15,7 @@ pub(super) const TWEAK_UNIT: u64 = 512;
 /// The name of this cipher in the header.
 pub(super) const NAME: &str = "aes-xts-plain64";
 
-/// Tweaks that are enciphered at once.
+/// Tweaks that are encrypted at once.
 const SECTORS_AT_ONCE: usize = 16;
 
 /// Of the largest sector.
@@ -51,7 +51,7 @@ impl Xts {
     }
 
     /// Whole sectors, the first of which lies `first` units of 512 bytes after the data's start.
-    pub(super) fn encipher(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
+    pub(super) fn encrypt(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
         match self {
             Self::Aes128(pair) => {
                 pair.each_sector(sectors, first, size, |cipher, b| cipher.encrypt_blocks(b))
@@ -62,7 +62,7 @@ impl Xts {
         }
     }
 
-    /// The reverse of [`Self::encipher`].
+    /// The reverse of [`Self::encrypt`].
     pub(super) fn decipher(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
         match self {
             Self::Aes128(pair) => {
@@ -155,7 +155,7 @@ mod tests {
     fn the_standards_vector_comes_out_in_both_directions() {
         let cipher = Xts::new(&bytes(KEY)).unwrap();
         let mut sector = counting(512);
-        cipher.encipher(&mut sector, 255, SectorSize::B512);
+        cipher.encrypt(&mut sector, 255, SectorSize::B512);
         assert_eq!(sector, bytes(CIPHERTEXT));
         cipher.decipher(&mut sector, 255, SectorSize::B512);
         assert_eq!(sector, counting(512));
@@ -167,7 +167,7 @@ mod tests {
         let cipher =
             Xts::new(&bytes("2718281828459045235360287471352631415926535897932384626433832795")).unwrap();
         let mut sector = counting(512);
-        cipher.encipher(&mut sector, 0, SectorSize::B512);
+        cipher.encrypt(&mut sector, 0, SectorSize::B512);
         assert_eq!(sector[..16], bytes("27a7479befa1d476489f308cd4cfa6e2"));
     }
 
@@ -177,10 +177,10 @@ mod tests {
         for size in [SectorSize::B512, SectorSize::B4096] {
             let sector = size.bytes() as usize;
             let mut together = counting(37 * sector);
-            cipher.encipher(&mut together, 8000, size);
+            cipher.encrypt(&mut together, 8000, size);
             for (number, found) in (0u64..).zip(together.chunks(sector)) {
                 let mut alone = counting(sector);
-                cipher.encipher(&mut alone, 8000 + number * size.bytes() / 512, size);
+                cipher.encrypt(&mut alone, 8000 + number * size.bytes() / 512, size);
                 assert_eq!(found, alone, "sector {number} of {sector} bytes");
             }
             cipher.decipher(&mut together, 8000, size);
@@ -193,8 +193,8 @@ mod tests {
     fn a_large_sector_begins_like_a_small_one_at_its_place() {
         let cipher = Xts::new(&bytes(KEY)).unwrap();
         let (mut large, mut small) = (counting(8192), counting(512));
-        cipher.encipher(&mut large, 0, SectorSize::B4096);
-        cipher.encipher(&mut small, 8, SectorSize::B512);
+        cipher.encrypt(&mut large, 0, SectorSize::B4096);
+        cipher.encrypt(&mut small, 8, SectorSize::B512);
         assert_eq!(large[4096..4608], small);
         assert_ne!(large[..512], large[4096..4608], "equal sectors differ");
     }

@@ -92,8 +92,8 @@ impl Builder {
             Body::Directory(_) => mode::DIRECTORY,
             Body::File(_) => mode::FILE,
             Body::Link(_) => mode::LINK,
-            Body::Device { .. } => mode::CHARACTERS,
-            Body::Other => mode::PIPE,
+            Body::Device { .. } => mode::CHR,
+            Body::Other => mode::FIFO,
         };
         let time = attributes.modified;
         let is_directory = matches!(body, Body::Directory(_));

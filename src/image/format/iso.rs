@@ -117,7 +117,7 @@ pub fn write(
     for (path, file) in &files {
         xorriso = xorriso.arg(format!("{path}={}", names.give(file)?));
     }
-    run(&settled(xorriso, name.time))?;
+    run(&reproducible(xorriso, name.time))?;
     drop(names);
     // What starts by BIOS has been patched: it now knows where it is.
     files.retain(|(path, _)| path != "boot/grub/eltorito.img");
@@ -420,7 +420,7 @@ impl Read for Piece<'_> {
 }
 
 /// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
-pub fn settled(invocation: Invocation, time: u64) -> Invocation {
+pub fn reproducible(invocation: Invocation, time: u64) -> Invocation {
     invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
 }
 

@@ -1,6 +1,6 @@
 //! The EFI system partition of a CD.
 
-use super::iso::{Name, settled};
+use super::iso::{Name, reproducible};
 use crate::disk::{Window, fat, scan};
 use crate::host::{Context, Failure, Invocation, inherited_name, run};
 use std::fs::File;
@@ -17,7 +17,7 @@ pub fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
     esp.set_len(ESP_SIZE).context(context)?;
     let device = inherited_name(&esp)?;
     let serial = format!("{:08x}", name.id.as_fields().0);
-    run(&settled(
+    run(&reproducible(
         Invocation::new("mkfs.vfat")
             .args(["--invariant", "-F", "12", "-S", "512", "-s", "4", "-g", "64/32"])
             .args(["-i", &serial, "-n", "EFIBOOT", &device]),

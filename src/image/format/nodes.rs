@@ -94,9 +94,9 @@ fn of(item: &Item) -> Node {
     let (kind, body) = match item.kind {
         EntryType::Directory => (mode::DIRECTORY, Body::Directory(BTreeMap::new())),
         EntryType::Symlink => (mode::LINK, Body::Link(item.target.clone())),
-        EntryType::Char => (mode::CHARACTERS, Body::Device { major, minor }),
-        EntryType::Block => (mode::BLOCKS, Body::Device { major, minor }),
-        EntryType::Fifo => (mode::PIPE, Body::Other),
+        EntryType::Char => (mode::CHR, Body::Device { major, minor }),
+        EntryType::Block => (mode::BLK, Body::Device { major, minor }),
+        EntryType::Fifo => (mode::FIFO, Body::Other),
         EntryType::GNUSparse => {
             (mode::FILE, Body::File(Content::Unreadable("it is stored with holes".to_owned())))
         }

@@ -19,16 +19,16 @@ pub fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Fai
         .args(options)
         .args([inherited_name(raw)?, inherited_name(out)?]);
     run(&convert)?;
-    let settled = match format {
-        Format::Vhdx => settle_vhdx(out, id),
-        Format::Vdi => settle_vdi(out, id),
+    let normalized = match format {
+        Format::Vhdx => normalize_vhdx(out, id),
+        Format::Vdi => normalize_vdi(out, id),
         _ => Ok(()),
     };
-    settled.context(|| format!("could not write a {kind} image"))
+    normalized.context(|| format!("could not write a {kind} image"))
 }
 
 /// Source: VirtualBox, VDICore.h: the header's UUIDs of the image and of its last change.
-fn settle_vdi(out: &File, id: Uuid) -> io::Result<()> {
+fn normalize_vdi(out: &File, id: Uuid) -> io::Result<()> {
     const IMAGE: u64 = 392;
     out.write_all_at(&id.to_bytes_le(), IMAGE)?;
     out.write_all_at(&Uuid::new_v5(&id, b"change").to_bytes_le(), IMAGE + 16)
@@ -36,7 +36,7 @@ fn settle_vdi(out: &File, id: Uuid) -> io::Result<()> {
 
 /// Source: [MS-VHDX] 2.2.1 (the creator, 512 bytes of UTF-16), 2.2.2 (two headers, of which the one with the larger sequence number counts), 2.2.3 (region table),
 /// 2.6 (metadata).
-fn settle_vhdx(out: &File, id: Uuid) -> io::Result<()> {
+fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
     const HEADERS: [u64; 2] = [64 * Bytes::KIB, 128 * Bytes::KIB];
     const HEADER_SIZE: usize = 4096;
     const REGIONS: u64 = 192 * Bytes::KIB;

@@ -1,6 +1,6 @@
 //! The root tree of a CD as squashfs. mksquashfs packs it, unsquashfs lists what it holds, and both have to be the same.
 
-use super::iso::settled;
+use super::iso::reproducible;
 use super::pxe::is_inside;
 use super::tree::{Item, Tree};
 use crate::host::{Context, Failure, Invocation, inherited_name, run, run_fed};
@@ -36,13 +36,14 @@ pub fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> 
             tree.copy_some(|item| is_inside(item, diskless), &mut buffer)?;
             buffer.flush()
         });
-        let packed = run_fed(&settled(maker, time), File::from(std::os::fd::OwnedFd::from(tar)));
+        let packed = run_fed(&reproducible(maker, time), File::from(std::os::fd::OwnedFd::from(tar)));
         (packed, writer.join().expect("writing does not panic"))
     });
     // Where mksquashfs ended early, its own words say more than a broken pipe.
     packed?;
     written.context(context)?;
-    let listing = run(&settled(Invocation::new("unsquashfs"), time).arg("-lln").arg(inherited_name(&out)?))?;
+    let listing =
+        run(&reproducible(Invocation::new("unsquashfs"), time).arg("-lln").arg(inherited_name(&out)?))?;
     let inside = tree.items.iter().filter(|item| is_inside(item, diskless));
     match difference(inside, &listing.stdout) {
         None => Ok(out),

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_install_makes_the_menu_anew() {
+    fn kernel_install_regenerates_the_menu() {
         let directory = tempfile::tempdir().unwrap();
         let boot = directory.path().display().to_string();
         let write = |path: &str, text: &str| {

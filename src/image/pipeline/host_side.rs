@@ -8,7 +8,7 @@ use crate::content::{
     cache_names,
 };
 use crate::host::{
-    Context, Draft, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
+    AtomicFile, Context, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
 };
 use crate::image::customize::{self, HookFiles};
 use crate::image::format::{self, Material};
@@ -40,11 +40,11 @@ impl Destination<'_> {
 }
 
 /// What to build, and where.
-pub struct Order<'a> {
+pub struct BuildOptions<'a> {
     pub secrets: &'a Secrets,
     pub destination: Destination<'a>,
     pub cache: &'a Cache,
-    /// Fetch content anew, though the cache has it.
+    /// Fetch content again, although the cache has it.
     pub refresh: bool,
     /// Fetch nothing: what the cache has must do, wherever that came from.
     pub offline: bool,
@@ -157,8 +157,8 @@ pub fn pre_install(draft: &Plan, hook_time: Duration, progress: &dyn Progress) -
 
 /// Does what can be done before the plan is final: looks at the destination, asks for the role, fetches the content.
 /// `draft` is the plan as far as it is known without the content.
-pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
-    let directory = order.destination.directory();
+pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
+    let directory = options.destination.directory();
     std::fs::create_dir_all(directory)
         .context(|| format!("could not create the directory `{}`", directory.display()))?;
     let image = draft.image().map(|name| (directory.join(name), "image"));
@@ -171,12 +171,12 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
             .help("choose another directory with -o"));
         }
         // A directory that cannot be written to is known at once.
-        drop(Draft::begin(&path)?);
+        drop(AtomicFile::begin(&path)?);
     }
     check_ids(draft)?;
-    let hashes = hashes(order.secrets)?;
-    let passphrases = passphrases(order.secrets)?;
-    let role = match &order.secrets.cloud_init_service {
+    let hashes = hashes(options.secrets)?;
+    let passphrases = passphrases(options.secrets)?;
+    let role = match &options.secrets.cloud_init_service {
         Some(service) => {
             progress.begin("asking for this machine's role");
             let role = provision::role(service)?;
@@ -191,39 +191,39 @@ pub fn prepare(order: &Order, draft: &Plan, progress: &dyn Progress) -> Result<P
         None => None,
     };
     let mut carried = Vec::new();
-    for template in &order.carried {
-        let request = content_request(order, &template.content, progress)?;
-        carried.push(content(order, &request, order.refresh, progress)?.0);
+    for template in &options.carried {
+        let request = content_request(options, &template.content, progress)?;
+        carried.push(content(options, &request, options.refresh, progress)?.0);
     }
-    if order.offline {
+    if options.offline {
         let wanted = &draft.content;
-        let entry = order.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
+        let entry = options.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
             Failure::new(format!(
                 "the content cache has nothing with {} of {} and the same packages",
                 wanted.manager, wanted.release
             ))
-            .detail(format!("cache: {}", order.cache.directory().display()))
+            .detail(format!("cache: {}", options.cache.directory().display()))
             .help("an installer carries content with --carry TEMPLATE; without --offline it is fetched")
         })?;
         return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
     }
-    let request = content_request(order, &draft.content, progress)?;
-    let (entry, fresh) = content(order, &request, order.refresh, progress)?;
+    let request = content_request(options, &draft.content, progress)?;
+    let (entry, fresh) = content(options, &request, options.refresh, progress)?;
     Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
 }
 
 /// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
 pub fn build(
-    order: &Order,
+    options: &BuildOptions,
     plan: &Plan,
     prepared: Prepared,
     progress: &dyn Progress,
 ) -> Result<Built, Failure> {
     let Prepared { request, mut entry, mut fresh, carried, hashes, passphrases, role } = prepared;
-    let directory = order.destination.directory();
+    let directory = options.destination.directory();
     let plan_path = plan_path(directory, plan);
     let image = plan.image().map(|name| directory.join(name));
-    let mut draft = image.as_deref().map(Draft::begin).transpose()?;
+    let mut draft = image.as_deref().map(AtomicFile::begin).transpose()?;
     if let Some(draft) = &draft {
         check_free_space(draft, plan, &entry.metadata, directory)?;
     }
@@ -239,17 +239,17 @@ pub fn build(
         |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let (inventory, hooks) = loop {
         let job = Job::Assemble(Box::new(AssembleJob {
-            workspace: order.cache.workspace(),
+            workspace: options.cache.workspace(),
             plan: plan.clone(),
             hashes: hashes.clone(),
             passphrases: passphrases.clone(),
             content_size: entry.metadata.size,
             content_hash: entry.metadata.hash.clone(),
             epoch: entry.metadata.epoch,
-            seed: order.seed.map(str::to_owned),
-            hook_seconds: order.hook_time.as_secs(),
-            watch_hooks: order.watch_hooks,
-            carried: order
+            seed: options.seed.map(str::to_owned),
+            hook_seconds: options.hook_time.as_secs(),
+            watch_hooks: options.watch_hooks,
+            carried: options
                 .carried
                 .iter()
                 .zip(&carried)
@@ -261,12 +261,12 @@ pub fn build(
                 })
                 .collect(),
             user_data: role.as_ref().map(|role| role.user_data.clone()),
-            shown_at: absolute(order.shown_at),
-            keep_in: absolute(order.keep_in),
+            shown_at: absolute(options.shown_at),
+            keep_in: absolute(options.keep_in),
             pack_tree: packed_tree.is_some(),
         }));
         let mut files = vec![&entry.file];
-        match (&order.destination, &draft) {
+        match (&options.destination, &draft) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
             (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
         }
@@ -277,13 +277,13 @@ pub fn build(
         }
         let Some(request) = request.as_ref().filter(|_| !fresh) else {
             return Err(Failure::new("the cached content does not read back as it was written")
-                .detail(format!("cache: {}", order.cache.directory().display()))
+                .detail(format!("cache: {}", options.cache.directory().display()))
                 .help("the disk of the cache may be failing; choose another with --cache-dir"));
         };
         progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
-        order.cache.forget(&entry.key);
-        (entry, fresh) = content(order, request, true, progress)?;
-        draft = image.as_deref().map(Draft::begin).transpose()?;
+        options.cache.forget(&entry.key);
+        (entry, fresh) = content(options, request, true, progress)?;
+        draft = image.as_deref().map(AtomicFile::begin).transpose()?;
         packed_tree = begin_packed_tree()?;
     };
     let allocated =
@@ -303,7 +303,7 @@ pub fn build(
         };
         for file in &plan.published {
             progress.begin(format!("publishing {}", file.name));
-            let made = Draft::begin(&directory.join(&file.name))?;
+            let made = AtomicFile::begin(&directory.join(&file.name))?;
             if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
                 progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
             }
@@ -311,14 +311,14 @@ pub fn build(
         }
     }
 
-    let mut plan_draft = Draft::begin(&plan_path)?;
+    let mut plan_draft = AtomicFile::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
     plan_draft
         .file
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
     progress.begin("writing to disk");
-    if let Destination::Devices { devices, .. } = &order.destination {
+    if let Destination::Devices { devices, .. } = &options.destination {
         for (device, disk) in devices.iter().zip(&plan.disks) {
             device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
         }
@@ -428,19 +428,19 @@ pub fn sweep(cache: &Cache) -> Result<(), Failure> {
 }
 
 fn content_request(
-    order: &Order,
+    options: &BuildOptions,
     content: &plan::Content,
     progress: &dyn Progress,
 ) -> Result<ContentRequest, Failure> {
     if content.manager == SoftwareManager::Swupd {
-        let proxies = [order.secrets.http_proxy.clone(), order.secrets.https_proxy.clone()];
-        let mut request = content::swupd_request(content, order.cache.swupd_state(), proxies)?;
+        let proxies = [options.secrets.http_proxy.clone(), options.secrets.https_proxy.clone()];
+        let mut request = content::swupd_request(content, options.cache.swupd_state(), proxies)?;
         if request.version == Version::Latest {
             progress.begin("asking for the newest version");
             request.version = Version::Number(request.resolve(progress)?);
         }
         let release = content.release.clone();
-        return Ok(ContentRequest::Swupd(SwupdRequest { request, release, epoch: order.epoch }));
+        return Ok(ContentRequest::Swupd(SwupdRequest { request, release, epoch: options.epoch }));
     }
     if content.manager == SoftwareManager::Dnf {
         let configuration = match &content.configuration {
@@ -460,8 +460,8 @@ fn content_request(
             repository: content.archive.clone(),
             configuration,
             keyring: content::keyring(content)?,
-            epoch: order.epoch,
-            environment: order.secrets.proxy_variables(),
+            epoch: options.epoch,
+            environment: options.secrets.proxy_variables(),
         }));
     }
     let sources = content::sources_for(content)?;
@@ -469,23 +469,23 @@ fn content_request(
         local_indexes: content::local_indexes(&sources),
         suite: content.release.clone(),
         // The template's proxies after the host's: the last setting counts.
-        apt_options: content::apt_options()?.into_iter().chain(order.secrets.apt_proxies()).collect(),
+        apt_options: content::apt_options()?.into_iter().chain(options.secrets.apt_proxies()).collect(),
         sources,
         packages: content.packages.clone(),
-        epoch: order.epoch,
+        epoch: options.epoch,
         keyring: content::keyring(content)?,
     }))
 }
 
 /// From the cache, or into it. The second value tells whether it was fetched now.
 fn content(
-    order: &Order,
+    options: &BuildOptions,
     request: &ContentRequest,
     refresh: bool,
     progress: &dyn Progress,
 ) -> Result<(Entry, bool), Failure> {
     let key = request.key();
-    let cache = order.cache;
+    let cache = options.cache;
     if !refresh && let Some(entry) = cache.find(&key) {
         return Ok((entry, false));
     }
@@ -512,7 +512,12 @@ fn content(
 }
 
 /// What the plan says that the filesystems hold reaches the image nearly one to one.
-fn check_free_space(draft: &Draft, plan: &Plan, content: &Metadata, directory: &Path) -> Result<(), Failure> {
+fn check_free_space(
+    draft: &AtomicFile,
+    plan: &Plan,
+    content: &Metadata,
+    directory: &Path,
+) -> Result<(), Failure> {
     let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
     let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();

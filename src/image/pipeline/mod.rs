@@ -9,7 +9,8 @@ mod sandbox;
 mod swupd;
 
 pub use host_side::{
-    Built, Carried, Destination, Order, Prepared, beside, build, pre_install, prepare, read_secret, sweep,
+    BuildOptions, Built, Carried, Destination, Prepared, beside, build, pre_install, prepare, read_secret,
+    sweep,
 };
 pub use sandbox::work_inside;
 

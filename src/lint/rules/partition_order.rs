@@ -10,7 +10,7 @@ pub static RULE: Rule = Rule {
     name: "partition-order",
     summary: "partition numbers have a hole, or are not in order",
     level: Level::Note,
-    why: "Partitions lie on the disk in the order of their numbers, whatever the order of the entries. ister.py numbered them anew from 1, so that a hole moved every partition behind it.",
+    why: "Partitions lie on the disk in the order of their numbers, whatever the order of the entries. ister.py numbered them again from 1, so that a hole moved every partition behind it.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },

@@ -139,7 +139,7 @@ fn every_example_gives_its_finding_and_every_instead_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A fix mends what it was offered for, brings nothing else, and is not offered again.
+/// A fix fixes what it was offered for, brings nothing else, and is not offered again.
 #[test]
 fn the_fix_of_every_example_leaves_nothing() {
     for rule in RULES {

@@ -65,7 +65,7 @@ pub fn new_template(
     add(&root, "linux", "ext4", kind.options, Some("/"));
 
     let mut bundles: Vec<&str> = kind.bundles.iter().copied().chain(["os-core"]).collect();
-    // A container has nothing to update: it is made anew.
+    // A container has nothing to update: it is made again.
     if kind.firmware != Firmware::None {
         bundles.push("os-core-update");
     }

@@ -14,7 +14,7 @@ impl Reader<'_> {
         self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
         let faults = self.faults.len();
         let text = self.quoted(start, quote);
-        // With a fault inside, that one is mended first.
+        // With a fault inside, that one is fixed first.
         if self.faults.len() == faults {
             self.safe_fix("write double quotes", start, self.at, &json_string(&text));
         }

@@ -265,7 +265,7 @@ fn describe_other(kind: Option<Kind>, at: u64) -> String {
         Some(Kind::Luks) if at < 16_384 => "LUKS2 header, primary".to_owned(),
         Some(Kind::Luks) if at < 32_768 => "LUKS2 header, secondary".to_owned(),
         Some(Kind::Luks) if at < LUKS_DATA_OFFSET.0 => "LUKS2 keyslots".to_owned(),
-        Some(Kind::Luks) => "enciphered data".to_owned(),
+        Some(Kind::Luks) => "encrypted data".to_owned(),
         // Source: util-linux, include/swapheader.h.
         Some(Kind::Swap) if (1036..1052).contains(&at) => "swap header, UUID".to_owned(),
         Some(Kind::Swap) if (1052..1068).contains(&at) => "swap header, label".to_owned(),

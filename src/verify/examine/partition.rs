@@ -24,7 +24,7 @@ pub(super) struct Readable {
     pub(super) label: Option<String>,
     /// Boot programs do not open it.
     pub(super) is_encrypted: bool,
-    /// The image, or an unnamed file with what was enciphered.
+    /// The image, or an unnamed file with what was encrypted.
     pub(super) file: File,
     pub(super) offset: u64,
     pub(super) size: u64,

@@ -39,7 +39,7 @@ fn update(facts: &Facts, out: &mut Found) {
         Some(mounted) if is_vfat => on_esp(system, &mounted.at, out),
         // GRUB reads kernels from the root filesystem.
         _ if system.exists("/boot/grub/grub.cfg") && !system.exists(OF_GRUB) => {
-            out.report("no hook makes GRUB's configuration anew for a newer kernel")
+            out.report("no hook regenerates GRUB's configuration for a newer kernel")
                 .path(OF_GRUB)
                 .help("install grub2-common");
         }

@@ -194,7 +194,7 @@ fn volumes_made_by_cryptsetup_are_read() {
     }
 }
 
-/// Cryptsetup enciphers the data anew with a key of its own, so that it must have read it as it was meant; and it wants
+/// Cryptsetup encrypts the data again with a key of its own, so that it must have read it as it was meant; and it wants
 /// the keyslot's costs to be ones that it would write.
 #[test]
 fn what_cryptsetup_re_encrypts_is_still_the_same_data() {

@@ -4,7 +4,7 @@ mod damage;
 mod judged;
 mod round_trip;
 
-use super::{DATA_OFFSET, Hash, KeyDerivation, Parameters, Volume, encipher, format, seeded};
+use super::{DATA_OFFSET, Hash, KeyDerivation, Parameters, Volume, encrypt, format, seeded};
 use crate::plan::layout::SectorSize;
 use std::fs::File;
 use std::ops::Range;
@@ -42,7 +42,7 @@ fn image(parameters: &Parameters) -> tempfile::NamedTempFile {
     from.write_all_at(&plain_bytes(), 0).unwrap();
     let whole = [Range { start: 0, end: DATA_SIZE }];
     let size = parameters.sector_size;
-    encipher(&from, image.as_file(), DATA_OFFSET, &whole, &volume.key, size).unwrap();
+    encrypt(&from, image.as_file(), DATA_OFFSET, &whole, &volume.key, size).unwrap();
     image
 }
 

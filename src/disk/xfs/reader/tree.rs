@@ -88,11 +88,11 @@ impl Walk<'_, '_> {
             }
             mode::FILE => Body::File(self.content(inode)?),
             mode::LINK => Body::Link(self.target(inode)?),
-            mode::CHARACTERS | mode::BLOCKS => {
+            mode::CHR | mode::BLK => {
                 let device = inode.fork(&inode.data)?.u32(0)?;
                 Body::Device { major: device >> 18, minor: device & 0x3_ffff }
             }
-            mode::PIPE | mode::SOCKET => Body::Other,
+            mode::FIFO | mode::SOCKET => Body::Other,
             _ => return Err(inode.view().damaged(format!("the mode {:#o} is of no known type", inode.mode))),
         };
         let sized = matches!(body, Body::File(_) | Body::Link(_));

@@ -120,9 +120,9 @@ impl Filler<'_> {
         match self.scan.tree.nodes[id].mode & mode::TYPE {
             mode::FILE => 1,
             mode::DIRECTORY => KIND_DIRECTORY,
-            mode::CHARACTERS => 3,
-            mode::BLOCKS => 4,
-            mode::PIPE => 5,
+            mode::CHR => 3,
+            mode::BLK => 4,
+            mode::FIFO => 5,
             mode::SOCKET => 6,
             mode::LINK => 7,
             _ => 0,

@@ -9,16 +9,16 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-/// What a thread reads, enciphers and writes at once, in bytes. A multiple of both sector sizes.
+/// What a thread reads, encrypts and writes at once, in bytes. A multiple of both sector sizes.
 const CHUNK: u64 = 1 << 20;
 
 /// Enciphers `ranges` of `from`, bytes, sorted, each widened to whole sectors, into `to`, `to_offset` bytes further on
-/// (where the data of the volume starts). Holes are zeros, and enciphered like these. What is in no range is not
+/// (where the data of the volume starts). Holes are zeros, and encrypted like these. What is in no range is not
 /// written: `to` keeps what is there, which deciphers to noise.
 ///
 /// A file that is no whole number of sectors long is refused, and so are ranges beyond its end: its last sector would
 /// reach further than what was planned for it.
-pub fn encipher(
+pub fn encrypt(
     from: &File,
     to: &File,
     to_offset: u64,
@@ -35,7 +35,7 @@ pub fn encipher(
         while let Some(chunk) = next() {
             let bytes = &mut buffer[..(chunk.end - chunk.start) as usize];
             let done = from.read_exact_at(bytes, chunk.start).and_then(|()| {
-                cipher.encipher(bytes, chunk.start / TWEAK_UNIT, sector_size);
+                cipher.encrypt(bytes, chunk.start / TWEAK_UNIT, sector_size);
                 to.write_all_at(bytes, to_offset + chunk.start)
             });
             if done.is_err() {
@@ -95,7 +95,7 @@ mod tests {
     use crate::disk::luks::seeded;
 
     fn key() -> VolumeKey {
-        VolumeKey::random(&mut seeded(b"encipher"))
+        VolumeKey::random(&mut seeded(b"encrypt"))
     }
 
     /// Bytes that nothing else writes, so that what stays untouched can be seen.
@@ -138,12 +138,12 @@ mod tests {
         for size in [SectorSize::B512, SectorSize::B4096] {
             let to = file(&vec![BEFORE; (6 << 20) + 512]);
             let ranges = [100..200, (1 << 20) - 1..(4 << 20) + 1];
-            encipher(&from, &to, 1 << 20, &ranges, &key(), size).unwrap();
+            encrypt(&from, &to, 1 << 20, &ranges, &key(), size).unwrap();
             let mut expected = vec![BEFORE; (6 << 20) + 512];
             let cipher = Xts::new(key().bytes()).unwrap();
             for range in whole_sectors(&ranges, size, 5 << 20).unwrap() {
                 let mut sectors = plain[range.start as usize..range.end as usize].to_vec();
-                cipher.encipher(&mut sectors, range.start / 512, size);
+                cipher.encrypt(&mut sectors, range.start / 512, size);
                 let at = (1 << 20) + range.start as usize;
                 expected[at..at + sectors.len()].copy_from_slice(&sectors);
             }
@@ -157,8 +157,8 @@ mod tests {
         hole.set_len(8192).unwrap();
         let (of_hole, of_zeros) = (file(&[BEFORE; 8192]), file(&[BEFORE; 8192]));
         let whole = [Range { start: 0, end: 8192 }];
-        encipher(&hole, &of_hole, 0, &whole, &key(), SectorSize::B512).unwrap();
-        encipher(&file(&[0; 8192]), &of_zeros, 0, &whole, &key(), SectorSize::B512).unwrap();
+        encrypt(&hole, &of_hole, 0, &whole, &key(), SectorSize::B512).unwrap();
+        encrypt(&file(&[0; 8192]), &of_zeros, 0, &whole, &key(), SectorSize::B512).unwrap();
         assert_eq!(content(&of_hole), content(&of_zeros));
         assert_ne!(content(&of_hole), [BEFORE; 8192]);
     }
@@ -170,6 +170,6 @@ mod tests {
         let read_only = File::open(directory.path().join("to")).unwrap();
         let whole = [Range { start: 0, end: 4 << 20 }];
         let from = file(&vec![1; 4 << 20]);
-        assert!(encipher(&from, &read_only, 0, &whole, &key(), SectorSize::B512).is_err());
+        assert!(encrypt(&from, &read_only, 0, &whole, &key(), SectorSize::B512).is_err());
     }
 }

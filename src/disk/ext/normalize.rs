@@ -10,7 +10,7 @@
 //! It is for that moment only: a journal that must be replayed would undo it, and the kernel's own uses of generations
 //! and attribute inodes are left alone.
 
-use super::attribute_order::settle_attributes;
+use super::attribute_order::normalize_attributes;
 use super::checksum::{seal_inode, seal_superblock};
 use super::group::{has_superblock, head};
 use super::inode::{ACCESSED, CHANGED, CREATED, FLAGS, MODIFIED, flag, reaches, read_time, write_time};
@@ -33,13 +33,13 @@ const MOUNTED: (usize, usize) = (0x2c, 0x275);
 /// `s_kbytes_written`, 64 bits.
 const WRITTEN: Range<usize> = 0x178..0x180;
 
-/// Why a filesystem could not be settled.
+/// Why a filesystem could not be normalized.
 #[derive(Debug, thiserror::Error)]
-pub enum SettleError {
+pub enum NormalizeError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Its journal would undo what is written here.
-    #[error("the filesystem was not unmounted in good order, so its times cannot be settled")]
+    #[error("the filesystem was not unmounted in good order, so its timestamps cannot be normalized")]
     Unclean,
     #[error("could not write at byte {at} of the filesystem")]
     Write {
@@ -50,34 +50,35 @@ pub enum SettleError {
     },
 }
 
-/// Settles the filesystem of `size` bytes that starts `offset` bytes into `image`. No time is later than `epoch`, seconds
+/// Normalizes the filesystem of `size` bytes that starts `offset` bytes into `image`. No time is later than `epoch`, seconds
 /// since 1970, afterwards.
-pub fn settle(image: &File, offset: u64, size: u64, epoch: i64) -> Result<(), SettleError> {
+pub fn normalize(image: &File, offset: u64, size: u64, epoch: i64) -> Result<(), NormalizeError> {
     let window = Window { file: image, offset, size };
     let ext = Ext::open(&window)?;
     if !ext.is_clean() {
-        return Err(SettleError::Unclean);
+        return Err(NormalizeError::Unclean);
     }
-    let settler = Settler { ext: &ext, window: &window, latest: Time { seconds: epoch, nanoseconds: 0 } };
+    let normalizer =
+        Normalizer { ext: &ext, window: &window, latest: Time { seconds: epoch, nanoseconds: 0 } };
     for group in 0..ext.superblock.groups {
-        settler.group(group)?;
+        normalizer.group(group)?;
     }
-    settler.backup_bitmaps()?;
+    normalizer.backup_bitmaps()?;
     (0..ext.superblock.groups).filter(|group| has_superblock(&ext.superblock, *group)).try_for_each(|group| {
         let start = head(&ext.superblock, group).superblock.start * ext.superblock.block_size;
-        settler.superblock(if group == 0 { SUPERBLOCK_AT } else { start })
+        normalizer.superblock(if group == 0 { SUPERBLOCK_AT } else { start })
     })
 }
 
-pub(super) struct Settler<'s, 'a> {
+pub(super) struct Normalizer<'s, 'a> {
     pub(super) ext: &'s Ext<'a>,
     window: &'s Window<'s>,
     latest: Time,
 }
 
-impl Settler<'_, '_> {
-    /// Settles a group's inodes in use, reading and writing whole blocks, those with changes only.
-    fn group(&self, number: u32) -> Result<(), SettleError> {
+impl Normalizer<'_, '_> {
+    /// Normalizes a group's inodes in use, reading and writing whole blocks, those with changes only.
+    fn group(&self, number: u32) -> Result<(), NormalizeError> {
         let superblock = &self.ext.superblock;
         let group = &self.ext.groups[number as usize];
         let used = group.used_inodes(superblock);
@@ -125,7 +126,7 @@ impl Settler<'_, '_> {
                 write_time(bytes, CREATED, read_time(bytes, CREATED).min(self.latest));
             }
         }
-        settle_attributes(bytes);
+        normalize_attributes(bytes);
         if bytes == before {
             return false;
         }
@@ -135,7 +136,7 @@ impl Settler<'_, '_> {
         true
     }
 
-    fn superblock(&self, at: u64) -> Result<(), SettleError> {
+    fn superblock(&self, at: u64) -> Result<(), NormalizeError> {
         let mut bytes = self.read(at, SUPERBLOCK_SIZE)?;
         let magic = u16_at(&bytes, MAGIC_AT);
         if magic != MAGIC {
@@ -145,9 +146,9 @@ impl Settler<'_, '_> {
         let before = bytes.clone();
         for (low, high) in SUPERBLOCK_TIMES {
             let seconds = i64::from(u32_at(&bytes, low)) + (i64::from(bytes[high]) << 32);
-            let settled = seconds.min(self.latest.seconds).max(0).to_le_bytes();
-            bytes[low..low + 4].copy_from_slice(&settled[..4]);
-            bytes[high] = settled[4];
+            let normalized = seconds.min(self.latest.seconds).max(0).to_le_bytes();
+            bytes[low..low + 4].copy_from_slice(&normalized[..4]);
+            bytes[high] = normalized[4];
         }
         bytes[MOUNTED.0..MOUNTED.0 + 4].fill(0);
         bytes[MOUNTED.1] = 0;
@@ -166,9 +167,9 @@ impl Settler<'_, '_> {
     }
 
     /// Everything read from the window lies inside of it, and only that is written back.
-    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), SettleError> {
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), NormalizeError> {
         let place = self.window.offset + at;
-        self.window.file.write_all_at(bytes, place).map_err(|error| SettleError::Write { at, error })
+        self.window.file.write_all_at(bytes, place).map_err(|error| NormalizeError::Write { at, error })
     }
 }
 
