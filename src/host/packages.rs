@@ -37,7 +37,7 @@ fn refuse<'a>(packages: &[&str], removed: impl Iterator<Item = &'a String>) -> R
         return Ok(());
     }
     Err(Failure::new(format!("installing {} would remove {}", packages.join(" "), removed.join(" ")))
-        .help(format!("decide it yourself: apt-get install --no-install-recomfixes {}", packages.join(" "))))
+        .help(format!("decide it yourself: apt-get install --no-install-recommends {}", packages.join(" "))))
 }
 
 struct Apt {
@@ -54,7 +54,7 @@ impl Apt {
         }
         if !root && find_program("sudo").is_none() {
             return Err(Failure::new("installing packages needs root, and there is no sudo")
-                .help(format!("as root: apt-get install --no-install-recomfixes {}", packages.join(" "))));
+                .help(format!("as root: apt-get install --no-install-recommends {}", packages.join(" "))));
         }
         Ok(Apt { root })
     }
@@ -70,12 +70,12 @@ impl Apt {
     }
 
     fn install(&self, packages: &[&str]) -> Result<(), Failure> {
-        self.run(&[&["-q", "-y", "--no-install-recomfixes", "install"], packages].concat())
+        self.run(&[&["-q", "-y", "--no-install-recommends", "install"], packages].concat())
     }
 
     /// What has to go for these packages to come. Nobody needs to be root to ask.
     fn would_remove(&self, packages: &[&str]) -> Result<Vec<String>, Failure> {
-        let ask = Invocation::new("apt-get").args(["-q", "-y", "--no-install-recomfixes", "-s", "install"]);
+        let ask = Invocation::new("apt-get").args(["-q", "-y", "--no-install-recommends", "-s", "install"]);
         let finished = run(&ask.args(packages))?;
         Ok(removed(&String::from_utf8_lossy(&finished.stdout)))
     }
