@@ -814,9 +814,9 @@ async def _(client):
     for only in ["source.fixAll.ister", "source.fixAll", "source"]:
         actions = await document.actions(everything, [only])
         want_equal([a.kind for a in actions], ["source.fixAll.ister"], f"actions of {only}")
-        mended = await client.open(document.apply(document.edits(actions[0].edit)))
+        fixed = await client.open(document.apply(document.edits(actions[0].edit)))
         # Removing a key is nothing to be done unasked.
-        want_equal(mended.codes(), ["unknown-key"], "findings that are left")
+        want_equal(fixed.codes(), ["unknown-key"], "findings that are left")
     sound = await client.open(TEMPLATE)
     want_equal(list(await sound.actions(everything, ["source.fixAll"])), [], "actions without findings")
 

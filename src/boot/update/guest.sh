@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|break|mend|remove VERSION`. What it prints with
+# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|break|fix|remove VERSION`. What it prints with
 # `ister-update:` before it is judged on the host.
 set -u
 here=$(dirname "$0")
@@ -79,7 +79,7 @@ break)
     cp "$image" "$here/whole" || exit
     head -c 1000000 "$here/whole" >"$image" && echo "$image" >"$here/broken"
     ;;
-mend) cp "$here/whole" "$(cat "$here/broken")" ;;
+fix) cp "$here/whole" "$(cat "$here/broken")" ;;
 remove)
     package=$(package_of "$2") || exit
     if [ -f "$here/Packages" ]; then apt purge "$package"; else dnf remove "$package"; fi

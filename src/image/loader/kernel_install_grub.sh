@@ -1,5 +1,5 @@
 #!/bin/sh
-# Written by ister: GRUB's menu, made anew from the loader entries that kernel-install keeps, the newest first. Everything above the first
+# Written by ister: GRUB's menu, generated from the loader entries that kernel-install keeps, the newest first. Everything above the first
 # menu entry stays as it is.
 set -eu
 boot=/boot
