@@ -1,4 +1,4 @@
-//! dm-verity: a tree of digests beside a filesystem, whose topmost digest stands on the kernel's command line. Source: the
+//! dm-verity: a hash tree for the blocks of a filesystem. The kernel's command line has its root hash. Source: the
 //! DMVerity page of cryptsetup's wiki; Linux, Documentation/admin-guide/device-mapper/verity.rst.
 
 use super::bytes::{damaged, joined, read, u16_at, u32_at};
@@ -35,7 +35,7 @@ impl Algorithm {
     }
 }
 
-/// The tree of digests, with its superblock.
+/// A hash tree with its superblock.
 pub struct Verity<'a> {
     source: &'a dyn Source,
     algorithm: Algorithm,
@@ -80,15 +80,14 @@ impl<'a> Verity<'a> {
         Ok(Verity { source, algorithm, data_block, hash_block, data_blocks, salt })
     }
 
-    /// Holds all of the data against the tree, and the tree against its topmost digest. Nothing if all is right, else what is
-    /// not.
+    /// Checks all data blocks against the hash tree, and the tree against the root hash. Returns the first mismatch.
     ///
     /// # Errors
     /// The tree or the data end too early, or the host did not give what they hold.
     pub fn check(&self, data: &dyn Source, root: &[u8]) -> Result<Option<String>, ReadError> {
         let end = self.data_blocks * self.data_block;
         if end > data.size() {
-            let problem = format!("{end} bytes of data, but {} are there", data.size());
+            let problem = format!("{end} bytes of data, but the partition has {} bytes", data.size());
             return Err(damaged("verity superblock", 72, problem));
         }
         let per_block = self.hash_block / self.algorithm.size();
@@ -105,7 +104,7 @@ impl<'a> Verity<'a> {
         let place = |level: usize| first + levels[level + 1..].iter().sum::<u64>();
         let blocks = first + levels.iter().sum::<u64>();
         if blocks.saturating_mul(self.hash_block) > self.source.size() {
-            let problem = format!("{blocks} blocks of digests, but {} bytes are there", self.source.size());
+            let problem = format!("{blocks} hash blocks, but the partition has {} bytes", self.source.size());
             return Err(damaged("verity superblock", 72, problem));
         }
         for (level, _) in levels.iter().enumerate() {
@@ -115,9 +114,9 @@ impl<'a> Verity<'a> {
             };
             if let Some(index) = self.differing(below, from, size, count, place(level))? {
                 return Ok(Some(match level {
-                    0 => format!("the data at byte {} differs from its digest", index * size),
+                    0 => format!("hash mismatch in the data block at byte {}", index * size),
                     _ => {
-                        format!("the digests at byte {} differ from their own digest", (from + index) * size)
+                        format!("hash mismatch in the hash block at byte {}", (from + index) * size)
                     }
                 }));
             }
@@ -127,7 +126,7 @@ impl<'a> Verity<'a> {
             false => read(self.source, first * self.hash_block, self.hash_block as usize)?,
         };
         let own = self.algorithm.digest(&self.salt, &top);
-        Ok((own != root).then(|| "the topmost digest is another one".to_owned()))
+        Ok((own != root).then(|| "root hash mismatch".to_owned()))
     }
 
     /// The first of `count` blocks from block `from` on whose digest is not the one in the blocks from `place` on.
@@ -217,7 +216,7 @@ mod tests {
                 tree[at] ^= 1;
             }
             root[0] ^= 1;
-            assert_eq!(check(&data, &tree, &root).as_deref(), Some("the topmost digest is another one"));
+            assert_eq!(check(&data, &tree, &root).as_deref(), Some("root hash mismatch"));
             assert!(Verity::open(&&tree[..]).unwrap().check(&&data[..data.len() - 1], &root).is_err());
         }
     }

@@ -49,7 +49,7 @@ pub fn unpack(kind: Packed, source: &dyn Source, scratch: &Path) -> Result<Unpac
         Packed::Erofs => erofs::read(source, &mut builder),
     }));
     let (uuid, label) =
-        read.unwrap_or_else(|_| Err(damaged(kind, "its structures contradict themselves")))?;
+        read.unwrap_or_else(|_| Err(damaged(kind, "the reader failed on invalid structures")))?;
     builder.tree.check_depth()?;
     Ok(Unpacked { tree: builder.tree, file: builder.file, uuid, label })
 }

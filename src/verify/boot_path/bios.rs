@@ -83,7 +83,7 @@ fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
         let core = core_image(tracer, sector);
         let embedded = core.as_deref().and_then(Embedded::of_core);
         if embedded.is_none() && core.is_some_and(|core| !grub_image::has_redundancy(&core)) {
-            let message = "GRUB's core image does not unpack: it is damaged";
+            let message = "GRUB core image is damaged: it could not be decompressed";
             step = step.issue(Issue::new(IssueKind::LoaderDamaged, message));
         }
         tracer.deeper(|tracer| grub::of_bios(tracer, step, embedded.as_ref()))

@@ -95,7 +95,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     let root = shell.variables.get("root").cloned().unwrap_or_default();
     if shell.is_opened_by_grub(&prefix) {
         return Step {
-            title: format!("{}, which goes on with {prefix}: not opened here", step.title),
+            title: format!("{}; its prefix {prefix} is on a volume that is not read", step.title),
             ..step
         };
     }

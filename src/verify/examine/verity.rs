@@ -1,4 +1,4 @@
-//! Roots that the kernel's command line names by the topmost digest of their blocks. Source: systemd-veritysetup-generator(8).
+//! Filesystems whose root hash is on the kernel's command line. Source: systemd-veritysetup-generator(8).
 
 use super::unreadable;
 use crate::disk::verity::Verity;
@@ -10,11 +10,11 @@ use crate::verify::facts::{PartitionFacts, VerityFacts};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Options, and what says that the partitions are not those that the digest names.
+/// Options, and prefixes of those that name the partitions explicitly.
 const OPTIONS: [(&str, &str); 2] =
     [("roothash=", "systemd.verity_root_"), ("usrhash=", "systemd.verity_usr_")];
 
-/// Every digest once, with what is wrong with its partitions.
+/// Checks each root hash once.
 pub(super) fn verity(
     image: &File,
     partitions: &[PartitionFacts],
@@ -38,7 +38,7 @@ pub(super) fn verity(
     Ok(found)
 }
 
-/// Which partitions have the data and the digests, and what is wrong with them. The first half of the digest is the GUID of the data's partition, the second that of the digests'. Source: UAPI.2.
+/// Which partitions have the data and the digests, and what is wrong with them. The first 128 bits of the root hash are the GUID of the data partition, the last 128 bits that of the hash partition. Source: UAPI.2.
 fn look(
     image: &File,
     partitions: &[PartitionFacts],
@@ -49,7 +49,7 @@ fn look(
     let Some(root) = root.filter(|root| root.len() >= 32) else {
         return Ok((
             [None, None],
-            Some("it is not a digest: 64 hexadecimal digits or more are expected".to_owned()),
+            Some("invalid root hash: expected at least 64 hexadecimal digits".to_owned()),
         ));
     };
     let guid = |bytes: &[u8]| Uuid::from_slice(bytes).expect("a GUID has 16 bytes");
@@ -57,7 +57,7 @@ fn look(
     let find = |guid: Uuid| partitions.iter().find(|partition| partition.entry.guid == guid);
     let (Some(data), Some(tree)) = (find(data), find(tree)) else {
         let missing = if find(data).is_none() { data } else { tree };
-        return Ok(([None, None], Some(format!("the disk has no partition with the GUID {missing}"))));
+        return Ok(([None, None], Some(format!("missing partition with GUID {missing}"))));
     };
     let window =
         |partition: &PartitionFacts| Window { file: image, offset: partition.offset, size: partition.size.0 };

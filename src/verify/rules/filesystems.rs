@@ -124,10 +124,10 @@ fn clusters(facts: &Facts, out: &mut Found) {
 
 pub static FILESYSTEM_PLACE: Rule = Rule {
     name: "filesystem-place",
-    summary: "a FAT filesystem says that it lies elsewhere on the disk",
+    summary: "a FAT filesystem was formatted for another position on the disk",
     level: Level::Warning,
-    why: "Boot sectors add the hidden sectors of their filesystem to the places that they read, and find something else. Linux and UEFI \
-          do not look at them. Source: Microsoft, FAT: General Overview of On-Disk Format, \"BPB_HiddSec\".",
+    why: "BIOS boot sectors add the number of hidden sectors to every address, and would read the wrong ones. Linux and UEFI ignore it. \
+          Source: Microsoft, FAT: General Overview of On-Disk Format, \"BPB_HiddSec\".",
     check: Check::Disk(place),
 };
 
@@ -141,7 +141,7 @@ fn place(facts: &Facts, out: &mut Found) {
         }
         let starts_here = facts.boot_paths.paths.iter().any(|path| path.firmware == Firmware::Bios);
         let message =
-            format!("{} says that {said} sectors are before it, and {start} are", partition.title());
+            format!("{} has {said} hidden sectors, but it starts at sector {start}", partition.title());
         out.report(message)
             .partition(partition.entry.number)
             .level(if starts_here { Level::Warning } else { Level::Note })

@@ -1,4 +1,4 @@
-//! dm-verity: whether the blocks are those that the command line stands for.
+//! dm-verity: whether the blocks match the root hash on the command line.
 
 use super::boot::in_system;
 use crate::lint::Level;
@@ -7,10 +7,9 @@ use crate::verify::rule::{Check, Found, Rule};
 
 pub static VERITY_HASH: Rule = Rule {
     name: "verity-hash",
-    summary: "a filesystem does not have the digest that the command line names",
+    summary: "a dm-verity partition does not match its root hash",
     level: Level::Error,
-    why: "Blocks that differ are not read: the kernel answers with I/O errors, and the initramfs does not mount the root. Looked at are \
-          all blocks. Sources: systemd-veritysetup-generator(8); Linux, Documentation/admin-guide/device-mapper/verity.rst.",
+    why: "The kernel returns I/O errors for blocks that do not match, and the root is not mounted. All blocks are checked. Sources: systemd-veritysetup-generator(8); Linux, Documentation/admin-guide/device-mapper/verity.rst.",
     check: Check::Disk(verity_hash),
 };
 
