@@ -35,7 +35,7 @@ enum Expected {
 
 /// What the packages of a system say of the programs and libraries that they brought.
 #[derive(Debug, Default)]
-pub struct PackageFiles(BTreeMap<String, Expected>);
+pub struct PackageFiles(BTreeMap<String, Vec<Expected>>);
 
 impl PackageFiles {
     /// Of whichever package managers the system has. What is damaged or cannot be read here says nothing: other rules do.
@@ -75,45 +75,35 @@ impl PackageFiles {
         let expected = self.0.get(path).or_else(|| self.0.get(under_usr?)).or_else(|| {
             self.0.get(&under_root).filter(|_| path.starts_with("/lib") || path.contains("bin/"))
         })?;
-        match expected {
-            Expected::Digest(digest) => {
-                let (own, name) = match digest.len() {
-                    32 => (hex(&Md5::digest(bytes)), "MD5"),
-                    64 => (hex(&Sha256::digest(bytes)), "SHA-256"),
-                    128 => (hex(&Sha512::digest(bytes)), "SHA-512"),
-                    _ => return None,
-                };
-                Some((own == *digest, name))
-            }
-            // With attributes the hash is another one, which nobody here computes.
-            Expected::Object(_) if !node.attributes.is_empty() => None,
-            Expected::Object(hash) => {
-                let attributes = Attributes {
-                    kind: Kind::File,
-                    mode: node.mode & 0o7777,
-                    uid: node.uid,
-                    gid: node.gid,
-                    size: node.size,
-                };
-                Some((object_hash(&attributes, bytes) == *hash, "swupd"))
-            }
+        // What prelink changed is not what its package had, and rpm itself undoes it first. Source: prelink(8), --verify.
+        if memchr::memmem::find(bytes, b".gnu.prelink_undo").is_some() {
+            return None;
         }
+        // A path may be of several packages: for two architectures, or taken over from another.
+        let checks: Vec<_> =
+            expected.iter().map(|expected| matches(expected, node, bytes)).collect::<Option<_>>()?;
+        checks.iter().find(|(is_same, _)| *is_same).or(checks.first()).copied()
     }
 
     fn insert(&mut self, path: String, expected: Expected) {
         let kept = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
         if kept {
-            self.0.insert(path, expected);
+            self.0.entry(path).or_default().push(expected);
         }
     }
 
     /// Source: deb-md5sums(5).
     fn dpkg(&mut self, system: &System) {
         const INFO: &str = "/var/lib/dpkg/info";
+        let diversions = system.text("/var/lib/dpkg/diversions").unwrap_or_default();
         for name in system.list(INFO).into_iter().filter(|name| name.ends_with(".md5sums")) {
             let text = system.text(&format!("{INFO}/{name}")).unwrap_or_default();
             for (sum, path) in text.lines().filter_map(|line| line.split_once("  ")) {
-                self.insert(format!("/{path}"), Expected::Digest(sum.to_owned()));
+                let path = format!("/{path}");
+                // Another package's file is there in its place. Source: dpkg-divert(1).
+                if !diversions.lines().any(|line| line == path) {
+                    self.insert(path, Expected::Digest(sum.to_owned()));
+                }
             }
         }
     }
@@ -121,7 +111,7 @@ impl PackageFiles {
     /// Has rpm read a copy of the database: it writes into one that it only reads. Without rpm on this host nothing is
     /// known.
     fn rpm(&mut self, system: &System, scratch: &Path, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
-        const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILENAMES}\n]";
+        const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILEFLAGS:fflags}\t%{FILENAMES}\n]";
         let has =
             |directory: &&str| RPM_FILES.iter().any(|name| system.exists(&format!("{directory}/{name}")));
         let Some(directory) = RPM.into_iter().find(has) else { return Ok(()) };
@@ -136,8 +126,13 @@ impl PackageFiles {
             Invocation::new("rpm").arg("--dbpath").arg(copy.path()).args(["-qa", "--queryformat", FORMAT]);
         let Ok(listed) = run(&query) else { return Ok(()) };
         for line in String::from_utf8_lossy(&listed.stdout).lines() {
-            // Directories and links have none.
-            if let Some((digest, path)) = line.split_once('\t').filter(|(digest, _)| !digest.is_empty()) {
+            let mut fields = line.splitn(3, '\t');
+            let (Some(digest), Some(flags), Some(path)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            // Directories and links have none, and ghosts (`g`) are made by something else than the package.
+            if !digest.is_empty() && !flags.contains('g') {
                 self.insert(path.to_owned(), Expected::Digest(digest.to_owned()));
             }
         }
@@ -167,4 +162,31 @@ impl PackageFiles {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Nothing if it cannot be told.
+fn matches(expected: &Expected, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
+    match expected {
+        Expected::Digest(digest) => {
+            let (own, name) = match digest.len() {
+                32 => (hex(&Md5::digest(bytes)), "MD5"),
+                64 => (hex(&Sha256::digest(bytes)), "SHA-256"),
+                128 => (hex(&Sha512::digest(bytes)), "SHA-512"),
+                _ => return None,
+            };
+            Some((own == *digest, name))
+        }
+        // With attributes the hash is another one, which nobody here computes.
+        Expected::Object(_) if !node.attributes.is_empty() => None,
+        Expected::Object(hash) => {
+            let attributes = Attributes {
+                kind: Kind::File,
+                mode: node.mode & 0o7777,
+                uid: node.uid,
+                gid: node.gid,
+                size: node.size,
+            };
+            Some((object_hash(&attributes, bytes) == *hash, "swupd"))
+        }
+    }
 }

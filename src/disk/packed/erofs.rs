@@ -1,6 +1,6 @@
 //! erofs, by the erofs-rs crate: compressed and not.
 
-use super::{Attributes, Builder, Packed, damaged};
+use super::{Attributes, Builder, PATH_MAX, Packed, damaged};
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::{Body, NodeId, Time};
 use erofs_rs::r#async::{EroFS, File};
@@ -29,7 +29,8 @@ async fn read_all(source: &dyn Source, builder: &mut Builder) -> Result<Names, R
     let attributes = attributes_of(&filesystem, &root).await?;
     builder.add(b"/", attributes, 0, Body::Directory(BTreeMap::new())).map_err(problem)?;
     let mut known: BTreeMap<u64, NodeId> = BTreeMap::new();
-    let mut walk = filesystem.walk_dir("/").await.map_err(of)?;
+    // A path has at most so many directories.
+    let mut walk = filesystem.walk_dir("/").await.map_err(of)?.max_depth(PATH_MAX / 2);
     while let Some(entry) = walk.next_entry().await {
         let entry = entry.map_err(of)?;
         if [&b"."[..], b".."].contains(&entry.dir_entry.file_name()) {

@@ -8,18 +8,20 @@ mod tests;
 
 use super::is_zero;
 use super::source::{ReadError, Source};
-use super::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree, mode};
+use super::tree::{Body, Content, Extent, Node, NodeId, PATH_MAX, ROOT, Time, Tree, mode};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Bytes of all files together. A few hundred bytes can say that they are more than any disk.
 const MOST_BYTES: u64 = 32 << 30;
 /// Files and directories together.
-const MOST_NODES: usize = 4 << 20;
+const MOST_NODES: usize = 1 << 20;
+/// Of the reader's stack, for each directory in a directory: both readers follow them one in the other.
+const STACK: usize = 4 << 10;
+const LEAST_STACK: usize = 8 << 20;
 const BUFFER: usize = 256 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +41,30 @@ pub struct Unpacked {
 /// Unpacks a whole filesystem into an unnamed file in `scratch`.
 ///
 /// # Errors
-/// It is damaged, uses what the readers do not know, holds more than 32 GiB of files or 4 Mi nodes, or `scratch` is full.
+/// It is damaged, uses what the readers do not know, holds more than 32 GiB of files or 1 Mi nodes, or `scratch` is full.
 pub fn unpack(kind: Packed, source: &dyn Source, scratch: &Path) -> Result<Unpacked, ReadError> {
     let file = tempfile::tempfile_in(scratch).map_err(|error| ReadError::Unpack { error })?;
     let mut builder = Builder { tree: Tree::default(), paths: BTreeMap::new(), file, end: 0 };
-    // The readers are others': what they did not think of must not end the whole verification.
-    let read = catch_unwind(AssertUnwindSafe(|| match kind {
-        Packed::Squashfs => squashfs::read(source, &mut builder).map(|()| (None, None)),
-        Packed::Erofs => erofs::read(source, &mut builder),
-    }));
-    let (uuid, label) =
-        read.unwrap_or_else(|_| Err(damaged(kind, "the reader failed on invalid structures")))?;
+    // Untrusted input: a panic of a reader must not end the whole verification, and the deepest directories that there can be must
+    // not overflow its stack.
+    let nodes = match kind {
+        Packed::Squashfs => squashfs::nodes(source)?,
+        Packed::Erofs => PATH_MAX,
+    };
+    if nodes > MOST_NODES {
+        return Err(ReadError::Unsupported(format!("more than {MOST_NODES} files and directories")));
+    }
+    let read = std::thread::scope(|scope| {
+        let builder = &mut builder;
+        let reader = std::thread::Builder::new().stack_size(LEAST_STACK + nodes * STACK);
+        let thread = reader.spawn_scoped(scope, move || match kind {
+            Packed::Squashfs => squashfs::read(source, builder).map(|()| (None, None)),
+            Packed::Erofs => erofs::read(source, builder),
+        });
+        let panicked = |_| Err(damaged(kind, "the reader failed on invalid structures"));
+        thread.map_err(|error| ReadError::Unpack { error })?.join().unwrap_or_else(panicked)
+    });
+    let (uuid, label) = read?;
     builder.tree.check_depth()?;
     Ok(Unpacked { tree: builder.tree, file: builder.file, uuid, label })
 }
@@ -120,6 +135,9 @@ impl Builder {
         let shown = || String::from_utf8_lossy(path).into_owned();
         if path == b"/" || path.is_empty() {
             return if id == ROOT { Ok(()) } else { Err("a second root directory".to_owned()) };
+        }
+        if path.len() >= PATH_MAX {
+            return Err(format!("a path of {} bytes", path.len()));
         }
         let split =
             path.iter().rposition(|byte| *byte == b'/').ok_or_else(|| format!("the path `{}`", shown()))?;

@@ -1,6 +1,7 @@
 //! squashfs 4.0, by the backhand crate. It does not read extended attributes, nor say which names are of one file.
 
 use super::{Attributes, Builder, Packed, damaged};
+use crate::disk::bytes::{self, u32_at};
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::{Body, Content, Time};
 use backhand::{FilesystemReader, InnerNode};
@@ -11,6 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 const KIND: Packed = Packed::Squashfs;
 /// Read at once.
 const BUFFER: usize = 128 << 10;
+
+/// How many there are. Source: Linux, fs/squashfs/squashfs_fs.h, struct squashfs_super_block.
+pub(super) fn nodes(source: &dyn Source) -> Result<usize, ReadError> {
+    Ok(u32_at(&bytes::read(source, 0, 96)?, 4) as usize)
+}
 
 pub(super) fn read(source: &dyn Source, builder: &mut Builder) -> Result<(), ReadError> {
     let reader = BufReader::with_capacity(BUFFER, Cursor { source, at: 0 });

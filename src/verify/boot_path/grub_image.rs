@@ -31,8 +31,10 @@ mod core {
     pub const REDUNDANCY: Range<usize> = 0x10..0x14;
     /// GRUB_DECOMPRESSOR_I386_PC_MAX_DECOMPRESSOR_SIZE.
     pub const LONGEST: usize = 9 * 1024;
-    /// Unpacked it has to lie below the BIOS and what else is there; no core comes near it.
-    pub const MOST: usize = 4 << 20;
+    /// Twice the largest that Debian's grub-mkimage makes of all modules.
+    pub const MOST: usize = 2 << 20;
+    /// Bytes that all attempts together may unpack: a hostile image can make each of them long.
+    pub const BUDGET: usize = 32 << 20;
 }
 
 impl Embedded {
@@ -53,9 +55,11 @@ impl Embedded {
         }
         // Where the unpacking code ends differs by version, and is written nowhere. LZMA's first byte is zero.
         let starts = (0x20..core::LONGEST.min(rest.len())).filter(|start| rest[*start] == 0);
+        let mut budget = core::BUDGET;
         starts.into_iter().find_map(|start| {
-            let end = start.checked_add(packed)?.min(rest.len());
-            let kernel = unpack(&rest[start..end], size)?;
+            let end = start.checked_add(packed).filter(|end| packed > 0 && *end <= rest.len())?;
+            budget = budget.checked_sub(size)?;
+            let kernel = unpack(&rest[start..end], size, &mut budget)?;
             // Its code has the same four bytes.
             let places = kernel.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
             places.into_iter().find_map(|(at, _)| {
@@ -99,13 +103,16 @@ fn read(bytes: &[u8], at: std::ops::Range<usize>) -> Option<usize> {
 }
 
 /// Exactly so many bytes, or nothing. Source: GRUB 2.06, util/mkimage.c, compress_kernel_lzma.
-fn unpack(packed: &[u8], size: usize) -> Option<Vec<u8>> {
+/// What a failed attempt did not unpack goes back to the budget.
+fn unpack(packed: &[u8], size: usize, budget: &mut usize) -> Option<Vec<u8>> {
     let mut options = LzmaOptions::new_preset(6).ok()?;
     options.dict_size(1 << 16).literal_context_bits(3).literal_position_bits(0).position_bits(2);
     let mut stream = Stream::new_raw_decoder(Filters::new().lzma1(&options)).ok()?;
     let mut out = Vec::with_capacity(size);
     // Without an end mark: it is over when all is there.
-    stream.process_vec(packed, &mut out, Action::Run).ok()?;
+    let unpacked = stream.process_vec(packed, &mut out, Action::Run);
+    *budget += size.saturating_sub(out.len());
+    unpacked.ok()?;
     out.truncate(size);
     (out.len() == size).then_some(out)
 }

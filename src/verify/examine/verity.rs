@@ -23,6 +23,14 @@ pub(super) fn verity(
     let mut found: Vec<VerityFacts> = Vec::new();
     for (start, is_alternative) in boot_paths.kernels() {
         let words = words(&start.options);
+        let setting =
+            |word: &&&str| word.starts_with("systemd.verity=") || word.starts_with("rd.systemd.verity=");
+        let is_off = words.iter().rfind(setting).is_some_and(|word| {
+            ["0", "no", "n", "false", "f", "off"].iter().any(|off| word.ends_with(&format!("={off}")))
+        });
+        if is_off {
+            continue;
+        }
         for (option, own) in OPTIONS {
             let Some(word) = words.iter().rfind(|word| word.starts_with(option)) else { continue };
             if words.iter().any(|word| word.starts_with(own))
