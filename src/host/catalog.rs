@@ -105,6 +105,7 @@ pub const CATALOG: &[Tool] = &[
     tool("munged", "munge", Need::Nightly, "how its parts know each other"),
     tool("mcopy", "mtools", Need::Tests, "reads and changes vfat filesystems"),
     tool("mkfs.erofs", "erofs-utils", Need::Tests, "filesystems as other builders make them"),
+    tool("rpmbuild", "rpm", Need::Tests, "makes packages whose digests are compared"),
     tool("rsync", "rsync", Need::Tests, "a local runner of GitLab's pipelines"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
     tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
