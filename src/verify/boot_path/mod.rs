@@ -10,6 +10,7 @@ mod efi;
 mod grub;
 mod grub_image;
 mod grub_legacy;
+mod grub_shell;
 mod kernel;
 mod script;
 mod syslinux;
