@@ -32,5 +32,5 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let boot_code = bytes.get(..440).unwrap_or_default();
     let sectors = |_: u64, length: usize| Some(vec![1; length]);
-    let _ = follow(&Disk { volumes: vec![volume], boot_code, sectors: &sectors });
+    let _ = follow(&Disk { volumes: vec![volume], not_read: Vec::new(), boot_code, sectors: &sectors });
 });

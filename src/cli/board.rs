@@ -1,4 +1,4 @@
-//! What of a run is known: `results.json`, written again after each type, by one process.
+//! What of a run is known: `results.json`, rewritten after each type, by one process.
 
 use crate::host::{Context, Failure, Lock, Progress, try_lock, write_whole};
 use crate::imagetest::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};

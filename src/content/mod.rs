@@ -22,7 +22,7 @@ mod tree;
 
 pub use apt::{AptRequest, Keyring};
 pub use cache::{Cache, Entry, Filling, Metadata, Wanted, cache_names};
-pub use dnf::{DnfRequest, KEYS as RPM_KEYS};
+pub use dnf::{DATABASES as RPM_DATABASES, DnfRequest, KEYS as RPM_KEYS};
 pub use footprint::footprint;
 pub use local_index::{base_urls, local_indexes};
 pub use pack::{pack, unpack};

@@ -59,6 +59,11 @@ const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Other("LVM physical volume"), 512, b"LABELONE"),
     (Kind::Other("RAID member"), 4096, b"\xfc\x4e\x2b\xa9"),
     (Kind::Other("dm-verity hash tree"), 0, b"verity\0\0"),
+    (Kind::Other("JFS"), 32_768, b"JFS1"),
+    (Kind::Other("ReiserFS"), 65_588, b"ReIsEr"),
+    (Kind::Other("NILFS2"), 1030, b"\x34\x34"),
+    (Kind::Other("bcachefs"), 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
+    (Kind::Other("ZFS member"), 131_072, b"\x0c\xb1\xba\0\0\0\0\0"),
     (Kind::Other("NTFS"), 3, b"NTFS    "),
     (Kind::Other("exFAT"), 3, b"EXFAT   "),
 ];

@@ -171,7 +171,7 @@ pub struct Run {
     pub ister: String,
 }
 
-/// `results.json`: written again after each type, so that what is known outlives whoever runs it.
+/// `results.json`: rewritten after each type, so that results survive an interrupted run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     pub version: u32,

@@ -28,13 +28,13 @@ pub struct Facts {
     /// What the image should be, if somebody said so.
     pub plan: Option<plan::Plan>,
     pub boot_paths: BootPaths,
-    /// Filesystems whose blocks are held against a digest on the command line.
+    /// Filesystems with a root hash on the command line.
     pub verity: Vec<VerityFacts>,
     /// The installed system, if a root filesystem was found.
     pub system: Option<System>,
 }
 
-/// A digest that a kernel's command line has.
+/// A root hash on a kernel's command line.
 pub struct VerityFacts {
     /// `roothash=…` or `usrhash=…`.
     pub option: String,
@@ -42,11 +42,11 @@ pub struct VerityFacts {
     pub entry: FileAt,
     /// Somebody has to choose it.
     pub is_alternative: bool,
-    /// Whose data it is the digest of, where that is there.
+    /// The data partition, if it was found.
     pub partition: Option<u32>,
-    /// Where the digests of its blocks are.
+    /// The partition of the hash tree, if it was found.
     pub tree: Option<u32>,
-    /// Why it is not.
+    /// What is wrong.
     pub fault: Option<String>,
 }
 

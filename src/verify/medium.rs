@@ -97,5 +97,5 @@ fn boot_paths(cd: &Cd) -> BootPaths {
         }
     }
     let sectors = |_: u64, _: usize| None;
-    cd::follow(&Disk { volumes, boot_code: &[], sectors: &sectors }, &images)
+    cd::follow(&Disk { volumes, not_read: Vec::new(), boot_code: &[], sectors: &sectors }, &images)
 }

@@ -3,6 +3,7 @@
 
 use super::examine::unreadable;
 use super::system::System;
+use crate::content::RPM_DATABASES;
 use crate::content::swupd::hash::{Attributes, Kind, ObjectHash, object_hash};
 use crate::content::swupd::manifest::Bundle;
 use crate::disk::{Body, Node, ReadError, Window, read_file};
@@ -12,8 +13,6 @@ use sha2::{Sha256, Sha512};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where rpm keeps its database, the newer place first. Source: rpm's macros, `_dbpath`; Fedora's change of 36.
-const RPM: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 /// Files of its three formats: SQLite, NDB, Berkeley DB. Source: rpm, lib/backend.
 const RPM_FILES: [&str; 6] =
     ["rpmdb.sqlite", "rpmdb.sqlite-wal", "rpmdb.sqlite-shm", "Packages.db", "Index.db", "Packages"];
@@ -114,7 +113,7 @@ impl PackageFiles {
         const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILEFLAGS:fflags}\t%{FILENAMES}\n]";
         let has =
             |directory: &&str| RPM_FILES.iter().any(|name| system.exists(&format!("{directory}/{name}")));
-        let Some(directory) = RPM.into_iter().find(has) else { return Ok(()) };
+        let Some(directory) = RPM_DATABASES.into_iter().find(has) else { return Ok(()) };
         let could_not = || format!("could not write to `{}`", scratch.display());
         let copy = tempfile::tempdir_in(scratch).context(could_not)?;
         for name in RPM_FILES {
@@ -176,7 +175,7 @@ fn matches(expected: &Expected, node: &Node, bytes: &[u8]) -> Option<(bool, &'st
             };
             Some((own == *digest, name))
         }
-        // With attributes the hash is another one, which nobody here computes.
+        // The hash of a file with extended attributes is not computed here.
         Expected::Object(_) if !node.attributes.is_empty() => None,
         Expected::Object(hash) => {
             let attributes = Attributes {

@@ -323,7 +323,7 @@ fn no_tree(release: &Release, error: &MergeError) -> Failure {
             failure = failure.detail(format!("{bundle}: {hash}"));
         }
     }
-    failure.help("whoever publishes this content has to fix it")
+    failure.help("report it to the publisher of this content")
 }
 
 struct InTree {

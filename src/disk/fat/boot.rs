@@ -56,7 +56,7 @@ pub(super) struct Boot {
     /// Sectors of the free-space hints and of the copy of the boot sector; 0 without.
     pub info_sector: u64,
     pub backup_sector: u64,
-    /// Sectors of the disk before the filesystem; 0 where nobody said.
+    /// Hidden sectors: those before the filesystem on the disk; 0 if unknown.
     pub hidden: u32,
     pub volume_id: Option<u32>,
     pub label: Option<[u8; 11]>,

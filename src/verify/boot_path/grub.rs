@@ -46,7 +46,7 @@ pub fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
         let names: Vec<String> =
             places.iter().map(|place| format!("{} of partition {}", place.path, place.partition)).collect();
         let message = format!("GRUB has no configuration: there is no {}", names.join(", no "));
-        return step.issue(Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
+        return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
     };
     shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));
     step.then([shell.file(tracer, &place)])
@@ -98,6 +98,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     }
     let path = format!("{prefix}/{NAME}");
     let place = shell.place(tracer, &path);
+    let is_read = place.is_some();
     match place.filter(|place| tracer.volume(place.partition).has_file(&place.path)) {
         Some(place) => {
             shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));
@@ -109,7 +110,8 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
             if let Some(search) = search {
                 message = format!("{message}; its search for `{search}` finds nothing");
             }
-            step.issue(Issue::new(IssueKind::GrubConfiguration, message).help(STOPS))
+            let issue = Issue::new(IssueKind::GrubConfiguration, message).help(STOPS);
+            if is_read { step.issue(issue) } else { tracer.unless_not_read(step, issue) }
         }
     }
 }
@@ -118,7 +120,7 @@ fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
     let Some(place) = conventional(tracer).into_iter().next() else {
         let places = DIRECTORIES.join(&format!("/{NAME}, no "));
         let message = format!("GRUB has no configuration: there is no {places}/{NAME}");
-        return step.issue(Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
+        return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
     };
     let mut shell = Shell::new(Firmware::Bios, Some(place.partition));
     shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));

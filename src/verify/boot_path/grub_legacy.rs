@@ -77,10 +77,9 @@ pub fn follow(tracer: &mut Tracer, step: Step) -> Step {
     });
     let Some((volume, at)) = menu else {
         let message = format!("GRUB Legacy has no menu: there is no {}", MENUS.join(", no "));
-        return step.issue(
-            Issue::new(IssueKind::GrubConfiguration, message)
-                .help("without one it stops at its `grub>` prompt"),
-        );
+        let issue = Issue::new(IssueKind::GrubConfiguration, message)
+            .help("without one it stops at its `grub>` prompt");
+        return tracer.unless_not_read(step, issue);
     };
     step.then([tracer.deeper(|tracer| menu_of(tracer, volume, &at))])
 }

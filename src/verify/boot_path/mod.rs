@@ -176,6 +176,8 @@ impl BootPaths {
 pub struct Disk<'a> {
     /// In the order of the table.
     pub volumes: Vec<Volume<'a>>,
+    /// Partitions with a filesystem or volume that is known and not read here: a boot program may read it.
+    pub not_read: Vec<u32>,
     /// The first 440 bytes, which BIOS runs.
     pub boot_code: &'a [u8],
     /// Reads sectors of 512 bytes that are in no filesystem.
@@ -211,6 +213,20 @@ impl<'d, 'a> Tracer<'d, 'a> {
 
     fn into_paths(self, paths: Vec<BootPath>) -> BootPaths {
         BootPaths { paths, kernels: self.kernels }
+    }
+
+    /// A step that leads to something that is not found, where that may be on a partition that is not read; else with the issue.
+    fn unless_not_read(&self, step: Step, issue: Issue) -> Step {
+        match self.disk.not_read.first() {
+            None => step.issue(issue),
+            Some(number) => {
+                let title = format!(
+                    "{}; its configuration may be on partition {number}, which is not read",
+                    step.title
+                );
+                Step { title, ..step }
+            }
+        }
     }
 
     fn volumes(&self) -> &'d [Volume<'a>] {

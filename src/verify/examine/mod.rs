@@ -68,7 +68,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         readable.extend(tree);
     }
     progress.begin("following what boots");
-    let boot_paths = boot_paths(&image.file, &table, &readable);
+    let boot_paths = boot_paths(&image.file, &table, &partitions, &readable);
     let verity = verity::verity(&image.file, &partitions, &boot_paths)?;
     progress.begin("looking at the system");
     let init = boot_paths.kernels().find(|(_, chosen)| !chosen).and_then(|(start, _)| {
@@ -156,7 +156,13 @@ const SWAP: uuid::Uuid = uuid::uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 const XBOOTLDR: uuid::Uuid = uuid::uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172");
 
 /// Follows what firmware finds, on the filesystems that boot programs read.
-fn boot_paths(image: &File, table: &TableFacts, readable: &[Readable]) -> BootPaths {
+fn boot_paths(
+    image: &File,
+    table: &TableFacts,
+    partitions: &[PartitionFacts],
+    readable: &[Readable],
+) -> BootPaths {
+    let not_read = partitions.iter().filter(|partition| matches!(partition.kind, Some(Kind::Other(_))));
     let open: Vec<&Readable> = readable.iter().filter(|readable| !readable.is_encrypted).collect();
     let windows: Vec<Window> = open.iter().map(|readable| readable.window()).collect();
     let volumes = open.iter().zip(&windows).map(|(readable, window)| Volume {
@@ -177,6 +183,7 @@ fn boot_paths(image: &File, table: &TableFacts, readable: &[Readable]) -> BootPa
     };
     boot_path::follow(&boot_path::Disk {
         volumes: volumes.collect(),
+        not_read: not_read.map(|partition| partition.entry.number).collect(),
         boot_code: &table.boot_code,
         sectors: &sectors,
     })

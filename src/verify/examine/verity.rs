@@ -10,7 +10,7 @@ use crate::verify::facts::{PartitionFacts, VerityFacts};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Options, and prefixes of those that name the partitions explicitly.
+/// Options, and prefixes of those that name the partitions explicitly: what those name is not checked.
 const OPTIONS: [(&str, &str); 2] =
     [("roothash=", "systemd.verity_root_"), ("usrhash=", "systemd.verity_usr_")];
 
@@ -46,7 +46,8 @@ pub(super) fn verity(
     Ok(found)
 }
 
-/// Which partitions have the data and the digests, and what is wrong with them. The first 128 bits of the root hash are the GUID of the data partition, the last 128 bits that of the hash partition. Source: UAPI.2.
+/// The data partition and the hash partition, and what is wrong with them. The first 128 bits of the root hash are the GUID of the
+/// one, the last 128 bits that of the other. Source: UAPI.2.
 fn look(
     image: &File,
     partitions: &[PartitionFacts],

@@ -80,8 +80,8 @@ pub static FILESYSTEM_NOT_READ: Rule = Rule {
     name: "filesystem-not-read",
     summary: "a partition holds something that is known and not read",
     level: Level::Note,
-    why: "What is in it is not judged: f2fs, LVM and RAID are told by their first bytes only, and so is a dm-verity tree whose \
-          digest no command line has. Source: \
+    why: "What is in it is not judged: f2fs, LVM, RAID, ZFS and others are identified by signature only, and so is a dm-verity tree whose \
+          root hash no command line has. Source: \
           libblkid's probes.",
     check: Check::Disk(not_read),
 };
