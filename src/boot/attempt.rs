@@ -20,7 +20,7 @@ use crate::host::{
 };
 use crate::plan::command_line::words;
 use crate::plan::{Firmware, Loader};
-use crate::template::Bytes;
+use crate::template::{Bytes, Secret};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -547,10 +547,10 @@ fn rounded(time: Duration) -> f64 {
 }
 
 /// Without names, so that nobody else opens them.
-fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<File>> {
-    let write = |(name, value): &(String, Vec<u8>)| {
+fn credential_files(credentials: &[(String, Secret)]) -> std::io::Result<Vec<File>> {
+    let write = |(name, value): &(String, Secret)| {
         let mut file = tempfile::tempfile()?;
-        file.write_all(credential(name, value).as_bytes())?;
+        file.write_all(credential(name, value.expose().as_bytes()).as_bytes())?;
         Ok(file)
     };
     credentials.iter().map(write).collect()
@@ -558,8 +558,8 @@ fn credential_files(credentials: &[(String, Vec<u8>)]) -> std::io::Result<Vec<Fi
 
 /// What was typed and belongs into no log.
 fn secrets<'o>(options: &'o BootOptions) -> Vec<&'o str> {
-    let password = options.login.as_ref().and_then(|login| login.password.as_deref());
-    let all = options.passphrases.values().map(String::as_str).chain(password);
+    let password = options.login.as_ref().and_then(|login| login.password.as_ref());
+    let all = options.passphrases.values().chain(password).map(Secret::expose);
     all.filter(|text| text.len() >= SHORTEST_SECRET).collect()
 }
 

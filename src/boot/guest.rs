@@ -11,6 +11,7 @@ use super::screen::{Font, Picture};
 use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
 use crate::host::{Context, Failure, JailNetwork, Progress, inherit, inherited_name, jailed, spawn};
+use crate::template::Secret;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -93,10 +94,7 @@ impl Guest {
         };
         let (jailed, denied) = jailed(&invocation, network);
         if let Some(why) = &denied {
-            progress.warn(format!(
-                "QEMU runs without a mount namespace of its own: {}",
-                why.details.last().unwrap_or(&why.message)
-            ));
+            progress.warn(format!("QEMU runs without a mount namespace of its own: {why}"));
         }
         let started = Instant::now();
         let mut process = Process(spawn(&jailed, Stdio::null(), Stdio::null(), Stdio::piped())?);
@@ -220,7 +218,7 @@ impl Guest {
     pub fn watch(
         &mut self,
         monitor: &mut BootMonitor,
-        passphrases: &BTreeMap<String, String>,
+        passphrases: &BTreeMap<String, Secret>,
         progress: &dyn Progress,
     ) -> Option<Class> {
         let mut stage = Stage::Firmware;
@@ -295,7 +293,7 @@ impl Guest {
         &mut self,
         action: Action,
         monitor: &mut BootMonitor,
-        passphrases: &BTreeMap<String, String>,
+        passphrases: &BTreeMap<String, Secret>,
         now: Duration,
     ) {
         match action {

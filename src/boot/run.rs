@@ -13,7 +13,7 @@ use super::verdict::{Class, Outcome, Start, Verdict};
 use crate::host::{Context, Failure, Progress};
 use crate::plan::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
-use crate::template::{Bytes, SourceText, parse};
+use crate::template::{Bytes, Secret, SourceText, parse};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct BootOptions<'a> {
     /// Where serial log and screenshot go.
     pub report: Option<&'a Path>,
     /// What opens encrypted volumes, by the name of the mapping.
-    pub passphrases: BTreeMap<String, String>,
+    pub passphrases: BTreeMap<String, Secret>,
     /// Who logs in at the prompt.
     pub login: Option<Login>,
     /// Who connects over ssh; commands then run there.
@@ -45,7 +45,7 @@ pub struct BootOptions<'a> {
     /// Settings for the instance, a raw image.
     pub seed: Option<&'a Path>,
     /// systemd's credentials.
-    pub credentials: Vec<(String, Vec<u8>)>,
+    pub credentials: Vec<(String, Secret)>,
     pub direct: Option<DirectKernel>,
     /// The host name that the prompt must have.
     pub host: Option<&'a str>,

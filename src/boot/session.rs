@@ -2,6 +2,7 @@
 
 use super::patterns::{insertion, is_login_prompt, is_password_prompt};
 use super::text::Lines;
+use crate::template::Secret;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 pub struct Login {
     pub user: String,
     /// Nothing where the user has none.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// What a command in the guest said.
@@ -98,7 +99,7 @@ impl<'a> Session<'a> {
                 return Ok(Turn::Getty);
             }
             self.seen.clear();
-            self.send(password);
+            self.send(password.expose());
         }
         let refused = |lines: &[String]| lines.iter().any(|line| line.contains("Login incorrect"));
         // A shell's prompt may be anything; that it runs commands is what counts.
@@ -224,7 +225,7 @@ mod tests {
             (count > 0).then(|| buffer[..count].to_vec())
         };
         let mut session = Session::new(&ours, &mut next);
-        session.log_in(&Login { user: "ada".into(), password: Some("secret".into()) })?;
+        session.log_in(&Login { user: "ada".into(), password: Some(Secret::new("secret".into())) })?;
         session.run("findmnt")
     }
 

@@ -1,7 +1,7 @@
 //! Commands in the guest over ssh: what a user with a key would do.
 
 use super::session::{Answer, COMMAND, SessionFault};
-use crate::host::{Failure, Invocation, run_bounded};
+use crate::host::{Failure, Invocation, RunError, run_bounded};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -74,6 +74,6 @@ fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
         .args(["127.0.0.1", "--", command])
 }
 
-fn fault(what: &str, failure: Failure) -> SessionFault {
-    SessionFault { what: what.to_owned(), lines: failure.details }
+fn fault(what: &str, error: RunError) -> SessionFault {
+    SessionFault { what: what.to_owned(), lines: Failure::from(error).details }
 }

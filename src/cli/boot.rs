@@ -16,7 +16,7 @@ use crate::image::format;
 use crate::plan::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
-use crate::template::{Bytes, SecretSource, Size, SourceText};
+use crate::template::{Bytes, Secret, SecretSource, Size, SourceText};
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -199,7 +199,7 @@ fn login(text: &str) -> Result<(String, Option<SecretSource>), String> {
 /// What goes on inside, with the secrets themselves.
 #[derive(Default)]
 pub struct Inside {
-    pub passphrases: BTreeMap<String, String>,
+    pub passphrases: BTreeMap<String, Secret>,
     pub login: Option<Login>,
     pub ssh: Option<Ssh>,
     pub commands: Vec<String>,
@@ -207,7 +207,7 @@ pub struct Inside {
     pub second_disk: Option<PathBuf>,
     pub network: Network,
     pub seed: Option<PathBuf>,
-    pub credentials: Vec<(String, Vec<u8>)>,
+    pub credentials: Vec<(String, Secret)>,
     pub direct: Option<DirectKernel>,
     /// That of the image itself.
     pub own_kernel: bool,
@@ -269,7 +269,7 @@ impl InsideArgs {
             if name.is_empty() || !name.chars().all(is_plain) {
                 bail!("`{name}` is no name of a credential: letters, digits, dots");
             }
-            inside.credentials.push((name.clone(), read_secret(source)?.into_bytes()));
+            inside.credentials.push((name.clone(), read_secret(source)?));
         }
         if let Some(kernel) = &self.kernel {
             let direct = DirectKernel {

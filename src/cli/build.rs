@@ -16,7 +16,7 @@ use crate::host::Failure;
 use crate::image::pipeline::{BuildOptions, Carried, Destination, beside, build, pre_install, prepare};
 use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
-use crate::template::{self, Bytes, SourceText};
+use crate::template::{self, Bytes, Secret, SourceText};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -310,7 +310,7 @@ enum Tested {
 fn boot_test(
     image: &Path,
     plan: &Plan,
-    passphrases: BTreeMap<String, String>,
+    passphrases: BTreeMap<String, Secret>,
     template: &SourceText,
     args: &BuildArgs,
     console: &Console,

@@ -1,7 +1,7 @@
 //! What a git range touches.
 
 use super::console::Console;
-use super::input::definitions;
+use super::files::definitions;
 use crate::host::{Context, Failure, Invocation};
 use crate::image::sha256;
 use crate::imagetest::{ImageType, Ingredients, texts, touched};

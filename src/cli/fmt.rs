@@ -1,7 +1,8 @@
 //! `ister fmt`
 
 use super::console::{Console, Verbosity, print};
-use super::input::{count, replace_file};
+use super::files::replace_file;
+use super::input::count;
 use super::lint::unified_diff;
 use super::run::Outcome;
 use super::sources::{Named, Sources};

@@ -1,7 +1,8 @@
 //! `ister lint`
 
 use super::console::{Console, Verbosity, print};
-use super::input::{count, definitions, file_facts, replace_file, stdout_colour};
+use super::files::{definitions, file_facts, replace_file};
+use super::input::{count, stdout_colour};
 use super::run::Outcome;
 use super::source_root::source_root;
 use super::sources::{Named, Sources};

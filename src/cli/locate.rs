@@ -1,7 +1,7 @@
 //! Which template an ister.py call means: the one that was named, or what the kernel command line or ister.conf say.
 
 use super::console::Console;
-use super::input::read_source;
+use super::files::read_source;
 use super::root_ssh;
 use crate::content::fetch::fetch;
 use crate::host::Progress;

@@ -1,6 +1,6 @@
 //! `ister lsp`
 
-use super::input::{definitions, file_facts_in};
+use super::files::{definitions, file_facts_in};
 use super::run::Outcome;
 use crate::lsp::{End, Knowledge, serve, stdio};
 use anyhow::Context;

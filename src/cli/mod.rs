@@ -1,40 +1,62 @@
 //! The command line: one file per subcommand, each parses, calls, shows, and gives an exit code. The one place
 //! that prints, and where errors become text.
 
+#[cfg(feature = "full")]
 mod board;
+#[cfg(feature = "full")]
 mod boot;
+#[cfg(feature = "full")]
 mod build;
+#[cfg(feature = "full")]
 mod cache;
+#[cfg(feature = "full")]
 mod changed;
+mod changes;
 mod console;
+#[cfg(feature = "full")]
 mod diff;
+#[cfg(feature = "full")]
 mod disks;
+#[cfg(feature = "full")]
 mod doctor;
+#[cfg(feature = "full")]
 mod drop_in;
 mod explain;
+mod files;
 mod fmt;
 mod input;
+#[cfg(feature = "full")]
 mod inventory;
 mod journal;
 mod lint;
+#[cfg(feature = "full")]
 mod locate;
 mod lsp;
 mod manual;
 mod new;
 mod plan;
+#[cfg(feature = "full")]
 mod publish;
+#[cfg(feature = "full")]
 mod receipt;
+#[cfg(feature = "full")]
 mod report;
+#[cfg(feature = "full")]
 mod root_ssh;
 mod rules;
 mod run;
 mod schema;
 mod source_root;
 mod sources;
+#[cfg(feature = "full")]
 mod sums;
+#[cfg(feature = "full")]
 mod swupd;
+#[cfg(feature = "full")]
 mod test;
+#[cfg(feature = "full")]
 mod twice;
+#[cfg(feature = "full")]
 mod verify;
 
 pub use run::main;

@@ -1,9 +1,9 @@
 //! `ister plan`
 
+use super::changes::ChangeArgs;
 use super::console::print;
-use super::input::{ChangeArgs, TemplateArgs, print_json};
+use super::input::{TemplateArgs, print_json};
 use super::run::{Outcome, VerbosityArgs};
-use crate::content::{self, Cache};
 use crate::plan::{Content, Footprint, PLAN_VERSION, Plan};
 use crate::report::{compare_plans, plan_svg, plan_table};
 use anyhow::{Context, bail};
@@ -80,7 +80,9 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Looked for, not made: a plan writes nothing.
+#[cfg(feature = "full")]
 pub fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Footprint> {
+    use crate::content::{self, Cache};
     let cache = Cache::existing(directory)?;
     let sources = match &wanted.archive {
         Some(_) => Some(content::sources_for(wanted).ok()?),
@@ -88,6 +90,12 @@ pub fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Fo
     };
     let entry = cache.find_wanted(&wanted.release, &wanted.packages, sources.as_deref())?;
     content::footprint(&entry.file).ok()
+}
+
+/// The linter alone has no cache of content.
+#[cfg(not(feature = "full"))]
+fn cached_footprint(_: &Content, _: Option<&Path>) -> Option<Footprint> {
+    None
 }
 
 /// A plan as it lies beside an image, or one that is made of a template.

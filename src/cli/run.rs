@@ -1,10 +1,9 @@
 //! The program on one screen: parse, dispatch, exit code.
 
 use super::console::{Console, Verbosity};
-use super::{
-    boot, build, cache, diff, doctor, explain, fmt, lint, lsp, manual, new, plan, publish, report, rules,
-    schema, swupd, test, verify,
-};
+#[cfg(feature = "full")]
+use super::{boot, build, cache, diff, doctor, publish, report, swupd, test, verify};
+use super::{explain, fmt, lint, lsp, manual, new, plan, rules, schema};
 use crate::host::{Blame, Failure, install_handlers};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -30,12 +29,19 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    #[cfg(feature = "full")]
     Build(build::BuildArgs),
+    #[cfg(feature = "full")]
     Verify(verify::VerifyArgs),
+    #[cfg(feature = "full")]
     Diff(diff::DiffArgs),
+    #[cfg(feature = "full")]
     Boot(boot::BootArgs),
+    #[cfg(feature = "full")]
     Test(test::TestArgs),
+    #[cfg(feature = "full")]
     Report(report::ReportArgs),
+    #[cfg(feature = "full")]
     Publish(publish::PublishArgs),
     Lint(lint::LintArgs),
     Fmt(fmt::FmtArgs),
@@ -44,12 +50,16 @@ enum Command {
     Rules(rules::RulesArgs),
     New(new::NewArgs),
     Plan(plan::PlanArgs),
+    #[cfg(feature = "full")]
     Cache(cache::CacheArgs),
+    #[cfg(feature = "full")]
     Swupd(swupd::SwupdArgs),
+    #[cfg(feature = "full")]
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
+    #[cfg(feature = "full")]
     #[command(hide = true)]
     NamespaceWorker,
 }
@@ -143,6 +153,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| error.exit());
+    #[cfg(feature = "full")]
     if let Command::NamespaceWorker = cli.command {
         crate::image::pipeline::work_inside();
     }
@@ -151,12 +162,19 @@ pub fn main() -> ExitCode {
         Console::new(Verbosity::Quiet).say(&format!("warning: signals cannot be handled: {error}"));
     }
     let result = match cli.command {
+        #[cfg(feature = "full")]
         Command::Build(args) => build::run(&args),
+        #[cfg(feature = "full")]
         Command::Verify(args) => verify::run(&args),
+        #[cfg(feature = "full")]
         Command::Diff(args) => diff::run(&args),
+        #[cfg(feature = "full")]
         Command::Boot(args) => boot::run(&args),
+        #[cfg(feature = "full")]
         Command::Report(args) => report::run(&args),
+        #[cfg(feature = "full")]
         Command::Publish(args) => publish::run(&args),
+        #[cfg(feature = "full")]
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Lsp(args) => lsp::run(&args),
@@ -165,12 +183,16 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::New(args) => new::run(&args),
         Command::Plan(args) => plan::run(&args),
+        #[cfg(feature = "full")]
         Command::Cache(args) => cache::run(&args),
+        #[cfg(feature = "full")]
         Command::Swupd(args) => swupd::run(&args),
+        #[cfg(feature = "full")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
+        #[cfg(feature = "full")]
         Command::NamespaceWorker => unreachable!("handled above"),
     };
     match result {

@@ -1,6 +1,6 @@
 //! From the paths that were typed to the templates they stand for: files, directories, standard input.
 
-use super::input::read_source;
+use super::files::read_source;
 use crate::template::SourceText;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -4,10 +4,11 @@ use super::build::Format as Output;
 use super::console::{Console, print};
 use super::input::{count, print_json};
 use super::run::{Outcome, VerbosityArgs};
-use crate::content::swupd::{Difference, Format, Installed, Request, Task, Trusted, Version, What};
+use crate::content::swupd::{Difference, Installed, Request, Task, Trusted, Version, What};
 use crate::content::{Cache, swupd_trust};
 use crate::host::leaves_when_interrupted;
 use crate::image::pipeline::swupd_in_namespace;
+use crate::plan::SwupdFormat;
 use crate::report::Table;
 use crate::template::Bytes;
 use anyhow::Context;
@@ -116,8 +117,8 @@ struct SourceArgs {
 
     /// The content's format, a number or `staging` [default: whatever the
     /// version has]
-    #[arg(short = 'f', long = "swupd-format", value_name = "NUMBER", value_parser = Format::parse)]
-    swupd_format: Option<Format>,
+    #[arg(short = 'f', long = "swupd-format", value_name = "NUMBER", value_parser = SwupdFormat::parse)]
+    swupd_format: Option<SwupdFormat>,
 
     /// The certificate of whoever signs the content
     /// [default: /usr/share/clear/update-ca/Swupd_Root.pem]

@@ -327,7 +327,8 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     }
     let keygen =
         Invocation::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ister test", "-f"]);
-    crate::host::run(&keygen.arg(path)).map(|_| ())
+    crate::host::run(&keygen.arg(path))?;
+    Ok(())
 }
 
 fn list(types: &[ImageType]) -> String {

@@ -1,7 +1,8 @@
 //! `ister verify`
 
+use super::changes::ChangeArgs;
 use super::console::{Console, print};
-use super::input::{ChangeArgs, Input, print_json, stdout_colour};
+use super::input::{Input, print_json, stdout_colour};
 use super::lint::FindingsFormat;
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, VerbosityArgs};
@@ -16,7 +17,7 @@ use crate::report::{
     Verified, boot_paths_svg, verification_concise, verification_github, verification_human,
     verification_json, verification_junit, verification_sarif,
 };
-use crate::template::{Bytes, SecretSource};
+use crate::template::{Bytes, Secret, SecretSource};
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
 use anyhow::{Context, bail};
@@ -267,9 +268,8 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
 }
 
 /// A passphrase or password; a file's line end is not part of it.
-pub fn read_secret(source: &SecretSource) -> Result<String, Failure> {
-    let text = pipeline::read_secret("secret", source, "it")?;
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+pub fn read_secret(source: &SecretSource) -> Result<Secret, Failure> {
+    Ok(pipeline::read_secret("secret", source, "it")?.without_line_end())
 }
 
 /// What this host would have left in an image that was built on it carelessly.

@@ -1,11 +1,11 @@
 //! Debian and Ubuntu content through mmdebstrap, inside the build's namespace.
 
-use super::apt_output::{Unmet, unmet};
+use super::apt_output::{self, Fault, Unmet};
 use super::architecture;
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
-use crate::host::{Context, Failure, Invocation, Progress, run_reporting};
+use crate::host::{Context, Failure, Invocation, Progress, RunError, run_reporting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -83,9 +83,7 @@ impl AptRequest {
                 progress.begin(step);
             }
         });
-        if let Err(failure) = finished {
-            return Err(explain(failure, self, target));
-        }
+        finished.map_err(|error| explain(error, self, target))?;
         let tree = Tree::open(target)?;
         let epoch = match self.epoch {
             Some(epoch) => epoch,
@@ -138,63 +136,33 @@ fn step(line: &str) -> Option<&'static str> {
 }
 
 /// Turns what apt and dpkg said into what was needed and what to do.
-fn explain(failure: Failure, request: &AptRequest, target: &Path) -> Failure {
-    if failure.message != "`mmdebstrap` failed" {
-        // It did not even start.
-        return failure;
-    }
-    let said = failure.details.join("\n");
-    let archives = || request.sources.join(", ");
-    if said.contains("No space left on device") || said.contains("You don't have enough free space") {
-        return failure
+fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
+    let Some(run) = error.exited() else { return error.into() };
+    let lines: Vec<&str> = run.said.iter().map(String::as_str).collect();
+    let fault = apt_output::fault(&lines);
+    let archives = request.sources.join(", ");
+    match fault {
+        None => error.context("could not install the content"),
+        Some(Fault::NoSpace) => error
             .context("there is not enough space for the content")
-            .help("free some memory or disk space; `ister cache prune` empties the content cache");
-    }
-    let lines: Vec<&str> =
-        failure.details.iter().map(|line| line.strip_prefix("it said: ").unwrap_or(line)).collect();
-    if let Some(unmet) = unmet(&lines) {
-        return not_to_be_had(&unmet, request, target);
-    }
-    if said.contains("NO_PUBKEY")
-        || said.contains("is not signed")
-        || said.contains("signatures were invalid")
-    {
-        return failure.context(format!("the archive's signature cannot be trusted: {}", archives())).help(
-            "install the archive's keyring (Debian: debian-archive-keyring), or name another archive with -C",
-        );
-    }
-    const UNREACHABLE: &[&str] = &[
-        "Could not connect",
-        "Unable to connect",
-        "Connection failed",
-        "Connection refused",
-        "Could not resolve",
-        "Temporary failure resolving",
-        "Connection timed out",
-        "Network is unreachable",
-        "Could not handshake",
-    ];
-    if UNREACHABLE.iter().any(|words| said.contains(words)) {
-        return failure
-            .context(format!("the archive cannot be reached: {}", archives()))
-            .help("check the network and the proxy, or name another archive with -C");
-    }
-    let missing = |line: &str| {
-        let url = line.split_once("E: Failed to fetch ")?.1.split_whitespace().next()?;
-        (url.ends_with(".deb") && line.contains("404  Not Found")).then(|| url.to_owned())
-    };
-    if let Some(file) = said.lines().find_map(missing) {
-        return failure
+            .help("free some memory or disk space; `ister cache prune` empties the content cache"),
+        Some(Fault::Unmet(unmet)) => not_to_be_had(&unmet, request, target),
+        Some(Fault::Untrusted) => {
+            error.context(format!("the archive's signature cannot be trusted: {archives}")).help(
+                "install the archive's keyring (Debian: debian-archive-keyring), or name another archive with -C",
+            )
+        }
+        Some(Fault::Unreachable) => error
+            .context(format!("the archive cannot be reached: {archives}"))
+            .help("check the network and the proxy, or name another archive with -C"),
+        Some(Fault::MissingFile(file)) => error
             .context(format!("the archive does not have a file that its package lists name: {file}"))
-            .help("try again later: the mirror is being updated or incomplete; or name another one with -C");
-    }
-    if said.contains("does not have a Release file") || said.contains("404  Not Found") {
-        return failure
-            .context(format!("the archive has no suite `{}`: {}", request.suite, archives()))
+            .help("try again later: the mirror is being updated or incomplete; or name another one with -C"),
+        Some(Fault::NoSuite) => error
+            .context(format!("the archive has no suite `{}`: {archives}", request.suite))
             .help("correct `Version`, or name another archive with -C")
-            .about_release();
+            .about_release(),
     }
-    failure.context("could not install the content")
 }
 
 /// What the template requests and the archive does not have.
@@ -298,6 +266,7 @@ impl PackageLists {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::run;
 
     fn request() -> AptRequest {
         AptRequest {
@@ -351,9 +320,10 @@ mod tests {
 
     #[test]
     fn what_apt_said_becomes_what_to_do() {
-        let explained = |said: &str| {
-            let failure = Failure::new("`mmdebstrap` failed").detail(format!("it said: {said}"));
-            explain(failure, &request(), Path::new("/no/such/tree")).message
+        let explained = |line: &str| {
+            let script = format!("echo \"{line}\" >&2; exit 100");
+            let error = run(&Invocation::new("sh").args(["-c", &script])).unwrap_err();
+            explain(error, &request(), Path::new("/no/such/tree")).message
         };
         assert_eq!(
             explained("E: Unable to locate package nonsense"),
@@ -362,16 +332,6 @@ mod tests {
         assert_eq!(
             explained("Err:1 http://a bookworm InRelease Could not connect to a:80"),
             "the archive cannot be reached: deb http://a bookworm main"
-        );
-        assert_eq!(
-            explained("E: The repository 'http://a x Release' does not have a Release file."),
-            "the archive has no suite `bookworm`: deb http://a bookworm main"
-        );
-        assert_eq!(
-            explained(
-                "E: Failed to fetch http://a/pool/l/linux_5_amd64.deb  404  Not Found [IP: 192.0.2.1 80]"
-            ),
-            "the archive does not have a file that its package lists name: http://a/pool/l/linux_5_amd64.deb"
         );
         assert_eq!(explained("E: something else"), "could not install the content");
     }

@@ -1,7 +1,57 @@
-//! What apt-get prints when the archive does not have what was requested. The samples of the tests were printed by apt 2.6
-//! and 3.0.
+//! What mmdebstrap, apt-get and dpkg print when content cannot be installed. The samples of the tests were printed by apt 2.6 and
+//! 3.0.
 
 use std::collections::BTreeSet;
+
+/// Why content cannot be installed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    NoSpace,
+    /// The archive does not have what was requested.
+    Unmet(Unmet),
+    /// The archive's signature is missing or not by a known key.
+    Untrusted,
+    Unreachable,
+    /// The URL of a package that the lists name, and the archive does not have.
+    MissingFile(String),
+    /// The archive has no such suite.
+    NoSuite,
+}
+
+/// Words of apt's methods for a host that does not answer.
+const UNREACHABLE: &[&str] = &[
+    "Could not connect",
+    "Unable to connect",
+    "Connection failed",
+    "Connection refused",
+    "Could not resolve",
+    "Temporary failure resolving",
+    "Connection timed out",
+    "Network is unreachable",
+    "Could not handshake",
+];
+
+/// `lines`: the last that were printed.
+pub fn fault(lines: &[&str]) -> Option<Fault> {
+    let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    let missing = |line: &&str| {
+        let url = line.split_once("E: Failed to fetch ")?.1.split_whitespace().next()?;
+        (url.ends_with(".deb") && line.contains("404  Not Found")).then(|| url.to_owned())
+    };
+    if has("No space left on device") || has("You don't have enough free space") {
+        Some(Fault::NoSpace)
+    } else if let Some(unmet) = unmet(lines) {
+        Some(Fault::Unmet(unmet))
+    } else if has("NO_PUBKEY") || has("is not signed") || has("signatures were invalid") {
+        Some(Fault::Untrusted)
+    } else if UNREACHABLE.iter().any(|words| has(words)) {
+        Some(Fault::Unreachable)
+    } else if let Some(file) = lines.iter().find_map(missing) {
+        Some(Fault::MissingFile(file))
+    } else {
+        (has("does not have a Release file") || has("404  Not Found")).then_some(Fault::NoSuite)
+    }
+}
 
 /// Why packages cannot be installed.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,8 +68,7 @@ pub enum Unmet {
     Together { reasons: Vec<String> },
 }
 
-/// `lines`: everything that apt-get printed.
-pub fn unmet(lines: &[&str]) -> Option<Unmet> {
+fn unmet(lines: &[&str]) -> Option<Unmet> {
     let after = |start: &str| lines.iter().find_map(|line| line.trim_start().strip_prefix(start));
     let quoted = |text: &str| text.split('\'').nth(1).map(str::to_owned);
     if let Some(rest) = after("E: Version ") {
@@ -62,6 +111,29 @@ mod tests {
 
     fn parse(text: &str) -> Option<Unmet> {
         unmet(&text.lines().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn faults_of_archives() {
+        let of = |line: &str| fault(&[line]);
+        assert_eq!(of("dpkg: error: cannot copy: No space left on device"), Some(Fault::NoSpace));
+        assert_eq!(
+            of("W: GPG error: http://a x InRelease: The following signatures couldn't be verified because \
+                the public key is not available: NO_PUBKEY 0E98404D386FA1D9"),
+            Some(Fault::Untrusted)
+        );
+        assert_eq!(
+            of("Err:1 http://a bookworm InRelease Could not connect to a:80"),
+            Some(Fault::Unreachable)
+        );
+        assert_eq!(
+            of("E: The repository 'http://a x Release' does not have a Release file."),
+            Some(Fault::NoSuite)
+        );
+        let url = "http://a/pool/l/linux_5_amd64.deb";
+        let line = format!("E: Failed to fetch {url}  404  Not Found [IP: 192.0.2.1 80]");
+        assert_eq!(of(&line), Some(Fault::MissingFile(url.into())));
+        assert_eq!(of("E: something else"), None);
     }
 
     #[test]

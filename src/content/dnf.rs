@@ -1,10 +1,11 @@
 //! Content of rpm packages through dnf, inside the build's namespace: Fedora, its relatives, and repositories of one's own.
 
 use super::apt::Keyring;
+use super::dnf_output::{self, Fault};
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
-use crate::host::{Chroot, Context, Failure, Invocation, Progress, run, run_reporting};
+use crate::host::{Chroot, Context, Failure, Invocation, Progress, RunError, run, run_reporting};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -87,7 +88,7 @@ impl DnfRequest {
             let _inside = Chroot::enter(target)?;
             let command = self.dnf(workspace, target, keyring.as_deref());
             progress.begin("fetching package lists");
-            run_reporting(&command, &mut |_| {}).map_err(|failure| self.explain(failure))?;
+            run_reporting(&command, &mut |_| {}).map_err(|error| self.explain(error))?;
         }
         let tree = Tree::open(target)?;
         if let Some(keyring) = &self.keyring {
@@ -135,45 +136,30 @@ impl DnfRequest {
     }
 
     /// Turns what dnf said into what was needed and what to do.
-    fn explain(&self, failure: Failure) -> Failure {
-        if failure.message != "`dnf` failed" {
-            return failure;
-        }
-        let said = failure.details.join("\n");
+    fn explain(&self, error: RunError) -> Failure {
+        let Some(run) = error.exited() else { return error.into() };
+        let fault = dnf_output::fault(&run.said);
         let place = self.repository.clone().or_else(|| {
             self.configuration.as_ref().map(|(path, _)| format!("the repositories of `{}`", path.display()))
         });
         let place = place.unwrap_or_default();
-        if let Some(name) =
-            said.split("Unable to find a match: ").nth(1).and_then(|rest| rest.split_whitespace().next())
-        {
-            return Failure::new(format!("the package `{name}` does not exist in {place}"))
-                .of_template()
-                .help("correct the name in `Bundles`; a name that is no bundle is taken as a package");
-        }
-        if said.contains("No space left on device")
-            || said.contains("At least ") && said.contains(" more space needed")
-        {
-            return failure
+        match fault {
+            None => error.context("could not install the content"),
+            Some(Fault::Unknown(name)) => {
+                Failure::new(format!("the package `{name}` does not exist in {place}"))
+                    .of_template()
+                    .help("correct the name in `Bundles`; a name that is not a bundle is taken as a package")
+            }
+            Some(Fault::NoSpace) => error
                 .context("there is not enough space for the content")
-                .help("free some memory or disk space; `ister cache prune` empties the content cache");
-        }
-        if said.contains("GPG check FAILED")
-            || said.contains("is not signed")
-            || said.contains("Public key for")
-        {
-            return failure
+                .help("free some memory or disk space; `ister cache prune` empties the content cache"),
+            Some(Fault::Untrusted) => error
                 .context(format!("packages cannot be trusted: {place}"))
-                .help("name the keys they are signed with: -s FILE");
-        }
-        if said.contains("Failed to download metadata for repo")
-            || said.contains("Cannot download repomd.xml")
-        {
-            return failure
+                .help("name the keys they are signed with: -s FILE"),
+            Some(Fault::Unreachable) => error
                 .context(format!("the repository cannot be reached: {place}"))
-                .help("check the address (the directory that has `repodata`), the network and the proxy");
+                .help("check the address (the directory that has `repodata`), the network and the proxy"),
         }
-        failure.context("could not install the content")
     }
 }
 
@@ -244,7 +230,8 @@ mod tests {
     #[test]
     fn what_dnf_said_becomes_what_to_do() {
         let explained = |said: &str| {
-            request().explain(Failure::new("`dnf` failed").detail(format!("it said: {said}"))).message
+            let script = format!("echo \"{said}\" >&2; exit 1");
+            request().explain(run(&Invocation::new("sh").args(["-c", &script])).unwrap_err()).message
         };
         assert_eq!(
             explained("Error: Unable to find a match: nosuch"),

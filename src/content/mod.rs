@@ -7,6 +7,7 @@ mod apt;
 mod apt_output;
 mod cache;
 mod dnf;
+mod dnf_output;
 pub mod fetch;
 mod footprint;
 mod local_index;

@@ -186,7 +186,8 @@ fn answers_of_grub(tree: &Tree) -> Result<(), Failure> {
                 grub-efi-amd64 grub2/update_nvram boolean false\n";
     tree.write(ANSWERS, text, 0o644)?;
     let chroot = Chroot::enter(tree.path())?;
-    run(&chroot.invocation("debconf-set-selections").arg(ANSWERS)).map(|_| ())
+    run(&chroot.invocation("debconf-set-selections").arg(ANSWERS))?;
+    Ok(())
 }
 
 fn forget_this_run(tree: &Tree) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::prepare::Ready;
 use super::swupd_content::SwupdRequest;
 use super::tree::Tree;
 use super::{Wanted, inventory, pack};
-use crate::host::{Failure, Progress};
+use crate::host::{Failure, FailureKind, Progress};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
@@ -126,8 +126,7 @@ pub fn fill(
 
 /// A full disk is the cache's here, not the image's.
 fn no_room_in_cache(failure: Failure) -> Failure {
-    let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()).to_string();
-    if failure.details.contains(&full) {
+    if failure.kind == FailureKind::StorageFull {
         return failure
             .context("there is not enough space for the content in the cache")
             .help("`ister cache prune` empties it; --cache-dir chooses another disk");

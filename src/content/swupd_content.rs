@@ -2,9 +2,9 @@
 
 use super::prepare::Ready;
 use super::tree::Tree;
-use crate::content::swupd::{Format, Installed, Request, Trusted, Version};
+use crate::content::swupd::{Installed, Request, Trusted, Version};
 use crate::host::{Chroot, Context, Failure, Progress, run};
-use crate::plan::Content;
+use crate::plan::{Content, SwupdFormat};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub fn swupd_request(
             .detail(format!("this host has no {DEFAULTS}/contenturl"))
             .help("name a mix or mirror: -C URL; or build it with Debian content: --software-manager apt --set Version='\"bookworm\"'")
     })?;
-    let format = swupd.format.or_else(|| of_host("format")).map(|text| Format::parse(&text)).transpose();
+    let format = swupd.format.or_else(|| of_host("format")).map(|text| SwupdFormat::parse(&text)).transpose();
     let format = format.map_err(|why| Failure::new(format!("the format of swupd's content: {why}")))?;
     let version = match content.release.as_str() {
         "latest" | "" => Version::Latest,
@@ -118,8 +118,9 @@ fn library_cache(tree: &Tree, progress: &dyn Progress) -> Result<(), Failure> {
     progress.begin("making the cache of libraries");
     {
         let chroot = Chroot::enter(tree.path())?;
-        if let Err(failure) = run(&chroot.invocation(program)) {
-            progress.warn(format!("the content's ldconfig failed: {}", failure.details.join(": ")));
+        if let Err(error) = run(&chroot.invocation(program)) {
+            progress
+                .warn(format!("the content's ldconfig failed: {}", Failure::from(error).details.join(": ")));
         }
     }
     // It has times of this run.

@@ -1,12 +1,10 @@
-//! Filesystem formats: what a filesystem holds ([`Tree`]), reading it from bytes without mounting it, filling an empty one,
-//! and what an empty one has room for ([`room`]).
+//! Filesystem formats: what a filesystem holds ([`Tree`]), reading it from bytes without mounting it, and filling an empty one.
 //!
 //! Nothing here knows templates' layout, images or programs. Readers trust nothing: a damaged filesystem is an error, never
 //! a panic or an endless loop.
 
 pub mod btrfs;
 mod bytes;
-mod capacity;
 mod content;
 pub mod ext;
 pub mod fat;
@@ -44,7 +42,6 @@ fn has_judge(program: &str) -> bool {
 }
 
 pub use bytes::{first_difference, is_zero};
-pub use capacity::{Capacity, CapacityRequest, capacity, is_mixed, least_size};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
 pub use held::{Keeps, compare, content_difference};

@@ -28,6 +28,15 @@ pub enum About {
     Release,
 }
 
+/// What a caller may decide by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    #[default]
+    Other,
+    /// A disk of this host is full.
+    StorageFull,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     Size,
@@ -46,11 +55,20 @@ pub struct Failure {
     /// What it is about: whoever has the template can say where that stands.
     pub about: Option<Box<About>>,
     pub blame: Blame,
+    #[serde(default)]
+    pub kind: FailureKind,
 }
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), details: Vec::new(), help: None, about: None, blame: Blame::Host }
+        Failure {
+            message: message.into(),
+            details: Vec::new(),
+            help: None,
+            about: None,
+            blame: Blame::Host,
+            kind: FailureKind::Other,
+        }
     }
 
     /// The host is not to blame.
@@ -148,9 +166,10 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
             let error: std::io::Error = error.into();
             let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
-                std::io::ErrorKind::StorageFull => {
-                    failure.help("free some space, or choose another directory")
-                }
+                std::io::ErrorKind::StorageFull => Failure {
+                    kind: FailureKind::StorageFull,
+                    ..failure.help("free some space, or choose another directory")
+                },
                 std::io::ErrorKind::PermissionDenied => {
                     failure.help("check the owner and the mode of this path and of the directories above it")
                 }

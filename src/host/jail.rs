@@ -2,7 +2,7 @@
 //! host there are only programs and libraries, read-only, and a few devices. What it works on it has inherited.
 
 use super::process::{find_program, run};
-use super::{Failure, Invocation};
+use super::{Invocation, RunError};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -56,12 +56,14 @@ exec "$@"
 
 /// The invocation in a jail, or why this host has none for the program: namespaces are not allowed, or the program lies where a
 /// jail does not look. It dies with us either way.
-pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Option<Failure>) {
-    static DENIED: Mutex<BTreeMap<String, Option<Failure>>> = Mutex::new(BTreeMap::new());
+pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Option<String>) {
+    static DENIED: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
     let mut known = DENIED.lock().unwrap_or_else(|e| e.into_inner());
     let denied = known.entry(invocation.program.clone()).or_insert_with(|| {
         let probe = Invocation::new(&invocation.program).arg("--version");
-        run(&inside(&probe, network)).err()
+        // The first line has the cause; mount(8) follows it with where more may be found.
+        let why = |error: RunError| error.said().first().cloned().unwrap_or_else(|| error.to_string());
+        run(&inside(&probe, network)).err().map(why)
     });
     match denied {
         None => (inside(invocation, network), None),

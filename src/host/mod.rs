@@ -1,44 +1,75 @@
 //! Everything that touches other programs: finding them, running them, ending them, and the namespace in which
 //! an image is built without privileges. Nothing here knows what is being built.
 
+#[cfg(feature = "full")]
 mod atomic_file;
+#[cfg(feature = "full")]
 mod catalog;
+#[cfg(feature = "full")]
 mod chroot;
 mod debug;
 mod failure;
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
 mod interrupt;
+#[cfg(feature = "full")]
 mod invocation;
+#[cfg(feature = "full")]
 mod jail;
+#[cfg(feature = "full")]
 mod lock;
+#[cfg(feature = "full")]
 mod memory;
+#[cfg(feature = "full")]
 mod names;
+#[cfg(feature = "full")]
 mod namespace;
+#[cfg(feature = "full")]
 mod packages;
+#[cfg(feature = "full")]
 mod process;
 mod progress;
+#[cfg(feature = "full")]
+mod run_error;
+#[cfg(feature = "full")]
 mod subreaper;
+#[cfg(feature = "full")]
 mod unnamed;
 
+#[cfg(feature = "full")]
 pub use atomic_file::{AtomicFile, Durability, write_whole};
+#[cfg(feature = "full")]
 pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of, version_of};
+#[cfg(feature = "full")]
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
-pub use failure::{About, Blame, Context, Failure, Part, visible, with_causes};
+pub use failure::{About, Blame, Context, Failure, FailureKind, Part, visible, with_causes};
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
+#[cfg(feature = "full")]
 pub use invocation::Invocation;
+#[cfg(feature = "full")]
 pub use jail::{JailNetwork, jailed};
+#[cfg(feature = "full")]
 pub use lock::{Lock, try_lock, wait_for_lock};
+#[cfg(feature = "full")]
 pub use memory::available_memory;
+#[cfg(feature = "full")]
 pub use names::Names;
+#[cfg(feature = "full")]
 pub use namespace::{
     Worker, Workspace, end_leftovers, has_workspaces, subordinate_ranges, sweep_workspaces, try_namespaces,
     workspace_from_stdin,
 };
+#[cfg(feature = "full")]
 pub use packages::install_packages;
+#[cfg(feature = "full")]
 pub use process::{
     Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
     run_reporting, run_to_its_end, search_path, spawn,
 };
 pub use progress::{Event, Progress};
+#[cfg(feature = "full")]
+pub use run_error::{Run, RunError};
+#[cfg(feature = "full")]
 pub use subreaper::Orphans;
+#[cfg(feature = "full")]
 pub use unnamed::{inherit, inherited_name, name_of, scratch_directory};

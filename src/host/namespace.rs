@@ -142,8 +142,8 @@ fn allow(root: bool) -> &'static str {
     }
 }
 
-fn denied(root: bool, failure: Failure) -> Failure {
-    failure.context(NOT_ALLOWED).help(allow(root))
+fn denied(root: bool, failure: impl Into<Failure>) -> Failure {
+    failure.into().context(NOT_ALLOWED).help(allow(root))
 }
 
 fn did_not_answer(root: bool, status: std::process::ExitStatus, said: &str) -> Failure {

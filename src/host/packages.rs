@@ -66,7 +66,8 @@ impl Apt {
             // sudo drops the environment: what apt needs of it is set behind it.
             Invocation::new("sudo").args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
         };
-        run(&apt.args(args).env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+        run(&apt.args(args).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        Ok(())
     }
 
     fn install(&self, packages: &[&str]) -> Result<(), Failure> {

@@ -1,11 +1,11 @@
 //! The one place that runs programs.
 
-use super::catalog::package_of;
-use super::interrupt;
-use super::{Failure, Invocation};
+use super::run_error::{Run, RunError};
+use super::{Invocation, interrupt};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -49,28 +49,28 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs a program to its end; anything but exit code 0 is a failure that shows command, code and stderr.
-pub fn run(invocation: &Invocation) -> Result<Finished, Failure> {
+pub fn run(invocation: &Invocation) -> Result<Finished, RunError> {
     run_reporting(invocation, &mut |_| {})
 }
 
 /// As [`run`], giving each line of stderr away as it comes.
-pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, Failure> {
+pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
     run_bounded(invocation, None, line)
 }
 
 /// As [`run`], for a program whose exit code says more than whether it could do its work.
-pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, Failure> {
+pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, RunError> {
     complete(invocation, Stdio::null(), Stdio::piped(), None, &mut |_| {}).map(|(finished, _)| finished)
 }
 
 /// As [`run`], for a program that reads a file as its standard input.
-pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, Failure> {
+pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, input.into(), Stdio::piped(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
 
 /// As [`run`], for a program whose output goes into a file.
-pub fn run_into(invocation: &Invocation, output: File) -> Result<Finished, Failure> {
+pub fn run_into(invocation: &Invocation, output: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, Stdio::null(), output.into(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
@@ -80,7 +80,7 @@ pub fn run_bounded(
     invocation: &Invocation,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
-) -> Result<Finished, Failure> {
+) -> Result<Finished, RunError> {
     let (finished, too_long) = complete(invocation, Stdio::null(), Stdio::piped(), time, line)?;
     judge(invocation, finished, time.filter(|_| too_long))
 }
@@ -92,7 +92,7 @@ fn complete(
     stdout: Stdio,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
-) -> Result<(Finished, bool), Failure> {
+) -> Result<(Finished, bool), RunError> {
     let started = Instant::now();
     log::debug!("running: {}", shortened(&invocation.to_string()));
     let mut child = spawn(invocation, stdin, stdout, Stdio::piped())?;
@@ -155,10 +155,9 @@ fn complete(
         }
     }
     let all = String::from_utf8_lossy(&all).into_owned();
-    let status =
-        status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it"))).map_err(|error| {
-            Failure::new(format!("could not wait for `{}`", invocation.program)).detail(error.to_string())
-        })?;
+    let status = status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it")));
+    let lost = |source| RunError::NotWaitedFor { program: invocation.program.clone(), source };
+    let status = status.map_err(lost)?;
     Ok((Finished { stdout, stderr: all, status, took: started.elapsed() }, too_long))
 }
 
@@ -166,28 +165,23 @@ fn judge(
     invocation: &Invocation,
     finished: Finished,
     too_long: Option<Duration>,
-) -> Result<Finished, Failure> {
+) -> Result<Finished, RunError> {
     if finished.status.success() && too_long.is_none() {
         return Ok(finished);
     }
-    let Finished { stderr: all, status, took, .. } = finished;
-    let what = match too_long {
-        Some(time) => {
-            format!("`{}` did not end within {} s and was ended", invocation.program, time.as_secs())
-        }
-        None => format!("`{}` failed", invocation.program),
+    let Finished { stderr, status, took, .. } = finished;
+    let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let run = Run {
+        program: invocation.program.clone(),
+        command: shortened(&invocation.to_string()),
+        took,
+        said: lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| (*line).to_owned()).collect(),
     };
-    let mut failure = Failure::new(what).detail(format!(
-        "ran: {}    ({} after {:.1} s)",
-        shortened(&invocation.to_string()),
-        ending(status),
-        took.as_secs_f64()
-    ));
-    let lines: Vec<&str> = all.lines().map(str::trim_end).filter(|text| !text.is_empty()).collect();
-    for text in &lines[lines.len().saturating_sub(TAIL)..] {
-        failure = failure.detail(format!("it said: {text}"));
-    }
-    Err(failure)
+    Err(match (too_long, status.signal()) {
+        (Some(limit), _) => RunError::TimedOut { limit, run },
+        (None, Some(signal)) => RunError::Signalled { signal, run },
+        (None, None) => RunError::Exited { code: status.code().unwrap_or(-1), run },
+    })
 }
 
 /// A command line that a person can still read.
@@ -245,15 +239,6 @@ fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Said>, wrap:
     });
 }
 
-fn ending(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
-}
-
 /// Variables of the environment that are nobody else's business.
 static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -273,7 +258,7 @@ pub fn kept_from_children() -> Vec<(String, OsString)> {
 
 /// Starts a program with a scrubbed locale and a full search path. `run` suits most; this is for those that
 /// are talked to while they run.
-pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, Failure> {
+pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, RunError> {
     let program = find_program(&invocation.program).ok_or_else(|| missing(&invocation.program))?;
     let mut command = match invocation.dies_with_us {
         false => Command::new(&program),
@@ -303,31 +288,26 @@ pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio
     if invocation.own_group {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
-    command.spawn().map_err(|error| {
-        Failure::new(format!("could not start `{}`", program.display()))
-            .detail(format!("ran: {invocation}"))
-            .detail(error.to_string())
+    command.spawn().map_err(|source| RunError::NotStarted {
+        program: program.display().to_string(),
+        command: invocation.to_string(),
+        source,
     })
 }
 
-fn missing(program: &str) -> Failure {
-    let failure = Failure::new(format!("`{program}` is needed and not installed"));
-    match package_of(program) {
-        Some(package) => failure.help(format!(
-            "install the package `{package}` (`sudo apt-get install {package}`), or everything that is missing \
-             with `ister doctor --install`"
-        )),
-        None => failure.help("install it, or correct PATH"),
-    }
+fn missing(program: &str) -> RunError {
+    RunError::Missing { program: program.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Failure;
 
     #[test]
     fn a_failure_shows_command_code_and_words() {
-        let failure = run(&Invocation::new("sh").args(["-c", "echo no >&2; exit 4"])).unwrap_err();
+        let error = run(&Invocation::new("sh").args(["-c", "echo no >&2; exit 4"])).unwrap_err();
+        let failure = Failure::from(error);
         assert_eq!(failure.message, "`sh` failed");
         assert!(failure.details[0].starts_with("ran: sh -c 'echo no >&2; exit 4'    (exit code 4 after"));
         assert_eq!(failure.details[1], "it said: no");
@@ -346,7 +326,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let script = "echo before >&2; (sleep 2; touch left) & sleep 30";
         let hook = Invocation::new("sh").args(["-c", script]).directory(directory.path()).in_own_group();
-        let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        let error = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        let failure = Failure::from(error);
         assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
         assert_eq!(failure.details[1], "it said: before");
         assert!(started.elapsed() < Duration::from_secs(20));
@@ -358,7 +339,8 @@ mod tests {
     fn continuous_output_does_not_extend_the_timeout() {
         let script = "exec yes what a day >&2";
         let hook = Invocation::new("sh").args(["-c", script]).in_own_group();
-        let failure = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        let error = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
+        let failure = Failure::from(error);
         assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
     }
 
@@ -369,11 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_names_its_package() {
-        let failure = missing("mcopy");
-        assert_eq!(failure.message, "`mcopy` is needed and not installed");
-        assert!(failure.help.unwrap().contains("`mtools`"));
-        assert!(run(&Invocation::new("no-such-program-at-all")).is_err());
+    fn each_end_of_a_program_is_a_variant() {
+        let sh = |script: &str| run(&Invocation::new("sh").args(["-c", script])).unwrap_err();
+        assert!(matches!(run(&Invocation::new("no-such-program-at-all")), Err(RunError::Missing { .. })));
+        assert!(matches!(sh("exit 7"), RunError::Exited { code: 7, .. }));
+        assert!(matches!(sh("kill -9 $$"), RunError::Signalled { signal: 9, .. }));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::make::{self, Content, Target};
 use super::{gpt, loader, preserved, split, wipe};
 use crate::host::{Context, Failure, Progress, inherit};
 use crate::plan::{Disk, Partition, Plan};
+use crate::template::Secret;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -20,7 +21,7 @@ pub struct Assembly<'a> {
     /// Seconds since 1970.
     pub epoch: u64,
     /// By the name of the mapping.
-    pub passphrases: &'a BTreeMap<String, String>,
+    pub passphrases: &'a BTreeMap<String, Secret>,
     /// What would be random follows from it, if it is given.
     pub seed: Option<&'a str>,
 }

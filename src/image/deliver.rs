@@ -37,7 +37,7 @@ pub fn deliver(
     let parameters =
         luks::Parameters { sector_size: target.sector, ..luks::Parameters::new(encryption.uuid) };
     let mut entropy = entropy(target.seed, encryption.uuid);
-    let volume = luks::format(&parameters, passphrase.as_bytes(), &mut entropy)
+    let volume = luks::format(&parameters, passphrase.expose().as_bytes(), &mut entropy)
         .map_err(|error| Failure::new("could not make the LUKS2 header").caused_by(&error))?;
     let data = target.offset.0 + LUKS_DATA_OFFSET.0;
     if !target.blank {

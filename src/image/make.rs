@@ -6,10 +6,10 @@
 
 use super::{deliver, mkfs_defaults, preserved, read_back, space};
 use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
-use crate::host::{Blame, Context, Failure, Invocation, run};
+use crate::host::{Blame, Context, Failure, FailureKind, Invocation, RunError, run};
 use crate::plan::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
-use crate::template::{Bytes, FilesystemType};
+use crate::template::{Bytes, FilesystemType, Secret};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,6 +17,62 @@ use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+/// Why a filesystem could not be made.
+pub enum MakeError {
+    /// What goes into it is larger than it is, in bytes.
+    Full {
+        need: u64,
+        have: u64,
+    },
+    /// What only its writer knows that it cannot hold.
+    Unholdable(String),
+    Mkfs(RunError),
+    Other(Failure),
+}
+
+impl From<Failure> for MakeError {
+    fn from(failure: Failure) -> MakeError {
+        MakeError::Other(failure)
+    }
+}
+
+impl From<RunError> for MakeError {
+    fn from(error: RunError) -> MakeError {
+        MakeError::Mkfs(error)
+    }
+}
+
+impl MakeError {
+    pub fn explain(self, partition: &Partition, kind: FilesystemType, disk: &str) -> Failure {
+        /// Words of mke2fs for a filesystem that is too small for its content.
+        const TOO_SMALL: &[&str] = &["Could not allocate", "No space left on device while populating"];
+        let message = || format!("could not make the {kind} filesystem of {}", partition.title());
+        match self {
+            MakeError::Full { need, have } => {
+                let detail = format!("it needs {}, there is room for {}", Bytes(need), Bytes(have));
+                space::does_not_fit(disk, partition, detail)
+            }
+            MakeError::Unholdable(what) => Failure::new(what).of_template(),
+            MakeError::Mkfs(error) if TOO_SMALL.iter().any(|words| error.has_said(words)) => {
+                space::does_not_fit(disk, partition, Failure::from(error).details.join("\n"))
+            }
+            MakeError::Mkfs(error) if error.has_said("No space left on device") => {
+                error.context(message()).help("free some space, or choose another directory with -o")
+            }
+            MakeError::Mkfs(error) => error.context(message()),
+            MakeError::Other(failure) if failure.blame == Blame::Template => failure,
+            MakeError::Other(failure) => {
+                let is_full = failure.kind == FailureKind::StorageFull;
+                let failure = failure.context(message());
+                match is_full {
+                    true => failure.help("free some space, or choose another directory with -o"),
+                    false => failure,
+                }
+            }
+        }
+    }
+}
 
 /// Where a filesystem goes.
 pub struct Target<'a> {
@@ -36,7 +92,7 @@ pub struct Target<'a> {
     pub name: String,
     /// No time is later: seconds since 1970.
     pub epoch: u64,
-    pub passphrases: &'a BTreeMap<String, String>,
+    pub passphrases: &'a BTreeMap<String, Secret>,
     pub seed: Option<&'a str>,
 }
 
@@ -79,7 +135,10 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
         return match (filesystem.kind, content) {
             (FilesystemType::Vfat, Some(content)) => {
                 preserved::add_to_vfat(partition, content.directory, target)
-                    .map_err(|f| f.context(format!("could not add files to the kept {}", partition.title())))
+                    .map_err(|error| {
+                        let adding = format!("could not add files to the kept {}", partition.title());
+                        error.explain(partition, filesystem.kind, target.disk_name()).context(adding)
+                    })
                     .and_then(|()| read_back_target(partition, filesystem, content, target))
             }
             // What belongs there waits for the first boot.
@@ -96,11 +155,11 @@ pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -
     let made = made.and_then(|()| match content {
         // Of one that is encrypted this was done before.
         Some(content) if partition.encryption.is_none() => {
-            read_back_target(partition, filesystem, content, target)
+            Ok(read_back_target(partition, filesystem, content, target)?)
         }
         _ => Ok(()),
     });
-    made.map_err(|failure| explain(failure, partition, filesystem.kind, target))
+    made.map_err(|error| error.explain(partition, filesystem.kind, target.disk_name()))
 }
 
 fn read_back_target(
@@ -122,10 +181,10 @@ fn make_in_place(
     filesystem: &Filesystem,
     directory: Option<&Path>,
     target: &Target,
-) -> Result<(), Failure> {
+) -> Result<(), MakeError> {
     mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
     ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64)
-        .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error))
+        .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error).into())
 }
 
 fn mke2fs(
@@ -133,14 +192,15 @@ fn mke2fs(
     directory: Option<&Path>,
     device: &OsStr,
     target: &Target,
-) -> Result<(), Failure> {
+) -> Result<(), MakeError> {
     let directory = target.directory(directory)?;
     let directory = directory.as_ref();
     let config = target.workspace.join(format!("mke2fs-{}.conf", target.name));
     std::fs::write(&config, ext::MKE2FS_CONFIG)
         .context(|| format!("could not write `{}`", config.display()))?;
     let mke2fs = fill_in(&filesystem.mkfs, device, directory.as_os_str(), target.epoch);
-    run(&mke2fs.env("MKE2FS_CONFIG", &config)).map(|_| ())
+    run(&mke2fs.env("MKE2FS_CONFIG", &config))?;
+    Ok(())
 }
 
 /// On a sparse file of the filesystem's size, whose bytes then go into the partition.
@@ -149,7 +209,7 @@ fn make_apart(
     filesystem: &Filesystem,
     content: Option<&Content>,
     target: &Target,
-) -> Result<(), Failure> {
+) -> Result<(), MakeError> {
     let directory = content.map(|content| content.directory);
     let path = target.workspace.join(format!("filesystem-{}", target.name));
     let context = || format!("could not write `{}`", path.display());
@@ -184,7 +244,7 @@ fn make_apart(
         read_back::read_back(partition, filesystem, &content.scan, &window)?;
     }
     deliver::deliver(partition, filesystem.kind, &file, target)?;
-    std::fs::remove_file(&path).context(context)
+    Ok(std::fs::remove_file(&path).context(context)?)
 }
 
 /// `is_blank`: what is free there reads as zeros.
@@ -194,15 +254,15 @@ pub fn fill_vfat(
     window: &Window,
     is_blank: bool,
     target: &Target,
-) -> Result<(), Failure> {
+) -> Result<(), MakeError> {
     let scan = scan(directory, target.epoch as i64)
         .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
     fat::fill(window, &scan, is_blank).map_err(|error| match error {
-        fat::WriteError::Full { need, have } => full(need, have),
+        fat::WriteError::Full { need, have } => MakeError::Full { need, have },
         fat::WriteError::Node { path, problem } => {
-            read_back::cannot_hold(target.disk_name(), partition, &path, &problem)
+            read_back::cannot_hold(target.disk_name(), partition, &path, &problem).into()
         }
-        error => Failure::new("could not fill the vfat filesystem").caused_by(&error),
+        error => Failure::new("could not fill the vfat filesystem").caused_by(&error).into(),
     })
 }
 
@@ -212,7 +272,7 @@ fn fill(
     directory: Option<&Path>,
     file: &File,
     target: &Target,
-) -> Result<(), Failure> {
+) -> Result<(), MakeError> {
     let directory = target.directory(directory)?;
     let directory = directory.as_ref();
     let scan = scan(directory, target.epoch as i64)
@@ -222,45 +282,19 @@ fn fill(
     match filesystem.kind {
         FilesystemType::Xfs => {
             xfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
-                xfs::WriteError::Full { need, have } => full(need, have),
-                error @ xfs::WriteError::Node { .. } => refused(&error),
-                error => Failure::new("could not fill the XFS filesystem").caused_by(&error),
+                xfs::WriteError::Full { need, have } => MakeError::Full { need, have },
+                error @ xfs::WriteError::Node { .. } => MakeError::Unholdable(error.to_string()),
+                error => Failure::new("could not fill the XFS filesystem").caused_by(&error).into(),
             })
         }
         _ => btrfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
-            btrfs::WriteError::Full { need, have } => full(need, have),
-            error @ (btrfs::WriteError::Node { .. } | btrfs::WriteError::Attribute { .. }) => refused(&error),
-            error => Failure::new("could not fill the btrfs filesystem").caused_by(&error),
+            btrfs::WriteError::Full { need, have } => MakeError::Full { need, have },
+            error @ (btrfs::WriteError::Node { .. } | btrfs::WriteError::Attribute { .. }) => {
+                MakeError::Unholdable(error.to_string())
+            }
+            error => Failure::new("could not fill the btrfs filesystem").caused_by(&error).into(),
         }),
     }
-}
-
-/// What only its writer knows that it cannot hold.
-fn refused(error: &dyn std::error::Error) -> Failure {
-    Failure::new(error.to_string()).of_template()
-}
-
-/// The mark of a filesystem that is too small, for [`explain`].
-const FULL: &str = "its content does not fit";
-
-fn full(need: u64, have: u64) -> Failure {
-    Failure::new(FULL).detail(format!("it needs {}, there is room for {}", Bytes(need), Bytes(have)))
-}
-
-fn explain(failure: Failure, partition: &Partition, kind: FilesystemType, target: &Target) -> Failure {
-    const SAID: &[&str] = &["Could not allocate", "No space left on device while populating"];
-    let said = failure.details.join("\n");
-    if failure.message == FULL || SAID.iter().any(|words| said.contains(words)) {
-        return space::does_not_fit(target.disk_name(), partition, said);
-    }
-    if failure.blame == Blame::Template {
-        return failure;
-    }
-    let message = format!("could not make the {kind} filesystem of {}", partition.title());
-    if said.contains("No space left on device") {
-        return failure.context(message).help("free some space, or choose another directory with -o");
-    }
-    failure.context(message)
 }
 
 fn fill_in(argv: &[String], device: &OsStr, tree: &OsStr, epoch: u64) -> Invocation {

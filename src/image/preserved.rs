@@ -4,7 +4,7 @@
 //! directory instead, and systemd-tmpfiles copies at the first boot what is not there yet: nobody's files are overwritten.
 //! Only a kept vfat is written to at once, since a loader must find its files before anything boots.
 
-use super::make::{Target, fill_vfat};
+use super::make::{MakeError, Target, fill_vfat};
 use crate::content::Tree;
 use crate::disk::Window;
 use crate::host::Failure;
@@ -17,7 +17,7 @@ const FACTORY: &str = "/usr/share/factory";
 const LINES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
 /// Puts a directory's files into a kept vfat.
-pub fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), Failure> {
+pub fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
     fill_vfat(partition, directory, &window, false, target)
 }

@@ -120,7 +120,8 @@ impl Apt {
     fn download(&self, package: &str, directory: &Path) -> Result<(), Failure> {
         let script = "cd \"$1\" && exec apt-get -qq download \"$2\"";
         let download = self.invocation("sh").args(["-c", script, "sh"]).arg(directory).arg(package);
-        run(&download).map(|_| ())
+        run(&download)?;
+        Ok(())
     }
 }
 
@@ -133,7 +134,8 @@ for package in linux-image-*.deb; do
     dpkg-deb --root-owner-group -Znone --build unpacked "$package" >/dev/null
     rm -r unpacked
 done"#;
-    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory)).map(|_| ())
+    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory))?;
+    Ok(())
 }
 
 /// Of the ordinary package: the same files under a higher version.
@@ -145,5 +147,6 @@ rm "$2"_*.deb
 sed -i 's/^Version: .*/&+ister1/' unpacked/DEBIAN/control
 dpkg-deb --root-owner-group --build unpacked "$2"_newer.deb >/dev/null
 rm -r unpacked"#;
-    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory).arg(ORDINARY)).map(|_| ())
+    run(&Invocation::new("sh").args(["-c", script, "sh"]).arg(directory).arg(ORDINARY))?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Argument vectors of the programs that make filesystems.
 
+use super::capacity::{fat, is_mixed};
 use super::model::Filesystem;
-use crate::disk::{fat, is_mixed};
 use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, FilesystemType};
 use uuid::Uuid;
@@ -62,7 +62,7 @@ fn volume_id(id: Uuid) -> u32 {
 }
 
 /// Fills the partition inside the image: no file of its own, no copy. Features, block size and inode ratio that the
-/// arguments do not set come from [`MKE2FS_CONFIG`](crate::disk::ext::MKE2FS_CONFIG).
+/// arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
 fn mke2fs(request: &Request) -> Vec<String> {
     let mut features = Vec::new();
     let mut extended = Vec::new();

@@ -1,6 +1,5 @@
 //! What a plan says.
 
-use crate::disk::luks;
 use crate::plan::layout::{Lba, SectorSize};
 use crate::template::{Bytes, Destination, FilesystemType, Format, SecretSource, SoftwareManager};
 use serde::{Deserialize, Serialize};
@@ -114,7 +113,7 @@ impl Partition {
 }
 
 /// Where the data begins behind a LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's default.
-pub const LUKS_DATA_OFFSET: Bytes = Bytes(luks::DATA_OFFSET);
+pub const LUKS_DATA_OFFSET: Bytes = Bytes(16 << 20);
 
 /// aes-xts-plain64 with a key of 512 bits; the passphrase is in [`Secrets`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

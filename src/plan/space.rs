@@ -4,9 +4,9 @@
 //! again before anything is written. Numbers are what fits at least: a filesystem never offers less than is said here, and
 //! content never takes more, as far as its files are known.
 
+use super::capacity::{Capacity, CapacityRequest, capacity, least_size as least_of};
 use super::inputs::{Footprint, Item, ItemKind, Refusal};
 use super::model::*;
-use crate::disk::{Capacity, CapacityRequest, capacity, least_size as least_of};
 use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
 use std::collections::{BTreeSet, HashMap};

@@ -1,9 +1,9 @@
 //! Rules for people who want to know more, as Markdown and as JSON.
 
 use super::Table;
-use crate::lint::{RULES, Rule};
+use crate::lint::{Level, RULES, Rule};
 use crate::template::limits;
-use crate::verify;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What a rule means, why, an example and what to write instead.
@@ -21,7 +21,8 @@ pub fn explain(rule: &Rule) -> String {
 }
 
 /// What a rule of verification means and why.
-pub fn explain_verification(rule: &verify::Rule) -> String {
+#[cfg(feature = "full")]
+pub fn explain_verification(rule: &crate::verify::Rule) -> String {
     format!(
         "# {} ({}, `ister verify`)\n\n{}.\n\n## Why\n\n{}\n",
         rule.name,
@@ -36,13 +37,38 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// What is shown of a rule of verification.
+#[derive(Serialize)]
+struct ImageRule {
+    name: &'static str,
+    level: Level,
+    summary: &'static str,
+    why: &'static str,
+}
+
+/// The linter alone has none.
+fn image_rules() -> Vec<ImageRule> {
+    #[cfg(feature = "full")]
+    let rules = crate::verify::RULES
+        .iter()
+        .map(|rule| ImageRule { name: rule.name, level: rule.level, summary: rule.summary, why: rule.why })
+        .collect();
+    #[cfg(not(feature = "full"))]
+    let rules = Vec::new();
+    rules
+}
+
 pub fn rules_table() -> String {
     let mut table = Table::new(&["rule", "level", "finds"], &[]);
     for rule in RULES {
         table.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
     }
+    let of_images = image_rules();
+    if of_images.is_empty() {
+        return table.render();
+    }
     let mut images = Table::new(&["rule of `verify`", "level", "finds"], &[]);
-    for rule in verify::RULES {
+    for rule in of_images {
         images.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
     }
     table.render() + "\n" + &images.render()
@@ -58,8 +84,11 @@ pub fn rules_markdown() -> String {
     for rule in RULES {
         out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
     }
-    out.push_str("\n# Rules of `ister verify`\n\n| rule | level | finds |\n| --- | --- | --- |\n");
-    for rule in verify::RULES {
+    let of_images = image_rules();
+    if !of_images.is_empty() {
+        out.push_str("\n# Rules of `ister verify`\n\n| rule | level | finds |\n| --- | --- | --- |\n");
+    }
+    for rule in of_images {
         out.push_str(&format!("| `{}` | {} | {} |\n", rule.name, rule.level.name(), rule.summary));
     }
     out + &limits_markdown()
@@ -99,11 +128,5 @@ pub fn rules_json() -> Value {
             })
         })
         .collect();
-    let verification: Vec<Value> = verify::RULES
-        .iter()
-        .map(|rule| {
-            json!({ "name": rule.name, "level": rule.level, "summary": rule.summary, "why": rule.why })
-        })
-        .collect();
-    json!({ "version": 1, "rules": rules, "verification": verification })
+    json!({ "version": 1, "rules": rules, "verification": image_rules() })
 }

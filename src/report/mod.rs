@@ -1,36 +1,52 @@
 //! Showing things: findings, plans, verdicts, receipts, as text for people and as JSON for programs. Values in,
 //! text out; printing is `cli`'s.
 
+#[cfg(feature = "full")]
 mod boot_paths;
+#[cfg(feature = "full")]
 mod difference;
 mod explain;
 mod findings;
 mod plan;
 mod plan_diff;
+#[cfg(feature = "full")]
 mod receipt;
+#[cfg(feature = "full")]
 mod sbom;
+#[cfg(feature = "full")]
 mod site;
 mod source_root;
 mod svg;
 mod table;
+#[cfg(feature = "full")]
 mod verdict;
+#[cfg(feature = "full")]
 mod verification;
 
+#[cfg(feature = "full")]
 pub use boot_paths::{boot_paths_svg, boot_paths_text};
+#[cfg(feature = "full")]
 pub use difference::{differences_grouped, differences_html, differences_human, differences_json};
-pub use explain::{explain, explain_verification, rules_json, rules_markdown, rules_table};
+#[cfg(feature = "full")]
+pub use explain::explain_verification;
+pub use explain::{explain, rules_json, rules_markdown, rules_table};
 pub use findings::{
     Checked, concise, findings_human, findings_json, github, junit, refusals_human, sarif, statistics,
 };
 pub use plan::{disk_title, plan_table};
 pub use plan_diff::compare_plans;
+#[cfg(feature = "full")]
 pub use receipt::{RECEIPT_VERSION, Receipt, receipt_human};
+#[cfg(feature = "full")]
 pub use sbom::{Contents, PackageLine, package_list, spdx};
+#[cfg(feature = "full")]
 pub use site::{BootFiles, Page, Site, pages};
 pub use source_root::SourceRoot;
 pub use svg::plan_svg;
 pub use table::Table;
+#[cfg(feature = "full")]
 pub use verdict::verdict_human;
+#[cfg(feature = "full")]
 pub use verification::{
     Verified, verification_concise, verification_github, verification_human, verification_json,
     verification_junit, verification_sarif,

@@ -32,7 +32,7 @@ pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
 /// Where the secrets stand, in the order of the text.
 pub fn secret_places(text: &str, root: &Node) -> Vec<Span> {
     let mut secrets = Vec::new();
-    collect(root, text, Secret::No, &mut secrets);
+    collect(root, text, Secrecy::No, &mut secrets);
     secrets.sort();
     let mut apart: Vec<Span> = Vec::with_capacity(secrets.len());
     for span in secrets {
@@ -46,7 +46,7 @@ pub fn secret_places(text: &str, root: &Node) -> Vec<Span> {
 
 /// What a value is, by the keys above it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Secret {
+enum Secrecy {
     No,
     /// Everything in it.
     All,
@@ -54,20 +54,20 @@ enum Secret {
     Text,
 }
 
-impl Secret {
-    fn of(key: &str) -> Secret {
+impl Secrecy {
+    fn of(key: &str) -> Secrecy {
         let key = key.to_lowercase();
         let is_secret = ["pass", "pasw", "secret", "token"].iter().any(|name| key.contains(name));
         match key.as_str() {
-            "pw" | "pwd" | "psk" => Secret::All,
-            "encryption" | "users" => Secret::Text,
-            _ if is_secret => Secret::All,
-            _ => Secret::No,
+            "pw" | "pwd" | "psk" => Secrecy::All,
+            "encryption" | "users" => Secrecy::Text,
+            _ if is_secret => Secrecy::All,
+            _ => Secrecy::No,
         }
     }
 }
 
-fn collect(node: &Node, text: &str, secret: Secret, out: &mut Vec<Span>) {
+fn collect(node: &Node, text: &str, secret: Secrecy, out: &mut Vec<Span>) {
     match &node.value {
         Value::Object(members) => {
             let mut after_secret = false;
@@ -77,18 +77,18 @@ fn collect(node: &Node, text: &str, secret: Secret, out: &mut Vec<Span>) {
                     out.push(inside(member.key_span, text));
                 }
                 // Where the secret comes from is none.
-                let source = secret == Secret::All && ["file", "env"].contains(&member.key.as_str());
+                let source = secret == Secrecy::All && ["file", "env"].contains(&member.key.as_str());
                 let inner = match secret {
-                    _ if source => Secret::No,
-                    Secret::All => Secret::All,
-                    _ => Secret::of(&member.key),
+                    _ if source => Secrecy::No,
+                    Secrecy::All => Secrecy::All,
+                    _ => Secrecy::of(&member.key),
                 };
-                after_secret = inner == Secret::All;
-                if secret == Secret::All && !source {
+                after_secret = inner == Secrecy::All;
+                if secret == Secrecy::All && !source {
                     out.push(inside(member.key_span, text));
                 }
                 // Between a key and a value that could not be read may stand anything.
-                if inner == Secret::All && member.value.value == Value::Broken {
+                if inner == Secrecy::All && member.value.value == Value::Broken {
                     let end = member.value.span.end.max(member.key_span.end);
                     let line = text[end..].find('\n').map_or(text.len(), |at| end + at);
                     out.push(Span::new(member.key_span.end, line));
@@ -98,7 +98,7 @@ fn collect(node: &Node, text: &str, secret: Secret, out: &mut Vec<Span>) {
             }
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, text, secret, out)),
-        Value::String(_) if secret != Secret::No => out.push(inside(node.span, text)),
+        Value::String(_) if secret != Secrecy::No => out.push(inside(node.span, text)),
         Value::String(_) => {
             let raw = &text[node.span.start..node.span.end];
             if raw.contains("PRIVATE KEY") {
@@ -108,7 +108,7 @@ fn collect(node: &Node, text: &str, secret: Secret, out: &mut Vec<Span>) {
             }
         }
         // Numbers and broken words where a secret should be are one.
-        Value::Number(_) | Value::Broken if secret != Secret::No => out.push(node.span),
+        Value::Number(_) | Value::Broken if secret != Secrecy::No => out.push(node.span),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use super::facts::Fsck;
 use crate::disk::Kind;
-use crate::host::{Failure, Invocation, inherited_name, run};
+use crate::host::{Failure, Invocation, RunError, inherited_name, run};
 use std::fs::File;
 
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
@@ -21,11 +21,11 @@ pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
             // e2fsck goes by the backup where the first copy is damaged, and may find nothing else.
             let said = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
             let backup = said.lines().find(|line| line.contains("trying backup"));
-            Ok(backup.map_or(Fsck::Clean, |line| Fsck::Damaged(vec![format!("it said: {line}")])))
+            Ok(backup.map_or(Fsck::Clean, |line| Fsck::Damaged(vec![line.to_owned()])))
         }
         // It ran, and says what is wrong.
-        Err(failure) if failure.message.ends_with("failed") => Ok(Fsck::Damaged(failure.details)),
-        Err(failure) => Err(failure),
+        Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.said)),
+        Err(error) => Err(error.into()),
     }
 }
 

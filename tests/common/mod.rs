@@ -49,7 +49,7 @@ pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
         name: "test.img",
         image: &opened,
         plan: beside.map(|text| serde_json::from_str(&text).unwrap()),
-        passphrases: passphrases.iter().map(|text| (*text).to_owned()).collect(),
+        passphrases: passphrases.iter().map(|text| (*text).into()).collect(),
         host_marks: vec!["/home/builder/project".to_owned()],
         scratch: &scratch,
     };

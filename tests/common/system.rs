@@ -200,8 +200,7 @@ pub fn make_with(
     let workspace = tempfile::tempdir_in(directory).unwrap();
     let path = directory.join(plan.image().unwrap());
     let image = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
-    let passphrases =
-        passphrases.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let passphrases = passphrases.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect();
     let assembly = Assembly {
         plan,
         tree: root,

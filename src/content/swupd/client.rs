@@ -11,9 +11,9 @@ use super::source::{Source, inner};
 use super::state::State;
 use crate::content::fetch::FetchError;
 use crate::host::{Context, Failure, Progress};
+use crate::plan::SwupdFormat;
 use crate::template::shown_url;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::io::{self, BufReader, Read};
 
 /// A number of ten digits, and a line end.
@@ -41,36 +41,6 @@ impl Version {
     }
 }
 
-/// Which format the content must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Format {
-    Number(u32),
-    /// Any: for content that is being prepared.
-    Staging,
-}
-
-impl Format {
-    pub fn parse(text: &str) -> Result<Format, String> {
-        match text {
-            "staging" => Ok(Format::Staging),
-            _ => decimal(text.as_bytes())
-                .and_then(|number| u32::try_from(number).ok())
-                .filter(|number| *number > 0)
-                .map(Format::Number)
-                .ok_or_else(|| "expected a positive number or `staging`".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Format::Number(number) => write!(f, "{number}"),
-            Format::Staging => f.write_str("staging"),
-        }
-    }
-}
-
 /// Whom signatures are accepted from.
 pub enum Signers {
     /// The first who accepts counts.
@@ -90,8 +60,8 @@ pub struct Client<'a> {
 
 impl Client<'_> {
     /// The newest version of a format, as signed.
-    pub fn newest(&self, format: Format) -> Result<u32, Failure> {
-        let Format::Number(_) = format else {
+    pub fn newest(&self, format: SwupdFormat) -> Result<u32, Failure> {
+        let SwupdFormat::Number(_) = format else {
             return Err(Failure::new("content of format `staging` has no newest version")
                 .help("name a version by its number"));
         };
@@ -138,7 +108,7 @@ impl Client<'_> {
     }
 
     /// What a version consists of: signed, of this version and format.
-    pub fn release(&self, version: u32, format: Option<Format>) -> Result<Release, Failure> {
+    pub fn release(&self, version: u32, format: Option<SwupdFormat>) -> Result<Release, Failure> {
         let release = self.once_more(|| self.release_once(version))?;
         if release.header.version != version {
             return Err(Failure::new(format!(
@@ -149,10 +119,9 @@ impl Client<'_> {
             .help("the mirror serves another release in its place; use another one"));
         }
         match format {
-            Some(Format::Number(format)) if release.header.format != format => Err(Failure::new(format!(
-                "version {version} has content of format {}, not {format}",
-                release.header.format
-            ))
+            Some(SwupdFormat::Number(format)) if release.header.format != format => Err(Failure::new(
+                format!("version {version} has content of format {}, not {format}", release.header.format),
+            )
             .help("choose a version of that format, or another format with -f")),
             _ => Ok(release),
         }

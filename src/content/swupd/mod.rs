@@ -34,6 +34,6 @@ mod source;
 mod state;
 
 pub use check::{Difference, What};
-pub use client::{Format, Version};
+pub use client::Version;
 pub use request::{BundleFact, Installed, Listing, Request, Task, Trusted};
 pub use state::prune;

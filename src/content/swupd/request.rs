@@ -1,7 +1,7 @@
 //! One installation from its beginning to its end.
 
 use super::check::{self, Difference, differences};
-use super::client::{Client, Format, Signers, Version};
+use super::client::{Client, Signers, Version};
 use super::closure::Loaded;
 use super::compression::Budget;
 use super::fetch::amount;
@@ -13,6 +13,7 @@ use super::source::{RETRIES, Source};
 use super::state::State;
 use crate::content::fetch::{Proxies, Retries};
 use crate::host::{Context, Event, Failure, Progress};
+use crate::plan::SwupdFormat;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub struct Request {
     pub version_url: String,
     pub version: Version,
     /// Nothing: that of the version, whatever it is.
-    pub format: Option<Format>,
+    pub format: Option<SwupdFormat>,
     /// None means os-core, which is not remembered as asked for then.
     pub bundles: Vec<String>,
     pub skip_optional: bool,

@@ -11,7 +11,6 @@
 
 mod block;
 mod bytes;
-mod capacity;
 mod checksum;
 mod chunk;
 mod contents;
@@ -33,6 +32,5 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use capacity::{Profiles, capacity, minimum_size};
 pub use reader::Btrfs;
 pub use writer::{WriteError, fill};

@@ -5,6 +5,7 @@
 use super::superblock::{Superblock, compatible, incompatible, read_only};
 use crate::disk::bytes::{damaged, joined, read, u16_at, u32_at};
 use crate::disk::source::{ReadError, Source};
+use crate::plan::capacity::ext::is_sparse_backup;
 use std::ops::Range;
 
 /// Inode bitmap and table were never written.
@@ -128,21 +129,6 @@ pub(super) fn has_superblock(superblock: &Superblock, group: u32) -> bool {
         return superblock.backup_groups.contains(&group);
     }
     !superblock.has_read_only(read_only::SPARSE_SUPER) || is_sparse_backup(group)
-}
-
-/// Groups with copies under `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
-pub(super) fn is_sparse_backup(group: u32) -> bool {
-    let is_power_of = |base: u32| {
-        let mut power = base;
-        while power < group {
-            match power.checked_mul(base) {
-                Some(next) => power = next,
-                None => return false,
-            }
-        }
-        power == group
-    };
-    group <= 1 || [3, 5, 7].into_iter().any(is_power_of)
 }
 
 /// The blocks at a group's start: superblock, descriptors and those kept for more descriptors, each as a range.

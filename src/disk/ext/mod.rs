@@ -1,8 +1,7 @@
-//! ext2, ext3 and ext4: reading any, settling what mke2fs made, and forecasting what it will make.
+//! ext2, ext3 and ext4: reading any, and normalizing what mke2fs made.
 //!
 //! - [`Ext`] reads a filesystem, whoever wrote it: its tree, which of its bytes matter, and what lies at a byte.
 //! - [`normalize`] takes the host's clock out of a filesystem that mke2fs has just made, in place.
-//! - [`Request::forecast`] says how much an empty filesystem will hold before mke2fs runs.
 //!
 //! Nothing here allocates blocks, replays a journal or repairs: a filesystem that needs recovery is read as it lies
 //! on the disk, and [`Ext::is_clean`] says so.
@@ -20,20 +19,15 @@ mod checksum;
 mod describe;
 mod directory;
 mod fields;
-mod forecast;
 mod group;
 mod inode;
-mod journal;
 mod mapping;
 mod normalize;
-mod options;
 mod reader;
 mod superblock;
 mod usage;
 
-pub use forecast::{Capacity, Request};
 pub use normalize::{NormalizeError, normalize};
-pub use options::Kind;
 pub use reader::Ext;
 
 /// The configuration file that mke2fs runs with (`MKE2FS_CONFIG`), so that the host's own does not count.

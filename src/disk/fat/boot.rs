@@ -2,7 +2,10 @@
 
 use crate::disk::bytes::{damaged, read, u16_at, u32_at};
 use crate::disk::source::{ReadError, Source};
+use crate::plan::capacity::fat::MOST_12;
 use std::ops::Range;
+
+pub(super) use crate::plan::capacity::fat::{ENTRY_SIZE, Width};
 
 /// Bytes of the boot sector that mean something, whatever the sector size.
 const BOOT_SIZE: usize = 512;
@@ -11,32 +14,10 @@ const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 const EXTENDED: u8 = 0x29;
 /// The label of a filesystem without one.
 pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
-/// More clusters than this make it FAT16.
-pub(super) const MOST_12: u64 = 4084;
 /// More clusters than this make it FAT32. Source: Microsoft, FAT: General Overview of On-Disk Format, "FAT Type Determination".
 pub(super) const MOST_16: u32 = 65_524;
-/// Bytes of a directory's entry.
-pub(super) const ENTRY_SIZE: u64 = 32;
 /// The first cluster's number.
 pub(super) const FIRST_CLUSTER: u32 = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    Bits12,
-    Bits16,
-    Bits32,
-}
-
-impl Width {
-    /// Of an entry of the table.
-    pub fn bits(self) -> u32 {
-        match self {
-            Width::Bits12 => 12,
-            Width::Bits16 => 16,
-            Width::Bits32 => 32,
-        }
-    }
-}
 
 /// All places are bytes from the filesystem's start.
 #[derive(Clone, Debug)]

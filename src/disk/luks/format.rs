@@ -7,6 +7,7 @@ use super::key::{KEY_SIZE, VolumeKey};
 use super::parameters::{LuksError, Parameters};
 use super::stripes::{STRIPES, split};
 use super::xts::{self, Xts};
+use crate::plan::LUKS_DATA_OFFSET;
 use crate::plan::layout::SectorSize;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 /// Where the data starts, bytes from the partition's start: what cryptsetup takes unless told otherwise.
-pub const DATA_OFFSET: u64 = 16 << 20;
+pub const DATA_OFFSET: u64 = LUKS_DATA_OFFSET.0;
 
 /// Of the only keyslot's encrypted stripes, bytes from the partition's start.
 const KEYSLOT_OFFSET: usize = 2 * HEADER_SIZE;

@@ -17,7 +17,6 @@
 //! xfs_da_format.h of Linux 6.12 for what is newer. All numbers on disk are big-endian, but for checksums.
 
 mod acl;
-mod capacity;
 mod format;
 mod hash;
 mod header;
@@ -29,6 +28,5 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use capacity::{Shape, capacity};
 pub use reader::Xfs;
 pub use writer::{WriteError, fill};

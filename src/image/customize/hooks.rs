@@ -1,7 +1,9 @@
 //! The template's own programs and commands.
 
 use super::resolver::Resolver;
-use crate::host::{Chroot, Context, Failure, Invocation, Orphans, Progress, end_leftovers, run_bounded};
+use crate::host::{
+    Chroot, Context, Failure, Invocation, Orphans, Progress, RunError, end_leftovers, run_bounded,
+};
 use crate::plan::Hooks;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -151,24 +153,21 @@ impl Hook<'_> {
             let processes = if left == 1 { "process" } else { "processes" };
             self.progress.warn(format!("{kind} `{name}` left {left} {processes} running, which were ended"));
         }
-        ended.map(|_| ()).map_err(|failure| {
-            let slow = failure.message.contains("did not end within");
-            let failure = failure.context(format!("the hook {kind} `{name}` failed"));
-            // A busy host, one without memory or space. What a hook says of other programs' ends is its own matter.
-            let was_killed =
-                |line: &String| line.starts_with("ran: ") && line.contains("    (ended by signal ");
-            let is_full = |line: &String| line.contains("No space left on device");
-            // Hooks of published templates expect Clear's /etc, which is empty.
-            let exists =
-                failure.details.iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
-            match slow {
-                false if exists => failure.of_template().help(
-                    "Debian's packages have this directory already: write `mkdir -p` (Clear's /etc is empty)",
-                ),
-                true => failure.help("give it more time: --hook-timeout SECONDS"),
-                false if failure.details.iter().any(|line| was_killed(line) || is_full(line)) => failure,
-                false => failure.of_template(),
-            }
+        let Err(error) = ended else { return Ok(()) };
+        // What a hook says of other programs' ends is its own matter; only that it ended itself tells of it.
+        let is_slow = matches!(error, RunError::TimedOut { .. });
+        // A busy host, one without memory or space.
+        let is_hosts = error.exited().is_none() || error.has_said("No space left on device");
+        // Hooks of published templates expect Clear's /etc, which is empty.
+        let exists = error.said().iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
+        let failure = error.context(format!("the hook {kind} `{name}` failed"));
+        Err(match (is_slow, exists, is_hosts) {
+            (true, ..) => failure.help("give it more time: --hook-timeout SECONDS"),
+            (false, true, _) => failure.of_template().help(
+                "Debian's packages have this directory already: write `mkdir -p` (Clear's /etc is empty)",
+            ),
+            (false, false, true) => failure,
+            (false, false, false) => failure.of_template(),
         })
     }
 }

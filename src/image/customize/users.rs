@@ -3,6 +3,7 @@
 use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::{Password, UserPlan};
+use crate::template::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -14,7 +15,7 @@ const FIRST_ID: u32 = 1000;
 pub fn create_users(
     tree: &Tree,
     users: &[UserPlan],
-    hashes: &BTreeMap<String, String>,
+    hashes: &BTreeMap<String, Secret>,
 ) -> Result<(), Failure> {
     if users.is_empty() {
         return Ok(());
@@ -65,7 +66,7 @@ pub fn create_users(
         let hash = match user.password {
             Password::Locked => "!",
             Password::Empty => "",
-            Password::Hash => hashes.get(&user.name).map_or("!", String::as_str),
+            Password::Hash => hashes.get(&user.name).map_or("!", Secret::expose),
         };
         shadow.put(&user.name, [user.name.as_str(), hash, "", "0", "99999", "7", "", "", ""]);
         if user.sudo {
@@ -349,7 +350,7 @@ mod tests {
             ssh_key: Some("ssh-ed25519 AAAA ada".into()),
             ..user("ada")
         };
-        let hashes = BTreeMap::from([("ada".to_owned(), "$6$x$y".to_owned())]);
+        let hashes = BTreeMap::from([("ada".to_owned(), Secret::new("$6$x$y".to_owned()))]);
         if rustix::process::geteuid().is_root() {
             create_users(&tree, &[ada], &hashes).unwrap();
             let passwd = tree.read("/etc/passwd").unwrap().unwrap();

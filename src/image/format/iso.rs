@@ -12,6 +12,7 @@ use super::pxe::{is_inside, kernel_of};
 use super::source::Raw;
 use super::squashfs::squashfs;
 use super::tree::{Item, Tree};
+use super::unreadable::Unreadable;
 use crate::disk::{Body, Content, Extent, Node, Opened, ROOT, Tree as FileTree, Window, mode};
 use crate::host::{Context, Failure, Invocation, Names, inherit, inherited_name, run};
 use crate::image::newest_kernel;
@@ -146,7 +147,7 @@ pub struct CdImage {
 pub type CdStart = Vec<CdImage>;
 
 impl<'f> Contents<'f> {
-    pub fn read(file: &'f File) -> Result<Contents<'f>, Failure> {
+    pub fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
         let finished = run(&Invocation::new("xorriso")
             .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file)?)])
             .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
@@ -360,7 +361,7 @@ fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
 /// Whether each file is there as it was given.
 fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
     let context = || "could not compare the CD with what it was made of".to_owned();
-    let contents = Contents::read(iso)?;
+    let contents = Contents::read(iso).map_err(Unreadable::failure)?;
     let mut buffer = vec![0; 1 << 20];
     for (path, file) in files {
         let wrong =

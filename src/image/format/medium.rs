@@ -4,6 +4,7 @@
 use super::iso::{self, CdStart};
 use super::open::unpacked;
 use super::tree::Tree as PackedTree;
+use super::unreadable::Unreadable;
 use super::{initramfs, oci, pxe};
 use crate::disk::{Packed, ReadError, Tree, Unpacked, Window, unpack};
 use crate::host::{Context, Failure};
@@ -176,13 +177,13 @@ pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure
     if !is_cd(file) {
         return Ok(Vec::new());
     }
-    let contents = iso::Contents::read(file)?;
+    let contents = iso::Contents::read(file).map_err(Unreadable::failure)?;
     let (_, names, _) = contents.menu();
     Ok(names.iter().filter_map(|name| contents.bytes(name, most)).collect())
 }
 
 /// Of a CD. What is looked into beside its loaders is a live system's root tree.
-pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Failure> {
+pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
     let contents = iso::Contents::read(file)?;
     let (kernel, initrds, command_line) = contents.menu();
     let with_head = |name: String| {

@@ -37,6 +37,7 @@ mod squashfs;
 pub mod sums;
 mod tree;
 mod truncation;
+mod unreadable;
 mod vhd;
 mod vmdk;
 mod write;

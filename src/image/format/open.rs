@@ -5,9 +5,10 @@ use super::foreign::foreign;
 use super::image_format::ImageFormat;
 use super::medium::{self, Medium};
 use super::truncation::least_end;
+use super::unreadable::Unreadable;
 use super::vhd;
 use crate::disk::is_zero;
-use crate::host::{Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, run_to_its_end};
+use crate::host::{Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run};
 use crate::image::copy_range;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -47,53 +48,6 @@ const COMPRESSIONS: &[(&[u8], Compression)] = &[
 pub enum Published {
     Disk(OpenedImage),
     Medium(Medium),
-}
-
-/// Why there is nothing to look at.
-enum Unreadable {
-    /// Whoever downloads the file cannot unpack it either.
-    Damaged(Failure),
-    Host(Failure),
-}
-
-impl From<Failure> for Unreadable {
-    fn from(failure: Failure) -> Unreadable {
-        Unreadable::Host(failure)
-    }
-}
-
-impl Unreadable {
-    fn failure(self) -> Failure {
-        match self {
-            Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
-        }
-    }
-
-    fn context(self, text: impl Into<String>) -> Unreadable {
-        match self {
-            Unreadable::Damaged(failure) => Unreadable::Damaged(failure.context(text)),
-            Unreadable::Host(failure) => Unreadable::Host(failure.context(text)),
-        }
-    }
-
-    /// What a program that was to unpack an image came to.
-    fn by_program(failure: Failure) -> Unreadable {
-        /// What the C library calls faults that are no image's, and what a program says that was killed.
-        const OF_HOST: &[&str] = &[
-            "No space left",
-            "Cannot allocate memory",
-            "Permission denied",
-            "Too many open files",
-            "Input/output error",
-            "get \"", // Failed to get "write" lock
-            "ended by signal",
-        ];
-        let is_of_host = |line: &String| OF_HOST.iter().any(|text| line.contains(text));
-        if !failure.message.ends_with("failed") || failure.details.iter().any(is_of_host) {
-            return Unreadable::Host(failure);
-        }
-        Unreadable::Damaged(failure)
-    }
 }
 
 /// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
@@ -155,7 +109,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
     }
     if cds && medium::is_cd(&file) {
         let medium = medium::of_cd(&file, scratch);
-        return medium.map(Published::Medium).map_err(|failure| unpacking(Unreadable::by_program(failure)));
+        return medium.map(Published::Medium).map_err(unpacking);
     }
     let reading = || format!("could not read the image `{}`", path.display());
     if let Some(what) = foreign(&file).context(reading)? {
@@ -436,11 +390,13 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
 /// Runs it where it sees nothing of this host but what it inherits.
 fn qemu_img(args: &[&str]) -> Result<Vec<u8>, Unreadable> {
     let (invocation, _) = jailed(&Invocation::new("qemu-img").args(args), JailNetwork::Nothing);
-    let finished = run(&invocation).map_err(|failure| match failure.message.ends_with("failed") {
-        true => Failure { message: "`qemu-img` failed".to_owned(), ..failure },
-        false => failure,
-    });
-    finished.map(|finished| finished.stdout).map_err(Unreadable::by_program)
+    run(&invocation).map(|finished| finished.stdout).map_err(|mut error| {
+        // Not what it is wrapped into.
+        if let RunError::Exited { run, .. } = &mut error {
+            run.program = "qemu-img".to_owned();
+        }
+        error.into()
+    })
 }
 
 /// What of an image lies behind the end of its file reads as zeros without a word.
@@ -448,16 +404,15 @@ fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadab
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
         let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
         let (check, _) = jailed(&check, JailNetwork::Nothing);
-        let finished = run_to_its_end(&check)?;
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
-        match finished.status.code() {
-            Some(0 | 3 | 63) => {}
-            None => return Err(Failure::new("`qemu-img check` was ended").into()),
-            Some(_) => {
-                let said = finished.stderr.lines().take(1).map(|line| format!("it said: {line}"));
-                let said = said.fold(Failure::new("`qemu-img check` failed"), Failure::detail);
-                return Err(Unreadable::by_program(said));
+        match run(&check) {
+            Ok(_) | Err(RunError::Exited { code: 3 | 63, .. }) => {}
+            Err(RunError::Exited { mut run, code }) => {
+                run.program = "qemu-img check".to_owned();
+                run.said.truncate(1);
+                return Err(RunError::Exited { run, code }.into());
             }
+            Err(error) => return Err(error.into()),
         }
     }
     let size = size(file).context(|| "could not read the image".to_owned())?;

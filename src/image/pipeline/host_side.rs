@@ -1,5 +1,6 @@
 //! Outside the namespace: cache, destination, order of work.
 
+use super::secrets::{hashes, passphrases};
 use super::{AssembleJob, Assembled, CarriedFile, Job};
 use crate::content::provision::{self, Role};
 use crate::content::swupd::Version;
@@ -7,17 +8,15 @@ use crate::content::{
     self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Inventory, Metadata, Package, SwupdRequest,
     cache_names,
 };
-use crate::host::{
-    AtomicFile, Context, Durability, Event, Failure, Progress, Worker, has_workspaces, keep_from_children,
-};
+use crate::host::{AtomicFile, Context, Durability, Event, Failure, Progress, Worker, has_workspaces};
 use crate::image::customize::{self, HookFiles};
 use crate::image::format::{self, Material};
 use crate::image::newest_kernel;
 use crate::plan::{self, Footprint, Item, ItemKind, Plan, Published, Secrets};
-use crate::template::{Bytes, SecretSource, SoftwareManager, is_crypt_hash};
+use crate::template::{Bytes, Secret, SoftwareManager};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,14 +98,14 @@ pub struct Prepared {
     entry: Entry,
     fresh: bool,
     carried: Vec<Entry>,
-    hashes: BTreeMap<String, String>,
-    passphrases: BTreeMap<String, String>,
+    hashes: BTreeMap<String, Secret>,
+    passphrases: BTreeMap<String, Secret>,
     role: Option<Role>,
 }
 
 impl Prepared {
     /// What opens the encrypted volumes, by the name of the mapping.
-    pub fn passphrases(&self) -> &BTreeMap<String, String> {
+    pub fn passphrases(&self) -> &BTreeMap<String, Secret> {
         &self.passphrases
     }
 
@@ -528,66 +527,6 @@ fn check_free_space(
     Err(Failure::new(format!("there is not enough space for the image in `{}`", directory.display()))
         .detail(format!("about {need} are needed, {have} are free"))
         .help("free some space, or choose another directory with -o"))
-}
-
-fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
-    let mut hashes = BTreeMap::new();
-    for (user, source) in &secrets.passwords {
-        let what = format!("password of user `{user}`");
-        let hash = read_secret(&what, source, "a crypt(3) hash")?.trim().to_owned();
-        if hash.is_empty() || !is_crypt_hash(&hash) {
-            return Err(Failure::new(format!("the {what} is no crypt(3) hash"))
-                .help("make one with `openssl passwd -6` or `mkpasswd`"));
-        }
-        hashes.insert(user.clone(), hash);
-    }
-    Ok(hashes)
-}
-
-fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, String>, Failure> {
-    let mut passphrases = BTreeMap::new();
-    for (volume, source) in &secrets.passphrases {
-        let what = format!("passphrase of `{volume}`");
-        let text = read_secret(&what, source, "the passphrase")?;
-        // A file ends in a line end that nobody types.
-        let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
-        if text.is_empty() {
-            return Err(Failure::new(format!("the {what} is empty")).help("an empty one protects nothing"));
-        }
-        passphrases.insert(volume.clone(), text);
-    }
-    Ok(passphrases)
-}
-
-/// More than any passphrase, key or certificate has.
-const LONGEST_SECRET: u64 = 1 << 20;
-
-/// A secret's text; `what` names it, `wanted` says what it should be.
-pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<String, Failure> {
-    match source {
-        SecretSource::Inline(text) => Ok(text.clone()),
-        SecretSource::File(path) => {
-            let context = || format!("could not read the file `{path}` with the {what}");
-            let mut text = String::new();
-            // It may be a pipe, or a device that never ends.
-            let file = File::open(path).context(context)?;
-            file.take(LONGEST_SECRET + 1).read_to_string(&mut text).context(context)?;
-            if text.len() as u64 > LONGEST_SECRET {
-                return Err(
-                    Failure::new(context()).detail(format!("it has more than {LONGEST_SECRET} bytes"))
-                );
-            }
-            Ok(text)
-        }
-        SecretSource::Env(name) => {
-            // It is for us, not for hooks and package managers.
-            keep_from_children(name);
-            std::env::var(name).map_err(|_| {
-                Failure::new(format!("the {what} comes from ${name}, which is not set"))
-                    .help(format!("export {name} with {wanted}"))
-            })
-        }
-    }
 }
 
 fn now() -> u64 {

@@ -6,13 +6,14 @@
 
 mod host_side;
 mod sandbox;
+mod secrets;
 mod swupd;
 
 pub use host_side::{
-    BuildOptions, Built, Carried, Destination, Prepared, beside, build, pre_install, prepare, read_secret,
-    sweep,
+    BuildOptions, Built, Carried, Destination, Prepared, beside, build, pre_install, prepare, sweep,
 };
 pub use sandbox::work_inside;
+pub use secrets::read_secret;
 
 pub use swupd::swupd_in_namespace;
 
@@ -20,6 +21,7 @@ use crate::content::swupd::{Request, Task};
 use crate::content::{ContentRequest, Inventory, Metadata};
 use crate::image::customize::HookFiles;
 use crate::plan::Plan;
+use crate::template::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,9 +49,9 @@ struct AssembleJob {
     workspace: PathBuf,
     plan: Plan,
     /// crypt(3) hashes by user name. They travel through a pipe, never as an argument.
-    hashes: BTreeMap<String, String>,
+    hashes: BTreeMap<String, Secret>,
     /// By the name of the mapping; they travel the same way.
-    passphrases: BTreeMap<String, String>,
+    passphrases: BTreeMap<String, Secret>,
     /// Bytes of the packed tree.
     content_size: u64,
     content_hash: String,

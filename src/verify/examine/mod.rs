@@ -16,7 +16,7 @@ use crate::plan::layout::gpt::{self, Entry, Header, HeaderFault};
 use crate::plan::layout::mbr::{Mbr, Record};
 use crate::plan::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
-use crate::template::Bytes;
+use crate::template::{Bytes, Secret};
 use partition::{Readable, partition};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,7 +31,7 @@ pub struct Examination<'a> {
     /// What it should be.
     pub plan: Option<Plan>,
     /// Passphrases that may open encrypted partitions.
-    pub passphrases: Vec<String>,
+    pub passphrases: Vec<Secret>,
     /// Texts that only the build host would have put there.
     pub host_marks: Vec<String>,
     /// A directory for unnamed files.

@@ -184,7 +184,7 @@ fn encrypted(
         }
     };
     let mut luks = LuksFacts { uuid: volume.uuid().to_string(), damage: None, locked: true };
-    let key = examination.passphrases.iter().find_map(|text| volume.unlock(text.as_bytes()).ok());
+    let key = examination.passphrases.iter().find_map(|text| volume.unlock(text.expose().as_bytes()).ok());
     let plain = key.map(|key| volume.plain(&key));
     luks.locked = plain.is_none();
     facts.luks = Some(luks);

@@ -21,7 +21,7 @@ fn damaged(facts: &Facts, out: &mut Found) {
         if let Fsck::Damaged(said) = &partition.fsck {
             let lines: Vec<&str> = said
                 .iter()
-                .filter_map(|line| line.strip_prefix("it said: "))
+                .map(String::as_str)
                 .filter(|line| !line.starts_with("e2fsck 1.") && !line.starts_with("fsck.fat "))
                 .take(3)
                 .collect();

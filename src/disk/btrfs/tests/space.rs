@@ -2,7 +2,7 @@
 
 use super::sample::one_file;
 use super::{MIB, WriteError, check, filled, mkfs};
-use crate::disk::btrfs::{Profiles, capacity, minimum_size};
+use crate::plan::capacity::btrfs::{Profiles, capacity, minimum_size};
 
 #[test]
 fn what_is_forecast_fits() {

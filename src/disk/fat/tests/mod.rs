@@ -2,9 +2,10 @@
 
 mod written;
 
-use super::{Fat, Request};
+use super::Fat;
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Tree};
 use crate::disk::{has_judge, judge};
+use crate::plan::capacity::fat::Request;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;

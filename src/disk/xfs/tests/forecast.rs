@@ -1,9 +1,10 @@
 //! The forecast of what fits, against mkfs.xfs.
 
 use super::super::superblock::Superblock;
-use super::super::{Shape, WriteError, capacity, fill};
+use super::super::{WriteError, fill};
 use super::support::{Builder, FILL, MIB, STANDARD, fresh, has_judges, window};
 use crate::disk::tree::ROOT;
+use crate::plan::capacity::xfs::{Shape, capacity};
 
 fn shape(superblock: &Superblock, size: u64) -> Shape {
     Shape {

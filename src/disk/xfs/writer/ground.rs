@@ -1,6 +1,5 @@
 //! What mkfs.xfs made: its parameters and its free space; and refusing all that is not as expected.
 
-use super::super::capacity::{Shape, reserve};
 use super::super::format::{incompat, ro_compat};
 use super::super::reader::{Group, Xfs};
 use super::super::superblock::Superblock;
@@ -8,6 +7,7 @@ use super::WriteError;
 use super::groups::Chunk;
 use super::space::Space;
 use crate::disk::source::{ReadError, Window};
+use crate::plan::capacity::xfs::{Shape, reserve};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

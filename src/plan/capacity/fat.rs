@@ -2,7 +2,28 @@
 //!
 //! It follows `mkfs.fat.c` of dosfstools 4.2 number by number, for a filesystem in a file.
 
-use super::boot::{ENTRY_SIZE, MOST_12, Width};
+/// More clusters than this make it FAT16.
+pub const MOST_12: u64 = 4084;
+/// Bytes of a directory's entry.
+pub const ENTRY_SIZE: u64 = 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    Bits12,
+    Bits16,
+    Bits32,
+}
+
+impl Width {
+    /// Of an entry of the table.
+    pub fn bits(self) -> u32 {
+        match self {
+            Width::Bits12 => 12,
+            Width::Bits16 => 16,
+            Width::Bits32 => 32,
+        }
+    }
+}
 
 /// Clusters that each width can tell apart, beside [`MOST_12`].
 const FEWEST_16: u64 = 4087;

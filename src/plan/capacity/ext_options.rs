@@ -1,6 +1,6 @@
 //! The options of mke2fs 1.47, as far as they decide how much a filesystem holds.
 //!
-//! Defaults are those of [`MKE2FS_CONFIG`](super::MKE2FS_CONFIG), which every mke2fs runs with. What is not known here gives
+//! Defaults are those of `disk::ext::MKE2FS_CONFIG`, which every mke2fs runs with. What is not known here gives
 //! `None`, so that no caller relies on a guess.
 
 use std::collections::BTreeSet;

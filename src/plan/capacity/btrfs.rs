@@ -1,7 +1,5 @@
 //! A forecast of space, before there is a filesystem.
 
-use super::layout::ALIGNMENT;
-
 const MIB: u64 = 1 << 20;
 /// Bytes for each sector of 4096 bytes, with the checksum that mkfs.btrfs takes by itself.
 const CHECKSUM: u64 = 4;
@@ -33,7 +31,7 @@ impl Default for Profiles {
 pub fn capacity(size: u64, profiles: Profiles) -> u64 {
     let Profiles { metadata_copies, data_copies, .. } = profiles;
     let superblocks = 4 * MIB;
-    let fixed = superblocks + metadata_copies * (MIB + 6 * MIB + 2 * ALIGNMENT) + data_copies * ALIGNMENT;
+    let fixed = superblocks + metadata_copies * (MIB + 6 * MIB + 2 * MIB) + data_copies * MIB;
     let rest = u128::from(size.saturating_sub(fixed));
     // In eighths of a byte, what a sector of data takes on the device.
     let sector = 8 * 4096 * u128::from(data_copies) + 9 * u128::from(CHECKSUM * metadata_copies);

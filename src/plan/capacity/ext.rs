@@ -3,9 +3,10 @@
 //! It follows mke2fs 1.47.0 number by number (`ext2fs_initialize` and what `mke2fs.c` creates after it), so that its
 //! answer is exact; where it would have to guess there is none.
 
-use super::group::is_sparse_backup;
-use super::journal::Ground;
-use super::options::{Kind, Options, Resolved};
+use super::ext_journal::Ground;
+use super::ext_options::{Options, Resolved};
+
+pub use super::ext_options::Kind;
 
 /// Blocks of the root directory.
 const ROOT_BLOCKS: u64 = 1;
@@ -330,4 +331,19 @@ fn default_journal(blocks: u64) -> Option<u64> {
         16_777_216..33_554_432 => 128 * KI,
         _ => 256 * KI,
     })
+}
+
+/// Groups with copies under `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
+pub fn is_sparse_backup(group: u32) -> bool {
+    let is_power_of = |base: u32| {
+        let mut power = base;
+        while power < group {
+            match power.checked_mul(base) {
+                Some(next) => power = next,
+                None => return false,
+            }
+        }
+        power == group
+    };
+    group <= 1 || [3, 5, 7].into_iter().any(is_power_of)
 }

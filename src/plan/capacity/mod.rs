@@ -1,6 +1,12 @@
 //! The capacity of an empty filesystem: one question, answered by the arithmetic of each format.
 
-use super::{btrfs, ext, fat, xfs};
+pub mod btrfs;
+pub mod ext;
+mod ext_journal;
+mod ext_options;
+pub mod fat;
+pub mod xfs;
+
 use crate::template::{Bytes, FilesystemType};
 use std::ops::RangeInclusive;
 

@@ -1,0 +1,176 @@
+//! What the command line changes in a template, and where it takes the content from.
+
+use crate::plan::layout::SectorSize;
+use crate::plan::{Origin, SwupdContent, SwupdFormat};
+use crate::template::{Bytes, Override};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What changes a template, and what its content comes from.
+#[derive(Args, Clone, Debug)]
+pub struct ChangeArgs {
+    /// Override one top-level key, for example Version='"bookworm"'
+    #[arg(long, value_name = "KEY=JSON")]
+    pub(super) set: Vec<Override>,
+
+    /// Who installs the content: swupd, apt or dnf
+    #[arg(long, value_name = "MANAGER")]
+    pub(super) software_manager: Option<String>,
+
+    /// The size of a virtual disk whose last partition takes the "rest"; for a
+    /// physical one that is not in this machine, to plan for it
+    #[arg(long, value_name = "SIZE")]
+    pub(super) disk_size: Option<String>,
+
+    /// The archive or mirror to install from, instead of the host's own sources:
+    /// http, https or file
+    #[arg(short = 'C', long = "contenturl", value_name = "URL", value_parser = archive_url)]
+    pub(super) archive: Option<String>,
+
+    /// Components of the archive's suite, for apt [default: main]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = component)]
+    pub(super) components: Vec<String>,
+
+    /// One more source of packages, a line as in sources.list, for apt:
+    /// 'deb [trusted=yes] file:/srv/repo stable main'
+    #[arg(long, value_name = "LINE", value_parser = source_line)]
+    pub(super) source: Vec<String>,
+
+    /// What the content's signatures are checked with: a keyring for apt, a
+    /// certificate for swupd [default: what the host trusts]
+    #[arg(short = 's', long = "cert-file", visible_alias = "keyring", value_name = "FILE")]
+    pub(super) keyring: Option<String>,
+
+    /// Where swupd looks for the newest version [default: where the content is];
+    /// of no effect with apt and dnf
+    #[arg(short = 'V', long, value_name = "URL", value_parser = archive_url)]
+    pub(super) versionurl: Option<String>,
+
+    /// The format of swupd's content, a number or `staging`; of no effect with
+    /// apt and dnf
+    #[arg(short = 'f', long, value_name = "NUMBER", value_parser = swupd_format)]
+    pub(super) swupd_format: Option<String>,
+
+    /// Leave out what swupd's bundles would like to have but do not need
+    #[arg(long)]
+    pub(super) skip_optional: bool,
+
+    /// Install swupd's content whoever signed it, or nobody: whoever controls
+    /// the mirror and the way from there decides what is in the image
+    #[arg(long, visible_alias = "nosigcheck", conflicts_with = "keyring")]
+    pub(super) no_sigcheck: bool,
+
+    /// The configuration of dnf
+    #[arg(short = 'd', long, value_name = "FILE")]
+    pub(super) dnf_config: Option<String>,
+
+    /// A directory of bundle definitions, looked at before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub(super) bundles: Option<PathBuf>,
+
+    /// Bytes in a sector of an image's disk: 512 or 4096 (devices have their own)
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector_size)]
+    pub(super) sector_size: SectorSize,
+
+    /// Derive identifiers, and all that would be random, from this text: for
+    /// tests; whoever knows it can open encrypted volumes
+    #[arg(long, value_name = "TEXT")]
+    pub(super) seed: Option<String>,
+
+    #[arg(skip)]
+    pub(super) image_size: Option<Bytes>,
+}
+
+fn sector_size(text: &str) -> Result<SectorSize, String> {
+    let bytes: u64 = text.parse().map_err(|_| "expected 512 or 4096".to_owned())?;
+    SectorSize::try_from(bytes)
+}
+
+fn archive_url(text: &str) -> Result<String, String> {
+    if text.contains(char::is_whitespace) {
+        return Err("a URL has no blanks".to_owned());
+    }
+    let url = url::Url::parse(text).map_err(|error| format!("{error}; expected http://HOST/PATH"))?;
+    if !matches!(url.scheme(), "http" | "https" | "file") {
+        return Err(format!("`{}` archives are not supported; use http, https or file", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "a user name or password here would end up in the image; put it into apt's auth.conf.d".into()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn swupd_format(text: &str) -> Result<String, String> {
+    SwupdFormat::parse(text).map(|_| text.to_owned())
+}
+
+fn component(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+/".contains(c);
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err("expected a name such as main or non-free-firmware".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A one-line source. Source: sources.list(5), "One-line-style format".
+fn source_line(text: &str) -> Result<String, String> {
+    let rest =
+        text.strip_prefix("deb ").ok_or("expected `deb [OPTIONS] URL SUITE COMPONENTS…`")?.trim_start();
+    let rest = match rest.strip_prefix('[') {
+        Some(options) => options.split_once(']').ok_or("the options' `]` is missing")?.1.trim_start(),
+        None => rest,
+    };
+    let mut words = rest.split_whitespace();
+    archive_url(words.next().ok_or("the URL is missing")?)?;
+    let suite = words.next().ok_or("the suite is missing")?;
+    if !suite.ends_with('/') && words.next().is_none() {
+        return Err("the components are missing".to_owned());
+    }
+    if text.contains(['\n', '\r']) {
+        return Err("it is more than one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl ChangeArgs {
+    /// Whether anything is changed.
+    pub fn is_any(&self) -> bool {
+        !self.set.is_empty()
+            || self.software_manager.is_some()
+            || self.disk_size.is_some()
+            || self.origin() != Origin::default()
+            || self.bundles.is_some()
+            || self.seed.is_some()
+    }
+
+    /// What of this holds for a template that an installer carries: where content comes from.
+    pub fn for_carried(&self) -> ChangeArgs {
+        ChangeArgs { set: Vec::new(), disk_size: None, image_size: None, ..self.clone() }
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            archive: self.archive.clone(),
+            components: self.components.clone(),
+            sources: self.source.clone(),
+            keyring: self.keyring.clone(),
+            configuration: self.dnf_config.clone(),
+            swupd: SwupdContent {
+                version_url: self.versionurl.clone(),
+                format: self.swupd_format.clone(),
+                skip_optional: self.skip_optional,
+                unsigned: self.no_sigcheck,
+            },
+        }
+    }
+
+    /// For an image that is there already: its sectors, and the "rest" as far as it goes.
+    pub fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
+        self.sector_size = sector_size;
+        if self.disk_size.is_none() {
+            self.image_size = Some(Bytes(size));
+        }
+    }
+}

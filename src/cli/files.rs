@@ -1,0 +1,133 @@
+//! Files that subcommands read and replace: templates, what a template names, bundle definitions.
+
+use crate::host::{forget_file, remove_on_interrupt};
+use crate::lint::{FileFact, Files, Program, Wanted, wanted_files};
+use crate::plan::bundle::{self, Definition, Definitions};
+use crate::template::{SourceText, Template};
+use anyhow::{Context, bail};
+use rustix::fs::{Gid, Uid};
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A template's text. `name` is what standard input is called.
+pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText> {
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("could not read standard input")?;
+        (name.unwrap_or("<stdin>").to_owned(), bytes)
+    } else {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("could not read the template `{}`", path.display()))?;
+        (path.display().to_string(), bytes)
+    };
+    Ok(SourceText::from_bytes(name, bytes))
+}
+
+/// Puts a text in a file's place in one step, with the same permissions. A link stays a link.
+pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let replace = || -> std::io::Result<()> {
+        let path = std::fs::canonicalize(path)?;
+        // A directory one may write to is not enough: the file itself may be meant to stay.
+        rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)?;
+        let old = std::fs::metadata(&path)?;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let draft = file.path().to_owned();
+        remove_on_interrupt(&draft);
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(old.permissions())?;
+        // Only root may give a file away; for others it is theirs already, or becomes theirs.
+        let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
+        let _ = rustix::fs::fchown(file.as_file(), Some(owner), Some(group));
+        file.as_file().sync_all()?;
+        let placed = file.persist(&path);
+        forget_file(&draft);
+        placed?;
+        Ok(())
+    };
+    replace().with_context(|| format!("could not write `{}`", path.display()))
+}
+
+/// A public key is smaller than this; what is larger, or no plain file, is not read.
+const LARGEST_KEY: u64 = 64 << 10;
+
+/// What the rules want to know of the host's files.
+pub fn file_facts(template: &Template) -> Files {
+    file_facts_in(template, None)
+}
+
+/// The same, with relative paths looked for in a directory.
+pub fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
+    wanted_files(template)
+        .into_iter()
+        .map(|(path, wanted)| {
+            let place = directory.map_or_else(|| PathBuf::from(&path), |directory| directory.join(&path));
+            let fact = file_fact(&place, wanted);
+            (path, fact)
+        })
+        .collect()
+}
+
+fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FileFact::Missing,
+        Err(error) => return FileFact::Unreadable(error.to_string()),
+    };
+    if !metadata.is_file() {
+        return FileFact::Unreadable("it is no plain file".to_owned());
+    }
+    match wanted {
+        Wanted::Program => FileFact::Program(program_facts(path, &metadata)),
+        Wanted::PublicKey if metadata.len() > LARGEST_KEY => {
+            FileFact::Unreadable("it is too large for a public key".to_owned())
+        }
+        Wanted::PublicKey => match std::fs::read_to_string(path) {
+            Ok(text) => FileFact::Text(text),
+            Err(error) => FileFact::Unreadable(error.to_string()),
+        },
+    }
+}
+
+fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
+    // What cannot be read, but run, is a program for all that is known.
+    let startable = read == 0 && metadata.len() > 0 || start.starts_with(b"#!") || start == *b"\x7fELF";
+    let open = |metadata: &std::fs::Metadata| metadata.mode() & 0o002 != 0;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // In a directory with the sticky bit, such as /tmp, only the owner may replace a file.
+    let replaceable = std::fs::metadata(directory)
+        .is_ok_and(|directory| open(&directory) && directory.mode() & 0o1000 == 0);
+    Program {
+        executable: rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok(),
+        startable,
+        writable_by_all: open(metadata) || replaceable,
+    }
+}
+
+/// The definitions that come with ister, and those of a directory.
+pub fn definitions(directory: Option<&Path>) -> anyhow::Result<Definitions> {
+    definitions_in(directory, bundle::builtin())
+}
+
+pub fn definitions_in(directory: Option<&Path>, mut definitions: Definitions) -> anyhow::Result<Definitions> {
+    let Some(directory) = directory else { return Ok(definitions) };
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("could not read the bundle definitions in `{}`", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.starts_with('.') || !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("could not read the bundle definition `{}`", path.display()))?;
+        match Definition::parse(name, &text) {
+            Ok(definition) => definitions.insert(name, definition),
+            Err(fault) => bail!("{}: {fault}", path.display()),
+        }
+    }
+    Ok(definitions)
+}

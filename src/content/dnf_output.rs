@@ -1,0 +1,49 @@
+//! What dnf prints when content cannot be installed. The samples of the tests were printed by dnf 4.14.
+
+/// Why content cannot be installed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No repository has a package of this name.
+    Unknown(String),
+    NoSpace,
+    /// Packages are not signed, or by an unknown key.
+    Untrusted,
+    Unreachable,
+}
+
+/// `lines`: the last that were printed.
+pub fn fault(lines: &[String]) -> Option<Fault> {
+    let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    let unknown = |line: &String| {
+        let rest = line.split_once("Unable to find a match: ")?.1;
+        rest.split_whitespace().next().map(str::to_owned)
+    };
+    if let Some(name) = lines.iter().find_map(unknown) {
+        Some(Fault::Unknown(name))
+    } else if has("No space left on device") || has("At least ") && has(" more space needed") {
+        Some(Fault::NoSpace)
+    } else if has("GPG check FAILED") || has("is not signed") || has("Public key for") {
+        Some(Fault::Untrusted)
+    } else {
+        let is_unreachable = has("Failed to download metadata for repo") || has("Cannot download repomd.xml");
+        is_unreachable.then_some(Fault::Unreachable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_told_by_its_line() {
+        let of = |line: &str| fault(&[line.to_owned()]);
+        assert_eq!(of("Error: Unable to find a match: nosuch"), Some(Fault::Unknown("nosuch".into())));
+        assert_eq!(of("   At least 34MB more space needed on the / filesystem."), Some(Fault::NoSpace));
+        assert_eq!(of("Package bash-5.rpm is not signed"), Some(Fault::Untrusted));
+        assert_eq!(
+            of("Errors during downloading metadata for repository 'ister': Cannot download repomd.xml"),
+            Some(Fault::Unreachable)
+        );
+        assert_eq!(of("Error: something else"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a program did not do its work. Who decides by it matches variants; its text is made last.
+
+use super::Failure;
+use super::catalog::package_of;
+use std::io;
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("`{program}` is needed and not installed")]
+    Missing { program: String },
+    #[error("could not start `{program}`")]
+    NotStarted { program: String, command: String, source: io::Error },
+    #[error("could not wait for `{program}`")]
+    NotWaitedFor { program: String, source: io::Error },
+    /// It ran for too long and was ended.
+    #[error("`{}` did not end within {} s and was ended", run.program, limit.as_secs())]
+    TimedOut { limit: Duration, run: Run },
+    /// Something else ended it: a person, or a kernel without memory.
+    #[error("`{}` failed", run.program)]
+    Signalled { signal: i32, run: Run },
+    #[error("`{}` failed", run.program)]
+    Exited { code: i32, run: Run },
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Run {
+    pub program: String,
+    /// The command line, shortened where it is very long.
+    pub command: String,
+    pub took: Duration,
+    /// The last lines of stderr, none of them empty.
+    pub said: Vec<String>,
+}
+
+impl RunError {
+    /// Where the program ended by itself, with a code other than 0: it could do its work, and did not want to.
+    pub fn exited(&self) -> Option<&Run> {
+        match self {
+            RunError::Exited { run, .. } => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The last lines of stderr, for a parser of what this program says.
+    pub fn said(&self) -> &[String] {
+        match self {
+            RunError::TimedOut { run, .. }
+            | RunError::Signalled { run, .. }
+            | RunError::Exited { run, .. } => &run.said,
+            RunError::Missing { .. } | RunError::NotStarted { .. } | RunError::NotWaitedFor { .. } => &[],
+        }
+    }
+
+    /// Whether a line of stderr has these words.
+    pub fn has_said(&self, words: &str) -> bool {
+        self.said().iter().any(|line| line.contains(words))
+    }
+
+    /// As [`Failure::context`].
+    pub fn context(self, message: impl Into<String>) -> Failure {
+        Failure::from(self).context(message)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        let failure = Failure::new(error.to_string());
+        let (run, ending) = match error {
+            RunError::Missing { program } => {
+                return match package_of(&program) {
+                    Some(package) => failure.help(format!(
+                        "install the package `{package}` (`sudo apt-get install {package}`), or everything that is \
+                         missing with `ister doctor --install`"
+                    )),
+                    None => failure.help("install it, or correct PATH"),
+                };
+            }
+            RunError::NotStarted { command, source, .. } => {
+                return failure.detail(format!("ran: {command}")).detail(source.to_string());
+            }
+            RunError::NotWaitedFor { source, .. } => return failure.detail(source.to_string()),
+            RunError::TimedOut { run, .. } => (run, "ended".to_owned()),
+            RunError::Signalled { signal, run } => (run, format!("ended by signal {signal}")),
+            RunError::Exited { code, run } => (run, format!("exit code {code}")),
+        };
+        let failure = failure.detail(format!(
+            "ran: {}    ({ending} after {:.1} s)",
+            run.command,
+            run.took.as_secs_f64()
+        ));
+        run.said.iter().fold(failure, |failure, line| failure.detail(format!("it said: {line}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let failure = Failure::from(RunError::Missing { program: "mcopy".into() });
+        assert_eq!(failure.message, "`mcopy` is needed and not installed");
+        assert!(failure.help.unwrap().contains("`mtools`"));
+    }
+
+    #[test]
+    fn text_is_made_of_what_is_known() {
+        let run = Run {
+            program: "sh".into(),
+            command: "sh -c 'exit 4'".into(),
+            took: Duration::from_millis(1240),
+            said: vec!["no".into()],
+        };
+        let error = RunError::Exited { code: 4, run };
+        assert!(error.has_said("no") && error.exited().is_some());
+        let failure = Failure::from(error);
+        assert_eq!(failure.details, ["ran: sh -c 'exit 4'    (exit code 4 after 1.2 s)", "it said: no"]);
+    }
+}

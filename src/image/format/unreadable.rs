@@ -1,0 +1,51 @@
+//! Why a published file cannot be looked into: whether it is the file's fault or this host's.
+
+use crate::host::{Failure, RunError};
+
+pub enum Unreadable {
+    /// Whoever downloads the file cannot unpack it either.
+    Damaged(Failure),
+    Host(Failure),
+}
+
+/// What the C library calls faults that are no image's, and qemu-img's words where another program holds the file.
+const OF_HOST: &[&str] = &[
+    "No space left",
+    "Cannot allocate memory",
+    "Permission denied",
+    "Too many open files",
+    "Input/output error",
+    "get \"", // Failed to get "write" lock
+];
+
+impl From<Failure> for Unreadable {
+    fn from(failure: Failure) -> Unreadable {
+        Unreadable::Host(failure)
+    }
+}
+
+/// What a program that was to read it came to.
+impl From<RunError> for Unreadable {
+    fn from(error: RunError) -> Unreadable {
+        let is_of_host = error.exited().is_none() || OF_HOST.iter().any(|words| error.has_said(words));
+        match is_of_host {
+            true => Unreadable::Host(error.into()),
+            false => Unreadable::Damaged(error.into()),
+        }
+    }
+}
+
+impl Unreadable {
+    pub fn failure(self) -> Failure {
+        match self {
+            Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
+        }
+    }
+
+    pub fn context(self, text: impl Into<String>) -> Unreadable {
+        match self {
+            Unreadable::Damaged(failure) => Unreadable::Damaged(failure.context(text)),
+            Unreadable::Host(failure) => Unreadable::Host(failure.context(text)),
+        }
+    }
+}
