@@ -6,7 +6,7 @@ use crate::image::format::{self, ImageFormat, NetworkBoot};
 use crate::verify::boot_path::Initramfs;
 use std::fs::File;
 use std::io::Seek;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What QEMU opens.
 pub enum Attached {
@@ -19,11 +19,19 @@ pub enum Attached {
 
 impl Attached {
     /// The disk, and what QEMU calls its format.
-    pub fn disk(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
-        Ok(match self {
-            Attached::Disk(file, format) => Some((inherited_name(file)?.into(), format)),
+    pub fn disk(&self) -> Option<(&File, &'static str)> {
+        match self {
+            Attached::Disk(file, format) => Some((file, format)),
             Attached::Network(_) => None,
-        })
+        }
+    }
+
+    /// What QEMU inherits of it.
+    pub fn files(&self) -> Vec<&File> {
+        match self {
+            Attached::Disk(file, _) => vec![file],
+            Attached::Network(network) => vec![&network.kernel, &network.initrd],
+        }
     }
 
     /// Bytes of memory that unpacking the initramfs takes, of a network boot and of a CD: packed and unpacked at once.
@@ -47,13 +55,13 @@ impl Attached {
     }
 
     /// What is started without a loader.
-    pub fn kernel(&self) -> Result<Option<DirectKernel>, Failure> {
-        let Attached::Network(network) = self else { return Ok(None) };
-        Ok(Some(DirectKernel {
-            kernel: inherited_name(&network.kernel)?.into(),
-            initrd: Some(inherited_name(&network.initrd)?.into()),
+    pub fn kernel(&self) -> Option<DirectKernel> {
+        let Attached::Network(network) = self else { return None };
+        Some(DirectKernel {
+            kernel: inherited_name(&network.kernel).into(),
+            initrd: Some(inherited_name(&network.initrd).into()),
             command_line: network.command_line.clone(),
-        }))
+        })
     }
 }
 

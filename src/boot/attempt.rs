@@ -32,8 +32,7 @@ pub fn attempt(
     attached: &Attached,
     progress: &dyn Progress,
 ) -> Result<Attempt, Failure> {
-    let disk = attached.disk()?;
-    let kernel = attached.kernel()?;
+    let kernel = attached.kernel();
     let ovmf = match options.firmware {
         Firmware::Uefi => Some(find_ovmf()?),
         Firmware::Bios => None,
@@ -44,12 +43,18 @@ pub fn attempt(
     };
     let credentials = credential_files(&options.credentials)
         .context(|| "could not write the credentials for the guest".to_owned())?;
-    let credential_names = credentials.iter().map(inherited_name).collect::<Result<Vec<_>, _>>()?;
-    let written = Written::begin(disk.as_ref(), ovmf.as_ref(), options.grow)?;
+    let credential_names: Vec<String> = credentials.iter().map(inherited_name).collect();
+    let written = Written::begin(attached.disk(), ovmf.as_ref(), options.grow)?;
     let archive = options.update.map(Archive::of_directory).transpose()?;
-    let archive_name = archive.as_ref().map(|archive| inherited_name(&archive.file)).transpose()?;
+    let archive_name = archive.as_ref().map(|archive| inherited_name(&archive.file));
     // QEMU sees no names of this host: it inherits what it works on.
     let opened = Opened::of(options)?;
+    let mut files = attached.files();
+    files.extend(&credentials);
+    files.extend(written.disk.iter().chain([&written.variables]).map(|(file, _)| file));
+    files.extend(archive.iter().map(|archive| &archive.file));
+    files.extend(opened.second_disk.iter().chain(&opened.seed).map(|(file, _)| file));
+    files.extend(&opened.kernel_files);
     let mut machine = Machine {
         disk: written.disk.as_ref().map(|(_, name)| name.as_str()),
         hardware: options.hardware,
@@ -64,6 +69,7 @@ pub fn attempt(
         update: archive_name.as_deref(),
         credentials: &credential_names,
         direct: opened.direct.as_ref().or(kernel.as_ref()),
+        files: &files,
     };
     let secrets = secrets(options);
     let mut log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
@@ -265,7 +271,7 @@ struct Written {
 impl Written {
     /// `more`: by how much the disk is larger than the image.
     fn begin(
-        image: Option<&(PathBuf, &str)>,
+        image: Option<(&File, &str)>,
         ovmf: Option<&Ovmf>,
         more: Option<Bytes>,
     ) -> Result<Written, Failure> {
@@ -273,15 +279,17 @@ impl Written {
         let disk = match image {
             Some((image, format)) => {
                 let overlay = tempfile::tempfile_in(scratch_directory()).context(context)?;
-                let name = inherited_name(&overlay)?;
+                let name = inherited_name(&overlay);
                 let create = Invocation::new("qemu-img")
                     .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-                    .arg(image)
-                    .arg(&name);
+                    .args([&inherited_name(image), &name])
+                    .inheriting(image)?
+                    .inheriting(&overlay)?;
                 run(&jailed(&create, JailNetwork::Nothing).0)?;
                 if let Some(more) = more {
                     let resize = Invocation::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]);
-                    let resize = resize.arg(&name).arg(format!("+{}", more.0));
+                    let resize = resize.args([&name, &format!("+{}", more.0)]);
+                    let resize = resize.inheriting(image)?.inheriting(&overlay)?;
                     run(&jailed(&resize, JailNetwork::Nothing).0)?;
                 }
                 Some((overlay, name))
@@ -293,7 +301,7 @@ impl Written {
             let mut from = File::open(&ovmf.variables).context(context)?;
             std::io::copy(&mut from, &mut variables).context(context)?;
         }
-        let name = inherited_name(&variables)?;
+        let name = inherited_name(&variables);
         Ok(Written { disk, variables: (variables, name) })
     }
 }
@@ -304,7 +312,7 @@ struct Opened {
     seed: Option<(File, PathBuf)>,
     direct: Option<DirectKernel>,
     /// Kernel and initramfs.
-    _files: Vec<File>,
+    kernel_files: Vec<File>,
 }
 
 impl Opened {
@@ -312,7 +320,7 @@ impl Opened {
         let open = |path: &Path, write: bool| -> Result<(File, PathBuf), Failure> {
             let file = File::options().read(true).write(write).open(path);
             let file = file.context(|| format!("could not open `{}`", path.display()))?;
-            let name = inherited_name(&file)?.into();
+            let name = inherited_name(&file).into();
             Ok((file, name))
         };
         let mut files = Vec::new();
@@ -333,7 +341,7 @@ impl Opened {
             second_disk: options.second_disk.map(|path| open(path, true)).transpose()?,
             seed: options.seed.map(|path| open(path, false)).transpose()?,
             direct,
-            _files: files,
+            kernel_files: files,
         })
     }
 }

@@ -66,14 +66,13 @@ impl OwnKernel {
         Ok(OwnKernel { kernel, initrd, command_line: entry.options })
     }
 
-    /// As QEMU is given it, which inherits the files.
-    pub fn direct(&self) -> Result<DirectKernel, Failure> {
-        let initrd = self.initrd.as_ref().map(inherited_name).transpose()?;
-        Ok(DirectKernel {
-            kernel: inherited_name(&self.kernel)?.into(),
-            initrd: initrd.map(Into::into),
+    /// By the names that this process has for the files.
+    pub fn direct(&self) -> DirectKernel {
+        DirectKernel {
+            kernel: inherited_name(&self.kernel).into(),
+            initrd: self.initrd.as_ref().map(|initrd| inherited_name(initrd).into()),
             command_line: self.command_line.clone(),
-        })
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use super::question::answer;
 use super::screen::{Font, Picture};
 use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
-use crate::host::{Context, Failure, JailNetwork, Progress, inherit, inherited_name, jailed, spawn};
+use crate::host::{Context, Failure, JailNetwork, Progress, inherited_name, jailed, spawn};
 use crate::template::Secret;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -87,7 +88,13 @@ impl Guest {
         // More than the host allows is as much as it allows.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&serial_end, UNREAD_BYTES);
         let screen = Screen::new()?;
-        let invocation = machine.invocation(inherit(&serial_end)?, inherit(&monitor_end)?);
+        let invocation = machine
+            .invocation(serial_end.as_raw_fd(), monitor_end.as_raw_fd())
+            .inheriting(&serial_end)?
+            .inheriting(&monitor_end)?
+            .inheriting(&screen.file)?;
+        let invocation =
+            machine.files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
         let network = match machine.network {
             Network::Isolated => JailNetwork::Nothing,
             Network::Host => JailNetwork::Resolver,
@@ -436,7 +443,7 @@ impl Screen {
     /// Before QEMU is started.
     fn new() -> Result<Screen, Failure> {
         let file = tempfile::tempfile().context(|| "could not make a file for the screen".to_owned())?;
-        Ok(Screen { name: inherited_name(&file)?, file, font: Font::of_host() })
+        Ok(Screen { name: inherited_name(&file), file, font: Font::of_host() })
     }
 
     fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {

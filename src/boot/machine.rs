@@ -7,6 +7,7 @@ use crate::plan::layout::SectorSize;
 use base64::Engine;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +126,8 @@ pub struct Machine<'a> {
     /// What QEMU calls files with systemd's credentials, which it inherits: arguments are for everybody to see.
     pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
+    /// All that have a name here: QEMU inherits them.
+    pub files: &'a [&'a File],
 }
 
 impl Machine<'_> {
@@ -279,6 +282,7 @@ mod tests {
             seed: None,
             update: None,
             credentials: &[],
+            files: &[],
             direct: None,
         };
         assert_eq!(

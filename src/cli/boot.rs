@@ -442,7 +442,7 @@ pub fn boot_image(
         true => Some(OwnKernel::of_image(image, &scratch_directory())?),
         false => None,
     };
-    let direct = own_kernel.as_ref().map(OwnKernel::direct).transpose()?.or(inside.direct);
+    let direct = own_kernel.as_ref().map(OwnKernel::direct).or(inside.direct);
     let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
     let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let (over, allowed): (Vec<_>, Vec<_>) =

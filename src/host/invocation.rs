@@ -1,10 +1,13 @@
 //! A command as a value: pure functions build one, [`run`](super::run) runs it.
 
+use super::failure::{Context, Failure};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Invocation {
     pub program: String,
     pub args: Vec<OsString>,
@@ -16,6 +19,16 @@ pub struct Invocation {
     pub dies_with_us: bool,
     /// Bytes of its output that are kept: of more, the newest.
     pub most_output: usize,
+    /// What it inherits besides the standard streams, and no other program.
+    pub files: Vec<Inherited>,
+}
+
+/// An open file that a program inherits.
+#[derive(Clone, Debug)]
+pub struct Inherited {
+    /// Its number there.
+    pub number: RawFd,
+    pub file: Arc<OwnedFd>,
 }
 
 impl Invocation {
@@ -28,6 +41,7 @@ impl Invocation {
             own_group: false,
             dies_with_us: false,
             most_output: usize::MAX,
+            files: Vec::new(),
         }
     }
 
@@ -62,6 +76,18 @@ impl Invocation {
     pub fn keeping_at_most(mut self, bytes: usize) -> Invocation {
         self.most_output = bytes;
         self
+    }
+
+    /// Gives it an open file, under the number that the file has here.
+    pub fn inheriting(mut self, file: &impl AsFd) -> Result<Invocation, Failure> {
+        let file = file.as_fd();
+        let number = file.as_raw_fd();
+        if !self.files.iter().any(|inherited| inherited.number == number) {
+            let context = || format!("could not hand a file to `{}`", self.program);
+            let file = Arc::new(file.try_clone_to_owned().context(context)?);
+            self.files.push(Inherited { number, file });
+        }
+        Ok(self)
     }
 
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Invocation {

@@ -88,6 +88,7 @@ fn inside(invocation: &Invocation, network: JailNetwork) -> Invocation {
         .arg(program)
         .args(&invocation.args);
     jailed.env = invocation.env.clone();
+    jailed.files = invocation.files.clone();
     jailed
 }
 

@@ -45,7 +45,7 @@ pub use debug::debug_lines_to;
 pub use failure::{About, Blame, Context, Failure, FailureKind, Part, visible, with_causes};
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 #[cfg(feature = "full")]
-pub use invocation::Invocation;
+pub use invocation::{Inherited, Invocation};
 #[cfg(feature = "full")]
 pub use jail::{JailNetwork, jailed};
 #[cfg(feature = "full")]
@@ -72,4 +72,4 @@ pub use run_error::{Run, RunError};
 #[cfg(feature = "full")]
 pub use subreaper::Orphans;
 #[cfg(feature = "full")]
-pub use unnamed::{inherit, inherited_name, name_of, scratch_directory};
+pub use unnamed::{inherited_name, name_of, scratch_directory};

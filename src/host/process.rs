@@ -1,7 +1,8 @@
 //! The one place that runs programs.
 
 use super::run_error::{Run, RunError};
-use super::{Invocation, interrupt};
+use super::{Inherited, Invocation, interrupt};
+use command_fds::{CommandFdExt, FdMapping};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -288,11 +289,22 @@ pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio
     if invocation.own_group {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
-    command.spawn().map_err(|source| RunError::NotStarted {
+    let not_started = |source| RunError::NotStarted {
         program: program.display().to_string(),
         command: invocation.to_string(),
         source,
-    })
+    };
+    // None of our files is open in another program that is started at the same time.
+    if !invocation.files.is_empty() {
+        let mapping = |inherited: &Inherited| {
+            let parent_fd = inherited.file.try_clone()?;
+            Ok(FdMapping { parent_fd, child_fd: inherited.number })
+        };
+        let mappings = invocation.files.iter().map(mapping).collect::<std::io::Result<Vec<_>>>();
+        let mapped = command.fd_mappings(mappings.map_err(not_started)?);
+        mapped.map_err(|error| not_started(std::io::Error::other(error)))?;
+    }
+    command.spawn().map_err(not_started)
 }
 
 fn missing(program: &str) -> RunError {
@@ -356,6 +368,17 @@ mod tests {
         assert!(matches!(run(&Invocation::new("no-such-program-at-all")), Err(RunError::Missing { .. })));
         assert!(matches!(sh("exit 7"), RunError::Exited { code: 7, .. }));
         assert!(matches!(sh("kill -9 $$"), RunError::Signalled { signal: 9, .. }));
+    }
+
+    #[test]
+    fn files_are_inherited_by_the_program_that_they_are_for() {
+        let file = tempfile::tempfile().unwrap();
+        let name = crate::host::inherited_name(&file);
+        let write = Invocation::new("sh").args(["-c", "echo written >\"$1\"", "sh", &name]);
+        assert!(run(&write).is_err(), "it is open here only");
+        run(&write.inheriting(&file).unwrap()).unwrap();
+        let said = run(&Invocation::new("cat").arg(&name).inheriting(&file).unwrap()).unwrap();
+        assert_eq!(said.stdout, b"written\n");
     }
 
     #[test]

@@ -1,22 +1,15 @@
 //! Files without names: how programs that inherit them open them, and how they get a name after all.
 
-use super::failure::{Context, Failure};
 use rustix::fs::{AtFlags, CWD};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
-/// Lets the next child have a file under the same number.
-pub fn inherit(file: &impl AsFd) -> Result<RawFd, Failure> {
-    rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())
-        .context(|| "could not hand a file to a helper".to_owned())?;
-    Ok(file.as_fd().as_raw_fd())
-}
-
-/// What the next child calls a file that it inherits. Each opening has a position of its own. Source: proc_pid_fd(5).
-pub fn inherited_name(file: &impl AsFd) -> Result<String, Failure> {
-    inherit(file).map(name_of)
+/// What a program that inherits a file calls it: [`Invocation::inheriting`](super::Invocation::inheriting) gives it the file under
+/// the same number. Each opening has a position of its own. Source: proc_pid_fd(5).
+pub fn inherited_name(file: &impl AsFd) -> String {
+    name_of(file.as_fd().as_raw_fd())
 }
 
 /// What a process calls the file behind its number.

@@ -2,12 +2,11 @@
 
 use super::make::{self, Content, Target};
 use super::{gpt, loader, preserved, split, wipe};
-use crate::host::{Context, Failure, Progress, inherit};
+use crate::host::{Context, Failure, Progress};
 use crate::plan::{Disk, Partition, Plan};
 use crate::template::Secret;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::RawFd;
 use std::path::Path;
 
 /// What disks are made of, and where.
@@ -39,17 +38,14 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     for (disk, file) in plan.disks.iter().zip(assembly.disks) {
         prepare(plan, disk, file)?;
     }
-    // For the filesystem makers, and not before: hooks have no business with it.
-    let inherited: Vec<RawFd> = assembly.disks.iter().map(inherit).collect::<Result<_, _>>()?;
     std::thread::scope(|scope| {
         let mut makers = Vec::new();
-        for ((disk, file), inherited) in plan.disks.iter().zip(assembly.disks).zip(inherited) {
+        for (disk, file) in plan.disks.iter().zip(assembly.disks) {
             for partition in &disk.partitions {
                 let content = content_of(&contents, disk, partition);
                 makers.push(scope.spawn(move || {
                     let target = Target {
                         file,
-                        inherited,
                         offset: disk.offset(partition),
                         sector: disk.sector_size,
                         blank: plan.image().is_some(),

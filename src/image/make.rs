@@ -6,7 +6,7 @@
 
 use super::{deliver, mkfs_defaults, preserved, read_back, space};
 use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
-use crate::host::{Blame, Context, Failure, FailureKind, Invocation, RunError, run};
+use crate::host::{Blame, Context, Failure, FailureKind, Invocation, RunError, inherited_name, run};
 use crate::plan::layout::SectorSize;
 use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
 use crate::template::{Bytes, FilesystemType, Secret};
@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -78,8 +77,6 @@ impl MakeError {
 pub struct Target<'a> {
     /// The whole disk.
     pub file: &'a File,
-    /// The number under which children have inherited it.
-    pub inherited: RawFd,
     /// Bytes from the disk's start to the partition's.
     pub offset: Bytes,
     /// Of the disk.
@@ -199,7 +196,7 @@ fn mke2fs(
     std::fs::write(&config, ext::MKE2FS_CONFIG)
         .context(|| format!("could not write `{}`", config.display()))?;
     let mke2fs = fill_in(&filesystem.mkfs, device, directory.as_os_str(), target.epoch);
-    run(&mke2fs.env("MKE2FS_CONFIG", &config))?;
+    run(&mke2fs.env("MKE2FS_CONFIG", &config).inheriting(target.file)?)?;
     Ok(())
 }
 
@@ -323,7 +320,7 @@ impl Target<'_> {
 
     /// The whole disk, as children name it.
     fn device(&self) -> String {
-        crate::host::name_of(self.inherited)
+        inherited_name(self.file)
     }
 
     pub fn disk_name(&self) -> &str {

@@ -7,7 +7,7 @@ use std::fs::File;
 
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
 pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
-    let path = inherited_name(file)?;
+    let path = inherited_name(file);
     let invocation = match kind {
         // `?offset=` is libext2fs' own way to name a place in a file.
         Kind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),
@@ -16,7 +16,7 @@ pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
         Kind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
         Kind::Swap | Kind::Luks | Kind::Packed(_) | Kind::Other(_) => return Ok(Fsck::None),
     };
-    match run(&invocation) {
+    match run(&invocation.inheriting(file)?) {
         Ok(finished) => {
             // e2fsck goes by the backup where the first copy is damaged, and may find nothing else.
             let said = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;

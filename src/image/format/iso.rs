@@ -14,7 +14,7 @@ use super::squashfs::squashfs;
 use super::tree::{Item, Tree};
 use super::unreadable::Unreadable;
 use crate::disk::{Body, Content, Extent, Node, Opened, ROOT, Tree as FileTree, Window, mode};
-use crate::host::{Context, Failure, Invocation, Names, inherit, inherited_name, run};
+use crate::host::{Context, Failure, Invocation, Names, inherited_name, run};
 use crate::image::newest_kernel;
 use crate::plan::command_line::{altered_by_grub, for_grub, from_grub};
 use crate::plan::{Diskless, Firmware};
@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -97,7 +98,8 @@ pub fn write(
         .dying_with_us()
         .args(["-no_rc", "-as", "mkisofs", "-quiet", "-o"])
         // It does not write where a link leads to, but to what it inherits.
-        .arg(format!("stdio:/dev/fd/{}", inherit(out)?))
+        .arg(format!("stdio:/dev/fd/{}", out.as_raw_fd()))
+        .inheriting(out)?
         .args(["-V", &label(name.stem), "-iso-level", "3", "-r"])
         .arg(format!("--modification-date={date}"))
         .args(["--set_all_file_dates", &date, "--gpt_disk_guid", &id])
@@ -149,7 +151,8 @@ pub type CdStart = Vec<CdImage>;
 impl<'f> Contents<'f> {
     pub fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
         let finished = run(&Invocation::new("xorriso")
-            .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file)?)])
+            .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file))])
+            .inheriting(file)?
             .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
         let size = file.metadata().context(|| "could not read the CD".to_owned())?.len();
         Ok(Contents { file, size, places: places(&String::from_utf8_lossy(&finished.stdout)) })
@@ -493,9 +496,11 @@ fn grub(
         .context(|| format!("could not write a file in `{}`", scratch.display()))?;
     run(&Invocation::new("grub-mkimage")
         .args(["-O", format, "-d", directory, "-p", "/boot/grub", "-c"])
-        .arg(inherited_name(early)?)
+        .arg(inherited_name(early))
         .arg("-o")
-        .arg(inherited_name(&out)?)
+        .arg(inherited_name(&out))
+        .inheriting(early)?
+        .inheriting(&out)?
         .args(more)
         .args(MODULES))?;
     date(&out, time)?;

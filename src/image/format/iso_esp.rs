@@ -15,12 +15,13 @@ pub fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not make the CD's EFI system partition".to_owned();
     let esp = tempfile::tempfile_in(scratch).context(context)?;
     esp.set_len(ESP_SIZE).context(context)?;
-    let device = inherited_name(&esp)?;
+    let device = inherited_name(&esp);
     let serial = format!("{:08x}", name.id.as_fields().0);
     run(&reproducible(
         Invocation::new("mkfs.vfat")
             .args(["--invariant", "-F", "12", "-S", "512", "-s", "4", "-g", "64/32"])
-            .args(["-i", &serial, "-n", "EFIBOOT", &device]),
+            .args(["-i", &serial, "-n", "EFIBOOT", &device])
+            .inheriting(&esp)?,
         name.time,
     ))?;
     let directory = tempfile::tempdir_in(scratch).context(context)?;

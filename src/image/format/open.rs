@@ -375,21 +375,23 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>
 
 fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unreadable> {
     let out = scratch_file(scratch)?;
-    let (from, to) = (inherited_name(file)?, inherited_name(&out)?);
+    let (from, to) = (inherited_name(file), inherited_name(&out));
     // `-n` keeps the unnamed file, which has to have its size already.
     // First: what refers to other files is not opened with them.
     names_no_file(file, format)?;
-    let size = virtual_size(&from, format)?;
-    is_whole(file, &from, format)?;
+    let size = virtual_size(file, format)?;
+    is_whole(file, format)?;
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
-    qemu_img(&convert)?;
+    qemu_img(&convert, &[file, &out])?;
     Ok(out)
 }
 
 /// Runs it where it sees nothing of this host but what it inherits.
-fn qemu_img(args: &[&str]) -> Result<Vec<u8>, Unreadable> {
-    let (invocation, _) = jailed(&Invocation::new("qemu-img").args(args), JailNetwork::Nothing);
+fn qemu_img(args: &[&str], files: &[&File]) -> Result<Vec<u8>, Unreadable> {
+    let invocation = Invocation::new("qemu-img").args(args);
+    let invocation = files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
+    let (invocation, _) = jailed(&invocation, JailNetwork::Nothing);
     run(&invocation).map(|finished| finished.stdout).map_err(|mut error| {
         // Not what it is wrapped into.
         if let RunError::Exited { run, .. } = &mut error {
@@ -400,9 +402,10 @@ fn qemu_img(args: &[&str]) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// What of an image lies behind the end of its file reads as zeros without a word.
-fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadable> {
+fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
-        let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name(), name]);
+        let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name()]);
+        let check = check.arg(inherited_name(file)).inheriting(file)?;
         let (check, _) = jailed(&check, JailNetwork::Nothing);
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
         match run(&check) {
@@ -427,9 +430,10 @@ fn is_whole(file: &File, name: &str, format: ImageFormat) -> Result<(), Unreadab
     }
 }
 
-/// Bytes of the disk in an image that stands alone, by the name that programs have for it.
-fn virtual_size(path: &str, format: ImageFormat) -> Result<u64, Unreadable> {
-    let said = qemu_img(&["info", "--output=json", "-f", format.qemu_name(), path])?;
+/// Bytes of the disk in an image that stands alone.
+fn virtual_size(file: &File, format: ImageFormat) -> Result<u64, Unreadable> {
+    let said =
+        qemu_img(&["info", "--output=json", "-f", format.qemu_name(), &inherited_name(file)], &[file])?;
     let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
     let size = info["virtual-size"].as_u64();
     size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())

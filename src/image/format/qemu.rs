@@ -17,7 +17,9 @@ pub fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Fai
         .dying_with_us()
         .args(["convert", "-f", "raw", "-O", kind])
         .args(options)
-        .args([inherited_name(raw)?, inherited_name(out)?]);
+        .args([inherited_name(raw), inherited_name(out)])
+        .inheriting(raw)?
+        .inheriting(out)?;
     run(&convert)?;
     let normalized = match format {
         Format::Vhdx => normalize_vhdx(out, id),

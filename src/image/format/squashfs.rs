@@ -24,7 +24,8 @@ pub fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> 
     let maker = Invocation::new("mksquashfs")
         .dying_with_us()
         .arg("-")
-        .arg(inherited_name(&out)?)
+        .arg(inherited_name(&out))
+        .inheriting(&out)?
         .args(["-tar", "-noappend", "-comp", "zstd", "-Xcompression-level", LEVEL, "-b", BLOCK])
         // A tar has no entry for its own top.
         .args(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"])
@@ -42,8 +43,10 @@ pub fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> 
     // Where mksquashfs ended early, its own words say more than a broken pipe.
     packed?;
     written.context(context)?;
-    let listing =
-        run(&reproducible(Invocation::new("unsquashfs"), time).arg("-lln").arg(inherited_name(&out)?))?;
+    let listing = run(&reproducible(Invocation::new("unsquashfs"), time)
+        .arg("-lln")
+        .arg(inherited_name(&out))
+        .inheriting(&out)?)?;
     let inside = tree.items.iter().filter(|item| is_inside(item, diskless));
     match difference(inside, &listing.stdout) {
         None => Ok(out),

@@ -52,7 +52,8 @@ pub fn sign(list: &str, key: &str) -> Result<Vec<u8>, Failure> {
     file.write_all(list.as_bytes()).context(context)?;
     let gpg = Invocation::new("gpg")
         .args(["--batch", "--armor", "--detach-sign", "--local-user", key, "--output", "-"])
-        .arg(inherited_name(&file)?);
+        .arg(inherited_name(&file))
+        .inheriting(&file)?;
     let signed = run(&gpg).map_err(|failure| {
         failure
             .context(format!("could not sign with the key `{key}`"))
