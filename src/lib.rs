@@ -16,6 +16,8 @@
 //! `host` starts programs. `clippy.toml` lists what the pure modules must not call, and the `deny` lines below hold
 //! them to it. So do the features in `Cargo.toml`: `lint` is the left side, `lsp` and their subcommands, without what builds and boots.
 
+#![warn(unreachable_pub)]
+
 #[deny(clippy::disallowed_methods)]
 pub mod lint;
 #[deny(clippy::disallowed_methods)]
@@ -32,7 +34,7 @@ pub mod cli;
 #[cfg(feature = "lint")]
 pub mod host;
 #[cfg(feature = "lint")]
-pub mod lsp;
+pub(crate) mod lsp;
 
 #[cfg(feature = "full")]
 pub mod boot;
@@ -43,6 +45,6 @@ pub mod disk;
 #[cfg(feature = "full")]
 pub mod image;
 #[cfg(feature = "full")]
-pub mod imagetest;
+pub(crate) mod imagetest;
 #[cfg(feature = "full")]
 pub mod verify;

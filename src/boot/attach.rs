@@ -9,7 +9,7 @@ use std::io::Seek;
 use std::path::Path;
 
 /// What QEMU opens.
-pub enum Attached {
+pub(super) enum Attached {
     /// The image itself or what it was unpacked to, with QEMU's name of its format. QEMU inherits the file that was looked at: no other
     /// can take its place.
     Disk(File, &'static str),
@@ -19,7 +19,7 @@ pub enum Attached {
 
 impl Attached {
     /// The disk, and what QEMU calls its format.
-    pub fn disk(&self) -> Option<(&File, &'static str)> {
+    pub(super) fn disk(&self) -> Option<(&File, &'static str)> {
         match self {
             Attached::Disk(file, format) => Some((file, format)),
             Attached::Network(_) => None,
@@ -27,7 +27,7 @@ impl Attached {
     }
 
     /// What QEMU inherits of it.
-    pub fn files(&self) -> Vec<&File> {
+    pub(super) fn files(&self) -> Vec<&File> {
         match self {
             Attached::Disk(file, _) => vec![file],
             Attached::Network(network) => vec![&network.kernel, &network.initrd],
@@ -35,7 +35,7 @@ impl Attached {
     }
 
     /// Bytes of memory that unpacking the initramfs takes, of a network boot and of a CD: packed and unpacked at once.
-    pub fn memory_for_unpacking(&self) -> Option<u64> {
+    pub(super) fn memory_for_unpacking(&self) -> Option<u64> {
         /// More than any initramfs of a CD has.
         const MOST: usize = 1 << 30;
         let network = match self {
@@ -55,7 +55,7 @@ impl Attached {
     }
 
     /// What is started without a loader.
-    pub fn kernel(&self) -> Option<DirectKernel> {
+    pub(super) fn kernel(&self) -> Option<DirectKernel> {
         let Attached::Network(network) = self else { return None };
         Some(DirectKernel {
             kernel: inherited_name(&network.kernel).into(),
@@ -69,7 +69,7 @@ impl Attached {
 /// guest can write. Packed ones are unpacked to unnamed files.
 ///
 /// One that refers to other files of the host is refused: whoever made it might read them from inside.
-pub fn attach(image: &Path) -> Result<Attached, Failure> {
+pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
     let context = || format!("could not read the image `{}`", image.display());
     let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
     let kind = format::kind_of(&file).context(context)?;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs an image until it is clear how that ends.
-pub fn attempt(
+pub(super) fn attempt(
     options: &BootOptions,
     attached: &Attached,
     progress: &dyn Progress,

@@ -20,12 +20,12 @@ const OVMF: &[(&str, &str)] = &[
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
 ];
 
-pub struct Ovmf {
+pub(super) struct Ovmf {
     pub code: PathBuf,
     pub variables: PathBuf,
 }
 
-pub fn find_ovmf() -> Result<Ovmf, Failure> {
+pub(super) fn find_ovmf() -> Result<Ovmf, Failure> {
     OVMF.iter()
         .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists())
         .map(|(code, variables)| Ovmf { code: code.into(), variables: variables.into() })

@@ -49,7 +49,7 @@ enum Seen {
 }
 
 /// QEMU, which ends with this.
-pub struct Guest {
+pub(super) struct Guest {
     process: Process,
     command: String,
     qmp: Qmp,
@@ -77,7 +77,7 @@ pub struct Guest {
 
 impl Guest {
     /// What the serial console says goes to the log, too.
-    pub fn start(
+    pub(super) fn start(
         machine: &Machine,
         log: Option<SerialLog>,
         progress: &dyn Progress,
@@ -138,22 +138,22 @@ impl Guest {
     }
 
     /// Before it is watched: the loader is to start an older kernel.
-    pub fn choose(&mut self, keys: OlderKernel) {
+    pub(super) fn choose(&mut self, keys: OlderKernel) {
         self.keys = Some(keys);
     }
 
     /// Since it was switched on.
-    pub fn age(&self) -> Duration {
+    pub(super) fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// The way back to the serial console.
-    pub fn console(&self) -> Arc<UnixStream> {
+    pub(super) fn console(&self) -> Arc<UnixStream> {
         Arc::clone(&self.console)
     }
 
     /// The next bytes of the console; nothing if none come in time, or ever.
-    pub fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + patience;
         loop {
             let seen = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
@@ -193,17 +193,17 @@ impl Guest {
     }
 
     /// Whether a program refused this processor.
-    pub fn wants_more_of_cpu(&self) -> bool {
+    pub(super) fn wants_more_of_cpu(&self) -> bool {
         self.wants_more_of_cpu
     }
 
     /// What the kernel said of stalls, since it was switched on.
-    pub fn stalls(&self) -> &[String] {
+    pub(super) fn stalls(&self) -> &[String] {
         &self.stalls
     }
 
     /// Whether QEMU has ended, or cannot go on, and the guest did not switch itself off.
-    pub fn has_died(&mut self) -> bool {
+    pub(super) fn has_died(&mut self) -> bool {
         self.hear_out(Duration::ZERO);
         !self.is_off && (self.is_closed || self.fault.is_some())
     }
@@ -222,7 +222,7 @@ impl Guest {
     }
 
     /// Until the monitor is sure. `None`: QEMU ended by itself, without a word of the guest's.
-    pub fn watch(
+    pub(super) fn watch(
         &mut self,
         monitor: &mut BootMonitor,
         passphrases: &BTreeMap<String, Secret>,
@@ -369,7 +369,7 @@ impl Guest {
     }
 
     /// The power button: how long the guest took to end, if it did; QEMU ends with it.
-    pub fn power_off(&mut self) -> Option<Duration> {
+    pub(super) fn power_off(&mut self) -> Option<Duration> {
         let pressed = Instant::now();
         self.qmp.execute("system_powerdown", json!({}), AT_ONCE).ok()?;
         while let Some(patience) = POWER_OFF.checked_sub(pressed.elapsed()) {
@@ -388,7 +388,7 @@ impl Guest {
         None
     }
 
-    pub fn screenshot(&mut self, path: &Path, progress: &dyn Progress) {
+    pub(super) fn screenshot(&mut self, path: &Path, progress: &dyn Progress) {
         let taken = self.screen.png(&mut self.qmp).and_then(|bytes| {
             std::fs::write(path, bytes)
                 .map_err(|error| format!("could not write `{}`: {error}", path.display()))
@@ -399,7 +399,7 @@ impl Guest {
     }
 
     /// Until QEMU has ended by itself, with everything written that it held back.
-    pub fn wait_for_end(&mut self) {
+    pub(super) fn wait_for_end(&mut self) {
         let until = Instant::now() + AT_ONCE;
         while let Ok(seen) = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.note(&seen);
@@ -413,7 +413,7 @@ impl Guest {
     }
 
     /// Ends QEMU; how it was started, what it said, and what was wrong with the host.
-    pub fn end(self) -> Vec<String> {
+    pub(super) fn end(self) -> Vec<String> {
         drop(self.process);
         let said = self.said.join().unwrap_or_default();
         let said = said.lines().chain(self.fault).map(str::to_owned);

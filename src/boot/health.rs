@@ -11,7 +11,7 @@ use serde::de::IntoDeserializer;
 use std::str::FromStr;
 
 /// In this order; a system that is still starting is waited for, within bounds.
-pub const COMMANDS: [&str; 6] = [
+pub(super) const COMMANDS: [&str; 6] = [
     "timeout 300 systemctl is-system-running --wait || systemctl is-system-running",
     "systemctl --failed --no-legend --plain --no-pager; systemctl list-jobs --no-legend --no-pager",
     mounts::MOUNTS,
@@ -26,7 +26,7 @@ const STATES: [&str; 8] =
 
 /// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`]; without a plan nothing is said of mounts.
 /// `larger`: the disk is larger than planned; `host`: the name that the machine must have, if another than the plan's.
-pub fn judge(
+pub(super) fn judge(
     answers: &[Answer],
     plan: Option<&Plan>,
     larger: bool,
@@ -87,7 +87,7 @@ impl AllowedNote {
 }
 
 /// Notes that are faults and not allowed.
-pub fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Vec<String>)> {
+pub(super) fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Vec<String>)> {
     let is_allowed = |note: &&Note| {
         allowed.iter().any(|allowed| allowed.kind == note.kind && note.line.contains(&allowed.text))
     };
@@ -100,10 +100,10 @@ pub fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Ve
 }
 
 /// What shows whether something can be written to the root filesystem.
-pub const ROOT: [&str; 2] = ["cat /proc/mounts", "df -Pk /"];
+pub(super) const ROOT: [&str; 2] = ["cat /proc/mounts", "df -Pk /"];
 
 /// Whether the root filesystem is full or read-only, by the answers to [`ROOT`].
-pub fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)> {
+pub(super) fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)> {
     // Source: proc_pid_mountinfo(5); the last mount on `/` is the one that is seen.
     let root = mounts.lines.iter().rfind(|line| line.split(' ').nth(1) == Some("/"));
     let is_read_only =
@@ -121,10 +121,10 @@ pub fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)
 }
 
 /// What shows how large the root filesystem is, in bytes.
-pub const GROWN: &str = "df -B1 --output=size /";
+pub(super) const GROWN: &str = "df -B1 --output=size /";
 
 /// Whether the root filesystem fills a disk that is larger by `more`, by the answer to [`GROWN`].
-pub fn judge_grown(answer: &Answer, plan: Option<&Plan>, more: Bytes) -> Option<(Class, Vec<String>)> {
+pub(super) fn judge_grown(answer: &Answer, plan: Option<&Plan>, more: Bytes) -> Option<(Class, Vec<String>)> {
     let size = answer.lines.iter().find_map(|line| line.trim().parse::<u64>().ok());
     let planned = plan.and_then(|plan| plan.partition_at("/")).map_or(0, |(_, partition)| partition.size.0);
     // A filesystem keeps a part for itself.

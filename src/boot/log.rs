@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 
 /// A line of it waits until it is finished: a secret may come in pieces.
-pub struct SerialLog {
+pub(super) struct SerialLog {
     file: File,
     secrets: Vec<Vec<u8>>,
     line: Vec<u8>,
@@ -13,22 +13,22 @@ pub struct SerialLog {
 /// Bytes after which an unfinished line is written all the same.
 const LONGEST: usize = 64 << 10;
 /// Shorter texts are everywhere, and would tell more by what is left out.
-pub const SHORTEST_SECRET: usize = 4;
+pub(super) const SHORTEST_SECRET: usize = 4;
 
 impl SerialLog {
     /// A guest may echo what was typed before it turned that off.
-    pub fn new(file: File, secrets: &[&str]) -> SerialLog {
+    pub(super) fn new(file: File, secrets: &[&str]) -> SerialLog {
         let secrets = secrets.iter().map(|text| text.as_bytes().to_vec()).collect();
         SerialLog { file, secrets, line: Vec::new() }
     }
 
     /// For a second guest; what waits is written first.
-    pub fn share(&mut self) -> std::io::Result<SerialLog> {
+    pub(super) fn share(&mut self) -> std::io::Result<SerialLog> {
         self.flush();
         Ok(SerialLog { file: self.file.try_clone()?, secrets: self.secrets.clone(), line: Vec::new() })
     }
 
-    pub fn keep(&mut self, bytes: &[u8]) {
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
         self.line.extend_from_slice(bytes);
         let end = match self.line.iter().rposition(|byte| *byte == b'\n') {
             Some(at) => at + 1,

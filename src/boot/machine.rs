@@ -104,7 +104,7 @@ pub enum Network {
     Host,
 }
 
-pub struct Machine<'a> {
+pub(super) struct Machine<'a> {
     /// The name of an overlay of qcow2 on the image, which takes what the guest writes; nothing for what starts from the network.
     pub disk: Option<&'a str>,
     pub hardware: Hardware,
@@ -136,7 +136,7 @@ impl Machine<'_> {
     /// files, and the network reaches nobody (`restrict=on`) unless asked for.
     ///
     /// `serial` and `monitor` are connected sockets that it inherits.
-    pub fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
+    pub(super) fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
         let Hardware { disk: bus, network_card, memory, cpus, hyperv } =
             self.hardware.under(self.accelerator);
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
@@ -244,7 +244,7 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 
 /// How a credential of systemd's reaches a guest without a change of its image: as a string of the firmware's tables. Source:
 /// systemd(1), "System Credentials", SMBIOS type 11.
-pub fn credential(name: &str, value: &[u8]) -> String {
+pub(super) fn credential(name: &str, value: &[u8]) -> String {
     let value = base64::engine::general_purpose::STANDARD.encode(value);
     format!("io.systemd.credential.binary:{name}={value}")
 }

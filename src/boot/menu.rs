@@ -6,14 +6,14 @@ use crate::plan::{Firmware, Loader};
 use std::time::Duration;
 
 /// A key by its name in QMP's `send-key`. Source: QEMU, qapi/ui.json, QKeyCode.
-pub type Key = &'static str;
+pub(super) type Key = &'static str;
 
 /// How often the menu is asked for: systemd-boot looks for a key for 100 ms, GRUB for as long as its configuration says.
 const REPEAT: Duration = Duration::from_millis(100);
 /// How long a menu is given to draw itself before the next key.
 const DRAWN: Duration = Duration::from_millis(500);
 
-pub struct OlderKernel {
+pub(super) struct OlderKernel {
     opens: Key,
     /// Pressed earlier, it would open the firmware's own menu.
     after: Option<&'static str>,
@@ -36,7 +36,7 @@ enum Step {
 
 impl OlderKernel {
     /// Of a loader that lists the newest kernel first.
-    pub fn new(loader: Loader, firmware: Firmware, version: &str) -> OlderKernel {
+    pub(super) fn new(loader: Loader, firmware: Firmware, version: &str) -> OlderKernel {
         let (opens, after) = match (loader, firmware) {
             // Source: systemd-boot(7), "Key bindings": any key that is none of its own.
             (Loader::SystemdBoot, _) => ("spc", None),
@@ -55,7 +55,7 @@ impl OlderKernel {
     }
 
     /// What the serial console says.
-    pub fn hear(&mut self, now: Duration, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, now: Duration, bytes: &[u8]) {
         let (mut starts, mut shows) = (false, false);
         let (after, version) = (self.after, &self.version);
         let mut look = |line: &str| {
@@ -72,7 +72,7 @@ impl OlderKernel {
     }
 
     /// What to press now.
-    pub fn key(&mut self, now: Duration) -> Option<Key> {
+    pub(super) fn key(&mut self, now: Duration) -> Option<Key> {
         match self.step {
             Step::Opening if now >= self.pressed + REPEAT => {
                 self.pressed = now;
@@ -91,7 +91,7 @@ impl OlderKernel {
     }
 
     /// How long nothing has to be done; nothing once all is.
-    pub fn patience(&self) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         (self.step != Step::Done).then_some(REPEAT)
     }
 }

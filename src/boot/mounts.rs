@@ -5,16 +5,16 @@ use crate::template::FilesystemType;
 
 /// What is asked: mount point, filesystem type and PARTUUID of the device, a mount a line; then name and PARTUUID of what
 /// is swapped to. `lsblk` knows it without being root.
-pub const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
-pub const SWAPS: &str =
+pub(super) const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
+pub(super) const SWAPS: &str =
     "for device in $(tail -n +2 /proc/swaps | cut -d' ' -f1); do lsblk -dnro NAME,PARTUUID \"$device\"; done";
 
 /// PARTUUID and bytes of each partition.
-pub const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
+pub(super) const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
 
 /// What differs from the plan, a sentence each; empty if all is as planned.
 /// `larger`: the disk is, so the root partition may be.
-pub fn judge(
+pub(super) fn judge(
     plan: &Plan,
     mounts: &[String],
     swaps: &[String],

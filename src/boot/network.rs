@@ -4,7 +4,7 @@ use super::session::Answer;
 use crate::plan::Plan;
 
 /// Marked lines: the name, what it resolves to, addresses, routes, and name servers of resolv.conf(5) and systemd-resolved.
-pub const STATE: &str = "name=$(cat /proc/sys/kernel/hostname); echo \"name $name\"; \
+pub(super) const STATE: &str = "name=$(cat /proc/sys/kernel/hostname); echo \"name $name\"; \
     getent ahosts \"$name\" | sed 's/^/resolved /'; \
     ip -o address 2>/dev/null | sed 's/^/address /'; { ip route; ip -6 route; } 2>/dev/null | sed 's/^/route /'; \
     { cat /etc/resolv.conf; resolvectl dns; } 2>/dev/null | sed 's/^/server /'";
@@ -13,7 +13,7 @@ pub const STATE: &str = "name=$(cat /proc/sys/kernel/hostname); echo \"name $nam
 const STATIC: &str = "/etc/systemd/network/10-en-static.network";
 
 /// What differs from the plan, a sentence each.
-pub fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<String> {
+pub(super) fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     let marked = |mark: &'static str| {
         answer.lines.iter().filter_map(move |line| line.strip_prefix(mark)?.strip_prefix(' '))

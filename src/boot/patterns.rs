@@ -33,7 +33,7 @@ const GETTY: (&str, &str) = ("getty", include_str!("patterns/getty.toml"));
 /// Who prints a line. It decides when a pattern can match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Speaker {
+pub(super) enum Speaker {
     /// Until a kernel has started.
     Firmware,
     /// Until a kernel has started.
@@ -53,7 +53,7 @@ pub enum Speaker {
 /// A marker that the boot monitor acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mark {
+pub(super) enum Mark {
     /// All units that were to be started have been.
     Up,
     /// The clock of a job without a time limit: it moves, and nothing progresses.
@@ -74,7 +74,7 @@ pub enum Mark {
 /// A value that a line carries, in the group `value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fact {
+pub(super) enum Fact {
     Version,
     CommandLine,
 }
@@ -82,7 +82,7 @@ pub enum Fact {
 /// A row of a table. `line` matches finished lines, `prompt` unfinished ones at which somebody waits for input.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pattern {
+pub(super) struct Pattern {
     line: Option<String>,
     prompt: Option<String>,
     /// A boot stage is reached.
@@ -146,12 +146,12 @@ fn any_speaker() -> Speaker {
 
 impl Pattern {
     /// Whether a match can decide.
-    pub fn ends(&self) -> bool {
+    pub(super) fn ends(&self) -> bool {
         self.end.is_some() || self.waits.is_some() || self.reached.is_some()
     }
 
     /// What the group `value` matches.
-    pub fn value(&self, text: &str) -> Option<String> {
+    pub(super) fn value(&self, text: &str) -> Option<String> {
         Some(self.value.as_ref()?.captures(text)?.name("value")?.as_str().to_owned())
     }
 }
@@ -201,17 +201,17 @@ static LINES: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pa
 static PROMPTS: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pattern.prompt.as_ref()));
 
 /// The rows that match a finished line.
-pub fn of_line(text: &str) -> impl Iterator<Item = &'static Pattern> {
+pub(super) fn of_line(text: &str) -> impl Iterator<Item = &'static Pattern> {
     LINES.matches(text)
 }
 
 /// The rows that match an unfinished line.
-pub fn of_prompt(text: &str) -> impl Iterator<Item = &'static Pattern> {
+pub(super) fn of_prompt(text: &str) -> impl Iterator<Item = &'static Pattern> {
     PROMPTS.matches(text)
 }
 
 /// Whether somebody asks for a login at the end of a text.
-pub fn is_login_prompt(text: &str) -> bool {
+pub(super) fn is_login_prompt(text: &str) -> bool {
     let mut is_login = false;
     for pattern in of_prompt(text) {
         if pattern.never_login {
@@ -223,19 +223,19 @@ pub fn is_login_prompt(text: &str) -> bool {
 }
 
 /// Whether somebody asks for a password at the end of a text.
-pub fn is_password_prompt(text: &str) -> bool {
+pub(super) fn is_password_prompt(text: &str) -> bool {
     of_prompt(text).any(|pattern| pattern.password)
 }
 
 /// Whether a line of the kernel's says that a virtual CPU did not get to run.
-pub fn is_stall(line: &str) -> bool {
+pub(super) fn is_stall(line: &str) -> bool {
     let line = Line::of(line);
     line.origin == Origin::Kernel && of_line(&line.text).any(|pattern| pattern.mark == Some(Mark::Stall))
 }
 
 /// Where a line comes from, by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(super) enum Origin {
     /// The kernel's log, with a time stamp.
     Kernel,
     /// A program that writes to the kernel's log.
@@ -246,7 +246,7 @@ pub enum Origin {
 
 /// A line without what the kernel's log has in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub(super) struct Line {
     pub origin: Origin,
     pub text: String,
 }
@@ -255,7 +255,7 @@ pub struct Line {
 const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,6}\](?:\[ *[TC]\d+\])? ";
 
 impl Line {
-    pub fn of(line: &str) -> Line {
+    pub(super) fn of(line: &str) -> Line {
         static STAMPED: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(&format!("^(?:{STAMP}|<[0-7]>)")).expect("tested"));
         // syslog(3)'s form: a program's name and its process. Some programs write no process there.
@@ -275,7 +275,7 @@ impl Line {
 }
 
 /// Where the kernel or the init system began to print in the middle of somebody else's line.
-pub fn insertion(line: &str) -> Option<usize> {
+pub(super) fn insertion(line: &str) -> Option<usize> {
     // Status lines of systemd; those of a job that begins have nine spaces in front. Source: systemd, src/core/job.c.
     static INSERTION: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(&format!(

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Commands go out here, answers come back; events go to whoever was named at the beginning.
-pub struct Qmp {
+pub(super) struct Qmp {
     stream: UnixStream,
     answers: Receiver<Value>,
     /// Commands sent so far; the last one's id.
@@ -16,14 +16,17 @@ pub struct Qmp {
 
 /// An event that QEMU tells by itself, such as `RESET` or `SHUTDOWN`.
 #[derive(Clone, Debug)]
-pub struct QmpEvent {
+pub(super) struct QmpEvent {
     pub name: String,
     pub data: Value,
 }
 
 impl Qmp {
     /// Takes a socket that QEMU will speak on. Events are passed to `event` from another thread.
-    pub fn new(stream: UnixStream, mut event: impl FnMut(QmpEvent) + Send + 'static) -> std::io::Result<Qmp> {
+    pub(super) fn new(
+        stream: UnixStream,
+        mut event: impl FnMut(QmpEvent) + Send + 'static,
+    ) -> std::io::Result<Qmp> {
         let (sender, answers): (Sender<Value>, _) = channel();
         let reader = BufReader::new(stream.try_clone()?);
         std::thread::spawn(move || {
@@ -51,7 +54,12 @@ impl Qmp {
     }
 
     /// Runs a command and waits for its answer, at most `limit`.
-    pub fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, String> {
+    pub(super) fn execute(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        limit: Duration,
+    ) -> Result<Value, String> {
         let id = self.send(command, arguments).map_err(|error| error.to_string())?;
         let until = Instant::now() + limit;
         loop {

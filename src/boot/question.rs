@@ -4,7 +4,7 @@ use crate::template::Secret;
 use std::collections::BTreeMap;
 
 /// The passphrase for what was asked: the one whose volume is named in the question, or the only one there is.
-pub fn answer<'p>(question: &str, passphrases: &'p BTreeMap<String, Secret>) -> Option<&'p str> {
+pub(super) fn answer<'p>(question: &str, passphrases: &'p BTreeMap<String, Secret>) -> Option<&'p str> {
     let named = passphrases.iter().find(|(name, _)| {
         question.split(|c: char| c.is_whitespace() || "()".contains(c)).any(|word| word == name.as_str())
     });

@@ -106,7 +106,7 @@ impl BootOptions<'_> {
     }
 }
 
-pub const SERIAL_LOG: &str = "serial.log";
+pub(super) const SERIAL_LOG: &str = "serial.log";
 
 /// Of an attempt that failed by the host's fault: the first is 1.
 fn earlier_log(number: usize) -> String {

@@ -20,11 +20,11 @@ const TEXT_MODE_WIDTH: usize = 720;
 const BOUND: u32 = 20;
 
 /// Printable characters of ASCII, a bit a pixel.
-pub struct Font(Vec<(char, u128)>);
+pub(super) struct Font(Vec<(char, u128)>);
 
 impl Font {
     /// That of QEMU's VGA BIOS, if it is here.
-    pub fn of_host() -> Option<Font> {
+    pub(super) fn of_host() -> Option<Font> {
         ROMS.iter().find_map(|path| Font::find(&std::fs::read(Path::new(path)).ok()?))
     }
 
@@ -50,7 +50,7 @@ impl Font {
     }
 
     /// The lines of a picture, without trailing space, and without empty lines at the end.
-    pub fn read(&self, picture: &Picture) -> Vec<String> {
+    pub(super) fn read(&self, picture: &Picture) -> Vec<String> {
         let wide = if picture.width == TEXT_MODE_WIDTH { COLUMNS + 1 } else { COLUMNS };
         let line = |row: usize| {
             let text: String = (0..picture.width / wide)
@@ -77,7 +77,7 @@ fn narrower(glyph: u128) -> Option<u128> {
 }
 
 /// A picture as QEMU gives it.
-pub struct Picture {
+pub(super) struct Picture {
     width: usize,
     height: usize,
     /// Red, green, blue.
@@ -86,7 +86,7 @@ pub struct Picture {
 
 impl Picture {
     /// Netpbm's "P6" with 255 as its greatest value. Source: ppm(5).
-    pub fn parse(bytes: &[u8]) -> Option<Picture> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Picture> {
         let mut rest = bytes.strip_prefix(b"P6")?;
         let mut number = || {
             let start = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;

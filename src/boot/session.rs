@@ -26,14 +26,14 @@ pub struct Answer {
 
 /// Why nobody could log in or a command did not end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionFault {
+pub(super) struct SessionFault {
     pub what: String,
     /// What the console showed last.
     pub lines: Vec<String>,
 }
 
 impl SessionFault {
-    pub fn into_lines(self) -> Vec<String> {
+    pub(super) fn into_lines(self) -> Vec<String> {
         std::iter::once(self.what).chain(self.lines).collect()
     }
 }
@@ -41,7 +41,7 @@ impl SessionFault {
 /// A guest under TCG takes its time for PAM and the first shell, a busy host many times that.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// A command. An update, with an initramfs for each kernel, takes a guest under TCG ten minutes and more.
-pub const COMMAND: Duration = Duration::from_secs(1800);
+pub(super) const COMMAND: Duration = Duration::from_secs(1800);
 /// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
 /// typed before it hands over.
 const QUIET: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ enum Turn {
 }
 
 /// A console at its login prompt. `next` gives bytes that the guest sends, nothing when it has none within the time.
-pub struct Session<'a> {
+pub(super) struct Session<'a> {
     console: &'a UnixStream,
     next: &'a mut dyn FnMut(Duration) -> Option<Vec<u8>>,
     lines: Lines,
@@ -66,11 +66,14 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(console: &'a UnixStream, next: &'a mut dyn FnMut(Duration) -> Option<Vec<u8>>) -> Session<'a> {
+    pub(super) fn new(
+        console: &'a UnixStream,
+        next: &'a mut dyn FnMut(Duration) -> Option<Vec<u8>>,
+    ) -> Session<'a> {
         Session { console, next, lines: Lines::default(), seen: Vec::new() }
     }
 
-    pub fn log_in(&mut self, login: &Login) -> Result<(), SessionFault> {
+    pub(super) fn log_in(&mut self, login: &Login) -> Result<(), SessionFault> {
         for _ in 0..MOST_LOGINS {
             if let Turn::Shell = self.try_to_log_in(login)? {
                 return Ok(());
@@ -124,7 +127,7 @@ impl<'a> Session<'a> {
         Ok(if ready(&self.seen) { Turn::Shell } else { Turn::Getty })
     }
 
-    pub fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
+    pub(super) fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
         self.seen.clear();
         // The markers are made by the guest, so that an echo of the command is not taken for them.
         self.send(&format!(

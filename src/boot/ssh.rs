@@ -24,12 +24,12 @@ const CONNECTION: Duration = Duration::from_secs(60);
 const MOST_SAID: usize = 1 << 20;
 
 /// A port of this host that nobody has now, for QEMU to forward.
-pub fn free_port() -> std::io::Result<u16> {
+pub(super) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Connects, and runs each command; the first connection is tried until the guest's server answers.
-pub fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
+pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
     let until = Instant::now() + PATIENCE;
     loop {
         match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {

@@ -45,7 +45,7 @@ fn members(class: Class) -> &'static [&'static str] {
 }
 
 /// "kvm.json:12:5: `Bundles`", for each of them that the template has; what it lacks may be what is wrong, too.
-pub fn lines_to_look_at(class: Class, source: &SourceText, node: &Node) -> Vec<String> {
+pub(super) fn lines_to_look_at(class: Class, source: &SourceText, node: &Node) -> Vec<String> {
     let Value::Object(there) = &node.value else { return Vec::new() };
     let names = members(class);
     let mut lines: Vec<String> = names

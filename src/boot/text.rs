@@ -3,7 +3,7 @@
 
 /// Takes bytes as they come, in any pieces.
 #[derive(Default)]
-pub struct Lines {
+pub(super) struct Lines {
     state: State,
     parameters: String,
     /// Bytes of a control string so far.
@@ -51,7 +51,7 @@ enum State {
 
 impl Lines {
     /// Finished lines are passed to `line`, without trailing space; empty ones are left out.
-    pub fn feed(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
+    pub(super) fn feed(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         self.feed_all(bytes, &mut |text| {
             if !text.is_empty() {
                 line(text);
@@ -60,7 +60,7 @@ impl Lines {
     }
 
     /// Empty lines, too.
-    pub fn feed_all(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
+    pub(super) fn feed_all(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         for &byte in bytes {
             self.byte(byte, line);
         }
@@ -192,7 +192,7 @@ impl Lines {
     }
 
     /// The line that is not finished yet: where prompts stand.
-    pub fn unfinished(&self) -> String {
+    pub(super) fn unfinished(&self) -> String {
         String::from_utf8_lossy(&self.line).into_owned()
     }
 }

@@ -13,13 +13,13 @@ use std::time::Instant;
 const LOCK: &str = ".ister-test.lock";
 
 /// A directory of results belongs to one process at a time, also where a task was started again and the old one still lives.
-pub struct Claim {
+pub(super) struct Claim {
     directory: PathBuf,
     _lock: File,
 }
 
 impl Claim {
-    pub fn of(directory: &Path) -> Result<Claim, Failure> {
+    pub(super) fn of(directory: &Path) -> Result<Claim, Failure> {
         let path = directory.join(LOCK);
         // Open for writing: then shared filesystems carry the lock to other machines. It may be another user's.
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -40,7 +40,7 @@ impl Claim {
 }
 
 /// The results as far as they are known, in memory and in `results.json`.
-pub struct Board {
+pub(super) struct Board {
     path: PathBuf,
     started: Instant,
     /// Seconds that the run had taken before.
@@ -51,7 +51,7 @@ pub struct Board {
 
 impl Board {
     /// What the same run has proven already stays; what the host could not do is done again.
-    pub fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
+    pub(super) fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
@@ -96,17 +96,17 @@ impl Board {
     }
 
     /// What stays of before.
-    pub fn kept(&self) -> Vec<Record> {
+    pub(super) fn kept(&self) -> Vec<Record> {
         let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
         results.types.iter().filter(|record| is_finished(record)).cloned().collect()
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
         results.types.iter().any(|record| record.kind == name && is_finished(record))
     }
 
-    pub fn add(&self, record: Record) -> Result<(), Failure> {
+    pub(super) fn add(&self, record: Record) -> Result<(), Failure> {
         let mut results = self.results.lock().unwrap_or_else(|e| e.into_inner());
         let before = results.types.iter().position(|before| before.kind == record.kind);
         let record = match before.map(|at| results.types.remove(at)) {
@@ -126,7 +126,7 @@ impl Board {
         write_whole(&self.path, text.as_bytes())
     }
 
-    pub fn into_results(self) -> Results {
+    pub(super) fn into_results(self) -> Results {
         self.results.into_inner().unwrap_or_else(|e| e.into_inner())
     }
 }
@@ -141,7 +141,7 @@ fn results_of(directory: &Path) -> PathBuf {
 }
 
 /// What a run wrote in a directory, if it goes on.
-pub fn begun(
+pub(super) fn begun(
     directory: &Path,
     run: Option<&str>,
     progress: &dyn Progress,

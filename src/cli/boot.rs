@@ -32,7 +32,7 @@ use std::time::Duration;
 ///
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]
-pub struct BootArgs {
+pub(super) struct BootArgs {
     /// The image, in any published format
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -67,7 +67,7 @@ pub struct BootArgs {
 
 /// What is done inside the guest.
 #[derive(Args, Debug, Default)]
-pub struct InsideArgs {
+pub(super) struct InsideArgs {
     /// A passphrase to type when the guest asks for it: NAME=env:VARIABLE or
     /// NAME=file:PATH, NAME as in `encryption`
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
@@ -198,7 +198,7 @@ fn login(text: &str) -> Result<(String, Option<SecretSource>), String> {
 
 /// What goes on inside, with the secrets themselves.
 #[derive(Default)]
-pub struct Inside {
+pub(super) struct Inside {
     pub passphrases: BTreeMap<String, Secret>,
     pub login: Option<Login>,
     pub ssh: Option<Ssh>,
@@ -293,7 +293,7 @@ impl InsideArgs {
 /// The virtual machine.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Virtual machine")]
-pub struct MachineArgs {
+pub(super) struct MachineArgs {
     /// The firmware [default: what the plan beside the image says, else what the image looks like]
     #[arg(long, value_enum)]
     firmware: Option<FirmwareArg>,
@@ -350,7 +350,7 @@ fn is_of_tree(plan: &Plan, image: &Path) -> bool {
     plan.published.iter().any(|file| file.is_of_tree() && name == file.name.as_str())
 }
 
-pub fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let inside = args.inside.resolve(args.receipt)?;
     let template = match &args.template {
@@ -381,7 +381,7 @@ fn read_template(path: &Path) -> Result<SourceText, Failure> {
     Ok(SourceText::new(path.display().to_string(), text))
 }
 
-pub fn outcome(verdict: &Verdict) -> Outcome {
+pub(super) fn outcome(verdict: &Verdict) -> Outcome {
     match verdict.outcome {
         boot::Outcome::Reached => Outcome::Fine,
         boot::Outcome::Failed => Outcome::Findings,
@@ -395,7 +395,7 @@ fn cpus() -> u32 {
 }
 
 /// Boots an image on the machine that was asked for.
-pub fn boot_image(
+pub(super) fn boot_image(
     image: &Path,
     machine: &MachineArgs,
     inside: Inside,

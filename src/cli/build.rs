@@ -31,7 +31,7 @@ use std::time::Duration;
 /// Example: ister build vm-tests/kvm/template.json -o out
 #[derive(Args, Debug)]
 #[command(infer_long_args = true)]
-pub struct BuildArgs {
+pub(super) struct BuildArgs {
     #[command(flatten)]
     template: TemplateArgs,
 
@@ -101,12 +101,12 @@ pub struct BuildArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     Human,
     Json,
 }
 
-pub fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(args.drop_in.verbosity(&args.verbosity, args.template.named())?);
     let named = args.template.named();
     let located = args.drop_in.as_ister_py.is_some() || args.locate.is_asked_for();
@@ -328,7 +328,7 @@ fn boot_test(
 }
 
 /// An age in words.
-pub fn ago(seconds: u64) -> String {
+pub(super) fn ago(seconds: u64) -> String {
     match seconds {
         0..120 => "just made".to_owned(),
         120..7200 => format!("{} minutes old", seconds / 60),

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 /// Look at the content cache, or empty it
 #[derive(Args, Debug)]
-pub struct CacheArgs {
+pub(super) struct CacheArgs {
     /// The directory of the content cache [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR", global = true)]
     cache_dir: Option<PathBuf>,
@@ -40,7 +40,7 @@ enum Action {
     },
 }
 
-pub fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
     let cache = Cache::open(args.cache_dir.as_deref())?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     match &args.action {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Those types of a directory that a change since a commit touches; which path does it is said.
-pub fn changed_since(
+pub(super) fn changed_since(
     base: &str,
     directory: &Path,
     types: Vec<ImageType>,
@@ -44,7 +44,7 @@ fn git(directory: &Path, args: &[&str]) -> Result<String, Failure> {
 
 /// The commit of the types' directory, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
 /// those that a type is made of.
-pub fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
+pub(super) fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
     crate::host::find_program("git")?;
     let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
     // Names and contents: what a diff looks like is a user's own setting.

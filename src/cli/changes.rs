@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// What changes a template, and what its content comes from.
 #[derive(Args, Clone, Debug)]
-pub struct ChangeArgs {
+pub(super) struct ChangeArgs {
     /// Override one top-level key, for example Version='"bookworm"'
     #[arg(long, value_name = "KEY=JSON")]
     pub(super) set: Vec<Override>,
@@ -136,7 +136,7 @@ fn source_line(text: &str) -> Result<String, String> {
 
 impl ChangeArgs {
     /// Whether anything is changed.
-    pub fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         !self.set.is_empty()
             || self.software_manager.is_some()
             || self.disk_size.is_some()
@@ -146,7 +146,7 @@ impl ChangeArgs {
     }
 
     /// What of this holds for a template that an installer carries: where content comes from.
-    pub fn for_carried(&self) -> ChangeArgs {
+    pub(super) fn for_carried(&self) -> ChangeArgs {
         ChangeArgs { set: Vec::new(), disk_size: None, image_size: None, ..self.clone() }
     }
 
@@ -167,7 +167,7 @@ impl ChangeArgs {
     }
 
     /// For an image that is there already: its sectors, and the "rest" as far as it goes.
-    pub fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
+    pub(super) fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
         self.sector_size = sector_size;
         if self.disk_size.is_none() {
             self.image_size = Some(Bytes(size));

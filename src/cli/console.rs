@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 /// How much is said on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbosity {
+pub(super) enum Verbosity {
     Quiet,
     Normal,
     /// What programs say is shown as well, by the journal.
     Debug,
 }
 
-pub struct Console {
+pub(super) struct Console {
     verbosity: Verbosity,
     colour: bool,
     state: Mutex<State>,
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Console {
-    pub fn new(verbosity: Verbosity) -> Console {
+    pub(super) fn new(verbosity: Verbosity) -> Console {
         let colour = wants_colour(std::io::stderr().is_terminal());
         let moving = std::io::stderr().is_terminal()
             && verbosity == Verbosity::Normal
@@ -46,12 +46,12 @@ impl Console {
     }
 
     /// Whether stderr takes colours.
-    pub fn colour(&self) -> bool {
+    pub(super) fn colour(&self) -> bool {
         self.colour
     }
 
     /// A line on stderr, whatever is moving there.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         journal::record("info", text);
         self.show(text);
     }
@@ -65,7 +65,7 @@ impl Console {
     }
 
     /// The last step is done, nothing moves any more.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         self.end_step(&mut state);
         if let Some(bar) = state.bar.take() {
@@ -127,7 +127,7 @@ impl Progress for Console {
 }
 
 /// Colours are for terminals, and not for those who do not want them (https://no-color.org).
-pub fn wants_colour(terminal: bool) -> bool {
+pub(super) fn wants_colour(terminal: bool) -> bool {
     terminal
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -138,7 +138,7 @@ fn eprintln_quietly(text: &str) {
 }
 
 /// The result, on stdout. A reader that has gone away is no error.
-pub fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

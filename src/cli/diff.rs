@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister diff out/kvm.img yesterday/kvm.img
 #[derive(Args, Debug)]
-pub struct DiffArgs {
+pub(super) struct DiffArgs {
     #[arg(value_name = "IMAGE")]
     a: PathBuf,
 
@@ -41,7 +41,7 @@ enum DiffFormat {
     Html,
 }
 
-pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let differences = differences(&args.a, &args.b, &console);
     console.finish();
@@ -56,7 +56,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings })
 }
 
-pub fn differences(a: &Path, b: &Path, console: &Console) -> Result<Vec<Difference>, Failure> {
+pub(super) fn differences(a: &Path, b: &Path, console: &Console) -> Result<Vec<Difference>, Failure> {
     let scratch = scratch_directory();
     compare(&open(a, &scratch)?, &open(b, &scratch)?, console)
 }

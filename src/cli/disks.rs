@@ -10,13 +10,13 @@ use std::io::{IsTerminal, Write};
 
 /// Whether somebody has said already that the disks may be erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub(super) enum Consent {
     Ask,
     Given,
 }
 
 /// Opens every disk of the plan for writing, after it was shown what is on them. Nothing if nobody agreed; that is said.
-pub fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<Option<Vec<File>>, Failure> {
+pub(super) fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<Option<Vec<File>>, Failure> {
     let mut opened = Vec::new();
     for disk in &plan.disks {
         opened.push(device::open(&disk.name)?);
@@ -87,7 +87,7 @@ fn fate(disk: &Disk, partition: Option<u32>) -> &'static str {
 }
 
 /// Lets the kernel know of the new partitions. Somebody who has one open in the meantime keeps it from that.
-pub fn announce(plan: &Plan, console: &Console) {
+pub(super) fn announce(plan: &Plan, console: &Console) {
     for disk in plan.disks.iter().filter(|disk| !disk.keeps_table) {
         let path = format!("/dev/{}", disk.name);
         let again = Invocation::new("blockdev").args(["--rereadpt", path.as_str()]);

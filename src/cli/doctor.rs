@@ -13,7 +13,7 @@ use clap::Args;
 ///
 /// Installing uses apt-get, through sudo for an ordinary user.
 #[derive(Args, Debug)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// Install what is missing
     #[arg(long)]
     install: bool,
@@ -34,7 +34,7 @@ pub struct DoctorArgs {
     verbosity: VerbosityArgs,
 }
 
-pub fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let root = rustix::process::geteuid().is_root();
     if args.install {

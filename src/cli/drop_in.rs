@@ -15,7 +15,7 @@ const LOG: &str = "/var/log/ister.log";
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "As with ister.py")]
-pub struct DropInArgs {
+pub(super) struct DropInArgs {
     /// Log everything, each line with its time, in this file [default, where
     /// the program is called as ister.py by root: /var/log/ister.log]
     #[arg(short = 'l', long, value_name = "FILE")]
@@ -50,7 +50,7 @@ pub struct DropInArgs {
 
 /// What ister.py's users type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub(super) enum Form {
     /// Its options behind our name.
     Options,
     /// Its name too.
@@ -66,7 +66,11 @@ enum LogLevel {
 
 impl DropInArgs {
     /// Begins the log, and says how much is shown. `template`: what must not be written over.
-    pub fn verbosity(&self, verbosity: &VerbosityArgs, template: Option<&Path>) -> anyhow::Result<Verbosity> {
+    pub(super) fn verbosity(
+        &self,
+        verbosity: &VerbosityArgs,
+        template: Option<&Path>,
+    ) -> anyhow::Result<Verbosity> {
         let same = |log: &Path| {
             let known = |path: &Path| std::fs::canonicalize(path).ok();
             known(log).is_some_and(|log| template.and_then(known).as_deref() == Some(&log))
@@ -87,7 +91,7 @@ impl DropInArgs {
     }
 
     /// The directory that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
-    pub fn keep_in(&self) -> anyhow::Result<Option<PreservedTree>> {
+    pub(super) fn keep_in(&self) -> anyhow::Result<Option<PreservedTree>> {
         if let Some(directory) = &self.target_dir {
             let context = || format!("the target directory `{}` cannot be used", directory.display());
             if std::fs::read_dir(directory).with_context(context)?.next().is_some() {
@@ -109,7 +113,7 @@ impl DropInArgs {
 
     /// With `-F`: a cache for this build alone, beside the image. It goes when this is dropped, or with a signal; what a
     /// killed build left goes with the next one.
-    pub fn private_cache(&self, output: &Path) -> anyhow::Result<Option<PrivateCache>> {
+    pub(super) fn private_cache(&self, output: &Path) -> anyhow::Result<Option<PrivateCache>> {
         const PREFIX: &str = ".ister-content-";
         if !self.fast_install {
             return Ok(None);
@@ -136,35 +140,35 @@ fn is_locked_by_us(directory: &File) -> bool {
 }
 
 /// A cache that nobody else uses.
-pub struct PrivateCache {
+pub(super) struct PrivateCache {
     directory: tempfile::TempDir,
     _lock: File,
 }
 
 impl PrivateCache {
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 }
 
 /// Where a tree is left. A directory that was made for it goes again if nothing came into it.
-pub struct PreservedTree {
+pub(super) struct PreservedTree {
     path: PathBuf,
     is_new: bool,
 }
 
 impl PreservedTree {
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether a tree was left: a build may fail before it has one.
-    pub fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// What is told when it is there.
-    pub fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         let mut message =
             format!("ister: the tree is in `{}`, which only you can enter", self.path.display());
         if !rustix::process::geteuid().is_root() {

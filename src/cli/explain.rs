@@ -10,7 +10,7 @@ use clap::Args;
 ///
 /// Example: ister explain esp-small
 #[derive(Args, Debug)]
-pub struct ExplainArgs {
+pub(super) struct ExplainArgs {
     /// The rule, as findings name it in brackets
     #[arg(value_name = "RULE", required = true)]
     rules: Vec<String>,
@@ -24,7 +24,7 @@ fn of_images(name: &str) -> Option<String> {
     return (name, None).1;
 }
 
-pub fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let mut texts = Vec::new();
     for name in &args.rules {
         let text = rule(name).map(explain).or_else(|| of_images(name));

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A template's text. `name` is what standard input is called.
-pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText> {
+pub(super) fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText> {
     let (name, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).context("could not read standard input")?;
@@ -25,7 +25,7 @@ pub fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText
 }
 
 /// Puts a text in a file's place in one step, with the same permissions. A link stays a link.
-pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
     let replace = || -> std::io::Result<()> {
         let path = std::fs::canonicalize(path)?;
         // A directory one may write to is not enough: the file itself may be meant to stay.
@@ -53,12 +53,12 @@ pub fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
 const LARGEST_KEY: u64 = 64 << 10;
 
 /// What the rules want to know of the host's files.
-pub fn file_facts(template: &Template) -> Files {
+pub(super) fn file_facts(template: &Template) -> Files {
     file_facts_in(template, None)
 }
 
 /// The same, with relative paths looked for in a directory.
-pub fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
+pub(super) fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
     wanted_files(template)
         .into_iter()
         .map(|(path, wanted)| {
@@ -108,11 +108,14 @@ fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
 }
 
 /// The definitions that come with ister, and those of a directory.
-pub fn definitions(directory: Option<&Path>) -> anyhow::Result<Definitions> {
+pub(super) fn definitions(directory: Option<&Path>) -> anyhow::Result<Definitions> {
     definitions_in(directory, bundle::builtin())
 }
 
-pub fn definitions_in(directory: Option<&Path>, mut definitions: Definitions) -> anyhow::Result<Definitions> {
+pub(super) fn definitions_in(
+    directory: Option<&Path>,
+    mut definitions: Definitions,
+) -> anyhow::Result<Definitions> {
     let Some(directory) = directory else { return Ok(definitions) };
     let entries = std::fs::read_dir(directory)
         .with_context(|| format!("could not read the bundle definitions in `{}`", directory.display()))?;

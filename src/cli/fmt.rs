@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister fmt --check vm-tests
 #[derive(Args, Debug)]
-pub struct FmtArgs {
+pub(super) struct FmtArgs {
     /// Templates, or directories; `-` reads standard input and prints
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
@@ -35,7 +35,7 @@ pub struct FmtArgs {
     diff: bool,
 }
 
-pub fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(Verbosity::Normal);
     let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let mut unreadable = !sources.faults.is_empty();

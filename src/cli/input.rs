@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// A template, by position or by ister.py's option.
 #[derive(Args, Debug)]
-pub struct TemplateArgs {
+pub(super) struct TemplateArgs {
     /// The template, a JSON file; `-` reads standard input
     #[arg(value_name = "TEMPLATE")]
     template: Option<PathBuf>,
@@ -39,31 +39,31 @@ pub struct TemplateArgs {
 }
 
 impl TemplateArgs {
-    pub fn read(&self) -> anyhow::Result<Input> {
+    pub(super) fn read(&self) -> anyhow::Result<Input> {
         self.changes.read(self.path()?)
     }
 
     /// What was named.
-    pub fn named(&self) -> Option<&Path> {
+    pub(super) fn named(&self) -> Option<&Path> {
         self.template.as_deref().or(self.template_option.as_deref())
     }
 
-    pub fn path(&self) -> anyhow::Result<&Path> {
+    pub(super) fn path(&self) -> anyhow::Result<&Path> {
         self.named().context("name a template, a JSON file; `ister new` has examples")
     }
 
-    pub fn is_stdin(&self) -> bool {
+    pub(super) fn is_stdin(&self) -> bool {
         self.template.as_deref() == Some(Path::new("-"))
             || self.template_option.as_deref() == Some(Path::new("-"))
     }
 
-    pub fn changes(&self) -> &ChangeArgs {
+    pub(super) fn changes(&self) -> &ChangeArgs {
         &self.changes
     }
 }
 
 /// A template that was read and judged.
-pub struct Input {
+pub(super) struct Input {
     pub source: SourceText,
     pub linted: Linted,
     files: Files,
@@ -79,12 +79,12 @@ pub struct Input {
 
 impl ChangeArgs {
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
-    pub fn read(&self, path: &Path) -> anyhow::Result<Input> {
+    pub(super) fn read(&self, path: &Path) -> anyhow::Result<Input> {
         self.apply(read_source(path, None)?)
     }
 
     /// Applies the overrides.
-    pub fn apply(&self, mut source: SourceText) -> anyhow::Result<Input> {
+    pub(super) fn apply(&self, mut source: SourceText) -> anyhow::Result<Input> {
         if let Some(Err(fault)) = self.disk_size.as_deref().map(Size::parse) {
             bail!("--disk-size: {fault}");
         }
@@ -131,7 +131,7 @@ impl ChangeArgs {
 
 impl Input {
     /// Shows the findings on stderr; `false` if there are errors.
-    pub fn show_findings(&self, console: &Console) -> bool {
+    pub(super) fn show_findings(&self, console: &Console) -> bool {
         // Notes are for `lint`.
         let shown: Vec<_> = self.linted.findings.iter().filter(|f| f.level != Level::Note).cloned().collect();
         let text = report::findings_human(&self.source, &self.linted.node, &shown, console.colour());
@@ -146,7 +146,7 @@ impl Input {
     }
 
     /// The plan, or its refusals on stderr. The footprint is what the content holds, if that is known.
-    pub fn plan(
+    pub(super) fn plan(
         &self,
         footprint: Option<&Footprint>,
         console: &Console,
@@ -160,7 +160,7 @@ impl Input {
     }
 
     /// What has to be installed, or why that cannot be told on stderr.
-    pub fn content(&self, console: &Console) -> Option<Content> {
+    pub(super) fn content(&self, console: &Console) -> Option<Content> {
         self.or_show(plan::decide_content(&self.linted.template, &self.inputs()), console)
     }
 
@@ -203,7 +203,7 @@ impl Input {
     }
 
     /// A failure that is about a part of the template, shown at the place that has to change.
-    pub fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
+    pub(super) fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
         let Some(about) = failure.about.as_deref() else { return false };
         let Some(span) = self.span_of(about) else { return false };
         let help = failure.help.clone().unwrap_or_default();
@@ -255,7 +255,7 @@ impl Input {
         }
     }
 
-    pub fn show_refusals(&self, refusals: &[Refusal], console: &Console) {
+    pub(super) fn show_refusals(&self, refusals: &[Refusal], console: &Console) {
         self.show_at("plan", refusals, console);
     }
 
@@ -293,12 +293,12 @@ fn device(_: &str, _: bool) -> anyhow::Result<Option<Device>> {
     Ok(None)
 }
 
-pub fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `SOURCE_DATE_EPOCH`, seconds since 1970. Source: reproducible-builds.org.
-pub fn source_date_epoch() -> anyhow::Result<Option<u64>> {
+pub(super) fn source_date_epoch() -> anyhow::Result<Option<u64>> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(None),
         Ok(text) => text
@@ -309,11 +309,11 @@ pub fn source_date_epoch() -> anyhow::Result<Option<u64>> {
 }
 
 /// JSON for a program, with a line end.
-pub fn print_json(value: &serde_json::Value) {
+pub(super) fn print_json(value: &serde_json::Value) {
     print(&(serde_json::to_string_pretty(value).expect("a value is plain data") + "\n"));
 }
 
 /// Whether the result on stdout takes colours.
-pub fn stdout_colour() -> bool {
+pub(super) fn stdout_colour() -> bool {
     wants_colour(std::io::stdout().is_terminal())
 }

@@ -7,7 +7,7 @@ use crate::report::{Contents, PackageLine, package_list, spdx};
 use std::path::Path;
 
 /// Writes both.
-pub fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), Failure> {
+pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let inventory = &built.inventory;
     let contents = Contents {
         image: plan.disks.first().map_or("", |disk| &disk.name),

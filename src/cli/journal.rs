@@ -18,7 +18,7 @@ struct Journal {
 }
 
 /// From here on all that is said is logged. What an earlier run logged is replaced, as ister.py did.
-pub fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
+pub(super) fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
     let file = path
         .map(|path| {
             // What programs say is not for everybody.
@@ -37,7 +37,7 @@ pub fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
 }
 
 /// A line for the file; `level` as in syslog: debug, info, warning, error.
-pub fn record(level: &str, text: &str) {
+pub(super) fn record(level: &str, text: &str) {
     let Some(journal) = JOURNAL.get() else { return };
     if level == "debug" && journal.shows_debug {
         let _ = writeln!(std::io::stderr(), "debug: {text}");

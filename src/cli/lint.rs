@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister lint vm-tests
 #[derive(Args, Debug)]
-pub struct LintArgs {
+pub(super) struct LintArgs {
     /// Templates, or directories; `-` reads standard input
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
@@ -65,7 +65,7 @@ pub struct LintArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FindingsFormat {
+pub(super) enum FindingsFormat {
     /// With the lines, for people
     Human,
     /// One line a finding: file:line:col: level[rule] message
@@ -126,7 +126,7 @@ impl FromArgMatches for LevelArgs {
     }
 }
 
-pub fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
@@ -294,7 +294,7 @@ fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
 }
 
 /// What `patch` and people read.
-pub fn unified_diff(name: &str, before: &str, after: &str) -> String {
+pub(super) fn unified_diff(name: &str, before: &str, after: &str) -> String {
     similar::TextDiff::from_lines(before, after)
         .unified_diff()
         .context_radius(3)

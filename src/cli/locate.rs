@@ -18,7 +18,7 @@ const KERNEL_COMMAND_LINE: &str = "/proc/cmdline";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Args, Clone, Debug)]
-pub struct LocateArgs {
+pub(super) struct LocateArgs {
     /// A configuration whose first line is `template=URL`, or a template; used
     /// where none is named [default: /etc/ister.conf, then
     /// /usr/share/defaults/ister/ister.conf]
@@ -32,7 +32,7 @@ pub struct LocateArgs {
 }
 
 /// What was found.
-pub enum Located {
+pub(super) enum Located {
     Template(SourceText),
     /// The kernel command line says `ister.exit`.
     Exit,
@@ -40,12 +40,12 @@ pub enum Located {
 
 impl LocateArgs {
     /// Whether a configuration or a kernel command line was named.
-    pub fn is_asked_for(&self) -> bool {
+    pub(super) fn is_asked_for(&self) -> bool {
         self.config_file.is_some() || self.kcmdline != Path::new(KERNEL_COMMAND_LINE)
     }
 
     /// `named`: the template of the command line, which stands above all others.
-    pub fn locate(&self, named: Option<&Path>, console: &Console) -> anyhow::Result<Located> {
+    pub(super) fn locate(&self, named: Option<&Path>, console: &Console) -> anyhow::Result<Located> {
         let requests = self.requests()?;
         if requests.exit {
             return Ok(Located::Exit);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Editors start it and speak with it over standard input and output;
 /// docs/editors.md says how to set it up in VS Code, Neovim, Helix and Emacs.
 #[derive(Args, Debug)]
-pub struct LspArgs {
+pub(super) struct LspArgs {
     /// A directory of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct LspArgs {
     stdio: bool,
 }
 
-pub fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
     let definitions = definitions(args.bundles.as_deref())?;
     let (connection, writer) = stdio();
     let known = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };

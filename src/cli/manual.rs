@@ -10,13 +10,13 @@ use std::path::PathBuf;
 ///
 /// Example: ister completions bash
 #[derive(Args, Debug)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]
     shell: clap_complete::Shell,
 }
 
-pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
+pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     let mut out = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "ister", &mut out);
     print(&String::from_utf8(out).context("completions are text")?);
@@ -27,7 +27,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
 ///
 /// Example: ister man lint
 #[derive(Args, Debug)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// The subcommand; without it the page of ister itself
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     subcommand: Option<String>,
@@ -37,7 +37,7 @@ pub struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
+pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     let mut whole = command().disable_help_subcommand(true);
     whole.build();
     if let Some(dir) = &args.dir {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister new kvm -o kvm.json --user ada --key ~/.ssh/id_ed25519.pub
 #[derive(Args, Debug)]
-pub struct NewArgs {
+pub(super) struct NewArgs {
     /// The type, for example kvm
     #[arg(value_name = "TYPE")]
     kind: Option<String>,
@@ -71,7 +71,7 @@ fn manager(text: &str) -> Result<SoftwareManager, String> {
 /// What the schema is called beside a template.
 const SCHEMA_NAME: &str = "ister-template.schema.json";
 
-pub fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     let Some(name) = &args.kind else {
         let mut table = Table::new(&["type", "for"], &[]);
         for kind in TYPES {

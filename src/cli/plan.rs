@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister plan vm-tests/kvm/template.json --format svg > plan.svg
 #[derive(Args, Debug)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     #[command(flatten)]
     template: TemplateArgs,
 
@@ -47,7 +47,7 @@ enum PlanFormat {
     Svg,
 }
 
-pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let plan_of = |input: &super::input::Input| -> anyhow::Result<Option<Plan>> {
         if !input.show_findings(&console) {
@@ -81,7 +81,7 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
 
 /// Looked for, not made: a plan writes nothing.
 #[cfg(feature = "full")]
-pub fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Footprint> {
+pub(super) fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Footprint> {
     use crate::content::{self, Cache};
     let cache = Cache::existing(directory)?;
     let sources = match &wanted.archive {
@@ -111,7 +111,7 @@ fn read_other(
 }
 
 /// The plan in a file; nothing if the file holds something else.
-pub fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
+pub(super) fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
     let bytes = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
     let (Some(version), Some(_)) = (value["version"].as_u64(), value.get("content")) else { return Ok(None) };
@@ -131,7 +131,7 @@ const ENDINGS: &[&str] =
     &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci", "pxe"];
 
 /// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
-pub fn plan_beside(image: &Path) -> Option<PathBuf> {
+pub(super) fn plan_beside(image: &Path) -> Option<PathBuf> {
     let mut name = image.file_name()?.to_str()?;
     loop {
         for path in [format!("{name}.plan.json"), format!("{name}.img.plan.json")] {
@@ -149,12 +149,12 @@ pub fn plan_beside(image: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// It is damaged, or of another version: nothing can be held against it.
-pub fn plan_of_image(image: &Path) -> anyhow::Result<Option<Plan>> {
+pub(super) fn plan_of_image(image: &Path) -> anyhow::Result<Option<Plan>> {
     plan_beside(image).map(|path| plan_in(&path)).transpose()
 }
 
 /// The plan in a file that has to hold one.
-pub fn plan_in(path: &Path) -> anyhow::Result<Plan> {
+pub(super) fn plan_in(path: &Path) -> anyhow::Result<Plan> {
     match read_plan(path)? {
         Some(plan) => Ok(plan),
         None => bail!("`{}` is no plan: build the image again, or remove it", path.display()),

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
-pub struct PublishArgs {
+pub(super) struct PublishArgs {
     /// Directories with images, as `ister build` and `ister test` leave them
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
@@ -67,7 +67,7 @@ struct Proven {
     receipt: Option<Receipt>,
 }
 
-pub fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;

@@ -9,14 +9,14 @@ use crate::template::Bytes;
 use std::path::{Path, PathBuf};
 
 /// Where the receipt of an image is.
-pub fn path_of(image: &Path) -> PathBuf {
+pub(super) fn path_of(image: &Path) -> PathBuf {
     let mut path = image.as_os_str().to_owned();
     path.push(".receipt.json");
     PathBuf::from(path)
 }
 
 /// Boots an image by `boot`; while it does, its bytes are hashed. One that boots gets its receipt, any other loses it.
-pub fn booted(
+pub(super) fn booted(
     image: &Path,
     boot: impl FnOnce() -> Result<Verdict, Failure>,
 ) -> Result<(Verdict, Option<Receipt>), Failure> {
@@ -56,7 +56,7 @@ pub fn booted(
 }
 
 /// Puts a receipt beside an image, whole or not at all.
-pub fn write(image: &Path, receipt: &Receipt) -> Result<(), Failure> {
+pub(super) fn write(image: &Path, receipt: &Receipt) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(receipt).expect("a receipt is plain data") + "\n";
     write_whole(&path_of(image), text.as_bytes())
 }
@@ -66,7 +66,7 @@ fn read(path: &Path) -> std::io::Result<Receipt> {
 }
 
 /// The receipt of an image, if it is about the bytes that are there now.
-pub fn valid(image: &Path) -> Result<Receipt, Failure> {
+pub(super) fn valid(image: &Path) -> Result<Receipt, Failure> {
     let path = path_of(image);
     let none = |why: String| {
         Failure::new(format!("`{}` has not been proven to boot", image.display()))

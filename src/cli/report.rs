@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister report out/test -o out/site --history out/history.sqlite
 #[derive(Args, Debug)]
-pub struct ReportArgs {
+pub(super) struct ReportArgs {
     /// Outputs of `ister test`, or directories of them
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
@@ -55,7 +55,7 @@ pub struct ReportArgs {
     verbosity: VerbosityArgs,
 }
 
-pub fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let mut places = Vec::new();

@@ -7,7 +7,7 @@ use std::path::Path;
 const CONFIGURATION: &str = "/etc/ssh/sshd_config.d/00-ister-root-ssh.conf";
 
 /// Opens it on this machine, until it is started again from an installer medium.
-pub fn open() -> Result<(), Failure> {
+pub(super) fn open() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new("ister.root_ssh needs root").help("run ister as root, as an installer does"));
     }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 ///
 /// Example: ister rules --format json
 #[derive(Args, Debug)]
-pub struct RulesArgs {
+pub(super) struct RulesArgs {
     /// How they are printed
     #[arg(long, value_enum, default_value_t = RulesFormat::Table)]
     format: RulesFormat,
@@ -23,7 +23,7 @@ enum RulesFormat {
     Markdown,
 }
 
-pub fn run(args: &RulesArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &RulesArgs) -> anyhow::Result<Outcome> {
     match args.format {
         RulesFormat::Table => print(&rules_table()),
         RulesFormat::Json => print_json(&rules_json()),

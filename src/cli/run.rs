@@ -66,7 +66,7 @@ enum Command {
 
 /// What a subcommand found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     Fine,
     /// Lint errors, a refused template, a boot verdict other than reached.
     Findings,
@@ -90,24 +90,24 @@ impl From<Blame> for Outcome {
 
 /// How much a subcommand says on stderr.
 #[derive(clap::Args, Debug)]
-pub struct VerbosityArgs {
+pub(super) struct VerbosityArgs {
     /// Say nothing but warnings and errors
     #[arg(short, long)]
     quiet: bool,
 }
 
 impl VerbosityArgs {
-    pub fn console(&self) -> Console {
+    pub(super) fn console(&self) -> Console {
         Console::new(self.verbosity())
     }
 
-    pub fn verbosity(&self) -> Verbosity {
+    pub(super) fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
 }
 
 /// The whole command line, for completions and manual pages.
-pub fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     Cli::command()
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 /// Print the JSON Schema (2020-12) of templates, for editors, or of plans
 #[derive(Args, Debug)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Of what
     #[arg(value_enum, default_value_t = Of::Template)]
     of: Of,
@@ -22,7 +22,7 @@ enum Of {
     Plan,
 }
 
-pub fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
     print(match args.of {
         Of::Template => SCHEMA_TEXT,
         Of::Plan => PLAN_SCHEMA_TEXT,

@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 
 /// The repository that holds the current directory; in a workflow without one the workspace; else the current directory.
-pub fn source_root() -> anyhow::Result<SourceRoot> {
+pub(super) fn source_root() -> anyhow::Result<SourceRoot> {
     let current = std::env::current_dir().context("could not find the current directory")?;
     let repository = current.ancestors().find(|directory| directory.join(".git").exists());
     let root = match repository {

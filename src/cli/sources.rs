@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What was asked for, in the order it was asked for; what a directory holds is sorted.
-pub struct Sources {
+pub(super) struct Sources {
     pub files: Vec<PathBuf>,
     /// What could not be looked into, each with its reason.
     pub faults: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Sources {
 
 /// A file that was named by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
+pub(super) enum Named {
     /// It is a template, whatever it looks like.
     IsATemplate,
     /// It may be any JSON file: hooks name all that changed.
@@ -24,7 +24,7 @@ pub enum Named {
 }
 
 impl Named {
-    pub fn new(templates_only: bool) -> Named {
+    pub(super) fn new(templates_only: bool) -> Named {
         if templates_only { Named::MayBeOther } else { Named::IsATemplate }
     }
 }
@@ -34,7 +34,7 @@ const NOT_OURS: &[&str] = &["node_modules", "target"];
 
 impl Sources {
     /// `named`: what becomes of a file that was named by hand.
-    pub fn find(paths: &[PathBuf], named: Named) -> Sources {
+    pub(super) fn find(paths: &[PathBuf], named: Named) -> Sources {
         let mut sources = Sources { files: Vec::new(), faults: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in paths {
@@ -89,7 +89,7 @@ impl Sources {
     }
 
     /// Reads and treats every file, on all processors; results in the order of the files, unreadable ones as `Err`.
-    pub fn each<T: Send>(
+    pub(super) fn each<T: Send>(
         &self,
         stdin_name: Option<&str>,
         treat: impl Fn(SourceText) -> T + Sync,

@@ -9,7 +9,11 @@ use crate::image::sha512;
 use std::path::Path;
 
 /// Holds the files beside a list against it, and the list against its signature.
-pub fn verify(list: &Path, keyring: Option<&Path>, progress: &dyn Progress) -> anyhow::Result<Outcome> {
+pub(super) fn verify(
+    list: &Path,
+    keyring: Option<&Path>,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
     let text = std::fs::read_to_string(list).context(|| format!("could not read `{}`", list.display()))?;
     let sums = match parse(&text) {
         Ok(sums) => sums,

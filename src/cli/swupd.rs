@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Templates name swupd content with `"SoftwareManager": "swupd"` (the default) and `ister build -C URL`; this is for
 /// whoever wants only the tree, or to know what there is.
 #[derive(Args, Debug)]
-pub struct SwupdArgs {
+pub(super) struct SwupdArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -180,7 +180,7 @@ impl SourceArgs {
     }
 }
 
-pub fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     match &args.action {
         Action::Info { url, source, format } => {
             let console = source.verbosity.console();

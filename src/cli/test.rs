@@ -36,7 +36,7 @@ use std::time::SystemTime;
 ///
 /// Example: ister test kvm cloudguest -o out/test --junit out/test/junit.xml
 #[derive(Args, Debug)]
-pub struct TestArgs {
+pub(super) struct TestArgs {
     /// The types [default: all]
     #[arg(value_name = "TYPE")]
     types: Vec<String>,
@@ -95,7 +95,7 @@ pub struct TestArgs {
     verbosity: VerbosityArgs,
 }
 
-pub fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let named = named(args)?;
@@ -220,7 +220,7 @@ fn create_directory(path: &Path) -> Result<(), Failure> {
 }
 
 /// What all of it comes to.
-pub fn outcome(records: &[Record]) -> Outcome {
+pub(super) fn outcome(records: &[Record]) -> Outcome {
     match records.iter().map(Record::outcome).max() {
         Some(StepOutcome::Failed) => Outcome::Findings,
         Some(StepOutcome::Infrastructure) => Outcome::Environment,
@@ -342,7 +342,7 @@ fn list(types: &[ImageType]) -> String {
 }
 
 /// For a person: every step, and what to do about those that are not good.
-pub fn human(records: &[Record]) -> String {
+pub(super) fn human(records: &[Record]) -> String {
     let mut table = Table::new(&["type", "step", "outcome", "seconds", ""], &[3]);
     for record in records {
         for step in &record.steps {

@@ -15,7 +15,12 @@ use std::path::Path;
 /// Runs this program again with the same arguments but another directory, time zone, locale, umask and one CPU, and gives
 /// the differences between the images and between what is published of them; empty if there are none. Files that a hook wrote
 /// are listed with it.
-pub fn again(image: &Path, built: &Built, output: &Path, console: &Console) -> Result<String, Failure> {
+pub(super) fn again(
+    image: &Path,
+    built: &Built,
+    output: &Path,
+    console: &Console,
+) -> Result<String, Failure> {
     let progress: &dyn Progress = console;
     progress.begin("building again, differently");
     let directory = tempfile::Builder::new()
@@ -77,7 +82,7 @@ fn first_difference(one: &Path, other: &Path) -> std::io::Result<Option<String>>
 }
 
 /// What the second build does about itself: another umask, and one CPU.
-pub fn differ() {
+pub(super) fn differ() {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // Where that is not allowed it stays as it is: nothing depends on it but the test.

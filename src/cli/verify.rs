@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Example: ister verify out/kvm.img
 #[derive(Args, Debug)]
-pub struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// The image, or a SHA512SUMS with files beside it
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -80,7 +80,7 @@ pub struct VerifyArgs {
 }
 
 /// A secret is named, never written into an argument.
-pub fn secret_source(text: &str) -> Result<SecretSource, String> {
+pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
     match text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Ok(SecretSource::Env(name.to_owned())),
         Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.to_owned())),
@@ -88,7 +88,7 @@ pub fn secret_source(text: &str) -> Result<SecretSource, String> {
     }
 }
 
-pub fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if args.template.is_none() && args.changes.is_any() {
         bail!("what changes a template needs one: -t TEMPLATE");
     }
@@ -184,7 +184,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
 }
 
 /// What is found in a published file that nothing starts, whatever it should have been.
-pub fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Failure> {
+pub(super) fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Failure> {
     let scratch = scratch_directory();
     match open_published(path, &scratch)? {
         Published::Medium(medium) => Ok(judge_medium(&examine_medium(medium, host_marks())?)),
@@ -268,7 +268,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
 }
 
 /// A passphrase or password; a file's line end is not part of it.
-pub fn read_secret(source: &SecretSource) -> Result<Secret, Failure> {
+pub(super) fn read_secret(source: &SecretSource) -> Result<Secret, Failure> {
     Ok(pipeline::read_secret("secret", source, "it")?.without_line_end())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// Why content cannot be installed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     NoSpace,
     /// The archive does not have what was requested.
     Unmet(Unmet),
@@ -32,7 +32,7 @@ const UNREACHABLE: &[&str] = &[
 ];
 
 /// `lines`: the last that were printed.
-pub fn fault(lines: &[&str]) -> Option<Fault> {
+pub(super) fn fault(lines: &[&str]) -> Option<Fault> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     let missing = |line: &&str| {
         let url = line.split_once("E: Failed to fetch ")?.1.split_whitespace().next()?;
@@ -55,7 +55,7 @@ pub fn fault(lines: &[&str]) -> Option<Fault> {
 
 /// Why packages cannot be installed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unmet {
+pub(super) enum Unmet {
     /// No package has this name.
     Unknown { package: String },
     /// There is such a package, with other versions.

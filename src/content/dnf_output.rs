@@ -2,7 +2,7 @@
 
 /// Why content cannot be installed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// No repository has a package of this name.
     Unknown(String),
     NoSpace,
@@ -12,7 +12,7 @@ pub enum Fault {
 }
 
 /// `lines`: the last that were printed.
-pub fn fault(lines: &[String]) -> Option<Fault> {
+pub(super) fn fault(lines: &[String]) -> Option<Fault> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     let unknown = |line: &String| {
         let rest = line.split_once("Unable to find a match: ")?.1;

@@ -130,7 +130,7 @@ fn missing_of_debian<'r>(status: &str, requested: &'r [String]) -> Vec<&'r str> 
 }
 
 /// Which of the requested packages the tree does not have, whatever the package manager's exit status was.
-pub fn missing(tree: &Tree, requested: &[String], workspace: &Path) -> Result<Vec<String>, Failure> {
+pub(super) fn missing(tree: &Tree, requested: &[String], workspace: &Path) -> Result<Vec<String>, Failure> {
     if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
         let status = String::from_utf8_lossy(&status);
         return Ok(missing_of_debian(&status, requested).into_iter().map(str::to_owned).collect());

@@ -75,7 +75,7 @@ const SOURCES: &str = "/etc/apt/sources.list";
 ///
 /// The merged /usr that Debian 12 and later ask for, as links: without them apt would install `usrmerge`, which
 /// converts the tree at the end and needs 50 MB of Perl that nothing else wants.
-pub fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
+pub(super) fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
     std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
     let tree = Tree::open(target)?;
     for name in ["bin", "sbin", "lib", "lib64"] {
@@ -94,13 +94,13 @@ pub fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
 }
 
 /// A tree that any image can be made of.
-pub struct Ready {
+pub(super) struct Ready {
     /// When its content was new, in seconds since 1970: no time in the tree is later.
     pub epoch: u64,
 }
 
 /// Everything that does not depend on the template beyond its packages.
-pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
+pub(super) fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
     answers_of_grub(tree)?;
     forget_this_run(tree)?;
     limit_password_days(tree, epoch)?;
@@ -121,7 +121,7 @@ pub fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), F
 
 /// The installed system's own sources: those of the build, but none that only the build host has, and checked with the
 /// same keys.
-pub fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
+pub(super) fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
     if let Some(keyring) = keyring {
         tree.write_bytes(&keyring.path(), &keyring.data, 0o644)?;
     }
@@ -355,7 +355,7 @@ fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
 }
 
 /// The date of the newest package list: when this content was what the archive had.
-pub fn archive_epoch(tree: &Tree) -> Option<u64> {
+pub(super) fn archive_epoch(tree: &Tree) -> Option<u64> {
     tree.list("/var/lib/apt/lists")
         .iter()
         .filter(|name| name.ends_with("InRelease") || name.ends_with("_Release"))

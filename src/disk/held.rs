@@ -23,7 +23,7 @@ pub struct Keeps {
 }
 
 /// A file's path from the filesystem's root, and its node in both trees.
-pub type Pair = (String, NodeId, NodeId);
+pub(super) type Pair = (String, NodeId, NodeId);
 
 /// All files of the expected tree.
 ///

@@ -21,10 +21,10 @@ pub const ROOT: NodeId = 0;
 
 /// Bytes of the longest path that a program can name, with the zero at its end. Readers refuse trees with longer ones:
 /// paths of directories in directories in directories would grow with the square of their number. Source: `PATH_MAX` in limits.h.
-pub const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 /// Bytes of the longest target of a symbolic link. Source: the same, without the zero.
-pub const LINK_MAX: u64 = PATH_MAX as u64 - 1;
+pub(super) const LINK_MAX: u64 = PATH_MAX as u64 - 1;
 
 /// The type bits of a mode. Source: inode(7).
 pub mod mode {

@@ -29,7 +29,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const CLEANUP: Duration = Duration::from_secs(20);
 
 /// A worker that is at work until this is dropped.
-pub struct AtWork(u64);
+pub(super) struct AtWork(u64);
 
 impl Drop for AtWork {
     fn drop(&mut self) {
@@ -38,7 +38,7 @@ impl Drop for AtWork {
 }
 
 /// Remembers a worker's socket: closing it makes the worker end.
-pub fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
+pub(super) fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     if let Some(socket) = socket {
@@ -51,7 +51,7 @@ pub fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// A group that runs until this is dropped.
-pub struct Running(u32);
+pub(super) struct Running(u32);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -67,7 +67,7 @@ pub fn leaves_when_interrupted(what: String) {
 }
 
 /// Remembers a process group: it ends when we are ended.
-pub fn group_ends_with_us(id: u32) -> Running {
+pub(super) fn group_ends_with_us(id: u32) -> Running {
     GROUPS.lock().unwrap_or_else(|e| e.into_inner()).push(id);
     Running(id)
 }
@@ -81,7 +81,7 @@ fn end_groups() {
 }
 
 /// While the process is being ended by a signal, nobody else decides how it ends.
-pub fn wait_if_interrupted() {
+pub(super) fn wait_if_interrupted() {
     if INTERRUPTED.load(Ordering::SeqCst) {
         std::thread::sleep(CLEANUP);
     }

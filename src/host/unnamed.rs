@@ -23,7 +23,7 @@ pub fn scratch_directory() -> PathBuf {
 }
 
 /// Gives a file its first name; nothing is copied. Source: open(2), `O_TMPFILE`.
-pub fn link(file: &File, path: &Path) -> io::Result<()> {
+pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
     rustix::fs::linkat(CWD, name_of(file.as_raw_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
     Ok(())
 }

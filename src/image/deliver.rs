@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
-pub fn deliver(
+pub(super) fn deliver(
     partition: &Partition,
     kind: FilesystemType,
     file: &File,

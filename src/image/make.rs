@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// Why a filesystem could not be made.
-pub enum MakeError {
+pub(super) enum MakeError {
     /// What goes into it is larger than it is, in bytes.
     Full {
         need: u64,
@@ -43,7 +43,7 @@ impl From<RunError> for MakeError {
 }
 
 impl MakeError {
-    pub fn explain(self, partition: &Partition, kind: FilesystemType, disk: &str) -> Failure {
+    pub(super) fn explain(self, partition: &Partition, kind: FilesystemType, disk: &str) -> Failure {
         /// Words of mke2fs for a filesystem that is too small for its content.
         const TOO_SMALL: &[&str] = &["Could not allocate", "No space left on device while populating"];
         let message = || format!("could not make the {kind} filesystem of {}", partition.title());
@@ -74,7 +74,7 @@ impl MakeError {
 }
 
 /// Where a filesystem goes.
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     /// The whole disk.
     pub file: &'a File,
     /// Bytes from the disk's start to the partition's.
@@ -94,7 +94,7 @@ pub struct Target<'a> {
 }
 
 /// What goes into a partition.
-pub struct Content<'a> {
+pub(super) struct Content<'a> {
     pub place: &'a Place,
     pub directory: &'a Path,
     /// Without extents.
@@ -102,7 +102,7 @@ pub struct Content<'a> {
 }
 
 /// Whether everything fits, and its filesystem can hold it, before anything is written.
-pub fn check<'a>(
+pub(super) fn check<'a>(
     plan: &Plan,
     directories: &'a [(Place, PathBuf)],
     epoch: u64,
@@ -126,7 +126,7 @@ pub fn check<'a>(
 }
 
 /// Makes the partition's filesystem with its content, and reads it back.
-pub fn make(partition: &Partition, content: Option<&Content>, target: &Target) -> Result<(), Failure> {
+pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Target) -> Result<(), Failure> {
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, content) {
@@ -245,7 +245,7 @@ fn make_apart(
 }
 
 /// `is_blank`: what is free there reads as zeros.
-pub fn fill_vfat(
+pub(super) fn fill_vfat(
     partition: &Partition,
     directory: &Path,
     window: &Window,
@@ -323,7 +323,7 @@ impl Target<'_> {
         inherited_name(self.file)
     }
 
-    pub fn disk_name(&self) -> &str {
+    pub(super) fn disk_name(&self) -> &str {
         self.name.rsplit_once('-').map_or("", |(disk, _)| disk)
     }
 }

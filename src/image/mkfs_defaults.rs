@@ -28,7 +28,7 @@ const DEFAULTS: &[Default] = &[
 ];
 
 /// The argument vector for the version of its program that the host has. The last argument is the device.
-pub fn for_this_host(argv: &[String]) -> Result<Vec<String>, Failure> {
+pub(super) fn for_this_host(argv: &[String]) -> Result<Vec<String>, Failure> {
     let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();
     if of_program.is_empty() {
         return Ok(argv.to_vec());

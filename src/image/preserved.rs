@@ -17,13 +17,13 @@ const FACTORY: &str = "/usr/share/factory";
 const LINES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
 /// Puts a directory's files into a kept vfat.
-pub fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
+pub(super) fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
     fill_vfat(partition, directory, &window, false, target)
 }
 
 /// Moves what lies at the mount point of a kept filesystem to where the first boot takes it from.
-pub fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
+pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
     let tree = Tree::open(root)?;
     let mut lines = String::new();
     for (_, partition) in plan.partitions() {

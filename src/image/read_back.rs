@@ -7,7 +7,12 @@ use crate::plan::{Filesystem, Partition};
 use crate::template::FilesystemType;
 
 /// What the filesystem cannot hold, before it is made.
-pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &Scan) -> Result<(), Failure> {
+pub(super) fn check(
+    disk: &str,
+    partition: &Partition,
+    filesystem: &Filesystem,
+    scan: &Scan,
+) -> Result<(), Failure> {
     let unit = partition.space.as_ref().map_or(4096, |space| space.allocation_unit.0);
     // Root, inside the build's namespace.
     let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -18,7 +23,7 @@ pub fn check(disk: &str, partition: &Partition, filesystem: &Filesystem, scan: &
 }
 
 /// `path`: from the filesystem's root.
-pub fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str) -> Failure {
+pub(super) fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str) -> Failure {
     Failure::new(format!("{} cannot store `{}`", partition.title(), in_system(partition, path)))
         .detail(problem.to_owned())
         .help("remove or rename it in a hook, or give the partition another `type` in FilesystemTypes")
@@ -27,7 +32,7 @@ pub fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str)
 }
 
 /// What was made, as it lies in the window. Of vfat the bytes of files are held against the tree too.
-pub fn read_back(
+pub(super) fn read_back(
     partition: &Partition,
     filesystem: &Filesystem,
     scan: &Scan,

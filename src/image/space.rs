@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// An error that names the partition, what is needed and what there is.
-pub fn check(
+pub(super) fn check(
     disk: &str,
     partition: &Partition,
     kind: FilesystemType,
@@ -54,7 +54,7 @@ fn measure(
     Ok(())
 }
 
-pub fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failure {
+pub(super) fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failure {
     Failure::new(format!("the content does not fit into {}", partition.title()))
         .detail(detail)
         .help(format!("raise `size` of partition {} in PartitionLayout, or install less", partition.number))

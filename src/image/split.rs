@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Moves the content of each mount point out of the tree, the deepest first, leaving empty directories to mount on.
 /// Gives the directory of each partition that has one.
-pub fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, PathBuf)>, Failure> {
+pub(super) fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, PathBuf)>, Failure> {
     let mut mounts: Vec<(&str, Place)> = plan
         .partitions()
         .filter_map(|(disk, p)| {

@@ -16,7 +16,7 @@ const EDGE: Bytes = Bytes::mib(1);
 const BTRFS_MIRROR: Range<u64> = 64 * Bytes::MIB..64 * Bytes::MIB + 4096;
 
 /// Empties the edges of the disk and of its new partitions. What stays is not touched.
-pub fn wipe(disk: &Disk, file: &File) -> Result<(), Failure> {
+pub(super) fn wipe(disk: &Disk, file: &File) -> Result<(), Failure> {
     let context = || format!("could not clear /dev/{}", disk.name);
     if !disk.keeps_table {
         edges(file, 0..disk.size.0).context(context)?;
@@ -41,7 +41,7 @@ fn edges(file: &File, range: Range<u64>) -> std::io::Result<()> {
 }
 
 /// Makes a range read as zeros: by the device's own means where it has some, else by writing.
-pub fn zero(file: &File, range: Range<u64>) -> std::io::Result<()> {
+pub(super) fn zero(file: &File, range: Range<u64>) -> std::io::Result<()> {
     let length = range.end - range.start;
     let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
     if length == 0 || fallocate(file, flags, range.start, length).is_ok() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// What a type is made of, as paths from the repository's top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ingredients {
+pub(crate) struct Ingredients {
     /// The type's own directory, with template, `type.json` and whatever lies with them, and those that the template names.
     pub directories: BTreeSet<String>,
     /// Bundles, with those that they include.
@@ -19,7 +19,7 @@ const BUNDLES: &str = "bundles/";
 const MAKERS: [&str; 2] = ["src/plan/bundle/", "src/content/"];
 
 /// The first changed path that is one of the ingredients: why this type has to be proven again.
-pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
+pub(crate) fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
     let is_one = |path: &str| {
         let is_in =
             |directory: &String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
@@ -32,7 +32,7 @@ pub fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&
 }
 
 /// Every text in a template that might name a file.
-pub fn texts(template: &serde_json::Value) -> Vec<&str> {
+pub(crate) fn texts(template: &serde_json::Value) -> Vec<&str> {
     use serde_json::Value;
     match template {
         Value::String(text) => vec![text],

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// How a type is proven.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// What is published, as in a template's `Formats`; that of the template where nothing is said.
     pub formats: Option<Vec<String>>,
     /// Every boot that has to reach its prompt; none for what no firmware starts.
@@ -22,7 +22,7 @@ pub struct Definition {
 /// One boot of one published file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct BootCase {
+pub(crate) struct BootCase {
     /// The file's name, as the plan has it: the raw image or one of `Formats`.
     pub file: String,
     /// That of the plan where nothing is said.
@@ -65,7 +65,7 @@ pub struct BootCase {
 /// A known health note: why it is there, and until when that may be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Allowance {
+pub(crate) struct Allowance {
     pub kind: NoteKind,
     /// A part of the line.
     pub text: String,
@@ -76,7 +76,7 @@ pub struct Allowance {
 
 impl Allowance {
     /// As `ister boot --allow` takes it.
-    pub fn argument(&self) -> String {
+    pub(crate) fn argument(&self) -> String {
         format!("{}:{}:{}", self.kind, self.until, self.text)
     }
 }
@@ -98,7 +98,7 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
 
 /// A type with its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageType {
+pub(crate) struct ImageType {
     pub name: String,
     pub template: PathBuf,
     pub definition: Definition,
@@ -106,7 +106,7 @@ pub struct ImageType {
 
 impl ImageType {
     /// MiB that its guests need, one at a time.
-    pub fn memory(&self) -> u32 {
+    pub(crate) fn memory(&self) -> u32 {
         self.definition.boots.iter().map(|case| case.hardware.memory).max().unwrap_or(0)
     }
 }
@@ -128,7 +128,7 @@ fn check(definition: &Definition) -> Result<(), String> {
 }
 
 /// The types of a directory: its directories that have a `type.json`, by name.
-pub fn read_types(directory: &Path) -> Result<Vec<ImageType>, Failure> {
+pub(crate) fn read_types(directory: &Path) -> Result<Vec<ImageType>, Failure> {
     let context = || format!("could not read the image types in `{}`", directory.display());
     let mut types = Vec::new();
     for entry in std::fs::read_dir(directory).context(context)? {

@@ -3,7 +3,7 @@
 use super::record::{Record, StepOutcome};
 
 /// A suite for each type, a case for each step; what was planned and has no result is an error. Source: the schema of Jenkins' xUnit plugin, junit-10.xsd.
-pub fn junit(records: &[Record], missing: &[impl AsRef<str>]) -> String {
+pub(crate) fn junit(records: &[Record], missing: &[impl AsRef<str>]) -> String {
     let escaped = |text: &str| -> String {
         text.chars()
             .map(|c| match c {

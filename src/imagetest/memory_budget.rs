@@ -5,31 +5,31 @@ use crate::template::Bytes;
 use std::sync::{Condvar, Mutex};
 
 /// MiB that are free for guests. One that wants more than there is at all gets everything.
-pub struct MemoryBudget {
+pub(crate) struct MemoryBudget {
     total: u32,
     free: Mutex<u32>,
     given_back: Condvar,
 }
 
 /// What a guest has, until it is dropped.
-pub struct Taken<'r> {
+pub(crate) struct Taken<'r> {
     room: &'r MemoryBudget,
     amount: u32,
 }
 
 impl MemoryBudget {
-    pub fn new(total: u32) -> MemoryBudget {
+    pub(crate) fn new(total: u32) -> MemoryBudget {
         MemoryBudget { total, free: Mutex::new(total), given_back: Condvar::new() }
     }
 
     /// Three quarters of what is available. Where nobody says, one guest at a time.
-    pub fn of_this_host() -> MemoryBudget {
+    pub(crate) fn of_this_host() -> MemoryBudget {
         let most = available_memory() / Bytes::MIB * 3 / 4;
         MemoryBudget::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
     }
 
     /// Waits until there is room.
-    pub fn take(&self, amount: u32) -> Taken<'_> {
+    pub(crate) fn take(&self, amount: u32) -> Taken<'_> {
         let amount = amount.min(self.total);
         let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
         while *free < amount {

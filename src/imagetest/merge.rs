@@ -29,7 +29,7 @@ impl Merged {
 
 /// Results of any number of runs, a run each, oldest first. Of a type that two parts of the same run have (a shard that was
 /// given up and done again elsewhere) one counts, see [`newer_counts`].
-pub fn merge(parts: &[Results]) -> Vec<Merged> {
+pub(crate) fn merge(parts: &[Results]) -> Vec<Merged> {
     let mut runs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
         runs.entry(&part.run.id).or_default().push(index);

@@ -6,7 +6,7 @@
 #[deny(clippy::disallowed_methods)]
 mod changed;
 mod definition;
-pub mod history;
+pub(crate) mod history;
 #[deny(clippy::disallowed_methods)]
 mod junit;
 mod memory_budget;
@@ -22,12 +22,14 @@ mod shard;
 mod steps;
 mod update;
 
-pub use changed::{Ingredients, texts, touched};
-pub use definition::{ImageType, read_types};
-pub use junit::junit;
-pub use memory_budget::MemoryBudget;
-pub use merge::{Merged, merge};
-pub use record::{BootRecord, FileRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
-pub use run::prove;
-pub use shard::{Shard, expected, longest_first, part};
-pub use steps::{Place, StepKind, boot_paths_picture};
+pub(crate) use changed::{Ingredients, texts, touched};
+pub(crate) use definition::{ImageType, read_types};
+pub(crate) use junit::junit;
+pub(crate) use memory_budget::MemoryBudget;
+pub(crate) use merge::{Merged, merge};
+#[cfg(test)]
+pub(crate) use record::FileRecord;
+pub(crate) use record::{BootRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
+pub(crate) use run::prove;
+pub(crate) use shard::{Shard, expected, longest_first, part};
+pub(crate) use steps::{Place, StepKind, boot_paths_picture};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether types and reports can be called that: names of directories, and parts of addresses. Pages are called `*.html`.
-pub fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     name.chars().all(is_plain)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -16,7 +16,7 @@ pub fn is_plain(name: &str) -> bool {
 }
 
 /// Of `results.json`; a reader refuses another one.
-pub const RESULTS_VERSION: u32 = 3;
+pub(crate) const RESULTS_VERSION: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// Builds a type, verifies what is published of it, and boots it on its machines. `more` are further arguments for the build.
 /// What the host could not do is in the record too.
-pub fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
+pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// Writes the image of a seed that gives the instance a host name.
-pub fn write_seed(path: &Path, host: &str) -> Result<(), Failure> {
+pub(super) fn write_seed(path: &Path, host: &str) -> Result<(), Failure> {
     const KIB: &str = "1024";
     let context = || format!("could not write the seed `{}`", path.display());
     let _ = std::fs::remove_file(path);

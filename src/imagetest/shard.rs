@@ -41,7 +41,7 @@ impl fmt::Display for Shard {
 }
 
 /// How long each type is expected to take: as it took before, and what was never measured as the middle of the others.
-pub fn expected<'n>(
+pub(crate) fn expected<'n>(
     names: impl IntoIterator<Item = &'n str>,
     measured: &BTreeMap<String, f64>,
 ) -> BTreeMap<String, f64> {
@@ -52,7 +52,7 @@ pub fn expected<'n>(
 }
 
 /// Longest first: who begins with it does not wait for it in the end. Equals by name.
-pub fn longest_first(expected: &BTreeMap<String, f64>) -> Vec<&str> {
+pub(crate) fn longest_first(expected: &BTreeMap<String, f64>) -> Vec<&str> {
     let mut names: Vec<(&str, f64)> =
         expected.iter().map(|(name, seconds)| (name.as_str(), *seconds)).collect();
     names.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
@@ -61,7 +61,7 @@ pub fn longest_first(expected: &BTreeMap<String, f64>) -> Vec<&str> {
 
 /// The types of one shard. Each shard decides it by itself, and together they have every type once: the same names and times
 /// give the same parts, whoever asks.
-pub fn part(expected: &BTreeMap<String, f64>, shard: Shard) -> Vec<String> {
+pub(crate) fn part(expected: &BTreeMap<String, f64>, shard: Shard) -> Vec<String> {
     let mut loads = vec![0.0; shard.count];
     let mut mine = Vec::new();
     for name in longest_first(expected) {

@@ -26,7 +26,7 @@ impl StepKind {
 
 /// A command, with what it needs beside it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub(super) struct Step {
     pub kind: StepKind,
     /// "boot kvm.qcow2 (uefi, nvme)".
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Step {
 
 /// A file beside the image.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Need {
+pub(super) enum Need {
     /// A seed with the instance's host name.
     Seed { path: PathBuf, host: String },
     /// A user for the serial console.
@@ -53,10 +53,10 @@ pub enum Need {
 }
 
 /// Who looks at the console of a test.
-pub const VISITOR: &str = "visitor";
+pub(super) const VISITOR: &str = "visitor";
 
 /// Where a type's files are.
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// Of images, and of reports.
     pub directory: &'a Path,
     /// A private key that the test made.
@@ -70,7 +70,7 @@ impl Place<'_> {
 }
 
 /// Building comes first: what is verified and booted then follows from the plan that it leaves.
-pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
+pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
     let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
     args.push(place.directory.display().to_string());
     args.extend(["--format", "json"].map(str::to_owned));
@@ -92,7 +92,7 @@ pub fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
 ///
 /// # Errors
 /// A boot names a file that there is not, or a file that boots has none: it would be published unproven.
-pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
+pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = plan
         .image()
         .into_iter()
@@ -149,7 +149,7 @@ pub fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, 
 }
 
 /// The picture of how a file boots, as verification draws it, in the directory of its type.
-pub fn boot_paths_picture(file: &str) -> String {
+pub(crate) fn boot_paths_picture(file: &str) -> String {
     format!("boot-paths-{}.svg", plain(file))
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 const ORDINARY: &str = "netbase";
 
 /// Downloads them into a new directory. `packages` is the list beside the image; `reinstall`: the image's own kernel too.
-pub fn fetch_newer_packages(
+pub(super) fn fetch_newer_packages(
     content: &Content,
     packages: &Path,
     reinstall: bool,

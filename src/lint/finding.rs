@@ -140,7 +140,7 @@ impl Findings {
 }
 
 /// The bracket that opens an object or array: what a finding about the whole of it underlines.
-pub fn opening(span: Span) -> Span {
+pub(super) fn opening(span: Span) -> Span {
     Span::new(span.start, span.end.min(span.start + 1))
 }
 

@@ -8,7 +8,7 @@ use crate::template::{
 use std::collections::BTreeMap;
 
 /// What layout entries ask for, as far as it can be read.
-pub fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<Request> {
+pub(super) fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<Request> {
     let requests = entries.into_iter().filter_map(|entry| match (&entry.place.partition, &entry.size) {
         (Some(number), Some(Spanned { value: Ok(size), .. })) => {
             Some(Request { number: number.value, size: *size })

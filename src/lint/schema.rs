@@ -21,7 +21,7 @@ static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 /// More than this many faults of one template are not looked at.
 const MOST: usize = 100;
 
-pub fn check(node: &Node, found: &mut Findings) {
+pub(super) fn check(node: &Node, found: &mut Findings) {
     // What could not be read has its finding, and no value to judge.
     if node.is_broken() {
         return;

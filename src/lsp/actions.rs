@@ -11,9 +11,9 @@ use lsp_types::{
 use std::collections::HashMap;
 
 /// All safe fixes, as editors call it when a file is saved.
-pub const FIX_ALL: CodeActionKind = CodeActionKind::new("source.fixAll.ister");
+pub(super) const FIX_ALL: CodeActionKind = CodeActionKind::new("source.fixAll.ister");
 
-pub fn actions(
+pub(super) fn actions(
     document: &Document,
     params: &CodeActionParams,
     known: &Knowledge,
@@ -74,7 +74,7 @@ fn fix_all(document: &Document, known: &Knowledge) -> Option<CodeAction> {
     })
 }
 
-pub fn text_edits(document: &Document, edits: &[Edit]) -> Vec<TextEdit> {
+pub(super) fn text_edits(document: &Document, edits: &[Edit]) -> Vec<TextEdit> {
     edits
         .iter()
         .map(|edit| TextEdit { range: document.range(edit.span), new_text: edit.text.clone() })
@@ -82,7 +82,7 @@ pub fn text_edits(document: &Document, edits: &[Edit]) -> Vec<TextEdit> {
 }
 
 /// The whole text replaced, but for what is equal at both ends: cursors elsewhere stay where they are.
-pub fn whole_text(document: &Document, text: &str) -> TextEdit {
+pub(super) fn whole_text(document: &Document, text: &str) -> TextEdit {
     let old = document.text();
     let start = old
         .char_indices()
@@ -95,6 +95,6 @@ pub fn whole_text(document: &Document, text: &str) -> TextEdit {
     TextEdit { range: document.range(span), new_text: text[start..text.len() - end].to_owned() }
 }
 
-pub fn workspace_edit(uri: &Uri, edits: Vec<TextEdit>) -> WorkspaceEdit {
+pub(super) fn workspace_edit(uri: &Uri, edits: Vec<TextEdit>) -> WorkspaceEdit {
     WorkspaceEdit { changes: Some(HashMap::from([(uri.clone(), edits)])), ..WorkspaceEdit::default() }
 }

@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 
 /// What a client can take.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Abilities {
+pub(super) struct Abilities {
     /// Text with places to fill in.
     pub snippets: bool,
 }
 
-pub fn completion(
+pub(super) fn completion(
     document: &Document,
     position: Position,
     abilities: Abilities,

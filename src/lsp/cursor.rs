@@ -3,9 +3,9 @@
 use crate::template::{Member, Node, Value};
 
 /// The keys and item numbers that lead to a place, outermost first.
-pub type Path = Vec<String>;
+pub(super) type Path = Vec<String>;
 
-pub struct Cursor<'n> {
+pub(super) struct Cursor<'n> {
     /// Leads to what [`at`](Self::at) is, or to the object that a key is in.
     pub path: Path,
     pub at: At<'n>,
@@ -13,7 +13,7 @@ pub struct Cursor<'n> {
     pub entry: Option<&'n Node>,
 }
 
-pub enum At<'n> {
+pub(super) enum At<'n> {
     /// On a member's key.
     Key(&'n Member),
     /// On a value that is no container.
@@ -25,7 +25,7 @@ pub enum At<'n> {
 }
 
 impl<'n> Cursor<'n> {
-    pub fn find(root: &'n Node, text: &str, offset: usize) -> Cursor<'n> {
+    pub(super) fn find(root: &'n Node, text: &str, offset: usize) -> Cursor<'n> {
         let mut cursor = Cursor { path: Vec::new(), at: At::Value(root), entry: None };
         cursor.descend(root, text, offset);
         cursor
@@ -62,7 +62,7 @@ impl<'n> Cursor<'n> {
         }
     }
 
-    pub fn path(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn path(&self) -> impl Iterator<Item = &str> {
         self.path.iter().map(String::as_str)
     }
 }

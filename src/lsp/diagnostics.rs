@@ -7,7 +7,7 @@ use lsp_types::{
     PublishDiagnosticsParams,
 };
 
-pub fn diagnostics(document: &Document) -> PublishDiagnosticsParams {
+pub(super) fn diagnostics(document: &Document) -> PublishDiagnosticsParams {
     let findings = if document.is_template() { document.linted().findings.as_slice() } else { &[] };
     PublishDiagnosticsParams {
         uri: document.uri.clone(),
@@ -16,7 +16,7 @@ pub fn diagnostics(document: &Document) -> PublishDiagnosticsParams {
     }
 }
 
-pub fn diagnostic(document: &Document, finding: &Finding) -> Diagnostic {
+pub(super) fn diagnostic(document: &Document, finding: &Finding) -> Diagnostic {
     let related = finding.labels.iter().map(|(span, text)| DiagnosticRelatedInformation {
         location: Location { uri: document.uri.clone(), range: document.range(*span) },
         message: text.clone(),

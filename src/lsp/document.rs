@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 /// What a column counts. Source: LSP 3.17, `PositionEncodingKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Columns {
+pub(super) enum Columns {
     Utf8,
     Utf16,
 }
 
-pub struct Document {
+pub(super) struct Document {
     pub uri: Uri,
     pub version: i32,
     /// The editor calls it a template, whatever is in it.
@@ -24,7 +24,7 @@ pub struct Document {
 }
 
 impl Document {
-    pub fn new(
+    pub(super) fn new(
         uri: Uri,
         version: i32,
         language: &str,
@@ -38,25 +38,30 @@ impl Document {
         Document { uri, version, declared: language == "ister", columns, source, linted }
     }
 
-    pub fn source(&self) -> &SourceText {
+    pub(super) fn source(&self) -> &SourceText {
         &self.source
     }
 
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         self.source.text()
     }
 
-    pub fn linted(&self) -> &Linted {
+    pub(super) fn linted(&self) -> &Linted {
         &self.linted
     }
 
     /// The same text with everything looked at again.
-    pub fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
+    pub(super) fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
         judge(text, &self.uri, known)
     }
 
     /// Makes the changes of one notification, then looks at the result once.
-    pub fn change(&mut self, version: i32, changes: Vec<TextDocumentContentChangeEvent>, known: &Knowledge) {
+    pub(super) fn change(
+        &mut self,
+        version: i32,
+        changes: Vec<TextDocumentContentChangeEvent>,
+        known: &Knowledge,
+    ) {
         for change in changes {
             let text = match change.range {
                 None => change.text,
@@ -74,7 +79,7 @@ impl Document {
     }
 
     /// Whether this is a template at all: editors send every JSON file.
-    pub fn is_template(&self) -> bool {
+    pub(super) fn is_template(&self) -> bool {
         let known = ["DestinationType", "PartitionLayout", "FilesystemTypes", "PartitionMountPoints"];
         let has_key = match &self.linted.node.value {
             Value::Object(members) => members.iter().any(|member| {
@@ -87,11 +92,11 @@ impl Document {
         self.declared || has_key || self.source.name().ends_with(".ister.json")
     }
 
-    pub fn range(&self, span: Span) -> Range {
+    pub(super) fn range(&self, span: Span) -> Range {
         Range { start: self.position(span.start), end: self.position(span.end) }
     }
 
-    pub fn position(&self, offset: usize) -> Position {
+    pub(super) fn position(&self, offset: usize) -> Position {
         let offset = offset.min(self.text().len());
         let line = self.source.line_of(offset);
         let before = &self.text()[self.source.line(line).start..offset];
@@ -103,7 +108,7 @@ impl Document {
     }
 
     /// The offset of a position; one past the end of a line is the line's end, one past the text is the text's.
-    pub fn offset(&self, position: Position) -> usize {
+    pub(super) fn offset(&self, position: Position) -> usize {
         let line = position.line as usize;
         if line >= self.source.lines() {
             return self.text().len();
@@ -124,7 +129,7 @@ impl Document {
         span.end
     }
 
-    pub fn span(&self, range: Range) -> Span {
+    pub(super) fn span(&self, range: Range) -> Span {
         let (start, end) = (self.offset(range.start), self.offset(range.end));
         Span::new(start.min(end), end)
     }
@@ -136,7 +141,7 @@ fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> Linted {
 }
 
 /// The path of a `file:` URI.
-pub fn path_of(uri: &Uri) -> Option<PathBuf> {
+pub(super) fn path_of(uri: &Uri) -> Option<PathBuf> {
     url::Url::parse(uri.as_str()).ok()?.to_file_path().ok()
 }
 

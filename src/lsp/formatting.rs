@@ -6,7 +6,7 @@ use crate::template::format_json;
 use lsp_types::TextEdit;
 
 /// No edits where it is laid out already; nothing at all where it is not JSON, or no template.
-pub fn formatting(document: &Document) -> Option<Vec<TextEdit>> {
+pub(super) fn formatting(document: &Document) -> Option<Vec<TextEdit>> {
     let text = format_json(document.text()).ok().filter(|_| document.is_template())?;
     Some(if text == document.text() { Vec::new() } else { vec![whole_text(document, &text)] })
 }

@@ -9,7 +9,7 @@ use crate::report::explain;
 use crate::template::{Bytes, Size, Spanned, Template, Value};
 use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};
 
-pub fn hover(document: &Document, position: Position, known: &Knowledge) -> Option<Hover> {
+pub(super) fn hover(document: &Document, position: Position, known: &Knowledge) -> Option<Hover> {
     if !document.is_template() {
         return None;
     }
@@ -51,7 +51,7 @@ pub fn hover(document: &Document, position: Position, known: &Knowledge) -> Opti
 }
 
 /// A key's title, description, values, default and examples.
-pub fn key_text(key: &str, doc: &KeyDoc) -> String {
+pub(super) fn key_text(key: &str, doc: &KeyDoc) -> String {
     let mut text = format!("**{key}**: {}\n\n{}", doc.title, doc.description);
     let code = |values: &[serde_json::Value]| -> String {
         values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")

@@ -19,5 +19,5 @@ mod spelling;
 mod symbols;
 mod transport;
 
-pub use server::{End, Knowledge, serve};
-pub use transport::stdio;
+pub(crate) use server::{End, Knowledge, serve};
+pub(crate) use transport::stdio;

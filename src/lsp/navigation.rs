@@ -6,7 +6,7 @@ use crate::template::{Span, Template};
 use lsp_types::{Location, Position};
 
 /// What the cursor is on.
-pub enum Thing<'t> {
+pub(super) enum Thing<'t> {
     /// A disk, by name.
     Disk(&'t str),
     /// A partition, by disk and number.
@@ -14,7 +14,7 @@ pub enum Thing<'t> {
 }
 
 /// The disk under the cursor if it is on a `disk`, else the partition that the entry speaks of.
-pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
+pub(super) fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, document.text(), offset);
     let entry = cursor.entry?.span;
@@ -31,7 +31,7 @@ pub fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
 }
 
 /// Where a thing is named, the layout's entries first; `true` for those.
-pub fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
+pub(super) fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
     let defining = template.layout().len();
     template
         .places()
@@ -48,7 +48,7 @@ pub fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
         .collect()
 }
 
-pub fn definition(document: &Document, position: Position) -> Option<Location> {
+pub(super) fn definition(document: &Document, position: Position) -> Option<Location> {
     let thing = thing(document, document.offset(position))?;
     let (_, span) =
         mentions(&document.linted().template, &thing).into_iter().find(|(defines, _)| *defines)?;
@@ -56,7 +56,7 @@ pub fn definition(document: &Document, position: Position) -> Option<Location> {
 }
 
 /// `declaration`: those of the layout too.
-pub fn references(document: &Document, position: Position, declaration: bool) -> Vec<Location> {
+pub(super) fn references(document: &Document, position: Position, declaration: bool) -> Vec<Location> {
     let Some(thing) = thing(document, document.offset(position)) else { return Vec::new() };
     mentions(&document.linted().template, &thing)
         .into_iter()

@@ -7,7 +7,7 @@ use crate::template::{Span, json_string};
 use lsp_types::{Position, Range, TextEdit, WorkspaceEdit};
 
 /// The place of the name under the cursor, without its quotes. `Err` says what can be renamed.
-pub fn prepare(document: &Document, position: Position) -> Result<Range, String> {
+pub(super) fn prepare(document: &Document, position: Position) -> Result<Range, String> {
     let offset = document.offset(position);
     let Some(Thing::Disk(name)) = thing(document, offset) else {
         return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
@@ -20,7 +20,11 @@ pub fn prepare(document: &Document, position: Position) -> Result<Range, String>
     Ok(document.range(inside(document, span)))
 }
 
-pub fn rename(document: &Document, position: Position, new_name: &str) -> Result<WorkspaceEdit, String> {
+pub(super) fn rename(
+    document: &Document,
+    position: Position,
+    new_name: &str,
+) -> Result<WorkspaceEdit, String> {
     prepare(document, position)?;
     let Some(Thing::Disk(name)) = thing(document, document.offset(position)) else {
         return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());

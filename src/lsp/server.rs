@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// What the server knows of the host.
-pub struct Knowledge<'a> {
+pub(crate) struct Knowledge<'a> {
     pub definitions: &'a Definitions,
     /// Facts about the files that a template names; relative ones are looked for in the directory.
     pub files: &'a dyn Fn(&Template, Option<&Path>) -> Files,
@@ -28,7 +28,7 @@ pub struct Knowledge<'a> {
 
 /// How a client went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// With `shutdown` first.
     Goodbye,
     /// With `exit` alone, or without a word.
@@ -36,7 +36,7 @@ pub enum End {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub(crate) enum ServerError {
     #[error("the client broke the protocol")]
     Protocol(#[from] ProtocolError),
     #[error("the client said something that cannot be understood")]
@@ -46,7 +46,7 @@ pub enum ServerError {
 }
 
 /// Serves one client until it says goodbye.
-pub fn serve(connection: &Connection, mut known: Knowledge) -> Result<End, ServerError> {
+pub(crate) fn serve(connection: &Connection, mut known: Knowledge) -> Result<End, ServerError> {
     let (id, params) = connection.initialize_start()?;
     let params: InitializeParams = serde_json::from_value(params)?;
     let columns = columns(&params);

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 /// URIs as the client writes them, by what they are in RFC 3986: editors send `[`, `|`, blanks, letters with accents and a bare
 /// `%` as they are, and know a document only by the very same spelling.
 #[derive(Debug, Default)]
-pub struct Spellings(BTreeMap<String, String>);
+pub(super) struct Spellings(BTreeMap<String, String>);
 
 impl Spellings {
     /// Makes the URIs of a message right, and keeps in mind how they were written; the last spelling counts.
-    pub fn take_in(&mut self, message: &mut Value) {
+    pub(super) fn take_in(&mut self, message: &mut Value) {
         match message {
             Value::Object(fields) => {
                 for (key, value) in fields {
@@ -30,7 +30,7 @@ impl Spellings {
     }
 
     /// Writes them as the client does, also where they are keys.
-    pub fn give_back(&self, message: &mut Value) {
+    pub(super) fn give_back(&self, message: &mut Value) {
         match message {
             Value::Object(fields) => {
                 let keys: Vec<String> = fields
@@ -85,7 +85,7 @@ fn escaped(uri: &str) -> String {
 }
 
 /// JSON whose strings have halves of surrogate pairs, which are no characters: U+FFFD stands for each.
-pub fn fixed(text: &str) -> Cow<'_, str> {
+pub(super) fn fixed(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let half = |at: usize| -> Option<u16> {
         let code = text.get(at..at + 6)?.strip_prefix("\\u")?;

@@ -4,7 +4,7 @@ use super::document::Document;
 use crate::template::{Member, Node, Value};
 use lsp_types::{DocumentSymbol, SymbolKind};
 
-pub fn symbols(document: &Document) -> Vec<DocumentSymbol> {
+pub(super) fn symbols(document: &Document) -> Vec<DocumentSymbol> {
     let Value::Object(members) = &document.linted().node.value else { return Vec::new() };
     if !document.is_template() {
         return Vec::new();

@@ -40,7 +40,7 @@ impl Voice {
 }
 
 /// The connection, and the thread that writes, which ends with it.
-pub fn stdio() -> (Connection, JoinHandle<io::Result<()>>) {
+pub(crate) fn stdio() -> (Connection, JoinHandle<io::Result<()>>) {
     let (to_client, answers) = unbounded();
     let (heard, messages) = unbounded();
     let voice = Voice(Arc::default());

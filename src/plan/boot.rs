@@ -11,7 +11,7 @@ use crate::template::{BootMethod, SoftwareManager, Template, boot_method};
 const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
 
 /// Nothing if no firmware can start it.
-pub fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
+pub(super) fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
     let at = |mount: &str| {
         disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))).find_map(|(disk, p)| {
             let place = Place { disk: disk.name.clone(), partition: p.number };
@@ -63,7 +63,7 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
 }
 
 /// What no firmware or loader can do.
-pub fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<Refusal>> {
+pub(super) fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<Refusal>> {
     let Some(boot) = boot.filter(|boot| boot.firmware == Firmware::Bios) else { return Ok(()) };
     let disk = disks.iter().find(|disk| disk.name == boot.boot_partition.disk);
     if disk.is_some_and(|disk| disk.sector_size == SectorSize::B4096) {

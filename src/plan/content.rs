@@ -31,7 +31,7 @@ const NETWORK_MANAGERS: &[&str] = &[
 ];
 
 /// Whether the content has systemd-repart, and nothing that makes partitions larger by itself.
-pub fn has_repart(content: &Content) -> bool {
+pub(super) fn has_repart(content: &Content) -> bool {
     content.manager == SoftwareManager::Apt
         && WITH_REPART.contains(&content.release.as_str())
         && !content.packages.iter().any(|package| package == "cloud-init")
@@ -55,7 +55,7 @@ fn packages_of(method: BootMethod) -> &'static [&'static str] {
 }
 
 /// `method` is how the image boots.
-pub fn content(
+pub(super) fn content(
     template: &Template,
     inputs: &Inputs,
     method: Option<BootMethod>,

@@ -23,7 +23,11 @@ const SWAP: Uuid = uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 const LINUX_FILESYSTEM: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 
 /// All disks in the order in which the layout names them.
-pub fn disks(template: &Template, inputs: &Inputs, identity: &Identity) -> Result<Vec<Disk>, Vec<Refusal>> {
+pub(super) fn disks(
+    template: &Template,
+    inputs: &Inputs,
+    identity: &Identity,
+) -> Result<Vec<Disk>, Vec<Refusal>> {
     let mut names: Vec<&str> = Vec::new();
     for entry in template.layout() {
         let name = entry.place.disk.as_ref().map_or("", |d| d.value.as_str());

@@ -22,12 +22,12 @@ const KEYS: &[&str] = &[
 ];
 
 /// The source of all identifiers of one image.
-pub struct Identity(Uuid);
+pub(super) struct Identity(Uuid);
 
 impl Identity {
     /// From the template's JSON, in a form that knows no order of keys and no white space.
     /// With a seed they differ from those of the same template without it.
-    pub fn of(node: &Node, seed: Option<&str>) -> Identity {
+    pub(super) fn of(node: &Node, seed: Option<&str>) -> Identity {
         let mut text = seed.map(|seed| format!("seed={seed}\n")).unwrap_or_default();
         if let Value::Object(members) = &node.value {
             for key in KEYS {
@@ -42,7 +42,7 @@ impl Identity {
         Identity(Uuid::new_v5(&NAMESPACE, text.as_bytes()))
     }
 
-    pub fn guid(&self, what: &str) -> Uuid {
+    pub(super) fn guid(&self, what: &str) -> Uuid {
         Uuid::new_v5(&self.0, what.as_bytes())
     }
 }

@@ -29,7 +29,7 @@ TimeoutStartSec=infinity
 ";
 
 /// Adds what makes the system an installer. `carried` are the file names of the templates, the first is the default.
-pub fn installer(carried: &[String], system: &mut System) {
+pub(super) fn installer(carried: &[String], system: &mut System) {
     let Some(first) = carried.first() else { return };
     system.files.insert(format!("/etc/systemd/system/{UNIT}"), UNIT_TEXT.to_owned());
     system.links.insert(

@@ -13,7 +13,7 @@ pub const TREE: &str = "{tree}";
 
 /// Where a filesystem is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// In the disk itself, so many bytes from its start, by programs that can.
     At(Bytes),
     /// In a file of its own, whose bytes then go to the disk, encrypted or as they are.
@@ -21,7 +21,7 @@ pub enum Place {
 }
 
 /// What decides a filesystem.
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     pub kind: FilesystemType,
     pub id: Uuid,
     pub hash_seed: Uuid,
@@ -34,7 +34,7 @@ pub struct Request<'a> {
     pub sector: SectorSize,
 }
 
-pub fn filesystem(request: &Request) -> Filesystem {
+pub(super) fn filesystem(request: &Request) -> Filesystem {
     let (uuid, mkfs) = match request.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             (request.id.to_string(), mke2fs(request))

@@ -12,7 +12,11 @@ use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemT
 use std::collections::{BTreeSet, HashMap};
 
 /// What an empty partition offers; nothing where that cannot be told.
-pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: SectorSize) -> Option<Space> {
+pub(super) fn empty(
+    partition: &Partition,
+    entry: Option<&FilesystemEntry>,
+    sector: SectorSize,
+) -> Option<Space> {
     let filesystem = partition.filesystem.as_ref().filter(|f| !f.keep)?;
     let size = partition.size.0.checked_sub(partition.filesystem_offset().0)?;
     let capacity = capacity(&CapacityRequest {
@@ -25,7 +29,7 @@ pub fn empty(partition: &Partition, entry: Option<&FilesystemEntry>, sector: Sec
 }
 
 /// Partitions that are smaller than their filesystem can be.
-pub fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
+pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
     let mut refusals = Vec::new();
     for (disk, partition) in disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))) {
         let Some(filesystem) = partition.filesystem.as_ref().filter(|f| !f.keep) else { continue };
@@ -67,7 +71,7 @@ fn options(entry: Option<&FilesystemEntry>) -> &str {
 }
 
 /// What the content takes of each partition; refuses what does not fit.
-pub fn fill(
+pub(super) fn fill(
     template: &Template,
     disks: &mut [Disk],
     boot: Option<&Boot>,
@@ -127,7 +131,7 @@ fn does_not_fit(
 }
 
 /// A partition whose size is to be found.
-pub struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     pub filesystem: Option<&'a FilesystemEntry>,
     pub sector: SectorSize,
     pub mount: Option<&'a str>,
@@ -139,7 +143,7 @@ pub struct Wanted<'a> {
 const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
 
 /// The size that a partition must have for its content and some headroom: a quarter of the content, and at least 256 MiB.
-pub fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
+pub(super) fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     let encrypted = wanted.filesystem.is_some_and(|f| f.encryption.is_some());
     let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
     let kind = wanted.filesystem.and_then(|f| f.kind.as_ref()?.known()).unwrap_or(FilesystemType::Ext4);

@@ -10,7 +10,7 @@ use crate::template::{
     ESP_AS_BOOT, FilesystemType, SecretSource, SoftwareManager, Spanned, StaticIp, Template, shown_url,
 };
 
-pub fn system(
+pub(super) fn system(
     template: &Template,
     inputs: &Inputs,
     disks: &[Disk],

@@ -4,7 +4,7 @@ use crate::template::FilesystemType;
 
 /// The unit name of a mount point: `/var/lib/my-app` is `var-lib-my\x2dapp.mount`. Source: systemd.unit(5),
 /// "String Escaping for Inclusion in Unit Names".
-pub fn mount_unit_name(mount: &str) -> String {
+pub(super) fn mount_unit_name(mount: &str) -> String {
     let parts: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
     let path = parts.join("/");
     let mut name = String::new();
@@ -20,7 +20,7 @@ pub fn mount_unit_name(mount: &str) -> String {
 }
 
 /// `device` is an absolute path.
-pub fn mount_unit(mount: &str, kind: FilesystemType, device: &str) -> String {
+pub(super) fn mount_unit(mount: &str, kind: FilesystemType, device: &str) -> String {
     // Nobody but root needs to see kernels and loader entries, and vfat has no modes of its own.
     let options = if kind == FilesystemType::Vfat { "Options=umask=0077\n" } else { "" };
     format!(
@@ -30,11 +30,11 @@ pub fn mount_unit(mount: &str, kind: FilesystemType, device: &str) -> String {
     )
 }
 
-pub fn swap_unit_name(device: &str) -> String {
+pub(super) fn swap_unit_name(device: &str) -> String {
     format!("{}.swap", mount_unit_name(device).trim_end_matches(".mount"))
 }
 
-pub fn swap_unit(device: &str) -> String {
+pub(super) fn swap_unit(device: &str) -> String {
     format!(
         "# Written by ister.\n[Unit]\nDescription=Swap on {device}\nBefore=swap.target\n\n\
          [Swap]\nWhat={device}\n\n[Install]\nWantedBy=swap.target\n"
@@ -42,7 +42,7 @@ pub fn swap_unit(device: &str) -> String {
 }
 
 /// What is left to systemd-gpt-auto-generator, as ister.py leaves it.
-pub fn is_left_to_generator(mount: &str) -> bool {
+pub(super) fn is_left_to_generator(mount: &str) -> bool {
     matches!(mount, "/" | "/boot" | "/srv" | "/home" | "/usr") || mount.starts_with("/usr/")
 }
 

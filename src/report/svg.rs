@@ -36,7 +36,7 @@ pub fn plan_svg(plan: &Plan) -> String {
     )
 }
 
-pub const STYLE: &str = "\
+pub(super) const STYLE: &str = "\
   .paper { fill: #ffffff } text { fill: #1b1f24 } .quiet { fill: #57606a } .join { stroke: #8c959f; fill: none }
   .part { stroke: #ffffff } .free { fill: #d0d7de } .vfat { fill: #f6c177 } .swap { fill: #cfc3e8 }
   .ext { fill: #9ccfd8 } .xfs { fill: #a6d189 } .btrfs { fill: #f2a7b8 } .none { fill: #d8dee4 } .on { fill: #1b1f24 }
@@ -150,6 +150,6 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-pub fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

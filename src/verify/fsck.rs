@@ -6,7 +6,7 @@ use crate::host::{Failure, Invocation, RunError, inherited_name, run};
 use std::fs::File;
 
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
-pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
+pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
     let path = inherited_name(file);
     let invocation = match kind {
         // `?offset=` is libext2fs' own way to name a place in a file.
@@ -30,6 +30,6 @@ pub fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
 }
 
 /// Whether the program can look at a place inside a larger file.
-pub fn knows_offset(kind: Kind) -> bool {
+pub(super) fn knows_offset(kind: Kind) -> bool {
     kind == Kind::Ext
 }

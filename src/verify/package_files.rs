@@ -34,14 +34,14 @@ enum Expected {
 
 /// What the packages of a system say of the programs and libraries that they brought.
 #[derive(Debug, Default)]
-pub struct PackageFiles(BTreeMap<String, Vec<Expected>>);
+pub(super) struct PackageFiles(BTreeMap<String, Vec<Expected>>);
 
 impl PackageFiles {
     /// Of whichever package managers the system has. What is damaged or cannot be read here says nothing: other rules do.
     ///
     /// # Errors
     /// `scratch`, where rpm's database is copied to, could not be written; the host did not give what the image holds.
-    pub fn read<'w>(
+    pub(super) fn read<'w>(
         system: &System,
         scratch: &Path,
         window: impl Fn(u32) -> Option<Window<'w>>,
@@ -68,7 +68,7 @@ impl PackageFiles {
 
     /// Whether a file is as its package has it, and with which kind of digest that was told; nothing where no package
     /// says a word of it.
-    pub fn check(&self, path: &str, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
+    pub(super) fn check(&self, path: &str, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
         let under_usr = path.strip_prefix("/usr");
         let under_root = format!("/usr{path}");
         let expected = self.0.get(path).or_else(|| self.0.get(under_usr?)).or_else(|| {

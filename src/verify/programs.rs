@@ -46,7 +46,7 @@ const MOST_LIBRARIES: usize = 200;
 ///
 /// # Errors
 /// The host did not give what the image holds.
-pub fn faults<'w>(
+pub(super) fn faults<'w>(
     system: &System,
     init: Option<&str>,
     packages: &PackageFiles,

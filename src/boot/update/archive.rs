@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A tar archive in an unnamed file.
-pub struct Archive {
+pub(crate) struct Archive {
     pub file: File,
 }
 
@@ -16,7 +16,7 @@ impl Archive {
     ///
     /// # Errors
     /// The directory has neither, or both.
-    pub fn of_directory(directory: &Path) -> Result<Archive, Failure> {
+    pub(crate) fn of_directory(directory: &Path) -> Result<Archive, Failure> {
         let context = || format!("could not read the packages in `{}`", directory.display());
         let mut packages: Vec<PathBuf> = Vec::new();
         for entry in std::fs::read_dir(directory).context(context)? {

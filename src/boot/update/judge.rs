@@ -6,7 +6,7 @@ use crate::plan::command_line::words;
 
 /// The kernel that an update replaces, and the one that it brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernels {
+pub(crate) struct Kernels {
     pub old: String,
     pub new: String,
 }
@@ -24,7 +24,7 @@ fn failed(answer: &Answer, what: &str) -> Vec<String> {
 }
 
 /// By the answers to [`super::upgrade`].
-pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String>> {
+pub(crate) fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String>> {
     let [unpacked, reinstall, upgrade, state, broken @ ..] = answers else {
         return Err(vec!["the update was not run".to_owned()]);
     };
@@ -63,7 +63,7 @@ pub fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String
 }
 
 /// By the answers to [`super::fix`].
-pub fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
+pub(crate) fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
     let [state, fixed] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
     let running = marked(state, "running").next().unwrap_or_default();
     if running != kernels.old {
@@ -74,7 +74,7 @@ pub fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>
 }
 
 /// By the answers to [`super::remove`], or with `removed` to [`super::last`].
-pub fn judge_removal(
+pub(crate) fn judge_removal(
     answers: &[Answer],
     kernels: &Kernels,
     planned: Option<&str>,

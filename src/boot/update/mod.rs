@@ -6,13 +6,13 @@
 mod archive;
 mod judge;
 
-pub use archive::Archive;
-pub use judge::{Kernels, judge_choice, judge_removal, judge_upgrade};
+pub(super) use archive::Archive;
+pub(super) use judge::{Kernels, judge_choice, judge_removal, judge_upgrade};
 
 use serde::{Deserialize, Serialize};
 
 /// The name of the disk that carries the archive, for udev's /dev/disk/by-id.
-pub const SERIAL: &str = "ister-update";
+pub(super) const SERIAL: &str = "ister-update";
 const DIRECTORY: &str = "/var/cache/ister-update";
 
 /// What came of it.
@@ -34,7 +34,7 @@ pub struct Update {
 }
 
 /// In the guest as it was published. `fallback`: the new kernel is broken in the end.
-pub fn upgrade(fallback: bool) -> Vec<String> {
+pub(super) fn upgrade(fallback: bool) -> Vec<String> {
     let unpack = format!(
         "mkdir -p {DIRECTORY} && chmod 755 {DIRECTORY} && tar -xf /dev/disk/by-id/virtio-{SERIAL} -C {DIRECTORY} && echo unpacked"
     );
@@ -43,17 +43,17 @@ pub fn upgrade(fallback: bool) -> Vec<String> {
 }
 
 /// With the old kernel, from the loader's menu.
-pub fn fix() -> Vec<String> {
+pub(super) fn fix() -> Vec<String> {
     ["state", "fix"].map(script).to_vec()
 }
 
 /// In the updated guest, after it was started again.
-pub fn remove(kernels: &Kernels) -> Vec<String> {
+pub(super) fn remove(kernels: &Kernels) -> Vec<String> {
     vec![script("state"), script(&format!("remove {}", kernels.old)), script("state")]
 }
 
 /// With the new kernel alone.
-pub fn last() -> Vec<String> {
+pub(super) fn last() -> Vec<String> {
     vec![script("state")]
 }
 

@@ -13,7 +13,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error, Proxy};
 
 /// Asks `proxy` for everything; `config` names no proxy of its own.
-pub fn agent(config: Config, proxy: &Proxy) -> Agent {
+pub(super) fn agent(config: Config, proxy: &Proxy) -> Agent {
     let authorization = proxy.username().map(|name| {
         let pair = format!("{name}:{}", proxy.password().unwrap_or_default());
         let value = base64::engine::general_purpose::STANDARD.encode(pair);

@@ -73,7 +73,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub fn told_of(self, url: &Url) -> FetchError {
+    pub(super) fn told_of(self, url: &Url) -> FetchError {
         let failed =
             |why: String| Failure::new(format!("could not fetch `{}`", shown(url.as_str()))).detail(why);
         match self {

@@ -34,7 +34,7 @@ pub enum What {
 }
 
 /// What is missing or another thing; `bundle` names a node's.
-pub fn differences(
+pub(super) fn differences(
     nodes: &[Node],
     target: &Target,
     bundle: impl Fn(&Node) -> String + Sync,
@@ -74,7 +74,7 @@ pub fn differences(
 }
 
 /// What lies below a directory of the tree and is in no manifest; of a directory that is in none only its own name.
-pub fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
+pub(super) fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
     let below = below.trim_matches('/');
     let leads_out = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
     let start = if below.is_empty() { Vec::new() } else { format!("/{below}").into_bytes() };

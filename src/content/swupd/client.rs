@@ -42,14 +42,14 @@ impl Version {
 }
 
 /// Whom signatures are accepted from.
-pub enum Signers {
+pub(super) enum Signers {
     /// The first who accepts counts.
     Trusted(Vec<Trust>),
     /// `--no-sigcheck`.
     Anybody,
 }
 
-pub struct Client<'a> {
+pub(super) struct Client<'a> {
     pub source: Source,
     pub signers: Signers,
     pub budget: Budget,
@@ -60,7 +60,7 @@ pub struct Client<'a> {
 
 impl Client<'_> {
     /// The newest version of a format, as signed.
-    pub fn newest(&self, format: SwupdFormat) -> Result<u32, Failure> {
+    pub(super) fn newest(&self, format: SwupdFormat) -> Result<u32, Failure> {
         let SwupdFormat::Number(_) = format else {
             return Err(Failure::new("content of format `staging` has no newest version")
                 .help("name a version by its number"));
@@ -108,7 +108,7 @@ impl Client<'_> {
     }
 
     /// What a version consists of: signed, of this version and format.
-    pub fn release(&self, version: u32, format: Option<SwupdFormat>) -> Result<Release, Failure> {
+    pub(super) fn release(&self, version: u32, format: Option<SwupdFormat>) -> Result<Release, Failure> {
         let release = self.once_more(|| self.release_once(version))?;
         if release.header.version != version {
             return Err(Failure::new(format!(
@@ -199,7 +199,7 @@ impl Client<'_> {
     }
 
     /// The bundles that are asked for with all that belongs to them.
-    pub fn closure(
+    pub(super) fn closure(
         &self,
         release: &Release,
         state: &State,
@@ -353,7 +353,7 @@ const TRUST_HELP: &str =
     "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
 
 /// For each object that is another one.
-pub fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {
+pub(super) fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {
     Failure::new(message)
         .detail(format!("expected hash: {expected}"))
         .detail(format!("found:         {found}"))

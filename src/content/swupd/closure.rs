@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 /// A bundle of the closure with its manifest.
 #[derive(Debug)]
-pub struct Loaded {
+pub(super) struct Loaded {
     pub line: BundleLine,
     pub manifest: Bundle,
 }
 
 /// Why there is no closure.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ClosureError<E> {
+pub(super) enum ClosureError<E> {
     /// Nobody listed a bundle of this name; names that are like it.
     Unknown { name: String, similar: Vec<String> },
     /// A manifest could not be had.
@@ -21,7 +21,7 @@ pub enum ClosureError<E> {
 
 /// The closure, and what bundles include that the release does not have: upstream's client warns of it.
 #[derive(Debug)]
-pub struct Closure {
+pub(super) struct Closure {
     /// Each once, in the order in which they were found.
     pub bundles: Vec<Loaded>,
     /// Name, and who includes it.
@@ -30,7 +30,7 @@ pub struct Closure {
 
 /// The bundles `wanted`, what they include, and with `optional` also what they would like to have, to any depth.
 /// `load` is asked once for each bundle, for as many as are known to be needed at a time.
-pub fn closure<E>(
+pub(super) fn closure<E>(
     release: &Release,
     wanted: &[String],
     optional: bool,

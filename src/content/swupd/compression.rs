@@ -15,7 +15,7 @@ const LARGEST: u64 = 68 << 20;
 const SMALL: u64 = 1 << 20;
 
 /// What is left of the memory for decoders.
-pub struct Budget {
+pub(super) struct Budget {
     left: Mutex<u64>,
     returned: Condvar,
     /// Whether the one large dictionary is to be had.
@@ -83,7 +83,7 @@ impl Drop for Share<'_> {
 ///
 /// # Errors
 /// Those of `from`; what the stream says of itself comes when it is read.
-pub fn decompressed<'r>(
+pub(super) fn decompressed<'r>(
     mut from: impl BufRead + Send + 'r,
     budget: &'r Budget,
 ) -> io::Result<Box<dyn Read + Send + 'r>> {

@@ -34,7 +34,7 @@ const AHEAD: usize = 16;
 
 /// What came from where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fetched {
+pub(super) struct Fetched {
     pub packs: usize,
     pub files: usize,
     pub bytes: u64,
@@ -55,7 +55,12 @@ struct Packs<'f, 'm> {
 
 impl Client<'_> {
     /// Brings every object of the tree into the state directory.
-    pub fn fetch(&self, state: &State, bundles: &[Loaded], nodes: &[Node]) -> Result<Fetched, Failure> {
+    pub(super) fn fetch(
+        &self,
+        state: &State,
+        bundles: &[Loaded],
+        nodes: &[Node],
+    ) -> Result<Fetched, Failure> {
         let started = Instant::now();
         let mut missing = HashMap::new();
         let mut seen = HashSet::new();
@@ -317,7 +322,7 @@ impl Client<'_> {
     }
 
     /// An object by itself.
-    pub fn file(&self, state: &State, bundles: &[Loaded], node: &Node) -> Result<(), Failure> {
+    pub(super) fn file(&self, state: &State, bundles: &[Loaded], node: &Node) -> Result<(), Failure> {
         let hash = &node.hash;
         let url = self.source.file(hash, node.version);
         let context =
@@ -502,7 +507,7 @@ impl Told<'_, '_> {
 }
 
 /// Bytes and rate.
-pub fn amount(bytes: u64, time: Duration) -> String {
+pub(super) fn amount(bytes: u64, time: Duration) -> String {
     let rate = bytes as f64 / time.as_secs_f64().max(0.001);
     format!("{}, {}/s", Bytes(bytes), Bytes(rate as u64))
 }

@@ -5,7 +5,7 @@
 
 /// What a file's level means for an image, which may boot on any CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(super) enum Level {
     /// For every CPU of the architecture.
     Baseline,
     /// A variant for newer ones (AVX2, AVX512, APX), beside the one for every CPU.
@@ -21,7 +21,7 @@ const DEFINED: usize = 20;
 const BASELINE: &[u8] = b".acdijkl";
 
 /// A character that is no letter of these counts as none.
-pub fn level(letter: u8) -> Level {
+pub(super) fn level(letter: u8) -> Level {
     match LETTERS.iter().position(|known| *known == letter) {
         None => Level::Baseline,
         Some(value) if value >= DEFINED => Level::Unknown,

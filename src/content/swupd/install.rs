@@ -22,12 +22,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Where an installed system remembers what was asked for, and what its client expects to find. Source: swupd-client.
-pub const TRACKING: &str = "/var/lib/swupd/bundles";
+pub(super) const TRACKING: &str = "/var/lib/swupd/bundles";
 const OF_THE_CLIENT: [&str; 4] =
     ["/var/lib/swupd", TRACKING, "/var/lib/swupd/telemetry", "/var/lib/swupd/3rd-party"];
 
 /// A tree that is written to, whatever links it has.
-pub struct Target {
+pub(super) struct Target {
     root: OwnedFd,
     path: PathBuf,
 }
@@ -38,7 +38,7 @@ struct Opened<'m>(Option<(&'m [u8], OwnedFd)>);
 
 impl Target {
     /// An existing directory.
-    pub fn open(path: &Path) -> Result<Target, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Target, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
             .context(|| format!("could not open the directory `{}`", path.display()))?;
@@ -46,7 +46,7 @@ impl Target {
     }
 
     /// Nobody else installs into it as long as this is kept.
-    pub fn lock(&self) -> Result<OwnedFd, Failure> {
+    pub(super) fn lock(&self) -> Result<OwnedFd, Failure> {
         let context = || format!("could not lock the directory `{}`", self.path.display());
         let directory = open_directory(self.root.as_fd(), OsStr::new(".")).context(context)?;
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
@@ -86,7 +86,7 @@ impl Target {
     }
 
     /// A small file's text. A link is not followed, a pipe not waited for.
-    pub fn read(&self, path: &[u8]) -> Option<String> {
+    pub(super) fn read(&self, path: &[u8]) -> Option<String> {
         const LARGEST: u64 = 1 << 20;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let directory = self.directory(parent(path)).ok()?;
@@ -100,7 +100,7 @@ impl Target {
     }
 
     /// The names in a directory, on a way without links.
-    pub fn names(&self, path: &[u8]) -> rustix::io::Result<Vec<Vec<u8>>> {
+    pub(super) fn names(&self, path: &[u8]) -> rustix::io::Result<Vec<Vec<u8>>> {
         let directory = self.directory(path)?;
         let entries = rustix::fs::Dir::new(open_directory(directory.as_fd(), OsStr::new("."))?)?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_bytes().to_vec()));
@@ -108,7 +108,7 @@ impl Target {
     }
 
     /// What a path holds, if there is something: its hash.
-    pub fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
+    pub(super) fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
         let directory = match self.directory(parent(path)) {
             Ok(directory) => directory,
             // The last: a directory has become a link.
@@ -167,7 +167,7 @@ fn hash_at(directory: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes
 }
 
 /// What upstream's client leaves on a system besides the content.
-pub struct Tracking<'t> {
+pub(super) struct Tracking<'t> {
     /// The bundles that were asked for.
     pub bundles: &'t [String],
     /// When the release was made, seconds since 1970: what is made here gets its time.
@@ -178,7 +178,7 @@ impl Client<'_> {
     /// Writes the tree: directories that only we can enter, then everything else on all cores, then what directories are to be.
     /// Files that are the same object become names of one file, as upstream's client has it. Each gets its name when it is
     /// whole, so what a killed installation left is gone on with.
-    pub fn install(
+    pub(super) fn install(
         &self,
         state: &State,
         bundles: &[Loaded],

@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Something of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node<'m> {
+pub(super) struct Node<'m> {
     pub path: &'m [u8],
     pub kind: Kind,
     pub hash: ObjectHash,
@@ -21,14 +21,14 @@ pub struct Node<'m> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum MergeError {
+pub(super) enum MergeError {
     Conflict(Box<Conflict>),
     NoDirectory { path: Vec<u8>, bundle: String, parent: Vec<u8>, is_listed: bool },
 }
 
 /// A path that is not the same object for everybody: bundles with what each says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Conflict {
+pub(super) struct Conflict {
     pub path: Vec<u8>,
     pub sides: [(String, ObjectHash); 2],
 }
@@ -61,7 +61,7 @@ impl fmt::Display for MergeError {
 }
 
 /// Everything that the bundles list, sorted by path bytes, so that directories come before what is in them.
-pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
+pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     let mut all: Vec<Node> = Vec::with_capacity(bundles.iter().map(|b| b.manifest.files.len()).sum());
     for (bundle, Loaded { manifest, .. }) in bundles.iter().enumerate() {
         all.extend(manifest.files.iter().map(|line| Node {
@@ -107,7 +107,7 @@ pub fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
 }
 
 /// The directory that a path lies in, without the last slash: nothing for the root.
-pub fn parent(path: &[u8]) -> &[u8] {
+pub(super) fn parent(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     &path[..slash]
 }

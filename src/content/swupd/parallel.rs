@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `count` pieces of work on several threads. The results in their order, or the first error; after an error nothing
 /// new is begun.
-pub fn parallel<T: Send, E: Send>(
+pub(super) fn parallel<T: Send, E: Send>(
     count: usize,
     threads: usize,
     work: impl Fn(usize) -> Result<T, E> + Sync,

@@ -13,14 +13,14 @@ use std::time::Duration;
 use url::Url;
 
 /// As upstream's client has them, but for the last, where it is content with a byte a second.
-pub const RETRIES: Retries = Retries {
+pub(super) const RETRIES: Retries = Retries {
     count: 3,
     pause: Duration::from_secs(10),
     longest: Duration::from_secs(60),
     slow: Duration::from_secs(60),
 };
 
-pub struct Source {
+pub(super) struct Source {
     http: Arc<Http>,
     content: String,
     version: String,
@@ -31,7 +31,12 @@ pub struct Source {
 
 impl Source {
     /// Of the URL that content comes from, and of the one that knows the newest version.
-    pub fn new(content: &str, version: &str, proxies: &Proxies, retries: Retries) -> Result<Source, Failure> {
+    pub(super) fn new(
+        content: &str,
+        version: &str,
+        proxies: &Proxies,
+        retries: Retries,
+    ) -> Result<Source, Failure> {
         let patience = Patience {
             connect: Duration::from_secs(30),
             first_byte: Duration::from_secs(120),
@@ -62,51 +67,51 @@ impl Source {
     }
 
     /// For people, without a password.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         shown_url(&self.content)
     }
 
-    pub fn is_unencrypted(&self) -> bool {
+    pub(super) fn is_unencrypted(&self) -> bool {
         self.scheme == "http"
     }
 
     /// Whether what comes from here is on this machine already.
-    pub fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.scheme == "file"
     }
 
     /// Bytes that came so far.
-    pub fn fetched(&self) -> u64 {
+    pub(super) fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    pub fn newest(&self, format: &dyn Display, suffix: &str) -> String {
+    pub(super) fn newest(&self, format: &dyn Display, suffix: &str) -> String {
         format!("{}/version/format{format}/latest{suffix}", self.version)
     }
 
-    pub fn release(&self, version: u32, suffix: &str) -> String {
+    pub(super) fn release(&self, version: u32, suffix: &str) -> String {
         format!("{}/{version}/Manifest.MoM{suffix}", self.content)
     }
 
-    pub fn manifest(&self, bundle: &BundleName, version: u32) -> String {
+    pub(super) fn manifest(&self, bundle: &BundleName, version: u32) -> String {
         format!("{}/{version}/Manifest.{bundle}.tar", self.content)
     }
 
-    pub fn pack(&self, bundle: &BundleName, version: u32) -> String {
+    pub(super) fn pack(&self, bundle: &BundleName, version: u32) -> String {
         format!("{}/{version}/pack-{bundle}-from-0.tar", self.content)
     }
 
-    pub fn file(&self, hash: &ObjectHash, version: u32) -> String {
+    pub(super) fn file(&self, hash: &ObjectHash, version: u32) -> String {
         format!("{}/{version}/files/{hash}.tar", self.content)
     }
 
     /// A file as a stream, from one of its bytes on.
-    pub fn open(&self, url: &str, from: u64) -> Result<impl Read + Send + '_, FetchError> {
+    pub(super) fn open(&self, url: &str, from: u64) -> Result<impl Read + Send + '_, FetchError> {
         Ok(Counted { download: self.download(url, from, self.retries)?, fetched: &self.fetched })
     }
 
     /// A pack, for a thread of its own: without it things go on, so nobody waits long for it.
-    pub fn open_pack(&self, url: &str, from: u64) -> Result<Download, FetchError> {
+    pub(super) fn open_pack(&self, url: &str, from: u64) -> Result<Download, FetchError> {
         self.download(url, from, Retries { count: self.retries.count.min(1), ..self.retries })
     }
 
@@ -115,12 +120,12 @@ impl Source {
         Download::begin(&self.http, &parsed, from, retries)
     }
 
-    pub fn count(&self, bytes: u64) {
+    pub(super) fn count(&self, bytes: u64) {
         self.fetched.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A file of at most `largest` bytes.
-    pub fn small(&self, url: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
+    pub(super) fn small(&self, url: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         self.open(url, 0)?.take(largest + 1).read_to_end(&mut bytes).map_err(|error| {
             FetchError::Failed(inner(error, || format!("could not fetch `{}`", shown_url(url))))
@@ -136,7 +141,7 @@ impl Source {
 }
 
 /// The failure inside an error of a stream, or a new one.
-pub fn inner(error: std::io::Error, message: impl FnOnce() -> String) -> Failure {
+pub(super) fn inner(error: std::io::Error, message: impl FnOnce() -> String) -> Failure {
     match error.downcast::<Failure>() {
         Ok(failure) => failure,
         Err(error) => Failure::new(message()).detail(error.to_string()),

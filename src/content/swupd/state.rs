@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 /// Small objects are read in one piece.
 const WHOLE_FILE: u64 = (1 << 20) + 4096;
 
-pub struct State {
+pub(super) struct State {
     directory: PathBuf,
     _lock: File,
 }
 
 /// What came of a pack before, and the right to add to it.
-pub struct Part {
+pub(super) struct Part {
     pub file: File,
     path: PathBuf,
 }
@@ -33,7 +33,7 @@ pub struct Part {
 impl State {
     /// # Errors
     /// Also where the directory, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
-    pub fn open(directory: &Path) -> Result<State, Failure> {
+    pub(super) fn open(directory: &Path) -> Result<State, Failure> {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         // What lies in directories of ours that others cannot write to is ours.
         for path in [
@@ -77,7 +77,7 @@ impl State {
         Ok(State { directory, _lock: lock })
     }
 
-    pub fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -86,12 +86,12 @@ impl State {
     }
 
     /// Whether something came of the file that a URL names.
-    pub fn has_part(&self, url: &str) -> bool {
+    pub(super) fn has_part(&self, url: &str) -> bool {
         self.part_path(url).symlink_metadata().is_ok_and(|metadata| metadata.len() > 0)
     }
 
     /// Nobody needs it any more, unless somebody is at it.
-    pub fn forget_part(&self, url: &str) {
+    pub(super) fn forget_part(&self, url: &str) {
         let path = self.part_path(url);
         let lock = File::options().read(true).custom_flags(NO_LINK).open(&path);
         if lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
@@ -104,16 +104,16 @@ impl State {
         self.directory.join("objects").join(&name[..2]).join(&name[2..])
     }
 
-    pub fn has(&self, hash: &ObjectHash) -> bool {
+    pub(super) fn has(&self, hash: &ObjectHash) -> bool {
         rustix::fs::access(self.path(hash), rustix::fs::Access::EXISTS).is_ok()
     }
 
-    pub fn forget(&self, hash: &ObjectHash) {
+    pub(super) fn forget(&self, hash: &ObjectHash) {
         let _ = std::fs::remove_file(self.path(hash));
     }
 
     /// Keeps an object, if it is what its hash says. The outer error is this host's.
-    pub fn put(
+    pub(super) fn put(
         &self,
         hash: &ObjectHash,
         object: &Object,
@@ -177,7 +177,7 @@ impl State {
 
     /// Gives an object that is there to `visit`. What turns out to be another one is forgotten, as if it had not been
     /// there: `Ok(false)`.
-    pub fn get(
+    pub(super) fn get(
         &self,
         hash: &ObjectHash,
         visit: impl FnMut(Object, &mut dyn Read) -> Result<(), ObjectError>,
@@ -217,7 +217,7 @@ impl State {
     }
 
     /// What is there of the file that a URL names. Waits (after `waiting`) while another build fetches it.
-    pub fn part(&self, url: &str, waiting: impl Fn()) -> Result<Part, Failure> {
+    pub(super) fn part(&self, url: &str, waiting: impl Fn()) -> Result<Part, Failure> {
         let path = self.part_path(url);
         let context = || format!("could not lock `{}`", path.display());
         loop {
@@ -310,14 +310,14 @@ pub fn prune(directory: &Path) -> Result<u64, Failure> {
 
 impl Part {
     /// What is there, from the start.
-    pub fn reader(&self) -> io::Result<impl Read + Send + 'static> {
+    pub(super) fn reader(&self) -> io::Result<impl Read + Send + 'static> {
         let file = self.file.try_clone()?;
         let length = file.metadata()?.len();
         Ok(At { file, at: 0 }.take(length))
     }
 
     /// It is done with, or good for nothing.
-    pub fn forget(self) {
+    pub(super) fn forget(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -5,23 +5,23 @@ use super::format::{Key, MAX_LEVEL};
 use super::superblock::{Root, Superblock};
 
 /// Bytes before the items or pointers.
-pub const HEADER: usize = 101;
+pub(super) const HEADER: usize = 101;
 /// Bytes of an item's entry in a leaf: key, offset, size.
-pub const ITEM: usize = Key::SIZE + 8;
+pub(super) const ITEM: usize = Key::SIZE + 8;
 /// Bytes of a pointer in an inner block: key, address, generation.
-pub const POINTER: usize = Key::SIZE + 16;
+pub(super) const POINTER: usize = Key::SIZE + 16;
 /// Header flags: the block was written (bit 0), its references are of the second form (revision 1 in the top byte).
-pub const FLAGS: u64 = 1 | 1 << 56;
+pub(super) const FLAGS: u64 = 1 | 1 << 56;
 
 /// What is in a block, after its checks.
-pub enum Entries {
+pub(super) enum Entries {
     /// Keys, and the range of the value's bytes in the block.
     Leaf(Vec<(Key, std::ops::Range<usize>)>),
     Inner(Vec<(Key, Root)>),
 }
 
 /// A tree block's header.
-pub struct Header {
+pub(super) struct Header {
     pub address: u64,
     pub generation: u64,
     pub owner: u64,
@@ -30,7 +30,7 @@ pub struct Header {
 }
 
 impl Header {
-    pub fn parse(block: &[u8]) -> Option<Header> {
+    pub(super) fn parse(block: &[u8]) -> Option<Header> {
         let mut input = In(block);
         input.skip(48)?;
         let address = input.u64()?;
@@ -42,7 +42,7 @@ impl Header {
 
 /// Checks a block whose checksum is right against what its parent says of it, and gives its entries. `Err` says what
 /// is wrong.
-pub fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Result<Entries, String> {
+pub(super) fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Result<Entries, String> {
     let header = Header::parse(block).ok_or("it is too short")?;
     if header.address != expected.address {
         return Err(format!("it says that it lies at logical byte {}", header.address));

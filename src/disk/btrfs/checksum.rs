@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 /// `csum_type` of the superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChecksumType {
+pub(super) enum ChecksumType {
     Crc32c,
     Xxhash64,
     Sha256,
@@ -13,7 +13,7 @@ pub enum ChecksumType {
 }
 
 impl ChecksumType {
-    pub fn from_number(number: u16) -> Option<ChecksumType> {
+    pub(super) fn from_number(number: u16) -> Option<ChecksumType> {
         match number {
             0 => Some(ChecksumType::Crc32c),
             1 => Some(ChecksumType::Xxhash64),
@@ -23,7 +23,7 @@ impl ChecksumType {
         }
     }
 
-    pub fn number(self) -> u16 {
+    pub(super) fn number(self) -> u16 {
         match self {
             ChecksumType::Crc32c => 0,
             ChecksumType::Xxhash64 => 1,
@@ -33,7 +33,7 @@ impl ChecksumType {
     }
 
     /// In bytes.
-    pub fn size(self) -> usize {
+    pub(super) fn size(self) -> usize {
         match self {
             ChecksumType::Crc32c => 4,
             ChecksumType::Xxhash64 => 8,
@@ -42,7 +42,7 @@ impl ChecksumType {
     }
 
     /// The checksum, with zeros after its [`size`](Self::size).
-    pub fn of(self, bytes: &[u8]) -> [u8; 32] {
+    pub(super) fn of(self, bytes: &[u8]) -> [u8; 32] {
         let mut sum = [0; 32];
         match self {
             ChecksumType::Crc32c => sum[..4].copy_from_slice(&crc32c::crc32c(bytes).to_le_bytes()),
@@ -61,7 +61,7 @@ impl ChecksumType {
 }
 
 /// CRC-32C as the kernel's `crc32c()` has it: from a seed, without the inversions before and after.
-pub fn raw_crc32c(seed: u32, bytes: &[u8]) -> u32 {
+pub(super) fn raw_crc32c(seed: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, bytes)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// A range of logical addresses, and the physical ranges that each hold all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub(super) struct Chunk {
     /// Logical address.
     pub start: u64,
     /// In bytes.
@@ -47,7 +47,7 @@ impl Chunk {
     }
 
     /// The value of the chunk's CHUNK_ITEM.
-    pub fn encode(&self, device: &Device) -> Vec<u8> {
+    pub(super) fn encode(&self, device: &Device) -> Vec<u8> {
         let out = Out::new()
             .u64s(&[self.length, object::EXTENT_TREE, STRIPE_LENGTH, self.flags])
             // io_align, io_width, sector_size
@@ -62,23 +62,23 @@ impl Chunk {
         self.copies.iter().fold(out, stripe).done()
     }
 
-    pub fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         Key::new(object::FIRST_CHUNK, kind::CHUNK_ITEM, self.start)
     }
 
     /// Logical address of the first byte after it.
-    pub fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.start + self.length
     }
 }
 
 /// All chunks that are known, by logical address.
 #[derive(Clone, Debug, Default)]
-pub struct Chunks(BTreeMap<u64, Chunk>);
+pub(super) struct Chunks(BTreeMap<u64, Chunk>);
 
 impl Chunks {
     /// Those that the superblock holds, with which the chunk tree can be read.
-    pub fn of_superblock(superblock: &Superblock) -> Result<Chunks, ReadError> {
+    pub(super) fn of_superblock(superblock: &Superblock) -> Result<Chunks, ReadError> {
         let mut chunks = Chunks::default();
         let mut input = In(&superblock.system_chunks);
         while !input.is_empty() {
@@ -95,7 +95,7 @@ impl Chunks {
 
     /// Adds the chunk of a CHUNK_ITEM, which lies at the physical byte `at`. It must not overlap another one; the same one
     /// twice is fine.
-    pub fn add(&mut self, start: u64, input: &mut In, at: u64, total: u64) -> Result<(), ReadError> {
+    pub(super) fn add(&mut self, start: u64, input: &mut In, at: u64, total: u64) -> Result<(), ReadError> {
         let chunk = Chunk::parse(start, input, total)
             .ok_or_else(|| damaged(at, format!("the chunk at logical byte {start} is not sound")))??;
         if self.0.get(&start) == Some(&chunk) {
@@ -109,17 +109,17 @@ impl Chunks {
         Ok(())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Chunk> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Chunk> {
         self.0.values()
     }
 
     /// The chunk that holds a logical address.
-    pub fn at(&self, logical: u64) -> Option<&Chunk> {
+    pub(super) fn at(&self, logical: u64) -> Option<&Chunk> {
         self.0.range(..=logical).next_back().map(|(_, chunk)| chunk).filter(|chunk| logical < chunk.end())
     }
 
     /// The chunk that holds a physical address, and the logical address.
-    pub fn at_physical(&self, physical: u64) -> Option<(&Chunk, u64)> {
+    pub(super) fn at_physical(&self, physical: u64) -> Option<(&Chunk, u64)> {
         self.0.values().find_map(|chunk| {
             let holds = |copy: &&u64| (**copy..**copy + chunk.length).contains(&physical);
             let copy = chunk.copies.iter().find(holds)?;
@@ -128,7 +128,7 @@ impl Chunks {
     }
 
     /// The physical places of a logical range: for each chunk that it touches the number of bytes and each copy.
-    pub fn map(&self, logical: u64, length: u64) -> Result<Vec<Mapped>, ReadError> {
+    pub(super) fn map(&self, logical: u64, length: u64) -> Result<Vec<Mapped>, ReadError> {
         // Whoever names them may lie anywhere; the superblock leads to what should hold them.
         let unmapped = || damaged(OFFSETS[0], format!("no chunk holds logical bytes {logical} + {length}"));
         let end = logical.checked_add(length).ok_or_else(unmapped)?;
@@ -147,7 +147,7 @@ impl Chunks {
 
 /// A range that lies in one chunk.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mapped {
+pub(super) struct Mapped {
     /// In bytes.
     pub length: u64,
     /// Physical addresses.

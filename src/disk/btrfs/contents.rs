@@ -29,12 +29,12 @@ struct Name<'n> {
 }
 
 /// The number of a node: the root directory has the first, the others follow in the scan's order.
-pub fn number(node: NodeId) -> u64 {
+pub(super) fn number(node: NodeId) -> u64 {
     object::FIRST_FREE + node as u64
 }
 
 /// All items, sorted. The pieces are those of all nodes, in their order.
-pub fn items(
+pub(super) fn items(
     scan: &Scan,
     storages: &[Storage],
     pieces: &[Piece],
@@ -258,7 +258,7 @@ fn entry_type(node: &Node) -> u8 {
 }
 
 /// The items of a tree that holds nothing but an empty root directory.
-pub fn empty_tree(seconds: i64) -> Vec<Item> {
+pub(super) fn empty_tree(seconds: i64) -> Vec<Item> {
     let time = Time { seconds, nanoseconds: 0 };
     let inode = Inode {
         generation: GENERATION,

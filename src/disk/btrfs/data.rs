@@ -20,7 +20,7 @@ const BUFFER: u64 = 1 << 20;
 
 /// How a node's content is stored.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Storage {
+pub(super) enum Storage {
     /// In its EXTENT_DATA item.
     Inline(Vec<u8>),
     /// These ranges of the file as extents: whole sectors, sorted, with holes between them.
@@ -29,7 +29,7 @@ pub enum Storage {
 
 /// A piece of a file that is one extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(super) struct Piece {
     pub node: NodeId,
     /// Bytes from the file's start.
     pub at: u64,
@@ -40,7 +40,7 @@ pub struct Piece {
 }
 
 /// Decides for each node, and reads what is stored inline.
-pub fn storages(scan: &Scan, sector: u32) -> Result<Vec<Storage>, WriteError> {
+pub(super) fn storages(scan: &Scan, sector: u32) -> Result<Vec<Storage>, WriteError> {
     scan.tree.nodes.iter().zip(&scan.paths).map(|(node, path)| storage(node, path, sector)).collect()
 }
 
@@ -75,7 +75,7 @@ fn storage(node: &Node, path: &Path, sector: u32) -> Result<Storage, WriteError>
 }
 
 /// Bytes that all extents take.
-pub fn total(storages: &[Storage]) -> u64 {
+pub(super) fn total(storages: &[Storage]) -> u64 {
     let length = |storage: &Storage| match storage {
         Storage::Inline(_) => 0,
         Storage::Ranges(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
@@ -85,7 +85,7 @@ pub fn total(storages: &[Storage]) -> u64 {
 
 /// Cuts the files' ranges into extents, which follow each other from [`Layout::data`] on: none longer than the kernel
 /// would make it, none in two chunks.
-pub fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
+pub(super) fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
     let mut chunk_ends = layout.chunks.iter().map(|chunk| chunk.end()).filter(|end| *end > layout.data);
     let mut chunk_end = chunk_ends.next().unwrap_or(layout.data);
     let mut logical = layout.data;
@@ -109,7 +109,7 @@ pub fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
 }
 
 /// Copies all pieces and gives their sectors' checksums, one after the other.
-pub fn copy(
+pub(super) fn copy(
     image: &File,
     scan: &Scan,
     pieces: &[Piece],
@@ -140,7 +140,7 @@ pub fn copy(
 }
 
 /// Writes all copies of a logical range.
-pub fn write(image: &File, chunks: &Chunks, logical: u64, bytes: &[u8]) -> Result<(), WriteError> {
+pub(super) fn write(image: &File, chunks: &Chunks, logical: u64, bytes: &[u8]) -> Result<(), WriteError> {
     let mut rest = bytes;
     for mapped in chunks.map(logical, bytes.len() as u64)? {
         let (these, others) = rest.split_at(mapped.length as usize);

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// What [`Btrfs::describe`] needs to know of the whole filesystem.
 #[derive(Default)]
-pub struct Owners {
+pub(super) struct Owners {
     /// Physical ranges of files' data in the first copy, sorted by their start, and whose it is.
     files: Vec<(Range<u64>, NodeId)>,
     /// One name of each node, and the directory that it is in.

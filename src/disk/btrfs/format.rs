@@ -5,7 +5,7 @@ use super::checksum::raw_crc32c;
 
 /// What an item is found by, in the order of the trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub(super) struct Key {
     pub object: u64,
     pub kind: u8,
     pub offset: u64,
@@ -13,98 +13,98 @@ pub struct Key {
 
 impl Key {
     /// On disk, in bytes.
-    pub const SIZE: usize = 17;
+    pub(super) const SIZE: usize = 17;
 
-    pub fn new(object: u64, kind: u8, offset: u64) -> Key {
+    pub(super) fn new(object: u64, kind: u8, offset: u64) -> Key {
         Key { object, kind, offset }
     }
 
-    pub fn parse(input: &mut In) -> Option<Key> {
+    pub(super) fn parse(input: &mut In) -> Option<Key> {
         Some(Key { object: input.u64()?, kind: input.u8()?, offset: input.u64()? })
     }
 
-    pub fn encode(self) -> [u8; Key::SIZE] {
+    pub(super) fn encode(self) -> [u8; Key::SIZE] {
         let bytes = Out::new().u64(self.object).u8(self.kind).u64(self.offset).done();
         bytes.try_into().expect("8 + 1 + 8 bytes")
     }
 }
 
 /// Trees and other fixed objects.
-pub mod object {
-    pub const ROOT_TREE: u64 = 1;
-    pub const EXTENT_TREE: u64 = 2;
-    pub const CHUNK_TREE: u64 = 3;
-    pub const DEV_TREE: u64 = 4;
-    pub const FS_TREE: u64 = 5;
+pub(super) mod object {
+    pub(crate) const ROOT_TREE: u64 = 1;
+    pub(crate) const EXTENT_TREE: u64 = 2;
+    pub(crate) const CHUNK_TREE: u64 = 3;
+    pub(crate) const DEV_TREE: u64 = 4;
+    pub(crate) const FS_TREE: u64 = 5;
     /// The directory in the root tree that names the default subvolume.
-    pub const ROOT_TREE_DIR: u64 = 6;
-    pub const CSUM_TREE: u64 = 7;
-    pub const QUOTA_TREE: u64 = 8;
-    pub const UUID_TREE: u64 = 9;
-    pub const FREE_SPACE_TREE: u64 = 10;
-    pub const BLOCK_GROUP_TREE: u64 = 11;
-    pub const DATA_RELOC_TREE: u64 = -9_i64 as u64;
-    pub const EXTENT_CSUM: u64 = -10_i64 as u64;
+    pub(crate) const ROOT_TREE_DIR: u64 = 6;
+    pub(crate) const CSUM_TREE: u64 = 7;
+    pub(crate) const QUOTA_TREE: u64 = 8;
+    pub(crate) const UUID_TREE: u64 = 9;
+    pub(crate) const FREE_SPACE_TREE: u64 = 10;
+    pub(crate) const BLOCK_GROUP_TREE: u64 = 11;
+    pub(crate) const DATA_RELOC_TREE: u64 = -9_i64 as u64;
+    pub(crate) const EXTENT_CSUM: u64 = -10_i64 as u64;
     /// The first inode of a subvolume is its root directory; also the object of all chunks.
-    pub const FIRST_FREE: u64 = 256;
-    pub const FIRST_CHUNK: u64 = 256;
-    pub const DEV_ITEMS: u64 = 1;
-    pub const LAST_FREE: u64 = -256_i64 as u64;
+    pub(crate) const FIRST_FREE: u64 = 256;
+    pub(crate) const FIRST_CHUNK: u64 = 256;
+    pub(crate) const DEV_ITEMS: u64 = 1;
+    pub(crate) const LAST_FREE: u64 = -256_i64 as u64;
 }
 
 /// Types of items.
-pub mod kind {
-    pub const INODE_ITEM: u8 = 1;
-    pub const INODE_REF: u8 = 12;
-    pub const INODE_EXTREF: u8 = 13;
-    pub const XATTR_ITEM: u8 = 24;
-    pub const DIR_ITEM: u8 = 84;
-    pub const DIR_INDEX: u8 = 96;
-    pub const EXTENT_DATA: u8 = 108;
-    pub const EXTENT_CSUM: u8 = 128;
-    pub const ROOT_ITEM: u8 = 132;
-    pub const ROOT_REF: u8 = 156;
-    pub const EXTENT_ITEM: u8 = 168;
-    pub const METADATA_ITEM: u8 = 169;
-    pub const TREE_BLOCK_REF: u8 = 176;
-    pub const EXTENT_DATA_REF: u8 = 178;
-    pub const BLOCK_GROUP_ITEM: u8 = 192;
-    pub const FREE_SPACE_INFO: u8 = 198;
-    pub const FREE_SPACE_EXTENT: u8 = 199;
-    pub const DEV_EXTENT: u8 = 204;
-    pub const DEV_ITEM: u8 = 216;
-    pub const CHUNK_ITEM: u8 = 228;
-    pub const UUID_SUBVOL: u8 = 251;
+pub(super) mod kind {
+    pub(crate) const INODE_ITEM: u8 = 1;
+    pub(crate) const INODE_REF: u8 = 12;
+    pub(crate) const INODE_EXTREF: u8 = 13;
+    pub(crate) const XATTR_ITEM: u8 = 24;
+    pub(crate) const DIR_ITEM: u8 = 84;
+    pub(crate) const DIR_INDEX: u8 = 96;
+    pub(crate) const EXTENT_DATA: u8 = 108;
+    pub(crate) const EXTENT_CSUM: u8 = 128;
+    pub(crate) const ROOT_ITEM: u8 = 132;
+    pub(crate) const ROOT_REF: u8 = 156;
+    pub(crate) const EXTENT_ITEM: u8 = 168;
+    pub(crate) const METADATA_ITEM: u8 = 169;
+    pub(crate) const TREE_BLOCK_REF: u8 = 176;
+    pub(crate) const EXTENT_DATA_REF: u8 = 178;
+    pub(crate) const BLOCK_GROUP_ITEM: u8 = 192;
+    pub(crate) const FREE_SPACE_INFO: u8 = 198;
+    pub(crate) const FREE_SPACE_EXTENT: u8 = 199;
+    pub(crate) const DEV_EXTENT: u8 = 204;
+    pub(crate) const DEV_ITEM: u8 = 216;
+    pub(crate) const CHUNK_ITEM: u8 = 228;
+    pub(crate) const UUID_SUBVOL: u8 = 251;
 }
 
 /// Types of directory entries.
-pub mod entry {
-    pub const FILE: u8 = 1;
-    pub const DIRECTORY: u8 = 2;
-    pub const CHARACTER_DEVICE: u8 = 3;
-    pub const BLOCK_DEVICE: u8 = 4;
-    pub const PIPE: u8 = 5;
-    pub const SOCKET: u8 = 6;
-    pub const LINK: u8 = 7;
-    pub const ATTRIBUTE: u8 = 8;
+pub(super) mod entry {
+    pub(crate) const FILE: u8 = 1;
+    pub(crate) const DIRECTORY: u8 = 2;
+    pub(crate) const CHARACTER_DEVICE: u8 = 3;
+    pub(crate) const BLOCK_DEVICE: u8 = 4;
+    pub(crate) const PIPE: u8 = 5;
+    pub(crate) const SOCKET: u8 = 6;
+    pub(crate) const LINK: u8 = 7;
+    pub(crate) const ATTRIBUTE: u8 = 8;
 }
 
 /// `incompat_flags` of the superblock.
-pub mod incompat {
-    pub const MIXED_BACKREF: u64 = 1 << 0;
-    pub const DEFAULT_SUBVOL: u64 = 1 << 1;
-    pub const MIXED_GROUPS: u64 = 1 << 2;
-    pub const COMPRESS_LZO: u64 = 1 << 3;
-    pub const COMPRESS_ZSTD: u64 = 1 << 4;
-    pub const BIG_METADATA: u64 = 1 << 5;
-    pub const EXTENDED_IREF: u64 = 1 << 6;
-    pub const SKINNY_METADATA: u64 = 1 << 8;
-    pub const NO_HOLES: u64 = 1 << 9;
-    pub const METADATA_UUID: u64 = 1 << 10;
-    pub const SIMPLE_QUOTA: u64 = 1 << 16;
+pub(super) mod incompat {
+    pub(crate) const MIXED_BACKREF: u64 = 1 << 0;
+    pub(crate) const DEFAULT_SUBVOL: u64 = 1 << 1;
+    pub(crate) const MIXED_GROUPS: u64 = 1 << 2;
+    pub(crate) const COMPRESS_LZO: u64 = 1 << 3;
+    pub(crate) const COMPRESS_ZSTD: u64 = 1 << 4;
+    pub(crate) const BIG_METADATA: u64 = 1 << 5;
+    pub(crate) const EXTENDED_IREF: u64 = 1 << 6;
+    pub(crate) const SKINNY_METADATA: u64 = 1 << 8;
+    pub(crate) const NO_HOLES: u64 = 1 << 9;
+    pub(crate) const METADATA_UUID: u64 = 1 << 10;
+    pub(crate) const SIMPLE_QUOTA: u64 = 1 << 16;
 
     /// By bit, for messages.
-    pub const NAMES: [(u64, &str); 17] = [
+    pub(crate) const NAMES: [(u64, &str); 17] = [
         (MIXED_BACKREF, "mixed-backref"),
         (DEFAULT_SUBVOL, "default-subvol"),
         (MIXED_GROUPS, "mixed-bg"),
@@ -126,13 +126,13 @@ pub mod incompat {
 }
 
 /// `compat_ro_flags` of the superblock.
-pub mod compat_ro {
-    pub const FREE_SPACE_TREE: u64 = 1 << 0;
-    pub const FREE_SPACE_TREE_VALID: u64 = 1 << 1;
-    pub const VERITY: u64 = 1 << 2;
-    pub const BLOCK_GROUP_TREE: u64 = 1 << 3;
+pub(super) mod compat_ro {
+    pub(crate) const FREE_SPACE_TREE: u64 = 1 << 0;
+    pub(crate) const FREE_SPACE_TREE_VALID: u64 = 1 << 1;
+    pub(crate) const VERITY: u64 = 1 << 2;
+    pub(crate) const BLOCK_GROUP_TREE: u64 = 1 << 3;
 
-    pub const NAMES: [(u64, &str); 4] = [
+    pub(crate) const NAMES: [(u64, &str); 4] = [
         (FREE_SPACE_TREE, "free-space-tree"),
         (FREE_SPACE_TREE_VALID, "free-space-tree-valid"),
         (VERITY, "verity"),
@@ -141,7 +141,7 @@ pub mod compat_ro {
 }
 
 /// The lowest flag that is set in `flags` and not in `known`, by name.
-pub fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> Option<String> {
+pub(super) fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> Option<String> {
     let unknown = flags & !known;
     if unknown == 0 {
         return None;
@@ -152,51 +152,51 @@ pub fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> Option<
 }
 
 /// Types and profiles of chunks.
-pub mod profile {
-    pub const DATA: u64 = 1 << 0;
-    pub const SYSTEM: u64 = 1 << 1;
-    pub const METADATA: u64 = 1 << 2;
-    pub const DUP: u64 = 1 << 5;
+pub(super) mod profile {
+    pub(crate) const DATA: u64 = 1 << 0;
+    pub(crate) const SYSTEM: u64 = 1 << 1;
+    pub(crate) const METADATA: u64 = 1 << 2;
+    pub(crate) const DUP: u64 = 1 << 5;
     /// The bits that say what a chunk is for.
-    pub const TYPES: u64 = DATA | SYSTEM | METADATA;
+    pub(crate) const TYPES: u64 = DATA | SYSTEM | METADATA;
     /// All bits of a chunk that this module can read.
-    pub const KNOWN: u64 = TYPES | DUP;
+    pub(crate) const KNOWN: u64 = TYPES | DUP;
 }
 
 /// `flags` of an extent.
-pub mod extent {
-    pub const DATA: u64 = 1;
-    pub const TREE_BLOCK: u64 = 2;
+pub(super) mod extent {
+    pub(crate) const DATA: u64 = 1;
+    pub(crate) const TREE_BLOCK: u64 = 2;
 }
 
 /// `type` of a file's extent.
-pub mod file_extent {
-    pub const INLINE: u8 = 0;
-    pub const REGULAR: u8 = 1;
-    pub const PREALLOCATED: u8 = 2;
+pub(super) mod file_extent {
+    pub(crate) const INLINE: u8 = 0;
+    pub(crate) const REGULAR: u8 = 1;
+    pub(crate) const PREALLOCATED: u8 = 2;
     /// Bytes of the item before the data of an inline extent.
-    pub const HEADER: usize = 21;
+    pub(crate) const HEADER: usize = 21;
 }
 
 /// Stripes are laid out in pieces of this many bytes.
-pub const STRIPE_LENGTH: u64 = 64 << 10;
+pub(super) const STRIPE_LENGTH: u64 = 64 << 10;
 
 /// No chunk lies below this byte.
-pub const RESERVED: u64 = 1 << 20;
+pub(super) const RESERVED: u64 = 1 << 20;
 
 /// The longest extent of a file that the kernel makes. Source: `BTRFS_MAX_EXTENT_SIZE`.
-pub const MAX_EXTENT: u64 = 128 << 20;
+pub(super) const MAX_EXTENT: u64 = 128 << 20;
 
 /// The level of the highest root is below this. Source: `BTRFS_MAX_LEVEL`.
-pub const MAX_LEVEL: u8 = 8;
+pub(super) const MAX_LEVEL: u8 = 8;
 
 /// The offset of a name's DIR_ITEM, or of an attribute's XATTR_ITEM. Source: `btrfs_name_hash`.
-pub fn name_hash(name: &[u8]) -> u64 {
+pub(super) fn name_hash(name: &[u8]) -> u64 {
     raw_crc32c(!1, name).into()
 }
 
 /// The offset of a name's INODE_EXTREF. Source: `btrfs_extref_hash`.
-pub fn extref_hash(parent: u64, name: &[u8]) -> u64 {
+pub(super) fn extref_hash(parent: u64, name: &[u8]) -> u64 {
     // The kernel's seed has 32 bits, too.
     raw_crc32c(parent as u32, name).into()
 }

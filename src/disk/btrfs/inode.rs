@@ -9,7 +9,7 @@ const MINOR_BITS: u32 = 20;
 const NANOSECONDS: u32 = 1_000_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inode {
+pub(super) struct Inode {
     pub generation: u64,
     /// Of a file or link: its bytes; of a directory: twice the bytes of its names.
     pub size: u64,
@@ -27,7 +27,7 @@ pub struct Inode {
 }
 
 impl Inode {
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let out = Out::new()
             // generation, transid, size, nbytes, block_group
             .u64s(&[self.generation, self.generation, self.size, self.bytes, 0])
@@ -42,7 +42,7 @@ impl Inode {
     }
 
     /// What cannot be, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let times = [self.accessed, self.changed, self.modified, self.created];
         if let Some(time) = times.iter().find(|time| time.nanoseconds >= NANOSECONDS) {
             return Err(format!("a time has {} ns", time.nanoseconds));
@@ -54,7 +54,7 @@ impl Inode {
         Ok(())
     }
 
-    pub fn parse(bytes: &[u8]) -> Option<Inode> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Inode> {
         let mut input = In(bytes);
         let (generation, _transaction, size, allocated) =
             (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
@@ -83,13 +83,13 @@ impl Inode {
 }
 
 /// `rdev` of a device node; `None` if the numbers do not fit.
-pub fn encode_device(major: u32, minor: u32) -> Option<u64> {
+pub(super) fn encode_device(major: u32, minor: u32) -> Option<u64> {
     let fits = major < 1 << (32 - MINOR_BITS) && minor < 1 << MINOR_BITS;
     fits.then_some(u64::from(major) << MINOR_BITS | u64::from(minor))
 }
 
 /// Major and minor number.
-pub fn decode_device(device: u64) -> (u32, u32) {
+pub(super) fn decode_device(device: u64) -> (u32, u32) {
     ((device >> MINOR_BITS) as u32, (device & ((1 << MINOR_BITS) - 1)) as u32)
 }
 

@@ -5,7 +5,7 @@ use super::format::{Key, entry, extent, file_extent, kind, object};
 use uuid::Uuid;
 
 /// A name in a directory (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     pub target: Key,
     /// Of an attribute.
     pub value: &'a [u8],
@@ -13,10 +13,10 @@ pub struct Entry<'a> {
 }
 
 /// Bytes of an entry before name and value.
-pub const ENTRY_HEADER: usize = Key::SIZE + 8 + 2 + 2 + 1;
+pub(super) const ENTRY_HEADER: usize = Key::SIZE + 8 + 2 + 2 + 1;
 
 /// The entries of one item: several if their names have the same hash.
-pub fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
+pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     let mut input = In(bytes);
     let mut entries = Vec::new();
     while !input.is_empty() {
@@ -31,7 +31,7 @@ pub fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
 }
 
 /// An entry of the given type (see [`entry`]).
-pub fn encode_entry(target: Key, generation: u64, kind: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn encode_entry(target: Key, generation: u64, kind: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     Out::new()
         .bytes(&target.encode())
         .u64(generation)
@@ -43,23 +43,23 @@ pub fn encode_entry(target: Key, generation: u64, kind: u8, name: &[u8], value: 
         .done()
 }
 
-pub fn encode_attribute(generation: u64, name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn encode_attribute(generation: u64, name: &[u8], value: &[u8]) -> Vec<u8> {
     encode_entry(Key::new(0, 0, 0), generation, entry::ATTRIBUTE, name, value)
 }
 
 /// One name in an INODE_REF.
-pub fn encode_reference(index: u64, name: &[u8]) -> Vec<u8> {
+pub(super) fn encode_reference(index: u64, name: &[u8]) -> Vec<u8> {
     Out::new().u64(index).u16(name.len() as u16).bytes(name).done()
 }
 
 /// One name in an INODE_EXTREF.
-pub fn encode_extended_reference(parent: u64, index: u64, name: &[u8]) -> Vec<u8> {
+pub(super) fn encode_extended_reference(parent: u64, index: u64, name: &[u8]) -> Vec<u8> {
     Out::new().u64(parent).bytes(&encode_reference(index, name)).done()
 }
 
 /// What an EXTENT_DATA says of a range of a file.
 #[derive(Debug)]
-pub enum Stored {
+pub(super) enum Stored {
     Inline {
         bytes: Vec<u8>,
         /// Where they lie, in bytes from the filesystem's start.
@@ -81,7 +81,7 @@ pub enum Stored {
 }
 
 /// `physical` says where the value lies. Source: `struct btrfs_file_extent_item`.
-pub fn parse_extent(value: &[u8], physical: u64) -> Option<Stored> {
+pub(super) fn parse_extent(value: &[u8], physical: u64) -> Option<Stored> {
     let mut input = In(value);
     input.skip(16)?;
     let (compression, encryption, other, kind) = (input.u8()?, input.u8()?, input.u16()?, input.u8()?);
@@ -111,18 +111,18 @@ fn extent_header(generation: u64, length: u64, kind: u8) -> Out {
     Out::new().u64s(&[generation, length]).zeros(4).u8(kind)
 }
 
-pub fn encode_inline(generation: u64, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn encode_inline(generation: u64, bytes: &[u8]) -> Vec<u8> {
     extent_header(generation, bytes.len() as u64, file_extent::INLINE).bytes(bytes).done()
 }
 
 /// A whole extent of a file; with `logical` 0 a hole.
-pub fn encode_extent(generation: u64, logical: u64, length: u64) -> Vec<u8> {
+pub(super) fn encode_extent(generation: u64, logical: u64, length: u64) -> Vec<u8> {
     let on_disk = if logical == 0 { 0 } else { length };
     extent_header(generation, length, file_extent::REGULAR).u64s(&[logical, on_disk, 0, length]).done()
 }
 
 /// The EXTENT_ITEM of file data with its only reference.
-pub fn encode_data_reference(generation: u64, inode: u64, at: u64) -> Vec<u8> {
+pub(super) fn encode_data_reference(generation: u64, inode: u64, at: u64) -> Vec<u8> {
     Out::new()
         .u64s(&[1, generation, extent::DATA])
         .u8(kind::EXTENT_DATA_REF)
@@ -132,12 +132,12 @@ pub fn encode_data_reference(generation: u64, inode: u64, at: u64) -> Vec<u8> {
 }
 
 /// The METADATA_ITEM of a tree block with its only reference.
-pub fn encode_block_reference(generation: u64, owner: u64) -> Vec<u8> {
+pub(super) fn encode_block_reference(generation: u64, owner: u64) -> Vec<u8> {
     Out::new().u64s(&[1, generation, extent::TREE_BLOCK]).u8(kind::TREE_BLOCK_REF).u64(owner).done()
 }
 
 /// A ROOT_ITEM's fields that differ from tree to tree.
-pub struct RootItem {
+pub(super) struct RootItem {
     pub root: super::superblock::Root,
     /// Bytes of all its blocks.
     pub used: u64,
@@ -150,7 +150,7 @@ pub struct RootItem {
 }
 
 /// Source: `struct btrfs_root_item`.
-pub fn encode_root(item: &RootItem, node_size: u32) -> Vec<u8> {
+pub(super) fn encode_root(item: &RootItem, node_size: u32) -> Vec<u8> {
     let inode = super::inode::Inode {
         generation: 1,
         size: 3,

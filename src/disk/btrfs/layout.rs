@@ -12,14 +12,14 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Sizes and places of chunks are multiples of this, which is more than the kernel asks for.
-pub const ALIGNMENT: u64 = MIB;
+pub(super) const ALIGNMENT: u64 = MIB;
 
 /// The first logical address.
 const FIRST: u64 = MIB;
 
 /// The profiles that `mkfs.btrfs` chose, each with the type (see [`profile`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkFlags {
+pub(super) struct ChunkFlags {
     pub system: u64,
     /// With [`profile::DATA`] if block groups are mixed.
     pub metadata: u64,
@@ -27,19 +27,19 @@ pub struct ChunkFlags {
 }
 
 impl ChunkFlags {
-    pub fn mixed(&self) -> bool {
+    pub(super) fn mixed(&self) -> bool {
         self.metadata & profile::DATA != 0
     }
 }
 
 /// How many stripes a chunk with these flags has.
-pub fn copies(flags: u64) -> u64 {
+pub(super) fn copies(flags: u64) -> u64 {
     if flags & profile::DUP == 0 { 1 } else { 2 }
 }
 
 /// How many bytes must fit, each counted once.
 #[derive(Clone, Copy, Debug)]
-pub struct Demand {
+pub(super) struct Demand {
     pub system: u64,
     pub data: u64,
     pub metadata: u64,
@@ -47,7 +47,7 @@ pub struct Demand {
 
 /// How generous chunks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChunkSizing {
+pub(super) enum ChunkSizing {
     /// As large as the kernel would make them.
     Ample,
     /// As small as they can be.
@@ -55,7 +55,7 @@ pub enum ChunkSizing {
 }
 
 #[derive(Debug)]
-pub struct Layout {
+pub(super) struct Layout {
     /// By logical address.
     pub chunks: Vec<Chunk>,
     /// Logical address of the first data.
@@ -68,18 +68,18 @@ pub struct Layout {
 
 impl Layout {
     /// Logical address of the first block of the chunk tree.
-    pub fn system(&self) -> u64 {
+    pub(super) fn system(&self) -> u64 {
         FIRST
     }
 
     /// Bytes that chunks take on the device.
-    pub fn allocated(&self) -> u64 {
+    pub(super) fn allocated(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.length * chunk.copies.len() as u64).sum()
     }
 }
 
 /// Divides a device of `total` bytes whose chunks may use those below `end`. `None` if the demand does not fit.
-pub fn lay_out(
+pub(super) fn lay_out(
     flags: &ChunkFlags,
     demand: &Demand,
     sizing: ChunkSizing,

@@ -24,7 +24,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 /// What is to be made.
-pub struct Input<'i> {
+pub(super) struct Input<'i> {
     pub scan: &'i Scan,
     pub fill: &'i Fill,
     /// Of the empty filesystem, with our own device UUID.
@@ -34,7 +34,7 @@ pub struct Input<'i> {
     pub subvolume_uuid: Uuid,
 }
 
-pub struct Plan {
+pub(super) struct Plan {
     pub layout: Layout,
     pub pieces: Vec<Piece>,
     pub trees: Vec<PlannedTree>,
@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 /// A tree whose blocks follow each other.
-pub struct PlannedTree {
+pub(super) struct PlannedTree {
     pub owner: u64,
     pub items: Vec<Item>,
     pub shape: Shape,
@@ -63,14 +63,14 @@ impl PlannedTree {
 }
 
 impl Plan {
-    pub fn root(&self, owner: u64, node_size: u32) -> Root {
+    pub(super) fn root(&self, owner: u64, node_size: u32) -> Root {
         let tree = self.trees.iter().find(|tree| tree.owner == owner).expect("every plan has this tree");
         tree.shape.root(tree.first, node_size, GENERATION)
     }
 }
 
 /// Finds a plan, an ample one if there is room for it.
-pub fn plan(input: &Input) -> Result<Plan, WriteError> {
+pub(super) fn plan(input: &Input) -> Result<Plan, WriteError> {
     let storages = data::storages(input.scan, input.superblock.sector)?;
     let total = input.superblock.total;
     for sizing in [ChunkSizing::Ample, ChunkSizing::Tight] {
@@ -360,7 +360,7 @@ impl Trees<'_> {
 }
 
 /// The layout's chunks as a map.
-pub fn chunk_map(layout: &Layout, superblock: &Superblock) -> Result<Chunks, WriteError> {
+pub(super) fn chunk_map(layout: &Layout, superblock: &Superblock) -> Result<Chunks, WriteError> {
     let mut chunks = Chunks::default();
     for chunk in &layout.chunks {
         let value = chunk.encode(&superblock.device);

@@ -27,7 +27,7 @@ pub struct Btrfs<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct TreeRoot {
+pub(super) struct TreeRoot {
     pub root: Root,
     /// Of subvolumes the number of the root directory.
     pub directory: u64,

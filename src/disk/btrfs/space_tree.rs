@@ -8,13 +8,13 @@ use super::tree_writer::Item;
 use std::ops::Range;
 
 /// A chunk, and how many of its bytes are used; they are its first ones.
-pub struct Group<'l> {
+pub(super) struct Group<'l> {
     pub chunk: &'l Chunk,
     pub used: u64,
 }
 
 /// All block groups, of which the given logical ranges are used.
-pub fn groups<'l>(layout: &'l Layout, used: &[Range<u64>]) -> Vec<Group<'l>> {
+pub(super) fn groups<'l>(layout: &'l Layout, used: &[Range<u64>]) -> Vec<Group<'l>> {
     let overlap = |chunk: &Chunk, range: &Range<u64>| {
         range.end.min(chunk.end()).saturating_sub(range.start.max(chunk.start))
     };
@@ -24,7 +24,7 @@ pub fn groups<'l>(layout: &'l Layout, used: &[Range<u64>]) -> Vec<Group<'l>> {
 }
 
 /// The items of the free space tree: each group has at most one free range, at its end.
-pub fn free_space_items(groups: &[Group]) -> Vec<Item> {
+pub(super) fn free_space_items(groups: &[Group]) -> Vec<Item> {
     let mut items = Vec::new();
     for Group { chunk, used } in groups {
         let free = chunk.length - used;
@@ -40,7 +40,7 @@ pub fn free_space_items(groups: &[Group]) -> Vec<Item> {
 }
 
 /// The BLOCK_GROUP_ITEM of each group.
-pub fn group_items(groups: &[Group]) -> impl Iterator<Item = Item> {
+pub(super) fn group_items(groups: &[Group]) -> impl Iterator<Item = Item> {
     groups.iter().map(|Group { chunk, used }| {
         let value = Out::new().u64s(&[*used, object::FIRST_CHUNK, chunk.flags]).done();
         Item::new(chunk.start, kind::BLOCK_GROUP_ITEM, chunk.length, value)

@@ -6,10 +6,10 @@ use crate::disk::source::{ReadError, Source};
 use uuid::Uuid;
 
 /// Bytes from the filesystem's start; the first is the authority. Source: `btrfs_sb_offset`.
-pub const OFFSETS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+pub(super) const OFFSETS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
 
 /// In bytes.
-pub const SIZE: usize = 4096;
+pub(super) const SIZE: usize = 4096;
 
 const MAGIC: &[u8; 8] = b"_BHRfS_M";
 const LABEL_SIZE: usize = 256;
@@ -17,7 +17,7 @@ const SYSTEM_CHUNKS_SIZE: usize = 2048;
 /// Where they are in a superblock.
 const SYSTEM_CHUNKS_FIELD: usize = 811;
 /// And in the filesystem, in bytes from its start.
-pub const SYSTEM_CHUNKS_AT: u64 = OFFSETS[0] + SYSTEM_CHUNKS_FIELD as u64;
+pub(super) const SYSTEM_CHUNKS_AT: u64 = OFFSETS[0] + SYSTEM_CHUNKS_FIELD as u64;
 /// Zeros between `metadata_uuid` and the system chunks.
 const RESERVED_SIZE: usize = 224;
 const BACKUPS: usize = 4;
@@ -27,7 +27,7 @@ const WRITTEN: u64 = 1;
 
 /// Where a tree is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Root {
+pub(super) struct Root {
     /// Logical address.
     pub address: u64,
     pub level: u8,
@@ -36,7 +36,7 @@ pub struct Root {
 
 /// The only device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub(super) struct Device {
     pub number: u64,
     /// In bytes.
     pub total: u64,
@@ -58,7 +58,7 @@ impl Device {
     }
 
     /// Also the value of the DEV_ITEM.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         Out::new()
             .u64s(&[self.number, self.total, self.used])
             // io_align, io_width, sector_size
@@ -74,7 +74,7 @@ impl Device {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Superblock {
+pub(super) struct Superblock {
     pub fsid: Uuid,
     pub generation: u64,
     pub root: Root,
@@ -106,7 +106,7 @@ pub struct Superblock {
 
 /// Roots that a repair can fall back to.
 #[derive(Clone, Copy, Default)]
-pub struct Backup {
+pub(super) struct Backup {
     pub extent: Root,
     pub fs: Root,
     pub dev: Root,
@@ -115,7 +115,7 @@ pub struct Backup {
 
 impl Superblock {
     /// Reads the first superblock and checks it.
-    pub fn read(source: &dyn Source) -> Result<Superblock, ReadError> {
+    pub(super) fn read(source: &dyn Source) -> Result<Superblock, ReadError> {
         let at = OFFSETS[0];
         let damaged = |problem: String| ReadError::Damaged { structure: "superblock".into(), at, problem };
         let mut bytes = vec![0; SIZE];
@@ -198,12 +198,12 @@ impl Superblock {
     }
 
     /// The offsets of those superblocks that fit.
-    pub fn places(total: u64) -> impl Iterator<Item = u64> {
+    pub(super) fn places(total: u64) -> impl Iterator<Item = u64> {
         OFFSETS.into_iter().filter(move |offset| offset + SIZE as u64 <= total)
     }
 
     /// The superblock for the place `at`, with its checksum.
-    pub fn encode(&self, at: u64, backup: &Backup) -> Vec<u8> {
+    pub(super) fn encode(&self, at: u64, backup: &Backup) -> Vec<u8> {
         let mut bytes = Out::new()
             .zeros(32)
             .bytes(self.fsid.as_bytes())
@@ -246,7 +246,7 @@ impl Superblock {
 }
 
 /// The fields by their first byte, for people.
-pub const FIELDS: [(usize, &str); 35] = [
+pub(super) const FIELDS: [(usize, &str); 35] = [
     (0, "csum"),
     (32, "fsid"),
     (48, "bytenr"),

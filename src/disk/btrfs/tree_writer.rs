@@ -9,25 +9,25 @@ use super::writer::WriteError;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub(super) struct Item {
     pub key: Key,
     pub value: Vec<u8>,
 }
 
 impl Item {
-    pub fn new(object: u64, kind: u8, offset: u64, value: Vec<u8>) -> Item {
+    pub(super) fn new(object: u64, kind: u8, offset: u64, value: Vec<u8>) -> Item {
         Item { key: Key::new(object, kind, offset), value }
     }
 }
 
 /// The longest value of an item, in bytes. Source: `BTRFS_MAX_ITEM_SIZE`.
-pub fn max_value(node_size: u32) -> usize {
+pub(super) fn max_value(node_size: u32) -> usize {
     node_size as usize - HEADER - ITEM
 }
 
 /// How items are spread over blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub(super) struct Shape {
     /// Items in each leaf.
     leaves: Vec<usize>,
     /// Blocks of each level, from the leaves up to the root.
@@ -36,7 +36,7 @@ pub struct Shape {
 
 impl Shape {
     /// `sizes` are those of the items' values.
-    pub fn of(sizes: impl Iterator<Item = usize>, node_size: u32) -> Shape {
+    pub(super) fn of(sizes: impl Iterator<Item = usize>, node_size: u32) -> Shape {
         let room = node_size as usize - HEADER;
         let mut leaves = vec![0];
         let mut used = 0;
@@ -57,21 +57,21 @@ impl Shape {
         Shape { leaves, levels }
     }
 
-    pub fn of_items(items: &[Item], node_size: u32) -> Shape {
+    pub(super) fn of_items(items: &[Item], node_size: u32) -> Shape {
         Shape::of(items.iter().map(|item| item.value.len()), node_size)
     }
 
-    pub fn blocks(&self) -> usize {
+    pub(super) fn blocks(&self) -> usize {
         self.levels.iter().sum()
     }
 
     /// The level of each block in the order in which they are written.
-    pub fn block_levels(&self) -> impl Iterator<Item = u8> {
+    pub(super) fn block_levels(&self) -> impl Iterator<Item = u8> {
         self.levels.iter().enumerate().flat_map(|(level, count)| std::iter::repeat_n(level as u8, *count))
     }
 
     /// The root of a tree whose blocks lie one after the other from `first` on.
-    pub fn root(&self, first: u64, node_size: u32, generation: u64) -> Root {
+    pub(super) fn root(&self, first: u64, node_size: u32, generation: u64) -> Root {
         let address = first + (self.blocks() as u64 - 1) * u64::from(node_size);
         Root { address, level: self.levels.len() as u8 - 1, generation }
     }
@@ -84,7 +84,7 @@ fn pointers(node_size: u32) -> usize {
 
 /// What all blocks of a filesystem have in common.
 #[derive(Clone, Debug)]
-pub struct BlockStyle {
+pub(super) struct BlockStyle {
     pub node_size: u32,
     pub checksum: ChecksumType,
     pub fsid: Uuid,
@@ -93,10 +93,10 @@ pub struct BlockStyle {
 }
 
 /// Takes a block and its logical address.
-pub type Emit<'e> = dyn FnMut(u64, &[u8]) -> Result<(), WriteError> + 'e;
+pub(super) type Emit<'e> = dyn FnMut(u64, &[u8]) -> Result<(), WriteError> + 'e;
 
 /// Gives each block and its logical address to `emit`: those of a tree of `items`, from the address `first` on.
-pub fn write_tree(
+pub(super) fn write_tree(
     items: &[Item],
     shape: &Shape,
     owner: u64,

@@ -8,14 +8,14 @@ use crate::disk::source::{ReadError, Source};
 use std::collections::HashSet;
 
 /// What is needed to read any tree.
-pub struct Blocks<'a> {
+pub(super) struct Blocks<'a> {
     pub source: &'a dyn Source,
     pub superblock: Superblock,
     pub chunks: Chunks,
 }
 
 /// An item of a leaf.
-pub struct Item<'a> {
+pub(super) struct Item<'a> {
     pub key: Key,
     pub value: &'a [u8],
     /// Where the value lies, in bytes from the filesystem's start.
@@ -23,14 +23,14 @@ pub struct Item<'a> {
 }
 
 impl Item<'_> {
-    pub fn damaged(&self, problem: impl Into<String>) -> ReadError {
+    pub(super) fn damaged(&self, problem: impl Into<String>) -> ReadError {
         let Key { object, kind, offset } = self.key;
         let structure = format!("item ({object} {kind} {offset})");
         ReadError::Damaged { structure, at: self.physical, problem: problem.into() }
     }
 
     /// `Err` if there is nothing, since then the value was too short.
-    pub fn whole<T>(&self, parsed: Option<T>) -> Result<T, ReadError> {
+    pub(super) fn whole<T>(&self, parsed: Option<T>) -> Result<T, ReadError> {
         parsed.ok_or_else(|| self.damaged("it is shorter than what it should hold"))
     }
 }
@@ -39,12 +39,12 @@ type Visitor<'v> = dyn FnMut(Item) -> Result<(), ReadError> + 'v;
 
 impl Blocks<'_> {
     /// Calls `visit` with each item of a tree, in the order of keys.
-    pub fn walk(&self, root: Root, visit: &mut Visitor) -> Result<(), ReadError> {
+    pub(super) fn walk(&self, root: Root, visit: &mut Visitor) -> Result<(), ReadError> {
         self.walk_range(root, Key::new(0, 0, 0), Key::new(u64::MAX, u8::MAX, u64::MAX), visit)
     }
 
     /// As [`walk`](Self::walk), but only the items from `first` to `last`, both included.
-    pub fn walk_range(
+    pub(super) fn walk_range(
         &self,
         root: Root,
         first: Key,
@@ -56,7 +56,7 @@ impl Blocks<'_> {
     }
 
     /// The bytes of a tree block, of whichever copy has the right checksum, and where that lies.
-    pub fn read(&self, address: u64) -> Result<(Vec<u8>, u64), ReadError> {
+    pub(super) fn read(&self, address: u64) -> Result<(Vec<u8>, u64), ReadError> {
         let size = self.superblock.node as usize;
         let mapped = self.chunks.map(address, size as u64)?;
         let [mapped] = mapped.as_slice() else {

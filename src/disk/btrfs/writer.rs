@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The generation of everything.
-pub const GENERATION: u64 = 1;
+pub(super) const GENERATION: u64 = 1;
 
 /// Nodes of more bytes than a memory page has are "big".
 const SMALL_NODE: u32 = 4096;

@@ -35,12 +35,12 @@ pub(super) const CREATED: TimeField = TimeField { seconds: 0x90, extra: 0x94 };
 
 /// `i_flags`, as far as they matter here.
 pub(super) mod flag {
-    pub const ENCRYPTED: u32 = 0x800;
-    pub const EXTENTS: u32 = 0x8_0000;
-    pub const VERITY: u32 = 0x10_0000;
+    pub(crate) const ENCRYPTED: u32 = 0x800;
+    pub(crate) const EXTENTS: u32 = 0x8_0000;
+    pub(crate) const VERITY: u32 = 0x10_0000;
     /// It holds the value of another inode's attribute, and uses its times for a hash and a count.
-    pub const ATTRIBUTE_VALUE: u32 = 0x20_0000;
-    pub const INLINE_DATA: u32 = 0x1000_0000;
+    pub(crate) const ATTRIBUTE_VALUE: u32 = 0x20_0000;
+    pub(crate) const INLINE_DATA: u32 = 0x1000_0000;
 }
 
 #[derive(Clone, Debug)]

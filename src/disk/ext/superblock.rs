@@ -22,21 +22,21 @@ const DESCRIPTOR_SIZES: (usize, usize) = (32, 1024);
 
 /// Features that a reader must know (`s_feature_incompat`).
 pub(super) mod incompatible {
-    pub const FILETYPE: u32 = 0x2;
-    pub const RECOVER: u32 = 0x4;
-    pub const JOURNAL_DEVICE: u32 = 0x8;
-    pub const META_BG: u32 = 0x10;
-    pub const EXTENTS: u32 = 0x40;
-    pub const BITS_64: u32 = 0x80;
-    pub const MMP: u32 = 0x100;
-    pub const FLEX_BG: u32 = 0x200;
-    pub const EA_INODE: u32 = 0x400;
-    pub const CHECKSUM_SEED: u32 = 0x2000;
-    pub const LARGE_DIRECTORY: u32 = 0x4000;
-    pub const INLINE_DATA: u32 = 0x8000;
-    pub const ENCRYPT: u32 = 0x1_0000;
-    pub const CASEFOLD: u32 = 0x2_0000;
-    pub const KNOWN: u32 = FILETYPE
+    pub(crate) const FILETYPE: u32 = 0x2;
+    pub(crate) const RECOVER: u32 = 0x4;
+    pub(crate) const JOURNAL_DEVICE: u32 = 0x8;
+    pub(crate) const META_BG: u32 = 0x10;
+    pub(crate) const EXTENTS: u32 = 0x40;
+    pub(crate) const BITS_64: u32 = 0x80;
+    pub(crate) const MMP: u32 = 0x100;
+    pub(crate) const FLEX_BG: u32 = 0x200;
+    pub(crate) const EA_INODE: u32 = 0x400;
+    pub(crate) const CHECKSUM_SEED: u32 = 0x2000;
+    pub(crate) const LARGE_DIRECTORY: u32 = 0x4000;
+    pub(crate) const INLINE_DATA: u32 = 0x8000;
+    pub(crate) const ENCRYPT: u32 = 0x1_0000;
+    pub(crate) const CASEFOLD: u32 = 0x2_0000;
+    pub(crate) const KNOWN: u32 = FILETYPE
         | RECOVER
         | META_BG
         | EXTENTS
@@ -53,15 +53,15 @@ pub(super) mod incompatible {
 
 /// Features that only a writer must know (`s_feature_ro_compat`), as far as they matter here.
 pub(super) mod read_only {
-    pub const SPARSE_SUPER: u32 = 0x1;
-    pub const GROUP_CHECKSUM: u32 = 0x10;
-    pub const BIGALLOC: u32 = 0x200;
-    pub const METADATA_CHECKSUM: u32 = 0x400;
+    pub(crate) const SPARSE_SUPER: u32 = 0x1;
+    pub(crate) const GROUP_CHECKSUM: u32 = 0x10;
+    pub(crate) const BIGALLOC: u32 = 0x200;
+    pub(crate) const METADATA_CHECKSUM: u32 = 0x400;
 }
 
 /// Features that nobody must know (`s_feature_compat`), as far as they matter here.
 pub(super) mod compatible {
-    pub const SPARSE_SUPER2: u32 = 0x200;
+    pub(crate) const SPARSE_SUPER2: u32 = 0x200;
 }
 
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ const NOT_IN_SHORT_NAMES: &str = "+,;=[]";
 const LONG_NAME: u8 = 0x0f;
 
 /// Why a name cannot be written.
-pub fn check(name: &[u8]) -> Result<&str, String> {
+pub(super) fn check(name: &[u8]) -> Result<&str, String> {
     let name = std::str::from_utf8(name).map_err(|_| "the name is not valid UTF-8".to_owned())?;
     if let Some(bad) = name.chars().find(|c| NOT_IN_NAMES.contains(*c) || c.is_ascii_control()) {
         return Err(format!("vfat does not allow `{}` in names", bad.escape_debug()));
@@ -28,7 +28,7 @@ pub fn check(name: &[u8]) -> Result<&str, String> {
 }
 
 /// Names that are one name to vfat have the same.
-pub fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     name.chars().flat_map(char::to_uppercase).collect()
 }
 
@@ -39,15 +39,15 @@ pub fn folded_bytes(name: &[u8]) -> Vec<u8> {
 
 /// The short names of a directory.
 #[derive(Debug, Default)]
-pub struct ShortNames(BTreeSet<[u8; 11]>);
+pub(super) struct ShortNames(BTreeSet<[u8; 11]>);
 
 impl ShortNames {
-    pub fn insert(&mut self, name: [u8; 11]) {
+    pub(super) fn insert(&mut self, name: [u8; 11]) {
         self.0.insert(name);
     }
 
     /// One that is not taken yet. Nothing after a million attempts.
-    pub fn give(&mut self, name: &str) -> Option<[u8; 11]> {
+    pub(super) fn give(&mut self, name: &str) -> Option<[u8; 11]> {
         let (base, extension, is_exact) = parts(name);
         let filled = |base: &[u8]| {
             let mut short = [b' '; 11];
@@ -89,7 +89,7 @@ fn parts(name: &str) -> (Vec<u8>, Vec<u8>, bool) {
 }
 
 /// The entries that stand before the short one; none if that says it all.
-pub fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY_SIZE as usize]> {
+pub(super) fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY_SIZE as usize]> {
     if super::name::short_name(&[&short[..], &[0, 0]].concat()) == name {
         return Vec::new();
     }
@@ -114,7 +114,7 @@ pub fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY_SIZE as usiz
 }
 
 /// How many entries a name takes, the short one with it.
-pub fn entries(name: &str) -> usize {
+pub(super) fn entries(name: &str) -> usize {
     1 + name.encode_utf16().count().div_ceil(UNITS_PER_PART)
 }
 

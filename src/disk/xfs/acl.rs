@@ -4,7 +4,7 @@
 //! Source: struct xfs_acl in xfs_format.h; struct posix_acl_xattr_header in the kernel's posix_acl_xattr.h.
 
 /// (name as the kernel shows it, name on disk, in the root namespace).
-pub const NAMES: [(&[u8], &[u8]); 2] =
+pub(super) const NAMES: [(&[u8], &[u8]); 2] =
     [(b"system.posix_acl_access", b"SGI_ACL_FILE"), (b"system.posix_acl_default", b"SGI_ACL_DEFAULT")];
 
 /// The kernel's form: a version, then entries of 8 bytes, little-endian.
@@ -22,7 +22,7 @@ const GROUP: u16 = 0x08;
 const NOBODY: u32 = u32::MAX;
 
 /// None where `shown` is no ACL.
-pub fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
     let entries = shown.get(SHOWN_HEADER..)?;
     if shown[..SHOWN_HEADER] != VERSION.to_le_bytes() || entries.len() % SHOWN_ENTRY != 0 {
         return None;
@@ -42,7 +42,7 @@ pub fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// None where `disk` is no ACL.
-pub fn from_disk(disk: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn from_disk(disk: &[u8]) -> Option<Vec<u8>> {
     let (count, entries) = disk.split_first_chunk::<DISK_HEADER>()?;
     let length = usize::try_from(u32::from_be_bytes(*count)).ok()?.checked_mul(DISK_ENTRY)?;
     let mut shown = VERSION.to_le_bytes().to_vec();

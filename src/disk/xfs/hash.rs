@@ -1,7 +1,7 @@
 //! The hash of names by which directories and attribute sets are indexed. Source: xfs_da_hashname in xfs_da_btree.c.
 
 /// Of a directory's entry, or of an attribute's name without its namespace.
-pub fn hash(name: &[u8]) -> u32 {
+pub(super) fn hash(name: &[u8]) -> u32 {
     let mut chunks = name.chunks_exact(4);
     let mut hash = 0_u32;
     for four in &mut chunks {

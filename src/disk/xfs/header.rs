@@ -5,7 +5,7 @@ use uuid::Uuid;
 /// Where these fields lie in a block; bytes from its start. The log sequence number needs no field here: it is 0 in
 /// all that did not go through the log, which is how a fresh block is.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub(super) struct Header {
     crc: usize,
     daddr: usize,
     uuid: usize,
@@ -15,18 +15,18 @@ pub struct Header {
 
 impl Header {
     /// Data and free list blocks of directories: `xfs_dir3_blk_hdr`.
-    pub const DIRECTORY: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
+    pub(super) const DIRECTORY: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
     /// Index blocks of directories and attributes: `xfs_da3_blkinfo`.
-    pub const INDEX: Self = Self { crc: 12, daddr: 16, uuid: 32, owner: 48, owner_width: 8 };
+    pub(super) const INDEX: Self = Self { crc: 12, daddr: 16, uuid: 32, owner: 48, owner_width: 8 };
     /// Attribute values and link targets outside the inode: `xfs_attr3_rmt_hdr`, `xfs_dsymlink_hdr`.
-    pub const REMOTE: Self = Self { crc: 12, daddr: 40, uuid: 16, owner: 32, owner_width: 8 };
+    pub(super) const REMOTE: Self = Self { crc: 12, daddr: 40, uuid: 16, owner: 32, owner_width: 8 };
     /// Btree blocks of a fork: `xfs_btree_lblock`.
-    pub const LONG_BTREE: Self = Self { crc: 64, daddr: 24, uuid: 40, owner: 56, owner_width: 8 };
+    pub(super) const LONG_BTREE: Self = Self { crc: 64, daddr: 24, uuid: 40, owner: 56, owner_width: 8 };
     /// Btree blocks of a group: `xfs_btree_sblock`.
-    pub const SHORT_BTREE: Self = Self { crc: 52, daddr: 16, uuid: 32, owner: 48, owner_width: 4 };
+    pub(super) const SHORT_BTREE: Self = Self { crc: 52, daddr: 16, uuid: 32, owner: 48, owner_width: 4 };
 
     /// Fills in the fields. `owner` is an inode, or a group for [`Header::SHORT_BTREE`].
-    pub fn seal(self, block: &mut [u8], daddr: u64, owner: u64, uuid: Uuid) {
+    pub(super) fn seal(self, block: &mut [u8], daddr: u64, owner: u64, uuid: Uuid) {
         put(block, self.daddr, &daddr.to_be_bytes());
         put(block, self.uuid, uuid.as_bytes());
         put(block, self.owner, &owner.to_be_bytes()[8 - self.owner_width..]);
@@ -34,7 +34,7 @@ impl Header {
     }
 
     /// What contradicts the expectation, if anything. The block is longer than any header.
-    pub fn fault(self, block: &[u8], daddr: u64, owner: u64, uuid: Uuid) -> Option<&'static str> {
+    pub(super) fn fault(self, block: &[u8], daddr: u64, owner: u64, uuid: Uuid) -> Option<&'static str> {
         let holds = |at: usize, bytes: &[u8]| block.get(at..at + bytes.len()) == Some(bytes);
         if !crc_holds(block, self.crc) {
             Some("the checksum is wrong")
@@ -51,17 +51,17 @@ impl Header {
 }
 
 /// Overwrites bytes of a buffer of our own making.
-pub fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
+pub(super) fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     buffer[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// Stores the checksum of the whole buffer: CRC-32C with the field itself as zeros, little-endian.
-pub fn seal_crc(buffer: &mut [u8], at: usize) {
+pub(super) fn seal_crc(buffer: &mut [u8], at: usize) {
     let crc = crc(buffer, at);
     put(buffer, at, &crc.to_le_bytes());
 }
 
-pub fn crc_holds(buffer: &[u8], at: usize) -> bool {
+pub(super) fn crc_holds(buffer: &[u8], at: usize) -> bool {
     buffer.get(at..at + 4).is_some_and(|stored| stored == crc(buffer, at).to_le_bytes())
 }
 

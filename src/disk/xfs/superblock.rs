@@ -8,13 +8,13 @@ use std::ops::Range;
 use uuid::Uuid;
 
 /// Where fields lie that a writer changes; bytes from the start.
-pub const VERSION_OFFSET: usize = 100;
-pub const INODE_COUNT_OFFSET: usize = 128;
-pub const FREE_INODES_OFFSET: usize = 136;
-pub const FREE_BLOCKS_OFFSET: usize = 144;
-pub const CRC_OFFSET: usize = 224;
+pub(super) const VERSION_OFFSET: usize = 100;
+pub(super) const INODE_COUNT_OFFSET: usize = 128;
+pub(super) const FREE_INODES_OFFSET: usize = 136;
+pub(super) const FREE_BLOCKS_OFFSET: usize = 144;
+pub(super) const CRC_OFFSET: usize = 224;
 /// The bit of `sb_versionnum` that says that there are attributes.
-pub const VERSION_ATTRIBUTES: u16 = 0x0010;
+pub(super) const VERSION_ATTRIBUTES: u16 = 0x0010;
 
 /// Bits of `sb_versionnum` and `sb_features2`.
 const VERSION_NUMBER: u16 = 0x000f;
@@ -30,7 +30,7 @@ const DIRECTORY_BLOCK_LOG_MAX: u8 = 16;
 
 /// Of the primary superblock, checked: all that follows from it stays in range.
 #[derive(Clone, Debug)]
-pub struct Superblock {
+pub(super) struct Superblock {
     pub block_log: u8,
     pub sector_log: u8,
     pub inode_log: u8,
@@ -70,7 +70,7 @@ pub struct Superblock {
 }
 
 impl Superblock {
-    pub fn read(source: &dyn Source) -> Result<Self, ReadError> {
+    pub(super) fn read(source: &dyn Source) -> Result<Self, ReadError> {
         let io = |error| ReadError::Io { at: 0, error };
         let mut bytes = vec![0; SUPERBLOCK_LENGTH];
         source.read_at(&mut bytes, 0).map_err(io)?;
@@ -179,52 +179,52 @@ impl Superblock {
     }
 
     /// Bytes of a block.
-    pub fn block(&self) -> usize {
+    pub(super) fn block(&self) -> usize {
         1 << self.block_log
     }
 
     /// Bytes of a sector.
-    pub fn sector(&self) -> usize {
+    pub(super) fn sector(&self) -> usize {
         1 << self.sector_log
     }
 
     /// Bytes of an inode.
-    pub fn inode(&self) -> usize {
+    pub(super) fn inode(&self) -> usize {
         1 << self.inode_log
     }
 
     /// Log2 of the inodes of a block.
-    pub fn inodes_log(&self) -> u8 {
+    pub(super) fn inodes_log(&self) -> u8 {
         self.block_log - self.inode_log
     }
 
     /// Bytes of a directory's block.
-    pub fn directory_block(&self) -> usize {
+    pub(super) fn directory_block(&self) -> usize {
         1 << (self.block_log + self.directory_log)
     }
 
-    pub fn has(&self, ro_compat: u32) -> bool {
+    pub(super) fn has(&self, ro_compat: u32) -> bool {
         self.ro_compat & ro_compat != 0
     }
 
     /// Blocks of a group; the last one may have fewer than the others. `group` exists.
-    pub fn group_length(&self, group: u32) -> u32 {
+    pub(super) fn group_length(&self, group: u32) -> u32 {
         let before = u64::from(group) * u64::from(self.group_blocks);
         u32::try_from((self.blocks - before).min(self.group_blocks.into()))
             .expect("no more than group_blocks")
     }
 
     /// The byte of a group's start.
-    pub fn group_byte(&self, group: u32) -> u64 {
+    pub(super) fn group_byte(&self, group: u32) -> u64 {
         (u64::from(group) * u64::from(self.group_blocks)) << self.block_log
     }
 
-    pub fn block_number(&self, group: u32, block: u32) -> u64 {
+    pub(super) fn block_number(&self, group: u32, block: u32) -> u64 {
         u64::from(group) << self.group_log | u64::from(block)
     }
 
     /// The byte where a run of blocks in one group starts, if it is in the filesystem.
-    pub fn run(&self, number: u64, count: u64) -> Option<u64> {
+    pub(super) fn run(&self, number: u64, count: u64) -> Option<u64> {
         let group = u32::try_from(number >> self.group_log).ok().filter(|group| *group < self.groups)?;
         let block = number & ((1 << self.group_log) - 1);
         let end = block.checked_add(count)?;
@@ -232,23 +232,23 @@ impl Superblock {
         inside.then(|| self.group_byte(group) + (block << self.block_log))
     }
 
-    pub fn inode_number(&self, group: u32, in_group: u64) -> u64 {
+    pub(super) fn inode_number(&self, group: u32, in_group: u64) -> u64 {
         u64::from(group) << (self.group_log + self.inodes_log()) | in_group
     }
 
     /// The byte of an inode, if it can be one.
-    pub fn inode_byte(&self, number: u64) -> Option<u64> {
+    pub(super) fn inode_byte(&self, number: u64) -> Option<u64> {
         let within = number & ((1 << self.inodes_log()) - 1);
         Some(self.run(number >> self.inodes_log(), 1)? + (within << self.inode_log))
     }
 
     /// As metadata blocks name their place.
-    pub fn daddr(byte: u64) -> u64 {
+    pub(super) fn daddr(byte: u64) -> u64 {
         byte >> 9
     }
 
     /// Bytes of the log, when it is in the filesystem.
-    pub fn log(&self) -> Option<Range<u64>> {
+    pub(super) fn log(&self) -> Option<Range<u64>> {
         let start = (self.log_start != 0).then(|| self.run(self.log_start, self.log_blocks.into()))??;
         Some(start..start + (u64::from(self.log_blocks) << self.block_log))
     }

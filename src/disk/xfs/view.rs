@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What some bytes are, for messages: "directory block of inode 131".
 #[derive(Clone, Copy, Debug)]
-pub struct Name {
+pub(super) struct Name {
     pub kind: &'static str,
     pub number: u64,
 }
@@ -18,7 +18,7 @@ impl fmt::Display for Name {
 
 /// The bytes of one structure.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub(super) struct View<'a> {
     pub bytes: &'a [u8],
     pub name: Name,
     /// Bytes from the filesystem's start.
@@ -26,11 +26,11 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub fn damaged(&self, problem: impl Into<String>) -> ReadError {
+    pub(super) fn damaged(&self, problem: impl Into<String>) -> ReadError {
         ReadError::Damaged { structure: self.name.to_string(), at: self.at, problem: problem.into() }
     }
 
-    pub fn slice(&self, offset: usize, length: usize) -> Result<&'a [u8], ReadError> {
+    pub(super) fn slice(&self, offset: usize, length: usize) -> Result<&'a [u8], ReadError> {
         let end = offset.checked_add(length);
         end.and_then(|end| self.bytes.get(offset..end)).ok_or_else(|| {
             self.damaged(format!(
@@ -40,28 +40,28 @@ impl<'a> View<'a> {
         })
     }
 
-    pub fn u8(&self, offset: usize) -> Result<u8, ReadError> {
+    pub(super) fn u8(&self, offset: usize) -> Result<u8, ReadError> {
         Ok(self.slice(offset, 1)?[0])
     }
 
-    pub fn u16(&self, offset: usize) -> Result<u16, ReadError> {
+    pub(super) fn u16(&self, offset: usize) -> Result<u16, ReadError> {
         Ok(u16::from_be_bytes(self.array(offset)?))
     }
 
-    pub fn u32(&self, offset: usize) -> Result<u32, ReadError> {
+    pub(super) fn u32(&self, offset: usize) -> Result<u32, ReadError> {
         Ok(u32::from_be_bytes(self.array(offset)?))
     }
 
-    pub fn u64(&self, offset: usize) -> Result<u64, ReadError> {
+    pub(super) fn u64(&self, offset: usize) -> Result<u64, ReadError> {
         Ok(u64::from_be_bytes(self.array(offset)?))
     }
 
-    pub fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], ReadError> {
+    pub(super) fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], ReadError> {
         Ok(self.slice(offset, N)?.try_into().expect("the slice has that length"))
     }
 
     /// Fails unless `found` is `wanted`.
-    pub fn expect<T: PartialEq + fmt::LowerHex>(
+    pub(super) fn expect<T: PartialEq + fmt::LowerHex>(
         &self,
         what: &str,
         found: T,

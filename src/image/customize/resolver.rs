@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 const FILE: &str = "/etc/resolv.conf";
 
 /// The host's resolver, lent to a tree. What a hook makes of the file itself stays.
-pub struct Resolver<'t> {
+pub(super) struct Resolver<'t> {
     tree: &'t Path,
     lent: Option<Lent>,
 }
@@ -30,7 +30,7 @@ enum Before {
 
 impl<'t> Resolver<'t> {
     /// /run has to be empty, and not the image's.
-    pub fn lend(tree: &'t Path) -> Result<Resolver<'t>, Failure> {
+    pub(super) fn lend(tree: &'t Path) -> Result<Resolver<'t>, Failure> {
         let own = Tree::open(tree)?;
         // Without one there is no network to be lent.
         let text = std::fs::read_to_string(FILE).unwrap_or_default();
@@ -57,7 +57,7 @@ impl<'t> Resolver<'t> {
         Ok(Resolver { tree, lent: before.map(|before| Lent { text, before }) })
     }
 
-    pub fn take_back(self) -> Result<(), Failure> {
+    pub(super) fn take_back(self) -> Result<(), Failure> {
         let Some(Lent { text, before }) = self.lent else { return Ok(()) };
         let own = Tree::open(self.tree)?;
         let is_ours = self.tree.join("etc/resolv.conf").symlink_metadata().is_ok_and(|m| m.is_file())

@@ -36,12 +36,12 @@ pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
     Ok(Some(Device { size, sector_size, table: None }))
 }
 
-pub fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
 }
 
 /// The device's directory in sysfs; nothing if the path is no block device.
-pub fn sysfs(path: &Path) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn sysfs(path: &Path) -> Result<Option<PathBuf>, Failure> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.file_type().is_block_device() => {
             let device = metadata.rdev();
@@ -96,13 +96,13 @@ pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failu
 
 /// What blkid finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Signature {
+pub(super) struct Signature {
     pub kind: Option<String>,
     pub label: Option<String>,
 }
 
 /// Of a whole device, or of a range of it in bytes (start and size). Nothing where blkid knows nothing.
-pub fn signature(device: &Path, range: Option<(u64, u64)>) -> Option<Signature> {
+pub(super) fn signature(device: &Path, range: Option<(u64, u64)>) -> Option<Signature> {
     let mut blkid = Invocation::new("blkid").args(["-p", "-o", "export"]);
     if let Some((offset, size)) = range {
         blkid = blkid.args(["-O", &offset.to_string(), "-S", &size.to_string()]);

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 /// Why an image is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reference {
+pub(super) enum Reference {
     #[error("it refers to another file, as {0}")]
     Named(&'static str),
     #[error("it is a differencing image: its parent is another file")]
@@ -51,7 +51,7 @@ fn big_u64(file: &File, at: u64) -> io::Result<u64> {
 
 /// Source: QEMU, docs/interop/qcow2.txt: the backing file at 8, the encryption at 32, incompatible features at 72 with bit 2 for
 /// an external data file, header extensions behind the header.
-pub fn qcow2(file: &File) -> Found {
+pub(super) fn qcow2(file: &File) -> Found {
     const DATA_FILE: u32 = 0x4441_5441;
     if big_u64(file, 8)? != 0 {
         return Ok(Err(Reference::Named("its backing file")));
@@ -84,7 +84,7 @@ pub fn qcow2(file: &File) -> Found {
 }
 
 /// Source: QEMU, block/qcow.c: the backing file at 8, the encryption at 36.
-pub fn qcow(file: &File) -> Found {
+pub(super) fn qcow(file: &File) -> Found {
     if big_u64(file, 8)? != 0 {
         return Ok(Err(Reference::Named("its backing file")));
     }
@@ -92,14 +92,14 @@ pub fn qcow(file: &File) -> Found {
 }
 
 /// Source: QEMU, docs/interop/qed_spec.rst: features at 16, bit 0 for a backing file.
-pub fn qed(file: &File) -> Found {
+pub(super) fn qed(file: &File) -> Found {
     let has_backing = little_u64(file, 16)? & 1 != 0;
     Ok(if has_backing { Err(Reference::Named("its backing file")) } else { Ok(()) })
 }
 
 /// Source: Virtual Hard Disk Image Format Specification 1.0: the footer's disk type at 60, 4 for differencing. A dynamic image has
 /// a copy of it in front, which is what programs read.
-pub fn vhd(file: &File, size: u64) -> Found {
+pub(super) fn vhd(file: &File, size: u64) -> Found {
     for at in [Some(0), size.checked_sub(512), size.checked_sub(511)].into_iter().flatten() {
         if &bytes::<8>(file, at)? == b"conectix" && big_u32(file, at + 60)? == 4 {
             return Ok(Err(Reference::Differencing));
@@ -110,7 +110,7 @@ pub fn vhd(file: &File, size: u64) -> Found {
 
 /// Source: VirtualBox, include/VBox/vd.h and Storage/VDICore.h: the type at 76, 1 for dynamic and 2 for fixed; 3 and 4 are undo and
 /// differencing images.
-pub fn vdi(file: &File) -> Found {
+pub(super) fn vdi(file: &File) -> Found {
     Ok(match little_u32(file, 76)? {
         1 | 2 => Ok(()),
         3 | 4 => Err(Reference::Differencing),
@@ -120,7 +120,7 @@ pub fn vdi(file: &File) -> Found {
 
 /// Source: [MS-VHDX] 2.2.3 (region tables at 192 and 256 KiB), 2.6 (metadata, file parameters with bit 1 for a parent), 2.6.2.6
 /// (the parent locator).
-pub fn vhdx(file: &File) -> Found {
+pub(super) fn vhdx(file: &File) -> Found {
     const METADATA: [u8; 16] =
         guid(0x8b7c_a206, 0x4790, 0x4b9a, [0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e]);
     const PARAMETERS: [u8; 16] =
@@ -165,7 +165,7 @@ const fn guid(a: u32, b: u16, c: u16, d: [u8; 8]) -> [u8; 16] {
 /// A hosted sparse extent with its descriptor inside. Source: VMware, Virtual Disk Format 5.0, "Hosted Sparse Extent Header" and "The
 /// Descriptor File". A capacity of 0 makes QEMU read the descriptor as if it were a file of its own, with extents anywhere on the
 /// host (block/vmdk.c, vmdk_open_sparse).
-pub fn vmdk(file: &File, size: u64) -> Found {
+pub(super) fn vmdk(file: &File, size: u64) -> Found {
     /// QEMU reads no more of a descriptor than 1 MiB.
     const MOST: u64 = 1 << 20;
     // QEMU looks there for a parent whatever the header says (block/vmdk.c, vmdk_parent_open).

@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 const BLOCK: u64 = 512;
 
 /// `time` is in seconds since 1970.
-pub fn write(raw: &impl Source, time: u64, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(raw: &impl Source, time: u64, out: &mut impl Write) -> io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_path("disk.raw")?;
     header.set_entry_type(EntryType::Regular);

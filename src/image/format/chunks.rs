@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 
 /// What `work` is given.
-pub struct Chunk<'b> {
+pub(super) struct Chunk<'b> {
     pub bytes: &'b [u8],
     pub is_last: bool,
 }
 
 /// How it is cut, and by how many.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
+pub(super) struct Cut {
     /// Bytes of each piece but the last.
     pub size: usize,
     pub workers: usize,
@@ -24,7 +24,7 @@ pub struct Cut {
 
 impl Cut {
     /// As many workers as there are cores, but no more than `most`: each may take much memory.
-    pub fn new(size: usize, most: usize) -> Cut {
+    pub(super) fn new(size: usize, most: usize) -> Cut {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Cut { size, workers: cores.min(most) }
     }
@@ -32,7 +32,7 @@ impl Cut {
 
 /// Gives `work` each piece of the source, and `write` what was made of it, in order. The result does not depend on how many
 /// workers there are. Of pieces that hold nothing but zeros, which is most of an image, one is worked on.
-pub fn each_chunk<T: Clone + Send + Sync>(
+pub(super) fn each_chunk<T: Clone + Send + Sync>(
     source: &impl Source,
     cut: Cut,
     work: impl Fn(Chunk) -> io::Result<T> + Sync,

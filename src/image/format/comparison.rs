@@ -13,7 +13,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// It does not read back, or what it holds is something else.
-pub fn check(file: &Path, raw: &File, scratch: &Path) -> Result<(), Failure> {
+pub(super) fn check(file: &Path, raw: &File, scratch: &Path) -> Result<(), Failure> {
     let back = open(file, scratch)?;
     let context = || "could not compare the published file with the raw image".to_owned();
     let raw = Raw::new(raw).context(context)?;
@@ -50,14 +50,14 @@ fn first_difference(one: &Raw, other: &Raw) -> std::io::Result<Option<u64>> {
 }
 
 /// Takes what should come, and holds it against what comes.
-pub struct Comparing<R> {
+pub(super) struct Comparing<R> {
     there: R,
     at: u64,
     buffer: Vec<u8>,
 }
 
 impl<R: Read> Comparing<R> {
-    pub fn new(there: R) -> Comparing<R> {
+    pub(super) fn new(there: R) -> Comparing<R> {
         Comparing { there, at: 0, buffer: Vec::new() }
     }
 
@@ -65,7 +65,7 @@ impl<R: Read> Comparing<R> {
     ///
     /// # Errors
     /// There is more than that.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         match self.there.read(&mut [0])? {
             0 => Ok(()),
             _ => Err(io::Error::other(format!("it goes on behind byte {}", self.at))),
@@ -94,7 +94,7 @@ impl<R: Read> Write for Comparing<R> {
 }
 
 /// Whether a packed tree is all that a reader gives.
-pub fn check_tree(root: &Raw, there: impl Read) -> Result<(), Failure> {
+pub(super) fn check_tree(root: &Raw, there: impl Read) -> Result<(), Failure> {
     let mut comparing = Comparing::new(there);
     let mut buffer = vec![0; 1 << 20];
     let mut compare = || -> io::Result<()> {

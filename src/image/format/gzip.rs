@@ -10,7 +10,7 @@ use std::sync::Arc;
 const PIECE: usize = 2 << 20;
 const MOST_WORKERS: usize = 32;
 
-pub fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
     // No name, no time, written on Unix.
     out.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3])?;
     let mut whole = Crc::new();

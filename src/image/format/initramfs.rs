@@ -15,7 +15,7 @@ const LINK: u32 = 0o120_000;
 const INIT: &str = "init";
 
 /// `init` is where `/init` leads to. Extended attributes have no place in this format.
-pub fn write(
+pub(super) fn write(
     tree: &Tree,
     wanted: impl Fn(&Item) -> bool,
     init: &str,
@@ -120,7 +120,7 @@ impl Default for Head {
 ///
 /// # Errors
 /// It is none, or it is cut.
-pub fn read(file: &File) -> io::Result<Tree<'_>> {
+pub(super) fn read(file: &File) -> io::Result<Tree<'_>> {
     /// Bytes of a head, without the name.
     const HEAD: usize = 110;
     const LONGEST_NAME: u64 = 4096;

@@ -44,7 +44,7 @@ const MODULES: &[&str] = &[
     "boot",
 ];
 /// Bytes of a sector. Source: ECMA-119, 6.1.2.
-pub const SECTOR: u64 = 2048;
+pub(super) const SECTOR: u64 = 2048;
 const MENU: &str = "/boot/grub/grub.cfg";
 /// What UEFI starts from removable media. Source: UEFI 2.10, 3.5.1.1.
 const LOADER: &str = "/EFI/BOOT/BOOTX64.EFI";
@@ -52,7 +52,7 @@ const LOADER: &str = "/EFI/BOOT/BOOTX64.EFI";
 const LABEL: usize = 32;
 
 /// What an ISO is called, and by what it finds itself again.
-pub struct Name<'n> {
+pub(super) struct Name<'n> {
     pub stem: &'n str,
     pub id: Uuid,
     /// Seconds since 1970.
@@ -60,7 +60,7 @@ pub struct Name<'n> {
 }
 
 /// Writes into `out`, an empty file; unnamed files go to `scratch`. Gives what the format could not keep, in words.
-pub fn write(
+pub(super) fn write(
     root: &Raw,
     diskless: &Diskless,
     name: &Name,
@@ -130,7 +130,7 @@ pub fn write(
 }
 
 /// What can be read of a CD.
-pub struct Contents<'f> {
+pub(super) struct Contents<'f> {
     file: &'f File,
     size: u64,
     /// Of each file its bytes: they lie in one piece.
@@ -149,7 +149,7 @@ pub struct CdImage {
 pub type CdStart = Vec<CdImage>;
 
 impl<'f> Contents<'f> {
-    pub fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
+    pub(super) fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
         let finished = run(&Invocation::new("xorriso")
             .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file))])
             .inheriting(file)?
@@ -159,7 +159,7 @@ impl<'f> Contents<'f> {
     }
 
     /// A file's first bytes; nothing if it is not there, or not all of it.
-    pub fn bytes(&self, path: &str, most: usize) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&self, path: &str, most: usize) -> Option<Vec<u8>> {
         let range = self.places.get(path)?;
         let mut bytes = vec![0; most.min((range.end - range.start) as usize)];
         let is_whole = range.end <= self.size && self.file.read_exact_at(&mut bytes, range.start).is_ok();
@@ -167,7 +167,7 @@ impl<'f> Contents<'f> {
     }
 
     /// What GRUB's menu starts first: kernel, initramfs, command line. The menu's own name stands for a kernel if it names none.
-    pub fn menu(&self) -> (String, Vec<String>, String) {
+    pub(super) fn menu(&self) -> (String, Vec<String>, String) {
         let text = self.bytes(MENU, 64 << 10).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let line = |word: &str| {
@@ -180,14 +180,14 @@ impl<'f> Contents<'f> {
     }
 
     /// Whether it was made as [`write`] makes them.
-    pub fn is_own(&self) -> bool {
+    pub(super) fn is_own(&self) -> bool {
         let is_mark =
             |path: &String| path.strip_prefix("/.disk/").is_some_and(|name| Uuid::parse_str(name).is_ok());
         self.places.keys().any(is_mark)
     }
 
     /// The first root tree that live-boot would mount. Source: live-boot(7).
-    pub fn squashfs(&self) -> Option<Range<u64>> {
+    pub(super) fn squashfs(&self) -> Option<Range<u64>> {
         let mut names: Vec<&String> = self
             .places
             .keys()
@@ -198,7 +198,7 @@ impl<'f> Contents<'f> {
     }
 
     /// Its files and directories. Sizes and places are what the CD says.
-    pub fn tree(&self) -> FileTree {
+    pub(super) fn tree(&self) -> FileTree {
         let mut tree =
             FileTree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
         for (path, range) in &self.places {
@@ -226,7 +226,7 @@ impl<'f> Contents<'f> {
     }
 
     /// The boot catalogue, with what is wrong with each image.
-    pub fn start(&self) -> CdStart {
+    pub(super) fn start(&self) -> CdStart {
         let with_fault = |(firmware, range): (Firmware, Range<u64>)| CdImage {
             firmware,
             fault: self.fault(firmware, range),
@@ -235,7 +235,7 @@ impl<'f> Contents<'f> {
     }
 
     /// What it offers, with where that is.
-    pub fn images(&self) -> Vec<(Firmware, Range<u64>)> {
+    pub(super) fn images(&self) -> Vec<(Firmware, Range<u64>)> {
         let sector = |number: u64| {
             let mut bytes = vec![0; SECTOR as usize];
             let read = self.file.read_exact_at(&mut bytes, number.checked_mul(SECTOR)?);
@@ -424,7 +424,7 @@ impl Read for Piece<'_> {
 }
 
 /// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
-pub fn reproducible(invocation: Invocation, time: u64) -> Invocation {
+pub(super) fn reproducible(invocation: Invocation, time: u64) -> Invocation {
     invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 const ESP_SIZE: u64 = 4 << 20;
 
 /// A vfat filesystem with GRUB where removable media have what starts. Source: UEFI 2.10, 3.5.1.1.
-pub fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
+pub(super) fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not make the CD's EFI system partition".to_owned();
     let esp = tempfile::tempfile_in(scratch).context(context)?;
     esp.set_len(ESP_SIZE).context(context)?;

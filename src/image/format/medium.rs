@@ -84,10 +84,10 @@ pub struct Start {
 }
 
 /// As much of a kernel or an initramfs as tells what it is.
-pub const HEAD: usize = 4096;
+pub(super) const HEAD: usize = 4096;
 
 /// What a tar holds, if it is no disk.
-pub fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure> {
+pub(super) fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure> {
     let names: Vec<String> = match tar_tree(&file) {
         Ok(packed) => packed.items.into_iter().map(|item| item.path).collect(),
         // Cut or damaged: whatever it was to be, that is what is wrong with it.
@@ -167,7 +167,7 @@ fn head(file: &File) -> Vec<u8> {
 }
 
 /// Whether a file begins as an ISO 9660 filesystem does. Source: ECMA-119, 8.1.
-pub fn is_cd(file: &File) -> bool {
+pub(super) fn is_cd(file: &File) -> bool {
     let mut bytes = [0; 5];
     file.read_exact_at(&mut bytes, 16 * iso::SECTOR + 1).is_ok() && bytes == *b"CD001"
 }
@@ -183,7 +183,7 @@ pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure
 }
 
 /// Of a CD. What is looked into beside its loaders is a live system's root tree.
-pub fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
+pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
     let contents = iso::Contents::read(file)?;
     let (kernel, initrds, command_line) = contents.menu();
     let with_head = |name: String| {

@@ -13,7 +13,7 @@ impl Packed<'_> {
     ///
     /// # Errors
     /// An entry that no filesystem could hold.
-    pub fn nodes(&self) -> Result<Tree, String> {
+    pub(super) fn nodes(&self) -> Result<Tree, String> {
         let mut tree = Tree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
         let mut places: HashMap<&str, NodeId> = HashMap::from([("/", ROOT)]);
         for item in &self.items {
@@ -117,7 +117,7 @@ fn of(item: &Item) -> Node {
 }
 
 /// Owned by root, without times.
-pub fn node(mode: u32, body: Body) -> Node {
+pub(super) fn node(mode: u32, body: Body) -> Node {
     Node {
         number: 0,
         mode,

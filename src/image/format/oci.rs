@@ -13,7 +13,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::{Builder, EntryType, Header};
 
 /// `root` is the packed tree, `scratch` an empty file, `name` what the image is called, `time` in seconds since 1970.
-pub fn write(root: &Raw, scratch: &File, name: &str, time: u64, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(
+    root: &Raw,
+    scratch: &File,
+    name: &str,
+    time: u64,
+    out: &mut impl Write,
+) -> io::Result<()> {
     // The hash of the layer as it is unpacked, and of what it is packed to, which is needed before it is written.
     let unpacked = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| digest(root));
@@ -71,7 +77,7 @@ pub fn write(root: &Raw, scratch: &File, name: &str, time: u64, out: &mut impl W
 }
 
 /// The one layer of an image, unpacked as it is read.
-pub fn layer(archive: impl Read) -> io::Result<impl Read> {
+pub(super) fn layer(archive: impl Read) -> io::Result<impl Read> {
     // Blobs begin on their own: the layer is the only one that is packed, and the last.
     let mut archive = archive;
     loop {
@@ -93,7 +99,7 @@ pub fn layer(archive: impl Read) -> io::Result<impl Read> {
 }
 
 /// The one layer of an image in a tar, as it is packed, or how many there are; and what is wrong with the layout.
-pub fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File, usize>, Vec<String>)> {
+pub(super) fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File, usize>, Vec<String>)> {
     /// Documents are small: a manifest has a line a layer.
     const DOCUMENT: u64 = 4 << 20;
     let tree = Tree::read_file(archive)?;

@@ -132,7 +132,7 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
 }
 
 /// What a file holds, if it is compressed; otherwise the file itself.
-pub fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
+pub(super) fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
     let start = start(&file).context(|| "could not read a part of it".to_owned())?;
     match COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
         Some((_, how)) => decompress(&file, *how, scratch).map_err(Unreadable::failure),

@@ -11,7 +11,7 @@ use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
 
 /// What the descriptor has of the machine.
-pub struct Appliance<'a> {
+pub(super) struct Appliance<'a> {
     /// The files' names before their endings, and the machine's.
     pub name: &'a str,
     pub id: Uuid,
@@ -21,7 +21,12 @@ pub struct Appliance<'a> {
 }
 
 /// `scratch` is an empty file for the disk.
-pub fn write(source: &impl Source, appliance: &Appliance, scratch: &File, out: impl Write) -> io::Result<()> {
+pub(super) fn write(
+    source: &impl Source,
+    appliance: &Appliance,
+    scratch: &File,
+    out: impl Write,
+) -> io::Result<()> {
     let name = appliance.name;
     let disk = format!("{name}-disk1.vmdk");
     let mut buffer = BufWriter::with_capacity(1 << 20, scratch);

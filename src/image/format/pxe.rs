@@ -13,15 +13,15 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 use tar::{Archive, Builder, EntryType, Header};
 
-pub const KERNEL: &str = "vmlinuz";
-pub const INITRD: &str = "initrd";
-pub const MENU: &str = "pxelinux.cfg/default";
+pub(super) const KERNEL: &str = "vmlinuz";
+pub(super) const INITRD: &str = "initrd";
+pub(super) const MENU: &str = "pxelinux.cfg/default";
 const LEVEL: i32 = 12;
 /// Any number of threads gives the same bytes, as long as it is one or more.
 const MOST_WORKERS: usize = 16;
 
 /// `time` is in seconds since 1970; `scratch` is where unnamed files may be. Gives what the format could not keep, in words.
-pub fn write(
+pub(super) fn write(
     root: &Raw,
     diskless: &Diskless,
     time: u64,
@@ -51,12 +51,12 @@ pub fn write(
 }
 
 /// All but what lies on a boot partition, and what mounts the disk's.
-pub fn is_inside(item: &Item, diskless: &Diskless) -> bool {
+pub(super) fn is_inside(item: &Item, diskless: &Diskless) -> bool {
     !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path)
 }
 
 /// The newest kernel of a tree, as a file in it.
-pub fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
+pub(super) fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
     let none = || {
         Failure::new("the root tree has no kernel that could be started from the network or a CD")
             .help("add a bundle with a kernel to `Bundles`")
@@ -103,7 +103,7 @@ fn add(
 }
 
 /// Whether kernel and tree come back from a published file.
-pub fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
+pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
     let context = || "what was written does not read back as the root tree".to_owned();
     let tree = Tree::read(root).context(context)?;
     let back =
@@ -168,14 +168,14 @@ fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
 
 /// What an archive of it should hold.
 #[derive(Default)]
-pub struct Parts {
+pub(super) struct Parts {
     pub kernel: Option<File>,
     pub initrd: Option<File>,
     pub command_line: Option<String>,
 }
 
 /// The parts of a tar, in unnamed files.
-pub fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
+pub(super) fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
     parts_of(Beginning { source: &Raw::new(tar)?, at: 0 }, scratch)
 }
 

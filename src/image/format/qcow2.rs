@@ -41,13 +41,13 @@ enum Stored {
 
 /// How clusters are compressed. Readers of before 2020 and several clouds know zlib only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub(super) enum Compression {
     Zlib,
     Zstd,
 }
 
 /// Writes into an empty file.
-pub fn write(source: &impl Source, compression: Compression, out: &File) -> io::Result<()> {
+pub(super) fn write(source: &impl Source, compression: Compression, out: &File) -> io::Result<()> {
     let mut image = Image { out: BufWriter::with_capacity(1 << 20, out), at: 0, refcounts: Vec::new() };
     // The header's cluster, which is written last.
     image.cluster(&[0; CLUSTER as usize])?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
 /// Converts the raw image. `out` is an empty file, which may have no name.
-pub fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Failure> {
+pub(super) fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Failure> {
     let (kind, options): (&str, &[&str]) = match format {
         Format::Vhdx => ("vhdx", &["-o", "subformat=dynamic"]),
         _ => ("vdi", &[]),

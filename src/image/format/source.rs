@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-pub trait Source: Sync {
+pub(super) trait Source: Sync {
     /// In bytes.
     fn size(&self) -> u64;
     /// Fills the buffer, which ends within the source.
@@ -16,18 +16,18 @@ pub trait Source: Sync {
 }
 
 /// A sparse file.
-pub struct Raw<'f> {
+pub(super) struct Raw<'f> {
     file: &'f File,
     size: u64,
     data: Vec<Range<u64>>,
 }
 
 impl<'f> Raw<'f> {
-    pub fn new(file: &'f File) -> io::Result<Raw<'f>> {
+    pub(super) fn new(file: &'f File) -> io::Result<Raw<'f>> {
         Ok(Raw { file, size: file.metadata()?.len(), data: data_ranges(file)? })
     }
 
-    pub fn file(&self) -> &File {
+    pub(super) fn file(&self) -> &File {
         self.file
     }
 }
@@ -48,7 +48,7 @@ impl Source for Raw<'_> {
 }
 
 /// A source between other bytes, as a member of an archive.
-pub struct Framed<'s, S> {
+pub(super) struct Framed<'s, S> {
     pub before: Vec<u8>,
     pub inner: &'s S,
     /// Zeros behind it.

@@ -18,7 +18,7 @@ const BLOCK: &str = "128K";
 const ROOT: &str = "squashfs-root";
 
 /// An unnamed file in `scratch`. `time` is in seconds since 1970.
-pub fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> Result<File, Failure> {
+pub(super) fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Path) -> Result<File, Failure> {
     let context = || "could not pack the root tree as squashfs".to_owned();
     let out = tempfile::tempfile_in(scratch).context(context)?;
     let maker = Invocation::new("mksquashfs")

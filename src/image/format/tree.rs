@@ -12,7 +12,7 @@ use tar::{Archive, EntryType};
 const BLOCK: u64 = 512;
 
 /// A file, directory, link or device of the tree.
-pub struct Item {
+pub(super) struct Item {
     /// With a slash in front, none behind; bytes that are no UTF-8 only matter to whoever looks for names.
     pub path: String,
     /// As it stands in the tar.
@@ -36,7 +36,7 @@ pub struct Item {
 }
 
 /// What is in the tree.
-pub struct Tree<'f> {
+pub(super) struct Tree<'f> {
     pub file: &'f File,
     /// In the order of the tar.
     pub items: Vec<Item>,
@@ -44,11 +44,11 @@ pub struct Tree<'f> {
 }
 
 impl<'f> Tree<'f> {
-    pub fn read(root: &'f Raw) -> io::Result<Tree<'f>> {
+    pub(super) fn read(root: &'f Raw) -> io::Result<Tree<'f>> {
         Tree::read_file(root.file())
     }
 
-    pub fn read_file(file: &'f File) -> io::Result<Tree<'f>> {
+    pub(super) fn read_file(file: &'f File) -> io::Result<Tree<'f>> {
         let end_of_file = file.metadata()?.len();
         let mut items = Vec::new();
         let mut archive = Archive::new(Reader { file, at: 0 });
@@ -96,7 +96,7 @@ impl<'f> Tree<'f> {
     }
 
     /// Of what was found in an archive.
-    pub fn of(file: &'f File, items: Vec<Item>) -> Tree<'f> {
+    pub(super) fn of(file: &'f File, items: Vec<Item>) -> Tree<'f> {
         let mut directories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (directory, name) in items.iter().filter_map(|item| item.path.rsplit_once('/')) {
             let directory = if directory.is_empty() { "/" } else { directory };
@@ -106,21 +106,25 @@ impl<'f> Tree<'f> {
     }
 
     /// The names in a directory, sorted.
-    pub fn list(&self, directory: &str) -> Vec<String> {
+    pub(super) fn list(&self, directory: &str) -> Vec<String> {
         self.directories.get(directory).into_iter().flatten().cloned().collect()
     }
 
-    pub fn find(&self, path: &str) -> Option<&Item> {
+    pub(super) fn find(&self, path: &str) -> Option<&Item> {
         self.items.iter().find(|item| item.path == path)
     }
 
     /// A plain file's bytes.
-    pub fn reader(&self, item: &Item) -> impl Read + use<'f> {
+    pub(super) fn reader(&self, item: &Item) -> impl Read + use<'f> {
         Reader { file: self.file, at: item.data.start }.take(item.data.end - item.data.start)
     }
 
     /// What is lost where only some extended attributes are kept, in words; nothing if nothing is.
-    pub fn lost(&self, wanted: impl Fn(&Item) -> bool, keeps: impl Fn(&str) -> bool) -> Option<String> {
+    pub(super) fn lost(
+        &self,
+        wanted: impl Fn(&Item) -> bool,
+        keeps: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let losing = |item: &&Item| wanted(item) && item.attributes.iter().any(|name| !keeps(name));
         let mut losers = self.items.iter().filter(losing);
         let first = losers.next()?;
@@ -134,7 +138,11 @@ impl<'f> Tree<'f> {
     }
 
     /// The same tar with only some of its entries.
-    pub fn copy_some(&self, wanted: impl Fn(&Item) -> bool, out: &mut impl io::Write) -> io::Result<()> {
+    pub(super) fn copy_some(
+        &self,
+        wanted: impl Fn(&Item) -> bool,
+        out: &mut impl io::Write,
+    ) -> io::Result<()> {
         for item in self.items.iter().filter(|item| wanted(item)) {
             let length = item.span.end - item.span.start;
             io::copy(&mut Reader { file: self.file, at: item.span.start }.take(length), out)?;
@@ -181,12 +189,12 @@ impl Seek for Reader<'_> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
     /// A packed tree that a kernel could start: hard links, a long name, a device, a pipe.
-    pub fn packed() -> File {
+    pub(crate) fn packed() -> File {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         for name in ["boot", "etc", "sbin", "usr"] {

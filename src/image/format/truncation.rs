@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 /// Where a file of `size` bytes has to end at the earliest; `None` where its own tables lie behind its end. Formats that
 /// `qemu-img check` holds against their files have nothing to add.
-pub fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
+pub(super) fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
     match format {
         // The header of a raw image is its partition table, which rules look at.
         ImageFormat::Raw

@@ -2,7 +2,7 @@
 
 use crate::host::{Failure, RunError};
 
-pub enum Unreadable {
+pub(super) enum Unreadable {
     /// Whoever downloads the file cannot unpack it either.
     Damaged(Failure),
     Host(Failure),
@@ -36,13 +36,13 @@ impl From<RunError> for Unreadable {
 }
 
 impl Unreadable {
-    pub fn failure(self) -> Failure {
+    pub(super) fn failure(self) -> Failure {
         match self {
             Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
         }
     }
 
-    pub fn context(self, text: impl Into<String>) -> Unreadable {
+    pub(super) fn context(self, text: impl Into<String>) -> Unreadable {
         match self {
             Unreadable::Damaged(failure) => Unreadable::Damaged(failure.context(text)),
             Unreadable::Host(failure) => Unreadable::Host(failure.context(text)),

@@ -4,14 +4,14 @@
 use crate::template::Bytes;
 use uuid::Uuid;
 
-pub const FOOTER: u64 = 512;
+pub(super) const FOOTER: u64 = 512;
 /// What Azure asks for. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole number of MiB".
-pub const UNIT: u64 = Bytes::MIB;
+pub(super) const UNIT: u64 = Bytes::MIB;
 /// 2000-01-01T00:00:00Z, from which the format counts.
 const EPOCH_2000: u64 = 946_684_800;
 
 /// The footer of a disk of `size` bytes. `time` is in seconds since 1970.
-pub fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
+pub(super) fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
     let mut footer = [0; FOOTER as usize];
     let mut put = |at: usize, bytes: &[u8]| footer[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"conectix");
@@ -38,7 +38,7 @@ pub fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
 ///
 /// By cylinders go QEMU and Virtual PC, unless the footer is of a program whose cylinders are known to be rounded. Source: QEMU,
 /// block/vpc.c, vpc_open.
-pub fn ambiguous_sizes(footer: &[u8; FOOTER as usize]) -> Option<(u64, u64)> {
+pub(super) fn ambiguous_sizes(footer: &[u8; FOOTER as usize]) -> Option<(u64, u64)> {
     const BY_SIZE: [&[u8]; 6] = [b"win ", b"qem2", b"d2v ", b"tap\0", b"vs  ", b"wa\0\0"];
     let number =
         |range: std::ops::Range<usize>| footer[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));

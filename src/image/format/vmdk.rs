@@ -27,7 +27,7 @@ const GRAIN_DIRECTORY: u32 = 2;
 const FOOTER: u32 = 3;
 
 /// `name` is the file's own; `id` identifies the content.
-pub fn write(source: &impl Source, name: &str, id: u32, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(source: &impl Source, name: &str, id: u32, out: &mut impl Write) -> io::Result<()> {
     let sectors = source.size().div_ceil(SECTOR);
     let mut out = Counted { out, at: 0 };
     out.write_all(&header(sectors, u64::MAX))?;

@@ -24,7 +24,7 @@ struct Block {
     uncompressed: u64,
 }
 
-pub fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
     let mut header = None;
     let mut records = Vec::new();
     let mut count = 0;

@@ -10,7 +10,7 @@ const LEVEL: i32 = 12;
 const PIECE: usize = 16 << 20;
 const MOST_WORKERS: usize = 16;
 
-pub fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
     each_chunk(source, Cut::new(PIECE, MOST_WORKERS), frame, |frame| out.write_all(&frame))
 }
 

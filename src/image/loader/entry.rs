@@ -10,7 +10,7 @@ use crate::plan::{Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
 
 /// Where hooks find it, whatever the loader.
-pub const ENTRIES: &str = "/boot/loader/entries";
+pub(super) const ENTRIES: &str = "/boot/loader/entries";
 const SETTINGS: &str = "/boot/loader/loader.conf";
 
 /// Options of kernels that are installed later. Source: kernel-install(8).
@@ -76,7 +76,7 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
 }
 
 /// What hooks made of the entry's options, for kernels that are installed later. Clear's have a tool of its own for them.
-pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+pub(super) fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|_| plan.content.manager != SoftwareManager::Swupd) else {
         return Ok(());
     };
@@ -90,12 +90,12 @@ pub fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
 }
 
 /// Whether kernel packages call kernel-install, as in rpm distributions.
-pub fn has_kernels_of_rpm(plan: &Plan, tree: &Tree) -> bool {
+pub(super) fn has_kernels_of_rpm(plan: &Plan, tree: &Tree) -> bool {
     plan.content.manager == SoftwareManager::Dnf && tree.exists(KERNEL_INSTALL)
 }
 
 /// The directory of the boot partition that the loader sees: its root, or /boot of the root partition.
-pub fn directory_of_boot(plan: &Plan) -> String {
+pub(super) fn directory_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
@@ -143,7 +143,7 @@ fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, op
 }
 
 /// The entry that starts by itself, of those that start a kernel: hooks may add others, of EFI programs.
-pub fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Failure> {
+pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Failure> {
     let mut entries = Vec::new();
     for name in tree.list(ENTRIES).iter().filter(|name| name.ends_with(".conf")) {
         let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();

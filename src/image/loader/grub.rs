@@ -36,14 +36,14 @@ const BLOCK_LIST: usize = SECTOR - 12;
 const CORE_SEGMENT: u16 = 0x820;
 
 /// GRUB's sectors, ready to be written.
-pub struct GrubCore {
+pub(crate) struct GrubCore {
     boot: Vec<u8>,
     core: Vec<u8>,
     at: Lba,
 }
 
 impl GrubCore {
-    pub fn write_into(&self, image: &File) -> Result<(), Failure> {
+    pub(crate) fn write_into(&self, image: &File) -> Result<(), Failure> {
         let context = || "could not write GRUB's boot sectors".to_owned();
         image.write_all_at(&self.boot, 0).context(context)?;
         image.write_all_at(&self.core, self.at.0 * SECTOR as u64).context(context)
@@ -51,7 +51,7 @@ impl GrubCore {
 }
 
 /// Makes the core image, if BIOS starts GRUB.
-pub fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<GrubCore>, Failure> {
+pub(crate) fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Option<GrubCore>, Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.firmware == Firmware::Bios) else {
         return Ok(None);
     };

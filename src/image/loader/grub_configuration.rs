@@ -17,7 +17,7 @@ const PLUGIN: &str = "/etc/kernel/install.d/95-ister-grub.install";
 const SECONDS_FOR_MENU: u32 = 1;
 
 /// Writes both, from what hooks have left of the entry.
-pub fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+pub(super) fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
     let entry = starting_entry(boot.loader, tree)?.ok_or_else(|| {
         Failure::new(format!("no loader entry with a kernel is left in {ENTRIES}"))

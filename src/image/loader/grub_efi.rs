@@ -12,7 +12,7 @@ const MOK_MANAGER: &str = "/usr/lib/shim/mmx64.efi.signed";
 const GRUB: &str = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
 
 /// `esp` is where the tree has the ESP, `id` os-release's ID.
-pub fn install(plan: &Plan, tree: &Tree, esp: &str, id: &str) -> Result<(), Failure> {
+pub(super) fn install(plan: &Plan, tree: &Tree, esp: &str, id: &str) -> Result<(), Failure> {
     // shim starts the grubx64.efi beside it. Source: shim, README.
     for (from, name) in [(SHIM, "BOOTX64.EFI"), (GRUB, "grubx64.efi")] {
         if !tree.exists(from) {

@@ -12,7 +12,7 @@ mod kernel;
 mod systemd_boot;
 
 pub use entry::install_loader;
-pub use grub::grub_core;
+pub(super) use grub::grub_core;
 pub use kernel::newest_kernel;
 
 use crate::content::Tree;

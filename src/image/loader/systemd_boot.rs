@@ -6,7 +6,7 @@ use crate::host::Failure;
 const PROGRAM: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 
 /// `esp` is where the tree has the ESP.
-pub fn install(tree: &Tree, esp: &str) -> Result<(), Failure> {
+pub(super) fn install(tree: &Tree, esp: &str) -> Result<(), Failure> {
     if !tree.exists(PROGRAM) {
         return Err(Failure::new(format!("the content has no systemd-boot: there is no {PROGRAM}"))
             .help("add the bundle `bootloader`"));

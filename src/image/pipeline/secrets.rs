@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 
 /// The users' password hashes.
-pub fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, Secret>, Failure> {
+pub(super) fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, Secret>, Failure> {
     let mut hashes = BTreeMap::new();
     for (user, source) in &secrets.passwords {
         let what = format!("password of user `{user}`");
@@ -24,7 +24,7 @@ pub fn hashes(secrets: &Secrets) -> Result<BTreeMap<String, Secret>, Failure> {
 }
 
 /// The volumes' passphrases.
-pub fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, Secret>, Failure> {
+pub(super) fn passphrases(secrets: &Secrets) -> Result<BTreeMap<String, Secret>, Failure> {
     let mut passphrases = BTreeMap::new();
     for (volume, source) in &secrets.passphrases {
         let what = format!("passphrase of `{volume}`");

@@ -4,7 +4,7 @@
 
 mod past;
 
-pub use past::{Green, Past, PastSize, PastStep, flaky};
+pub(crate) use past::{Green, Past, PastSize, PastStep, flaky};
 
 use crate::host::Failure;
 use crate::imagetest::{Results, StepOutcome};
@@ -45,14 +45,14 @@ CREATE INDEX runs_by_time ON runs (started);
 ";
 
 /// The database.
-pub struct History {
+pub(crate) struct History {
     path: PathBuf,
     connection: Connection,
 }
 
 impl History {
     /// Opens a database, and makes it if there is none.
-    pub fn open(path: &Path) -> Result<History, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<History, Failure> {
         let fault = |error: rusqlite::Error| {
             Failure::new(format!("could not open the history `{}`", path.display()))
                 .detail(error.to_string())
@@ -89,7 +89,7 @@ impl History {
     }
 
     /// Writes a run, or a part of it, down; what it said of these types before is replaced.
-    pub fn record(&mut self, results: &Results) -> Result<(), Failure> {
+    pub(crate) fn record(&mut self, results: &Results) -> Result<(), Failure> {
         let fault = self.fault("write to");
         self.write(results).map_err(fault)
     }
@@ -158,7 +158,7 @@ impl History {
     }
 
     /// How long each type takes: the middle of its last runs. What failed says nothing about that.
-    pub fn seconds(&self) -> Result<BTreeMap<String, f64>, Failure> {
+    pub(crate) fn seconds(&self) -> Result<BTreeMap<String, f64>, Failure> {
         self.read_seconds().map_err(self.fault("read"))
     }
 
@@ -183,7 +183,7 @@ impl History {
     }
 
     /// What came before a run, that run included in the trends.
-    pub fn past(&self, results: &Results) -> Result<Past, Failure> {
+    pub(crate) fn past(&self, results: &Results) -> Result<Past, Failure> {
         self.read_past(results).map_err(self.fault("read"))
     }
 

@@ -43,6 +43,6 @@ pub struct Green {
 }
 
 /// How often a step passed only after an attempt that failed by the host's fault.
-pub fn flaky(steps: &[PastStep]) -> (usize, usize) {
+pub(crate) fn flaky(steps: &[PastStep]) -> (usize, usize) {
     (steps.iter().filter(|step| step.outcome == StepOutcome::Flaky).count(), steps.len())
 }

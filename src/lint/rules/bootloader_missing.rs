@@ -4,7 +4,7 @@ use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, SoftwareManager, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "bootloader-missing",
     summary: "an image for UEFI has no bundle with a boot loader",
     level: Level::Warning,

@@ -5,7 +5,7 @@ use crate::template::{Change, Fix, Span, Template};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "bundle-duplicate",
     summary: "a bundle is listed twice",
     level: Level::Warning,

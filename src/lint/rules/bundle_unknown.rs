@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::bundle::not_a_package_name;
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "bundle-unknown",
     summary: "no definition has this bundle",
     level: Level::Note,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::words;
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "cmdline-console",
     summary: "no console is a serial line",
     level: Level::Warning,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::{altered_by_grub, instead_for_grub, words};
 use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "cmdline-grub",
     summary: "GRUB cannot pass a word to the kernel unchanged",
     level: Level::Error,

@@ -10,7 +10,7 @@ macro_rules! ten_times {
     };
 }
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "cmdline-long",
     summary: "the kernel does not read all of its command line",
     level: Level::Error,

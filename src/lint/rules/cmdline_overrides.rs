@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::words;
 use crate::template::Template;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "cmdline-overrides",
     summary: "the kernel command line overrides what the image says itself",
     level: Level::Warning,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "disk-device",
     summary: "a physical disk is not a name under /dev",
     level: Level::Error,

@@ -6,7 +6,7 @@ use crate::plan::layout::{self, DiskSize, LayoutError, SectorSize};
 use crate::template::{Bytes, Change, Fix, LayoutEntry, Size, Spanned, Template};
 use std::collections::BTreeMap;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "disk-full",
     summary: "the partitions do not fit the disk",
     level: Level::Error,

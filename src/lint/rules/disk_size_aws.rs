@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Bytes, Change, Fix, Size, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "disk-size-aws",
     summary: "the disk has a size that Amazon EC2 rounds up",
     level: Level::Note,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Bytes, Change, Fix, Format, Size, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "disk-size-google",
     summary: "the disk has a size that Google Compute Engine does not take",
     level: Level::Error,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::lint::partitions::Partitions;
 use crate::template::Template;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "encryption-boot",
     summary: "the partition that holds the boot loader's files is encrypted",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::lint::partitions::Partitions;
 use crate::template::{Change, Fix, Template, json_string};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "encryption-kernel",
     summary: "nothing in the image can open its encrypted filesystems",
     level: Level::Warning,

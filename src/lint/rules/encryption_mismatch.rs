@@ -5,7 +5,7 @@ use crate::lint::partitions::Partitions;
 use crate::template::{Change, Fix, Span, Template};
 use std::collections::HashMap;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "encryption-mismatch",
     summary: "filesystem and mount point do not agree about encryption",
     level: Level::Error,

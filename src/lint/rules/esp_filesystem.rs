@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Change, FilesystemType, Fix, Named, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "esp-filesystem",
     summary: "the EFI partition is not vfat",
     level: Level::Error,

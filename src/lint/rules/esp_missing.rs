@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{LayoutEntry, PartitionType, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "esp-missing",
     summary: "a physical target that boots by UEFI has no EFI partition, or none at /boot",
     level: Level::Error,

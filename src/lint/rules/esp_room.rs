@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Bytes, Change, Fix, Loader, SoftwareManager, Template, boot_method};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "esp-room",
     summary: "the EFI partition has no room for the kernel of an update",
     level: Level::Warning,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Bytes, Change, Fix, Loader, Template, boot_method};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "esp-small",
     summary: "the EFI partition cannot hold a kernel and its initramfs",
     level: Level::Warning,
@@ -47,4 +47,4 @@ const LEAST_FOR_GRUB: Bytes = Bytes::mib(8);
 
 /// Debian's cloud kernel (8 MiB) with the smallest initramfs (10.5 MiB), systemd-boot and FAT's own tables, rounded
 /// up; measured with bookworm.
-pub const LEAST: Bytes = Bytes::mib(24);
+pub(super) const LEAST: Bytes = Bytes::mib(24);

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "filesystem-kept",
     summary: "a filesystem of a new image is not to be formatted",
     level: Level::Warning,

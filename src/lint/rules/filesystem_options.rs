@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, FilesystemType, Fix, Safety, Template, json_string};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "filesystem-options",
     summary: "options of a filesystem contradict the plan",
     level: Level::Error,

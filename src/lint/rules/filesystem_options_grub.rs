@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Template, features_unreadable_by_grub};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "filesystem-options-grub",
     summary: "options turn on what GRUB cannot read",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::partitions::Partitions;
 use crate::template::Template;
 use crate::template::limits::of_filesystem;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "filesystem-size",
     summary: "a partition is larger than its filesystem can be",
     level: Level::Error,

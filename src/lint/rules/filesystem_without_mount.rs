@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{FilesystemType, PartitionType, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "filesystem-without-mount",
     summary: "a filesystem is mounted nowhere",
     level: Level::Warning,

@@ -6,7 +6,7 @@ use crate::plan::layout::{self, DiskSize, SectorSize};
 use crate::template::limits::of_format;
 use crate::template::{Bytes, Named, Size, Spanned, Template, entries};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "format-size",
     summary: "the disk is larger than a format can hold",
     level: Level::Error,

@@ -4,7 +4,7 @@ use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Template, entries, for_message};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "hook-interpreter",
     summary: "a PostNonChroot program does not say what runs it",
     level: Level::Error,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "hostname-long",
     summary: "the host name is longer than RFC 1123 allows",
     level: Level::Warning,

@@ -4,7 +4,7 @@ use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "image-unbootable",
     summary: "no firmware can start a virtual image that has a kernel",
     level: Level::Error,

@@ -4,7 +4,7 @@ use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "kernel-missing",
     summary: "an image that firmware starts has no kernel",
     level: Level::Warning,

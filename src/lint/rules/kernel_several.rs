@@ -4,7 +4,7 @@ use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "kernel-several",
     summary: "several bundles bring a kernel",
     level: Level::Warning,

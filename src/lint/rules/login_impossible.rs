@@ -4,7 +4,7 @@ use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{SecretSource, SoftwareManager, Template, User, boot_method, entries};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "login-impossible",
     summary: "nobody can log in",
     level: Level::Warning,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Format, Named, Template, entries};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "memory-live",
     summary: "a live system needs more memory than an installed one",
     level: Level::Note,

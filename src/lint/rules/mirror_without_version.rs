@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, SoftwareManager, Template, json_string};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "mirror-without-version",
     summary: "a mirror is given for content or for versions, but not for both",
     level: Level::Warning,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Span, Spanned, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "missing-key",
     summary: "a required key is missing or empty",
     level: Level::Error,

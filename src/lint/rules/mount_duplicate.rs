@@ -5,7 +5,7 @@ use crate::template::{Span, Template};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "mount-duplicate",
     summary: "a mount point is used twice",
     level: Level::Error,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{FilesystemType, PartitionType, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "mount-impossible",
     summary: "a filesystem is mounted where it cannot be",
     level: Level::Error,

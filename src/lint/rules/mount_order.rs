@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Spanned, Template};
 use std::collections::HashMap;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "mount-order",
     summary: "a mount point is listed before the one that it lies below",
     level: Level::Note,

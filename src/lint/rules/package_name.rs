@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::bundle::not_a_package_name;
 use crate::template::{SoftwareManager, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "package-name",
     summary: "no package can have this name",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::layout::MAX_PARTITIONS;
 use crate::template::Template;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "partition-count",
     summary: "a disk has more than 128 partitions",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::template::{Place, Template};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "partition-duplicate",
     summary: "a partition stands twice in a section",
     level: Level::Error,

@@ -6,7 +6,7 @@ use crate::plan::layout::MAX_PARTITIONS;
 use crate::template::{Span, Template};
 use std::collections::HashMap;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "partition-order",
     summary: "partition numbers have a hole, or are not in order",
     level: Level::Note,

@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Place, Size, Template};
 use std::collections::HashMap;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "partition-rest-not-last",
     summary: "a partition takes the rest of the disk, and others come after it",
     level: Level::Error,

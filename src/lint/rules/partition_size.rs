@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Size, SizeFault, Spanned, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "partition-size",
     summary: "a size is not one",
     level: Level::Error,

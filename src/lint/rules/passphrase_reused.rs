@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Spanned, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "passphrase-reused",
     summary: "two filesystems have the same passphrase",
     level: Level::Warning,

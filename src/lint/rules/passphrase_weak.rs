@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template};
 use std::collections::BTreeSet;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "passphrase-weak",
     summary: "a passphrase is easy to guess",
     level: Level::Warning,

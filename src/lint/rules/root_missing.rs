@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{MountEntry, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "root-missing",
     summary: "nothing is mounted at /",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::Template;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "root-not-last",
     summary: "the root partition of a cloud image is not the last one",
     level: Level::Note,

@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Bytes, Change, Fix, Template};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "root-small",
     summary: "the root filesystem cannot hold its bundles",
     level: Level::Warning,

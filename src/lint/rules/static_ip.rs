@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{StaticIp, Template};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "static-ip",
     summary: "the static address is incomplete or impossible",
     level: Level::Error,

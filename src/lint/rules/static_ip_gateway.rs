@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 use std::net::Ipv4Addr;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "static-ip-gateway",
     summary: "the gateway is outside the subnet",
     level: Level::Warning,

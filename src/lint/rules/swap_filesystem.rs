@@ -4,7 +4,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Change, FilesystemType, Fix, PartitionType, Template, json_string};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "swap-filesystem",
     summary: "a swap partition is not formatted as swap, or swap lies elsewhere",
     level: Level::Warning,

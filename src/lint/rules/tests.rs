@@ -33,7 +33,7 @@ fn files() -> Files {
 
 /// Runs one rule alone and compares its findings, each as `line:column message`.
 #[track_caller]
-pub fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
+pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     let source = SourceText::new("t.json", text);
     let (template, _, _) = crate::template::parse(&source);
     let definitions = builtin();
@@ -57,7 +57,7 @@ pub fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     assert_eq!(got, expect, "{text}");
 }
 
-pub fn lint_text(text: &str) -> Linted {
+pub(super) fn lint_text(text: &str) -> Linted {
     lint_source(&SourceText::new("t.json", text))
 }
 
@@ -66,7 +66,7 @@ fn lint_source(source: &SourceText) -> Linted {
 }
 
 /// The kvm type with a user, with the top-level keys of an explanation's fragment in place of its own.
-pub fn with_fragment(fragment: &str) -> String {
+pub(super) fn with_fragment(fragment: &str) -> String {
     let base = include_str!("../../../vm-tests/kvm/template.json");
     let keys = |text: &str| match read_json(text).0.value {
         Value::Object(members) => members,

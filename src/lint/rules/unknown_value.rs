@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Named, Names, Spanned, Template, entries, nearest};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "unknown-value",
     summary: "a value is none of the names that are known there",
     level: Level::Error,

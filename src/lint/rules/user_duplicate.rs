@@ -5,7 +5,7 @@ use crate::template::{Span, Template};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "user-duplicate",
     summary: "two users have the same name or uid",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::ssh_key::authorized_keys;
 use crate::template::{Template, for_message};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "user-key",
     summary: "an ssh key is neither a file nor a key",
     level: Level::Error,

@@ -6,7 +6,7 @@ use crate::template::Template;
 use crate::template::ssh_key::authorized_keys;
 use ssh_key::public::{KeyData, RsaPublicKey};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "user-key-weak",
     summary: "an ssh key is of a weak type",
     level: Level::Warning,

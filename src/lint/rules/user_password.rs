@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template, is_crypt_hash};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "user-password",
     summary: "a password is not a crypt hash",
     level: Level::Error,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template, is_crypt_hash};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "user-password-weak",
     summary: "a password's hash is of a weak scheme",
     level: Level::Warning,

@@ -3,7 +3,7 @@
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SoftwareManager, Template, Version};
 
-pub static RULE: Rule = Rule {
+pub(super) static RULE: Rule = Rule {
     name: "version",
     summary: "the version does not suit the software manager",
     level: Level::Error,

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 /// Directories between a boot's page and the site's top: type and report.
 const DEPTH: usize = 2;
 
-pub fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {
+pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {
     let none = BootFiles::default();
     let files = site.files.get(&boot.report).unwrap_or(&none);
     let marked = proving(&files.serial, &step.lines);

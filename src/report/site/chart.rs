@@ -9,7 +9,7 @@ const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 28.0;
 
 /// A boot as one bar, a colour a stage; `longest` is what fills the whole width, so that bars can be compared.
-pub fn stages(stages: &[StageTime], longest: f64) -> Markup {
+pub(super) fn stages(stages: &[StageTime], longest: f64) -> Markup {
     let scale = WIDTH / longest.max(0.1);
     let total: f64 = stages.iter().map(|time| time.took).sum();
     html! {
@@ -26,7 +26,7 @@ pub fn stages(stages: &[StageTime], longest: f64) -> Markup {
 }
 
 /// A value of a trend.
-pub struct Point {
+pub(super) struct Point {
     pub value: f64,
     pub outcome: StepOutcome,
     pub title: String,
@@ -37,7 +37,7 @@ const TREND_HEIGHT: f64 = 32.0;
 const EDGE: f64 = 4.0;
 
 /// A line from run to run, its scale from zero; what did not pass has a mark.
-pub fn trend(points: &[Point]) -> Markup {
+pub(super) fn trend(points: &[Point]) -> Markup {
     let most = points.iter().map(|point| point.value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let step = (TREND_WIDTH - 2.0 * EDGE) / (points.len().max(2) - 1) as f64;
     let place = |index: usize, point: &Point| {

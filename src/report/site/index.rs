@@ -7,7 +7,7 @@ use crate::imagetest::{Record, StepKind, StepOutcome, StepRecord};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub fn page(site: &Site) -> Markup {
+pub(super) fn page(site: &Site) -> Markup {
     let results = &site.run.results;
     let count =
         |outcome: StepOutcome| results.types.iter().filter(|record| record.outcome() == outcome).count();
@@ -214,7 +214,7 @@ fn past<'s>(site: &'s Site<'_>, kind: &str, step: &str) -> &'s [PastStep] {
     site.past.steps.get(&(kind.to_owned(), step.to_owned())).map_or(&[], Vec::as_slice)
 }
 
-pub fn trend_of(site: &Site, kind: &str, step: &str) -> Markup {
+pub(super) fn trend_of(site: &Site, kind: &str, step: &str) -> Markup {
     let points: Vec<Point> = past(site, kind, step)
         .iter()
         .map(|step| Point {

@@ -38,7 +38,7 @@ fn boot(file: &str, class: Class) -> BootRecord {
 }
 
 /// A run with one type, good in one format and not in another.
-pub fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
+pub(super) fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
     let file = |name: &str, format: &str| FileRecord {
         name: name.to_owned(),
         format: format.to_owned(),

@@ -6,7 +6,7 @@ use crate::template::Bytes;
 use maud::{Markup, html};
 
 /// A coloured word, which says the same without its colour.
-pub fn badge(outcome: StepOutcome) -> Markup {
+pub(super) fn badge(outcome: StepOutcome) -> Markup {
     let mark = match outcome {
         StepOutcome::Passed => "✓",
         StepOutcome::Flaky => "≈",
@@ -17,7 +17,7 @@ pub fn badge(outcome: StepOutcome) -> Markup {
 }
 
 /// What started it.
-pub fn start(boot: &BootRecord) -> String {
+pub(super) fn start(boot: &BootRecord) -> String {
     match boot.start {
         Start::Firmware => boot.firmware.to_string(),
         Start::Kernel => "direct kernel".to_owned(),
@@ -26,14 +26,14 @@ pub fn start(boot: &BootRecord) -> String {
 }
 
 /// What it was started from.
-pub fn disk(boot: &BootRecord) -> String {
+pub(super) fn disk(boot: &BootRecord) -> String {
     match boot.start {
         Start::Network => "no disk".to_owned(),
         Start::Firmware | Start::Kernel => boot.hardware.disk.name(),
     }
 }
 
-pub fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     if seconds < 90.0 {
         return format!("{seconds:.1} s");
     }
@@ -44,7 +44,7 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes < MIB {
         Bytes(bytes).to_string()
@@ -54,17 +54,17 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// "2026-01-02 03:04" of RFC 3339.
-pub fn moment(time: &str) -> String {
+pub(super) fn moment(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
 /// A commit as people say it, without what was changed since.
-pub fn short(revision: &str) -> &str {
+pub(super) fn short(revision: &str) -> &str {
     let commit = revision.split('+').next().unwrap_or(revision);
     commit.get(..12).unwrap_or(commit)
 }
 
 /// Whether the templates were not those of the commit.
-pub fn is_changed(revision: &str) -> bool {
+pub(super) fn is_changed(revision: &str) -> bool {
     revision.contains('+')
 }

@@ -8,5 +8,5 @@ mod fault;
 mod reader;
 mod string;
 
-pub use fault::SyntaxFault;
+pub(super) use fault::SyntaxFault;
 pub use reader::read;

@@ -42,7 +42,7 @@ fn identify(code: &[u8]) -> Code {
 }
 
 /// At most one: BIOS knows nothing but the first sector.
-pub fn starts(tracer: &mut Tracer) -> Vec<Step> {
+pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
     let step = Step::new("boot code of the first sector");
     match identify(tracer.disk.boot_code) {
         Code::Nothing => Vec::new(),

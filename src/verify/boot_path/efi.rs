@@ -14,7 +14,7 @@ const OTHERS: &[&str] =
 
 /// The processor that a program is for. Source: Microsoft, PE Format, "Machine Types".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
+pub(super) enum Machine {
     X64,
     X86,
     Arm64,
@@ -34,7 +34,7 @@ impl std::fmt::Display for Machine {
 
 /// The headers of an EFI program. Source: Microsoft, PE Format.
 #[derive(Debug)]
-pub struct Program {
+pub(super) struct Program {
     pub machine: Machine,
     /// By name: where their bytes are in the file.
     sections: Vec<(String, Range<u64>)>,
@@ -45,7 +45,7 @@ const HEAD: u64 = 64 << 10;
 
 impl Program {
     /// From its first bytes; `size` is that of the whole file. `Err`: what is wrong.
-    pub fn parse(bytes: &[u8], size: u64) -> Result<Program, String> {
+    pub(super) fn parse(bytes: &[u8], size: u64) -> Result<Program, String> {
         let number = |at: usize, length: usize| -> Option<u64> {
             let bytes = bytes.get(at..at.checked_add(length)?)?;
             Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -88,14 +88,14 @@ impl Program {
         Ok(Program { machine, sections })
     }
 
-    pub fn section(&self, name: &str) -> Option<Range<u64>> {
+    pub(super) fn section(&self, name: &str) -> Option<Range<u64>> {
         self.sections.iter().find(|(other, _)| other == name).map(|(_, range)| range.clone())
     }
 }
 
 /// A path for each FAT filesystem that firmware would start from; one with a broken link where an EFI system partition has nothing to
 /// start.
-pub fn starts(tracer: &mut Tracer) -> Vec<Step> {
+pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
     let mut starts = Vec::new();
     let volumes = tracer.volumes();
     for volume in volumes.iter().filter(|volume| volume.is_fat && volume.has_file(FALLBACK)) {
@@ -109,7 +109,7 @@ pub fn starts(tracer: &mut Tracer) -> Vec<Step> {
 }
 
 /// What firmware starts of one filesystem.
-pub fn start_of(tracer: &mut Tracer, volume: &Volume) -> Step {
+pub(super) fn start_of(tracer: &mut Tracer, volume: &Volume) -> Step {
     match volume.has_file(FALLBACK) {
         true => {
             let at = actual(volume, FALLBACK);
@@ -143,7 +143,7 @@ fn actual(volume: &Volume, path: &str) -> FileAt {
 }
 
 /// What a program is, and where it leads.
-pub fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
+pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     let volume = tracer.volume(at.partition);
     let size = volume.size(&at.path);
     let head = volume.part(&at.path, 0..HEAD).unwrap_or_default();
@@ -267,12 +267,12 @@ fn unified(tracer: &mut Tracer, at: &FileAt, program: &Program, stub: Option<&st
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A program with these sections.
-    pub fn pe(machine: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
+    pub(crate) fn pe(machine: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 1024];
         bytes[..2].copy_from_slice(b"MZ");
         bytes[0x3c] = 0x80;

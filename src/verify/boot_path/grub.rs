@@ -13,7 +13,7 @@ const TITLE: &str = "GRUB";
 const STOPS: &str = "without one GRUB stops at its `grub>` prompt";
 
 /// An EFI program.
-pub fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
+pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
     let step = Step::new(TITLE).at(at.clone());
     let mut shell = Shell::new(Firmware::Uefi, Some(at.partition));
     let own = directory(&at.path).to_owned();
@@ -53,7 +53,7 @@ pub fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
 }
 
 /// Started by BIOS; `embedded`: what its core image carries, if that could be read.
-pub fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedded>) -> Step {
+pub(super) fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedded>) -> Step {
     match embedded {
         Some(embedded) if !embedded.has_memdisk => from_core(tracer, step, embedded),
         _ => from_somewhere(tracer, step),

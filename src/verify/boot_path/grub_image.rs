@@ -5,7 +5,7 @@ use liblzma::stream::{Action, Filters, LzmaOptions, Stream};
 
 /// What a core image was built with.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Embedded {
+pub(super) struct Embedded {
     pub prefix: Option<String>,
     pub configuration: Option<String>,
     /// An archive in memory, whose scripts are not read.
@@ -25,21 +25,21 @@ const MAGIC: &[u8] = b"mimg";
 mod core {
     use std::ops::Range;
 
-    pub const SECTOR: usize = 512;
-    pub const COMPRESSED_SIZE: Range<usize> = 0x08..0x0c;
-    pub const UNCOMPRESSED_SIZE: Range<usize> = 0x0c..0x10;
-    pub const REDUNDANCY: Range<usize> = 0x10..0x14;
+    pub(super) const SECTOR: usize = 512;
+    pub(super) const COMPRESSED_SIZE: Range<usize> = 0x08..0x0c;
+    pub(super) const UNCOMPRESSED_SIZE: Range<usize> = 0x0c..0x10;
+    pub(super) const REDUNDANCY: Range<usize> = 0x10..0x14;
     /// GRUB_DECOMPRESSOR_I386_PC_MAX_DECOMPRESSOR_SIZE.
-    pub const LONGEST: usize = 9 * 1024;
+    pub(super) const LONGEST: usize = 9 * 1024;
     /// Twice the largest that Debian's grub-mkimage makes of all modules.
-    pub const MOST: usize = 2 << 20;
+    pub(super) const MOST: usize = 2 << 20;
     /// Bytes that all attempts together may unpack: a hostile image can make each of them long.
-    pub const BUDGET: usize = 32 << 20;
+    pub(super) const BUDGET: usize = 32 << 20;
 }
 
 impl Embedded {
     /// From the section `mods` of an EFI program. Source: struct grub_module_info64.
-    pub fn parse(bytes: &[u8]) -> Embedded {
+    pub(super) fn parse(bytes: &[u8]) -> Embedded {
         match read(bytes, 8..16) {
             Some(start) if bytes.starts_with(MAGIC) => Embedded::objects(bytes, start),
             _ => Embedded::default(),
@@ -47,7 +47,7 @@ impl Embedded {
     }
 
     /// From a core image for BIOS, with its first sector. Nothing if it does not unpack.
-    pub fn of_core(image: &[u8]) -> Option<Embedded> {
+    pub(super) fn of_core(image: &[u8]) -> Option<Embedded> {
         let rest = image.get(core::SECTOR..)?;
         let (packed, size) = (read(rest, core::COMPRESSED_SIZE)?, read(rest, core::UNCOMPRESSED_SIZE)?);
         if size > core::MOST {
@@ -93,7 +93,7 @@ impl Embedded {
 }
 
 /// Whether a core image for BIOS has what its damage is repaired with. Source: GRUB 2.06, grub-core/lib/reed_solomon.c.
-pub fn has_redundancy(image: &[u8]) -> bool {
+pub(super) fn has_redundancy(image: &[u8]) -> bool {
     image.get(core::SECTOR..).and_then(|rest| read(rest, core::REDUNDANCY)).is_some_and(|bytes| bytes > 0)
 }
 
@@ -118,14 +118,14 @@ fn unpack(packed: &[u8], size: usize, budget: &mut usize) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
     use std::process::Command;
 
     /// By the host's GRUB.
-    pub fn core_image(prefix: &str, configuration: &str) -> Option<Vec<u8>> {
+    pub(crate) fn core_image(prefix: &str, configuration: &str) -> Option<Vec<u8>> {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
         std::fs::write(at("load.cfg"), configuration).unwrap();

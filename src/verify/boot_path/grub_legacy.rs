@@ -11,12 +11,12 @@ const VERSION: std::ops::Range<usize> = 0x3e..0x40;
 const NEXT: std::ops::Range<usize> = 0x44..0x48;
 
 /// Whether boot code with GRUB's name in it is its older one's.
-pub fn is_legacy(code: &[u8]) -> bool {
+pub(super) fn is_legacy(code: &[u8]) -> bool {
     code.get(VERSION) == Some(&[3, 2])
 }
 
 /// The sector of the next stage.
-pub fn next_sector(code: &[u8]) -> u64 {
+pub(super) fn next_sector(code: &[u8]) -> u64 {
     code.get(NEXT).map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")).into())
 }
 
@@ -71,7 +71,7 @@ fn parse(text: &str) -> Menu {
 }
 
 /// From the filesystem that has the menu.
-pub fn follow(tracer: &mut Tracer, step: Step) -> Step {
+pub(super) fn follow(tracer: &mut Tracer, step: Step) -> Step {
     let menu = tracer.volumes().iter().find_map(|volume| {
         MENUS.iter().find(|path| volume.has_file(path)).map(|path| (volume, volume.at(path)))
     });

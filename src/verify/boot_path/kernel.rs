@@ -338,13 +338,13 @@ fn skip(reader: &mut impl BufRead, mut count: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
 
     /// An archive with empty files.
-    pub fn cpio(names: &[&str]) -> Vec<u8> {
+    pub(crate) fn cpio(names: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for name in names.iter().chain(&["TRAILER!!!"]) {
             let fields = [1, 0o100_644, 0, 0, 1, 0, 0, 0, 0, 0, 0, name.len() + 1, 0];
@@ -358,7 +358,7 @@ pub mod tests {
     }
 
     /// A kernel's header, and as many bytes behind it as it says.
-    pub fn kernel(version: &str) -> Vec<u8> {
+    pub(crate) fn kernel(version: &str) -> Vec<u8> {
         let mut bytes = vec![0; 5 * 512 + 0x1000];
         bytes[0x1f1] = 4;
         bytes[0x1f4..0x1f8].copy_from_slice(&0x100_u32.to_le_bytes());

@@ -3,16 +3,16 @@
 
 /// A piece of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(super) enum Piece {
     Text(String),
     Variable(String),
 }
 
 /// A word before its variables are filled in.
-pub type Word = Vec<Piece>;
+pub(super) type Word = Vec<Piece>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Statement {
+pub(super) enum Statement {
     Command {
         words: Vec<Word>,
         block: Option<Vec<Statement>>,
@@ -25,7 +25,7 @@ pub enum Statement {
 
 /// What is wrong, and in which line, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
+pub(super) struct SyntaxError {
     pub line: usize,
     pub message: String,
 }
@@ -43,7 +43,7 @@ enum Token {
 }
 
 /// A whole file.
-pub fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
     let statements = parser.statements(&[])?;

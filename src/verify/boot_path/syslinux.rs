@@ -78,7 +78,7 @@ fn parse(text: &str) -> Configuration {
 }
 
 /// On the filesystem that its boot sector lies in.
-pub fn follow(tracer: &mut Tracer, volume: &Volume, step: Step) -> Step {
+pub(super) fn follow(tracer: &mut Tracer, volume: &Volume, step: Step) -> Step {
     let Some(path) = CONFIGURATIONS.iter().find(|path| volume.has_file(path)) else {
         let issue = Issue::new(IssueKind::SyslinuxConfiguration, "Syslinux has no configuration");
         return step.issue(issue.help("without one it stops at its `boot:` prompt"));

@@ -8,7 +8,7 @@ use crate::plan::bls::{self, Entry};
 const ENTRIES: &str = "/loader/entries";
 const UNIFIED: &str = "/EFI/Linux";
 
-pub fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
+pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     let step = Step::new(name).at(at.clone());
     let volumes = tracer.volumes();
     let own = volumes.iter().filter(|volume| volume.number == at.partition || volume.is_xbootldr);
@@ -48,7 +48,7 @@ pub fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
 }
 
 /// The entries of a directory. `prefix`: where what they name begins, seen from the volume's root.
-pub fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<Step> {
+pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<Step> {
     let names =
         volume.list(directory).into_iter().filter(|name| name.to_ascii_lowercase().ends_with(".conf"));
     let mut found: Vec<Entry> = names

@@ -83,12 +83,12 @@ impl<'a> Volume<'a> {
 }
 
 /// From the root, with slashes.
-pub fn absolute(path: &str) -> String {
+pub(super) fn absolute(path: &str) -> String {
     let path = path.trim().replace('\\', "/");
     if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
 /// The directory of a path.
-pub fn directory(path: &str) -> &str {
+pub(super) fn directory(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }

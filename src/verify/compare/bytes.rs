@@ -4,7 +4,7 @@ use crate::disk::{Source, first_difference};
 use std::ops::Range;
 
 /// Differences are told by blocks of this size.
-pub const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 /// Read at once.
 const CHUNK: usize = 1 << 20;
 

@@ -25,7 +25,7 @@ pub struct Difference {
 }
 
 /// GUIDs and UUIDs of both, as texts have them.
-pub type Identities = [(String, String)];
+pub(super) type Identities = [(String, String)];
 
 /// No more than so many structures of one filesystem are listed: the rest is counted.
 const MOST: usize = 40;

@@ -3,9 +3,9 @@
 use super::images::Difference;
 use std::collections::BTreeMap;
 
-pub const STATUS: &str = "/var/lib/dpkg/status";
+pub(super) const STATUS: &str = "/var/lib/dpkg/status";
 /// How their places begin.
-pub const PLACE: &str = "packages";
+pub(super) const PLACE: &str = "packages";
 
 /// Versions by name, of what is installed. Source: deb822(5); dpkg(1).
 fn installed(status: &str) -> BTreeMap<&str, &str> {
@@ -26,7 +26,7 @@ fn installed(status: &str) -> BTreeMap<&str, &str> {
 }
 
 /// One difference for each package of another version, or that only one has.
-pub fn compare(a: &str, b: &str) -> Vec<Difference> {
+pub(super) fn compare(a: &str, b: &str) -> Vec<Difference> {
     let (left, right) = (installed(a), installed(b));
     let mut names: Vec<&str> = left.keys().chain(right.keys()).copied().collect();
     names.sort_unstable();

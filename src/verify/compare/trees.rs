@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A filesystem's tree, and where its files' bytes are.
-pub struct Side<'a> {
+pub(super) struct Side<'a> {
     pub tree: &'a Tree,
     pub source: &'a dyn Source,
 }
 
 /// Differences of all files and directories, each with its path and field below `place`. No more than `most`.
-pub fn compare(
+pub(super) fn compare(
     place: &[String],
     a: &Side,
     b: &Side,
@@ -55,7 +55,7 @@ pub fn compare(
 }
 
 /// Packages of two root filesystems.
-pub fn packages(a: &Side, b: &Side) -> Vec<Difference> {
+pub(super) fn packages(a: &Side, b: &Side) -> Vec<Difference> {
     let status = |side: &Side| {
         let node = &side.tree.nodes[side.tree.find(STATUS)?];
         let bytes = read_part(side.source, node, 0..LONGEST_TEXT).ok()?;

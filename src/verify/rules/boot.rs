@@ -12,15 +12,15 @@ use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 use std::collections::BTreeSet;
 
-pub const ENTRIES: &str = "/boot/loader/entries";
+pub(super) const ENTRIES: &str = "/boot/loader/entries";
 
 /// A loader entry in the running system's view. Source: The Boot Loader Specification (UAPI.1).
-pub struct Entry {
+pub(super) struct Entry {
     pub path: String,
     pub options: String,
 }
 
-pub fn entries(system: &System) -> Vec<Entry> {
+pub(super) fn entries(system: &System) -> Vec<Entry> {
     let names = system.list(ENTRIES);
     let texts = names.iter().filter(|name| name.ends_with(".conf")).filter_map(|name| {
         let path = format!("{ENTRIES}/{name}");
@@ -43,7 +43,7 @@ fn is_meant_to_boot(facts: &Facts) -> bool {
 }
 
 /// Where a file of a boot path is, in the running system's view if that mounts its partition.
-pub fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
+pub(super) fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
     let mount =
         facts.system.as_ref().and_then(|system| system.mounts.iter().find(|m| m.partition == at.partition));
     let path = match mount {
@@ -85,7 +85,7 @@ fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &
     }
 }
 
-pub static BOOT_PATH: Rule = Rule {
+pub(super) static BOOT_PATH: Rule = Rule {
     name: "boot-path",
     summary: "no firmware finds anything that it could start",
     level: Level::Error,
@@ -114,7 +114,7 @@ fn nothing(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static BOOT_CODE: Rule = Rule {
+pub(super) static BOOT_CODE: Rule = Rule {
     name: "boot-code",
     summary: "the boot code that BIOS runs leads to nothing",
     level: Level::Error,
@@ -128,15 +128,15 @@ fn boot_code(facts: &Facts, out: &mut Found) {
 }
 
 /// A loader is missing, damaged or for another machine.
-pub const LOADER: &[IssueKind] =
+pub(super) const LOADER: &[IssueKind] =
     &[IssueKind::LoaderMissing, IssueKind::LoaderDamaged, IssueKind::WrongArchitecture];
 
 /// The same for what UEFI starts.
-pub fn efi_programs(facts: &Facts, out: &mut Found) {
+pub(super) fn efi_programs(facts: &Facts, out: &mut Found) {
     report(facts, Some(Firmware::Uefi), LOADER, out);
 }
 
-pub static ENTRY_MISSING: Rule = Rule {
+pub(super) static ENTRY_MISSING: Rule = Rule {
     name: "entry-missing",
     summary: "the loader has no entry",
     level: Level::Error,
@@ -149,7 +149,7 @@ fn missing(facts: &Facts, out: &mut Found) {
     report(facts, None, &[IssueKind::EntryMissing], out);
 }
 
-pub static ENTRY_KERNEL: Rule = Rule {
+pub(super) static ENTRY_KERNEL: Rule = Rule {
     name: "entry-kernel",
     summary: "a loader entry names a kernel that is not there",
     level: Level::Error,
@@ -161,7 +161,7 @@ fn kernel(facts: &Facts, out: &mut Found) {
     report(facts, None, &[IssueKind::KernelMissing], out);
 }
 
-pub static ENTRY_INITRD: Rule = Rule {
+pub(super) static ENTRY_INITRD: Rule = Rule {
     name: "entry-initrd",
     summary: "a loader entry names an initramfs that is not there",
     level: Level::Error,
@@ -174,7 +174,7 @@ fn initrd(facts: &Facts, out: &mut Found) {
     report(facts, None, &[IssueKind::InitramfsMissing], out);
 }
 
-pub static ENTRY_DEVICETREE: Rule = Rule {
+pub(super) static ENTRY_DEVICETREE: Rule = Rule {
     name: "entry-devicetree",
     summary: "a loader entry names a device tree that is not there",
     level: Level::Error,
@@ -186,7 +186,7 @@ fn devicetree(facts: &Facts, out: &mut Found) {
     report(facts, None, &[IssueKind::OtherFileMissing], out);
 }
 
-pub static GRUB_CONFIGURATION: Rule = Rule {
+pub(super) static GRUB_CONFIGURATION: Rule = Rule {
     name: "grub-configuration",
     summary: "GRUB's configuration is missing, or GRUB cannot read it",
     level: Level::Error,
@@ -198,7 +198,7 @@ fn grub_configuration(facts: &Facts, out: &mut Found) {
     report(facts, None, &[IssueKind::GrubConfiguration], out);
 }
 
-pub static SYSLINUX_CONFIGURATION: Rule = Rule {
+pub(super) static SYSLINUX_CONFIGURATION: Rule = Rule {
     name: "syslinux-configuration",
     summary: "Syslinux has no configuration",
     level: Level::Error,
@@ -211,7 +211,7 @@ fn syslinux_configuration(facts: &Facts, out: &mut Found) {
 }
 
 /// The kernels that are reached, each once for an entry, with whether somebody has to choose it.
-pub fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
+pub(super) fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
     if !is_meant_to_boot(facts) {
         return Vec::new();
     }
@@ -226,7 +226,7 @@ pub fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
 }
 
 /// Reports once for each file; less, if only a choice leads there.
-pub fn report_of_kernel(
+pub(super) fn report_of_kernel(
     facts: &Facts,
     at: &FileAt,
     chosen: bool,
@@ -244,7 +244,7 @@ pub fn report_of_kernel(
     }
 }
 
-pub static KERNEL_DAMAGED: Rule = Rule {
+pub(super) static KERNEL_DAMAGED: Rule = Rule {
     name: "kernel-damaged",
     summary: "a kernel's file is truncated, damaged, or not a kernel for a PC",
     level: Level::Error,
@@ -263,7 +263,7 @@ fn kernel_damaged(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static INITRD_DAMAGED: Rule = Rule {
+pub(super) static INITRD_DAMAGED: Rule = Rule {
     name: "initrd-damaged",
     summary: "an initramfs is truncated, damaged, or not an archive",
     level: Level::Error,
@@ -283,7 +283,7 @@ fn initrd_damaged(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static INITRD_CONTENT: Rule = Rule {
+pub(super) static INITRD_CONTENT: Rule = Rule {
     name: "initrd-content",
     summary: "an initramfs cannot mount the root filesystem",
     level: Level::Error,
@@ -365,7 +365,7 @@ fn initrd_content(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static KERNEL_MODULES: Rule = Rule {
+pub(super) static KERNEL_MODULES: Rule = Rule {
     name: "kernel-modules",
     summary: "a kernel has no modules of its version",
     level: Level::Error,
@@ -399,7 +399,7 @@ fn modules(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static ROOT_MISSING: Rule = Rule {
+pub(super) static ROOT_MISSING: Rule = Rule {
     name: "root-filesystem",
     summary: "no partition holds a root filesystem",
     level: Level::Error,
@@ -428,7 +428,7 @@ fn root(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static ROOT_OPTION: Rule = Rule {
+pub(super) static ROOT_OPTION: Rule = Rule {
     name: "root-option",
     summary: "root= does not lead to the root partition",
     level: Level::Error,
@@ -510,7 +510,7 @@ fn is_named_by_the_image(root: &str) -> bool {
     root == "/dev/mapper/cryptroot" || !(is_group || others.iter().any(|other| root.starts_with(other)))
 }
 
-pub static BOOT_SPACE: Rule = Rule {
+pub(super) static BOOT_SPACE: Rule = Rule {
     name: "boot-space",
     summary: "the loader's partition has no room for another kernel",
     level: Level::Note,

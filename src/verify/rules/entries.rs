@@ -6,7 +6,7 @@ use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::BTreeSet;
 
-pub static ENTRIES: Rule = Rule {
+pub(super) static ENTRIES: Rule = Rule {
     name: "boot-entries",
     summary: "more than one kernel can be started",
     level: Level::Note,

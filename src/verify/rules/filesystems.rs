@@ -7,7 +7,7 @@ use crate::verify::facts::{Facts, Fsck, PartitionFacts, Scheme};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
-pub static FILESYSTEM_DAMAGED: Rule = Rule {
+pub(super) static FILESYSTEM_DAMAGED: Rule = Rule {
     name: "filesystem-damaged",
     summary: "a filesystem's own fsck finds faults",
     level: Level::Error,
@@ -32,7 +32,7 @@ fn damaged(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static FILESYSTEM_UNREADABLE: Rule = Rule {
+pub(super) static FILESYSTEM_UNREADABLE: Rule = Rule {
     name: "filesystem-unreadable",
     summary: "a filesystem contradicts itself",
     level: Level::Error,
@@ -50,7 +50,7 @@ fn unreadable(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static FILESYSTEM_MISSING: Rule = Rule {
+pub(super) static FILESYSTEM_MISSING: Rule = Rule {
     name: "filesystem-missing",
     summary: "a partition holds nothing that is known",
     level: Level::Error,
@@ -76,7 +76,7 @@ fn is_raw(partition: &PartitionFacts) -> bool {
     partition.entry.type_guid == uuid::uuid!("21686148-6449-6e6f-744e-656564454649")
 }
 
-pub static FILESYSTEM_NOT_READ: Rule = Rule {
+pub(super) static FILESYSTEM_NOT_READ: Rule = Rule {
     name: "filesystem-not-read",
     summary: "a partition holds something that is known and not read",
     level: Level::Note,
@@ -97,7 +97,7 @@ fn not_read(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static ESP_CLUSTERS: Rule = Rule {
+pub(super) static ESP_CLUSTERS: Rule = Rule {
     name: "esp-clusters",
     summary: "a FAT32 has too few clusters for UEFI firmware",
     level: Level::Error,
@@ -122,7 +122,7 @@ fn clusters(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static FILESYSTEM_PLACE: Rule = Rule {
+pub(super) static FILESYSTEM_PLACE: Rule = Rule {
     name: "filesystem-place",
     summary: "a FAT filesystem was formatted for another position on the disk",
     level: Level::Warning,
@@ -149,7 +149,7 @@ fn place(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static LABEL_REPEATED: Rule = Rule {
+pub(super) static LABEL_REPEATED: Rule = Rule {
     name: "label-repeated",
     summary: "two filesystems have the same label",
     level: Level::Warning,
@@ -161,7 +161,7 @@ fn labels(facts: &Facts, out: &mut Found) {
     repeated(facts, "label", |partition| partition.label.clone(), out);
 }
 
-pub static UUID_REPEATED: Rule = Rule {
+pub(super) static UUID_REPEATED: Rule = Rule {
     name: "uuid-repeated",
     summary: "two filesystems have the same UUID",
     level: Level::Error,
@@ -188,7 +188,7 @@ fn repeated(facts: &Facts, what: &str, key: impl Fn(&PartitionFacts) -> Option<S
     }
 }
 
-pub static LUKS_HEADER: Rule = Rule {
+pub(super) static LUKS_HEADER: Rule = Rule {
     name: "luks-header",
     summary: "a LUKS header is damaged",
     level: Level::Error,
@@ -205,7 +205,7 @@ fn luks(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static LUKS_LOCKED: Rule = Rule {
+pub(super) static LUKS_LOCKED: Rule = Rule {
     name: "luks-locked",
     summary: "what is inside a LUKS volume could not be looked at",
     level: Level::Note,

@@ -6,7 +6,7 @@ use crate::lint::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static FSTAB_OPTIONS: Rule = Rule {
+pub(super) static FSTAB_OPTIONS: Rule = Rule {
     name: "fstab-options",
     summary: "fstab has an option or a type that the mount fails with",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::plan::Firmware;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static GRUB_CORE: Rule = Rule {
+pub(super) static GRUB_CORE: Rule = Rule {
     name: "grub-core",
     summary: "GRUB's boot sector or core image is damaged",
     level: Level::Error,

@@ -6,7 +6,7 @@ use crate::template::Bytes;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static GCE_SIZE: Rule = Rule {
+pub(super) static GCE_SIZE: Rule = Rule {
     name: "gce-size",
     summary: "a disk for Google Compute Engine is not a whole number of GiB",
     level: Level::Error,
@@ -23,7 +23,7 @@ fn google(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static VHD_SIZE: Rule = Rule {
+pub(super) static VHD_SIZE: Rule = Rule {
     name: "vhd-size",
     summary: "a VHD's size is not a whole number of MiB, or ambiguous",
     level: Level::Error,
@@ -45,7 +45,7 @@ fn vhd(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static IMAGE_FORMAT: Rule = Rule {
+pub(super) static IMAGE_FORMAT: Rule = Rule {
     name: "image-format",
     summary: "the file's name says another format than its content",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::Level;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
-pub static PACKAGE_CACHE: Rule = Rule {
+pub(super) static PACKAGE_CACHE: Rule = Rule {
     name: "package-cache",
     summary: "the image has downloaded packages or package lists in it",
     level: Level::Warning,
@@ -35,7 +35,7 @@ fn package_cache(system: &System, out: &mut Found) {
     }
 }
 
-pub static BUILD_PATH: Rule = Rule {
+pub(super) static BUILD_PATH: Rule = Rule {
     name: "build-path",
     summary: "a file names the build host's paths or the tools of the build",
     level: Level::Warning,
@@ -70,7 +70,7 @@ fn build_path(system: &System, out: &mut Found) {
     }
 }
 
-pub static WORLD_WRITABLE: Rule = Rule {
+pub(super) static WORLD_WRITABLE: Rule = Rule {
     name: "world-writable",
     summary: "everybody can change a file of the system",
     level: Level::Error,

@@ -7,7 +7,7 @@ use crate::verify::boot_path::is_initramfs;
 use crate::verify::medium::MediumFacts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static CD_START: Rule = Rule {
+pub(super) static CD_START: Rule = Rule {
     name: "cd-start",
     summary: "a CD does not start by BIOS or by UEFI",
     level: Level::Error,
@@ -55,7 +55,7 @@ fn of_others(facts: &MediumFacts, out: &mut Found) {
     }
 }
 
-pub static MEDIUM_KERNEL: Rule = Rule {
+pub(super) static MEDIUM_KERNEL: Rule = Rule {
     name: "medium-kernel",
     summary: "what a CD or a network boot starts is missing or damaged",
     level: Level::Error,
@@ -104,7 +104,7 @@ fn kernel(facts: &MediumFacts, out: &mut Found) {
     }
 }
 
-pub static MEDIUM_TREE: Rule = Rule {
+pub(super) static MEDIUM_TREE: Rule = Rule {
     name: "medium-tree",
     summary: "a root tree cannot be read, or has nothing that starts",
     level: Level::Error,
@@ -135,7 +135,7 @@ fn tree(facts: &MediumFacts, out: &mut Found) {
     }
 }
 
-pub static PUBLISHED_FILE: Rule = Rule {
+pub(super) static PUBLISHED_FILE: Rule = Rule {
     name: "published-file",
     summary: "a published file cannot be unpacked",
     level: Level::Error,
@@ -150,7 +150,7 @@ fn published(facts: &MediumFacts, out: &mut Found) {
     }
 }
 
-pub static OCI_LAYOUT: Rule = Rule {
+pub(super) static OCI_LAYOUT: Rule = Rule {
     name: "oci-layout",
     summary: "an OCI image is incomplete or damaged",
     level: Level::Error,

@@ -22,7 +22,7 @@ use super::facts::Facts;
 use super::medium::MediumFacts;
 use super::rule::{Check, Finding, Found, Rule};
 
-pub use mounts::mounts_of;
+pub(super) use mounts::mounts_of;
 
 /// Sorted by name.
 pub static RULES: &[&Rule] = &[

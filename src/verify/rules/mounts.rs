@@ -7,7 +7,7 @@ use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
 /// Where partitions will be mounted, as the system itself says: by fstab and by mount units.
-pub fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String, u32)> {
+pub(crate) fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String, u32)> {
     let fstab = fstab(system).into_iter().map(|line| (line.device, line.at));
     let units = units(system).into_iter().map(|unit| (unit.device, unit.at));
     fstab
@@ -18,12 +18,12 @@ pub fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String,
 }
 
 /// The partition that a device name means.
-pub fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
+pub(super) fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
     partitions.iter().find(|p| is(p, partitions, system, device)).map(|p| p.entry.number)
 }
 
 /// Whether a device name leads to a partition of the image. Source: fstab(5); udev's links below /dev/disk.
-pub fn leads_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
+pub(super) fn leads_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
     facts.partition(number).is_some_and(|partition| is(partition, &facts.partitions, system, device))
 }
 
@@ -66,14 +66,14 @@ fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
     }
 }
 
-pub struct Line {
+pub(super) struct Line {
     pub device: String,
     pub at: String,
     pub kind: String,
     pub options: String,
 }
 
-pub fn fstab(system: &System) -> Vec<Line> {
+pub(super) fn fstab(system: &System) -> Vec<Line> {
     let text = system.text("/etc/fstab").unwrap_or_default();
     fields(&text)
         .filter(|fields| fields.len() >= 3)
@@ -160,7 +160,7 @@ fn is_device(device: &str) -> bool {
     TAGS.iter().any(|start| device.starts_with(start))
 }
 
-pub static FSTAB: Rule = Rule {
+pub(super) static FSTAB: Rule = Rule {
     name: "fstab-device",
     summary: "fstab names a device that the image does not have",
     level: Level::Error,
@@ -179,7 +179,7 @@ fn fstab_devices(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static MOUNT_UNIT: Rule = Rule {
+pub(super) static MOUNT_UNIT: Rule = Rule {
     name: "mount-unit",
     summary: "a mount or swap unit names a device that the image does not have",
     level: Level::Error,
@@ -197,7 +197,7 @@ fn mount_units(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static MOUNT_POINT: Rule = Rule {
+pub(super) static MOUNT_POINT: Rule = Rule {
     name: "mount-point",
     summary: "a partition is mounted on a directory that is not there, or on none at all",
     level: Level::Error,
@@ -225,7 +225,7 @@ fn mount_points(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static CRYPTTAB: Rule = Rule {
+pub(super) static CRYPTTAB: Rule = Rule {
     name: "crypttab-device",
     summary: "crypttab names a volume that the image does not have",
     level: Level::Error,

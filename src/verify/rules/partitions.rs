@@ -6,7 +6,7 @@ use crate::plan::{ESP, Firmware};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static PARTITION_ALIGNMENT: Rule = Rule {
+pub(super) static PARTITION_ALIGNMENT: Rule = Rule {
     name: "partition-alignment",
     summary: "a partition does not start or end on a whole MiB",
     level: Level::Warning,
@@ -26,7 +26,7 @@ fn alignment(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static ESP_LOADER: Rule = Rule {
+pub(super) static ESP_LOADER: Rule = Rule {
     name: "esp-loader",
     summary: "UEFI firmware finds no loader, or one that it cannot start",
     level: Level::Error,
@@ -45,7 +45,7 @@ fn loader(facts: &Facts, out: &mut Found) {
     super::boot::efi_programs(facts, out);
 }
 
-pub static ESP_REPEATED: Rule = Rule {
+pub(super) static ESP_REPEATED: Rule = Rule {
     name: "esp-repeated",
     summary: "a disk has two EFI system partitions",
     level: Level::Warning,

@@ -7,7 +7,7 @@ use crate::template::FilesystemType;
 use crate::verify::facts::{Facts, PartitionFacts};
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static PLAN_DISK: Rule = Rule {
+pub(super) static PLAN_DISK: Rule = Rule {
     name: "plan-disk",
     summary: "the disk is not the planned one",
     level: Level::Error,
@@ -35,7 +35,7 @@ fn disk(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static PLAN_PARTITION: Rule = Rule {
+pub(super) static PLAN_PARTITION: Rule = Rule {
     name: "plan-partition",
     summary: "a partition is not the planned one",
     level: Level::Error,
@@ -75,7 +75,7 @@ fn partitions(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static PLAN_FILESYSTEM: Rule = Rule {
+pub(super) static PLAN_FILESYSTEM: Rule = Rule {
     name: "plan-filesystem",
     summary: "a filesystem is not the planned one",
     level: Level::Error,

@@ -5,7 +5,7 @@ use crate::lint::Level;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
-pub static MACHINE_ID: Rule = Rule {
+pub(super) static MACHINE_ID: Rule = Rule {
     name: "machine-id",
     summary: "the image has a machine id",
     level: Level::Error,
@@ -29,7 +29,7 @@ fn machine_id(system: &System, out: &mut Found) {
     }
 }
 
-pub static SSH_HOST_KEY: Rule = Rule {
+pub(super) static SSH_HOST_KEY: Rule = Rule {
     name: "ssh-host-key",
     summary: "the image has ssh host keys",
     level: Level::Error,
@@ -47,7 +47,7 @@ fn host_keys(system: &System, out: &mut Found) {
     }
 }
 
-pub static RANDOM_SEED: Rule = Rule {
+pub(super) static RANDOM_SEED: Rule = Rule {
     name: "random-seed",
     summary: "the image has a random seed",
     level: Level::Error,
@@ -68,7 +68,7 @@ fn random_seed(system: &System, out: &mut Found) {
     }
 }
 
-pub static ROOT_PASSWORD: Rule = Rule {
+pub(super) static ROOT_PASSWORD: Rule = Rule {
     name: "root-password-empty",
     summary: "root logs in without a password",
     level: Level::Error,
@@ -97,7 +97,7 @@ fn root_password(system: &System, out: &mut Found) {
     }
 }
 
-pub static PRIVATE_KEY: Rule = Rule {
+pub(super) static PRIVATE_KEY: Rule = Rule {
     name: "private-key",
     summary: "the image has a private key or another secret that machines would share",
     level: Level::Error,

@@ -11,7 +11,7 @@ use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 use std::collections::BTreeSet;
 
-pub static INIT_PROGRAM: Rule = Rule {
+pub(super) static INIT_PROGRAM: Rule = Rule {
     name: "init-program",
     summary: "process 1 is missing, or cannot be executed",
     level: Level::Error,
@@ -24,7 +24,7 @@ fn init(facts: &Facts, out: &mut Found) {
     programs(facts, &[Role::Init], false, out);
 }
 
-pub static LOGIN_PROGRAM: Rule = Rule {
+pub(super) static LOGIN_PROGRAM: Rule = Rule {
     name: "login-program",
     summary: "the programs of a login are missing, or cannot be executed",
     level: Level::Error,
@@ -36,7 +36,7 @@ fn login(facts: &Facts, out: &mut Found) {
     programs(facts, &[Role::Login, Role::Shell], false, out);
 }
 
-pub static PACKAGE_FILE: Rule = Rule {
+pub(super) static PACKAGE_FILE: Rule = Rule {
     name: "package-file",
     summary: "a program that every boot runs differs from its package",
     level: Level::Error,
@@ -58,7 +58,7 @@ fn programs(facts: &Facts, roles: &[Role], checksums: bool, out: &mut Found) {
     }
 }
 
-pub static ACCOUNTS: Rule = Rule {
+pub(super) static ACCOUNTS: Rule = Rule {
     name: "accounts",
     summary: "the user database has no root",
     level: Level::Error,
@@ -93,7 +93,7 @@ fn accounts(system: &System, out: &mut Found) {
     }
 }
 
-pub static PAM: Rule = Rule {
+pub(super) static PAM: Rule = Rule {
     name: "pam",
     summary: "PAM has no configuration for logins",
     level: Level::Error,
@@ -125,7 +125,7 @@ fn pam(system: &System, out: &mut Found) {
     }
 }
 
-pub static DEFAULT_TARGET: Rule = Rule {
+pub(super) static DEFAULT_TARGET: Rule = Rule {
     name: "default-target",
     summary: "systemd's default target does not exist",
     level: Level::Error,
@@ -154,7 +154,7 @@ fn default_target(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static GETTY: Rule = Rule {
+pub(super) static GETTY: Rule = Rule {
     name: "getty",
     summary: "no login prompt will appear on a console of the kernel's command line",
     level: Level::Error,
@@ -207,7 +207,7 @@ fn command_line(facts: &Facts) -> Vec<String> {
     start.iter().flat_map(|(start, _)| words(&start.options)).map(str::to_owned).collect()
 }
 
-pub static COMMAND_LINE: Rule = Rule {
+pub(super) static COMMAND_LINE: Rule = Rule {
     name: "kernel-command-line",
     summary: "the kernel's command line keeps the system from starting",
     level: Level::Error,
@@ -273,7 +273,7 @@ fn kernel_command_line(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static PACKAGE_DATABASE: Rule = Rule {
+pub(super) static PACKAGE_DATABASE: Rule = Rule {
     name: "package-database",
     summary: "the package manager's database is damaged",
     level: Level::Error,

@@ -7,7 +7,7 @@ use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
 use crate::verify::rule::{Check, Found, Rule};
 use std::collections::HashMap;
 
-pub static GPT_PRIMARY: Rule = Rule {
+pub(super) static GPT_PRIMARY: Rule = Rule {
     name: "gpt-primary",
     summary: "the primary partition table is damaged",
     level: Level::Error,
@@ -20,7 +20,7 @@ fn primary(facts: &Facts, out: &mut Found) {
     header(&facts.table.primary, Lba(1), "primary", facts, out);
 }
 
-pub static GPT_BACKUP: Rule = Rule {
+pub(super) static GPT_BACKUP: Rule = Rule {
     name: "gpt-backup",
     summary: "the backup partition table is damaged or not at the end of the disk",
     level: Level::Error,
@@ -80,7 +80,7 @@ fn level(copy: &TableCopy, facts: &Facts) -> Level {
     if is_whole && facts.plan.is_none() { Level::Warning } else { Level::Error }
 }
 
-pub static GPT_ENTRIES: Rule = Rule {
+pub(super) static GPT_ENTRIES: Rule = Rule {
     name: "gpt-entries",
     summary: "the entries of a partition table are damaged",
     level: Level::Error,
@@ -109,7 +109,7 @@ fn entries(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static GPT_COPIES: Rule = Rule {
+pub(super) static GPT_COPIES: Rule = Rule {
     name: "gpt-copies",
     summary: "the two partition tables say different things",
     level: Level::Error,
@@ -140,7 +140,7 @@ fn copies(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static GPT_BOUNDS: Rule = Rule {
+pub(super) static GPT_BOUNDS: Rule = Rule {
     name: "gpt-bounds",
     summary: "a partition lies outside the disk, in the tables, or in another partition",
     level: Level::Error,
@@ -188,7 +188,7 @@ fn bounds(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static GPT_GUID: Rule = Rule {
+pub(super) static GPT_GUID: Rule = Rule {
     name: "gpt-guid",
     summary: "a partition has no GUID of its own",
     level: Level::Error,
@@ -212,7 +212,7 @@ fn guids(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static MBR_PROTECTIVE: Rule = Rule {
+pub(super) static MBR_PROTECTIVE: Rule = Rule {
     name: "mbr-protective",
     summary: "no protective MBR keeps old tools away",
     level: Level::Error,
@@ -232,7 +232,7 @@ fn mbr(facts: &Facts, out: &mut Found) {
     }
 }
 
-pub static MBR_TABLE: Rule = Rule {
+pub(super) static MBR_TABLE: Rule = Rule {
     name: "mbr-table",
     summary: "the partitions of an MBR overlap, or lie outside the disk",
     level: Level::Error,

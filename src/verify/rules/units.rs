@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Where units are, the first wins. Source: systemd.unit(5), "System Unit Search Path".
-pub const UNITS: &[&str] = &[
+pub(super) const UNITS: &[&str] = &[
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -17,7 +17,7 @@ pub const UNITS: &[&str] = &[
 
 /// What a unit's file is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(super) enum Unit {
     There,
     Masked,
     Missing,
@@ -30,7 +30,7 @@ fn template_of(name: &str) -> Option<String> {
     (!instance.is_empty()).then(|| format!("{template}@.{ending}"))
 }
 
-pub fn unit(system: &System, name: &str) -> Unit {
+pub(super) fn unit(system: &System, name: &str) -> Unit {
     for directory in UNITS {
         let path = format!("{directory}/{name}");
         let Some(id) = system.tree.find_itself(&path) else { continue };
@@ -50,7 +50,7 @@ pub fn unit(system: &System, name: &str) -> Unit {
     template_of(name).map_or(Unit::Missing, |template| unit(system, &template))
 }
 
-pub static DANGLING_UNIT: Rule = Rule {
+pub(super) static DANGLING_UNIT: Rule = Rule {
     name: "unit-missing",
     summary: "a unit that is enabled does not exist",
     level: Level::Warning,
@@ -75,7 +75,7 @@ fn dangling(system: &System, out: &mut Found) {
     }
 }
 
-pub static UNIT_CYCLE: Rule = Rule {
+pub(super) static UNIT_CYCLE: Rule = Rule {
     name: "unit-cycle",
     summary: "units of the boot wait for each other",
     level: Level::Warning,

@@ -7,7 +7,7 @@ use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 use crate::verify::system::System;
 
-pub static KERNEL_UPDATE: Rule = Rule {
+pub(super) static KERNEL_UPDATE: Rule = Rule {
     name: "kernel-update",
     summary: "a newer kernel package would not be what boots",
     level: Level::Warning,

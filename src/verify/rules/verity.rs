@@ -5,7 +5,7 @@ use crate::lint::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Found, Rule};
 
-pub static VERITY_HASH: Rule = Rule {
+pub(super) static VERITY_HASH: Rule = Rule {
     name: "verity-hash",
     summary: "a dm-verity partition does not match its root hash",
     level: Level::Error,

@@ -12,23 +12,23 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Bytes that look random and are always the same (xorshift).
-pub struct Noise(pub u64);
+pub(super) struct Noise(pub u64);
 
 impl Noise {
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| (self.next() >> 24) as u8).collect()
     }
 }
 
 /// Some of every kind of node, and `many` names in one directory.
-pub fn sample(many: usize) -> (TempDir, Scan) {
+pub(super) fn sample(many: usize) -> (TempDir, Scan) {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut noise = Noise(1);
@@ -158,7 +158,7 @@ fn in_order(scan: &mut Scan) {
 }
 
 /// One file of so many bytes that are not zeros.
-pub fn one_file(size: u64) -> (TempDir, Scan) {
+pub(super) fn one_file(size: u64) -> (TempDir, Scan) {
     let directory = tempfile::tempdir().unwrap();
     let file = File::create(directory.path().join("file")).unwrap();
     let mut noise = Noise(2);

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 /// What kind of btree it is.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub(super) struct Kind {
     pub what: &'static str,
     pub magic: (u32, u32),
     pub pointers: Pointers,
@@ -21,7 +21,7 @@ pub struct Kind {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Pointers {
+pub(super) enum Pointers {
     /// 4 bytes, counted from the group's start.
     Short,
     /// 8 bytes, block numbers.
@@ -53,7 +53,7 @@ impl Pointers {
 }
 
 /// A btree's blocks to begin with.
-pub struct Roots {
+pub(super) struct Roots {
     /// Block numbers, from left to right.
     pub blocks: Vec<u64>,
     /// Of these blocks; 0 is leaves.
@@ -63,7 +63,7 @@ pub struct Roots {
 }
 
 /// Takes the block and a record of it.
-pub type Visit<'v> = &'v mut dyn FnMut(&View, &[u8]) -> Result<(), ReadError>;
+pub(super) type Visit<'v> = &'v mut dyn FnMut(&View, &[u8]) -> Result<(), ReadError>;
 
 impl Xfs<'_> {
     /// Calls `visit` with the bytes of every record, from left to right.

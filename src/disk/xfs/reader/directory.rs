@@ -13,7 +13,7 @@ use crate::disk::source::ReadError;
 use std::collections::BTreeMap;
 
 /// Names without `.` and `..`, and the inodes they name.
-pub type Names = BTreeMap<Vec<u8>, u64>;
+pub(super) type Names = BTreeMap<Vec<u8>, u64>;
 
 /// Bytes of a data block's header: (version 5, version 4).
 const HEADER: (usize, usize) = (64, 16);

@@ -22,7 +22,7 @@ const ROOT_ENTRY: usize = 16;
 
 /// Blocks side by side, in a fork and on disk.
 #[derive(Clone, Copy)]
-pub struct Mapping {
+pub(super) struct Mapping {
     /// In blocks from the fork's start.
     pub offset: u64,
     /// A block number; `count` blocks from it exist in one group.

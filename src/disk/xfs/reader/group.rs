@@ -11,8 +11,8 @@ use super::open::{Budget, Xfs, name};
 use crate::disk::source::ReadError;
 use std::ops::Range;
 
-pub const AGF_CRC: usize = 216;
-pub const AGI_CRC: usize = 312;
+pub(crate) const AGF_CRC: usize = 216;
+pub(crate) const AGI_CRC: usize = 312;
 
 const FREE_SPACE: Kind = Kind {
     what: "btree of the free space of group",
@@ -31,7 +31,7 @@ const INODES: Kind = Kind {
 };
 
 /// The headers of a group, as they are on disk.
-pub struct Group {
+pub(crate) struct Group {
     pub number: u32,
     /// A sector each.
     pub agf: Vec<u8>,
@@ -39,17 +39,17 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn agf_byte(superblock: &Superblock, number: u32) -> u64 {
+    pub(crate) fn agf_byte(superblock: &Superblock, number: u32) -> u64 {
         superblock.group_byte(number) + (AGF_SECTOR << superblock.sector_log)
     }
 
-    pub fn agi_byte(superblock: &Superblock, number: u32) -> u64 {
+    pub(crate) fn agi_byte(superblock: &Superblock, number: u32) -> u64 {
         superblock.group_byte(number) + (AGI_SECTOR << superblock.sector_log)
     }
 }
 
 /// Inodes side by side; usually all 64 are there.
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The first one's number.
     pub first: u64,
     /// Bit by bit, from the first one up.
@@ -60,11 +60,11 @@ pub struct Chunk {
 
 impl Chunk {
     /// It must hold the inode.
-    pub fn is_free(&self, inode: u64) -> bool {
+    pub(crate) fn is_free(&self, inode: u64) -> bool {
         self.free >> (inode - self.first) & 1 == 1
     }
 
-    pub fn holds(&self, inode: u64) -> bool {
+    pub(crate) fn holds(&self, inode: u64) -> bool {
         (self.first..self.first + CHUNK).contains(&inode) && self.holes >> ((inode - self.first) / 4) & 1 == 0
     }
 }

@@ -11,7 +11,7 @@ use crate::disk::source::ReadError;
 use crate::disk::tree::Time;
 
 /// An inode in use.
-pub struct Inode {
+pub(super) struct Inode {
     pub number: u64,
     /// The whole inode.
     pub bytes: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Inode {
 }
 
 /// Where a fork lies in the inode, and how it is kept.
-pub struct Fork {
+pub(super) struct Fork {
     pub format: u8,
     pub start: usize,
     /// Bytes.
@@ -45,11 +45,11 @@ pub struct Fork {
 }
 
 impl Inode {
-    pub fn view(&self) -> View<'_> {
+    pub(super) fn view(&self) -> View<'_> {
         View { bytes: &self.bytes, name: name("inode", self.number), at: self.at }
     }
 
-    pub fn fork<'i>(&'i self, fork: &Fork) -> Result<View<'i>, ReadError> {
+    pub(super) fn fork<'i>(&'i self, fork: &Fork) -> Result<View<'i>, ReadError> {
         let view = self.view();
         Ok(View { bytes: view.slice(fork.start, fork.length)?, ..view })
     }

@@ -10,5 +10,5 @@ mod inode;
 mod open;
 mod tree;
 
-pub use group::{AGF_CRC, AGI_CRC, Group};
+pub(super) use group::{AGF_CRC, AGI_CRC, Group};
 pub use open::Xfs;

@@ -89,17 +89,17 @@ impl<'a> Xfs<'a> {
 
 /// How much more may be read of metadata: each block has one place, so no tree needs more than all blocks once. Ends
 /// loops and shared blocks of damaged filesystems.
-pub struct Budget {
+pub(super) struct Budget {
     blocks: u64,
 }
 
 impl Budget {
-    pub fn new(superblock: &Superblock) -> Self {
+    pub(super) fn new(superblock: &Superblock) -> Self {
         Self { blocks: superblock.blocks }
     }
 
     /// `view` is what asks for more.
-    pub fn spend(&mut self, blocks: u64, view: &View) -> Result<(), ReadError> {
+    pub(super) fn spend(&mut self, blocks: u64, view: &View) -> Result<(), ReadError> {
         self.blocks = self
             .blocks
             .checked_sub(blocks)

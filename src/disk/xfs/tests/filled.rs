@@ -24,7 +24,7 @@ fn acl() -> Vec<u8> {
 }
 
 /// Nodes of all kinds, with attributes and names of all sizes.
-pub fn all_kinds() -> Builder {
+pub(super) fn all_kinds() -> Builder {
     let mut numbers = Numbers(1);
     let mut builder = Builder::new();
     builder.scan.tree.nodes[ROOT].attributes.insert(b"user.root".to_vec(), b"yes".to_vec());

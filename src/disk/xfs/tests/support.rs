@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-pub const MIB: u64 = 1 << 20;
-pub const FILL: Fill = Fill { epoch: 1_700_000_000, seed: Uuid::from_u128(7) };
-pub const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1 -i sparse=1,nrext64=0 \
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const FILL: Fill = Fill { epoch: 1_700_000_000, seed: Uuid::from_u128(7) };
+pub(super) const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1 -i sparse=1,nrext64=0 \
                             -l size=64m,internal=1";
 
 /// Whether the host has what makes and judges filesystems here.
-pub fn has_judges() -> bool {
+pub(super) fn has_judges() -> bool {
     ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::disk::has_judge)
 }
 
@@ -39,7 +39,7 @@ fn turned_off(options: &str) -> Vec<&'static str> {
 }
 
 /// A sparse file with an empty filesystem.
-pub fn fresh(size: u64, options: &str) -> NamedTempFile {
+pub(super) fn fresh(size: u64, options: &str) -> NamedTempFile {
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(size).unwrap();
     let made = crate::disk::judge("mkfs.xfs")
@@ -53,12 +53,12 @@ pub fn fresh(size: u64, options: &str) -> NamedTempFile {
     image
 }
 
-pub fn window(file: &File) -> Window<'_> {
+pub(super) fn window(file: &File) -> Window<'_> {
     Window { file, offset: 0, size: file.metadata().unwrap().len() }
 }
 
 /// Fills it twice, and holds it against xfs_repair and the tree.
-pub fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
+pub(super) fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
     let image = fresh(size, options);
     fill(image.as_file(), scan, &FILL).unwrap_or_else(|error| panic!("{options}: {error}"));
     repair(&image, options);
@@ -110,7 +110,7 @@ fn joined(extents: &[Extent]) -> Vec<Extent> {
 }
 
 /// Of what is not a hole.
-pub fn digest(image: &File) -> Vec<u8> {
+pub(super) fn digest(image: &File) -> Vec<u8> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     let size = image.metadata().unwrap().len();
@@ -138,18 +138,18 @@ fn data_places(image: &File) -> Vec<u64> {
     places
 }
 
-pub struct Builder {
+pub(super) struct Builder {
     pub scan: Scan,
 }
 
 impl Builder {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = node(0o040_755, Body::Directory(BTreeMap::new()));
         Self { scan: Scan { tree: Tree { nodes: vec![root] }, paths: vec![PathBuf::new()] } }
     }
 
     /// Nodes must be added in the order in which a scan finds them.
-    pub fn add(&mut self, directory: NodeId, name: &[u8], node: Node) -> NodeId {
+    pub(super) fn add(&mut self, directory: NodeId, name: &[u8], node: Node) -> NodeId {
         let id = self.scan.tree.nodes.len();
         let is_directory = matches!(node.body, Body::Directory(_));
         self.scan.tree.nodes.push(node);
@@ -161,25 +161,25 @@ impl Builder {
         id
     }
 
-    pub fn link(&mut self, directory: NodeId, name: &[u8], id: NodeId) {
+    pub(super) fn link(&mut self, directory: NodeId, name: &[u8], id: NodeId) {
         let Body::Directory(entries) = &mut self.scan.tree.nodes[directory].body else {
             panic!("no directory")
         };
         assert!(entries.insert(name.to_vec(), id).is_none());
     }
 
-    pub fn directory(&mut self, name: &[u8]) -> NodeId {
+    pub(super) fn directory(&mut self, name: &[u8]) -> NodeId {
         self.add(ROOT, name, node(0o040_755, Body::Directory(BTreeMap::new())))
     }
 
-    pub fn file(&mut self, directory: NodeId, name: &[u8], content: Vec<u8>) -> NodeId {
+    pub(super) fn file(&mut self, directory: NodeId, name: &[u8], content: Vec<u8>) -> NodeId {
         let size = content.len() as u64;
         let file = Node { size, ..node(0o100_644, Body::File(Content::Inline(content))) };
         self.add(directory, name, file)
     }
 }
 
-pub fn node(mode: u32, body: Body) -> Node {
+pub(super) fn node(mode: u32, body: Body) -> Node {
     let time = |seconds| Time { seconds, nanoseconds: 123_456_789 };
     Node {
         number: 0,
@@ -198,10 +198,10 @@ pub fn node(mode: u32, body: Body) -> Node {
 }
 
 /// A stream of numbers that is the same each time. Source: splitmix64.
-pub struct Numbers(pub u64);
+pub(super) struct Numbers(pub u64);
 
 impl Numbers {
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -209,7 +209,7 @@ impl Numbers {
         z ^ z >> 31
     }
 
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next() as u8).collect()
     }
 }

@@ -27,7 +27,7 @@ const NEVER_LOGGED: u64 = u64::MAX;
 const REMOTE_LSN: usize = 48;
 
 /// An attribute as it is on disk.
-pub struct Attribute {
+pub(super) struct Attribute {
     hash: u32,
     flags: u8,
     name: Vec<u8>,
@@ -37,7 +37,7 @@ pub struct Attribute {
 impl Attribute {
     /// All of a node's, from the names and values that a kernel shows; in the order of the index. `Err` is what cannot
     /// be kept.
-    pub fn all(shown: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Self>, String> {
+    pub(super) fn all(shown: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for (name, value) in shown {
             let say = |problem| format!("its attribute `{}` {problem}", String::from_utf8_lossy(name));
@@ -117,7 +117,7 @@ impl Attribute {
 }
 
 /// A block of a value or a link's target that begins `offset` bytes into it.
-pub fn remote_page(magic: u32, offset: usize, part: &[u8], block: usize, lsn: u64) -> Vec<u8> {
+pub(super) fn remote_page(magic: u32, offset: usize, part: &[u8], block: usize, lsn: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(block);
     bytes.u32(magic);
     bytes.u32(word(offset));
@@ -130,12 +130,12 @@ pub fn remote_page(magic: u32, offset: usize, part: &[u8], block: usize, lsn: u6
 }
 
 /// How much of a value or a target fits into one such block.
-pub fn remote_room(block: usize) -> usize {
+pub(super) fn remote_room(block: usize) -> usize {
     block - REMOTE_HEADER
 }
 
 /// The form inside the inode, if there is one.
-pub fn short_form(attributes: &[Attribute]) -> Option<Vec<u8>> {
+pub(super) fn short_form(attributes: &[Attribute]) -> Option<Vec<u8>> {
     let mut bytes = vec![0, 0, u8::try_from(attributes.len()).ok()?, 0];
     for attribute in attributes {
         bytes.push(u8::try_from(attribute.name.len()).ok()?);
@@ -150,7 +150,7 @@ pub fn short_form(attributes: &[Attribute]) -> Option<Vec<u8>> {
 }
 
 /// The form in blocks.
-pub fn pages(attributes: &[Attribute], superblock: &Superblock) -> Segment {
+pub(super) fn pages(attributes: &[Attribute], superblock: &Superblock) -> Segment {
     let block = superblock.block();
     let parts = parts(attributes, block);
     let shape = IndexShape { block, first: 0, step: 1 };

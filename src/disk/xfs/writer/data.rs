@@ -75,7 +75,7 @@ impl From<'_> {
 }
 
 /// The blocks that extents touch, sorted and apart from each other. What lies behind the size is left out.
-pub fn ranges(extents: &[Extent], size: u64, block_log: u8) -> Vec<Range<u64>> {
+pub(super) fn ranges(extents: &[Extent], size: u64, block_log: u8) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for extent in extents.iter().filter(|extent| extent.length > 0 && extent.at < size) {
         let start = extent.at >> block_log;

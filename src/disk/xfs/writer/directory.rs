@@ -29,7 +29,7 @@ const BEST: usize = 2;
 
 /// A name in a directory.
 #[derive(Clone, Copy)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     pub name: &'a [u8],
     pub inode: u64,
     /// As in `xfs_dir3_ftype`.
@@ -37,18 +37,18 @@ pub struct Entry<'a> {
 }
 
 /// A directory's names, without `.` and `..`.
-pub struct Listing<'a> {
+pub(super) struct Listing<'a> {
     pub inode: u64,
     pub parent: u64,
     pub entries: Vec<Entry<'a>>,
 }
 
 /// The type byte of a directory's own entries. Source: XFS_DIR3_FT_DIR.
-pub const KIND_DIRECTORY: u8 = 2;
+pub(super) const KIND_DIRECTORY: u8 = 2;
 
 impl<'a> Listing<'a> {
     /// The form inside the inode, if it fits into `room` bytes there.
-    pub fn short(&self, superblock: &Superblock, room: usize) -> Option<Vec<u8>> {
+    pub(super) fn short(&self, superblock: &Superblock, room: usize) -> Option<Vec<u8>> {
         let own = [&b"."[..], b".."].map(entry_size);
         let mut offset = HEADER + own.iter().sum::<usize>();
         let wide = self.entries.iter().map(|entry| entry.inode).chain([self.parent]);
@@ -75,7 +75,7 @@ impl<'a> Listing<'a> {
     }
 
     /// The other forms: pages, and the directory's size in bytes.
-    pub fn pages(&self, superblock: &Superblock) -> (Vec<Segment>, u64) {
+    pub(super) fn pages(&self, superblock: &Superblock) -> (Vec<Segment>, u64) {
         let block = superblock.directory_block();
         let own = [
             Entry { name: b".", inode: self.inode, kind: KIND_DIRECTORY },

@@ -38,23 +38,23 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
 
 /// Where bytes go; nowhere in a rehearsal.
 #[derive(Clone, Copy)]
-pub struct Output<'a> {
+pub(super) struct Output<'a> {
     image: Option<&'a File>,
 }
 
 impl Output<'_> {
-    pub fn is_rehearsal(&self) -> bool {
+    pub(super) fn is_rehearsal(&self) -> bool {
         self.image.is_none()
     }
 
-    pub fn write(&self, bytes: &[u8], at: u64) -> Result<(), WriteError> {
+    pub(super) fn write(&self, bytes: &[u8], at: u64) -> Result<(), WriteError> {
         let Some(image) = self.image else { return Ok(()) };
         image.write_all_at(bytes, at).map_err(|error| WriteError::Image { at, error })
     }
 }
 
 /// One pass over the tree.
-pub struct Filler<'a> {
+pub(super) struct Filler<'a> {
     pub(super) superblock: &'a Superblock,
     pub(super) scan: &'a Scan,
     pub(super) output: Output<'a>,

@@ -14,7 +14,7 @@ const NONE: u64 = u64::MAX;
 
 /// A fork as it will lie in the inode.
 #[derive(Default)]
-pub struct Fork {
+pub(super) struct Fork {
     pub format: u8,
     pub bytes: Vec<u8>,
     pub extents: u64,
@@ -24,21 +24,21 @@ pub struct Fork {
 
 impl Fork {
     /// No data yet.
-    pub fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { format: fork::EXTENTS, ..Self::default() }
     }
 
-    pub fn local(bytes: Vec<u8>) -> Self {
+    pub(super) fn local(bytes: Vec<u8>) -> Self {
         Self { format: fork::LOCAL, bytes, ..Self::default() }
     }
 
-    pub fn device(bytes: [u8; 4]) -> Self {
+    pub(super) fn device(bytes: [u8; 4]) -> Self {
         Self { format: fork::DEVICE, bytes: bytes.to_vec(), ..Self::default() }
     }
 }
 
 /// How many btree blocks that many extents need where the inode has `room` bytes for the fork.
-pub fn btree_blocks(extents: usize, room: usize, block: usize) -> usize {
+pub(super) fn btree_blocks(extents: usize, room: usize, block: usize) -> usize {
     if extents * EXTENT_RECORD <= room {
         return 0;
     }
@@ -57,7 +57,7 @@ fn root_room(room: usize) -> usize {
 }
 
 /// Splits runs that are longer than an extent can be.
-pub fn split(runs: Vec<Run>) -> Vec<Run> {
+pub(super) fn split(runs: Vec<Run>) -> Vec<Run> {
     let pieces = |run: Run| {
         (0..run.count.div_ceil(MAX_EXTENT)).map(move |piece| {
             let done = piece * MAX_EXTENT;
@@ -78,7 +78,7 @@ fn push_record(bytes: &mut Vec<u8>, run: &Run) {
 
 /// A fork of these extents. `blocks` are as many block numbers as [`btree_blocks`] says, for the pages that come back
 /// in the same order.
-pub fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> (Fork, Vec<Page>) {
+pub(super) fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> (Fork, Vec<Page>) {
     let mut fork = Fork {
         format: fork::EXTENTS,
         bytes: Vec::new(),

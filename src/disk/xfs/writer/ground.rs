@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// A fresh filesystem has one chunk of inodes, three of which are in use: root, realtime bitmap and summary.
-pub const OWN_INODES: u64 = 3;
+pub(super) const OWN_INODES: u64 = 3;
 const FRESH_CHUNK: u64 = !0b111;
 
 const KNOWN_RO_COMPAT: u32 = ro_compat::FINOBT | ro_compat::REFLINK | ro_compat::INOBTCOUNT;
@@ -34,7 +34,7 @@ const INCOMPAT_NAMES: &[(u32, &str)] = &[
 ];
 
 /// An empty filesystem.
-pub struct Ground {
+pub(super) struct Ground {
     pub superblock: Superblock,
     /// The primary superblock's sector.
     pub sector: Vec<u8>,
@@ -45,7 +45,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub fn read(image: &File) -> Result<Self, WriteError> {
+    pub(super) fn read(image: &File) -> Result<Self, WriteError> {
         let io = |error| WriteError::Read(ReadError::Io { at: 0, error });
         let size = image.metadata().map_err(io)?.len();
         let window = Window { file: image, offset: 0, size };
@@ -67,7 +67,7 @@ impl Ground {
 }
 
 /// The one chunk that mkfs.xfs made.
-pub fn first_chunk(superblock: &Superblock) -> Chunk {
+pub(super) fn first_chunk(superblock: &Superblock) -> Chunk {
     Chunk { first: superblock.root, free: 0 }
 }
 

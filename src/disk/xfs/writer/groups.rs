@@ -37,7 +37,7 @@ const AGI_BLOCKS: usize = 336;
 
 /// 64 inodes that are there.
 #[derive(Clone, Copy)]
-pub struct Chunk {
+pub(super) struct Chunk {
     /// The first one's number.
     pub first: u64,
     /// A bit for each inode, set where it is free.
@@ -45,7 +45,7 @@ pub struct Chunk {
 }
 
 /// How many more blocks than the root a btree of that many inode chunks has.
-pub fn further_inode_blocks(chunks: usize, block: usize) -> usize {
+pub(super) fn further_inode_blocks(chunks: usize, block: usize) -> usize {
     let mut row = chunks.div_ceil((block - BLOCK_HEADER) / INODE_RECORD);
     let mut blocks = 0;
     while row > 1 {
@@ -56,7 +56,7 @@ pub fn further_inode_blocks(chunks: usize, block: usize) -> usize {
 }
 
 /// Writes one group's headers and btrees.
-pub struct GroupWriter<'a> {
+pub(super) struct GroupWriter<'a> {
     pub superblock: &'a Superblock,
     pub output: Output<'a>,
     /// As mkfs.xfs made them; roots stay where they are.
@@ -68,7 +68,7 @@ pub struct GroupWriter<'a> {
 }
 
 impl GroupWriter<'_> {
-    pub fn write(&self, space: &Space) -> Result<(), WriteError> {
+    pub(super) fn write(&self, space: &Space) -> Result<(), WriteError> {
         self.free_space(space.ranges(self.group.number))?;
         self.inodes()
     }

@@ -7,13 +7,13 @@ use super::super::header::{Header, put};
 use super::pages::{Page, Push, shares, short};
 
 /// Bytes of what all index blocks begin with, and of the header of an inner one.
-pub const INFO: usize = 56;
+pub(super) const INFO: usize = 56;
 const NODE_HEADER: usize = 64;
 const ENTRY: usize = 8;
 
 /// Bytes of an index that is being made.
 #[derive(Clone, Copy)]
-pub struct IndexShape {
+pub(super) struct IndexShape {
     /// Of one of its blocks.
     pub block: usize,
     /// The offset of its root in the fork; the others follow it. In the filesystem's blocks.
@@ -29,7 +29,7 @@ impl IndexShape {
     }
 
     /// How many pages an index over so many leaves has, leaves included.
-    pub fn pages(&self, leaves: usize) -> usize {
+    pub(super) fn pages(&self, leaves: usize) -> usize {
         let mut row = leaves;
         let mut pages = leaves;
         while row > 1 {
@@ -44,7 +44,7 @@ impl IndexShape {
     }
 
     /// All pages of the index, its root first. `leaves` come with their greatest hash and have no links yet.
-    pub fn build(&self, leaves: Vec<(Vec<u8>, u32)>) -> Vec<Page> {
+    pub(super) fn build(&self, leaves: Vec<(Vec<u8>, u32)>) -> Vec<Page> {
         // A single leaf is the root itself.
         let base = usize::from(leaves.len() > 1);
         let mut pages = Vec::new();
@@ -97,7 +97,7 @@ impl IndexShape {
 }
 
 /// The start of an index block, without links and seal.
-pub fn info(magic: u16) -> Vec<u8> {
+pub(super) fn info(magic: u16) -> Vec<u8> {
     let mut bytes = vec![0; 8];
     bytes.u16(magic);
     bytes.resize(INFO, 0);

@@ -25,7 +25,7 @@ const MOST_WIDE_DATA: u64 = (1 << 48) - 1;
 const MOST_WIDE_ATTRIBUTES: u64 = (1 << 32) - 1;
 
 /// What of an inode does not come from its place.
-pub struct Core {
+pub(super) struct Core {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
@@ -41,7 +41,7 @@ pub struct Core {
     pub attributes: Option<AttributeFork>,
 }
 
-pub struct AttributeFork {
+pub(super) struct AttributeFork {
     /// Bytes from the first fork's start, a multiple of 8.
     pub start: usize,
     pub fork: Fork,
@@ -49,14 +49,14 @@ pub struct AttributeFork {
 
 /// Writes inodes of one filesystem.
 #[derive(Clone, Copy)]
-pub struct Inodes<'a> {
+pub(super) struct Inodes<'a> {
     pub superblock: &'a Superblock,
     pub seed: Uuid,
 }
 
 impl Inodes<'_> {
     /// An inode that is in use. `Err` says why it cannot be.
-    pub fn used(&self, number: u64, core: &Core) -> Result<Vec<u8>, &'static str> {
+    pub(super) fn used(&self, number: u64, core: &Core) -> Result<Vec<u8>, &'static str> {
         let has = |feature| self.superblock.incompat & feature != 0;
         let (width, wide) =
             if has(incompat::NREXT64) { (CountWidth::Wide, FLAG2_NREXT64) } else { (CountWidth::Narrow, 0) };
@@ -91,7 +91,7 @@ impl Inodes<'_> {
     }
 
     /// An inode that is free.
-    pub fn free(&self, number: u64) -> Vec<u8> {
+    pub(super) fn free(&self, number: u64) -> Vec<u8> {
         let mut bytes = self.blank(number);
         seal_crc(&mut bytes, INODE_CRC);
         bytes

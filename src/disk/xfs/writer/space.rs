@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Blocks side by side in one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(super) struct Run {
     /// Offset in the fork, in blocks.
     pub offset: u64,
     /// A block number.
@@ -15,7 +15,7 @@ pub struct Run {
 
 /// The free space of all groups.
 #[derive(Clone, Debug)]
-pub struct Space {
+pub(super) struct Space {
     groups: Vec<Free>,
     /// No group before this one has anything to give.
     first: usize,
@@ -33,7 +33,7 @@ struct Free {
 
 impl Space {
     /// Of each group its free ranges, and how many blocks are to stay free.
-    pub fn new(groups: impl Iterator<Item = (Vec<Range<u32>>, u64)>) -> Self {
+    pub(super) fn new(groups: impl Iterator<Item = (Vec<Range<u32>>, u64)>) -> Self {
         let free = |(ranges, reserve): (Vec<Range<u32>>, u64)| {
             let usable = count(&ranges).saturating_sub(reserve);
             Free { ranges, usable }
@@ -42,22 +42,22 @@ impl Space {
     }
 
     /// Blocks that can be given out.
-    pub fn usable(&self) -> u64 {
+    pub(super) fn usable(&self) -> u64 {
         self.groups.iter().map(|free| free.usable).sum()
     }
 
     /// Free blocks, those included that are to stay free.
-    pub fn free(&self) -> u64 {
+    pub(super) fn free(&self) -> u64 {
         self.groups.iter().map(|free| count(&free.ranges)).sum()
     }
 
     /// What is still free in a group.
-    pub fn ranges(&self, group: u32) -> &[Range<u32>] {
+    pub(super) fn ranges(&self, group: u32) -> &[Range<u32>] {
         &self.groups[group as usize].ranges
     }
 
     /// Blocks in as few runs as there are, for the offsets in a fork from `offset` on.
-    pub fn take(&mut self, superblock: &Superblock, offset: u64, blocks: u64) -> Vec<Run> {
+    pub(super) fn take(&mut self, superblock: &Superblock, offset: u64, blocks: u64) -> Vec<Run> {
         let mut runs = Vec::new();
         let mut taken = 0;
         while taken < blocks {
@@ -94,7 +94,7 @@ impl Space {
     }
 
     /// One block of a certain group, above what may be given out if need be (the reserve is for its btrees).
-    pub fn take_in(&mut self, group: u32) -> Option<u32> {
+    pub(super) fn take_in(&mut self, group: u32) -> Option<u32> {
         let free = &mut self.groups[group as usize];
         let range = free.ranges.first_mut()?;
         let block = range.start;
@@ -107,7 +107,7 @@ impl Space {
     }
 
     /// A run of `blocks` that starts at a multiple of `alignment`, of a certain group.
-    pub fn take_aligned(&mut self, group: u32, blocks: u32, alignment: u32) -> Option<u32> {
+    pub(super) fn take_aligned(&mut self, group: u32, blocks: u32, alignment: u32) -> Option<u32> {
         let free = &mut self.groups[group as usize];
         if free.usable < blocks.into() {
             return None;
