@@ -27,6 +27,8 @@ struct Cli {
     command: Command,
 }
 
+// There is one, for as long as the program runs.
+#[allow(clippy::large_enum_variant)]
 #[derive(Subcommand, Debug)]
 enum Command {
     #[cfg(feature = "full")]
