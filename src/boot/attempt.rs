@@ -1,29 +1,30 @@
 //! One run of an image, and what is looked at once it has come to its prompt.
 
+mod files;
+
+use files::{Opened, Written, credential_files};
+mod look;
+
 use super::accel::Accelerator;
 use super::attach::Attached;
-use super::firmware::{Ovmf, emulator_version, find_ovmf};
+use super::firmware::{emulator_version, find_ovmf};
 use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
-use super::machine::{DirectKernel, Machine, credential};
+use super::machine::Machine;
 use super::menu::OlderKernel;
 use super::monitor::BootMonitor;
-use super::mounts;
 use super::run::{BootOptions, SERIAL_LOG};
-use super::session::{Answer, Login, Session, SessionFault};
-use super::ssh::{Ssh, free_port, run_over_ssh};
+use super::session::Answer;
+use super::ssh::free_port;
 use super::update::{self, Archive, Kernels};
 use super::verdict::{Again, Attempt, Class, Note, NoteKind};
-use crate::host::{
-    Context, Failure, Invocation, JailNetwork, Progress, inherited_name, jailed, run, scratch_directory,
-};
+use crate::host::{Context, Failure, Progress, inherited_name};
 use crate::plan::command_line::words;
 use crate::plan::{Firmware, Loader};
-use crate::template::{Bytes, Secret};
+use crate::template::Secret;
+use look::Look;
 use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs an image until it is clear how that ends.
@@ -261,278 +262,6 @@ fn notes(options: &BootOptions, monitor: &BootMonitor) -> Vec<Note> {
     notes
 }
 
-/// What a guest writes, in files without names: an overlay on the disk, and the firmware's variables. They are kept until it has
-/// been switched on a second time, if that is asked for.
-struct Written {
-    disk: Option<(File, String)>,
-    variables: (File, String),
-}
-
-impl Written {
-    /// `more`: by how much the disk is larger than the image.
-    fn begin(
-        image: Option<(&File, &str)>,
-        ovmf: Option<&Ovmf>,
-        more: Option<Bytes>,
-    ) -> Result<Written, Failure> {
-        let context = || "could not make a file for what the guest writes".to_owned();
-        let disk = match image {
-            Some((image, format)) => {
-                let overlay = tempfile::tempfile_in(scratch_directory()).context(context)?;
-                let name = inherited_name(&overlay);
-                let create = Invocation::new("qemu-img")
-                    .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-                    .args([&inherited_name(image), &name])
-                    .inheriting(image)?
-                    .inheriting(&overlay)?;
-                run(&jailed(&create, JailNetwork::Nothing).0)?;
-                if let Some(more) = more {
-                    let resize = Invocation::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]);
-                    let resize = resize.args([&name, &format!("+{}", more.0)]);
-                    let resize = resize.inheriting(image)?.inheriting(&overlay)?;
-                    run(&jailed(&resize, JailNetwork::Nothing).0)?;
-                }
-                Some((overlay, name))
-            }
-            None => None,
-        };
-        let mut variables = tempfile::tempfile().context(context)?;
-        if let Some(ovmf) = ovmf {
-            let mut from = File::open(&ovmf.variables).context(context)?;
-            std::io::copy(&mut from, &mut variables).context(context)?;
-        }
-        let name = inherited_name(&variables);
-        Ok(Written { disk, variables: (variables, name) })
-    }
-}
-
-/// What QEMU is given besides the image, opened, with the names that it has for it.
-struct Opened {
-    second_disk: Option<(File, PathBuf)>,
-    seed: Option<(File, PathBuf)>,
-    direct: Option<DirectKernel>,
-    /// Kernel and initramfs.
-    kernel_files: Vec<File>,
-}
-
-impl Opened {
-    fn of(options: &BootOptions) -> Result<Opened, Failure> {
-        let open = |path: &Path, write: bool| -> Result<(File, PathBuf), Failure> {
-            let file = File::options().read(true).write(write).open(path);
-            let file = file.context(|| format!("could not open `{}`", path.display()))?;
-            let name = inherited_name(&file).into();
-            Ok((file, name))
-        };
-        let mut files = Vec::new();
-        let mut inherited = |path: &Path| -> Result<PathBuf, Failure> {
-            let (file, name) = open(path, false)?;
-            files.push(file);
-            Ok(name)
-        };
-        let direct = match &options.direct {
-            Some(direct) => Some(DirectKernel {
-                kernel: inherited(&direct.kernel)?,
-                initrd: direct.initrd.as_deref().map(&mut inherited).transpose()?,
-                command_line: direct.command_line.clone(),
-            }),
-            None => None,
-        };
-        Ok(Opened {
-            second_disk: options.second_disk.map(|path| open(path, true)).transpose()?,
-            seed: options.seed.map(|path| open(path, false)).transpose()?,
-            direct,
-            kernel_files: files,
-        })
-    }
-}
-
-/// What was found in a system that has come to its prompt.
-struct Look {
-    class: Class,
-    /// What proves that something is wrong.
-    wrong: Vec<String>,
-    answers: Vec<Answer>,
-}
-
-impl Look {
-    fn of(class: Class) -> Look {
-        Look { class, wrong: Vec::new(), answers: Vec::new() }
-    }
-
-    /// Everything that is asked for; only the commands are nobody's business a second time.
-    fn around(
-        &mut self,
-        options: &BootOptions,
-        commands: &[String],
-        ssh_port: Option<u16>,
-        monitor: &BootMonitor,
-        guest: &mut Guest,
-        progress: &dyn Progress,
-    ) {
-        self.at_host_name(options.host, monitor);
-        self.inside(options, commands, monitor, guest, progress);
-        if let Some(by) = options.ssh.as_ref().zip(ssh_port) {
-            self.over_ssh(options, commands, by, monitor, guest, progress);
-        }
-        if options.healthy
-            && self.class == Class::LoginPrompt
-            && let Some(found) = health::judge_notes(&monitor.notes(), options.allowed)
-        {
-            (self.class, self.wrong) = found;
-        }
-    }
-
-    /// To the commands that were run last. What over ssh is asked behind them is of no such kind.
-    fn last_answers(&self, count: usize) -> &[Answer] {
-        let answers = match &self.answers[..] {
-            [before @ .., mounts, free] if [&mounts.command[..], &free.command[..]] == health::ROOT => before,
-            all => all,
-        };
-        &answers[answers.len().saturating_sub(count)..]
-    }
-
-    fn at_size(&mut self, options: &BootOptions) {
-        let (Class::LoginPrompt, Some(more)) = (self.class, options.grow) else { return };
-        let answer = self.answers.iter().find(|answer| answer.command == health::GROWN);
-        if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, options.plan, more)) {
-            (self.class, self.wrong) = found;
-        }
-    }
-
-    fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {
-        let (Class::LoginPrompt, Some(host)) = (self.class, host) else { return };
-        let is_prompt = |line: &String| line.starts_with(&format!("{host} login:"));
-        if !monitor.proof().last().is_some_and(is_prompt) {
-            self.class = Class::WrongHost;
-        }
-    }
-
-    /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
-    fn inside(
-        &mut self,
-        options: &BootOptions,
-        commands: &[String],
-        monitor: &BootMonitor,
-        guest: &mut Guest,
-        progress: &dyn Progress,
-    ) {
-        let (Class::LoginPrompt, Some(login)) = (self.class, &options.login) else { return };
-        progress.begin(format!("logging in as {}", login.user));
-        let stalls = guest.stalls().len();
-        let console = guest.console();
-        let mut next = |patience: Duration| guest.bytes(patience);
-        let mut session = Session::new(&console, &mut next);
-        match self.talk(options, commands, monitor, login, &mut session) {
-            Ok(None) => {}
-            Ok(Some(found)) => (self.class, self.wrong) = found,
-            Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
-        }
-        self.excuse(guest, stalls);
-    }
-
-    /// What went wrong behind the prompt may be the host's fault. `stalls`: those that had been told of before.
-    fn excuse(&mut self, guest: &mut Guest, stalls: usize) {
-        if !matches!(self.class, Class::LoginFailed | Class::SshFailed | Class::Degraded | Class::NoPowerOff)
-        {
-            return;
-        }
-        if guest.has_died() {
-            (self.class, self.wrong) = (Class::EmulatorFailed, Vec::new());
-        } else if let more @ [_, ..] = &guest.stalls()[stalls..] {
-            (self.class, self.wrong) = (Class::EmulatorStall, more.to_vec());
-        }
-    }
-
-    /// What is wrong inside.
-    fn talk(
-        &mut self,
-        options: &BootOptions,
-        commands: &[String],
-        monitor: &BootMonitor,
-        login: &Login,
-        session: &mut Session,
-    ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
-        session.log_in(login)?;
-        let mut wrong = None;
-        // Over ssh the same is asked.
-        let by_ssh = options.ssh.is_some();
-        if options.healthy && !by_ssh {
-            for command in health::COMMANDS {
-                self.answers.push(session.run(command)?);
-            }
-            wrong = health::judge(&self.answers, options.plan, options.grow.is_some(), options.host);
-        } else if let Some(plan) = options.plan {
-            let mounted = session.run(mounts::MOUNTS)?;
-            let swaps = session.run(mounts::SWAPS)?;
-            let sizes = session.run(mounts::SIZES)?;
-            let found =
-                mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines, options.grow.is_some());
-            wrong = (!found.is_empty()).then_some((Class::WrongMounts, found));
-            self.answers.extend([mounted, swaps, sizes]);
-        }
-        if monitor.doubts_root() {
-            let [mounts, free] = [session.run(health::ROOT[0])?, session.run(health::ROOT[1])?];
-            wrong = health::judge_root(&mounts, &free).or(wrong);
-            self.answers.extend([mounts, free]);
-        }
-        if !by_ssh {
-            for command in commands {
-                self.answers.push(session.run(command)?);
-            }
-        }
-        Ok(wrong)
-    }
-
-    fn over_ssh(
-        &mut self,
-        options: &BootOptions,
-        commands: &[String],
-        (ssh, port): (&Ssh, u16),
-        monitor: &BootMonitor,
-        guest: &mut Guest,
-        progress: &dyn Progress,
-    ) {
-        if self.class != Class::LoginPrompt {
-            return;
-        }
-        progress.begin(format!("logging in as {} over ssh", ssh.user));
-        let stalls = guest.stalls().len();
-        let health = health::COMMANDS.iter().filter(|_| options.healthy).map(|text| (*text).to_owned());
-        let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
-        let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
-        // Whatever the console says meanwhile is kept.
-        let said = std::thread::scope(|scope| {
-            let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
-            while !running.is_finished() {
-                // Nothing comes at once where QEMU has gone.
-                if guest.bytes(Duration::from_millis(200)).is_none() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            }
-            running.join().expect("ssh's thread does not panic")
-        });
-        match said {
-            Ok(said) => {
-                if options.healthy
-                    && let Some(found) =
-                        health::judge(&said, options.plan, options.grow.is_some(), options.host)
-                {
-                    (self.class, self.wrong) = found;
-                }
-                if monitor.doubts_root()
-                    && let [.., mounts, free] = &said[..]
-                    && let Some(found) = health::judge_root(mounts, free)
-                {
-                    (self.class, self.wrong) = found;
-                }
-                self.answers.extend(said);
-            }
-            Err(fault) => (self.class, self.wrong) = (Class::SshFailed, fault.into_lines()),
-        }
-        self.excuse(guest, stalls);
-    }
-}
-
 /// TCG of QEMU 7.2 leaves arbitrary flags behind `cmpxchg16b`, which Linux 6.12 uses to allocate memory: a double fault in 5 of 14
 /// starts, none in 8 without the instruction, and none in 8 with QEMU 10.0. Versions between them were not tried.
 fn has_good_cmpxchg16b() -> Result<bool, Failure> {
@@ -552,16 +281,6 @@ fn is_of_the_emulator(class: Class, accelerator: Accelerator, lines: &[String]) 
 /// To hundredths of a second.
 fn rounded(time: Duration) -> f64 {
     (time.as_secs_f64() * 100.0).round() / 100.0
-}
-
-/// Without names, so that nobody else opens them.
-fn credential_files(credentials: &[(String, Secret)]) -> std::io::Result<Vec<File>> {
-    let write = |(name, value): &(String, Secret)| {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(credential(name, value.expose().as_bytes()).as_bytes())?;
-        Ok(file)
-    };
-    credentials.iter().map(write).collect()
 }
 
 /// What was typed and belongs into no log.

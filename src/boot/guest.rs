@@ -1,5 +1,7 @@
 //! A machine that runs: its consoles, its monitor, its power, and its end.
 
+mod screen;
+
 use super::log::SerialLog;
 use super::machine::{Machine, Network};
 use super::menu::OlderKernel;
@@ -7,15 +9,14 @@ use super::monitor::{Action, BootMonitor};
 use super::patterns::is_stall;
 use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
-use super::screen::{Font, Picture};
 use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
-use crate::host::{Context, Failure, JailNetwork, Progress, inherited_name, jailed, spawn};
+use crate::host::{Context, Failure, JailNetwork, Progress, jailed, spawn};
 use crate::template::Secret;
+use screen::Screen;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -428,40 +429,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// Pictures of the guest's screen, as text.
-struct Screen {
-    /// Unnamed; QEMU inherits it, and writes each picture into it.
-    file: File,
-    name: String,
-    font: Option<Font>,
-}
-
-impl Screen {
-    /// Before QEMU is started.
-    fn new() -> Result<Screen, Failure> {
-        let file = tempfile::tempfile().context(|| "could not make a file for the screen".to_owned())?;
-        Ok(Screen { name: inherited_name(&file), file, font: Font::of_host() })
-    }
-
-    fn read(&self, qmp: &mut Qmp) -> Option<Vec<String>> {
-        let font = self.font.as_ref()?;
-        let bytes = self.dump(qmp, json!({ "filename": self.name })).ok()?;
-        Some(font.read(&Picture::parse(&bytes)?))
-    }
-
-    fn png(&self, qmp: &mut Qmp) -> Result<Vec<u8>, String> {
-        self.dump(qmp, json!({ "filename": self.name, "format": "png" }))
-    }
-
-    /// QEMU opens the file by a name of its own and truncates it.
-    fn dump(&self, qmp: &mut Qmp, arguments: serde_json::Value) -> Result<Vec<u8>, String> {
-        qmp.execute("screendump", arguments, AT_ONCE)?;
-        let mut bytes = Vec::new();
-        let read = (&self.file).rewind().and_then(|()| (&self.file).read_to_end(&mut bytes));
-        read.map(|_| bytes).map_err(|error| error.to_string())
     }
 }
 

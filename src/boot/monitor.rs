@@ -4,58 +4,23 @@
 //! a while, and then a getty has to answer. Everything else that looks like an end is one only if nothing of a later stage
 //! follows.
 
+mod state;
+
+use state::{Prompt, State, Step};
+mod limits;
+
 use super::patterns::{
     self, Fact, Line, Mark, Origin, Pattern, Speaker, insertion, is_login_prompt, is_password_prompt,
 };
 use super::text::Lines;
 use super::verdict::{Class, KernelFacts, Note, NoteKind, Probed, Stage, StageTime, Witnessed};
+use limits::{
+    ANSWER, ANSWER_STANDS, BEHIND, DOUBT_PATIENCE, EVIDENCE, GETTY_PATIENCE, PASSWORD, QUESTION_STANDS,
+    RESETS, SETTLE, STALL_PATIENCE, STANDS,
+};
+pub use limits::{Goal, Limits, Probe};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// How the boot is meant to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Goal {
-    /// A getty asks for a login, and answers.
-    #[default]
-    LoginPrompt,
-    /// The guest does its work and switches itself off, as an installer does. A prompt may come before.
-    PowerOff,
-}
-
-impl Goal {
-    /// Whether a boot that ended so has come there. Of a console that did not answer, `probed` tells.
-    pub fn is_reached(self, class: Class, probed: Probed) -> bool {
-        match self {
-            Goal::LoginPrompt => {
-                class == Class::LoginPrompt
-                    || (matches!(class, Class::AutoLogin | Class::WindowsConsole) && probed != Probed::Silent)
-            }
-            Goal::PowerOff => class == Class::PoweredOff,
-        }
-    }
-}
-
-/// What a getty has to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// A line end: it asks again. Whoever logs in next needs no more.
-    Prompt,
-    /// Then an unknown user name: a password question follows.
-    Password,
-}
-
-/// How long to wait, and for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Without output on the console or disk traffic.
-    pub silence: Duration,
-    /// In all.
-    pub total: Duration,
-    pub goal: Goal,
-    /// How long a prompt has to stand before it is answered.
-    pub dwell: Duration,
-    pub probe: Probe,
-}
 
 /// What the monitor wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,80 +37,10 @@ pub enum Action {
 /// Letters only: it is also typed key by key.
 const UNKNOWN_USER: &str = "isterprobe";
 
-/// Lines around an end that are kept as its evidence.
-const EVIDENCE: usize = 12;
-/// How long a later line can still take an end back.
-const SETTLE: Duration = Duration::from_secs(2);
-/// How long an unfinished line has to stand to be a prompt of somebody who waits, or a message without a line end.
-const STANDS: Duration = Duration::from_millis(1500);
-/// How long a prompt has to stand at least, and whatever follows Enter: an issue file may have the same words.
-const ANSWER_STANDS: Duration = Duration::from_millis(500);
-/// How long a menu or a box has to be left alone to wait for a key.
-const QUIET: Duration = Duration::from_secs(6);
-/// How long a question for a passphrase must stand before it is answered.
-const QUESTION_STANDS: Duration = Duration::from_secs(1);
-/// Resets by the guest that are no longer a firmware that settles in.
-const RESETS: u32 = 3;
-/// How long a guest may need to recover from a stall.
-const STALL_PATIENCE: Duration = Duration::from_secs(45);
-/// The report of a stall takes no longer: whatever comes later comes from a guest that goes on.
-const STALL_REPORT: Duration = Duration::from_secs(10);
-/// How long the serial console must be silent for the screen to be looked at.
-const SERIAL_SILENCE: Duration = Duration::from_secs(6);
-/// How long nothing is printed before Enter is pressed to see whether there is a getty.
-const DOUBT_PATIENCE: Duration = Duration::from_secs(6);
-/// How often that is done.
-const DOUBTS: u32 = 3;
-/// How long a getty may take to start once everything else has: it is among the first units.
-const GETTY_PATIENCE: Duration = Duration::from_secs(20);
-/// How long a getty may take to ask again.
-const ANSWER: Duration = Duration::from_secs(6);
-/// How long `login` may take to ask for a password: programs have to be read from the disk.
-const PASSWORD: Duration = Duration::from_secs(45);
-/// How long a password question may be behind a prompt that came back.
-const BEHIND: Duration = Duration::from_secs(8);
 /// Notes that are kept.
 const MOST_NOTES: usize = 50;
 /// Notes of one kind that are kept.
 const MOST_OF_A_KIND: usize = 5;
-
-#[derive(Clone, Debug)]
-struct Prompt {
-    line: String,
-    /// For a console that is no getty: what it is called.
-    reached: Option<Class>,
-    since: Duration,
-    step: Step,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
-    Dwelling,
-    /// Enter was pressed.
-    Entered {
-        at: Duration,
-        again: bool,
-    },
-    /// A user name was typed. `back`: the prompt came back.
-    Named {
-        at: Duration,
-        back: Option<Duration>,
-    },
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Booting,
-    /// Somebody asks for a login.
-    Prompt(Prompt),
-    /// An end that something later can take back.
-    Ending {
-        class: Class,
-        at: Duration,
-        resume: Option<Prompt>,
-    },
-    Ended(Class),
-}
 
 pub struct BootMonitor {
     limits: Limits,

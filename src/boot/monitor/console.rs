@@ -1,5 +1,7 @@
 //! From the bytes of a console to lines, and from lines to evidence, by the patterns of who prints them.
 
+use super::limits::QUIET;
+use super::limits::STALL_REPORT;
 use super::*;
 
 impl BootMonitor {

@@ -1,5 +1,6 @@
 //! Login prompts: when one counts, what is typed there, and what the answers come to.
 
+use super::limits::DOUBTS;
 use super::*;
 
 impl BootMonitor {

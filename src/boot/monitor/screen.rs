@@ -1,5 +1,6 @@
 //! The guest's screen, read from pictures, where its serial console is silent.
 
+use super::limits::SERIAL_SILENCE;
 use super::*;
 
 impl BootMonitor {

@@ -3,6 +3,8 @@
 //! Nothing is kept that is not what its hash says. A pack is a convenience: what it lacks, and what is wrong in it, comes as
 //! a file of its own.
 
+mod arriving;
+
 use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
 use super::compression::decompressed;
@@ -15,12 +17,14 @@ use super::source::inner;
 use super::state::{Part, State};
 use crate::content::fetch::Download;
 use crate::host::Failure;
-use crate::template::{Bytes, shown_url};
+use crate::template::shown_url;
+pub(super) use arriving::amount;
+use arriving::{Arriving, End, Told, send_all};
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io::{self, BufReader, Read};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where a smaller part of a bundle is missing than one in so many, its pack would mostly bring what is there.
 const WORTH_A_PACK: usize = 4;
@@ -412,102 +416,4 @@ fn lock<'l, 'm>(missing: &'l Missing<'m>) -> std::sync::MutexGuard<'l, HashMap<O
 fn staged(name: &[u8]) -> Option<ObjectHash> {
     let name = name.strip_prefix(b"staged/")?;
     ObjectHash::parse(name.strip_suffix(b"/").unwrap_or(name))
-}
-
-/// What comes from the thread that fetches.
-enum Chunk {
-    Bytes(Vec<u8>),
-    End(End, io::Error),
-}
-
-/// Whose fault it is that no more comes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Line,
-    Host,
-}
-
-/// From the network to the file and to whoever unpacks.
-fn send_all(download: &mut impl Read, file: &mut std::fs::File, largest: u64, sender: &SyncSender<Chunk>) {
-    let mut length = file.metadata().map_or(0, |metadata| metadata.len());
-    loop {
-        let mut bytes = vec![0; CHUNK];
-        let chunk = match download.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) if length + count as u64 > largest => {
-                // Whoever unpacks sees that it is cut.
-                return;
-            }
-            Ok(count) => {
-                bytes.truncate(count);
-                length += count as u64;
-                match file.write_all(&bytes) {
-                    Ok(()) => Chunk::Bytes(bytes),
-                    Err(error) => Chunk::End(End::Host, error),
-                }
-            }
-            Err(error) => Chunk::End(End::Line, error),
-        };
-        let last = matches!(chunk, Chunk::End(..));
-        if sender.send(chunk).is_err() || last {
-            return;
-        }
-    }
-}
-
-/// The other end.
-struct Arriving<'c, 'p> {
-    receiver: Receiver<Chunk>,
-    chunk: Vec<u8>,
-    at: usize,
-    client: &'c Client<'p>,
-    end: Option<End>,
-}
-
-impl Read for Arriving<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.chunk.len() {
-            match self.receiver.recv() {
-                Ok(Chunk::Bytes(chunk)) => {
-                    self.client.source.count(chunk.len() as u64);
-                    (self.chunk, self.at) = (chunk, 0);
-                }
-                Ok(Chunk::End(end, error)) => {
-                    self.end = Some(end);
-                    return Err(error);
-                }
-                Err(_) => return Ok(0),
-            }
-        }
-        let count = buffer.len().min(self.chunk.len() - self.at);
-        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
-        self.at += count;
-        Ok(count)
-    }
-}
-
-/// Says how much has come, a few times a second.
-struct Told<'c, 'p> {
-    client: &'c Client<'p>,
-    began: Instant,
-    before: u64,
-    last: Mutex<Instant>,
-}
-
-impl Told<'_, '_> {
-    fn now_and_then(&self) {
-        const PAUSE: Duration = Duration::from_millis(200);
-        let Ok(mut last) = self.last.try_lock() else { return };
-        if last.elapsed() < PAUSE {
-            return;
-        }
-        *last = Instant::now();
-        self.client.progress.status(amount(self.client.source.fetched() - self.before, self.began.elapsed()));
-    }
-}
-
-/// Bytes and rate.
-pub(super) fn amount(bytes: u64, time: Duration) -> String {
-    let rate = bytes as f64 / time.as_secs_f64().max(0.001);
-    format!("{}, {}/s", Bytes(bytes), Bytes(rate as u64))
 }

@@ -4,6 +4,8 @@
 //! directory gets, and what every directory says. Files get their clusters in the order of the tree, from the first free ones on, so
 //! that the same tree gives the same bytes.
 
+mod holds;
+
 use super::boot::{Boot, ENTRY_SIZE, FIRST_CLUSTER, Width};
 use super::directory::{self, encoded};
 use super::name::{LongName, short_name};
@@ -12,7 +14,8 @@ use super::table::{END, Next, Seen, Table, chain};
 use crate::disk::bytes::{read, u32_at};
 use crate::disk::scan::Scan;
 use crate::disk::source::{ReadError, Window};
-use crate::disk::tree::{Body, Content, Extent, Node, NodeId, ROOT, Time};
+use crate::disk::tree::{Body, Content, Extent, NodeId, ROOT, Time};
+pub use holds::unholdable;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -471,63 +474,4 @@ fn entry(short: &[u8; 11], attributes: u8, first_cluster: u32, size: u32, modifi
     }
     entry[28..].copy_from_slice(&size.to_le_bytes());
     entry
-}
-
-/// The first thing of a tree that no FAT filesystem with such clusters can hold, found without one. `owner`: user and group
-/// that everything on it will belong to.
-pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
-    let mut waiting = vec![(ROOT, String::new())];
-    while let Some((id, directory)) = waiting.pop() {
-        let Body::Directory(children) = &nodes[id].body else { continue };
-        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        let mut entries = 2;
-        for (name, child) in children {
-            let path = format!("{directory}/{}", String::from_utf8_lossy(name));
-            let name = match new_name::check(name) {
-                Ok(name) => name,
-                Err(problem) => return Some((path, problem)),
-            };
-            if let Some(other) = seen.insert(new_name::folded(name), name) {
-                let problem = format!("it has the same name as `{other}`: vfat is not case-sensitive");
-                return Some((path, problem));
-            }
-            if let Some(problem) = unholdable_node(&nodes[*child], cluster, owner) {
-                return Some((path, problem));
-            }
-            entries += new_name::entries(name);
-            waiting.push((*child, path));
-        }
-        if entries > MOST_ENTRIES {
-            let problem = format!(
-                "a directory has at most {MOST_ENTRIES} entries, a long name takes several, and these names take {entries}"
-            );
-            return Some((format!("{directory}/"), problem));
-        }
-    }
-    None
-}
-
-fn unholdable_node(node: &Node, cluster: u64, owner: (u32, u32)) -> Option<String> {
-    let problem = match &node.body {
-        Body::Link(_) => "vfat does not support symbolic links",
-        Body::Device { .. } => "vfat does not support device nodes",
-        Body::Other => "vfat does not support FIFOs and sockets",
-        // The format takes 4 GiB less a byte, but fsck.fat 4.2 counts the bytes of a file's clusters in 32 bits, and cuts one
-        // that needs 4 GiB of them to nothing.
-        Body::File(_) if node.size.next_multiple_of(cluster.max(1)) > u64::from(u32::MAX) => {
-            return Some(format!(
-                "a file on vfat has at most 4 GiB minus a cluster of {cluster} bytes, this one has {}",
-                node.size
-            ));
-        }
-        _ if (node.uid, node.gid) != owner => {
-            return Some(format!("vfat does not store owners, and the owner is {}:{}", node.uid, node.gid));
-        }
-        _ if !node.attributes.is_empty() => {
-            let names: Vec<_> = node.attributes.keys().map(|name| String::from_utf8_lossy(name)).collect();
-            return Some(format!("vfat does not store extended attributes, and it has {}", names.join(", ")));
-        }
-        _ => return None,
-    };
-    Some(problem.to_owned())
 }

@@ -1,10 +1,13 @@
 //! What GRUB's commands do: variables, devices, conditions, and the entries that they make. Source: GRUB manual, "Commands".
 
+mod condition;
+
 use super::cd::WHOLE;
 use super::script::{Piece, Statement, Word, parse};
 use super::volume::absolute;
 use super::{FileAt, Issue, IssueKind, Step, Tracer, efi, systemd_boot};
 use crate::plan::Firmware;
+use condition::Truth;
 use std::collections::BTreeMap;
 
 /// The name of a configuration.
@@ -21,15 +24,6 @@ pub(super) struct Shell {
     pub(super) variables: BTreeMap<String, String>,
     /// Configurations that are being read: one that names itself ends.
     open: Vec<FileAt>,
-}
-
-/// What a condition comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    Yes,
-    No,
-    /// Only the machine knows.
-    Either,
 }
 
 impl Shell {
@@ -241,35 +235,6 @@ impl Shell {
             };
         }
         truth
-    }
-
-    fn test(&self, tracer: &Tracer, words: &[&str]) -> Truth {
-        let of = |is: bool| if is { Truth::Yes } else { Truth::No };
-        let node = |path: &str| {
-            let place = self.place(tracer, path)?;
-            Some((tracer.volume(place.partition), place))
-        };
-        match words {
-            ["!", rest @ ..] => match self.test(tracer, rest) {
-                Truth::Yes => Truth::No,
-                Truth::No => Truth::Yes,
-                Truth::Either => Truth::Either,
-            },
-            [a, "=" | "==", b] => of(a == b),
-            [a, "!=", b] => of(a != b),
-            ["-z", text] => of(text.is_empty()),
-            ["-z"] => Truth::Yes,
-            ["-n", text] => of(!text.is_empty()),
-            ["-n"] | [] => Truth::No,
-            ["-e", path] => of(node(path).is_some_and(|(volume, place)| volume.find(&place.path).is_some())),
-            ["-f", path] => of(node(path).is_some_and(|(volume, place)| volume.has_file(&place.path))),
-            ["-s", path] => of(node(path).is_some_and(|(volume, place)| volume.size(&place.path) > 0)),
-            ["-d", path] => of(node(path).is_some_and(|(volume, place)| {
-                volume.find(&place.path).is_some() && !volume.has_file(&place.path)
-            })),
-            [text] => of(!text.is_empty()),
-            _ => Truth::Either,
-        }
     }
 
     /// Sets a variable to the device that it finds. `Err`: what it does not find. Source: GRUB manual, "search".

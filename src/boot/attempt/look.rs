@@ -1,0 +1,198 @@
+//! What is found in a system that has come to its prompt.
+
+use super::super::guest::Guest;
+use super::super::monitor::BootMonitor;
+use super::super::run::BootOptions;
+use super::super::session::{Answer, Login, Session, SessionFault};
+use super::super::ssh::{Ssh, run_over_ssh};
+use super::super::verdict::Class;
+use super::super::{health, mounts};
+use crate::host::Progress;
+use std::time::Duration;
+
+/// What was found in a system that has come to its prompt.
+pub(super) struct Look {
+    pub(super) class: Class,
+    /// What proves that something is wrong.
+    pub(super) wrong: Vec<String>,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Look {
+    pub(super) fn of(class: Class) -> Look {
+        Look { class, wrong: Vec::new(), answers: Vec::new() }
+    }
+
+    /// Everything that is asked for; only the commands are nobody's business a second time.
+    pub(super) fn around(
+        &mut self,
+        options: &BootOptions,
+        commands: &[String],
+        ssh_port: Option<u16>,
+        monitor: &BootMonitor,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        self.at_host_name(options.host, monitor);
+        self.inside(options, commands, monitor, guest, progress);
+        if let Some(by) = options.ssh.as_ref().zip(ssh_port) {
+            self.over_ssh(options, commands, by, monitor, guest, progress);
+        }
+        if options.healthy
+            && self.class == Class::LoginPrompt
+            && let Some(found) = health::judge_notes(&monitor.notes(), options.allowed)
+        {
+            (self.class, self.wrong) = found;
+        }
+    }
+
+    /// To the commands that were run last. What over ssh is asked behind them is of no such kind.
+    pub(super) fn last_answers(&self, count: usize) -> &[Answer] {
+        let answers = match &self.answers[..] {
+            [before @ .., mounts, free] if [&mounts.command[..], &free.command[..]] == health::ROOT => before,
+            all => all,
+        };
+        &answers[answers.len().saturating_sub(count)..]
+    }
+
+    pub(super) fn at_size(&mut self, options: &BootOptions) {
+        let (Class::LoginPrompt, Some(more)) = (self.class, options.grow) else { return };
+        let answer = self.answers.iter().find(|answer| answer.command == health::GROWN);
+        if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, options.plan, more)) {
+            (self.class, self.wrong) = found;
+        }
+    }
+
+    pub(super) fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {
+        let (Class::LoginPrompt, Some(host)) = (self.class, host) else { return };
+        let is_prompt = |line: &String| line.starts_with(&format!("{host} login:"));
+        if !monitor.proof().last().is_some_and(is_prompt) {
+            self.class = Class::WrongHost;
+        }
+    }
+
+    /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
+    pub(super) fn inside(
+        &mut self,
+        options: &BootOptions,
+        commands: &[String],
+        monitor: &BootMonitor,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        let (Class::LoginPrompt, Some(login)) = (self.class, &options.login) else { return };
+        progress.begin(format!("logging in as {}", login.user));
+        let stalls = guest.stalls().len();
+        let console = guest.console();
+        let mut next = |patience: Duration| guest.bytes(patience);
+        let mut session = Session::new(&console, &mut next);
+        match self.talk(options, commands, monitor, login, &mut session) {
+            Ok(None) => {}
+            Ok(Some(found)) => (self.class, self.wrong) = found,
+            Err(fault) => (self.class, self.wrong) = (Class::LoginFailed, fault.into_lines()),
+        }
+        self.excuse(guest, stalls);
+    }
+
+    /// What went wrong behind the prompt may be the host's fault. `stalls`: those that had been told of before.
+    pub(super) fn excuse(&mut self, guest: &mut Guest, stalls: usize) {
+        if !matches!(self.class, Class::LoginFailed | Class::SshFailed | Class::Degraded | Class::NoPowerOff)
+        {
+            return;
+        }
+        if guest.has_died() {
+            (self.class, self.wrong) = (Class::EmulatorFailed, Vec::new());
+        } else if let more @ [_, ..] = &guest.stalls()[stalls..] {
+            (self.class, self.wrong) = (Class::EmulatorStall, more.to_vec());
+        }
+    }
+
+    /// What is wrong inside.
+    pub(super) fn talk(
+        &mut self,
+        options: &BootOptions,
+        commands: &[String],
+        monitor: &BootMonitor,
+        login: &Login,
+        session: &mut Session,
+    ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
+        session.log_in(login)?;
+        let mut wrong = None;
+        // Over ssh the same is asked.
+        let by_ssh = options.ssh.is_some();
+        if options.healthy && !by_ssh {
+            for command in health::COMMANDS {
+                self.answers.push(session.run(command)?);
+            }
+            wrong = health::judge(&self.answers, options.plan, options.grow.is_some(), options.host);
+        } else if let Some(plan) = options.plan {
+            let mounted = session.run(mounts::MOUNTS)?;
+            let swaps = session.run(mounts::SWAPS)?;
+            let sizes = session.run(mounts::SIZES)?;
+            let found =
+                mounts::judge(plan, &mounted.lines, &swaps.lines, &sizes.lines, options.grow.is_some());
+            wrong = (!found.is_empty()).then_some((Class::WrongMounts, found));
+            self.answers.extend([mounted, swaps, sizes]);
+        }
+        if monitor.doubts_root() {
+            let [mounts, free] = [session.run(health::ROOT[0])?, session.run(health::ROOT[1])?];
+            wrong = health::judge_root(&mounts, &free).or(wrong);
+            self.answers.extend([mounts, free]);
+        }
+        if !by_ssh {
+            for command in commands {
+                self.answers.push(session.run(command)?);
+            }
+        }
+        Ok(wrong)
+    }
+
+    pub(super) fn over_ssh(
+        &mut self,
+        options: &BootOptions,
+        commands: &[String],
+        (ssh, port): (&Ssh, u16),
+        monitor: &BootMonitor,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        if self.class != Class::LoginPrompt {
+            return;
+        }
+        progress.begin(format!("logging in as {} over ssh", ssh.user));
+        let stalls = guest.stalls().len();
+        let health = health::COMMANDS.iter().filter(|_| options.healthy).map(|text| (*text).to_owned());
+        let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
+        let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
+        // Whatever the console says meanwhile is kept.
+        let said = std::thread::scope(|scope| {
+            let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
+            while !running.is_finished() {
+                // Nothing comes at once where QEMU has gone.
+                if guest.bytes(Duration::from_millis(200)).is_none() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+            running.join().expect("ssh's thread does not panic")
+        });
+        match said {
+            Ok(said) => {
+                if options.healthy
+                    && let Some(found) =
+                        health::judge(&said, options.plan, options.grow.is_some(), options.host)
+                {
+                    (self.class, self.wrong) = found;
+                }
+                if monitor.doubts_root()
+                    && let [.., mounts, free] = &said[..]
+                    && let Some(found) = health::judge_root(mounts, free)
+                {
+                    (self.class, self.wrong) = found;
+                }
+                self.answers.extend(said);
+            }
+            Err(fault) => (self.class, self.wrong) = (Class::SshFailed, fault.into_lines()),
+        }
+        self.excuse(guest, stalls);
+    }
+}

@@ -1,0 +1,112 @@
+//! A pack while it comes over the network.
+
+use super::super::client::Client;
+use super::CHUNK;
+use crate::template::Bytes;
+use std::io::{self, Read, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+/// What comes from the thread that fetches.
+pub(super) enum Chunk {
+    Bytes(Vec<u8>),
+    End(End, io::Error),
+}
+
+/// Whose fault it is that no more comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Line,
+    Host,
+}
+
+/// From the network to the file and to whoever unpacks.
+pub(super) fn send_all(
+    download: &mut impl Read,
+    file: &mut std::fs::File,
+    largest: u64,
+    sender: &SyncSender<Chunk>,
+) {
+    let mut length = file.metadata().map_or(0, |metadata| metadata.len());
+    loop {
+        let mut bytes = vec![0; CHUNK];
+        let chunk = match download.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(count) if length + count as u64 > largest => {
+                // Whoever unpacks sees that it is cut.
+                return;
+            }
+            Ok(count) => {
+                bytes.truncate(count);
+                length += count as u64;
+                match file.write_all(&bytes) {
+                    Ok(()) => Chunk::Bytes(bytes),
+                    Err(error) => Chunk::End(End::Host, error),
+                }
+            }
+            Err(error) => Chunk::End(End::Line, error),
+        };
+        let last = matches!(chunk, Chunk::End(..));
+        if sender.send(chunk).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// The other end.
+pub(super) struct Arriving<'c, 'p> {
+    pub(super) receiver: Receiver<Chunk>,
+    pub(super) chunk: Vec<u8>,
+    pub(super) at: usize,
+    pub(super) client: &'c Client<'p>,
+    pub(super) end: Option<End>,
+}
+
+impl Read for Arriving<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() {
+            match self.receiver.recv() {
+                Ok(Chunk::Bytes(chunk)) => {
+                    self.client.source.count(chunk.len() as u64);
+                    (self.chunk, self.at) = (chunk, 0);
+                }
+                Ok(Chunk::End(end, error)) => {
+                    self.end = Some(end);
+                    return Err(error);
+                }
+                Err(_) => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Says how much has come, a few times a second.
+pub(super) struct Told<'c, 'p> {
+    pub(super) client: &'c Client<'p>,
+    pub(super) began: Instant,
+    pub(super) before: u64,
+    pub(super) last: Mutex<Instant>,
+}
+
+impl Told<'_, '_> {
+    pub(super) fn now_and_then(&self) {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let Ok(mut last) = self.last.try_lock() else { return };
+        if last.elapsed() < PAUSE {
+            return;
+        }
+        *last = Instant::now();
+        self.client.progress.status(amount(self.client.source.fetched() - self.before, self.began.elapsed()));
+    }
+}
+
+/// Bytes and rate.
+pub(crate) fn amount(bytes: u64, time: Duration) -> String {
+    let rate = bytes as f64 / time.as_secs_f64().max(0.001);
+    format!("{}, {}/s", Bytes(bytes), Bytes(rate as u64))
+}

@@ -1,0 +1,126 @@
+//! The content of an image: from the cache, or fetched.
+
+use super::super::Job;
+use super::BuildOptions;
+use crate::content::swupd::Version;
+use crate::content::{self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Metadata, SwupdRequest};
+use crate::host::{AtomicFile, Context, Event, Failure, Progress, Worker, has_workspaces};
+use crate::plan::{self, Plan};
+use crate::template::{Bytes, SoftwareManager};
+use std::path::Path;
+
+/// Removes what killed builds left in the cache's workspace directory; only where memory was short is there anything.
+pub fn sweep(cache: &Cache) -> Result<(), Failure> {
+    let workspace = cache.workspace();
+    if has_workspaces(&workspace) {
+        Worker::run::<usize>(&Job::Sweep { workspace }, &[], &|_: Event| {})?;
+    }
+    Ok(())
+}
+
+pub(super) fn content_request(
+    options: &BuildOptions,
+    content: &plan::Content,
+    progress: &dyn Progress,
+) -> Result<ContentRequest, Failure> {
+    if content.manager == SoftwareManager::Swupd {
+        let proxies = [options.secrets.http_proxy.clone(), options.secrets.https_proxy.clone()];
+        let mut request = content::swupd_request(content, options.cache.swupd_state(), proxies)?;
+        if request.version == Version::Latest {
+            progress.begin("asking for the newest version");
+            request.version = Version::Number(request.resolve(progress)?);
+        }
+        let release = content.release.clone();
+        return Ok(ContentRequest::Swupd(SwupdRequest { request, release, epoch: options.epoch }));
+    }
+    if content.manager == SoftwareManager::Dnf {
+        let configuration = match &content.configuration {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .context(|| format!("could not read dnf's configuration `{path}`"))?;
+                Some((std::path::absolute(path).unwrap_or_else(|_| path.into()), text))
+            }
+            None => None,
+        };
+        let mut places: Vec<String> = content.archive.iter().cloned().collect();
+        places.extend(configuration.iter().flat_map(|(_, text)| content::base_urls(text)));
+        return Ok(ContentRequest::Dnf(DnfRequest {
+            local_indexes: content::local_indexes(&places),
+            release: content.release.clone(),
+            packages: content.packages.clone(),
+            repository: content.archive.clone(),
+            configuration,
+            keyring: content::keyring(content)?,
+            epoch: options.epoch,
+            environment: options.secrets.proxy_variables(),
+        }));
+    }
+    let sources = content::sources_for(content)?;
+    Ok(ContentRequest::Apt(AptRequest {
+        local_indexes: content::local_indexes(&sources),
+        suite: content.release.clone(),
+        // The template's proxies after the host's: the last setting counts.
+        apt_options: content::apt_options()?.into_iter().chain(options.secrets.apt_proxies()).collect(),
+        sources,
+        packages: content.packages.clone(),
+        epoch: options.epoch,
+        keyring: content::keyring(content)?,
+    }))
+}
+
+/// From the cache, or into it. The second value tells whether it was fetched now.
+pub(super) fn content(
+    options: &BuildOptions,
+    request: &ContentRequest,
+    refresh: bool,
+    progress: &dyn Progress,
+) -> Result<(Entry, bool), Failure> {
+    let key = request.key();
+    let cache = options.cache;
+    if !refresh && let Some(entry) = cache.find(&key) {
+        return Ok((entry, false));
+    }
+    let mut waited = false;
+    let filling = cache.fill(&key, || {
+        waited = true;
+        progress.begin("waiting for another build that fetches the same content");
+    })?;
+    // The one that was waited for has just fetched it.
+    if (!refresh || waited)
+        && let Some(entry) = cache.find(&key)
+    {
+        return Ok((entry, false));
+    }
+    let size = request.size(progress)?;
+    let job = Job::Fill { workspace: cache.workspace(), request: Box::new(request.clone()), size };
+    let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
+    filling.finish(&metadata)?;
+    let entry = cache.find(&key).ok_or_else(|| {
+        Failure::new(format!("the content that was just cached is gone: {key}"))
+            .help("another process may have emptied the cache; try again")
+    })?;
+    Ok((entry, true))
+}
+
+/// What the plan says that the filesystems hold reaches the image nearly one to one.
+pub(super) fn check_free_space(
+    draft: &AtomicFile,
+    plan: &Plan,
+    content: &Metadata,
+    directory: &Path,
+) -> Result<(), Failure> {
+    let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
+    let have = Bytes(disk.f_bavail * disk.f_frsize);
+    let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
+    let need = Bytes(held.max(content.size));
+    if need.0 <= have.0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("there is not enough space for the image in `{}`", directory.display()))
+        .detail(format!("about {need} are needed, {have} are free"))
+        .help("free some space, or choose another directory with -o"))
+}
+
+pub(super) fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}

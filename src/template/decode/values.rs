@@ -1,0 +1,160 @@
+//! Single values: what is expected of a node, and what is read of it.
+
+use super::super::edit::{Change, Fix, Safety};
+use super::super::model::*;
+use super::super::node::{Node, Value};
+use super::super::text::Span;
+use super::super::units::{Size, SizeFault};
+use super::{Fault, FaultKind, Faults, Fields, SECRET_KEYS};
+
+pub(super) fn wrong_type(node: &Node, faults: &mut Faults, expected: &str) {
+    wrong_type_with(node, faults, expected, None);
+}
+
+pub(super) fn wrong_type_with(node: &Node, faults: &mut Faults, expected: &str, fix: Option<Fix>) {
+    if node.value != Value::Broken {
+        faults.push(Fault {
+            kind: FaultKind::WrongType,
+            span: node.span,
+            message: format!("expected {expected}, found {}", node.kind()),
+            help: fix.as_ref().map(|fix| fix.title.clone()),
+            related: Vec::new(),
+            fix,
+        });
+    }
+}
+
+pub(super) fn spanned<T>(node: &Node, value: T) -> Option<Spanned<T>> {
+    Some(Spanned { value, span: node.span })
+}
+
+pub(super) fn list<T>(
+    node: &Node,
+    faults: &mut Faults,
+    read: impl Fn(&Node, &mut Faults) -> Option<T>,
+) -> Option<Spanned<Vec<T>>> {
+    let Value::Array(items) = &node.value else {
+        let fix = matches!(node.value, Value::String(_) | Value::Object(_)).then(|| Fix {
+            title: "put it into an array".to_owned(),
+            safety: Safety::Safe,
+            changes: [(node.span.start, "["), (node.span.end, "]")]
+                .map(|(at, bracket)| Change::Replace(Span::new(at, at), bracket.to_owned()))
+                .into(),
+        });
+        wrong_type_with(node, faults, "an array, [ … ]", fix);
+        return None;
+    };
+    spanned(node, items.iter().filter_map(|item| read(item, faults)).collect())
+}
+
+pub(super) fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
+    let Value::String(text) = &node.value else {
+        let fix = match &node.value {
+            Value::Number(digits) => Some(Fix::safe("put it into quotes", Change::string(node.span, digits))),
+            // A published guide writes IsterCloudInitSvc so.
+            Value::Array(items) if let [Node { value: Value::String(text), .. }] = &items[..] => {
+                Some(Fix::safe("write it without the list", Change::string(node.span, text)))
+            }
+            _ => None,
+        };
+        wrong_type_with(node, faults, "a string", fix);
+        return None;
+    };
+    spanned(node, text.clone())
+}
+
+pub(super) fn boolean(node: &Node, faults: &mut Faults) -> Option<Spanned<bool>> {
+    let Value::Bool(value) = node.value else {
+        let meant = match &node.value {
+            Value::String(text) => [("true", "true"), ("yes", "true"), ("false", "false"), ("no", "false")]
+                .into_iter()
+                .find(|(word, _)| text.eq_ignore_ascii_case(word)),
+            _ => None,
+        };
+        let fix = meant.map(|(_, value)| {
+            Fix::safe(
+                format!("write `{value}`, without quotes"),
+                Change::Replace(node.span, value.to_owned()),
+            )
+        });
+        wrong_type_with(node, faults, "true or false", fix);
+        return None;
+    };
+    spanned(node, value)
+}
+
+pub(super) fn name<T: Names>(node: &Node, faults: &mut Faults) -> Option<Spanned<Named<T>>> {
+    let text = text(node, faults)?;
+    spanned(node, T::named(&text))
+}
+
+pub(super) fn size(node: &Node, faults: &mut Faults) -> Option<Spanned<Result<Size, SizeFault>>> {
+    match &node.value {
+        Value::Number(number) => spanned(node, Err(SizeFault::NoUnit(number.clone()))),
+        _ => spanned(node, Size::parse(&text(node, faults)?)),
+    }
+}
+
+pub(super) fn integer(node: &Node, faults: &mut Faults, expected: &str) -> Option<Spanned<i128>> {
+    let digits = match &node.value {
+        Value::Number(digits) | Value::String(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    match digits {
+        Some(value) => spanned(node, value),
+        None => {
+            wrong_type(node, faults, expected);
+            None
+        }
+    }
+}
+
+pub(super) fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spanned<u32>> {
+    let expected = "a partition number from 1: an integer, or a string of digits";
+    let number = integer(node, faults, expected)?;
+    match u32::try_from(number.value) {
+        Ok(value @ 1..) => spanned(node, value),
+        _ => {
+            faults.push(Fault {
+                kind: FaultKind::WrongType,
+                span: node.span,
+                message: format!("expected {expected}, found {}", number.value),
+                help: None,
+                related: Vec::new(),
+                fix: None,
+            });
+            None
+        }
+    }
+}
+
+pub(super) fn version(node: &Node, faults: &mut Faults) -> Option<Spanned<Version>> {
+    match &node.value {
+        Value::String(text) => spanned(node, Version::Name(text.clone())),
+        _ => {
+            let number = integer(node, faults, "a release number, \"latest\", or a suite name")?;
+            spanned(node, Version::Number(number.value))
+        }
+    }
+}
+
+pub(super) fn secret(node: &Node, faults: &mut Faults) -> Option<Spanned<SecretSource>> {
+    match &node.value {
+        Value::String(text) => spanned(node, SecretSource::Inline(text.clone())),
+        Value::Object(_) => {
+            let mut fields = Fields::of(node, SECRET_KEYS, "a secret's source", faults)?;
+            match (fields.get("file", text), fields.get("env", text)) {
+                (Some(path), None) => spanned(node, SecretSource::File(path.value)),
+                (None, Some(name)) => spanned(node, SecretSource::Env(name.value)),
+                _ => {
+                    wrong_type(node, faults, "either {\"file\": PATH} or {\"env\": NAME}");
+                    None
+                }
+            }
+        }
+        _ => {
+            wrong_type(node, faults, "a string, {\"file\": PATH} or {\"env\": NAME}");
+            None
+        }
+    }
+}
