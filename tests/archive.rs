@@ -1,11 +1,7 @@
 //! Archives of one's own: a signed one in Ubuntu's layout that is made here from packages of the host's archive, and what
 //! is said of archives that cannot be used.
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
-
-mod common;
-
-use common::{ister, text, tools_missing};
+use crate::common::{ister, need_tools, text};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -87,11 +83,8 @@ fn build(directory: &Path, more: &[&str]) -> Output {
     command.args(more).output().unwrap()
 }
 
-#[test]
 fn what_cannot_be_used_is_told_with_what_to_do() {
-    if tools_missing(&["gpg", "dpkg-scanpackages"]) {
-        return;
-    }
+    need_tools(&["gpg", "dpkg-scanpackages"]);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let archive = archive(directory.path());
@@ -118,7 +111,6 @@ fn what_cannot_be_used_is_told_with_what_to_do() {
 }
 
 /// apt asks the template's proxy, with its password; that is told to nobody else.
-#[test]
 fn the_templates_proxy_is_used_and_its_password_is_not_told() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -152,11 +144,8 @@ fn the_templates_proxy_is_used_and_its_password_is_not_told() {
 }
 
 /// A whole system from the archive that was made here: two components, its own key, expired lists, no network.
-#[test]
 fn a_system_from_an_archive_of_ones_own() {
-    if tools_missing(&["gpg", "dpkg-scanpackages"]) {
-        return;
-    }
+    need_tools(&["gpg", "dpkg-scanpackages"]);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     // What a system of Debian 12 consists of, from where the host's archive has it.
@@ -268,4 +257,10 @@ fn remove(tree: &Path) {
         let _ =
             Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(tree).status();
     }
+}
+
+crate::tests! {
+    what_cannot_be_used_is_told_with_what_to_do,
+    the_templates_proxy_is_used_and_its_password_is_not_told,
+    a_system_from_an_archive_of_ones_own,
 }

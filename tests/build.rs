@@ -1,28 +1,28 @@
 //! Builds of a small image without a kernel, with real content: what is left behind, what is reused, and what is
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
 //! said when it cannot work. One build at a time: they are heavy.
 //!
 //! What a test needs and the host does not allow is a visible skip, and a failure where CI is set.
 
-mod common;
+mod at_once;
 
-use common::{ister, text};
-use std::io::{BufRead, BufReader};
+use at_once::{signals_end_a_build_without_a_trace, two_builds_at_once_share_one_fetch};
+mod hosts;
+
+use crate::common::{ister, need_tools, text};
+use hosts::{
+    a_file_that_mkfs_loses_stops_the_build, a_full_disk_is_named, a_missing_tool_names_its_package,
+    an_ordinary_user_needs_a_range_of_ids_and_nothing_else, in_own_mounts_with,
+    short_of_memory_the_tree_is_on_disk_and_goes_all_the_same,
+};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 static HEAVY: Mutex<()> = Mutex::new(());
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     HEAVY.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-fn skip(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "CI must be able to run this: {reason}");
-    eprintln!("skipped: {reason}");
 }
 
 fn is_root() -> bool {
@@ -150,7 +150,6 @@ fn agrees_with_plan(image: &Path) {
     assert!(verified.contains("No problems found"), "{verified}");
 }
 
-#[test]
 fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -226,7 +225,6 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     assert_eq!(names(&place.path("out")), WRITTEN);
 }
 
-#[test]
 fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -286,7 +284,6 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
     assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
 }
 
-#[test]
 fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -320,7 +317,6 @@ fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
     ok(&place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap());
 }
 
-#[test]
 fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -338,7 +334,8 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         WRITTEN.into_iter().chain(["small.oci.tar", "small.qcow2", "small.tar.xz"]).collect();
     written.sort_unstable();
     assert_eq!(names(&place.path("out")), written);
-    if !common::tools_missing(&["skopeo", "xz"]) {
+    need_tools(&["skopeo", "xz"]);
+    {
         // Checked and taken apart by another program, its one layer, which is named by its hash, is the tree of the other file.
         // Unpacked: skopeo 1.9 wants to give files of an archive their owner, which only root can.
         let script = r#"mkdir "$1.oci"
@@ -374,7 +371,6 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     assert!(said.contains("out/small.tar: the first difference is at byte "), "{said}");
 }
 
-#[test]
 fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -453,7 +449,6 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
 }
 
 /// ister.py's `-D`, `-m` and `-F`: the tree is where it was asked for, hooks find it there, and no cache stays.
-#[test]
 fn the_tree_is_left_where_it_was_asked_for() {
     let _one = one_at_a_time();
     let place = Place::new();
@@ -489,279 +484,18 @@ fn the_tree_is_left_where_it_was_asked_for() {
     }
 }
 
-/// Starts a build with a cache of its own and waits until it has said something.
-fn started(place: &Place, word: &str) -> Child {
-    let mut command = ister(&["build"]);
-    command.arg(place.path("small.json")).arg("-o").arg(place.path("out"));
-    command.arg("--cache-dir").arg(place.path("cache"));
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let found = lines.by_ref().map_while(Result::ok).any(|line| line.contains(word));
-    assert!(found, "the build never said `{word}`");
-    // Somebody has to read on.
-    std::thread::spawn(move || lines.for_each(drop));
-    child
-}
-
-/// Nothing of a build is there any more: no process that knows its cache, no temporary file, no mount.
-fn is_clean(place: &Place, before: &(String, String)) {
-    let until = Instant::now() + Duration::from_secs(20);
-    let marker = place.directory.path().to_str().unwrap().to_owned();
-    let alive = || -> Vec<String> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let pid = entry.file_name().to_string_lossy().into_owned();
-            if !pid.bytes().all(|b| b.is_ascii_digit()) || pid == std::process::id().to_string() {
-                continue;
-            }
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if text(&line).contains(&marker) {
-                found.push(text(&line).replace('\0', " "));
-            }
-        }
-        found
-    };
-    while !alive().is_empty() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(alive(), [""; 0]);
-    assert_eq!(&host_state(), before);
-    assert_eq!(names(&place.path("out")), [""; 0]);
-    assert_eq!(names(&place.path("cache/work")), [""; 0]);
-    let remains: Vec<String> =
-        names(&place.path("cache/content")).into_iter().filter(|name| !name.ends_with(".lock")).collect();
-    assert_eq!(remains, [""; 0]);
-}
-
-#[test]
-fn signals_end_a_build_without_a_trace() {
-    let _one = one_at_a_time();
-    use rustix::process::{Pid, Signal, kill_process};
-    use std::os::unix::process::ExitStatusExt;
-    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
-        let place = Place::new();
-        let before = host_state();
-        let mut child = started(&place, "unpacking essential packages");
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), code, "{signal:?}");
-        if code.is_none() {
-            assert_eq!(status.signal(), Some(9));
-        }
-        is_clean(&place, &before);
-    }
-}
-
-#[test]
-fn two_builds_at_once_share_one_fetch() {
-    let _one = one_at_a_time();
-    let place = Place::new();
-    let mut first = started(&place, "fetching package lists");
-    let mut second = ister(&["build"]);
-    second.arg(place.path("small.json")).arg("-o").arg(place.path("out2"));
-    second.arg("--cache-dir").arg(place.path("cache"));
-    let second = second.output().unwrap();
-    ok(&second);
-    assert!(first.wait().unwrap().success());
-    let said = text(&second.stderr);
-    assert!(said.contains("waiting for another build that fetches the same content"), "{said}");
-    assert!(!said.contains("installing packages"), "{said}");
-
-    // A damaged entry is noticed and fetched again.
-    let content = place.path("cache/content");
-    let tar = names(&content).into_iter().find(|name| name.ends_with(".tar")).unwrap();
-    let file = std::fs::File::options().write(true).open(content.join(tar)).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", 5 << 20).unwrap();
-    let mut third = ister(&["build"]);
-    third.arg(place.path("small.json")).arg("-o").arg(place.path("out3"));
-    third.arg("--cache-dir").arg(place.path("cache"));
-    let third = third.output().unwrap();
-    ok(&third);
-    assert!(text(&third.stderr).contains("is damaged; fetching it again"), "{}", text(&third.stderr));
-    agrees_with_plan(&place.path("out3/small.img"));
-}
-
-/// Runs a shell script in a mount namespace of its own, so that it may hide things of the host.
-fn in_own_mounts(script: &str, variables: &[(&str, &Path)]) -> Output {
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-euc", script]).env("NO_COLOR", "1");
-    for (name, value) in variables {
-        command.env(name, value);
-    }
-    command.stdin(Stdio::null()).output().unwrap()
-}
-
-/// As [`in_own_mounts`], with a place's template, output and a cache as $T, $O and $C, and the program as $ISTER.
-fn in_own_mounts_with(place: &Place, cache: &Path, script: &str) -> Output {
-    in_own_mounts(
-        script,
-        &[
-            ("ISTER", Path::new(env!("CARGO_BIN_EXE_ister"))),
-            ("T", &place.path("small.json")),
-            ("O", &place.path("out")),
-            ("C", cache),
-        ],
-    )
-}
-
-#[test]
-fn a_missing_tool_names_its_package() {
-    if !is_root() {
-        return skip("hiding a program needs root");
-    }
-    let _one = one_at_a_time();
-    let place = Place::new();
-    let script =
-        r#"mount --bind /dev/null /usr/bin/mmdebstrap; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
-    let output = in_own_mounts_with(&place, &place.path("cache"), script);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: `mmdebstrap` is needed and not installed"), "{stderr}");
-    assert!(stderr.contains("help: install the package `mmdebstrap`"), "{stderr}");
-}
-
-/// Exit code 0 of a program is no proof: here mke2fs leaves a file out.
-#[test]
-fn a_file_that_mkfs_loses_stops_the_build() {
-    if !is_root() {
-        return skip("replacing a program needs root");
-    }
-    let _one = one_at_a_time();
-    let place = Place::new();
-    let wrapper = "#!/bin/sh\nbefore=\nfor argument; do\n    [ \"$before\" != -d ] || rm -f \"$argument/etc/issue\"\n    \
-                   before=$argument\ndone\nexec \"$REAL\" \"$@\"\n";
-    let wrapper = wrapper.replace("$REAL", &place.path("mke2fs").display().to_string());
-    std::fs::write(place.path("wrapper"), wrapper).unwrap();
-    let script = r#"
-        mke2fs=$(PATH=$PATH:/usr/sbin:/sbin command -v mke2fs); here=$(dirname "$T")
-        cp "$mke2fs" "$here/mke2fs"; chmod 755 "$here/wrapper"; mount --bind "$here/wrapper" "$mke2fs"
-        "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
-    let output = in_own_mounts_with(&place, &shared_cache(), script);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("`/etc/issue` differs from the tree after writing\n  it is missing"), "{stderr}");
-    assert_eq!(names(&place.path("out")), [""; 0]);
-}
-
-#[test]
-fn a_full_disk_is_named() {
-    if !is_root() {
-        return skip("mounting a small disk needs root");
-    }
-    let _one = one_at_a_time();
-    let place = Place::new();
-    std::fs::create_dir(place.path("out")).unwrap();
-    let script = r#"mount -t tmpfs -o size=64m none "$O"; "$ISTER" build "$T" -o "$O" --cache-dir "$C""#;
-    let cache = shared_cache();
-    let output = in_own_mounts_with(&place, &cache, script);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: there is not enough space for the image in"), "{stderr}");
-    assert!(stderr.contains("are needed, 64 MiB are free"), "{stderr}");
-
-    // The cache's disk: nothing half-done stays on it.
-    let script = r#"mkdir -p "$C"; mount -t tmpfs -o size=32m none "$C"
-        "$ISTER" build "$T" -o "$O" --cache-dir "$C" || code=$?; ls -A "$C/content" "$C/work"; exit $code"#;
-    let output = in_own_mounts_with(&place, &place.path("cache"), script);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: there is not enough space for the content in the cache"), "{stderr}");
-    assert!(stderr.contains("`ister cache prune` empties it; --cache-dir chooses another disk"), "{stderr}");
-    let left = text(&output.stdout);
-    assert!(!left.contains(".tar") && !left.contains(".json"), "{left}");
-}
-
-/// Where memory is short the tree is on disk, and has to go from there by other means.
-#[test]
-fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
-    if !is_root() {
-        return skip("pretending a small control group needs root");
-    }
-    let _one = one_at_a_time();
-    let place = Place::new();
-    let script = r#"
-        mount -t tmpfs none /sys/fs/cgroup
-        echo 209715200 >/sys/fs/cgroup/memory.max; echo 0 >/sys/fs/cgroup/memory.current
-        build() { exec "$ISTER" build "$T" -o "$O" --cache-dir "$C"; }
-        for signal in INT KILL; do
-            build & pid=$!
-            while ! ls "$C/work"/disk-*/tree/usr/bin/dash >/dev/null 2>&1; do sleep 0.1; done
-            kill -$signal $pid; wait $pid && exit 9
-            echo "$signal: $(ls "$C"/work | wc -l)"
-        done
-        sleep 1
-        "$ISTER" cache prune --cache-dir "$C"
-        echo "pruned: $(ls "$C"/work | wc -l)"
-        build
-        "#;
-    let output = in_own_mounts_with(&place, &place.path("cache"), script);
-    ok(&output);
-    let said = text(&output.stdout);
-    assert!(said.contains("INT: 0\nKILL: 1\n") && said.contains("pruned: 0\n"), "{said}");
-    assert_eq!(names(&place.path("cache/work")), [""; 0]);
-    agrees_with_plan(&place.path("out/small.img"));
-}
-
-/// As a user that exists only for this test, in files that only this test sees.
-#[test]
-fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
-    if !is_root() {
-        return skip("becoming another user needs root; as an ordinary user every other test shows the same");
-    }
-    let _one = one_at_a_time();
-    let place = Place::new();
-    let ister = Path::new(env!("CARGO_BIN_EXE_ister"));
-    let own = place.path("own");
-    std::fs::create_dir(&own).unwrap();
-    std::fs::copy(ister, own.join("ister")).unwrap();
-    std::fs::copy(place.path("small.json"), own.join("small.json")).unwrap();
-    let script = r#"
-        { cat /etc/passwd; echo "isterly:x:64123:64123::$W:/bin/sh"; } >"$W/passwd"
-        { cat /etc/group; echo "isterly:x:64123:"; } >"$W/group"
-        printf '%s' "$RANGE" >"$W/subid"
-        mount --bind "$W/passwd" /etc/passwd
-        mount --bind "$W/group" /etc/group
-        [ -e /etc/subuid ] && [ -e /etc/subgid ]
-        mount --bind "$W/subid" /etc/subuid
-        mount --bind "$W/subid" /etc/subgid
-        chmod 755 "$W/.."; chown -R 64123:64123 "$W"
-        cd "$W"
-        exec ${BEFORE:-} setpriv --reuid 64123 --regid 64123 --clear-groups env HOME="$W" XDG_CACHE_HOME= \
-            PATH=/usr/bin:/bin ./ister build "$NAME" -o out"#;
-    let (name, range) = (("NAME", Path::new("small.json")), ("RANGE", Path::new("isterly:700000:65536\n")));
-    let without = in_own_mounts(script, &[("W", &own), ("RANGE", Path::new("")), name]);
-    let stderr = text(&without.stderr);
-    assert_eq!(without.status.code(), Some(3), "{stderr}");
-    assert!(
-        stderr.contains("user `isterly` has no range of 65536 subordinate ids in /etc/subuid"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("help: sudo usermod --add-subuids"), "{stderr}");
-
-    // As in a container: nothing waits for what is never allowed.
-    let filter = concat!("timeout 60 python3 ", env!("CARGO_MANIFEST_DIR"), "/tests/tools/no_namespaces.py");
-    let denied = in_own_mounts(script, &[("W", &own), range, name, ("BEFORE", Path::new(filter))]);
-    let stderr = text(&denied.stderr);
-    assert_eq!(denied.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: this host does not allow the namespaces that a build needs"), "{stderr}");
-    assert!(stderr.contains("start a container with `--privileged`"), "{stderr}");
-
-    ok(&in_own_mounts(script, &[("W", &own), range, name]));
-    agrees_with_plan(&own.join("out/small.img"));
-    use std::os::unix::fs::MetadataExt;
-    assert_eq!(own.join("out/small.img").metadata().unwrap().uid(), 64123);
-    // Root's build of the same gives the same bytes, though each has fetched the content for itself.
-    ok(&place.build(&[]).output().unwrap());
-    let hash = |image: PathBuf| ister::image::sha256(&image).unwrap();
-    assert_eq!(hash(own.join("out/small.img")), hash(place.path("out/small.img")));
-
-    // A hook is root of the tree, but on the host no more than the user.
-    let hook = r#""PostNonChrootShell": [
-        "touch /etc/ister-hook 2>/dev/null && exit 9; cat /etc/shadow >/dev/null 2>&1 && exit 8; exit 0",
-        "test $(id -u) = 0 && cat $ISTER_CHROOT/etc/shadow >/dev/null && echo mine >mine"
-    ]"#;
-    std::fs::write(own.join("hook.json"), TEMPLATE.replacen('{', &format!("{{{hook},"), 1)).unwrap();
-    ok(&in_own_mounts(script, &[("W", &own), range, ("NAME", Path::new("hook.json"))]));
-    assert_eq!(std::fs::read_to_string(own.join("mine")).unwrap(), "mine\n");
-    assert!(!Path::new("/etc/ister-hook").exists());
+crate::tests! {
+    an_image_agrees_with_its_plan_and_nothing_else_is_left,
+    a_failed_build_leaves_the_older_image_and_says_what_to_do,
+    what_a_filesystem_cannot_hold_is_found_before_it_is_made,
+    building_twice_gives_the_same_bytes_whatever_else_differs,
+    a_hook_sees_the_tree_and_a_failing_one_stops_the_build,
+    the_tree_is_left_where_it_was_asked_for,
+    signals_end_a_build_without_a_trace,
+    two_builds_at_once_share_one_fetch,
+    a_missing_tool_names_its_package,
+    a_file_that_mkfs_loses_stops_the_build,
+    a_full_disk_is_named,
+    short_of_memory_the_tree_is_on_disk_and_goes_all_the_same,
+    an_ordinary_user_needs_a_range_of_ids_and_nothing_else,
 }

@@ -1,14 +1,9 @@
 //! The program as a user types it: what it prints where, and its exit codes. Nothing here builds or boots.
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
-
-mod common;
-
-use common::{ister, text};
+use crate::common::{ister, text};
 
 const GOOD: &str = "vm-tests/kvm/template.json";
 
-#[test]
 fn help_fits_a_terminal_and_teaches() {
     for command in [
         "",
@@ -43,7 +38,6 @@ fn help_fits_a_terminal_and_teaches() {
     }
 }
 
-#[test]
 fn every_finding_comes_at_once_with_its_place() {
     let template = r#"{
     "DestinationType": "virtaul",
@@ -66,39 +60,36 @@ fn every_finding_comes_at_once_with_its_place() {
     "LegacyBios": "yes"
 }
 "#;
-    let output = common::with_stdin(&["lint", "-", "--stdin-filename", "a.json"], template);
+    let output = crate::common::with_stdin(&["lint", "-", "--stdin-filename", "a.json"], template);
     assert_eq!(output.status.code(), Some(1));
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("findings-human", text(&output.stdout));
     });
-    let output = common::with_stdin(&["lint", "-", "--format", "json"], template);
+    let output = crate::common::with_stdin(&["lint", "-", "--format", "json"], template);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["version"], 1);
     let first = &json["findings"][0];
     assert_eq!((first["place"]["line"].as_u64(), first["place"]["column"].as_u64()), (Some(1), Some(1)));
 }
 
-#[test]
 fn good_templates_have_no_findings() {
     let output = ister(&["lint", GOOD, "vm-tests/kvm-legacy/template.json"]).output().unwrap();
     assert_eq!(text(&output.stdout), "2 templates checked: 0 errors, 0 warnings, 0 notes\n");
     assert!(output.status.success());
 }
 
-#[test]
 fn plan_and_build_refuse_what_lint_refuses() {
     for command in ["plan", "build"] {
-        let output = common::with_stdin(&[command, "-"], "{}");
+        let output = crate::common::with_stdin(&[command, "-"], "{}");
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(output.stdout.is_empty());
         let said = text(&output.stderr);
         assert!(said.contains("error[missing-key]: the required key `Bundles` is missing"), "{said}");
     }
-    let output = common::with_stdin(&["-t", "-"], "{}");
+    let output = crate::common::with_stdin(&["-t", "-"], "{}");
     assert_eq!(output.status.code(), Some(1));
 }
 
-#[test]
 fn a_plan_is_a_table_or_json_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let template = std::fs::canonicalize(GOOD).unwrap();
@@ -121,7 +112,6 @@ fn a_plan_is_a_table_or_json_and_writes_nothing() {
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 }
 
-#[test]
 fn overrides_change_one_key() {
     let output =
         ister(&["plan", GOOD, "--set", "Hostname=\"x\"", "--set", "Version=\"trixie\"", "--format", "json"])
@@ -136,7 +126,6 @@ fn overrides_change_one_key() {
     assert!(text(&output.stderr).contains("did you mean Version='\"bookworm\"'?"));
 }
 
-#[test]
 fn bundles_of_ones_own_come_first() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("editors"), "# [TITLE]: editors\ned\n").unwrap();
@@ -148,7 +137,6 @@ fn bundles_of_ones_own_come_first() {
     assert!(packages.contains(&"ed") && !packages.contains(&"nano"));
 }
 
-#[test]
 fn what_cannot_be_read_is_a_usage_error() {
     let output = ister(&["lint", "no-such-file.json", GOOD]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -156,7 +144,6 @@ fn what_cannot_be_read_is_a_usage_error() {
     assert!(text(&output.stderr).contains("could not read the template `no-such-file.json`: No such file"));
 }
 
-#[test]
 fn swupd_content_wants_to_know_from_where_and_by_whom() {
     let template = std::fs::read_to_string(GOOD)
         .unwrap()
@@ -169,7 +156,7 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
     });
     let build = |more: &[&str]| {
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
-        let output = common::with_stdin(&[&["build", "-"], more, &places].concat(), &template);
+        let output = crate::common::with_stdin(&[&["build", "-"], more, &places].concat(), &template);
         assert_eq!(output.status.code(), Some(3));
         text(&output.stderr)
     };
@@ -186,7 +173,6 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
     assert!(said.contains("error: version 34000 cannot be had from file:///no/such"), "{said}");
 }
 
-#[test]
 fn an_image_that_is_none_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("empty.img");
@@ -207,14 +193,12 @@ fn an_image_that_is_none_says_so() {
     assert_eq!(output.status.code(), Some(2));
 }
 
-#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let script = format!("'{}' schema | head -c 10 >/dev/null", env!("CARGO_BIN_EXE_ister"));
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
 }
 
-#[test]
 fn an_empty_cache_is_listed_and_pruned() {
     let directory = tempfile::tempdir().unwrap();
     let cache =
@@ -223,32 +207,17 @@ fn an_empty_cache_is_listed_and_pruned() {
     assert_eq!(text(&cache("prune").stdout), "removed 0 trees, 0 bytes freed\n");
 }
 
-/// Templates of the original, where they are at hand: their plan, or why they are refused.
-#[test]
-fn sample_templates_of_the_original() {
-    let directory = std::path::Path::new("../shared/templates");
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        eprintln!("skipped: {} is not here", directory.display());
-        return;
-    };
-    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    for name in names {
-        let template = std::fs::canonicalize(directory.join(&name)).unwrap();
-        // Away from any file that a template may name by a relative path.
-        let empty = tempfile::tempdir().unwrap();
-        // The one whose last partition takes the rest.
-        let size: &[&str] = if name == "min-good.json" { &["--disk-size", "8G"] } else { &[] };
-        let output = ister(&["plan", "--format", "json"])
-            .args(size)
-            .arg(&template)
-            .current_dir(&empty)
-            .output()
-            .unwrap();
-        let shown = if output.status.success() { text(&output.stdout) } else { text(&output.stderr) };
-        let shown = shown.replace(&format!("{}/", template.parent().unwrap().display()), "");
-        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(format!("sample-{}", name.trim_end_matches(".json")), shown);
-        });
-    }
+crate::tests! {
+    help_fits_a_terminal_and_teaches,
+    every_finding_comes_at_once_with_its_place,
+    good_templates_have_no_findings,
+    plan_and_build_refuse_what_lint_refuses,
+    a_plan_is_a_table_or_json_and_writes_nothing,
+    overrides_change_one_key,
+    bundles_of_ones_own_come_first,
+    what_cannot_be_read_is_a_usage_error,
+    swupd_content_wants_to_know_from_where_and_by_whom,
+    an_image_that_is_none_says_so,
+    a_reader_that_goes_away_is_no_error,
+    an_empty_cache_is_listed_and_pruned,
 }

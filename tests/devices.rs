@@ -3,11 +3,8 @@
 //!
 //! Needs root and loop devices; elsewhere it is a visible skip.
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
-
-mod common;
-
-use common::{ister, text, verify};
+use crate::common::{ister, text, verify};
+use crate::harness::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard};
@@ -25,11 +22,9 @@ struct Loop {
 }
 
 impl Loop {
-    /// Nothing where the host has none to give.
-    fn new(mebibytes: u64, sector: u64) -> Option<Loop> {
+    fn new(mebibytes: u64, sector: u64) -> Loop {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: loop devices need root");
-            return None;
+            skip("loop devices need root");
         }
         let directory = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(directory.path().join("disk")).unwrap();
@@ -40,11 +35,10 @@ impl Loop {
             .output()
             .unwrap();
         if !output.status.success() {
-            eprintln!("skipped: this host gives no loop device: {}", text(&output.stderr).trim());
-            return None;
+            skip(&format!("this host gives no loop device: {}", text(&output.stderr).trim()));
         }
         let name = text(&output.stdout).trim().trim_start_matches("/dev/").to_owned();
-        Some(Loop { directory, name })
+        Loop { directory, name }
     }
 
     fn device(&self) -> String {
@@ -100,10 +94,9 @@ fn ok(output: &Output) {
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
-#[test]
 fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     let _one = one_at_a_time();
-    let Some(disk) = Loop::new(2048, 512) else { return };
+    let disk = Loop::new(2048, 512);
     let directory = tempfile::tempdir().unwrap();
     let template = template(&disk.name);
     // Nobody can be asked here.
@@ -176,10 +169,9 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     );
 }
 
-#[test]
 fn a_reinstall_keeps_what_people_have_at_home() {
     let _one = one_at_a_time();
-    let Some(disk) = Loop::new(1400, 512) else { return };
+    let disk = Loop::new(1400, 512);
     let directory = tempfile::tempdir().unwrap();
     // What was there before must not shine through.
     run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
@@ -280,11 +272,10 @@ fn mount_at(disk: &Loop, offset: u64, at: &Path) -> String {
     inner
 }
 
-#[test]
 fn several_disks_with_large_sectors_and_encryption() {
     let _one = one_at_a_time();
-    let Some(first) = Loop::new(900, 4096) else { return };
-    let Some(second) = Loop::new(400, 512) else { return };
+    let first = Loop::new(900, 4096);
+    let second = Loop::new(400, 512);
     let directory = tempfile::tempdir().unwrap();
     let mut template = template(&first.name);
     template["PartitionLayout"][1]["size"] = "rest".into();
@@ -327,4 +318,10 @@ fn several_disks_with_large_sectors_and_encryption() {
     let findings = verify(&second.backing(), &["open sesame"]);
     let others: Vec<&String> = findings.iter().filter(|f| !f.contains("[root-filesystem]")).collect();
     assert!(others.is_empty(), "{others:#?}");
+}
+
+crate::tests! {
+    a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked,
+    a_reinstall_keeps_what_people_have_at_home,
+    several_disks_with_large_sectors_and_encryption,
 }

@@ -1,10 +1,7 @@
 //! The language server driven by real clients, and the hooks by the real pre-commit.
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
-use common::text;
+use crate::common::text;
+use crate::common::tools;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -19,9 +16,8 @@ fn good(output: &Output) -> String {
 }
 
 /// pygls, from PyPI: the whole protocol, each answer looked at.
-#[test]
 fn a_python_client_gets_all_of_it() {
-    let Some(python) = tools::tool("python/bin/python") else { return };
+    let python = tools::tool("python/bin/python");
     let output =
         Command::new(python).arg(format!("{PROJECT}/tests/editors/client.py")).arg(ISTER).output().unwrap();
     let said = good(&output);
@@ -29,9 +25,8 @@ fn a_python_client_gets_all_of_it() {
 }
 
 /// Debian's Neovim, without a screen: what a person does, through the editor's own functions.
-#[test]
 fn neovim_edits_a_template() {
-    let Some(nvim) = tools::host_program("nvim") else { return };
+    let nvim = tools::host_program("nvim");
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(nvim)
         .args(["--headless", "-u", "NONE", "-i", "NONE", "-c"])
@@ -48,9 +43,8 @@ fn neovim_edits_a_template() {
 }
 
 /// `.pre-commit-hooks.yaml`, as a repository of templates uses it.
-#[test]
 fn pre_commit_runs_the_hooks() {
-    let Some(pre_commit) = tools::tool("python/bin/pre-commit") else { return };
+    let pre_commit = tools::tool("python/bin/pre-commit");
     let directory = tempfile::tempdir().unwrap();
     let git = |repository: &str, args: &[&str]| {
         let output = Command::new("git")
@@ -106,9 +100,8 @@ fn pre_commit_runs_the_hooks() {
 }
 
 /// The action's file, by the schema that GitHub's own is.
-#[test]
 fn the_github_action_is_one() {
-    let Some(check) = tools::tool("python/bin/check-jsonschema") else { return };
+    let check = tools::tool("python/bin/check-jsonschema");
     let output = Command::new(check)
         .args(["--builtin-schema", "vendor.github-actions"])
         .arg(format!("{PROJECT}/action.yml"))
@@ -118,7 +111,6 @@ fn the_github_action_is_one() {
 }
 
 /// What the action runs, with the environment that GitHub gives it.
-#[test]
 fn the_github_action_finds_and_fails() {
     let action = include_str!("../action.yml");
     let script = action.split("# lint\n").nth(1).expect("the step is marked");
@@ -149,4 +141,12 @@ fn the_github_action_finds_and_fails() {
     // What is given is words, never a command.
     assert_eq!(run("a.json;touch${IFS}evil").status.code(), Some(2));
     assert!(!directory.path().join("evil").exists());
+}
+
+crate::tests! {
+    a_python_client_gets_all_of_it,
+    neovim_edits_a_template,
+    pre_commit_runs_the_hooks,
+    the_github_action_is_one,
+    the_github_action_finds_and_fails,
 }

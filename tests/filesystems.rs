@@ -1,9 +1,7 @@
 //! Filesystems as images have them: made of a tree with everything that a tree can hold, checked by their own fsck, read
 //! back, and read by others.
 
-mod common;
-
-use common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
+use crate::common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
 use ister::disk::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
 use ister::plan::{Inputs, Plan};
 use std::collections::BTreeMap;
@@ -14,7 +12,7 @@ use std::process::Command;
 fn run(program: &str, args: &[&str]) -> String {
     let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
-    let said = common::text(&output.stdout) + &common::text(&output.stderr);
+    let said = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {said}");
     said
 }
@@ -99,7 +97,6 @@ fn sparse_stays_sparse(source: &dyn Source) {
     assert!(node.size == 64 << 20 && bytes < 1 << 20, "{bytes} of {}", node.size);
 }
 
-#[test]
 fn everything_that_a_tree_holds_is_carried_over() {
     for (kind, options) in
         [("ext2", ""), ("ext3", ""), ("ext4", ""), ("ext4", "-b 1024 -O ^64bit"), ("btrfs", ""), ("xfs", "")]
@@ -160,7 +157,6 @@ fn others_read_it(kind: &str, part: &Path, directory: &Path) {
 }
 
 /// Another directory made in another order, another time, and on the other side a filesystem of its own.
-#[test]
 fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
     let memory = Path::new("/dev/shm");
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("btrfs", 512), ("xfs", 512), ("xfs", 4096)] {
@@ -190,7 +186,6 @@ fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
     }
 }
 
-#[test]
 fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("xfs", 512), ("btrfs", 512), ("ext4", 4096)] {
         let directory = tempfile::tempdir().unwrap();
@@ -233,12 +228,11 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
         }
 
         // A plan that is held against it agrees inside and out, and its own fsck finds nothing.
-        let findings = common::verify(&image, &["open sesame"]);
+        let findings = crate::common::verify(&image, &["open sesame"]);
         assert_eq!(findings, [""; 0], "{kind}");
     }
 }
 
-#[test]
 fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
     let hash = |seed: Option<&str>| {
         let directory = tempfile::tempdir().unwrap();
@@ -259,7 +253,6 @@ fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
 }
 
 /// What the plan says that a filesystem offers is what can be put into it, and what it says that content takes is enough.
-#[test]
 fn the_forecast_keeps_its_word() {
     for kind in ["ext4", "ext2", "vfat", "xfs", "btrfs"] {
         let directory = tempfile::tempdir().unwrap();
@@ -287,4 +280,12 @@ fn the_forecast_keeps_its_word() {
         let image = make(&plan, &root, directory.path());
         fsck(kind, &cut_out(&plan, &image, 4));
     }
+}
+
+crate::tests! {
+    everything_that_a_tree_holds_is_carried_over,
+    the_same_tree_gives_the_same_bytes_wherever_it_lies,
+    an_encrypted_filesystem_opens_with_its_passphrase_and_no_other,
+    a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random,
+    the_forecast_keeps_its_word,
 }

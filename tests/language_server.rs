@@ -72,7 +72,6 @@ impl Client {
 const TEMPLATE: &str = "{\"DestinationType\": \"vrtual\"}";
 
 /// Diagnostics and every answer have the very spelling that the editor knows the document by.
-#[test]
 fn odd_uris_are_answered_in_their_own_spelling() {
     let mut client = Client::start(&Value::Null);
     for uri in [
@@ -112,7 +111,6 @@ fn odd_uris_are_answered_in_their_own_spelling() {
     client.ends();
 }
 
-#[test]
 fn what_is_no_message_is_answered_and_forgotten() {
     let mut client = Client::start(&Value::Null);
     client.open("file:///w/t.json", TEMPLATE);
@@ -138,7 +136,6 @@ fn what_is_no_message_is_answered_and_forgotten() {
 }
 
 /// Its process is gone, though somebody else keeps the pipe open.
-#[test]
 fn the_server_ends_with_its_client() {
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let mut client = Client::start(&json!(other.id()));
@@ -160,4 +157,10 @@ fn the_server_ends_with_its_client() {
     let Client { mut server, input, .. } = Client::start(&json!(std::process::id()));
     drop(input);
     assert_eq!(server.wait().unwrap().code(), Some(1));
+}
+
+crate::tests! {
+    odd_uris_are_answered_in_their_own_spelling,
+    what_is_no_message_is_answered_and_forgotten,
+    the_server_ends_with_its_client,
 }

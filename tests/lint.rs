@@ -1,8 +1,6 @@
 //! `ister lint` and what belongs to it, from outside: formats, directories, fixes, levels, layout, rules, new templates.
 
-mod common;
-
-use common::{ister, text, with_stdin};
+use crate::common::{ister, text, with_stdin};
 use ister::lint::RULES;
 use ister::plan::published::TYPES;
 use serde_json::Value;
@@ -44,7 +42,6 @@ fn write(directory: &Path, name: &str, content: &str) {
     std::fs::write(path, content).unwrap();
 }
 
-#[test]
 fn every_format_shows_the_same_findings() {
     for format in ["human", "concise", "json", "sarif", "github", "junit"] {
         let output = with_stdin(&["lint", "-", "--stdin-filename", "a b/é.json", "--format", format], MIXED);
@@ -62,7 +59,6 @@ fn every_format_shows_the_same_findings() {
     }
 }
 
-#[test]
 fn directories_are_searched_for_templates() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["b.json", "sub/a.json", "sub/deep/c.json"] {
@@ -88,7 +84,6 @@ fn directories_are_searched_for_templates() {
     }
 }
 
-#[test]
 fn fixes_keep_the_file_as_it_was_otherwise() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "t.json", &MIXED.replace('\n', "\r\n").replace("    ", "\t"));
@@ -110,7 +105,6 @@ fn fixes_keep_the_file_as_it_was_otherwise() {
     assert_eq!(run(&["lint", "--diff"]).stdout, b"");
 }
 
-#[test]
 fn a_file_is_replaced_with_its_permissions_and_links_stay() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let directory = tempfile::tempdir().unwrap();
@@ -126,14 +120,12 @@ fn a_file_is_replaced_with_its_permissions_and_links_stay() {
     assert_eq!(std::fs::read_dir(directory.path().join("real")).unwrap().count(), 1, "no draft is left");
 }
 
-#[test]
 fn standard_input_is_printed_mended() {
     let output = with_stdin(&["lint", "--fix", "-"], "{ 'Hostname': \"a\", }");
     assert_eq!(text(&output.stdout), "{ \"Hostname\": \"a\" }");
     assert!(text(&output.stderr).contains("missing-key"));
 }
 
-#[test]
 fn levels_are_the_users_to_say() {
     let lint = |args: &[&str]| {
         let mut all = vec!["lint", "-", "--format", "concise"];
@@ -152,14 +144,12 @@ fn levels_are_the_users_to_say() {
 }
 
 /// What is not shown is there all the same: nothing is fixed behind a fault that is not to be seen.
-#[test]
 fn an_allowed_syntax_fault_is_still_one() {
     let template = MIXED.replace("\"8GB\"", "\"8GB");
     let output = with_stdin(&["lint", "-", "--allow", "syntax", "--fix"], &template);
     assert_eq!(text(&output.stdout), template);
 }
 
-#[test]
 fn statistics_count_the_rules() {
     let output = with_stdin(&["lint", "-", "--statistics"], MIXED);
     insta::assert_snapshot!(text(&output.stdout), @"
@@ -170,7 +160,6 @@ fn statistics_count_the_rules() {
     ");
 }
 
-#[test]
 fn utf16_is_read_and_saved_as_utf8() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.json");
@@ -190,7 +179,6 @@ fn utf16_is_read_and_saved_as_utf8() {
     assert_eq!(std::fs::read(&path).unwrap(), b"{\"Hostname\": \"\xff\", }");
 }
 
-#[test]
 fn fmt_lays_out_checks_and_shows() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "t.json", &MIXED.replace("\n        {", " {"));
@@ -211,7 +199,6 @@ fn fmt_lays_out_checks_and_shows() {
     assert_eq!(text(&with_stdin(&["fmt", "-"], "{\"a\":1}").stdout), "{\n    \"a\": 1\n}\n");
 }
 
-#[test]
 fn rules_are_explained() {
     let output = ister(&["explain", "esp-small"]).output().unwrap();
     snapshot("explain-esp-small", text(&output.stdout));
@@ -223,7 +210,6 @@ fn rules_are_explained() {
     assert_eq!(rules["rules"].as_array().unwrap().len(), RULES.len());
 }
 
-#[test]
 fn the_page_of_the_rules_is_the_table() {
     let output = ister(&["rules", "--format", "markdown"]).output().unwrap();
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
@@ -233,7 +219,6 @@ fn the_page_of_the_rules_is_the_table() {
 }
 
 /// What a person reads, rule by rule.
-#[test]
 fn every_rule_as_people_see_it() {
     let base: Value = serde_json::from_str(include_str!("../vm-tests/kvm/template.json")).unwrap();
     let mut shown = String::new();
@@ -258,7 +243,6 @@ fn every_rule_as_people_see_it() {
     snapshot("rules-human", shown);
 }
 
-#[test]
 fn every_new_template_is_clean_laid_out_and_explained() {
     let directory = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| ister(args).current_dir(directory.path()).output().unwrap();
@@ -287,7 +271,6 @@ fn every_new_template_is_clean_laid_out_and_explained() {
     assert!(TYPES.iter().all(|kind| table.contains(kind.purpose)));
 }
 
-#[test]
 fn completions_and_manual_pages_come_from_the_command_line() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = ister(&["completions", shell]).output().unwrap();
@@ -304,7 +287,6 @@ fn completions_and_manual_pages_come_from_the_command_line() {
     assert_eq!(ister(&["man", "limt"]).output().unwrap().status.code(), Some(2));
 }
 
-#[test]
 fn a_file_of_ten_megabytes_gets_an_answer() {
     let deep = "[".repeat(10_000_000);
     let keys: Vec<String> = (0..700_000).map(|n| format!("\"key{n}\":1")).collect();
@@ -322,12 +304,9 @@ fn a_file_of_ten_megabytes_gets_an_answer() {
 }
 
 /// Every type of key that ssh-keygen makes, and a certificate of each.
-#[test]
 fn keys_of_ssh_keygen_are_read() {
     use ister::template::ssh_key::authorized_keys;
-    if common::tools_missing(&["ssh-keygen"]) {
-        return;
-    }
+    crate::common::need_tools(&["ssh-keygen"]);
     let directory = tempfile::tempdir().unwrap();
     let keygen = |arguments: &[&str]| {
         let mut command = std::process::Command::new("ssh-keygen");
@@ -347,4 +326,24 @@ fn keys_of_ssh_keygen_are_read() {
             assert!(read.len() == 1 && read[0].is_ok(), "{read:?}");
         }
     }
+}
+
+crate::tests! {
+    every_format_shows_the_same_findings,
+    directories_are_searched_for_templates,
+    fixes_keep_the_file_as_it_was_otherwise,
+    a_file_is_replaced_with_its_permissions_and_links_stay,
+    standard_input_is_printed_mended,
+    levels_are_the_users_to_say,
+    an_allowed_syntax_fault_is_still_one,
+    statistics_count_the_rules,
+    utf16_is_read_and_saved_as_utf8,
+    fmt_lays_out_checks_and_shows,
+    rules_are_explained,
+    the_page_of_the_rules_is_the_table,
+    every_rule_as_people_see_it,
+    every_new_template_is_clean_laid_out_and_explained,
+    completions_and_manual_pages_come_from_the_command_line,
+    a_file_of_ten_megabytes_gets_an_answer,
+    keys_of_ssh_keygen_are_read,
 }

@@ -1,10 +1,8 @@
 //! Verification of published files that are no disks, made here by other programs: nothing is found in good ones, and each damage by
 //! the rule that is for it.
 
-mod common;
-
-use common::system::{install, loader};
-use common::{ister, text, tools_missing};
+use crate::common::system::{install, loader};
+use crate::common::{ister, need_tools, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -46,7 +44,6 @@ fn system(directory: &Path) -> PathBuf {
     root
 }
 
-#[test]
 fn a_root_tree_is_looked_into() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -90,11 +87,8 @@ fn a_root_tree_is_looked_into() {
 }
 
 /// A disk is published, and half of it arrives.
-#[test]
 fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
-    if tools_missing(&["qemu-img", "xz", "zstd"]) {
-        return;
-    }
+    need_tools(&["qemu-img", "xz", "zstd"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     // A disk without anything on it has findings of its own; that it is damaged is not among them.
@@ -142,11 +136,8 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
     }
 }
 
-#[test]
 fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
-    if tools_missing(&["cpio", "zstd", "xz"]) {
-        return;
-    }
+    need_tools(&["cpio", "zstd", "xz"]);
     let directory = tempfile::tempdir().unwrap();
     let root = system(directory.path());
     let parts = directory.path().join("parts");
@@ -190,11 +181,8 @@ fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
     assert!(said[0].starts_with("medium-kernel: the initramfs is neither"), "{said:?}");
 }
 
-#[test]
 fn a_cd_starts_by_both_firmwares() {
-    if tools_missing(&["xorriso", "mksquashfs", "mkfs.vfat", "mcopy"]) {
-        return;
-    }
+    need_tools(&["xorriso", "mksquashfs", "mkfs.vfat", "mcopy"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let root = system(directory.path());
@@ -292,7 +280,6 @@ fn a_cd_starts_by_both_firmwares() {
     );
 }
 
-#[test]
 fn what_nothing_starts_is_verified_before_it_is_published() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -340,11 +327,8 @@ fn vmdk(capacity: u64, descriptor: &str) -> Vec<u8> {
 }
 
 /// Whoever makes an image may name files of the host in it: nothing opens them, neither ister nor QEMU.
-#[test]
 fn no_image_of_any_format_makes_anything_open_another_file() {
-    if tools_missing(&["qemu-img", "qemu-system-x86_64", "strace"]) {
-        return;
-    }
+    need_tools(&["qemu-img", "qemu-system-x86_64", "strace"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let secret = at("secret-of-the-host");
@@ -421,11 +405,8 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
 }
 
 /// What a disk is packed in, or kept in, makes no difference; what cannot be opened is called by its name.
-#[test]
 fn disks_in_foreign_formats_are_opened_or_named() {
-    if tools_missing(&["qemu-img", "sfdisk", "bzip2"]) {
-        return;
-    }
+    need_tools(&["qemu-img", "sfdisk", "bzip2"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     run("sh", &["-ec", "truncate -s 16M disk.raw; echo ',,L' | sfdisk -q disk.raw"], directory.path());
@@ -463,4 +444,14 @@ fn disks_in_foreign_formats_are_opened_or_named() {
         assert!(text(&output.stderr).contains(what), "{}", text(&output.stderr));
         assert_eq!(output.status.code(), Some(3));
     }
+}
+
+crate::tests! {
+    a_root_tree_is_looked_into,
+    a_disk_that_was_cut_is_damaged_whatever_its_format,
+    a_network_boot_has_a_kernel_and_all_that_it_starts,
+    a_cd_starts_by_both_firmwares,
+    what_nothing_starts_is_verified_before_it_is_published,
+    no_image_of_any_format_makes_anything_open_another_file,
+    disks_in_foreign_formats_are_opened_or_named,
 }

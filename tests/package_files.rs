@@ -1,9 +1,7 @@
 //! A program that differs from what its package manager says of it, whichever manager that is: real rpm made the database.
 
-mod common;
-
-use common::system::{install, make, plan, template};
-use common::{text, tools_missing, verify};
+use crate::common::system::{install, make, plan, template};
+use crate::common::{need_tools, text, verify};
 use ister::content::swupd::hash::{Attributes, Kind, object_hash};
 use md5::{Digest, Md5};
 use std::os::unix::fs::MetadataExt;
@@ -60,11 +58,8 @@ fn swupd(root: &Path) {
     std::fs::write(root.join("usr/lib/os-release"), "ID=clear-linux-os\nVERSION_ID=10\n").unwrap();
 }
 
-#[test]
 fn a_program_that_differs_from_its_package_is_found() {
-    if tools_missing(&["rpmbuild", "rpm"]) {
-        return;
-    }
+    need_tools(&["rpmbuild", "rpm"]);
     for (digest, database) in [("MD5", dpkg as fn(&Path)), ("SHA-256", rpm), ("swupd", swupd)] {
         let found = |is_damaged: bool| {
             let directory = tempfile::tempdir().unwrap();
@@ -89,4 +84,8 @@ fn a_program_that_differs_from_its_package_is_found() {
         let expected = format!("differs from its package: {digest} checksum mismatch");
         assert!(findings.iter().any(|finding| finding.contains(&expected)), "{digest}: {findings:?}");
     }
+}
+
+crate::tests! {
+    a_program_that_differs_from_its_package_is_found,
 }

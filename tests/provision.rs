@@ -1,12 +1,9 @@
 //! Where a template comes from when nobody names one, and what role a machine has: against a small server on loopback,
 //! and on a network of its own where the host gives root.
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
-
-mod common;
-
-use common::tls::TlsServer;
-use common::{ister, text};
+use crate::common::tls::TlsServer;
+use crate::common::{ister, text};
+use crate::harness::skip;
 use ister::content::provision::{Role, role};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -96,7 +93,6 @@ fn ister_py(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), stderr)
 }
 
-#[test]
 fn a_template_is_found_in_the_order_that_ister_py_had() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -153,7 +149,6 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
 }
 
 /// https: a certificate that the host trusts, and one that it does not.
-#[test]
 fn https_is_judged_by_the_hosts_own_certificates() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -179,7 +174,6 @@ fn https_is_judged_by_the_hosts_own_certificates() {
 }
 
 /// mixer's own call: every option is understood. What comes of it where there is content, the boot tests show.
-#[test]
 fn mixers_call_is_understood() {
     let directory = tempfile::tempdir().unwrap();
     let template = ister(&["new", "kvm", "--software-manager", "swupd"]).output().unwrap();
@@ -191,7 +185,6 @@ fn mixers_call_is_understood() {
     assert!(said.contains("could not read the certificate `Swupd_Root.pem`"), "{said}");
 }
 
-#[test]
 fn a_role_is_found_by_the_machines_address() {
     let pages = |config: &'static str| {
         [
@@ -217,7 +210,6 @@ fn a_role_is_found_by_the_machines_address() {
 }
 
 /// A server that is down: asked again for a while, then an error; nothing was written before it.
-#[test]
 fn a_service_that_is_down_stops_the_build_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -234,7 +226,6 @@ fn a_service_that_is_down_stops_the_build_before_anything_is_written() {
 }
 
 /// Another host behind a wire of its own: what it is asked with is the address of our end of that wire.
-#[test]
 fn the_address_is_that_of_the_interface_that_leads_there() {
     let name = format!("ister{}", std::process::id());
     let (ours, theirs) = (format!("io{}", std::process::id()), format!("it{}", std::process::id()));
@@ -250,8 +241,7 @@ fn the_address_is_that_of_the_interface_that_leads_there() {
     let clean = || sh(format!("ip link del {ours} 2>/dev/null; ip netns del {name} 2>/dev/null; true"));
     if !made {
         clean();
-        eprintln!("skipped: a network of its own needs root and network namespaces");
-        return;
+        skip("a network of its own needs root and network namespaces");
     }
     let directory = tempfile::tempdir().unwrap();
     let mac = std::fs::read_to_string(format!("/sys/class/net/{ours}/address")).unwrap().trim().to_owned();
@@ -278,4 +268,13 @@ Both(('::', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()";
     for role in found {
         assert_eq!(role.unwrap(), Some(Role { name: "node".into(), user_data: b"data".to_vec() }));
     }
+}
+
+crate::tests! {
+    a_template_is_found_in_the_order_that_ister_py_had,
+    https_is_judged_by_the_hosts_own_certificates,
+    mixers_call_is_understood,
+    a_role_is_found_by_the_machines_address,
+    a_service_that_is_down_stops_the_build_before_anything_is_written,
+    the_address_is_that_of_the_interface_that_leads_there,
 }

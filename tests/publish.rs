@@ -1,9 +1,7 @@
 //! `ister publish`, and `ister verify` of what it published: nothing goes out that was not proven, under a name or a signature that
 //! is no good. Images here are a few bytes with receipts made for them; real ones are published by the tests that boot.
 
-mod common;
-
-use common::{ister, text, tools_missing};
+use crate::common::{ister, need_tools, text};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,7 +41,6 @@ fn change(receipt: &Path, what: &dyn Fn(&mut Value)) {
     std::fs::write(receipt, value.to_string()).unwrap();
 }
 
-#[test]
 fn only_what_a_receipt_is_about_is_published() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -92,7 +89,6 @@ fn only_what_a_receipt_is_about_is_published() {
     assert!(!at("refused").exists());
 }
 
-#[test]
 fn names_are_kept_apart_and_lead_nowhere() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -120,7 +116,6 @@ fn names_are_kept_apart_and_lead_nowhere() {
     refused(&["two"], "is no plan");
 }
 
-#[test]
 fn whoever_publishes_at_the_same_time_is_listed_too() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -174,11 +169,8 @@ impl Drop for Keys {
     }
 }
 
-#[test]
 fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
-    if tools_missing(&["gpg", "gpgconf"]) {
-        return;
-    }
+    need_tools(&["gpg", "gpgconf"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     built(&at("built"));
@@ -267,7 +259,6 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     said(&good, "there is no signature");
 }
 
-#[test]
 fn a_list_that_proves_nothing_is_not_good() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -293,4 +284,12 @@ fn a_list_that_proves_nothing_is_not_good() {
     }
     let image = ister(&["verify", "--signed-by", "x"]).arg(at("a.img")).output().unwrap();
     assert_eq!(image.status.code(), Some(2));
+}
+
+crate::tests! {
+    only_what_a_receipt_is_about_is_published,
+    names_are_kept_apart_and_lead_nowhere,
+    whoever_publishes_at_the_same_time_is_listed_too,
+    a_key_that_is_no_good_signs_nothing_and_proves_nothing,
+    a_list_that_proves_nothing_is_not_good,
 }

@@ -1,8 +1,6 @@
 //! Every command of the README is run: here, or by the test that is named for it.
 
-mod common;
-
-use common::text;
+use crate::common::text;
 use std::process::Command;
 
 /// Commands that take long, and what runs the same.
@@ -32,14 +30,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "ister report out/test -o out/site",
         "tests/pages.rs, vm-tests: a_node_of_a_slurm_cluster_dies_and_nothing_is_lost",
     ),
-    ("ister test --changed HEAD --list", "tests/trials.rs: a_change_picks_the_types_that_it_touches"),
+    ("ister test --changed HEAD --list", "tests/image_tests.rs: a_change_picks_the_types_that_it_touches"),
     ("ister publish out/test/kvm -o public", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
     ("ister verify out/kvm.img", "vm-tests: published_images_verify_in_every_format"),
     ("ister verify out/kvm.img --explain-boot", "tests/verify.rs: the_command_says_what_the_library_finds"),
     ("ister diff out/kvm.img out/kvm.img", "tests/verify.rs: two_images_are_compared_down_to_the_field"),
 ];
 
-#[test]
 fn every_command_of_the_readme_works() {
     let readme = include_str!("../README.md");
     let cache = tempfile::tempdir().unwrap();
@@ -68,7 +65,6 @@ fn every_command_of_the_readme_works() {
     assert!(commands > 16, "the README's blocks were found");
 }
 
-#[test]
 fn the_readme_lists_every_directory() {
     let readme = include_str!("../README.md");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
@@ -81,7 +77,6 @@ fn the_readme_lists_every_directory() {
 }
 
 /// The exit codes and classes of the README are the program's.
-#[test]
 fn the_readme_lists_every_class() {
     let readme = include_str!("../README.md");
     let source = include_str!("../src/boot/verdict.rs");
@@ -93,4 +88,10 @@ fn the_readme_lists_every_class() {
         assert!(readme.contains(&format!("`{name}`")), "class `{name}` is not in the README");
     }
     assert!(classes > 10);
+}
+
+crate::tests! {
+    every_command_of_the_readme_works,
+    the_readme_lists_every_directory,
+    the_readme_lists_every_class,
 }

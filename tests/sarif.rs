@@ -1,9 +1,7 @@
 //! SARIF of `ister lint` and `ister verify`, as code scanning services read it: the published schema, GitHub's own list of
 //! what it needs, and paths from the root of the repository.
 
-mod common;
-
-use common::{ister, text, with_stdin};
+use crate::common::{ister, text, with_stdin};
 use ister::lint::RULES;
 use serde_json::Value;
 use std::path::Path;
@@ -101,7 +99,6 @@ fn artifact(report: &Value) -> Value {
     report["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"].clone()
 }
 
-#[test]
 fn reports_are_valid_against_the_published_schema() {
     let schema = published_schema();
     let mut templates = vec![TEMPLATE.to_owned(), "{\"Hostname\": 'x', // c\n".to_owned(), String::new()];
@@ -115,7 +112,6 @@ fn reports_are_valid_against_the_published_schema() {
     assert_valid(&schema, &report(directory.path(), &["verify", "-q", "zeros.img"]));
 }
 
-#[test]
 fn paths_start_at_the_root_of_the_repository() {
     let directory = tempfile::tempdir().unwrap();
     let base = directory.path().canonicalize().unwrap();
@@ -169,7 +165,6 @@ fn paths_start_at_the_root_of_the_repository() {
 }
 
 /// A line above comes and goes, and a service must see the same finding.
-#[test]
 fn a_finding_keeps_its_fingerprint() {
     let fingerprint = |template: &str| {
         let output = with_stdin(&["lint", "-", "--format", "sarif"], template);
@@ -181,4 +176,10 @@ fn a_finding_keeps_its_fingerprint() {
     let moved = TEMPLATE.replacen('{', "{\n    \"Hostname\": \"a\",", 1);
     assert_eq!(fingerprint(TEMPLATE), fingerprint(&moved));
     assert_ne!(fingerprint(TEMPLATE), fingerprint(&TEMPLATE.replace("\"8\"", "\"9\"")));
+}
+
+crate::tests! {
+    reports_are_valid_against_the_published_schema,
+    paths_start_at_the_root_of_the_repository,
+    a_finding_keeps_its_fingerprint,
 }

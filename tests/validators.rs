@@ -1,9 +1,7 @@
 //! The JSON Schema, the typed model and three validators that know nothing of each other agree on what a template is:
 //! the `jsonschema` crate, ajv (npm, in strict mode) and check-jsonschema (PyPI).
 
-#[path = "common/tools.rs"]
-mod tools;
-
+use crate::common::tools;
 use ister::lint::{Files, Level, RULES, SCHEMA_TEXT, lint};
 use ister::plan::bundle::builtin;
 use ister::template::SourceText;
@@ -57,7 +55,6 @@ fn same(cases: &[Case], verdicts: &[bool], who: &str) {
     assert!(wrong.is_empty(), "{who} thinks otherwise of {wrong:?}");
 }
 
-#[test]
 fn the_crate_agrees() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let cases = corpus();
@@ -66,7 +63,6 @@ fn the_crate_agrees() {
 }
 
 /// What the schema refuses has an error, or is a key that nobody knows; what it takes is no fault of form.
-#[test]
 fn the_linter_agrees() {
     let definitions = builtin();
     // Rules about what JSON Schema can say too.
@@ -93,10 +89,9 @@ fn the_linter_agrees() {
     }
 }
 
-#[test]
 fn ajv_agrees() {
-    let Some(modules) = tools::tool("node/node_modules/ajv") else { return };
-    let Some(node) = tools::host_program("node") else { return };
+    let modules = tools::tool("node/node_modules/ajv");
+    let node = tools::host_program("node");
     let cases = corpus();
     let templates: Vec<&Value> = cases.iter().map(|case| &case.template).collect();
     let mut child = Command::new(node)
@@ -114,9 +109,8 @@ fn ajv_agrees() {
     same(&cases, &verdicts, "ajv");
 }
 
-#[test]
 fn check_jsonschema_agrees() {
-    let Some(program) = tools::tool("python/bin/check-jsonschema") else { return };
+    let program = tools::tool("python/bin/check-jsonschema");
     let cases = corpus();
     let directory = tempfile::tempdir().unwrap();
     let paths: Vec<_> = cases
@@ -142,7 +136,6 @@ fn check_jsonschema_agrees() {
 }
 
 /// The examples of the rules are JSON, but where that is the point.
-#[test]
 fn examples_are_json() {
     for rule in RULES {
         let json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
@@ -152,10 +145,9 @@ fn examples_are_json() {
 }
 
 /// An SBOM as images get one, with everything that a package may say: a validator that knows the specification agrees.
-#[test]
 fn an_sbom_is_valid_spdx() {
     use ister::report::{Contents, PackageLine, spdx};
-    let Some(validator) = tools::tool("python/bin/pyspdxtools") else { return };
+    let validator = tools::tool("python/bin/pyspdxtools");
     let package = |name, version, license| PackageLine {
         name,
         version,
@@ -197,4 +189,13 @@ fn an_sbom_is_valid_spdx() {
         std::fs::write(&file, broken.to_string()).unwrap();
         assert!(!Command::new(&validator).arg("-i").arg(&file).output().unwrap().status.success());
     }
+}
+
+crate::tests! {
+    the_crate_agrees,
+    the_linter_agrees,
+    ajv_agrees,
+    check_jsonschema_agrees,
+    examples_are_json,
+    an_sbom_is_valid_spdx,
 }

@@ -66,9 +66,6 @@ fn main() {
         long("a_node_of_a_slurm_cluster_dies_and_nothing_is_lost", slurm::a_node_dies),
         long("content_of_every_debian_release_boots_healthy", releases::every_release),
         long("readme_on_debian_12_and_13_gives_the_same_bytes", hosts::same_bytes_on_every_host),
-        long("sample_pre_post_runs_its_hooks_and_boots", pre_post),
-        long("sample_release_builds_and_boots", |w| w.sample("release-image-config.json", "release.img")),
-        long("sample_mbr_builds_and_boots", |w| w.sample("mbr.json", "mbr.img")),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -132,19 +129,6 @@ print(h.hexdigest())";
         expect(log.contains(&format!("{name} login: ")), "the prompt carries the template's host name")?;
         let picture = std::fs::read(report.join("screen.png")).map_err(|e| e.to_string())?;
         expect(picture.starts_with(b"\x89PNG"), "there is a screenshot")
-    }
-
-    /// A template that is not ours, with Debian content.
-    fn sample(&self, template: &str, image: &str) -> Outcome {
-        let template = format!("../shared/templates/{template}");
-        if !Path::new(&template).is_file() {
-            eprintln!("skipped: {template} is not here");
-            return Ok(());
-        }
-        let args = ["build", &template, "--software-manager", "apt", "--set", "Version=\"bookworm\"", "-q"];
-        ister(&args, &[("-o", &self.directory)], 0)?;
-        self.boot(image, "login-prompt")?;
-        std::fs::remove_file(self.path(image)).map_err(|e| e.to_string().into())
     }
 
     /// Boots an image and expects a class; the image must be the same afterwards.
@@ -413,58 +397,6 @@ fn drop_in(world: &World) -> Outcome {
         expect(seen[index].contains(wanted), &format!("expected `{wanted}` in:\n{}", seen[index]))?;
     }
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
-}
-
-/// The published example of hooks, with scripts of ours beside it.
-fn pre_post(world: &World) -> Outcome {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/templates/pre-post.json");
-    if !sample.is_file() {
-        eprintln!("skipped: {} is not here", sample.display());
-        return Ok(());
-    }
-    let directory = world.path("pre-post");
-    let _ = std::fs::remove_dir_all(&directory);
-    let tree = directory.join("tree");
-    std::fs::create_dir_all(&tree).map_err(|e| e.to_string())?;
-    for (name, script) in [
-        ("post-non-chroot.sh", "cp post-chroot.sh \"$1/\"\ntouch \"$1/post-non-chroot\"\n"),
-        ("post-chroot.sh", "touch /post-chroot\n"),
-    ] {
-        use std::os::unix::fs::PermissionsExt;
-        let path = directory.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\nset -e\n{script}")).map_err(|e| e.to_string())?;
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(|e| e.to_string())?;
-    }
-    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core"]"#;
-    let output = Command::new(env!("CARGO_BIN_EXE_ister"))
-        .args([
-            "build",
-            "--software-manager",
-            "apt",
-            "--set",
-            "Version=\"bookworm\"",
-            "--set",
-            bundles,
-            "-m",
-            "-D",
-        ])
-        .arg(&tree)
-        .arg(&sample)
-        .current_dir(&directory)
-        .output()
-        .map_err(|e| e.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    expect(output.status.success(), &said)?;
-    expect(said.contains("PreInstallShell: preinstall shell command"), &said)?;
-    for name in ["post-non-chroot", "post-non-chroot-shell", "post-chroot", "post-chroot-shell"] {
-        expect(tree.join(name).exists(), &format!("{name} was there when the image was made"))?;
-    }
-    world.boot("pre-post/test.img", "login-prompt")?;
-    if std::fs::remove_dir_all(&directory).is_err() {
-        // As an ordinary user the tree belongs to ids that only a namespace knows.
-        run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", directory.to_str().unwrap()])?;
-    }
-    Ok(())
 }
 
 /// A hook's link to a file of the host must not bring that file into the image.

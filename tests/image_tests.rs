@@ -1,8 +1,6 @@
 //! `ister test` and `ister report` without building anything: what is chosen, how parts are put together, what is refused.
 
-mod common;
-
-use common::{ister, text};
+use crate::common::{ister, text};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -58,7 +56,6 @@ fn listed(directory: &Path, more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-#[test]
 fn a_change_picks_the_types_that_it_touches() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -95,7 +92,6 @@ fn a_change_picks_the_types_that_it_touches() {
     );
 }
 
-#[test]
 fn shards_have_every_type_once() {
     let directory = tempfile::tempdir().unwrap();
     repository(directory.path());
@@ -113,7 +109,6 @@ fn shards_have_every_type_once() {
 }
 
 /// A shard that is started again does what it had begun to do, whatever the history says by then.
-#[test]
 fn a_part_that_goes_on_stays_the_same_part() {
     let directory = tempfile::tempdir().unwrap();
     repository(directory.path());
@@ -127,7 +122,6 @@ fn a_part_that_goes_on_stays_the_same_part() {
     assert_eq!(mine(), first);
 }
 
-#[test]
 fn a_directory_without_types_is_no_success() {
     let directory = tempfile::tempdir().unwrap();
     let output = ister(&["test", "--directory"]).arg(directory.path()).output().unwrap();
@@ -140,7 +134,6 @@ fn a_directory_without_types_is_no_success() {
 }
 
 /// What is proven is proven of a commit, and of what was changed since.
-#[test]
 fn a_commit_is_more_than_its_number_where_something_has_changed() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -174,7 +167,6 @@ fn a_commit_is_more_than_its_number_where_something_has_changed() {
 }
 
 /// What is there already is not done again, and not taken for what it is not.
-#[test]
 fn a_run_that_goes_on_says_what_stays() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -228,7 +220,6 @@ fn a_run_that_goes_on_says_what_stays() {
     assert!(text(&output.stderr).contains("at no commit; this is all types at"), "{}", text(&output.stderr));
 }
 
-#[test]
 fn a_directory_of_hooks_that_is_gone_touches_its_type() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -245,7 +236,6 @@ fn a_directory_of_hooks_that_is_gone_touches_its_type() {
     assert_eq!(listed(directory, &["--changed", "main"]), ["mini"]);
 }
 
-#[test]
 fn a_command_s_words_are_files_and_directories_too() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -297,7 +287,6 @@ fn results(directory: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&s
     .unwrap();
 }
 
-#[test]
 fn parts_become_a_run_and_what_is_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");
@@ -348,7 +337,6 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     assert_eq!(report(&[]).status.code(), Some(1));
 }
 
-#[test]
 fn what_is_not_ours_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     results(&directory.path().join("out"), "night", None, &["kvm"], &[("kvm", "passed")]);
@@ -414,7 +402,6 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(left, 2);
 }
 
-#[test]
 fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -464,3 +451,17 @@ const FOREIGN: &str = r#"{
         }]
     }]
 }"#;
+
+crate::tests! {
+    a_change_picks_the_types_that_it_touches,
+    shards_have_every_type_once,
+    a_part_that_goes_on_stays_the_same_part,
+    a_directory_without_types_is_no_success,
+    a_commit_is_more_than_its_number_where_something_has_changed,
+    a_run_that_goes_on_says_what_stays,
+    a_directory_of_hooks_that_is_gone_touches_its_type,
+    a_command_s_words_are_files_and_directories_too,
+    parts_become_a_run_and_what_is_missing_is_named,
+    what_is_not_ours_is_left_alone,
+    no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one,
+}

@@ -1,0 +1,62 @@
+//! The program from outside, and the library as its users see it: one program for all tests but those that boot.
+//!
+//! `cargo test --test suite -- verify::` runs a module of it. What a host does not have is shown as `ignored`, with the reason, and
+//! is a failure where `CI` is set.
+
+mod archive;
+mod build;
+mod cli;
+mod common;
+mod devices;
+mod editors;
+mod filesystems;
+mod harness;
+mod image_tests;
+mod language_server;
+mod laws;
+mod lint;
+mod media;
+mod package_files;
+mod packed;
+mod pages;
+mod pipelines;
+mod plans;
+mod provision;
+mod publish;
+mod readme;
+mod sarif;
+mod swupd;
+mod validators;
+mod verify;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    harness::quiet_skips();
+    let tests = [
+        archive::tests(),
+        build::tests(),
+        cli::tests(),
+        devices::tests(),
+        editors::tests(),
+        filesystems::tests(),
+        image_tests::tests(),
+        language_server::tests(),
+        laws::tests(),
+        lint::tests(),
+        media::tests(),
+        package_files::tests(),
+        packed::tests(),
+        pages::tests(),
+        pipelines::tests(),
+        plans::tests(),
+        provision::tests(),
+        publish::tests(),
+        readme::tests(),
+        sarif::tests(),
+        swupd::tests(),
+        validators::tests(),
+        verify::tests(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,420 @@
+//! Mirrors that break, redirect, and send what nobody asked for.
+
+use super::{Place, TOOLS, of_content, ok, with_ids};
+use crate::common::tls::TlsServer;
+use crate::common::{ister, need_tools, text};
+use std::collections::BTreeMap;
+
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a mirror does to the requests of a test.
+#[derive(Default)]
+pub(super) struct Manners {
+    /// Cut the first answer for a path with this ending after so many bytes.
+    pub(super) cut: BTreeMap<&'static str, usize>,
+    /// Answer the first requests for a path with this ending so.
+    pub(super) broken: BTreeMap<&'static str, (&'static str, usize)>,
+    /// Wait so long for each 16 KiB.
+    pub(super) slow: Duration,
+    /// Redirect what is asked here to the same path below this.
+    pub(super) moved: Option<String>,
+}
+
+/// A mirror on loopback.
+pub(super) struct Mirror {
+    pub(super) url: String,
+    /// Paths, with the first byte that was asked for.
+    pub(super) asked: Arc<Mutex<Vec<(String, u64)>>>,
+}
+
+impl Mirror {
+    pub(super) fn start(directory: PathBuf, manners: Manners) -> Mirror {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, manners) = (Arc::clone(&asked), Arc::new(Mutex::new(manners)));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (directory, log, manners) = (directory.clone(), Arc::clone(&log), Arc::clone(&manners));
+                std::thread::spawn(move || while serve(&stream, &directory, &log, &manners) {});
+            }
+        });
+        Mirror { url, asked }
+    }
+
+    pub(super) fn asked(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+/// One request; whether the connection stays.
+pub(super) fn serve(
+    stream: &TcpStream,
+    directory: &Path,
+    log: &Mutex<Vec<(String, u64)>>,
+    manners: &Mutex<Manners>,
+) -> bool {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    loop {
+        match reader.read_line(&mut request) {
+            Ok(0) | Err(_) => return false,
+            Ok(1 | 2) => break,
+            Ok(_) => (),
+        }
+    }
+    let target = request.split_whitespace().nth(1).unwrap_or_default();
+    // A proxy is asked for whole URLs.
+    let path = match target.strip_prefix("http://") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => target.trim_start_matches('/'),
+    };
+    let from = request
+        .lines()
+        .find_map(|line| {
+            line.to_lowercase().strip_prefix("range: bytes=")?.trim_end_matches('-').parse().ok()
+        })
+        .unwrap_or(0u64);
+    log.lock().unwrap().push((path.to_owned(), from));
+    let mut out = stream;
+    let mut answer = |status: &str, more: &str| {
+        out.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{more}\r\n").as_bytes()).is_ok()
+    };
+    let (cut, slow) = {
+        let mut manners = manners.lock().unwrap();
+        if let Some(place) = manners.moved.as_ref().filter(|_| !path.starts_with("new/")) {
+            return answer("302 Found", &format!("Location: {place}/{path}\r\n"));
+        }
+        if let Some((status, times)) =
+            manners.broken.iter_mut().find(|(end, _)| path.ends_with(**end)).map(|(_, b)| b)
+            && *times > 0
+        {
+            *times -= 1;
+            return answer(status, "");
+        }
+        let cut = manners.cut.keys().find(|end| path.ends_with(**end)).copied();
+        (cut.and_then(|end| manners.cut.remove(end)), manners.slow)
+    };
+    let Ok(mut file) = std::fs::File::open(directory.join(path.trim_start_matches("new/"))) else {
+        return answer("404 Not Found", "");
+    };
+    let length = file.metadata().unwrap().len();
+    if from >= length && from > 0 {
+        return answer("416 Range Not Satisfiable", "");
+    }
+    file.seek(SeekFrom::Start(from)).unwrap();
+    let status = match from {
+        0 => "200 OK".to_owned(),
+        _ => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{length}", length - 1),
+    };
+    let _ = write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", length - from);
+    let mut left = cut.unwrap_or(usize::MAX);
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let count = file.read(&mut buffer).unwrap().min(left);
+        if count == 0 || out.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+        left -= count;
+        std::thread::sleep(slow);
+    }
+    if cut.is_some() {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return false;
+    }
+    true
+}
+
+pub(super) fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let manners = Manners {
+        // In the middle of a pack the line breaks; a manifest comes at the third attempt.
+        cut: BTreeMap::from([("pack-large-from-0.tar", 1_000_000)]),
+        broken: BTreeMap::from([
+            ("Manifest.many.tar", ("503 Busy", 2)),
+            ("pack-many-from-0.tar", ("404 Not Found", 9)),
+        ]),
+        ..Manners::default()
+    };
+    let mirror = Mirror::start(place.path("www"), manners);
+    let args = ["--version", "latest", "-f", "30", "-B", "many"];
+    let output = place.install(&mirror.url, "t", &args).output().unwrap();
+    ok(&output);
+    assert!(text(&output.stderr).contains("is not encrypted"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("the pack of bundle `many` is not usable"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    let first = mirror.asked();
+    let pack: Vec<u64> =
+        first.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
+    assert!(pack.len() == 2 && pack[1] >= 900_000, "it went on where it was: {pack:?}");
+    let mut files: Vec<&String> =
+        first.iter().map(|a| &a.0).filter(|path| path.contains("/files/")).collect();
+    let count = files.len();
+    files.sort();
+    files.dedup();
+    assert!(count == files.len() && count >= 60, "each file once: {count}");
+
+    // What is in the state directory is not asked for again: an older version shares nearly all.
+    ok(&place.install(&mirror.url, "u", &["--version", "10", "-B", "many"]).output().unwrap());
+    let asked = mirror.asked();
+    let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    // It is checked again whenever it is used; what was damaged comes again.
+    for path in &files[..5] {
+        let hash = path.rsplit('/').next().and_then(|name| name.strip_suffix(".tar")).unwrap();
+        std::fs::write(place.path("state/objects").join(&hash[..2]).join(&hash[2..]), "x").unwrap();
+    }
+    ok(&place.install(&mirror.url, "v", &args).output().unwrap());
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
+    let again = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
+    assert_eq!(again, 5);
+}
+
+pub(super) fn redirects_and_proxies() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let there = Mirror::start(place.path("www"), Manners::default());
+    let moved = Manners { moved: Some(format!("{}/new", there.url)), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), moved);
+    let args = ["--version", "20", "-B", "many"];
+    ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    // Not to a file of this machine, whatever it says.
+    place.sh("rm -rf state");
+    let moved = Manners { moved: Some(place.local()), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), moved);
+    let output = place.install(&mirror.url, "u", &args).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("redirects from http to `file:"), "{said}");
+    // Nobody resolves this name: only the proxy can have answered.
+    let proxy = Mirror::start(place.path("www"), Manners::default());
+    let mut command = place.install("http://mirror.invalid", "v", &args);
+    ok(&command.env("http_proxy", &proxy.url).output().unwrap());
+    assert!(proxy.asked().len() > 4);
+}
+
+/// Directories and links that somebody has, pipes, what was killed: none of it is taken over, followed or waited for.
+pub(super) fn what_is_in_the_way_is_named_and_kept() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let args = ["--version", "20", "-B", "many"];
+    let install = |tree: &str| {
+        let output = place.install(&place.local(), tree, &args).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(install("good").0, Some(0));
+    let good = place.list("good");
+
+    // A private directory with something in it, where the content has a public one.
+    place.sh("mkdir -m 700 private private/etc; echo mine >private/etc/mine");
+    let (code, said) = install("private");
+    assert!(code == Some(3) && said.contains("something else is there already"), "{said}");
+    assert!(!said.contains("rm -rf"), "{said}");
+    assert_eq!(place.sh("stat -c %a private/etc; cat private/etc/mine"), "700\nmine\n");
+
+    // Killed between the directories of its own and their modes.
+    assert_eq!(install("killed").0, Some(0));
+    place.sh("chmod 1700 killed/var killed/var/lib killed/var/lib/swupd; touch killed/var/lib/swupd");
+    assert_eq!(install("killed").0, Some(0));
+    assert_eq!(place.list("killed"), good);
+
+    // A pipe where a tracking file would be.
+    place.sh("cp -a good pipe; rm pipe/var/lib/swupd/bundles/many; mkfifo pipe/var/lib/swupd/bundles/many");
+    let (code, said) = install("pipe");
+    assert!(code == Some(3) && said.contains("bundles"), "{said}");
+
+    // Objects that are links are fetched again.
+    place.sh("f=$(find state/objects -type f | head -n 1); mv $f elsewhere; ln -s $PWD/elsewhere $f");
+    assert_eq!(install("linked").0, Some(0));
+    assert_eq!(place.list("linked"), good);
+    // Who else may write into the state directory could lead us anywhere.
+    place.sh("chmod 777 state");
+    let (code, said) = install("other");
+    assert!(code == Some(3) && said.contains("its mode is 0777"), "{said}");
+    place.sh("chmod 755 state");
+
+    // A directory that became a link, and a look through it.
+    place.sh("mkdir outside; touch outside/secret; ln -s $PWD/outside good/usr/share2; mv good/usr/share good/usr/away; ln -s away good/usr/share");
+    let verify = |more: &[&str]| {
+        let local = place.local();
+        let mut command = ister(&["swupd", "verify", "-C", &local, "--version", "20", "-B", "many"]);
+        command.arg(place.path("good")).arg("-S").arg(place.path("state"));
+        command.arg("-s").arg(place.path("keys/cert.pem")).args(more);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = verify(&[]);
+    assert!(code == Some(1) && said.contains("/usr/share/many/1 (bundle many): missing"), "{said}");
+    let (code, said) = verify(&["--extra", "/usr/share2"]);
+    assert!(code == Some(3) && !said.contains("secret"), "{said}");
+    let (code, said) = verify(&["--extra", "/usr"]);
+    assert!(
+        code == Some(1) && said.contains("/usr/away: in no bundle") && !said.contains("secret"),
+        "{said}"
+    );
+
+    // Somebody else is at it.
+    place.sh("mkdir busy");
+    let busy = std::fs::File::open(place.path("busy")).unwrap();
+    rustix::fs::flock(&busy, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let (code, said) = install("busy");
+    assert!(code == Some(3) && said.contains("another installation writes into"), "{said}");
+
+    // Proxies that do not answer are an error, of whatever kind they are.
+    for proxy in
+        ["socks5://127.0.0.1:1", "socks4a://127.0.0.1:1", "http://127.0.0.1:1", "name:secret@127.0.0.1:99999"]
+    {
+        let mut command = place.install("http://mirror.invalid", "proxied", &args);
+        let output = command.args(["--retries", "0"]).env("http_proxy", proxy).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(3) && !said.contains("panicked"), "{proxy}: {said}");
+        assert!(said.contains("127.0.0.1") && !said.contains("secret"), "{proxy}: {said}");
+    }
+}
+
+/// What comes before anything is known to be signed has its bounds, and gives a terminal no orders.
+pub(super) fn bombs_and_orders_of_a_mirror() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let bomb = "
+import bz2, io, tarfile, sys
+header = tarfile.TarInfo('x'); header.type = tarfile.XGLTYPE; header.size = 1 << 40
+block = header.tobuf(tarfile.GNU_FORMAT)
+# 12 GiB, which nobody decompresses within the seconds below.
+open(sys.argv[1], 'wb').write(bz2.compress(block) + bz2.compress(bytes(64 << 20)) * 192)
+bad = bytearray(tarfile.TarInfo('\x1b]0;title\x07').tobuf(tarfile.GNU_FORMAT)); bad[148:156] = b'notanumb'
+open(sys.argv[2], 'wb').write(bytes(bad) + bytes(1024))";
+    let write = |script: &str| {
+        let paths = ["www/20/bomb", "www/20/orders"].map(|name| place.path(name));
+        ok(&with_ids("python3").args(["-c", script]).args(paths).output().unwrap());
+    };
+    write(bomb);
+    for (name, word) in [("bomb", "is no tar of a release"), ("orders", "\\u{1b}]0;title")] {
+        place.sh(&format!("cp www/20/{name} www/20/Manifest.MoM.tar"));
+        let install = place.install(&place.local(), "t", &["--version", "20"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -t 10; exec \"$@\"", "sh"]).arg(install.get_program());
+        let output = command.args(install.get_args()).env("NO_COLOR", "1").output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{name}: {said}");
+        assert!(said.contains(word) && !said.contains('\x1b'), "{name}: {said}");
+    }
+}
+
+/// A mirror whose certificate the host trusts, and one that could be anybody.
+pub(super) fn https_mirrors_are_judged_by_the_hosts_own_certificates() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let mirror = TlsServer::start(&place.path("www"));
+    let args = ["--version", "latest", "-f", "30", "-B", "many"];
+    let run = |tree: &str, authority: &Path| {
+        let mut command = place.install(&mirror.url, tree, &args);
+        command.env("SSL_CERT_FILE", authority).env("no_proxy", "*").output().unwrap()
+    };
+    let output = run("t", &mirror.authority);
+    ok(&output);
+    assert!(!text(&output.stderr).contains("is not encrypted"), "{}", text(&output.stderr));
+    assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
+    let output = run("u", Path::new("/etc/ssl/certs/ca-certificates.crt"));
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("could not fetch `https://localhost"), "{said}");
+    assert!(said.contains("certificate") && !place.path("u").join("usr").exists(), "{said}");
+}
+
+pub(super) fn kill_9_loses_nothing_that_came() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), slow);
+    let args = ["--version", "20", "-B", "large"];
+    let mut child =
+        place.install(&mirror.url, "t", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Until a third of the pack is there.
+    let start = Instant::now();
+    let part = loop {
+        let parts = std::fs::read_dir(place.path("state/parts")).into_iter().flatten().flatten();
+        let length = parts.map(|part| part.metadata().map_or(0, |m| m.len())).max().unwrap_or(0);
+        if length > 1_000_000 {
+            break length;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    mirror.asked();
+    // The same command goes on, also with what is in the tree.
+    place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 1700 t t/usr");
+    ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+    place.sh("rm t/.ister-left");
+    let asked = mirror.asked();
+    let from = asked.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
+    assert!(from >= part, "it went on behind {part}: {asked:?}");
+    let many = |line: &&&str| line.starts_with("/usr/share/many");
+    let (expected, installed) = (place.list("tree"), place.list("t"));
+    let expected: Vec<&str> = of_content(&expected).into_iter().filter(|line| !many(&line)).collect();
+    assert_eq!(expected, of_content(&installed));
+    assert_eq!(std::fs::read_dir(place.path("state/incoming")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(place.path("state/parts")).unwrap().count(), 0);
+}
+
+pub(super) fn a_part_that_is_whole_or_of_something_else_is_no_obstacle() {
+    need_tools(TOOLS);
+    let place = Place::new();
+    place.content();
+    // Packs are all there is.
+    place.sh("rm -rf www/20/files");
+    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let mirror = Mirror::start(place.path("www"), slow);
+    let args = ["--version", "20", "-B", "large"];
+    let begin = || {
+        let mut child = place
+            .install(&mirror.url, "t", &args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while !std::fs::read_dir(place.path("state/parts")).is_ok_and(|mut parts| parts.next().is_some()) {
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        mirror.asked();
+        let part = std::fs::read_dir(place.path("state/parts")).unwrap().flatten().next().unwrap();
+        part.path().display().to_string()
+    };
+    let pack = "www/20/pack-large-from-0.tar";
+    for change in [
+        format!("cp {pack}"),
+        "head -c 100000 /dev/zero | tee".to_owned(),
+        "head -c 5 /dev/zero | tee".to_owned(),
+    ] {
+        let part = begin();
+        place.sh(&format!("{change} {part} >/dev/null"));
+        ok(&place.install(&mirror.url, "t", &args).output().unwrap());
+        assert!(place.list("t").contains("/usr/lib/large\tf\t"), "{change}");
+        place.sh("rm -rf t state");
+    }
+    // A small change to a tree whose rest is there: no file comes singly from here, so the pack is taken.
+    ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());
+    place.sh("f=$(find state/objects -type f -size -6 | sort | tail -n 1); rm $f; rm -rf t");
+    ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());
+}
