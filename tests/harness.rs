@@ -2,6 +2,7 @@
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, set_hook, take_hook};
 
 /// What a test that cannot be run here unwinds with.
@@ -18,11 +19,24 @@ pub(crate) fn skip_optional(reason: &str) -> ! {
     panic_any(Skip(reason.to_owned()))
 }
 
-/// A skip is not a panic for those who read the output.
+thread_local! {
+    /// Whether panics of this thread are expected.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What does not work out gives nothing, and shows nothing.
+pub(crate) fn tried<T>(work: impl FnOnce() -> T) -> Option<T> {
+    EXPECTED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    EXPECTED.set(false);
+    result.ok()
+}
+
+/// A skip is not a panic for those who read the output, nor is one that a test expects.
 pub(crate) fn quiet_skips() {
     let shown = take_hook();
     set_hook(Box::new(move |panic| {
-        if !panic.payload().is::<Skip>() {
+        if !panic.payload().is::<Skip>() && !EXPECTED.get() {
             shown(panic);
         }
     }));

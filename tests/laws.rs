@@ -222,9 +222,7 @@ proptest! {
                 Some(fault) => text_fault = Some(fault),
                 None => {
                     let mut broken = template.clone();
-                    let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        (FAULTS[pick - TEXT_FAULTS.len()].1)(&mut broken, &spec)
-                    }));
+                    let applied = crate::harness::tried(|| (FAULTS[pick - TEXT_FAULTS.len()].1)(&mut broken, &spec));
                     // One fault may have taken away what the next one needs.
                     if applied.unwrap_or(false) {
                         template = broken;

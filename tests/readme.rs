@@ -79,7 +79,7 @@ fn the_readme_lists_every_directory() {
 /// The exit codes and classes of the README are the program's.
 fn the_readme_lists_every_class() {
     let readme = include_str!("../README.md");
-    let source = include_str!("../src/boot/verdict.rs");
+    let source = include_str!("../src/boot/verdict/class.rs");
     let display = source.split("impl fmt::Display for Class").nth(1).unwrap();
     let names = display.split("f.pad(match self {").nth(1).unwrap().split("})").next().unwrap();
     let mut classes = 0;

@@ -1,13 +1,10 @@
 //! One run of an image, and what is looked at once it has come to its prompt.
 
 mod files;
-
-use files::{Opened, Written, credential_files};
 mod look;
 
 use super::accel::Accelerator;
 use super::attach::Attached;
-use super::firmware::{emulator_version, find_ovmf};
 use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
@@ -17,12 +14,13 @@ use super::monitor::BootMonitor;
 use super::run::{BootOptions, SERIAL_LOG};
 use super::session::Answer;
 use super::ssh::free_port;
-use super::update::{self, Archive, Kernels};
+use super::update::{self, Kernels};
 use super::verdict::{Again, Attempt, Class, Note, NoteKind};
-use crate::host::{Context, Failure, Progress, inherited_name};
+use crate::host::{Context, Failure, Progress};
 use crate::plan::command_line::words;
 use crate::plan::{Firmware, Loader};
 use crate::template::Secret;
+use files::Parts;
 use look::Look;
 use std::fs::File;
 use std::time::Duration;
@@ -33,86 +31,35 @@ pub(super) fn attempt(
     attached: &Attached,
     progress: &dyn Progress,
 ) -> Result<Attempt, Failure> {
-    let kernel = attached.kernel();
-    let ovmf = match options.firmware {
-        Firmware::Uefi => Some(find_ovmf()?),
-        Firmware::Bios => None,
-    };
     let ssh_port = match options.ssh {
         Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
         None => None,
     };
-    let credentials = credential_files(&options.credentials)
-        .context(|| "could not write the credentials for the guest".to_owned())?;
-    let credential_names: Vec<String> = credentials.iter().map(inherited_name).collect();
-    let written = Written::begin(attached.disk(), ovmf.as_ref(), options.grow)?;
-    let archive = options.update.map(Archive::of_directory).transpose()?;
-    let archive_name = archive.as_ref().map(|archive| inherited_name(&archive.file));
-    // QEMU sees no names of this host: it inherits what it works on.
-    let opened = Opened::of(options)?;
-    let mut files = attached.files();
-    files.extend(&credentials);
-    files.extend(written.disk.iter().chain([&written.variables]).map(|(file, _)| file));
-    files.extend(archive.iter().map(|archive| &archive.file));
-    files.extend(opened.second_disk.iter().chain(&opened.seed).map(|(file, _)| file));
-    files.extend(&opened.kernel_files);
-    let mut machine = Machine {
-        disk: written.disk.as_ref().map(|(_, name)| name.as_str()),
-        hardware: options.hardware,
-        sector_size: options.sector_size,
-        ovmf: ovmf.as_ref().map(|ovmf| (ovmf.code.as_path(), written.variables.1.as_str())),
-        accelerator: options.accelerator.accelerator,
-        cmpxchg16b: options.accelerator.accelerator != Accelerator::Tcg || has_good_cmpxchg16b()?,
-        network: options.network,
-        ssh_port,
-        second_disk: opened.second_disk.as_ref().map(|(_, path)| path.as_path()),
-        seed: opened.seed.as_ref().map(|(_, path)| path.as_path()),
-        update: archive_name.as_deref(),
-        credentials: &credential_names,
-        direct: opened.direct.as_ref().or(kernel.as_ref()),
-        files: &files,
-    };
+    let parts = Parts::of(options, attached)?;
+    let files = parts.files();
     let secrets = secrets(options);
-    let mut log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
+    let log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
         Some(path) => {
             let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
             Some(SerialLog::new(file, &secrets))
         }
         None => None,
     };
-    let mut log = || {
-        let shared = log.as_mut().map(SerialLog::share).transpose();
-        shared.context(|| "could not share the serial log".to_owned())
-    };
-    let screenshot = |guest: &mut Guest| {
-        if let Some(directory) = options.report {
-            guest.screenshot(&directory.join("screen.png"), progress);
-        }
-    };
+    let machine = parts.machine(options, ssh_port, &files)?;
+    let mut bench = Bench { options, machine, log, progress };
 
-    let mut guest = Guest::start(&machine, log()?, progress)?;
-    let mut monitor = BootMonitor::new(options.limits());
-    let mut ended = guest.watch(&mut monitor, &options.passphrases, progress);
-    if guest.wants_more_of_cpu() && !machine.cmpxchg16b {
-        progress.warn("the guest needs x86-64-v2: trying again with all that this QEMU has".to_owned());
-        guest.end();
-        machine.cmpxchg16b = true;
-        guest = Guest::start(&machine, log()?, progress)?;
-        monitor = BootMonitor::new(options.limits());
-        ended = guest.watch(&mut monitor, &options.passphrases, progress);
-    }
-    let elapsed = guest.age();
-    let mut look = Look::of(ended.unwrap_or(Class::EmulatorFailed));
+    let mut run = bench.run(None)?;
+    let elapsed = run.guest.age();
     let menu = options.update.and_then(|_| loader_with_menu(options));
     let upgrade = if options.update.is_some() { update::upgrade(menu.is_some()) } else { Vec::new() };
     let grown = options.grow.iter().map(|_| health::GROWN.to_owned());
     let commands: Vec<String> =
         grown.chain(options.commands.iter().cloned()).chain(upgrade.clone()).collect();
-    look.around(options, &commands, ssh_port, &monitor, &mut guest, progress);
+    let mut look = bench.look(&mut run, &commands);
     look.at_size(options);
-    screenshot(&mut guest);
-    let stages = monitor.stages(elapsed);
-    let dwelled = monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
+    bench.screenshot(&mut run.guest);
+    let stages = run.monitor.stages(elapsed);
+    let dwelled = run.monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
     let mut updated = None;
     // What is done in each further boot, and judged by.
     let mut rounds: Vec<Round> = options.again.then_some(Round::Again).into_iter().collect();
@@ -132,47 +79,15 @@ pub(super) fn attempt(
         if look.class != Class::LoginPrompt {
             break;
         }
-        progress.begin("switching off");
-        let stalls = guest.stalls().len();
-        let Some(power_off) = guest.power_off() else {
-            look.class = Class::NoPowerOff;
-            look.excuse(&mut guest, stalls);
-            break;
-        };
-        // What it comes to this time is what counts.
-        monitor = BootMonitor::new(options.limits());
-        guest.wait_for_end();
-        guest.end();
-        guest = Guest::start(&machine, log()?, progress)?;
-        if let Round::Chosen(loader, kernels) = &round {
-            guest.choose(OlderKernel::new(*loader, options.firmware, &kernels.old));
-        }
-        let ended = guest.watch(&mut monitor, &options.passphrases, progress);
-        let elapsed = guest.age();
-        let mut next = Look::of(ended.unwrap_or(Class::EmulatorFailed));
-        let commands = round.commands();
-        next.around(options, &commands, ssh_port, &monitor, &mut guest, progress);
-        if next.class == Class::LoginPrompt
-            && let Some(lines) = round.judge(next.last_answers(commands.len()), options)
-        {
-            (next.class, next.wrong) = (Class::UpdateFailed, lines);
-        }
+        let switched_on;
+        (run, switched_on) = bench.again(run, &mut look, &round)?;
+        let Some(switched_on) = switched_on else { break };
+        again = Some(switched_on);
         if let (Round::Chosen(..), Some(update)) = (&round, &mut updated) {
-            update.fallback = Some(next.class == Class::LoginPrompt);
-        }
-        (look.class, look.wrong) = (next.class, next.wrong);
-        if !commands.is_empty() {
-            look.answers.extend(next.answers);
-        }
-        again = Some(Again {
-            power_off: rounded(power_off),
-            stages: monitor.stages(elapsed),
-            seconds: rounded(monitor.prompted().unwrap_or(elapsed)),
-        });
-        if look.class != Class::LoginPrompt {
-            screenshot(&mut guest);
+            update.fallback = Some(look.class == Class::LoginPrompt);
         }
     }
+    let Run { guest, monitor, .. } = run;
     if is_of_the_emulator(look.class, options.accelerator.accelerator, &monitor.proof()) {
         look.class = Class::EmulatorStall;
     }
@@ -183,6 +98,7 @@ pub(super) fn attempt(
         _ => look.wrong,
     };
     let clean = |lines: &[String]| lines.iter().map(|line| hidden(line, &secrets)).collect::<Vec<_>>();
+    let answers = look.answers.iter().map(|answer| Answer { lines: clean(&answer.lines), ..answer.clone() });
     Ok(Attempt {
         class: look.class,
         stage: monitor.stage(),
@@ -194,14 +110,106 @@ pub(super) fn attempt(
         lines: clean(&lines),
         notes: notes(options, &monitor),
         kernel: monitor.facts().clone(),
-        answers: look
-            .answers
-            .iter()
-            .map(|answer| Answer { lines: clean(&answer.lines), ..answer.clone() })
-            .collect(),
+        answers: answers.collect(),
         again,
         update: updated,
     })
+}
+
+/// What all boots of an attempt share.
+struct Bench<'b> {
+    options: &'b BootOptions<'b>,
+    machine: Machine<'b>,
+    log: Option<SerialLog>,
+    progress: &'b dyn Progress,
+}
+
+/// A guest that was watched until it was clear how its boot ends.
+struct Run {
+    guest: Guest,
+    monitor: BootMonitor,
+    ended: Class,
+}
+
+impl Bench<'_> {
+    /// Starts the guest and watches it. `keys`: what is chosen in its loader's menu.
+    fn run(&mut self, keys: Option<OlderKernel>) -> Result<Run, Failure> {
+        let log = self.log.as_mut().map(SerialLog::share).transpose();
+        let log = log.context(|| "could not share the serial log".to_owned())?;
+        let mut guest = Guest::start(&self.machine, log, self.progress)?;
+        if let Some(keys) = keys {
+            guest.choose(keys);
+        }
+        let mut monitor = BootMonitor::new(self.options.limits());
+        let ended = guest.watch(&mut monitor, &self.options.passphrases, self.progress);
+        if guest.wants_more_of_cpu() && !self.machine.cmpxchg16b {
+            self.progress
+                .warn("the guest needs x86-64-v2: trying again with all that this QEMU has".to_owned());
+            guest.end();
+            self.machine.cmpxchg16b = true;
+            return self.run(None);
+        }
+        Ok(Run { guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
+    }
+
+    fn look(&self, run: &mut Run, commands: &[String]) -> Look {
+        let mut look = Look::of(run.ended);
+        let ssh_port = self.machine.ssh_port;
+        look.around(self.options, commands, ssh_port, &run.monitor, &mut run.guest, self.progress);
+        look
+    }
+
+    fn screenshot(&self, guest: &mut Guest) {
+        if let Some(directory) = self.options.report {
+            guest.screenshot(&directory.join("screen.png"), self.progress);
+        }
+    }
+
+    /// Switches the guest off and on. What it comes to this time is what counts; nothing if it did not switch off.
+    fn again(
+        &mut self,
+        mut run: Run,
+        look: &mut Look,
+        round: &Round,
+    ) -> Result<(Run, Option<Again>), Failure> {
+        self.progress.begin("switching off");
+        let stalls = run.guest.stalls().len();
+        let Some(power_off) = run.guest.power_off() else {
+            look.class = Class::NoPowerOff;
+            look.excuse(&mut run.guest, stalls);
+            return Ok((run, None));
+        };
+        run.guest.wait_for_end();
+        run.guest.end();
+        let keys = match round {
+            Round::Chosen(loader, kernels) => {
+                Some(OlderKernel::new(*loader, self.options.firmware, &kernels.old))
+            }
+            _ => None,
+        };
+        let mut run = self.run(keys)?;
+        let elapsed = run.guest.age();
+        let commands = round.commands();
+        let mut next = self.look(&mut run, &commands);
+        if next.class == Class::LoginPrompt
+            && let Some(lines) = round.judge(next.last_answers(commands.len()), self.options)
+        {
+            (next.class, next.wrong) = (Class::UpdateFailed, lines);
+        }
+        (look.class, look.wrong) = (next.class, next.wrong);
+        if !commands.is_empty() {
+            look.answers.extend(next.answers);
+        }
+        if look.class != Class::LoginPrompt {
+            self.screenshot(&mut run.guest);
+        }
+        let again = Again {
+            power_off: rounded(power_off),
+            stages: run.monitor.stages(elapsed),
+            seconds: rounded(run.monitor.prompted().unwrap_or(elapsed)),
+        };
+        Ok((run, Some(again)))
+    }
 }
 
 /// A further boot of the same disk.
@@ -260,14 +268,6 @@ fn notes(options: &BootOptions, monitor: &BootMonitor) -> Vec<Note> {
         }
     }
     notes
-}
-
-/// TCG of QEMU 7.2 leaves arbitrary flags behind `cmpxchg16b`, which Linux 6.12 uses to allocate memory: a double fault in 5 of 14
-/// starts, none in 8 without the instruction, and none in 8 with QEMU 10.0. Versions between them were not tried.
-fn has_good_cmpxchg16b() -> Result<bool, Failure> {
-    let version = emulator_version()?;
-    let major = version.split_whitespace().find_map(|word| word.split_once('.')?.0.parse::<u32>().ok());
-    Ok(major.is_none_or(|major| major >= 10))
 }
 
 /// Panics that an emulator without enough time of its host causes: the timer's interrupts did not come. Source: Linux,

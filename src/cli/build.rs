@@ -4,7 +4,7 @@ use super::boot;
 use super::console::{Console, print};
 use super::disks::{self, Consent};
 use super::drop_in::{DropInArgs, PreservedTree};
-use super::input::{TemplateArgs, print_json, source_date_epoch};
+use super::input::{Input, TemplateArgs, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
 use super::receipt;
@@ -13,7 +13,9 @@ use super::twice;
 use crate::boot::Verdict;
 use crate::content::Cache;
 use crate::host::Failure;
-use crate::image::pipeline::{BuildOptions, Carried, Destination, beside, build, pre_install, prepare};
+use crate::image::pipeline::{
+    BuildOptions, Built, Carried, Destination, beside, build, pre_install, prepare,
+};
 use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
 use crate::template::{self, Bytes, Secret, SourceText};
@@ -108,39 +110,14 @@ pub(super) enum Format {
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(args.drop_in.verbosity(&args.verbosity, args.template.named())?);
-    let named = args.template.named();
-    let located = args.drop_in.as_ister_py.is_some() || args.locate.is_asked_for();
-    let mut input = if located {
-        match args.locate.locate(named, &console)? {
-            Located::Template(source) => args.template.changes().apply(source)?,
-            Located::Exit => {
-                console.say("ister: the kernel command line says ister.exit");
-                return Ok(Outcome::Stopped);
-            }
-        }
-    } else {
-        args.template.read()?
+    let Some(mut input) = template_of(args, &console)? else {
+        console.say("ister: the kernel command line says ister.exit");
+        return Ok(Outcome::Stopped);
     };
-    if !input.show_findings(&console) {
+    if !can_be_built(&input, &console) {
         return Ok(Outcome::Findings);
     }
-    let refusals = unsupported(&input.linted.template);
-    if !refusals.is_empty() {
-        input.show_refusals(&refusals, &console);
-        return Ok(Outcome::Findings);
-    }
-    let mut carried: Vec<Carried> = Vec::new();
-    for path in &args.carry {
-        let Some(template) = carried_template(path, args, &console)? else { return Ok(Outcome::Findings) };
-        if template.name == "ister.conf" || carried.iter().any(|other| other.name == template.name) {
-            anyhow::bail!(
-                "an installer cannot carry `{}`: the name `{}` is taken; rename the file",
-                path.display(),
-                template.name
-            );
-        }
-        carried.push(template);
-    }
+    let Some(carried) = carried_templates(args, &console)? else { return Ok(Outcome::Findings) };
     input.carried = carried.iter().map(|template| template.name.clone()).collect();
     // What can be decided without the content; sizes that follow from it come later.
     let Some((draft, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
@@ -149,23 +126,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     if args.once {
         twice::differ();
     }
-    if args.twice && args.template.is_stdin() {
-        anyhow::bail!("--check-reproducible reads the template a second time: name a file");
-    }
-    if draft.image().is_none() && (args.twice || args.boot_test) {
-        anyhow::bail!("--check-reproducible and --boot-test are for images, not for disks of this machine");
-    }
+    check_options(args, &draft)?;
     // Before the disks are looked at: it may be what frees them.
     pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
-    let destination = match draft.destination {
-        template::Destination::Virtual => Destination::Directory(&args.output),
-        template::Destination::Physical => {
-            let given = args.erase || args.drop_in.as_ister_py.is_some();
-            let consent = if given { Consent::Given } else { Consent::Ask };
-            let Some(devices) = disks::open(&draft, consent, &console)? else { return Ok(Outcome::Usage) };
-            Destination::Devices { devices, directory: &args.output }
-        }
-    };
+    let Some(destination) = destination_of(args, &draft, &console)? else { return Ok(Outcome::Usage) };
     let keep_in = args.drop_in.keep_in()?;
     let private = args.drop_in.private_cache(&args.output)?;
     let cache =
@@ -208,27 +172,106 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         drop(options);
         disks::announce(&plan, &console);
     }
-    if args.twice {
-        let [image] = built.disks.as_slice() else { anyhow::bail!("--check-reproducible compares images") };
-        let differences = twice::again(image, &built, &args.output, &console)?;
-        if !differences.is_empty() {
-            print(&differences);
-            console.say("error: a second build gave other bytes");
-            return Ok(Outcome::Findings);
-        }
-        console.say("the second build gave the same bytes");
+    if args.twice && !is_reproducible(&built, args, &console)? {
+        return Ok(Outcome::Findings);
     }
-    let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
-    let receipt = match (args.boot_test, built.disks.as_slice()) {
+    let tested = match (args.boot_test, built.disks.as_slice()) {
         (true, [image]) if plan.image().is_some() => {
             boot_test(image, &plan, passphrases, &input.source, args, &console)?
         }
         _ => Tested::No,
     };
-    let content = match built.content_age {
-        None => "fetched now".to_owned(),
-        Some(age) => format!("from the cache, {}", ago(age)),
-    };
+    show(&built, &plan, &tested, args)?;
+    Ok(match &tested {
+        Tested::No | Tested::Passed(_) => Outcome::Fine,
+        Tested::Failed(verdict) => boot::outcome(verdict),
+    })
+}
+
+/// The template that was named, or that this machine's role leads to; nothing if the kernel command line stops it.
+fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Input>> {
+    if args.drop_in.as_ister_py.is_none() && !args.locate.is_asked_for() {
+        return args.template.read().map(Some);
+    }
+    match args.locate.locate(args.template.named(), console)? {
+        Located::Template(source) => args.template.changes().apply(source).map(Some),
+        Located::Exit => Ok(None),
+    }
+}
+
+/// Whether there are no errors in it, and nothing that no build can do; either is shown.
+fn can_be_built(input: &Input, console: &Console) -> bool {
+    if !input.show_findings(console) {
+        return false;
+    }
+    let refusals = unsupported(&input.linted.template);
+    if !refusals.is_empty() {
+        input.show_refusals(&refusals, console);
+    }
+    refusals.is_empty()
+}
+
+/// What an installer carries; nothing if one of them has errors, which are shown.
+fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Vec<Carried>>> {
+    let mut carried: Vec<Carried> = Vec::new();
+    for path in &args.carry {
+        let Some(template) = carried_template(path, args, console)? else { return Ok(None) };
+        if template.name == "ister.conf" || carried.iter().any(|other| other.name == template.name) {
+            anyhow::bail!(
+                "an installer cannot carry `{}`: the name `{}` is taken; rename the file",
+                path.display(),
+                template.name
+            );
+        }
+        carried.push(template);
+    }
+    Ok(Some(carried))
+}
+
+/// Options that exclude each other, or what the template asks for.
+fn check_options(args: &BuildArgs, draft: &Plan) -> anyhow::Result<()> {
+    if args.twice && args.template.is_stdin() {
+        anyhow::bail!("--check-reproducible reads the template a second time: name a file");
+    }
+    if draft.image().is_none() && (args.twice || args.boot_test) {
+        anyhow::bail!("--check-reproducible and --boot-test are for images, not for disks of this machine");
+    }
+    Ok(())
+}
+
+/// Nothing if somebody does not want disks of this machine erased.
+fn destination_of<'a>(
+    args: &'a BuildArgs,
+    draft: &Plan,
+    console: &Console,
+) -> anyhow::Result<Option<Destination<'a>>> {
+    Ok(match draft.destination {
+        template::Destination::Virtual => Some(Destination::Directory(&args.output)),
+        template::Destination::Physical => {
+            let given = args.erase || args.drop_in.as_ister_py.is_some();
+            let consent = if given { Consent::Given } else { Consent::Ask };
+            let devices = disks::open(draft, consent, console)?;
+            devices.map(|devices| Destination::Devices { devices, directory: &args.output })
+        }
+    })
+}
+
+/// Builds the image again, and shows where it differs.
+fn is_reproducible(built: &Built, args: &BuildArgs, console: &Console) -> anyhow::Result<bool> {
+    let [image] = built.disks.as_slice() else { anyhow::bail!("--check-reproducible compares images") };
+    let differences = twice::again(image, built, &args.output, console)?;
+    if differences.is_empty() {
+        console.say("the second build gave the same bytes");
+        return Ok(true);
+    }
+    print(&differences);
+    console.say("error: a second build gave other bytes");
+    Ok(false)
+}
+
+/// What was built, and what `--boot-test` came to.
+fn show(built: &Built, plan: &Plan, tested: &Tested, args: &BuildArgs) -> anyhow::Result<()> {
+    let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     match args.format {
         Format::Json => print_json(&json!({
             "version": 1,
@@ -238,60 +281,54 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
             "published": built.published,
             "size": size,
             "allocated": built.allocated,
-            "packages": beside(&args.output, &plan, ".packages"),
-            "sbom": beside(&args.output, &plan, ".spdx.json"),
+            "packages": beside(&args.output, plan, ".packages"),
+            "sbom": beside(&args.output, plan, ".spdx.json"),
             "role": built.role,
             "content": {
                 "title": built.content.title,
                 "cached": built.content_age.is_some(),
                 "epoch": built.content.epoch,
             },
-            "receipt": match &receipt {
+            "receipt": match tested {
                 Tested::Passed(receipt) => serde_json::to_value(receipt)?,
                 _ => serde_json::Value::Null,
             },
-            "verdict": match &receipt {
+            "verdict": match tested {
                 Tested::Failed(verdict) => serde_json::to_value(verdict)?,
                 _ => serde_json::Value::Null,
             },
         })),
-        Format::Human => {
-            let disks: Vec<String> = built.disks.iter().map(|path| path.display().to_string()).collect();
-            let taken = match plan.image() {
-                Some(_) => format!(", {} on disk", built.allocated),
-                None => String::new(),
-            };
-            print(&format!(
-                "{}: {size}{taken}; content: {} ({content})\n",
-                disks.join(", "),
-                built.content.title,
-            ));
-            for path in &built.published {
-                let size = path.metadata().map_or(0, |metadata| metadata.len());
-                print(&format!("{}: {}\n", path.display(), Bytes(size)));
-            }
-            match &receipt {
-                Tested::No => {}
-                Tested::Passed(receipt) => print(&receipt_human(receipt)),
-                Tested::Failed(verdict) => print(&verdict_human(verdict)),
-            }
-        }
+        Format::Human => show_human(built, plan, size, tested),
     }
-    Ok(match &receipt {
-        Tested::No | Tested::Passed(_) => Outcome::Fine,
-        Tested::Failed(verdict) => boot::outcome(verdict),
-    })
+    Ok(())
+}
+
+fn show_human(built: &Built, plan: &Plan, size: Bytes, tested: &Tested) {
+    let content = match built.content_age {
+        None => "fetched now".to_owned(),
+        Some(age) => format!("from the cache, {}", ago(age)),
+    };
+    let disks: Vec<String> = built.disks.iter().map(|path| path.display().to_string()).collect();
+    let taken = match plan.image() {
+        Some(_) => format!(", {} on disk", built.allocated),
+        None => String::new(),
+    };
+    print(&format!("{}: {size}{taken}; content: {} ({content})\n", disks.join(", "), built.content.title,));
+    for path in &built.published {
+        let size = path.metadata().map_or(0, |metadata| metadata.len());
+        print(&format!("{}: {}\n", path.display(), Bytes(size)));
+    }
+    match tested {
+        Tested::No => {}
+        Tested::Passed(receipt) => print(&receipt_human(receipt)),
+        Tested::Failed(verdict) => print(&verdict_human(verdict)),
+    }
 }
 
 /// A template for an installer; nothing if it has errors, which are shown.
 fn carried_template(path: &Path, args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Carried>> {
     let input = args.template.changes().for_carried().read(path)?;
-    if !input.show_findings(console) {
-        return Ok(None);
-    }
-    let refusals = unsupported(&input.linted.template);
-    if !refusals.is_empty() {
-        input.show_refusals(&refusals, console);
+    if !can_be_built(&input, console) {
         return Ok(None);
     }
     let Some(content) = input.content(console) else { return Ok(None) };

@@ -13,6 +13,32 @@ fn seen(verdict: &Verdict) -> &'static str {
 }
 
 pub fn verdict_human(verdict: &Verdict) -> String {
+    let mut out = headline(verdict);
+    out.push_str(&circumstances(verdict));
+    let last = &verdict.last;
+    let mut table = Table::new(&["stage", "at", "took"], &[1, 2]);
+    for time in &last.stages {
+        table.row([time.stage.to_string(), format!("{:.1} s", time.at), format!("{:.1} s", time.took)]);
+    }
+    out.push_str(&table.render());
+    out.push_str(&evidence(verdict));
+    out.push_str(&afterwards(verdict));
+    if let Some(advice) = &verdict.advice {
+        out.push_str(&format!("help: {advice}\n"));
+    }
+    for line in &verdict.look_at {
+        out.push_str(&format!("look at {line}\n"));
+    }
+    for (what, path) in [("serial log", &verdict.serial_log), ("screenshot", &verdict.screenshot)] {
+        if let Some(path) = path {
+            out.push_str(&format!("{what}: {}\n", path.display()));
+        }
+    }
+    out
+}
+
+/// What it came to.
+fn headline(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = format!("{}: ", verdict.image.display());
     match verdict.outcome {
@@ -34,10 +60,16 @@ pub fn verdict_human(verdict: &Verdict) -> String {
             last.class, last.stage, last.seconds
         )),
     }
-    out.push_str(&format!(
+    out
+}
+
+/// Of the machine, the prompt and the kernel.
+fn circumstances(verdict: &Verdict) -> String {
+    let last = &verdict.last;
+    let mut out = format!(
         "firmware {}, accelerator {} ({})\n",
         verdict.firmware, verdict.accelerator, verdict.accelerator_reason
-    ));
+    );
     if let Some(other) = &verdict.other_firmware {
         out.push_str(&format!(
             "tried first: firmware {}: {} at stage {}\n",
@@ -71,11 +103,13 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     if verdict.start != Start::Firmware {
         out.push_str("QEMU started the kernel itself: nothing is said of firmware and loader\n");
     }
-    let mut table = Table::new(&["stage", "at", "took"], &[1, 2]);
-    for time in &last.stages {
-        table.row([time.stage.to_string(), format!("{:.1} s", time.at), format!("{:.1} s", time.took)]);
-    }
-    out.push_str(&table.render());
+    out
+}
+
+/// Lines that prove it, and notes.
+fn evidence(verdict: &Verdict) -> String {
+    let last = &verdict.last;
+    let mut out = String::new();
     out.push_str(if verdict.outcome == Outcome::Reached { "seen: " } else { "what was seen last:\n" });
     if verdict.outcome == Outcome::Reached {
         out.push_str(&format!("{}\n", visible(last.lines.join(" ").trim_end())));
@@ -87,6 +121,13 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     for note in &last.notes {
         out.push_str(&format!("note: {}: {}\n", note.kind, visible(&note.line)));
     }
+    out
+}
+
+/// Further boots, and what was asked inside.
+fn afterwards(verdict: &Verdict) -> String {
+    let last = &verdict.last;
+    let mut out = String::new();
     if let Some(again) = &last.again {
         out.push_str(&format!(
             "switched off in {:.1} s, {} again after {:.1} s\n",
@@ -109,17 +150,6 @@ pub fn verdict_human(verdict: &Verdict) -> String {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
         for line in &answer.lines {
             out.push_str(&format!("  {}\n", visible(line)));
-        }
-    }
-    if let Some(advice) = &verdict.advice {
-        out.push_str(&format!("help: {advice}\n"));
-    }
-    for line in &verdict.look_at {
-        out.push_str(&format!("look at {line}\n"));
-    }
-    for (what, path) in [("serial log", &verdict.serial_log), ("screenshot", &verdict.screenshot)] {
-        if let Some(path) = path {
-            out.push_str(&format!("{what}: {}\n", path.display()));
         }
     }
     out

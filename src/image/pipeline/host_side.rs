@@ -211,20 +211,81 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
     Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
 }
 
+/// Work for the namespace: content to disks.
+fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_tree: bool) -> Job {
+    let absolute =
+        |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let carried = options.carried.iter().zip(&prepared.carried).map(|(template, entry)| CarriedFile {
+        name: template.name.clone(),
+        text: template.text.clone(),
+        key: entry.key.clone(),
+        metadata: entry.metadata.clone(),
+    });
+    let content = &prepared.entry.metadata;
+    Job::Assemble(Box::new(AssembleJob {
+        workspace: options.cache.workspace(),
+        plan: plan.clone(),
+        hashes: prepared.hashes.clone(),
+        passphrases: prepared.passphrases.clone(),
+        content_size: content.size,
+        content_hash: content.hash.clone(),
+        epoch: content.epoch,
+        seed: options.seed.map(str::to_owned),
+        hook_seconds: options.hook_time.as_secs(),
+        watch_hooks: options.watch_hooks,
+        carried: carried.collect(),
+        user_data: prepared.role.as_ref().map(|role| role.user_data.clone()),
+        shown_at: absolute(options.shown_at),
+        keep_in: absolute(options.keep_in),
+        pack_tree,
+    }))
+}
+
+/// The published formats of an image, none of which has its name yet. `time` is in seconds since 1970.
+fn publish(
+    raw: &File,
+    root: Option<&File>,
+    plan: &Plan,
+    time: u64,
+    directory: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<(PathBuf, AtomicFile)>, Failure> {
+    let Some(disk) = plan.disks.first() else { return Ok(Vec::new()) };
+    let diskless = plan.diskless();
+    let material = Material {
+        raw,
+        diskless: diskless.as_ref(),
+        root,
+        firmware: plan.boot.as_ref().map(|boot| boot.firmware),
+        id: disk.guid,
+        time,
+        scratch: directory,
+    };
+    let mut published = Vec::new();
+    for file in &plan.published {
+        progress.begin(format!("publishing {}", file.name));
+        let made = AtomicFile::begin(&directory.join(&file.name))?;
+        if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
+            progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
+        }
+        published.push((directory.join(&file.name), made));
+    }
+    Ok(published)
+}
+
 /// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
 pub fn build(
     options: &BuildOptions,
     plan: &Plan,
-    prepared: Prepared,
+    mut prepared: Prepared,
     progress: &dyn Progress,
 ) -> Result<Built, Failure> {
-    let Prepared { request, mut entry, mut fresh, carried, hashes, passphrases, role } = prepared;
     let directory = options.destination.directory();
     let plan_path = plan_path(directory, plan);
     let image = plan.image().map(|name| directory.join(name));
     let mut draft = image.as_deref().map(AtomicFile::begin).transpose()?;
     if let Some(draft) = &draft {
-        check_free_space(draft, plan, &entry.metadata, directory)?;
+        check_free_space(draft, plan, &prepared.entry.metadata, directory)?;
     }
     let begin_packed_tree = || -> Result<Option<File>, Failure> {
         if !plan.published.iter().any(Published::is_of_tree) {
@@ -234,36 +295,9 @@ pub fn build(
         file.context(|| format!("could not create a file in `{}`", directory.display())).map(Some)
     };
     let mut packed_tree = begin_packed_tree()?;
-    let absolute =
-        |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let (inventory, hooks) = loop {
-        let job = Job::Assemble(Box::new(AssembleJob {
-            workspace: options.cache.workspace(),
-            plan: plan.clone(),
-            hashes: hashes.clone(),
-            passphrases: passphrases.clone(),
-            content_size: entry.metadata.size,
-            content_hash: entry.metadata.hash.clone(),
-            epoch: entry.metadata.epoch,
-            seed: options.seed.map(str::to_owned),
-            hook_seconds: options.hook_time.as_secs(),
-            watch_hooks: options.watch_hooks,
-            carried: options
-                .carried
-                .iter()
-                .zip(&carried)
-                .map(|(template, entry)| CarriedFile {
-                    name: template.name.clone(),
-                    text: template.text.clone(),
-                    key: entry.key.clone(),
-                    metadata: entry.metadata.clone(),
-                })
-                .collect(),
-            user_data: role.as_ref().map(|role| role.user_data.clone()),
-            shown_at: absolute(options.shown_at),
-            keep_in: absolute(options.keep_in),
-            pack_tree: packed_tree.is_some(),
-        }));
+        let job = assemble_job(options, plan, &prepared, packed_tree.is_some());
+        let Prepared { entry, carried, .. } = &prepared;
         let mut files = vec![&entry.file];
         match (&options.destination, &draft) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
@@ -274,42 +308,27 @@ pub fn build(
         if let Assembled::Done(inventory, hooks) = Worker::run::<Assembled>(&job, &files, progress)? {
             break (with_bundles(inventory, plan, &entry.metadata), hooks);
         }
-        let Some(request) = request.as_ref().filter(|_| !fresh) else {
+        let Some(request) = prepared.request.as_ref().filter(|_| !prepared.fresh) else {
             return Err(Failure::new("the cached content does not read back as it was written")
                 .detail(format!("cache: {}", options.cache.directory().display()))
                 .help("the disk of the cache may be failing; choose another with --cache-dir"));
         };
         progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
         options.cache.forget(&entry.key);
-        (entry, fresh) = content(options, request, true, progress)?;
+        (prepared.entry, prepared.fresh) = content(options, request, true, progress)?;
         draft = image.as_deref().map(AtomicFile::begin).transpose()?;
         packed_tree = begin_packed_tree()?;
     };
     let allocated =
         draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
-    let mut published = Vec::new();
-    if let (Some(draft), Some(disk)) = (&draft, plan.disks.first()) {
-        let diskless = plan.diskless();
-        let material = Material {
-            raw: &draft.file,
-            diskless: diskless.as_ref(),
-            root: packed_tree.as_ref(),
-            firmware: plan.boot.as_ref().map(|boot| boot.firmware),
-            id: disk.guid,
-            time: entry.metadata.epoch,
-            scratch: directory,
-        };
-        for file in &plan.published {
-            progress.begin(format!("publishing {}", file.name));
-            let made = AtomicFile::begin(&directory.join(&file.name))?;
-            if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
-                progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
-            }
-            published.push((directory.join(&file.name), made));
+    let Prepared { entry, fresh, role, .. } = prepared;
+    let published = match &draft {
+        Some(draft) => {
+            publish(&draft.file, packed_tree.as_ref(), plan, entry.metadata.epoch, directory, progress)?
         }
-    }
-
+        None => Vec::new(),
+    };
     let mut plan_draft = AtomicFile::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
     plan_draft
