@@ -17,6 +17,8 @@
 //! them to it. So do the features in `Cargo.toml`: `lint` is the left side, `lsp` and their subcommands, without what builds and boots.
 
 #![warn(unreachable_pub)]
+// See clippy.toml.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 #[deny(clippy::disallowed_methods)]
 pub mod lint;

@@ -9,6 +9,7 @@ mod cli;
 mod common;
 mod devices;
 mod editors;
+mod features;
 mod filesystems;
 mod harness;
 mod image_tests;
@@ -39,6 +40,7 @@ fn main() {
         cli::tests(),
         devices::tests(),
         editors::tests(),
+        features::tests(),
         filesystems::tests(),
         image_tests::tests(),
         language_server::tests(),

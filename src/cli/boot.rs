@@ -9,8 +9,8 @@ use super::plan::plan_of_image;
 use super::receipt;
 use super::run::{Outcome, VerbosityArgs};
 use crate::boot::{
-    self, Accelerator, BootOptions, Choice, DiskBus, Guess, Hardware, NetworkCard, OtherFirmware, OwnKernel,
-    Stage, Verdict, boot, choose, guess_firmware,
+    self, Accelerator, AllowedNote, BootOptions, Choice, DiskBus, Guess, Hardware, NetworkCard,
+    OtherFirmware, OwnKernel, Stage, Verdict, boot, choose, guess_firmware,
 };
 use crate::host::{Context, Failure, Progress, scratch_directory};
 use crate::image::format;
@@ -170,6 +170,70 @@ fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2) as u32)
 }
 
+impl MachineArgs {
+    fn accelerator(&self) -> Choice {
+        let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
+        match self.accel {
+            Accel::Auto => choose(),
+            Accel::Kvm => asked(Accelerator::Kvm),
+            Accel::Tcg => asked(Accelerator::Tcg),
+        }
+    }
+
+    fn hardware(&self) -> Hardware {
+        Hardware {
+            disk: self.disk,
+            network_card: self.network_card,
+            memory: self.memory,
+            cpus: self.cpus.unwrap_or_else(cpus),
+            hyperv: self.hyperv,
+        }
+    }
+}
+
+/// How the disk is attached, and what it is started by: what was asked for, else what the plan has, else what the disk looks like.
+struct Attachment {
+    firmware: Firmware,
+    /// The disk has boot code for this one too, and nobody chose.
+    other: Option<Firmware>,
+    sector_size: SectorSize,
+}
+
+impl Attachment {
+    fn of(image: &Path, machine: &MachineArgs, plan: Option<&Plan>) -> Result<Attachment, Failure> {
+        let asked = machine.firmware.map(|firmware| match firmware {
+            FirmwareArg::Uefi => Firmware::Uefi,
+            FirmwareArg::Bios => Firmware::Bios,
+        });
+        let chosen = asked.or(plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)));
+        // A format that has one size of sectors is believed, whatever the table in it was made for: so do other machines.
+        let sector_size = sector_size_of(image)?
+            .or_else(|| plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size));
+        let guess = match (sector_size, chosen) {
+            (Some(_), Some(_)) => None,
+            (_, chosen) => match look_at_disk(image)? {
+                Err(failure) if chosen.is_none() => return Err(failure),
+                guess => guess.ok(),
+            },
+        };
+        Ok(Attachment {
+            firmware: chosen.or(guess.map(|guess| guess.firmware)).unwrap_or(Firmware::Uefi),
+            other: guess.and_then(|guess| guess.other).filter(|_| chosen.is_none()),
+            sector_size: sector_size.or(guess.map(|guess| guess.sector_size)).unwrap_or(SectorSize::B512),
+        })
+    }
+}
+
+/// Without those whose end date has passed.
+fn still_allowed(notes: Vec<AllowedNote>, progress: &dyn Progress) -> Vec<AllowedNote> {
+    let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let (over, allowed): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.is_over(&today[..10]));
+    for note in over {
+        progress.warn(format!("`{}` ({}) was allowed until {}", note.text, note.kind, note.until));
+    }
+    allowed
+}
+
 /// Boots an image on the machine that was asked for.
 pub(super) fn boot_image(
     image: &Path,
@@ -190,24 +254,7 @@ pub(super) fn boot_image(
         let progress: &dyn Progress = console;
         progress.warn(format!("there is no plan beside `{}`: nothing is said of mounts", image.display()));
     }
-    let asked = machine.firmware.map(|firmware| match firmware {
-        FirmwareArg::Uefi => Firmware::Uefi,
-        FirmwareArg::Bios => Firmware::Bios,
-    });
-    let planned = plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware));
-    // A format that has one size of sectors is believed, whatever the table in it was made for: so do other machines.
-    let sector_size = sector_size_of(image)?
-        .or_else(|| plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size));
-    // What neither the user nor a plan says, the disk does.
-    let guess =
-        if sector_size.is_none() || asked.or(planned).is_none() { Some(look_at_disk(image)?) } else { None };
-    let guess = match guess {
-        Some(Err(failure)) if asked.or(planned).is_none() => return Err(failure),
-        guess => guess.and_then(Result::ok),
-    };
-    let firmware = asked.or(planned).or(guess.map(|guess| guess.firmware)).unwrap_or(Firmware::Uefi);
-    let other = guess.and_then(|guess| guess.other).filter(|_| asked.or(planned).is_none());
-    let sector_size = sector_size.or(guess.map(|guess| guess.sector_size)).unwrap_or(SectorSize::B512);
+    let Attachment { firmware, other, sector_size } = Attachment::of(image, machine, plan)?;
     if let Some(path) = inside.second_disk.as_ref().filter(|path| !path.is_file()) {
         return Err(Failure::new(format!("there is no second disk `{}`", path.display()))
             .help("make one: truncate -s 8G FILE"));
@@ -219,29 +266,12 @@ pub(super) fn boot_image(
         false => None,
     };
     let direct = own_kernel.as_ref().map(OwnKernel::direct).or(inside.direct);
-    let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
-    let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    let (over, allowed): (Vec<_>, Vec<_>) =
-        inside.allowed.into_iter().partition(|note| note.is_over(&today[..10]));
-    for note in over {
-        let progress: &dyn Progress = console;
-        progress.warn(format!("`{}` ({}) was allowed until {}", note.text, note.kind, note.until));
-    }
+    let allowed = still_allowed(inside.allowed, console);
     let mut options = BootOptions {
         image,
         firmware,
-        accelerator: match machine.accel {
-            Accel::Auto => choose(),
-            Accel::Kvm => asked(Accelerator::Kvm),
-            Accel::Tcg => asked(Accelerator::Tcg),
-        },
-        hardware: Hardware {
-            disk: machine.disk,
-            network_card: machine.network_card,
-            memory: machine.memory,
-            cpus: machine.cpus.unwrap_or_else(cpus),
-            hyperv: machine.hyperv,
-        },
+        accelerator: machine.accelerator(),
+        hardware: machine.hardware(),
         timeout: machine.timeout.map(Duration::from_secs),
         dwell: machine.dwell.map(Duration::from_secs),
         report,

@@ -58,29 +58,7 @@ pub(super) struct ReportArgs {
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
-    let mut places = Vec::new();
-    let mut parts = Vec::new();
-    let mut damaged = 0;
-    for directory in &args.directories {
-        let found = outputs(directory).unwrap_or_else(|failure| {
-            progress.warn(failure.to_string());
-            damaged += 1;
-            Vec::new()
-        });
-        for place in found {
-            match read(&place) {
-                Ok(results) => {
-                    parts.push(results);
-                    places.push(place);
-                }
-                // One part that is no good does not hide the others.
-                Err(failure) => {
-                    progress.warn(failure.to_string());
-                    damaged += 1;
-                }
-            }
-        }
-    }
+    let Found { places, parts, damaged } = Found::in_directories(&args.directories, progress);
     if parts.is_empty() {
         return Err(Failure::new("there are no results that can be read")
             .help("name a directory that `ister test -o` wrote to")
@@ -99,12 +77,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         write_site(directory, newest, &places, &past)?;
     }
     if let Some(path) = &args.junit {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)
-                .context(|| format!("could not create the directory `{}`", directory.display()))?;
-        }
-        std::fs::write(path, junit(&newest.results.types, &newest.missing))
-            .context(|| format!("could not write `{}`", path.display()))?;
+        write_junit(path, newest)?;
     }
     console.finish();
     match args.format {
@@ -118,8 +91,61 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         })),
         Format::Human => print(&test::human(&newest.results.types)),
     }
+    warn_of(newest, &parts, &places, progress);
+    written?;
+    Ok(match test::outcome(&newest.results.types) {
+        Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
+        outcome => outcome,
+    })
+}
+
+/// Results, each with the directory that they lie in.
+struct Found {
+    places: Vec<PathBuf>,
+    parts: Vec<Results>,
+    /// Those that cannot be read.
+    damaged: usize,
+}
+
+impl Found {
+    fn in_directories(directories: &[PathBuf], progress: &dyn Progress) -> Found {
+        let mut found = Found { places: Vec::new(), parts: Vec::new(), damaged: 0 };
+        for directory in directories {
+            // One part that is no good does not hide the others.
+            let places = outputs(directory).unwrap_or_else(|failure| found.damage(&failure, progress));
+            for place in places {
+                match read(&place) {
+                    Ok(results) => {
+                        found.parts.push(results);
+                        found.places.push(place);
+                    }
+                    Err(failure) => drop(found.damage(&failure, progress)),
+                }
+            }
+        }
+        found
+    }
+
+    fn damage(&mut self, failure: &Failure, progress: &dyn Progress) -> Vec<PathBuf> {
+        progress.warn(failure.to_string());
+        self.damaged += 1;
+        Vec::new()
+    }
+}
+
+fn write_junit(path: &Path, newest: &Merged) -> Result<(), Failure> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .context(|| format!("could not create the directory `{}`", directory.display()))?;
+    }
+    std::fs::write(path, junit(&newest.results.types, &newest.missing))
+        .context(|| format!("could not write `{}`", path.display()))
+}
+
+/// What a run lacks, or has twice.
+fn warn_of(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dyn Progress) {
     if !newest.repeated.is_empty() {
-        console.say(&format!("ister: done more than once: {}", newest.repeated.join(", ")));
+        progress.warn(format!("done more than once: {}", newest.repeated.join(", ")));
     }
     if !newest.absent.is_empty() {
         let absent: Vec<String> = newest.absent.iter().map(usize::to_string).collect();
@@ -143,11 +169,6 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             made_of(own)
         ));
     }
-    written?;
-    Ok(match test::outcome(&newest.results.types) {
-        Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
-        outcome => outcome,
-    })
 }
 
 /// What all parts of a run have to have in common.

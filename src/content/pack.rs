@@ -1,9 +1,9 @@
 //! A tree in one file: a tar (POSIX.1-2001 with GNU's long names) with owners, hard links and extended attributes.
 
 use crate::host::{Context, Failure};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CString, OsStr};
 use std::fs::{File, Metadata};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -205,10 +205,40 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = inside(tree, &entry.path_bytes())?;
-        let kind = entry.header().entry_type();
-        let mode = Mode::from_raw_mode(entry.header().mode()?);
-        let owner = (entry.header().uid()? as u32, entry.header().gid()? as u32);
-        let mtime = entry.header().mtime()?;
+        let properties = Properties::of(&mut entry)?;
+        match entry.header().entry_type() {
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                std::fs::hard_link(inside(tree, &target)?, &path)?;
+            }
+            EntryType::Regular => unpack_file(&mut entry, &path, &properties, &mut buffer)?,
+            kind => {
+                make_node(&entry, kind, &path, properties.mode)?;
+                properties.apply(&path, kind)?;
+                if kind == EntryType::Directory {
+                    directories.push((path, properties.mtime));
+                }
+            }
+        }
+    }
+    // Filling a directory changes its time.
+    for (path, mtime) in directories.iter().rev() {
+        rustix::fs::utimensat(CWD, path, &times(*mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+/// What an entry has besides its content.
+struct Properties {
+    mode: Mode,
+    owner: (u32, u32),
+    /// Seconds since 1970.
+    mtime: u64,
+    attributes: Vec<(CString, Vec<u8>)>,
+}
+
+impl Properties {
+    fn of(entry: &mut tar::Entry<'_, impl Read>) -> std::io::Result<Properties> {
         let mut attributes = Vec::new();
         if let Some(extensions) = entry.pax_extensions()? {
             for extension in extensions {
@@ -218,82 +248,88 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
                 }
             }
         }
-        match kind {
-            EntryType::Link => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                std::fs::hard_link(inside(tree, &target)?, &path)?;
-                continue;
-            }
-            EntryType::Regular => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mut out = File::from(rustix::fs::open(&path, flags, mode)?);
-                loop {
-                    match entry.read(&mut buffer)? {
-                        0 => break,
-                        count => out.write_all(&buffer[..count])?,
-                    }
-                }
-                if owner != (0, 0) {
-                    rustix::fs::fchown(&out, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
-                }
-                // Changing the owner clears set-user-id, and the umask may have taken bits.
-                rustix::fs::fchmod(&out, mode)?;
-                for (name, value) in &attributes {
-                    rustix::fs::fsetxattr(&out, name.as_c_str(), value, XattrFlags::empty())?;
-                }
-                rustix::fs::futimens(&out, &times(mtime))?;
-                continue;
-            }
-            EntryType::Directory => {
-                std::fs::create_dir(&path)?;
-                directories.push((path.clone(), mtime));
-            }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                std::os::unix::fs::symlink(OsStr::from_bytes(&target), &path)?;
-            }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                use rustix::fs::FileType;
-                let header = entry.header();
-                let device = rustix::fs::makedev(
-                    header.device_major()?.unwrap_or_default(),
-                    header.device_minor()?.unwrap_or_default(),
-                );
-                let kind = match kind {
-                    EntryType::Char => FileType::CharacterDevice,
-                    EntryType::Block => FileType::BlockDevice,
-                    _ => FileType::Fifo,
-                };
-                rustix::fs::mknodat(CWD, &path, kind, mode, device)?;
-            }
-            other => return Err(std::io::Error::other(format!("unexpected entry of type {other:?}"))),
-        }
+        let header = entry.header();
+        Ok(Properties {
+            mode: Mode::from_raw_mode(header.mode()?),
+            owner: (header.uid()? as u32, header.gid()? as u32),
+            mtime: header.mtime()?,
+            attributes,
+        })
+    }
+
+    /// Root owns what is new here already.
+    fn other_owner(&self) -> Option<(Option<Uid>, Option<Gid>)> {
+        let (user, group) = self.owner;
+        (self.owner != (0, 0)).then(|| (Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))
+    }
+
+    fn apply(&self, path: &Path, kind: EntryType) -> std::io::Result<()> {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if owner != (0, 0) {
-            rustix::fs::chownat(
-                CWD,
-                &path,
-                Some(Uid::from_raw(owner.0)),
-                Some(Gid::from_raw(owner.1)),
-                nofollow,
-            )?;
+        if let Some((user, group)) = self.other_owner() {
+            rustix::fs::chownat(CWD, path, user, group, nofollow)?;
         }
         if kind != EntryType::Symlink {
-            rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty())?;
-            for (name, value) in &attributes {
-                let name: &CStr = name;
-                rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())?;
+            rustix::fs::chmodat(CWD, path, self.mode, AtFlags::empty())?;
+            for (name, value) in &self.attributes {
+                rustix::fs::lsetxattr(path, name.as_c_str(), value, XattrFlags::empty())?;
             }
         }
         if kind != EntryType::Directory {
-            rustix::fs::utimensat(CWD, &path, &times(mtime), nofollow)?;
+            rustix::fs::utimensat(CWD, path, &times(self.mtime), nofollow)?;
+        }
+        Ok(())
+    }
+}
+
+fn unpack_file(
+    entry: &mut tar::Entry<'_, impl Read>,
+    path: &Path,
+    properties: &Properties,
+    buffer: &mut [u8],
+) -> std::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut out = File::from(rustix::fs::open(path, flags, properties.mode)?);
+    loop {
+        match entry.read(buffer)? {
+            0 => break,
+            count => out.write_all(&buffer[..count])?,
         }
     }
-    // Filling a directory changes its time.
-    for (path, mtime) in directories.iter().rev() {
-        rustix::fs::utimensat(CWD, path, &times(*mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    if let Some((user, group)) = properties.other_owner() {
+        rustix::fs::fchown(&out, user, group)?;
     }
+    // Changing the owner clears set-user-id, and the umask may have taken bits.
+    rustix::fs::fchmod(&out, properties.mode)?;
+    for (name, value) in &properties.attributes {
+        rustix::fs::fsetxattr(&out, name.as_c_str(), value, XattrFlags::empty())?;
+    }
+    rustix::fs::futimens(&out, &times(properties.mtime))?;
     Ok(())
+}
+
+fn make_node(
+    entry: &tar::Entry<'_, impl Read>,
+    kind: EntryType,
+    path: &Path,
+    mode: Mode,
+) -> std::io::Result<()> {
+    let kind = match kind {
+        EntryType::Directory => return std::fs::create_dir(path),
+        EntryType::Symlink => {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            return std::os::unix::fs::symlink(OsStr::from_bytes(&target), path);
+        }
+        EntryType::Char => FileType::CharacterDevice,
+        EntryType::Block => FileType::BlockDevice,
+        EntryType::Fifo => FileType::Fifo,
+        other => return Err(std::io::Error::other(format!("unexpected entry of type {other:?}"))),
+    };
+    let header = entry.header();
+    let device = rustix::fs::makedev(
+        header.device_major()?.unwrap_or_default(),
+        header.device_minor()?.unwrap_or_default(),
+    );
+    Ok(rustix::fs::mknodat(CWD, path, kind, mode, device)?)
 }
 
 fn times(seconds: u64) -> Timestamps {

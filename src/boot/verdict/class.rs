@@ -89,6 +89,7 @@ impl Class {
     }
 
     /// Where to look, in the template's words.
+    #[allow(clippy::too_many_lines, reason = "a table")]
     pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Class::LoginPrompt => return None,

@@ -150,11 +150,10 @@ impl Writer<'_> {
         }
         let mut added = Vec::new();
         for (name, child) in children {
-            let node = &scan.tree.nodes[*child];
             let path = format!("{}/{}", directory.path, String::from_utf8_lossy(name));
             let cannot = |problem: String| WriteError::Node { path: path.clone(), problem };
             let name = new_name::check(name).map_err(cannot)?;
-            let is_directory = matches!(node.body, Body::Directory(_));
+            let is_directory = matches!(scan.tree.nodes[*child].body, Body::Directory(_));
             if let Some(there) = old.get(&new_name::folded(name)) {
                 match (is_directory, there.is_directory) {
                     (true, true) => {
@@ -175,40 +174,61 @@ impl Writer<'_> {
             let Some(short) = short_names.give(name) else {
                 return Err(cannot("no short name (8.3) is left for it".to_owned()));
             };
-            let (attributes, first, size) = if is_directory {
-                let clusters = self.clusters_of(self.length_of(*child));
-                let runs = self.allocate(clusters)?;
-                let place = Place::Clusters(runs);
-                let first = place.first_cluster();
-                waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: true });
-                (directory::DIRECTORY, first, 0)
-            } else {
-                let size = u32::try_from(node.size)
-                    .map_err(|_| cannot("a file on vfat is smaller than 4 GiB".to_owned()))?;
-                let runs = self.allocate(self.clusters_of(node.size))?;
-                let first = runs.first().map_or(0, |run| run.start);
-                self.files.push((*child, runs));
-                (ARCHIVE, first, size)
-            };
             added.extend(new_name::long_entries(name, &short).concat());
-            added.extend(entry(&short, attributes, first, size, node.modified));
+            added.extend(self.child(*child, path, own, &short, waiting)?);
         }
         if added.is_empty() && !directory.is_new {
             return Ok(());
         }
         bytes.extend(old.into_values().flat_map(|old| old.entries));
         bytes.extend(added);
-        let cannot = |problem: String| WriteError::Node { path: format!("{}/", directory.path), problem };
-        if bytes.len() > MOST_ENTRIES * ENTRY {
+        self.lengthen(&mut directory, bytes.len())?;
+        self.directories.push((directory.place, bytes));
+        Ok(())
+    }
+
+    /// Allocates a new file or directory, and gives its entry.
+    fn child(
+        &mut self,
+        id: NodeId,
+        path: String,
+        parent: u32,
+        short: &[u8; 11],
+        waiting: &mut VecDeque<Waiting>,
+    ) -> Result<[u8; ENTRY], WriteError> {
+        let node = &self.scan.tree.nodes[id];
+        if matches!(node.body, Body::Directory(_)) {
+            let place = Place::Clusters(self.allocate(self.clusters_of(self.length_of(id)))?);
+            let first = place.first_cluster();
+            waiting.push_back(Waiting { node: id, path, place, parent, is_new: true });
+            return Ok(entry(short, directory::DIRECTORY, first, 0, node.modified));
+        }
+        let Ok(size) = u32::try_from(node.size) else {
+            return Err(WriteError::Node {
+                path,
+                problem: "a file on vfat is smaller than 4 GiB".to_owned(),
+            });
+        };
+        let runs = self.allocate(self.clusters_of(node.size))?;
+        let first = runs.first().map_or(0, |run| run.start);
+        self.files.push((id, runs));
+        Ok(entry(short, ARCHIVE, first, size, node.modified))
+    }
+
+    /// Gives a directory clusters for so many bytes.
+    fn lengthen(&mut self, directory: &mut Waiting, length: usize) -> Result<(), WriteError> {
+        let path = format!("{}/", directory.path);
+        let cannot = |problem: String| WriteError::Node { path, problem };
+        if length > MOST_ENTRIES * ENTRY {
             return Err(cannot(format!(
                 "a directory has at most {MOST_ENTRIES} entries, and a long name takes several"
             )));
         }
         match &mut directory.place {
             Place::Root => {
-                let room = (self.boot.root.end - self.boot.root.start) as usize;
-                if bytes.len() > room {
-                    let entries = room / ENTRY;
+                let capacity = (self.boot.root.end - self.boot.root.start) as usize;
+                if length > capacity {
+                    let entries = capacity / ENTRY;
                     return Err(cannot(format!(
                         "the root directory of this filesystem has at most {entries} entries, and a long name takes several"
                     )));
@@ -216,7 +236,7 @@ impl Writer<'_> {
             }
             Place::Clusters(runs) => {
                 let have: u32 = runs.iter().map(|run| run.end - run.start).sum();
-                let more = self.clusters_of(bytes.len() as u64).saturating_sub(have);
+                let more = self.clusters_of(length as u64).saturating_sub(have);
                 if more > 0 {
                     let last = runs.last().map_or(0, |run| run.end - 1);
                     let new = self.allocate(more)?;
@@ -227,7 +247,6 @@ impl Writer<'_> {
                 }
             }
         }
-        self.directories.push((directory.place, bytes));
         Ok(())
     }
 

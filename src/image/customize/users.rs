@@ -20,92 +20,26 @@ pub fn create_users(
     if users.is_empty() {
         return Ok(());
     }
-    let read = |path: &str| -> Result<Accounts, Failure> {
-        Ok(Accounts::parse(&tree.read(path)?.unwrap_or_default()))
-    };
-    let mut passwd = read("/etc/passwd")?;
-    let mut shadow = read("/etc/shadow")?;
-    let mut group = read("/etc/group")?;
-    let mut gshadow = read("/etc/gshadow")?;
-
-    let mut without_password = String::new();
+    let mut files = AccountFiles::read(tree)?;
     // Numbers that are given by hand are nobody else's.
     let reserved: BTreeSet<u32> = users.iter().filter_map(|user| user.uid).collect();
-    check_uids(users, &passwd)?;
+    check_uids(users, &files.passwd)?;
+    let mut without_password = String::new();
     for user in users {
-        let existing = passwd.find(&user.name).map(|fields| fields.to_vec());
-        let number = |fields: &[String], index: usize| fields.get(index).and_then(|f| f.parse::<u32>().ok());
-        let uid = user.uid.or_else(|| number(existing.as_deref()?, 2)).unwrap_or_else(|| {
-            let taken = |id: &u32| passwd.has_id(2, *id) || group.has_id(2, *id) || reserved.contains(id);
-            (FIRST_ID..).find(|id| !taken(id)).unwrap_or(FIRST_ID)
-        });
-        let gid = match existing.as_deref().and_then(|fields| number(fields, 3)) {
-            Some(gid) => gid,
-            // One of the content has rights, and members that nobody thought of.
-            None => match group.find(&user.name).and_then(|fields| number(fields, 2)) {
-                Some(gid) => return Err(group_is_there(&user.name, gid)),
-                None => {
-                    let taken = group.0.iter().any(|fields| number(fields, 2) == Some(uid));
-                    let gid = if taken { group.free_id(2) } else { uid };
-                    group.put(&user.name, [user.name.as_str(), "x", &gid.to_string(), ""]);
-                    gshadow.put(&user.name, [user.name.as_str(), "!", "", ""]);
-                    gid
-                }
-            },
-        };
-        let field = |index: usize| existing.as_ref().and_then(|fields| fields.get(index)).cloned();
-        let home = field(5).unwrap_or_else(|| format!("/home/{}", user.name));
-        let shell = field(6).unwrap_or_else(|| {
-            if tree.exists("/bin/bash") { "/bin/bash".to_owned() } else { "/bin/sh".to_owned() }
-        });
-        let gecos = user.full_name.clone().or_else(|| field(4)).unwrap_or_default().replace([':', '\n'], " ");
-        passwd.put(
-            &user.name,
-            [user.name.as_str(), "x", &uid.to_string(), &gid.to_string(), &gecos, &home, &shell],
-        );
         let hash = match user.password {
             Password::Locked => "!",
             Password::Empty => "",
             Password::Hash => hashes.get(&user.name).map_or("!", Secret::expose),
         };
-        shadow.put(&user.name, [user.name.as_str(), hash, "", "0", "99999", "7", "", "", ""]);
-        if user.sudo {
-            let administrators = match honoured_by_sudo(tree, &group)? {
-                Some(name) => name,
-                None => {
-                    let there = ["wheel", "sudo"].into_iter().find(|name| group.find(name).is_some());
-                    there.unwrap_or("wheel").to_owned()
-                }
-            };
-            let administrators = administrators.as_str();
-            if group.find(administrators).is_none() {
-                let gid = (100..FIRST_ID).rev().find(|id| !group.has_id(2, *id)).unwrap_or(999);
-                group.put(administrators, [administrators, "x", &gid.to_string(), ""]);
-                gshadow.put(administrators, [administrators, "!", "", ""]);
-            }
-            if user.password != Password::Hash {
-                // Nothing that sudo could ask for.
-                let _ = writeln!(without_password, "{} ALL=(ALL:ALL) NOPASSWD: ALL", user.name);
-            }
-            group.join(administrators, &user.name);
-            gshadow.join(administrators, &user.name);
-        }
-        if existing.is_none() {
-            give_subordinate_ids(tree, &user.name)?;
-        }
-        let was = existing.as_deref().and_then(|fields| number(fields, 2));
-        // A system's own user may have a home that is not there, and is not meant to be.
-        if existing.is_none() || user.ssh_key.is_some() || tree.is_directory(&home) {
-            make_home(tree, user, &home, uid, gid)?;
-        }
-        // As usermod(8): only what was the user's.
-        if let Some(before) = was.filter(|before| *before != uid && tree.is_directory(&home)) {
-            tree.own_from(&home, before, uid, gid)?;
+        files.put(tree, user, hash, &reserved)?;
+        if user.sudo && user.password != Password::Hash {
+            // Nothing that sudo could ask for.
+            let _ = writeln!(without_password, "{} ALL=(ALL:ALL) NOPASSWD: ALL", user.name);
         }
     }
     // Whoever may become root does not need root's password.
     if users.iter().any(|user| user.sudo)
-        && let Some(root) = shadow.find_mut("root")
+        && let Some(root) = files.shadow.find_mut("root")
     {
         root[1] = "!".to_owned();
     }
@@ -113,19 +47,128 @@ pub fn create_users(
         let text = format!("# Written by ister: who has no password is asked for none.\n{without_password}");
         tree.write("/etc/sudoers.d/50-ister", &text, 0o440)?;
     }
-    for (path, accounts, mode) in [
-        ("/etc/passwd", &passwd, 0o644),
-        ("/etc/group", &group, 0o644),
-        ("/etc/shadow", &shadow, 0o640),
-        ("/etc/gshadow", &gshadow, 0o640),
-    ] {
-        if tree.exists(path) {
-            tree.edit(path, |_| accounts.text())?;
-        } else {
-            tree.write(path, &accounts.text(), mode)?;
-        }
+    files.write(tree)
+}
+
+/// What a tree has of users and groups. Source: passwd(5), shadow(5), group(5), gshadow(5).
+struct AccountFiles {
+    passwd: Accounts,
+    shadow: Accounts,
+    group: Accounts,
+    gshadow: Accounts,
+}
+
+fn number(fields: &[String], index: usize) -> Option<u32> {
+    fields.get(index).and_then(|field| field.parse().ok())
+}
+
+impl AccountFiles {
+    fn read(tree: &Tree) -> Result<AccountFiles, Failure> {
+        let read = |path: &str| -> Result<Accounts, Failure> {
+            Ok(Accounts::parse(&tree.read(path)?.unwrap_or_default()))
+        };
+        Ok(AccountFiles {
+            passwd: read("/etc/passwd")?,
+            shadow: read("/etc/shadow")?,
+            group: read("/etc/group")?,
+            gshadow: read("/etc/gshadow")?,
+        })
     }
-    Ok(())
+
+    fn write(&self, tree: &Tree) -> Result<(), Failure> {
+        for (path, accounts, mode) in [
+            ("/etc/passwd", &self.passwd, 0o644),
+            ("/etc/group", &self.group, 0o644),
+            ("/etc/shadow", &self.shadow, 0o640),
+            ("/etc/gshadow", &self.gshadow, 0o640),
+        ] {
+            if tree.exists(path) {
+                tree.edit(path, |_| accounts.text())?;
+            } else {
+                tree.write(path, &accounts.text(), mode)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One user, with its home.
+    fn put(
+        &mut self,
+        tree: &Tree,
+        user: &UserPlan,
+        hash: &str,
+        reserved: &BTreeSet<u32>,
+    ) -> Result<(), Failure> {
+        let existing = self.passwd.find(&user.name).map(|fields| fields.to_vec());
+        let uid = user.uid.or_else(|| number(existing.as_deref()?, 2)).unwrap_or_else(|| {
+            let taken =
+                |id: &u32| self.passwd.has_id(2, *id) || self.group.has_id(2, *id) || reserved.contains(id);
+            (FIRST_ID..).find(|id| !taken(id)).unwrap_or(FIRST_ID)
+        });
+        let gid = match existing.as_deref().and_then(|fields| number(fields, 3)) {
+            Some(gid) => gid,
+            None => self.put_group(&user.name, uid)?,
+        };
+        let field = |index: usize| existing.as_ref().and_then(|fields| fields.get(index)).cloned();
+        let home = field(5).unwrap_or_else(|| format!("/home/{}", user.name));
+        let shell = field(6).unwrap_or_else(|| {
+            if tree.exists("/bin/bash") { "/bin/bash".to_owned() } else { "/bin/sh".to_owned() }
+        });
+        let gecos = user.full_name.clone().or_else(|| field(4)).unwrap_or_default().replace([':', '\n'], " ");
+        self.passwd.put(
+            &user.name,
+            [user.name.as_str(), "x", &uid.to_string(), &gid.to_string(), &gecos, &home, &shell],
+        );
+        self.shadow.put(&user.name, [user.name.as_str(), hash, "", "0", "99999", "7", "", "", ""]);
+        if user.sudo {
+            self.join_administrators(tree, &user.name)?;
+        }
+        if existing.is_none() {
+            give_subordinate_ids(tree, &user.name)?;
+        }
+        // A system's own user may have a home that is not there, and is not meant to be.
+        if existing.is_none() || user.ssh_key.is_some() || tree.is_directory(&home) {
+            make_home(tree, user, &home, uid, gid)?;
+        }
+        // As usermod(8): only what was the user's.
+        let was = existing.as_deref().and_then(|fields| number(fields, 2));
+        if let Some(before) = was.filter(|before| *before != uid && tree.is_directory(&home)) {
+            tree.own_from(&home, before, uid, gid)?;
+        }
+        Ok(())
+    }
+
+    /// The user's own group, of the same number where that is free.
+    fn put_group(&mut self, name: &str, uid: u32) -> Result<u32, Failure> {
+        // One of the content has rights, and members that nobody thought of.
+        if let Some(gid) = self.group.find(name).and_then(|fields| number(fields, 2)) {
+            return Err(group_is_there(name, gid));
+        }
+        let taken = self.group.0.iter().any(|fields| number(fields, 2) == Some(uid));
+        let gid = if taken { self.group.free_id(2) } else { uid };
+        self.group.put(name, [name, "x", &gid.to_string(), ""]);
+        self.gshadow.put(name, [name, "!", "", ""]);
+        Ok(gid)
+    }
+
+    fn join_administrators(&mut self, tree: &Tree, user: &str) -> Result<(), Failure> {
+        let administrators = match honoured_by_sudo(tree, &self.group)? {
+            Some(name) => name,
+            None => {
+                let there = ["wheel", "sudo"].into_iter().find(|name| self.group.find(name).is_some());
+                there.unwrap_or("wheel").to_owned()
+            }
+        };
+        let administrators = administrators.as_str();
+        if self.group.find(administrators).is_none() {
+            let gid = (100..FIRST_ID).rev().find(|id| !self.group.has_id(2, *id)).unwrap_or(999);
+            self.group.put(administrators, [administrators, "x", &gid.to_string(), ""]);
+            self.gshadow.put(administrators, [administrators, "!", "", ""]);
+        }
+        self.group.join(administrators, user);
+        self.gshadow.join(administrators, user);
+        Ok(())
+    }
 }
 
 fn group_is_there(name: &str, gid: u32) -> Failure {

@@ -40,25 +40,7 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
             }
         }
         main {
-            section {
-                h2 { "Stages" }
-                (chart::stages(&boot.stages, boot.seconds))
-                div class="wide" {
-                    table {
-                        thead { tr { th scope="col" { "stage" } th scope="col" { "at" } th scope="col" { "took" } } }
-                        tbody {
-                            @for time in &boot.stages {
-                                tr {
-                                    th scope="row" { span class={ "swatch " (time.stage) } {} " " (time.stage) }
-                                    td data-label="at" { (words::seconds(time.at)) }
-                                    td data-label="took" { (words::seconds(time.took)) }
-                                }
-                            }
-                        }
-                    }
-                }
-                p { "Before: " (trend_of(site, &record.kind, &step.name)) }
-            }
+            (stages(site, record, step, boot))
             section {
                 h2 { "Machine" }
                 dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
@@ -90,24 +72,56 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
                     img class="screen" src="screen.png" alt="the screen when it ended" loading="lazy";
                 }
             }
-            section {
-                h2 { "Serial console" }
-                @if files.serial.is_empty() { p class="quiet" { "Nothing was said." } }
-                @if files.left_out > 0 {
-                    p class="quiet" { "The end of it; all is in " a href="serial.log" { "serial.log" } "." }
-                }
-                pre class="serial" {
-                    @for (index, line) in files.serial.iter().enumerate() {
-                        span id={ "line-" (index + 1) } class="line" {
-                            @if marked.contains(&Some(index)) { mark { (clean(line)) } } @else { (clean(line)) }
-                        }
-                        "\n"
-                    }
-                }
-            }
+            (serial_console(files, &marked))
         }
     };
     document(&format!("{}: {}", boot.file, step.what), DEPTH, &body)
+}
+
+/// How long each stage took, and did before.
+fn stages(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {
+    html! {
+        section {
+            h2 { "Stages" }
+            (chart::stages(&boot.stages, boot.seconds))
+            div class="wide" {
+                table {
+                    thead { tr { th scope="col" { "stage" } th scope="col" { "at" } th scope="col" { "took" } } }
+                    tbody {
+                        @for time in &boot.stages {
+                            tr {
+                                th scope="row" { span class={ "swatch " (time.stage) } {} " " (time.stage) }
+                                td data-label="at" { (words::seconds(time.at)) }
+                                td data-label="took" { (words::seconds(time.took)) }
+                            }
+                        }
+                    }
+                }
+            }
+            p { "Before: " (trend_of(site, &record.kind, &step.name)) }
+        }
+    }
+}
+
+/// With the proving lines marked.
+fn serial_console(files: &BootFiles, marked: &[Option<usize>]) -> Markup {
+    html! {
+        section {
+            h2 { "Serial console" }
+            @if files.serial.is_empty() { p class="quiet" { "Nothing was said." } }
+            @if files.left_out > 0 {
+                p class="quiet" { "The end of it; all is in " a href="serial.log" { "serial.log" } "." }
+            }
+            pre class="serial" {
+                @for (index, line) in files.serial.iter().enumerate() {
+                    span id={ "line-" (index + 1) } class="line" {
+                        @if marked.contains(&Some(index)) { mark { (clean(line)) } } @else { (clean(line)) }
+                    }
+                    "\n"
+                }
+            }
+        }
+    }
 }
 
 /// Where each proving line stands in the log: the last ones of that text, since the end is what they prove.

@@ -1,6 +1,9 @@
 //! GRUB's script language: from text to commands. Source: GRUB manual, "Writing full configuration files directly", "Shell-like
 //! scripting".
 
+use std::iter::Peekable;
+use std::str::Chars;
+
 /// A piece of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
@@ -53,106 +56,135 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
     }
 }
 
+/// Words and separators of a script, each with its line.
+struct Lexer<'t> {
+    characters: Peekable<Chars<'t>>,
+    line: usize,
+    found: Vec<(Token, usize)>,
+    word: Word,
+    /// Also where it is empty: `""`.
+    is_word: bool,
+    /// The line of an open double quote.
+    quoted_since: Option<usize>,
+}
+
 fn tokens(text: &str) -> Result<Vec<(Token, usize)>, SyntaxError> {
-    let mut found = Vec::new();
-    let mut word: Word = Vec::new();
-    let mut is_word = false;
-    let mut line = 1;
-    let mut characters = text.chars().peekable();
-    let push = |word: &mut Word, c: char| match word.last_mut() {
-        Some(Piece::Text(text)) => text.push(c),
-        _ => word.push(Piece::Text(c.to_string())),
+    let mut lexer = Lexer {
+        characters: text.chars().peekable(),
+        line: 1,
+        found: Vec::new(),
+        word: Vec::new(),
+        is_word: false,
+        quoted_since: None,
     };
-    // Inside double quotes.
-    let mut quoted_since = None;
-    while let Some(c) = characters.next() {
-        if c == '\n' {
-            line += 1;
-        }
-        let quoted = quoted_since.is_some();
-        match c {
-            '"' => {
-                is_word = true;
-                quoted_since = if quoted { None } else { Some(line) };
-            }
-            '\'' if !quoted => {
-                is_word = true;
-                let start = line;
-                loop {
-                    match characters.next() {
-                        Some('\'') => break,
-                        Some(c) => {
-                            line += usize::from(c == '\n');
-                            push(&mut word, c);
-                        }
-                        None => {
-                            return Err(SyntaxError {
-                                line: start,
-                                message: "a quote `'` has no end".to_owned(),
-                            });
-                        }
-                    }
-                }
-            }
-            '\\' => match characters.next() {
-                // A line that goes on.
-                Some('\n') => line += 1,
-                Some(c) => {
-                    is_word = true;
-                    if quoted && !matches!(c, '"' | '$' | '\\' | '`') {
-                        push(&mut word, '\\');
-                    }
-                    push(&mut word, c);
-                }
-                None => {}
-            },
-            '$' => {
-                is_word = true;
-                let braces = characters.next_if_eq(&'{').is_some();
-                let mut name = String::new();
-                while let Some(c) = characters
-                    .next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '?' | '*' | '@' | '#'))
-                {
-                    name.push(c);
-                    if !c.is_ascii_alphanumeric() && c != '_' {
-                        break;
-                    }
-                }
-                if braces && characters.next_if_eq(&'}').is_none() {
-                    return Err(SyntaxError { line, message: format!("`${{{name}` has no `}}`") });
-                }
-                match name.is_empty() {
-                    true => push(&mut word, '$'),
-                    false => word.push(Piece::Variable(name)),
-                }
-            }
-            c if quoted => push(&mut word, c),
-            '#' if !is_word => while characters.next_if(|c| *c != '\n').is_some() {},
-            c if c.is_whitespace() || matches!(c, ';' | '{' | '}' | '|' | '&') => {
-                if is_word {
-                    found.push((Token::Word(std::mem::take(&mut word)), line - usize::from(c == '\n')));
-                    is_word = false;
-                }
-                match c {
-                    '\n' | ';' | '|' | '&' => found.push((Token::End, line)),
-                    '{' => found.push((Token::Open, line)),
-                    '}' => found.push((Token::Close, line)),
-                    _ => {}
-                }
-            }
-            c => {
-                is_word = true;
-                push(&mut word, c);
-            }
-        }
+    while let Some(c) = lexer.characters.next() {
+        lexer.take(c)?;
     }
-    if let Some(line) = quoted_since {
+    if let Some(line) = lexer.quoted_since {
         return Err(SyntaxError { line, message: "a quote `\"` has no end".to_owned() });
     }
-    if is_word {
-        found.push((Token::Word(word), line));
+    lexer.end_word(lexer.line);
+    Ok(lexer.found)
+}
+
+impl Lexer<'_> {
+    fn take(&mut self, c: char) -> Result<(), SyntaxError> {
+        self.line += usize::from(c == '\n');
+        let quoted = self.quoted_since.is_some();
+        match c {
+            '"' => {
+                self.is_word = true;
+                self.quoted_since = if quoted { None } else { Some(self.line) };
+            }
+            '\'' if !quoted => self.single_quoted()?,
+            '\\' => self.escaped(quoted),
+            '$' => self.variable()?,
+            c if quoted => self.push(c),
+            '#' if !self.is_word => while self.characters.next_if(|c| *c != '\n').is_some() {},
+            c if c.is_whitespace() || matches!(c, ';' | '{' | '}' | '|' | '&') => {
+                self.end_word(self.line - usize::from(c == '\n'));
+                let token = match c {
+                    '\n' | ';' | '|' | '&' => Token::End,
+                    '{' => Token::Open,
+                    '}' => Token::Close,
+                    _ => return Ok(()),
+                };
+                self.found.push((token, self.line));
+            }
+            c => {
+                self.is_word = true;
+                self.push(c);
+            }
+        }
+        Ok(())
     }
-    Ok(found)
+
+    fn push(&mut self, c: char) {
+        match self.word.last_mut() {
+            Some(Piece::Text(text)) => text.push(c),
+            _ => self.word.push(Piece::Text(c.to_string())),
+        }
+    }
+
+    fn end_word(&mut self, line: usize) {
+        if self.is_word {
+            self.found.push((Token::Word(std::mem::take(&mut self.word)), line));
+            self.is_word = false;
+        }
+    }
+
+    fn single_quoted(&mut self) -> Result<(), SyntaxError> {
+        self.is_word = true;
+        let start = self.line;
+        loop {
+            match self.characters.next() {
+                Some('\'') => return Ok(()),
+                Some(c) => {
+                    self.line += usize::from(c == '\n');
+                    self.push(c);
+                }
+                None => {
+                    return Err(SyntaxError { line: start, message: "a quote `'` has no end".to_owned() });
+                }
+            }
+        }
+    }
+
+    fn escaped(&mut self, quoted: bool) {
+        match self.characters.next() {
+            // A line that goes on.
+            Some('\n') => self.line += 1,
+            Some(c) => {
+                self.is_word = true;
+                if quoted && !matches!(c, '"' | '$' | '\\' | '`') {
+                    self.push('\\');
+                }
+                self.push(c);
+            }
+            None => {}
+        }
+    }
+
+    fn variable(&mut self) -> Result<(), SyntaxError> {
+        self.is_word = true;
+        let braces = self.characters.next_if_eq(&'{').is_some();
+        let mut name = String::new();
+        let is_of_name = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '?' | '*' | '@' | '#');
+        while let Some(c) = self.characters.next_if(is_of_name) {
+            name.push(c);
+            if !c.is_ascii_alphanumeric() && c != '_' {
+                break;
+            }
+        }
+        if braces && self.characters.next_if_eq(&'}').is_none() {
+            return Err(SyntaxError { line: self.line, message: format!("`${{{name}` has no `}}`") });
+        }
+        match name.is_empty() {
+            true => self.push('$'),
+            false => self.word.push(Piece::Variable(name)),
+        }
+        Ok(())
+    }
 }
 
 struct Parser<'t> {

@@ -1,0 +1,71 @@
+//! The linter alone: what it is made of, and that it works.
+
+use crate::common::text;
+use std::path::Path;
+use std::process::Command;
+
+/// Crates of what fetches, packs, encrypts and remembers: a linter needs none of them.
+const FOREIGN: &[&str] = &[
+    "aes", "argon2", "backhand", "bzip2", "erofs-rs", "flate2", "liblzma", "ring", "rusqlite", "rustls",
+    "tar", "ureq", "zstd",
+];
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn crates(features: &[&str]) -> Vec<String> {
+    let tree = ["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "-f", "{p}"];
+    let output = cargo(&tree).args(features).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+}
+
+fn the_linter_alone_has_nothing_of_what_builds() {
+    let all = crates(&[]);
+    let linter = crates(&["--no-default-features", "--features", "lint"]);
+    for name in FOREIGN {
+        assert!(all.iter().any(|known| known == name), "{name} is not a dependency any more");
+        assert!(!linter.iter().any(|known| known == name), "the linter depends on {name}");
+    }
+    let core = crates(&["--no-default-features"]);
+    assert!(!core.iter().any(|name| name == "clap" || name == "tempfile"), "{core:?}");
+}
+
+/// As `cargo install` builds it.
+fn the_linter_alone_lints_plans_and_explains() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = here.join("target/linter");
+    let built =
+        cargo(&["build", "--locked", "--no-default-features", "--features", "lint", "--bin", "ister"])
+            .arg("--target-dir")
+            .arg(&directory)
+            .status()
+            .unwrap();
+    assert!(built.success());
+    let ister = |args: &[&str]| {
+        Command::new(directory.join("debug/ister")).args(args).current_dir(here).output().unwrap()
+    };
+    let full = |args: &[&str]| crate::common::ister(args).output().unwrap();
+    for args in [
+        &["lint", "vm-tests"][..],
+        &["plan", "vm-tests/kvm/template.json", "--format", "json", "--cache-dir", "/nonexistent"],
+        &["fmt", "--check", "vm-tests"],
+        &["explain", "esp-small"],
+        &["schema"],
+        &["new", "kvm"],
+    ] {
+        let (alone, all) = (ister(args), full(args));
+        assert_eq!(text(&alone.stderr), text(&all.stderr), "{args:?}");
+        assert_eq!((alone.status.code(), alone.stdout), (all.status.code(), all.stdout), "{args:?}");
+    }
+    assert_eq!(ister(&["build", "vm-tests/kvm/template.json"]).status.code(), Some(2));
+}
+
+crate::tests! {
+    the_linter_alone_has_nothing_of_what_builds,
+    ; nightly:
+    the_linter_alone_lints_plans_and_explains,
+}
