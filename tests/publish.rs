@@ -250,7 +250,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     said(&keys.exported("good@example.org", directory.path()), "its key was revoked");
 
     std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
-    said(&good, "it is no signature");
+    said(&good, "it is not a signature");
     // Without a key the list is new, and the signature of the old one goes.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -191,7 +191,7 @@ fn known(
         .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
     let stays = known.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
     if let Some((key, trial)) = by.filter(|_| stays)
-        && let Err(why) = sums::is_signed_like(trial, &text, signature)?
+        && let sums::Signed::Not(why) = sums::is_signed_like(trial, &text, signature)?
     {
         // Others may write to the directory, and what stays listed is signed again.
         let words = |path: &Path| path.display().to_string();

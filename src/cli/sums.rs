@@ -4,7 +4,7 @@ use super::console::print;
 use super::input::count;
 use super::run::Outcome;
 use crate::host::{Context, Progress};
-use crate::image::format::sums::{SIGNATURE, check_signature, parse};
+use crate::image::format::sums::{SIGNATURE, Signed, check_signature, parse};
 use crate::image::sha512;
 use std::path::Path;
 
@@ -33,8 +33,8 @@ pub(super) fn verify(
     };
     match keyring {
         Some(keyring) => match check_signature(directory, keyring)? {
-            Ok(()) => say(SIGNATURE, "good"),
-            Err(why) => say(SIGNATURE, &format!("NOT a signature of this list: {why}")),
+            Signed::By(_) => say(SIGNATURE, "good"),
+            Signed::Not(why) => say(SIGNATURE, &format!("NOT a signature of this list: {why}")),
         },
         None => progress.warn("the signature is not checked: name the keys with --signed-by"),
     }

@@ -199,7 +199,10 @@ pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
     });
     let root = match contents.squashfs() {
         None => Err("there is no squashfs in /live".to_owned()),
-        Some(range) => squashfs_tree(file, range, scratch)?,
+        Some(range) => match squashfs_tree(file, range, scratch) {
+            Err(Unreadable::Damaged(why)) => Err(why.message),
+            tree => Ok(tree?),
+        },
     };
     let file = file.try_clone().context(|| "could not read the CD".to_owned())?;
     let cd = Cd { file, tree: contents.tree(), images: contents.images() };
@@ -207,13 +210,16 @@ pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
 }
 
 /// The squashfs filesystem that lies in a part of a CD.
-fn squashfs_tree(cd: &File, range: Range<u64>, scratch: &Path) -> Result<Result<RootTree, String>, Failure> {
+fn squashfs_tree(cd: &File, range: Range<u64>, scratch: &Path) -> Result<RootTree, Unreadable> {
     let window = Window { file: cd, offset: range.start, size: range.end.saturating_sub(range.start) };
     match unpack(Packed::Squashfs, &window, scratch) {
-        Ok(Unpacked { tree, file, .. }) => Ok(Ok(RootTree { file, tree })),
-        Err(error @ (ReadError::Damaged { .. } | ReadError::Unsupported(_))) => Ok(Err(error.to_string())),
+        Ok(Unpacked { tree, file, .. }) => Ok(RootTree { file, tree }),
+        Err(error @ (ReadError::Damaged { .. } | ReadError::Unsupported(_))) => {
+            Err(Unreadable::Damaged(Failure::new(error.to_string())))
+        }
         Err(error) => Err(Failure::new("could not unpack the root tree of the CD")
             .caused_by(&error)
-            .help(format!("what is unpacked goes to `{}`: TMPDIR names another place", scratch.display()))),
+            .help(format!("what is unpacked goes to `{}`: TMPDIR names another place", scratch.display()))
+            .into()),
     }
 }

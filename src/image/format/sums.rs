@@ -62,12 +62,21 @@ pub fn sign(list: &str, key: &str) -> Result<Vec<u8>, Failure> {
     Ok(signed.stdout)
 }
 
+/// What a signature is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// The fingerprint of the primary key.
+    By(String),
+    /// Why it is not.
+    Not(String),
+}
+
 /// Whether the list in a directory is signed by a key of the keyring: if not, why. Keys that were revoked, or have expired, sign
 /// nothing.
 ///
 /// # Errors
 /// There are no keys, or gpg cannot be asked.
-pub fn check_signature(directory: &Path, keyring: &Path) -> Result<Result<(), String>, Failure> {
+pub fn check_signature(directory: &Path, keyring: &Path) -> Result<Signed, Failure> {
     let scratch = tempfile::tempdir().context(|| "could not create a temporary directory".to_owned())?;
     let gpg = || {
         Invocation::new("gpg")
@@ -78,7 +87,7 @@ pub fn check_signature(directory: &Path, keyring: &Path) -> Result<Result<(), St
         .map_err(|failure| failure.context(format!("`{}` has no public keys", keyring.display())))?;
     let (signature, list) = (directory.join(SIGNATURE), directory.join(SUMS));
     if !signature.exists() {
-        return Ok(Err("there is no signature".to_owned()));
+        return Ok(Signed::Not("there is no signature".to_owned()));
     }
     let check = gpg().args(["--status-fd", "1", "--verify"]).arg(signature).arg(list);
     let finished = run_to_its_end(&check)?;
@@ -90,7 +99,7 @@ pub fn check_signature(directory: &Path, keyring: &Path) -> Result<Result<(), St
 ///
 /// # Errors
 /// gpg cannot be asked.
-pub fn is_signed_like(ours: &[u8], list: &str, signature: &Path) -> Result<Result<(), String>, Failure> {
+pub fn is_signed_like(ours: &[u8], list: &str, signature: &Path) -> Result<Signed, Failure> {
     let context = || "could not hand the list to gpg".to_owned();
     let scratch = tempfile::tempdir().context(context)?;
     let at = |name: &str| scratch.path().join(name);
@@ -98,20 +107,22 @@ pub fn is_signed_like(ours: &[u8], list: &str, signature: &Path) -> Result<Resul
         std::fs::write(at(name), bytes).context(context)?;
     }
     if !signature.exists() {
-        return Ok(Err("there is no signature".to_owned()));
+        return Ok(Signed::Not("there is no signature".to_owned()));
     }
-    let signer = |signature: &Path, list: &Path| -> Result<Result<String, String>, Failure> {
+    let signer = |signature: &Path, list: &Path| -> Result<Signed, Failure> {
         let gpg = Invocation::new("gpg").args(["--batch", "--quiet", "--trust-model", "always"]);
         let finished = run_to_its_end(&gpg.args(["--status-fd", "1", "--verify"]).arg(signature).arg(list))?;
-        let status = String::from_utf8_lossy(&finished.stdout);
-        Ok(judge(&status).map(|()| primary_key(&status)))
+        Ok(judge(&String::from_utf8_lossy(&finished.stdout)))
     };
     let ours = signer(&at("ours"), &at("nothing"))?;
     let theirs = signer(signature, &at(SUMS))?;
-    Ok(theirs.and_then(|theirs| match ours? == theirs {
-        true => Ok(()),
-        false => Err(format!("it is by the key {theirs}")),
-    }))
+    Ok(match (ours, theirs) {
+        (Signed::By(ours), Signed::By(theirs)) if ours != theirs => {
+            Signed::Not(format!("it is by the key {theirs}"))
+        }
+        (Signed::Not(why), Signed::By(_)) => Signed::Not(why),
+        (_, theirs) => theirs,
+    })
 }
 
 /// The last word of VALIDSIG is the fingerprint of the primary key. Source: GnuPG, doc/DETAILS.
@@ -121,7 +132,7 @@ fn primary_key(status: &str) -> String {
 }
 
 /// What gpg's status lines come to. Source: GnuPG, doc/DETAILS, "General status codes" and "Signature related".
-fn judge(status: &str) -> Result<(), String> {
+fn judge(status: &str) -> Signed {
     let words = status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] ")?.split(' ').next());
     let said: Vec<&str> = words.collect();
     let bad = [
@@ -133,12 +144,12 @@ fn judge(status: &str) -> Result<(), String> {
         ("ERRSIG", "it cannot be checked"),
     ];
     if let Some((_, why)) = bad.iter().find(|(word, _)| said.contains(word)) {
-        return Err((*why).to_owned());
+        return Signed::Not((*why).to_owned());
     }
     if said.contains(&"GOODSIG") && said.contains(&"VALIDSIG") {
-        return Ok(());
+        return Signed::By(primary_key(status));
     }
-    Err("it is no signature".to_owned())
+    Signed::Not("it is not a signature".to_owned())
 }
 
 #[cfg(test)]
@@ -171,14 +182,14 @@ mod tests {
     #[test]
     fn a_good_signature_by_a_key_that_was_revoked_is_none() {
         let valid = "[GNUPG:] VALIDSIG 00 2026-01-01\n";
-        assert_eq!(judge(&format!("[GNUPG:] GOODSIG 00 a\n{valid}")), Ok(()));
+        assert!(matches!(judge(&format!("[GNUPG:] GOODSIG 00 a\n{valid}")), Signed::By(_)));
         assert_eq!(
             judge(&format!("[GNUPG:] REVKEYSIG 00 a\n{valid}")),
-            Err("its key was revoked".to_owned())
+            Signed::Not("its key was revoked".to_owned())
         );
         // Of two signatures both have to be good.
         let two = format!("[GNUPG:] GOODSIG 00 a\n{valid}[GNUPG:] EXPKEYSIG 01 b\n{valid}");
-        assert!(judge(&two).is_err());
-        assert!(judge("").is_err());
+        assert!(matches!(judge(&two), Signed::Not(_)));
+        assert!(matches!(judge(""), Signed::Not(_)));
     }
 }
