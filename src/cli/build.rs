@@ -1,15 +1,15 @@
 //! `ister build`
 
 use super::boot;
+use super::compatibility::{CompatibilityArgs, PreservedTree};
 use super::console::{Console, print};
 use super::disks::{self, Consent};
-use super::drop_in::{DropInArgs, PreservedTree};
 use super::input::{Input, TemplateArgs, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
 use super::receipt;
+use super::reproducibility;
 use super::run::{Outcome, VerbosityArgs};
-use super::twice;
 use crate::boot::Verdict;
 use crate::content::Cache;
 use crate::host::Failure;
@@ -76,10 +76,10 @@ pub(super) struct BuildArgs {
     /// Build again, differently on purpose (directories, time zone, locale, umask,
     /// one CPU), and list where bytes differ, and which hook wrote them; exit code 1 if they do
     #[arg(long = "check-reproducible", alias = "twice", conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
-    twice: bool,
+    check_reproducible: bool,
 
     /// What the second of two builds is told
-    #[arg(long, hide = true, overrides_with_all = ["twice", "boot_test", "refresh"])]
+    #[arg(long, hide = true, overrides_with_all = ["check_reproducible", "boot_test", "refresh"])]
     once: bool,
 
     /// The most seconds that a hook may take; what has not ended then is ended
@@ -95,7 +95,7 @@ pub(super) struct BuildArgs {
     verbosity: VerbosityArgs,
 
     #[command(flatten)]
-    drop_in: DropInArgs,
+    compatibility: CompatibilityArgs,
 
     // Last, since its heading holds for all that follows.
     #[command(flatten)]
@@ -109,7 +109,7 @@ pub(super) enum Format {
 }
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
-    let console = Console::new(args.drop_in.verbosity(&args.verbosity, args.template.named())?);
+    let console = Console::new(args.compatibility.verbosity(&args.verbosity, args.template.named())?);
     let Some(mut input) = template_of(args, &console)? else {
         console.say("ister: the kernel command line says ister.exit");
         return Ok(Outcome::Stopped);
@@ -124,14 +124,14 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Findings);
     };
     if args.once {
-        twice::differ();
+        reproducibility::differ();
     }
     check_options(args, &draft)?;
     // Before the disks are looked at: it may be what frees them.
     pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
     let Some(destination) = destination_of(args, &draft, &console)? else { return Ok(Outcome::Usage) };
-    let keep_in = args.drop_in.keep_in()?;
-    let private = args.drop_in.private_cache(&args.output)?;
+    let keep_in = args.compatibility.keep_in()?;
+    let private = args.compatibility.private_cache(&args.output)?;
     let cache =
         Cache::open(private.as_ref().map(|directory| directory.path()).or(args.cache_dir.as_deref()))?;
     let options = BuildOptions {
@@ -144,8 +144,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         epoch: source_date_epoch()?,
         seed: input.seed.as_deref(),
         hook_time: Duration::from_secs(args.hook_timeout),
-        watch_hooks: args.twice,
-        shown_at: args.drop_in.target_dir.as_deref(),
+        watch_hooks: args.check_reproducible,
+        shown_at: args.compatibility.target_dir.as_deref(),
         keep_in: keep_in.as_ref().map(PreservedTree::path),
     };
     let prepared = prepare(&options, &draft, &console);
@@ -172,7 +172,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         drop(options);
         disks::announce(&plan, &console);
     }
-    if args.twice && !is_reproducible(&built, args, &console)? {
+    if args.check_reproducible && !is_reproducible(&built, args, &console)? {
         return Ok(Outcome::Findings);
     }
     let tested = match (args.boot_test, built.disks.as_slice()) {
@@ -190,7 +190,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
 
 /// The template that was named, or that this machine's role leads to; nothing if the kernel command line stops it.
 fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Input>> {
-    if args.drop_in.as_ister_py.is_none() && !args.locate.is_asked_for() {
+    if args.compatibility.as_ister_py.is_none() && !args.locate.is_asked_for() {
         return args.template.read().map(Some);
     }
     match args.locate.locate(args.template.named(), console)? {
@@ -230,10 +230,10 @@ fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Opti
 
 /// Options that exclude each other, or what the template asks for.
 fn check_options(args: &BuildArgs, draft: &Plan) -> anyhow::Result<()> {
-    if args.twice && args.template.is_stdin() {
+    if args.check_reproducible && args.template.is_stdin() {
         anyhow::bail!("--check-reproducible reads the template a second time: name a file");
     }
-    if draft.image().is_none() && (args.twice || args.boot_test) {
+    if draft.image().is_none() && (args.check_reproducible || args.boot_test) {
         anyhow::bail!("--check-reproducible and --boot-test are for images, not for disks of this machine");
     }
     Ok(())
@@ -248,7 +248,7 @@ fn destination_of<'a>(
     Ok(match draft.destination {
         template::Destination::Virtual => Some(Destination::Directory(&args.output)),
         template::Destination::Physical => {
-            let given = args.erase || args.drop_in.as_ister_py.is_some();
+            let given = args.erase || args.compatibility.as_ister_py.is_some();
             let consent = if given { Consent::Given } else { Consent::Ask };
             let devices = disks::open(draft, consent, console)?;
             devices.map(|devices| Destination::Devices { devices, directory: &args.output })
@@ -259,7 +259,7 @@ fn destination_of<'a>(
 /// Builds the image again, and shows where it differs.
 fn is_reproducible(built: &Built, args: &BuildArgs, console: &Console) -> anyhow::Result<bool> {
     let [image] = built.disks.as_slice() else { anyhow::bail!("--check-reproducible compares images") };
-    let differences = twice::again(image, built, &args.output, console)?;
+    let differences = reproducibility::again(image, built, &args.output, console)?;
     if differences.is_empty() {
         console.say("the second build gave the same bytes");
         return Ok(true);

@@ -1,6 +1,6 @@
 //! stdout has the result, stderr the verbosity: a line that moves on a terminal, plain lines elsewhere.
 
-use super::journal;
+use super::log_file;
 use crate::host::{Event, Progress, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Verbosity {
     Quiet,
     Normal,
-    /// What programs say is shown as well, by the journal.
+    /// What programs say is shown as well, by the log file.
     Debug,
 }
 
@@ -52,7 +52,7 @@ impl Console {
 
     /// A line on stderr, whatever is moving there.
     pub(super) fn say(&self, text: &str) {
-        journal::record("info", text);
+        log_file::record("info", text);
         self.show(text);
     }
 
@@ -91,16 +91,16 @@ impl Progress for Console {
             Event::Debug(text) => Event::Debug(text),
         };
         match &event {
-            Event::Step(text) | Event::Note(text) => journal::record("info", text),
-            Event::Warning(text) => journal::record("warning", text),
-            Event::Debug(text) => journal::record("debug", text),
+            Event::Step(text) | Event::Note(text) => log_file::record("info", text),
+            Event::Warning(text) => log_file::record("warning", text),
+            Event::Debug(text) => log_file::record("debug", text),
             Event::Status(_) => {}
         }
         if self.verbosity == Verbosity::Quiet && !matches!(event, Event::Warning(_)) {
             return;
         }
         match event {
-            // The journal shows it, where that is wanted.
+            // The log file shows it, where that is wanted.
             Event::Debug(_) => {}
             Event::Step(text) => {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());

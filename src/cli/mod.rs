@@ -2,8 +2,6 @@
 //! that prints, and where errors become text.
 
 #[cfg(feature = "full")]
-mod board;
-#[cfg(feature = "full")]
 mod boot;
 #[cfg(feature = "full")]
 mod build;
@@ -12,6 +10,8 @@ mod cache;
 #[cfg(feature = "full")]
 mod changed;
 mod changes;
+#[cfg(feature = "full")]
+mod compatibility;
 mod console;
 #[cfg(feature = "full")]
 mod diff;
@@ -19,18 +19,16 @@ mod diff;
 mod disks;
 #[cfg(feature = "full")]
 mod doctor;
-#[cfg(feature = "full")]
-mod drop_in;
 mod explain;
 mod files;
 mod fmt;
 mod input;
 #[cfg(feature = "full")]
 mod inventory;
-mod journal;
 mod lint;
 #[cfg(feature = "full")]
 mod locate;
+mod log_file;
 mod lsp;
 mod manual;
 mod new;
@@ -42,9 +40,13 @@ mod receipt;
 #[cfg(feature = "full")]
 mod report;
 #[cfg(feature = "full")]
+mod reproducibility;
+#[cfg(feature = "full")]
 mod root_ssh;
 mod rules;
 mod run;
+#[cfg(feature = "full")]
+mod run_state;
 mod schema;
 mod source_root;
 mod sources;
@@ -54,8 +56,6 @@ mod sums;
 mod swupd;
 #[cfg(feature = "full")]
 mod test;
-#[cfg(feature = "full")]
-mod twice;
 #[cfg(feature = "full")]
 mod verify;
 

@@ -1,11 +1,11 @@
 //! `ister test`
 
-use super::board::{Board, Claim, begun};
 use super::build::Format;
 use super::changed::{changed_since, revision};
 use super::console::{Console, print};
 use super::input::{count, print_json};
 use super::run::{Outcome, VerbosityArgs};
+use super::run_state::{Claim, RunState, begun};
 use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
 use crate::imagetest::history::History;
 use crate::imagetest::{
@@ -132,18 +132,18 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         whole,
         ister: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let board = Board::begin(claim, run, before)?;
+    let state = RunState::begin(claim, run, before)?;
     leaves_when_interrupted(format!("what was done stays in `{}`", args.output.display()));
-    go_on(args, &board.kept(), &console);
+    go_on(args, &state.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
-        .filter(|name| !board.has(name))
+        .filter(|name| !state.has(name))
         .filter_map(|name| types.iter().find(|kind| kind.name == *name))
         .collect();
     queue.reverse();
-    prove_all(args, queue, &board, &key, &console)?;
+    prove_all(args, queue, &state, &key, &console)?;
     console.finish();
-    let results = board.into_results();
+    let results = state.into_results();
     if let Some(path) = &args.junit {
         write(path, &junit(&results.types, &results.missing()))?;
     }
@@ -180,7 +180,7 @@ fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
 fn prove_all(
     args: &TestArgs,
     queue: Vec<&ImageType>,
-    board: &Board,
+    state: &RunState,
     key: &Path,
     console: &Console,
 ) -> anyhow::Result<()> {
@@ -197,7 +197,7 @@ fn prove_all(
             let _guests = room.take(kind.memory());
             let directory = args.output.join(&kind.name);
             let record = prove(kind, &Place { directory: &directory, key }, &more, console);
-            board.add(record.clone())?;
+            state.add(record.clone())?;
             if args.discard && record.is_good() {
                 discarded(&record, args, console);
             }

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
-static JOURNAL: OnceLock<Journal> = OnceLock::new();
+static LOG_FILE: OnceLock<LogFile> = OnceLock::new();
 
-struct Journal {
+struct LogFile {
     file: Option<Mutex<File>>,
     /// Debug lines go to stderr too.
     shows_debug: bool,
@@ -29,8 +29,8 @@ pub(super) fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failur
     if file.is_none() && !shows_debug {
         return Ok(());
     }
-    let journal = Journal { file: file.map(Mutex::new), shows_debug };
-    if JOURNAL.set(journal).is_ok() {
+    let log_file = LogFile { file: file.map(Mutex::new), shows_debug };
+    if LOG_FILE.set(log_file).is_ok() {
         debug_lines_to(|line| record("debug", &line));
     }
     Ok(())
@@ -38,11 +38,11 @@ pub(super) fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failur
 
 /// A line for the file; `level` as in syslog: debug, info, warning, error.
 pub(super) fn record(level: &str, text: &str) {
-    let Some(journal) = JOURNAL.get() else { return };
-    if level == "debug" && journal.shows_debug {
+    let Some(log_file) = LOG_FILE.get() else { return };
+    if level == "debug" && log_file.shows_debug {
         let _ = writeln!(std::io::stderr(), "debug: {text}");
     }
-    if let Some(file) = &journal.file {
+    if let Some(file) = &log_file.file {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
         let mut lines = String::new();
         for line in text.lines() {

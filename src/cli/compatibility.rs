@@ -1,7 +1,7 @@
 //! The options of `build` that ister.py had and that only matter to those who come from there.
 
 use super::console::Verbosity;
-use super::journal;
+use super::log_file;
 use super::run::VerbosityArgs;
 use crate::host::{forget_file, remove_on_interrupt};
 use anyhow::{Context, bail};
@@ -15,7 +15,7 @@ const LOG: &str = "/var/log/ister.log";
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "As with ister.py")]
-pub(super) struct DropInArgs {
+pub(super) struct CompatibilityArgs {
     /// Log everything, each line with its time, in this file [default, where
     /// the program is called as ister.py by root: /var/log/ister.log]
     #[arg(short = 'l', long, value_name = "FILE")]
@@ -64,7 +64,7 @@ enum LogLevel {
     Error,
 }
 
-impl DropInArgs {
+impl CompatibilityArgs {
     /// Begins the log, and says how much is shown. `template`: what must not be written over.
     pub(super) fn verbosity(
         &self,
@@ -81,7 +81,7 @@ impl DropInArgs {
         let root = rustix::process::geteuid().is_root();
         let usual = (root && self.as_ister_py == Some(Form::Program)).then_some(Path::new(LOG));
         let debug = self.loglevel == LogLevel::Debug;
-        journal::begin(self.logfile.as_deref().or(usual), debug)?;
+        log_file::begin(self.logfile.as_deref().or(usual), debug)?;
         Ok(match self.loglevel {
             LogLevel::Debug => Verbosity::Debug,
             LogLevel::Info if self.verbose => Verbosity::Normal,

@@ -40,7 +40,7 @@ impl Claim {
 }
 
 /// The results as far as they are known, in memory and in `results.json`.
-pub(super) struct Board {
+pub(super) struct RunState {
     path: PathBuf,
     started: Instant,
     /// Seconds that the run had taken before.
@@ -49,9 +49,9 @@ pub(super) struct Board {
     _mine: Claim,
 }
 
-impl Board {
+impl RunState {
     /// What the same run has proven already stays; what the host could not do is done again.
-    pub(super) fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<Board> {
+    pub(super) fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<RunState> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
@@ -84,15 +84,15 @@ impl Board {
                 names.dedup();
             }
         }
-        let board = Board {
+        let state = RunState {
             path,
             started: Instant::now(),
             before: seconds,
             results: Mutex::new(results),
             _mine: claim,
         };
-        board.save(&board.results.lock().unwrap_or_else(|e| e.into_inner()))?;
-        Ok(board)
+        state.save(&state.results.lock().unwrap_or_else(|e| e.into_inner()))?;
+        Ok(state)
     }
 
     /// What stays of before.
@@ -180,16 +180,16 @@ mod tests {
         let before = results("infrastructure", "no space");
         let claim = Claim::of(directory.path()).unwrap();
         assert!(Claim::of(directory.path()).is_err());
-        let board = Board::begin(claim, before.run.clone(), Some(before)).unwrap();
-        assert!(!board.has("kvm") && board.kept().is_empty());
+        let state = RunState::begin(claim, before.run.clone(), Some(before)).unwrap();
+        assert!(!state.has("kvm") && state.kept().is_empty());
         // Also where it is ended once more before anything is done.
         let written =
             Results::parse(&std::fs::read_to_string(results_of(directory.path())).unwrap()).unwrap();
-        drop(board);
-        let board =
-            Board::begin(Claim::of(directory.path()).unwrap(), written.run.clone(), Some(written)).unwrap();
-        board.add(results("passed", "").types.remove(0)).unwrap();
-        let record = board.into_results().types.remove(0);
+        drop(state);
+        let state = RunState::begin(Claim::of(directory.path()).unwrap(), written.run.clone(), Some(written))
+            .unwrap();
+        state.add(results("passed", "").types.remove(0)).unwrap();
+        let record = state.into_results().types.remove(0);
         assert_eq!(
             (record.outcome(), &record.steps[0].earlier[..]),
             (StepOutcome::Flaky, &["no space".to_owned()][..])
