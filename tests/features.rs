@@ -62,6 +62,11 @@ fn the_linter_alone_lints_plans_and_explains() {
         assert_eq!((alone.status.code(), alone.stdout), (all.status.code(), all.stdout), "{args:?}");
     }
     assert_eq!(ister(&["build", "vm-tests/kvm/template.json"]).status.code(), Some(2));
+    // The library without any feature, as WebAssembly would have it.
+    let core = cargo(&["check", "--locked", "--no-default-features", "--lib", "--target-dir"])
+        .arg(&directory)
+        .status();
+    assert!(core.unwrap().success());
 }
 
 crate::tests! {

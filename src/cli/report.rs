@@ -8,8 +8,8 @@ use super::test;
 use crate::boot::console_lines;
 use crate::host::{Context, Failure, Progress};
 use crate::imagetest::history::{History, Past};
-use crate::imagetest::{BootRecord, Merged, Results, Run, boot_paths_picture, junit, merge};
-use crate::report::{BootFiles, Page, Site, pages};
+use crate::imagetest::{BootRecord, Merged, Results, Run, boot_paths_picture, merge};
+use crate::report::{BootFiles, Page, Site, image_tests_junit, pages};
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -138,7 +138,7 @@ fn write_junit(path: &Path, newest: &Merged) -> Result<(), Failure> {
         std::fs::create_dir_all(directory)
             .context(|| format!("could not create the directory `{}`", directory.display()))?;
     }
-    std::fs::write(path, junit(&newest.results.types, &newest.missing))
+    std::fs::write(path, image_tests_junit(&newest.results.types, &newest.missing))
         .context(|| format!("could not write `{}`", path.display()))
 }
 

@@ -9,10 +9,10 @@ use super::run_state::{Claim, RunState, begun};
 use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
 use crate::imagetest::history::History;
 use crate::imagetest::{
-    ImageType, MemoryBudget, Place, Record, Results, Run, Shard, StepOutcome, expected, junit, longest_first,
-    part, prove, read_types,
+    ImageType, MemoryBudget, Place, Record, Results, Run, Shard, StepOutcome, expected, longest_first, part,
+    prove, read_types,
 };
-use crate::report::Table;
+use crate::report::{Table, image_tests_junit};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     console.finish();
     let results = state.into_results();
     if let Some(path) = &args.junit {
-        write(path, &junit(&results.types, &results.missing()))?;
+        write(path, &image_tests_junit(&results.types, &results.missing()))?;
     }
     match args.format {
         Format::Json => print_json(&serde_json::to_value(&results)?),

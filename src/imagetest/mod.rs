@@ -7,8 +7,6 @@
 mod changed;
 mod definition;
 pub(crate) mod history;
-#[deny(clippy::disallowed_methods)]
-mod junit;
 mod memory_budget;
 #[deny(clippy::disallowed_methods)]
 mod merge;
@@ -24,7 +22,6 @@ mod update;
 
 pub(crate) use changed::{Ingredients, texts, touched};
 pub(crate) use definition::{ImageType, read_types};
-pub(crate) use junit::junit;
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use merge::{Merged, merge};
 #[cfg(test)]

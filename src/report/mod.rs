@@ -7,6 +7,8 @@ mod boot_paths;
 mod difference;
 mod explain;
 mod findings;
+#[cfg(feature = "full")]
+mod image_tests;
 mod plan;
 mod plan_diff;
 #[cfg(feature = "full")]
@@ -33,6 +35,8 @@ pub use explain::{explain, rules_json, rules_markdown, rules_table};
 pub use findings::{
     Checked, concise, findings_human, findings_json, github, junit, refusals_human, sarif, statistics,
 };
+#[cfg(feature = "full")]
+pub(crate) use image_tests::image_tests_junit;
 pub use plan::{disk_title, plan_table};
 pub use plan_diff::compare_plans;
 #[cfg(feature = "full")]

@@ -1,13 +1,14 @@
 //! What `ister verify` found, for people and for programs; the formats are those of `lint`.
 
 use super::findings::github::{data, property};
-use super::findings::junit::escape;
+use super::findings::junit::{case, failed, render, visible};
 use super::findings::sarif::{Fingerprints, location, log};
 use super::source_root::SourceRoot;
 use super::{Table, boot_paths_text, explain_verification};
 use crate::lint::Level;
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Finding, Place, RULES};
+use quick_junit::TestSuite;
 use serde_json::{Value, json};
 
 /// An image that was looked at.
@@ -179,48 +180,20 @@ pub fn verification_github(verified: &Verified, root: &SourceRoot) -> String {
 
 /// A test case for each rule: those that found errors have failed.
 pub fn verification_junit(verified: &Verified) -> String {
-    let of = |rule: &str, errors: bool| -> Vec<&Finding> {
-        let findings = verified.findings.iter();
-        findings.filter(|f| f.rule == rule && (f.level == Level::Error) == errors).collect()
-    };
-    let failed = RULES.iter().filter(|rule| !of(rule.name, true).is_empty()).count();
-    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"0\"", RULES.len());
-    let mut out = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  \
-         <testsuite name=\"ister verify {}\" {counts} skipped=\"0\">\n",
-        escape(&verified.image)
-    );
+    let image = visible(&verified.image);
+    let mut suite = TestSuite::new(format!("ister verify {image}"));
     for rule in RULES {
-        let lines = |findings: Vec<&Finding>| -> String {
-            findings
-                .iter()
-                .map(|f| format!("{} {}\n", place(&f.place), f.message).trim_start().to_owned() + "\n")
+        let lines = |errors: bool| -> String {
+            let findings = verified.findings.iter();
+            let wanted = findings.filter(|f| f.rule == rule.name && (f.level == Level::Error) == errors);
+            wanted
+                .map(|f| format!("{} {}", place(&f.place), f.message).trim_start().to_owned() + "\n")
                 .collect()
         };
-        let (errors, others) = (of(rule.name, true), of(rule.name, false));
-        out.push_str(&format!(
-            "    <testcase classname=\"ister.verify\" name=\"{}\" file=\"{}\" time=\"0\"",
-            rule.name,
-            escape(&verified.image)
-        ));
-        if errors.is_empty() && others.is_empty() {
-            out.push_str("/>\n");
-            continue;
-        }
-        out.push_str(">\n");
-        if !errors.is_empty() {
-            out.push_str(&format!(
-                "      <failure type=\"verify\" message=\"{}\">{}</failure>\n",
-                escape(rule.summary),
-                escape(&lines(errors))
-            ));
-        }
-        if !others.is_empty() {
-            out.push_str(&format!("      <system-out>{}</system-out>\n", escape(&lines(others))));
-        }
-        out.push_str("    </testcase>\n");
+        let status = failed("verify", rule.summary, &lines(true));
+        suite.add_test_case(case("ister.verify", rule.name, &image, status, &lines(false)));
     }
-    out + "  </testsuite>\n</testsuites>\n"
+    render("ister verify", [suite])
 }
 
 #[cfg(test)]

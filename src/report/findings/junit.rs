@@ -2,62 +2,65 @@
 
 use super::Checked;
 use crate::lint::Level;
-use std::fmt::Write;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::time::Duration;
 
 pub fn junit(files: &[Checked]) -> String {
-    let failed = files.iter().filter(|file| file.linted.has_errors()).count();
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"0\"", files.len());
-    let _ = writeln!(out, "<testsuites {counts}>\n  <testsuite name=\"ister lint\" {counts} skipped=\"0\">");
+    let mut suite = TestSuite::new("ister lint");
     for file in files {
-        let name = escape(file.source.name());
-        let _ =
-            write!(out, "    <testcase classname=\"ister.lint\" name=\"{name}\" file=\"{name}\" time=\"0\"");
-        let said = |wanted: fn(Level) -> bool| -> String {
+        let lines = |wanted: fn(Level) -> bool| -> String {
             let lines = file.linted.findings.iter().filter(|f| wanted(f.level)).map(|f| {
                 let help = f.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
                 format!("{}: {}[{}] {}{help}\n", file.source.place(f.span), f.level.name(), f.rule, f.message)
             });
             lines.collect()
         };
-        let errors = said(|level| level == Level::Error);
-        let others = said(|level| level != Level::Error);
-        if errors.is_empty() && others.is_empty() {
-            out.push_str("/>\n");
-            continue;
-        }
-        out.push_str(">\n");
-        if !errors.is_empty() {
-            let count = file.count(Level::Error);
-            let what = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
-            let _ = writeln!(
-                out,
-                "      <failure type=\"lint\" message=\"{what}\">{}</failure>",
-                escape(&errors)
-            );
-        }
-        if !others.is_empty() {
-            let _ = writeln!(out, "      <system-out>{}</system-out>", escape(&others));
-        }
-        out.push_str("    </testcase>\n");
+        let errors = lines(|level| level == Level::Error);
+        let count = file.count(Level::Error);
+        let message = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+        let status = failed("lint", &message, &errors);
+        let name = visible(file.source.name());
+        suite.add_test_case(case("ister.lint", &name, &name, status, &lines(|level| level != Level::Error)));
     }
-    out.push_str("  </testsuite>\n</testsuites>\n");
-    out
+    render("ister lint", [suite])
 }
 
-/// Text for XML 1.0, which knows no control characters but three. Source: XML 1.0, section 2.2.
-pub(in crate::report) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if (c as u32) < 0x20 || matches!(c as u32, 0xfffe | 0xffff) => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
+/// Passed, unless there are lines that say otherwise.
+pub(in crate::report) fn failed(kind: &str, message: &str, lines: &str) -> TestCaseStatus {
+    if lines.is_empty() {
+        return TestCaseStatus::success();
     }
-    out
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_type(kind).set_message(visible(message)).set_description(visible(lines));
+    status
+}
+
+/// A test case about a file.
+pub(in crate::report) fn case(
+    class: &str,
+    name: &str,
+    file: &str,
+    status: TestCaseStatus,
+    output: &str,
+) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_classname(class).set_time(Duration::ZERO);
+    case.extra.insert("file".into(), file.into());
+    if !output.is_empty() {
+        case.set_system_out(visible(output));
+    }
+    case
+}
+
+pub(crate) fn render(name: &str, suites: impl IntoIterator<Item = TestSuite>) -> String {
+    let mut report = Report::new(name);
+    report.add_test_suites(suites);
+    report.to_string().expect("text and numbers always have a form in XML")
+}
+
+/// With a sign in place of what XML 1.0 cannot hold, which would be left out. Source: XML 1.0, section 2.2.
+pub(crate) fn visible(text: &str) -> String {
+    let is_lost =
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(is_lost, "\u{fffd}")
 }
