@@ -10,7 +10,10 @@ use std::process::Command;
 pub fn kvm_legacy(world: &World) -> Outcome {
     let out = prove(world, "kvm-legacy", "kvm-legacy.qcow2", false)?;
     let xml = std::fs::read_to_string(out.join("junit.xml")).map_err(|e| e.to_string())?;
-    expect(xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" skipped=\"0\" errors=\"0\" failures=\"0\""), &xml)?;
+    expect(
+        xml.contains("<testsuite name=\"kvm-legacy\" tests=\"4\" skipped=\"0\" errors=\"0\" failures=\"0\""),
+        &xml,
+    )?;
 
     let directory = out.join("kvm-legacy");
     let receipt = read(&directory.join("kvm-legacy.qcow2.receipt.json"))?;

@@ -14,13 +14,37 @@ pub fn local_indexes(places: &[String]) -> Vec<String> {
     directories.filter_map(|directory| digest(&directory)).collect()
 }
 
-/// URLs of the repositories of a dnf configuration. Source: dnf.conf(5), "baseurl".
-pub fn base_urls(configuration: &str) -> Vec<String> {
-    let values = configuration.lines().filter_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        (key.trim() == "baseurl").then_some(value)
-    });
-    values.flat_map(|value| value.split([' ', ',']).map(str::trim).map(str::to_owned)).collect()
+/// URLs of the repositories of a dnf configuration, for a release. Source: dnf.conf(5), "baseurl", "Variables".
+pub fn base_urls(configuration: &str, release: &str) -> Vec<String> {
+    const ARCHITECTURE: &str = "x86_64";
+    let mut urls = Vec::new();
+    let mut is_url = false;
+    for line in configuration.lines() {
+        let is_comment = line.trim_start().starts_with(['#', ';']);
+        // An indented line goes on with the value before it.
+        let value = match line.split_once('=') {
+            _ if is_comment => continue,
+            _ if line.starts_with([' ', '\t']) => line,
+            Some((key, value)) => {
+                is_url = key.trim() == "baseurl";
+                value
+            }
+            None => {
+                is_url = false;
+                continue;
+            }
+        };
+        if is_url {
+            urls.extend(value.split([' ', '\t', ',']).filter(|word| !word.is_empty()).map(str::to_owned));
+        }
+    }
+    for url in &mut urls {
+        for (variable, value) in [("releasever", release), ("basearch", ARCHITECTURE), ("arch", ARCHITECTURE)]
+        {
+            *url = url.replace(&format!("${{{variable}}}"), value).replace(&format!("${variable}"), value);
+        }
+    }
+    urls
 }
 
 /// Where a repository of this host has its index: the path of a URL, with the suite of a sources.list line.
@@ -70,7 +94,7 @@ mod tests {
             (at("deb [trusted=yes] copy:", "/ ./"), "Packages"),
             (at("deb file:", " bookworm main"), "dists/bookworm/InRelease"),
             (
-                base_urls(&format!("[a]\nbaseurl = file://localhost{}\n", root.display())),
+                base_urls(&format!("[a]\nbaseurl = file://localhost{}\n", root.display()), "40"),
                 "repodata/repomd.xml",
             ),
         ];
@@ -86,6 +110,9 @@ mod tests {
             write(index, "two");
             assert_ne!(local_indexes(&places), one, "{places:?}");
         }
+        let configuration = "[main]\ngpgcheck=1\n[a]\nname=A\nbaseurl=http://a/$releasever,\n  file:///b/${basearch}/os\n\
+                             # baseurl=file:///no\nenabled=1\n  file:///no\n";
+        assert_eq!(base_urls(configuration, "40"), ["http://a/40", "file:///b/x86_64/os"]);
         assert!(local_indexes(&["http://a/b".into(), "deb http://a/b bookworm main".into()]).is_empty());
     }
 }

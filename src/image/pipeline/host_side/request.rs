@@ -43,7 +43,7 @@ pub(super) fn content_request(
             None => None,
         };
         let mut places: Vec<String> = content.archive.iter().cloned().collect();
-        places.extend(configuration.iter().flat_map(|(_, text)| content::base_urls(text)));
+        places.extend(configuration.iter().flat_map(|(_, text)| content::base_urls(text, &content.release)));
         return Ok(ContentRequest::Dnf(DnfRequest {
             local_indexes: content::local_indexes(&places),
             release: content.release.clone(),
