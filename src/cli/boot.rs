@@ -1,6 +1,6 @@
 //! `ister boot`
 
-mod inside;
+mod guest;
 
 use super::build::Format;
 use super::console::{Console, print};
@@ -20,7 +20,7 @@ use crate::report::verdict_human;
 use crate::template::SourceText;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-pub(super) use inside::{Inside, InsideArgs};
+pub(super) use guest::{GuestArgs, GuestOptions};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(super) struct BootArgs {
     format: Format,
 
     #[command(flatten)]
-    inside: InsideArgs,
+    inside: GuestArgs,
 
     #[command(flatten)]
     verbosity: VerbosityArgs,
@@ -238,7 +238,7 @@ fn still_allowed(notes: Vec<AllowedNote>, progress: &dyn Progress) -> Vec<Allowe
 pub(super) fn boot_image(
     image: &Path,
     machine: &MachineArgs,
-    inside: Inside,
+    inside: GuestOptions,
     report: Option<&Path>,
     template: Option<&SourceText>,
     plan: Option<&Plan>,

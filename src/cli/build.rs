@@ -352,7 +352,7 @@ fn boot_test(
     args: &BuildArgs,
     console: &Console,
 ) -> Result<Tested, Failure> {
-    let inside = boot::Inside { passphrases, ..boot::Inside::default() };
+    let inside = boot::GuestOptions { passphrases, ..boot::GuestOptions::default() };
     let booted = receipt::booted(image, || {
         let report = args.report.as_deref();
         boot::boot_image(image, &args.machine, inside, report, Some(template), Some(plan), console)

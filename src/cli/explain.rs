@@ -16,12 +16,16 @@ pub(super) struct ExplainArgs {
     rules: Vec<String>,
 }
 
-/// A rule of verification. The linter alone has none.
+/// A rule of verification.
+#[cfg(feature = "full")]
 fn of_images(name: &str) -> Option<String> {
-    #[cfg(feature = "full")]
-    return crate::verify::rule(name).map(crate::report::explain_verification);
-    #[cfg(not(feature = "full"))]
-    return (name, None).1;
+    crate::verify::rule(name).map(crate::report::explain_verification)
+}
+
+/// The linter alone has none.
+#[cfg(not(feature = "full"))]
+fn of_images(_: &str) -> Option<String> {
+    None
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// What is done inside the guest.
 #[derive(Args, Debug, Default)]
-pub(crate) struct InsideArgs {
+pub(crate) struct GuestArgs {
     /// A passphrase to type when the guest asks for it: NAME=env:VARIABLE or
     /// NAME=file:PATH, NAME as in `encryption`
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
@@ -144,7 +144,7 @@ pub(crate) fn login(text: &str) -> Result<(String, Option<SecretSource>), String
 
 /// What goes on inside, with the secrets themselves.
 #[derive(Default)]
-pub(crate) struct Inside {
+pub(crate) struct GuestOptions {
     pub passphrases: BTreeMap<String, Secret>,
     pub login: Option<Login>,
     pub ssh: Option<Ssh>,
@@ -166,8 +166,8 @@ pub(crate) struct Inside {
     pub allowed: Vec<AllowedNote>,
 }
 
-impl InsideArgs {
-    pub(crate) fn resolve(&self, receipt: bool) -> anyhow::Result<Inside> {
+impl GuestArgs {
+    pub(crate) fn resolve(&self, receipt: bool) -> anyhow::Result<GuestOptions> {
         if receipt && self.until == Until::PowerOff {
             bail!("a receipt says that the login prompt was reached: leave --until power-off out");
         }
@@ -191,7 +191,7 @@ impl InsideArgs {
         if self.until == Until::PowerOff && (self.again || self.host.is_some()) {
             bail!("--again and --host look at the login prompt: leave --until power-off out");
         }
-        let mut inside = Inside {
+        let mut inside = GuestOptions {
             commands: self.run.clone(),
             ssh: self.ssh.clone(),
             goal: match self.until {
@@ -208,7 +208,7 @@ impl InsideArgs {
             host: self.host.clone(),
             healthy: self.healthy,
             allowed: self.allow.clone(),
-            ..Inside::default()
+            ..GuestOptions::default()
         };
         for (name, source) in &self.credential {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
