@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 # What a build leaves on the host, loop devices and mounts, is looked at in one lane only.
 BESIDE='editors pipelines provision verify'
 OTHERS=$(sed -n 's/^        \([a-z_]*\)::tests(),$/\1/p' "$here/main.rs")
+# A filter that matches nothing is no failure for cargo.
+[ -n "$OTHERS" ] || exit 1
 log=$(mktemp) || exit
 tools=$(mktemp) || exit
 READY=$log.ready

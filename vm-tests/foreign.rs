@@ -33,8 +33,7 @@ const CHOICE: &str = "ISTER_TEST_FOREIGN";
 
 pub fn images_of_other_builders(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: a tree with files of all owners is made by root");
-        return expect(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set");
+        return super::skip("a tree with files of all owners is made by root");
     }
     let choice = std::env::var(CHOICE).unwrap_or_default();
     let is_chosen = |name: &str| choice.is_empty() || choice.split(',').any(|other| other == name);

@@ -29,8 +29,7 @@ const IMAGES: &str = r#"
 
 pub fn same_bytes_on_every_host(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: a host is a namespace that only root makes");
-        return expect(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set");
+        return super::skip("a host is a namespace that only root makes");
     }
     let mut sums: Vec<BTreeMap<String, String>> = Vec::new();
     for suite in HOSTS {

@@ -15,8 +15,7 @@ const TYPES: usize = 6;
 
 pub fn a_node_dies(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: nodes of a cluster are namespaces that only root makes");
-        return expect(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set");
+        return super::skip("nodes of a cluster are namespaces that only root makes");
     }
     let directory = world.path("slurm");
     let _ = std::fs::remove_dir_all(&directory);

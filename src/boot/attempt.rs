@@ -137,12 +137,13 @@ impl Bench<'_> {
         let log = self.log.as_mut().map(SerialLog::share).transpose();
         let log = log.context(|| "could not share the serial log".to_owned())?;
         let mut guest = Guest::start(&self.machine, log, self.progress)?;
+        let is_plain = keys.is_none();
         if let Some(keys) = keys {
             guest.choose(keys);
         }
         let mut monitor = BootMonitor::new(self.options.limits());
         let ended = guest.watch(&mut monitor, &self.options.passphrases, self.progress);
-        if guest.wants_more_of_cpu() && !self.machine.cmpxchg16b {
+        if is_plain && guest.wants_more_of_cpu() && !self.machine.cmpxchg16b {
             self.progress
                 .warn("the guest needs x86-64-v2: trying again with all that this QEMU has".to_owned());
             guest.end();

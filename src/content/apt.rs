@@ -137,8 +137,10 @@ fn step(line: &str) -> Option<&'static str> {
 
 /// Turns what apt and dpkg said into what was needed and what to do.
 fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
-    let Some(run) = error.exited() else { return error.into() };
-    let lines: Vec<&str> = run.said.iter().map(String::as_str).collect();
+    if !error.has_run() {
+        return error.into();
+    }
+    let lines: Vec<&str> = error.said().iter().map(String::as_str).collect();
     let fault = apt_output::fault(&lines);
     let archives = request.sources.join(", ");
     match fault {

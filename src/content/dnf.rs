@@ -137,8 +137,10 @@ impl DnfRequest {
 
     /// Turns what dnf said into what was needed and what to do.
     fn explain(&self, error: RunError) -> Failure {
-        let Some(run) = error.exited() else { return error.into() };
-        let fault = dnf_output::fault(&run.said);
+        if !error.has_run() {
+            return error.into();
+        }
+        let fault = dnf_output::fault(error.said());
         let place = self.repository.clone().or_else(|| {
             self.configuration.as_ref().map(|(path, _)| format!("the repositories of `{}`", path.display()))
         });

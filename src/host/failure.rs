@@ -103,8 +103,13 @@ impl Failure {
     }
 
     /// What an error says, and each cause below it, in a line of its own.
-    pub fn caused_by(mut self, error: &dyn std::error::Error) -> Failure {
+    pub fn caused_by(mut self, error: &(dyn std::error::Error + 'static)) -> Failure {
         self.details.extend(links(error));
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let mut system = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+        if system.any(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+            self.kind = FailureKind::StorageFull;
+        }
         self
     }
 
@@ -166,10 +171,9 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
             let error: std::io::Error = error.into();
             let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
-                std::io::ErrorKind::StorageFull => Failure {
-                    kind: FailureKind::StorageFull,
-                    ..failure.help("free some space, or choose another directory")
-                },
+                std::io::ErrorKind::StorageFull => {
+                    failure.help("free some space, or choose another directory")
+                }
                 std::io::ErrorKind::PermissionDenied => {
                     failure.help("check the owner and the mode of this path and of the directories above it")
                 }
@@ -186,6 +190,18 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_however_deep_it_lies() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("could not write")]
+        struct Outer(#[source] std::io::Error);
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(Failure::new("a").caused_by(&Outer(full())).kind, FailureKind::StorageFull);
+        let told: Result<(), Failure> = Err(full()).context(|| "b".to_owned());
+        assert_eq!(told.unwrap_err().kind, FailureKind::StorageFull);
+        assert_eq!(Failure::new("c").kind, FailureKind::Other);
+    }
 
     #[test]
     fn a_strangers_words_give_a_terminal_no_orders() {

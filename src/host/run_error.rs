@@ -43,6 +43,14 @@ impl RunError {
         }
     }
 
+    /// Whether it was started at all.
+    pub(crate) fn has_run(&self) -> bool {
+        !matches!(
+            self,
+            RunError::Missing { .. } | RunError::NotStarted { .. } | RunError::NotWaitedFor { .. }
+        )
+    }
+
     /// The last lines of stderr, for a parser of what this program says.
     pub fn said(&self) -> &[String] {
         match self {

@@ -43,6 +43,20 @@ impl From<RunError> for MakeError {
 }
 
 impl MakeError {
+    /// Of a filesystem that was there: its size is not the template's.
+    fn of_preserved(self) -> Failure {
+        match self {
+            MakeError::Full { need, have } => Failure::new("its content does not fit").detail(format!(
+                "it needs {}, there is room for {}",
+                Bytes(need),
+                Bytes(have)
+            )),
+            MakeError::Unholdable(what) => Failure::new(what).of_template(),
+            MakeError::Mkfs(error) => error.into(),
+            MakeError::Other(failure) => failure,
+        }
+    }
+
     pub(super) fn explain(self, partition: &Partition, kind: FilesystemType, disk: &str) -> Failure {
         /// Words of mke2fs for a filesystem that is too small for its content.
         const TOO_SMALL: &[&str] = &["Could not allocate", "No space left on device while populating"];
@@ -134,7 +148,7 @@ pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Ta
                 preserved::add_to_vfat(partition, content.directory, target)
                     .map_err(|error| {
                         let adding = format!("could not add files to the kept {}", partition.title());
-                        error.explain(partition, filesystem.kind, target.disk_name()).context(adding)
+                        error.of_preserved().context(adding)
                     })
                     .and_then(|()| read_back_target(partition, filesystem, content, target))
             }

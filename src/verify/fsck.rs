@@ -5,6 +5,9 @@ use crate::disk::Kind;
 use crate::host::{Failure, Invocation, RunError, inherited_name, run};
 use std::fs::File;
 
+/// SIGKILL: by a person, or by a kernel without memory. Source: signal(7).
+const KILLED: i32 = 9;
+
 /// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
 pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
     let path = inherited_name(file);
@@ -25,6 +28,11 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
         }
         // It ran, and says what is wrong.
         Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.said)),
+        // Some kinds of damage crash it. What killed it from outside says nothing of the filesystem.
+        Err(RunError::Signalled { signal, run }) if signal != KILLED => {
+            let ending = format!("`{}` was ended by signal {signal}", run.program);
+            Ok(Fsck::Damaged(run.said.into_iter().chain([ending]).collect()))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -8,7 +8,9 @@ use super::truncation::least_end;
 use super::unreadable::Unreadable;
 use super::vhd;
 use crate::disk::is_zero;
-use crate::host::{Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run};
+use crate::host::{
+    Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run, run_to_its_end,
+};
 use crate::image::copy_range;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -408,14 +410,16 @@ fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
         let check = check.arg(inherited_name(file)).inheriting(file)?;
         let (check, _) = jailed(&check, JailNetwork::Nothing);
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
-        match run(&check) {
-            Ok(_) | Err(RunError::Exited { code: 3 | 63, .. }) => {}
-            Err(RunError::Exited { mut run, code }) => {
-                run.program = "qemu-img check".to_owned();
-                run.said.truncate(1);
-                return Err(RunError::Exited { run, code }.into());
+        let finished = run_to_its_end(&check)?;
+        match finished.status.code() {
+            Some(0 | 3 | 63) => {}
+            None => return Err(Failure::new("`qemu-img check` was ended").into()),
+            // Its first line has the cause. Not what it is wrapped into: that has a time, and reports are compared.
+            Some(_) => {
+                let line = finished.stderr.lines().next().unwrap_or_default();
+                let failure = Failure::new("`qemu-img check` failed").detail(format!("it said: {line}"));
+                return Err(Unreadable::by_words(failure, line));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     let size = size(file).context(|| "could not read the image".to_owned())?;

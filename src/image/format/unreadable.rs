@@ -36,6 +36,14 @@ impl From<RunError> for Unreadable {
 }
 
 impl Unreadable {
+    /// Of a program that ended by itself, by what it printed.
+    pub(super) fn by_words(failure: Failure, printed: &str) -> Unreadable {
+        match OF_HOST.iter().any(|words| printed.contains(words)) {
+            true => Unreadable::Host(failure),
+            false => Unreadable::Damaged(failure),
+        }
+    }
+
     pub(super) fn failure(self) -> Failure {
         match self {
             Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
