@@ -140,7 +140,7 @@ fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
     if !error.has_run() {
         return error.into();
     }
-    let lines: Vec<&str> = error.said().iter().map(String::as_str).collect();
+    let lines: Vec<&str> = error.last_lines().iter().map(String::as_str).collect();
     let fault = apt_output::fault(&lines);
     let archives = request.sources.join(", ");
     match fault {

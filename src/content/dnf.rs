@@ -140,7 +140,7 @@ impl DnfRequest {
         if !error.has_run() {
             return error.into();
         }
-        let fault = dnf_output::fault(error.said());
+        let fault = dnf_output::fault(error.last_lines());
         let place = self.repository.clone().or_else(|| {
             self.configuration.as_ref().map(|(path, _)| format!("the repositories of `{}`", path.display()))
         });

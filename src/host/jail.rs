@@ -62,7 +62,7 @@ pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Opt
     let denied = known.entry(invocation.program.clone()).or_insert_with(|| {
         let probe = Invocation::new(&invocation.program).arg("--version");
         // The first line has the cause; mount(8) follows it with where more may be found.
-        let why = |error: RunError| error.said().first().cloned().unwrap_or_else(|| error.to_string());
+        let why = |error: RunError| error.last_lines().first().cloned().unwrap_or_else(|| error.to_string());
         run(&inside(&probe, network)).err().map(why)
     });
     match denied {

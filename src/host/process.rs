@@ -176,7 +176,7 @@ fn judge(
         program: invocation.program.clone(),
         command: shortened(&invocation.to_string()),
         took,
-        said: lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| (*line).to_owned()).collect(),
+        last_lines: lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| (*line).to_owned()).collect(),
     };
     Err(match (too_long, status.signal()) {
         (Some(limit), _) => RunError::TimedOut { limit, run },

@@ -1,4 +1,4 @@
-//! Why a program did not do its work. Who decides by it matches variants; its text is made last.
+//! Why the run of a program failed. Callers match variants to decide; the text is made last.
 
 use super::Failure;
 use super::catalog::package_of;
@@ -13,10 +13,10 @@ pub enum RunError {
     NotStarted { program: String, command: String, source: io::Error },
     #[error("could not wait for `{program}`")]
     NotWaitedFor { program: String, source: io::Error },
-    /// It ran for too long and was ended.
+    /// Killed at its time limit.
     #[error("`{}` did not end within {} s and was ended", run.program, limit.as_secs())]
     TimedOut { limit: Duration, run: Run },
-    /// Something else ended it: a person, or a kernel without memory.
+    /// Killed by something else: a person, or a kernel without memory.
     #[error("`{}` failed", run.program)]
     Signalled { signal: i32, run: Run },
     #[error("`{}` failed", run.program)]
@@ -31,11 +31,11 @@ pub struct Run {
     pub command: String,
     pub took: Duration,
     /// The last lines of stderr, none of them empty.
-    pub said: Vec<String>,
+    pub last_lines: Vec<String>,
 }
 
 impl RunError {
-    /// Where the program ended by itself, with a code other than 0: it could do its work, and did not want to.
+    /// The run, where the program exited by itself with a code other than 0.
     pub fn exited(&self) -> Option<&Run> {
         match self {
             RunError::Exited { run, .. } => Some(run),
@@ -51,19 +51,19 @@ impl RunError {
         )
     }
 
-    /// The last lines of stderr, for a parser of what this program says.
-    pub fn said(&self) -> &[String] {
+    /// The last lines of stderr, for a parser of this program's messages.
+    pub fn last_lines(&self) -> &[String] {
         match self {
             RunError::TimedOut { run, .. }
             | RunError::Signalled { run, .. }
-            | RunError::Exited { run, .. } => &run.said,
+            | RunError::Exited { run, .. } => &run.last_lines,
             RunError::Missing { .. } | RunError::NotStarted { .. } | RunError::NotWaitedFor { .. } => &[],
         }
     }
 
     /// Whether a line of stderr has these words.
-    pub fn has_said(&self, words: &str) -> bool {
-        self.said().iter().any(|line| line.contains(words))
+    pub fn has_printed(&self, words: &str) -> bool {
+        self.last_lines().iter().any(|line| line.contains(words))
     }
 
     /// As [`Failure::context`].
@@ -98,7 +98,7 @@ impl From<RunError> for Failure {
             run.command,
             run.took.as_secs_f64()
         ));
-        run.said.iter().fold(failure, |failure, line| failure.detail(format!("it said: {line}")))
+        run.last_lines.iter().fold(failure, |failure, line| failure.detail(format!("it said: {line}")))
     }
 }
 
@@ -119,10 +119,10 @@ mod tests {
             program: "sh".into(),
             command: "sh -c 'exit 4'".into(),
             took: Duration::from_millis(1240),
-            said: vec!["no".into()],
+            last_lines: vec!["no".into()],
         };
         let error = RunError::Exited { code: 4, run };
-        assert!(error.has_said("no") && error.exited().is_some());
+        assert!(error.has_printed("no") && error.exited().is_some());
         let failure = Failure::from(error);
         assert_eq!(failure.details, ["ran: sh -c 'exit 4'    (exit code 4 after 1.2 s)", "it said: no"]);
     }

@@ -67,10 +67,10 @@ impl MakeError {
                 space::does_not_fit(disk, partition, detail)
             }
             MakeError::Unholdable(what) => Failure::new(what).of_template(),
-            MakeError::Mkfs(error) if TOO_SMALL.iter().any(|words| error.has_said(words)) => {
+            MakeError::Mkfs(error) if TOO_SMALL.iter().any(|words| error.has_printed(words)) => {
                 space::does_not_fit(disk, partition, Failure::from(error).details.join("\n"))
             }
-            MakeError::Mkfs(error) if error.has_said("No space left on device") => {
+            MakeError::Mkfs(error) if error.has_printed("No space left on device") => {
                 error.context(message()).help("free some space, or choose another directory with -o")
             }
             MakeError::Mkfs(error) => error.context(message()),

@@ -27,11 +27,11 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
             Ok(backup.map_or(Fsck::Clean, |line| Fsck::Damaged(vec![line.to_owned()])))
         }
         // It ran, and says what is wrong.
-        Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.said)),
+        Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.last_lines)),
         // Some kinds of damage crash it. What killed it from outside says nothing of the filesystem.
         Err(RunError::Signalled { signal, run }) if signal != KILLED => {
             let ending = format!("`{}` was ended by signal {signal}", run.program);
-            Ok(Fsck::Damaged(run.said.into_iter().chain([ending]).collect()))
+            Ok(Fsck::Damaged(run.last_lines.into_iter().chain([ending]).collect()))
         }
         Err(error) => Err(error.into()),
     }

@@ -157,9 +157,10 @@ impl Hook<'_> {
         // What a hook says of other programs' ends is its own matter; only that it ended itself tells of it.
         let is_slow = matches!(error, RunError::TimedOut { .. });
         // A busy host, one without memory or space.
-        let is_hosts = error.exited().is_none() || error.has_said("No space left on device");
+        let is_hosts = error.exited().is_none() || error.has_printed("No space left on device");
         // Hooks of published templates expect Clear's /etc, which is empty.
-        let exists = error.said().iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
+        let exists =
+            error.last_lines().iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
         let failure = error.context(format!("the hook {kind} `{name}` failed"));
         Err(match (is_slow, exists, is_hosts) {
             (true, ..) => failure.help("give it more time: --hook-timeout SECONDS"),

@@ -27,7 +27,7 @@ impl From<Failure> for Unreadable {
 /// What a program that was to read it came to.
 impl From<RunError> for Unreadable {
     fn from(error: RunError) -> Unreadable {
-        let is_of_host = error.exited().is_none() || OF_HOST.iter().any(|words| error.has_said(words));
+        let is_of_host = error.exited().is_none() || OF_HOST.iter().any(|words| error.has_printed(words));
         match is_of_host {
             true => Unreadable::Host(error.into()),
             false => Unreadable::Damaged(error.into()),
