@@ -194,7 +194,7 @@ impl MachineArgs {
 /// How the disk is attached, and what it is started by: what was asked for, else what the plan has, else what the disk looks like.
 struct Attachment {
     firmware: Firmware,
-    /// The disk has boot code for this one too, and nobody chose.
+    /// The disk has boot code for this firmware too, and none was chosen.
     other: Option<Firmware>,
     sector_size: SectorSize,
 }

@@ -154,7 +154,17 @@ pub fn main() -> ExitCode {
             .say(&format!("error: `{}` is not UTF-8, which ister needs", odd.to_string_lossy()));
         return ExitCode::from(2);
     }
-    let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| error.exit());
+    let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| {
+        #[cfg(not(feature = "full"))]
+        if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
+            let _ = error.print();
+            let help =
+                "help: this is the linter alone; ister with its default features builds, verifies and boots";
+            Console::new(Verbosity::Quiet).say(help);
+            std::process::exit(2);
+        }
+        error.exit()
+    });
     #[cfg(feature = "full")]
     if let Command::NamespaceWorker = cli.command {
         crate::image::pipeline::work_inside();

@@ -269,7 +269,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
 
 /// A passphrase or password; a file's line end is not part of it.
 pub(super) fn read_secret(source: &SecretSource) -> Result<Secret, Failure> {
-    Ok(pipeline::read_secret("secret", source, "it")?.without_line_end())
+    Ok(pipeline::read_secret("secret", source, "the secret")?.without_line_end())
 }
 
 /// What this host would have left in an image that was built on it carelessly.

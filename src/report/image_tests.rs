@@ -1,29 +1,28 @@
 //! Results for whoever reads JUnit.
 
-use super::findings::junit::visible;
+use super::findings::junit::{render, visible};
 use crate::imagetest::{Record, StepOutcome, StepRecord};
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::time::Duration;
 
 /// A suite for each type, a case for each step; what was planned and has no result is an error.
 pub(crate) fn image_tests_junit(records: &[Record], missing: &[impl AsRef<str>]) -> String {
-    let mut report = Report::new("ister test");
-    for record in records {
+    let tested = records.iter().map(|record| {
         let mut suite = TestSuite::new(record.kind.as_str());
         suite.set_time(record.steps.iter().map(|step| duration(step.seconds)).sum());
         suite.add_test_cases(record.steps.iter().map(|step| case(&record.kind, step)));
-        report.add_test_suite(suite);
-    }
-    for name in missing.iter().map(AsRef::as_ref) {
+        suite
+    });
+    let missing = missing.iter().map(AsRef::as_ref).map(|name| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message("planned, and without a result");
         let mut case = TestCase::new("result", status);
         case.set_classname(name).set_time(Duration::ZERO);
         let mut suite = TestSuite::new(name);
         suite.set_time(Duration::ZERO).add_test_case(case);
-        report.add_test_suite(suite);
-    }
-    report.to_string().expect("text and numbers always have a form in XML")
+        suite
+    });
+    render("ister test", tested.chain(missing))
 }
 
 fn case(kind: &str, step: &StepRecord) -> TestCase {

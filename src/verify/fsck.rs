@@ -28,10 +28,10 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
         }
         // It ran, and says what is wrong.
         Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.last_lines)),
-        // Some kinds of damage crash it. What killed it from outside says nothing of the filesystem.
+        // Some kinds of damage crash it. SIGKILL comes from outside, whatever the filesystem holds.
         Err(RunError::Signalled { signal, run }) if signal != KILLED => {
             let ending = format!("`{}` was ended by signal {signal}", run.program);
-            Ok(Fsck::Damaged(run.last_lines.into_iter().chain([ending]).collect()))
+            Ok(Fsck::Damaged(std::iter::once(ending).chain(run.last_lines).collect()))
         }
         Err(error) => Err(error.into()),
     }

@@ -174,7 +174,7 @@ impl Opened {
     }
 }
 
-/// Without names, so that nobody else opens them.
+/// Unnamed files: no other process can open them.
 fn credential_files(credentials: &[(String, Secret)]) -> std::io::Result<Vec<File>> {
     let write = |(name, value): &(String, Secret)| {
         let mut file = tempfile::tempfile()?;

@@ -23,7 +23,7 @@ impl Look {
         Look { class, wrong: Vec::new(), answers: Vec::new() }
     }
 
-    /// Everything that is asked for; only the commands are nobody's business a second time.
+    /// Everything that is asked for. The commands are run once only.
     pub(super) fn around(
         &mut self,
         options: &BootOptions,

@@ -29,7 +29,7 @@ impl Goal {
 /// What a getty has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A line end: it asks again. Whoever logs in next needs no more.
+    /// A line end, after which the prompt appears again: enough where a login follows.
     Prompt,
     /// Then an unknown user name: a password question follows.
     Password,

@@ -24,7 +24,7 @@ pub enum Class {
     FsckFailed,
     /// A filesystem that has to be mounted cannot be, or its device does not come.
     MountFailed,
-    /// Everything that was to be started has been, and nobody asks for a login on the serial console.
+    /// All units are started, and no login prompt appears on the serial console.
     NoGetty,
     /// The boot loader waits for somebody: a menu, a user name, a key.
     LoaderWaits,
@@ -48,11 +48,11 @@ pub enum Class {
     RootReadOnly,
     /// It reached its prompt, but its disk was full.
     RootFull,
-    /// An encrypted volume wants a passphrase that nobody gave.
+    /// The passphrase of an encrypted volume is missing.
     PassphraseWanted,
     /// The passphrase that was given does not open it.
     PassphraseRefused,
-    /// The login prompt came, but nobody could log in, or a command did not end.
+    /// The login prompt appeared, but the login failed, or a command did not end.
     LoginFailed,
     /// The login prompt came, but not the user over ssh.
     SshFailed,

@@ -113,7 +113,7 @@ pub(crate) enum Until {
 pub(crate) fn ssh(text: &str) -> Result<Ssh, String> {
     let (user, key) = text.split_once('=').ok_or("expected USER=PRIVATE-KEY-FILE")?;
     if user.is_empty() || user.starts_with('-') {
-        return Err(format!("`{user}` is no user's name"));
+        return Err(format!("invalid user name `{user}`"));
     }
     Ok(Ssh { user: user.to_owned(), key: key.into() })
 }
@@ -137,7 +137,7 @@ pub(crate) fn login(text: &str) -> Result<(String, Option<SecretSource>), String
         None => (text, None),
     };
     if user.is_empty() || user.starts_with('-') {
-        return Err(format!("`{user}` is no user's name"));
+        return Err(format!("invalid user name `{user}`"));
     }
     Ok((user.to_owned(), source))
 }

@@ -1,5 +1,8 @@
 //! Numbers of the format that several files need. Source: xfs_format.h, xfs_da_format.h.
 
+/// Inodes of a chunk.
+pub(super) use crate::plan::capacity::xfs::CHUNK;
+
 /// "XFSB".
 pub(super) const SUPERBLOCK_MAGIC: u32 = 0x5846_5342;
 /// Bytes of the superblock that have a meaning, up to and with `sb_meta_uuid`.
@@ -55,8 +58,6 @@ pub(super) const ATTRIBUTE_LEAF_MAGIC: (u16, u16) = (0x3bee, 0xfbee);
 pub(super) const REMOTE_VALUE_MAGIC: u32 = 0x5841_524d;
 pub(super) const REMOTE_LINK_MAGIC: u32 = 0x5853_4c4d;
 
-/// Inodes of a chunk.
-pub(super) const CHUNK: u64 = 64;
 /// "IN".
 pub(super) const INODE_MAGIC: u16 = 0x494e;
 /// Bytes of an inode before its forks, version 3 and before.

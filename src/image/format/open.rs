@@ -418,7 +418,7 @@ fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
             Some(_) => {
                 let line = finished.stderr.lines().next().unwrap_or_default();
                 let failure = Failure::new("`qemu-img check` failed").detail(format!("it said: {line}"));
-                return Err(Unreadable::by_words(failure, line));
+                return Err(Unreadable::by_stderr(failure, line));
             }
         }
     }

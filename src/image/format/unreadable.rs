@@ -27,17 +27,15 @@ impl From<Failure> for Unreadable {
 /// What a program that was to read it came to.
 impl From<RunError> for Unreadable {
     fn from(error: RunError) -> Unreadable {
-        let is_of_host = error.exited().is_none() || OF_HOST.iter().any(|words| error.has_printed(words));
-        match is_of_host {
-            true => Unreadable::Host(error.into()),
-            false => Unreadable::Damaged(error.into()),
-        }
+        let Some(run) = error.exited() else { return Unreadable::Host(error.into()) };
+        let printed = run.last_lines.join("\n");
+        Unreadable::by_stderr(error.into(), &printed)
     }
 }
 
 impl Unreadable {
-    /// Of a program that ended by itself, by what it printed.
-    pub(super) fn by_words(failure: Failure, printed: &str) -> Unreadable {
+    /// Of a program that exited by itself, by what it printed on stderr.
+    pub(super) fn by_stderr(failure: Failure, printed: &str) -> Unreadable {
         match OF_HOST.iter().any(|words| printed.contains(words)) {
             true => Unreadable::Host(failure),
             false => Unreadable::Damaged(failure),

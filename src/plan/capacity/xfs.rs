@@ -1,7 +1,7 @@
 //! How much an empty filesystem takes, before there is one.
 
 /// Inodes are allocated in chunks of so many.
-const CHUNK: u64 = 64;
+pub(crate) const CHUNK: u64 = 64;
 
 /// What decides it. All of it is what mkfs.xfs is told or prints.
 #[derive(Clone, Copy, Debug)]
