@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`template`]: text to typed values with spans | [`host`]: runs programs, namespaces, atomic files |
 //! | [`plan`]: everything decided, with bundles, layout and boot entries | [`content`]: fills root trees, keeps them |
+//! | [`finding`]: rules and findings | |
 //! | [`lint`]: what is wrong | [`disk`]: filesystems and LUKS, as bytes |
 //! | [`report`]: values to text | [`image`]: a tree to an image, and to published formats |
 //! | | [`verify`]: what an image holds, and whether it will boot |
@@ -20,6 +21,8 @@
 // See clippy.toml.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
+#[deny(clippy::disallowed_methods)]
+pub mod finding;
 #[deny(clippy::disallowed_methods)]
 pub mod lint;
 #[deny(clippy::disallowed_methods)]

@@ -299,7 +299,7 @@ fn a_file_of_ten_megabytes_gets_an_answer() {
         let output = with_stdin(&["lint", "-", "--format", "concise"], &template);
         assert_eq!(output.status.code(), Some(1));
         let lines = text(&output.stdout).lines().count();
-        assert!((1..=2 * ister::lint::MAX_FINDINGS).contains(&lines), "{lines}");
+        assert!((1..=2 * ister::finding::MAX_FINDINGS).contains(&lines), "{lines}");
     }
 }
 

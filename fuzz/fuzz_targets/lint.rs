@@ -4,7 +4,8 @@
 
 #![no_main]
 
-use ister::lint::{Files, MAX_FINDINGS, lint, rule};
+use ister::finding::MAX_FINDINGS;
+use ister::lint::{Files, lint, rule};
 use ister::plan::bundle::{Definitions, builtin};
 use ister::plan::{Inputs, decide};
 use ister::report::{Checked, SourceRoot, concise, findings_human, findings_json, github, junit, sarif};
@@ -23,10 +24,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{span:?}");
     };
     assert!(linted.findings.len() <= 2 * MAX_FINDINGS);
-    assert!(linted.findings.is_sorted_by_key(|finding| (finding.span.start, finding.span.end)));
+    assert!(linted.findings.is_sorted_by_key(|finding| (finding.place.start, finding.place.end)));
     for finding in &linted.findings {
         assert!(rule(finding.rule).is_some());
-        inside(finding.span);
+        inside(finding.place);
         finding.labels.iter().for_each(|(span, _)| inside(*span));
     }
     let again = lint(&source, &DEFINITIONS, |_| Files::new());

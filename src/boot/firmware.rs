@@ -40,6 +40,7 @@ pub(super) fn find_ovmf() -> Result<Ovmf, Failure> {
 
 /// The firmware that a machine has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FirmwareFile {
     pub path: PathBuf,
     pub sha256: String,

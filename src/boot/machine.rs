@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// How the image is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskBus {
     #[default]
@@ -30,6 +31,7 @@ pub enum DiskBus {
 
 /// What the guest's network is reached by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkCard {
     #[default]
@@ -55,6 +57,7 @@ impl NetworkCard {
 
 /// The machine that stands for the place where an image runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Hardware {
     pub disk: DiskBus,

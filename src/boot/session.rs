@@ -17,6 +17,7 @@ pub struct Login {
 
 /// What a command in the guest said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     pub command: String,
     pub status: i32,

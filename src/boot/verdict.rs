@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 /// How far a boot has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     Firmware,
@@ -38,6 +39,7 @@ impl fmt::Display for Stage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     Reached,
@@ -47,6 +49,7 @@ pub enum Outcome {
 
 /// When a stage was first seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StageTime {
     pub stage: Stage,
     /// Seconds from the start of QEMU.
@@ -57,6 +60,7 @@ pub struct StageTime {
 
 /// Who started the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// The firmware, by the image's loader.
@@ -70,6 +74,7 @@ pub enum Start {
 
 /// What an attempt was judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Witnessed {
     #[default]
@@ -80,6 +85,7 @@ pub enum Witnessed {
 
 /// What a disk came to with another firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherFirmware {
     pub firmware: Firmware,
     pub class: Class,
@@ -103,6 +109,7 @@ impl Verdict {
 
 /// What the getty behind a prompt answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Probed {
     /// It was not asked.
@@ -118,6 +125,7 @@ pub enum Probed {
 
 /// Something on the console that is wrong in a system that may boot all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Note {
     pub kind: NoteKind,
     pub line: String,
@@ -126,6 +134,7 @@ pub struct Note {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NoteKind {
     KernelOops,
@@ -190,6 +199,7 @@ impl fmt::Display for NoteKind {
 
 /// The kernel that ran, by its own messages. With `quiet` on its command line it prints none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -199,6 +209,7 @@ pub struct KernelFacts {
 
 /// One run of QEMU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attempt {
     pub class: Class,
     /// The furthest stage that was reached.
@@ -233,6 +244,7 @@ pub struct Attempt {
 
 /// What came after the first prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Again {
     /// Seconds from the power button to the end.
     pub power_off: f64,
@@ -243,6 +255,7 @@ pub struct Again {
 
 /// `ister boot --format json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     pub version: u32,
     pub image: PathBuf,

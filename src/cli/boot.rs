@@ -145,7 +145,7 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     console.finish();
     let verdict = verdict?;
     match args.format {
-        Format::Json => print_json(&serde_json::to_value(&verdict)?),
+        Format::Json => print_json(&verdict),
         Format::Human => print(&verdict_human(&verdict)),
     }
     Ok(outcome(&verdict))

@@ -7,6 +7,7 @@ use super::disks::{self, Consent};
 use super::input::{Input, TemplateArgs, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
+use super::output::{BuildOutput, ContentOutput};
 use super::receipt;
 use super::reproducibility;
 use super::run::{Outcome, VerbosityArgs};
@@ -20,7 +21,6 @@ use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
 use crate::template::{self, Bytes, Secret, SourceText};
 use clap::{Args, ValueEnum};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -273,31 +273,31 @@ fn is_reproducible(built: &Built, args: &BuildArgs, console: &Console) -> anyhow
 fn show(built: &Built, plan: &Plan, tested: &Tested, args: &BuildArgs) -> anyhow::Result<()> {
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     match args.format {
-        Format::Json => print_json(&json!({
-            "version": 1,
-            "image": built.disks.first().filter(|_| plan.image().is_some()),
-            "disks": built.disks,
-            "plan": built.plan,
-            "published": built.published,
-            "size": size,
-            "allocated": built.allocated,
-            "packages": beside(&args.output, plan, ".packages"),
-            "sbom": beside(&args.output, plan, ".spdx.json"),
-            "role": built.role,
-            "content": {
-                "title": built.content.title,
-                "cached": built.content_age.is_some(),
-                "epoch": built.content.epoch,
+        Format::Json => print_json(&BuildOutput {
+            version: 1,
+            image: built.disks.first().filter(|_| plan.image().is_some()),
+            disks: &built.disks,
+            plan: &built.plan,
+            published: &built.published,
+            size,
+            allocated: built.allocated,
+            packages: beside(&args.output, plan, ".packages"),
+            sbom: beside(&args.output, plan, ".spdx.json"),
+            role: built.role.as_deref(),
+            content: ContentOutput {
+                title: &built.content.title,
+                cached: built.content_age.is_some(),
+                epoch: built.content.epoch,
             },
-            "receipt": match tested {
-                Tested::Passed(receipt) => serde_json::to_value(receipt)?,
-                _ => serde_json::Value::Null,
+            receipt: match tested {
+                Tested::Passed(receipt) => Some(receipt),
+                _ => None,
             },
-            "verdict": match tested {
-                Tested::Failed(verdict) => serde_json::to_value(verdict)?,
-                _ => serde_json::Value::Null,
+            verdict: match tested {
+                Tested::Failed(verdict) => Some(verdict),
+                _ => None,
             },
-        })),
+        }),
         Format::Human => show_human(built, plan, size, tested),
     }
     Ok(())

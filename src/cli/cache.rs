@@ -3,6 +3,7 @@
 use super::build::{Format, ago};
 use super::console::print;
 use super::input::{count, print_json};
+use super::output::{CacheEntryOutput, CacheOutput};
 use super::run::Outcome;
 use crate::content::Cache;
 use crate::content::swupd;
@@ -10,7 +11,6 @@ use crate::image::pipeline::sweep;
 use crate::report::Table;
 use crate::template::Bytes;
 use clap::{Args, Subcommand};
-use serde_json::json;
 use std::path::PathBuf;
 
 /// Look at the content cache, or empty it
@@ -45,12 +45,9 @@ pub(super) fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     match &args.action {
         Action::List { format: Format::Json } => {
-            let entries: Vec<_> = cache
-                .list()?
-                .into_iter()
-                .map(|(key, metadata)| json!({ "key": key, "metadata": metadata }))
-                .collect();
-            print_json(&json!({ "version": 1, "directory": cache.directory(), "entries": entries }));
+            let entries: Vec<_> =
+                cache.list()?.into_iter().map(|(key, metadata)| CacheEntryOutput { key, metadata }).collect();
+            print_json(&CacheOutput { version: 1, directory: cache.directory(), entries });
         }
         Action::List { format: Format::Human } => {
             let mut table = Table::new(&["key", "content", "size", "age"], &[2]);

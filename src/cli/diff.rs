@@ -1,7 +1,6 @@
 //! `ister diff`
 
 use super::console::{Console, print};
-use super::input::print_json;
 use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, scratch_directory};
 use crate::image::format::open;
@@ -48,7 +47,7 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     let differences = differences?;
     let name = |path: &Path| path.display().to_string();
     match args.format {
-        DiffFormat::Json => print_json(&differences_json(&differences)),
+        DiffFormat::Json => print(&differences_json(&differences)),
         DiffFormat::Html => print(&differences_html(&name(&args.a), &name(&args.b), &differences)),
         DiffFormat::Human if differences.is_empty() => print("the images are the same\n"),
         DiffFormat::Human => print(&differences_grouped(&name(&args.a), &name(&args.b), &differences)),

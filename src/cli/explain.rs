@@ -2,8 +2,8 @@
 
 use super::console::print;
 use super::run::Outcome;
-use crate::lint::{nearest_rule, rule};
-use crate::report::explain;
+use crate::report::{explain, rule_names, rule_text};
+use crate::template::nearest;
 use clap::Args;
 
 /// Say what a rule of `lint` or `verify` means, why, and what to write instead
@@ -16,30 +16,17 @@ pub(super) struct ExplainArgs {
     rules: Vec<String>,
 }
 
-/// A rule of verification.
-#[cfg(feature = "full")]
-fn of_images(name: &str) -> Option<String> {
-    crate::verify::rule(name).map(crate::report::explain_verification)
-}
-
-/// The linter alone has none.
-#[cfg(not(feature = "full"))]
-fn of_images(_: &str) -> Option<String> {
-    None
-}
-
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let mut texts = Vec::new();
     for name in &args.rules {
-        let text = rule(name).map(explain).or_else(|| of_images(name));
-        let Some(text) = text else {
-            let help = match nearest_rule(name) {
+        let Some(rule) = rule_text(name) else {
+            let help = match nearest(name, &rule_names()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "`ister rules` lists them all".to_owned(),
             };
             anyhow::bail!("there is no rule `{name}`; {help}");
         };
-        texts.push(text);
+        texts.push(explain(&rule));
     }
     print(&texts.join("\n"));
     Ok(Outcome::Fine)

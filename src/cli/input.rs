@@ -309,8 +309,8 @@ pub(super) fn source_date_epoch() -> anyhow::Result<Option<u64>> {
 }
 
 /// JSON for a program, with a line end.
-pub(super) fn print_json(value: &serde_json::Value) {
-    print(&(serde_json::to_string_pretty(value).expect("a value is plain data") + "\n"));
+pub(super) fn print_json(value: &impl serde::Serialize) {
+    print(&report::document(value));
 }
 
 /// Whether the result on stdout takes colours.

@@ -2,14 +2,14 @@
 
 use super::console::{Console, Verbosity, print};
 use super::files::{definitions, file_facts, replace_file};
-use super::input::{count, stdout_colour};
+use super::findings::{FindingsFormat, LevelArgs, LintRules, formatted};
+use super::input::count;
 use super::run::Outcome;
-use super::source_root::source_root;
 use super::sources::{Named, Sources};
-use crate::lint::{Finding, Level, Levels, Selector, Setting, fix, lint};
-use crate::report::{self, Checked};
+use crate::lint::{Finding, Level, fix, lint};
+use crate::report::{self, Checked, CheckedTemplates};
 use crate::template::{Encoding, Safety, SourceText};
-use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
+use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Check templates: everything that is wrong, at once, each at its place
@@ -57,73 +57,11 @@ pub(super) struct LintArgs {
     statistics: bool,
 
     #[command(flatten)]
-    levels: LevelArgs,
+    levels: LevelArgs<LintRules>,
 
     /// A directory of bundle definitions, looked at before the built-in ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum FindingsFormat {
-    /// With the lines, for people
-    Human,
-    /// One line a finding: file:line:col: level[rule] message
-    Concise,
-    /// For programs; docs/lint.md describes it
-    Json,
-    /// SARIF 2.1.0, for code scanning
-    Sarif,
-    /// Annotations of GitHub Actions
-    Github,
-    /// JUnit XML: a test case for each file
-    Junit,
-}
-
-/// `--allow`, `--warn`, `--deny`, in the order they were typed.
-#[derive(Debug, Default)]
-struct LevelArgs(Levels);
-
-const LEVELS: [(&str, &str, Setting); 3] = [
-    ("allow", "Do not show a rule's findings; `warnings` and `notes` are groups", Setting::Allow),
-    ("warn", "Show a rule's findings as warnings", Setting::Warn),
-    ("deny", "Show a rule's findings as errors, for example `warnings`", Setting::Deny),
-];
-
-impl Args for LevelArgs {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(LEVELS.map(|(name, help, _)| {
-            clap::Arg::new(name)
-                .long(name)
-                .value_name("RULE")
-                .help(help)
-                .action(clap::ArgAction::Append)
-                .value_parser(|text: &str| text.parse::<Selector>())
-        }))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for LevelArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut settings = Vec::new();
-        for (name, _, setting) in LEVELS {
-            let indices = matches.indices_of(name).into_iter().flatten();
-            let selectors = matches.get_many::<Selector>(name).into_iter().flatten();
-            settings.extend(indices.zip(selectors).map(|(index, selector)| (index, *selector, setting)));
-        }
-        settings.sort_by_key(|(index, ..)| *index);
-        let settings = settings.into_iter().map(|(_, selector, setting)| (selector, setting)).collect();
-        Ok(LevelArgs(Levels::new(settings)))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
 }
 
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
@@ -131,7 +69,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
         let mut linted = lint(source, &definitions, file_facts);
-        args.levels.0.apply(&mut linted.findings);
+        args.levels.levels.apply(&mut linted.findings);
         linted
     };
     let wanted = |finding: &Finding| match finding.fix.as_ref().map(|fix| fix.safety) {
@@ -222,26 +160,8 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> anyhow::Result<Strin
     if args.statistics {
         return Ok(report::statistics(files));
     }
-    let json = |value| serde_json::to_string_pretty(&value).expect("a value is plain data") + "\n";
-    Ok(match args.format {
-        FindingsFormat::Human => {
-            let mut text = String::new();
-            for file in files {
-                text += &report::findings_human(
-                    &file.source,
-                    &file.linted.node,
-                    &file.linted.findings,
-                    stdout_colour(),
-                );
-            }
-            text + &summary(files, made)
-        }
-        FindingsFormat::Concise => report::concise(files),
-        FindingsFormat::Json => json(report::findings_json(files)),
-        FindingsFormat::Sarif => json(report::sarif(files, &source_root()?)),
-        FindingsFormat::Github => report::github(files, &source_root()?),
-        FindingsFormat::Junit => report::junit(files),
-    })
+    let text = formatted(args.format, &CheckedTemplates(files))?;
+    Ok(if args.format == FindingsFormat::Human { text + &summary(files, made) } else { text })
 }
 
 fn summary(files: &[Checked], made: usize) -> String {
@@ -260,7 +180,7 @@ fn summary(files: &[Checked], made: usize) -> String {
     if dropped > 0 {
         text += &format!(
             "{dropped} more are not shown: {} errors of a file are enough\n",
-            crate::lint::MAX_FINDINGS
+            crate::finding::MAX_FINDINGS
         );
     }
     if made > 0 {

@@ -21,6 +21,7 @@ mod disks;
 mod doctor;
 mod explain;
 mod files;
+mod findings;
 mod fmt;
 mod input;
 #[cfg(feature = "full")]
@@ -32,6 +33,8 @@ mod log_file;
 mod lsp;
 mod manual;
 mod new;
+#[cfg(feature = "full")]
+mod output;
 mod plan;
 #[cfg(feature = "full")]
 mod publish;

@@ -73,7 +73,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     }
     match args.format {
         PlanFormat::Table => print(&plan_table(&plan)),
-        PlanFormat::Json => print_json(&serde_json::to_value(&plan)?),
+        PlanFormat::Json => print_json(&plan),
         PlanFormat::Svg => print(&plan_svg(&plan)),
     }
     Ok(Outcome::Fine)

@@ -3,6 +3,7 @@
 use super::build::Format;
 use super::console::print;
 use super::input::{count, print_json};
+use super::output::ReportOutput;
 use super::run::{Outcome, VerbosityArgs};
 use super::test;
 use crate::boot::console_lines;
@@ -13,7 +14,6 @@ use crate::report::{BootFiles, Page, Site, image_tests_junit, pages};
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -81,14 +81,15 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     console.finish();
     match args.format {
-        Format::Json => print_json(&json!({
-            "results": newest.results,
-            "missing": newest.missing,
-            "absent": newest.absent,
-            "repeated": newest.repeated,
-            "foreign": newest.foreign.iter().map(|index| &places[*index]).collect::<Vec<_>>(),
-            "runs": runs.iter().map(|run| &run.results.run.id).collect::<Vec<_>>(),
-        })),
+        Format::Json => print_json(&ReportOutput {
+            version: 1,
+            results: &newest.results,
+            missing: &newest.missing,
+            absent: &newest.absent,
+            repeated: &newest.repeated,
+            foreign: newest.foreign.iter().map(|index| places[*index].as_path()).collect(),
+            runs: runs.iter().map(|run| run.results.run.id.as_str()).collect(),
+        }),
         Format::Human => print(&test::human(&newest.results.types)),
     }
     warn_of(newest, &parts, &places, progress);

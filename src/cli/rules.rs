@@ -3,7 +3,7 @@
 use super::console::print;
 use super::input::print_json;
 use super::run::Outcome;
-use crate::report::{rules_json, rules_markdown, rules_table};
+use crate::report::{rules_markdown, rules_output, rules_table};
 use clap::{Args, ValueEnum};
 
 /// List the rules of `lint` and `verify`
@@ -26,7 +26,7 @@ enum RulesFormat {
 pub(super) fn run(args: &RulesArgs) -> anyhow::Result<Outcome> {
     match args.format {
         RulesFormat::Table => print(&rules_table()),
-        RulesFormat::Json => print_json(&rules_json()),
+        RulesFormat::Json => print_json(&rules_output()),
         RulesFormat::Markdown => print(&rules_markdown()),
     }
     Ok(Outcome::Fine)

@@ -6,26 +6,152 @@ use crate::lint::SCHEMA_TEXT;
 use crate::plan::PLAN_SCHEMA_TEXT;
 use clap::{Args, ValueEnum};
 
-/// Print the JSON Schema (2020-12) of templates, for editors, or of plans
+/// Print a JSON Schema (2020-12): of templates, for editors, or of what a command prints with `--format json`
+///
+/// Example: ister schema > ister-template.schema.json
 #[derive(Args, Debug)]
 pub(super) struct SchemaArgs {
-    /// Of what
-    #[arg(value_enum, default_value_t = Of::Template)]
-    of: Of,
+    /// The kind of document
+    #[arg(value_enum, default_value_t = Document::Template, value_name = "DOCUMENT")]
+    document: Document,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Of {
-    /// Templates, as people write them
+enum Document {
+    /// Templates
     Template,
-    /// Plans, as `ister plan --format json` prints them
+    /// Plans: `ister plan`, and `<image>.plan.json`
     Plan,
+    /// `ister lint`
+    Lint,
+    /// `ister rules`
+    Rules,
+    /// `ister build`
+    #[cfg(feature = "full")]
+    Build,
+    /// `ister verify`
+    #[cfg(feature = "full")]
+    Verify,
+    /// `ister diff`
+    #[cfg(feature = "full")]
+    Diff,
+    /// Verdicts: `ister boot`, and `verdict.json` of its report
+    #[cfg(feature = "full")]
+    Boot,
+    /// Receipts: `<image>.receipt.json`
+    #[cfg(feature = "full")]
+    Receipt,
+    /// `ister test`, and its `results.json`
+    #[cfg(feature = "full")]
+    Test,
+    /// `ister report`
+    #[cfg(feature = "full")]
+    Report,
+    /// `ister cache list`
+    #[cfg(feature = "full")]
+    Cache,
+    /// `ister swupd info`
+    #[cfg(feature = "full")]
+    SwupdInfo,
+    /// `ister swupd install`
+    #[cfg(feature = "full")]
+    SwupdInstall,
+    /// `ister swupd verify`
+    #[cfg(feature = "full")]
+    SwupdVerify,
+}
+
+macro_rules! schema {
+    ($name:literal) => {
+        include_str!(concat!("../../schema/ister-", $name, ".schema.json"))
+    };
+}
+
+impl Document {
+    fn schema(self) -> &'static str {
+        match self {
+            Document::Template => SCHEMA_TEXT,
+            Document::Plan => PLAN_SCHEMA_TEXT,
+            Document::Lint => schema!("lint"),
+            Document::Rules => schema!("rules"),
+            #[cfg(feature = "full")]
+            Document::Build => schema!("build"),
+            #[cfg(feature = "full")]
+            Document::Verify => schema!("verify"),
+            #[cfg(feature = "full")]
+            Document::Diff => schema!("diff"),
+            #[cfg(feature = "full")]
+            Document::Boot => schema!("boot"),
+            #[cfg(feature = "full")]
+            Document::Receipt => schema!("receipt"),
+            #[cfg(feature = "full")]
+            Document::Test => schema!("test"),
+            #[cfg(feature = "full")]
+            Document::Report => schema!("report"),
+            #[cfg(feature = "full")]
+            Document::Cache => schema!("cache"),
+            #[cfg(feature = "full")]
+            Document::SwupdInfo => schema!("swupd-info"),
+            #[cfg(feature = "full")]
+            Document::SwupdInstall => schema!("swupd-install"),
+            #[cfg(feature = "full")]
+            Document::SwupdVerify => schema!("swupd-verify"),
+        }
+    }
 }
 
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
-    print(match args.of {
-        Of::Template => SCHEMA_TEXT,
-        Of::Plan => PLAN_SCHEMA_TEXT,
-    });
+    print(args.document.schema());
     Ok(Outcome::Fine)
+}
+
+#[cfg(all(test, feature = "full"))]
+mod tests {
+    use super::*;
+    use crate::cli::output::{BuildOutput, CacheOutput, ReportOutput, SwupdVerifyOutput};
+    use crate::content::swupd::{Installed, Listing};
+    use crate::report::{DiffOutput, LintOutput, Receipt, RulesOutput, VerifyOutput};
+    use schemars::{JsonSchema, generate::SchemaSettings};
+
+    /// The schema of a type, described by its doc comments.
+    fn generated<T: JsonSchema>(title: &str) -> String {
+        // What a reader of the output gets: all fields are there unless serialization leaves them out.
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
+        schema.insert("title".into(), title.into());
+        crate::report::document(&schema)
+    }
+
+    /// `ISTER_UPDATE_SCHEMAS=1` writes them.
+    #[test]
+    fn schemas_describe_the_output_types() {
+        let schemas = [
+            (Document::Plan, generated::<crate::plan::Plan>("Plan of ister")),
+            (Document::Lint, generated::<LintOutput>("Output of ister lint")),
+            (Document::Rules, generated::<RulesOutput>("Output of ister rules")),
+            (Document::Build, generated::<BuildOutput>("Output of ister build")),
+            (Document::Verify, generated::<VerifyOutput>("Output of ister verify")),
+            (Document::Diff, generated::<DiffOutput>("Output of ister diff")),
+            (Document::Boot, generated::<crate::boot::Verdict>("Verdict of ister boot")),
+            (Document::Receipt, generated::<Receipt>("Receipt of ister")),
+            (Document::Test, generated::<crate::imagetest::Results>("Results of ister test")),
+            (Document::Report, generated::<ReportOutput>("Output of ister report")),
+            (Document::Cache, generated::<CacheOutput>("Output of ister cache list")),
+            (Document::SwupdInfo, generated::<Listing>("Output of ister swupd info")),
+            (Document::SwupdInstall, generated::<Installed>("Output of ister swupd install")),
+            (Document::SwupdVerify, generated::<SwupdVerifyOutput>("Output of ister swupd verify")),
+        ];
+        // All but the template's, which is written by hand.
+        assert_eq!(schemas.len() + 1, Document::value_variants().len());
+        for (document, text) in schemas {
+            let name = document.to_possible_value().expect("no variant is hidden");
+            if std::env::var_os("ISTER_UPDATE_SCHEMAS").is_some() {
+                let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+                let path = root.join(format!("schema/ister-{}.schema.json", name.get_name()));
+                std::fs::write(path, &text).unwrap();
+            } else {
+                assert_eq!(document.schema(), text, "{}: see ISTER_UPDATE_SCHEMAS", name.get_name());
+            }
+        }
+    }
 }

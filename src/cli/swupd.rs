@@ -3,6 +3,7 @@
 use super::build::Format as Output;
 use super::console::{Console, print};
 use super::input::{count, print_json};
+use super::output::SwupdVerifyOutput;
 use super::run::{Outcome, VerbosityArgs};
 use crate::content::swupd::{Difference, Installed, Request, Task, Trusted, Version, What};
 use crate::content::{Cache, swupd_trust};
@@ -13,7 +14,6 @@ use crate::report::Table;
 use crate::template::Bytes;
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -188,7 +188,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             console.finish();
             let found = found?;
             match format {
-                Output::Json => print_json(&serde_json::to_value(&found)?),
+                Output::Json => print_json(&found),
                 Output::Human => {
                     let versions: Vec<String> = found.versions.iter().map(u32::to_string).collect();
                     print(&format!(
@@ -234,7 +234,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
                 false => failure,
             })?;
             match format {
-                Output::Json => print_json(&serde_json::to_value(&installed)?),
+                Output::Json => print_json(&installed),
                 Output::Human => print(&format!(
                     "{}: version {}, {}, {} files and directories\n",
                     tree.display(),
@@ -278,7 +278,7 @@ fn show_differences(
     console: &Console,
 ) -> anyhow::Result<()> {
     if format == Output::Json {
-        print_json(&json!({ "version": 1, "differences": found }));
+        print_json(&SwupdVerifyOutput { version: 1, differences: found });
         return Ok(());
     }
     for Difference { path, bundle, what } in found {

@@ -148,7 +148,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         write(path, &image_tests_junit(&results.types, &results.missing()))?;
     }
     match args.format {
-        Format::Json => print_json(&serde_json::to_value(&results)?),
+        Format::Json => print_json(&results),
         Format::Human => print(&human(&results.types)),
     }
     let missing = results.missing();

@@ -2,21 +2,17 @@
 
 use super::changes::ChangeArgs;
 use super::console::{Console, print};
-use super::input::{Input, print_json, stdout_colour};
-use super::lint::FindingsFormat;
+use super::findings::{FindingsFormat, LevelArgs, VerifyRules, formatted};
+use super::input::Input;
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, VerbosityArgs};
-use super::source_root::source_root;
 use crate::host::{Failure, Progress, scratch_directory};
 use crate::image::format::sums::SUMS;
 use crate::image::format::{Medium, MediumKind, OpenedImage, Published, open_published};
 use crate::image::pipeline;
 use crate::plan::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
-use crate::report::{
-    Verified, boot_paths_svg, verification_concise, verification_github, verification_human,
-    verification_json, verification_junit, verification_sarif,
-};
+use crate::report::{Verified, boot_paths_svg};
 use crate::template::{Bytes, Secret, SecretSource};
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
@@ -71,6 +67,9 @@ pub(super) struct VerifyArgs {
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
     format: FindingsFormat,
+
+    #[command(flatten)]
+    levels: LevelArgs<VerifyRules>,
 
     #[command(flatten)]
     changes: ChangeArgs,
@@ -149,7 +148,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         findings: judge(&facts),
         boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
-    show(args, &verified)
+    show(args, verified)
 }
 
 /// The picture of how it boots, if one is wanted.
@@ -180,7 +179,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
         findings: judge_medium(&facts),
         boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
-    show(args, &verified)
+    show(args, verified)
 }
 
 /// What is found in a published file that nothing starts, whatever it should have been.
@@ -203,15 +202,9 @@ pub(super) fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Findi
     }
 }
 
-fn show(args: &VerifyArgs, verified: &Verified) -> anyhow::Result<Outcome> {
-    match args.format {
-        FindingsFormat::Human => print(&verification_human(verified, stdout_colour())),
-        FindingsFormat::Concise => print(&verification_concise(verified)),
-        FindingsFormat::Json => print_json(&verification_json(verified)),
-        FindingsFormat::Sarif => print_json(&verification_sarif(verified, &source_root()?)),
-        FindingsFormat::Github => print(&verification_github(verified, &source_root()?)),
-        FindingsFormat::Junit => print(&verification_junit(verified)),
-    }
+fn show(args: &VerifyArgs, mut verified: Verified) -> anyhow::Result<Outcome> {
+    args.levels.levels.apply(&mut verified.findings);
+    print(&formatted(args.format, &verified)?);
     Ok(if verified.has_errors() { Outcome::Findings } else { Outcome::Fine })
 }
 

@@ -16,6 +16,7 @@ pub struct Cache {
 
 /// What is known of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Metadata {
     /// For people: "apt bookworm, 231 packages".
     pub title: String,
@@ -35,6 +36,7 @@ pub struct Metadata {
 
 /// What a plan knows of the content that it wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Wanted {
     pub suite: String,
     pub packages: Vec<String>,

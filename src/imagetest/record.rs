@@ -19,6 +19,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 pub(crate) const RESULTS_VERSION: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepOutcome {
     Passed,
@@ -51,6 +52,7 @@ impl StepOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepRecord {
     pub kind: StepKind,
     pub name: String,
@@ -71,6 +73,7 @@ pub struct StepRecord {
 
 /// What a boot was, and how it went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootRecord {
     /// The published file.
     pub file: String,
@@ -95,6 +98,7 @@ pub struct BootRecord {
 
 /// A type's steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     #[serde(rename = "type")]
     pub kind: String,
@@ -108,6 +112,7 @@ pub struct Record {
 
 /// A file that is published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileRecord {
     pub name: String,
     /// "raw", or one of `Formats`.
@@ -152,6 +157,7 @@ impl Record {
 
 /// Who ran what, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// The same for all shards of a run.
     pub id: String,
@@ -173,6 +179,7 @@ pub struct Run {
 
 /// `results.json`: rewritten after each type, so that results survive an interrupted run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     pub version: u32,
     pub run: Run,

@@ -10,6 +10,7 @@ const MOST: usize = 10_000;
 
 /// `--shard 2/4`: the second of four, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shard {
     pub index: usize,
     pub count: usize,

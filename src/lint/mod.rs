@@ -10,7 +10,6 @@ mod content;
 mod files;
 mod finding;
 mod fixing;
-mod levels;
 mod partitions;
 mod rules;
 mod run;
@@ -18,12 +17,11 @@ mod schema;
 
 pub use content::Content;
 pub use files::{FileFact, Files, Program, Wanted, wanted_files};
-pub use finding::{Check, Finding, Findings, Level, MAX_FINDINGS, Rule};
+pub use finding::{Check, Finding, Findings, Level, Rule};
 pub use fixing::{Fixed, fix};
-pub use levels::{Levels, Selector, Setting, nearest_rule};
 pub use partitions::{Partition, Partitions};
 pub use rules::{
-    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, rule,
+    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,
 };
 pub use run::{Linted, lint};
 pub use schema::{KeyDoc, SCHEMA_TEXT, describe};

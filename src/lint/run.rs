@@ -3,14 +3,13 @@
 use super::content::Content;
 use super::files::Files;
 use super::finding::{Check, Finding, Findings, Level};
-use super::levels::nearest_rule;
 use super::partitions::Partitions;
 use super::rules::{
-    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, rule,
+    DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,
 };
 use super::schema;
 use crate::plan::bundle::Definitions;
-use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, parse};
+use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, nearest, parse};
 use std::collections::BTreeSet;
 
 /// A template and everything that was found in it, in the order of the text.
@@ -20,7 +19,7 @@ pub struct Linted {
     pub findings: Vec<Finding>,
     /// In how many places the text is no JSON, whatever is shown of them.
     pub syntax_faults: usize,
-    /// How many more there are than [`MAX_FINDINGS`](super::MAX_FINDINGS).
+    /// How many more there are than [`MAX_FINDINGS`](crate::finding::MAX_FINDINGS).
     pub dropped: usize,
 }
 
@@ -49,7 +48,7 @@ pub fn lint(
     let files = files(&template);
     let partitions = Partitions::of(&template);
     let content = Content::of(&template, definitions);
-    let mut found = Findings::new(&SYNTAX);
+    let mut found = Findings::new(usize::MAX);
     let syntax_faults = faults.iter().filter(|fault| fault.kind == FaultKind::Syntax).count();
     for fault in faults {
         report(fault, &mut found);
@@ -70,9 +69,9 @@ pub fn lint(
         schema::check(&node, &mut found);
     }
     let dropped = found.dropped();
-    let mut findings = found.into_list();
+    let (mut findings, _) = found.into_parts();
     findings.sort_by(|a, b| {
-        (a.span.start, a.span.end, a.level, a.rule).cmp(&(b.span.start, b.span.end, b.level, b.rule))
+        (a.place.start, a.place.end, a.level, a.rule).cmp(&(b.place.start, b.place.end, b.level, b.rule))
     });
     Linted { template, node, findings, syntax_faults, dropped }
 }
@@ -111,7 +110,7 @@ fn allow(allowances: &[Allowance], found: &mut Findings) {
         }
         let remove = || Fix::safe("remove it", Change::Remove(name.span));
         let Some(rule) = rule(&name.value) else {
-            let meant = nearest_rule(&name.value);
+            let meant = nearest(&name.value, &names());
             let mut added =
                 found.report(name.span, format!("there is no rule `{}`", name.value.escape_debug()));
             added = added.help(match meant {

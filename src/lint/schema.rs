@@ -41,13 +41,12 @@ pub(super) fn check(node: &Node, found: &mut Findings) {
         let errors = || found.list().iter().filter(|f| f.level == Level::Error);
         let spoken = match at.value {
             Value::Object(_) | Value::Array(_) if at.span == node.span => {
-                errors().any(|f| f.span.start == at.span.start)
+                errors().any(|f| f.place.start == at.span.start)
             }
             // An error inside explains why the whole is refused.
-            Value::Object(_) | Value::Array(_) => errors().any(|f| at.span.contains(f.span)),
-            _ => {
-                errors().any(|f| at.span.contains(f.span) || f.span.contains(at.span) && f.span != node.span)
-            }
+            Value::Object(_) | Value::Array(_) => errors().any(|f| at.span.contains(f.place)),
+            _ => errors()
+                .any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span),
         };
         if spoken {
             continue;

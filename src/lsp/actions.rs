@@ -46,7 +46,7 @@ fn quick_fixes(document: &Document, at: Span) -> Vec<CodeAction> {
     linted
         .findings
         .iter()
-        .filter(|finding| touches(finding.span))
+        .filter(|finding| touches(finding.place))
         .filter_map(|finding| {
             let fix = finding.fix.as_ref()?;
             let edits = resolve(&fix.changes, document.text(), &linted.node)?;

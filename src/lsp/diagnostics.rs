@@ -23,7 +23,7 @@ pub(super) fn diagnostic(document: &Document, finding: &Finding) -> Diagnostic {
     });
     let help = finding.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
     Diagnostic {
-        range: document.range(finding.span),
+        range: document.range(finding.place),
         severity: Some(match finding.level {
             Level::Error => DiagnosticSeverity::ERROR,
             Level::Warning => DiagnosticSeverity::WARNING,

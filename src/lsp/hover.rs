@@ -18,7 +18,7 @@ pub(super) fn hover(document: &Document, position: Position, known: &Knowledge) 
     let (span, text) = match &cursor.at {
         At::Key(member) => {
             let mut parts = vec![match cursor.path().collect::<Vec<_>>()[..] {
-                ["$lint", "allow"] => rule(&member.key).map(explain).unwrap_or_default(),
+                ["$lint", "allow"] => rule(&member.key).map(|rule| explain(&rule.text())).unwrap_or_default(),
                 _ => {
                     describe(cursor.path().chain([member.key.as_str()])).map(|d| key_text(&member.key, &d))?
                 }

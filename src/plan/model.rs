@@ -16,6 +16,7 @@ pub const PLAN_VERSION: u32 = 5;
 pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plan {
     pub version: u32,
     /// Whether the disks are image files or block devices of this machine.
@@ -32,6 +33,7 @@ pub struct Plan {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Published {
     pub format: Format,
     /// Its file name, without a directory.
@@ -51,6 +53,7 @@ impl Published {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disk {
     /// An image's file name without a directory, or a device's name under /dev.
     pub name: String,
@@ -68,6 +71,7 @@ pub struct Disk {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Partition {
     pub number: u32,
     /// The name in the GPT entry.
@@ -117,6 +121,7 @@ pub const LUKS_DATA_OFFSET: Bytes = Bytes(16 << 20);
 
 /// aes-xts-plain64 with a key of 512 bits; the passphrase is in [`Secrets`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Encryption {
     /// What the running system calls the opened volume: /dev/mapper/NAME.
     pub name: String,
@@ -125,6 +130,7 @@ pub struct Encryption {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Filesystem {
     #[serde(rename = "type")]
     pub kind: FilesystemType,
@@ -139,6 +145,7 @@ pub struct Filesystem {
 
 /// What a filesystem offers, and what the content makes of it. All in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Space {
     /// Room for content after the filesystem's own structures.
     pub offers: Bytes,
@@ -158,12 +165,14 @@ pub struct Space {
 
 /// A partition of one of the plan's disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     pub disk: String,
     pub partition: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Firmware {
     Uefi,
@@ -180,6 +189,7 @@ impl fmt::Display for Firmware {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Boot {
     pub firmware: Firmware,
     pub loader: Loader,
@@ -194,6 +204,7 @@ pub struct Boot {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Content {
     pub manager: SoftwareManager,
     /// A suite (apt), a release number or "latest" (swupd, dnf).
@@ -224,6 +235,7 @@ impl Content {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SwupdContent {
     /// `-V URL`: where the newest version is asked for; nothing means where the content is.
     pub version_url: Option<String>,
@@ -236,6 +248,7 @@ pub struct SwupdContent {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct System {
     pub hostname: Option<String>,
     pub users: Vec<UserPlan>,
@@ -256,12 +269,14 @@ pub struct System {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Installer {
     /// File names of the templates whose content it carries.
     pub templates: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UserPlan {
     pub name: String,
     pub uid: Option<u32>,
@@ -274,6 +289,7 @@ pub struct UserPlan {
 
 /// What a user's shadow entry says; the hash itself is in [`Secrets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Password {
     Locked,
@@ -283,6 +299,7 @@ pub enum Password {
 
 /// Programs and commands of the template, in the order in which they run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hooks {
     pub pre_install_shell: Vec<String>,
     pub post_non_chroot: Vec<String>,

@@ -1,8 +1,9 @@
 //! Differences of two images.
 
+use super::document;
 use crate::verify::compare::{Difference, Group, group, grouped};
 use maud::{DOCTYPE, Markup, html};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// A block for each difference: the way to it, and what each side has. Empty if there is none.
 pub fn differences_human<'d>(
@@ -47,15 +48,33 @@ pub fn differences_grouped(a: &str, b: &str, differences: &[Difference]) -> Stri
     out
 }
 
-/// `{"version": 1, "same": …, "differences": […]}`.
-pub fn differences_json(differences: &[Difference]) -> Value {
-    let with_group = |difference: &Difference| {
-        let mut value = json!(difference);
-        value["group"] = json!(group(difference));
-        value
-    };
-    let list: Vec<Value> = differences.iter().map(with_group).collect();
-    json!({ "version": 1, "same": differences.is_empty(), "differences": list })
+/// `ister diff --format json`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct DiffOutput<'d> {
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    version: u32,
+    /// Whether the images are equal.
+    same: bool,
+    differences: Vec<DifferenceJson<'d>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Difference"))]
+struct DifferenceJson<'d> {
+    #[serde(flatten)]
+    difference: &'d Difference,
+    group: Group,
+}
+
+pub fn differences_json(differences: &[Difference]) -> String {
+    let list = differences.iter();
+    document(&DiffOutput {
+        version: 1,
+        same: differences.is_empty(),
+        differences: list.map(|difference| DifferenceJson { difference, group: group(difference) }).collect(),
+    })
 }
 
 const STYLE: &str = "body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color-scheme: light dark } \
@@ -151,6 +170,7 @@ mod tests {
         assert!(page.contains("<details open><summary>packages (1)") && page.contains("a&lt;b"), "{page}");
         assert!(page.contains("<details><summary>identifiers (1), different in every build"), "{page}");
         let json = differences_json(&differences());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["differences"][2]["group"], "files");
     }
 }

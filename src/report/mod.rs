@@ -27,13 +27,17 @@ mod verification;
 
 #[cfg(feature = "full")]
 pub use boot_paths::{boot_paths_svg, boot_paths_text};
+#[cfg(all(test, feature = "full"))]
+pub(crate) use difference::DiffOutput;
 #[cfg(feature = "full")]
 pub use difference::{differences_grouped, differences_html, differences_human, differences_json};
-#[cfg(feature = "full")]
-pub use explain::explain_verification;
-pub use explain::{explain, rules_json, rules_markdown, rules_table};
+#[cfg(test)]
+pub(crate) use explain::RulesOutput;
+pub use explain::{explain, rule_names, rule_text, rules_markdown, rules_output, rules_table};
+#[cfg(test)]
+pub(crate) use findings::LintOutput;
 pub use findings::{
-    Checked, concise, findings_human, findings_json, github, junit, refusals_human, sarif, statistics,
+    Checked, CheckedTemplates, Report, concise, findings_human, github, refusals_human, sarif, statistics,
 };
 #[cfg(feature = "full")]
 pub(crate) use image_tests::image_tests_junit;
@@ -51,7 +55,11 @@ pub use table::Table;
 #[cfg(feature = "full")]
 pub use verdict::verdict_human;
 #[cfg(feature = "full")]
-pub use verification::{
-    Verified, verification_concise, verification_github, verification_human, verification_json,
-    verification_junit, verification_sarif,
-};
+pub use verification::Verified;
+#[cfg(all(test, feature = "full"))]
+pub(crate) use verification::VerifyOutput;
+
+/// A JSON document, as every command prints it.
+pub fn document(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("output types are plain data") + "\n"
+}

@@ -10,6 +10,7 @@ pub const RECEIPT_VERSION: u32 = 5;
 
 /// Written to `<image>.receipt.json`, and only for an image that booted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Receipt {
     pub version: u32,
     /// The image's file name.
@@ -32,6 +33,7 @@ pub struct Receipt {
 
 /// One boot more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     pub emulator: String,
     pub firmware: FirmwareFile,

@@ -1,15 +1,13 @@
 //! What `ister verify` found, for people and for programs; the formats are those of `lint`.
 
-use super::findings::github::{data, property};
 use super::findings::junit::{case, failed, render, visible};
-use super::findings::sarif::{Fingerprints, location, log};
-use super::source_root::SourceRoot;
-use super::{Table, boot_paths_text, explain_verification};
-use crate::lint::Level;
+use super::findings::{FindingJson, Report, Reported};
+use super::{Table, boot_paths_text, document};
+use crate::finding::{Level, RuleText};
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Finding, Place, RULES};
 use quick_junit::TestSuite;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// An image that was looked at.
 pub struct Verified {
@@ -39,7 +37,7 @@ fn place(place: &Place) -> String {
 }
 
 /// Each finding with its place and what to do, then the verdict.
-pub fn verification_human(verified: &Verified, colour: bool) -> String {
+fn verification_human(verified: &Verified, colour: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     };
@@ -76,110 +74,66 @@ pub fn verification_human(verified: &Verified, colour: bool) -> String {
     out + &verified.summary + "\n" + &table.render()
 }
 
-/// One line a finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
-pub fn verification_concise(verified: &Verified) -> String {
-    verified
-        .findings
-        .iter()
-        .map(|finding| {
-            let at = place(&finding.place);
-            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
-            format!(
-                "{}: {at}{}[{}] {}\n",
-                verified.image,
-                finding.level.name(),
-                finding.rule,
-                finding.message
-            )
-        })
-        .collect()
+/// `ister verify --format json`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct VerifyOutput<'r> {
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    version: u32,
+    image: &'r str,
+    /// Format, size and number of partitions, and the plan that the image was compared with.
+    summary: &'r str,
+    /// Whether there are no errors.
+    good: bool,
+    findings: Vec<FindingJson<'r, &'r Place>>,
+    /// With `--explain-boot`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_paths: Option<&'r BootPaths>,
 }
 
-/// `{"version": 1, "image": …, "good": …, "findings": […]}`.
-pub fn verification_json(verified: &Verified) -> Value {
-    let mut value = json!({
-        "version": 1,
-        "image": verified.image,
-        "summary": verified.summary,
-        "good": !verified.has_errors(),
-        "findings": verified.findings,
-    });
-    if let Some(paths) = &verified.boot_paths {
-        value["boot_paths"] = json!(paths);
+impl Report for Verified {
+    fn rules(&self) -> Vec<RuleText> {
+        RULES.iter().map(|rule| rule.text()).collect()
     }
-    value
-}
 
-pub fn verification_sarif(verified: &Verified, root: &SourceRoot) -> Value {
-    let mut fingerprints = Fingerprints::default();
-    let rules = RULES
-        .iter()
-        .map(|rule| {
-            json!({
-                "id": rule.name,
-                "shortDescription": { "text": rule.summary },
-                "fullDescription": { "text": rule.why },
-                "help": { "text": rule.why, "markdown": explain_verification(rule) },
-                "defaultConfiguration": { "level": rule.level.name() },
-            })
-        })
-        .collect();
-    let results = verified
-        .findings
-        .iter()
-        .map(|finding| {
-            let index = RULES.iter().position(|rule| rule.name == finding.rule);
-            let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-            let at = place(&finding.place);
-            let mut location = json!({
-                "physicalLocation": {
-                    "artifactLocation": location(&verified.image, root),
-                    // An image has no lines, but GitHub shows no result without a region.
-                    "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1 },
-                },
-            });
-            if !at.is_empty() {
-                location["logicalLocations"] = json!([{ "fullyQualifiedName": at }]);
-            }
-            json!({
-                "ruleId": finding.rule,
-                "ruleIndex": index.map_or(-1, |index| index as i64),
-                "level": finding.level.name(),
-                "message": { "text": format!("{}{help}", finding.message) },
-                "locations": [location],
-                "partialFingerprints": fingerprints.of(&verified.image, finding.rule, &at),
-            })
-        })
-        .collect();
-    log(rules, results, root)
-}
+    fn findings(&self) -> Vec<Reported<'_>> {
+        let reported = self.findings.iter().map(|finding| Reported {
+            file: &self.image,
+            region: None,
+            object: place(&finding.place),
+            rule: finding.rule,
+            level: finding.level,
+            message: &finding.message,
+            help: finding.help.as_deref(),
+            labels: Vec::new(),
+            fix: None,
+            identity: place(&finding.place).into(),
+        });
+        reported.collect()
+    }
 
-/// Annotations of GitHub Actions.
-pub fn verification_github(verified: &Verified, root: &SourceRoot) -> String {
-    verified
-        .findings
-        .iter()
-        .map(|finding| {
-            let command = match finding.level {
-                Level::Error => "error",
-                Level::Warning => "warning",
-                Level::Note => "notice",
-            };
-            let at = place(&finding.place);
-            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
-            let help = finding.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
-            format!(
-                "::{command} file={},title={}::{}\n",
-                property(&root.annotated(&verified.image)),
-                property(finding.rule),
-                data(&format!("{at}{}{help}", finding.message))
-            )
+    fn human(&self, colour: bool) -> String {
+        verification_human(self, colour)
+    }
+
+    fn json(&self) -> String {
+        document(&VerifyOutput {
+            version: 1,
+            image: &self.image,
+            summary: &self.summary,
+            good: !self.has_errors(),
+            findings: self.findings.iter().map(|f| FindingJson::new(f, &f.place)).collect(),
+            boot_paths: self.boot_paths.as_ref(),
         })
-        .collect()
+    }
+
+    fn junit(&self) -> String {
+        verification_junit(self)
+    }
 }
 
 /// A test case for each rule: those that found errors have failed.
-pub fn verification_junit(verified: &Verified) -> String {
+fn verification_junit(verified: &Verified) -> String {
     let image = visible(&verified.image);
     let mut suite = TestSuite::new(format!("ister verify {image}"));
     for rule in RULES {
@@ -198,6 +152,7 @@ pub fn verification_junit(verified: &Verified) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{SourceRoot, github, sarif};
     use super::*;
 
     fn verified() -> Verified {
@@ -209,7 +164,9 @@ mod tests {
                 level: Level::Error,
                 message: "UUID=1 for /srv is no partition of this image".into(),
                 place: Place { partition: None, path: Some("/etc/fstab".into()) },
+                labels: Vec::new(),
                 help: None,
+                fix: None,
             }],
             boot_paths: None,
         }
@@ -230,10 +187,10 @@ mod tests {
     #[test]
     fn programs_read_it_too() {
         let root = SourceRoot::new("/r".into(), "/r".into(), |_| None);
-        assert_eq!(verification_json(&verified())["good"], false);
-        assert_eq!(verification_sarif(&verified(), &root)["runs"][0]["results"][0]["ruleId"], "fstab-device");
+        assert!(verified().json().contains("\"good\": false"));
+        assert_eq!(sarif(&verified(), &root)["runs"][0]["results"][0]["ruleId"], "fstab-device");
         assert!(
-            verification_github(&verified(), &root)
+            github(&verified(), &root)
                 .starts_with("::error file=out/kvm.img,title=fstab-device::/etc/fstab: ")
         );
         assert!(verification_junit(&verified()).contains("failures=\"1\""));

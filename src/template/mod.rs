@@ -34,5 +34,5 @@ pub use node::{Member, Node, Value};
 pub use secret::Secret;
 pub use secrets::{for_message, secret_places, without_secrets};
 pub use set::{Override, OverrideError};
-pub use text::{Encoding, Position, SourceText, Span};
+pub use text::{Encoding, Position, SourceText, Span, visible_name};
 pub use units::{Bytes, Size, SizeFault};

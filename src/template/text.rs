@@ -97,10 +97,7 @@ impl SourceText {
 
     /// The name for a terminal: a file may be called anything.
     pub fn shown_name(&self) -> String {
-        self.name
-            .chars()
-            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-            .collect()
+        visible_name(&self.name)
     }
 
     pub fn text(&self) -> &str {
@@ -147,6 +144,13 @@ impl SourceText {
         let Position { line, column } = self.position(span.start);
         format!("{}:{line}:{column}", self.shown_name())
     }
+}
+
+/// A file name for a terminal: a name may contain control characters.
+pub fn visible_name(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
 }
 
 /// In UTF-8 every byte but a continuation, 10xxxxxx, starts a character.

@@ -17,6 +17,7 @@ const DIRECTORY: &str = "/var/cache/ister-update";
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Update {
     /// The kernel before.
     pub from: String,

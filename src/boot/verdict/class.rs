@@ -5,6 +5,7 @@ use std::fmt;
 
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// A getty asks for a login: the good end, unless the guest is to switch itself off.

@@ -12,6 +12,7 @@ use std::path::{Component, Path};
 
 /// Where a tree and its manifests differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// As a backslash escapes it.
     pub path: String,
@@ -21,6 +22,7 @@ pub struct Difference {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     Missing,

@@ -50,6 +50,7 @@ pub enum Trusted {
 
 /// What was installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Installed {
     pub version: u32,
     pub format: u32,
@@ -75,6 +76,7 @@ pub enum Task {
 
 /// What a mix or mirror has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Listing {
     pub version: u32,
     pub format: u32,
@@ -86,6 +88,7 @@ pub struct Listing {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BundleFact {
     pub name: String,
     pub version: u32,

@@ -215,6 +215,11 @@ pub static RULES: &[&Rule] = &[
     &reading::WRONG_TYPE,
 ];
 
+/// All names, for suggestions.
+pub fn names() -> Vec<&'static str> {
+    RULES.iter().map(|rule| rule.name).collect()
+}
+
 /// The rule of a name.
 pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.binary_search_by(|rule| rule.name.cmp(name)).ok().map(|index| RULES[index])

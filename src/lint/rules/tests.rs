@@ -37,7 +37,8 @@ pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     let source = SourceText::new("t.json", text);
     let (template, _, _) = crate::template::parse(&source);
     let definitions = builtin();
-    let mut found = Findings::new(rule);
+    let mut found = Findings::new(usize::MAX);
+    found.set_rule(rule);
     match rule.check {
         Check::Reading => {}
         Check::Template(check) => check(&template, &mut found),
@@ -45,12 +46,12 @@ pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
         Check::Content(check) => check(&template, &Content::of(&template, &definitions), &mut found),
         Check::Files(check) => check(&template, &files(), &mut found),
     }
-    let mut list = found.into_list();
-    list.sort_by_key(|f| f.span);
+    let (mut list, _) = found.into_parts();
+    list.sort_by_key(|f| f.place);
     let got: Vec<String> = list
         .iter()
         .map(|f| {
-            let place = source.position(f.span.start);
+            let place = source.position(f.place.start);
             format!("{}:{} {}", place.line, place.column, f.message)
         })
         .collect();

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// The address of a logical block, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Lba(pub u64);
 
@@ -16,6 +17,7 @@ impl fmt::Display for Lba {
 
 /// The size of a logical block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "u64", into = "u64")]
 pub enum SectorSize {
     #[default]

@@ -1,43 +1,39 @@
 //! Annotations of GitHub Actions. Source: GitHub Docs, "Workflow commands for GitHub Actions".
 
-use super::{Checked, all};
-use crate::lint::Level;
+use super::{Report, Reported};
+use crate::finding::Level;
 use crate::report::source_root::SourceRoot;
 
-pub fn github(files: &[Checked], root: &SourceRoot) -> String {
-    all(files)
-        .map(|(file, finding)| {
-            let (start, end) =
-                (file.source.position(finding.span.start), file.source.position(finding.span.end));
-            let command = match finding.level {
-                Level::Error => "error",
-                Level::Warning => "warning",
-                Level::Note => "notice",
-            };
-            let help = finding.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
-            // A column is only shown for what stands on one line.
-            let columns = if start.line == end.line {
-                format!(",col={},endColumn={}", start.column, end.column)
-            } else {
-                String::new()
-            };
-            format!(
-                "::{command} file={},line={},endLine={}{columns},title={}::{}\n",
-                property(&root.annotated(file.source.name())),
-                start.line,
-                end.line,
-                property(finding.rule),
-                data(&format!("{}{help}", finding.message)),
-            )
-        })
-        .collect()
+pub fn github(report: &impl Report, root: &SourceRoot) -> String {
+    report.findings().iter().map(|finding| annotation(finding, root)).collect()
 }
 
-pub(in crate::report) fn data(text: &str) -> String {
+fn annotation(finding: &Reported<'_>, root: &SourceRoot) -> String {
+    let command = match finding.level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Note => "notice",
+    };
+    let mut place = format!("file={}", property(&root.annotated(finding.file)));
+    if let Some(region) = finding.region {
+        place += &format!(",line={},endLine={}", region.line, region.end_line);
+        // GitHub shows columns only of a single line.
+        if region.line == region.end_line {
+            place += &format!(",col={},endColumn={}", region.column, region.end_column);
+        }
+    }
+    let object = if finding.object.is_empty() { String::new() } else { format!("{}: ", finding.object) };
+    let help = finding.help.map(|help| format!("\n{help}")).unwrap_or_default();
+    let title = property(finding.rule);
+    let text = data(&format!("{object}{}{help}", finding.message));
+    format!("::{command} {place},title={title}::{text}\n")
+}
+
+fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-pub(in crate::report) fn property(text: &str) -> String {
+fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 

@@ -21,7 +21,7 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
                     level: finding.level,
                     name: finding.rule,
                     message: &finding.message,
-                    span: finding.span,
+                    span: finding.place,
                     labels: &finding.labels,
                     help: finding.help.as_deref(),
                 },

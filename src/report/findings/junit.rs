@@ -1,17 +1,23 @@
 //! JUnit XML, as CI systems read it: a test case for each template, failed where there are errors.
 
 use super::Checked;
-use crate::lint::Level;
+use crate::finding::Level;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
-pub fn junit(files: &[Checked]) -> String {
+pub(super) fn junit(files: &[Checked]) -> String {
     let mut suite = TestSuite::new("ister lint");
     for file in files {
         let lines = |wanted: fn(Level) -> bool| -> String {
             let lines = file.linted.findings.iter().filter(|f| wanted(f.level)).map(|f| {
                 let help = f.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-                format!("{}: {}[{}] {}{help}\n", file.source.place(f.span), f.level.name(), f.rule, f.message)
+                format!(
+                    "{}: {}[{}] {}{help}\n",
+                    file.source.place(f.place),
+                    f.level.name(),
+                    f.rule,
+                    f.message
+                )
             });
             lines.collect()
         };

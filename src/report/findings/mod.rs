@@ -1,54 +1,68 @@
-//! Findings for people and for programs: one file a format. All of them show the same [`Checked`] files in the order
-//! they come in.
+//! Findings of `lint` and `verify`, one file a format. What is formatted implements [`Report`]; formats show the findings in the
+//! order they come in.
 
 mod concise;
-pub(super) mod github;
+mod github;
 mod human;
 mod json;
 pub(super) mod junit;
-pub(super) mod sarif;
+mod sarif;
 mod statistics;
+mod templates;
 
-use crate::lint::{Finding, Level, Linted};
-use crate::template::{Edit, Fix, SourceText, Span, resolve, secret_places};
-use std::cell::OnceCell;
+use crate::finding::{Level, RuleText};
+use std::borrow::Cow;
 
 pub use concise::concise;
 pub use github::github;
 pub use human::{findings_human, refusals_human};
-pub use json::findings_json;
-pub use junit::junit;
+pub(super) use json::FindingJson;
+#[cfg(test)]
+pub(crate) use json::LintOutput;
 pub use sarif::sarif;
 pub use statistics::statistics;
+pub use templates::{Checked, CheckedTemplates};
 
-/// A template that was looked at.
-pub struct Checked {
-    pub source: SourceText,
-    pub linted: Linted,
-    /// Where its secrets stand, once somebody asks.
-    secrets: OnceCell<Vec<Span>>,
+/// Findings of some files, to be printed in any format.
+pub trait Report {
+    /// The rules that ran, for formats that describe them.
+    fn rules(&self) -> Vec<RuleText>;
+    fn findings(&self) -> Vec<Reported<'_>>;
+    /// For terminals.
+    fn human(&self, colour: bool) -> String;
+    /// The command's own JSON document.
+    fn json(&self) -> String;
+    /// JUnit XML. What a test case is depends on the command.
+    fn junit(&self) -> String;
 }
 
-impl Checked {
-    pub fn new(source: SourceText, linted: Linted) -> Checked {
-        Checked { source, linted, secrets: OnceCell::new() }
-    }
-
-    fn count(&self, level: Level) -> usize {
-        self.linted.findings.iter().filter(|f| f.level == level).count()
-    }
+/// A finding and its place, ready to print.
+pub struct Reported<'r> {
+    pub file: &'r str,
+    /// Images have no lines.
+    pub region: Option<Region>,
+    /// The place in an image, for example `partition 3, /etc/fstab`; empty for the image as a whole.
+    pub object: String,
+    pub rule: &'static str,
+    pub level: Level,
+    pub message: &'r str,
+    pub help: Option<&'r str>,
+    pub labels: Vec<(Region, &'r str)>,
+    pub fix: Option<ReportedFix<'r>>,
+    /// Text that tells this finding from others of its rule in the file, and stays when others come and go.
+    pub identity: Cow<'r, str>,
 }
 
-/// All findings, each with its file.
-fn all(files: &[Checked]) -> impl Iterator<Item = (&Checked, &Finding)> {
-    files.iter().flat_map(|file| file.linted.findings.iter().map(move |finding| (file, finding)))
+/// Lines and columns count from 1, columns count characters; the end is exclusive.
+#[derive(Clone, Copy, Debug)]
+pub struct Region {
+    pub line: usize,
+    pub column: usize,
+    pub end_line: usize,
+    pub end_column: usize,
 }
 
-/// The edits of a fix, unless one of them has to do with a secret: those are for `--fix` only.
-fn shown_edits(file: &Checked, fix: &Fix) -> Option<Vec<Edit>> {
-    let text = file.source.text();
-    let edits = resolve(&fix.changes, text, &file.linted.node)?;
-    let secrets = file.secrets.get_or_init(|| secret_places(text, &file.linted.node));
-    let touches = |edit: &Edit| secrets.iter().any(|s| s.start <= edit.span.end && edit.span.start <= s.end);
-    (!edits.iter().any(|edit| touches(edit) && !edit.text.is_empty())).then_some(edits)
+pub struct ReportedFix<'r> {
+    pub title: &'r str,
+    pub edits: Vec<(Region, String)>,
 }

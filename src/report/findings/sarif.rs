@@ -1,93 +1,19 @@
 //! SARIF 2.1.0 (OASIS), for code scanning services and editors.
 
-use super::{Checked, all, shown_edits};
-use crate::lint::{RULES, Rule};
+use super::{Region, Report, Reported};
+use crate::finding::RuleText;
 use crate::report::explain::explain;
 use crate::report::source_root::{ReportedPath, SourceRoot};
-use crate::template::{SourceText, Span};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-pub fn sarif(files: &[Checked], root: &SourceRoot) -> Value {
-    let rules: Vec<Value> = RULES.iter().map(|rule| describe(rule)).collect();
+pub fn sarif(report: &impl Report, root: &SourceRoot) -> Value {
+    let rules = report.rules();
     let mut fingerprints = Fingerprints::default();
-    let results: Vec<Value> = all(files)
-        .map(|(file, finding)| {
-            let source = &file.source;
-            let index = RULES.iter().position(|rule| rule.name == finding.rule);
-            let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-            let mut result = json!({
-                "ruleId": finding.rule,
-                "ruleIndex": index.map_or(-1, |index| index as i64),
-                "level": finding.level.name(),
-                "message": { "text": format!("{}{help}", finding.message) },
-                "locations": [{ "physicalLocation": place(source, finding.span, root) }],
-                "partialFingerprints": fingerprints.of(source.name(), finding.rule, line(source, finding.span)),
-            });
-            if !finding.labels.is_empty() {
-                let related: Vec<Value> = finding
-                    .labels
-                    .iter()
-                    .enumerate()
-                    .map(|(id, (span, text))| {
-                        json!({ "id": id, "physicalLocation": place(source, *span, root), "message": { "text": text } })
-                    })
-                    .collect();
-                result["relatedLocations"] = related.into();
-            }
-            let fix = finding.fix.as_ref();
-            if let Some((fix, edits)) =
-                fix.and_then(|fix| Some((fix, shown_edits(file, fix)?)))
-            {
-                let replacements: Vec<Value> = edits
-                    .iter()
-                    .map(|edit| {
-                        json!({
-                            "deletedRegion": region(source, edit.span),
-                            "insertedContent": { "text": edit.text },
-                        })
-                    })
-                    .collect();
-                let change = json!({ "artifactLocation": location(source.name(), root), "replacements": replacements });
-                result["fixes"] =
-                    json!([{ "description": { "text": fix.title }, "artifactChanges": [change] }]);
-            }
-            result
-        })
-        .collect();
-    log(rules, results, root)
-}
-
-/// What tells whether two runs found the same: GitHub compares the hash under this name, and computes it only for what its
-/// own action uploads. The line's text is in it, not its number, so that lines above may come and go.
-/// Source: GitHub Docs, "SARIF support for code scanning", "Data for preventing duplicated alerts".
-#[derive(Default)]
-pub(in crate::report) struct Fingerprints {
-    seen: BTreeMap<String, usize>,
-}
-
-impl Fingerprints {
-    pub(in crate::report) fn of(&mut self, file: &str, rule: &str, text: &str) -> Value {
-        let text: String = text.split_whitespace().collect();
-        let digest = Sha256::digest(format!("{rule}\n{text}"));
-        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let count = self.seen.entry(format!("{file}\n{hash}")).or_default();
-        *count += 1;
-        json!({ "primaryLocationLineHash": format!("{hash}:{count}") })
-    }
-}
-
-/// The line that a span starts in.
-fn line(source: &SourceText, span: Span) -> &str {
-    let text = source.text();
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
-    &text[start..end]
-}
-
-/// The document around rules and results.
-pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>, root: &SourceRoot) -> Value {
+    let findings = report.findings();
+    let results: Vec<Value> =
+        findings.iter().map(|finding| result(finding, &rules, root, &mut fingerprints)).collect();
     json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
@@ -96,7 +22,7 @@ pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>, root: &Sour
                 "driver": {
                     "name": "ister",
                     "semanticVersion": env!("CARGO_PKG_VERSION"),
-                    "rules": rules,
+                    "rules": rules.iter().map(describe).collect::<Vec<_>>(),
                 },
             },
             "columnKind": "unicodeCodePoints",
@@ -106,7 +32,75 @@ pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>, root: &Sour
     })
 }
 
-fn describe(rule: &Rule) -> Value {
+fn result(
+    finding: &Reported<'_>,
+    rules: &[RuleText],
+    root: &SourceRoot,
+    fingerprints: &mut Fingerprints,
+) -> Value {
+    let index = rules.iter().position(|rule| rule.name == finding.rule);
+    let help = finding.help.map(|help| format!("; {help}")).unwrap_or_default();
+    // An image has no lines, but GitHub does not show a result without a region.
+    let start = Region { line: 1, column: 1, end_line: 1, end_column: 1 };
+    let mut place =
+        json!({ "physicalLocation": physical(finding.file, finding.region.unwrap_or(start), root) });
+    if !finding.object.is_empty() {
+        place["logicalLocations"] = json!([{ "fullyQualifiedName": finding.object }]);
+    }
+    let mut result = json!({
+        "ruleId": finding.rule,
+        "ruleIndex": index.map_or(-1, |index| index as i64),
+        "level": finding.level.name(),
+        "message": { "text": format!("{}{help}", finding.message) },
+        "locations": [place],
+        "partialFingerprints": fingerprints.of(finding.file, finding.rule, &finding.identity),
+    });
+    if !finding.labels.is_empty() {
+        let labels = finding.labels.iter().enumerate();
+        let related: Vec<Value> = labels
+            .map(|(id, (region, text))| {
+                json!({
+                    "id": id,
+                    "physicalLocation": physical(finding.file, *region, root),
+                    "message": { "text": text },
+                })
+            })
+            .collect();
+        result["relatedLocations"] = related.into();
+    }
+    if let Some(fix) = &finding.fix {
+        let replacements: Vec<Value> = fix
+            .edits
+            .iter()
+            .map(|(at, text)| json!({ "deletedRegion": region(*at), "insertedContent": { "text": text } }))
+            .collect();
+        let change =
+            json!({ "artifactLocation": location(finding.file, root), "replacements": replacements });
+        result["fixes"] = json!([{ "description": { "text": fix.title }, "artifactChanges": [change] }]);
+    }
+    result
+}
+
+/// Identifies a result across runs: GitHub compares the hash under this name, and computes it only for what its own action
+/// uploads. It is made of the line's text, not of its number, so that it stays the same when lines are added above.
+/// Source: GitHub Docs, "SARIF support for code scanning", "Data for preventing duplicated alerts".
+#[derive(Default)]
+struct Fingerprints {
+    seen: BTreeMap<String, usize>,
+}
+
+impl Fingerprints {
+    fn of(&mut self, file: &str, rule: &str, text: &str) -> Value {
+        let text: String = text.split_whitespace().collect();
+        let digest = Sha256::digest(format!("{rule}\n{text}"));
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let count = self.seen.entry(format!("{file}\n{hash}")).or_default();
+        *count += 1;
+        json!({ "primaryLocationLineHash": format!("{hash}:{count}") })
+    }
+}
+
+fn describe(rule: &RuleText) -> Value {
     json!({
         "id": rule.name,
         "shortDescription": { "text": rule.summary },
@@ -116,17 +110,16 @@ fn describe(rule: &Rule) -> Value {
     })
 }
 
-fn place(source: &SourceText, span: Span, root: &SourceRoot) -> Value {
-    json!({ "artifactLocation": location(source.name(), root), "region": region(source, span) })
+fn physical(file: &str, at: Region, root: &SourceRoot) -> Value {
+    json!({ "artifactLocation": location(file, root), "region": region(at) })
 }
 
-fn region(source: &SourceText, span: Span) -> Value {
-    let (start, end) = (source.position(span.start), source.position(span.end));
+fn region(at: Region) -> Value {
     json!({
-        "startLine": start.line,
-        "startColumn": start.column,
-        "endLine": end.line,
-        "endColumn": end.column,
+        "startLine": at.line,
+        "startColumn": at.column,
+        "endLine": at.end_line,
+        "endColumn": at.end_column,
     })
 }
 
@@ -134,7 +127,7 @@ fn region(source: &SourceText, span: Span) -> Value {
 const SOURCE_ROOT: &str = "%SRCROOT%";
 
 /// Source: SARIF 2.1.0, section 3.4: `uriBaseId` is only for relative references.
-pub(in crate::report) fn location(name: &str, root: &SourceRoot) -> Value {
+fn location(name: &str, root: &SourceRoot) -> Value {
     match root.locate(name) {
         ReportedPath::BelowRoot(path) => json!({ "uri": uri(&path), "uriBaseId": SOURCE_ROOT }),
         ReportedPath::Elsewhere(path) | ReportedPath::Unnamed(path) => json!({ "uri": uri(&path) }),

@@ -1,6 +1,6 @@
 //! How often each rule fired.
 
-use super::{Checked, all};
+use super::Checked;
 use crate::report::Table;
 use crate::template::Safety;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub fn statistics(files: &[Checked]) -> String {
     // By rule: findings, and those with a safe and with an unsafe fix.
     let mut counts: BTreeMap<&str, (usize, usize, usize, &str)> = BTreeMap::new();
-    for (_, finding) in all(files) {
+    for finding in files.iter().flat_map(|file| &file.linted.findings) {
         let entry = counts.entry(finding.rule).or_insert((0, 0, 0, finding.level.name()));
         entry.0 += 1;
         match finding.fix.as_ref().map(|fix| fix.safety) {

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Read};
 
 /// A kernel's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelImage {
     /// What it calls itself. Source: Linux, Documentation/arch/x86/boot.rst, kernel_version.
     pub version: Option<String>,
@@ -114,6 +115,7 @@ pub fn is_initramfs(bytes: &[u8]) -> bool {
 
 /// What an initramfs image holds. Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Initramfs {
     /// The kernels that it has modules for.
     pub versions: BTreeSet<String>,

@@ -42,6 +42,7 @@ const MOST_FILES: usize = 24;
 
 /// A file of a partition. The path is as the partition has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileAt {
     /// 0 for a filesystem without a partition table.
     pub partition: u32,
@@ -49,6 +50,7 @@ pub struct FileAt {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum IssueKind {
     /// A firmware finds a partition or boot code that is meant for it, and nothing to start.
@@ -71,6 +73,7 @@ pub enum IssueKind {
 
 /// A broken link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Issue {
     pub kind: IssueKind,
     /// Lowercase, without full stop.
@@ -91,6 +94,7 @@ impl Issue {
 
 /// One link of a boot path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// Such as `systemd-boot 252.38` or `entry debian-6.1.0-32-amd64.conf`.
     pub title: String,
@@ -137,6 +141,7 @@ impl Step {
 
 /// A kernel that an entry starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelStart {
     /// The configuration that names it, or the unified kernel image.
     pub entry: FileAt,
@@ -149,12 +154,14 @@ pub struct KernelStart {
 
 /// What one firmware does with the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootPath {
     pub firmware: Firmware,
     pub start: Step,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootPaths {
     pub paths: Vec<BootPath>,
     pub kernels: Vec<KernelStart>,

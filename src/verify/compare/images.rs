@@ -14,6 +14,7 @@ use std::ops::Range;
 
 /// One difference: where, and what each side has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// From the whole to the part: "partition 3", "ext", "/etc/hostname", "change time".
     pub place: Vec<String>,

@@ -3,14 +3,14 @@
 mod kernel;
 
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::bls;
 use crate::plan::command_line::words;
 use crate::plan::{ESP, Firmware};
 use crate::template::Bytes;
 use crate::verify::boot_path::{FileAt, IssueKind, KernelStart};
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 pub(super) use kernel::{INITRD_CONTENT, INITRD_DAMAGED, KERNEL_DAMAGED, KERNEL_MODULES};
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ pub(super) fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
 }
 
 /// Reports the broken links of a kind. Those that somebody has to choose are less.
-fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &mut Found) {
+fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &mut Findings) {
     if !is_meant_to_boot(facts) {
         return;
     }
@@ -97,7 +97,7 @@ pub(super) static BOOT_PATH: Rule = Rule {
     check: Check::Disk(nothing),
 };
 
-fn nothing(facts: &Facts, out: &mut Found) {
+fn nothing(facts: &Facts, out: &mut Findings) {
     if !is_meant_to_boot(facts) || !facts.boot_paths.paths.is_empty() {
         return;
     }
@@ -126,7 +126,7 @@ pub(super) static BOOT_CODE: Rule = Rule {
     check: Check::Disk(boot_code),
 };
 
-fn boot_code(facts: &Facts, out: &mut Found) {
+fn boot_code(facts: &Facts, out: &mut Findings) {
     report(facts, Some(Firmware::Bios), LOADER, out);
 }
 
@@ -135,7 +135,7 @@ pub(super) const LOADER: &[IssueKind] =
     &[IssueKind::LoaderMissing, IssueKind::LoaderDamaged, IssueKind::WrongArchitecture];
 
 /// The same for what UEFI starts.
-pub(super) fn efi_programs(facts: &Facts, out: &mut Found) {
+pub(super) fn efi_programs(facts: &Facts, out: &mut Findings) {
     report(facts, Some(Firmware::Uefi), LOADER, out);
 }
 
@@ -148,7 +148,7 @@ pub(super) static ENTRY_MISSING: Rule = Rule {
     check: Check::Disk(missing),
 };
 
-fn missing(facts: &Facts, out: &mut Found) {
+fn missing(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::EntryMissing], out);
 }
 
@@ -160,7 +160,7 @@ pub(super) static ENTRY_KERNEL: Rule = Rule {
     check: Check::Disk(kernel),
 };
 
-fn kernel(facts: &Facts, out: &mut Found) {
+fn kernel(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::KernelMissing], out);
 }
 
@@ -173,7 +173,7 @@ pub(super) static ENTRY_INITRD: Rule = Rule {
     check: Check::Disk(initrd),
 };
 
-fn initrd(facts: &Facts, out: &mut Found) {
+fn initrd(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::InitramfsMissing], out);
 }
 
@@ -185,7 +185,7 @@ pub(super) static ENTRY_DEVICETREE: Rule = Rule {
     check: Check::Disk(devicetree),
 };
 
-fn devicetree(facts: &Facts, out: &mut Found) {
+fn devicetree(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::OtherFileMissing], out);
 }
 
@@ -197,7 +197,7 @@ pub(super) static GRUB_CONFIGURATION: Rule = Rule {
     check: Check::Disk(grub_configuration),
 };
 
-fn grub_configuration(facts: &Facts, out: &mut Found) {
+fn grub_configuration(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::GrubConfiguration], out);
 }
 
@@ -209,7 +209,7 @@ pub(super) static SYSLINUX_CONFIGURATION: Rule = Rule {
     check: Check::Disk(syslinux_configuration),
 };
 
-fn syslinux_configuration(facts: &Facts, out: &mut Found) {
+fn syslinux_configuration(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::SyslinuxConfiguration], out);
 }
 
@@ -235,7 +235,7 @@ pub(super) fn report_of_kernel(
     chosen: bool,
     message: String,
     seen: &mut BTreeSet<(FileAt, String)>,
-    out: &mut Found,
+    out: &mut Findings,
 ) {
     if !seen.insert((at.clone(), message.clone())) {
         return;
@@ -256,7 +256,7 @@ pub(super) static ROOT_MISSING: Rule = Rule {
     check: Check::Disk(root),
 };
 
-fn root(facts: &Facts, out: &mut Found) {
+fn root(facts: &Facts, out: &mut Findings) {
     let locked = facts.partitions.iter().any(|p| p.luks.as_ref().is_some_and(|luks| luks.locked));
     // A disk of data needs none.
     let planned = facts.planned().map(|disk| disk.partitions.iter().any(|p| p.mount.as_deref() == Some("/")));
@@ -289,7 +289,7 @@ pub(super) static ROOT_OPTION: Rule = Rule {
 /// Root partitions of x86-64. Source: UAPI.2.
 const ROOT_X86_64: uuid::Uuid = uuid::uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
 
-fn root_option(facts: &Facts, out: &mut Found) {
+fn root_option(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     let Some(partition) = facts.partition(system.root) else { return };
     let mut seen = BTreeSet::new();
@@ -303,7 +303,7 @@ fn root_option(facts: &Facts, out: &mut Found) {
         }) {
             continue;
         }
-        let mut say = |message: String, help: &str, out: &mut Found| {
+        let mut say = |message: String, help: &str, out: &mut Findings| {
             let (partition, path) = in_system(facts, &start.entry);
             if seen.insert(message.clone()) {
                 let level = if chosen { Level::Warning } else { Level::Error };
@@ -367,7 +367,7 @@ pub(super) static BOOT_SPACE: Rule = Rule {
     check: Check::Disk(space),
 };
 
-fn space(facts: &Facts, out: &mut Found) {
+fn space(facts: &Facts, out: &mut Findings) {
     let Some(system) = facts.system.as_ref().filter(|_| is_meant_to_boot(facts)) else { return };
     let by_uefi =
         facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);

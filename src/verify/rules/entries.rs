@@ -1,9 +1,9 @@
 //! Which of several kernels starts by itself.
 
 use super::boot::in_system;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use std::collections::BTreeSet;
 
 pub(super) static ENTRIES: Rule = Rule {
@@ -15,7 +15,7 @@ pub(super) static ENTRIES: Rule = Rule {
     check: Check::Disk(several_entries),
 };
 
-fn several_entries(facts: &Facts, out: &mut Found) {
+fn several_entries(facts: &Facts, out: &mut Findings) {
     for path in &facts.boot_paths.paths {
         let mut first = None;
         let mut others = BTreeSet::new();

@@ -1,10 +1,10 @@
 //! Filesystems: clean, readable, told apart.
 
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::Firmware;
 use crate::verify::facts::{Facts, Fsck, PartitionFacts, Scheme};
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use std::collections::HashMap;
 
 pub(super) static FILESYSTEM_DAMAGED: Rule = Rule {
@@ -16,7 +16,7 @@ pub(super) static FILESYSTEM_DAMAGED: Rule = Rule {
     check: Check::Disk(damaged),
 };
 
-fn damaged(facts: &Facts, out: &mut Found) {
+fn damaged(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         if let Fsck::Damaged(said) = &partition.fsck {
             let lines: Vec<&str> = said
@@ -41,7 +41,7 @@ pub(super) static FILESYSTEM_UNREADABLE: Rule = Rule {
     check: Check::Disk(unreadable),
 };
 
-fn unreadable(facts: &Facts, out: &mut Found) {
+fn unreadable(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         if let Some(reason) = &partition.unreadable {
             out.report(format!("{} cannot be read: {reason}", partition.title()))
@@ -59,7 +59,7 @@ pub(super) static FILESYSTEM_MISSING: Rule = Rule {
     check: Check::Disk(missing),
 };
 
-fn missing(facts: &Facts, out: &mut Found) {
+fn missing(facts: &Facts, out: &mut Findings) {
     for partition in facts.partitions.iter().filter(|p| p.kind.is_none() && p.luks.is_none()) {
         let number = partition.entry.number;
         let planned = facts.planned().and_then(|disk| disk.partitions.iter().find(|p| p.number == number));
@@ -86,7 +86,7 @@ pub(super) static FILESYSTEM_NOT_READ: Rule = Rule {
     check: Check::Disk(not_read),
 };
 
-fn not_read(facts: &Facts, out: &mut Found) {
+fn not_read(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         let Some(Kind::Other(name)) = partition.kind else { continue };
         let is_checked = facts.verity.iter().any(|verity| verity.tree == Some(partition.entry.number));
@@ -106,7 +106,7 @@ pub(super) static ESP_CLUSTERS: Rule = Rule {
     check: Check::Disk(clusters),
 };
 
-fn clusters(facts: &Facts, out: &mut Found) {
+fn clusters(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         let Some(clusters) = partition.fat_mismatch else { continue };
         let number = partition.entry.number;
@@ -131,7 +131,7 @@ pub(super) static FILESYSTEM_PLACE: Rule = Rule {
     check: Check::Disk(place),
 };
 
-fn place(facts: &Facts, out: &mut Found) {
+fn place(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         let (said, start) = (u64::from(partition.hidden_sectors), partition.offset / 512);
         // A logical drive's are counted from its own record: DOS and its heirs do so.
@@ -157,7 +157,7 @@ pub(super) static LABEL_REPEATED: Rule = Rule {
     check: Check::Disk(labels),
 };
 
-fn labels(facts: &Facts, out: &mut Found) {
+fn labels(facts: &Facts, out: &mut Findings) {
     repeated(facts, "label", |partition| partition.label.clone(), out);
 }
 
@@ -170,11 +170,11 @@ pub(super) static UUID_REPEATED: Rule = Rule {
     check: Check::Disk(uuids),
 };
 
-fn uuids(facts: &Facts, out: &mut Found) {
+fn uuids(facts: &Facts, out: &mut Findings) {
     repeated(facts, "UUID", |partition| partition.uuid.clone(), out);
 }
 
-fn repeated(facts: &Facts, what: &str, key: impl Fn(&PartitionFacts) -> Option<String>, out: &mut Found) {
+fn repeated(facts: &Facts, what: &str, key: impl Fn(&PartitionFacts) -> Option<String>, out: &mut Findings) {
     let mut seen = HashMap::new();
     for partition in &facts.partitions {
         let Some(text) = key(partition) else { continue };
@@ -197,7 +197,7 @@ pub(super) static LUKS_HEADER: Rule = Rule {
     check: Check::Disk(luks),
 };
 
-fn luks(facts: &Facts, out: &mut Found) {
+fn luks(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         if let Some(damage) = partition.luks.as_ref().and_then(|luks| luks.damage.as_ref()) {
             out.report(format!("{}: {damage}", partition.title())).partition(partition.entry.number);
@@ -214,7 +214,7 @@ pub(super) static LUKS_LOCKED: Rule = Rule {
     check: Check::Disk(locked),
 };
 
-fn locked(facts: &Facts, out: &mut Found) {
+fn locked(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         if partition.luks.as_ref().is_some_and(|luks| luks.locked && luks.damage.is_none()) {
             out.report(format!(

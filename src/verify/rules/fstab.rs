@@ -2,9 +2,9 @@
 
 use super::mounts::{find, fstab};
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static FSTAB_OPTIONS: Rule = Rule {
     name: "fstab-options",
@@ -66,7 +66,7 @@ fn is_option(option: &str, own: &str) -> bool {
     COMMON.split_whitespace().chain(own.split_whitespace()).any(|known| known == name)
 }
 
-fn fstab_options(facts: &Facts, out: &mut Found) {
+fn fstab_options(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for line in fstab(system) {
         let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");

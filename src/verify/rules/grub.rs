@@ -1,9 +1,9 @@
 //! GRUB for BIOS: boot sector and core image.
 
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::Firmware;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static GRUB_CORE: Rule = Rule {
     name: "grub-core",
@@ -22,7 +22,7 @@ const SECTOR: usize = 512;
 /// The last block list of a core's first sector: first sector of the rest (8 bytes), its length (2), its segment (2).
 const BLOCK_LIST: usize = SECTOR - 12;
 
-fn core(facts: &Facts, out: &mut Found) {
+fn core(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     let planned = facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).map(|boot| boot.firmware);
     let code = &facts.table.boot_code;

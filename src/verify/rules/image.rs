@@ -1,10 +1,10 @@
 //! The published file itself.
 
+use crate::finding::Level;
 use crate::image::format::ImageFormat;
-use crate::lint::Level;
 use crate::template::Bytes;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static GCE_SIZE: Rule = Rule {
     name: "gce-size",
@@ -15,7 +15,7 @@ pub(super) static GCE_SIZE: Rule = Rule {
     check: Check::Disk(google),
 };
 
-fn google(facts: &Facts, out: &mut Found) {
+fn google(facts: &Facts, out: &mut Findings) {
     if facts.for_google && !facts.size.is_multiple_of(Bytes::GIB) {
         out.report(format!("disk.raw has {} bytes, not a whole number of GiB", facts.size)).help(
             "give the template a `DiskSize` of whole GiB, or leave it out: the disk is then made so large",
@@ -32,7 +32,7 @@ pub(super) static VHD_SIZE: Rule = Rule {
     check: Check::Disk(vhd),
 };
 
-fn vhd(facts: &Facts, out: &mut Found) {
+fn vhd(facts: &Facts, out: &mut Findings) {
     if facts.format == ImageFormat::Vhd && !facts.size.is_multiple_of(Bytes::MIB) {
         out.report(format!("the disk has {} bytes, no whole number of MiB", facts.size))
             .help("convert it with qemu-img's `-o force_size=on` from an image of whole MiB");
@@ -54,7 +54,7 @@ pub(super) static IMAGE_FORMAT: Rule = Rule {
     check: Check::Disk(format_by_name),
 };
 
-fn format_by_name(facts: &Facts, out: &mut Found) {
+fn format_by_name(facts: &Facts, out: &mut Findings) {
     if facts.format.is_misnamed(&facts.name) {
         out.report(format!("the file is called {}, its content is {}", facts.name, facts.format))
             .help("rename it, convert it with qemu-img, or fetch it again: it may be cut");

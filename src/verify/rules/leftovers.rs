@@ -1,8 +1,8 @@
 //! What a build leaves behind if nobody clears up.
 
 use crate::disk::Body;
-use crate::lint::Level;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::finding::Level;
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 
 pub(super) static PACKAGE_CACHE: Rule = Rule {
@@ -14,7 +14,7 @@ pub(super) static PACKAGE_CACHE: Rule = Rule {
     check: Check::System(package_cache),
 };
 
-fn package_cache(system: &System, out: &mut Found) {
+fn package_cache(system: &System, out: &mut Findings) {
     const DIRECTORIES: &[(&str, &[&str])] = &[
         ("/var/cache/apt/archives", &[".deb"]),
         ("/var/cache/apt", &[".bin"]),
@@ -49,7 +49,7 @@ const MARKS: &[&str] = &["/tmp/mmdebstrap.", "/.cache/ister/work", "99mmdebstrap
 const FILES: &[&str] =
     &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
 
-fn build_path(system: &System, out: &mut Found) {
+fn build_path(system: &System, out: &mut Findings) {
     for path in FILES.iter().filter(|path| system.exists(path)) {
         out.report("a file of the build's tools was left in the image").path(*path);
     }
@@ -81,7 +81,7 @@ pub(super) static WORLD_WRITABLE: Rule = Rule {
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o002;
 
-fn world_writable(system: &System, out: &mut Found) {
+fn world_writable(system: &System, out: &mut Findings) {
     for (path, id) in system.tree.paths() {
         let node = &system.tree.nodes[id];
         // vfat has no modes: what mounts it gives them.

@@ -1,11 +1,11 @@
 //! Published files that are no disks.
 
+use crate::finding::Level;
 use crate::image::format::MediumKind;
-use crate::lint::Level;
 use crate::plan::Firmware;
 use crate::verify::boot_path::is_initramfs;
 use crate::verify::medium::MediumFacts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static CD_START: Rule = Rule {
     name: "cd-start",
@@ -16,7 +16,7 @@ pub(super) static CD_START: Rule = Rule {
     check: Check::Medium(cd_start),
 };
 
-fn cd_start(facts: &MediumFacts, out: &mut Found) {
+fn cd_start(facts: &MediumFacts, out: &mut Findings) {
     let Some(images) = facts.start.as_ref().and_then(|start| start.cd.as_ref()) else {
         of_others(facts, out);
         return;
@@ -33,7 +33,7 @@ fn cd_start(facts: &MediumFacts, out: &mut Found) {
 }
 
 /// A CD that may be for one firmware only.
-fn of_others(facts: &MediumFacts, out: &mut Found) {
+fn of_others(facts: &MediumFacts, out: &mut Findings) {
     if facts.kind != MediumKind::Cd {
         return;
     }
@@ -69,7 +69,7 @@ fn is_kernel(bytes: &[u8]) -> bool {
     bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa])
 }
 
-fn kernel(facts: &MediumFacts, out: &mut Found) {
+fn kernel(facts: &MediumFacts, out: &mut Findings) {
     let Some(start) = &facts.start else {
         for (start, chosen) in facts.boot_paths.kernels() {
             let image = start.image.iter().filter_map(|(at, image)| Some((at, image.damage.as_ref()?)));
@@ -113,7 +113,7 @@ pub(super) static MEDIUM_TREE: Rule = Rule {
     check: Check::Medium(tree),
 };
 
-fn tree(facts: &MediumFacts, out: &mut Found) {
+fn tree(facts: &MediumFacts, out: &mut Findings) {
     if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind != MediumKind::Damaged) {
         // A CD of others need not be a live system.
         let level =
@@ -144,7 +144,7 @@ pub(super) static PUBLISHED_FILE: Rule = Rule {
     check: Check::Medium(published),
 };
 
-fn published(facts: &MediumFacts, out: &mut Found) {
+fn published(facts: &MediumFacts, out: &mut Findings) {
     if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind == MediumKind::Damaged) {
         out.report(why.clone());
     }
@@ -159,7 +159,7 @@ pub(super) static OCI_LAYOUT: Rule = Rule {
     check: Check::Medium(layout),
 };
 
-fn layout(facts: &MediumFacts, out: &mut Found) {
+fn layout(facts: &MediumFacts, out: &mut Findings) {
     for damage in &facts.damage {
         out.report(damage.clone());
     }

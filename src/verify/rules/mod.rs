@@ -20,7 +20,7 @@ mod verity;
 
 use super::facts::Facts;
 use super::medium::MediumFacts;
-use super::rule::{Check, Finding, Found, Rule};
+use super::rule::{Check, Finding, Findings, MAX_OF_RULE, Rule};
 
 pub(super) use mounts::mounts_of;
 
@@ -121,15 +121,25 @@ pub fn judge_medium(facts: &MediumFacts) -> Vec<Finding> {
     })
 }
 
-fn found_by(run: impl Fn(&Check, &mut Found)) -> Vec<Finding> {
-    let mut found = Found::new(RULES[0]);
+fn found_by(run: impl Fn(&Check, &mut Findings)) -> Vec<Finding> {
+    let mut found = Findings::new(MAX_OF_RULE);
     for rule in RULES {
-        found.next_rule(rule);
+        found.start(rule.name, rule.level);
         run(&rule.check, &mut found);
     }
-    let mut list = found.into_list();
+    let (mut list, dropped) = found.into_parts();
+    for (rule, count) in dropped {
+        if let Some(last) = list.iter_mut().rfind(|finding| finding.rule == rule) {
+            last.message += &format!(", and {count} more of this kind");
+        }
+    }
     list.sort_by_key(|finding| finding.level);
     list
+}
+
+/// All names, for suggestions.
+pub fn names() -> Vec<&'static str> {
+    RULES.iter().map(|rule| rule.name).collect()
 }
 
 pub fn rule(name: &str) -> Option<&'static Rule> {

@@ -1,9 +1,9 @@
 //! fstab, mount units and crypttab: does what they name exist?
 
 use crate::disk::Body;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::facts::{Facts, PartitionFacts};
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 
 /// Where partitions will be mounted, as the system itself says: by fstab and by mount units.
@@ -168,7 +168,7 @@ pub(super) static FSTAB: Rule = Rule {
     check: Check::Disk(fstab_devices),
 };
 
-fn fstab_devices(facts: &Facts, out: &mut Found) {
+fn fstab_devices(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for line in fstab(system) {
         let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");
@@ -188,7 +188,7 @@ pub(super) static MOUNT_UNIT: Rule = Rule {
     check: Check::Disk(mount_units),
 };
 
-fn mount_units(facts: &Facts, out: &mut Found) {
+fn mount_units(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for unit in units(system) {
         if is_device(&unit.device) && is_missing(facts, system, &unit.device) {
@@ -206,7 +206,7 @@ pub(super) static MOUNT_POINT: Rule = Rule {
     check: Check::Disk(mount_points),
 };
 
-fn mount_points(facts: &Facts, out: &mut Found) {
+fn mount_points(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for unit in units(system).iter().filter(|unit| unit.at.starts_with('/')) {
         if !system.exists(&unit.at) {
@@ -233,7 +233,7 @@ pub(super) static CRYPTTAB: Rule = Rule {
     check: Check::Disk(crypttab_devices),
 };
 
-fn crypttab_devices(facts: &Facts, out: &mut Found) {
+fn crypttab_devices(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for volume in crypttab(system) {
         let found =

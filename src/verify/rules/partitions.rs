@@ -1,10 +1,10 @@
 //! Where partitions lie, and whether firmware finds what it starts.
 
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::layout::ALIGNMENT;
 use crate::plan::{ESP, Firmware};
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static PARTITION_ALIGNMENT: Rule = Rule {
     name: "partition-alignment",
@@ -15,7 +15,7 @@ pub(super) static PARTITION_ALIGNMENT: Rule = Rule {
     check: Check::Disk(alignment),
 };
 
-fn alignment(facts: &Facts, out: &mut Found) {
+fn alignment(facts: &Facts, out: &mut Findings) {
     for partition in facts.partitions.iter().filter(|partition| partition.entry.number != 0) {
         for (what, at) in [("starts", partition.offset), ("ends", partition.offset + partition.size.0)] {
             if at % ALIGNMENT.0 != 0 {
@@ -35,7 +35,7 @@ pub(super) static ESP_LOADER: Rule = Rule {
     check: Check::Disk(loader),
 };
 
-fn loader(facts: &Facts, out: &mut Found) {
+fn loader(facts: &Facts, out: &mut Findings) {
     let has_esp = facts.partitions.iter().any(|p| p.entry.type_guid == ESP);
     let planned = facts.plan.as_ref().and_then(|plan| plan.boot.as_ref()).map(|boot| boot.firmware);
     if planned == Some(Firmware::Uefi) && !has_esp {
@@ -54,7 +54,7 @@ pub(super) static ESP_REPEATED: Rule = Rule {
     check: Check::Disk(repeated),
 };
 
-fn repeated(facts: &Facts, out: &mut Found) {
+fn repeated(facts: &Facts, out: &mut Findings) {
     let esps: Vec<_> = facts.partitions.iter().filter(|p| p.entry.type_guid == ESP).collect();
     if let [first, second, ..] = esps[..] {
         out.report(format!("{} and {} are both EFI system partitions", first.title(), second.title()))

@@ -1,11 +1,11 @@
 //! The plan: is the image what it should be?
 
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::Partition;
 use crate::template::FilesystemType;
 use crate::verify::facts::{Facts, PartitionFacts};
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static PLAN_DISK: Rule = Rule {
     name: "plan-disk",
@@ -16,7 +16,7 @@ pub(super) static PLAN_DISK: Rule = Rule {
     check: Check::Disk(disk),
 };
 
-fn disk(facts: &Facts, out: &mut Found) {
+fn disk(facts: &Facts, out: &mut Findings) {
     let Some(disk) = facts.planned() else { return };
     if facts.sector != disk.sector_size {
         out.report(format!(
@@ -43,7 +43,7 @@ pub(super) static PLAN_PARTITION: Rule = Rule {
     check: Check::Disk(partitions),
 };
 
-fn partitions(facts: &Facts, out: &mut Found) {
+fn partitions(facts: &Facts, out: &mut Findings) {
     let (Some(disk), Some((_, entries))) = (facts.planned(), facts.table.valid()) else { return };
     for planned in &disk.partitions {
         let number = planned.number;
@@ -83,7 +83,7 @@ pub(super) static PLAN_FILESYSTEM: Rule = Rule {
     check: Check::Disk(filesystems),
 };
 
-fn filesystems(facts: &Facts, out: &mut Found) {
+fn filesystems(facts: &Facts, out: &mut Findings) {
     let Some(disk) = facts.planned() else { return };
     for planned in &disk.partitions {
         if let Some(found) = facts.partition(planned.number) {
@@ -92,7 +92,7 @@ fn filesystems(facts: &Facts, out: &mut Found) {
     }
 }
 
-fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Found) {
+fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Findings) {
     let number = planned.number;
     match (&planned.encryption, &found.luks) {
         (Some(encryption), Some(luks)) if luks.damage.is_none() => {

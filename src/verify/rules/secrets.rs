@@ -1,8 +1,8 @@
 //! What every machine must have of its own, and what nobody must have.
 
 use crate::disk::Body;
-use crate::lint::Level;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::finding::Level;
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 
 pub(super) static MACHINE_ID: Rule = Rule {
@@ -14,7 +14,7 @@ pub(super) static MACHINE_ID: Rule = Rule {
     check: Check::System(machine_id),
 };
 
-fn machine_id(system: &System, out: &mut Found) {
+fn machine_id(system: &System, out: &mut Findings) {
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
         let Some(id) = system.tree.find_itself(path) else { continue };
         if !matches!(system.tree.nodes[id].body, Body::File(_)) {
@@ -37,7 +37,7 @@ pub(super) static SSH_HOST_KEY: Rule = Rule {
     check: Check::System(host_keys),
 };
 
-fn host_keys(system: &System, out: &mut Found) {
+fn host_keys(system: &System, out: &mut Findings) {
     for name in system.list("/etc/ssh") {
         if name.starts_with("ssh_host_") && name.ends_with("_key") {
             out.report("the image has an ssh host key")
@@ -56,7 +56,7 @@ pub(super) static RANDOM_SEED: Rule = Rule {
     check: Check::System(random_seed),
 };
 
-fn random_seed(system: &System, out: &mut Found) {
+fn random_seed(system: &System, out: &mut Findings) {
     let loaders = ["/boot", "/boot/efi", "/efi"].map(|at| format!("{at}/loader/random-seed"));
     let others = ["/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"].map(str::to_owned);
     for path in loaders.into_iter().chain(others) {
@@ -76,7 +76,7 @@ pub(super) static ROOT_PASSWORD: Rule = Rule {
     check: Check::System(root_password),
 };
 
-fn root_password(system: &System, out: &mut Found) {
+fn root_password(system: &System, out: &mut Findings) {
     let accounts = system.text("/etc/passwd").unwrap_or_default();
     let shadow = system.text("/etc/shadow").unwrap_or_default();
     for account in accounts.lines() {
@@ -117,7 +117,7 @@ const BEGINS: &[&str] = &[
     "-----BEGIN PGP PRIVATE KEY",
 ];
 
-fn private_keys(system: &System, out: &mut Found) {
+fn private_keys(system: &System, out: &mut Findings) {
     for (path, id) in system.tree.paths() {
         let path = String::from_utf8_lossy(&path).into_owned();
         if !SECRET_DIRECTORIES.iter().any(|directory| path.starts_with(directory)) || is_host_key(&path) {

@@ -3,11 +3,11 @@
 use super::boot::{kernels, report_of_kernel};
 use super::units::{UNITS, Unit, unit};
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::command_line::{LONGEST, words};
 use crate::verify::facts::Facts;
 use crate::verify::programs::Role;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) static INIT_PROGRAM: Rule = Rule {
     check: Check::Disk(init),
 };
 
-fn init(facts: &Facts, out: &mut Found) {
+fn init(facts: &Facts, out: &mut Findings) {
     programs(facts, &[Role::Init], false, out);
 }
 
@@ -32,7 +32,7 @@ pub(super) static LOGIN_PROGRAM: Rule = Rule {
     check: Check::Disk(login),
 };
 
-fn login(facts: &Facts, out: &mut Found) {
+fn login(facts: &Facts, out: &mut Findings) {
     programs(facts, &[Role::Login, Role::Shell], false, out);
 }
 
@@ -45,11 +45,11 @@ pub(super) static PACKAGE_FILE: Rule = Rule {
     check: Check::Disk(package_file),
 };
 
-fn package_file(facts: &Facts, out: &mut Found) {
+fn package_file(facts: &Facts, out: &mut Findings) {
     programs(facts, &[Role::Init, Role::Login, Role::Shell], true, out);
 }
 
-fn programs(facts: &Facts, roles: &[Role], checksums: bool, out: &mut Found) {
+fn programs(facts: &Facts, roles: &[Role], checksums: bool, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for fault in
         system.faults.iter().filter(|fault| roles.contains(&fault.role) && fault.is_checksum == checksums)
@@ -67,7 +67,7 @@ pub(super) static ACCOUNTS: Rule = Rule {
     check: Check::System(accounts),
 };
 
-fn accounts(system: &System, out: &mut Found) {
+fn accounts(system: &System, out: &mut Findings) {
     // Others of the kind keep it elsewhere and make it at the first boot.
     if system.exists("/usr/share/defaults/etc/passwd") || !system.exists("/usr/lib/systemd/system") {
         return;
@@ -102,7 +102,7 @@ pub(super) static PAM: Rule = Rule {
     check: Check::System(pam),
 };
 
-fn pam(system: &System, out: &mut Found) {
+fn pam(system: &System, out: &mut Findings) {
     let has_pam = ["/lib/x86_64-linux-gnu/libpam.so.0", "/usr/lib64/libpam.so.0", "/lib64/libpam.so.0"];
     if !has_pam.iter().any(|path| system.exists(path)) {
         return;
@@ -133,7 +133,7 @@ pub(super) static DEFAULT_TARGET: Rule = Rule {
     check: Check::Disk(default_target),
 };
 
-fn default_target(facts: &Facts, out: &mut Found) {
+fn default_target(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     if !system.exists("/usr/lib/systemd/systemd") {
         return;
@@ -163,7 +163,7 @@ pub(super) static GETTY: Rule = Rule {
     check: Check::Disk(getty),
 };
 
-fn getty(facts: &Facts, out: &mut Found) {
+fn getty(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     if !system.exists("/usr/lib/systemd/systemd")
         || !system.exists("/usr/lib/systemd/system/serial-getty@.service")
@@ -217,12 +217,12 @@ pub(super) static COMMAND_LINE: Rule = Rule {
     check: Check::Disk(kernel_command_line),
 };
 
-fn kernel_command_line(facts: &Facts, out: &mut Found) {
+fn kernel_command_line(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     let root = facts.partition(system.root);
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
-        let mut say = |message: String, out: &mut Found| {
+        let mut say = |message: String, out: &mut Findings| {
             report_of_kernel(facts, &start.entry, chosen, message, &mut seen, out);
         };
         let words = || words(&start.options).into_iter();
@@ -283,7 +283,7 @@ pub(super) static PACKAGE_DATABASE: Rule = Rule {
 
 const STATUS: &str = "/var/lib/dpkg/status";
 
-fn package_database(system: &System, out: &mut Found) {
+fn package_database(system: &System, out: &mut Findings) {
     if !system.exists("/var/lib/dpkg/info") || !(system.exists("/usr/bin/dpkg") || system.exists("/bin/dpkg"))
     {
         return;

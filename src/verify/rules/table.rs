@@ -1,10 +1,10 @@
 //! The partition table: both copies, what they say, and the protective MBR.
 
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::plan::layout::gpt::MbrFault;
 use crate::plan::layout::{Lba, first_usable, last_usable};
 use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use std::collections::HashMap;
 
 pub(super) static GPT_PRIMARY: Rule = Rule {
@@ -16,7 +16,7 @@ pub(super) static GPT_PRIMARY: Rule = Rule {
     check: Check::Disk(primary),
 };
 
-fn primary(facts: &Facts, out: &mut Found) {
+fn primary(facts: &Facts, out: &mut Findings) {
     header(&facts.table.primary, Lba(1), "primary", facts, out);
 }
 
@@ -30,11 +30,11 @@ pub(super) static GPT_BACKUP: Rule = Rule {
     check: Check::Disk(backup),
 };
 
-fn backup(facts: &Facts, out: &mut Found) {
+fn backup(facts: &Facts, out: &mut Findings) {
     header(&facts.table.backup, Lba(facts.sectors().saturating_sub(1)), "backup", facts, out);
 }
 
-fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found) {
+fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Findings) {
     if facts.scheme != Scheme::Gpt {
         return;
     }
@@ -89,7 +89,7 @@ pub(super) static GPT_ENTRIES: Rule = Rule {
     check: Check::Disk(entries),
 };
 
-fn entries(facts: &Facts, out: &mut Found) {
+fn entries(facts: &Facts, out: &mut Findings) {
     for (copy, name) in [(&facts.table.primary, "primary"), (&facts.table.backup, "backup")] {
         let Ok(header) = &copy.header else { continue };
         match copy.array_crc {
@@ -117,7 +117,7 @@ pub(super) static GPT_COPIES: Rule = Rule {
     check: Check::Disk(copies),
 };
 
-fn copies(facts: &Facts, out: &mut Found) {
+fn copies(facts: &Facts, out: &mut Findings) {
     let (primary, backup) = (&facts.table.primary, &facts.table.backup);
     let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return };
     if first.disk_guid != second.disk_guid {
@@ -149,7 +149,7 @@ pub(super) static GPT_BOUNDS: Rule = Rule {
     check: Check::Disk(bounds),
 };
 
-fn bounds(facts: &Facts, out: &mut Found) {
+fn bounds(facts: &Facts, out: &mut Findings) {
     let Some((header, entries)) = facts.table.valid() else { return };
     for entry in entries {
         if entry.last < entry.first {
@@ -196,7 +196,7 @@ pub(super) static GPT_GUID: Rule = Rule {
     check: Check::Disk(guids),
 };
 
-fn guids(facts: &Facts, out: &mut Found) {
+fn guids(facts: &Facts, out: &mut Findings) {
     if facts.scheme != Scheme::Gpt {
         return;
     }
@@ -221,7 +221,7 @@ pub(super) static MBR_PROTECTIVE: Rule = Rule {
     check: Check::Disk(mbr),
 };
 
-fn mbr(facts: &Facts, out: &mut Found) {
+fn mbr(facts: &Facts, out: &mut Findings) {
     if let (Scheme::Gpt, Err(fault)) = (facts.scheme, &facts.table.mbr) {
         let added = out.report(format!("the protective MBR: {fault}"));
         // Firmware and kernel look at its type and its start. Sources: EDK2, MdeModulePkg, PartitionDxe/Gpt.c; Linux,
@@ -241,7 +241,7 @@ pub(super) static MBR_TABLE: Rule = Rule {
     check: Check::Disk(mbr_table),
 };
 
-fn mbr_table(facts: &Facts, out: &mut Found) {
+fn mbr_table(facts: &Facts, out: &mut Findings) {
     let (Scheme::Mbr, Some(table)) = (facts.scheme, &facts.table.records) else { return };
     if let Some(fault) = &table.fault {
         out.report(fault.clone());

@@ -1,8 +1,8 @@
 //! Units that systemd starts at every boot: those that exist, and the order in which they want to start.
 
 use crate::disk::Body;
-use crate::lint::Level;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::finding::Level;
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,7 +58,7 @@ pub(super) static DANGLING_UNIT: Rule = Rule {
     check: Check::System(dangling),
 };
 
-fn dangling(system: &System, out: &mut Found) {
+fn dangling(system: &System, out: &mut Findings) {
     const OWN: &str = UNITS[0];
     for directory in
         system.list(OWN).into_iter().filter(|name| name.ends_with(".wants") || name.ends_with(".requires"))
@@ -262,7 +262,7 @@ fn cycle<'a>(order: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &'a str) -> Op
     None
 }
 
-fn cycles(system: &System, out: &mut Found) {
+fn cycles(system: &System, out: &mut Findings) {
     if !system.exists("/usr/lib/systemd/systemd") {
         return;
     }

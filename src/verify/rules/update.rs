@@ -2,9 +2,9 @@
 
 use super::boot::{ENTRIES, entries};
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 
 pub(super) static KERNEL_UPDATE: Rule = Rule {
@@ -22,7 +22,7 @@ const TOKEN: &str = "/etc/kernel/entry-token";
 const OF_KERNEL_INSTALL: &str = "/etc/kernel/postinst.d/zz-systemd-boot";
 const OF_GRUB: &str = "/etc/kernel/postinst.d/zz-update-grub";
 
-fn update(facts: &Facts, out: &mut Found) {
+fn update(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     let packages = system.list("/var/lib/dpkg/info");
     let has_kernel = packages.iter().any(|name| name.starts_with("linux-image-") && name.ends_with(".list"));
@@ -48,7 +48,7 @@ fn update(facts: &Facts, out: &mut Found) {
 }
 
 /// Where kernel-install copies kernels to the ESP.
-fn on_esp(system: &System, esp: &str, out: &mut Found) {
+fn on_esp(system: &System, esp: &str, out: &mut Findings) {
     if !system.exists(OF_KERNEL_INSTALL) {
         out.report("no hook copies newer kernels to the EFI partition")
             .path(OF_KERNEL_INSTALL)

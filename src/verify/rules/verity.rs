@@ -1,9 +1,9 @@
 //! dm-verity: whether the blocks match the root hash on the command line.
 
 use super::boot::in_system;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static VERITY_HASH: Rule = Rule {
     name: "verity-hash",
@@ -13,7 +13,7 @@ pub(super) static VERITY_HASH: Rule = Rule {
     check: Check::Disk(verity_hash),
 };
 
-fn verity_hash(facts: &Facts, out: &mut Found) {
+fn verity_hash(facts: &Facts, out: &mut Findings) {
     for verity in &facts.verity {
         let Some(fault) = &verity.fault else { continue };
         let level = if verity.is_alternative { Level::Warning } else { Level::Error };

@@ -2,10 +2,10 @@
 
 use super::{kernels, report, report_of_kernel};
 use crate::disk::Kind;
-use crate::lint::Level;
+use crate::finding::Level;
 use crate::verify::boot_path::{IssueKind, KernelImage};
 use crate::verify::facts::Facts;
-use crate::verify::rule::{Check, Found, Rule};
+use crate::verify::rule::{Check, Findings, Rule};
 use std::collections::BTreeSet;
 
 pub(crate) static KERNEL_DAMAGED: Rule = Rule {
@@ -17,7 +17,7 @@ pub(crate) static KERNEL_DAMAGED: Rule = Rule {
     check: Check::Disk(kernel_damaged),
 };
 
-pub(super) fn kernel_damaged(facts: &Facts, out: &mut Found) {
+pub(super) fn kernel_damaged(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::KernelNotEfi], out);
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
@@ -36,7 +36,7 @@ pub(crate) static INITRD_DAMAGED: Rule = Rule {
     check: Check::Disk(initrd_damaged),
 };
 
-pub(super) fn initrd_damaged(facts: &Facts, out: &mut Found) {
+pub(super) fn initrd_damaged(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         for (at, archive) in &start.initramfs {
@@ -74,7 +74,7 @@ pub(super) const DISKS: &[&str] = &[
     "loop",
 ];
 
-pub(super) fn initrd_content(facts: &Facts, out: &mut Found) {
+pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         // What is together in memory counts.
@@ -83,8 +83,9 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Found) {
         if parts().any(|part| part.damage.is_some() || !part.is_complete) {
             continue;
         }
-        let mut say =
-            |message: String, out: &mut Found| report_of_kernel(facts, at, chosen, message, &mut seen, out);
+        let mut say = |message: String, out: &mut Findings| {
+            report_of_kernel(facts, at, chosen, message, &mut seen, out)
+        };
         if !parts().any(|part| part.has_init) {
             say("the initramfs has no /init".to_owned(), out);
             continue;
@@ -138,7 +139,7 @@ pub(crate) static KERNEL_MODULES: Rule = Rule {
     check: Check::Disk(modules),
 };
 
-pub(super) fn modules(facts: &Facts, out: &mut Found) {
+pub(super) fn modules(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {

@@ -1,7 +1,6 @@
-//! `--allow`, `--warn` and `--deny`: what a person on the command line makes of the rules' levels.
+//! `--allow`, `--warn` and `--deny`: levels as the user wants them.
 
-use super::finding::{Finding, Level};
-use super::rules::{RULES, rule};
+use super::{Finding, Level};
 use crate::template::nearest;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,42 +10,35 @@ pub enum Setting {
     Deny,
 }
 
-/// Settings in the order they were given: of two about the same rule, the later one counts.
+/// Settings in the order they were given. If several apply to a finding, the last one wins.
 #[derive(Clone, Debug, Default)]
 pub struct Levels(Vec<(Selector, Setting)>);
 
-/// What a setting is about.
+/// What a setting applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     Rule(&'static str),
-    /// Everything whose own level this is: `warnings`, `notes`.
+    /// All findings of this level: `warnings`, `notes`.
     Group(Level),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{name}`{}; `ister rules` lists them, and `warnings` and `notes` are all of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
+#[error("unknown rule `{name}`{}; `ister rules` lists the rules, `warnings` and `notes` are groups", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
 pub struct UnknownRule {
     name: String,
     meant: Option<&'static str>,
 }
 
-impl std::str::FromStr for Selector {
-    type Err = UnknownRule;
-
-    fn from_str(name: &str) -> Result<Self, UnknownRule> {
-        match (name, rule(name)) {
-            (_, Some(rule)) => Ok(Selector::Rule(rule.name)),
-            ("warnings", _) => Ok(Selector::Group(Level::Warning)),
-            ("notes", _) => Ok(Selector::Group(Level::Note)),
-            _ => Err(UnknownRule { name: name.to_owned(), meant: nearest_rule(name) }),
+impl Selector {
+    /// One of `rules`, or a group.
+    pub fn parse(name: &str, rules: &[&'static str]) -> Result<Selector, UnknownRule> {
+        match (name, rules.iter().find(|rule| **rule == name)) {
+            (_, Some(rule)) => Ok(Selector::Rule(rule)),
+            ("warnings", None) => Ok(Selector::Group(Level::Warning)),
+            ("notes", None) => Ok(Selector::Group(Level::Note)),
+            _ => Err(UnknownRule { name: name.to_owned(), meant: nearest(name, rules) }),
         }
     }
-}
-
-/// The rule that a misspelt name stands for.
-pub fn nearest_rule(name: &str) -> Option<&'static str> {
-    let names: Vec<&'static str> = RULES.iter().map(|rule| rule.name).collect();
-    nearest(name, &names)
 }
 
 impl Levels {
@@ -54,13 +46,13 @@ impl Levels {
         Levels(settings)
     }
 
-    /// The level a finding gets; `None`: it is not shown.
-    pub fn level(&self, finding: &Finding) -> Option<Level> {
-        let about = |selector: &Selector| match selector {
+    /// The level that a finding gets; `None` if it is not shown.
+    pub fn level<P>(&self, finding: &Finding<P>) -> Option<Level> {
+        let applies = |selector: &Selector| match selector {
             Selector::Rule(name) => *name == finding.rule,
             Selector::Group(level) => *level == finding.level,
         };
-        match self.0.iter().rev().find(|(selector, _)| about(selector)) {
+        match self.0.iter().rev().find(|(selector, _)| applies(selector)) {
             None => Some(finding.level),
             Some((_, Setting::Allow)) => None,
             Some((_, Setting::Warn)) => Some(Level::Warning),
@@ -68,7 +60,7 @@ impl Levels {
         }
     }
 
-    pub fn apply(&self, findings: &mut Vec<Finding>) {
+    pub fn apply<P>(&self, findings: &mut Vec<Finding<P>>) {
         if self.0.is_empty() {
             return;
         }
@@ -85,23 +77,25 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Span;
+
+    const RULES: [&str; 3] = ["hostname-long", "hook-missing", "unknown-key"];
 
     #[test]
-    fn the_last_setting_counts() {
+    fn the_last_setting_wins() {
         let finding = |rule, level| Finding {
             rule,
             level,
             message: String::new(),
-            span: Span::default(),
+            place: (),
             labels: Vec::new(),
             help: None,
             fix: None,
         };
+        let selector = |name| Selector::parse(name, &RULES).unwrap();
         let levels = Levels::new(vec![
-            ("warnings".parse().unwrap(), Setting::Deny),
-            ("unknown-key".parse().unwrap(), Setting::Allow),
-            ("hook-missing".parse().unwrap(), Setting::Warn),
+            (selector("warnings"), Setting::Deny),
+            (selector("unknown-key"), Setting::Allow),
+            (selector("hook-missing"), Setting::Warn),
         ]);
         let mut findings = vec![
             finding("unknown-key", Level::Warning),
@@ -118,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_rule_is_named() {
-        let error = "hostname-lang".parse::<Selector>().unwrap_err();
+    fn a_misspelt_rule_gets_a_suggestion() {
+        let error = Selector::parse("hostname-lang", &RULES).unwrap_err();
         assert!(error.to_string().contains("did you mean `hostname-long`?"), "{error}");
     }
 }
