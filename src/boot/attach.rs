@@ -106,7 +106,7 @@ fn check_name(image: &Path, format: ImageFormat) -> Result<(), Failure> {
     if !format.is_misnamed(&name) {
         return Ok(());
     }
-    Err(Failure::new(format!("the file name `{name}` does not match the content, which is {format}"))
+    Err(Failure::new(format!("the file name `{name}` does not match its content, which is {format}"))
         .help("rename it, convert it with qemu-img, or download it again if it is truncated")
         .of_template())
 }

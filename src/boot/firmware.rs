@@ -53,11 +53,8 @@ pub fn firmware_file(firmware: Firmware) -> Result<FirmwareFile, Failure> {
     let path = match firmware {
         Firmware::Uefi => find_ovmf()?.code,
         Firmware::Bios => SEABIOS.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {
-            Failure::new("SeaBIOS for QEMU is not installed").detail(format!(
-                "none of these files \
-                exists: {}",
-                SEABIOS.join(", ")
-            ))
+            Failure::new("SeaBIOS for QEMU is not installed")
+                .detail(format!("none of these files exists: {}", SEABIOS.join(", ")))
         })?,
     };
     let sha256 = sha256(&path)?;

@@ -132,12 +132,9 @@ pub(super) fn judge_grown(answer: &Answer, plan: Option<&Plan>, more: Bytes) -> 
     let wanted = (planned + more.0) / 10 * 9;
     let what = match size {
         Some(size) if size >= wanted => return None,
-        Some(size) => format!(
-            "the size of the root filesystem is {}, expected at least \
-            {}",
-            Bytes(size),
-            Bytes(wanted)
-        ),
+        Some(size) => {
+            format!("the size of the root filesystem is {}, expected at least {}", Bytes(size), Bytes(wanted))
+        }
         None => "the size of the root filesystem is unknown".to_owned(),
     };
     Some((Class::NotGrown, std::iter::once(what).chain(answer.lines.iter().cloned()).collect()))
