@@ -213,13 +213,13 @@ fn a_name_of_another_format_is_refused_by_all() {
     for name in ["disk.vhd", "disk.VHDX", "disk.qcow2", "disk.vmdk", "disk.vdi", "disk.raw.xz"] {
         let path = directory.path().join(name);
         std::fs::write(&path, vec![0; 1 << 20]).unwrap();
-        let mut said = format!("the file is called `{name}`, its content is raw");
+        let mut said = format!("the file name `{name}` does not match its content, which is raw");
         if name.ends_with(".xz") {
             // Packed, and a qcow2 inside.
             run("qemu-img", &["create", "-q", "-f", "qcow2", path.to_str().unwrap(), "1M"]);
             let packed = Command::new("xz").arg("-c").arg(&path).output().unwrap().stdout;
             std::fs::write(&path, packed).unwrap();
-            said = said.replace("content is raw", "content is qcow2");
+            said = said.replace("which is raw", "which is qcow2");
         }
         let output = crate::common::ister(&["boot", "--firmware", "bios"]).arg(&path).output().unwrap();
         let stderr = text(&output.stderr);

@@ -1,5 +1,5 @@
-//! Images that are broken on purpose, each in one way: every one gets its class and the stage it came to, and none passes. And
-//! the other way round: a good image never fails.
+//! Deliberately broken images. Each one must get its class and stage, and none may pass. Conversely, a good image must
+//! never fail.
 
 use super::{Broken, Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
@@ -13,7 +13,7 @@ struct Kind {
     name: &'static str,
     base: Base,
     break_it: fn(&Broken) -> Outcome,
-    /// More for `ister boot`.
+    /// Additional arguments for `ister boot`.
     args: &'static [&'static str],
     class: &'static str,
     stage: &'static str,
@@ -62,8 +62,7 @@ const KINDS: &[Kind] = &[
         "loader",
     ),
     kind("grub-without-kernel", Legacy, remove_kernel, "loader-failed", "loader"),
-    // Kernel.
-    // It says nothing before it hangs: the loader is the last that was heard.
+    // Kernel. It prints nothing before it hangs, so the boot loader is the last visible stage.
     kind("hang-in-kernel", Kvm, |b| replace_kernel(b, hang_at_entry), "no-progress", "loader"),
     kind("kernel-does-not-unpack", Kvm, |b| replace_kernel(b, spoil_payload), "loader-failed", "kernel"),
     kind("entry-without-initramfs", Kvm, |b| entry(b, without_initrd), "kernel-panic", "kernel"),
@@ -87,8 +86,7 @@ const KINDS: &[Kind] = &[
     kind("mount-never-comes", Kvm, mount_unit, "mount-failed", "init"),
     kind("hang-before-login", Kvm, hanging_service, "no-progress", "init"),
     kind("getty-masked", Kvm, mask_getty, "no-getty", "init"),
-    // Login.
-    // What programs print is a reason to look: somebody has to log in.
+    // Login. The output of programs is only a reason for a check, so a login is required.
     with(AS_ROOT, kind("root-read-only", Kvm, read_only_root, "root-read-only", "login")),
     with(AS_ROOT, kind("root-full", Kvm, full_root, "root-full", "login")),
     kind("getty-ends", Kvm, getty_that_ends, "getty-crashed", "login"),
@@ -114,32 +112,32 @@ const KINDS: &[Kind] = &[
 
 const AS_ROOT: &[&str] = &["--login", "root=env:ISTER_TEST_PASSWORD"];
 
-/// Names of kinds, to try only these.
+/// Names of kinds: only these are tested.
 const CHOICE: &str = "ISTER_TEST_KINDS";
 
-/// Two side by side: most of them wait.
+/// Two kinds run in parallel, because most of the time is spent waiting.
 pub fn every_kind(world: &World) -> Outcome {
     let choice = std::env::var(CHOICE).unwrap_or_default();
     let is_chosen = |kind: &&Kind| choice.is_empty() || choice.split(',').any(|name| name == kind.name);
     let is_known = |name: &&str| name.is_empty() || KINDS.iter().any(|kind| kind.name == *name);
     let unknown: Vec<&str> = choice.split(',').filter(|name| !is_known(name)).collect();
-    expect(unknown.is_empty(), &format!("{CHOICE} names kinds that there are not: {unknown:?}"))?;
+    expect(unknown.is_empty(), &format!("unknown kinds in {CHOICE}: {unknown:?}"))?;
     let todo = Mutex::new(KINDS.iter().filter(is_chosen));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some(kind) = todo.lock().expect("nobody panics").next() else { return };
+                    let Some(kind) = todo.lock().expect("no thread panics").next() else { return };
                     if let Err(why) = try_kind(world, kind) {
                         let why = why.message().unwrap_or("failed").to_owned();
-                        failures.lock().expect("nobody panics").push(format!("{}: {why}", kind.name));
+                        failures.lock().expect("no thread panics").push(format!("{}: {why}", kind.name));
                     }
                 }
             });
         }
     });
-    let failures = failures.into_inner().expect("nobody panics");
+    let failures = failures.into_inner().expect("no thread panics");
     expect(failures.is_empty(), &failures.join("\n\n"))
 }
 
@@ -159,12 +157,12 @@ fn try_kind(world: &World, kind: &Kind) -> Outcome {
         &format!("expected {} at {}: {verdict:#}", kind.class, kind.stage),
     )?;
     let has_lines = verdict["lines"].as_array().is_some_and(|lines| !lines.is_empty());
-    // A machine that stops before it says anything has nothing but its picture.
-    expect(has_lines || kind.stage == "firmware", &format!("lines prove it: {verdict:#}"))?;
-    expect(verdict["advice"].is_string(), "there is something to look at")
+    // A machine that stops before it prints anything has only a screenshot.
+    expect(has_lines || kind.stage == "firmware", &format!("no lines prove the class: {verdict:#}"))?;
+    expect(verdict["advice"].is_string(), "the verdict has no advice")
 }
 
-/// A good image is good each time.
+/// A good image passes every time.
 pub fn twenty_boots(world: &World) -> Outcome {
     let image = world.path("test/kvm-legacy/kvm-legacy.img");
     let image = image.to_str().unwrap();
@@ -175,7 +173,7 @@ pub fn twenty_boots(world: &World) -> Outcome {
             scope.spawn(|| {
                 loop {
                     {
-                        let mut left = left.lock().expect("nobody panics");
+                        let mut left = left.lock().expect("no thread panics");
                         if *left == 0 {
                             return;
                         }
@@ -187,12 +185,12 @@ pub fn twenty_boots(world: &World) -> Outcome {
                         Ok(verdict) => format!("{verdict:#}"),
                         Err(why) => why.message().unwrap_or("failed").to_owned(),
                     };
-                    failures.lock().expect("nobody panics").push(why);
+                    failures.lock().expect("no thread panics").push(why);
                 }
             });
         }
     });
-    let failures = failures.into_inner().expect("nobody panics");
+    let failures = failures.into_inner().expect("no thread panics");
     expect(failures.is_empty(), &failures.join("\n\n"))
 }
 
@@ -210,12 +208,12 @@ fn sgdisk(broken: &Broken, what: &str) -> Outcome {
     run("sgdisk", &[what, broken.image.to_str().unwrap()]).map(|_| ())
 }
 
-/// A jump to itself is all that the boot sector has.
+/// Replaces the boot code with a jump to itself.
 fn hang_in_boot_code(broken: &Broken) -> Outcome {
     open(&broken.image)?.write_all_at(&[0xeb, 0xfe], 0).map_err(|e| e.to_string().into())
 }
 
-/// The one file of the kernel's directory whose name begins so, as mtools name it.
+/// The only file in the kernel's directory whose name has this prefix, as an mtools path.
 fn in_esp(broken: &Broken, name: &str) -> Result<String, Failed> {
     let listed = run("mdir", &["-/", "-b", "-i", &broken.esp(), "::/debian"])?;
     let found =
@@ -227,7 +225,7 @@ fn esp(broken: &Broken, program: &str, args: &[&str]) -> Outcome {
     run(program, &[&["-i", &broken.esp()][..], args].concat()).map(|_| ())
 }
 
-/// The one kernel on the ESP, changed, with its size as it was.
+/// Changes the only kernel on the ESP without changing its size.
 fn replace_kernel(broken: &Broken, change: fn(&mut [u8])) -> Outcome {
     let name = &in_esp(broken, "linux")?;
     let local = broken.image.with_extension("kernel");
@@ -239,14 +237,14 @@ fn replace_kernel(broken: &Broken, change: fn(&mut [u8])) -> Outcome {
     std::fs::remove_file(&local).map_err(|e| e.to_string().into())
 }
 
-/// The headers stay, what they say is packed behind them does not unpack.
+/// Overwrites the compressed payload but not the headers, so that the kernel cannot be unpacked.
 fn spoil_payload(bytes: &mut [u8]) {
     let middle = bytes.len() / 2;
     bytes[middle..middle + (256 << 10)].fill(0xa5);
 }
 
-/// Where the loader enters it: a jump to itself. Source: Microsoft PE Format, "Optional Header"; Linux lies in memory as it does in
-/// the file.
+/// Replaces the entry point with a jump to itself. Source: Microsoft PE Format, "Optional Header"; the layout of Linux
+/// in memory is that of the file.
 fn hang_at_entry(bytes: &mut [u8]) {
     let number = |bytes: &[u8], at: usize| {
         u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
@@ -274,7 +272,10 @@ fn wrong_root(broken: &Broken) -> Outcome {
         .and_then(|all| all.iter().find(|p| p["mount"] == "/")?["guid"].as_str())
         .ok_or("no root")?;
     broken.edit_entry(|text| {
-        assert!(text.contains(&format!("root=PARTUUID={root} ")), "the entry names the root partition");
+        assert!(
+            text.contains(&format!("root=PARTUUID={root} ")),
+            "the entry does not name the root partition"
+        );
         text.replace(root, "00000000-0000-0000-0000-000000000001")
     })
 }
@@ -285,7 +286,7 @@ fn wipe_root(broken: &Broken) -> Outcome {
         .map_err(|e| e.to_string().into())
 }
 
-/// Commands for the root filesystem, an ext4.
+/// Runs debugfs commands on the root filesystem, an ext4.
 fn debugfs(broken: &Broken, commands: &str) -> Outcome {
     let script = broken.image.with_extension("debugfs");
     std::fs::write(&script, commands).map_err(|e| e.to_string())?;
@@ -301,7 +302,7 @@ fn remove_kernel(broken: &Broken) -> Outcome {
     debugfs(broken, &format!("rm /boot/{name}\n"))
 }
 
-/// A file of the root filesystem, instead of the one that may be there.
+/// Writes a file to the root filesystem, replacing an existing one.
 fn put(broken: &Broken, path: &str, text: &str) -> Outcome {
     put_with_mode(broken, path, text, "0100644")
 }
@@ -314,12 +315,12 @@ fn put_with_mode(broken: &Broken, path: &str, text: &str, mode: &str) -> Outcome
     std::fs::remove_file(&local).map_err(|e| e.to_string().into())
 }
 
-/// A script as process 1.
+/// Installs a script as process 1.
 fn init(broken: &Broken, script: &str) -> Outcome {
     put_with_mode(broken, "/usr/sbin/init", &format!("#!/bin/sh\n{script}\n"), "0100755")
 }
 
-/// On the swap partition: an ext4 whose root directory is gone, in fstab.
+/// An ext4 without a root directory on the swap partition, listed in fstab.
 fn damaged_second_filesystem(broken: &Broken) -> Outcome {
     let (start, size) = broken.place(2);
     let offset = format!("offset={start}");
@@ -330,7 +331,7 @@ fn damaged_second_filesystem(broken: &Broken) -> Outcome {
     )?;
     let device = format!("{}?{offset}", broken.image.display());
     run("debugfs", &["-w", "-R", "clri <2>", &device])?;
-    // Or fsck would believe it to be clean.
+    // Otherwise fsck would skip it as clean.
     run("debugfs", &["-w", "-R", "set_super_value state 2", &device])?;
     run("sgdisk", &["--typecode=2:8300", broken.image.to_str().unwrap()])?;
     put(broken, "/etc/fstab", "LABEL=second /srv ext4 defaults 0 2\n")
@@ -364,7 +365,7 @@ fn mask_getty(broken: &Broken) -> Outcome {
     debugfs(broken, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null\n")
 }
 
-/// The root user, and nobody else, has the tests' password.
+/// Sets the test password for root and removes all other users.
 fn root_password(broken: &Broken) -> Outcome {
     let hash = run("openssl", &["passwd", "-6", "-salt", "broken", "a password for ada"])?;
     put_with_mode(broken, "/etc/shadow", &format!("root:{}:19000:0:99999:7:::\n", hash.trim()), "0100640")
@@ -380,7 +381,7 @@ fn full_root(broken: &Broken) -> Outcome {
     fill_root(broken)
 }
 
-/// It prints its prompt, and ends two seconds later for good.
+/// A getty that prints its prompt and exits after two seconds.
 fn getty_that_ends(broken: &Broken) -> Outcome {
     put(
         broken,
@@ -397,7 +398,7 @@ fn no_default_target(broken: &Broken) -> Outcome {
     )
 }
 
-/// No timeout, and something to choose from.
+/// A menu with several entries and without a timeout.
 fn grub_menu(broken: &Broken) -> Outcome {
     let device = format!("{}?offset={}", broken.image.display(), broken.offset("/"));
     let text = run("debugfs", &["-R", "cat /boot/grub/grub.cfg", &device])?;
@@ -406,12 +407,12 @@ fn grub_menu(broken: &Broken) -> Outcome {
     put(broken, "/boot/grub/grub.cfg", &format!("{waits}set timeout=-1\n"))
 }
 
-/// All that is left, what is kept for root included, goes into one file; what its own extents take stays.
+/// Fills the filesystem, including the blocks reserved for root, with one file. The blocks of its own extents remain.
 fn fill_root(broken: &Broken) -> Outcome {
     let device = format!("{}?offset={}", broken.image.display(), broken.offset("/"));
     let said = run("debugfs", &["-R", "stats -h", &device])?;
     let free = said.lines().find_map(|line| line.strip_prefix("Free blocks:")?.trim().parse::<u64>().ok());
-    let free = free.ok_or("how much is free?")?;
+    let free = free.ok_or("debugfs did not report the free blocks")?;
     put(broken, "/fill", "")?;
     debugfs(broken, &format!("fallocate /fill 0 {}\n", free - 40))
 }

@@ -1,16 +1,16 @@
-//! The kernel command line arrives word for word: what the guest says that it was started with is what the plan says.
+//! The kernel command line arrives unchanged: the one in the guest equals the one in the plan.
 
 use super::{Outcome, World, expect, ister};
 use ister::plan::command_line::words;
 use serde_json::Value;
 
-/// Words that mean something to a shell, to GRUB or to a menu.
+/// Words with a special meaning for a shell, GRUB or a menu.
 const HOSTILE: &str = r#"a.a=1;2 a.b=x&y a.c=<z> a.d=$HOME a.e={q} a.f=`w` a.g=(p)|t "a.h=some  text +p" a.i=#1 memmap=64K$0x18690000"#;
-/// What GRUB cannot carry.
+/// Options that GRUB cannot pass on.
 const QUOTES: &str = r#" a.j=it's a.k="in  side" a.l=\n"#;
 const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
 
-/// systemd-boot, QEMU itself, GRUB by BIOS, a CD's GRUB by both firmwares, and what a network boot is given.
+/// systemd-boot, QEMU itself, GRUB for BIOS, GRUB on a CD with both firmwares, and a network boot.
 pub fn every_loader(world: &World) -> Outcome {
     let directory = world.path("command-line");
     let build = |template: &str, line: &str, formats: &str| -> Result<Value, libtest_mimic::Failed> {
@@ -33,11 +33,11 @@ pub fn every_loader(world: &World) -> Outcome {
         let seen = verdict["kernel"]["command_line"].as_str().unwrap_or_default();
         let mut planned = planned.as_str().unwrap_or_default();
         if !name.ends_with(".img") {
-            // A CD has another root, and a network boot none.
+            // A CD has another root, and a network boot has none.
             planned = planned.split_once(" rw ").map_or(planned, |(_, own)| own);
         }
         eprintln!("{name} {options:?}: {} s", verdict["seconds"]);
-        // What loaders put to it, and live-boot is told.
+        // Options added by boot loaders, and options of live-boot.
         let is_added =
             |word: &&str| ["BOOT_IMAGE=", "initrd=", "boot=live"].iter().any(|start| word.starts_with(start));
         let words = words(seen).into_iter().filter(|word| !is_added(word)).collect::<Vec<_>>();

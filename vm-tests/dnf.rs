@@ -1,5 +1,5 @@
-//! rpm content: real dnf, and a repository that is made here. Its packages hold a Debian system, for want of another one;
-//! what counts is that dnf installs them, and that the result boots.
+//! rpm content, installed with the real dnf from a repository that is built here. Its packages contain a Debian system
+//! because no rpm distribution is available. What counts is that dnf installs them and that the result boots.
 
 use super::updates::VISITOR;
 use super::{Outcome, World, expect, ister, run};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Packages of a tree's parts, without anything that would look into them.
+/// Packages from parts of a tree, without scripts that inspect their content.
 const SPEC: &str = r#"
 Name: os-core
 Version: 40.1
@@ -52,7 +52,7 @@ echo hello from rpm >%{buildroot}/usr/share/hello/file
 /usr/share/hello
 "#;
 
-/// Which package each file of the tree is in; what the running host makes is in none.
+/// Assigns each file of the tree to a package. Files that the running host creates are in none.
 const LISTS: &str = r#"
 cd "$1"
 find . -mindepth 1 \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./var/lib/dpkg \) -prune -o -printf '%y %P\n' |
@@ -72,7 +72,7 @@ while read -r type name; do
 done
 "#;
 
-/// Ends a server with the test.
+/// A server that is killed with the test.
 struct Server(Child);
 
 impl Drop for Server {
@@ -82,18 +82,20 @@ impl Drop for Server {
     }
 }
 
-/// What a kernel package of rpm distributions does when it is installed, and when it is removed: its entry has this image's options.
+/// The steps that a kernel package of rpm distributions runs when it is installed and removed. The new entry must have
+/// this image's options.
 fn kernel_install(world: &World, image: &str) -> Outcome {
     let visitor = world.path("visitor");
     std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;
     let credential = format!("tmpfiles.extra=file:{}", visitor.display());
     let add = "mkdir -p /lib/modules/9.9.9; cp /boot/vmlinuz-* /lib/modules/9.9.9/vmlinuz; \
-               kernel-install add 9.9.9 /lib/modules/9.9.9/vmlinuz; cat /boot/loader/entries/*-9.9.9.conf; cat /proc/cmdline";
+               kernel-install add 9.9.9 /lib/modules/9.9.9/vmlinuz; cat /boot/loader/entries/*-9.9.9.conf; cat \
+               /proc/cmdline";
     let remove = "kernel-install remove 9.9.9; ls /boot/loader/entries";
     let boot = ["boot", image, "--format", "json", "--login", "visitor", "--credential", &credential];
     let verdict = ister(&[&boot[..], &["--run", add, "--run", remove]].concat(), &[], 0)?;
     let answers = verdict["answers"].as_array().ok_or("no answers")?;
-    let [.., added, removed] = &answers[..] else { return Err("two answers were expected".into()) };
+    let [.., added, removed] = &answers[..] else { return Err("expected two answers".into()) };
     let lines: Vec<&str> =
         added["lines"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let options =
@@ -114,7 +116,7 @@ pub fn dnf(world: &World) -> Outcome {
     for name in ["lists", "repo", "tree", "bundles", "proxied/http:"] {
         std::fs::create_dir_all(path(name)).map_err(|e| e.to_string())?;
     }
-    // What is packed: a system as apt installs it.
+    // The content of the packages: a system installed with apt.
     let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core"]"#;
     let apt = ["--software-manager", "apt", "--set", "Version=\"bookworm\"", "--set", bundles];
     let more = ["--set", "Users=[]", "--set", "MirrorURL=\"https://unused.example.org\"", "-q", "-m"];
@@ -137,7 +139,7 @@ pub fn dnf(world: &World) -> Outcome {
     run("createrepo_c", &["-q", path("repo").to_str().unwrap()])?;
     std::fs::write(path("bundles/tools"), "# [TITLE]: tools\nhello-tool\n").map_err(|e| e.to_string())?;
 
-    // The repository is reached by nobody but the template's proxy.
+    // The repository is reachable only through the template's proxy.
     std::os::unix::fs::symlink(path("repo"), path("proxied/http:/repo.invalid"))
         .map_err(|e| e.to_string())?;
     let port =
@@ -152,7 +154,7 @@ pub fn dnf(world: &World) -> Outcome {
     let mut server = Server(server);
     let until = Instant::now() + Duration::from_secs(30);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        expect(Instant::now() < until, "the server answers")?;
+        expect(Instant::now() < until, "the server does not respond")?;
         std::thread::sleep(Duration::from_millis(50));
     }
     let proxy = format!("HTTPProxy=\"http://127.0.0.1:{port}\"");
@@ -160,12 +162,12 @@ pub fn dnf(world: &World) -> Outcome {
     let from = ["-C", "http://repo.invalid/"];
     let definitions = [("--bundles", path("bundles")), ("-o", world.directory.clone())];
     let definitions: Vec<(&str, &Path)> = definitions.iter().map(|(o, p)| (*o, p.as_path())).collect();
-    // What does not exist is told by its name.
+    // Packages that do not exist are named in the error.
     let missing = ["--set", r#"Bundles=["os-core","nosuch"]"#];
     ister(&[&base[..], &from, &missing].concat(), &definitions, 1)?;
-    // The address is the same at every run of this test, and the packages need not be.
+    // The URL is the same in every run of this test, but the packages may differ.
     ister(&[&base[..], &from, &["--refresh"]].concat(), &definitions, 0)?;
-    // The same from a configuration of dnf's own, as `-d` names it.
+    // The same with a dnf configuration file, as passed with `-d`.
     let configuration = format!(
         "[main]\ngpgcheck=0\n[own]\nname=own\nbaseurl=file://{}\nenabled=1\n",
         path("repo").display()
@@ -175,7 +177,7 @@ pub fn dnf(world: &World) -> Outcome {
         "--set",
         r#"Bundles=["os-core","tools"]"#,
         "--set",
-        // Without a kernel there is nothing for an ESP.
+        // Without a kernel there is no need for an ESP.
         r#"PartitionLayout=[{"disk":"dnf.img","partition":2,"size":"2G","type":"linux"}]"#,
         "--set",
         r#"FilesystemTypes=[{"disk":"dnf.img","partition":2,"type":"ext4"}]"#,
@@ -190,10 +192,10 @@ pub fn dnf(world: &World) -> Outcome {
     if let Some(mut log) = server.0.stderr.take() {
         let _ = log.read_to_string(&mut asked);
     }
-    expect(asked.contains("GET http://repo.invalid/repodata/repomd.xml"), "the proxy was used")?;
+    expect(asked.contains("GET http://repo.invalid/repodata/repomd.xml"), "the proxy was not used")?;
 
     let list = std::fs::read_to_string(world.path("dnf.img.packages")).map_err(|e| e.to_string())?;
-    expect(list.contains("hello-tool\t40.1-3\t"), &format!("rpm's packages are listed: {list}"))?;
+    expect(list.contains("hello-tool\t40.1-3\t"), &format!("the rpm packages are not listed: {list}"))?;
     let image = world.path("dnf.img");
     let image = image.to_str().unwrap();
     let inside =
@@ -206,10 +208,10 @@ pub fn dnf(world: &World) -> Outcome {
     let said = said.unwrap_or_default();
     expect(
         said.contains("hello from rpm") && said.contains("baseurl=https://mirror.example.org/40"),
-        &format!("what was installed is there: {said}"),
+        &format!("the installed files are missing: {said}"),
     )?;
     kernel_install(world, image)?;
-    // As an ordinary user the tree belongs to ids that only a namespace knows.
+    // If an ordinary user runs the test, the tree belongs to sub-ids that are only accessible in a user namespace.
     if std::fs::remove_dir_all(&directory).is_err() {
         run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", directory.to_str().unwrap()])?;
     }

@@ -1,9 +1,9 @@
-//! Images as other builders lay them out, made here by the usual tools (`foreign.sh`): each is good by `verify`, and reaches its
-//! login prompt, by the firmware that its disk is for.
+//! Images in the layouts of other builders, created here with the usual tools (`foreign.sh`). `verify` must find no
+//! errors, and each image must reach its login prompt with the firmware that its disk is made for.
 
 use super::{Outcome, World, expect, ister, run};
 
-/// Name, and the firmware that is chosen for it where none is named.
+/// The name, and the firmware that is chosen by default.
 const KINDS: &[(&str, &str)] = &[
     ("debian-cloud", "uefi"),
     ("genimage-gpt", "uefi"),
@@ -21,19 +21,19 @@ const KINDS: &[(&str, &str)] = &[
     ("grub-iso", "uefi"),
 ];
 
-/// Those that BIOS starts too.
+/// Images that BIOS boots too.
 const BY_BIOS_TOO: &[&str] = &["debian-cloud", "grub-iso"];
 
-/// Kernel, system, and every loader that the script installs.
+/// Kernel, system, and all boot loaders that the script installs.
 const PACKAGES: &str = "systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,login,passwd,kmod,iproute2,zstd,live-boot,\
      extlinux,grub-efi-amd64-bin,grub-efi-amd64-signed,grub-pc-bin,isolinux,shim-signed,syslinux-common,systemd-boot-efi";
 
-/// Names of kinds, to try only these.
+/// Names of kinds: only these are tested.
 const CHOICE: &str = "ISTER_TEST_FOREIGN";
 
 pub fn images_of_other_builders(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        return super::skip("a tree with files of all owners is made by root");
+        return super::skip("only root can create a tree with files of several owners");
     }
     let choice = std::env::var(CHOICE).unwrap_or_default();
     let is_chosen = |name: &str| choice.is_empty() || choice.split(',').any(|other| other == name);
@@ -43,13 +43,14 @@ pub fn images_of_other_builders(world: &World) -> Outcome {
     let tree = directory.join("tree");
     let tree = tree.to_str().ok_or("the path is not text")?;
     let include = format!("--include={PACKAGES}");
-    let erofs = "--essential-hook=mkdir -p \"$1/etc/initramfs-tools\" && echo erofs >\"$1/etc/initramfs-tools/modules\"";
+    let erofs = "--essential-hook=mkdir -p \"$1/etc/initramfs-tools\" && echo erofs \
+        >\"$1/etc/initramfs-tools/modules\"";
     run("mmdebstrap", &["--quiet", "--mode=root", "--variant=minbase", &include, erofs, "bookworm", tree])?;
     for (name, firmware) in KINDS.iter().filter(|(name, _)| is_chosen(name)) {
         let image = directory.join(format!("{name}.img"));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/foreign.sh");
         run(script, &[name, tree, image.to_str().ok_or("the path is not text")?])?;
-        // Nothing is wrong with it, and its boot is followed to a kernel.
+        // There are no findings, and the boot path leads to a kernel.
         let found = ister(
             &["verify", "--no-plan", "--explain-boot", "--format", "json", "-q"],
             &[("--", &image)],

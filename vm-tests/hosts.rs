@@ -1,5 +1,5 @@
-//! The README's two commands on clean Debian hosts, run by an ordinary user with sudo and a sub-id range; and images that
-//! are the same bytes on each of them. `host.sh` makes a system's tree a host.
+//! The two commands of the README on clean Debian hosts, run by an ordinary user with sudo and a sub-id range. The
+//! images must be bit-identical on all hosts. `host.sh` turns a root tree into a host.
 
 use super::{Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// Those that the README names.
+/// The releases that the README lists.
 const HOSTS: [&str; 2] = ["bookworm", "trixie"];
 
-/// What a new user has besides Debian's essential packages and Rust.
+/// Packages of a new user's host in addition to Debian's essential packages and Rust.
 const PACKAGES: &str =
     r#"Bundles=["os-core","ca-certificates","gcc","git","libc6-dev","make","sudo","uidmap"]"#;
 
-/// Both firmwares, every filesystem, and every format that is the same on all hosts; `iso` is not.
+/// Both firmwares, all filesystems, and all formats that are identical on all hosts, which excludes `iso`.
 const IMAGES: &str = r#"
     ister=target/debug/ister
     $ister build -q vm-tests/filesystems/template.json -o out
@@ -29,7 +29,7 @@ const IMAGES: &str = r#"
 
 pub fn same_bytes_on_every_host(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        return super::skip("a host is a namespace that only root makes");
+        return super::skip("only root can create the namespaces of a host");
     }
     let mut sums: Vec<BTreeMap<String, String>> = Vec::new();
     for suite in HOSTS {
@@ -47,19 +47,19 @@ pub fn same_bytes_on_every_host(world: &World) -> Outcome {
     for (name, sum) in &sums[0] {
         eprintln!("{sum}  {name}");
     }
-    expect(sums[0].len() == 20, &format!("every image and file is there: {:?}", sums[0].keys()))?;
+    expect(sums[0].len() == 20, &format!("images or files are missing: {:?}", sums[0].keys()))?;
     for other in &sums[1..] {
         let differ: Vec<&String> =
             sums[0].keys().filter(|name| other.get(*name) != sums[0].get(*name)).collect();
         expect(
             differ.is_empty() && other.len() == sums[0].len(),
-            &format!("not the same bytes: {differ:?}"),
+            &format!("these files differ: {differ:?}"),
         )?;
     }
     Ok(())
 }
 
-/// A clean system's tree.
+/// The root tree of a clean system.
 fn host(suite: &str, directory: &Path) -> Result<std::path::PathBuf, Failed> {
     let _ = std::fs::remove_dir_all(directory);
     let root = directory.join("root");
@@ -78,7 +78,7 @@ fn host(suite: &str, directory: &Path) -> Result<std::path::PathBuf, Failed> {
     Ok(root)
 }
 
-/// What a command printed; all of it is in the log.
+/// The output of a command, which is also written to the log.
 fn on_host(root: &Path, command: &str, log: &Path) -> Result<String, Failed> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/host.sh");
     let output = Command::new(script).arg(root).arg(command).output().map_err(|e| e.to_string())?;
@@ -94,7 +94,7 @@ fn on_host(root: &Path, command: &str, log: &Path) -> Result<String, Failed> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Of the lines of sha256sum.
+/// Parses the output of sha256sum.
 fn checksums(printed: &str) -> BTreeMap<String, String> {
     let lines = printed.lines().filter_map(|line| line.split_once("  "));
     lines

@@ -1,12 +1,12 @@
-//! Images built and booted for real: the published types must reach their login prompt, deliberately broken ones must
-//! get the right class and never pass. One test a line; a later one uses the images of an earlier one, so they run in
-//! order, one at a time.
+//! Builds images and boots them. The published types must reach their login prompt; deliberately broken images must get
+//! the right class and must not pass. The tests run one at a time and in order, because later tests use images of
+//! earlier ones.
 //!
-//! The long ones are ignored unless asked for (`make test-all`).
+//! Slow tests are ignored by default (`make test-all` runs them).
 //!
-//! The images lie in `target/vm-tests/`; reports of failed boots stay there.
+//! The images are in `target/vm-tests/`, with the reports of failed boots.
 
-#![allow(clippy::print_stderr, reason = "a skip has to be visible")]
+#![allow(clippy::print_stderr, reason = "skipped tests have to be visible")]
 
 mod broken;
 mod command_line;
@@ -48,40 +48,40 @@ fn main() {
         trial("kvm_builds_boots_and_gets_a_receipt", |w| w.published("kvm")),
         trial("kvm_legacy_is_proven_as_a_type_and_published", types::kvm_legacy),
         trial("published_images_verify_in_every_format", verify_formats),
-        trial("swupd_content_builds_by_mixers_call_and_boots", swupd::swupd),
+        trial("swupd_content_builds_with_mixers_command_and_boots", swupd::swupd),
         trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
-        trial("a_link_in_the_esp_is_refused_and_leads_nowhere", link_in_esp),
+        trial("link_in_the_esp_is_rejected", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
-        trial("consoles_of_some_machines_are_judged_right", replay::some),
-        long("consoles_of_all_machines_are_judged_right", replay::every_one),
-        long("broken_images_of_every_kind_get_their_class", broken::every_kind),
+        trial("some_transcripts_get_the_expected_class", replay::some),
+        long("all_transcripts_get_the_expected_class", replay::every_one),
+        long("broken_images_get_the_expected_class", broken::every_kind),
         long("a_kernel_update_of_the_kvm_type_takes_effect", types::kvm_update),
-        long("a_kernel_update_without_room_fails_loudly_and_still_boots", updates::full_esp),
-        long("a_fixed_address_is_used_with_every_combination_of_keys", network::static_addresses),
-        long("hostile_command_lines_arrive_by_every_loader", command_line::every_loader),
+        long("kernel_update_on_a_full_esp_fails_and_the_old_kernel_boots", updates::full_esp),
+        long("static_addresses_are_used_with_all_key_combinations", network::static_addresses),
+        long("special_characters_in_command_lines_reach_the_kernel", command_line::every_loader),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("verify_predicts_the_boot_of_mutants", mutants::verify_predicts_the_boot),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
-        long("a_host_without_space_says_nothing_of_the_image", full_disk),
+        long("full_host_disk_is_reported_as_a_host_error", full_disk),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
-        long("rpm_content_by_dnf_boots", dnf::dnf),
-        long("an_installer_installs_unattended_and_what_it_installed_boots", installer::installer),
+        long("rpm_content_installed_with_dnf_boots", dnf::dnf),
+        long("unattended_installation_boots", installer::installer),
         long("a_node_of_a_slurm_cluster_dies_and_nothing_is_lost", slurm::a_node_dies),
         long("content_of_every_debian_release_boots_healthy", releases::every_release),
-        long("readme_on_debian_12_and_13_gives_the_same_bytes", hosts::same_bytes_on_every_host),
+        long("readme_commands_build_identical_images_on_debian_12_and_13", hosts::same_bytes_on_every_host),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 thread_local! {
-    /// Why the test that runs cannot be run here.
+    /// Why the running test has to be skipped.
     static SKIPPED: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// What a test that cannot be run here returns. Where `CI` is set that is a failure.
+/// Skips a test that cannot run on this host. If `CI` is set, this is a failure.
 fn skip(reason: &str) -> Outcome {
-    expect(std::env::var_os("CI").is_none(), &format!("CI must be able to run this: {reason}"))?;
+    expect(std::env::var_os("CI").is_none(), &format!("this test must not be skipped in CI: {reason}"))?;
     SKIPPED.set(Some(reason.to_owned()));
     Ok(())
 }
@@ -93,7 +93,7 @@ struct World {
 impl World {
     fn new() -> World {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("vm-tests");
-        std::fs::create_dir_all(&directory).expect("target/ is ours");
+        std::fs::create_dir_all(&directory).expect("target/ is writable");
         World { directory }
     }
 
@@ -112,7 +112,7 @@ impl World {
         )?;
         let receipt = &answer["receipt"];
         let image = self.path(&format!("{name}.img"));
-        // As `sha256sum`, which takes half a minute to read the holes of a large image.
+        // Replaces `sha256sum`, which takes half a minute to read the holes of a large image.
         let digest = "import hashlib, os, sys
 h, at, f = hashlib.sha256(), 0, os.open(sys.argv[1], os.O_RDONLY)
 size = os.fstat(f).st_size
@@ -128,9 +128,9 @@ print(h.hexdigest())";
         let hash = run("python3", &["-c", digest, image.to_str().unwrap()])?;
         expect(
             hash.starts_with(receipt["sha256"].as_str().unwrap_or("none")),
-            "the receipt is about these bytes",
+            "the receipt is for another file",
         )?;
-        expect(receipt["verdict"]["class"] == "login-prompt", "it reached its login prompt")?;
+        expect(receipt["verdict"]["class"] == "login-prompt", "the boot did not reach its login prompt")?;
         let stages: Vec<&str> = receipt["verdict"]["stages"]
             .as_array()
             .ok_or("no stages")?
@@ -139,15 +139,18 @@ print(h.hexdigest())";
             .collect();
         expect(
             stages == ["firmware", "loader", "kernel", "initramfs", "init", "login"],
-            &format!("every stage was seen: {stages:?}"),
+            &format!("stages are missing: {stages:?}"),
         )?;
         let log = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
-        expect(log.contains(&format!("{name} login: ")), "the prompt carries the template's host name")?;
+        expect(
+            log.contains(&format!("{name} login: ")),
+            "the prompt does not show the template's host name",
+        )?;
         let picture = std::fs::read(report.join("screen.png")).map_err(|e| e.to_string())?;
-        expect(picture.starts_with(b"\x89PNG"), "there is a screenshot")
+        expect(picture.starts_with(b"\x89PNG"), "there is no screenshot")
     }
 
-    /// Boots an image and expects a class; the image must be the same afterwards.
+    /// Boots an image and expects a class. The image must not be modified.
     fn boot(&self, image: &str, class: &str) -> Outcome {
         let path = self.path(image);
         let report = self.path(&format!("{image}-report"));
@@ -160,11 +163,14 @@ print(h.hexdigest())";
         let args = ["boot", path.to_str().unwrap(), "--format", "json"];
         let verdict = ister(&args, &[("--report", &report)], code)?;
         expect(verdict["class"] == class, &format!("expected {class}: {verdict:#}"))?;
-        expect(verdict["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "lines prove it")?;
-        expect(state(&path)? == before, "the image is untouched")
+        expect(
+            verdict["lines"].as_array().is_some_and(|lines| !lines.is_empty()),
+            "no lines prove the class",
+        )?;
+        expect(state(&path)? == before, "the image was modified")
     }
 
-    /// A copy of the kvm image to break.
+    /// A copy of the kvm image to be broken.
     fn copy_of_kvm(&self, name: &str) -> Result<Broken, Failed> {
         self.copy_of("kvm.img", name)
     }
@@ -187,22 +193,23 @@ struct Broken {
 }
 
 impl Broken {
-    /// Bytes from the image's start to the partition with this mount point.
+    /// The offset of the partition with this mount point, in bytes.
     fn offset(&self, mount: &str) -> u64 {
         let partitions = self.plan["disks"][0]["partitions"].as_array().expect("a plan has partitions");
-        let partition = partitions.iter().find(|p| p["mount"] == mount).expect("it is mounted");
+        let partition =
+            partitions.iter().find(|p| p["mount"] == mount).expect("the partition has a mount point");
         partition["first_lba"].as_u64().expect("a number") * 512
     }
 
-    /// Where a partition begins, and how long it is, in bytes.
+    /// Offset and size of a partition, in bytes.
     fn place(&self, number: u64) -> (u64, u64) {
         let partitions = self.plan["disks"][0]["partitions"].as_array().expect("a plan has partitions");
-        let partition = partitions.iter().find(|p| p["number"] == number).expect("it is there");
+        let partition = partitions.iter().find(|p| p["number"] == number).expect("the partition exists");
         let field = |name: &str| partition[name].as_u64().expect("a number");
         (field("first_lba") * 512, field("size"))
     }
 
-    /// Changes the one loader entry.
+    /// Edits the only loader entry.
     fn edit_entry(&self, change: impl Fn(&str) -> String) -> Outcome {
         let entries = run("mdir", &["-b", "-i", &self.esp(), "::/loader/entries"])?;
         let entry = entries.lines().next().ok_or("no entry")?.trim();
@@ -215,12 +222,12 @@ impl Broken {
         std::fs::remove_file(&local).map_err(|e| e.to_string().into())
     }
 
-    /// The ESP, as mtools name it.
+    /// The ESP as an mtools argument.
     fn esp(&self) -> String {
         format!(
             "{}@@{}",
             self.image.display(),
-            self.offset(self.plan["boot"]["esp"].as_str().expect("it boots by UEFI"))
+            self.offset(self.plan["boot"]["esp"].as_str().expect("the image boots with UEFI"))
         )
     }
 }
@@ -233,7 +240,7 @@ impl Drop for Broken {
     }
 }
 
-/// Nothing is found in a good image, whatever it is published as.
+/// A good image has no findings in any format.
 fn verify_formats(world: &World) -> Outcome {
     for (name, image) in [("kvm", "kvm.img"), ("kvm-legacy", "test/kvm-legacy/kvm-legacy.img")] {
         let image = world.path(image);
@@ -251,7 +258,7 @@ fn verify_formats(world: &World) -> Outcome {
     Ok(())
 }
 
-/// What the guest writes finds no room: that is the host's fault, and said so.
+/// A full host disk during a boot is reported as an error of the host.
 fn full_disk(world: &World) -> Outcome {
     let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
     let report = world.path("full-report");
@@ -272,15 +279,15 @@ fn full_disk(world: &World) -> Outcome {
         verdict["class"] == "emulator-failed" && verdict["outcome"] == "infrastructure",
         &format!("{verdict:#}"),
     )?;
-    expect(said.contains("the host has no space left for what the guest writes"), &said)?;
-    // Each attempt has left its log.
+    expect(said.contains("the host has no space left for the guest's disk"), &said)?;
+    // Each attempt leaves its log.
     expect(
         report.join("serial-1.log").exists() && report.join("serial-2.log").exists(),
-        "three attempts, three logs",
+        "expected the logs of three attempts",
     )
 }
 
-/// XFS as root, and every other filesystem besides, on a disk with large sectors; a user looks from inside.
+/// XFS as the root and all other filesystems on a disk with large sectors, with checks by a user in the guest.
 fn filesystems(world: &World) -> Outcome {
     let args = ["build", "vm-tests/filesystems/template.json", "-q", "--sector-size", "4096"];
     ister(&args, &[("-o", &world.directory)], 0)?;
@@ -295,12 +302,13 @@ fn filesystems(world: &World) -> Outcome {
     let hello = &answers.last().ok_or("no answers")?["lines"];
     expect(
         *hello == serde_json::json!(["from srv", "from data"]),
-        &format!("files are where they belong: {hello}"),
+        &format!("unexpected file contents: {hello}"),
     )?;
     std::fs::remove_file(image).map_err(|e| e.to_string().into())
 }
 
-/// An encrypted root asks on the console; the harness types what it knows, and a wrong passphrase has a class of its own.
+/// An encrypted root prompts for its passphrase on the console. The harness types it, and a wrong passphrase has its
+/// own class.
 fn encrypted(world: &World) -> Outcome {
     ister(&["build", "vm-tests/encrypted/template.json", "-q"], &[("-o", &world.directory)], 0)?;
     let image = world.path("encrypted.img");
@@ -311,25 +319,29 @@ fn encrypted(world: &World) -> Outcome {
     let login = ["--login", "ada=env:ISTER_TEST_PASSWORD"];
     let args = [&["boot", image, "--format", "json"][..], &unlock, &login].concat();
     let verdict = ister(&args, &[("--report", &report)], 0)?;
-    expect(verdict["class"] == "login-prompt", "it reached its login prompt")?;
+    expect(verdict["class"] == "login-prompt", "the boot did not reach its login prompt")?;
     let log = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
     for (_, secret) in SECRETS {
-        expect(!log.contains(secret), "no secret is in the log")?;
+        expect(!log.contains(secret), "the log contains a secret")?;
     }
     let args = ["boot", image, "--format", "json", "--unlock", "cryptroot=env:ISTER_TEST_HOME"];
     let verdict = ister(&args, &[("--report", &report)], 1)?;
-    expect(verdict["class"] == "passphrase-refused", &format!("a wrong one is refused: {verdict:#}"))?;
+    expect(
+        verdict["class"] == "passphrase-refused",
+        &format!("a wrong passphrase must be rejected: {verdict:#}"),
+    )?;
     std::fs::remove_file(image).map_err(|e| e.to_string().into())
 }
 
-/// What templates and commands of these tests take from the environment.
+/// Secrets that templates and commands of these tests read from the environment.
 const SECRETS: &[(&str, &str)] = &[
     ("ISTER_TEST_ROOT", "the root's own passphrase"),
     ("ISTER_TEST_HOME", "another one for home"),
     ("ISTER_TEST_PASSWORD", "a password for ada"),
 ];
 
-/// Called as ister.py, with users, a fixed address, a mirror, hooks: everything is seen from inside, over ssh.
+/// The compatibility mode for ister.py, with users, a static address, a mirror and hooks. All results are checked in
+/// the guest over ssh.
 fn drop_in(world: &World) -> Outcome {
     let directory = world.path("drop-in");
     let _ = std::fs::remove_dir_all(&directory);
@@ -346,7 +358,7 @@ fn drop_in(world: &World) -> Outcome {
             "key": key_file, "password": { "file": path("hash") },
         },
         { "username": "bob", "sudo": true, "key": key_file },
-        // One that every Debian has.
+        // A user that exists on every Debian system.
         { "username": "backup", "sudo": true, "fullname": "Backups", "password": { "file": path("hash") } },
     ]);
     let program = path("ister.py");
@@ -362,10 +374,13 @@ fn drop_in(world: &World) -> Outcome {
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     expect(output.status.success(), &said)?;
-    expect(said.contains("left 1 process running"), &format!("a hook's daemon is ended: {said}"))?;
+    expect(
+        said.contains("left 1 process running"),
+        &format!("the daemon of a hook must be terminated: {said}"),
+    )?;
     let logged = std::fs::read_to_string(&log).map_err(|e| e.to_string())?;
-    expect(logged.contains(" debug: running: mke2fs "), "the log has what ran")?;
-    expect(!logged.contains(hash.trim()), "but no secret")?;
+    expect(logged.contains(" debug: running: mke2fs "), "the log does not contain the commands")?;
+    expect(!logged.contains(hash.trim()), "the log contains a secret")?;
 
     let boot = |user: &str, commands: &[&str]| -> Result<Vec<String>, Failed> {
         let image = path("drop-in.img");
@@ -387,7 +402,8 @@ fn drop_in(world: &World) -> Outcome {
             "sudo -n id -un",
             "hostnamectl hostname; cat /proc/cmdline",
             "ip -4 -br addr show scope global; ip route show default; resolvectl dns",
-            "getent passwd ada; id -nG ada; sudo -n stat -c '%U:%G %a' /home/ada /home/ada/.ssh/authorized_keys /home/ada/.profile",
+            "getent passwd ada; id -nG ada; sudo -n stat -c '%U:%G %a' /home/ada /home/ada/.ssh/authorized_keys \
+             /home/ada/.profile",
             "cat /etc/apt/sources.list; ls /from-*; cat /from-post-chroot",
             "sudo -n getent shadow root bob | cut -d: -f1,2",
             "echo 'a password for ada' | sudo -n -u ada sh -c 'sudo -n true 2>/dev/null || sudo -S -p \"\" id'",
@@ -415,17 +431,14 @@ fn drop_in(world: &World) -> Outcome {
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }
 
-/// A hook's link to a file of the host must not bring that file into the image.
+/// A symbolic link created by a hook must not copy a host file into the image.
 fn link_in_esp(world: &World) -> Outcome {
     let hook = r#"PostChrootShell=["ln -s /etc/hostname /efi/leak"]"#;
     let args = ["build", "vm-tests/kvm/template.json", "--set", hook, "-q"];
     let directory = world.path("link");
     let _ = std::fs::remove_dir_all(&directory);
     ister(&args, &[("-o", &directory)], 1)?;
-    expect(
-        std::fs::read_dir(&directory).is_ok_and(|mut d| d.next().is_none()),
-        "a failed build leaves nothing",
-    )
+    expect(std::fs::read_dir(&directory).is_ok_and(|mut d| d.next().is_none()), "a failed build left files")
 }
 
 fn no_loader(world: &World) -> Outcome {
@@ -434,7 +447,7 @@ fn no_loader(world: &World) -> Outcome {
     world.boot("no-loader.img", "no-bootable-device")
 }
 
-/// Runs ister, checks its exit code, and gives the JSON it printed (nothing if it printed something else).
+/// Runs ister, checks its exit code, and returns its JSON output, or null for other output.
 fn ister(args: &[&str], paths: &[(&str, &Path)], code: i32) -> Result<Value, Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
     command
@@ -450,7 +463,7 @@ fn ister(args: &[&str], paths: &[(&str, &Path)], code: i32) -> Result<Value, Fai
     let said = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     expect(
         output.status.code() == Some(code),
-        &format!("exit code {code} expected: {}\n{said}", output.status),
+        &format!("expected exit code {code}: {}\n{said}", output.status),
     )?;
     Ok(serde_json::from_str(&stdout).unwrap_or_default())
 }

@@ -1,8 +1,9 @@
-//! What `verify` says of an image, held against its boot: good images are broken at random in what boots need, each mutant is verified,
-//! and some are booted. Prints the confusion matrix of docs/verify.md.
+//! Compares the findings of `verify` with the result of a boot. Good images are broken at random in parts that a boot
+//! needs. Each mutant is verified, and some are booted. Prints the confusion matrix of docs/verify.md.
 //!
-//! ISTER_TEST_MUTANTS: how many are verified (1000), ISTER_TEST_MUTANT_BOOTS: how many of them are booted (200),
-//! ISTER_TEST_MUTANT_SEED: another choice of mutants, ISTER_TEST_MUTANT_IMAGES: a directory with good images beside ours.
+//! ISTER_TEST_MUTANTS: number of mutants to verify (1000). ISTER_TEST_MUTANT_BOOTS: how many of them to boot (200).
+//! ISTER_TEST_MUTANT_SEED: seed of the random generator. ISTER_TEST_MUTANT_IMAGES: a directory with additional good
+//! images.
 
 use super::updates::VISITOR;
 use super::{Outcome, World, expect, run};
@@ -14,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// xorshift64*: the same mutants for the same seed, on every host.
+/// xorshift64*. The same seed produces the same mutants on every host.
 struct Random(u64);
 
 impl Random {
@@ -34,7 +35,7 @@ impl Random {
     }
 }
 
-/// A good image, and where its filesystems begin, in bytes.
+/// A good image and the offsets of its filesystems in bytes.
 struct Base {
     name: String,
     path: PathBuf,
@@ -70,7 +71,7 @@ fn name_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Files of a root filesystem that a boot to a healthy system needs.
+/// Files of a root filesystem that are needed to boot a healthy system.
 const FILES: &[&str] = &[
     "/usr/lib/systemd/systemd",
     "/usr/sbin/init",
@@ -91,7 +92,7 @@ const FILES: &[&str] = &[
     "/var/lib/dpkg/status",
 ];
 
-/// Configuration on either filesystem, whose lines are changed.
+/// Configuration files on either filesystem whose lines are modified.
 const CONFIGURATIONS: &[&str] = &[
     "/boot/grub/grub.cfg",
     "/boot/extlinux/extlinux.conf",
@@ -101,7 +102,7 @@ const CONFIGURATIONS: &[&str] = &[
     "/etc/passwd",
 ];
 
-/// What replaces a word of a kernel's command line.
+/// Replacements in the kernel's command line.
 const OPTIONS: &[(&str, &str)] = &[
     ("root=PARTUUID=", "root=PARTUUID=0"),
     ("root=UUID=", "root=UUID=0"),
@@ -117,7 +118,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("quiet", "quiet"),
 ];
 
-/// A copy that is broken in one way, and which. Nothing if this way is none for this image.
+/// Creates a copy with a random defect, and returns its description. Returns nothing if the defect does not apply to
+/// this image.
 fn mutate(random: &mut Random, base: &Base, image: &Path, scratch: &Path) -> Result<Option<String>, Failed> {
     run("cp", &["--sparse=always", "--reflink=auto", text(&base.path)?, text(image)?])?;
     match random.below(10) {
@@ -139,7 +141,8 @@ fn open(image: &Path) -> Result<File, Failed> {
     File::options().read(true).write(true).open(image).map_err(|e| e.to_string().into())
 }
 
-/// A byte of the MBR's records, or of a GPT's header or entries; of a GPT at times both copies.
+/// Inverts a byte of the MBR's partition table, or of the header or entries of a GPT; sometimes in both copies of a
+/// GPT.
 fn table(random: &mut Random, image: &Path) -> Result<Option<String>, Failed> {
     let file = open(image)?;
     let size = file.metadata().map_err(|e| e.to_string())?.len();
@@ -168,7 +171,7 @@ fn flip(file: &File, at: u64, mask: u8) -> Outcome {
     file.write_all_at(&[byte[0] ^ mask], at).map_err(|e| e.to_string().into())
 }
 
-/// The code that BIOS runs, or the sectors behind it.
+/// Zeroes part of the boot code of BIOS, or of the sectors after it.
 fn boot_code(random: &mut Random, base: &Base, image: &Path) -> Result<Option<String>, Failed> {
     if base.esp.is_some() {
         return Ok(None);
@@ -180,7 +183,7 @@ fn boot_code(random: &mut Random, base: &Base, image: &Path) -> Result<Option<St
     Ok(Some(format!("boot code: {length} zeros at byte {at}")))
 }
 
-/// Bytes of a file after a change; nothing for its removal.
+/// The modified bytes of a file, or nothing if it is to be removed.
 fn changed(random: &mut Random, mut bytes: Vec<u8>) -> (&'static str, Option<Vec<u8>>) {
     let half = bytes.len() / 2;
     match random.below(4) {
@@ -195,7 +198,7 @@ fn changed(random: &mut Random, mut bytes: Vec<u8>) -> (&'static str, Option<Vec
     }
 }
 
-/// One of the ESP's files: the ESP and the file as mtools name them, and a copy on the host.
+/// A file of the ESP: the ESP and the file as mtools arguments, and a copy on the host.
 fn file_of_esp(
     random: &mut Random,
     base: &Base,
@@ -236,7 +239,7 @@ fn fat_file(
     Ok(Some(format!("{name} {how}")))
 }
 
-/// A line less, a brace less, or another option.
+/// Removes a line or a brace, or replaces an option.
 fn edited(random: &mut Random, old: &str) -> Option<(String, String)> {
     let lines: Vec<&str> = old.lines().collect();
     let options: Vec<&(&str, &str)> = OPTIONS.iter().filter(|(word, _)| old.contains(word)).collect();
@@ -273,7 +276,7 @@ fn configuration_of_esp(
     Ok(Some(format!("{name}: {what}")))
 }
 
-/// Runs commands of debugfs on the root filesystem.
+/// Runs debugfs commands on the root filesystem.
 fn debugfs(base: &Base, image: &Path, commands: &str) -> Result<String, Failed> {
     let device = format!("{}?offset={}", text(image)?, base.root.unwrap_or_default());
     let mut child = Command::new("debugfs")
@@ -289,7 +292,7 @@ fn debugfs(base: &Base, image: &Path, commands: &str) -> Result<String, Failed> 
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A file's bytes; nothing if it is not there, or a link.
+/// The content of a file, or nothing if it does not exist or is a symbolic link.
 fn read_root(base: &Base, image: &Path, path: &str, scratch: &Path) -> Result<Option<Vec<u8>>, Failed> {
     let said = debugfs(base, image, &format!("stat {path}\n"))?;
     if !said.contains("Type: regular") {
@@ -362,7 +365,7 @@ fn configuration_of_root(
     Ok(Some(format!("{path}: {what}")))
 }
 
-/// The first structures of a filesystem.
+/// Inverts a byte in the first structures of a filesystem.
 fn structures(random: &mut Random, base: &Base, image: &Path) -> Result<Option<String>, Failed> {
     let file = open(image)?;
     let places: Vec<u64> = base.esp.into_iter().chain(base.root).collect();
@@ -414,11 +417,11 @@ pub fn verify_predicts_the_boot(world: &World) -> Outcome {
         made += 1;
         let errors = errors_of(&image)?;
         matrix.verified[usize::from(!errors.is_empty())] += 1;
-        // Spread over all of them.
+        // The boots are distributed evenly over the mutants.
         if made * boots / count == (made - 1) * boots / count {
             continue;
         }
-        // Where both start it, another way than the broken one would hide it.
+        // If both firmwares boot the image, the other one would hide the defect.
         let firmware = if base.esp.is_some() { "uefi" } else { "bios" };
         let (class, healthy) = boot(&image, firmware, &visitor)?;
         matrix.booted[usize::from(!errors.is_empty())][usize::from(healthy)] += 1;
@@ -437,8 +440,8 @@ pub fn verify_predicts_the_boot(world: &World) -> Outcome {
         return Ok(());
     }
     let share = |part: u32, other: u32| f64::from(part) / f64::from((part + other).max(1));
-    expect(share(good, missed) >= 0.99, "of the images that are called good 99 % boot")?;
-    expect(share(bad, false_alarms) >= 0.97, "of the images with errors 97 % do not")
+    expect(share(good, missed) >= 0.99, "less than 99 % of the images without errors boot")?;
+    expect(share(bad, false_alarms) >= 0.97, "more than 3 % of the images with errors boot")
 }
 
 fn errors_of(image: &Path) -> Result<Vec<String>, Failed> {
@@ -454,7 +457,7 @@ fn errors_of(image: &Path) -> Result<Vec<String>, Failed> {
     Ok(errors.filter_map(|finding| finding["rule"].as_str().map(str::to_owned)).collect())
 }
 
-/// Its class, and whether somebody could log in and use the package manager.
+/// The class of the boot, and whether a login and the package manager work.
 fn boot(image: &Path, firmware: &str, visitor: &Path) -> Result<(String, bool), Failed> {
     let credential = format!("tmpfiles.extra=file:{}", visitor.display());
     let output = Command::new(env!("CARGO_BIN_EXE_ister"))

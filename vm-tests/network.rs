@@ -1,4 +1,5 @@
-//! Every combination of Static_IP's keys, seen from inside: addresses, routes, name servers and the name are what was planned.
+//! All combinations of Static_IP's keys. Addresses, routes, name servers and the host name in the guest must match the
+//! plan.
 
 use super::updates::VISITOR;
 use super::{Outcome, World, expect, ister};
@@ -33,7 +34,7 @@ pub fn static_addresses(world: &World) -> Outcome {
         let answers = verdict["answers"].to_string();
         expect(
             answers.contains("192.0.2.10/24"),
-            &format!("{network}: the address was looked at: {answers}"),
+            &format!("{network}: the address was not checked: {answers}"),
         )?;
     }
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string())?;

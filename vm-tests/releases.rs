@@ -1,15 +1,15 @@
-//! Content of every supported Debian release, by UEFI and by BIOS: verified, booted, nothing failed inside.
+//! Content of all supported Debian releases, with UEFI and BIOS: verified, booted, and healthy.
 
 use super::{Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-/// Debian 12 is what all other tests have.
+/// Debian 12 is used by all other tests.
 const RELEASES: [&str; 3] = ["bullseye", "trixie", "sid"];
 const TYPES: [&str; 2] = ["kvm", "kvm-legacy"];
 
 pub fn every_release(world: &World) -> Outcome {
-    // Without the security archive: that of an old release may lack files which its lists name.
+    // The security archive is not used, because that of an old release may lack files that its index lists.
     let archive = main_archive()?;
     for release in RELEASES {
         for name in TYPES {
@@ -29,9 +29,10 @@ fn boots(world: &World, release: &str, name: &str, archive: &str) -> Outcome {
     let out = world.path("releases");
     ister(&[&["build", "-q", &template, "-C", archive], &sets[..]].concat(), &[("-o", &out)], 0)?;
     let image = out.join(format!("{name}.img"));
-    let path = image.to_str().ok_or("a path that is no text")?;
+    let path = image.to_str().ok_or("the path is not valid UTF-8")?;
     ister(&["verify", "-q", path], &[], 0)?;
-    // The guest's network has no name server (`restrict=on`), but who asks one must run, and be the resolver.
+    // The guest's network has no name server (`restrict=on`), but systemd-resolved must run and be the configured
+    // resolver.
     let inside = "systemctl is-active systemd-resolved && grep -q '^nameserver 127.0.0.53' /etc/resolv.conf && \
                   . /etc/os-release && echo \"release ${VERSION_CODENAME}\"";
     let login = ["--login", "ada=env:ISTER_TEST_PASSWORD", "--healthy", "--host", name, "--run", inside];
@@ -41,15 +42,15 @@ fn boots(world: &World, release: &str, name: &str, archive: &str) -> Outcome {
     expect(verdict["class"] == "login-prompt", &format!("{verdict:#}"))?;
     let answers = verdict["answers"].as_array().ok_or("no answers")?;
     let told = answers.last().map(|answer| answer["lines"].to_string()).unwrap_or_default();
-    // sid calls itself by the name of what comes next.
+    // sid has the code name of the next release.
     expect(told.contains("release ") && (release == "sid" || told.contains(release)), &told)?;
     std::fs::remove_dir_all(&out).map_err(|e| e.to_string().into())
 }
 
-/// Of this host's sources.
+/// The main archive in this host's apt sources.
 fn main_archive() -> Result<String, Failed> {
     let args = ["indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages"];
     let archives = run("apt-get", &args)?;
     let main = archives.lines().find(|uri| uri.trim_end_matches('/').ends_with("/debian"));
-    Ok(main.ok_or("this host has no source of Debian")?.to_owned())
+    Ok(main.ok_or("this host has no apt source for Debian")?.to_owned())
 }

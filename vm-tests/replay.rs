@@ -1,5 +1,5 @@
-//! Consoles of machines of many makes, played in QEMU: each transcript of `consoles/` becomes a disk whose boot sector prints it on
-//! the serial port, waits for what is typed, resets and switches off. The unit tests of the boot monitor have the same files.
+//! Replays recorded consoles in QEMU. Each transcript of `consoles/` becomes a disk whose boot sector prints it on the
+//! serial port, waits for input, resets and powers off. The unit tests of the boot monitor use the same files.
 
 use super::{Outcome, World, expect, run};
 use ister::boot::transcript::{Step, Transcript, parse};
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// One of each kind.
+/// One transcript of each kind.
 const SOME: [&str; 8] = [
     "agetty",
     "kernel-in-the-middle",
@@ -21,7 +21,7 @@ const SOME: [&str; 8] = [
     "grub-menu-waits",
     "mbr-missing-os",
 ];
-/// Names of transcripts, to play only these.
+/// Names of transcripts: only these are replayed.
 const CHOICE: &str = "ISTER_TEST_CONSOLES";
 
 pub fn some(world: &World) -> Outcome {
@@ -33,33 +33,33 @@ pub fn every_one(world: &World) -> Outcome {
     play_all(world, &|name| choice.is_empty() || choice.split(',').any(|chosen| chosen == name))
 }
 
-/// Two side by side: most of the time they wait.
+/// Two transcripts run in parallel, because most of the time is spent waiting.
 fn play_all(world: &World, is_chosen: &dyn Fn(&str) -> bool) -> Outcome {
     let directory = world.path("consoles");
     std::fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
     let player = player(&directory)?;
     let mut transcripts = transcripts()?;
     transcripts.retain(|transcript| is_chosen(&transcript.name));
-    expect(!transcripts.is_empty(), "there are transcripts")?;
+    expect(!transcripts.is_empty(), "there are no matching transcripts")?;
     let (count, todo) = (transcripts.len(), Mutex::new(transcripts.into_iter()));
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some(transcript) = todo.lock().expect("nobody panics").next() else { return };
+                    let Some(transcript) = todo.lock().expect("no thread panics").next() else { return };
                     if let Err(why) = play(&directory, &player, &transcript) {
                         let why = why.message().unwrap_or("failed").to_owned();
-                        wrong.lock().expect("nobody panics").push(format!("{}: {why}", transcript.name));
+                        wrong.lock().expect("no thread panics").push(format!("{}: {why}", transcript.name));
                     }
                 }
             });
         }
     });
-    let wrong = wrong.into_inner().expect("nobody panics");
+    let wrong = wrong.into_inner().expect("no thread panics");
     expect(
         wrong.is_empty(),
-        &format!("{} of {count} were judged wrong:\n{}", wrong.len(), wrong.join("\n\n")),
+        &format!("{} of {count} transcripts got the wrong class:\n{}", wrong.len(), wrong.join("\n\n")),
     )
 }
 
@@ -78,7 +78,7 @@ fn transcripts() -> Result<Vec<Transcript>, Failed> {
     Ok(all)
 }
 
-/// The boot sector.
+/// Assembles the boot sector.
 fn player(directory: &Path) -> Result<Vec<u8>, Failed> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/consoles/player.s");
     let (object, binary) = (directory.join("player.o"), directory.join("player.bin"));
@@ -124,7 +124,7 @@ fn play(directory: &Path, player: &[u8], transcript: &Transcript) -> Outcome {
     std::fs::write(&disk, bytes).map_err(|e| e.to_string())?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
     command.arg("boot").arg(&disk).args(["--firmware", "bios", "--format", "json"]);
-    // Where nothing happens behind the prompt there is nothing to wait for.
+    // Without pauses after the prompt there is nothing to wait for.
     if transcript.pauses() == Duration::ZERO {
         command.args(["--dwell", "1"]);
     }
@@ -139,7 +139,7 @@ fn play(directory: &Path, player: &[u8], transcript: &Transcript) -> Outcome {
     expect(
         transcript.want.iter().any(|want| want == class)
             && stage.is_none_or(|stage| verdict["stage"] == stage.as_str()),
-        &format!("wanted {}: {verdict:#}, after {} s", transcript.want.join(" or "), took.as_secs()),
+        &format!("expected {}: {verdict:#}, after {} s", transcript.want.join(" or "), took.as_secs()),
     )?;
     let reached = matches!(class, "login-prompt" | "auto-login");
     expect(reached == output.status.success(), &format!("exit code {:?} of {class}", output.status.code()))

@@ -1,5 +1,5 @@
-//! A run spread over a real Slurm cluster of two nodes on this machine's loopback: one of them dies in the middle. Nothing is
-//! lost, nothing is done twice.
+//! A run on a real Slurm cluster with two nodes on the loopback interface. One node dies during the run, and no result
+//! may be lost or repeated.
 
 use super::{Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
@@ -15,7 +15,7 @@ const TYPES: usize = 6;
 
 pub fn a_node_dies(world: &World) -> Outcome {
     if !rustix::process::geteuid().is_root() {
-        return super::skip("nodes of a cluster are namespaces that only root makes");
+        return super::skip("only root can create the namespaces of the cluster nodes");
     }
     let directory = world.path("slurm");
     let _ = std::fs::remove_dir_all(&directory);
@@ -29,7 +29,7 @@ pub fn a_node_dies(world: &World) -> Outcome {
         std::fs::write(kind.join("type.json"), r#"{ "formats": ["tar.xz"], "boots": [] }"#)
             .map_err(|e| e.to_string())?;
     }
-    // So that the content is there: the nodes only pack it.
+    // Downloads the content first, so that the nodes only have to pack it.
     ister(
         &["build", types.join("type-0/template.json").to_str().unwrap(), "-q"],
         &[("-o", &directory.join("warm"))],
@@ -59,11 +59,11 @@ pub fn a_node_dies(world: &World) -> Outcome {
     ];
     let id = cluster.ask("sbatch", &submit, &environment)?.trim().to_owned();
 
-    // One node has proven a type and is at the next.
+    // One node has finished a type and works on the next.
     let results = |part: usize| read(&out.join(format!("part-{part}/results.json")));
     let done = |part: usize| results(part).map_or(0, |r| r["types"].as_array().map_or(0, Vec::len));
     wait_for(Duration::from_secs(240), || (1..=2).any(|part| (1..3).contains(&done(part))))?;
-    let part = (1..=2).find(|part| (1..3).contains(&done(*part))).ok_or("both were too fast")?;
+    let part = (1..=2).find(|part| (1..3).contains(&done(*part))).ok_or("both nodes finished too fast")?;
     let node =
         cluster.ask("squeue", &["-h", "-j", &format!("{id}_{part}"), "-o", "%N"], &[])?.trim().to_owned();
     let before = results(part).ok_or("no results")?;
@@ -77,7 +77,7 @@ pub fn a_node_dies(world: &World) -> Outcome {
     let after = results(part).ok_or("no results")?;
     for record in before["types"].as_array().into_iter().flatten() {
         let kept = after["types"].as_array().is_some_and(|all| all.contains(record));
-        expect(kept, "what was proven before the node died is not done again")?;
+        expect(kept, "a type that was tested before the node died was tested again")?;
     }
     drop(cluster);
 
@@ -93,10 +93,10 @@ pub fn a_node_dies(world: &World) -> Outcome {
         .filter_map(|r| r["type"].as_str())
         .collect();
     let expected: Vec<String> = (0..TYPES).map(|index| format!("type-{index}")).collect();
-    expect(names == expected, &format!("each once: {names:?}"))?;
+    expect(names == expected, &format!("every type must be tested once: {names:?}"))?;
     expect(
         merged["missing"] == serde_json::json!([]) && merged["repeated"] == serde_json::json!([]),
-        "nothing is lost or repeated",
+        "types are missing or repeated",
     )?;
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }
@@ -113,10 +113,10 @@ fn wait_for(patience: Duration, mut there: impl FnMut() -> bool) -> Outcome {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Err(format!("it did not come within {} s", patience.as_secs()).into())
+    Err(format!("the condition was not met within {} s", patience.as_secs()).into())
 }
 
-/// Daemons that end with this.
+/// Daemons that are killed when this is dropped.
 struct Cluster {
     directory: PathBuf,
     configuration: PathBuf,
@@ -140,7 +140,7 @@ impl Cluster {
             &["if=/dev/urandom", &format!("of={}", key.display()), "bs=128", "count=1", "status=none"],
         )?;
         private(&key, 0o600)?;
-        // Free now, and so for a moment longer.
+        // These ports are free now, and remain so for a moment after the listeners are closed.
         let listeners: Vec<TcpListener> = (0..3)
             .map(|_| TcpListener::bind("127.0.0.1:0"))
             .collect::<Result<_, _>>()
@@ -169,7 +169,7 @@ impl Cluster {
         let configuration = cluster.configuration.display().to_string();
         cluster.daemon("slurmctld", &["-D".to_owned(), "-f".to_owned(), configuration.clone()])?;
         for node in NODES {
-            // A node is a namespace of processes: it dies at once, with all that runs on it.
+            // A node is a PID namespace, which dies immediately with all its processes.
             let script = "slurmd -D -N \"$1\" -f \"$2\" & wait $!";
             let args = [
                 "--fork",
@@ -195,7 +195,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// As on a host called localhost, so that nothing listens elsewhere.
+    /// Runs a daemon on a host named localhost, so that it does not listen on other interfaces.
     fn daemon(&mut self, program: &str, args: &[String]) -> Result<u32, Failed> {
         let log =
             std::fs::File::create(self.directory.join(format!("log/{program}-{}.out", self.daemons.len())))
@@ -252,7 +252,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.ask("scancel", &["-u", "root"], &[]);
         let _ = self.ask("scontrol", &["shutdown"], &[]);
-        // Nodes first: what runs in a namespace ends with it.
+        // The nodes are killed first, since all processes in their namespaces end with them.
         for daemon in self.daemons.iter_mut().rev() {
             let _ = daemon.kill();
             let _ = daemon.wait();
@@ -260,13 +260,18 @@ impl Drop for Cluster {
     }
 }
 
-/// A node that does not answer for a few seconds is down, and what ran there waits as short as it may.
+/// A node that does not respond for a few seconds is down, and its job is requeued with the shortest possible delay.
 fn settings(directory: &Path, ports: &[u16]) -> String {
     let at = directory.display();
     let nodes: String = NODES
         .iter()
         .zip(&ports[1..])
-        .map(|(node, port)| format!("NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=2000 State=UNKNOWN\n"))
+        .map(|(node, port)| {
+            format!(
+                "NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=1 \
+            RealMemory=2000 State=UNKNOWN\n"
+            )
+        })
         .collect();
     format!(
         "ClusterName=lab\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort={}\n\

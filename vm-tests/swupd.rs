@@ -1,5 +1,5 @@
-//! swupd's content: a Debian system in the form of mixer's output, made and signed here, for want of a Clear one. What counts
-//! is that mixer's own call builds an image of it, and that the image boots.
+//! swupd content: a Debian system in the format of mixer's output, built and signed here because no Clear Linux mix is
+//! available. mixer's own command must build an image of it, and the image must boot.
 
 use super::{Outcome, World, expect, ister, run};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub fn swupd(world: &World) -> Outcome {
     let directory = world.path("swupd");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
-    // What the kvm type is made of; its content is in the cache, or comes there now.
+    // The content of the kvm type, which is downloaded if it is not in the cache.
     ister(&["build", "vm-tests/kvm/template.json", "-q"], &[("-o", &directory)], 0)?;
     let plan = std::fs::read_to_string(directory.join("kvm.img.plan.json")).map_err(|e| e.to_string())?;
     let plan: serde_json::Value = serde_json::from_str(&plan).map_err(|e| e.to_string())?;
@@ -43,7 +43,7 @@ pub fn swupd(world: &World) -> Outcome {
         run("unshare", &[&["--map-root-user", "--map-auto", "sh"][..], &script].concat())?;
     }
 
-    // mixer's call, by the name that it knows.
+    // mixer runs the program under the name ister.py.
     let program = directory.join("ister.py");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
     let url = format!("file://{}", directory.join("www").display());
@@ -55,11 +55,11 @@ pub fn swupd(world: &World) -> Outcome {
         .output()
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&called.stderr).into_owned();
-    expect(called.status.success(), &format!("mixer's call: {said}"))?;
-    expect(directory.join("state/swupd/objects").is_dir(), "objects stay in the state directory")?;
+    expect(called.status.success(), &format!("mixer's command failed: {said}"))?;
+    expect(directory.join("state/swupd/objects").is_dir(), "there are no objects in the state directory")?;
     let log = std::fs::read_to_string(directory.join("log")).map_err(|e| e.to_string())?;
-    expect(log.contains("fetching 3 bundles"), &format!("the log tells: {log}"))?;
-    // Again with nothing but the cache: the mix may be gone.
+    expect(log.contains("fetching 3 bundles"), &format!("unexpected log: {log}"))?;
+    // Again with only the cache, because the mix may be deleted.
     std::fs::rename(directory.join("www"), directory.join("gone")).map_err(|e| e.to_string())?;
     let again = [("-o", directory.join("again")), ("-S", directory.join("state"))];
     let again: Vec<(&str, &Path)> = again.iter().map(|(option, path)| (*option, path.as_path())).collect();
@@ -69,18 +69,18 @@ pub fn swupd(world: &World) -> Outcome {
         &[directory.join("swupd.img").to_str().unwrap(), directory.join("again/swupd.img").to_str().unwrap()],
     )?;
     let hashes: Vec<&str> = hashes.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    expect(hashes[0] == hashes[1], "the same content gives the same bytes")?;
+    expect(hashes[0] == hashes[1], "the images differ")?;
 
     let image = directory.join("swupd.img");
     let report = world.path("swupd-report");
     let args = ["boot", image.to_str().unwrap(), "--format", "json"];
     let verdict = ister(&args, &[("--report", &report)], 0)?;
-    expect(verdict["class"] == "login-prompt", "it reached its login prompt")?;
+    expect(verdict["class"] == "login-prompt", "the boot did not reach its login prompt")?;
     let serial = std::fs::read_to_string(report.join("serial.log")).map_err(|e| e.to_string())?;
-    expect(serial.contains("swupd login: "), "the prompt carries the template's host name")?;
+    expect(serial.contains("swupd login: "), "the prompt does not show the template's host name")?;
     expect(
         serial.contains("ister.test=own printk.time=1 root=PARTUUID="),
-        "the kernel has its own options too",
+        "the kernel's own options are missing",
     )?;
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string().into())
 }

@@ -1,4 +1,4 @@
-//! `ister test` and `ister publish`: a type is proven on its machine, and only what was proven is published.
+//! `ister test` and `ister publish`: a type is tested, and only tested files can be published.
 
 use super::{Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-/// kvm-legacy by BIOS, as qcow2, with a login by key, nothing failed inside, on a larger disk, before and after a kernel update.
+/// kvm-legacy with BIOS, as qcow2 on a larger disk, with a login over ssh and no failed units, before and after a
+/// kernel update.
 pub fn kvm_legacy(world: &World) -> Outcome {
     let out = prove(world, "kvm-legacy", "kvm-legacy.qcow2", false)?;
     let xml = std::fs::read_to_string(out.join("junit.xml")).map_err(|e| e.to_string())?;
@@ -24,20 +25,21 @@ pub fn kvm_legacy(world: &World) -> Outcome {
     )?;
     expect(
         receipt["firmware"]["sha256"].as_str().is_some_and(|hash| hash.len() == 64),
-        "the firmware is named",
+        "the receipt does not contain the firmware",
     )?;
     expect(
         receipt["emulator"].as_str().is_some_and(|text| text.contains("QEMU emulator version")),
-        "and QEMU",
+        "the receipt does not contain the QEMU version",
     )?;
     let answers = verdict["answers"].as_array().ok_or("no answers")?;
-    expect(answers[0]["lines"][0] == "running", &format!("the system runs: {answers:?}"))?;
+    expect(answers[0]["lines"][0] == "running", &format!("the system is not running: {answers:?}"))?;
 
     updated(verdict)?;
     publish(world, &directory)
 }
 
-/// kvm by UEFI: systemd-boot and kernel-install. The same kernel first: on the FAT /boot of others dpkg cannot replace it.
+/// kvm with UEFI: systemd-boot and kernel-install. The same kernel package is reinstalled first; with a FAT filesystem
+/// on /boot, as in other images, dpkg cannot replace it.
 pub fn kvm_update(world: &World) -> Outcome {
     let out = prove(world, "kvm", "kvm.qcow2", true)?;
     let receipt = read(&out.join("kvm/kvm.qcow2.receipt.json"))?;
@@ -46,18 +48,21 @@ pub fn kvm_update(world: &World) -> Outcome {
     result
 }
 
-/// Another kernel ran in the end, and an ordinary package was upgraded too.
+/// Another kernel ran at the end, and an ordinary package was upgraded too.
 fn updated(verdict: &Value) -> Outcome {
     let update = &verdict["update"];
     let [from, to] = [&update["from"], &update["to"]].map(|version| version.as_str().unwrap_or_default());
     expect(!from.is_empty() && !to.is_empty() && from != to, &format!("{update:#}"))?;
     expect(verdict["kernel"]["version"] == to, &format!("{:#}", verdict["kernel"]))?;
-    expect(update["fallback"] == true, &format!("the old one is in the loader's menu: {update:#}"))?;
+    expect(
+        update["fallback"] == true,
+        &format!("the old kernel was not booted from the boot loader's menu: {update:#}"),
+    )?;
     let packages = update["packages"].to_string();
     expect(packages.contains("netbase"), &packages)
 }
 
-/// Builds a type as one qcow2, and boots that with an update on a larger disk. Gives the directory of results.
+/// Builds a type as a single qcow2, and boots it with an update on a larger disk. Returns the directory of the results.
 fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::path::PathBuf, Failed> {
     let types = world.path(&format!("types-{name}"));
     let kind = types.join(name);
@@ -71,7 +76,7 @@ fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::
         }],
     });
     std::fs::write(kind.join("type.json"), definition.to_string()).map_err(|e| e.to_string())?;
-    // Broken images are made of kvm-legacy's later.
+    // The image of kvm-legacy is used for broken images later.
     let out = world.path(if name == "kvm-legacy" { "test" } else { "test-kvm" });
     let junit = out.join("junit.xml");
     let args = ["test", "--format", "json"];
@@ -88,7 +93,7 @@ fn read(path: &Path) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|e| e.to_string())
 }
 
-/// Signed by a key that is made here; whoever has its public half checks everything.
+/// Publishes files signed with a new key, and verifies them with its public key.
 fn publish(world: &World, from: &Path) -> Outcome {
     let home = tempfile::tempdir().map_err(|e| e.to_string())?;
     let gpg = |args: &[&str]| {
@@ -115,7 +120,7 @@ fn publish(world: &World, from: &Path) -> Outcome {
         if output.status.code() == Some(code) {
             Ok(said)
         } else {
-            Err(format!("{code} expected: {}: {said}", output.status))
+            Err(format!("expected {code}: {}: {said}", output.status))
         }
     };
     let said = publish_as("nobody@example.org", 3)?;
@@ -131,7 +136,7 @@ fn publish(world: &World, from: &Path) -> Outcome {
     let verify =
         |code: i32| ister(&["verify", sums.to_str().unwrap()], &[("--signed-by", &keys)], code).map(|_| ());
     verify(0)?;
-    // Another byte, another list.
+    // A modified file, and a modified list.
     let path = public.join(name);
     let flip = |path: &Path| -> std::io::Result<()> {
         use std::os::unix::fs::FileExt;
@@ -148,7 +153,7 @@ fn publish(world: &World, from: &Path) -> Outcome {
     std::fs::write(&sums, format!("{}  more\n{text}", "0".repeat(128))).map_err(|e| e.to_string())?;
     verify(1)?;
     std::fs::write(&sums, text).map_err(|e| e.to_string())?;
-    // What was not proven is not published: its receipt is of other bytes.
+    // A file that was not tested cannot be published, because its receipt is for other content.
     let image = from.join("kvm-legacy.qcow2");
     flip(&image).map_err(|e| e.to_string())?;
     let said = publish(3)?;

@@ -1,18 +1,18 @@
-//! What is installed later: a kernel for which the EFI partition has no room.
+//! Installs packages later: a kernel for which the EFI partition has too little free space.
 
 use super::{Outcome, World, expect, ister};
 
-/// A user without a password who exists in the running system only.
+/// A user without a password who exists only in the running system.
 pub const VISITOR: &str = "w+ /etc/passwd - - - - visitor::0:0::/root:/bin/sh\\n\n";
 
-/// Fills the EFI partition, and has dpkg install a kernel package that hands its kernel to the hook which copies it there.
+/// Fills the EFI partition, and installs a kernel package with dpkg, so that its hook copies the kernel there.
 const UPDATE: &str = r#"cd /tmp; v=9.9.9-test; mkdir -p p/DEBIAN p/boot; cp /boot/vmlinuz-$(uname -r) p/boot/vmlinuz-$v;
 printf 'Package: linux-image-%s\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: a kernel\n' $v >p/DEBIAN/control;
 printf '#!/bin/sh\nexec /etc/kernel/postinst.d/zz-systemd-boot %s /boot/vmlinuz-%s\n' $v $v >p/DEBIAN/postinst; chmod 755 p/DEBIAN/postinst;
 dpkg-deb -b p k.deb; cat /dev/zero >/efi/fill; sync; dpkg -i k.deb; echo status $?; dpkg-query -W -f '${db:Status-Abbrev}\n' linux-image-$v;
 ls /efi/loader/entries"#;
 
-/// dpkg says so and fails, and what was there still boots.
+/// dpkg reports the error, and the old kernel still boots.
 pub fn full_esp(world: &World) -> Outcome {
     let visitor = world.path("visitor");
     std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;

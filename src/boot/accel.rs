@@ -1,5 +1,5 @@
-//! Which accelerator really works. That /dev/kvm is there proves nothing: inside a virtual machine without nested
-//! virtualisation it can be opened and even runs firmware, but a Linux guest crawls.
+//! Chooses the accelerator. An existing /dev/kvm proves nothing: in a virtual machine without nested virtualisation it
+//! can be opened and even runs firmware, but a Linux guest makes almost no progress.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -21,14 +21,14 @@ impl fmt::Display for Accelerator {
     }
 }
 
-/// The accelerator and why it is this one.
+/// The chosen accelerator and the reason for the choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub accelerator: Accelerator,
     pub reason: String,
 }
 
-/// What /dev/kvm is like.
+/// The state of /dev/kvm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Device {
     Missing,
@@ -36,7 +36,7 @@ enum Device {
     Opens,
 }
 
-/// Looks at this host.
+/// Chooses the accelerator for this host.
 pub fn choose() -> Choice {
     let device = match std::fs::File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Device::Opens,
@@ -53,12 +53,12 @@ fn decide(device: Device, cpuinfo: &str) -> Choice {
         .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"));
     let tcg = |reason: &str| Choice { accelerator: Accelerator::Tcg, reason: reason.to_owned() };
     match (device, virtualises) {
-        (Device::Missing, _) => tcg("there is no /dev/kvm"),
-        (Device::Forbidden, _) => tcg("/dev/kvm may not be opened by this user (group kvm)"),
-        (Device::Opens, false) => tcg("/dev/kvm is there, but the CPU offers neither vmx nor svm"),
+        (Device::Missing, _) => tcg("/dev/kvm does not exist"),
+        (Device::Forbidden, _) => tcg("no permission to open /dev/kvm (group kvm)"),
+        (Device::Opens, false) => tcg("/dev/kvm exists, but the CPU supports neither vmx nor svm"),
         (Device::Opens, true) => Choice {
             accelerator: Accelerator::Kvm,
-            reason: "/dev/kvm opens and the CPU virtualises".to_owned(),
+            reason: "/dev/kvm can be opened and the CPU supports virtualisation".to_owned(),
         },
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_without_a_cpu_for_it_is_not_used() {
+    fn kvm_is_not_used_without_cpu_support() {
         let with = "processor : 0\nflags\t\t: fpu vmx sse\n";
         let without = "processor : 0\nflags\t\t: fpu sse hypervisor\n";
         assert_eq!(decide(Device::Opens, with).accelerator, Accelerator::Kvm);

@@ -1,4 +1,4 @@
-//! What of an image file QEMU is given: the file, or what is packed in it.
+//! Prepares an image file for QEMU: the file itself, or the unpacked content of a compressed one.
 
 use super::machine::DirectKernel;
 use crate::host::{Context, Failure, inherited_name, scratch_directory};
@@ -10,15 +10,15 @@ use std::path::Path;
 
 /// What QEMU opens.
 pub(super) enum Attached {
-    /// The image itself or what it was unpacked to, with QEMU's name of its format. QEMU inherits the file that was looked at: no other
-    /// can take its place.
+    /// The image itself or the unpacked disk, and QEMU's name for its format. QEMU inherits the open file that was
+    /// checked, so another file cannot replace it.
     Disk(File, &'static str),
-    /// No disk at all.
+    /// A network boot: there is no disk.
     Network(NetworkBoot),
 }
 
 impl Attached {
-    /// The disk, and what QEMU calls its format.
+    /// The disk, and QEMU's name for its format.
     pub(super) fn disk(&self) -> Option<(&File, &'static str)> {
         match self {
             Attached::Disk(file, format) => Some((file, format)),
@@ -26,7 +26,7 @@ impl Attached {
         }
     }
 
-    /// What QEMU inherits of it.
+    /// The files that QEMU inherits.
     pub(super) fn files(&self) -> Vec<&File> {
         match self {
             Attached::Disk(file, _) => vec![file],
@@ -34,9 +34,10 @@ impl Attached {
         }
     }
 
-    /// Bytes of memory that unpacking the initramfs takes, of a network boot and of a CD: packed and unpacked at once.
+    /// Bytes of memory needed to unpack the initramfs of a network boot or a CD: the compressed and the unpacked size
+    /// together.
     pub(super) fn memory_for_unpacking(&self) -> Option<u64> {
-        /// More than any initramfs of a CD has.
+        /// Larger than any initramfs on a CD.
         const MOST: usize = 1 << 30;
         let network = match self {
             Attached::Network(network) => network,
@@ -49,12 +50,12 @@ impl Attached {
         let mut packed = &network.initrd;
         let size = packed.metadata().ok()?.len();
         packed.rewind().ok()?;
-        // What is not packed so is not measured.
+        // Only zstd is measured; with any other compression the size is unknown.
         let unpacked = std::io::copy(&mut zstd::Decoder::new(packed).ok()?, &mut std::io::sink()).ok()?;
         Some(size + unpacked)
     }
 
-    /// What is started without a loader.
+    /// The kernel of a network boot, which is started without a boot loader.
     pub(super) fn kernel(&self) -> Option<DirectKernel> {
         let Attached::Network(network) = self else { return None };
         Some(DirectKernel {
@@ -65,16 +66,17 @@ impl Attached {
     }
 }
 
-/// What of an image QEMU can open, and the name of its format: QEMU must be told, it would otherwise guess from what a
-/// guest can write. Packed ones are unpacked to unnamed files.
+/// Opens an image in a format that QEMU can read, and determines the format. QEMU must be told the format: probing
+/// would depend on data that a guest can write. Compressed images are unpacked to unnamed files.
 ///
-/// One that refers to other files of the host is refused: whoever made it might read them from inside.
+/// An image that refers to other files of the host is rejected, because a malicious image could expose those files to
+/// the guest.
 pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
     let context = || format!("could not read the image `{}`", image.display());
     let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
     let kind = format::kind_of(&file).context(context)?;
     if file.metadata().context(context)?.len() == 0 {
-        return Err(Failure::new(format!("`{}` is no image: it is empty", image.display())));
+        return Err(Failure::new(format!("the image `{}` is empty", image.display())));
     }
     if let Some(what) = format::foreign(&file).context(context)? {
         return Err(Failure::new(format!("`{}` is {what}", image.display())));
@@ -97,13 +99,14 @@ pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
     }
 }
 
-/// No verdict and no receipt under a name that says something else: whoever goes by it opens another disk.
+/// Rejects a file whose name does not match its format. A verdict or receipt under that name would be used for a disk
+/// that is opened differently.
 fn check_name(image: &Path, format: ImageFormat) -> Result<(), Failure> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     if !format.is_misnamed(&name) {
         return Ok(());
     }
-    Err(Failure::new(format!("the file is called `{name}`, its content is {format}"))
-        .help("rename it, convert it with qemu-img, or fetch it again: it may be cut")
+    Err(Failure::new(format!("the file name `{name}` does not match its content, which is {format}"))
+        .help("rename it, convert it with qemu-img, or download it again if it is truncated")
         .of_template())
 }

@@ -1,4 +1,4 @@
-//! One run of an image, and what is looked at once it has come to its prompt.
+//! One attempt to boot an image, and the checks that follow the login prompt.
 
 mod files;
 mod look;
@@ -25,14 +25,14 @@ use look::Look;
 use std::fs::File;
 use std::time::Duration;
 
-/// Runs an image until it is clear how that ends.
+/// Runs an image until the outcome of the boot is certain.
 pub(super) fn attempt(
     options: &BootOptions,
     attached: &Attached,
     progress: &dyn Progress,
 ) -> Result<Attempt, Failure> {
     let ssh_port = match options.ssh {
-        Some(_) => Some(free_port().context(|| "could not find a free port for ssh".to_owned())?),
+        Some(_) => Some(free_port().context(|| "could not find a free TCP port for ssh".to_owned())?),
         None => None,
     };
     let parts = Parts::of(options, attached)?;
@@ -61,7 +61,7 @@ pub(super) fn attempt(
     let stages = run.monitor.stages(elapsed);
     let dwelled = run.monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
     let mut updated = None;
-    // What is done in each further boot, and judged by.
+    // The further boots, with the checks of each.
     let mut rounds: Vec<Round> = options.again.then_some(Round::Again).into_iter().collect();
     if look.class == Class::LoginPrompt && options.update.is_some() {
         match update::judge_upgrade(look.last_answers(upgrade.len())) {
@@ -88,7 +88,7 @@ pub(super) fn attempt(
         }
     }
     let Run { guest, monitor, .. } = run;
-    if is_of_the_emulator(look.class, options.accelerator.accelerator, &monitor.proof()) {
+    if is_caused_by_emulator(look.class, options.accelerator.accelerator, &monitor.proof()) {
         look.class = Class::EmulatorStall;
     }
     let said = guest.end();
@@ -116,7 +116,7 @@ pub(super) fn attempt(
     })
 }
 
-/// What all boots of an attempt share.
+/// State shared by all boots of an attempt.
 struct Bench<'b> {
     options: &'b BootOptions<'b>,
     machine: Machine<'b>,
@@ -124,7 +124,7 @@ struct Bench<'b> {
     progress: &'b dyn Progress,
 }
 
-/// A guest that was watched until it was clear how its boot ends.
+/// A guest whose boot was watched to its end.
 struct Run {
     guest: Guest,
     monitor: BootMonitor,
@@ -132,10 +132,10 @@ struct Run {
 }
 
 impl Bench<'_> {
-    /// Starts the guest and watches it. `keys`: what is chosen in its loader's menu.
+    /// Starts the guest and watches it. `keys` selects an entry in the boot loader's menu.
     fn run(&mut self, keys: Option<OlderKernel>) -> Result<Run, Failure> {
         let log = self.log.as_mut().map(SerialLog::share).transpose();
-        let log = log.context(|| "could not share the serial log".to_owned())?;
+        let log = log.context(|| "could not duplicate the file descriptor of the serial log".to_owned())?;
         let mut guest = Guest::start(&self.machine, log, self.progress)?;
         let is_plain = keys.is_none();
         if let Some(keys) = keys {
@@ -144,8 +144,9 @@ impl Bench<'_> {
         let mut monitor = BootMonitor::new(self.options.limits());
         let ended = guest.watch(&mut monitor, &self.options.passphrases, self.progress);
         if is_plain && guest.wants_more_of_cpu() && !self.machine.cmpxchg16b {
-            self.progress
-                .warn("the guest needs x86-64-v2: trying again with all that this QEMU has".to_owned());
+            self.progress.warn(
+                "the guest needs x86-64-v2: trying again with all CPU features of this QEMU".to_owned(),
+            );
             guest.end();
             self.machine.cmpxchg16b = true;
             return self.run(None);
@@ -166,14 +167,15 @@ impl Bench<'_> {
         }
     }
 
-    /// Switches the guest off and on. What it comes to this time is what counts; nothing if it did not switch off.
+    /// Powers the guest off and boots it again. The result of this boot replaces the previous one. Returns nothing if
+    /// the guest did not power off.
     fn again(
         &mut self,
         mut run: Run,
         look: &mut Look,
         round: &Round,
     ) -> Result<(Run, Option<Again>), Failure> {
-        self.progress.begin("switching off");
+        self.progress.begin("powering off");
         let stalls = run.guest.stalls().len();
         let Some(power_off) = run.guest.power_off() else {
             look.class = Class::NoPowerOff;
@@ -216,11 +218,11 @@ impl Bench<'_> {
 /// A further boot of the same disk.
 enum Round {
     Again,
-    /// The new kernel is broken: the old one is started from the loader's menu.
+    /// The new kernel is damaged, and the old one is selected in the boot loader's menu.
     Chosen(Loader, Kernels),
-    /// With a new kernel; the old one is removed.
+    /// The new kernel runs; the old one is then removed.
     Updated(Kernels),
-    /// With the new kernel alone.
+    /// Only the new kernel is installed.
     Removed(Kernels),
 }
 
@@ -234,7 +236,7 @@ impl Round {
         }
     }
 
-    /// What is wrong.
+    /// The problems found in this boot.
     fn judge(&self, answers: &[Answer], options: &BootOptions) -> Option<Vec<String>> {
         let planned =
             options.plan.and_then(|plan| plan.boot.as_ref()).map(|boot| boot.kernel_command_line.as_str());
@@ -247,15 +249,15 @@ impl Round {
     }
 }
 
-/// The loader, if ister made it and its menu can be seen on the serial console.
+/// The boot loader, if ister installed it and its menu is visible on the serial console.
 fn loader_with_menu(options: &BootOptions) -> Option<Loader> {
     let boot = options.plan?.boot.as_ref()?;
-    // Firmware of UEFI shows it there anyway.
+    // UEFI firmware mirrors the menu to the serial console in any case.
     let is_seen = options.firmware == Firmware::Uefi || boot.kernel_command_line.contains("console=ttyS0");
     is_seen.then_some(boot.loader)
 }
 
-/// The monitor's, and what the kernel's command line lacks of the plan's.
+/// The notes of the monitor, and the options of the plan that the kernel's command line lacks.
 fn notes(options: &BootOptions, monitor: &BootMonitor) -> Vec<Note> {
     let mut notes = monitor.notes();
     let planned =
@@ -271,20 +273,20 @@ fn notes(options: &BootOptions, monitor: &BootMonitor) -> Vec<Note> {
     notes
 }
 
-/// Panics that an emulator without enough time of its host causes: the timer's interrupts did not come. Source: Linux,
-/// arch/x86/kernel/apic/io_apic.c, check_timer.
-fn is_of_the_emulator(class: Class, accelerator: Accelerator, lines: &[String]) -> bool {
+/// Kernel panics caused by an emulator that gets too little CPU time: the timer interrupts did not arrive. Source:
+/// Linux, arch/x86/kernel/apic/io_apic.c, check_timer.
+fn is_caused_by_emulator(class: Class, accelerator: Accelerator, lines: &[String]) -> bool {
     class == Class::KernelPanic
         && accelerator == Accelerator::Tcg
         && lines.iter().any(|line| line.contains("IO-APIC + timer doesn't work"))
 }
 
-/// To hundredths of a second.
+/// Rounds to hundredths of a second.
 fn rounded(time: Duration) -> f64 {
     (time.as_secs_f64() * 100.0).round() / 100.0
 }
 
-/// What was typed and belongs into no log.
+/// Typed text that must not appear in a log.
 fn secrets<'o>(options: &'o BootOptions) -> Vec<&'o str> {
     let password = options.login.as_ref().and_then(|login| login.password.as_ref());
     let all = options.passphrases.values().chain(password).map(Secret::expose);

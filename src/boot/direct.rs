@@ -1,5 +1,6 @@
-//! What an image's own loader would start, started without it: for hardware that no firmware here can read from, such as a disk at
-//! VMware's PVSCSI under OVMF. Source: The Boot Loader Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
+//! Starts the kernel of an image's own boot loader entry without the boot loader. This serves hardware that the
+//! firmware on this host cannot read from, such as a disk on VMware's PVSCSI under OVMF. Source: The Boot Loader
+//! Specification (UAPI.1), "Type #1 Boot Loader Specification Entries".
 
 use super::machine::DirectKernel;
 use crate::disk::{Body, Opened, Tree, Window, read_file};
@@ -14,10 +15,10 @@ use std::path::Path;
 
 const ENTRIES: &str = "/loader/entries";
 const SETTINGS: &str = "/loader/loader.conf";
-/// More than any kernel or initramfs has.
+/// Larger than any kernel or initramfs.
 const MOST: u64 = 1 << 30;
 
-/// Kernel and initramfs, in unnamed files.
+/// Kernel and initramfs in unnamed files.
 pub struct OwnKernel {
     kernel: File,
     initrd: Option<File>,
@@ -25,26 +26,26 @@ pub struct OwnKernel {
 }
 
 impl OwnKernel {
-    /// That of the loader entry which starts by itself.
+    /// Reads the kernel of the default boot loader entry.
     ///
     /// # Errors
-    /// There is none: the image has no ESP with one.
+    /// The image has no ESP with such an entry.
     pub fn of_image(image: &Path, scratch: &Path) -> Result<OwnKernel, Failure> {
         let opened = format::open(image, scratch)?;
         let context = || format!("could not read `{}`", image.display());
         let (sector, table) = table_of(&opened).context(context)?;
         let esp = table.valid().and_then(|(_, entries)| entries.iter().find(|entry| entry.type_guid == ESP));
-        let esp = esp.ok_or_else(|| none(image, "there is no EFI system partition"))?;
+        let esp = esp.ok_or_else(|| none(image, "it has no EFI system partition"))?;
         let offset = esp.first.0.saturating_mul(sector.bytes());
         let end = esp.last.0.saturating_add(1).saturating_mul(sector.bytes()).min(opened.size);
         let window = Window { file: &opened.file, offset, size: end.saturating_sub(offset) };
         let tree = Opened::open(&window)
             .and_then(|opened| opened.tree())
             .map_err(|error| Failure::new(context()).caused_by(&error))?;
-        let entry =
-            entry(&window, &tree).ok_or_else(|| none(image, "there is no loader entry in its ESP"))?;
+        let entry = entry(&window, &tree)
+            .ok_or_else(|| none(image, "its EFI system partition contains no boot loader entry"))?;
         let read = |path: &str| -> Result<Vec<u8>, Failure> {
-            let id = tree.find(path).ok_or_else(|| none(image, &format!("`{path}` is not there")))?;
+            let id = tree.find(path).ok_or_else(|| none(image, &format!("`{path}` does not exist")))?;
             read_file(&window, &tree.nodes[id], MOST)
                 .map_err(|error| Failure::new(context()).detail(path).caused_by(&error))
         };
@@ -54,7 +55,7 @@ impl OwnKernel {
             written.context(|| format!("could not write a file in `{}`", scratch.display()))
         };
         let kernel = unnamed(&read(entry.linux.as_deref().unwrap_or_default())?)?;
-        // The kernel takes archives that stand one behind the other.
+        // The kernel accepts several concatenated cpio archives.
         let mut initrds = Vec::new();
         for path in &entry.initrds {
             initrds.extend(read(path)?);
@@ -66,7 +67,7 @@ impl OwnKernel {
         Ok(OwnKernel { kernel, initrd, command_line: entry.options })
     }
 
-    /// By the names that this process has for the files.
+    /// The kernel with the names that QEMU inherits the files under.
     pub fn direct(&self) -> DirectKernel {
         DirectKernel {
             kernel: inherited_name(&self.kernel).into(),
@@ -77,11 +78,11 @@ impl OwnKernel {
 }
 
 fn none(image: &Path, why: &str) -> Failure {
-    Failure::new(format!("`{}` has no kernel that could be started without its loader", image.display()))
+    Failure::new(format!("`{}` has no kernel that can be started without its boot loader", image.display()))
         .detail(why)
 }
 
-/// The one that starts by itself, of those that start a kernel.
+/// The default entry among those that start a kernel.
 fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
     let text = |path: &str| {
         let bytes = read_file(window, &tree.nodes[tree.find(path)?], MOST).ok()?;

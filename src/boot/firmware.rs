@@ -1,4 +1,4 @@
-//! Firmware: which one an image wants, and where the host keeps it.
+//! Firmware: which one an image needs, and where the host has it installed.
 
 use crate::disk::{Body, Kind, NodeId, Opened, ROOT, Window, detect};
 use crate::host::{Context, Failure, Invocation, run};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Code and variables of UEFI firmware without Secure Boot, as distributions lay them out.
+/// Code and variables of UEFI firmware without Secure Boot, in the paths that distributions use.
 const OVMF: &[(&str, &str)] = &[
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -30,15 +30,15 @@ pub(super) fn find_ovmf() -> Result<Ovmf, Failure> {
         .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists())
         .map(|(code, variables)| Ovmf { code: code.into(), variables: variables.into() })
         .ok_or_else(|| {
-            Failure::new("UEFI firmware for QEMU is needed and not installed")
-                .detail(format!("looked for {}", OVMF[0].0))
+            Failure::new("the UEFI firmware for QEMU is not installed")
+                .detail(format!("`{}` does not exist", OVMF[0].0))
                 .help(
-                    "install the package `ovmf`, or everything that is missing with `ister doctor --install`",
+                    "install the package `ovmf`, or run `ister doctor --install` to install everything that is missing",
                 )
         })
 }
 
-/// The firmware that a machine has.
+/// The firmware of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FirmwareFile {
@@ -46,45 +46,46 @@ pub struct FirmwareFile {
     pub sha256: String,
 }
 
-/// The file that QEMU takes, and its hash: distributions do not write versions into it.
+/// The firmware file that QEMU uses, and its hash: distributions do not put version numbers into it.
 pub fn firmware_file(firmware: Firmware) -> Result<FirmwareFile, Failure> {
-    /// SeaBIOS, as QEMU finds it by itself.
+    /// The SeaBIOS that QEMU uses by default.
     const SEABIOS: &[&str] =
         &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin", "/usr/share/seabios/bios.bin"];
     let path = match firmware {
         Firmware::Uefi => find_ovmf()?.code,
-        Firmware::Bios => SEABIOS
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists())
-            .ok_or_else(|| Failure::new("SeaBIOS is not where QEMU has it").detail(SEABIOS.join(", ")))?,
+        Firmware::Bios => SEABIOS.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {
+            Failure::new("SeaBIOS for QEMU is not installed")
+                .detail(format!("none of these files exists: {}", SEABIOS.join(", ")))
+        })?,
     };
     let sha256 = sha256(&path)?;
     Ok(FirmwareFile { path, sha256 })
 }
 
-/// "QEMU emulator version 7.2.22 (Debian …)".
+/// The version line of QEMU: "QEMU emulator version 7.2.22 (Debian …)".
 pub fn emulator_version() -> Result<String, Failure> {
     let said = run(&Invocation::new("qemu-system-x86_64").arg("--version"))?.stdout;
     let text = String::from_utf8_lossy(&said);
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// How a raw disk can be started, without its plan.
+/// How a raw disk can be booted if its plan is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guess {
     pub firmware: Firmware,
-    /// Where the disk has what both need: to be tried if the first does not start it.
+    /// The alternative, if the disk supports both: it is tried if the first firmware does not boot it.
     pub other: Option<Firmware>,
     pub sector_size: SectorSize,
 }
 
-/// What a raw disk, called `image` in errors, has for each firmware. UEFI: EFI/BOOT/BOOTX64.EFI on a FAT filesystem, in a partition of
-/// any type or on the whole disk, or an entry in a CD's boot catalogue. BIOS: boot code in the first sector, or such an entry.
-/// `sector`: where its format says it.
+/// Determines the firmware that a raw disk supports. `image` is its name in errors.
+///
+/// UEFI: EFI/BOOT/BOOTX64.EFI on a FAT filesystem, in a partition of any type or on the whole disk, or an entry in the
+/// boot catalogue of a CD. BIOS: boot code in the first sector, or an entry in the boot catalogue. `sector` is the
+/// sector size, if the image format defines it.
 ///
 /// # Errors
-/// It has neither.
+/// The disk supports neither.
 pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> Result<Guess, Failure> {
     let context = || format!("could not read `{}`", image.display());
     let size = disk.metadata().context(context)?.len();
@@ -94,7 +95,7 @@ pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> 
     let boots = has_sector
         && first[510..] == [0x55, 0xaa]
         && first[..440].iter().any(|byte| *byte != 0)
-        && !is_boot_code_without_a_system(&first);
+        && !is_placeholder_boot_code(&first);
     let (sector_size, table) = match size {
         0..512 => (SectorSize::B512, None),
         _ => read_table(disk, size, sector).map(|(sector, table)| (sector, Some(table))).context(context)?,
@@ -127,27 +128,28 @@ pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> 
     match (uefi, bios) {
         (true, true) => Ok(guess(Firmware::Uefi, Some(Firmware::Bios))),
         (true, false) => Ok(guess(Firmware::Uefi, None)),
-        // An ESP without a loader is one that lost it, or has it elsewhere.
+        // An ESP without a boot loader is damaged, or its boot loader has another path.
         (false, true) if has_esp && !legacy => Ok(guess(Firmware::Bios, Some(Firmware::Uefi))),
         (false, true) => Ok(guess(Firmware::Bios, None)),
         (false, false) if has_esp => Ok(guess(Firmware::Uefi, None)),
         (false, false) => Err(Failure::new(format!("cannot tell which firmware `{}` is for", image.display()))
             .detail(
-                "it has no plan beside it, no EFI/BOOT/BOOTX64.EFI on a FAT filesystem, no boot code in its first sector and \
-                 no boot catalogue",
+                "there is no plan next to it, and it has no EFI/BOOT/BOOTX64.EFI on a FAT filesystem, no boot code \
+                 in its first sector and no boot catalogue",
             )
-            .help("say it: --firmware uefi or --firmware bios")),
+            .help("use --firmware uefi or --firmware bios")),
     }
 }
 
-/// What programs that make filesystems write: it says that there is no system, and starts none. Source: dosfstools, mkfs.fat.c,
-/// `dummy_boot_code`.
-fn is_boot_code_without_a_system(sector: &[u8]) -> bool {
+/// Whether the boot code is the placeholder that mkfs programs write, which only prints that the disk is not bootable.
+/// Source: dosfstools, mkfs.fat.c, `dummy_boot_code`.
+fn is_placeholder_boot_code(sector: &[u8]) -> bool {
     let text = b"This is not a bootable disk";
     sector.windows(text.len()).any(|part| part == text)
 }
 
-/// Whether a FAT filesystem has what UEFI starts by itself; names do not mind capitals. Source: UEFI 2.10, 3.5.1.1.
+/// Whether a FAT filesystem has the default boot loader of UEFI. Names are case-insensitive. Source: UEFI 2.10,
+/// 3.5.1.1.
 fn has_fallback_loader(disk: &File, offset: u64, end: u64) -> bool {
     let window = Window { file: disk, offset, size: end.saturating_sub(offset) };
     if window.size < 512 || !matches!(detect(&window), Ok(Some(Kind::Vfat))) {
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_code_means_bios_and_none_means_nothing() {
+    fn boot_code_selects_bios() {
         let guess = |file: &File| {
             guess_firmware(file, Path::new("a.img"), None).map(|guess| (guess.firmware, guess.other))
         };
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(guess(&disk(code)).unwrap(), (Firmware::Bios, None));
         assert!(guess(&disk(&[(510, &[0x55, 0xaa])])).is_err());
         assert!(guess(&disk(&[(3, b"This is not a bootable disk."), (510, &[0x55, 0xaa])])).is_err());
-        // A CD with an entry for each.
+        // A CD with one entry for each firmware.
         let mut catalogue = [0; 160];
         (catalogue[0], catalogue[30], catalogue[31], catalogue[32]) = (1, 0x55, 0xaa, 0x88);
         (catalogue[64], catalogue[65], catalogue[66], catalogue[96]) = (0x91, 0xef, 1, 0x88);

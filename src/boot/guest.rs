@@ -1,4 +1,4 @@
-//! A machine that runs: its consoles, its monitor, its power, and its end.
+//! A running machine: its consoles, QMP connection, power and exit.
 
 mod screen;
 
@@ -26,18 +26,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often disk traffic is asked for.
+/// The interval at which disk traffic is polled.
 const POLL: Duration = Duration::from_secs(2);
-/// What QEMU does at once takes no longer, on the slowest of hosts.
+/// Timeout for QMP commands that complete immediately, even on a slow host.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// Pieces of what the guest says that may wait to be looked at; then the guest waits.
+/// Pieces of output that may be queued; then the guest has to wait.
 const MOST_UNREAD: usize = 16 << 10;
-/// Bytes that QEMU may send before they are read, as far as the host allows. Each of a guest's is a piece of its own, and takes 768:
-/// a UART whose pieces are not taken drops them.
+/// Send buffer of the serial socket, as far as the host allows it. QEMU writes each byte of the UART separately, and
+/// each write takes 768 bytes of the buffer. The UART drops bytes that QEMU cannot write.
 const UNREAD_BYTES: usize = 4 << 20;
-/// How long what QEMU said last may be under way.
+/// Time in which events and output that QEMU sent before its exit can still arrive.
 const LAST_EVENTS: Duration = Duration::from_millis(200);
-/// Lines that are kept of stalls.
+/// Reported stalls that are recorded.
 const MOST_STALLS: usize = 100;
 /// systemd gives a unit 90 s to stop.
 const POWER_OFF: Duration = Duration::from_secs(180);
@@ -45,11 +45,11 @@ const POWER_OFF: Duration = Duration::from_secs(180);
 enum Seen {
     Serial(Vec<u8>),
     Event(QmpEvent),
-    /// QEMU closed the serial console: it has ended.
+    /// QEMU closed the serial console: it has exited.
     Closed,
 }
 
-/// QEMU, which ends with this.
+/// A QEMU process, which is killed when this is dropped.
 pub(super) struct Guest {
     process: Process,
     command: String,
@@ -58,35 +58,35 @@ pub(super) struct Guest {
     console: Arc<UnixStream>,
     log: Option<SerialLog>,
     lines: Lines,
-    /// What a kernel said whose emulator does not give it its time: the first of it.
+    /// The first stalls that the guest's kernel reported, because the emulator got too little CPU time.
     stalls: Vec<String>,
-    /// Programs of the guest need a processor that can more.
+    /// A program in the guest needs CPU features that this processor lacks.
     wants_more_of_cpu: bool,
-    /// Why the guest cannot go on, by the host's fault.
+    /// The error of the host that prevents the guest from continuing.
     fault: Option<&'static str>,
-    /// The guest switched itself off.
+    /// The guest powered itself off.
     is_off: bool,
-    /// QEMU has ended, or is about to.
+    /// QEMU has exited, or is about to.
     is_closed: bool,
     screen: Screen,
-    /// What is pressed in the loader.
+    /// The keys to press in the boot loader.
     keys: Option<OlderKernel>,
-    /// What QEMU itself says, once it has ended.
+    /// The output of QEMU itself, available after its exit.
     said: JoinHandle<String>,
     started: Instant,
 }
 
 impl Guest {
-    /// What the serial console says goes to the log, too.
+    /// Starts QEMU. Output of the serial console is also written to the log.
     pub(super) fn start(
         machine: &Machine,
         log: Option<SerialLog>,
         progress: &dyn Progress,
     ) -> Result<Guest, Failure> {
-        let pair = || UnixStream::pair().context(|| "could not make a socket for QEMU".to_owned());
+        let pair = || UnixStream::pair().context(|| "could not create a socket for QEMU".to_owned());
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
-        // More than the host allows is as much as it allows.
+        // Above the host's limit the kernel uses that limit.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&serial_end, UNREAD_BYTES);
         let screen = Screen::new()?;
         let invocation = machine
@@ -102,7 +102,7 @@ impl Guest {
         };
         let (jailed, denied) = jailed(&invocation, network);
         if let Some(why) = &denied {
-            progress.warn(format!("QEMU runs without a mount namespace of its own: {why}"));
+            progress.warn(format!("QEMU runs without its own mount namespace: {why}"));
         }
         let started = Instant::now();
         let mut process = Process(spawn(&jailed, Stdio::null(), Stdio::null(), Stdio::piped())?);
@@ -114,10 +114,10 @@ impl Guest {
             String::from_utf8_lossy(&text).trim().to_owned()
         });
         let (sender, seen) = sync_channel(MOST_UNREAD);
-        let console = serial.try_clone().context(|| "could not share the serial console".to_owned())?;
+        let console = serial.try_clone().context(|| "could not duplicate the serial console".to_owned())?;
         read_serial(serial, sender.clone());
         let qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event))))
-            .context(|| "could not talk to QEMU".to_owned())?;
+            .context(|| "could not connect to the QMP monitor of QEMU".to_owned())?;
         Ok(Guest {
             process,
             command: invocation.to_string(),
@@ -138,22 +138,22 @@ impl Guest {
         })
     }
 
-    /// Before it is watched: the loader is to start an older kernel.
+    /// Selects an older kernel in the boot loader. Must be called before the guest is watched.
     pub(super) fn choose(&mut self, keys: OlderKernel) {
         self.keys = Some(keys);
     }
 
-    /// Since it was switched on.
+    /// Time since the guest was powered on.
     pub(super) fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// The way back to the serial console.
+    /// The writing end of the serial console.
     pub(super) fn console(&self) -> Arc<UnixStream> {
         Arc::clone(&self.console)
     }
 
-    /// The next bytes of the console; nothing if none come in time, or ever.
+    /// The next bytes of the console, or nothing if none arrive in time or QEMU exits.
     pub(super) fn bytes(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + patience;
         loop {
@@ -193,24 +193,24 @@ impl Guest {
         });
     }
 
-    /// Whether a program refused this processor.
+    /// Whether a program reported that it needs a newer processor.
     pub(super) fn wants_more_of_cpu(&self) -> bool {
         self.wants_more_of_cpu
     }
 
-    /// What the kernel said of stalls, since it was switched on.
+    /// The stalls that the kernel reported since power-on.
     pub(super) fn stalls(&self) -> &[String] {
         &self.stalls
     }
 
-    /// Whether QEMU has ended, or cannot go on, and the guest did not switch itself off.
+    /// Whether QEMU has exited or cannot continue, although the guest did not power itself off.
     pub(super) fn has_died(&mut self) -> bool {
         self.hear_out(Duration::ZERO);
         !self.is_off && (self.is_closed || self.fault.is_some())
     }
 
-    /// What is there, or comes before nothing has come for so long. Events and the console's end come by two ways: whoever sees the
-    /// one waits for the other.
+    /// Reads what is queued until nothing arrives for `pause`. Events and the end of the console arrive through two
+    /// channels, so after one of them the other has to be awaited.
     fn hear_out(&mut self, pause: Duration) -> Vec<QmpEvent> {
         let mut events = Vec::new();
         while let Ok(seen) = self.seen.recv_timeout(pause) {
@@ -222,7 +222,7 @@ impl Guest {
         events
     }
 
-    /// Until the monitor is sure. `None`: QEMU ended by itself, without a word of the guest's.
+    /// Watches the guest until the monitor decides. Returns nothing if QEMU exited although the guest did not end.
     pub(super) fn watch(
         &mut self,
         monitor: &mut BootMonitor,
@@ -296,7 +296,8 @@ impl Guest {
         }
     }
 
-    /// If QEMU has gone, its end is seen elsewhere.
+    /// Performs an action of the monitor. If QEMU has exited, the write fails silently and the exit is detected
+    /// elsewhere.
     fn act(
         &mut self,
         action: Action,
@@ -307,7 +308,8 @@ impl Guest {
         match action {
             Action::Unlock(question) => match answer(&question, passphrases) {
                 Some(passphrase) => {
-                    // A loader's terminal knows only what the key sends, a terminal of Linux both.
+                    // The terminal of a boot loader accepts only the carriage return that the Enter key sends, a Linux
+                    // terminal accepts both.
                     let end = if monitor.stage() <= Stage::Loader { '\r' } else { '\n' };
                     let _ = (&*self.console).write_all(format!("{passphrase}{end}").as_bytes());
                     monitor.answered(question);
@@ -319,7 +321,7 @@ impl Guest {
         }
     }
 
-    /// Types letters and Enter, where the guest was heard.
+    /// Types text and Enter on the console where output was seen.
     fn type_line(&mut self, text: &str, witnessed: Witnessed) {
         match witnessed {
             Witnessed::Serial => {
@@ -334,13 +336,13 @@ impl Guest {
         }
     }
 
-    /// Presses a key of the guest's keyboard. If QEMU has gone, its end is seen elsewhere.
+    /// Presses a key on the guest's keyboard. If QEMU has exited, this is detected elsewhere.
     fn press(&mut self, key: &str) {
         let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
         let _ = self.qmp.execute("send-key", keys, AT_ONCE);
     }
 
-    /// Of all disks together.
+    /// The number of operations of all disks.
     fn disk_operations(&mut self) -> u64 {
         let answer =
             self.qmp.execute("query-blockstats", json!({}), Duration::from_secs(5)).unwrap_or_default();
@@ -349,7 +351,7 @@ impl Guest {
         devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
     }
 
-    /// QEMU's own process: the child of what made its namespaces. Source: proc_tid_children(5).
+    /// The process of QEMU itself: the child of the process that set up its namespaces. Source: proc_tid_children(5).
     fn qemu(&self) -> u32 {
         let child = |process: u32| -> Option<u32> {
             let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
@@ -358,7 +360,7 @@ impl Guest {
         child(self.process.0.id()).unwrap_or_else(|| self.process.0.id())
     }
 
-    /// How long QEMU's busiest thread could run and was not let, since it was started. Source: Linux,
+    /// How long QEMU's busiest thread was runnable but not scheduled, since its start. Source: Linux,
     /// Documentation/scheduler/sched-stats.rst, `/proc/<pid>/schedstat`: the second number, in nanoseconds.
     fn waited_for_cpu(&self) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.qemu())).into_iter().flatten();
@@ -369,7 +371,7 @@ impl Guest {
         Duration::from_nanos(threads.flatten().filter_map(waited).max().unwrap_or(0))
     }
 
-    /// The power button: how long the guest took to end, if it did; QEMU ends with it.
+    /// Presses the power button, and returns the time until the guest powered off, if it did. QEMU exits with it.
     pub(super) fn power_off(&mut self) -> Option<Duration> {
         let pressed = Instant::now();
         self.qmp.execute("system_powerdown", json!({}), AT_ONCE).ok()?;
@@ -399,7 +401,7 @@ impl Guest {
         }
     }
 
-    /// Until QEMU has ended by itself, with everything written that it held back.
+    /// Waits until QEMU has exited by itself and has flushed all output.
     pub(super) fn wait_for_end(&mut self) {
         let until = Instant::now() + AT_ONCE;
         while let Ok(seen) = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -413,7 +415,7 @@ impl Guest {
         }
     }
 
-    /// Ends QEMU; how it was started, what it said, and what was wrong with the host.
+    /// Ends QEMU. Returns its command line, its output, and the error of the host if there was one.
     pub(super) fn end(self) -> Vec<String> {
         drop(self.process);
         let said = self.said.join().unwrap_or_default();
@@ -422,7 +424,7 @@ impl Guest {
     }
 }
 
-/// Ends QEMU however it is left.
+/// Kills QEMU on drop.
 struct Process(Child);
 
 impl Drop for Process {
@@ -452,15 +454,15 @@ fn is_switched_off(event: &QmpEvent) -> bool {
     event.name == "SHUTDOWN" && event.data["guest"].as_bool() == Some(true)
 }
 
-/// QEMU stops a guest whose disk's file on the host takes no more. Source: QEMU, qapi/block-core.json, BLOCK_IO_ERROR; man page,
-/// `werror`: "enospc" unless said.
+/// The error of the host if QEMU stopped the guest because a write to its disk failed. Source: QEMU,
+/// qapi/block-core.json, BLOCK_IO_ERROR; man page, `werror`: the default is "enospc".
 fn fault(event: &QmpEvent) -> Option<&'static str> {
     let is_stopped = event.name == "BLOCK_IO_ERROR" && event.data["action"] == "stop";
     is_stopped.then_some(match event.data["nospace"].as_bool() {
         Some(true) => {
-            "the host has no space left for what the guest writes: name another directory with TMPDIR"
+            "the host has no space left for the guest's disk: set TMPDIR to a directory with more space"
         }
-        _ => "the host could not read or write what is the guest's disk",
+        _ => "the host could not read or write the guest's disk",
     })
 }
 
@@ -478,7 +480,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_that_is_stopped_for_the_host_s_disk_is_no_bad_image() {
+    fn stop_for_a_host_disk_error_is_reported() {
         let event = |name: &str, data: serde_json::Value| QmpEvent { name: name.to_owned(), data };
         let stop = json!({ "device": "disk0", "operation": "write", "action": "stop", "nospace": true });
         let why = fault(&event("BLOCK_IO_ERROR", stop.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! Whether a running system is as it should be, by what commands in it say.
+//! Judges the health of a running system from the output of commands in it.
 
 use super::mounts;
 use super::network;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use std::str::FromStr;
 
-/// In this order; a system that is still starting is waited for, within bounds.
+/// The commands, in this order. The first one waits for a system that is still starting, with a timeout.
 pub(super) const COMMANDS: [&str; 6] = [
     "timeout 300 systemctl is-system-running --wait || systemctl is-system-running",
     "systemctl --failed --no-legend --plain --no-pager; systemctl list-jobs --no-legend --no-pager",
@@ -24,8 +24,9 @@ pub(super) const COMMANDS: [&str; 6] = [
 const STATES: [&str; 8] =
     ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
 
-/// What is wrong, and the lines that say so. `answers` begin with those to [`COMMANDS`]; without a plan nothing is said of mounts.
-/// `larger`: the disk is larger than planned; `host`: the name that the machine must have, if another than the plan's.
+/// Returns the class and the lines that prove a problem. The first `answers` are those to [`COMMANDS`]; without a plan
+/// the mounts are not checked. `larger`: the disk is larger than planned. `host`: the required host name, if it differs
+/// from the plan's.
 pub(super) fn judge(
     answers: &[Answer],
     plan: Option<&Plan>,
@@ -33,9 +34,9 @@ pub(super) fn judge(
     host: Option<&str>,
 ) -> Option<(Class, Vec<String>)> {
     let [state, failed, mounted, swaps, sizes, network, ..] = answers else {
-        return Some((Class::Degraded, vec!["the system was not asked".to_owned()]));
+        return Some((Class::Degraded, vec!["the state of the system was not queried".to_owned()]));
     };
-    // The kernel and others speak on the same console.
+    // The kernel and other programs print to the same console.
     let state = state.lines.iter().rfind(|line| STATES.contains(&line.trim()));
     if state.is_none_or(|state| state.trim() != "running") {
         let said = state.map(|state| format!("system state: {}", state.trim()));
@@ -49,13 +50,13 @@ pub(super) fn judge(
     (!wrong.is_empty()).then_some((Class::WrongNetwork, wrong))
 }
 
-/// A health note that is no failure until a day has passed: `failed-unit:2027-06-30:mcelog.service`.
+/// A health note that is not a failure until a given day: `failed-unit:2027-06-30:mcelog.service`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNote {
     pub kind: NoteKind,
-    /// The last day, as 2027-06-30.
+    /// The last day, such as 2027-06-30.
     pub until: String,
-    /// A part of the line.
+    /// A substring of the line.
     pub text: String,
 }
 
@@ -80,13 +81,13 @@ impl FromStr for AllowedNote {
 }
 
 impl AllowedNote {
-    /// `today`: as 2027-06-30.
+    /// `today` has the form 2027-06-30.
     pub fn is_over(&self, today: &str) -> bool {
         today > self.until.as_str()
     }
 }
 
-/// Notes that are faults and not allowed.
+/// The notes that are failures and not allowed.
 pub(super) fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Class, Vec<String>)> {
     let is_allowed = |note: &&Note| {
         allowed.iter().any(|allowed| allowed.kind == note.kind && note.line.contains(&allowed.text))
@@ -99,19 +100,19 @@ pub(super) fn judge_notes(notes: &[Note], allowed: &[AllowedNote]) -> Option<(Cl
     (!wrong.is_empty()).then_some((Class::Degraded, wrong))
 }
 
-/// What shows whether something can be written to the root filesystem.
+/// Commands that show whether the root filesystem is writable.
 pub(super) const ROOT: [&str; 2] = ["cat /proc/mounts", "df -Pk /"];
 
-/// Whether the root filesystem is full or read-only, by the answers to [`ROOT`].
+/// Whether the root filesystem is full or read-only, from the answers to [`ROOT`].
 pub(super) fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<String>)> {
-    // Source: proc_pid_mountinfo(5); the last mount on `/` is the one that is seen.
+    // Source: proc_pid_mountinfo(5). The last mount on `/` is the visible one.
     let root = mounts.lines.iter().rfind(|line| line.split(' ').nth(1) == Some("/"));
     let is_read_only =
         |line: &&String| line.split(' ').nth(3).is_some_and(|o| o.split(',').any(|o| o == "ro"));
     if let Some(line) = root.filter(is_read_only) {
         return Some((Class::RootReadOnly, vec![line.clone()]));
     }
-    // Source: POSIX, df -P: the fourth column is what is available.
+    // Source: POSIX, df -P: the fourth column is the available space.
     let is_full = |line: &&String| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         columns.len() >= 6 && columns[columns.len() - 1] == "/" && columns[columns.len() - 3] == "0"
@@ -120,19 +121,21 @@ pub(super) fn judge_root(mounts: &Answer, free: &Answer) -> Option<(Class, Vec<S
     full.map(|line| (Class::RootFull, vec![line.clone()]))
 }
 
-/// What shows how large the root filesystem is, in bytes.
+/// Prints the size of the root filesystem in bytes.
 pub(super) const GROWN: &str = "df -B1 --output=size /";
 
-/// Whether the root filesystem fills a disk that is larger by `more`, by the answer to [`GROWN`].
+/// Whether the root filesystem fills a disk that is larger by `more`, from the answer to [`GROWN`].
 pub(super) fn judge_grown(answer: &Answer, plan: Option<&Plan>, more: Bytes) -> Option<(Class, Vec<String>)> {
     let size = answer.lines.iter().find_map(|line| line.trim().parse::<u64>().ok());
     let planned = plan.and_then(|plan| plan.partition_at("/")).map_or(0, |(_, partition)| partition.size.0);
-    // A filesystem keeps a part for itself.
+    // A filesystem needs part of the space for its metadata.
     let wanted = (planned + more.0) / 10 * 9;
     let what = match size {
         Some(size) if size >= wanted => return None,
-        Some(size) => format!("the root filesystem has {}, expected at least {}", Bytes(size), Bytes(wanted)),
-        None => "the size of the root filesystem is not known".to_owned(),
+        Some(size) => {
+            format!("the size of the root filesystem is {}, expected at least {}", Bytes(size), Bytes(wanted))
+        }
+        None => "the size of the root filesystem is unknown".to_owned(),
     };
     Some((Class::NotGrown, std::iter::once(what).chain(answer.lines.iter().cloned()).collect()))
 }
@@ -142,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_unit_is_named() {
+    fn failed_units_are_listed() {
         let answer = |lines: &[&str]| Answer {
             command: String::new(),
             status: 0,
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_nothing_can_be_written_to_is_found() {
+    fn read_only_and_full_roots_are_detected() {
         let answer = |lines: &[&str]| Answer {
             command: String::new(),
             status: 0,
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!(judge_root(&writable, &free), None);
         assert_eq!(judge_root(&read_only, &free).unwrap().0, Class::RootReadOnly);
         assert_eq!(judge_root(&writable, &full).unwrap().0, Class::RootFull);
-        // An overlay over a read-only filesystem.
+        // An overlay on a read-only filesystem.
         let overlay = answer(&["/dev/vda1 / erofs ro 0 0", "overlay / overlay rw,relatime 0 0"]);
         assert_eq!(judge_root(&overlay, &free), None);
     }

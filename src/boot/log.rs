@@ -1,28 +1,28 @@
-//! What the serial console said, kept without what was typed and belongs into no log.
+//! The log of the serial console, without secrets that were typed.
 
 use std::fs::File;
 use std::io::Write;
 
-/// A line of it waits until it is finished: a secret may come in pieces.
+/// A line is written only when it is complete, because a secret may arrive in several pieces.
 pub(super) struct SerialLog {
     file: File,
     secrets: Vec<Vec<u8>>,
     line: Vec<u8>,
 }
 
-/// Bytes after which an unfinished line is written all the same.
+/// Length above which an incomplete line is written.
 const LONGEST: usize = 64 << 10;
-/// Shorter texts are everywhere, and would tell more by what is left out.
+/// Shorter texts occur everywhere, and masking them would reveal more than it hides.
 pub(super) const SHORTEST_SECRET: usize = 4;
 
 impl SerialLog {
-    /// A guest may echo what was typed before it turned that off.
+    /// Secrets are masked because a guest may echo typed text before it turns the echo off.
     pub(super) fn new(file: File, secrets: &[&str]) -> SerialLog {
         let secrets = secrets.iter().map(|text| text.as_bytes().to_vec()).collect();
         SerialLog { file, secrets, line: Vec::new() }
     }
 
-    /// For a second guest; what waits is written first.
+    /// The log for a second guest. The pending line is written first.
     pub(super) fn share(&mut self) -> std::io::Result<SerialLog> {
         self.flush();
         Ok(SerialLog { file: self.file.try_clone()?, secrets: self.secrets.clone(), line: Vec::new() })
@@ -43,7 +43,7 @@ impl SerialLog {
     fn flush(&mut self) {
         let clean =
             self.secrets.iter().fold(std::mem::take(&mut self.line), |line, secret| without(line, secret));
-        // A log that cannot be written ends no boot.
+        // A log that cannot be written does not end the boot.
         let _ = self.file.write_all(&clean);
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use std::io::{Read, Seek};
 
     #[test]
-    fn a_secret_that_comes_in_pieces_is_never_written() {
+    fn secret_in_several_pieces_is_masked() {
         let mut file = tempfile::tempfile().unwrap();
         let mut log = SerialLog::new(file.try_clone().unwrap(), &["hunter22"]);
         let mut read = || {

@@ -1,4 +1,4 @@
-//! From what is to be booted to QEMU's arguments.
+//! Builds QEMU's arguments.
 
 use super::accel::Accelerator;
 use super::update;
@@ -23,13 +23,13 @@ pub enum DiskBus {
     Ide,
     Ahci,
     Usb,
-    /// VMware's.
+    /// VMware's paravirtual SCSI controller.
     Pvscsi,
-    /// A CD of it, which cannot be written to.
+    /// A CD, which is read-only.
     Cdrom,
 }
 
-/// What the guest's network is reached by.
+/// The model of the network card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -37,25 +37,25 @@ pub enum NetworkCard {
     #[default]
     VirtioNet,
     E1000,
-    /// VMware's.
+    /// VMware's paravirtual network card.
     Vmxnet3,
 }
 
 impl DiskBus {
-    /// As it is written on the command line and in files.
+    /// The name on the command line and in files.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
 impl NetworkCard {
-    /// As it is written on the command line and in files.
+    /// The name on the command line and in files.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
-/// The machine that stands for the place where an image runs.
+/// The emulated machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -64,9 +64,9 @@ pub struct Hardware {
     pub network_card: NetworkCard,
     /// In MiB.
     pub memory: u32,
-    /// Guests beside each other have one each: with TCG, threads that share a core wait for each other's locks.
+    /// One by default, because guests run in parallel: with TCG, threads that share a core wait for each other's locks.
     pub cpus: u32,
-    /// What Hyper-V tells its guests.
+    /// The enlightenments of Hyper-V.
     pub hyperv: bool,
 }
 
@@ -83,13 +83,14 @@ impl Default for Hardware {
 }
 
 impl Hardware {
-    /// What of it there is: TCG knows no enlightenments. Source: QEMU, docs/system/i386/hyperv.rst.
+    /// The hardware that is available with this accelerator: TCG has no enlightenments. Source: QEMU,
+    /// docs/system/i386/hyperv.rst.
     pub fn under(self, accelerator: Accelerator) -> Hardware {
         Hardware { hyperv: self.hyperv && accelerator == Accelerator::Kvm, ..self }
     }
 }
 
-/// A kernel that starts without firmware and loader.
+/// A kernel that is started without firmware and boot loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectKernel {
     pub kernel: PathBuf,
@@ -97,56 +98,58 @@ pub struct DirectKernel {
     pub command_line: String,
 }
 
-/// Whom the guest reaches.
+/// What the guest can reach over the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Network {
-    /// Nobody: an address comes by DHCP, and that is all.
+    /// Nothing: the guest only gets an address by DHCP.
     #[default]
     Isolated,
-    /// This host as 10.0.2.2, and through it whomever the host reaches.
+    /// This host as 10.0.2.2, and through it everything that the host can reach.
     Host,
 }
 
 pub(super) struct Machine<'a> {
-    /// The name of an overlay of qcow2 on the image, which takes what the guest writes; nothing for what starts from the network.
+    /// The name of a qcow2 overlay on the image that receives the guest's writes; nothing for a network boot.
     pub disk: Option<&'a str>,
     pub hardware: Hardware,
     pub sector_size: SectorSize,
-    /// The code of UEFI firmware and the name of a copy of its variables; nothing means BIOS.
+    /// The code of the UEFI firmware and the name of a copy of its variables; nothing means BIOS.
     pub ovmf: Option<(&'a Path, &'a str)>,
     pub accelerator: Accelerator,
-    /// Whether TCG's processor has the instruction `cmpxchg16b`, which old versions of it get wrong.
+    /// Whether the processor has the instruction `cmpxchg16b`, which old versions of TCG emulate incorrectly.
     pub cmpxchg16b: bool,
     pub network: Network,
-    /// A port of this host's loopback that leads to the guest's ssh server.
+    /// A port on this host's loopback interface that is forwarded to the guest's ssh server.
     pub ssh_port: Option<u16>,
     /// A raw image that the guest may write to.
     pub second_disk: Option<&'a Path>,
-    /// A raw image with settings for the instance, which the guest only reads.
+    /// A raw image with the instance's settings, read-only.
     pub seed: Option<&'a Path>,
-    /// A raw image with packages for an update, which the guest only reads.
+    /// A raw image with packages for an update, read-only.
     pub update: Option<&'a str>,
-    /// What QEMU calls files with systemd's credentials, which it inherits: arguments are for everybody to see.
+    /// The names of inherited files with systemd credentials. Arguments are not used for them because every user can
+    /// read those.
     pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
-    /// All that have a name here: QEMU inherits them.
+    /// All files that QEMU inherits.
     pub files: &'a [&'a File],
 }
 
 impl Machine<'_> {
-    /// QEMU without anything that it would add by itself. `graphics=off` lets SeaBIOS, and with it GRUB, speak on the
-    /// serial console too; the VGA card is there for the screenshot. Disk and firmware variables are unnamed
-    /// files, and the network reaches nobody (`restrict=on`) unless asked for.
+    /// QEMU without its default devices and configuration. `graphics=off` makes SeaBIOS, and therefore GRUB, use the
+    /// serial console too; the VGA card serves the screenshot. Disk and firmware variables are unnamed files, and the
+    /// network is isolated (`restrict=on`) unless requested otherwise.
     ///
-    /// `serial` and `monitor` are connected sockets that it inherits.
+    /// `serial` and `monitor` are connected sockets that QEMU inherits.
     pub(super) fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
         let Hardware { disk: bus, network_card, memory, cpus, hyperv } =
             self.hardware.under(self.accelerator);
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
         let (accelerator, mut cpu) = match self.accelerator {
             Accelerator::Kvm => ("kvm", "host".to_owned()),
-            // A guest that believes in fast `rep movsb` and `rep stosb` clears and copies memory a byte at a time, which TCG
-            // takes one by one: a live CD needed 195 s instead of 110. Source: Linux, arch/x86/lib/clear_page_64.S.
+            // With the CPU features for fast `rep movsb` and `rep stosb` a guest clears and copies memory bytewise, and
+            // TCG emulates that one byte at a time: a live CD needed 195 s instead of 110. Source: Linux,
+            // arch/x86/lib/clear_page_64.S.
             Accelerator::Tcg => ("tcg,thread=multi", "max,-erms,-fsrm".to_owned()),
         };
         if self.accelerator == Accelerator::Tcg && !self.cmpxchg16b {
@@ -182,7 +185,7 @@ impl Machine<'_> {
                 .args(["-drive", &flash(code, ",readonly=on")])
                 .args(["-drive", &flash(Path::new(variables), "")]);
         }
-        // QEMU's controllers say 512 unless told otherwise.
+        // QEMU's controllers report 512 by default.
         let blocks = match self.sector_size {
             SectorSize::B512 => "",
             SectorSize::B4096 => ",logical_block_size=4096,physical_block_size=4096",
@@ -224,7 +227,7 @@ impl Machine<'_> {
         if let Some(device) = controller {
             invocation = invocation.args(["-device", device]);
         }
-        // What starts a kernel directly has the first place already.
+        // A directly started kernel already has the first boot index.
         let first = if self.direct.is_some() { "" } else { ",bootindex=0" };
         invocation.args(["-device", &format!("{disk}{first}{blocks}")])
     }
@@ -241,18 +244,18 @@ impl Machine<'_> {
     }
 }
 
-/// What QEMU itself must not do once it runs: start programs, take privileges, use system calls of other times. Source: QEMU's man page,
-/// `-sandbox`.
+/// What QEMU must not do once it runs: start programs, gain privileges, use obsolete system calls. Source: QEMU's man
+/// page, `-sandbox`.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// How a credential of systemd's reaches a guest without a change of its image: as a string of the firmware's tables. Source:
+/// Passes a systemd credential to a guest without changing its image, as a string in the SMBIOS tables. Source:
 /// systemd(1), "System Credentials", SMBIOS type 11.
 pub(super) fn credential(name: &str, value: &[u8]) -> String {
     let value = base64::engine::general_purpose::STANDARD.encode(value);
     format!("io.systemd.credential.binary:{name}={value}")
 }
 
-/// Without a ROM: nothing is started from the network.
+/// A network device without a boot ROM, so that nothing is booted from the network.
 fn network_device(card: NetworkCard) -> &'static str {
     match card {
         NetworkCard::VirtioNet => "virtio-net-pci,netdev=net0,romfile=",
@@ -261,7 +264,7 @@ fn network_device(card: NetworkCard) -> &'static str {
     }
 }
 
-/// In QEMU's option lists a comma is written twice.
+/// In QEMU's option lists a comma is doubled.
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
@@ -271,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_is_only_ever_an_overlays_base() {
+    fn image_is_only_used_as_backing_file() {
         let machine = Machine {
             disk: Some("/proc/self/fd/7"),
             hardware: Hardware::default(),

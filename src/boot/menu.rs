@@ -1,23 +1,24 @@
-//! Keys that lead through a loader's hidden menu to its second entry, as somebody presses them whose new kernel does not start.
-//! Pure: what the console says and the time come in, keys come out.
+//! Keys that select the second entry in a boot loader's hidden menu, as a user would do if a new kernel does not boot.
+//! Pure: the output of the console and the time go in, keys come out.
 
 use super::text::Lines;
 use crate::plan::{Firmware, Loader};
 use std::time::Duration;
 
-/// A key by its name in QMP's `send-key`. Source: QEMU, qapi/ui.json, QKeyCode.
+/// The name of a key in QMP's `send-key`. Source: QEMU, qapi/ui.json, QKeyCode.
 pub(super) type Key = &'static str;
 
-/// How often the menu is asked for: systemd-boot looks for a key for 100 ms, GRUB for as long as its configuration says.
+/// The interval at which the key for the menu is pressed: systemd-boot polls the keyboard for 100 ms, GRUB for the
+/// configured timeout.
 const REPEAT: Duration = Duration::from_millis(100);
-/// How long a menu is given to draw itself before the next key.
+/// Time for a menu to draw itself before the next key.
 const DRAWN: Duration = Duration::from_millis(500);
 
 pub(super) struct OlderKernel {
     opens: Key,
-    /// Pressed earlier, it would open the firmware's own menu.
+    /// Text after which the key is pressed. Pressed earlier, it would open the firmware's own menu.
     after: Option<&'static str>,
-    /// Printed by the menu only.
+    /// Text that only the menu prints.
     version: String,
     lines: Lines,
     step: Step,
@@ -28,19 +29,19 @@ pub(super) struct OlderKernel {
 enum Step {
     Early,
     Opening,
-    /// Since when.
+    /// The time at which the menu appeared.
     Shown(Duration),
     Down(Duration),
     Done,
 }
 
 impl OlderKernel {
-    /// Of a loader that lists the newest kernel first.
+    /// For a boot loader that lists the newest kernel first.
     pub(super) fn new(loader: Loader, firmware: Firmware, version: &str) -> OlderKernel {
         let (opens, after) = match (loader, firmware) {
-            // Source: systemd-boot(7), "Key bindings": any key that is none of its own.
+            // Source: systemd-boot(7), "Key bindings": any key without a binding opens the menu.
             (Loader::SystemdBoot, _) => ("spc", None),
-            // Source: GRUB manual, timeout_style. Firmware of UEFI has Escape for itself until it starts a program.
+            // Source: GRUB manual, timeout_style. UEFI firmware uses Escape itself until it starts a program.
             (Loader::Grub, Firmware::Uefi) => ("esc", Some("BdsDxe: starting")),
             (Loader::Grub, Firmware::Bios) => ("esc", None),
         };
@@ -54,7 +55,7 @@ impl OlderKernel {
         }
     }
 
-    /// What the serial console says.
+    /// Reads output of the serial console.
     pub(super) fn hear(&mut self, now: Duration, bytes: &[u8]) {
         let (mut starts, mut shows) = (false, false);
         let (after, version) = (self.after, &self.version);
@@ -71,7 +72,7 @@ impl OlderKernel {
         }
     }
 
-    /// What to press now.
+    /// The key to press now.
     pub(super) fn key(&mut self, now: Duration) -> Option<Key> {
         match self.step {
             Step::Opening if now >= self.pressed + REPEAT => {
@@ -90,7 +91,7 @@ impl OlderKernel {
         }
     }
 
-    /// How long nothing has to be done; nothing once all is.
+    /// The time until the next key may be due, or nothing if no more keys are needed.
     pub(super) fn patience(&self) -> Option<Duration> {
         (self.step != Step::Done).then_some(REPEAT)
     }
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_menu_is_opened_and_the_second_entry_started() {
+    fn second_menu_entry_is_started() {
         let mut keys = OlderKernel::new(Loader::SystemdBoot, Firmware::Uefi, "6.1.0-1");
         assert_eq!(keys.key(at(100)), Some("spc"));
         assert_eq!(keys.key(at(150)), None);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn firmware_keeps_its_own_keys() {
+    fn no_key_is_pressed_before_the_loader_starts() {
         let mut keys = OlderKernel::new(Loader::Grub, Firmware::Uefi, "6.1.0-1");
         assert_eq!(keys.key(at(500)), None);
         keys.hear(at(600), b"BdsDxe: starting Boot0001\r\n");

@@ -1,8 +1,8 @@
-//! The boot harness: runs an image in QEMU and says how far it came, and why not further.
+//! The boot harness: runs an image in QEMU, and reports how far it booted and why it stopped.
 //!
-//! Nothing here knows how the image was built, and the image is never written to: QEMU works on an overlay without
-//! a name that vanishes with it. The decision is made by the [`BootMonitor`], a pure state machine over the serial
-//! console, QMP's events and the clock, from patterns that are data; QEMU's exit code alone proves nothing.
+//! The harness does not depend on how the image was built, and never writes to it: QEMU works on an unnamed overlay
+//! that is deleted with the process. The [`BootMonitor`] decides. It is a pure state machine over the serial console,
+//! QMP events and the clock, with patterns that are data. QEMU's exit code alone proves nothing.
 
 mod accel;
 mod attach;

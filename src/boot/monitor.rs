@@ -1,8 +1,8 @@
-//! The state machine that monitors a boot. Pure: observations and their times come in, actions and a decision come out.
+//! The state machine that monitors a boot. Pure: observations with their times go in, actions and a decision come out.
 //!
-//! A line of text alone never makes a boot good, and text of a program never makes it bad. A login prompt has to stand for
-//! a while, and then a getty has to answer. Everything else that looks like an end is one only if nothing of a later stage
-//! follows.
+//! A line of text alone never makes a boot pass, and the output of a program never makes it fail. A login prompt has to
+//! remain for a while, and then a getty has to respond. Everything else that looks like the end of a boot is one only
+//! if no output of a later stage follows.
 
 mod state;
 
@@ -22,80 +22,80 @@ pub use limits::{Goal, Limits, Probe};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the monitor wants done.
+/// What the monitor requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Press Enter.
     Enter,
     /// Type this text, then Enter.
     Type(&'static str),
-    /// Type the passphrase of this volume, or say that there is none: [`BootMonitor::answered`],
-    /// [`BootMonitor::unanswered`].
+    /// Type the passphrase of this volume and call [`BootMonitor::answered`], or call [`BootMonitor::unanswered`] if
+    /// there is none.
     Unlock(String),
 }
 
-/// Letters only: it is also typed key by key.
+/// Only letters, because it may be typed key by key.
 const UNKNOWN_USER: &str = "isterprobe";
 
-/// Notes that are kept.
+/// Recorded notes.
 const MOST_NOTES: usize = 50;
-/// Notes of one kind that are kept.
+/// Recorded notes of one kind.
 const MOST_OF_A_KIND: usize = 5;
 
 pub struct BootMonitor {
     limits: Limits,
     lines: Lines,
-    /// The beginning of a line that the kernel printed into.
+    /// The beginning of a line that was interrupted by kernel output.
     fragment: String,
-    /// Finished lines of programs so far: what the kernel prints moves no prompt.
+    /// Completed lines of programs so far. Kernel output does not change the position of a prompt.
     finished: u64,
-    /// When the last line that is not empty was finished.
+    /// When the last line that was not empty was completed.
     said: Duration,
-    /// The unfinished line, and since when it is what it is.
+    /// The incomplete line, and since when it has had this text.
     open: String,
     open_since: Duration,
-    /// How many lines were finished then.
+    /// The number of completed lines at that time.
     open_line: u64,
-    /// It was taken for a finished one already, or for an answer.
+    /// The incomplete line was already treated as complete, or as a response.
     open_applied: bool,
     open_answers: bool,
     /// The last lines, newest last.
     recent: Vec<String>,
     seen: Vec<(Stage, Duration)>,
     moved: Duration,
-    /// When anything was printed.
+    /// When output last appeared.
     spoke: Duration,
     disk_moved: Duration,
     resets: u32,
-    /// How long the host had no processor for the guest: time that does not count.
+    /// How long the host had no CPU for the guest. This time does not count.
     starved: Duration,
-    /// When the kernel last reported a stall that nothing says it got over.
+    /// When the kernel last reported a stall from which it has not recovered.
     stalled: Option<Duration>,
     /// When the last target was reached.
     up: Option<Duration>,
-    /// Reasons for what may come, with the first line of each.
+    /// Possible causes of a later failure, each with its first line.
     causes: Vec<(Class, String)>,
-    /// What the last menu, box or shell makes of a boot that goes no further.
+    /// The class of a boot that stops at the last menu, dialog box or shell, and the patience for it.
     waiting: Option<(Class, Duration)>,
     notes: Vec<Note>,
     counts: BTreeMap<usize, u32>,
     facts: KernelFacts,
-    /// The kernel's lines have time stamps.
+    /// Kernel lines have time stamps.
     stamped: bool,
-    /// Something that only a BSD prints was seen.
+    /// Output that only a BSD prints was seen.
     is_bsd: bool,
     shell_is_init: bool,
     left_initramfs: bool,
     countdown: bool,
-    /// A line of systemd-boot's menu: without entries it leads into the firmware.
+    /// A line of systemd-boot's menu. Without entries, the menu leads into the firmware setup.
     loader_menu: Option<String>,
     root_full: Option<String>,
     root_read_only: Option<String>,
-    /// Whether the kernel or what comes after it was heard on the serial console.
+    /// Whether output of the kernel or a later stage appeared on the serial console.
     heard_kernel: bool,
-    /// What stood on the screen when it was last looked at.
+    /// The text on the screen when it was last read.
     screen: Vec<String>,
-    /// How many prompts stood there.
+    /// The number of prompts in that text.
     screen_prompts: usize,
     witnessed: Witnessed,
     state: State,
@@ -103,16 +103,16 @@ pub struct BootMonitor {
     evidence: Vec<String>,
     /// The volume whose passphrase the guest asks for, and since when.
     question: Option<(String, Duration)>,
-    /// Volumes that were answered already.
+    /// Volumes whose passphrase was already typed.
     answered: Vec<String>,
-    /// A prompt may be there, though it does not look like it: what stood there, and since when.
+    /// Since when a prompt is suspected, although the text does not look like one.
     doubted: Option<Duration>,
     doubts: u32,
-    /// What stood there when Enter was pressed.
+    /// The incomplete line when Enter was pressed, and the number of completed lines.
     asked_at: Option<(String, u64)>,
-    /// The last prompt, and how many lines were finished then.
+    /// The last prompt, and the number of completed lines at that time.
     last_prompt: Option<(String, u64)>,
-    /// A prompt that did not answer.
+    /// A prompt did not respond.
     unanswered: bool,
     actions: Vec<Action>,
 }
@@ -170,8 +170,8 @@ impl BootMonitor {
         }
     }
 
-    /// What is to be done now, if anything. A question for a passphrase has to stand for a moment: whoever asks turns
-    /// the echo off only then.
+    /// The next action, if any. A passphrase prompt has to remain for a moment, because programs print it before they
+    /// turn the echo off.
     pub fn action(&mut self, now: Duration) -> Option<Action> {
         if let Some((_, since)) = &self.question
             && now >= *since + QUESTION_STANDS
@@ -190,18 +190,18 @@ impl BootMonitor {
         self.end(Class::PassphraseWanted, at, false);
     }
 
-    /// By what it was judged.
+    /// The console that the decision is based on.
     pub fn witnessed(&self) -> Witnessed {
         self.witnessed
     }
 
-    /// The disk was read or written since last time.
+    /// The disk was read or written since the last call.
     pub fn disk_moved(&mut self, at: Duration) {
         self.disk_moved = at;
         self.moves(at);
     }
 
-    /// The host had no processor for the guest: in that time it could not do anything.
+    /// The host had no CPU for the guest, so the guest could not make progress in this time.
     pub fn starved(&mut self, time: Duration) {
         self.starved += time;
         self.moved += time;
@@ -237,7 +237,7 @@ impl BootMonitor {
         if self.resets >= RESETS {
             return self.end(Class::ResetLoop, at, true);
         }
-        // What was reached counts again from the beginning, and what was printed is of another start.
+        // The stages start from the beginning, and earlier output belongs to the previous start.
         self.seen = vec![(Stage::Firmware, at)];
         (self.up, self.stalled, self.question, self.doubted) = (None, None, None, None);
         (self.waiting, self.asked_at, self.countdown) = (None, None, false);
@@ -250,11 +250,11 @@ impl BootMonitor {
         self.open.clear();
         self.counts.clear();
         self.actions.clear();
-        // But a loader that found nothing to start may reset into the firmware's menu.
+        // These causes remain, because a boot loader that finds no kernel may reset into the firmware setup.
         self.causes.retain(|(cause, _)| matches!(cause, Class::LoaderFailed | Class::SecureBootRefused));
     }
 
-    /// The guest switched the machine off.
+    /// The guest powered the machine off.
     pub fn shut_down(&mut self, at: Duration) {
         if let State::Ending { class, .. } = &self.state
             && !is_final(*class)
@@ -264,12 +264,12 @@ impl BootMonitor {
         self.end(Class::PoweredOff, at, false);
     }
 
-    /// The guest reported by pvpanic or by its hypervisor interface that it panicked.
+    /// The guest reported a panic through pvpanic or its hypervisor interface.
     pub fn panicked(&mut self, at: Duration) {
         self.end(Class::KernelPanic, at, true);
     }
 
-    /// How it ended, once nothing more can come.
+    /// The class of the end, if one was seen, for the case that no further output can arrive.
     pub fn ended(&self) -> Option<Class> {
         match self.state {
             State::Ending { class, .. } | State::Ended(class) => Some(class),
@@ -277,7 +277,7 @@ impl BootMonitor {
         }
     }
 
-    /// Whether it is decided now, and how.
+    /// The decision at this time, if there is one.
     pub fn decide(&mut self, now: Duration) -> Option<Class> {
         self.look_at_unfinished(now);
         match self.state.clone() {
@@ -327,7 +327,7 @@ impl BootMonitor {
         if class == Class::GettyCrashed {
             self.reach(Stage::Login, now);
         }
-        // What was not finished is where it stands: the clock of a job, a question.
+        // The incomplete line shows where the boot stopped, for example at a job's timer or a question.
         let tail = self.open.rfind("A start job").or(self.open.rfind("Job ")).unwrap_or(0);
         if !self.open[tail..].trim().is_empty() {
             self.recent.push(self.open[tail..].to_owned());
@@ -338,7 +338,7 @@ impl BootMonitor {
         self.ended()
     }
 
-    /// The longest time until [`decide`](Self::decide) or [`action`](Self::action) could say something new without an
+    /// The longest time until [`decide`](Self::decide) or [`action`](Self::action) can return something new without an
     /// observation.
     pub fn patience(&self, now: Duration) -> Duration {
         let mut next = now + Duration::from_secs(2);
@@ -396,18 +396,18 @@ impl BootMonitor {
             .collect()
     }
 
-    /// The lines that prove the end.
+    /// The lines that prove the decision.
     pub fn proof(&self) -> Vec<String> {
         let lines = if self.evidence.is_empty() { &self.recent } else { &self.evidence };
         lines[lines.len().saturating_sub(2 * EVIDENCE)..].to_vec()
     }
 
-    /// When the prompt came that the end is about.
+    /// When the prompt appeared that the decision is about.
     pub fn prompted(&self) -> Option<Duration> {
         self.seen.iter().rfind(|(stage, _)| *stage == Stage::Login).map(|(_, at)| *at)
     }
 
-    /// What the getty answered.
+    /// How the getty responded.
     pub fn probed(&self) -> Probed {
         self.probed
     }
@@ -416,7 +416,7 @@ impl BootMonitor {
         &self.facts
     }
 
-    /// What is wrong in a system that may boot all the same.
+    /// Problems in a system that may boot nevertheless.
     pub fn notes(&self) -> Vec<Note> {
         let possible = [
             (NoteKind::PossiblyRootFull, &self.root_full),
@@ -427,8 +427,8 @@ impl BootMonitor {
         self.notes.iter().cloned().chain(possible).collect()
     }
 
-    /// Whether the console gives a reason to look whether something can be written to the root filesystem: a program
-    /// failed to, or units failed on one that the kernel was told to mount read-only.
+    /// Whether the console output suggests that the root filesystem is not writable: a program failed to write, or
+    /// units failed and the kernel was told to mount the root filesystem read-only.
     pub fn doubts_root(&self) -> bool {
         let is_read_only =
             self.facts.command_line.iter().any(|line| line.split(' ').any(|word| word == "ro"));
@@ -437,7 +437,7 @@ impl BootMonitor {
     }
 }
 
-/// Nothing that is printed later takes these back, but for a getty that answers.
+/// Classes that no later output can revoke, except a getty that responds.
 fn is_final(class: Class) -> bool {
     matches!(
         class,
@@ -451,7 +451,7 @@ fn is_final(class: Class) -> bool {
     )
 }
 
-/// The beginning of what the kernel or the init system prints into a line, however far it has come.
+/// Whether a text is the beginning of output that the kernel or the init system prints in the middle of a line.
 fn begins_insertion(text: &str) -> bool {
     let rest = text.trim_start();
     let closes = |rest: &str, end: char| rest.find(end).is_none_or(|place| place + 1 == rest.len());
@@ -461,7 +461,7 @@ fn begins_insertion(text: &str) -> bool {
         || (rest.starts_with('<') && closes(rest, '>'))
 }
 
-/// The beginning of a line that may be the clock of an endless job, however far it has come.
+/// Whether a text is the beginning of a line that shows the timer of a job without a time limit.
 fn may_be_clock(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('[') else { return false };
     let begun = rest.trim_start_matches([' ', '*']);
@@ -469,7 +469,7 @@ fn may_be_clock(text: &str) -> bool {
         || text.trim_end().ends_with("no limit)")
 }
 
-/// To hundredths of a second.
+/// Rounds to hundredths of a second.
 fn rounded(time: Duration) -> f64 {
     (time.as_secs_f64() * 100.0).round() / 100.0
 }

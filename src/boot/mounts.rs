@@ -1,19 +1,20 @@
-//! Whether the running guest has mounted what the plan says. Pure: the plan and what the guest said come in.
+//! Compares the mounts in the running guest with the plan. Pure: the plan and the output of commands in the guest go
+//! in.
 
 use crate::plan::{Partition, Plan};
 use crate::template::FilesystemType;
 
-/// What is asked: mount point, filesystem type and PARTUUID of the device, a mount a line; then name and PARTUUID of what
-/// is swapped to. `lsblk` knows it without being root.
+/// The commands: mount point, filesystem type and PARTUUID of the device, one mount per line; then name and PARTUUID of
+/// active swap devices. `lsblk` determines the PARTUUID without root privileges.
 pub(super) const MOUNTS: &str = "findmnt -rn -o TARGET,FSTYPE,SOURCE,PARTUUID";
 pub(super) const SWAPS: &str =
     "for device in $(tail -n +2 /proc/swaps | cut -d' ' -f1); do lsblk -dnro NAME,PARTUUID \"$device\"; done";
 
-/// PARTUUID and bytes of each partition.
+/// PARTUUID and size in bytes of each partition.
 pub(super) const SIZES: &str = "lsblk -bnro PARTUUID,SIZE";
 
-/// What differs from the plan, a sentence each; empty if all is as planned.
-/// `larger`: the disk is, so the root partition may be.
+/// The differences from the plan, one sentence each. `larger`: the disk is larger than planned, so the root partition
+/// may be larger too.
 pub(super) fn judge(
     plan: &Plan,
     mounts: &[String],
@@ -33,7 +34,7 @@ pub(super) fn judge(
                     None => partition.guid.to_string(),
                 };
                 if !swaps.iter().any(|line| line.split(' ').any(|word| word == known)) {
-                    wrong.push(format!("swap {} is not in use", partition.title()));
+                    wrong.push(format!("the swap {} is not active", partition.title()));
                 }
             }
             None => {}
@@ -42,7 +43,7 @@ pub(super) fn judge(
     wrong
 }
 
-/// Of one that is there; whether it is there the mounts say.
+/// Checks the size of a partition that exists. Missing partitions show up in the mounts.
 fn judge_size(partition: &Partition, sizes: &[String], may_be_larger: bool) -> Option<String> {
     let guid = partition.guid.to_string();
     let size: u64 = sizes.iter().find_map(|line| {
@@ -51,7 +52,7 @@ fn judge_size(partition: &Partition, sizes: &[String], may_be_larger: bool) -> O
     })?;
     let planned = partition.size.0;
     (size != planned && !(may_be_larger && size > planned))
-        .then(|| format!("{} has {size} bytes, planned are {planned}", partition.title()))
+        .then(|| format!("{} has {size} bytes, but {planned} are planned", partition.title()))
 }
 
 fn judge_mount(
@@ -60,7 +61,7 @@ fn judge_mount(
     kind: FilesystemType,
     mounts: &[String],
 ) -> Option<String> {
-    // The last one at a place is the one that is seen; systemd puts an automount below.
+    // The last mount on a path is the visible one. systemd mounts an automount below it.
     let line = mounts.iter().rfind(|line| {
         let mut fields = line.split(' ');
         fields.next() == Some(mount) && fields.next() != Some("autofs")
@@ -73,7 +74,7 @@ fn judge_mount(
         fields.get(3),
     );
     if found != kind.to_string() {
-        return Some(format!("{mount} has the filesystem {found}, planned is {kind}"));
+        return Some(format!("the filesystem at {mount} is {found}, but {kind} is planned"));
     }
     let right = match &partition.encryption {
         Some(encryption) => source == format!("/dev/mapper/{}", encryption.name),
@@ -81,7 +82,7 @@ fn judge_mount(
     };
     (!right).then(|| {
         format!(
-            "{mount} is {source} (PARTUUID {}), planned is {}",
+            "{source} (PARTUUID {}) is mounted at {mount}, but {} is planned",
             guid.unwrap_or(&"none"),
             partition.device()
         )
@@ -96,7 +97,7 @@ mod tests {
     use crate::template::{SourceText, parse};
 
     #[test]
-    fn the_plan_is_held_against_what_findmnt_says() {
+    fn findmnt_output_is_compared_with_the_plan() {
         let text = include_str!("../../vm-tests/kvm/template.json");
         let (template, node, _) = parse(&SourceText::new("t.json", text));
         let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
@@ -113,11 +114,11 @@ mod tests {
         assert_eq!(judge(&plan, &mounts, &swaps, &sizes, false), [""; 0]);
         assert_eq!(
             judge(&plan, &mounts, &swaps, &[format!("{} 4096", guid("/efi"))], false),
-            [format!("partition 1 (`/efi`) has 4096 bytes, planned are {size}")]
+            [format!("partition 1 (`/efi`) has 4096 bytes, but {size} are planned")]
         );
         assert_eq!(
             judge(&plan, &mounts[..1], &[], &[], false),
-            ["partition 1 (`/efi`) is not mounted at /efi", "swap partition 2 (`swap`) is not in use"]
+            ["partition 1 (`/efi`) is not mounted at /efi", "the swap partition 2 (`swap`) is not active"]
         );
     }
 }

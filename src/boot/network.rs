@@ -1,18 +1,19 @@
-//! Whether the running guest has the plan's name, addresses, routes and name servers. Pure.
+//! Compares the host name, addresses, routes and name servers of the running guest with the plan. Pure.
 
 use super::session::Answer;
 use crate::plan::Plan;
 
-/// Marked lines: the name, what it resolves to, addresses, routes, and name servers of resolv.conf(5) and systemd-resolved.
+/// Prints marked lines: the host name, what it resolves to, addresses, routes, and the name servers of resolv.conf(5)
+/// and systemd-resolved.
 pub(super) const STATE: &str = "name=$(cat /proc/sys/kernel/hostname); echo \"name $name\"; \
     getent ahosts \"$name\" | sed 's/^/resolved /'; \
     ip -o address 2>/dev/null | sed 's/^/address /'; { ip route; ip -6 route; } 2>/dev/null | sed 's/^/route /'; \
     { cat /etc/resolv.conf; resolvectl dns; } 2>/dev/null | sed 's/^/server /'";
 
-/// Source: systemd.network(5); where [`crate::plan`] writes a fixed address.
+/// The file in which [`crate::plan`] writes a static address. Source: systemd.network(5).
 const STATIC: &str = "/etc/systemd/network/10-en-static.network";
 
-/// What differs from the plan, a sentence each.
+/// The differences from the plan, one sentence each.
 pub(super) fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     let marked = |mark: &'static str| {
@@ -22,11 +23,11 @@ pub(super) fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<Str
     if let Some(expected) = host.or(plan.system.hostname.as_deref())
         && name != expected
     {
-        wrong.push(format!("the host name is `{name}`, planned is `{expected}`"));
+        wrong.push(format!("the host name is `{name}`, expected `{expected}`"));
     }
     if marked("resolved").next().is_none() {
         wrong.push(format!(
-            "the host name `{name}` does not resolve: add it to /etc/hosts, or libnss-myhostname"
+            "the host name `{name}` cannot be resolved: add it to /etc/hosts, or install libnss-myhostname"
         ));
     }
     let settings = plan.system.files.get(STATIC).map_or("", String::as_str);
@@ -39,17 +40,17 @@ pub(super) fn judge(answer: &Answer, plan: &Plan, host: Option<&str>) -> Vec<Str
         wrong.push(format!("no interface has the address {address}"));
     }
     for gateway in planned("Gateway") {
-        // A router that announced itself shares the route, a line for each.
+        // The default route may be shared with a router that announced itself, with one line each.
         let is_default = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
             matches!(words.first(), Some(&"default" | &"nexthop")) && words.contains(&gateway)
         };
         if !marked("route").any(is_default) {
-            wrong.push(format!("there is no default route by {gateway}"));
+            wrong.push(format!("there is no default route through {gateway}"));
         }
     }
     for server in planned("DNS").flat_map(str::split_whitespace).filter(|server| !has("server", server)) {
-        wrong.push(format!("the name server {server} is not used"));
+        wrong.push(format!("the name server {server} is not configured"));
     }
     if !wrong.is_empty() {
         wrong.extend(answer.lines.iter().cloned());
@@ -65,7 +66,7 @@ mod tests {
     use crate::template::{SourceText, parse};
 
     #[test]
-    fn addresses_routes_servers_and_names_are_the_planned_ones() {
+    fn network_state_is_compared_with_the_plan() {
         let text = include_str!("../../vm-tests/kvm/template.json").replacen(
             '{',
             r#"{"Static_IP": {"address": "192.0.2.10/24", "gateway": "192.0.2.1", "dns": "192.0.2.53",
@@ -93,9 +94,9 @@ mod tests {
         };
         assert_eq!(judged("", None), [""; 0]);
         assert_eq!(judged("192.0.2.10/24", None)[0], "no interface has the address 192.0.2.10/24");
-        assert_eq!(judged("fe80::1", None)[0], "there is no default route by fe80::1");
-        assert_eq!(judged("server", None)[0], "the name server 192.0.2.53 is not used");
-        assert!(judged("resolved", None)[0].contains("does not resolve"));
-        assert_eq!(judged("", Some("other"))[0], "the host name is `kvm`, planned is `other`");
+        assert_eq!(judged("fe80::1", None)[0], "there is no default route through fe80::1");
+        assert_eq!(judged("server", None)[0], "the name server 192.0.2.53 is not configured");
+        assert!(judged("resolved", None)[0].contains("cannot be resolved"));
+        assert_eq!(judged("", Some("other"))[0], "the host name is `kvm`, expected `other`");
     }
 }

@@ -1,12 +1,12 @@
-//! What the lines of a console mean. The patterns are data, one file per speaker in `patterns/`: each row has a regular
-//! expression, what a match is evidence of, where the text comes from, and a line of it that must match.
+//! Patterns for console output. They are data, with one file per kind of program in `patterns/`: each row has a regular
+//! expression, what a match proves, the source of the text, and a sample line that must match.
 
 use super::verdict::{Class, NoteKind, Stage};
 use regex::{Regex, RegexSet};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
-/// The files. A new one needs a line here, a new row does not.
+/// The pattern files. Only a new file has to be added here.
 const FILES: [(&str, &str); 19] = [
     ("firmware", include_str!("patterns/firmware.toml")),
     ("mbr", include_str!("patterns/mbr.toml")),
@@ -30,7 +30,7 @@ const FILES: [(&str, &str); 19] = [
 ];
 const GETTY: (&str, &str) = ("getty", include_str!("patterns/getty.toml"));
 
-/// Who prints a line. It decides when a pattern can match.
+/// The kind of program that prints a line. It determines when a pattern can match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Speaker {
@@ -38,40 +38,40 @@ pub(super) enum Speaker {
     Firmware,
     /// Until a kernel has started.
     Loader,
-    /// Lines of the kernel's log only.
+    /// Only lines of the kernel log.
     Kernel,
-    /// Where no Linux kernel has been seen.
+    /// Only while no Linux kernel has been seen.
     Bsd,
     /// Until the login prompt.
     Initramfs,
     Init,
     Getty,
-    /// Any program: evidence of nothing.
+    /// Any program: proves nothing.
     Program,
 }
 
-/// A marker that the boot monitor acts on.
+/// A condition that the boot monitor reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Mark {
-    /// All units that were to be started have been.
+    /// All requested units are started.
     Up,
-    /// The clock of a job without a time limit: it moves, and nothing progresses.
+    /// The timer of a job without a time limit: output without progress.
     Clock,
-    /// A virtual CPU did not get to run.
+    /// A virtual CPU was not scheduled.
     Stall,
-    /// The initramfs hands over to the root filesystem.
+    /// The initramfs switches to the root filesystem.
     LeavesInitramfs,
     /// The kernel started a shell as process 1.
     ShellIsInit,
-    /// The menu of systemd-boot, which has a way into the firmware where it has no entry.
+    /// The menu of systemd-boot, which offers the firmware setup if it has no entries.
     LoaderMenu,
-    /// Reasons to look at the root filesystem.
+    /// Reasons to check the root filesystem.
     RootFull,
     RootReadOnly,
 }
 
-/// A value that a line carries, in the group `value`.
+/// A value in a line, captured by the group `value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Fact {
@@ -79,7 +79,7 @@ pub(super) enum Fact {
     CommandLine,
 }
 
-/// A row of a table. `line` matches finished lines, `prompt` unfinished ones at which somebody waits for input.
+/// A pattern. `line` matches complete lines, `prompt` matches incomplete lines at which a program waits for input.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pattern {
@@ -87,52 +87,52 @@ pub(super) struct Pattern {
     prompt: Option<String>,
     /// A boot stage is reached.
     pub stage: Option<Stage>,
-    /// The boot ended, unless something of a later stage follows.
+    /// The boot ended, unless output of a later stage follows.
     pub end: Option<Class>,
-    /// The boot ended, unless anything follows within a few seconds.
+    /// The boot ended, unless output follows within a few seconds.
     pub waits: Option<Class>,
-    /// Seconds for `waits`, where that is not 6.
+    /// The seconds for `waits`, 6 by default.
     pub patience: Option<u64>,
-    /// The reason, should the boot end in a shell, a menu or the firmware.
+    /// The cause if the boot later ends in a shell, a menu or the firmware.
     pub cause: Option<Class>,
-    /// A good end that needs no getty.
+    /// A successful end without a getty.
     pub reached: Option<Class>,
-    /// The class of `end` stays, whatever stage was reached.
+    /// The class of `end` applies regardless of the stage that was reached.
     #[serde(default)]
     pub firm: bool,
-    /// Something that is wrong in a system that boots.
+    /// A problem in a system that boots.
     pub note: Option<NoteKind>,
     pub mark: Option<Mark>,
     pub fact: Option<Fact>,
-    /// How often it has to be seen to count.
+    /// The number of matches that are required.
     pub times: Option<u32>,
-    /// A menu has a countdown: it does not wait for a key.
+    /// A menu has a countdown, so it does not wait for a key.
     #[serde(default)]
     pub countdown: bool,
-    /// A menu is left.
+    /// A menu was left.
     #[serde(default)]
     pub leaves_menu: bool,
-    /// A question for the passphrase of the volume in the group `value`.
+    /// A passphrase prompt for the volume in the group `value`.
     #[serde(default)]
     pub unlock: bool,
-    /// A passphrase was wrong.
+    /// A passphrase was rejected.
     #[serde(default)]
     pub refused: bool,
     /// A login prompt.
     #[serde(default)]
     pub login: bool,
-    /// Looks like a login prompt, and is none.
+    /// Looks like a login prompt, but is not one.
     #[serde(default)]
     pub never_login: bool,
-    /// A question for a password.
+    /// A password prompt.
     #[serde(default)]
     pub password: bool,
-    /// A shell's prompt.
+    /// A shell prompt.
     #[serde(default)]
     pub shell: bool,
-    #[expect(dead_code, reason = "for readers")]
+    #[expect(dead_code, reason = "documentation")]
     source: String,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only used by tests"))]
     sample: String,
     #[serde(skip, default = "any_speaker")]
     pub speaker: Speaker,
@@ -150,7 +150,7 @@ impl Pattern {
         self.end.is_some() || self.waits.is_some() || self.reached.is_some()
     }
 
-    /// What the group `value` matches.
+    /// The text captured by the group `value`.
     pub(super) fn value(&self, text: &str) -> Option<String> {
         Some(self.value.as_ref()?.captures(text)?.name("value")?.as_str().to_owned())
     }
@@ -171,7 +171,7 @@ struct Table {
 impl Table {
     fn new(patterns: Vec<Pattern>, expression: fn(&Pattern) -> Option<&String>) -> Table {
         let patterns: Vec<Pattern> = patterns.into_iter().filter(|p| expression(p).is_some()).collect();
-        let set = RegexSet::new(patterns.iter().filter_map(expression)).expect("the patterns are tested");
+        let set = RegexSet::new(patterns.iter().filter_map(expression)).expect("the patterns are valid");
         Table { patterns, set }
     }
 
@@ -189,7 +189,7 @@ fn load() -> Vec<Pattern> {
             let expression = pattern.line.as_ref().or(pattern.prompt.as_ref());
             let expression = expression.expect("a pattern has `line` or `prompt`");
             if expression.contains("(?<value>") {
-                pattern.value = Some(Regex::new(expression).expect("the patterns are tested"));
+                pattern.value = Some(Regex::new(expression).expect("the patterns are valid"));
             }
             all.push(pattern);
         }
@@ -200,17 +200,17 @@ fn load() -> Vec<Pattern> {
 static LINES: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pattern.line.as_ref()));
 static PROMPTS: LazyLock<Table> = LazyLock::new(|| Table::new(load(), |pattern| pattern.prompt.as_ref()));
 
-/// The rows that match a finished line.
+/// The patterns that match a complete line.
 pub(super) fn of_line(text: &str) -> impl Iterator<Item = &'static Pattern> {
     LINES.matches(text)
 }
 
-/// The rows that match an unfinished line.
+/// The patterns that match an incomplete line.
 pub(super) fn of_prompt(text: &str) -> impl Iterator<Item = &'static Pattern> {
     PROMPTS.matches(text)
 }
 
-/// Whether somebody asks for a login at the end of a text.
+/// Whether a text ends with a login prompt.
 pub(super) fn is_login_prompt(text: &str) -> bool {
     let mut is_login = false;
     for pattern in of_prompt(text) {
@@ -222,43 +222,43 @@ pub(super) fn is_login_prompt(text: &str) -> bool {
     is_login
 }
 
-/// Whether somebody asks for a password at the end of a text.
+/// Whether a text ends with a password prompt.
 pub(super) fn is_password_prompt(text: &str) -> bool {
     of_prompt(text).any(|pattern| pattern.password)
 }
 
-/// Whether a line of the kernel's says that a virtual CPU did not get to run.
+/// Whether a kernel line reports that a virtual CPU was not scheduled.
 pub(super) fn is_stall(line: &str) -> bool {
     let line = Line::of(line);
     line.origin == Origin::Kernel && of_line(&line.text).any(|pattern| pattern.mark == Some(Mark::Stall))
 }
 
-/// Where a line comes from, by its form.
+/// The origin of a line, determined by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The kernel's log, with a time stamp.
+    /// The kernel log, with a time stamp.
     Kernel,
-    /// A program that writes to the kernel's log.
+    /// A program that writes to the kernel log.
     KernelLog,
     /// A program, or a kernel without time stamps.
     Plain,
 }
 
-/// A line without what the kernel's log has in front.
+/// A line without the prefix of the kernel log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub origin: Origin,
     pub text: String,
 }
 
-/// The level, the time, and with CONFIG_PRINTK_CALLER the task. Source: Linux, kernel/printk/printk.c.
+/// The level, the time stamp, and with CONFIG_PRINTK_CALLER the task. Source: Linux, kernel/printk/printk.c.
 const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,6}\](?:\[ *[TC]\d+\])? ";
 
 impl Line {
     pub(super) fn of(line: &str) -> Line {
         static STAMPED: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(&format!("^(?:{STAMP}|<[0-7]>)")).expect("tested"));
-        // syslog(3)'s form: a program's name and its process. Some programs write no process there.
+        // The form of syslog(3): a program's name and its process ID. Some programs omit the process ID.
         static PROGRAM: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"^\(?[\w.@/+-]+\)?\[\d+\]: |^(dracut( Warning)?|booster|initramfs|init|procd): ")
                 .expect("tested")
@@ -274,9 +274,9 @@ impl Line {
     }
 }
 
-/// Where the kernel or the init system began to print in the middle of somebody else's line.
+/// The position at which the kernel or the init system began to print in the middle of another program's line.
 pub(super) fn insertion(line: &str) -> Option<usize> {
-    // Status lines of systemd; those of a job that begins have nine spaces in front. Source: systemd, src/core/job.c.
+    // Status lines of systemd. The line of a job that starts begins with nine spaces. Source: systemd, src/core/job.c.
     static INSERTION: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(&format!(
             r"{STAMP}|\[(?:  OK  |FAILED|DEPEND| TIME | INFO |ASSERT| WARN |\*[* ]{{5}}| [* ]{{5}})\] | {{9}}[A-Z][a-z]+ing "
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_matches_its_sample() {
+    fn patterns_match_their_samples() {
         for pattern in load() {
             let found: Vec<&Pattern> = match &pattern.line {
                 Some(_) => of_line(&pattern.sample).collect(),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_s_log_is_told_from_programs() {
+    fn kernel_log_is_distinguished_from_programs() {
         for (line, origin, text) in [
             ("[    1.234567] EXT4-fs (vda3): mounted", Origin::Kernel, "EXT4-fs (vda3): mounted"),
             ("<4>[    1.234567] x", Origin::Kernel, "x"),

@@ -1,4 +1,4 @@
-//! The QEMU Machine Protocol: JSON objects, one a line. Source: QEMU, docs/interop/qmp-spec.
+//! The QEMU Machine Protocol (QMP): JSON objects, one per line. Source: QEMU, docs/interop/qmp-spec.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -6,15 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Commands go out here, answers come back; events go to whoever was named at the beginning.
+/// A QMP connection. Responses are returned to the caller; events go to the callback given to [`Qmp::new`].
 pub(super) struct Qmp {
     stream: UnixStream,
     answers: Receiver<Value>,
-    /// Commands sent so far; the last one's id.
+    /// The number of commands sent, which is the ID of the last one.
     sent: u64,
 }
 
-/// An event that QEMU tells by itself, such as `RESET` or `SHUTDOWN`.
+/// An asynchronous event, such as `RESET` or `SHUTDOWN`.
 #[derive(Clone, Debug)]
 pub(super) struct QmpEvent {
     pub name: String,
@@ -22,7 +22,7 @@ pub(super) struct QmpEvent {
 }
 
 impl Qmp {
-    /// Takes a socket that QEMU will speak on. Events are passed to `event` from another thread.
+    /// Uses a socket that QEMU is connected to. `event` is called for each event from another thread.
     pub(super) fn new(
         stream: UnixStream,
         mut event: impl FnMut(QmpEvent) + Send + 'static,
@@ -45,7 +45,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Sends a command and gives the id that its answer will carry.
+    /// Sends a command and returns the ID of its response.
     fn send(&mut self, command: &str, arguments: Value) -> std::io::Result<u64> {
         self.sent += 1;
         let line = json!({ "execute": command, "arguments": arguments, "id": self.sent }).to_string() + "\n";
@@ -53,7 +53,7 @@ impl Qmp {
         Ok(self.sent)
     }
 
-    /// Runs a command and waits for its answer, at most `limit`.
+    /// Runs a command and waits for its response, at most for `limit`.
     pub(super) fn execute(
         &mut self,
         command: &str,
@@ -64,16 +64,18 @@ impl Qmp {
         let until = Instant::now() + limit;
         loop {
             match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                // One that came too late for an earlier command.
+                // A late response to an earlier command.
                 Ok(answer) if answer["id"].as_u64() != Some(id) => continue,
                 Ok(answer) => match answer.get("error") {
                     Some(error) => {
-                        return Err(error["desc"].as_str().unwrap_or("no reason given").to_owned());
+                        return Err(error["desc"].as_str().unwrap_or("unknown error").to_owned());
                     }
                     None => return Ok(answer["return"].clone()),
                 },
-                Err(RecvTimeoutError::Timeout) => return Err(format!("no answer in {limit:?}")),
-                Err(RecvTimeoutError::Disconnected) => return Err("QEMU has ended".to_owned()),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("QEMU did not respond within {limit:?}"));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err("QEMU has exited".to_owned()),
             }
         }
     }

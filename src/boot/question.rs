@@ -1,9 +1,9 @@
-//! Passphrases that a guest asks for on its console. Pure: question in, answer out.
+//! Selects the passphrase for a prompt on the console. Pure.
 
 use crate::template::Secret;
 use std::collections::BTreeMap;
 
-/// The passphrase for what was asked: the one whose volume is named in the question, or the only one there is.
+/// The passphrase of the volume named in the question, or the only passphrase there is.
 pub(super) fn answer<'p>(question: &str, passphrases: &'p BTreeMap<String, Secret>) -> Option<&'p str> {
     let named = passphrases.iter().find(|(name, _)| {
         question.split(|c: char| c.is_whitespace() || "()".contains(c)).any(|word| word == name.as_str())
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_the_named_ones() {
+    fn passphrase_is_selected_by_volume_name() {
         let two = BTreeMap::from([("home".to_owned(), "h".into()), ("root".to_owned(), "r".into())]);
         assert_eq!(answer("home on /home", &two), Some("h"));
         assert_eq!(answer("QEMU HARDDISK (root)", &two), Some("r"));

@@ -1,4 +1,4 @@
-//! What is to be booted, how often that is tried, and what it came to.
+//! Boots an image, repeats attempts that failed because of the host, and creates the verdict.
 
 use super::accel::{Accelerator, Choice};
 use super::attach::{Attached, attach};
@@ -24,56 +24,56 @@ pub struct BootOptions<'a> {
     pub firmware: Firmware,
     pub accelerator: Choice,
     pub hardware: Hardware,
-    /// The hard cap; nothing means the default for the accelerator.
+    /// The total timeout. By default it depends on the accelerator.
     pub timeout: Option<Duration>,
-    /// How long a prompt has to stand; nothing means the default for the accelerator.
+    /// How long a prompt has to remain. By default this depends on the accelerator.
     pub dwell: Option<Duration>,
-    /// Where serial log and screenshot go.
+    /// The directory for the serial log and the screenshot.
     pub report: Option<&'a Path>,
-    /// What opens encrypted volumes, by the name of the mapping.
+    /// Passphrases of encrypted volumes, by mapping name.
     pub passphrases: BTreeMap<String, Secret>,
-    /// Who logs in at the prompt.
+    /// The user who logs in at the prompt.
     pub login: Option<Login>,
-    /// Who connects over ssh; commands then run there.
+    /// The user who logs in over ssh. The commands then run there.
     pub ssh: Option<Ssh>,
-    /// What is run then.
+    /// Commands to run after the login.
     pub commands: Vec<String>,
     pub goal: Goal,
     pub network: Network,
     /// A second disk, which the guest may write to.
     pub second_disk: Option<&'a Path>,
-    /// Settings for the instance, a raw image.
+    /// A raw image with the instance's settings.
     pub seed: Option<&'a Path>,
-    /// systemd's credentials.
+    /// systemd credentials.
     pub credentials: Vec<(String, Secret)>,
     pub direct: Option<DirectKernel>,
-    /// The host name that the prompt must have.
+    /// The host name that the prompt must show.
     pub host: Option<&'a str>,
-    /// Whoever logs in finds a system in which nothing failed, and the plan's mounts.
+    /// After a login nothing may have failed, and the mounts must match the plan.
     pub healthy: bool,
-    /// Health notes that are no failure all the same.
+    /// Health notes that are not failures.
     pub allowed: &'a [AllowedNote],
-    /// After the prompt: the power button, and once more.
+    /// After the prompt, power off and boot again.
     pub again: bool,
-    /// A directory of newer packages: they are installed, the new kernel is started, the old one removed.
+    /// A directory of newer packages to install. Then the new kernel is booted and the old one removed.
     pub update: Option<&'a Path>,
-    /// By how much the disk is larger than the image; the root filesystem has to fill it.
+    /// By how much the disk is larger than the image. The root filesystem has to fill it.
     pub grow: Option<Bytes>,
-    /// What the disk says of its logical blocks.
+    /// The logical sector size of the disk.
     pub sector_size: SectorSize,
-    /// What it was built from, if that is known.
+    /// The template of the image, if it is known.
     pub template: Option<&'a SourceText>,
-    /// Held against the guest's mounts, if somebody logs in.
+    /// The plan to compare the guest's mounts with after a login.
     pub plan: Option<&'a Plan>,
 }
 
-/// Runs that fail by the host's fault are repeated this often.
+/// How often an attempt that failed because of the host is repeated.
 const RETRIES: usize = 2;
 
 impl BootOptions<'_> {
-    /// TCG needs about ten times the CPU time of KVM; half of that is waiting in both.
+    /// TCG needs about ten times the CPU time of KVM, but with both, half of the boot time is spent waiting.
     pub fn limits(&self) -> Limits {
-        // systemd waits 90 s for a device or a service, and prints nothing where the kernel was told to be quiet.
+        // systemd waits 90 s for a device or a service, and prints nothing if the kernel runs with `quiet`.
         let (silence, total, dwell) = match self.accelerator.accelerator {
             Accelerator::Kvm => (120, 300, 2),
             Accelerator::Tcg => (150, 600, 5),
@@ -88,14 +88,14 @@ impl BootOptions<'_> {
         }
     }
 
-    /// What the guest has besides the image, by name.
+    /// What the guest is given besides the image.
     fn given(&self) -> Vec<String> {
         let is = |given: bool, name: &str| given.then(|| name.to_owned());
         [
             is(self.seed.is_some(), "seed"),
             is(self.second_disk.is_some(), "second disk"),
-            is(self.network == Network::Host, "network of the host"),
-            is(self.update.is_some(), "packages for an update"),
+            is(self.network == Network::Host, "host network"),
+            is(self.update.is_some(), "update packages"),
             is(self.grow.is_some(), "larger disk"),
         ]
         .into_iter()
@@ -108,49 +108,49 @@ impl BootOptions<'_> {
 
 pub(super) const SERIAL_LOG: &str = "serial.log";
 
-/// Of an attempt that failed by the host's fault: the first is 1.
+/// The log of an attempt that failed because of the host, counted from 1.
 fn earlier_log(number: usize) -> String {
     format!("serial-{number}.log")
 }
 
-/// What the machine had, and what the image is known to need.
+/// The machine's memory, and the image's requirement if it is known.
 fn memory(mebibytes: u32, attached: &Attached) -> String {
     let had = format!("the machine had {mebibytes} MiB");
     match attached.memory_for_unpacking() {
-        Some(need) => format!("{had}, unpacking the initramfs alone takes {}", Bytes(need)),
+        Some(need) => format!("{had}, but unpacking the initramfs alone needs {}", Bytes(need)),
         None => had,
     }
 }
 
-/// Boots an image until it is clear how that ends.
+/// Boots an image until the outcome is certain.
 pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, Failure> {
     let attached = attach(options.image)?;
     let hardware = options.hardware.under(options.accelerator.accelerator);
     if hardware != options.hardware {
-        progress.warn("only KVM tells a guest what Hyper-V does: it boots without that".to_owned());
+        progress.warn("Hyper-V enlightenments require KVM: booting without them".to_owned());
     }
     if let Some(directory) = options.report {
         std::fs::create_dir_all(directory)
             .context(|| format!("could not create the directory `{}`", directory.display()))?;
-        // Of an earlier boot: they would be taken for this one's.
+        // Files of an earlier boot could be mistaken for those of this one.
         let logs = (1..=RETRIES).map(earlier_log);
         for name in [SERIAL_LOG, "screen.png", "verdict.json"].map(str::to_owned).into_iter().chain(logs) {
             let _ = std::fs::remove_file(directory.join(name));
         }
     }
-    // A second disk is no longer what it was.
+    // A second disk has been modified by the first attempt.
     let retries = if options.second_disk.is_some() { 0 } else { RETRIES };
     let mut earlier = Vec::new();
     let last = loop {
         let attempt = attempt(options, &attached, progress)?;
         if attempt.class.is_infrastructure() && earlier.len() < retries {
             progress.warn(format!(
-                "{} at stage {}, not the image's fault; trying again",
+                "{} at stage {}, caused by the host and not by the image; trying again",
                 attempt.class, attempt.stage
             ));
             earlier.push(attempt);
             if let Some(directory) = options.report {
-                // There is none where it did not begin.
+                // There is no log if the attempt failed before QEMU started.
                 let _ =
                     std::fs::rename(directory.join(SERIAL_LOG), directory.join(earlier_log(earlier.len())));
             }
@@ -158,8 +158,9 @@ pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, F
         }
         break attempt;
     };
-    let kept = |name: &str| options.report.map(|directory| directory.join(name)).filter(|path| path.exists());
-    // Whatever else was asked for needs a login prompt.
+    let in_report =
+        |name: &str| options.report.map(|directory| directory.join(name)).filter(|path| path.exists());
+    // All other options need a login prompt.
     let is_plain =
         options.login.is_none() && options.ssh.is_none() && options.host.is_none() && !options.again;
     let is_reached = options.goal.is_reached(last.class, last.probed)
@@ -195,12 +196,12 @@ pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, F
         ),
         last,
         earlier,
-        serial_log: kept(SERIAL_LOG),
-        screenshot: kept("screen.png"),
+        serial_log: in_report(SERIAL_LOG),
+        screenshot: in_report("screen.png"),
     };
     if let Some(directory) = options.report {
         let path = directory.join("verdict.json");
-        let text = serde_json::to_string_pretty(&verdict).expect("a verdict is plain data") + "\n";
+        let text = serde_json::to_string_pretty(&verdict).expect("a verdict can be serialized") + "\n";
         std::fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
     }
     Ok(verdict)

@@ -1,29 +1,29 @@
-//! What stands on the guest's screen, read from its picture: for images whose kernel does not speak on the serial console.
-//! Pure but for finding the font.
+//! Recognizes the text on the guest's screen in a screenshot, for images whose kernel does not use the serial console.
+//! Pure except for finding the font.
 //!
-//! The characters are those of the VGA BIOS that QEMU brings along, which text mode uses as they are. The kernel's own font for
-//! frame buffers has the widest ones a column narrower, some of those a row longer, and differs in a few strokes: so each may be
-//! that, and the nearest counts, within bounds.
+//! The characters are those of QEMU's VGA BIOS, which text mode uses unchanged. In the kernel's frame buffer font the
+//! widest characters are one column narrower, some of those are one row longer, and a few strokes differ. Therefore
+//! each character is compared with these variants too, and the nearest one within a limit is chosen.
 
 use std::path::Path;
 
-/// Where QEMU's VGA BIOS is.
+/// Paths of QEMU's VGA BIOS.
 const ROMS: &[&str] = &["/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/qemu/vgabios-stdvga.bin"];
-/// Character 1 of code page 437, a face: it shows where the font begins.
+/// Character 1 of code page 437, a face. It marks the position of the font.
 const FACE: [u8; ROWS] = [0, 0, 0x7e, 0x81, 0xa5, 0x81, 0x81, 0xbd, 0x99, 0x81, 0x81, 0x7e, 0, 0, 0, 0];
-/// Pixels that a character is high, and wide.
+/// Height and width of a character in pixels.
 const ROWS: usize = 16;
 const COLUMNS: usize = 8;
-/// Text mode with 80 characters in a row gives each a ninth column. Source: IBM VGA, mode 3.
+/// Text mode with 80 columns adds a ninth pixel column to each character. Source: IBM VGA, mode 3.
 const TEXT_MODE_WIDTH: usize = 720;
 /// Pixels that may differ from the nearest character.
 const BOUND: u32 = 20;
 
-/// Printable characters of ASCII, a bit a pixel.
+/// The printable ASCII characters, one bit per pixel.
 pub(super) struct Font(Vec<(char, u128)>);
 
 impl Font {
-    /// That of QEMU's VGA BIOS, if it is here.
+    /// The font of QEMU's VGA BIOS, if it is installed.
     pub(super) fn of_host() -> Option<Font> {
         ROMS.iter().find_map(|path| Font::find(&std::fs::read(Path::new(path)).ok()?))
     }
@@ -49,7 +49,7 @@ impl Font {
         }
     }
 
-    /// The lines of a picture, without trailing space, and without empty lines at the end.
+    /// The lines of text in a picture, without trailing spaces and trailing empty lines.
     pub(super) fn read(&self, picture: &Picture) -> Vec<String> {
         let wide = if picture.width == TEXT_MODE_WIDTH { COLUMNS + 1 } else { COLUMNS };
         let line = |row: usize| {
@@ -66,7 +66,7 @@ impl Font {
     }
 }
 
-/// A character that fills all columns without one of its middle; nothing for others.
+/// A variant of a full-width character without one of its middle columns; nothing for other characters.
 fn narrower(glyph: u128) -> Option<u128> {
     let mut fills = false;
     let rows = glyph.to_be_bytes().map(|row| {
@@ -76,7 +76,7 @@ fn narrower(glyph: u128) -> Option<u128> {
     fills.then_some(u128::from_be_bytes(rows))
 }
 
-/// A picture as QEMU gives it.
+/// A screenshot in the format that QEMU writes.
 pub(super) struct Picture {
     width: usize,
     height: usize,
@@ -85,7 +85,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Netpbm's "P6" with 255 as its greatest value. Source: ppm(5).
+    /// Parses Netpbm's format "P6" with a maximum value of 255. Source: ppm(5).
     pub(super) fn parse(bytes: &[u8]) -> Option<Picture> {
         let mut rest = bytes.strip_prefix(b"P6")?;
         let mut number = || {
@@ -105,7 +105,7 @@ impl Picture {
         [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
     }
 
-    /// A character's pixels that are not of its ground, which is the colour of its corner.
+    /// The pixels of a character that differ from the background, which is the colour of its corner.
     fn shape(&self, x: usize, y: usize) -> u128 {
         let ground = self.pixel(x, y);
         let mut shape = 0;
@@ -122,7 +122,7 @@ impl Picture {
 mod tests {
     use super::*;
 
-    /// Draws lines as a machine would, with each character a little off.
+    /// Draws lines as a machine would, with some deviation in each character.
     fn draw(font: &Font, lines: &[&str], wide: usize, off: u128) -> Vec<u8> {
         let (width, height) = (80 * wide, 25 * ROWS);
         let mut pixels = vec![0u8; width * height * 3];
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_becomes_text_again() {
+    fn text_is_recognized() {
         let Some(font) = Font::of_host() else { return };
         let lines = ["[    0.000000] Linux version 6.1", "", "kvm login: _"];
         for (wide, off) in [(8, 0), (9, 0), (8, 0b11 << 50)] {
@@ -153,7 +153,7 @@ mod tests {
 
     /// As Linux draws them: rows of "v" and "m".
     #[test]
-    fn the_kernels_own_font_is_read_too() {
+    fn kernel_font_is_recognized() {
         let Some(font) = Font::of_host() else { return };
         let rows = |rows: [u8; 7]| rows.iter().fold(0, |shape, row| shape << 8 | u128::from(*row)) << 32;
         assert_eq!(font.nearest(rows([0xc6, 0xc6, 0xc6, 0xc6, 0xc6, 0x6c, 0x38])), 'v');
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_none() {
+    fn invalid_picture_is_rejected() {
         for bytes in
             [&b""[..], b"P6", b"P6 2 2 255 \0", b"P5 1 1 255 abc", b"P6 9999999999999 9999999999999 255 x"]
         {

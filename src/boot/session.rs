@@ -1,4 +1,4 @@
-//! Logging in on the serial console and running commands there.
+//! Logs in on the serial console and runs commands there.
 
 use super::patterns::{insertion, is_login_prompt, is_password_prompt};
 use super::text::Lines;
@@ -8,28 +8,28 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Who logs in. The password is shown nowhere.
+/// The user who logs in. The password is never shown.
 pub struct Login {
     pub user: String,
-    /// Nothing where the user has none.
+    /// Nothing for a user without a password.
     pub password: Option<Secret>,
 }
 
-/// What a command in the guest said.
+/// The result of a command in the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     pub command: String,
     pub status: i32,
-    /// Its output, standard error included.
+    /// Its output, including standard error.
     pub lines: Vec<String>,
 }
 
-/// Why nobody could log in or a command did not end.
+/// Why the login failed or a command did not finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SessionFault {
     pub what: String,
-    /// What the console showed last.
+    /// The last lines on the console.
     pub lines: Vec<String>,
 }
 
@@ -39,26 +39,26 @@ impl SessionFault {
     }
 }
 
-/// A guest under TCG takes its time for PAM and the first shell, a busy host many times that.
+/// PAM and the first shell take long under TCG, and many times longer on a busy host.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A command. An update, with an initramfs for each kernel, takes a guest under TCG ten minutes and more.
+/// Timeout of a command. An update, with an initramfs for each kernel, can take more than ten minutes under TCG.
 pub(super) const COMMAND: Duration = Duration::from_secs(1800);
-/// A shell without a prompt that is known gets something to do after this, again and again: `login` throws away what was
-/// typed before it hands over.
+/// Interval at which a command is typed to a shell whose prompt is not recognized. It is repeated because `login`
+/// discards input that was typed before it starts the shell.
 const QUIET: Duration = Duration::from_secs(20);
-/// `login` gives up after a minute, however slow its host is, and getty asks again.
+/// `login` exits after a minute, even on a slow host, and the getty prompts again.
 const MOST_LOGINS: usize = 3;
 
-/// Lines of an answer that are kept at least, if it has so many.
+/// Lines of an answer that are preserved at least.
 const MOST_LINES: usize = 2000;
 
-/// Whose turn it is, after a password.
+/// What appears after a password.
 enum Turn {
     Shell,
     Getty,
 }
 
-/// A console at its login prompt. `next` gives bytes that the guest sends, nothing when it has none within the time.
+/// A console at its login prompt. `next` returns bytes from the guest, or nothing if none arrive within the time.
 pub(super) struct Session<'a> {
     console: &'a UnixStream,
     next: &'a mut dyn FnMut(Duration) -> Option<Vec<u8>>,
@@ -80,17 +80,17 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
         }
-        Err(self.fault(&format!("the login prompt came back {MOST_LOGINS} times")))
+        Err(self.fault(&format!("the login prompt appeared again {MOST_LOGINS} times")))
     }
 
     fn try_to_log_in(&mut self, login: &Login) -> Result<Turn, SessionFault> {
-        // The kernel may print behind a prompt.
+        // Kernel output may follow a prompt.
         let before =
             |line: &String| insertion(line).map_or(format!("{line} "), |place| line[..place].to_owned());
         let getty = |lines: &[String], open: &str| {
             is_login_prompt(open) || lines.iter().any(|line| is_login_prompt(&before(line)))
         };
-        // The prompt that is answered now is not one that came back.
+        // The prompt that is answered now must not count as a new one.
         (self.seen, self.lines) = (Vec::new(), Lines::default());
         self.send(&login.user);
         if let Some(password) = &login.password {
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
                 is_password_prompt(open) || lines.iter().any(|line| is_password_prompt(&before(line)))
             };
             let turn = |lines: &[String], open: &str| asks(lines, open) || getty(lines, open);
-            self.wait("the question for the password", &turn)?;
+            self.wait("the password prompt", &turn)?;
             if !asks(&self.seen, &self.lines.unfinished()) {
                 return Ok(Turn::Getty);
             }
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
             self.send(password.expose());
         }
         let refused = |lines: &[String]| lines.iter().any(|line| line.contains("Login incorrect"));
-        // A shell's prompt may be anything; that it runs commands is what counts.
+        // A shell prompt may have any text; what counts is that commands run.
         let ready = |lines: &[String]| lines.iter().any(|line| line.ends_with("ister-ready"));
         let answered = |lines: &[String], open: &str| ready(lines) || refused(lines) || getty(lines, open);
         let prompt = |lines: &[String], open: &str| {
@@ -116,21 +116,21 @@ impl<'a> Session<'a> {
         self.comes_within(QUIET, &prompt)?;
         while !answered(&self.seen, &self.lines.unfinished()) {
             if Instant::now() >= until {
-                return Err(self.late("a shell after the login", PATIENCE));
+                return Err(self.late("the shell after the login", PATIENCE));
             }
-            // A pager would wait for somebody who reads.
+            // A pager would wait for input.
             self.send("stty -echo 2>/dev/null; PS1=; export PAGER=cat SYSTEMD_PAGER=cat; printf 'ister-%s\\n' ready");
             self.comes_within(QUIET, &answered)?;
         }
         if refused(&self.seen) {
-            return Err(self.fault("the password was refused"));
+            return Err(self.fault("the login was rejected"));
         }
         Ok(if ready(&self.seen) { Turn::Shell } else { Turn::Getty })
     }
 
     pub(super) fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
         self.seen.clear();
-        // The markers are made by the guest, so that an echo of the command is not taken for them.
+        // The guest assembles the markers, so that the echo of the command does not contain them.
         self.send(&format!(
             "printf 'ister-%s\\n' begin; {{ {command}\n}} 2>&1; printf '\\nister-%s:%s\\n' end $?"
         ));
@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, text: &str) {
         let mut console = self.console;
-        // What could not be sent is not answered either.
+        // If the write fails, the missing answer is detected later.
         let _ = console.write_all(format!("{text}\n").as_bytes());
     }
 
@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
         if self.comes_within(PATIENCE, done)? { Ok(()) } else { Err(self.late(what, PATIENCE)) }
     }
 
-    /// Whether it came in time; an error where the console is closed, and nothing comes any more.
+    /// Whether the condition is met in time. Returns an error if the console is closed.
     fn comes_within(
         &mut self,
         patience: Duration,
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
     }
 
     fn late(&self, what: &str, patience: Duration) -> SessionFault {
-        self.fault(&format!("{what} did not come within {} s", patience.as_secs()))
+        self.fault(&format!("{what} did not appear within {} s", patience.as_secs()))
     }
 
     fn fault(&self, what: &str) -> SessionFault {
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use std::io::{BufRead, BufReader, Read};
 
-    /// A guest that echoes what is typed and answers with what the test says.
+    /// A guest that echoes input and gives the answers of the test.
     fn guest(mut end: UnixStream, answers: Vec<(&'static str, &'static str)>) {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(end.try_clone().unwrap());
@@ -217,7 +217,7 @@ mod tests {
         });
     }
 
-    /// Logs in and asks for the mounts.
+    /// Logs in and queries the mounts.
     fn talk(answers: Vec<(&'static str, &'static str)>) -> Result<Answer, SessionFault> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         guest(theirs, answers);
@@ -241,7 +241,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_command_is_run_and_its_echo_is_no_answer() {
+    fn echo_is_not_part_of_the_answer() {
         let mut answers = vec![("ada", "Password: ")];
         answers.extend(SHELL);
         let answer = talk(answers).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_getty_that_prompts_again_gets_the_user_again() {
+    fn user_is_typed_again_at_a_new_prompt() {
         let mut answers = vec![
             ("ada", "Password: [   31.2] random: crng init done\r\n"),
             ("secret", "\r\nLogin timed out after 60 seconds.\r\n\r\nDebian GNU/Linux 12\r\n\r\nkvm login: "),
@@ -259,14 +259,14 @@ mod tests {
         assert_eq!(talk(answers).unwrap().status, 0);
         let again = ("ada", "\r\nkvm login: ");
         let fault = talk(vec![again; 3]).unwrap_err();
-        assert_eq!(fault.what, "the login prompt came back 3 times");
+        assert_eq!(fault.what, "the login prompt appeared again 3 times");
     }
 
     #[test]
-    fn a_wrong_password_and_a_closed_console_are_told_at_once() {
+    fn wrong_password_and_closed_console_are_reported_immediately() {
         let fault =
             talk(vec![("ada", "Password: "), ("secret", "\r\nLogin incorrect\r\nkvm login: ")]).unwrap_err();
-        assert_eq!(fault.what, "the password was refused");
+        assert_eq!(fault.what, "the login was rejected");
         assert_eq!(talk(vec![("ada", "Password: ")]).unwrap_err().what, "the console was closed");
     }
 }

@@ -1,4 +1,4 @@
-//! Commands in the guest over ssh: what a user with a key would do.
+//! Runs commands in the guest over ssh, with a user's key.
 
 use super::session::{Answer, COMMAND, SessionFault};
 use crate::host::{Failure, Invocation, RunError, run_bounded};
@@ -6,47 +6,47 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Who connects.
+/// The user who logs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ssh {
     pub user: String,
-    /// The private key's file, which only ssh reads.
+    /// The file of the private key, which only ssh reads.
     pub key: PathBuf,
 }
 
-/// A guest that has just shown its prompt may still be making its host keys.
+/// A guest that has just shown its prompt may still be generating its host keys.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(2);
-/// One connection, login included: each step of it takes a guest under TCG seconds.
+/// Timeout of one connection including the login. Each step takes seconds under TCG.
 const CONNECTION: Duration = Duration::from_secs(60);
 
-/// What a command of ours has to say is a few lines.
+/// The output of these commands is short.
 const MOST_SAID: usize = 1 << 20;
 
-/// A port of this host that nobody has now, for QEMU to forward.
+/// A free port of this host for QEMU to forward.
 pub(super) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Connects, and runs each command; the first connection is tried until the guest's server answers.
+/// Connects and runs each command. The first connection is retried until the guest's server responds.
 pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
     let until = Instant::now() + PATIENCE;
     loop {
         match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
             Ok(_) => break,
             Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
-            Err(failure) => return Err(fault("nobody could log in over ssh", failure)),
+            Err(failure) => return Err(fault("could not log in over ssh", failure)),
         }
     }
     commands.iter().map(|command| answer(ssh, port, command)).collect()
 }
 
 fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
-    // ssh's own failures have the code 255; what the command came to is said apart.
+    // ssh exits with 255 for its own errors, so the command's exit status is transferred in the output.
     let told = format!("{{ {command}\n}} 2>&1; printf '\\nister-end:%s\\n' $?");
     let talk = invocation(ssh, port, &told).keeping_at_most(MOST_SAID);
     let finished = run_bounded(&talk, Some(COMMAND), &mut |_| {})
-        .map_err(|failure| fault("the connection over ssh broke", failure))?;
+        .map_err(|failure| fault("the ssh connection was lost", failure))?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let (said, status) = text.rsplit_once("\nister-end:").unwrap_or((&text, ""));
     Ok(Answer {
@@ -56,7 +56,7 @@ fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
     })
 }
 
-/// The guest is new each time and only reached through this host: its key is known to nobody.
+/// Host keys are not checked, because the guest is new each time and only reachable through this host.
 fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
     Invocation::new("ssh")
         .args(["-F", "none", "-p", &port.to_string(), "-l", &ssh.user, "-i"])

@@ -1,9 +1,9 @@
-//! Which lines of a template have to do with how a boot ended.
+//! Finds the lines of a template that are related to the class of a boot.
 
 use super::verdict::Class;
 use crate::template::{Node, SourceText, Value};
 
-/// Members at the top of a template that an end has to do with, the likeliest first.
+/// The top-level members of a template that are related to a class, most likely first.
 fn members(class: Class) -> &'static [&'static str] {
     match class {
         Class::LoginPrompt
@@ -44,7 +44,8 @@ fn members(class: Class) -> &'static [&'static str] {
     }
 }
 
-/// "kvm.json:12:5: `Bundles`", for each of them that the template has; what it lacks may be what is wrong, too.
+/// Positions such as "kvm.json:12:5: `Bundles`" for each related member. If the most likely member is missing, this is
+/// listed too, since that may be the cause.
 pub(super) fn lines_to_look_at(class: Class, source: &SourceText, node: &Node) -> Vec<String> {
     let Value::Object(there) = &node.value else { return Vec::new() };
     let names = members(class);
@@ -57,7 +58,7 @@ pub(super) fn lines_to_look_at(class: Class, source: &SourceText, node: &Node) -
         })
         .collect();
     if let Some(first) = names.first().filter(|name| !there.iter().any(|member| member.key == **name)) {
-        lines.push(format!("{}: has no `{first}`", source.name()));
+        lines.push(format!("{}: `{first}` is missing", source.name()));
     }
     lines
 }
@@ -68,7 +69,7 @@ mod tests {
     use crate::template::parse;
 
     #[test]
-    fn lines_are_named_and_what_is_not_there_too() {
+    fn related_lines_and_missing_members_are_listed() {
         let source =
             SourceText::new("t.json", "{\n  \"Bundles\": [],\n  \"PartitionLayout\": []\n}\n".to_owned());
         let (_, node, _) = parse(&source);
@@ -78,7 +79,7 @@ mod tests {
         );
         assert_eq!(
             lines_to_look_at(Class::KernelPanic, &source, &node),
-            ["t.json:2:3: `Bundles`", "t.json: has no `cmdline`"]
+            ["t.json:2:3: `Bundles`", "t.json: `cmdline` is missing"]
         );
         assert!(lines_to_look_at(Class::LoginPrompt, &source, &node).is_empty());
     }

@@ -1,27 +1,27 @@
-//! From a serial console's bytes to lines that can be searched: escape sequences go, and a jump of the cursor to
+//! Converts the bytes of a serial console to lines of text. Escape sequences are removed, and a cursor movement to
 //! another row ends a line.
 
-/// Takes bytes as they come, in any pieces.
+/// Converts bytes, which may arrive in pieces of any size.
 #[derive(Default)]
 pub(super) struct Lines {
     state: State,
     parameters: String,
     /// Bytes of a control string so far.
     string: usize,
-    /// Continuation bytes of UTF-8 that are still to come.
+    /// UTF-8 continuation bytes that are still expected.
     continues: u8,
     line: Vec<u8>,
-    /// A carriage return came last: more text is written over the line.
+    /// The last byte was a carriage return, so further text overwrites the line.
     returned: bool,
     row: Option<u32>,
 }
 
-/// Bytes after which a line is taken to be finished: a guest may print anything, for ever.
+/// Length at which a line ends in any case, because a guest may print without line ends forever.
 const LONGEST: usize = 16 << 10;
-/// Bytes after which a control string is taken to have been none.
+/// Length after which a control string is considered not to be one.
 const LONGEST_STRING: usize = 4 << 10;
 
-/// All lines of a console that was kept.
+/// All lines of a recorded console.
 pub fn console_lines(bytes: &[u8]) -> Vec<String> {
     let mut reader = Lines::default();
     let mut lines = Vec::new();
@@ -50,7 +50,7 @@ enum State {
 }
 
 impl Lines {
-    /// Finished lines are passed to `line`, without trailing space; empty ones are left out.
+    /// Passes completed lines to `line`, without trailing spaces and without empty lines.
     pub(super) fn feed(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         self.feed_all(bytes, &mut |text| {
             if !text.is_empty() {
@@ -59,7 +59,7 @@ impl Lines {
         });
     }
 
-    /// Empty lines, too.
+    /// Includes empty lines.
     pub(super) fn feed_all(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         for &byte in bytes {
             self.byte(byte, line);
@@ -98,7 +98,7 @@ impl Lines {
                     0x07 | 0x18 | 0x1a => self.state = State::Text,
                     0x9c if !continues => self.state = State::Text,
                     0x1b => self.state = State::StringEscape,
-                    // No control string has line ends: whatever began there was cut off.
+                    // Control strings do not contain line ends, so an incomplete one was cut off.
                     b'\n' => self.abort(byte, line),
                     _ if self.string > LONGEST_STRING => self.state = State::Text,
                     _ => {}
@@ -119,14 +119,14 @@ impl Lines {
                 self.line.pop();
             }
             byte if (byte < 0x20 && byte != b'\t') || byte == 0x7f => {}
-            // C1, as one byte or as UTF-8 has it.
+            // C1 control characters, as one byte or in UTF-8.
             0x80..=0x9f if !continues => self.c1(byte),
             0x80..=0x9f if self.line.last() == Some(&0xc2) => {
                 self.line.pop();
                 self.c1(byte);
             }
             byte => {
-                // What was there counts, too.
+                // The overwritten text counts as a line too.
                 if self.returned || self.line.len() >= LONGEST {
                     self.end(line);
                 }
@@ -163,7 +163,7 @@ impl Lines {
         self.text(byte, line);
     }
 
-    /// Whether a byte belongs to a character that began before.
+    /// Whether a byte continues a UTF-8 character.
     fn is_continuation(&mut self, byte: u8) -> bool {
         let (continues, left) = match byte {
             0x80..=0xbf if self.continues > 0 => (true, self.continues - 1),
@@ -191,7 +191,7 @@ impl Lines {
         line(&text);
     }
 
-    /// The line that is not finished yet: where prompts stand.
+    /// The incomplete line, which may be a prompt.
     pub(super) fn unfinished(&self) -> String {
         String::from_utf8_lossy(&self.line).into_owned()
     }
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_ends_is_cut() {
+    fn endless_lines_and_strings_are_cut() {
         let mut reader = Lines::default();
         let mut count = 0;
         reader.feed(&vec![b'x'; 5 * LONGEST], &mut |_| count += 1);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_and_titles_go() {
+    fn colours_and_titles_are_removed() {
         let (done, rest) =
             lines(&[b"\x1b]0;title\x07[  \x1b[0;32mOK\x1b[0m  ] Started\r\r\nkvm log", b"in: "]);
         assert_eq!(done, ["[  OK  ] Started"]);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_grub_draws_piecewise_is_one_line() {
+    fn grub_cursor_movements_join_lines() {
         let (done, _) =
             lines(&[b"error: no such device: 9ff5-54aa\x1b[06;51H\x1b[06;52H2ca3.\x1b[01;01H\x1b[2J"]);
         assert_eq!(done, ["error: no such device: 9ff5-54aa", "2ca3."]);
@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_may_come_in_pieces() {
+    fn split_sequence_is_removed() {
         let (done, _) = lines(&[b"a\x1b", b"[0;3", b"1mb\n"]);
         assert_eq!(done, ["ab"]);
     }
 
     #[test]
-    fn sequences_of_every_kind_go_wherever_they_are_cut() {
+    fn all_sequences_are_removed_at_any_split() {
         for text in [
             &b"a\x1bP+q544e\x1b\\b\n"[..],
             b"a\x1b_application\x1b\\b\n",
@@ -264,12 +264,12 @@ mod tests {
         }
         // Characters whose bytes look like C1.
         assert_eq!(lines(&["büro Ü 登录 🔐\n".as_bytes()]).0, ["büro Ü 登录 🔐"]);
-        // A string without an end hides the rest of its line, and no more.
+        // An unterminated string hides only the rest of its line.
         assert_eq!(lines(&[b"a\x1b]0;title\nb\n"]).0, ["a", "b"]);
     }
 
     #[test]
-    fn a_line_that_is_written_over_is_one_of_its_own() {
+    fn overwritten_text_is_a_line() {
         let (done, rest) =
             lines(&[b"\r\x1b[K[*     ] job (1s / 5min)\r\x1b[K[  OK  ] Started foo.\r\nlogin: "]);
         assert_eq!(done, ["[*     ] job (1s / 5min)", "[  OK  ] Started foo."]);

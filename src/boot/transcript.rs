@@ -1,5 +1,5 @@
-//! Consoles of machines as files: what was printed, with pauses, resets and what was typed. Each becomes a test of the boot
-//! monitor, with a clock of its own here, and with QEMU in the boot tests.
+//! Recorded consoles in files: output, pauses, resets and expected input. Each is a test of the boot monitor, here with
+//! a simulated clock and in the boot tests with QEMU.
 
 use super::monitor::{Action, BootMonitor, Limits};
 use super::verdict::{Class, NoteKind, Stage};
@@ -7,15 +7,15 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A console, and what it should be judged to be.
+/// A recorded console and its expected class.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     pub name: String,
-    /// Names of classes, any of which is right.
+    /// Names of classes, each of which is correct.
     pub want: Vec<String>,
     pub stage: Option<Stage>,
     pub notes: Vec<NoteKind>,
-    /// Seconds that a verdict may take after the last step, where that is long on purpose.
+    /// Seconds that a verdict may take after the last step, if this is intentionally long.
     pub patience: Option<u64>,
     pub steps: Vec<Step>,
 }
@@ -48,7 +48,7 @@ struct Case {
     steps: Vec<Written>,
 }
 
-/// A step as it is written.
+/// A step in the form of the file.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Written {
@@ -57,18 +57,18 @@ enum Written {
     Enter(#[expect(dead_code, reason = "always true")] bool),
     Reset(#[expect(dead_code, reason = "always true")] bool),
     PowerOff(#[expect(dead_code, reason = "always true")] bool),
-    /// A prelude, by its name.
+    /// The name of a prelude.
     Boot(String),
-    /// Prints this prompt and is a getty from then on.
+    /// Prints this prompt and behaves as a getty from then on.
     Getty(String),
-    /// A getty whose prompt stands there already.
+    /// Behaves as a getty whose prompt is already printed.
     Answers(String),
 }
 
-/// Reads the transcripts of a file. `preludes`: what many begin with, by name.
+/// Parses the transcripts in a file. `preludes` contains common beginnings by name.
 ///
 /// # Errors
-/// It is not TOML of that form, or names a prelude that there is not.
+/// The text is not TOML of this form, or names an unknown prelude.
 pub fn parse(text: &str, preludes: &BTreeMap<String, String>) -> Result<Vec<Transcript>, String> {
     let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     file.case.into_iter().map(|case| transcript(case, preludes)).collect()
@@ -85,7 +85,7 @@ fn transcript(case: Case, preludes: &BTreeMap<String, String>) -> Result<Transcr
             Written::PowerOff(_) => steps.push(Step::PowerOff),
             Written::Boot(name) => {
                 let text = preludes.get(&name);
-                let text = text.ok_or_else(|| format!("{}: no prelude `{name}`", case.name))?;
+                let text = text.ok_or_else(|| format!("{}: unknown prelude `{name}`", case.name))?;
                 steps.push(Step::Text(text.clone()));
             }
             Written::Getty(prompt) => {
@@ -105,7 +105,7 @@ fn transcript(case: Case, preludes: &BTreeMap<String, String>) -> Result<Transcr
     })
 }
 
-/// What a getty prints when Enter is pressed, and then a user name is typed.
+/// The output of a getty after Enter, and after a user name.
 fn answers(prompt: &str) -> [Step; 4] {
     [
         Step::Enter,
@@ -116,7 +116,7 @@ fn answers(prompt: &str) -> [Step; 4] {
 }
 
 impl Transcript {
-    /// Plays it to a monitor, in pieces of so many bytes. Nobody has a passphrase.
+    /// Replays the transcript to a monitor in pieces of this size. No passphrase is available.
     pub fn replay(&self, limits: Limits, piece: usize) -> (Class, BootMonitor, Duration) {
         const TICK: Duration = Duration::from_millis(1);
         let mut monitor = BootMonitor::new(limits);
@@ -162,7 +162,7 @@ impl Transcript {
         }
     }
 
-    /// How long its own pauses are.
+    /// The total of its pauses.
     pub fn pauses(&self) -> Duration {
         let pauses = self.steps.iter().map(|step| match step {
             Step::Sleep(time) => *time,

@@ -1,4 +1,4 @@
-//! What a boot came to.
+//! The verdict of a boot.
 
 mod class;
 
@@ -54,36 +54,36 @@ pub struct StageTime {
     pub stage: Stage,
     /// Seconds from the start of QEMU.
     pub at: f64,
-    /// Seconds that it took until the next one, or until the end.
+    /// Seconds until the next stage, or until the end.
     pub took: f64,
 }
 
-/// Who started the kernel.
+/// What started the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// The firmware, by the image's loader.
+    /// The firmware and the image's boot loader.
     #[default]
     Firmware,
-    /// QEMU: nothing is said of firmware and loader.
+    /// QEMU directly. Firmware and boot loader are not tested.
     Kernel,
-    /// QEMU, in place of a network: there is no disk.
+    /// QEMU in place of a network boot. There is no disk.
     Network,
 }
 
-/// What an attempt was judged by.
+/// The console that an attempt was judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Witnessed {
     #[default]
     Serial,
-    /// The kernel said nothing on the serial console.
+    /// The kernel printed nothing to the serial console.
     Screen,
 }
 
-/// What a disk came to with another firmware.
+/// The result of the same disk with another firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherFirmware {
@@ -93,12 +93,12 @@ pub struct OtherFirmware {
 }
 
 impl Verdict {
-    /// For everybody: without directories of this host, and what the guest answered.
+    /// The verdict for publication, without paths of this host and output of the guest.
     pub fn public(mut self, image: &str) -> Verdict {
         self.image = image.into();
         (self.serial_log, self.screenshot) = (None, None);
         self.last.answers.clear();
-        // How QEMU was called may be in what it said.
+        // The output of QEMU may contain its command line.
         for attempt in &mut self.earlier {
             attempt.lines.clear();
             attempt.answers.clear();
@@ -107,23 +107,23 @@ impl Verdict {
     }
 }
 
-/// What the getty behind a prompt answered.
+/// How the getty responded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Probed {
-    /// It was not asked.
+    /// It was not tested.
     #[default]
     Not,
-    /// Nothing.
+    /// It did not respond.
     Silent,
-    /// A new prompt.
+    /// It printed a new prompt.
     Prompt,
-    /// A new prompt, and a question for the password of a user that does not exist.
+    /// It printed a new prompt, and a password prompt for a user that does not exist.
     Password,
 }
 
-/// Something on the console that is wrong in a system that may boot all the same.
+/// A problem on the console of a system that may boot nevertheless.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Note {
@@ -142,7 +142,7 @@ pub enum NoteKind {
     IoError,
     OutOfMemory,
     HungTask,
-    /// A program ended by a signal such as SIGSEGV.
+    /// A program was terminated by a signal such as SIGSEGV.
     Crash,
     GettyRestarts,
     FailedUnit,
@@ -152,16 +152,16 @@ pub enum NoteKind {
     Clock,
     /// The guest reset the machine after it had reached its prompt.
     Reset,
-    /// A line looked like an end, and the boot went on.
+    /// A line looked like the end of the boot, but the boot continued.
     NotTheEnd,
-    /// The kernel's command line lacks words of the plan's: another loader entry, or one that a hook changed.
+    /// The kernel's command line lacks options of the plan: another loader entry was booted, or a hook changed it.
     NotThePlan,
     PossiblyRootFull,
     PossiblyRootReadOnly,
 }
 
 impl NoteKind {
-    /// Whether a healthy system has none of these. The others are evidence of nothing by themselves.
+    /// Whether the note is a failure in a healthy system. The others prove nothing by themselves.
     pub fn is_fault(self) -> bool {
         !matches!(
             self,
@@ -197,7 +197,7 @@ impl fmt::Display for NoteKind {
     }
 }
 
-/// The kernel that ran, by its own messages. With `quiet` on its command line it prints none.
+/// The running kernel, according to its own messages. With `quiet` on its command line it prints none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelFacts {
@@ -212,15 +212,15 @@ pub struct KernelFacts {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attempt {
     pub class: Class,
-    /// The furthest stage that was reached.
+    /// The last stage that was reached.
     pub stage: Stage,
-    /// Where that was seen.
+    /// The console that the decision is based on.
     #[serde(default)]
     pub witnessed: Witnessed,
     pub stages: Vec<StageTime>,
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,
-    /// Seconds of `seconds` in which a prompt was watched and answered.
+    /// The part of `seconds` in which a prompt was watched and tested.
     #[serde(default)]
     pub dwelled: f64,
     #[serde(default)]
@@ -231,29 +231,29 @@ pub struct Attempt {
     pub notes: Vec<Note>,
     #[serde(default)]
     pub kernel: KernelFacts,
-    /// What commands in the guest said.
+    /// Commands in the guest with their output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
-    /// The second boot of the same disk, if one was asked for.
+    /// The second boot of the same disk, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
-    /// What an update did, if one was asked for.
+    /// The result of an update, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<Update>,
 }
 
-/// What came after the first prompt.
+/// The second boot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Again {
-    /// Seconds from the power button to the end.
+    /// Seconds from the press of the power button to the end.
     pub power_off: f64,
     pub stages: Vec<StageTime>,
     /// Seconds to the second prompt.
     pub seconds: f64,
 }
 
-/// `ister boot --format json`.
+/// The output of `ister boot --format json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
@@ -261,7 +261,7 @@ pub struct Verdict {
     pub image: PathBuf,
     pub outcome: Outcome,
     pub firmware: Firmware,
-    /// The firmware that was tried before, where the disk has what both need.
+    /// The result with the firmware that was tried first, if the disk supports both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_firmware: Option<OtherFirmware>,
     pub accelerator: Accelerator,
@@ -269,16 +269,16 @@ pub struct Verdict {
     pub hardware: Hardware,
     #[serde(default)]
     pub start: Start,
-    /// What the guest had besides the image: "seed", "credential ssh.authorized_keys.root".
+    /// What the guest was given besides the image, such as "seed" or "credential ssh.authorized_keys.root".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<String>,
     /// The last attempt, which decides.
     #[serde(flatten)]
     pub last: Attempt,
-    /// Earlier ones, that failed by the host's fault.
+    /// Earlier attempts that failed because of the host.
     pub earlier: Vec<Attempt>,
     pub advice: Option<String>,
-    /// Lines of the template that have to do with it: "kvm.json:12:5: `Bundles`".
+    /// Related lines of the template, such as "kvm.json:12:5: `Bundles`".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub look_at: Vec<String>,
     pub serial_log: Option<PathBuf>,

@@ -1,24 +1,25 @@
-//! Which types a change touches.
+//! Determines which image types a change affects.
 
 use std::collections::BTreeSet;
 
-/// What a type is made of, as paths from the repository's top.
+/// The inputs of a type, as paths relative to the top of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ingredients {
-    /// The type's own directory, with template, `type.json` and whatever lies with them, and those that the template names.
+    /// The type's own directory with the template, `type.json` and all other files in it, and the directories that the
+    /// template names.
     pub directories: BTreeSet<String>,
-    /// Bundles, with those that they include.
+    /// Bundles, including nested ones.
     pub bundles: BTreeSet<String>,
-    /// Files that the template names: hooks, keys, sources, configurations.
+    /// Files that the template names: hooks, keys, sources, configuration files.
     pub files: BTreeSet<String>,
 }
 
-/// Where bundle definitions are, from the repository's top.
+/// The directory of the bundle definitions, relative to the top of the repository.
 const BUNDLES: &str = "bundles/";
-/// What makes every type's content, in ister's own repository.
+/// The parts of ister's own repository that affect the content of every type.
 const MAKERS: [&str; 2] = ["src/plan/bundle/", "src/content/"];
 
-/// The first changed path that is one of the ingredients: why this type has to be proven again.
+/// The first changed path that is an input of the type, which is the reason to test it again.
 pub(crate) fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> Option<&'p str> {
     let is_one = |path: &str| {
         let is_in =
@@ -31,7 +32,7 @@ pub(crate) fn touched<'p>(ingredients: &Ingredients, changed: &'p [String]) -> O
     changed.iter().map(String::as_str).find(|path| is_one(path))
 }
 
-/// Every text in a template that might name a file.
+/// All strings in a template that may name a file.
 pub(crate) fn texts(template: &serde_json::Value) -> Vec<&str> {
     use serde_json::Value;
     match template {
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_its_own_ingredients_touch_a_type() {
+    fn type_is_touched_only_by_its_inputs() {
         let kvm = Ingredients {
             directories: ["vm-tests/kvm", "files"].map(str::to_owned).into(),
             bundles: ["os-core", "editors"].map(str::to_owned).into(),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_any_depth_are_found() {
+    fn nested_strings_are_found() {
         let template = serde_json::json!({ "PostNonChroot": ["a"], "Users": [{ "key": "b", "uid": 3 }] });
         assert_eq!(texts(&template), ["a", "b"]);
     }

@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, de::Error};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// How a type is proven.
+/// How a type is tested.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Definition {
-    /// What is published, as in a template's `Formats`; that of the template where nothing is said.
+    /// The published formats, as in a template's `Formats`. By default those of the template.
     pub formats: Option<Vec<String>>,
-    /// Every boot that has to reach its prompt; none for what no firmware starts.
+    /// All boots that have to reach the login prompt. Empty for content that no firmware boots.
     pub boots: Vec<BootCase>,
 }
 
@@ -23,80 +23,81 @@ pub(crate) struct Definition {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct BootCase {
-    /// The file's name, as the plan has it: the raw image or one of `Formats`.
+    /// The file name in the plan: the raw image or a file of `Formats`.
     pub file: String,
-    /// That of the plan where nothing is said.
+    /// By default the firmware of the plan.
     pub firmware: Option<Firmware>,
     #[serde(default)]
     pub hardware: Hardware,
-    /// The host name that a NoCloud seed gives the instance; the prompt must have it.
+    /// The host name in a NoCloud seed, which the login prompt must show.
     pub seed: Option<String>,
-    /// An empty disk of this size besides, for an installer.
+    /// The size of an additional empty disk, for an installer.
     #[serde(default, deserialize_with = "size")]
     pub target: Option<Bytes>,
-    /// root logs in with a key of the test, which reaches the guest as a credential of systemd's; nothing may have failed.
+    /// root logs in over ssh with a key of the test, which is passed to the guest as a systemd credential. No unit may
+    /// have failed.
     #[serde(default)]
     pub ssh: bool,
-    /// The same on the serial console, for what has no ssh server: by a user without a password whom another credential of
-    /// systemd's adds to the running system.
+    /// The same on the serial console, for types without an ssh server: another systemd credential adds a user without
+    /// a password to the running system.
     #[serde(default)]
     pub console: bool,
-    /// The power button, and a second boot.
+    /// Power off with the power button, and boot again.
     #[serde(default)]
     pub again: bool,
-    /// Newer packages are installed, a kernel among them; that is booted, the old one removed, and booted once more. In place of
-    /// `again`.
+    /// Install newer packages including a kernel, boot the new kernel, remove the old one, and boot again. This
+    /// replaces `again`.
     #[serde(default)]
     pub update: bool,
-    /// Before that, the kernel's own package is installed again.
+    /// Reinstall the kernel's own package before the update.
     #[serde(default = "yes")]
     pub reinstall: bool,
-    /// How much larger than the image the disk is, as "+4G": the root filesystem has to fill it.
+    /// By how much the disk is larger than the image, such as "+4G". The root filesystem has to fill it.
     #[serde(default, deserialize_with = "size")]
     pub grow: Option<Bytes>,
-    /// The kernel of its loader entry is started without firmware and loader.
+    /// Start the kernel of the boot loader entry without firmware and boot loader.
     #[serde(default)]
     pub direct: bool,
-    /// Health notes that are no failure.
+    /// Health notes that are not failures.
     #[serde(default)]
     pub allow: Vec<Allowance>,
 }
 
-/// A known health note: why it is there, and until when that may be.
+/// A known health note: its reason, and the last day on which it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Allowance {
     pub kind: NoteKind,
-    /// A part of the line.
+    /// A substring of the line.
     pub text: String,
     pub reason: String,
-    /// The last day, as 2027-06-30.
+    /// The last day, such as 2027-06-30.
     pub until: String,
 }
 
 impl Allowance {
-    /// As `ister boot --allow` takes it.
+    /// The argument of `ister boot --allow`.
     pub(crate) fn argument(&self) -> String {
         format!("{}:{}:{}", self.kind, self.until, self.text)
     }
 }
 
-/// The default where nothing is said.
+/// The default of `reinstall`.
 fn yes() -> bool {
     true
 }
 
-/// As in a template: "8G"; or "+4G".
+/// A size as in a template, such as "8G", or "+4G".
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     let text = String::deserialize(from)?;
     match Size::parse(text.strip_prefix('+').unwrap_or(&text)) {
         Ok(Size::Exact(size)) => Ok(Some(size)),
-        Ok(Size::Rest) => Err(D::Error::custom("`rest` is no size of a disk")),
+        Ok(Size::Rest) => Err(D::Error::custom("`rest` is not a valid disk size")),
         Err(fault) => Err(D::Error::custom(fault)),
     }
 }
 
-/// A type with its directory.
+/// An image type with its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageType {
     pub name: String,
@@ -105,13 +106,13 @@ pub(crate) struct ImageType {
 }
 
 impl ImageType {
-    /// MiB that its guests need, one at a time.
+    /// The memory in MiB that its guests need. They run one at a time.
     pub(crate) fn memory(&self) -> u32 {
         self.definition.boots.iter().map(|case| case.hardware.memory).max().unwrap_or(0)
     }
 }
 
-/// What its form does not say.
+/// Checks that serde cannot express.
 fn check(definition: &Definition) -> Result<(), String> {
     for case in &definition.boots {
         if (case.update || case.grow.is_some()) && !case.ssh && !case.console {
@@ -121,13 +122,13 @@ fn check(definition: &Definition) -> Result<(), String> {
     for allowance in definition.boots.iter().flat_map(|case| &case.allow) {
         allowance.argument().parse::<AllowedNote>()?;
         if allowance.reason.trim().is_empty() {
-            return Err(format!("`allow` of {} has no `reason`", allowance.kind));
+            return Err(format!("`allow` for {} has no `reason`", allowance.kind));
         }
     }
     Ok(())
 }
 
-/// The types of a directory: its directories that have a `type.json`, by name.
+/// Reads the image types in a directory: all subdirectories with a `type.json`, sorted by name.
 pub(crate) fn read_types(directory: &Path) -> Result<Vec<ImageType>, Failure> {
     let context = || format!("could not read the image types in `{}`", directory.display());
     let mut types = Vec::new();
@@ -136,22 +137,21 @@ pub(crate) fn read_types(directory: &Path) -> Result<Vec<ImageType>, Failure> {
         let path = place.join("type.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            // Another directory, or a file.
+            // A file, or a directory that is not an image type.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(error) => return Err(error).context(|| format!("could not read `{}`", path.display())),
         };
         let definition = serde_json::from_str(&text).map_err(|error| {
-            Failure::new(format!("`{}` does not define an image type", path.display()))
+            Failure::new(format!("invalid image type `{}`", path.display()))
                 .detail(error.to_string())
-                .help("vm-tests/kvm/type.json is an example")
+                .help("see vm-tests/kvm/type.json for an example")
         })?;
-        check(&definition).map_err(|why| {
-            Failure::new(format!("`{}` does not define an image type", path.display())).detail(why)
-        })?;
+        check(&definition)
+            .map_err(|why| Failure::new(format!("invalid image type `{}`", path.display())).detail(why))?;
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !is_plain(&name) {
-            return Err(Failure::new(format!("`{}` is no name for an image type", place.display())).help(
-                "letters, digits, `-`, `_`, `.` and `+`, a letter or digit first, and not `.html` last",
+            return Err(Failure::new(format!("invalid image type name `{}`", place.display())).help(
+                "use letters, digits, `-`, `_`, `.` and `+`, begin with a letter or digit, and do not end with `.html`",
             ));
         }
         types.push(ImageType { name, template: place.join("template.json"), definition });

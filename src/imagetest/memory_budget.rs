@@ -1,17 +1,17 @@
-//! Memory for guests that run side by side.
+//! The memory budget of guests that run in parallel.
 
 use crate::host::available_memory;
 use crate::template::Bytes;
 use std::sync::{Condvar, Mutex};
 
-/// MiB that are free for guests. One that wants more than there is at all gets everything.
+/// Memory that is free for guests, in MiB. A request above the total is reduced to the total.
 pub(crate) struct MemoryBudget {
     total: u32,
     free: Mutex<u32>,
     given_back: Condvar,
 }
 
-/// What a guest has, until it is dropped.
+/// Memory reserved for a guest until this is dropped.
 pub(crate) struct Taken<'r> {
     room: &'r MemoryBudget,
     amount: u32,
@@ -22,13 +22,13 @@ impl MemoryBudget {
         MemoryBudget { total, free: Mutex::new(total), given_back: Condvar::new() }
     }
 
-    /// Three quarters of what is available. Where nobody says, one guest at a time.
+    /// Three quarters of the available memory. If it is unknown, guests run one at a time.
     pub(crate) fn of_this_host() -> MemoryBudget {
         let most = available_memory() / Bytes::MIB * 3 / 4;
         MemoryBudget::new(u32::try_from(most).unwrap_or(u32::MAX).max(1))
     }
 
-    /// Waits until there is room.
+    /// Waits until the memory is available.
     pub(crate) fn take(&self, amount: u32) -> Taken<'_> {
         let amount = amount.min(self.total);
         let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
@@ -53,7 +53,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
-    fn guests_never_have_more_than_there_is() {
+    fn reservations_never_exceed_the_budget() {
         let room = MemoryBudget::new(10);
         let (now, most) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {

@@ -1,23 +1,23 @@
-//! The parts of a run, put together: nothing lost, nothing counted twice.
+//! Merges the parts of a run, so that nothing is lost or counted twice.
 
 use super::record::{Record, Results, StepOutcome};
 use super::shard::Shard;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A run, whole or with what it lacks.
+/// A merged run, and what is missing from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merged {
     pub results: Results,
-    /// Where each type's reports are: an index into what was merged.
+    /// The part that contains a type's reports, as an index into the merged parts.
     pub from: BTreeMap<String, usize>,
-    /// Types that were planned and of which nothing is known.
+    /// Planned types without results.
     pub missing: Vec<String>,
-    /// Shards of which nothing is there.
+    /// Shards without results.
     pub absent: Vec<usize>,
-    /// Types that came more than once.
+    /// Types with more than one result.
     pub repeated: Vec<String>,
-    /// Parts that are of another commit, another ister, or another division than the newest one, and count for nothing: indices
-    /// into what was merged.
+    /// Parts of another commit, another version of ister or another number of shards than the newest part. They are
+    /// ignored. Indices into the merged parts.
     pub foreign: Vec<usize>,
 }
 
@@ -27,8 +27,8 @@ impl Merged {
     }
 }
 
-/// Results of any number of runs, a run each, oldest first. Of a type that two parts of the same run have (a shard that was
-/// given up and done again elsewhere) one counts, see [`newer_counts`].
+/// Merges the results of any number of runs into one per run, oldest first. If two parts of a run contain the same type
+/// (for example because a shard was abandoned and repeated elsewhere), one of them counts, see [`newer_counts`].
 pub(crate) fn merge(parts: &[Results]) -> Vec<Merged> {
     let mut runs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -47,7 +47,7 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     let mut shards = BTreeSet::new();
     let mut count = 0;
     let mut foreign = Vec::new();
-    // What was begun last is what is wanted now.
+    // The part that was started last determines the expected commit.
     let wanted = &parts[indices[indices.len() - 1]].run;
     let of_same = |part: &Results| {
         let run = &part.run;
@@ -83,7 +83,7 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     }
     indices.retain(|index| !foreign.contains(index));
     let mut run = parts[indices[0]].run.clone();
-    // The longest part is what was waited for.
+    // The duration of the run is that of its longest part.
     run.seconds = indices.iter().map(|index| parts[*index].run.seconds).fold(0.0, f64::max);
     run.shard = None;
     run.planned = planned.iter().cloned().collect();
@@ -102,8 +102,8 @@ fn merge_run(parts: &[Results], mut indices: Vec<usize>) -> Merged {
     }
 }
 
-/// What the host could not finish is replaced by what was done after it, and replaces nothing; no other attempt makes good what was
-/// not.
+/// Whether a newer result replaces an older one. A result that failed because of the host is replaced by any later one,
+/// and replaces none. Otherwise the worse result counts.
 fn newer_counts(older: &Record, newer: &Record) -> bool {
     match (older.outcome(), newer.outcome()) {
         (StepOutcome::Infrastructure, _) => true,
@@ -133,7 +133,7 @@ mod tests {
                 command: String::new(),
                 outcome: *outcome,
                 seconds: 1.0,
-                what: "no room".to_owned(),
+                what: "disk full".to_owned(),
                 lines: Vec::new(),
                 earlier: Vec::new(),
                 boot: None,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_become_one_run() {
+    fn shards_are_merged_into_one_run() {
         let parts = [
             results("r", "2026-01-01T00:00:02Z", Some((2, 2)), &["b"], &[("b", StepOutcome::Failed)]),
             results(
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_named_and_what_came_twice_counts_once() {
+    fn missing_parts_are_listed_and_repeated_types_count_once() {
         let parts = [
             results(
                 "r",
@@ -199,13 +199,13 @@ mod tests {
         assert_eq!((run.missing.as_slice(), run.absent.as_slice()), (&["d".to_owned()][..], &[2][..]));
         assert_eq!(run.repeated, ["a"]);
         assert_eq!((run.results.types.len(), run.from["a"]), (2, 1));
-        // It passed, and not at once.
+        // It passed, but not on the first attempt.
         assert_eq!(run.results.types[0].outcome(), StepOutcome::Flaky);
-        assert_eq!(run.results.types[0].steps[0].earlier, ["no room"]);
+        assert_eq!(run.results.types[0].steps[0].earlier, ["disk full"]);
     }
 
     #[test]
-    fn a_failure_stays_one_whatever_comes_after_it() {
+    fn failure_is_not_replaced_by_a_later_pass() {
         use StepOutcome::*;
         for (older, newer, counts) in [
             (Failed, Passed, Failed),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_another_commit_count_for_nothing() {
+    fn parts_of_another_commit_are_ignored() {
         let part = |time: &str, index: usize, name: &str, revision: &str| {
             let mut part = results("r", time, Some((index, 2)), &[name], &[(name, StepOutcome::Passed)]);
             part.run.revision = Some(revision.to_owned());

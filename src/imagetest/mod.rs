@@ -1,7 +1,8 @@
-//! Image types under test: what a directory of `vm-tests/` says of each, the commands that prove it, and what they came to.
+//! Tests of image types: their definitions in a directory such as `vm-tests/`, the commands that test them, and the
+//! results.
 //!
-//! A type is data: a template, and beside it `type.json` with the machines that its published files have to boot on. Each step
-//! of a test is a command of this program, which people can repeat by hand.
+//! A type is data: a template, and next to it `type.json` with the machines that the published files have to boot on.
+//! Each step of a test is a command of this program that can be repeated manually.
 
 #[deny(clippy::disallowed_methods)]
 mod changed;

@@ -1,4 +1,4 @@
-//! What the steps came to, and the file that says so: `results.json`.
+//! The results of the steps, and the file that contains them: `results.json`.
 
 use super::shard::Shard;
 use super::steps::StepKind;
@@ -7,7 +7,8 @@ use crate::plan::Firmware;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether types and reports can be called that: names of directories, and parts of addresses. Pages are called `*.html`.
+/// Whether a name is valid for types and reports, which are directory names and parts of URLs. Names ending in `.html`
+/// are reserved for pages.
 pub(super) fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     name.chars().all(is_plain)
@@ -15,7 +16,7 @@ pub(super) fn is_plain(name: &str) -> bool {
         && !name.ends_with(".html")
 }
 
-/// Of `results.json`; a reader refuses another one.
+/// The version of `results.json`. Other versions are rejected.
 pub(crate) const RESULTS_VERSION: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,15 +24,15 @@ pub(crate) const RESULTS_VERSION: u32 = 3;
 #[serde(rename_all = "kebab-case")]
 pub enum StepOutcome {
     Passed,
-    /// It passed after an attempt that failed by the host's fault.
+    /// The step passed after an attempt that failed because of the host.
     Flaky,
-    /// The host could not do it: nothing is said of the image.
+    /// The host could not run the step. This proves nothing about the image.
     Infrastructure,
     Failed,
 }
 
 impl StepOutcome {
-    /// Whether nothing stands against the image.
+    /// Whether the step found no problem in the image.
     pub fn is_good(self) -> bool {
         matches!(self, StepOutcome::Passed | StepOutcome::Flaky)
     }
@@ -56,22 +57,22 @@ impl StepOutcome {
 pub struct StepRecord {
     pub kind: StepKind,
     pub name: String,
-    /// What can be typed to repeat it.
+    /// The command line to repeat the step.
     pub command: String,
     pub outcome: StepOutcome,
     pub seconds: f64,
-    /// The class of a boot, or why it did not pass.
+    /// The class of a boot, or the reason of a failure.
     pub what: String,
-    /// Lines that prove it.
+    /// The lines that prove it.
     pub lines: Vec<String>,
-    /// Attempts before this one, which failed by the host's fault: how each ended.
+    /// The outcomes of earlier attempts that failed because of the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootRecord>,
 }
 
-/// What a boot was, and how it went.
+/// A boot and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootRecord {
@@ -86,17 +87,17 @@ pub struct BootRecord {
     /// Seconds from the start of QEMU to the end.
     pub seconds: f64,
     pub stages: Vec<StageTime>,
-    /// What to look at.
+    /// What to check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// Lines of the template.
+    /// Related lines of the template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub look_at: Vec<String>,
-    /// The directory of serial log and screenshot, beside `results.json`.
+    /// The directory with the serial log and the screenshot, relative to `results.json`.
     pub report: String,
 }
 
-/// A type's steps.
+/// The steps of a type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
@@ -105,29 +106,29 @@ pub struct Record {
     pub steps: Vec<StepRecord>,
     #[serde(default)]
     pub files: Vec<FileRecord>,
-    /// What is installed: name and version.
+    /// Name and version of the installed packages.
     #[serde(default)]
     pub packages: BTreeMap<String, String>,
 }
 
-/// A file that is published.
+/// A published file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileRecord {
     pub name: String,
     /// "raw", or one of `Formats`.
     pub format: String,
-    /// Bytes that it takes, holes left out.
+    /// Allocated size in bytes, without holes.
     pub bytes: u64,
 }
 
 impl Record {
-    /// The worst that a step came to. Where there are none, nothing is known.
+    /// The worst outcome of all steps. Without steps the outcome is `Infrastructure`.
     pub fn outcome(&self) -> StepOutcome {
         self.steps.iter().map(|step| step.outcome).max().unwrap_or(StepOutcome::Infrastructure)
     }
 
-    /// The same type after an attempt at it that the host could not finish: what passes now is flaky.
+    /// The record after an attempt that failed because of the host: steps that pass now are flaky.
     pub fn after(mut self, before: &Record) -> Record {
         for faulty in &before.steps {
             let last = (faulty.outcome == StepOutcome::Infrastructure).then_some(&faulty.what);
@@ -135,7 +136,7 @@ impl Record {
             if ends.is_empty() {
                 continue;
             }
-            // Without such a step now, it was of what comes before all others.
+            // If there is no such step now, the failure preceded all steps.
             let same = self.steps.iter().position(|step| step.name == faulty.name).unwrap_or(0);
             let Some(step) = self.steps.get_mut(same) else { continue };
             step.earlier.splice(0..0, ends);
@@ -159,17 +160,17 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
-    /// The same for all shards of a run.
+    /// Identical for all shards of a run.
     pub id: String,
     /// RFC 3339, in UTC.
     pub started: String,
     pub seconds: f64,
-    /// The commit of the templates, if they are in a git repository; with `+` and a hash where they differ from it.
+    /// The commit of the templates if they are in a git repository, followed by `+` and a hash if they differ from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// The types that this was to do.
+    /// The types that this part should test.
     pub planned: Vec<String>,
     /// The types of all shards together.
     #[serde(default)]
@@ -177,7 +178,7 @@ pub struct Run {
     pub ister: String,
 }
 
-/// `results.json`: rewritten after each type, so that results survive an interrupted run.
+/// `results.json`. It is rewritten after each type, so that results survive an interrupted run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
@@ -195,10 +196,12 @@ impl Results {
         }
         let Version { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if version != RESULTS_VERSION {
-            return Err(format!("results of version {version}, this ister reads {RESULTS_VERSION}"));
+            return Err(format!(
+                "unsupported version {version}, this ister supports version {RESULTS_VERSION}"
+            ));
         }
         let results: Results = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        // It may come from a machine that others use.
+        // The file may come from an untrusted machine.
         results.check()?;
         Ok(results)
     }
@@ -209,10 +212,10 @@ impl Results {
         const MOST_SECONDS: f64 = 1e9;
         let once = |name: &str, seen: &mut BTreeSet<String>| match seen.insert(name.to_owned()) {
             true => Ok(()),
-            false => Err(format!("`{name}` is there twice")),
+            false => Err(format!("duplicate name `{name}`")),
         };
         if self.run.shard.is_some_and(|shard| !shard.is_possible()) {
-            return Err("it is of a shard that there cannot be".to_owned());
+            return Err("invalid shard".to_owned());
         }
         let (mut types, mut reports) = (BTreeSet::new(), BTreeSet::new());
         for record in &self.types {
@@ -220,7 +223,7 @@ impl Results {
             let mut files = BTreeSet::new();
             record.files.iter().try_for_each(|file| once(&file.name, &mut files))?;
             if record.files.iter().any(|file| file.bytes > MOST_BYTES) {
-                return Err(format!("`{}` has a file that is larger than can be", record.kind));
+                return Err(format!("invalid file size in `{}`", record.kind));
             }
             let mut steps = BTreeSet::new();
             for step in &record.steps {
@@ -231,19 +234,19 @@ impl Results {
                     stages.chain([boot.seconds])
                 });
                 if times.chain([step.seconds]).any(|seconds| !(0.0..MOST_SECONDS).contains(&seconds)) {
-                    return Err(format!("`{}` took a time that there is not", step.name));
+                    return Err(format!("invalid duration of `{}`", step.name));
                 }
                 if boot.is_none() && step.kind == StepKind::Boot && step.outcome.is_good() {
-                    return Err(format!("`{}` passed, and nothing is said of the boot", step.name));
+                    return Err(format!("`{}` passed, but the result of its boot is missing", step.name));
                 }
                 let Some(boot) = boot else { continue };
                 if step.outcome.is_good() && boot.class != Class::LoginPrompt {
-                    return Err(format!("`{}` passed and ended in {}", step.name, boot.class));
+                    return Err(format!("`{}` passed, but its boot ended with {}", step.name, boot.class));
                 }
-                // Directories that are read, and made.
+                // These names become directories.
                 match boot.report.split_once('/') {
                     Some((kind, name)) if kind == record.kind && is_plain(kind) && is_plain(name) => {}
-                    _ => return Err(format!("`{}` is no directory of a report", boot.report)),
+                    _ => return Err(format!("invalid report directory `{}`", boot.report)),
                 }
                 once(&boot.report, &mut reports)?;
             }
@@ -251,7 +254,7 @@ impl Results {
         Ok(())
     }
 
-    /// Types without a record.
+    /// The planned types without a record.
     pub fn missing(&self) -> Vec<&str> {
         let is_there = |name: &String| self.types.iter().any(|record| record.kind == *name);
         self.run.planned.iter().filter(|name| !is_there(name)).map(String::as_str).collect()

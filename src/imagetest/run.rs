@@ -1,4 +1,4 @@
-//! Carrying the steps out: each is a command of this program.
+//! Runs the steps of a test. Each one is a command of this program.
 
 use super::definition::ImageType;
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
@@ -15,21 +15,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-/// Builds a type, verifies what is published of it, and boots it on its machines. `more` are further arguments for the build.
-/// What the host could not do is in the record too.
+/// Builds a type, verifies its published files, and boots them on its machines. `more` contains further arguments for
+/// the build. Failures of the host are recorded too.
 pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);
     let made = std::fs::create_dir_all(place.directory)
         .context(|| format!("could not create the directory `{}`", place.directory.display()));
-    let (built, answer) = take(&kind.name, &build, made, progress);
+    let (built, answer) = run_step(&kind.name, &build, made, progress);
     let is_good = built.outcome.is_good();
     record.steps.push(built);
     if !is_good {
         return record;
     }
-    let plan = match look_at_build(kind, place, &answer, &mut record) {
+    let plan = match read_build(kind, place, &answer, &mut record) {
         Ok(plan) => plan,
         Err(failure) => {
             progress.warn(format!("{}: {failure}", kind.name));
@@ -41,7 +41,7 @@ pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: 
         Ok(steps) => steps,
         Err(why) => {
             progress.warn(format!("{}: {why}", kind.name));
-            let mut wrong = begun(&kind.name, StepKind::Boot, "type.json");
+            let mut wrong = new_record(&kind.name, StepKind::Boot, "type.json");
             wrong.fails(StepOutcome::Failed, &why);
             record.steps.push(wrong);
             return record;
@@ -49,12 +49,12 @@ pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: 
     };
     let mut rejected = Vec::new();
     for step in &steps {
-        let (taken, _) = take(&kind.name, step, Ok(()), progress);
+        let (taken, _) = run_step(&kind.name, step, Ok(()), progress);
         if !taken.outcome.is_good() {
             rejected.push(&step.file);
         }
         record.steps.push(taken);
-        // A file that fails once, at a rule or on one of its machines, has no receipt from another one.
+        // A file that fails a check or a boot must not have a receipt from another boot.
         if rejected.contains(&&step.file) {
             let _ = std::fs::remove_file(place.directory.join(format!("{}.receipt.json", step.file)));
         }
@@ -62,12 +62,12 @@ pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: 
     record
 }
 
-/// A step of which nothing is known yet.
-fn begun(of: &str, kind: StepKind, name: &str) -> StepRecord {
+/// The record of a step that has not run yet.
+fn new_record(of: &str, kind: StepKind, name: &str) -> StepRecord {
     StepRecord {
         kind,
         name: name.to_owned(),
-        command: typed(&["test".to_owned(), of.to_owned()]),
+        command: command_line(&["test".to_owned(), of.to_owned()]),
         outcome: StepOutcome::Infrastructure,
         seconds: 0.0,
         what: String::new(),
@@ -85,13 +85,8 @@ impl StepRecord {
     }
 }
 
-/// The plan that was carried out; what was made of it goes into the record.
-fn look_at_build(
-    kind: &ImageType,
-    place: &Place,
-    answer: &Value,
-    record: &mut Record,
-) -> Result<Plan, Failure> {
+/// Reads the plan of the build, and records the published files and packages.
+fn read_build(kind: &ImageType, place: &Place, answer: &Value, record: &mut Record) -> Result<Plan, Failure> {
     let plan = plan_of(kind, answer)?;
     record.files = published(&plan, place.directory)?;
     if let Some(image) = plan.image() {
@@ -103,8 +98,8 @@ fn look_at_build(
 fn provide(need: &Need) -> Result<(), Failure> {
     match need {
         Need::Seed { path, host } => write_seed(path, host),
-        // systemd-tmpfiles adds it once the root filesystem is there. Source: systemd-tmpfiles(8), "Credentials"; tmpfiles.d(5);
-        // passwd(5): nothing in the second field is no password.
+        // systemd-tmpfiles adds the user after the root filesystem is mounted. Source: systemd-tmpfiles(8),
+        // "Credentials"; tmpfiles.d(5); passwd(5): an empty second field means that there is no password.
         Need::Visitor { path } => {
             let line = format!("w+ /etc/passwd - - - - {VISITOR}::0:0::/root:/bin/sh\\n\n");
             std::fs::write(path, line).context(|| format!("could not write `{}`", path.display()))
@@ -114,20 +109,20 @@ fn provide(need: &Need) -> Result<(), Failure> {
         }
         Need::Disk { path, size } => File::create(path)
             .and_then(|file| file.set_len(size.0))
-            .context(|| format!("could not make the empty disk `{}`", path.display())),
+            .context(|| format!("could not create the empty disk `{}`", path.display())),
     }
 }
 
 fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
     let path = answer["plan"]
         .as_str()
-        .ok_or_else(|| Failure::new(format!("the build of `{}` named no plan", kind.name)))?;
+        .ok_or_else(|| Failure::new(format!("the build of `{}` did not report a plan", kind.name)))?;
     let context = || format!("could not read the plan `{path}`");
     let text = std::fs::read_to_string(path).context(context)?;
     serde_json::from_str(&text).map_err(|error| Failure::new(context()).detail(error.to_string()))
 }
 
-/// What people would download: the files of `Formats`, or the raw image where there are none.
+/// The files to be published: those of `Formats`, or the raw image if there are none.
 fn published(plan: &Plan, directory: &Path) -> Result<Vec<FileRecord>, Failure> {
     let mut files: Vec<(&str, String)> =
         plan.published.iter().map(|file| (file.name.as_str(), file.format.to_string())).collect();
@@ -136,13 +131,14 @@ fn published(plan: &Plan, directory: &Path) -> Result<Vec<FileRecord>, Failure> 
     }
     let look = |(name, format): (&str, String)| {
         let path = directory.join(name);
-        let metadata = path.metadata().context(|| format!("could not look at `{}`", path.display()))?;
+        let metadata =
+            path.metadata().context(|| format!("could not read the metadata of `{}`", path.display()))?;
         Ok(FileRecord { name: name.to_owned(), format, bytes: metadata.len().min(metadata.blocks() * 512) })
     };
     files.into_iter().map(look).collect()
 }
 
-/// As the build left them: a name and a version a line.
+/// Reads the package list of the build: one name and version per line.
 fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let text = std::fs::read_to_string(path).context(|| format!("could not read `{}`", path.display()))?;
     let line = |line: &str| {
@@ -152,13 +148,18 @@ fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     Ok(text.lines().filter(|text| !text.starts_with('#')).filter_map(line).collect())
 }
 
-/// Runs a step; what it printed comes with it. One that the host could not do is tried once more: it then passes as flaky.
-/// `ready`: whether it can be begun at all.
-fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Progress) -> (StepRecord, Value) {
+/// Runs a step, and returns its record and its output. A step that fails because of the host is repeated once, and is
+/// flaky if it then passes. `ready` contains an error if the step cannot be started.
+fn run_step(
+    kind: &str,
+    step: &Step,
+    ready: Result<(), Failure>,
+    progress: &dyn Progress,
+) -> (StepRecord, Value) {
     progress.begin(format!("{kind}: {}", step.name));
     let started = Instant::now();
-    let mut record = begun(kind, step.kind, &step.name);
-    record.command = typed(&step.args);
+    let mut record = new_record(kind, step.kind, &step.name);
+    record.command = command_line(&step.args);
     let mut tried = match ready.and_then(|()| attempt(step)) {
         Ok(tried) => tried,
         Err(failure) => {
@@ -167,12 +168,12 @@ fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Prog
             return (record, Value::Null);
         }
     };
-    // A boot repeats itself, unless it did not get to the end, or its second disk is no longer empty.
+    // `ister boot` repeats failed attempts itself, unless it crashed or its second disk is no longer empty.
     let has_disk = step.needs.iter().any(|need| matches!(need, Need::Disk { .. }));
     let again = tried.outcome == StepOutcome::Infrastructure
         && (step.kind != StepKind::Boot || tried.answer.is_null() || has_disk);
     if again {
-        progress.warn(format!("{kind}: {}: {}: trying again", step.name, tried.what));
+        progress.warn(format!("{kind}: {}: {}; trying again", step.name, tried.what));
         if let Ok(second) = attempt(step) {
             let first = std::mem::replace(&mut tried, second);
             tried.earlier.insert(0, first.what);
@@ -203,13 +204,13 @@ fn take(kind: &str, step: &Step, ready: Result<(), Failure>, progress: &dyn Prog
     (record, tried.answer)
 }
 
-/// A command of this program as a shell reads it.
-fn typed(args: &[String]) -> String {
+/// A command line of this program with shell quoting.
+fn command_line(args: &[String]) -> String {
     let words = args.iter().map(|word| shlex::try_quote(word).unwrap_or_else(|_| word.into()));
     std::iter::once("ister".into()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What running a step once came to.
+/// The result of one attempt of a step.
 struct Tried {
     outcome: StepOutcome,
     what: String,
@@ -219,13 +220,13 @@ struct Tried {
     answer: Value,
 }
 
-/// Each time with what it needs as it was.
+/// Runs a step after recreating the files that it needs.
 fn attempt(step: &Step) -> Result<Tried, Failure> {
     step.needs.iter().try_for_each(provide)?;
-    let program = std::env::current_exe().context(|| "could not find this program".to_owned())?;
-    // Guests have a clock to keep: what computes beside them takes what they leave.
+    let program = std::env::current_exe().context(|| "could not find the path of this program".to_owned())?;
+    // Builds run with lower priority, because guests depend on their clock.
     let nice = if step.kind == StepKind::Boot { "0" } else { "10" };
-    // It ends with us, however we end.
+    // The command is terminated when this process ends for any reason.
     let command = Invocation::new("nice")
         .args(["-n", nice, "setpriv", "--pdeathsig", "TERM"])
         .arg(program)
@@ -233,7 +234,7 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
         .arg("--quiet");
     let finished = run_to_its_end(&command)?;
     let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
-    let said: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
+    let printed: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
     let verdict = match step.kind {
         StepKind::Boot => serde_json::from_value::<Verdict>(answer.clone()).ok(),
         _ => None,
@@ -242,15 +243,15 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
         || verdict.as_ref().is_some_and(|verdict| verdict.outcome == Outcome::Reached);
     let outcome = match finished.status.code() {
         Some(0) if is_proven => StepOutcome::Passed,
-        // What is found, what is called wrongly, what breaks ister itself: trying again changes nothing.
+        // Findings, usage errors and crashes of ister: a second attempt would not help.
         Some(1 | 2 | 101) => StepOutcome::Failed,
-        // Nothing is said of the image.
+        // This proves nothing about the image.
         _ => StepOutcome::Infrastructure,
     };
     let lines = match &verdict {
         Some(verdict) => verdict.last.lines.clone(),
         None if outcome.is_good() => Vec::new(),
-        None => findings(&answer).chain(said.iter().cloned()).collect(),
+        None => findings(&answer).chain(printed.iter().cloned()).collect(),
     };
     let earlier =
         verdict.iter().flat_map(|verdict| &verdict.earlier).map(|one| one.class.to_string()).collect();
@@ -258,14 +259,14 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
         Some(verdict) => verdict.last.class.to_string(),
         None if outcome.is_good() => String::new(),
         None => {
-            let error = said.iter().find(|line| line.starts_with("error")).or(said.first());
+            let error = printed.iter().find(|line| line.starts_with("error")).or(printed.first());
             error.cloned().unwrap_or_else(|| finished.status.to_string())
         }
     };
     Ok(Tried { outcome, what, lines, earlier, verdict, answer })
 }
 
-/// What `verify` found, a line each.
+/// The findings of `verify`, one per line.
 fn findings(answer: &Value) -> impl Iterator<Item = String> + '_ {
     answer["findings"].as_array().into_iter().flatten().filter_map(|finding| {
         Some(format!("{}: {}", finding["rule"].as_str()?, finding["message"].as_str()?))

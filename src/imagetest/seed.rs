@@ -1,12 +1,12 @@
-//! A NoCloud seed: settings that cloud-init finds on a disk of its own. Source: cloud-init, "NoCloud": a filesystem called
-//! CIDATA with `user-data` and `meta-data`.
+//! A NoCloud seed: a disk with settings for cloud-init. Source: cloud-init, "NoCloud": a filesystem labelled CIDATA
+//! with `user-data` and `meta-data`.
 
 use crate::disk::{Window, fat, scan};
 use crate::host::{Context, Failure, Invocation, run};
 use std::fs::File;
 use std::path::Path;
 
-/// Writes the image of a seed that gives the instance a host name.
+/// Writes the image of a seed that sets the instance's host name.
 pub(super) fn write_seed(path: &Path, host: &str) -> Result<(), Failure> {
     const KIB: &str = "1024";
     let context = || format!("could not write the seed `{}`", path.display());

@@ -1,14 +1,14 @@
-//! Who does what, where a run is spread over several machines.
+//! Distributes the image types of a run over several machines.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// More machines than anybody has types for.
+/// More machines than there are types.
 const MOST: usize = 10_000;
 
-/// `--shard 2/4`: the second of four, counted from 1.
+/// `--shard 2/4`: the second of four shards, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shard {
@@ -24,7 +24,7 @@ impl FromStr for Shard {
             text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match numbers.map(|(index, count)| Shard { index, count }) {
             Some(shard) if shard.is_possible() => Ok(shard),
-            _ => Err(format!("expected I/N with I from 1 to N, as in 2/4, and N at most {MOST}")),
+            _ => Err(format!("expected I/N, for example 2/4, with I from 1 to N and N at most {MOST}")),
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// How long each type is expected to take: as it took before, and what was never measured as the middle of the others.
+/// The expected duration of each type: as before, or the median of the others if it was never measured.
 pub(crate) fn expected<'n>(
     names: impl IntoIterator<Item = &'n str>,
     measured: &BTreeMap<String, f64>,
@@ -52,7 +52,7 @@ pub(crate) fn expected<'n>(
     names.into_iter().map(|name| (name.to_owned(), measured.get(name).copied().unwrap_or(middle))).collect()
 }
 
-/// Longest first: who begins with it does not wait for it in the end. Equals by name.
+/// The types by duration, longest first, so that the longest does not start last. Equal durations are sorted by name.
 pub(crate) fn longest_first(expected: &BTreeMap<String, f64>) -> Vec<&str> {
     let mut names: Vec<(&str, f64)> =
         expected.iter().map(|(name, seconds)| (name.as_str(), *seconds)).collect();
@@ -60,8 +60,8 @@ pub(crate) fn longest_first(expected: &BTreeMap<String, f64>) -> Vec<&str> {
     names.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The types of one shard. Each shard decides it by itself, and together they have every type once: the same names and times
-/// give the same parts, whoever asks.
+/// The types of one shard. Each shard computes this by itself from the same names and durations, and together the
+/// shards contain every type exactly once.
 pub(crate) fn part(expected: &BTreeMap<String, f64>, shard: Shard) -> Vec<String> {
     let mut loads = vec![0.0; shard.count];
     let mut mine = Vec::new();
@@ -82,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_shard_is_written_as_a_fraction() {
+    fn shard_is_parsed() {
         assert_eq!("2/4".parse(), Ok(Shard { index: 2, count: 4 }));
         for text in ["0/4", "5/4", "1", "a/b", "1/0", "-1/2", "1/1000000000000"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_measured_counts_as_the_middle() {
+    fn unmeasured_type_takes_the_median() {
         let measured =
             BTreeMap::from([("a".to_owned(), 10.0), ("b".to_owned(), 30.0), ("c".to_owned(), 20.0)]);
         assert_eq!(
@@ -100,7 +100,8 @@ mod tests {
     }
 
     proptest! {
-        /// Every type is in exactly one shard, and no shard has more than the least loaded one and a longest type besides.
+        /// Every type is in exactly one shard, and the load of no shard exceeds that of the least loaded one by more
+        /// than the longest type.
         #[test]
         fn shards_are_a_partition_and_balanced(times in proptest::collection::vec(0.1f64..100.0, 0..40), count in 1usize..8) {
             let expected: BTreeMap<String, f64> =

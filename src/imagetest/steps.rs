@@ -1,4 +1,4 @@
-//! From a type to commands. Pure.
+//! Converts an image type to commands. Pure.
 
 use super::definition::{BootCase, ImageType};
 use crate::boot::{DiskBus, NetworkCard};
@@ -25,42 +25,42 @@ impl StepKind {
     }
 }
 
-/// A command, with what it needs beside it.
+/// A command, and the files that it needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
     pub kind: StepKind,
     /// "boot kvm.qcow2 (uefi, nvme)".
     pub name: String,
     pub args: Vec<String>,
-    /// The file that it is about; nothing for a build.
+    /// The file that is verified or booted; empty for a build.
     pub file: String,
-    /// Of a boot: the directory of serial log, screenshot and verdict.
+    /// The directory of the serial log, screenshot and verdict of a boot.
     pub report: Option<String>,
-    /// What has to be made first.
+    /// Files to create before the step.
     pub needs: Vec<Need>,
 }
 
-/// A file beside the image.
+/// A file that a step needs in addition to the image.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Need {
     /// A seed with the instance's host name.
     Seed { path: PathBuf, host: String },
     /// A user for the serial console.
     Visitor { path: PathBuf },
-    /// Newer packages than the image's.
+    /// Newer packages than those in the image.
     Updates { path: PathBuf, packages: PathBuf, content: Box<Content>, reinstall: bool },
     /// An empty disk.
     Disk { path: PathBuf, size: Bytes },
 }
 
-/// Who looks at the console of a test.
+/// The user who logs in on the console of a test.
 pub(super) const VISITOR: &str = "visitor";
 
-/// Where a type's files are.
+/// The paths of a type's files.
 pub(crate) struct Place<'a> {
-    /// Of images, and of reports.
+    /// The directory of images and reports.
     pub directory: &'a Path,
-    /// A private key that the test made.
+    /// A private key generated for the test.
     pub key: &'a Path,
 }
 
@@ -70,7 +70,7 @@ impl Place<'_> {
     }
 }
 
-/// Building comes first: what is verified and booted then follows from the plan that it leaves.
+/// The build step. It comes first, because the other steps depend on the plan that it writes.
 pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
     let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
     args.push(place.directory.display().to_string());
@@ -89,10 +89,10 @@ pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> St
     }
 }
 
-/// Everything that is published is verified, then each boot is done.
+/// The steps after the build: verify all published files, then boot them.
 ///
 /// # Errors
-/// A boot names a file that there is not, or a file that boots has none: it would be published unproven.
+/// A boot names an unknown file, or a bootable file has no boot and would be published without a test.
 pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = plan
         .image()
@@ -119,13 +119,13 @@ pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<
     for (index, case) in kind.definition.boots.iter().enumerate() {
         if !startable.contains(&case.file.as_str()) {
             return Err(format!(
-                "type.json boots `{}`, the template makes {}: add it to `formats`, or correct the name",
+                "type.json boots `{}`, but the template creates {}: add it to `formats`, or correct the name",
                 case.file,
                 startable.join(", ")
             ));
         }
         let mut step = boot_step(case, kind, plan, place, index);
-        // Results go by name.
+        // Names must be unique because results are identified by name.
         let same = steps
             .iter()
             .filter(|other| other.name == step.name || other.name.starts_with(&format!("{} #", step.name)));
@@ -136,25 +136,25 @@ pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<
     }
     let is_booted = |name: &str| kind.definition.boots.iter().any(|case| case.file == name && !case.direct);
     let published = plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str());
-    // Where nothing else starts, it is the raw image that is published.
+    // If no other file is bootable, the raw image is published.
     let raw = plan.image().filter(|_| !plan.published.iter().any(|file| file.is_bootable()));
     let unproven: Vec<&str> = published.chain(raw).filter(|name| !is_booted(name)).collect();
     if plan.boot.is_some() && !unproven.is_empty() {
         return Err(format!(
-            "type.json publishes {} and never boots it (`direct` proves nothing of firmware and loader): add it to `boots`, or \
-             take it out of `formats`",
+            "type.json publishes {} but never boots it (`direct` does not test firmware and boot loader): add it to \
+             `boots`, or remove it from `formats`",
             unproven.join(", ")
         ));
     }
     Ok(steps)
 }
 
-/// The picture of how a file boots, as verification draws it, in the directory of its type.
+/// The name of the diagram of a file's boot paths that `verify` writes to the type's directory.
 pub(crate) fn boot_paths_picture(file: &str) -> String {
     format!("boot-paths-{}.svg", plain(file))
 }
 
-/// A part of addresses, too.
+/// Replaces the characters that are not valid in URLs.
 fn plain(file: &str) -> String {
     file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-")
 }
@@ -240,7 +240,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         facts.push("direct".to_owned());
         args.push("--direct".to_owned());
     } else {
-        // What never saw firmware or loader proves nothing of them.
+        // A direct boot does not test firmware and boot loader, so it gets no receipt.
         args.push("--receipt".to_owned());
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn all_files_are_verified_and_each_boot_is_done() {
+    fn files_are_verified_and_booted() {
         let said = commands(
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
@@ -287,15 +287,16 @@ mod tests {
                  --firmware uefi --report out/report-kvm.qcow2-0 --disk nvme --template t.json --memory 1024 --cpus 1 \
                  --seed out/seed-0.img --host here --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --again --receipt",
-                "boot kvm.img (bios, virtio-blk, console, 4 GiB larger, update): boot out/kvm.img --format json --firmware bios \
+                "boot kvm.img (bios, virtio-blk, console, 4 GiB larger, update): boot out/kvm.img --format json \
+                 --firmware bios \
                  --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
                  --credential tmpfiles.extra=file:out/visitor --healthy --grow 4096M --update out/updates --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();
-        assert!(why.contains("boots `kvm.tar`, the template makes kvm.img, kvm.qcow2"), "{why}");
+        assert!(why.contains("boots `kvm.tar`, but the template creates kvm.img, kvm.qcow2"), "{why}");
         let why = commands(r#"{"boots": [{"file": "kvm.img"}]}"#).unwrap_err();
-        assert!(why.contains("publishes kvm.qcow2 and never boots it"), "{why}");
+        assert!(why.contains("publishes kvm.qcow2 but never boots it"), "{why}");
         assert!(serde_json::from_str::<Definition>(r#"{"boots": [{"file": "a", "bus": "ide"}]}"#).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! Packages for the update of a guest: a kernel from the release's backports, the image's own one to be installed again, and an
-//! ordinary package of a higher version.
+//! Packages to update a guest with: a kernel from the release's backports, the image's own kernel to be reinstalled,
+//! and an ordinary package with a higher version.
 
 use crate::content;
 use crate::host::{Context, Failure, Invocation, run};
@@ -7,21 +7,27 @@ use crate::plan::Content;
 use crate::template::SoftwareManager;
 use std::path::Path;
 
-/// Every system has it, and nothing depends on its version.
+/// A package that is on every system, and whose version no other package depends on.
 const ORDINARY: &str = "netbase";
 
-/// Downloads them into a new directory. `packages` is the list beside the image; `reinstall`: the image's own kernel too.
+/// Downloads the packages to a new directory. `packages` is the package list next to the image. With `reinstall` the
+/// image's own kernel is included.
 pub(super) fn fetch_newer_packages(
     content: &Content,
     packages: &Path,
     reinstall: bool,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let context = || format!("could not get newer packages into `{}`", directory.display());
+    let context = || format!("could not download newer packages to `{}`", directory.display());
     if content.manager != SoftwareManager::Apt {
         return Err(Failure::new(context())
-            .detail(format!("there is no archive of newer packages for {} content", content.manager))
-            .help("leave `update` out of type.json; `ister boot --update DIR` takes packages of your own"));
+            .detail(format!(
+                "newer packages are only available for apt content, and the content of this image uses {}",
+                content.manager
+            ))
+            .help(
+                "remove `update` from type.json, or use `ister boot --update DIR` with your own packages",
+            ));
     }
     let _ = std::fs::remove_dir_all(directory);
     std::fs::create_dir_all(directory).context(context)?;
@@ -57,7 +63,7 @@ pub(super) fn fetch_newer_packages(
     unpack_payloads(directory)
 }
 
-/// apt with lists of its own.
+/// apt with its own package lists.
 struct Apt {
     place: tempfile::TempDir,
     release: String,
@@ -65,7 +71,7 @@ struct Apt {
 
 impl Apt {
     fn with_backports(content: &Content) -> Result<Apt, Failure> {
-        let context = || "could not make a directory for apt's lists".to_owned();
+        let context = || "could not create a directory for apt's package lists".to_owned();
         let place = tempfile::tempdir().context(context)?;
         let release = content.release.clone();
         let own = content::sources_for(content)?;
@@ -103,7 +109,7 @@ impl Apt {
         Invocation::new(program).env("APT_CONFIG", self.place.path().join("apt.conf"))
     }
 
-    /// The kernel that a package depends on in the backports.
+    /// The kernel package that a metapackage in backports depends on.
     fn dependency(&self, package: &str) -> Result<String, Failure> {
         let target = format!("{}-backports", self.release);
         let show = self.invocation("apt-cache").args(["-t", &target, "show", "--no-all-versions", package]);
@@ -112,7 +118,7 @@ impl Apt {
         let depends = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
         let name = depends.split([',', ' ']).find(|word| word.starts_with("linux-image-"));
         name.map(str::to_owned).ok_or_else(|| {
-            Failure::new(format!("`{package}` of {target} depends on no kernel"))
+            Failure::new(format!("`{package}` of {target} does not depend on a kernel"))
                 .detail(format!("Depends: {depends}"))
         })
     }
@@ -125,7 +131,8 @@ impl Apt {
     }
 }
 
-/// Kernel packages are xz: an emulated processor takes minutes for what the host unpacks in a second.
+/// Recompresses kernel packages without xz, because an emulated processor takes minutes to decompress what the host
+/// unpacks in a second.
 fn unpack_payloads(directory: &Path) -> Result<(), Failure> {
     let script = r#"set -eu
 cd "$1"
@@ -138,7 +145,7 @@ done"#;
     Ok(())
 }
 
-/// Of the ordinary package: the same files under a higher version.
+/// Rebuilds the ordinary package with a higher version and the same files.
 fn raise_version(directory: &Path) -> Result<(), Failure> {
     let script = r#"set -eu
 cd "$1"

@@ -1,4 +1,4 @@
-//! What QEMU works on: what the guest writes, and what it is given.
+//! The files that QEMU works on: those that the guest writes, and those that it reads.
 
 use super::super::accel::Accelerator;
 use super::super::attach::Attached;
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Everything that QEMU works on, for as long as it does.
+/// All files that QEMU works on, open for as long as QEMU runs.
 pub(super) struct Parts<'a> {
     attached: &'a Attached,
     ovmf: Option<Ovmf>,
@@ -51,7 +51,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// QEMU sees no names of this host: it inherits what it works on.
+    /// The files that QEMU inherits, so that it needs no paths of this host.
     pub(super) fn files(&self) -> Vec<&File> {
         let mut files = self.attached.files();
         files.extend(&self.credentials);
@@ -89,21 +89,21 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What a guest writes, in files without names: an overlay on the disk, and the firmware's variables. They are kept until it has
-/// been switched on a second time, if that is asked for.
+/// The unnamed files that a guest writes: an overlay on the disk, and the firmware variables. They are preserved for a
+/// second boot if one is requested.
 struct Written {
     disk: Option<(File, String)>,
     variables: (File, String),
 }
 
 impl Written {
-    /// `more`: by how much the disk is larger than the image.
+    /// `more` is the number of bytes by which the disk is larger than the image.
     pub(super) fn begin(
         image: Option<(&File, &str)>,
         ovmf: Option<&Ovmf>,
         more: Option<Bytes>,
     ) -> Result<Written, Failure> {
-        let context = || "could not make a file for what the guest writes".to_owned();
+        let context = || "could not create a temporary file for the guest's writes".to_owned();
         let disk = match image {
             Some((image, format)) => {
                 let overlay = tempfile::tempfile_in(scratch_directory()).context(context)?;
@@ -134,7 +134,7 @@ impl Written {
     }
 }
 
-/// What QEMU is given besides the image, opened, with the names that it has for it.
+/// Further files for QEMU, opened, and the names under which QEMU inherits them.
 struct Opened {
     pub(super) second_disk: Option<(File, PathBuf)>,
     pub(super) seed: Option<(File, PathBuf)>,
@@ -174,7 +174,7 @@ impl Opened {
     }
 }
 
-/// Unnamed files: no other process can open them.
+/// Unnamed files, which no other process can open.
 fn credential_files(credentials: &[(String, Secret)]) -> std::io::Result<Vec<File>> {
     let write = |(name, value): &(String, Secret)| {
         let mut file = tempfile::tempfile()?;
@@ -184,8 +184,9 @@ fn credential_files(credentials: &[(String, Secret)]) -> std::io::Result<Vec<Fil
     credentials.iter().map(write).collect()
 }
 
-/// TCG of QEMU 7.2 leaves arbitrary flags behind `cmpxchg16b`, which Linux 6.12 uses to allocate memory: a double fault in 5 of 14
-/// starts, none in 8 without the instruction, and none in 8 with QEMU 10.0. Versions between them were not tried.
+/// Whether TCG emulates `cmpxchg16b` correctly. TCG of QEMU 7.2 leaves undefined flags after this instruction, which
+/// Linux 6.12 uses to allocate memory: 5 of 14 boots ended in a double fault. There was none in 8 boots without the
+/// instruction, and none in 8 with QEMU 10.0. Versions between them were not tested.
 fn has_good_cmpxchg16b() -> Result<bool, Failure> {
     let version = emulator_version()?;
     let major = version.split_whitespace().find_map(|word| word.split_once('.')?.0.parse::<u32>().ok());

@@ -1,4 +1,4 @@
-//! What is found in a system that has come to its prompt.
+//! Checks in a guest that has reached its login prompt.
 
 use super::super::guest::Guest;
 use super::super::monitor::BootMonitor;
@@ -10,10 +10,10 @@ use super::super::{health, mounts};
 use crate::host::Progress;
 use std::time::Duration;
 
-/// What was found in a system that has come to its prompt.
+/// The results of these checks.
 pub(super) struct Look {
     pub(super) class: Class,
-    /// What proves that something is wrong.
+    /// The lines that prove a problem.
     pub(super) wrong: Vec<String>,
     pub(super) answers: Vec<Answer>,
 }
@@ -23,7 +23,7 @@ impl Look {
         Look { class, wrong: Vec::new(), answers: Vec::new() }
     }
 
-    /// Everything that is asked for. The commands are run once only.
+    /// Runs all requested checks. Each command is run only once.
     pub(super) fn around(
         &mut self,
         options: &BootOptions,
@@ -46,7 +46,7 @@ impl Look {
         }
     }
 
-    /// To the commands that were run last. What over ssh is asked behind them is of no such kind.
+    /// The answers to the commands that were run last. Later commands over ssh are not included.
     pub(super) fn last_answers(&self, count: usize) -> &[Answer] {
         let answers = match &self.answers[..] {
             [before @ .., mounts, free] if [&mounts.command[..], &free.command[..]] == health::ROOT => before,
@@ -71,7 +71,7 @@ impl Look {
         }
     }
 
-    /// Logs in on the console, holds the mounts against the plan, and runs commands, unless ssh does.
+    /// Logs in on the console, compares the mounts with the plan, and runs the commands unless ssh does so.
     pub(super) fn inside(
         &mut self,
         options: &BootOptions,
@@ -94,7 +94,8 @@ impl Look {
         self.excuse(guest, stalls);
     }
 
-    /// What went wrong behind the prompt may be the host's fault. `stalls`: those that had been told of before.
+    /// Attributes a failure after the prompt to the host if the kernel reported new stalls. `stalls` is the number of
+    /// stalls reported before.
     pub(super) fn excuse(&mut self, guest: &mut Guest, stalls: usize) {
         if !matches!(self.class, Class::LoginFailed | Class::SshFailed | Class::Degraded | Class::NoPowerOff)
         {
@@ -107,7 +108,7 @@ impl Look {
         }
     }
 
-    /// What is wrong inside.
+    /// Runs the checks over the console session and returns the problems found.
     pub(super) fn talk(
         &mut self,
         options: &BootOptions,
@@ -118,7 +119,7 @@ impl Look {
     ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
         session.log_in(login)?;
         let mut wrong = None;
-        // Over ssh the same is asked.
+        // With ssh the same checks run over ssh.
         let by_ssh = options.ssh.is_some();
         if options.healthy && !by_ssh {
             for command in health::COMMANDS {
@@ -164,16 +165,16 @@ impl Look {
         let health = health::COMMANDS.iter().filter(|_| options.healthy).map(|text| (*text).to_owned());
         let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
         let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
-        // Whatever the console says meanwhile is kept.
+        // The output of the console is read and logged meanwhile.
         let said = std::thread::scope(|scope| {
             let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
             while !running.is_finished() {
-                // Nothing comes at once where QEMU has gone.
+                // This returns immediately if QEMU has exited.
                 if guest.bytes(Duration::from_millis(200)).is_none() {
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }
-            running.join().expect("ssh's thread does not panic")
+            running.join().expect("the ssh thread does not panic")
         });
         match said {
             Ok(said) => {

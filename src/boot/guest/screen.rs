@@ -1,4 +1,4 @@
-//! Pictures of the guest's screen, as text.
+//! Screenshots of the guest.
 
 use super::super::qmp::Qmp;
 use super::super::screen::{Font, Picture};
@@ -8,18 +8,19 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Seek};
 
-/// Pictures of the guest's screen, as text.
+/// Takes screenshots, as text or PNG.
 pub(super) struct Screen {
-    /// Unnamed; QEMU inherits it, and writes each picture into it.
+    /// An unnamed file that QEMU inherits and writes each screenshot to.
     pub(super) file: File,
     pub(super) name: String,
     pub(super) font: Option<Font>,
 }
 
 impl Screen {
-    /// Before QEMU is started.
+    /// Must be called before QEMU is started.
     pub(super) fn new() -> Result<Screen, Failure> {
-        let file = tempfile::tempfile().context(|| "could not make a file for the screen".to_owned())?;
+        let file = tempfile::tempfile()
+            .context(|| "could not create a temporary file for screenshots".to_owned())?;
         Ok(Screen { name: inherited_name(&file), file, font: Font::of_host() })
     }
 
@@ -33,7 +34,7 @@ impl Screen {
         self.dump(qmp, json!({ "filename": self.name, "format": "png" }))
     }
 
-    /// QEMU opens the file by a name of its own and truncates it.
+    /// QEMU opens the file under its own name and truncates it.
     pub(super) fn dump(&self, qmp: &mut Qmp, arguments: serde_json::Value) -> Result<Vec<u8>, String> {
         qmp.execute("screendump", arguments, AT_ONCE)?;
         let mut bytes = Vec::new();

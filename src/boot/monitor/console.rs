@@ -1,11 +1,11 @@
-//! From the bytes of a console to lines, and from lines to evidence, by the patterns of who prints them.
+//! Splits the bytes of a console into lines, and evaluates the lines with the patterns of the program that prints them.
 
 use super::limits::QUIET;
 use super::limits::STALL_REPORT;
 use super::*;
 
 impl BootMonitor {
-    /// Bytes from the serial console.
+    /// Processes bytes from the serial console.
     pub fn serial(&mut self, at: Duration, bytes: &[u8]) {
         self.spoke = at;
         let mut finished = Vec::new();
@@ -25,7 +25,8 @@ impl BootMonitor {
         if !matches!(&self.state, State::Prompt(prompt) if prompt.line.trim_end() == line) {
             self.said = at;
         }
-        // What the kernel or the init system prints into somebody's line ends that for us, not for them.
+        // Output of the kernel or the init system in the middle of a line ends it for the monitor. The program
+        // continues its line later.
         if let Some(place) = insertion(line) {
             let (before, inserted) = line.split_at(place);
             self.fragment.push_str(before);
@@ -49,7 +50,7 @@ impl BootMonitor {
         self.heard_kernel |= self.stamped || self.facts.version.is_some() || self.stage() >= Stage::Initramfs;
     }
 
-    /// A line of one speaker.
+    /// Processes the line of one source.
     pub(super) fn complete(&mut self, at: Duration, line: &str) {
         self.not_a_prompt(at, line);
         self.recent.push(line.to_owned());
@@ -66,7 +67,7 @@ impl BootMonitor {
         }
     }
 
-    /// What a finished line is evidence of; whether it is progress.
+    /// Applies the patterns to a completed line. Returns whether the line is progress.
     pub(super) fn apply_line(&mut self, at: Duration, line: &Line) -> bool {
         self.stamped |= line.origin == Origin::Kernel;
         let mut moves = true;
@@ -87,7 +88,7 @@ impl BootMonitor {
                 origin == Origin::Kernel || (origin == Origin::Plain && !self.stamped && stage < Stage::Login)
             }
             _ if origin == Origin::Kernel => false,
-            // What unpacks a kernel may return to the firmware.
+            // The code that unpacks a kernel may return to the firmware.
             Speaker::Firmware | Speaker::Loader => {
                 stage <= Stage::Loader
                     || (stage == Stage::Kernel && !self.stamped && self.facts.version.is_none())
@@ -157,7 +158,7 @@ impl BootMonitor {
         }
     }
 
-    /// A menu, a box or a shell that a boot may end in.
+    /// A menu, a dialog box or a shell where a boot may stop.
     pub(super) fn wait(&mut self, pattern: &Pattern) {
         let Some(class) = pattern.waits.filter(|class| *class != Class::LoaderWaits || !self.countdown)
         else {
@@ -183,7 +184,7 @@ impl BootMonitor {
         }
     }
 
-    /// The guest does something.
+    /// The guest makes progress.
     pub(super) fn moves(&mut self, at: Duration) {
         self.moved = at;
         if self.stalled.is_some_and(|since| at > since + STALL_REPORT) {
@@ -191,17 +192,17 @@ impl BootMonitor {
         }
     }
 
-    /// The line that is not finished yet.
+    /// Updates the incomplete line.
     pub(super) fn unfinished(&mut self, at: Duration) {
         let text = self.lines.unfinished();
         let inserted = insertion(&text);
         let open = match inserted {
-            // Something begins to print into it.
+            // Other output begins in the middle of the line.
             Some(place) => format!("{}{}", self.fragment, &text[..place]),
             None if Line::of(&text).origin != Origin::Plain => self.fragment.clone(),
             None => format!("{}{text}", self.fragment),
         };
-        // The same words in another line are another prompt.
+        // The same text in another line is another prompt.
         if open != self.open || self.finished != self.open_line {
             self.open_since = at;
             self.open_line = self.finished;
@@ -213,14 +214,14 @@ impl BootMonitor {
         self.open.clone_from(&open);
         if !open.is_empty() {
             self.not_a_prompt(at, &open);
-            // An answer has to stand: an issue file may have any words.
+            // A response has to remain, because an issue file may contain any text.
             if !self.is_answering() {
                 self.prompt(at, &open);
             }
         }
     }
 
-    /// An unfinished line that stands.
+    /// Evaluates an incomplete line that has remained unchanged.
     pub(super) fn look_at_unfinished(&mut self, now: Duration) {
         let answers = self.is_answering() && !self.open_answers && now >= self.open_since + ANSWER_STANDS;
         if answers && !self.open.is_empty() {
@@ -242,7 +243,7 @@ impl BootMonitor {
         self.apply_prompt(at, &text);
     }
 
-    /// What a line is evidence of if somebody waits at its end.
+    /// Applies the patterns for text at which a program waits for input.
     pub(super) fn apply_prompt(&mut self, at: Duration, text: &str) {
         for pattern in patterns::of_prompt(text) {
             if !self.may_speak(pattern.speaker, Origin::Plain, true) {
@@ -260,7 +261,7 @@ impl BootMonitor {
         }
     }
 
-    /// What a shell's prompt without a login means.
+    /// The class of a shell prompt that appears without a login.
     pub(super) fn shell(&self) -> Option<Class> {
         if !matches!(self.state, State::Booting) {
             return None;

@@ -1,4 +1,4 @@
-//! What looks like an end: its class, its reason, and what takes it back.
+//! Possible ends of a boot: their class, their cause, and what revokes them.
 
 use super::*;
 
@@ -16,12 +16,12 @@ impl BootMonitor {
         self.state = State::Ending { class, at, resume };
     }
 
-    /// The class that a reason from before makes of an end, with its line.
+    /// Replaces the class by an earlier cause, and returns it with the line of that cause.
     pub(super) fn with_cause(&mut self, class: Class, firm: bool) -> (Class, Option<String>) {
         let find = |wanted: &[Class]| {
             wanted.iter().find_map(|class| self.causes.iter().find(|(cause, _)| cause == class)).cloned()
         };
-        // Whatever follows from it: nothing of the image is to blame for.
+        // Lack of memory has many consequences, and none of them is an error in the image.
         if fails(class)
             && let Some((class, line)) = find(&[Class::TooLittleMemory])
         {
@@ -59,7 +59,7 @@ impl BootMonitor {
             }
             return (class, Some(line));
         }
-        // What the firmware does behind a loader that returned: its menu, its shell, or nothing more.
+        // After a boot loader has returned, the firmware shows its menu or its shell, or stops.
         if class == Class::NoBootableDevice && self.stage() >= Stage::Loader && !firm {
             return (Class::LoaderFailed, None);
         }
@@ -70,7 +70,7 @@ impl BootMonitor {
         if self.seen.last().is_some_and(|(last, _)| *last >= stage) {
             return;
         }
-        // It goes on: whatever stalled has recovered, and what looked like an end was none.
+        // The boot continues: a stalled guest has recovered, and a possible end was not one.
         self.stalled = None;
         if !self.waits_for(Class::EmergencyShell) && !self.waits_for(Class::InitramfsShell) {
             self.waiting = None;
@@ -91,7 +91,7 @@ impl BootMonitor {
     }
 }
 
-/// Whether a machine may end so because its memory was too little.
+/// Whether lack of memory can cause this class.
 fn fails(class: Class) -> bool {
     matches!(
         class,

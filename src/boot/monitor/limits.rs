@@ -1,20 +1,20 @@
-//! What the monitor waits for, and for how long.
+//! Timeouts of the monitor.
 
 use super::super::verdict::{Class, Probed};
 use std::time::Duration;
 
-/// How the boot is meant to end.
+/// How the boot should end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Goal {
-    /// A getty asks for a login, and answers.
+    /// A getty prompts for a login, and responds.
     #[default]
     LoginPrompt,
-    /// The guest does its work and switches itself off, as an installer does. A prompt may come before.
+    /// The guest does its work and powers itself off, as an installer does. A prompt may appear before.
     PowerOff,
 }
 
 impl Goal {
-    /// Whether a boot that ended so has come there. Of a console that did not answer, `probed` tells.
+    /// Whether the class satisfies this goal. `probed` shows whether a console responded.
     pub fn is_reached(self, class: Class, probed: Probed) -> bool {
         match self {
             Goal::LoginPrompt => {
@@ -26,72 +26,73 @@ impl Goal {
     }
 }
 
-/// What a getty has to answer.
+/// The responses that a getty has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A line end, after which the prompt appears again: enough where a login follows.
+    /// A new prompt after Enter. This is sufficient where a login follows.
     Prompt,
-    /// Then an unknown user name: a password question follows.
+    /// In addition, a password prompt after an unknown user name.
     Password,
 }
 
-/// How long to wait, and for what.
+/// Timeouts and the goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Without output on the console or disk traffic.
+    /// Time without console output or disk traffic.
     pub silence: Duration,
-    /// In all.
+    /// Total time.
     pub total: Duration,
     pub goal: Goal,
-    /// How long a prompt has to stand before it is answered.
+    /// How long a prompt has to remain before it is tested.
     pub dwell: Duration,
     pub probe: Probe,
 }
 
-/// Lines around an end that are kept as its evidence.
+/// Lines before and after an end that are recorded as its evidence.
 pub(super) const EVIDENCE: usize = 12;
 
-/// How long a later line can still take an end back.
+/// How long a later line can revoke an end.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
-/// How long an unfinished line has to stand to be a prompt of somebody who waits, or a message without a line end.
+/// How long an incomplete line has to remain to be a prompt or a message without a line end.
 pub(super) const STANDS: Duration = Duration::from_millis(1500);
 
-/// How long a prompt has to stand at least, and whatever follows Enter: an issue file may have the same words.
+/// How long a prompt and the response to Enter have to remain at least, because an issue file may contain the same
+/// text.
 pub(super) const ANSWER_STANDS: Duration = Duration::from_millis(500);
 
-/// How long a menu or a box has to be left alone to wait for a key.
+/// Time without output after which a menu or a dialog box is considered to wait for a key.
 pub(super) const QUIET: Duration = Duration::from_secs(6);
 
-/// How long a question for a passphrase must stand before it is answered.
+/// How long a passphrase prompt has to remain before the passphrase is typed.
 pub(super) const QUESTION_STANDS: Duration = Duration::from_secs(1);
 
-/// Resets by the guest that are no longer a firmware that settles in.
+/// From this number on, resets by the guest are a loop and no longer part of a firmware's initialization.
 pub(super) const RESETS: u32 = 3;
 
-/// How long a guest may need to recover from a stall.
+/// How long a guest may take to recover from a stall.
 pub(super) const STALL_PATIENCE: Duration = Duration::from_secs(45);
 
-/// The report of a stall takes no longer: whatever comes later comes from a guest that goes on.
+/// The report of a stall takes at most this time; later output shows that the guest has recovered.
 pub(super) const STALL_REPORT: Duration = Duration::from_secs(10);
 
-/// How long the serial console must be silent for the screen to be looked at.
+/// Time without output on the serial console after which the screen is read.
 pub(super) const SERIAL_SILENCE: Duration = Duration::from_secs(6);
 
-/// How long nothing is printed before Enter is pressed to see whether there is a getty.
+/// Time without output after which Enter is pressed to test for a getty.
 pub(super) const DOUBT_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How often that is done.
 pub(super) const DOUBTS: u32 = 3;
 
-/// How long a getty may take to start once everything else has: it is among the first units.
+/// How long a getty may take to start after everything else has. It is among the first units.
 pub(super) const GETTY_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a getty may take to ask again.
+/// How long a getty may take to print a new prompt.
 pub(super) const ANSWER: Duration = Duration::from_secs(6);
 
-/// How long `login` may take to ask for a password: programs have to be read from the disk.
+/// How long `login` may take to print a password prompt. Its programs have to be read from the disk.
 pub(super) const PASSWORD: Duration = Duration::from_secs(45);
 
-/// How long a password question may be behind a prompt that came back.
+/// How long a password prompt may be delayed after the login prompt was printed again.
 pub(super) const BEHIND: Duration = Duration::from_secs(8);

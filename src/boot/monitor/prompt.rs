@@ -1,4 +1,4 @@
-//! Login prompts: when one counts, what is typed there, and what the answers come to.
+//! Login prompts: when they count, what is typed there, and how the responses are judged.
 
 use super::limits::DOUBTS;
 use super::*;
@@ -9,7 +9,7 @@ impl BootMonitor {
         matches!(&self.state, State::Prompt(prompt) if prompt.step != Step::Dwelling)
     }
 
-    /// What stands at the end of the output: somebody may wait there.
+    /// Evaluates the text at the end of the output, where a program may wait for input.
     pub(super) fn prompt(&mut self, at: Duration, text: &str) {
         if let State::Prompt(prompt) = &self.state
             && prompt.step != Step::Dwelling
@@ -24,7 +24,7 @@ impl BootMonitor {
                 && self.may_speak(pattern.speaker, Origin::Plain, true)
                 && let Some(volume) = pattern.value(text)
             {
-                // The echo of an answer, stars or not, comes behind the same question.
+                // The echo of a passphrase, with or without asterisks, follows the same question.
                 let is_old = |other: &String| volume == *other || volume.starts_with(&format!("{other}:"));
                 let asked = self.question.as_ref().map(|(volume, _)| volume);
                 if !self.answered.iter().chain(asked).any(is_old) {
@@ -40,7 +40,7 @@ impl BootMonitor {
             }
             return;
         }
-        // A loader that asks for a user name is no getty.
+        // A boot loader that prompts for a user name is not a getty.
         let is_of_loader = |pattern: &Pattern| {
             (pattern.waits.is_some() || pattern.end.is_some())
                 && self.may_speak(pattern.speaker, Origin::Plain, true)
@@ -55,7 +55,7 @@ impl BootMonitor {
         }
     }
 
-    /// Whatever stood there when Enter was pressed stands there again: a prompt in words that are not known.
+    /// Whether the text at which Enter was pressed has appeared again. It is then a prompt in an unknown wording.
     pub(super) fn comes_back(&self, text: &str) -> bool {
         let ends = |text: &str| text.trim_end().ends_with([':', '：', '៖']);
         self.stage() >= Stage::Init
@@ -66,11 +66,11 @@ impl BootMonitor {
     }
 
     pub(super) fn begin_prompt(&mut self, at: Duration, text: &str, reached: Option<Class>) {
-        // An entry of a menu may look like anything.
+        // A menu entry may have any text.
         if self.waits_for(Class::LoaderWaits) {
             return;
         }
-        // The same text is looked at again with every byte that comes; only another line is another prompt.
+        // The same text is evaluated again with every byte. Only another line is another prompt.
         let place = (text.to_owned(), self.finished);
         if matches!(self.state, State::Ending { .. }) && self.last_prompt.as_ref() == Some(&place) {
             return;
@@ -107,7 +107,7 @@ impl BootMonitor {
         match prompt.step {
             Step::Dwelling => prompt.line = text.to_owned(),
             Step::Entered { .. } if !is_new => {}
-            // Automatic logins again and again are no answer.
+            // Repeated automatic logins are not a response.
             Step::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
             Step::Entered { .. } => {
                 prompt.line = text.to_owned();
@@ -134,7 +134,7 @@ impl BootMonitor {
         self.state = State::Ended(class);
     }
 
-    /// What looked like a login prompt was the beginning of another line: it does not count.
+    /// Text that looked like a login prompt was the beginning of another line.
     pub(super) fn not_a_prompt(&mut self, at: Duration, text: &str) {
         let State::Prompt(prompt) = &self.state else { return };
         let goes_on = prompt.reached.is_none()
@@ -151,12 +151,12 @@ impl BootMonitor {
         }
     }
 
-    /// Whether there is a getty, though no prompt stands there: it asks again.
+    /// Tests for a getty by pressing Enter, although no known prompt is shown.
     pub(super) fn press_enter_in_doubt(&mut self, now: Duration) {
         if !matches!(self.state, State::Booting) || self.limits.goal != Goal::LoginPrompt {
             return;
         }
-        // A shell or a menu would take it for an answer.
+        // A shell or a menu would act on the key.
         let may_type = self.waiting.is_none() && self.doubts < DOUBTS && !self.countdown_or_menu();
         let since = self.doubted.or(self.up);
         if may_type && since.is_some_and(|since| now >= since.max(self.spoke) + DOUBT_PATIENCE) {
@@ -171,7 +171,7 @@ impl BootMonitor {
         self.stage() == Stage::Loader && self.countdown
     }
 
-    /// What a prompt comes to with time.
+    /// Advances the test of a prompt with time.
     pub(super) fn step(&mut self, now: Duration, mut prompt: Prompt) {
         match prompt.step {
             Step::Dwelling if now >= prompt.since + self.limits.dwell.max(ANSWER_STANDS) => {
@@ -180,7 +180,7 @@ impl BootMonitor {
                 prompt.step = Step::Entered { at: now, again: false };
                 self.state = State::Prompt(prompt);
             }
-            // A shell answers with its prompt, whatever that is; an echo alone is none.
+            // A shell responds with its prompt, which may have any text. An echo alone is not a response.
             Step::Entered { .. }
                 if let Some(class) = prompt.reached
                     && !self.open.trim().is_empty()
@@ -189,7 +189,7 @@ impl BootMonitor {
             {
                 self.succeed(class, Probed::Prompt, prompt.line);
             }
-            // It may have been slow, or the line was lost.
+            // The getty may have been slow, or the key may have been lost.
             Step::Entered { at, again: false } if now >= at + ANSWER => {
                 self.actions.push(Action::Enter);
                 prompt.step = Step::Entered { at: now, again: true };
@@ -201,7 +201,7 @@ impl BootMonitor {
                 if prompt.reached == Some(Class::WindowsConsole) {
                     return self.succeed(Class::WindowsConsole, Probed::Silent, prompt.line);
                 }
-                // Something else goes on: it was no prompt, or one that is not there any more.
+                // Other output follows: the text was not a prompt, or the prompt has disappeared.
                 let goes_on = self.said > prompt.since + STANDS;
                 self.state = State::Booting;
                 if goes_on && self.doubts < DOUBTS {

@@ -1,11 +1,11 @@
-//! The guest's screen, read from pictures, where its serial console is silent.
+//! Reads the guest's screen from screenshots if there is no output on the serial console.
 
 use super::limits::SERIAL_SILENCE;
 use super::*;
 
 impl BootMonitor {
-    /// Whether the screen has to be looked at: the serial console is silent, and was so since the kernel began. A kernel
-    /// that prints there is judged by that alone.
+    /// Whether the screen has to be read: there is no output on the serial console, and has been none since the kernel
+    /// started. A kernel that prints to the serial console is judged only by that.
     pub fn wants_screen(&self, now: Duration) -> bool {
         match &self.state {
             State::Booting => !self.heard_kernel && now >= self.spoke + SERIAL_SILENCE,
@@ -14,7 +14,7 @@ impl BootMonitor {
         }
     }
 
-    /// What stands on the screen now. A cursor that blinks is no news.
+    /// Processes the text on the screen. A blinking cursor is not a change.
     pub fn screen(&mut self, at: Duration, mut lines: Vec<String>) {
         for line in &mut lines {
             line.truncate(line.trim_end_matches(['_', '\u{fffd}']).trim_end().len());
@@ -28,7 +28,7 @@ impl BootMonitor {
         self.finished += 1;
         let before = std::mem::replace(&mut self.screen, lines.clone());
         let is_new = |line: &&String| !line.is_empty() && !before.contains(line);
-        // An endless job's clock and a stalled kernel's complaints are no progress, an empty screen is.
+        // The timer of an endless job and messages about a stalled kernel are not progress, but a cleared screen is.
         if !lines.iter().any(|line| is_new(&line)) {
             self.moved = at;
         }
@@ -40,13 +40,13 @@ impl BootMonitor {
             if origin == Origin::Kernel || (self.stage() > stage && self.stage() >= Stage::Kernel) {
                 self.witnessed = Witnessed::Screen;
             }
-            // A picture does not tell whether a line is finished.
+            // A screenshot does not show whether a line is complete.
             self.apply_prompt(at, line);
             if was_booting && !matches!(self.state, State::Booting) {
                 self.witnessed = Witnessed::Screen;
             }
         }
-        // The kernel may have printed behind it, and below.
+        // Kernel output may follow the prompt in the same line and below.
         let text = |line: &String| match insertion(line) {
             Some(place) => line[..place].to_owned(),
             None => format!("{line} "),
@@ -61,7 +61,7 @@ impl BootMonitor {
         }
         let prompts: Vec<String> = lines.iter().map(text).filter(|line| is_login_prompt(line)).collect();
         let before = std::mem::replace(&mut self.screen_prompts, prompts.len());
-        // What was typed stands behind the old prompt; another one is an answer.
+        // Typed text follows the old prompt. Another prompt is a response.
         if let Some(prompt) = prompts.last()
             && self.limits.goal == Goal::LoginPrompt
             && prompts.len() > before

@@ -1,4 +1,4 @@
-//! How far a boot is for the monitor.
+//! The state of the monitor.
 
 use super::super::verdict::Class;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Prompt {
     pub(super) line: String,
-    /// For a console that is no getty: what it is called.
+    /// For a console without a getty: its class.
     pub(super) reached: Option<Class>,
     pub(super) since: Duration,
     pub(super) step: Step,
@@ -20,7 +20,7 @@ pub(super) enum Step {
         at: Duration,
         again: bool,
     },
-    /// A user name was typed. `back`: the prompt came back.
+    /// A user name was typed. `back`: when the login prompt appeared again.
     Named {
         at: Duration,
         back: Option<Duration>,
@@ -30,9 +30,9 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 pub(super) enum State {
     Booting,
-    /// Somebody asks for a login.
+    /// A login prompt is shown.
     Prompt(Prompt),
-    /// An end that something later can take back.
+    /// A possible end that later output can revoke.
     Ending {
         class: Class,
         at: Duration,

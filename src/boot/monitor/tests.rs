@@ -30,7 +30,7 @@ fn transcripts() -> Vec<Transcript> {
 }
 
 #[test]
-fn consoles_of_the_world_are_judged_right() {
+fn transcripts_get_the_expected_class() {
     let all = transcripts();
     assert!(all.len() > 200, "{}", all.len());
     let mut wrong = Vec::new();
@@ -38,29 +38,30 @@ fn consoles_of_the_world_are_judged_right() {
         for piece in [usize::MAX, 1] {
             let limits = Limits { silence: Duration::from_secs(150), ..LIMITS };
             let (class, monitor, now) = case.replay(limits, piece);
-            let mut say = |what: String| wrong.push(format!("{}: {what}\n{:#?}", case.name, monitor.proof()));
+            let mut mismatch =
+                |what: String| wrong.push(format!("{}: {what}\n{:#?}", case.name, monitor.proof()));
             if !case.want.contains(&class.to_string()) {
-                say(format!("{class} at {}, not {}", monitor.stage(), case.want.join(" or ")));
+                mismatch(format!("{class} at {}, not {}", monitor.stage(), case.want.join(" or ")));
             } else if case.stage.is_some_and(|stage| stage != monitor.stage()) {
-                say(format!("at {}", monitor.stage()));
+                mismatch(format!("at {}", monitor.stage()));
             }
             for kind in &case.notes {
                 if !monitor.notes().iter().any(|note| note.kind == *kind) {
-                    say(format!("no note {kind}: {:?}", monitor.notes()));
+                    mismatch(format!("no note {kind}: {:?}", monitor.notes()));
                 }
             }
-            // A verdict comes soon after its evidence; a getty may take its time to answer.
+            // A verdict follows soon after its evidence, except that a getty may take longer to respond.
             let patience = Duration::from_secs(case.patience.unwrap_or(30));
             let patience = if class == Class::LoginBroken { patience + PASSWORD } else { patience };
             if now > case.pauses() + patience {
-                say(format!("{class} only after {now:?}"));
+                mismatch(format!("{class} only after {now:?}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), 2 * all.len(), wrong.join("\n"));
 }
 
-/// Shows a console's text, then lets `patience` seconds pass.
+/// Feeds the text of a console, then lets `patience` seconds pass.
 fn watch(text: &str, patience: u64) -> (Option<Class>, BootMonitor) {
     let mut monitor = BootMonitor::new(LIMITS);
     for (second, line) in text.split_inclusive('\n').enumerate() {
@@ -75,24 +76,24 @@ fn watch(text: &str, patience: u64) -> (Option<Class>, BootMonitor) {
     (monitor.decide(at(end)), monitor)
 }
 
-/// Until the monitor has nothing more to ask.
+/// All actions that the monitor requests now.
 fn answer(monitor: &mut BootMonitor, now: Duration) -> Vec<Action> {
     let _ = monitor.decide(now);
     std::iter::from_fn(|| monitor.action(now)).collect()
 }
 
 #[test]
-fn a_getty_has_to_answer() {
+fn getty_has_to_respond() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(1), b"[    0.000000] Linux version 6.1\r\n\r\nkvm login: ");
     assert_eq!(answer(&mut monitor, at(5)), []);
     assert_eq!(answer(&mut monitor, at(6)), [Action::Enter]);
     assert_eq!(answer(&mut monitor, at(7)), []);
-    // The kernel may print meanwhile: that is no answer.
+    // Kernel output in the meantime is not a response.
     monitor.serial(at(7), b"[    8.123456] random: crng init done\r\n");
     assert_eq!(answer(&mut monitor, at(7)), []);
     monitor.serial(at(8), b"\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ");
-    // It has to stand.
+    // The prompt has to remain.
     assert_eq!(answer(&mut monitor, at(8)), []);
     assert_eq!(answer(&mut monitor, at(9)), [Action::Type(UNKNOWN_USER)]);
     monitor.serial(at(9), b"isterprobe\r\n");
@@ -105,7 +106,7 @@ fn a_getty_has_to_answer() {
 }
 
 #[test]
-fn whoever_logs_in_needs_only_a_new_prompt() {
+fn new_prompt_is_sufficient_for_a_login() {
     let mut monitor = BootMonitor::new(Limits { probe: Probe::Prompt, ..LIMITS });
     monitor.serial(at(1), b"\r\nkvm login: ");
     assert_eq!(answer(&mut monitor, at(6)), [Action::Enter]);
@@ -115,9 +116,10 @@ fn whoever_logs_in_needs_only_a_new_prompt() {
 }
 
 #[test]
-fn a_good_boot_goes_through_its_stages() {
+fn stages_are_recorded() {
     let (_, monitor) = watch(
-        "BdsDxe: loading Boot0002 \"UEFI Misc Device\"\r\nBdsDxe: starting Boot0002 \"UEFI Misc Device\" from PciRoot(0x0)\r\n\
+        "BdsDxe: loading Boot0002 \"UEFI Misc Device\"\r\nBdsDxe: starting Boot0002 \"UEFI Misc Device\" from \
+         PciRoot(0x0)\r\n\
          EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\r\n[    0.000000] Linux version 6.1\r\n\
          Loading, please wait...\r\n[    5.1] systemd[1]: Detected virtualization qemu.\r\n\
          Welcome to \x1b[1mDebian GNU/Linux 12\x1b[0m!\r\n\r\nDebian GNU/Linux 12 kvm ttyS0\r\n\r\nkvm login: ",
@@ -132,7 +134,7 @@ fn a_good_boot_goes_through_its_stages() {
 }
 
 #[test]
-fn a_goal_of_power_off_asks_no_getty() {
+fn power_off_goal_does_not_test_the_getty() {
     let mut monitor = BootMonitor::new(Limits { goal: Goal::PowerOff, ..LIMITS });
     monitor.serial(at(1), b"\r\nkvm login: ");
     assert_eq!(answer(&mut monitor, at(60)), []);
@@ -141,7 +143,7 @@ fn a_goal_of_power_off_asks_no_getty() {
 }
 
 #[test]
-fn a_system_that_is_up_and_asks_nobody_has_no_getty() {
+fn running_system_without_prompt_is_no_getty() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(5), b"[  OK  ] Reached target multi-user.target - Multi-User System.\r\n");
     for second in 6..25 {
@@ -152,7 +154,7 @@ fn a_system_that_is_up_and_asks_nobody_has_no_getty() {
 }
 
 #[test]
-fn the_clock_of_an_endless_job_is_no_progress() {
+fn job_timer_is_not_progress() {
     for (job, end) in
         [("A start job is running for hang.service", "\r"), ("Job hang.service/start running", "\r\n")]
     {
@@ -160,7 +162,7 @@ fn the_clock_of_an_endless_job_is_no_progress() {
         monitor.serial(at(1), b"Welcome to Debian!\r\n");
         for second in 2..91 {
             let text = format!("[***   ] {job} ({second}s / no limit){end}");
-            // A serial port has 16 bytes at a time, or one.
+            // A serial port delivers up to 16 bytes at a time, or a single one.
             for byte in text.as_bytes() {
                 monitor.serial(at(second), &[*byte]);
             }
@@ -174,7 +176,7 @@ fn the_clock_of_an_endless_job_is_no_progress() {
 }
 
 #[test]
-fn a_silent_serial_console_leaves_the_screen() {
+fn screen_is_read_without_serial_output() {
     let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(1), b"EFI stub: Loaded initrd\r\n");
@@ -194,7 +196,7 @@ fn a_silent_serial_console_leaves_the_screen() {
     );
     assert_eq!(monitor.decide(at(48)), Some(Class::LoginPrompt));
     assert_eq!((monitor.proof(), monitor.witnessed()), (text(&["here login: "]), Witnessed::Screen));
-    // Printed into, and below.
+    // The prompt is followed by kernel output in the same line and below.
     let mut monitor = BootMonitor::new(LIMITS);
     let printed = [
         "here login: [   64.648526] clocksource: timekeeping watchdog on CPU0: hpet wd-wd read-back delay of 116530ns",
@@ -202,15 +204,15 @@ fn a_silent_serial_console_leaves_the_screen() {
     ];
     monitor.screen(at(8), text(&[issue, "", printed[0], printed[1]]));
     assert_eq!(answer(&mut monitor, at(13)), [Action::Enter]);
-    // What GRUB says by BIOS is no kernel.
+    // Output of GRUB through the BIOS is not kernel output.
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(1), b"GRUB loading...\r\nWelcome to GRUB!\r\n\r\n");
     assert!(monitor.wants_screen(at(8)));
-    // A kernel that was heard on the serial console is judged by it.
+    // A kernel that prints to the serial console is judged by that.
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(1), b"[    0.000000] Linux version 6.1\r\n");
     assert!(!monitor.wants_screen(at(60)));
-    // What has been on the screen before is no news; a panic is an end.
+    // Text that was already on the screen is not progress, but a panic is an end.
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.screen(at(8), text(&["same"]));
     monitor.screen(at(20), text(&["same", "_"]));
@@ -221,7 +223,7 @@ fn a_silent_serial_console_leaves_the_screen() {
 }
 
 #[test]
-fn a_guest_without_a_processor_is_not_silent() {
+fn cpu_starvation_extends_no_output_timeout() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(0), b"[    0.0] Linux version 6.1\r\n");
     monitor.starved(at(60));
@@ -230,7 +232,7 @@ fn a_guest_without_a_processor_is_not_silent() {
 }
 
 #[test]
-fn silence_is_judged_and_disk_traffic_is_no_silence() {
+fn disk_traffic_extends_no_output_timeout() {
     let (class, mut monitor) = watch("[    0.000000] Linux version 6.1\r\n", 80);
     assert_eq!(class, None);
     monitor.disk_moved(at(85));
@@ -240,7 +242,7 @@ fn silence_is_judged_and_disk_traffic_is_no_silence() {
 }
 
 #[test]
-fn endless_output_is_too_slow() {
+fn continuous_output_does_not_extend_total_timeout() {
     let mut monitor = BootMonitor::new(LIMITS);
     for second in 0..600 {
         monitor.serial(at(second), b"still here\r\n");
@@ -250,7 +252,7 @@ fn endless_output_is_too_slow() {
 }
 
 #[test]
-fn a_stalled_emulator_is_not_the_images_fault() {
+fn stall_is_an_infrastructure_failure() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(5), b"[    0.000000] Linux version 6.1\r\n");
     monitor.serial(at(30), b"[   25.1] rcu: INFO: rcu_preempt self-detected stall on CPU\r\n");
@@ -260,10 +262,10 @@ fn a_stalled_emulator_is_not_the_images_fault() {
 }
 
 #[test]
-fn a_stall_that_was_got_over_excuses_nothing() {
+fn recovered_stall_is_ignored() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(30), b"[   25.1] rcu: INFO: rcu_preempt self-detected stall on CPU\r\n");
-    // What the kernel says about it.
+    // Part of the stall report.
     monitor.serial(at(31), b"[   26.1] Call Trace:\r\n");
     assert_eq!(monitor.stalled, Some(at(30)));
     monitor.serial(at(50), b"[   44.0] systemd[1]: Started a.service.\r\n");
@@ -271,7 +273,7 @@ fn a_stall_that_was_got_over_excuses_nothing() {
 }
 
 #[test]
-fn time_without_a_processor_does_not_count() {
+fn cpu_starvation_extends_total_timeout() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.starved(at(50));
     monitor.disk_moved(LIMITS.total);
@@ -286,7 +288,7 @@ fn time_without_a_processor_does_not_count() {
 }
 
 #[test]
-fn one_reset_is_firmware_settling_three_are_a_loop() {
+fn third_reset_is_a_reset_loop() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.reset(at(1));
     monitor.reset(at(2));
@@ -296,7 +298,7 @@ fn one_reset_is_firmware_settling_three_are_a_loop() {
 }
 
 #[test]
-fn a_passphrase_is_asked_for_once_and_a_refusal_is_an_end() {
+fn passphrase_is_typed_once_and_rejection_is_final() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.serial(at(1), b"Please unlock disk cryptroot: ");
     assert_eq!(monitor.action(at(1)), None);

@@ -1,4 +1,4 @@
-//! Packages of a directory, as a disk with a tar archive that a package manager reads.
+//! Puts the packages of a directory into a tar archive that the guest gets as a disk.
 
 use super::DIRECTORY;
 use crate::host::{Context, Failure, Invocation, run, scratch_directory};
@@ -12,10 +12,10 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Of Debian packages or of rpm packages.
+    /// Creates an archive of Debian packages or of rpm packages.
     ///
     /// # Errors
-    /// The directory has neither, or both.
+    /// The directory contains neither kind, or both.
     pub(crate) fn of_directory(directory: &Path) -> Result<Archive, Failure> {
         let context = || format!("could not read the packages in `{}`", directory.display());
         let mut packages: Vec<PathBuf> = Vec::new();
@@ -67,7 +67,7 @@ impl Archive {
     }
 }
 
-/// What apt learns of a package. Source: deb822(5); Debian Policy, "Debian repository format", Packages.
+/// The entry of a package in apt's index. Source: deb822(5); Debian Policy, "Debian repository format", Packages.
 fn index_entry(path: &Path) -> Result<String, Failure> {
     let control = run(&Invocation::new("dpkg-deb").arg("--field").arg(path))?;
     let size = path.metadata().context(|| format!("could not read `{}`", path.display()))?.len();

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|break|fix|remove VERSION`. What it prints with
-# `ister-update:` before it is judged on the host.
+# Runs as root in the guest, from the unpacked archive: `update.sh state|reinstall|upgrade|break|fix|remove VERSION`.
+# The host evaluates the output lines that begin with `ister-update:`.
 set -u
 here=$(dirname "$0")
 running=$(uname -r)
@@ -15,7 +15,7 @@ dnf() {
         --enablerepo=ister-update "$@"
 }
 
-# The package that a kernel came with.
+# The package that contains a kernel.
 package_of() {
     if [ -f "$here/Packages" ]; then
         dpkg-query -S "/boot/vmlinuz-$1" | sed 's/: .*//; s/,.*//'
@@ -38,7 +38,7 @@ state() {
     echo "ister-update: command line $(cat /proc/cmdline)"
 }
 
-# What the loader starts of the kernel that does not run.
+# The file from which the boot loader starts the kernel that is not running.
 other_kernel() {
     for directory in /lib/modules/*/; do
         version=$(basename "$directory")

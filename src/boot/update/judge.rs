@@ -1,19 +1,19 @@
-//! Whether an update took effect, by what the guest answered. Pure.
+//! Judges from the guest's answers whether an update took effect. Pure.
 
 use super::Update;
 use crate::boot::session::Answer;
 use crate::plan::command_line::words;
 
-/// The kernel that an update replaces, and the one that it brought.
+/// The kernel before an update, and the kernel that the update installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kernels {
     pub old: String,
     pub new: String,
 }
 
-/// After the mark of the guest's script.
+/// The text after a mark of the guest's script.
 fn marked<'a>(answer: &'a Answer, word: &'a str) -> impl Iterator<Item = &'a str> {
-    // A console has lines of others, and these behind them.
+    // On a console, other output may precede the mark in the same line.
     let rest = answer.lines.iter().filter_map(|line| Some(line.split_once("ister-update: ")?.1));
     rest.filter_map(move |rest| rest.strip_prefix(word)?.strip_prefix(' ').map(str::trim))
 }
@@ -23,34 +23,34 @@ fn failed(answer: &Answer, what: &str) -> Vec<String> {
     std::iter::once(format!("{what} (status {})", answer.status)).chain(said).collect()
 }
 
-/// By the answers to [`super::upgrade`].
+/// Judges the answers to [`super::upgrade`].
 pub(crate) fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec<String>> {
     let [unpacked, reinstall, upgrade, state, broken @ ..] = answers else {
         return Err(vec!["the update was not run".to_owned()]);
     };
     if unpacked.status != 0 {
-        return Err(failed(unpacked, "the archive could not be unpacked"));
+        return Err(failed(unpacked, "could not unpack the archive"));
     }
     if reinstall.status != 0 {
-        return Err(failed(reinstall, "the same kernel package could not be installed again"));
+        return Err(failed(reinstall, "could not reinstall the installed kernel package"));
     }
     if upgrade.status != 0 {
-        return Err(failed(upgrade, "the packages could not be upgraded"));
+        return Err(failed(upgrade, "could not upgrade the packages"));
     }
     let running = marked(state, "running").next().unwrap_or_default().to_owned();
     let installed: Vec<&str> = marked(state, "installed").collect();
     let others: Vec<&str> = installed.iter().copied().filter(|version| *version != running).collect();
     let [new] = others[..] else {
-        return Err(failed(state, &format!("the update brought {} kernels, expected one", others.len())));
+        return Err(failed(state, &format!("the update installed {} kernels, expected one", others.len())));
     };
     let offered: Vec<&str> = marked(state, "offered").collect();
     for version in [new, running.as_str()] {
         if !offered.contains(&version) {
-            return Err(failed(state, &format!("the loader does not offer the kernel {version}")));
+            return Err(failed(state, &format!("the boot loader does not offer the kernel {version}")));
         }
     }
     if let Some(answer) = broken.iter().find(|answer| answer.status != 0) {
-        return Err(failed(answer, "the new kernel's file could not be truncated"));
+        return Err(failed(answer, "could not truncate the file of the new kernel"));
     }
     let update = Update {
         fallback: None,
@@ -62,18 +62,21 @@ pub(crate) fn judge_upgrade(answers: &[Answer]) -> Result<(Kernels, Update), Vec
     Ok((Kernels { old: running, new: new.to_owned() }, update))
 }
 
-/// By the answers to [`super::fix`].
+/// Judges the answers to [`super::fix`].
 pub(crate) fn judge_choice(answers: &[Answer], kernels: &Kernels) -> Option<Vec<String>> {
-    let [state, fixed] = answers else { return Some(vec!["nothing was looked at".to_owned()]) };
+    let [state, fixed] = answers else { return Some(vec!["the state was not queried".to_owned()]) };
     let running = marked(state, "running").next().unwrap_or_default();
     if running != kernels.old {
-        let what = format!("kernel {running} runs, chosen from the loader's menu was {}", kernels.old);
+        let what = format!(
+            "kernel {running} is running, but {} was selected in the boot loader's menu",
+            kernels.old
+        );
         return Some(failed(state, &what));
     }
-    (fixed.status != 0).then(|| failed(fixed, "the new kernel's file could not be put back"))
+    (fixed.status != 0).then(|| failed(fixed, "could not restore the file of the new kernel"))
 }
 
-/// By the answers to [`super::remove`], or with `removed` to [`super::last`].
+/// Judges the answers to [`super::remove`], or with `removed` those to [`super::last`].
 pub(crate) fn judge_removal(
     answers: &[Answer],
     kernels: &Kernels,
@@ -83,7 +86,10 @@ pub(crate) fn judge_removal(
     let state = answers.first()?;
     let running = marked(state, "running").next().unwrap_or_default();
     if running != kernels.new {
-        return Some(failed(state, &format!("kernel {running} runs, installed was {}", kernels.new)));
+        return Some(failed(
+            state,
+            &format!("kernel {running} is running, but {} was installed", kernels.new),
+        ));
     }
     let line = marked(state, "command line").next().unwrap_or_default();
     let has = |word: &str| words(line).contains(&word);
@@ -98,13 +104,16 @@ pub(crate) fn judge_removal(
     }
     let [_, removal, state] = answers else { return Some(vec!["the old kernel was not removed".to_owned()]) };
     if removal.status != 0 {
-        return Some(failed(removal, "the old kernel could not be removed"));
+        return Some(failed(removal, "could not remove the old kernel"));
     }
     if marked(state, "offered").any(|version| version == kernels.old) {
-        return Some(failed(state, &format!("the loader still offers the removed kernel {}", kernels.old)));
+        return Some(failed(
+            state,
+            &format!("the boot loader still offers the removed kernel {}", kernels.old),
+        ));
     }
     (!marked(state, "offered").any(|version| version == kernels.new))
-        .then(|| failed(state, &format!("the loader does not offer the kernel {} any more", kernels.new)))
+        .then(|| failed(state, &format!("the boot loader no longer offers the kernel {}", kernels.new)))
 }
 
 #[cfg(test)]
@@ -125,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_brings_one_kernel_that_the_loader_offers() {
+    fn update_installs_one_offered_kernel() {
         let good = |state: Answer| {
             judge_upgrade(&[
                 answer(0, &["unpacked"]),
@@ -138,36 +147,39 @@ mod tests {
         assert_eq!((kernels.old.as_str(), kernels.new.as_str()), ("1", "2"));
         assert_eq!(update.packages, ["netbase 2"]);
         assert_eq!(update.reinstalled.as_deref(), Some("linux-image-1"));
-        assert!(good(state("1", &["1"], &["1"])).unwrap_err()[0].contains("brought 0 kernels"));
+        assert!(good(state("1", &["1"], &["1"])).unwrap_err()[0].contains("installed 0 kernels"));
         assert!(
             good(state("1", &["1", "2"], &["1"])).unwrap_err()[0].contains("does not offer the kernel 2")
         );
         let refused = [answer(0, &[]), answer(100, &["dpkg: error"]), answer(0, &[]), answer(0, &[])];
-        assert!(judge_upgrade(&refused).unwrap_err()[0].contains("could not be installed again"));
+        assert!(judge_upgrade(&refused).unwrap_err()[0].contains("could not reinstall"));
     }
 
     #[test]
-    fn the_old_kernel_is_what_was_chosen() {
+    fn selected_kernel_has_to_run() {
         let kernels = Kernels { old: "1".into(), new: "2".into() };
         let judge = |running: &str, status: i32| {
             judge_choice(&[state(running, &["1", "2"], &["1", "2"]), answer(status, &[])], &kernels)
         };
         assert_eq!(judge("1", 0), None);
-        assert!(judge("2", 0).unwrap()[0].contains("kernel 2 runs, chosen from the loader's menu was 1"));
-        assert!(judge("1", 1).unwrap()[0].contains("put back"));
+        assert!(
+            judge("2", 0).unwrap()[0]
+                .contains("kernel 2 is running, but 1 was selected in the boot loader's menu")
+        );
+        assert!(judge("1", 1).unwrap()[0].contains("could not restore"));
     }
 
     #[test]
-    fn the_new_kernel_has_to_run_with_the_planned_options() {
+    fn new_kernel_has_to_run_with_planned_options() {
         let kernels = Kernels { old: "1".into(), new: "2".into() };
         let answers = |running: &str, offered: &[&str]| {
             [state(running, &["1", "2"], &["1", "2"]), answer(0, &[]), state(running, &["2"], offered)]
         };
         let judge = |answers: &[Answer], planned| judge_removal(answers, &kernels, planned, false);
         assert_eq!(judge(&answers("2", &["2"]), Some("root=x rw")), None);
-        assert!(judge(&answers("1", &["2"]), None).unwrap()[0].contains("kernel 1 runs"));
+        assert!(judge(&answers("1", &["2"]), None).unwrap()[0].contains("kernel 1 is running"));
         assert!(judge(&answers("2", &["1", "2"]), None).unwrap()[0].contains("still offers"));
-        assert!(judge(&answers("2", &[]), None).unwrap()[0].contains("any more"));
+        assert!(judge(&answers("2", &[]), None).unwrap()[0].contains("no longer offers"));
         assert!(judge(&answers("2", &["2"]), Some("quiet")).unwrap()[0].contains("without `quiet`"));
     }
 }

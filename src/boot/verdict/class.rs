@@ -1,4 +1,4 @@
-//! Classes of verdicts, and what to do about each.
+//! Verdict classes and the advice for each.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,201 +8,222 @@ use std::fmt;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// A getty asks for a login: the good end, unless the guest is to switch itself off.
+    /// A getty prompts for a login. This is a pass unless the goal is a power-off.
     LoginPrompt,
     NoBootableDevice,
     GrubShell,
-    /// The loader is there, what it should load is not.
+    /// The boot loader runs, but cannot find or load what it should start.
     LoaderFailed,
     KernelPanic,
-    /// What was to be unpacked or started did not fit into the machine's memory.
+    /// The machine has too little memory to unpack or start the system.
     TooLittleMemory,
     InitramfsShell,
     EmergencyShell,
-    /// The root filesystem has nothing that could be started.
+    /// The root filesystem contains no init program.
     NoInit,
-    /// A filesystem is damaged, and fsck does not repair it by itself.
+    /// A filesystem is damaged and fsck cannot repair it automatically.
     FsckFailed,
-    /// A filesystem that has to be mounted cannot be, or its device does not come.
+    /// A required filesystem cannot be mounted, or its device does not appear.
     MountFailed,
-    /// All units are started, and no login prompt appears on the serial console.
+    /// All units are started, but no login prompt appears on the serial console.
     NoGetty,
-    /// The boot loader waits for somebody: a menu, a user name, a key.
+    /// The boot loader waits for input: a menu, a user name, or a key.
     LoaderWaits,
-    /// Secure Boot refused a loader or a kernel.
+    /// Secure Boot rejected a boot loader or a kernel.
     SecureBootRefused,
-    /// The firmware itself ended in an exception.
+    /// The firmware or an EFI program ended in an exception.
     FirmwareCrashed,
-    /// A shell runs where an init system should.
+    /// A shell runs in place of an init system.
     ShellInsteadOfInit,
-    /// Process 1 froze or ended.
+    /// Process 1 froze or exited.
     InitCrashed,
-    /// Somebody is logged in on the console without a password.
+    /// The console logs in a user without a password.
     AutoLogin,
-    /// The console of Windows Server (SAC).
+    /// The Special Administration Console (SAC) of Windows Server.
     WindowsConsole,
-    /// A login prompt appeared, and nothing answers there.
+    /// A login prompt appeared, but does not respond.
     GettyCrashed,
-    /// The getty answers, and `login` does not ask for a password.
+    /// The getty responds, but `login` does not prompt for a password.
     LoginBroken,
-    /// It reached its prompt with a root filesystem that nothing can be written to, though that was planned.
+    /// The boot reached its prompt, but the root filesystem is read-only although the plan makes it writable.
     RootReadOnly,
-    /// It reached its prompt, but its disk was full.
+    /// The boot reached its prompt, but the root filesystem is full.
     RootFull,
-    /// The passphrase of an encrypted volume is missing.
+    /// The guest asked for the passphrase of an encrypted volume, and none was given.
     PassphraseWanted,
-    /// The passphrase that was given does not open it.
+    /// The given passphrase does not open the encrypted volume.
     PassphraseRefused,
-    /// The login prompt appeared, but the login failed, or a command did not end.
+    /// The login prompt appeared, but the login failed or a command did not finish.
     LoginFailed,
-    /// The login prompt came, but not the user over ssh.
+    /// The login prompt appeared, but the login over ssh failed.
     SshFailed,
-    /// The prompt has another host name than the instance was given.
+    /// The host name in the prompt differs from the one in the seed.
     WrongHost,
-    /// Units failed.
+    /// Units failed, or a health note is not allowed.
     Degraded,
-    /// The guest's mounts are not the planned ones.
+    /// The mounts in the guest differ from the plan.
     WrongMounts,
-    /// Name, addresses, routes or name servers are not the planned ones.
+    /// The host name, addresses, routes or name servers in the guest differ from the plan.
     WrongNetwork,
     ResetLoop,
     PoweredOff,
-    /// It reached its prompt, and did not switch itself off when it was told to.
+    /// The boot reached its prompt, but the guest did not power off when the power button was pressed.
     NoPowerOff,
-    /// Packages were to be upgraded, and the new kernel was not installed, offered or started.
+    /// A package update did not install, offer or start the new kernel.
     UpdateFailed,
-    /// The root filesystem is as large as the image's on a larger disk.
+    /// The root filesystem did not grow to fill a larger disk.
     NotGrown,
-    /// Nothing moved any more.
+    /// There was neither output nor disk traffic until the no-output timeout.
     NoProgress,
-    /// It still moved, but did not arrive in time.
+    /// The guest was still active when the total timeout expired.
     TooSlow,
-    /// The emulator stalled the guest's CPUs: says nothing about the image.
+    /// The emulator stalled the guest's CPUs. This proves nothing about the image.
     EmulatorStall,
-    /// QEMU itself did not run to the end.
+    /// QEMU itself failed.
     EmulatorFailed,
 }
 
 impl Class {
-    /// Faults of the host, not of the image.
+    /// Whether the failure was caused by the host, not by the image.
     pub fn is_infrastructure(self) -> bool {
         matches!(self, Class::EmulatorStall | Class::EmulatorFailed)
     }
 
-    /// Where to look, in the template's words.
+    /// What to check, in terms of the template.
     #[allow(clippy::too_many_lines, reason = "a table")]
     pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Class::LoginPrompt => return None,
             Class::NoBootableDevice => {
-                "the firmware found nothing to start: UEFI needs EFI/BOOT/BOOTX64.EFI on a partition of type EFI that is \
-                 mounted at /boot; BIOS needs `LegacyBios`: true"
+                "the firmware found no bootable device: UEFI needs EFI/BOOT/BOOTX64.EFI on a partition of type EFI \
+                 that is mounted at /boot, BIOS needs `LegacyBios`: true"
             }
             Class::GrubShell => {
-                "GRUB did not find its configuration: the partition with /boot must be readable for GRUB (`options` in \
-                 FilesystemTypes) and hold /boot/grub/grub.cfg"
+                "GRUB did not find its configuration: the filesystem with /boot must be readable by GRUB (`options` \
+                 in FilesystemTypes) and contain /boot/grub/grub.cfg"
             }
             Class::LoaderFailed => {
-                "the boot loader did not find a kernel, an initramfs or an entry in loader/entries: look at what hooks \
-                 (PostNonChroot) do there, and at `Bundles` for a kernel"
+                "the boot loader did not find a kernel, an initramfs or an entry in loader/entries: check what hooks \
+                 (PostNonChroot) change there, and that `Bundles` includes a kernel"
             }
-            Class::KernelPanic => "look at `cmdline` (root=, init=) and at the kernel bundle in `Bundles`",
+            Class::KernelPanic => {
+                "the kernel panicked: check `cmdline` (root=, init=) and the kernel bundle in \
+                `Bundles`"
+            }
             Class::TooLittleMemory => {
-                "give the machine more (--memory): a kernel needs room for the packed initramfs and for what is in it at once, a live system \
-                 for what it writes besides"
+                "give the machine more memory (--memory): it has to hold the compressed and the unpacked initramfs \
+                 at the same time, and in a live system all files that are written"
             }
             Class::InitramfsShell => {
-                "the root filesystem was not found or could not be mounted: look at `cmdline` (root=), at the filesystem \
-                 mounted at `/`, and whether the kernel bundle knows this disk"
+                "the root filesystem was not found or could not be mounted: check `cmdline` (root=), the filesystem \
+                 mounted at `/`, and that the kernel bundle has a driver for this disk"
             }
             Class::EmergencyShell => {
-                "a mount or a unit failed: look at PartitionMountPoints, FilesystemTypes and what hooks changed"
+                "a mount or a unit failed: check PartitionMountPoints, FilesystemTypes and the changes made by hooks"
             }
             Class::NoInit => {
-                "the root filesystem has no /sbin/init: look at `Bundles` for os-core, at `cmdline` (init=), and at what hooks \
-                 remove"
+                "the root filesystem has no /sbin/init: check that `Bundles` includes os-core, `cmdline` (init=), \
+                 and what hooks remove"
             }
             Class::FsckFailed => {
-                "a filesystem is damaged: look at FilesystemTypes, at what wrote to the image after it was built, and at the disk"
+                "a filesystem is damaged: check FilesystemTypes, the disk, and whether the image was modified after \
+                 the build"
             }
             Class::MountFailed => {
-                "look at PartitionMountPoints, at mount units, and at what hooks write into /etc/fstab"
+                "a filesystem could not be mounted: check PartitionMountPoints, mount units, and what hooks write to \
+                 /etc/fstab"
             }
             Class::NoGetty => {
-                "the system is up, without a getty on the serial console: does `cmdline` name console=ttyS0, and did a hook mask \
-                 serial-getty?"
+                "the system is up, but has no getty on the serial console: check that `cmdline` contains \
+                 console=ttyS0 and that no hook masks serial-getty"
             }
             Class::LoaderWaits => {
                 "the boot loader waits for a key or a password: set a timeout in its configuration (`timeout` in \
-                 loader.conf, GRUB_TIMEOUT), and look at what hooks change there"
+                 loader.conf, GRUB_TIMEOUT), and check what hooks change there"
             }
             Class::SecureBootRefused => {
-                "Secure Boot is on and the next stage is not signed by a key that this firmware has"
+                "Secure Boot is enabled and the next stage is not signed with a key that is enrolled in this firmware"
             }
             Class::FirmwareCrashed => {
-                "the firmware or an EFI program crashed: look at what lies under EFI/ on the EFI system partition"
+                "the firmware or an EFI program crashed: check the files under EFI/ on the EFI system partition"
             }
-            Class::ShellInsteadOfInit => "a shell runs as process 1: look at `cmdline` (init=)",
+            Class::ShellInsteadOfInit => "a shell runs as process 1: check `cmdline` (init=)",
             Class::InitCrashed => {
-                "the init system gave up: look at the lines above, at `Bundles`, and at what hooks change under /etc/systemd"
+                "the init system froze or exited: check the lines above, `Bundles`, and what hooks change under \
+                 /etc/systemd"
             }
             Class::AutoLogin => {
-                "the console logs somebody in without a password: look at what hooks write for serial-getty (--autologin)"
+                "the console logs in a user without a password: check what hooks configure for serial-getty \
+                 (--autologin)"
             }
             Class::WindowsConsole => "the Special Administration Console has no login prompt",
             Class::GettyCrashed => {
-                "a login prompt appeared and nothing answered Enter: does the getty run on, and is it on this console?"
+                "a login prompt appeared, but did not respond to Enter: check that the getty keeps running and uses \
+                 this console"
             }
             Class::LoginBroken => {
-                "the getty answers, but no password question follows a user name: look at /bin/login, at PAM (/etc/pam.d), and \
-                 at what hooks remove"
+                "the getty responds, but no password prompt follows the user name: check /bin/login, the PAM \
+                 configuration (/etc/pam.d), and what hooks remove"
             }
-            Class::RootReadOnly => "look at `cmdline` (ro) and at what hooks write into /etc/fstab",
+            Class::RootReadOnly => {
+                "the root filesystem is read-only: check `cmdline` (ro) and what hooks write to \
+                /etc/fstab"
+            }
             Class::RootFull => {
-                "give the partition mounted at `/` more in PartitionLayout, or take from `Bundles`"
+                "the root filesystem is full: increase the size of the partition mounted at `/` in PartitionLayout, \
+                 or remove bundles from `Bundles`"
             }
             Class::PassphraseWanted => "give the passphrase: --unlock NAME=env:VARIABLE or NAME=file:PATH",
             Class::PassphraseRefused => {
-                "the passphrase that was given is not that of `encryption` in FilesystemTypes"
+                "the given passphrase differs from the one of `encryption` in FilesystemTypes"
             }
-            Class::LoginFailed => "look at `Users` (password), and whether the user has a shell",
+            Class::LoginFailed => "the login failed: check `Users` (password) and that the user has a shell",
             Class::SshFailed => {
-                "look at `Users` (key), at `Bundles` for an ssh server, and whether the network comes up"
+                "the login over ssh failed: check `Users` (key), that `Bundles` includes an ssh server, and that the \
+                 network comes up"
             }
             Class::WrongHost => {
-                "the instance did not take its name from the seed: look at `Bundles` for cloud-init, and at `Hostname`"
+                "the instance did not take its host name from the seed: check that `Bundles` includes cloud-init, \
+                 and `Hostname`"
             }
-            Class::Degraded => "units failed, see the lines: look at `Bundles`, and at what hooks enable",
+            Class::Degraded => {
+                "the system is degraded: check the lines above, `Bundles`, and the units that hooks \
+                enable"
+            }
             Class::WrongMounts => {
-                "look at PartitionMountPoints, at mount units, and at what hooks change in /etc/fstab"
+                "the mounts differ from the plan: check PartitionMountPoints, mount units, and what hooks change in \
+                 /etc/fstab"
             }
             Class::WrongNetwork => {
-                "look at Static_IP and Hostname, at `Bundles` for another network manager, and at what hooks change in \
-                 /etc/systemd/network"
+                "the network differs from the plan: check Static_IP, Hostname, `Bundles` for another network \
+                 manager, and what hooks change in /etc/systemd/network"
             }
             Class::ResetLoop => {
-                "the machine resets again and again: look at the kernel bundle and at `cmdline` (panic=)"
+                "the machine resets repeatedly: check the kernel bundle and `cmdline` (panic=)"
             }
             Class::NoPowerOff => {
-                "the power button did nothing, or a unit does not stop: look at services that hooks add, and for \
-                 systemd-logind"
+                "the guest did not power off: check that systemd-logind handles the power button, and that services \
+                 added by hooks can be stopped"
             }
             Class::UpdateFailed => {
-                "an update of packages does not reach the boot: look at the loader's packages in `Bundles`, at the size of the \
-                 EFI partition, and at what hooks change under /boot and /etc/kernel"
+                "a package update did not take effect at boot: check the boot loader packages in `Bundles`, the size \
+                 of the EFI partition, and what hooks change under /boot and /etc/kernel"
             }
             Class::NotGrown => {
-                "the root filesystem does not fill a larger disk: its partition has to be the last one, and the content needs \
+                "the root filesystem does not fill a larger disk: make its partition the last one, and include \
                  cloud-guest-utils (with cloud-init) or systemd-repart"
             }
-            Class::PoweredOff => "the guest switched itself off before the login prompt",
+            Class::PoweredOff => "the guest powered off before the login prompt",
             Class::NoProgress => {
-                "nothing was heard any more: does `cmdline` name console=ttyS0, so that a prompt can appear on the \
-                 serial console?"
+                "there was no more output: check that `cmdline` contains console=ttyS0, so that a login prompt can \
+                 appear on the serial console"
             }
-            Class::TooSlow => "allow more time with --timeout, or look what it waits for",
-            Class::EmulatorStall => "the host's fault, not the image's: try again",
-            Class::EmulatorFailed => "QEMU failed: its message is above",
+            Class::TooSlow => "the boot took too long: increase --timeout, or check what the guest waits for",
+            Class::EmulatorStall => {
+                "the host did not give QEMU enough CPU time, this is not an error in the image: \
+                try again"
+            }
+            Class::EmulatorFailed => "QEMU failed: see its message above",
         })
     }
 }

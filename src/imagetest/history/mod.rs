@@ -1,6 +1,6 @@
-//! How runs of `ister test` went, in an SQLite database: a file that people can query with their own tools, too.
+//! The history of `ister test` runs in an SQLite database, which can also be queried with other tools.
 //!
-//! A run that is written again takes its own place, so merging the same results twice changes nothing.
+//! Recording a run again replaces it, so merging the same results twice changes nothing.
 
 mod past;
 
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Of the tables; kept in `PRAGMA user_version`.
+/// The version of the tables, stored in `PRAGMA user_version`.
 const VERSION: i64 = 1;
-/// Runs that a trend shows, and that an expectation is made from.
+/// The number of runs used for trends and estimates.
 const RUNS: u32 = 60;
 const MEASURED_RUNS: u32 = 5;
 
@@ -44,22 +44,22 @@ CREATE TABLE packages (
 CREATE INDEX runs_by_time ON runs (started);
 ";
 
-/// The database.
+/// The history database.
 pub(crate) struct History {
     path: PathBuf,
     connection: Connection,
 }
 
 impl History {
-    /// Opens a database, and makes it if there is none.
+    /// Opens the database, and creates it if it does not exist.
     pub(crate) fn open(path: &Path) -> Result<History, Failure> {
         let fault = |error: rusqlite::Error| {
             Failure::new(format!("could not open the history `{}`", path.display()))
                 .detail(error.to_string())
-                .help("it is an SQLite database that `ister report --history` makes; name another file")
+                .help("use an SQLite database created by `ister report --history`, or the name of a new file")
         };
         let mut connection = Connection::open(path).map_err(fault)?;
-        // Shards may report at the same time.
+        // Several shards may report at the same time.
         connection.busy_timeout(Duration::from_secs(30)).map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
         let transaction =
@@ -74,7 +74,7 @@ impl History {
             VERSION => {}
             other => {
                 return Err(Failure::new(format!(
-                    "the history `{}` has version {other}, this ister knows version {VERSION}",
+                    "the history `{}` has version {other}, but this ister supports version {VERSION}",
                     path.display()
                 )));
             }
@@ -88,7 +88,7 @@ impl History {
         move |error| Failure::new(message.clone()).detail(error.to_string())
     }
 
-    /// Writes a run, or a part of it, down; what it said of these types before is replaced.
+    /// Records a run or a part of it. Earlier records of the same run and types are replaced.
     pub(crate) fn record(&mut self, results: &Results) -> Result<(), Failure> {
         let fault = self.fault("write to");
         self.write(results).map_err(fault)
@@ -103,7 +103,7 @@ impl History {
              seconds = max(seconds, excluded.seconds), revision = excluded.revision, ister = excluded.ister",
             params![run.id, run.started, run.seconds, run.revision, run.ister],
         )?;
-        // What other parts of the run have reported stays.
+        // Records of other parts of the run are preserved.
         for record in &results.types {
             for table in ["steps", "stages", "files", "packages"] {
                 let delete = format!("DELETE FROM {table} WHERE run = ?1 AND type = ?2");
@@ -136,7 +136,8 @@ impl History {
                 )?;
                 for time in boot.into_iter().flat_map(|boot| &boot.stages) {
                     transaction.execute(
-                        "INSERT OR REPLACE INTO stages (run, type, step, stage, at, took) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        "INSERT OR REPLACE INTO stages (run, type, step, stage, at, took) VALUES (?1, ?2, ?3, ?4, \
+                         ?5, ?6)",
                         params![run.id, record.kind, step.name, time.stage.to_string(), time.at, time.took],
                     )?;
                 }
@@ -157,7 +158,7 @@ impl History {
         transaction.commit()
     }
 
-    /// How long each type takes: the middle of its last runs. What failed says nothing about that.
+    /// The duration of each type: the median of its last runs. Failed runs are ignored.
     pub(crate) fn seconds(&self) -> Result<BTreeMap<String, f64>, Failure> {
         self.read_seconds().map_err(self.fault("read"))
     }
@@ -182,7 +183,7 @@ impl History {
         Ok(all.into_iter().map(|(kind, times)| (kind, middle(times))).collect())
     }
 
-    /// What came before a run, that run included in the trends.
+    /// The runs before this one. The trends include this run.
     pub(crate) fn past(&self, results: &Results) -> Result<Past, Failure> {
         self.read_past(results).map_err(self.fault("read"))
     }
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_written_twice_counts_once() {
+    fn recording_a_run_again_replaces_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("history.sqlite");
         let runs = [
@@ -318,13 +319,13 @@ mod tests {
         assert_eq!((green.run.as_str(), green.revision.as_deref()), ("b", Some("revision-2")));
         assert_eq!(green.packages["linux"], "6.2");
         assert_eq!(past.sizes.len(), 1);
-        // A run knows nothing of later ones.
+        // Later runs are not part of a run's past.
         let past = history.past(&runs[0]).unwrap();
         assert_eq!((past.steps.values().map(Vec::len).sum::<usize>(), past.green.len()), (1, 0));
     }
 
     #[test]
-    fn what_is_no_history_is_refused() {
+    fn invalid_database_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("text");
         std::fs::write(&path, "no database at all, but long enough to be looked at for its header").unwrap();

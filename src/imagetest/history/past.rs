@@ -1,16 +1,16 @@
-//! What earlier runs came to, as values.
+//! The results of earlier runs, as plain data.
 
 use crate::imagetest::StepOutcome;
 use std::collections::BTreeMap;
 
-/// How it went before, oldest first.
+/// Earlier results, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
     /// By type and step.
     pub steps: BTreeMap<(String, String), Vec<PastStep>>,
     /// By type and published file.
     pub sizes: BTreeMap<(String, String), Vec<PastSize>>,
-    /// By type: the newest run before this one in which all was good.
+    /// By type: the newest earlier run in which all steps passed.
     pub green: BTreeMap<String, Green>,
 }
 
@@ -20,9 +20,9 @@ pub struct PastStep {
     /// RFC 3339.
     pub started: String,
     pub outcome: StepOutcome,
-    /// Why it did not pass, or a boot's class.
+    /// The reason of a failure, or the class of a boot.
     pub what: String,
-    /// To the prompt, for a boot; in all, for other steps.
+    /// The seconds to the login prompt for a boot, the total for other steps.
     pub seconds: f64,
 }
 
@@ -42,7 +42,7 @@ pub struct Green {
     pub packages: BTreeMap<String, String>,
 }
 
-/// How often a step passed only after an attempt that failed by the host's fault.
+/// How often a step passed only after an attempt that failed because of the host, and the number of runs.
 pub(crate) fn flaky(steps: &[PastStep]) -> (usize, usize) {
     (steps.iter().filter(|step| step.outcome == StepOutcome::Flaky).count(), steps.len())
 }
