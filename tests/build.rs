@@ -205,7 +205,7 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         (
             ["-C", "http://127.0.0.1:9/debian"],
             3,
-            "the archive cannot be reached: deb http://127.0.0.1:9/debian",
+            "could not connect to the archive: deb http://127.0.0.1:9/debian",
         ),
         (["--set", r#"Version="nosuite""#], 3, "the archive has no suite `nosuite`"),
         (
