@@ -120,14 +120,14 @@ fn proxy_of_the_template_is_used_and_its_password_not_logged() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(Mutex::new(String::new()));
-    let heard = Arc::clone(&asked);
+    let requests = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream);
             let mut head = String::new();
             while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
-            heard.lock().unwrap().push_str(&head);
+            log.lock().unwrap().push_str(&head);
             let _ = reader
                 .get_mut()
                 .write_all(b"HTTP/1.1 404 None\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -138,14 +138,14 @@ fn proxy_of_the_template_is_used_and_its_password_not_logged() {
     let options =
         ["-C", "http://repo.invalid/debian", "--set", &proxy, "-L", "debug", "-l", log.to_str().unwrap()];
     let output = build(directory.path(), &options);
-    let stderr = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("debug: running: mmdebstrap "), "{stderr}");
-    assert!(!stderr.contains("s3cret"), "{stderr}");
-    let asked = asked.lock().unwrap().clone();
-    assert!(asked.contains("GET http://repo.invalid/debian/dists/noble/InRelease "), "{asked}");
+    let messages = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{messages}");
+    assert!(messages.contains("debug: running: mmdebstrap "), "{messages}");
+    assert!(!messages.contains("s3cret"), "{messages}");
+    let requests = requests.lock().unwrap().clone();
+    assert!(requests.contains("GET http://repo.invalid/debian/dists/noble/InRelease "), "{requests}");
     // "me:s3cret"
-    assert!(asked.contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{asked}");
+    assert!(requests.contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{requests}");
 }
 
 /// Builds a complete system from the archive created here: two components, a custom key, expired lists, no network.

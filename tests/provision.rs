@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Serves the given pages and records the requested paths. It ends with the test process.
 struct Server {
     address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -26,25 +26,25 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let pages: BTreeMap<String, String> =
             pages.iter().map(|(path, page)| (path.to_string(), page.replace("ADDRESS", &address))).collect();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let _ = serve(stream, &pages, &log);
             }
         });
-        Server { address, asked }
+        Server { address, requests }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
 fn serve(
     stream: TcpStream,
     pages: &BTreeMap<String, String>,
-    asked: &Mutex<Vec<String>>,
+    requests: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
@@ -54,7 +54,7 @@ fn serve(
         line.clear();
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    asked.lock().unwrap().push(path.clone());
+    requests.lock().unwrap().push(path.clone());
     let (status, body) = match pages.get(&path) {
         Some(page) => ("200 OK", page.as_str()),
         None => ("404 Not Found", ""),
@@ -133,7 +133,7 @@ fn template_lookup_order_matches_ister_py() {
     );
     reports_error_in(&["-c", "named.json", "-k", "empty"], "named.json");
     reports_error_in(&["-k", "itself"], &format!("http://{address}/itself"));
-    assert!(server.asked().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.asked());
+    assert!(server.requests().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.requests());
 
     assert_eq!(run(&["-t", "named.json", "-k", "exit"]).0, Some(13));
     let (code, stderr) = run(&["-t", "named.json", "-k", "ssh"]);
@@ -202,7 +202,7 @@ fn role_is_looked_up_by_mac_address() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         let server = Server::start(bind, &pages(r#"{"role": "web"}"#));
         assert_eq!(role(&format!("http://{}/svc/", server.address)).unwrap(), web, "{bind}");
-        assert_eq!(server.asked(), ["/svc/get_config/00:00:00:00:00:00", "/svc/get_role/web"]);
+        assert_eq!(server.requests(), ["/svc/get_config/00:00:00:00:00:00", "/svc/get_role/web"]);
     }
     let none = Server::start("127.0.0.1:0", &pages("{}"));
     assert_eq!(role(&format!("http://{}/svc/", none.address)).unwrap(), None);

@@ -154,8 +154,8 @@ fn installed_tree_matches_the_published_tree() {
         "chmod 755 t/usr/bin/tool; rm t/usr/share/many/1; echo x >t/usr/extra; echo y >t/usr/share/many/2",
     );
     let output = verify(&["--extra"]);
-    let stderr = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
     for words in [
         "/usr/share/many/1 (bundle many): missing",
         "/usr/share/many/2 (bundle many): changed",
@@ -163,9 +163,9 @@ fn installed_tree_matches_the_published_tree() {
         "/usr/bin/same (bundle os-core): changed",
         "/usr/extra: in no bundle",
     ] {
-        assert!(stderr.contains(words), "{words}: {stderr}");
+        assert!(stdout.contains(words), "{words}: {stdout}");
     }
-    assert_eq!(stderr.matches("changed").count() + stderr.matches("missing").count(), 4, "{stderr}");
+    assert_eq!(stdout.matches("changed").count() + stdout.matches("missing").count(), 4, "{stdout}");
 
     // A FIFO in place of os-release does not block: the version cannot be determined.
     place.sh("rm t/usr/lib/os-release; mkfifo t/usr/lib/os-release");
@@ -194,9 +194,9 @@ fn info_lists_versions_and_bundles() {
         command.arg("-S").arg(place.path("state")).arg("-s").arg(place.path("keys/cert.pem"));
         ok(&command.args(more).output().unwrap())
     };
-    let stderr = info(&[]);
-    assert!(stderr.starts_with("version 20 of format 30; older ones: 10\n"), "{stderr}");
-    assert!(stderr.contains("2.9 MiB"), "{stderr}");
+    let stdout = info(&[]);
+    assert!(stdout.starts_with("version 20 of format 30; older ones: 10\n"), "{stdout}");
+    assert!(stdout.contains("2.9 MiB"), "{stdout}");
     let listed: serde_json::Value = serde_json::from_str(&info(&["--format", "json"])).unwrap();
     assert_eq!(listed["bundles"][1]["name"], "many");
     assert_eq!(listed["bundles"][1]["includes"], serde_json::json!(["os-core", "large"]));

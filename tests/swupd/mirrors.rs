@@ -29,26 +29,26 @@ pub(super) struct Behavior {
 pub(super) struct Mirror {
     pub(super) url: String,
     /// Requested paths with their start offsets.
-    pub(super) asked: Arc<Mutex<Vec<(String, u64)>>>,
+    pub(super) requests: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Mirror {
     pub(super) fn start(directory: PathBuf, behavior: Behavior) -> Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, behavior) = (Arc::clone(&asked), Arc::new(Mutex::new(behavior)));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, behavior) = (Arc::clone(&requests), Arc::new(Mutex::new(behavior)));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (directory, log, behavior) = (directory.clone(), Arc::clone(&log), Arc::clone(&behavior));
                 std::thread::spawn(move || while serve(&stream, &directory, &log, &behavior) {});
             }
         });
-        Mirror { url, asked }
+        Mirror { url, requests }
     }
 
-    pub(super) fn asked(&self) -> Vec<(String, u64)> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    pub(super) fn requests(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 }
 
@@ -154,7 +154,7 @@ pub(super) fn files_are_fetched_once_over_the_network() {
         text(&output.stderr)
     );
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
-    let first = mirror.asked();
+    let first = mirror.requests();
     let pack: Vec<u64> =
         first.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
     assert!(pack.len() == 2 && pack[1] >= 900_000, "the download must be resumed: {pack:?}");
@@ -167,8 +167,9 @@ pub(super) fn files_are_fetched_once_over_the_network() {
 
     // Objects in the state directory are not fetched again: the older version shares nearly all of them.
     ok(&place.install(&mirror.url, "u", &["--version", "10", "-B", "many"]).output().unwrap());
-    let asked = mirror.asked();
-    let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
+    let requests = mirror.requests();
+    let objects: Vec<_> =
+        requests.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
     // Objects are verified whenever they are used; damaged ones are fetched again.
     for path in &files[..5] {
@@ -177,7 +178,7 @@ pub(super) fn files_are_fetched_once_over_the_network() {
     }
     ok(&place.install(&mirror.url, "v", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
-    let again = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
+    let again = mirror.requests().iter().filter(|a| a.0.contains("/files/")).count();
     assert_eq!(again, 5);
 }
 
@@ -205,7 +206,7 @@ pub(super) fn redirects_and_proxies() {
     let proxy = Mirror::start(place.path("www"), Behavior::default());
     let mut command = place.install("http://mirror.invalid", "v", &args);
     ok(&command.env("http_proxy", &proxy.url).output().unwrap());
-    assert!(proxy.asked().len() > 4);
+    assert!(proxy.requests().len() > 4);
 }
 
 /// Existing directories, links and FIFOs are not replaced, followed or waited for, and killed installations are
@@ -377,14 +378,14 @@ pub(super) fn partial_downloads_survive_kill_9() {
     };
     child.kill().unwrap();
     child.wait().unwrap();
-    mirror.asked();
+    mirror.requests();
     // The same command continues, also with leftover files in the tree.
     place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 1700 t t/usr");
     ok(&place.install(&mirror.url, "t", &args).output().unwrap());
     place.sh("rm t/.ister-left");
-    let asked = mirror.asked();
-    let from = asked.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
-    assert!(from >= part, "the download must be resumed after {part}: {asked:?}");
+    let requests = mirror.requests();
+    let from = requests.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
+    assert!(from >= part, "the download must be resumed after {part}: {requests:?}");
     let many = |line: &&&str| line.starts_with("/usr/share/many");
     let (expected, installed) = (place.list("tree"), place.list("t"));
     let expected: Vec<&str> = of_content(&expected).into_iter().filter(|line| !many(&line)).collect();
@@ -416,7 +417,7 @@ pub(super) fn invalid_partial_downloads_are_replaced() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        mirror.asked();
+        mirror.requests();
         let part = std::fs::read_dir(place.path("state/parts")).unwrap().flatten().next().unwrap();
         part.path().display().to_string()
     };

@@ -111,7 +111,7 @@ enum Again {
 }
 
 fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
-    let asked = shown(url.as_str());
+    let name = shown(url.as_str());
     let answer = http.get(url, 0).map_err(|fault| {
         let again = match &fault {
             Fault::Unreachable(_) | Fault::Broken(_) => Again::Worthwhile,
@@ -123,7 +123,7 @@ fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
     })?;
     let mut bytes = Vec::new();
     match answer.body.take(LARGEST + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&asked)), Again::No)),
+        Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&name)), Again::No)),
         Ok(_) => Ok(bytes),
         Err(error) => Err((Fault::Broken(error.to_string()).told_of(url), Again::Worthwhile)),
     }
@@ -140,16 +140,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
         let serving = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             for answer in answers {
                 let (stream, _) = listener.accept().unwrap();
                 let mut reader = BufReader::new(stream);
                 let mut request = String::new();
                 while reader.read_line(&mut request).unwrap() > 2 {}
-                asked.push(request);
+                requests.push(request);
                 reader.get_mut().write_all(answer.as_bytes()).unwrap();
             }
-            asked
+            requests
         });
         (address, serving)
     }
@@ -172,9 +172,9 @@ mod tests {
         let bytes = fetch(&format!("http://u:p%40x@{address}/a"), Duration::from_secs(20)).unwrap();
         assert_eq!(bytes, b"template=x");
         assert!(matches!(fetch(&format!("http://{address}/b"), Duration::ZERO), Err(FetchError::Missing(_))));
-        let asked = serving.join().unwrap();
-        assert!(asked[0].contains("Basic dTpwQHg="), "{}", asked[0]);
-        assert!(asked[2].starts_with("GET /there?x=1 "), "{}", asked[2]);
+        let requests = serving.join().unwrap();
+        assert!(requests[0].contains("Basic dTpwQHg="), "{}", requests[0]);
+        assert!(requests[2].starts_with("GET /there?x=1 "), "{}", requests[2]);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Read for Download {
         }
         loop {
             let Some(body) = &mut self.body else { return Ok(0) };
-            let asked = Instant::now();
+            let read_started = Instant::now();
             let fault = match body.read(buffer) {
                 Ok(0) if self.end.is_none_or(|end| self.at >= end) => {
                     self.body = None;
@@ -193,7 +193,7 @@ impl Read for Download {
                         // The download makes progress: forget earlier failures.
                         self.tried = 0;
                     }
-                    if self.is_slow(asked.elapsed(), count as u64) && self.end != Some(self.at) {
+                    if self.is_slow(read_started.elapsed(), count as u64) && self.end != Some(self.at) {
                         if self.slow >= self.retries.count {
                             let period = self.retries.slow.as_secs();
                             let why = format!(
@@ -238,16 +238,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/pack", listener.local_addr().unwrap());
         let serving = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             for answer in answers {
                 let (stream, _) = listener.accept().unwrap();
                 let mut reader = BufReader::new(stream);
                 let mut request = String::new();
                 while reader.read_line(&mut request).unwrap() > 2 {}
-                asked.push(request.to_lowercase());
+                requests.push(request.to_lowercase());
                 reader.get_mut().write_all(&answer).unwrap();
             }
-            asked
+            requests
         });
         (Url::parse(&url).unwrap(), serving)
     }
@@ -264,8 +264,8 @@ mod tests {
 
     fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
         let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
-        let told = |error: FetchError| Failure::from(error).to_string();
-        let mut download = Download::begin(&http, url, from, RETRIES).map_err(told)?;
+        let failure_text = |error: FetchError| Failure::from(error).to_string();
+        let mut download = Download::begin(&http, url, from, RETRIES).map_err(failure_text)?;
         let mut bytes = Vec::new();
         download.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
@@ -276,9 +276,9 @@ mod tests {
         let (url, serving) =
             serve(vec![answer("500 Oh", 0, b""), answer("200 OK", 10, b"0123"), part(4, b"456789")]);
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
-        let asked = serving.join().unwrap();
-        assert!(!asked[1].contains("range:"));
-        assert!(asked[2].contains("range: bytes=4-"), "{}", asked[2]);
+        let requests = serving.join().unwrap();
+        assert!(!requests[1].contains("range:"));
+        assert!(requests[2].contains("range: bytes=4-"), "{}", requests[2]);
     }
 
     #[test]
@@ -351,8 +351,8 @@ mod tests {
         };
         let (whole, after) =
             (answer("200 OK", 10, b"0123456789"), |at: usize| part(at, &b"0123456789"[at..]));
-        let (bytes, ended, asked) = fetched(vec![whole, after(1), after(2)]);
-        assert_eq!((&bytes[..], asked), (&b"01"[..], 3));
+        let (bytes, ended, count) = fetched(vec![whole, after(1), after(2)]);
+        assert_eq!((&bytes[..], count), (&b"01"[..], 3));
         assert!(ended.unwrap_err().contains("less than 1024 bytes per second"));
     }
 

@@ -139,12 +139,12 @@ impl Client<'_> {
     fn release_once(&self, version: u32) -> Result<Release, Once> {
         let url = self.source.release(version, ".tar");
         let context = || format!("could not fetch version {version} from {}", self.source.shown());
-        let told = |error: FetchError| {
+        let fetch_failed = |error: FetchError| {
             let missing = matches!(error, FetchError::Missing(_));
             let failure = Failure::from(error).context(context());
             if missing { failure.help("check the version and the content URL (-C)") } else { failure }
         };
-        let packed = self.source.open(&url, 0).map_err(told).map_err(Once::Gone)?;
+        let packed = self.source.open(&url, 0).map_err(fetch_failed).map_err(Once::Gone)?;
         let mut text = None;
         let mut signature = None;
         let mut members = |name: &[u8], member: Member, data: &mut dyn Read| {
@@ -174,11 +174,11 @@ impl Client<'_> {
     }
 
     /// Verifies the signature in the tar, or else the separate one next to it.
-    fn check_release(&self, version: u32, text: &[u8], inside: Option<Vec<u8>>) -> Result<(), Failure> {
+    fn check_release(&self, version: u32, text: &[u8], embedded: Option<Vec<u8>>) -> Result<(), Failure> {
         if matches!(self.signers, Signers::Anybody) {
             return Ok(());
         }
-        let checked = inside.map(|signature| self.check(text, &signature, Expiry::Refused));
+        let checked = embedded.map(|signature| self.check(text, &signature, Expiry::Refused));
         if checked == Some(Ok(())) {
             return Ok(());
         }
@@ -190,16 +190,16 @@ impl Client<'_> {
             .detail(why)
             .help(TRUST_HELP)
         };
-        let inside = checked.and_then(Result::err);
-        let beside = match self.source.small(&self.source.release(version, ".sig"), LARGEST_SIGNATURE) {
+        let embedded = checked.and_then(Result::err);
+        let separate = match self.source.small(&self.source.release(version, ".sig"), LARGEST_SIGNATURE) {
             Ok(signature) => self.check(text, &signature, Expiry::Refused),
             Err(FetchError::Missing(_)) => {
-                let why = inside.map_or_else(|| "missing signature".to_owned(), |why| why.to_string());
+                let why = embedded.map_or_else(|| "missing signature".to_owned(), |why| why.to_string());
                 return Err(no_trust(why));
             }
             Err(FetchError::Failed(failure)) => return Err(failure),
         };
-        beside.map_err(|why| no_trust(inside.unwrap_or(why).to_string()))
+        separate.map_err(|why| no_trust(embedded.unwrap_or(why).to_string()))
     }
 
     /// Resolves the requested bundles and their dependencies.
