@@ -1,5 +1,5 @@
-//! Archives of one's own: a signed one in Ubuntu's layout that is made here from packages of the host's archive, and what
-//! is said of archives that cannot be used.
+//! Builds from custom archives: a signed archive in the layout of Ubuntu, created here from packages of the host's
+//! archive, and the error messages for unusable archives.
 
 use crate::common::{ister, need_tools, text};
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-/// No kernel: nothing boots it.
+/// Contains no kernel, because this image is never booted.
 const TEMPLATE: &str = r#"{
     "DestinationType": "virtual",
     "PartitionLayout": [{ "disk": "own.img", "partition": 1, "size": "1G", "type": "linux" }],
@@ -26,8 +26,9 @@ fn sh(directory: &Path, script: &str) -> Output {
     output
 }
 
-/// A key, and an archive with `main` and `universe` that it signs: two suites, as Ubuntu has them. `debs` has the packages
-/// of `main`; `universe` has one that is made here. The release expired long ago, as a snapshot's.
+/// Creates a key and an archive signed with it, with the components `main` and `universe` and two suites, as in Ubuntu.
+/// `main` contains the packages in `debs`, `universe` contains packages created here. The release has expired long ago,
+/// like that of a snapshot.
 fn archive(directory: &Path) -> PathBuf {
     sh(
         directory,
@@ -49,7 +50,7 @@ fn archive(directory: &Path) -> PathBuf {
                 $name >own-$name/DEBIAN/control
             dpkg-deb --root-owner-group -b own-$name $root/pool/universe/own-${name}_1_all.deb >/dev/null
         done
-        # The same under a name that is not a time's.
+        # The same archive at a path without a timestamp.
         ln -s 20250520T000000Z archive/live
         cp debs/*.deb $root/pool/main/ 2>/dev/null || :
         cd $root
@@ -83,46 +84,50 @@ fn build(directory: &Path, more: &[&str]) -> Output {
     command.args(more).output().unwrap()
 }
 
-fn what_cannot_be_used_is_told_with_what_to_do() {
+fn unusable_archives_are_reported_with_help() {
     need_tools(&["gpg", "dpkg-scanpackages"]);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let archive = archive(directory.path());
     let url = format!("file://{}", archive.display());
-    let told = |args: &[&str], code: i32, wanted: &[&str]| {
+    let check = |args: &[&str], code: i32, wanted: &[&str]| {
         let output = build(directory.path(), args);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         for wanted in wanted {
-            assert!(said.contains(wanted), "{args:?}: expected `{wanted}` in\n{said}");
+            assert!(stderr.contains(wanted), "{args:?}: expected `{wanted}` in\n{stderr}");
         }
     };
-    told(&["-C", &url], 3, &["signature cannot be trusted", "keyring"]);
-    told(&["-C", &url, "-s", &path("other.gpg")], 3, &["signature cannot be trusted", "keyring"]);
-    told(&["-C", &url, "-s", &path("own.json")], 3, &["is no OpenPGP keyring"]);
-    told(&["-C", &url, "-s", &path("nosuch.gpg")], 3, &["could not read the keyring"]);
+    check(&["-C", &url], 3, &["could not verify the signature", "keyring"]);
+    check(&["-C", &url, "-s", &path("other.gpg")], 3, &["could not verify the signature", "keyring"]);
+    check(&["-C", &url, "-s", &path("own.json")], 3, &["is not an OpenPGP keyring"]);
+    check(&["-C", &url, "-s", &path("nosuch.gpg")], 3, &["could not read the keyring"]);
     let own = ["-C", &url, "-s", &path("own.gpg")];
     let jammy = ["--set", "Version=\"jammy\""];
-    told(&[&own[..], &jammy].concat(), 3, &["the archive has no suite `jammy`", "correct `Version`"]);
-    told(&["-C", "http://127.0.0.1:1/ubuntu"], 3, &["the archive cannot be reached", "network"]);
-    told(&["-C", "ftp://h/ubuntu"], 2, &["use http, https or file"]);
-    told(&["--source", "http://h/debian noble main"], 2, &["expected `deb [OPTIONS] URL SUITE COMPONENTS…`"]);
-    told(&["--source", "deb http://u:p@h/debian noble main"], 2, &["would end up in the image"]);
+    check(&[&own[..], &jammy].concat(), 3, &["the archive has no suite `jammy`", "correct `Version`"]);
+    check(&["-C", "http://127.0.0.1:1/ubuntu"], 3, &["could not connect to the archive", "network"]);
+    check(&["-C", "ftp://h/ubuntu"], 2, &["use http, https or file"]);
+    check(
+        &["--source", "http://h/debian noble main"],
+        2,
+        &["expected `deb [OPTIONS] URL SUITE COMPONENTS…`"],
+    );
+    check(&["--source", "deb http://u:p@h/debian noble main"], 2, &["would end up in the image"]);
 }
 
-/// apt asks the template's proxy, with its password; that is told to nobody else.
-fn the_templates_proxy_is_used_and_its_password_is_not_told() {
+/// apt uses the proxy of the template with its password, which appears in no message or log.
+fn proxy_of_the_template_is_used_and_its_password_not_logged() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(Mutex::new(String::new()));
-    let heard = Arc::clone(&asked);
+    let requests = Arc::new(Mutex::new(String::new()));
+    let log = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream);
             let mut head = String::new();
             while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
-            heard.lock().unwrap().push_str(&head);
+            log.lock().unwrap().push_str(&head);
             let _ = reader
                 .get_mut()
                 .write_all(b"HTTP/1.1 404 None\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -133,22 +138,22 @@ fn the_templates_proxy_is_used_and_its_password_is_not_told() {
     let options =
         ["-C", "http://repo.invalid/debian", "--set", &proxy, "-L", "debug", "-l", log.to_str().unwrap()];
     let output = build(directory.path(), &options);
-    let said = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("debug: running: mmdebstrap "), "{said}");
-    assert!(!said.contains("s3cret"), "{said}");
-    let asked = asked.lock().unwrap().clone();
-    assert!(asked.contains("GET http://repo.invalid/debian/dists/noble/InRelease "), "{asked}");
+    let messages = text(&output.stderr) + &std::fs::read_to_string(&log).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{messages}");
+    assert!(messages.contains("debug: running: mmdebstrap "), "{messages}");
+    assert!(!messages.contains("s3cret"), "{messages}");
+    let requests = requests.lock().unwrap().clone();
+    assert!(requests.contains("GET http://repo.invalid/debian/dists/noble/InRelease "), "{requests}");
     // "me:s3cret"
-    assert!(asked.contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{asked}");
+    assert!(requests.contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{requests}");
 }
 
-/// A whole system from the archive that was made here: two components, its own key, expired lists, no network.
-fn a_system_from_an_archive_of_ones_own() {
+/// Builds a complete system from the archive created here: two components, a custom key, expired lists, no network.
+fn builds_a_system_from_a_custom_archive() {
     need_tools(&["gpg", "dpkg-scanpackages"]);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    // What a system of Debian 12 consists of, from where the host's archive has it.
+    // Download the packages of a Debian 12 system from the host's archive.
     std::fs::create_dir(directory.path().join("debs")).unwrap();
     let plain = r#"Bundles=["os-core", "apt"]"#;
     let output = build(directory.path(), &["--set", plain, "--set", "Version=\"bookworm\""]);
@@ -187,7 +192,7 @@ fn a_system_from_an_archive_of_ones_own() {
     assert!(tree.join("etc/apt/keyrings/own.asc").is_file());
     let list = std::fs::read_to_string(directory.path().join("out/own.img.packages")).unwrap();
     assert!(list.contains("own-tool\t2.0\tall\town-tool\t2.0\n"), "{list}");
-    // An archive's keys, but no directory of the build host: neither in files nor in the plan that stays in the image.
+    // The image contains the archive's keys, but no path of the build host, neither in files nor in the embedded plan.
     let found = Command::new("grep")
         .args(["-rlF", &directory.path().display().to_string()])
         .arg(&tree)
@@ -198,13 +203,13 @@ fn a_system_from_an_archive_of_ones_own() {
     assert!(verified.status.success(), "{}", text(&verified.stdout));
     remove(&tree);
 
-    // What the archive does not have is an error of the template, at its place.
+    // Packages missing from the archive are template errors with a location.
     let own = &more[..6];
     for (name, message, help) in [
         (
             "own-tool=9.9",
-            "noble does not have version `9.9` of the package `own-tool`",
-            "versions there: `2.0`",
+            "version `9.9` of the package `own-tool` does not exist in noble",
+            "available versions: `2.0`",
         ),
         ("own-virtual", "`own-virtual` is a virtual package in noble", "`own-one`, `own-two`"),
     ] {
@@ -212,24 +217,27 @@ fn a_system_from_an_archive_of_ones_own() {
             directory.path(),
             &[own, &["--set", &format!(r#"Bundles=["os-core", "{name}"]"#)]].concat(),
         );
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(message) && said.contains("own.json:") && said.contains(help), "{said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains(message) && stderr.contains("own.json:") && stderr.contains(help),
+            "{stderr}"
+        );
     }
 
-    // The installed system's own apt reads the lists of a snapshot, which have expired; of a live mirror it must not.
+    // apt on the installed system must accept the expired lists of a snapshot, but not those of a live mirror.
     let port = serve(directory.path().join("archive"));
     for (place, code) in [("20250520T000000Z", 0), ("live", 1)] {
         let mirror = format!(r#"MirrorURL="http://127.0.0.1:{port}/{place}""#);
         let hook = r#"PostChrootShell=["apt-get -o APT::Update::Error-Mode=any update"]"#;
         let output = build(directory.path(), &[own, &["--set", &mirror, "--set", hook]].concat());
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{place}: {said}");
-        assert_eq!(code == 1, said.contains("Release file for"), "{place}: {said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{place}: {stderr}");
+        assert_eq!(code == 1, stderr.contains("Release file for"), "{place}: {stderr}");
     }
 }
 
-/// A web server for the files below `root`; its port.
+/// Starts a web server for the files below `root` and returns its port.
 fn serve(root: PathBuf) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -251,7 +259,7 @@ fn serve(root: PathBuf) -> u16 {
     port
 }
 
-/// As an ordinary user the tree's files belong to ids that only a namespace knows.
+/// For unprivileged users, the files of the tree belong to IDs that exist only in a user namespace.
 fn remove(tree: &Path) {
     if std::fs::remove_dir_all(tree).is_err() {
         let _ =
@@ -260,7 +268,7 @@ fn remove(tree: &Path) {
 }
 
 crate::tests! {
-    what_cannot_be_used_is_told_with_what_to_do,
-    the_templates_proxy_is_used_and_its_password_is_not_told,
-    a_system_from_an_archive_of_ones_own,
+    unusable_archives_are_reported_with_help,
+    proxy_of_the_template_is_used_and_its_password_not_logged,
+    builds_a_system_from_a_custom_archive,
 }

@@ -205,7 +205,7 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         (
             ["-C", "http://127.0.0.1:9/debian"],
             3,
-            "the archive cannot be reached: deb http://127.0.0.1:9/debian",
+            "could not connect to the archive: deb http://127.0.0.1:9/debian",
         ),
         (["--set", r#"Version="nosuite""#], 3, "the archive has no suite `nosuite`"),
         (
@@ -381,7 +381,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
-    assert!(stderr.contains("exit code 7") && stderr.contains("it said: the reason"), "{stderr}");
+    assert!(stderr.contains("exit code 7") && stderr.contains("output: the reason"), "{stderr}");
     // One that is killed, or finds no space, says nothing of the template.
     for (hook, code) in [
         ("kill -9 $$", 3),
@@ -399,7 +399,10 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{stderr}");
         assert!(stderr.contains(&format!("the hook {key} `echo waiting; sleep 1234` failed")), "{stderr}");
-        assert!(stderr.contains("did not end within 2 s") && stderr.contains("it said: waiting"), "{stderr}");
+        assert!(
+            stderr.contains("did not finish within 2 s") && stderr.contains("output: waiting"),
+            "{stderr}"
+        );
         assert!(stderr.contains("--hook-timeout"), "{stderr}");
     }
     // So is a daemon with a session of its own, also on the host.

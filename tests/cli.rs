@@ -163,14 +163,14 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
     // A host that uses swupd itself knows both.
     if !std::path::Path::new("/usr/share/defaults/swupd/contenturl").exists() {
         let said = build(&[]);
-        assert!(said.contains("error: it is not said where swupd content comes from"), "{said}");
-        assert!(said.contains("help: name a mix or mirror: -C URL"), "{said}");
+        assert!(said.contains("error: no content URL configured for swupd"), "{said}");
+        assert!(said.contains("help: specify a mix or mirror with -C URL"), "{said}");
         let said = build(&["-C", "file:///no/such"]);
-        assert!(said.contains("error: it is not said whose signature swupd content must have"), "{said}");
+        assert!(said.contains("error: no certificate configured for swupd content"), "{said}");
         assert!(said.contains("-s FILE"), "{said}");
     }
     let said = build(&["-C", "file:///no/such", "--no-sigcheck"]);
-    assert!(said.contains("error: version 34000 cannot be had from file:///no/such"), "{said}");
+    assert!(said.contains("error: could not fetch version 34000 from file:///no/such"), "{said}");
 }
 
 fn an_image_that_is_none_says_so() {

@@ -1,5 +1,5 @@
-//! Where a template comes from when nobody names one, and what role a machine has: against a small server on loopback,
-//! and on a network of its own where the host gives root.
+//! Template lookup and machine roles, tested with a small server on loopback, and in a network namespace if the tests
+//! run as root.
 
 use crate::common::tls::TlsServer;
 use crate::common::{ister, text};
@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Serves these paths, and remembers what it was asked for. It ends with the test's process.
+/// Serves the given pages and records the requested paths. It ends with the test process.
 struct Server {
     address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -26,25 +26,25 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let pages: BTreeMap<String, String> =
             pages.iter().map(|(path, page)| (path.to_string(), page.replace("ADDRESS", &address))).collect();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let remembered = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let _ = serve(stream, &pages, &remembered);
+                let _ = serve(stream, &pages, &log);
             }
         });
-        Server { address, asked }
+        Server { address, requests }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
 fn serve(
     stream: TcpStream,
     pages: &BTreeMap<String, String>,
-    asked: &Mutex<Vec<String>>,
+    requests: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
@@ -54,7 +54,7 @@ fn serve(
         line.clear();
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    asked.lock().unwrap().push(path.clone());
+    requests.lock().unwrap().push(path.clone());
     let (status, body) = match pages.get(&path) {
         Some(page) => ("200 OK", page.as_str()),
         None => ("404 Not Found", ""),
@@ -63,10 +63,10 @@ fn serve(
     reader.get_mut().write_all((head + body).as_bytes())
 }
 
-/// A template with one fault, so that what was found is seen in what is said of it, and nothing is built.
+/// A template with one error: the messages show which template was used, and nothing is built.
 const FAULTY: &str = r#"{ "DestinationType": "nowhere" }"#;
 
-/// ister.py with these arguments: its exit code, and what it said.
+/// Runs ister.py with these arguments and returns its exit code and stderr.
 fn ister_py(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
     let program = directory.join("ister.py");
     if !program.exists() {
@@ -85,7 +85,7 @@ fn ister_py(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
         .unwrap();
     let stderr = text(&output.stderr);
     let logged = std::fs::read_to_string(log).unwrap();
-    // With a level of its own instead of what the console puts in front.
+    // The log has its own level field instead of the prefix on the console.
     let bare = |line: &str| line.trim_start_matches("ister: ").trim_start_matches("warning: ").to_owned();
     for line in stderr.lines().filter(|line| !line.is_empty()) {
         assert!(logged.contains(&bare(line)), "`{line}` is not in the log:\n{logged}");
@@ -93,7 +93,7 @@ fn ister_py(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), stderr)
 }
 
-fn a_template_is_found_in_the_order_that_ister_py_had() {
+fn template_lookup_order_matches_ister_py() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let server = Server::start(
@@ -119,37 +119,43 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
     std::fs::write(path("conf-nothing"), "template=\n").unwrap();
 
     let run = |args: &[&str]| ister_py(directory.path(), args);
-    let judged = |args: &[&str], name: &str| {
-        let (code, said) = run(args);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(&format!("--> {name}")), "{args:?}: {said}");
+    let reports_error_in = |args: &[&str], name: &str| {
+        let (code, stderr) = run(args);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("--> {name}")), "{args:?}: {stderr}");
     };
-    judged(&["-t", "named.json", "-c", "conf", "-k", "kernel"], "named.json");
-    judged(&["-c", "conf", "-k", "kernel"], &format!("http://{address}/by-kernel.json"));
-    judged(&["-c", "conf", "-k", "empty"], &format!("http://{address}/by-conf.json"));
-    judged(&["-c", "conf-file", "-k", "empty"], &format!("file://{}/named.json", directory.path().display()));
-    judged(&["-c", "named.json", "-k", "empty"], "named.json");
-    judged(&["-k", "itself"], &format!("http://{address}/itself"));
-    assert!(server.asked().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.asked());
+    reports_error_in(&["-t", "named.json", "-c", "conf", "-k", "kernel"], "named.json");
+    reports_error_in(&["-c", "conf", "-k", "kernel"], &format!("http://{address}/by-kernel.json"));
+    reports_error_in(&["-c", "conf", "-k", "empty"], &format!("http://{address}/by-conf.json"));
+    reports_error_in(
+        &["-c", "conf-file", "-k", "empty"],
+        &format!("file://{}/named.json", directory.path().display()),
+    );
+    reports_error_in(&["-c", "named.json", "-k", "empty"], "named.json");
+    reports_error_in(&["-k", "itself"], &format!("http://{address}/itself"));
+    assert!(server.requests().contains(&"/conf?machine=a=b".to_owned()), "{:?}", server.requests());
 
     assert_eq!(run(&["-t", "named.json", "-k", "exit"]).0, Some(13));
-    let (code, said) = run(&["-t", "named.json", "-k", "ssh"]);
+    let (code, stderr) = run(&["-t", "named.json", "-k", "ssh"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("warning: ister.root_ssh: anybody on the network may log in as root"), "{said}");
-    assert!(said.contains("not done: it stands in `ssh`"), "{said}");
+    assert!(
+        stderr.contains("warning: ister.root_ssh: anybody on the network may log in as root"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("not done: it stands in `ssh`"), "{stderr}");
     for (args, wanted) in [
         (&["-c", "conf-nothing", "-k", "empty"][..], "names no template behind `template=`"),
         (&["-c", "nosuch", "-k", "empty"], "could not read the configuration `nosuch`"),
         (&["-k", "nosuch"], "could not read the kernel command line `nosuch`"),
     ] {
-        let (code, said) = run(args);
-        assert_eq!(code, Some(2), "{args:?}: {said}");
-        assert!(said.contains(wanted), "{args:?}: {said}");
+        let (code, stderr) = run(args);
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(wanted), "{args:?}: {stderr}");
     }
 }
 
-/// https: a certificate that the host trusts, and one that it does not.
-fn https_is_judged_by_the_hosts_own_certificates() {
+/// Fetches over https with a certificate that the host trusts, and with an untrusted one.
+fn https_uses_the_certificates_of_the_host() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let server = TlsServer::start(directory.path());
@@ -173,19 +179,19 @@ fn https_is_judged_by_the_hosts_own_certificates() {
     assert!(untrusted.1.contains("could not fetch `https://localhost"), "{}", untrusted.1);
 }
 
-/// mixer's own call: every option is understood. What comes of it where there is content, the boot tests show.
-fn mixers_call_is_understood() {
+/// Accepts all options that mixer passes. The boot tests cover builds with its content.
+fn options_of_mixer_are_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let template = ister(&["new", "kvm", "--software-manager", "swupd"]).output().unwrap();
     std::fs::write(directory.path().join("t.json"), &template.stdout).unwrap();
     let args =
         "-S state -t t.json -V file:///mix/update/www -C file:///mix/update/www -f 1 -s Swupd_Root.pem";
-    let (code, said) = ister_py(directory.path(), &args.split(' ').collect::<Vec<_>>());
-    assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("could not read the certificate `Swupd_Root.pem`"), "{said}");
+    let (code, stderr) = ister_py(directory.path(), &args.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("could not read the certificate `Swupd_Root.pem`"), "{stderr}");
 }
 
-fn a_role_is_found_by_the_machines_address() {
+fn role_is_looked_up_by_mac_address() {
     let pages = |config: &'static str| {
         [
             ("/svc/get_config/00:00:00:00:00:00", config),
@@ -196,7 +202,7 @@ fn a_role_is_found_by_the_machines_address() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         let server = Server::start(bind, &pages(r#"{"role": "web"}"#));
         assert_eq!(role(&format!("http://{}/svc/", server.address)).unwrap(), web, "{bind}");
-        assert_eq!(server.asked(), ["/svc/get_config/00:00:00:00:00:00", "/svc/get_role/web"]);
+        assert_eq!(server.requests(), ["/svc/get_config/00:00:00:00:00:00", "/svc/get_role/web"]);
     }
     let none = Server::start("127.0.0.1:0", &pages("{}"));
     assert_eq!(role(&format!("http://{}/svc/", none.address)).unwrap(), None);
@@ -204,29 +210,29 @@ fn a_role_is_found_by_the_machines_address() {
     assert_eq!(role(&format!("http://{}/svc/", unknown.address)).unwrap(), None);
     let missing = Server::start("127.0.0.1:0", &pages(r#"{"role": "database"}"#));
     let failure = role(&format!("http://{}/svc/", missing.address)).unwrap_err();
-    assert!(failure.details[0].contains("`database` cannot be had"), "{failure}");
+    assert!(failure.details[0].contains("could not fetch the role `database`"), "{failure}");
     let nonsense = Server::start("127.0.0.1:0", &pages("<html>"));
     assert!(role(&format!("http://{}/svc/", nonsense.address)).is_err());
 }
 
-/// A server that is down: asked again for a while, then an error; nothing was written before it.
-fn a_service_that_is_down_stops_the_build_before_anything_is_written() {
+/// A server that is down is retried for a while, then reported as an error before anything is written.
+fn unavailable_service_stops_the_build_before_writing() {
     let directory = tempfile::tempdir().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let template = std::fs::read_to_string("vm-tests/kvm/template.json").unwrap();
     std::fs::write(directory.path().join("t.json"), template).unwrap();
     let service = format!("IsterCloudInitSvc=\"http://{address}/\"");
     let started = Instant::now();
-    let (code, said) = ister_py(directory.path(), &["-t", "t.json", "--set", &service]);
-    assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("could not learn this machine's role from"), "{said}");
-    assert!(started.elapsed() >= Duration::from_secs(12), "it is asked again for a while");
+    let (code, stderr) = ister_py(directory.path(), &["-t", "t.json", "--set", &service]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("could not query the role of this machine from"), "{stderr}");
+    assert!(started.elapsed() >= Duration::from_secs(12), "requests are retried for a while");
     let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("kvm.img")), "{left:?}");
 }
 
-/// Another host behind a wire of its own: what it is asked with is the address of our end of that wire.
-fn the_address_is_that_of_the_interface_that_leads_there() {
+/// A service in another network namespace: the request contains the MAC address of our end of the veth pair.
+fn mac_address_is_that_of_the_interface_with_the_route() {
     let name = format!("ister{}", std::process::id());
     let (ours, theirs) = (format!("io{}", std::process::id()), format!("it{}", std::process::id()));
     let sh =
@@ -241,7 +247,7 @@ fn the_address_is_that_of_the_interface_that_leads_there() {
     let clean = || sh(format!("ip link del {ours} 2>/dev/null; ip netns del {name} 2>/dev/null; true"));
     if !made {
         clean();
-        skip("a network of its own needs root and network namespaces");
+        skip("requires root and network namespaces");
     }
     let directory = tempfile::tempdir().unwrap();
     let mac = std::fs::read_to_string(format!("/sys/class/net/{ours}/address")).unwrap().trim().to_owned();
@@ -271,10 +277,10 @@ Both(('::', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()";
 }
 
 crate::tests! {
-    a_template_is_found_in_the_order_that_ister_py_had,
-    https_is_judged_by_the_hosts_own_certificates,
-    mixers_call_is_understood,
-    a_role_is_found_by_the_machines_address,
-    a_service_that_is_down_stops_the_build_before_anything_is_written,
-    the_address_is_that_of_the_interface_that_leads_there,
+    template_lookup_order_matches_ister_py,
+    https_uses_the_certificates_of_the_host,
+    options_of_mixer_are_accepted,
+    role_is_looked_up_by_mac_address,
+    unavailable_service_stops_the_build_before_writing,
+    mac_address_is_that_of_the_interface_with_the_route,
 }

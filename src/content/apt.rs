@@ -1,4 +1,4 @@
-//! Debian and Ubuntu content through mmdebstrap, inside the build's namespace.
+//! Installs Debian and Ubuntu content with mmdebstrap inside the build namespace.
 
 use super::apt_output::{self, Fault, Unmet};
 use super::architecture;
@@ -10,44 +10,44 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Raised whenever the same packages would give another tree.
+/// Version of the installation steps. Increment it whenever the same packages result in a different tree.
 const RECIPE: u32 = 11;
 
-/// What a tree is made from.
+/// Request for a tree of Debian packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AptRequest {
     pub suite: String,
     /// sources.list(5) lines.
     pub sources: Vec<String>,
-    /// Digests of the indexes of repositories that are on this host.
+    /// Digests of the indexes of local repositories.
     pub local_indexes: Vec<String>,
     pub packages: Vec<String>,
-    /// `SOURCE_DATE_EPOCH`, if the user set it; else the archive's own date counts.
+    /// `SOURCE_DATE_EPOCH` if the user set it; otherwise the date of the archive is used.
     pub epoch: Option<u64>,
-    /// How the host's apt fetches; not part of what the tree is.
+    /// Fetch settings of apt on the host. Not part of the identity of the tree.
     pub apt_options: Vec<String>,
-    /// What signatures are checked with instead of the host's own keys, here and on the installed system.
+    /// Keyring that replaces the keys of the host during the build and on the installed system.
     pub keyring: Option<Keyring>,
 }
 
-/// An archive's public keys, in a file that stays with the system.
+/// Public keys of an archive, in a file that is installed on the system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyring {
-    /// Its file's name.
+    /// File name.
     pub name: String,
     pub data: Vec<u8>,
 }
 
 impl Keyring {
-    /// Where the installed system has it. Source: sources.list(5), "signed-by": /etc/apt/keyrings is the place for what
-    /// no package brings.
+    /// Path on the installed system. Source: sources.list(5), "signed-by": /etc/apt/keyrings is the directory for keys
+    /// that are not managed by packages.
     pub fn path(&self) -> String {
         format!("/etc/apt/keyrings/{}", self.name)
     }
 }
 
 impl AptRequest {
-    /// What the tree depends on.
+    /// Returns everything that determines the content of the tree.
     pub(super) fn identity(&self) -> String {
         let parts = (
             RECIPE,
@@ -90,17 +90,17 @@ impl AptRequest {
             None => prepare::archive_epoch(&tree).unwrap_or_else(now),
         };
         prepare::leave_sources(&tree, self.keyring.as_ref())?;
-        // mmdebstrap's own one has other comments from version 1.6 on.
+        // mmdebstrap 1.6 and later write different comments to this file.
         tree.write("/etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", 0o644)?;
         prepare::prepare(&tree, epoch, progress)?;
         Ok(Ready { epoch })
     }
 }
 
-/// The command that fills `target`. The initramfs is made once, afterwards; nothing is synced to disk, since a
-/// tree that a crash interrupts is made again anyway.
+/// Returns the command that installs to `target`. The initramfs is generated once at the end. Nothing is synced to
+/// disk, because an interrupted tree is built again anyway.
 ///
-/// Options of apt come in a file: a proxy's password must not stand in an argument list.
+/// Options of apt are passed in a file: the password of a proxy must not appear in an argument list.
 fn mmdebstrap(request: &AptRequest, target: &Path, apt_options: &Path) -> Invocation {
     let keyring = request.keyring.iter().map(|keyring| {
         let workspace = target.parent().unwrap_or(Path::new("/tmp"));
@@ -110,8 +110,8 @@ fn mmdebstrap(request: &AptRequest, target: &Path, apt_options: &Path) -> Invoca
         .args(keyring)
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .args(["--skip=check/empty", "--skip=cleanup/apt/lists"])
-        // Version 1.6 diverts the program by both of its names, which a merged /usr makes one file. Daemons are kept from
-        // starting by policy-rc.d, and end with the namespace.
+        // Version 1.6 diverts start-stop-daemon at two paths, which are the same file with a merged /usr. Daemons do
+        // not start because of policy-rc.d, and would end with the namespace.
         .arg("--skip=chroot/start-stop-daemon")
         .args(["--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Languages \"none\""])
         .arg(format!("--aptopt={}", apt_options.display()))
@@ -123,7 +123,7 @@ fn mmdebstrap(request: &AptRequest, target: &Path, apt_options: &Path) -> Invoca
         .env("TMPDIR", target.parent().unwrap_or(Path::new("/tmp")))
 }
 
-/// mmdebstrap's own words, where they tell a user what takes time.
+/// Translates the progress messages of mmdebstrap that announce a long step.
 fn step(line: &str) -> Option<&'static str> {
     Some(match line.trim_end_matches("...") {
         "running apt-get update" => "fetching package lists",
@@ -135,7 +135,7 @@ fn step(line: &str) -> Option<&'static str> {
     })
 }
 
-/// Turns what apt and dpkg said into what was needed and what to do.
+/// Converts the output of apt and dpkg to an error message with a help line.
 fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
     if !error.has_run() {
         return error.into();
@@ -148,27 +148,27 @@ fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
         Some(Fault::NoSpace) => error
             .context("there is not enough space for the content")
             .help("free some memory or disk space; `ister cache prune` empties the content cache"),
-        Some(Fault::Unmet(unmet)) => not_to_be_had(&unmet, request, target),
+        Some(Fault::Unmet(unmet)) => explain_unmet(&unmet, request, target),
         Some(Fault::Untrusted) => {
-            error.context(format!("the archive's signature cannot be trusted: {archives}")).help(
-                "install the archive's keyring (Debian: debian-archive-keyring), or name another archive with -C",
+            error.context(format!("could not verify the signature of the archive: {archives}")).help(
+                "install the archive's keyring (Debian: debian-archive-keyring), or specify another archive with -C",
             )
         }
         Some(Fault::Unreachable) => error
-            .context(format!("the archive cannot be reached: {archives}"))
-            .help("check the network and the proxy, or name another archive with -C"),
+            .context(format!("could not connect to the archive: {archives}"))
+            .help("check the network and the proxy, or specify another archive with -C"),
         Some(Fault::MissingFile(file)) => error
-            .context(format!("the archive does not have a file that its package lists name: {file}"))
-            .help("try again later: the mirror is being updated or incomplete; or name another one with -C"),
+            .context(format!("the archive lacks a file listed in its package lists: {file}"))
+            .help("the mirror is incomplete or being updated: try again later, or specify another one with -C"),
         Some(Fault::NoSuite) => error
             .context(format!("the archive has no suite `{}`: {archives}", request.suite))
-            .help("correct `Version`, or name another archive with -C")
+            .help("correct `Version`, or specify another archive with -C")
             .about_release(),
     }
 }
 
-/// What the template requests and the archive does not have.
-fn not_to_be_had(unmet: &Unmet, request: &AptRequest, target: &Path) -> Failure {
+/// Explains why the archive cannot satisfy the request of the template.
+fn explain_unmet(unmet: &Unmet, request: &AptRequest, target: &Path) -> Failure {
     let suite = &request.suite;
     let lists = PackageLists::read(target);
     let list = |names: &[String]| names.join("`, `");
@@ -177,35 +177,34 @@ fn not_to_be_had(unmet: &Unmet, request: &AptRequest, target: &Path) -> Failure 
             let failure = Failure::new(format!("the package `{package}` does not exist in {suite}"));
             let failure = match unmet {
                 Unmet::Unavailable { replacements, .. } if !replacements.is_empty() => {
-                    failure.help(format!("`{}` replaces it there", list(replacements)))
+                    failure.help(format!("it was replaced by `{}`", list(replacements)))
                 }
                 _ => match lists.nearest(package).as_slice() {
-                    [] => failure.help(
-                        "correct the name in `Bundles`; a name that is not a bundle is taken as a package",
-                    ),
-                    near => failure.help(format!("similar names there: `{}`", list(near))),
+                    [] => failure
+                        .help("correct the name in `Bundles`; names that are not bundles are package names"),
+                    near => failure.help(format!("similar packages: `{}`", list(near))),
                 },
             };
             (failure, vec![package.clone()])
         }
         Unmet::NoVersion { package, version } => {
-            let failure =
-                Failure::new(format!("{suite} does not have version `{version}` of the package `{package}`"));
+            let failure = Failure::new(format!(
+                "version `{version}` of the package `{package}` does not exist in {suite}"
+            ));
             let failure = match lists.versions(package).as_slice() {
                 [] => failure.help("correct the name in `Bundles`"),
-                versions => failure.help(format!("versions there: `{}`", list(versions))),
+                versions => failure.help(format!("available versions: `{}`", list(versions))),
             };
             (failure, vec![format!("{package}={version}")])
         }
         Unmet::Virtual { package, providers } => {
-            let message = format!("`{package}` is a virtual package in {suite}: several packages provide it");
-            let help = format!("write one of them in `Bundles`: `{}`", list(providers));
+            let message = format!("`{package}` is a virtual package in {suite} with several providers");
+            let help = format!("replace it in `Bundles` with one of: `{}`", list(providers));
             (Failure::new(message).help(help), vec![package.clone()])
         }
         Unmet::Together { reasons } => {
-            let failure = Failure::new("these packages cannot be installed together").help(
-                "remove one of them from `Bundles`; while a release changes (testing, unstable), try again later",
-            );
+            let failure = Failure::new("these packages cannot be installed together")
+                .help("remove one of them from `Bundles`; for testing and unstable, try again later");
             let failure = reasons.iter().fold(failure, |failure, reason| failure.detail(reason.clone()));
             // "PACKAGE : Conflicts: …"
             let packages = reasons.iter().filter_map(|reason| reason.split_once(" : "));
@@ -215,7 +214,7 @@ fn not_to_be_had(unmet: &Unmet, request: &AptRequest, target: &Path) -> Failure 
     failure.detail(format!("searched: {}", request.sources.join(", "))).of_template().about_packages(packages)
 }
 
-/// The package lists that apt fetched, as long as the tree is there.
+/// The package lists that apt downloaded to the target tree.
 struct PackageLists(Vec<String>);
 
 impl PackageLists {
@@ -234,7 +233,7 @@ impl PackageLists {
         self.0.iter().flat_map(|text| text.lines())
     }
 
-    /// Of a package, each once, in the order of the lists.
+    /// Returns the distinct versions of a package, in the order of the lists.
     fn versions(&self, package: &str) -> Vec<String> {
         let mut versions = Vec::new();
         let mut is_it = false;
@@ -249,10 +248,10 @@ impl PackageLists {
         versions
     }
 
-    /// Names that look like this one, the nearest first.
+    /// Returns package names similar to `name`, most similar first.
     fn nearest(&self, name: &str) -> Vec<String> {
         const MOST: usize = 3;
-        // How alike two names have to be: 1 means the same.
+        // Minimum similarity, where 1 means equal.
         const LEAST: f64 = 0.75;
         let names: BTreeSet<&str> = self.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
         let mut near: Vec<(f64, &str)> = names
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_about_content_only() {
+    fn cache_key_depends_only_on_content() {
         let one = request();
         assert_eq!(one.identity(), AptRequest { apt_options: vec![], ..one.clone() }.identity());
         assert_ne!(one.identity(), AptRequest { packages: vec!["nano".into()], ..one.clone() }.identity());
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn similar_names_come_from_the_package_lists() {
+    fn similar_names_are_found_in_package_lists() {
         let tree = tempfile::tempdir().unwrap();
         let lists = tree.path().join("var/lib/apt/lists");
         std::fs::create_dir_all(&lists).unwrap();
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line() {
+    fn builds_the_mmdebstrap_command_line() {
         assert_eq!(
             mmdebstrap(&request(), Path::new("/w/tree"), Path::new("/w/apt.conf")).to_string(),
             "mmdebstrap --mode=root --variant=minbase --format=directory --skip=check/empty --skip=cleanup/apt/lists \
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_apt_said_becomes_what_to_do() {
+    fn apt_errors_are_explained() {
         let explained = |line: &str| {
             let script = format!("echo \"{line}\" >&2; exit 100");
             let error = run(&Invocation::new("sh").args(["-c", &script])).unwrap_err();
@@ -333,7 +332,7 @@ mod tests {
         );
         assert_eq!(
             explained("Err:1 http://a bookworm InRelease Could not connect to a:80"),
-            "the archive cannot be reached: deb http://a bookworm main"
+            "could not connect to the archive: deb http://a bookworm main"
         );
         assert_eq!(explained("E: something else"), "could not install the content");
     }

@@ -1,24 +1,23 @@
-//! What mmdebstrap, apt-get and dpkg print when content cannot be installed. The samples of the tests were printed by apt 2.6 and
-//! 3.0.
+//! Classifies error output of mmdebstrap, apt-get and dpkg. The samples in the tests were printed by apt 2.6 and 3.0.
 
 use std::collections::BTreeSet;
 
-/// Why content cannot be installed.
+/// Why the installation failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     NoSpace,
-    /// The archive does not have what was requested.
+    /// The archive cannot satisfy the request.
     Unmet(Unmet),
-    /// The archive's signature is missing or not by a known key.
+    /// The signature of the archive is missing or made with an unknown key.
     Untrusted,
     Unreachable,
-    /// The URL of a package that the lists name, and the archive does not have.
+    /// The archive lacks a package that is in its package lists. Contains the URL.
     MissingFile(String),
-    /// The archive has no such suite.
+    /// The archive does not have the suite.
     NoSuite,
 }
 
-/// Words of apt's methods for a host that does not answer.
+/// Messages of the apt methods for a host that does not respond.
 const UNREACHABLE: &[&str] = &[
     "Could not connect",
     "Unable to connect",
@@ -31,7 +30,7 @@ const UNREACHABLE: &[&str] = &[
     "Could not handshake",
 ];
 
-/// `lines`: the last that were printed.
+/// Classifies the failure by the last output `lines`.
 pub(super) fn fault(lines: &[&str]) -> Option<Fault> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     let missing = |line: &&str| {
@@ -56,15 +55,15 @@ pub(super) fn fault(lines: &[&str]) -> Option<Fault> {
 /// Why packages cannot be installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unmet {
-    /// No package has this name.
+    /// The package does not exist.
     Unknown { package: String },
-    /// There is such a package, with other versions.
+    /// The package exists only in other versions.
     NoVersion { package: String, version: String },
-    /// Several packages provide it, and none is called so.
+    /// A virtual package that is provided by several packages.
     Virtual { package: String, providers: Vec<String> },
-    /// Others depend on it; the archive does not have it. Packages that replace it, where there are any.
+    /// Other packages refer to it, but the archive does not contain it. `replacements` may be empty.
     Unavailable { package: String, replacements: Vec<String> },
-    /// Each of them could be installed, but not with the others: apt's lines, "PACKAGE : Conflicts: …".
+    /// The packages conflict with each other. Contains the lines of apt, "PACKAGE : Conflicts: …".
     Together { reasons: Vec<String> },
 }
 
@@ -97,7 +96,8 @@ fn unmet(lines: &[&str]) -> Option<Unmet> {
     Some(Unmet::Together { reasons: reasons.map(str::to_owned).collect() })
 }
 
-/// The first words of the indented lines after `heading`, sorted: apt's order is that of its cache.
+/// Returns the first words of the indented lines after `heading`. They are sorted because apt prints them in the order
+/// of its cache.
 fn listed(lines: &[&str], heading: &str) -> Vec<String> {
     let start = lines.iter().position(|line| line.trim() == heading).map_or(lines.len(), |at| at + 1);
     let names = lines[start..].iter().take_while(|line| line.starts_with("  "));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_archives() {
+    fn classifies_archive_failures() {
         let of = |line: &str| fault(&[line]);
         assert_eq!(of("dpkg: error: cannot copy: No space left on device"), Some(Fault::NoSpace));
         assert_eq!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_versions_that_the_archive_does_not_have() {
+    fn parses_unknown_packages_and_versions() {
         assert_eq!(
             parse("Building dependency tree...\nE: Unable to locate package nano:i386\n"),
             Some(Unmet::Unknown { package: "nano:i386".into() })
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn virtual_packages_and_replaced_ones() {
+    fn parses_virtual_and_replaced_packages() {
         let text = "Package awk is a virtual package provided by:\n  original-awk 2022-09-12-1\n  \
                     mawk 1.3.4.20200120-3.1\n  gawk 1:5.2.1-2\n\nE: Package 'awk' has no installation candidate\n";
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_exclude_each_other() {
+    fn parses_conflicting_packages() {
         let text = "The following packages have unmet dependencies:\n systemd-sysv : Conflicts: sysvinit-core but \
                     3.14-4 is to be installed\n sysvinit-core : Depends: initscripts but it is not installable\n                 \
                     Conflicts: systemd-sysv but 257.13-1~deb13u1 is to be installed\n\

@@ -1,8 +1,8 @@
-//! Filled trees, kept by what they were made from.
+//! The content cache: installed trees, stored under a hash of the request they were built from.
 //!
-//! An entry is two files, `<key>.tar` and `<key>.json`; the second makes it valid and carries the first one's
-//! BLAKE3 hash, which is checked whenever the tree is unpacked. Files appear under their names only when they are
-//! complete, so a killed build leaves nothing half-done, and removing an entry that is being read is harmless.
+//! An entry consists of two files, `<key>.tar` and `<key>.json`. The JSON file makes the entry valid and contains the
+//! BLAKE3 hash of the tar file, which is verified whenever the tree is unpacked. Both files are written atomically, so
+//! an interrupted build leaves no partial entry, and an entry can be removed while it is being read.
 
 use crate::host::{AtomicFile, Context, Durability, Failure};
 use crate::template::Bytes;
@@ -14,27 +14,27 @@ pub struct Cache {
     directory: PathBuf,
 }
 
-/// What is known of an entry.
+/// Description of a cache entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Metadata {
-    /// For people: "apt bookworm, 231 packages".
+    /// Human-readable title: "apt bookworm, 231 packages".
     pub title: String,
-    /// Seconds since 1970, when it was made.
+    /// Time of creation in seconds since 1970.
     pub created: u64,
-    /// Bytes of the packed tree.
+    /// Size of the packed tree in bytes.
     pub size: u64,
-    /// BLAKE3 of the packed tree.
+    /// BLAKE3 hash of the packed tree.
     pub hash: String,
-    /// The newest time that anything in the tree carries, seconds since 1970.
+    /// Latest timestamp in the tree, in seconds since 1970.
     pub epoch: u64,
-    /// Package names and versions.
+    /// Names and versions of the installed packages.
     pub packages: Vec<(String, String)>,
-    /// What was asked for.
+    /// The request that the tree was built from.
     pub wanted: Wanted,
 }
 
-/// What a plan knows of the content that it wants.
+/// The part of a content request that is known when planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Wanted {
@@ -50,7 +50,7 @@ pub struct Entry {
     pub file: File,
 }
 
-/// The right to fill an entry; others who want the same one wait for its end.
+/// A cache entry being written. Holds the lock of the entry; other builds that need the same entry wait for it.
 pub struct Filling {
     pub draft: AtomicFile,
     key: String,
@@ -58,13 +58,13 @@ pub struct Filling {
     _lock: File,
 }
 
-/// Where an entry's two files are below a cache's directory: the packed tree, and what is known of it.
+/// Returns the paths of an entry's files relative to the cache directory: the packed tree and its description.
 pub fn cache_names(key: &str) -> (String, String) {
     (format!("content/{key}.tar"), format!("content/{key}.json"))
 }
 
 impl Cache {
-    /// The cache in a directory, `$XDG_CACHE_HOME/ister` or `~/.cache/ister` by default.
+    /// Opens the cache in a directory, by default `$XDG_CACHE_HOME/ister` or `~/.cache/ister`.
     pub fn open(directory: Option<&Path>) -> Result<Cache, Failure> {
         let directory = match directory {
             Some(directory) => std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
@@ -78,14 +78,14 @@ impl Cache {
         Ok(Cache { directory })
     }
 
-    /// The cache in a directory, if there is one: nothing is made.
+    /// Opens an existing cache without creating anything.
     pub fn existing(directory: Option<&Path>) -> Option<Cache> {
         let directory =
             directory.map_or_else(default_directory, |directory| Ok(directory.to_owned())).ok()?;
         directory.join("content").is_dir().then_some(Cache { directory })
     }
 
-    /// The newest content with this suite and these packages, from that archive if one is named.
+    /// Finds the newest entry with this suite and these packages, and from these sources if they are given.
     pub fn find_wanted(&self, suite: &str, packages: &[String], sources: Option<&[String]>) -> Option<Entry> {
         let entries = self.list().ok()?;
         let fits = |wanted: &Wanted| {
@@ -97,12 +97,12 @@ impl Cache {
         self.find(key)
     }
 
-    /// An empty directory for the build's namespace to mount its workspace on.
+    /// Returns an empty directory, the mount point of the workspace in the build's mount namespace.
     pub fn workspace(&self) -> PathBuf {
         self.directory.join("work")
     }
 
-    /// Where swupd's objects stay, for all trees that have them.
+    /// Returns the default swupd state directory, shared by all trees.
     pub fn swupd_state(&self) -> PathBuf {
         self.directory.join("swupd")
     }
@@ -115,7 +115,7 @@ impl Cache {
         self.directory.join("content").join(format!("{key}.{suffix}"))
     }
 
-    /// A complete entry, or `None`.
+    /// Returns the entry if it is complete.
     pub fn find(&self, key: &str) -> Option<Entry> {
         let text = std::fs::read_to_string(self.path(key, "json")).ok()?;
         let metadata: Metadata = serde_json::from_str(&text).ok()?;
@@ -124,8 +124,8 @@ impl Cache {
         (size == metadata.size).then(|| Entry { key: key.to_owned(), metadata, file })
     }
 
-    /// Begins to fill an entry. Waits (after `waiting`) while another process fills the same one: look again
-    /// whether it is there now.
+    /// Locks an entry for writing. If another process holds the lock, calls `waiting` and waits for it; the caller must
+    /// then check whether the entry exists now.
     pub fn fill(&self, key: &str, waiting: impl FnOnce()) -> Result<Filling, Failure> {
         use rustix::fs::{FlockOperation, flock};
         let path = self.path(key, "lock");
@@ -145,13 +145,13 @@ impl Cache {
 
     /// Removes a damaged or outdated entry.
     pub fn forget(&self, key: &str) {
-        // The description first: without it the rest is no entry.
+        // The description is removed first: without it, the remaining files are not an entry.
         for suffix in ["json", "tar", "lock"] {
             let _ = std::fs::remove_file(self.path(key, suffix));
         }
     }
 
-    /// All complete entries, oldest first.
+    /// Lists all complete entries, oldest first.
     pub fn list(&self) -> Result<Vec<(String, Metadata)>, Failure> {
         let directory = self.directory.join("content");
         let context = || format!("could not read `{}`", directory.display());
@@ -168,8 +168,8 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Removes entries that `remove` picks, and everything that is no complete entry and in nobody's use.
-    /// Gives the bytes that were freed.
+    /// Removes the entries selected by `remove`, and all leftover files that are not part of a complete entry and not
+    /// in use. Returns the number of removed entries and of freed bytes.
     pub fn prune(&self, remove: impl Fn(&Metadata) -> bool) -> Result<(usize, Bytes), Failure> {
         use rustix::fs::{FlockOperation, flock};
         let mut removed = 0;
@@ -185,7 +185,7 @@ impl Cache {
         let context = || format!("could not read `{}`", directory.display());
         for file in std::fs::read_dir(&directory).context(context)? {
             let path = file.context(context)?.path();
-            // Also of a draft that had to have a name, `.KEY.tar.ister-…`.
+            // Also matches named temporary files, `.KEY.tar.ister-…`.
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let key = name.trim_start_matches('.').split('.').next().unwrap_or_default();
             if self.find(key).is_some() {
@@ -209,7 +209,7 @@ impl Filling {
         let mut description = AtomicFile::begin(&self.description)?;
         let text = serde_json::to_string(metadata).expect("metadata is plain data");
         std::io::Write::write_all(&mut description.file, text.as_bytes())
-            .context(|| format!("could not describe the cache entry `{}`", self.key))?;
+            .context(|| format!("could not write the description of the cache entry `{}`", self.key))?;
         description.publish(Durability::Checked)
     }
 }
@@ -221,9 +221,9 @@ fn default_directory() -> Result<PathBuf, Failure> {
         .map(|cache| cache.join("ister"))
         .ok_or_else(|| {
             Failure::new(
-                "there is no directory for the content cache: neither XDG_CACHE_HOME nor HOME is set",
+                "could not determine the directory of the content cache: neither XDG_CACHE_HOME nor HOME is set",
             )
-            .help("name one with --cache-dir")
+            .help("specify one with --cache-dir")
         })
 }
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_there_only_when_finished_and_whole() {
+    fn incomplete_entries_are_not_found() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(directory.path())).unwrap();
         let mut filling = cache.fill("k", || ()).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn pruning_removes_entries_and_remains() {
+    fn pruning_removes_entries_and_leftover_files() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(directory.path())).unwrap();
         let mut filling = cache.fill("k", || ()).unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_held_keeps_its_files() {
+    fn pruning_skips_locked_entries() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(directory.path())).unwrap();
         let filling = cache.fill("k", || ()).unwrap();

@@ -1,4 +1,4 @@
-//! Content of rpm packages through dnf, inside the build's namespace: Fedora, its relatives, and repositories of one's own.
+//! Installs RPM content with dnf inside the build namespace: Fedora, its derivatives, and custom repositories.
 
 use super::apt::Keyring;
 use super::dnf_output::{self, Fault};
@@ -9,35 +9,36 @@ use crate::host::{Chroot, Context, Failure, Invocation, Progress, RunError, run,
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Raised whenever the same packages would give another tree.
+/// Version of the installation steps. Increment it whenever the same packages result in a different tree.
 const RECIPE: u32 = 2;
 
-/// Where keys that packages are checked with stay.
+/// Directory of the package signing keys on the installed system.
 pub const KEYS: &str = "/etc/pki/rpm-gpg";
 
-/// What `-C URL` is called.
+/// Repository ID for `-C URL`.
 const REPOSITORY: &str = "ister";
 
-/// Where rpm's database is: where Fedora has it since 36, with a link from where all others have it.
+/// Paths of the RPM database: the location of Fedora since version 36, and the traditional location, which is a link to
+/// it there.
 pub const DATABASES: [&str; 2] = [SYSIMAGE, VAR];
 const SYSIMAGE: &str = "/usr/lib/sysimage/rpm";
 const VAR: &str = "/var/lib/rpm";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DnfRequest {
-    /// For `$releasever`; "latest" leaves that to the configuration.
+    /// Value of `$releasever`; with "latest" the configuration decides.
     pub release: String,
     pub packages: Vec<String>,
-    /// `-C URL`: the one repository that packages come from.
+    /// `-C URL`: the only repository to install from.
     pub repository: Option<String>,
-    /// `-d FILE`: its path, and its text.
+    /// `-d FILE`: path and text of the configuration.
     pub configuration: Option<(PathBuf, String)>,
-    /// Digests of the indexes of repositories that are on this host.
+    /// Digests of the indexes of local repositories.
     pub local_indexes: Vec<String>,
-    /// What packages of the repository are checked with.
+    /// Keys that packages of the repository are verified with.
     pub keyring: Option<Keyring>,
     pub epoch: Option<u64>,
-    /// Proxies, which may carry a password: they stand in the environment, not in arguments.
+    /// Proxies. They may contain a password and are therefore passed in the environment, not as arguments.
     pub environment: Vec<(String, String)>,
 }
 
@@ -66,8 +67,8 @@ impl DnfRequest {
         progress: &dyn Progress,
     ) -> Result<Ready, Failure> {
         if self.repository.is_none() && self.configuration.is_none() {
-            return Err(Failure::new("it is not said which repository dnf content comes from")
-                .help("name one: -C URL, or a configuration of dnf that has some: -d FILE"));
+            return Err(Failure::new("no repository configured for dnf content")
+                .help("specify a repository with -C URL, or a dnf configuration file with -d FILE"));
         }
         std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
         let write = |name: &str, bytes: &[u8]| -> Result<PathBuf, Failure> {
@@ -75,16 +76,14 @@ impl DnfRequest {
             std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
             Ok(path)
         };
-        // Debian's rpm keeps its database in the home directory unless told otherwise.
+        // Debian's rpm stores its database in the home directory by default.
         write(".rpmmacros", format!("%_dbpath {VAR}\n").as_bytes())?;
         let keyring = self.keyring.as_ref().map(|keyring| write(&keyring.name, &keyring.data)).transpose()?;
         if self.repository.is_some() && keyring.is_none() {
-            progress.warn(
-                "packages of this repository are not checked: -s FILE names the keys they are signed with",
-            );
+            progress.warn("package signatures are not verified (specify the signing keys with -s FILE)");
         }
         {
-            // What packages run expects /dev and /proc.
+            // Package scriptlets require /dev and /proc.
             let _inside = Chroot::enter(target)?;
             let command = self.dnf(workspace, target, keyring.as_deref());
             progress.begin("fetching package lists");
@@ -113,7 +112,7 @@ impl DnfRequest {
     fn dnf(&self, workspace: &Path, target: &Path, keyring: Option<&Path>) -> Invocation {
         let mut dnf = Invocation::new("dnf")
             .args(["install", "--assumeyes", "--setopt=install_weak_deps=False", "--setopt=tsflags=nodocs"])
-            // Damaged or missing packages are an error, not a smaller system.
+            // Damaged or missing packages are errors instead of being skipped.
             .args(["--setopt=strict=1", "--setopt=skip_if_unavailable=False"])
             .arg(format!("--installroot={}", target.display()));
         if self.release != "latest" {
@@ -135,7 +134,7 @@ impl DnfRequest {
         self.environment.iter().fold(dnf, |dnf, (name, value)| dnf.env(name, value))
     }
 
-    /// Turns what dnf said into what was needed and what to do.
+    /// Converts the output of dnf to an error message with a help line.
     fn explain(&self, error: RunError) -> Failure {
         if !error.has_run() {
             return error.into();
@@ -150,28 +149,28 @@ impl DnfRequest {
             Some(Fault::Unknown(name)) => {
                 Failure::new(format!("the package `{name}` does not exist in {place}"))
                     .of_template()
-                    .help("correct the name in `Bundles`; a name that is not a bundle is taken as a package")
+                    .help("correct the name in `Bundles`; names that are not bundles are package names")
             }
             Some(Fault::NoSpace) => error
                 .context("there is not enough space for the content")
                 .help("free some memory or disk space; `ister cache prune` empties the content cache"),
             Some(Fault::Untrusted) => error
-                .context(format!("packages cannot be trusted: {place}"))
-                .help("name the keys they are signed with: -s FILE"),
+                .context(format!("could not verify package signatures: {place}"))
+                .help("specify the signing keys with -s FILE"),
             Some(Fault::Unreachable) => error
-                .context(format!("the repository cannot be reached: {place}"))
-                .help("check the address (the directory that has `repodata`), the network and the proxy"),
+                .context(format!("could not connect to the repository: {place}"))
+                .help("check the URL (of the directory that contains `repodata`), the network and the proxy"),
         }
     }
 }
 
-/// To where the tree's own rpm looks for it.
+/// Moves the RPM database to the path that rpm inside the tree uses.
 fn move_database(tree: &Tree) -> Result<(), Failure> {
     let macros = tree.read("/usr/lib/rpm/macros")?.unwrap_or_default();
     let own = macros.lines().find_map(|line| line.strip_prefix("%_dbpath")).unwrap_or_default();
     if own.contains("sysimage") && tree.is_directory(VAR) && !tree.exists(&format!("{SYSIMAGE}/rpmdb.sqlite"))
     {
-        // Its own package may have made an empty directory there.
+        // The rpm package may have created an empty directory there.
         tree.remove_empty_directory(SYSIMAGE);
         tree.rename(VAR, SYSIMAGE)?;
         tree.symlink(VAR, "../../usr/lib/sysimage/rpm")?;
@@ -179,13 +178,14 @@ fn move_database(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Kernels lie beside their modules, where a running system's own tools would copy them from; and have an initramfs made.
+/// Copies kernels from /usr/lib/modules to /boot, as the tools of a running system would do, and generates an initramfs
+/// for each.
 fn kernels(tree: &Tree) -> Result<(), Failure> {
     for version in tree.list("/usr/lib/modules") {
-        let (beside, in_boot) =
+        let (in_modules, in_boot) =
             (format!("/usr/lib/modules/{version}/vmlinuz"), format!("/boot/vmlinuz-{version}"));
-        if tree.exists(&beside) && !tree.exists(&in_boot) {
-            tree.copy(&beside, &in_boot)?;
+        if tree.exists(&in_modules) && !tree.exists(&in_boot) {
+            tree.copy(&in_modules, &in_boot)?;
         }
         let initramfs = format!("/boot/initramfs-{version}.img");
         let has_one = tree.exists(&initramfs) || tree.exists(&format!("/boot/initrd.img-{version}"));
@@ -194,7 +194,7 @@ fn kernels(tree: &Tree) -> Result<(), Failure> {
             let dracut =
                 chroot.invocation("dracut").args(["--no-hostonly", "--reproducible", "--kver", &version]);
             run(&dracut.arg(&initramfs)).map_err(|failure| {
-                failure.context(format!("could not make the initramfs of kernel {version}"))
+                failure.context(format!("could not generate the initramfs for kernel {version}"))
             })?;
         }
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_has_no_secrets() {
+    fn command_line_contains_no_secrets() {
         assert_eq!(
             request().dnf(Path::new("/w"), Path::new("/w/tree"), None).to_string(),
             "dnf install --assumeyes --setopt=install_weak_deps=False --setopt=tsflags=nodocs --setopt=strict=1 \
@@ -230,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn what_dnf_said_becomes_what_to_do() {
-        let explained = |said: &str| {
-            let script = format!("echo \"{said}\" >&2; exit 1");
+    fn dnf_errors_are_explained() {
+        let explained = |output: &str| {
+            let script = format!("echo \"{output}\" >&2; exit 1");
             request().explain(run(&Invocation::new("sh").args(["-c", &script])).unwrap_err()).message
         };
         assert_eq!(
@@ -243,17 +243,17 @@ mod tests {
             explained(
                 "Errors during downloading metadata for repository 'ister': Cannot download repomd.xml"
             ),
-            "the repository cannot be reached: file:///srv/repo"
+            "could not connect to the repository: file:///srv/repo"
         );
     }
 
     #[test]
-    fn the_database_goes_where_the_trees_own_rpm_looks() {
+    fn database_is_moved_to_the_path_in_rpm_macros() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         tree.write("/var/lib/rpm/rpmdb.sqlite", "db", 0o644).unwrap();
         move_database(&tree).unwrap();
-        assert!(tree.is_directory("/var/lib/rpm"), "it stays where nothing else is known");
+        assert!(tree.is_directory("/var/lib/rpm"), "the default location is kept without a macros file");
         tree.write("/usr/lib/rpm/macros", "%_dbpath\t\t%{_usr}/lib/sysimage/rpm\n", 0o644).unwrap();
         tree.make_directory(SYSIMAGE).unwrap();
         move_database(&tree).unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_beside_its_modules_comes_to_boot() {
+    fn kernels_are_copied_to_boot() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         tree.write("/usr/lib/modules/6.9-1/vmlinuz", "kernel", 0o755).unwrap();

@@ -1,17 +1,17 @@
-//! What dnf prints when content cannot be installed. The samples of the tests were printed by dnf 4.14.
+//! Classifies error output of dnf. The samples in the tests were printed by dnf 4.14.
 
-/// Why content cannot be installed.
+/// Why the installation failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No repository has a package of this name.
+    /// No repository contains this package.
     Unknown(String),
     NoSpace,
-    /// Packages are not signed, or by an unknown key.
+    /// Packages are not signed, or signed with an unknown key.
     Untrusted,
     Unreachable,
 }
 
-/// `lines`: the last that were printed.
+/// Classifies the failure by the last output `lines`.
 pub(super) fn fault(lines: &[String]) -> Option<Fault> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     let unknown = |line: &String| {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_fault_is_told_by_its_line() {
+    fn classifies_dnf_failures() {
         let of = |line: &str| fault(&[line.to_owned()]);
         assert_eq!(of("Error: Unable to find a match: nosuch"), Some(Fault::Unknown("nosuch".into())));
         assert_eq!(of("   At least 34MB more space needed on the / filesystem."), Some(Fault::NoSpace));

@@ -1,4 +1,4 @@
-//! What a packed tree takes, from its headers alone.
+//! Computes the disk usage of a packed tree from its tar headers.
 
 use crate::host::{Context, Failure};
 use crate::plan::{Footprint, Item, ItemKind};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use tar::EntryType;
 
-/// Reads every header of a packed tree and none of its data.
+/// Reads all headers of a packed tree and skips its data.
 pub fn footprint(packed: &File) -> Result<Footprint, Failure> {
     read(packed).context(|| "could not read the packed content".to_owned())
 }
@@ -20,7 +20,7 @@ fn read(mut packed: &File) -> std::io::Result<Footprint> {
             EntryType::Regular => ItemKind::File,
             EntryType::Directory => ItemKind::Directory,
             EntryType::Symlink => ItemKind::Link,
-            // A further name of a file that was there already.
+            // A hard link needs no further space.
             EntryType::Link => continue,
             _ => ItemKind::Other,
         };
@@ -40,7 +40,7 @@ mod tests {
     use crate::content::pack;
 
     #[test]
-    fn every_node_is_counted_once() {
+    fn hard_links_are_counted_once() {
         let from = tempfile::tempdir().unwrap();
         std::fs::create_dir(from.path().join("d")).unwrap();
         std::fs::write(from.path().join("d/a"), vec![1; 5000]).unwrap();

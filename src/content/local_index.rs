@@ -1,27 +1,27 @@
-//! Repositories on this host. Their packages change without a new address or version, so what their indexes say is part
-//! of what content is made from; an archive on the network is asked again with `--refresh` only.
+//! Detects changes of local repositories. Their packages change without a new URL or version, so the digests of their
+//! indexes are part of the content request. Network archives are queried again only with `--refresh`.
 
 use std::path::{Path, PathBuf};
 
-/// Names of what lists a repository's packages, by its digest or itself. Source: DebianRepository/Format, createrepo_c(8).
+/// Files that contain the package list of a repository or its digest. Source: DebianRepository/Format, createrepo_c(8).
 const INDEXES: &[&str] =
     &["repodata/repomd.xml", "InRelease", "Release", "Packages", "Packages.gz", "Packages.xz"];
 
-/// Digest of each local repository's index, in the order of `places`: URLs, and lines of sources.list(5). What is not on
-/// this host, or has no index, has none.
+/// Returns the digests of the indexes of local repositories, in the order of `places`, which are URLs or lines of
+/// sources.list(5). Remote repositories and repositories without an index are skipped.
 pub fn local_indexes(places: &[String]) -> Vec<String> {
     let directories = places.iter().filter_map(|place| directory(place));
     directories.filter_map(|directory| digest(&directory)).collect()
 }
 
-/// URLs of the repositories of a dnf configuration, for a release. Source: dnf.conf(5), "baseurl", "Variables".
+/// Returns the repository URLs of a dnf configuration for a release. Source: dnf.conf(5), "baseurl", "Variables".
 pub fn base_urls(configuration: &str, release: &str) -> Vec<String> {
     const ARCHITECTURE: &str = "x86_64";
     let mut urls = Vec::new();
     let mut is_url = false;
     for line in configuration.lines() {
         let is_comment = line.trim_start().starts_with(['#', ';']);
-        // An indented line goes on with the value before it.
+        // An indented line continues the previous value.
         let value = match line.split_once('=') {
             _ if is_comment => continue,
             _ if line.starts_with([' ', '\t']) => line,
@@ -47,13 +47,14 @@ pub fn base_urls(configuration: &str, release: &str) -> Vec<String> {
     urls
 }
 
-/// Where a repository of this host has its index: the path of a URL, with the suite of a sources.list line.
+/// Returns the directory with the index of a local repository: the path of a URL, or the suite directory of a
+/// sources.list line.
 fn directory(place: &str) -> Option<PathBuf> {
     let mut words = place.split_whitespace().skip_while(|word| !is_local(word));
     let root = Path::new(path_of(words.next()?)).to_owned();
     Some(match words.next() {
         None => root,
-        // A flat repository names a directory. Source: sources.list(5).
+        // In a flat repository, the suite is a directory. Source: sources.list(5).
         Some(suite) if suite.ends_with('/') => root.join(suite.trim_start_matches('/')),
         Some(suite) => root.join("dists").join(suite),
     })
@@ -65,7 +66,7 @@ fn is_local(word: &str) -> bool {
 
 fn path_of(url: &str) -> &str {
     let path = ["file:", "copy:"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
-    // `file://localhost/…` and `file:///…` are the same place. Source: RFC 8089, 2.
+    // `file://localhost/…` and `file:///…` are equivalent. Source: RFC 8089, 2.
     path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path)
 }
 
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repository_on_this_host_is_known_by_its_index() {
+    fn digest_follows_the_index_of_a_local_repository() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let write = |name: &str, text: &str| {

@@ -1,7 +1,7 @@
-//! Content: filling a root tree, and keeping filled trees.
+//! Image content: installs packages into a root tree and caches the result.
 //!
-//! A tree is filled once for each set of packages, packed into one file of the [`Cache`], and unpacked from there
-//! for every image: building with a cold and with a warm cache takes the same way. Nothing here knows disks.
+//! Each distinct set of packages is installed once, packed into one file of the [`Cache`] and unpacked from there for
+//! every image. Cold and warm builds therefore take the same path. This module is independent of disk layout.
 
 mod apt;
 mod apt_output;

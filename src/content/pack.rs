@@ -1,4 +1,5 @@
-//! A tree in one file: a tar (POSIX.1-2001 with GNU's long names) with owners, hard links and extended attributes.
+//! Packs a root tree into one tar file (POSIX.1-2001 with GNU long names), including owners, hard links and extended
+//! attributes.
 
 use crate::host::{Context, Failure};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
@@ -13,7 +14,8 @@ use tar::{Builder, EntryType, Header};
 
 const BUFFER: usize = 1 << 20;
 
-/// Packs a tree in the order of its names, no time later than `epoch`. Gives bytes written and their BLAKE3 hash.
+/// Packs a tree with its entries sorted by name and timestamps clamped to `epoch`. Returns the number of bytes written
+/// and their BLAKE3 hash.
 pub fn pack(tree: &Path, epoch: u64, out: &File) -> Result<(u64, String), Failure> {
     let context = || format!("could not pack the tree `{}`", tree.display());
     let mut hashing = Hashing { out, hasher: blake3::Hasher::new(), written: 0 };
@@ -116,7 +118,7 @@ fn pack_entry<W: Write>(
             () if kind.is_char_device() => EntryType::Char,
             () if kind.is_block_device() => EntryType::Block,
             () if kind.is_fifo() => EntryType::Fifo,
-            // A socket is a server's that no longer runs.
+            // Sockets are skipped: the server that created them is no longer running.
             () => return Ok(()),
         });
         header.set_device_major(rustix::fs::major(metadata.rdev()))?;
@@ -125,7 +127,7 @@ fn pack_entry<W: Write>(
     }
 }
 
-/// The keyword under which tar keeps extended attributes, as GNU tar and libarchive do.
+/// Prefix of the pax keywords for extended attributes, as used by GNU tar and libarchive.
 const XATTR: &str = "SCHILY.xattr.";
 
 fn extended_attributes(path: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
@@ -149,8 +151,8 @@ fn extended_attributes(path: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     Ok(attributes)
 }
 
-/// Unpacks a tree into an empty directory, and checks the file's hash while at it. `Ok(false)`: the hash is another
-/// one, the tree cannot be trusted.
+/// Unpacks a tree into an empty directory and verifies the hash of the file at the same time. Returns `Ok(false)` on a
+/// hash mismatch; the unpacked tree must then be discarded.
 pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
     let context = || format!("could not unpack the tree into `{}`", tree.display());
     std::thread::scope(|scope| {
@@ -172,17 +174,17 @@ pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
         let unpacked = unpack_entries(file, tree);
         let good = hashing
             .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("hashing ended")))
+            .unwrap_or_else(|_| Err(std::io::Error::other("the hashing thread panicked")))
             .context(context)?;
         match unpacked {
-            // What a damaged file makes of itself is no news.
+            // With a wrong hash, unpacking errors are only a consequence of the damage.
             Err(_) if !good => Ok(false),
             unpacked => unpacked.map(|()| good).context(context),
         }
     })
 }
 
-/// Reads at an offset of its own, so that several readers can share the file.
+/// Keeps its own offset so that several readers can share the file.
 struct Reader<'f> {
     file: &'f File,
     at: u64,
@@ -204,12 +206,12 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
     let mut buffer = vec![0; 128 << 10];
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = inside(tree, &entry.path_bytes())?;
+        let path = join_inside(tree, &entry.path_bytes())?;
         let properties = Properties::of(&mut entry)?;
         match entry.header().entry_type() {
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default();
-                std::fs::hard_link(inside(tree, &target)?, &path)?;
+                std::fs::hard_link(join_inside(tree, &target)?, &path)?;
             }
             EntryType::Regular => unpack_file(&mut entry, &path, &properties, &mut buffer)?,
             kind => {
@@ -221,14 +223,14 @@ fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
             }
         }
     }
-    // Filling a directory changes its time.
+    // Creating entries changes the timestamp of their directory, so directory timestamps are set last.
     for (path, mtime) in directories.iter().rev() {
         rustix::fs::utimensat(CWD, path, &times(*mtime), AtFlags::SYMLINK_NOFOLLOW)?;
     }
     Ok(())
 }
 
-/// What an entry has besides its content.
+/// Metadata of an entry.
 struct Properties {
     mode: Mode,
     owner: (u32, u32),
@@ -257,7 +259,7 @@ impl Properties {
         })
     }
 
-    /// Root owns what is new here already.
+    /// Returns the owner to set, or `None` for root, which already owns newly created files.
     fn other_owner(&self) -> Option<(Option<Uid>, Option<Gid>)> {
         let (user, group) = self.owner;
         (self.owner != (0, 0)).then(|| (Some(Uid::from_raw(user)), Some(Gid::from_raw(group))))
@@ -298,7 +300,7 @@ fn unpack_file(
     if let Some((user, group)) = properties.other_owner() {
         rustix::fs::fchown(&out, user, group)?;
     }
-    // Changing the owner clears set-user-id, and the umask may have taken bits.
+    // chown clears the set-user-ID bit, and the umask may have removed permission bits.
     rustix::fs::fchmod(&out, properties.mode)?;
     for (name, value) in &properties.attributes {
         rustix::fs::fsetxattr(&out, name.as_c_str(), value, XattrFlags::empty())?;
@@ -337,13 +339,13 @@ fn times(seconds: u64) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn inside(tree: &Path, path: &[u8]) -> std::io::Result<PathBuf> {
+fn join_inside(tree: &Path, path: &[u8]) -> std::io::Result<PathBuf> {
     let path = PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()));
     let plain = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
     if plain {
         Ok(tree.join(path))
     } else {
-        Err(std::io::Error::other(format!("path `{}` leaves the tree", path.display())))
+        Err(std::io::Error::other(format!("path `{}` points outside the tree", path.display())))
     }
 }
 
@@ -353,7 +355,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_tree_comes_back_as_it_was() {
+    fn unpacking_restores_a_packed_tree() {
         let from = tempfile::tempdir().unwrap();
         let long = "n".repeat(150);
         std::fs::create_dir_all(from.path().join("a/b")).unwrap();
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_noticed() {
+    fn unpacking_detects_a_damaged_file() {
         let from = tempfile::tempdir().unwrap();
         std::fs::write(from.path().join("a"), "text").unwrap();
         let file = tempfile::tempfile().unwrap();

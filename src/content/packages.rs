@@ -1,4 +1,4 @@
-//! What is installed in a tree, as its package manager knows it.
+//! Lists the packages installed in a tree, from the database of its package manager.
 
 use super::dnf::DATABASES;
 use super::tree::Tree;
@@ -13,29 +13,30 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub architecture: String,
-    /// The source package that it was built from, with its version.
+    /// Name and version of the source package.
     pub source: (String, String),
-    /// Who is responsible for it, as the package says: a name and an address.
+    /// Maintainer or vendor from the package metadata: a name and an address.
     pub maintainer: Option<String>,
     pub homepage: Option<String>,
-    /// An SPDX licence expression or whatever the package says; Debian's says nothing.
+    /// SPDX license expression or other text from the package metadata. Debian packages have no license field.
     pub license: Option<String>,
 }
 
-/// The packages of a tree and the distribution that they are of.
+/// The installed packages of a tree and its distribution.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
-    /// `ID` of os-release(5): "debian".
+    /// `ID` of os-release(5), such as "debian".
     pub distribution: String,
-    /// `VERSION_ID`, else `VERSION_CODENAME`: Debian's unstable has no number.
+    /// `VERSION_ID`, or `VERSION_CODENAME` if it is missing: Debian unstable has no number.
     pub version: String,
-    /// Which kind of packages: "deb" or "rpm".
+    /// Package format: "deb" or "rpm".
     pub kind: String,
     /// Sorted.
     pub packages: Vec<Package>,
 }
 
-/// Empty where the tree has no package manager that is known. `workspace` is for what rpm needs.
+/// Returns the inventory of a tree, without packages if it has no supported package manager. `workspace` is a directory
+/// for temporary files of rpm.
 pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
     let release = tree.read("/etc/os-release")?.unwrap_or_default();
     let field = |name: &str| {
@@ -43,7 +44,7 @@ pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
         Some(line.trim_matches('"').to_owned())
     };
     let (kind, mut packages) = if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
-        // Names of people are not always UTF-8.
+        // Maintainer names are not always valid UTF-8.
         ("deb", debian(&String::from_utf8_lossy(&status)))
     } else if let Some(database) = rpm_database(tree) {
         ("rpm", rpm(tree, database, workspace)?)
@@ -59,7 +60,7 @@ pub fn inventory(tree: &Tree, workspace: &Path) -> Result<Inventory, Failure> {
     })
 }
 
-/// From dpkg's status file. Source: dpkg, deb-control(5); `Source` has a version in parentheses where it differs.
+/// Parses the dpkg status file. Source: dpkg, deb-control(5); `Source` contains a version in parentheses if it differs.
 fn debian(status: &str) -> Vec<Package> {
     status
         .split("\n\n")
@@ -92,8 +93,9 @@ fn debian(status: &str) -> Vec<Package> {
         .collect()
 }
 
-/// `NAME`, `NAME:ARCHITECTURE` and `NAME=VERSION`, as apt-get(8) takes them, that nothing in dpkg's status file fulfils. A
-/// virtual package is there if an installed one provides it.
+/// Returns the requested packages that are not installed according to the dpkg status file. Requests are `NAME`,
+/// `NAME:ARCHITECTURE` or `NAME=VERSION`, as for apt-get(8). A virtual package counts as installed if an installed
+/// package provides it.
 fn missing_of_debian<'r>(status: &str, requested: &'r [String]) -> Vec<&'r str> {
     let installed = debian(status);
     let provided: BTreeSet<&str> = status
@@ -129,7 +131,8 @@ fn missing_of_debian<'r>(status: &str, requested: &'r [String]) -> Vec<&'r str> 
     requested.iter().map(String::as_str).filter(|name| !is_there(name)).collect()
 }
 
-/// Which of the requested packages the tree does not have, whatever the package manager's exit status was.
+/// Returns the requested packages that are not installed in the tree, independent of the exit status of the package
+/// manager.
 pub(super) fn missing(tree: &Tree, requested: &[String], workspace: &Path) -> Result<Vec<String>, Failure> {
     if let Some(status) = tree.read_bytes("/var/lib/dpkg/status")? {
         let status = String::from_utf8_lossy(&status);
@@ -138,7 +141,7 @@ pub(super) fn missing(tree: &Tree, requested: &[String], workspace: &Path) -> Re
     let Some(database) = rpm_database(tree) else { return Ok(requested.to_vec()) };
     let copy = RpmCopy::new(tree, database, workspace)?;
     let is_there = |name: &str| {
-        // By name, version and architecture; else by what it provides.
+        // By name, version and architecture, or by provided capability.
         run(&copy.rpm().args(["-q", "--", name])).is_ok()
             || run(&copy.rpm().args(["-q", "--whatprovides", "--", name])).is_ok()
     };
@@ -149,7 +152,7 @@ fn rpm_database(tree: &Tree) -> Option<&'static str> {
     DATABASES.iter().find(|path| tree.exists(&format!("{path}/rpmdb.sqlite"))).copied()
 }
 
-/// A copy of the database: rpm writes into one that it only reads.
+/// A temporary copy of the RPM database: rpm modifies a database even when it only queries it.
 struct RpmCopy(std::path::PathBuf);
 
 impl RpmCopy {
@@ -157,7 +160,7 @@ impl RpmCopy {
         let copy = workspace.join("rpmdb");
         std::fs::create_dir(&copy).context(|| format!("could not create `{}`", copy.display()))?;
         for name in tree.list(database).iter().filter(|name| name.starts_with("rpmdb.sqlite")) {
-            // Read as the tree's own: a link must not lead to the host's database.
+            // Read through the tree: a link must not lead to the database of the host.
             let bytes = tree.read_bytes(&format!("{database}/{name}"))?.unwrap_or_default();
             let path = copy.join(name);
             std::fs::write(&path, bytes).context(|| format!("could not write `{}`", path.display()))?;
@@ -181,21 +184,22 @@ fn rpm(tree: &Tree, database: &str, workspace: &Path) -> Result<Vec<Package>, Fa
         "%{NAME}\t%{EPOCH}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{VENDOR}\t%{URL}\t%{LICENSE}\n";
     let copy = RpmCopy::new(tree, database, workspace)?;
     let listed = run(&copy.rpm().args(["-qa", "--queryformat", FORMAT]))
-        .map_err(|failure| failure.context("the tree's packages could not be listed"))?;
+        .map_err(|failure| failure.context("could not list the packages of the image"))?;
     Ok(String::from_utf8_lossy(&listed.stdout).lines().filter_map(rpm_line).collect())
 }
 
 fn rpm_line(line: &str) -> Option<Package> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let said = |index: usize| fields.get(index).copied().filter(|text| !text.is_empty() && *text != "(none)");
-    // Keys that packages are checked with are kept as packages.
-    let name = said(0).filter(|name| *name != "gpg-pubkey")?.to_owned();
-    let version = match said(1) {
-        Some(epoch) if epoch != "0" => format!("{epoch}:{}", said(2)?),
-        _ => said(2)?.to_owned(),
+    let field =
+        |index: usize| fields.get(index).copied().filter(|text| !text.is_empty() && *text != "(none)");
+    // rpm stores public keys as packages named gpg-pubkey.
+    let name = field(0).filter(|name| *name != "gpg-pubkey")?.to_owned();
+    let version = match field(1) {
+        Some(epoch) if epoch != "0" => format!("{epoch}:{}", field(2)?),
+        _ => field(2)?.to_owned(),
     };
     // NAME-VERSION-RELEASE.src.rpm
-    let source = said(4).and_then(|file| {
+    let source = field(4).and_then(|file| {
         let (rest, release) = file.strip_suffix(".src.rpm")?.rsplit_once('-')?;
         let (name, version) = rest.rsplit_once('-')?;
         Some((name.to_owned(), format!("{version}-{release}")))
@@ -204,10 +208,10 @@ fn rpm_line(line: &str) -> Option<Package> {
         source: source.unwrap_or_else(|| (name.clone(), version.clone())),
         name,
         version,
-        architecture: said(3).unwrap_or_default().to_owned(),
-        maintainer: said(5).map(str::to_owned),
-        homepage: said(6).map(str::to_owned),
-        license: said(7).map(str::to_owned),
+        architecture: field(3).unwrap_or_default().to_owned(),
+        maintainer: field(5).map(str::to_owned),
+        homepage: field(6).map(str::to_owned),
+        license: field(7).map(str::to_owned),
     })
 }
 
@@ -216,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dpkg_knows_what_is_installed_and_what_it_was_built_from() {
+    fn parses_installed_packages_and_their_sources_from_dpkg_status() {
         let packages = debian(
             "Package: a\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: amd64\nSource: b (2-1)\n\
              Maintainer: A <a@b>\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_requested_and_is_not_there() {
+    fn finds_missing_requested_packages() {
         let status = "Package: nano\nStatus: install ok installed\nVersion: 7.2-1\nArchitecture: amd64\n\n\
                       Package: g++\nStatus: install ok installed\nVersion: 4:12.2.0-3\nArchitecture: amd64\n\
                       Provides: c++-compiler, c-and-c++ (= 1)\n\n\
@@ -270,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_rpm() {
+    fn parses_a_line_of_rpm_output() {
         let package =
             rpm_line("bash\t0\t5.2-1.fc40\tx86_64\tbash-5.2-1.fc40.src.rpm\tF\t(none)\tGPLv3+").unwrap();
         assert_eq!((package.version.as_str(), package.source.1.as_str()), ("5.2-1.fc40", "5.2-1.fc40"));

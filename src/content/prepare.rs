@@ -1,15 +1,15 @@
-//! From a freshly installed tree to one that any image can be made of: nothing of this host or of this run in
-//! it, what must be unique per machine left to the first boot, the initramfs made.
+//! Turns a freshly installed tree into reusable image content: removes traces of the build host and of this run, leaves
+//! machine-specific data to the first boot, and generates the initramfs.
 
 use super::apt::Keyring;
 use super::tree::Tree;
 use crate::host::{Chroot, Context, Failure, Progress, run};
 use std::path::Path;
 
-/// Kernel modules that find a root filesystem: buses, disks and filesystems of every machine that a published
-/// image type runs on, and of common servers. A curated list instead of initramfs-tools' MODULES=most makes
-/// an initramfs a third of the size (10 instead of 30 MB, so that a 32 MB ESP holds it) in a seventh of the time.
-/// Modules that a kernel lacks are left out.
+/// Kernel modules needed to mount a root filesystem: buses, disks and filesystems of all machines that a published
+/// image type runs on, and of common servers. Compared with `MODULES=most` of initramfs-tools, this list makes the
+/// initramfs a third of the size (10 instead of 30 MB, so that it fits a 32 MB ESP) in a seventh of the time. Modules
+/// that a kernel does not have are skipped.
 const MODULES: &[&str] = &[
     "ext4",
     "btrfs",
@@ -57,7 +57,7 @@ const MODULES: &[&str] = &[
     "af_alg",
 ];
 
-/// What live-boot reads its medium with besides: its own hook counts on MODULES=most.
+/// Additional modules for the live-boot medium: the hook of live-boot relies on `MODULES=most`.
 const LIVE_MODULES: &[&str] = &["isofs"];
 const LIVE_BOOT: [&str; 2] = ["/usr/lib/live/boot", "/lib/live/boot"];
 
@@ -65,16 +65,17 @@ const INITRAMFS_CONFIG: &str = "/etc/initramfs-tools/conf.d/ister";
 const INITRAMFS_MODULES: &str = "/etc/initramfs-tools/modules";
 const CRYPTSETUP_CONFIG: &str = "/etc/cryptsetup-initramfs/conf-hook";
 
-/// Host keys that openssh-server would make at installation, only to be removed again.
+/// Placeholders for SSH host keys: without them the installation of openssh-server generates keys that are removed
+/// again.
 const HOST_KEYS: &[&str] = &["ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_rsa_key"];
 
 const PREFERENCES: &str = "/etc/apt/preferences.d/ister";
 const SOURCES: &str = "/etc/apt/sources.list";
 
-/// What has to be there before the first package.
+/// Creates the files that must exist before the first package is installed.
 ///
-/// The merged /usr that Debian 12 and later ask for, as links: without them apt would install `usrmerge`, which
-/// converts the tree at the end and needs 50 MB of Perl that nothing else wants.
+/// Debian 12 and later require a merged /usr. If the links are missing, apt installs `usrmerge`, which converts the
+/// tree at the end and pulls in 50 MB of Perl.
 pub(super) fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
     std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
     let tree = Tree::open(target)?;
@@ -93,42 +94,42 @@ pub(super) fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// A tree that any image can be made of.
+/// A tree from which any image can be built.
 pub(super) struct Ready {
-    /// When its content was new, in seconds since 1970: no time in the tree is later.
+    /// Date of the content in seconds since 1970. No timestamp in the tree is later.
     pub epoch: u64,
 }
 
-/// Everything that does not depend on the template beyond its packages.
+/// Runs all preparation steps that depend only on the installed packages, not on the rest of the template.
 pub(super) fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Result<(), Failure> {
-    answers_of_grub(tree)?;
-    forget_this_run(tree)?;
+    preseed_grub(tree)?;
+    remove_build_traces(tree)?;
     limit_password_days(tree, epoch)?;
-    leave_to_first_boot(tree)?;
-    network_by_default(tree)?;
-    language_by_default(tree)?;
-    keys_only(tree)?;
+    remove_machine_state(tree)?;
+    default_network(tree)?;
+    default_locale(tree)?;
+    disable_ssh_passwords(tree)?;
     if tree.exists("/usr/sbin/update-initramfs") {
-        progress.begin("making the initramfs");
+        progress.begin("generating the initramfs");
         initramfs(tree, epoch)?;
     }
-    // Programs that ran in the tree may have written here.
+    // Programs that ran inside the tree may have left files here.
     for directory in ["/run", "/tmp", "/var/tmp"] {
         tree.empty_directory(directory)?;
     }
     Ok(())
 }
 
-/// The installed system's own sources: those of the build, but none that only the build host has, and checked with the
-/// same keys.
+/// Writes the package sources of the installed system: the sources of the build without those that exist only on the
+/// build host, verified with the same keys.
 pub(super) fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
     if let Some(keyring) = keyring {
         tree.write_bytes(&keyring.path(), &keyring.data, 0o644)?;
     }
     let Some(text) = tree.read(SOURCES)? else { return Ok(()) };
-    let mut text = sources_to_stay(&text, keyring);
-    // Keys of further sources that only the build host has.
-    for path in signed_by(&text) {
+    let mut text = installed_sources(&text, keyring);
+    // Copies the keys of additional sources, which exist only on the build host.
+    for path in key_files(&text) {
         if !tree.exists(&path)
             && let Ok(data) = std::fs::read(&path)
         {
@@ -141,8 +142,8 @@ pub(super) fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<()
     tree.edit(SOURCES, |_| text)
 }
 
-/// The key files that sources name.
-fn signed_by(text: &str) -> Vec<String> {
+/// Returns the key files that the sources refer to.
+fn key_files(text: &str) -> Vec<String> {
     let options = text.lines().filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0));
     let words = options.flat_map(|options| options.split([' ', ',']));
     words
@@ -152,7 +153,7 @@ fn signed_by(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn sources_to_stay(text: &str, keyring: Option<&Keyring>) -> String {
+fn installed_sources(text: &str, keyring: Option<&Keyring>) -> String {
     let mut out = String::new();
     for line in text.lines().filter(|line| !line.trim().is_empty() && !line.contains(" copy:")) {
         match (keyring, line.strip_prefix("deb ")) {
@@ -173,9 +174,10 @@ fn sources_to_stay(text: &str, keyring: Option<&Keyring>) -> String {
     out
 }
 
-/// Updates of shim and GRUB go to EFI/BOOT too, which is what firmware starts without being told; variables of the firmware are
-/// the machine's. Source: debconf templates of grub-efi-amd64.
-fn answers_of_grub(tree: &Tree) -> Result<(), Failure> {
+/// Preseeds the GRUB packages. Updates of shim and GRUB are also installed to EFI/BOOT, which firmware boots without a
+/// boot entry. Firmware variables are left alone, because they belong to the machine. Source: debconf templates of
+/// grub-efi-amd64.
+fn preseed_grub(tree: &Tree) -> Result<(), Failure> {
     const ANSWERS: &str = "/tmp/ister-debconf";
     let wanted =
         tree.exists("/usr/lib/grub/x86_64-efi-signed") && tree.exists("/usr/bin/debconf-set-selections");
@@ -190,14 +192,14 @@ fn answers_of_grub(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
+fn remove_build_traces(tree: &Tree) -> Result<(), Failure> {
     for file in [
         PREFERENCES,
-        // Options of this run: the host's proxy among them.
+        // Options of this run, such as the proxy of the host.
         "/etc/apt/apt.conf.d/99mmdebstrap",
         "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
         "/etc/hostname",
-        // The host's own resolv.conf, as systemd-resolved's postinst found it.
+        // The resolv.conf of the host, backed up by the postinst of systemd-resolved.
         "/etc/.resolv.conf.systemd-resolved.bak",
         "/var/log/dpkg.log",
         "/var/log/alternatives.log",
@@ -211,7 +213,8 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     ] {
         tree.remove(file)?;
     }
-    // The host's own; a link to a resolver's file is the content's, and stays.
+    // A regular file is the resolv.conf of the host. A symbolic link to the file of a resolver is part of the content
+    // and stays.
     let resolver = tree.path().join("etc/resolv.conf");
     if resolver.symlink_metadata().is_ok_and(|m| m.is_file()) {
         tree.remove("/etc/resolv.conf")?;
@@ -222,19 +225,19 @@ fn forget_this_run(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-/// In the tree's files.
+/// Clamps the dates of the last password changes in the shadow files of the tree to `epoch`.
 pub fn limit_password_days(tree: &Tree, epoch: u64) -> Result<(), Failure> {
     for file in ["/etc/shadow", "/etc/shadow-"] {
         if tree.is_file(file) {
-            tree.edit(file, |text| no_later_than(&text, epoch / 86_400))?;
+            tree.edit(file, |text| clamp_password_days(&text, epoch / 86_400))?;
         }
     }
     Ok(())
 }
 
-/// When passwords were changed last: not on the day of this run, if the content is older. Source: shadow(5): the third
-/// field counts days since 1970.
-fn no_later_than(shadow: &str, day: u64) -> String {
+/// Clamps the date of the last password change, so that it is not the day of this run if the content is older. Source:
+/// shadow(5): the third field counts days since 1970.
+fn clamp_password_days(shadow: &str, day: u64) -> String {
     let mut out = String::new();
     for line in shadow.lines() {
         let mut fields: Vec<&str> = line.split(':').collect();
@@ -247,10 +250,10 @@ fn no_later_than(shadow: &str, day: u64) -> String {
     out
 }
 
-/// machine-id, host keys and random seed are made by each machine for itself.
-fn leave_to_first_boot(tree: &Tree) -> Result<(), Failure> {
-    // Empty: made at boot, and not taken for a first boot, which would reset what packages enabled. Source:
-    // machine-id(5), "First Boot Semantics".
+/// Removes machine-id, SSH host keys and random seed, which each machine generates itself.
+fn remove_machine_state(tree: &Tree) -> Result<(), Failure> {
+    // An empty file is filled at boot but not treated as a first boot, which would reset the units that packages
+    // enabled. Source: machine-id(5), "First Boot Semantics".
     tree.write("/etc/machine-id", "", 0o444)?;
     tree.remove("/var/lib/dbus/machine-id")?;
     tree.remove("/var/lib/systemd/random-seed")?;
@@ -262,7 +265,7 @@ fn leave_to_first_boot(tree: &Tree) -> Result<(), Failure> {
         }
         tree.write(
             "/etc/systemd/system/ssh.service.d/10-host-keys.conf",
-            "# Written by ister: an image has no host keys, each machine makes its own.\n[Service]\n\
+            "# Written by ister: images contain no host keys; each machine generates its own.\n[Service]\n\
              ExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n",
             0o644,
         )?;
@@ -270,10 +273,10 @@ fn leave_to_first_boot(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Without another network manager, systemd-networkd asks for an address on every wire. A template's own
-/// `Static_IP` sorts before this.
-fn network_by_default(tree: &Tree) -> Result<(), Failure> {
-    // cloud-init only writes what another of them then does: for networkd a file that comes before this one.
+/// Enables DHCP on all Ethernet interfaces with systemd-networkd unless another network manager is installed. The file
+/// of a template's `Static_IP` sorts before this one.
+fn default_network(tree: &Tree) -> Result<(), Failure> {
+    // cloud-init only writes configuration for one of these managers; for networkd its file sorts before this one.
     let others = ["/usr/sbin/NetworkManager", "/usr/sbin/ifup", "/usr/sbin/netplan"];
     if !tree.exists("/usr/lib/systemd/systemd-networkd") || others.iter().any(|path| tree.exists(path)) {
         return Ok(());
@@ -287,12 +290,12 @@ fn network_by_default(tree: &Tree) -> Result<(), Failure> {
         "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
     )?;
-    resolver_by_default(tree)
+    default_resolver(tree)
 }
 
-/// Up to Debian 11 systemd-resolved is part of systemd and disabled; from 12 on it is a package that enables itself.
-/// systemd-networkd leaves what it learns of name servers to it.
-fn resolver_by_default(tree: &Tree) -> Result<(), Failure> {
+/// Enables systemd-resolved, to which systemd-networkd passes the name servers it receives. Up to Debian 11 it is part
+/// of systemd and disabled; from Debian 12 on it is a separate package that enables itself.
+fn default_resolver(tree: &Tree) -> Result<(), Failure> {
     const ALIAS: &str = "/etc/systemd/system/dbus-org.freedesktop.resolve1.service";
     const UNIT: &str = "/lib/systemd/system/systemd-resolved.service";
     let is_resolved = tree.path().join("etc/resolv.conf").symlink_metadata().is_ok();
@@ -304,9 +307,9 @@ fn resolver_by_default(tree: &Tree) -> Result<(), Failure> {
     tree.symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
 }
 
-/// Cloud images are reached from everywhere: keys only. A template that wants passwords writes a file of sshd's that comes first,
-/// as cloud-init's own `ssh_pwauth` does.
-fn keys_only(tree: &Tree) -> Result<(), Failure> {
+/// Disables SSH password authentication in cloud images, because they are reachable from the Internet. A template that
+/// needs passwords installs an sshd configuration file that sorts first, as `ssh_pwauth` of cloud-init does.
+fn disable_ssh_passwords(tree: &Tree) -> Result<(), Failure> {
     if !tree.exists("/usr/bin/cloud-init") || !tree.is_directory("/etc/ssh/sshd_config.d") {
         return Ok(());
     }
@@ -317,8 +320,9 @@ fn keys_only(tree: &Tree) -> Result<(), Failure> {
     )
 }
 
-/// The language that needs nothing besides libc. Where none is set, cloud-init asks for en_US, which no minimal Debian has.
-fn language_by_default(tree: &Tree) -> Result<(), Failure> {
+/// Sets the locale to C.UTF-8, which needs only libc. Without a setting, cloud-init selects en_US, which a minimal
+/// Debian does not have.
+fn default_locale(tree: &Tree) -> Result<(), Failure> {
     const FILE: &str = "/etc/default/locale";
     let text = tree.read(FILE)?.unwrap_or_default();
     let is_set = text.lines().any(|line| line.starts_with("LANG="));
@@ -331,14 +335,14 @@ fn language_by_default(tree: &Tree) -> Result<(), Failure> {
 fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
     let compression =
         if tree.exists("/usr/bin/zstd") { "COMPRESS=zstd\nCOMPRESSLEVEL=3\n" } else { "COMPRESS=gzip\n" };
-    // RESUME: or the first boot would wait for the build host's swap.
+    // RESUME=none: otherwise the first boot waits for the swap device of the build host.
     tree.write(
         INITRAMFS_CONFIG,
         &format!("# Written by ister.\nMODULES=list\n{compression}RESUME=none\n"),
         0o644,
     )?;
     if tree.exists(CRYPTSETUP_CONFIG) {
-        // What is to be opened is the template's to say, and comes into the initramfs with it.
+        // The template defines which volumes are unlocked; their configuration is added to the initramfs later.
         tree.edit(CRYPTSETUP_CONFIG, |text| text + "# Added by ister.\nCRYPTSETUP=y\n")?;
     }
     let is_live = LIVE_BOOT.iter().any(|directory| tree.exists(directory));
@@ -349,12 +353,13 @@ fn initramfs(tree: &Tree, epoch: u64) -> Result<(), Failure> {
     for kernel in kernels {
         let epoch = [("SOURCE_DATE_EPOCH", epoch.to_string())];
         let command = chroot.invocation_with(&epoch, "update-initramfs").args(["-c", "-k", &kernel]);
-        run(&command).map_err(|f| f.context(format!("could not make the initramfs of kernel {kernel}")))?;
+        run(&command)
+            .map_err(|f| f.context(format!("could not generate the initramfs for kernel {kernel}")))?;
     }
     Ok(())
 }
 
-/// The date of the newest package list: when this content was what the archive had.
+/// Returns the date of the newest package list, that is, of the archive state the content comes from.
 pub(super) fn archive_epoch(tree: &Tree) -> Option<u64> {
     tree.list("/var/lib/apt/lists")
         .iter()
@@ -364,7 +369,7 @@ pub(super) fn archive_epoch(tree: &Tree) -> Option<u64> {
         .max()
 }
 
-/// `Sat, 11 Jul 2026 09:15:42 UTC`, the form of a Release file, in seconds since 1970.
+/// Parses a date in the format of a Release file, `Sat, 11 Jul 2026 09:15:42 UTC`, to seconds since 1970.
 fn release_date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -386,36 +391,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_of_release_files() {
+    fn parses_dates_of_release_files() {
         assert_eq!(release_date(" Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
         assert_eq!(release_date(" Tue, 29 Feb 2028 12:34:56 UTC"), Some(1_835_440_496));
         assert_eq!(release_date(" Sat, 17 May 2025 09:15:42 UTC"), Some(1_747_473_342));
         assert_eq!(release_date("nonsense"), None);
     }
     #[test]
-    fn passwords_were_not_changed_today() {
+    fn password_change_dates_are_clamped() {
         assert_eq!(
-            no_later_than("root:*:20783:0:99999:7:::\nold:!:100::::::\nnone:!*:::::::\n", 20_781),
+            clamp_password_days("root:*:20783:0:99999:7:::\nold:!:100::::::\nnone:!*:::::::\n", 20_781),
             "root:*:20781:0:99999:7:::\nold:!:100::::::\nnone:!*:::::::\n"
         );
     }
 
     #[test]
-    fn sources_of_the_build_host_alone_do_not_stay() {
+    fn sources_of_the_build_host_are_not_installed() {
         let text = "deb http://h/d bookworm main\n\ndeb [trusted=yes] copy:/srv/x local main\n";
-        assert_eq!(sources_to_stay(text, None), "deb http://h/d bookworm main\n");
+        assert_eq!(installed_sources(text, None), "deb http://h/d bookworm main\n");
         let keyring = Keyring { name: "a.gpg".into(), data: Vec::new() };
         assert_eq!(
-            sources_to_stay(text, Some(&keyring)),
+            installed_sources(text, Some(&keyring)),
             "deb [signed-by=/etc/apt/keyrings/a.gpg] http://h/d bookworm main\n"
         );
         let old = "deb [check-valid-until=no] http://h/20250520T000000Z bookworm main\n";
         assert_eq!(
-            sources_to_stay(old, Some(&keyring)),
+            installed_sources(old, Some(&keyring)),
             "deb [signed-by=/etc/apt/keyrings/a.gpg check-valid-until=no] http://h/20250520T000000Z bookworm main\n"
         );
         assert_eq!(
-            signed_by("deb [arch=amd64 signed-by=/k.gpg] http://h x main\ndeb http://h x main\n"),
+            key_files("deb [arch=amd64 signed-by=/k.gpg] http://h x main\ndeb http://h x main\n"),
             ["/k.gpg"]
         );
     }

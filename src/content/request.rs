@@ -1,4 +1,4 @@
-//! What a tree is made from, whoever makes it.
+//! The request for a content tree, independent of the package manager.
 
 use super::apt::AptRequest;
 use super::cache::Metadata;
@@ -21,7 +21,7 @@ pub enum ContentRequest {
 }
 
 impl ContentRequest {
-    /// The cache key: the same for everything that gives the same tree.
+    /// Returns the cache key, which is the same for requests that result in the same tree.
     pub fn key(&self) -> String {
         let text = match self {
             ContentRequest::Apt(request) => request.identity(),
@@ -31,7 +31,7 @@ impl ContentRequest {
         blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
     }
 
-    /// Bytes that the tree will take, about, if that can be known.
+    /// Returns the approximate size of the tree in bytes, if it can be determined.
     pub fn size(&self, progress: &dyn Progress) -> Result<Option<u64>, Failure> {
         match self {
             ContentRequest::Swupd(request) => request.request.size(progress).map(Some),
@@ -68,16 +68,16 @@ impl ContentRequest {
     }
 }
 
-/// The package manager succeeded and took a name for another, or for something else than a name: apt-get reads `nano+` as
-/// nano.
+/// Error for packages that are missing although the package manager succeeded. It may have interpreted a name
+/// differently: apt-get reads `nano+` as nano.
 fn not_installed(missing: Vec<String>) -> Failure {
-    Failure::new(format!("the content does not have what was requested: `{}`", missing.join("`, `")))
-        .help("write each package with the name and version that it is installed with")
+    Failure::new(format!("requested packages were not installed: `{}`", missing.join("`, `")))
+        .help("use the exact name and version of each package")
         .of_template()
         .about_packages(missing)
 }
 
-/// Fills a tree, makes it ready for any image, and packs it into `out`.
+/// Installs a tree, prepares it for any image and packs it to `out`.
 pub fn fill(
     request: &ContentRequest,
     workspace: &Path,
@@ -111,8 +111,8 @@ pub fn fill(
         }
     };
     let unit = if matches!(request, ContentRequest::Swupd(_)) { "bundles" } else { "packages" };
-    progress.begin("keeping the content in the cache");
-    let (size, hash) = pack(&target, epoch, out).map_err(no_room_in_cache)?;
+    progress.begin("storing the content in the cache");
+    let (size, hash) = pack(&target, epoch, out).map_err(explain_full_cache)?;
     Ok(Metadata {
         title: format!("{}, {} {unit}", request.title(), packages.len()),
         created: now(),
@@ -124,12 +124,12 @@ pub fn fill(
     })
 }
 
-/// A full disk is the cache's here, not the image's.
-fn no_room_in_cache(failure: Failure) -> Failure {
+/// Reports a full disk as a problem of the cache directory, not of the image.
+fn explain_full_cache(failure: Failure) -> Failure {
     if failure.kind == FailureKind::StorageFull {
         return failure
             .context("there is not enough space for the content in the cache")
-            .help("`ister cache prune` empties it; --cache-dir chooses another disk");
+            .help("run `ister cache prune`, or select a directory on another disk with --cache-dir");
     }
     failure
 }

@@ -1,4 +1,4 @@
-//! Where apt content comes from: `-C URL`, or what the host's own apt uses.
+//! Sources of apt content: `-C URL`, or the sources configured for apt on the host.
 
 use super::apt::Keyring;
 use crate::host::{Context, Failure, Invocation, run};
@@ -6,19 +6,20 @@ use crate::plan::Content;
 use std::io::Read;
 use std::path::Path;
 
-/// Source lines (sources.list(5)) for what is to be installed.
+/// Returns the source lines (sources.list(5)) to install from.
 ///
-/// `Err` if no archive was named and the host has no Debian or Ubuntu archive of its own.
+/// Fails if no archive was specified and the host has no Debian or Ubuntu archive configured.
 pub fn sources_for(content: &Content) -> Result<Vec<String>, Failure> {
     let mut sources = match &content.archive {
         Some(url) => vec![format!("deb {url} {} {}", content.release, content.components.join(" "))],
-        None => of_host(&content.release, &content.components)?,
+        None => host_sources(&content.release, &content.components)?,
     };
     sources.extend(content.sources.iter().cloned());
-    Ok(sources.iter().map(|source| of_its_time(&copied(source))).collect())
+    Ok(sources.iter().map(|source| of_its_time(&with_copy_method(source))).collect())
 }
 
-/// A snapshot's lists have expired since; others' must not have. Source: sources.list(5), "check-valid-until".
+/// Adds `check-valid-until=no` to sources of a snapshot archive, whose package lists have expired. Other sources are
+/// left unchanged. Source: sources.list(5), "check-valid-until".
 pub fn of_its_time(source: &str) -> String {
     match source.strip_prefix("deb ").filter(|_| is_snapshot(source)) {
         Some(rest) if rest.contains("check-valid-until=") => source.to_owned(),
@@ -30,14 +31,13 @@ pub fn of_its_time(source: &str) -> String {
     }
 }
 
-/// apt works from outside the tree and dpkg inside it: packages of this host's directories have to be copied, as those from a
-/// network are.
-fn copied(source: &str) -> String {
+/// Replaces `file:` with `copy:`. apt runs outside the tree and dpkg inside it, so packages from a host directory must
+/// be copied like packages from the network.
+fn with_copy_method(source: &str) -> String {
     source.replacen(" file:", " copy:", 1)
 }
 
-/// Whether an archive is pinned to a time, as a snapshot is: a directory such as `20250520T000000Z`. Its lists have
-/// expired since.
+/// Whether a source is a snapshot archive, recognized by a directory such as `20250520T000000Z` in its URL.
 fn is_snapshot(source: &str) -> bool {
     source.split(['/', ' ']).any(|part| {
         let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
@@ -47,31 +47,32 @@ fn is_snapshot(source: &str) -> bool {
     })
 }
 
-/// What the content's signatures are checked with.
+/// Reads the keyring that signatures of the content are verified with.
 pub fn keyring(content: &Content) -> Result<Option<Keyring>, Failure> {
     let Some(path) = &content.keyring else { return Ok(None) };
     let data = std::fs::read(path).context(|| format!("could not read the keyring `{path}`"))?;
     let armoured = data.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----");
-    // A key's packet has the highest bit set. Source: RFC 9580, 4.2.
+    // The first byte of an OpenPGP packet has its highest bit set. Source: RFC 9580, 4.2.
     if !armoured && data.first().is_none_or(|byte| byte & 0x80 == 0) {
-        return Err(Failure::new(format!("`{path}` is no OpenPGP keyring"))
-            .help("name the file with the archive's public keys, as in /usr/share/keyrings"));
+        return Err(Failure::new(format!("`{path}` is not an OpenPGP keyring")).help(
+            "specify a file that contains the archive's public keys, such as those in /usr/share/keyrings",
+        ));
     }
     let stem = std::path::Path::new(path).file_stem().unwrap_or_default().to_string_lossy();
     let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
     let name = if stem.is_empty() { "archive" } else { &stem };
-    // apt tells the two forms by the ending.
+    // apt distinguishes the two formats by the file name extension.
     Ok(Some(Keyring { name: format!("{name}.{}", if armoured { "asc" } else { "gpg" }), data }))
 }
 
-/// The host's own archive, turned to a suite.
-fn of_host(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
+/// Returns the distribution archive configured on the host, for the given suite.
+fn host_sources(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
     let no_source = || {
-        Failure::new(format!("this host's apt knows no archive that could have the suite `{suite}`"))
-            .help("name one: -C http://ARCHIVE/debian")
+        Failure::new(format!("no archive for the suite `{suite}` is configured in apt on this host"))
+            .help("specify one with -C http://ARCHIVE/debian")
     };
     let format = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(FILENAME)";
-    // Without lists: with them apt reads all of them, which takes most of a second, and of all that only the origin is wanted.
+    // Run without package lists: reading them takes most of a second, and only the origin is needed.
     let invocation = Invocation::new("apt-get")
         .args(["-o", "Dir::State::Lists=/nonexistent", "indextargets", "--no-release-info"])
         .args(["--format", format, "Created-By: Packages"]);
@@ -90,14 +91,15 @@ fn of_host(suite: &str, components: &[String]) -> Result<Vec<String>, Failure> {
     if sources.is_empty() { Err(no_source()) } else { Ok(sources) }
 }
 
-/// Puts the archive's origin in the place of the index's file name, as its Release file has it; `release` gives the start
-/// of a file of apt's lists. Not known (then apt's own mark stays) before the host's first `apt-get update`.
+/// Replaces the file name of each index with the origin of its archive, taken from the Release file. `release` returns
+/// the start of a file from the apt lists directory. The origin is unknown until the first `apt-get update` on the
+/// host; the placeholder of apt is then kept.
 fn with_origins(targets: &str, release: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     for line in targets.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let [uri, suite, component, file] = fields[..] else { continue };
-        // HOST_PATH_dists_SUITE_COMPONENT_binary-ARCH_Packages; `/` is written `_`.
+        // The name is HOST_PATH_dists_SUITE_COMPONENT_binary-ARCH_Packages, where `_` replaces `/`.
         let name = file.rsplit('/').next().unwrap_or_default();
         let archive =
             name.split(&format!("_{}_binary-", component.replace('/', "_"))).next().unwrap_or_default();
@@ -110,25 +112,25 @@ fn with_origins(targets: &str, release: impl Fn(&str) -> Option<String>) -> Stri
     out
 }
 
-/// The first lines of a Release file, which say whose it is.
+/// Reads the first bytes of a Release file, which contain the origin.
 fn read_start(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     std::fs::File::open(path).ok()?.take(4096).read_to_end(&mut start).ok()?;
     Some(String::from_utf8_lossy(&start).into_owned())
 }
 
-/// Suites of Debian's archive that are named by their role, for hosts whose sources do not have their codename. Hosts
-/// of sid have the codename of testing in /etc/os-release.
+/// Suite aliases of the Debian archive, for hosts whose sources do not use the codename. On sid, /etc/os-release
+/// contains the codename of testing.
 const ROLLING: &[&str] = &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"];
 
-/// From apt's own list of index targets, those of the distribution itself, turned to another suite if need be:
-/// on a bookworm host `bookworm-security` becomes `trixie-security` for a trixie image.
+/// Selects the index targets of the distribution itself and translates them to the requested suite: on a bookworm host,
+/// `bookworm-security` becomes `trixie-security` for a trixie image.
 fn pick(targets: &str, own: &str, suite: &str, components: &[String]) -> Vec<String> {
     let named = if own.is_empty() { Vec::new() } else { pick_named(targets, &[own], suite, components) };
     if named.is_empty() { pick_named(targets, ROLLING, suite, components) } else { named }
 }
 
-/// From the targets whose suite has one of the names.
+/// Like [`pick`], limited to targets whose suite starts with one of `names`.
 fn pick_named(targets: &str, names: &[&str], suite: &str, components: &[String]) -> Vec<String> {
     let mut sources = Vec::new();
     for line in targets.lines() {
@@ -137,7 +139,8 @@ fn pick_named(targets: &str, names: &[&str], suite: &str, components: &[String])
         else {
             continue;
         };
-        // Not known (then apt leaves the variable as it is) before the host's first `apt-get update`.
+        // The origin is unknown (apt then leaves the variable unexpanded) before the first `apt-get update` on the
+        // host.
         let origin = fields.next().unwrap_or_default();
         if !(matches!(origin, "Debian" | "Ubuntu") || origin.starts_with('$')) || component != "main" {
             continue;
@@ -158,8 +161,8 @@ fn pick_named(targets: &str, names: &[&str], suite: &str, components: &[String])
     sources
 }
 
-/// The host's own settings of how apt fetches: proxies, checks, certificates. They hold for building and are not
-/// left in the image.
+/// Returns the fetch settings of apt on the host: proxies, validity checks, certificates. They apply to the build and
+/// are not copied to the image.
 pub fn apt_options() -> Result<Vec<String>, Failure> {
     let dump = run(&Invocation::new("apt-config").args(["dump", "Acquire"]))?;
     let text = String::from_utf8_lossy(&dump.stdout).into_owned();
@@ -178,7 +181,7 @@ fn is_fetching(line: &str) -> bool {
     (transport || KEPT.iter().any(|key| line.starts_with(key))) && !line.ends_with(" \"\";")
 }
 
-/// dpkg's name of the host's architecture; images are built for it.
+/// Returns the dpkg name of the host architecture, for which images are built.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -199,7 +202,7 @@ mod tests {
         http://p/pg/\tbookworm-pgdg\tmain\tapt.postgresql.org\n";
 
     #[test]
-    fn only_the_distributions_own_archive_is_taken() {
+    fn only_distribution_archives_are_selected() {
         let main = ["main".to_owned()];
         assert_eq!(
             pick(TARGETS, "bookworm", "bookworm", &main),
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_stands_in_the_release_file() {
+    fn origin_is_read_from_the_release_file() {
         let targets = "http://a/debian/\tbookworm\tmain\t/none/a_debian_dists_bookworm_main_binary-amd64_Packages\n\
             http://b/x/\tstable\tmain/y\t/none/b_x_dists_stable_main_y_binary-amd64_Packages\n\
             http://c/\tnew\tmain\t/none/c_dists_new_main_binary-amd64_Packages\n";
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn another_suite_comes_from_the_same_archive() {
+    fn other_suites_use_the_same_archive() {
         let two = ["main".to_owned(), "contrib".to_owned()];
         assert_eq!(
             pick(TARGETS, "bookworm", "trixie", &two)[2],
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_are_known_by_their_time() {
+    fn snapshots_are_recognized_by_their_timestamp() {
         assert!(is_snapshot("deb http://s/archive/debian/20250520T000000Z bookworm main"));
         assert!(is_snapshot("deb http://s/archive/debian/20250520T000000Z/ bookworm main"));
         assert!(!is_snapshot("deb http://s/debian bookworm main"));
@@ -258,13 +261,16 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_this_host_are_copied_from() {
-        assert_eq!(copied("deb [trusted=yes] file:/srv/a x main"), "deb [trusted=yes] copy:/srv/a x main");
-        assert_eq!(copied("deb http://h/file:x x main"), "deb http://h/file:x x main");
+    fn host_directories_use_the_copy_method() {
+        assert_eq!(
+            with_copy_method("deb [trusted=yes] file:/srv/a x main"),
+            "deb [trusted=yes] copy:/srv/a x main"
+        );
+        assert_eq!(with_copy_method("deb http://h/file:x x main"), "deb http://h/file:x x main");
     }
 
     #[test]
-    fn only_settings_of_fetching_are_kept() {
+    fn only_fetch_settings_are_kept() {
         assert!(is_fetching("Acquire::http::Proxy \"http://p:3128\";"));
         assert!(is_fetching("Acquire::Check-Valid-Until \"false\";"));
         assert!(!is_fetching("Acquire::http \"\";"));

@@ -1,4 +1,4 @@
-//! swupd content, inside the build's namespace.
+//! Installs swupd content inside the build namespace.
 
 use super::prepare::Ready;
 use super::tree::Tree;
@@ -8,35 +8,35 @@ use crate::plan::{Content, SwupdFormat};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Raised whenever the same bundles would give another tree.
+/// Version of the installation steps. Increment it whenever the same bundles result in a different tree.
 const RECIPE: u32 = 1;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SwupdRequest {
-    /// Its version is a number.
+    /// The request, with the version resolved to a number.
     pub request: Request,
-    /// As the template has it: a number, or "latest".
+    /// The version as written in the template: a number or "latest".
     pub release: String,
-    /// `SOURCE_DATE_EPOCH`, if the user set it; else the release's own date counts.
+    /// `SOURCE_DATE_EPOCH` if the user set it; otherwise the date of the release is used.
     pub epoch: Option<u64>,
 }
 
-/// Where Clear has its certificate.
+/// Certificate of Clear Linux OS.
 const CERTIFICATE: &str = "/usr/share/clear/update-ca/Swupd_Root.pem";
-/// Where a host that uses swupd itself says where from. Source: swupd-client.
+/// Default URLs and format on hosts that use swupd. Source: swupd-client.
 const DEFAULTS: &str = "/usr/share/defaults/swupd";
 
-/// The certificate of a file, or the host's own.
+/// Reads the certificate from `file`, or from the host if no file is given.
 pub fn swupd_trust(file: Option<&Path>) -> Result<Trusted, Failure> {
     if file.is_none() && !Path::new(CERTIFICATE).exists() {
-        return Err(Failure::new("it is not said whose signature swupd content must have")
-            .detail(format!("this host has no {CERTIFICATE}"))
-            .help("name the certificate of whoever signs the content: -s FILE"));
+        return Err(Failure::new("no certificate configured for swupd content")
+            .detail(format!("`{CERTIFICATE}` does not exist"))
+            .help("specify the publisher's certificate with -s FILE"));
     }
     Trusted::read(file.unwrap_or(Path::new(CERTIFICATE)))
 }
 
-/// What a plan's content is asked for with. Where nothing is said, the host's own settings count.
+/// Creates the request for the content of a plan. Missing settings are taken from the swupd defaults of the host.
 pub fn swupd_request(
     content: &Content,
     state: PathBuf,
@@ -48,17 +48,17 @@ pub fn swupd_request(
     };
     let swupd = content.swupd.clone().unwrap_or_default();
     let content_url = content.archive.clone().or_else(|| of_host("contenturl")).ok_or_else(|| {
-        Failure::new("it is not said where swupd content comes from")
-            .detail(format!("this host has no {DEFAULTS}/contenturl"))
-            .help("name a mix or mirror: -C URL; or build it with Debian content: --software-manager apt --set Version='\"bookworm\"'")
+        Failure::new("no content URL configured for swupd")
+            .detail(format!("`{DEFAULTS}/contenturl` does not exist"))
+            .help("specify a mix or mirror with -C URL, or build with Debian content: --software-manager apt --set Version='\"bookworm\"'")
     })?;
     let format = swupd.format.or_else(|| of_host("format")).map(|text| SwupdFormat::parse(&text)).transpose();
-    let format = format.map_err(|why| Failure::new(format!("the format of swupd's content: {why}")))?;
+    let format = format.map_err(|why| Failure::new(format!("invalid swupd format: {why}")))?;
     let version = match content.release.as_str() {
         "latest" | "" => Version::Latest,
         number => Version::number(number).ok_or_else(|| {
-            Failure::new(format!("`{number}` is no version of swupd content"))
-                .help("`Version` is a number or \"latest\"")
+            Failure::new(format!("invalid swupd version `{number}`"))
+                .help("set `Version` to a number or \"latest\"")
         })?,
     };
     let [http_proxy, https_proxy] = proxies;
@@ -85,7 +85,7 @@ impl SwupdRequest {
         let Request { version, format, bundles, skip_optional, trusted, content_url, .. } = &self.request;
         let mut bundles = bundles.clone();
         bundles.sort();
-        // Whoever trusts a signer gets the same tree from every mirror.
+        // With verified signatures, every mirror provides the same tree, so the mirror is not part of the identity.
         let mirror = (*trusted == Trusted::Anybody).then_some(content_url);
         let parts = ("swupd", RECIPE, version, format, bundles, skip_optional, trusted, mirror, self.epoch);
         serde_json::to_string(&parts).expect("a request is plain data")
@@ -107,22 +107,22 @@ impl SwupdRequest {
     }
 }
 
-/// The dynamic linker's cache, where the content has what makes it and not the cache itself. Nothing else of upstream's
-/// post-update steps is needed: what clr-boot-manager does for a new image, the loader's installation does.
+/// Generates the cache of the dynamic linker if the content contains ldconfig but no cache. Other post-update steps of
+/// upstream are not needed: installing the boot loader replaces what clr-boot-manager does for a new image.
 fn library_cache(tree: &Tree, progress: &dyn Progress) -> Result<(), Failure> {
     let program = ["/usr/bin/ldconfig", "/usr/sbin/ldconfig"].into_iter().find(|path| tree.is_file(path));
-    // Where Debian and where Clear has it.
+    // The paths used by Debian and Clear Linux OS.
     let there =
         ["/etc/ld.so.cache", "/var/cache/ldconfig/ld.so.cache"].into_iter().any(|path| tree.exists(path));
     let Some(program) = program.filter(|_| !there) else { return Ok(()) };
-    progress.begin("making the cache of libraries");
+    progress.begin("generating the dynamic linker cache");
     {
         let chroot = Chroot::enter(tree.path())?;
         if let Err(error) = run(&chroot.invocation(program)) {
             progress
-                .warn(format!("the content's ldconfig failed: {}", Failure::from(error).details.join(": ")));
+                .warn(format!("ldconfig failed in the image: {}", Failure::from(error).details.join(": ")));
         }
     }
-    // It has times of this run.
+    // This file contains timestamps of this run.
     tree.remove("/var/cache/ldconfig/aux-cache")
 }

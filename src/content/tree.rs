@@ -1,4 +1,4 @@
-//! A root tree, and access to it that cannot leave it.
+//! Access to a root tree that cannot escape from it.
 
 use crate::host::{Context, Failure, name_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The root directory of a system that is being made. Paths are absolute inside it; symbolic links, absolute ones
-/// too, are followed as the system itself would follow them (`openat2` with `RESOLVE_IN_ROOT`).
+/// The root directory of an image under construction. Paths are absolute within the tree. Symbolic links, including
+/// absolute ones, are resolved relative to the root, as on the installed system (`openat2` with `RESOLVE_IN_ROOT`).
 pub struct Tree {
     root: OwnedFd,
     path: PathBuf,
@@ -22,7 +22,7 @@ impl Tree {
         Ok(Tree { root, path: path.to_owned() })
     }
 
-    /// Where the tree's root is on the host.
+    /// Returns the path of the root on the host.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -45,12 +45,13 @@ impl Tree {
         self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, 0).is_ok()
     }
 
-    /// Whether there is a plain file: a pipe, say, would be waited for without end.
+    /// Whether a regular file exists at `path`. Opening a FIFO, for example, could block forever.
     pub fn is_file(&self, path: &str) -> bool {
         self.open_file(path).is_ok_and(|file| file.is_some())
     }
 
-    /// A plain file, opened for reading, or `None` if there is nothing of this name. What is something else is a failure.
+    /// Opens a regular file for reading. Returns `None` if the path does not exist, and an error if it is not a regular
+    /// file.
     pub fn open_file(&self, path: &str) -> Result<Option<File>, Failure> {
         let context = || format!("could not read the image's `{path}`");
         let fd = match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK, 0) {
@@ -61,20 +62,20 @@ impl Tree {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd).context(context)?.st_mode);
         if kind != FileType::RegularFile {
             return Err(Failure::new(context())
-                .detail(format!("it is no plain file: {kind:?}"))
-                .help("look at what packages and hooks make of it"));
+                .detail(format!("not a regular file: {kind:?}"))
+                .help("check which package or hook creates it"));
         }
         Ok(Some(File::from(fd)))
     }
 
-    /// A file's text, or `None` if there is no such file. Bytes that are no UTF-8 would be lost in writing it again, so they
-    /// are a failure.
+    /// Reads a text file. Returns `None` if it does not exist. Invalid UTF-8 is an error, because the bytes would be
+    /// lost when the file is written back.
     pub fn read(&self, path: &str) -> Result<Option<String>, Failure> {
         let Some(bytes) = self.read_bytes(path)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|error| {
-            Failure::new(format!("could not read the image's `{path}`: it is not UTF-8"))
+            Failure::new(format!("could not read the image's `{path}`: invalid UTF-8"))
                 .detail(error.utf8_error().to_string())
-                .help("look at what packages and hooks wrote there")
+                .help("check which package or hook writes it")
         })
     }
 
@@ -85,13 +86,13 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Writes a file of root's with the given mode, making the directories above it. A file or link that has this
-    /// name is replaced, so that nothing is ever written through a link.
+    /// Writes a file owned by root with the given mode and creates its parent directories. An existing file or link is
+    /// replaced, so that nothing is written through a link.
     pub fn write(&self, path: &str, text: &str, mode: u32) -> Result<(), Failure> {
         self.write_bytes(path, text.as_bytes(), mode)
     }
 
-    /// The same with bytes that are no text.
+    /// Like [`write`](Tree::write), for binary data.
     pub fn write_bytes(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {
         let context = || format!("could not write the image's `{path}`");
         let (parent, name) = self.parent(path)?;
@@ -102,7 +103,7 @@ impl Tree {
         File::from(fd).write_all(bytes).context(context)
     }
 
-    /// Puts bytes behind a file's own, at a multiple of 4 bytes from its start.
+    /// Appends bytes to a file, aligned to a multiple of 4 bytes from its start.
     pub fn append(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
         let context = || format!("could not change the image's `{path}`");
         let mut file = File::from(self.resolve(path, OFlags::RDWR | OFlags::APPEND, 0).context(context)?);
@@ -111,7 +112,7 @@ impl Tree {
         file.write_all(bytes).context(context)
     }
 
-    /// Changes a file's text and nothing else of it.
+    /// Changes the text of a file and preserves its attributes.
     pub fn edit(&self, path: &str, change: impl FnOnce(String) -> String) -> Result<(), Failure> {
         let before = self.read(path)?.unwrap_or_default();
         let after = change(before.clone());
@@ -129,12 +130,12 @@ impl Tree {
         let (parent, name) = self.parent(path)?;
         let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
         rustix::fs::symlinkat(target, &parent, &name)
-            .context(|| format!("could not make the image's link `{path}`"))
+            .context(|| format!("could not create the image's link `{path}`"))
     }
 
-    /// Makes a directory and those above it.
+    /// Creates a directory and its parents.
     pub fn make_directory(&self, path: &str) -> Result<OwnedFd, Failure> {
-        let context = || format!("could not make the image's directory `{path}`");
+        let context = || format!("could not create the image's directory `{path}`");
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let mut at = self.resolve("/", flags, 0).context(context)?;
         let mut done = String::new();
@@ -153,7 +154,7 @@ impl Tree {
         Ok(at)
     }
 
-    /// Removes a file or link if it is there.
+    /// Removes a file or link if it exists.
     pub fn remove(&self, path: &str) -> Result<(), Failure> {
         if !self.exists(&path[..path.rfind('/').unwrap_or(0)]) && path.rfind('/') != Some(0) {
             return Ok(());
@@ -165,7 +166,7 @@ impl Tree {
         }
     }
 
-    /// Names in a directory, sorted; empty if it is not there.
+    /// Returns the sorted names in a directory; empty if it does not exist.
     pub fn list(&self, path: &str) -> Vec<String> {
         let Ok(fd) = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) else { return Vec::new() };
         let Ok(dir) = rustix::fs::Dir::read_from(fd) else { return Vec::new() };
@@ -178,12 +179,12 @@ impl Tree {
         names
     }
 
-    /// Empties a directory; the directory stays.
+    /// Removes everything in a directory, but not the directory itself.
     pub fn empty_directory(&self, path: &str) -> Result<(), Failure> {
         let context = || format!("could not empty the image's `{path}`");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let Ok(fd) = self.resolve(path, flags, 0) else { return Ok(()) };
-        // Through the open directory, so that no link above it can lead elsewhere.
+        // Accessed through the open directory, so that links above it cannot redirect the removal.
         let directory = PathBuf::from(name_of(fd.as_raw_fd()));
         for entry in std::fs::read_dir(&directory).context(context)? {
             let entry = entry.context(context)?;
@@ -197,10 +198,11 @@ impl Tree {
         Ok(())
     }
 
-    /// Moves a directory out of the tree to a new place on the same filesystem of the host, and leaves an empty one
-    /// like it. The directory is made if it is not there; its name must not be a link, its parents may be.
+    /// Moves a directory out of the tree to a new path on the same host filesystem and replaces it with an empty
+    /// directory with the same mode. The directory is created if it does not exist. It must not be a link; its parents
+    /// may be links.
     pub fn take_directory(&self, path: &str, to: &Path) -> Result<(), Failure> {
-        let context = || format!("could not set the content of `{path}` apart");
+        let context = || format!("could not move the content of `{path}` out of the tree");
         let (parent, name) = self.parent(path)?;
         match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -208,7 +210,7 @@ impl Tree {
         }
         let before = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).context(context)?;
         if rustix::fs::FileType::from_raw_mode(before.st_mode) != rustix::fs::FileType::Directory {
-            return Err(Failure::new(format!("the mount point `{path}` is no directory in the content"))
+            return Err(Failure::new(format!("the mount point `{path}` is not a directory in the content"))
                 .of_template()
                 .help("correct `mount` in PartitionMountPoints"));
         }
@@ -218,14 +220,14 @@ impl Tree {
         rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty()).context(context)
     }
 
-    /// Removes a directory if there is one and nothing is in it.
+    /// Removes a directory if it exists and is empty.
     pub fn remove_empty_directory(&self, path: &str) {
         if let Ok((parent, name)) = self.parent(path) {
             let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR);
         }
     }
 
-    /// Moves a file or directory inside the tree, making the directories above its new place.
+    /// Moves a file or directory within the tree and creates the parents of its new path.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         let (old, old_name) = self.parent(from)?;
         let (new, new_name) = self.parent(to)?;
@@ -233,11 +235,11 @@ impl Tree {
             .context(|| format!("could not move the image's `{from}` to `{to}`"))
     }
 
-    /// Copies a file inside the tree, mode included; what is at the destination is replaced.
+    /// Copies a file within the tree, including its mode. An existing destination is replaced.
     pub fn copy(&self, from: &str, to: &str) -> Result<(), Failure> {
         let context = || format!("could not copy the image's `{from}` to `{to}`");
         let mut source =
-            self.open_file(from)?.ok_or_else(|| Failure::new(context()).detail("it is not there"))?;
+            self.open_file(from)?.ok_or_else(|| Failure::new(context()).detail("no such file"))?;
         let mode = rustix::fs::fstat(&source).context(context)?.st_mode & 0o7777;
         let (parent, name) = self.parent(to)?;
         let _ = rustix::fs::unlinkat(&parent, &name, AtFlags::empty());
@@ -249,7 +251,7 @@ impl Tree {
         rustix::fs::fchmod(&target, Mode::from_raw_mode(mode)).context(context)
     }
 
-    /// A new file with everything that `from` gives; what is there is replaced.
+    /// Writes everything read from `from` to a new file. An existing file is replaced.
     pub fn copy_in(&self, from: &mut impl std::io::Read, to: &str, mode: u32) -> Result<(), Failure> {
         let context = || format!("could not write the image's `{to}`");
         let (parent, name) = self.parent(to)?;
@@ -261,12 +263,12 @@ impl Tree {
         rustix::fs::fchmod(&file, mode).context(context)
     }
 
-    /// Gives a path and everything below it to an owner.
+    /// Changes the owner of a path and of everything below it.
     pub fn own(&self, path: &str, uid: u32, gid: u32) -> Result<(), Failure> {
         self.own_where(path, None, uid, gid)
     }
 
-    /// Gives what belongs to a user, at a path and below it, to another one.
+    /// Changes the owner of everything at and below a path that belongs to the user `before`.
     pub fn own_from(&self, path: &str, before: u32, uid: u32, gid: u32) -> Result<(), Failure> {
         self.own_where(path, Some(before), uid, gid)
     }
@@ -276,7 +278,7 @@ impl Tree {
             .resolve(path, OFlags::PATH | OFlags::NOFOLLOW, 0)
             .context(|| format!("could not find the image's `{path}`"))?;
         own_below(fd.as_fd(), before, uid, gid)
-            .context(|| format!("could not give the image's `{path}` to uid {uid}"))
+            .context(|| format!("could not change the owner of the image's `{path}` to uid {uid}"))
     }
 
     pub fn set_mode(&self, path: &str, mode: u32) -> Result<(), Failure> {
@@ -291,7 +293,7 @@ impl Tree {
     }
 }
 
-/// With `before`, only what belongs to that user.
+/// If `before` is set, changes only files of that user.
 fn own_below(at: std::os::fd::BorrowedFd, before: Option<u32>, uid: u32, gid: u32) -> rustix::io::Result<()> {
     use rustix::fs::{Gid, Uid};
     let stat = rustix::fs::fstat(at)?;
@@ -321,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absolute_links_stay_inside() {
+    fn absolute_links_are_resolved_in_the_tree() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         tree.symlink("/etc", "/usr/etc").unwrap();
@@ -333,20 +335,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_not_waited_for() {
+    fn opening_a_fifo_does_not_block() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
         assert!(made.success());
         assert!(!tree.is_file("/pipe") && tree.exists("/pipe"));
-        assert!(tree.read("/pipe").unwrap_err().details[0].contains("no plain file"));
+        assert!(tree.read("/pipe").unwrap_err().details[0].contains("not a regular file"));
         assert!(tree.copy("/pipe", "/other").is_err());
         std::fs::write(directory.path().join("odd"), b"\xff").unwrap();
-        assert!(tree.read("/odd").unwrap_err().message.ends_with("it is not UTF-8"));
+        assert!(tree.read("/odd").unwrap_err().message.ends_with("invalid UTF-8"));
     }
 
     #[test]
-    fn a_link_is_replaced_not_written_through() {
+    fn writing_replaces_links() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         tree.write("/target", "old", 0o644).unwrap();

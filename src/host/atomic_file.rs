@@ -1,8 +1,8 @@
-//! A file that gets its name only when it is finished.
+//! Atomic files: a file appears under its name only when it is complete.
 //!
-//! Where the filesystem can (`O_TMPFILE`: ext4, xfs, btrfs, tmpfs, overlayfs from Linux 6.1), a draft has no name
-//! at all until then, so that not even `kill -9` leaves anything behind. Elsewhere it has a temporary name
-//! beside its destination, which is removed on failure, on signals, and when the same file is made again.
+//! On filesystems with `O_TMPFILE` (ext4, xfs, btrfs, tmpfs, overlayfs since Linux 6.1), the file has no name until
+//! then, so that not even `kill -9` leaves anything behind. On other filesystems it has a temporary name next to its
+//! destination, which is removed on failure, on signals, and when the same file is written again.
 
 use super::Failure;
 use super::failure::Context;
@@ -14,38 +14,38 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What a crash of the host may do to a file that was published just before.
+/// What a crash of the host may do to a recently published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing.
+    /// Nothing: the file is synced to disk.
     Synced,
-    /// Damage it: whoever reads it checks a hash.
+    /// It may damage the file: readers verify a hash.
     Checked,
 }
 
 pub struct AtomicFile {
     pub file: File,
     destination: PathBuf,
-    /// Only where the filesystem knows no unnamed files.
+    /// Temporary name, on filesystems without unnamed files.
     named: Option<PathBuf>,
 }
 
-/// Writes a small file: whoever looks sees the old one or the whole new one.
+/// Writes a small file atomically: readers see either the old or the complete new file.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut draft = AtomicFile::begin(path)?;
-    draft.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
-    draft.publish(Durability::Synced)
+    let mut temporary_file = AtomicFile::begin(path)?;
+    temporary_file.file.write_all(bytes).context(|| format!("could not write `{}`", path.display()))?;
+    temporary_file.publish(Durability::Synced)
 }
 
 impl AtomicFile {
-    /// Begins a file that will be `destination`. Its directory must exist.
+    /// Creates a file that will become `destination`. Its directory must exist.
     pub fn begin(destination: &Path) -> Result<AtomicFile, Failure> {
         let directory = parent(destination);
         let context = || format!("could not create a file in `{}`", directory.display());
         let mode = Mode::from_raw_mode(0o666);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        sweep(destination);
-        let draft = match rustix::fs::open(directory, flags, mode) {
+        remove_leftover_files(destination);
+        let temporary_file = match rustix::fs::open(directory, flags, mode) {
             Ok(fd) => Ok(AtomicFile { file: fd.into(), destination: destination.to_owned(), named: None }),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOSYS) => {
                 let path = temporary_name(destination);
@@ -56,25 +56,23 @@ impl AtomicFile {
             }
             Err(error) => Err(error).context(context),
         }?;
-        // For as long as this process has the file: a sign to others that it is alive.
-        if try_lock(&draft.file).context(context)? == Lock::Theirs {
-            return Err(
-                Failure::new(context()).detail("another process took it for one that was left behind")
-            );
+        // Held as long as the file is open, to show other processes that the file is in use.
+        if try_lock(&temporary_file.file).context(context)? == Lock::Theirs {
+            return Err(Failure::new(context()).detail("another process locked it as a leftover file"));
         }
-        Ok(draft)
+        Ok(temporary_file)
     }
 
-    /// Gives the file its name, in one step: whoever looks sees the old file or the whole new one.
+    /// Renames the file to its destination in one step: readers see either the old or the complete new file.
     pub fn publish(mut self, durability: Durability) -> Result<(), Failure> {
-        let context = || format!("could not put `{}` in its place", self.destination.display());
+        let context = || format!("could not rename a temporary file to `{}`", self.destination.display());
         if durability == Durability::Synced {
             self.file.sync_all().context(context)?;
         }
         let temporary = match self.named.take() {
             Some(path) => path,
             None => {
-                // linkat cannot replace a file, rename can.
+                // linkat cannot replace a file, but rename can.
                 let path = temporary_name(&self.destination);
                 link(&self.file, &path).context(context)?;
                 path
@@ -89,7 +87,7 @@ impl AtomicFile {
         if durability == Durability::Checked {
             return Ok(());
         }
-        // The name itself has to reach the disk too.
+        // The directory entry must be synced too.
         File::open(parent(&self.destination)).and_then(|directory| directory.sync_all()).context(context)
     }
 }
@@ -119,8 +117,8 @@ fn temporary_name(destination: &Path) -> PathBuf {
     destination.with_file_name(format!("{}{}-{time}", prefix(destination), std::process::id()))
 }
 
-/// Removes what a build of the same file left here that was killed: nobody holds its lock any more.
-fn sweep(destination: &Path) {
+/// Removes temporary files of killed builds of the same file, whose locks are free.
+fn remove_leftover_files(destination: &Path) {
     let prefix = prefix(destination);
     let Ok(entries) = std::fs::read_dir(parent(destination)) else { return };
     for entry in entries.flatten() {
@@ -151,20 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn an_atomic_file_appears_only_when_published() {
+    fn atomic_file_appears_only_when_published() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.img");
         std::fs::write(&path, "old").unwrap();
-        let mut draft = AtomicFile::begin(&path).unwrap();
-        draft.file.write_all(b"new").unwrap();
+        let mut temporary_file = AtomicFile::begin(&path).unwrap();
+        temporary_file.file.write_all(b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        draft.publish(Durability::Synced).unwrap();
+        temporary_file.publish(Durability::Synced).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(names(directory.path()), ["a.img"]);
     }
 
     #[test]
-    fn a_dropped_atomic_file_leaves_nothing() {
+    fn dropped_atomic_file_leaves_no_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.img");
         std::fs::write(directory.path().join(".a.img.ister-999999999"), "left by a killed build").unwrap();

@@ -1,34 +1,34 @@
-//! Every program and file of the host that ister uses, and the Debian package that has it.
+//! All programs and files of the host that ister uses, with their Debian packages.
 
 use super::{Invocation, find_program, run};
 use std::path::Path;
 
-/// What a tool is needed for.
+/// What a tool is required for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Build,
     BuildBios,
-    /// Formats with iso.
+    /// ISO images.
     BuildIso,
     Boot,
-    /// Content of rpm packages.
+    /// RPM content.
     Dnf,
-    /// Reading images of every format, and each filesystem's own fsck.
+    /// Reading images of all formats, and the fsck programs of the filesystems.
     Verify,
-    /// The longest of ister's own tests.
+    /// ister's long-running tests.
     Nightly,
-    /// Only ister's own tests, as independent readers of what it wrote.
+    /// ister's tests, as independent readers of its output.
     Tests,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Tool {
-    /// A program's name, or an absolute path of a file that must exist.
+    /// Name of a program, or absolute path of a required file.
     pub name: &'static str,
     pub package: &'static str,
     pub need: Need,
     pub purpose: &'static str,
-    /// The least version, and the option that prints it.
+    /// Minimum version, and the option that prints the version.
     pub least: Option<(&'static str, &'static str)>,
 }
 
@@ -41,82 +41,83 @@ const fn at_least(tool: Tool, option: &'static str, version: &'static str) -> To
 }
 
 pub const CATALOG: &[Tool] = &[
-    at_least(
-        tool("unshare", "util-linux", Need::Build, "the namespace an image is built in"),
-        "--version",
-        "2.38",
-    ),
-    tool("setpriv", "util-linux", Need::Build, "ends helpers together with ister"),
-    tool("newuidmap", "uidmap", Need::Build, "owners of files, for ordinary users"),
+    at_least(tool("unshare", "util-linux", Need::Build, "namespaces for builds"), "--version", "2.38"),
+    tool("setpriv", "util-linux", Need::Build, "ends child processes together with ister"),
+    tool("newuidmap", "uidmap", Need::Build, "file owners in unprivileged builds"),
     at_least(tool("mmdebstrap", "mmdebstrap", Need::Build, "Debian and Ubuntu content"), "--version", "1.3"),
     tool("apt-get", "apt", Need::Build, "the host's package sources"),
     tool(
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
         Need::Build,
-        "trust in Debian's archive",
+        "keys of the Debian archive",
     ),
     at_least(tool("mke2fs", "e2fsprogs", Need::Build, "ext2, ext3 and ext4 filesystems"), "-V", "1.47"),
     tool("mkfs.vfat", "dosfstools", Need::Build, "vfat filesystems"),
     tool("mkswap", "util-linux", Need::Build, "swap partitions"),
     at_least(tool("mkfs.xfs", "xfsprogs", Need::Build, "XFS filesystems"), "-V", "6.1"),
     at_least(tool("mkfs.btrfs", "btrfs-progs", Need::Build, "btrfs filesystems"), "--version", "6.2"),
-    tool("ip", "iproute2", Need::Build, "the interface that leads to IsterCloudInitSvc"),
-    tool("blkid", "util-linux", Need::Build, "what is on a disk that is to be written to"),
+    tool("ip", "iproute2", Need::Build, "network interface with the route to IsterCloudInitSvc"),
+    tool("blkid", "util-linux", Need::Build, "existing content of target disks"),
     tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
     tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
     tool(
         "/usr/lib/grub/x86_64-efi/moddep.lst",
         "grub-efi-amd64-bin",
         Need::BuildIso,
-        "GRUB for UEFI, on a CD",
+        "GRUB for UEFI, on ISO images",
     ),
-    tool("/usr/lib/grub/i386-pc/boot_hybrid.img", "grub-pc-bin", Need::BuildIso, "GRUB for BIOS, on a CD"),
+    tool(
+        "/usr/lib/grub/i386-pc/boot_hybrid.img",
+        "grub-pc-bin",
+        Need::BuildIso,
+        "GRUB for BIOS, on ISO images",
+    ),
     at_least(
-        tool("mksquashfs", "squashfs-tools", Need::BuildIso, "the root tree on a CD"),
+        tool("mksquashfs", "squashfs-tools", Need::BuildIso, "root filesystem on ISO images"),
         "-version",
         "4.5.1",
     ),
-    tool("unsquashfs", "squashfs-tools", Need::BuildIso, "reading that root tree back"),
-    at_least(tool("xorriso", "xorriso", Need::BuildIso, "CDs"), "--version", "1.5.4"),
+    tool("unsquashfs", "squashfs-tools", Need::BuildIso, "reads the root filesystem of ISO images"),
+    at_least(tool("xorriso", "xorriso", Need::BuildIso, "ISO images"), "--version", "1.5.4"),
     at_least(
         tool("qemu-system-x86_64", "qemu-system-x86", Need::Boot, "virtual machines"),
         "--version",
         "7.1",
     ),
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", Need::Boot, "UEFI firmware"),
-    tool("ssh", "openssh-client", Need::Boot, "logs in to the guest with a key"),
-    tool("dnf", "dnf", Need::Dnf, "content of rpm packages"),
-    tool("rpm", "rpm", Need::Dnf, "what is installed of them"),
-    tool("createrepo_c", "createrepo-c", Need::Dnf, "repositories of ister's tests"),
+    tool("ssh", "openssh-client", Need::Boot, "key-based login to guests"),
+    tool("dnf", "dnf", Need::Dnf, "RPM content"),
+    tool("rpm", "rpm", Need::Dnf, "lists installed RPM packages"),
+    tool("createrepo_c", "createrepo-c", Need::Dnf, "repositories for ister's tests"),
     tool("e2fsck", "e2fsprogs", Need::Verify, "checks ext2, ext3 and ext4"),
     tool("fsck.fat", "dosfstools", Need::Verify, "checks vfat"),
     tool("xfs_repair", "xfsprogs", Need::Verify, "checks XFS"),
     tool("btrfs", "btrfs-progs", Need::Verify, "checks btrfs"),
     tool("qemu-img", "qemu-utils", Need::Verify, "qcow2, vhd, vhdx, vmdk and vdi images"),
-    tool("gpg", "gnupg", Need::Verify, "signs and checks SHA512SUMS"),
-    tool("gpgv", "gpgv", Need::Verify, "checks the signature of SHA512SUMS"),
-    tool("chromedriver", "chromium-driver", Need::Nightly, "looks at the pages of reports"),
-    tool("genimage", "genimage", Need::Nightly, "makes images as other builders do"),
-    tool("syslinux", "syslinux", Need::Nightly, "the same"),
-    tool("slurmctld", "slurmctld", Need::Nightly, "a cluster that tests are spread over"),
-    tool("slurmd", "slurmd", Need::Nightly, "its nodes"),
-    tool("sbatch", "slurm-client", Need::Nightly, "gives it work"),
-    tool("munged", "munge", Need::Nightly, "how its parts know each other"),
-    tool("mcopy", "mtools", Need::Tests, "reads and changes vfat filesystems"),
-    tool("mkfs.erofs", "erofs-utils", Need::Tests, "filesystems as other builders make them"),
-    tool("rpmbuild", "rpm", Need::Tests, "makes packages whose digests are compared"),
-    tool("rsync", "rsync", Need::Tests, "a local runner of GitLab's pipelines"),
+    tool("gpg", "gnupg", Need::Verify, "signs and verifies SHA512SUMS"),
+    tool("gpgv", "gpgv", Need::Verify, "verifies the signature of SHA512SUMS"),
+    tool("chromedriver", "chromium-driver", Need::Nightly, "displays report pages"),
+    tool("genimage", "genimage", Need::Nightly, "builds images for comparison"),
+    tool("syslinux", "syslinux", Need::Nightly, "boot loader of images for comparison"),
+    tool("slurmctld", "slurmctld", Need::Nightly, "controller of a test cluster"),
+    tool("slurmd", "slurmd", Need::Nightly, "nodes of a test cluster"),
+    tool("sbatch", "slurm-client", Need::Nightly, "submits jobs to a test cluster"),
+    tool("munged", "munge", Need::Nightly, "authentication in a test cluster"),
+    tool("mcopy", "mtools", Need::Tests, "reads and modifies vfat filesystems"),
+    tool("mkfs.erofs", "erofs-utils", Need::Tests, "EROFS filesystems for comparison"),
+    tool("rpmbuild", "rpm", Need::Tests, "builds test packages"),
+    tool("rsync", "rsync", Need::Tests, "local runner of GitLab pipelines"),
     tool("cryptsetup", "cryptsetup-bin", Need::Tests, "opens LUKS2 headers"),
-    tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "makes an archive of one's own"),
-    tool("ssh-keygen", "openssh-client", Need::Tests, "makes keys of every type"),
+    tool("dpkg-scanpackages", "dpkg-dev", Need::Tests, "creates test archives"),
+    tool("ssh-keygen", "openssh-client", Need::Tests, "generates keys of all types"),
     tool("openssl", "openssl", Need::Tests, "certificates and password hashes"),
-    tool("pgrep", "procps", Need::Tests, "looks for what is left running"),
+    tool("pgrep", "procps", Need::Tests, "finds leftover processes"),
     tool("skopeo", "skopeo", Need::Tests, "reads OCI images"),
-    tool("xz", "xz-utils", Need::Tests, "reads what was packed as xz"),
-    tool("zstd", "zstd", Need::Tests, "reads what was packed as zstd"),
-    tool("cpio", "cpio", Need::Tests, "reads what is put behind an initramfs"),
-    tool("strace", "strace", Need::Tests, "sees which files are opened"),
+    tool("xz", "xz-utils", Need::Tests, "reads xz files"),
+    tool("zstd", "zstd", Need::Tests, "reads zstd files"),
+    tool("cpio", "cpio", Need::Tests, "reads archives appended to an initramfs"),
+    tool("strace", "strace", Need::Tests, "traces opened files"),
     tool("getfattr", "attr", Need::Tests, "reads extended attributes"),
     tool("sfdisk", "fdisk", Need::Tests, "reads partition tables"),
     tool("sgdisk", "gdisk", Need::Tests, "checks partition tables"),
@@ -129,14 +130,14 @@ pub const CATALOG: &[Tool] = &[
         "/usr/share/doc/python3-venv/copyright",
         "python3-venv",
         Need::Tests,
-        "keeps what Python's tools need apart",
+        "virtual environments for Python tools",
     ),
 ];
 
-/// What the host has of a tool.
+/// Availability of a tool on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// With its version, where a least one is asked for.
+    /// Installed, with the version if a minimum version is required.
     There(Option<String>),
     TooOld(String),
     Missing,
@@ -168,18 +169,18 @@ pub fn check(tool: &Tool) -> Presence {
     }
 }
 
-/// What a program prints as its version when it is called with `option`.
+/// Returns the version that a program prints with `option`.
 pub fn version_of(program: &str, option: &str) -> Option<String> {
     let finished = run(&Invocation::new(program).arg(option)).ok()?;
     first_version(&(String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr))
 }
 
-/// Whether a version is `least` or later, by its numbers.
+/// Whether a version is at least `least`, comparing numbers.
 pub fn is_at_least(version: &str, least: &str) -> bool {
     compare(version, least).is_ge()
 }
 
-/// The first word that looks like a version: digits with at least one dot between them.
+/// Returns the first word that looks like a version: digits with at least one dot between them.
 fn first_version(text: &str) -> Option<String> {
     text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
         .map(|word| word.trim_matches('.'))
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tool_stands_once() {
+    fn tools_are_unique() {
         let mut names: Vec<_> = CATALOG.iter().map(|t| t.name).collect();
         names.sort();
         names.dedup();

@@ -1,4 +1,4 @@
-//! Running programs of the tree inside the tree, from within the build's namespace.
+//! Runs programs of the tree inside the tree, within the build namespace.
 
 use super::failure::Context;
 use super::{Failure, Invocation};
@@ -7,13 +7,13 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// /proc, /sys and a /dev as containers have it, mounted in a tree for as long as this lives.
+/// Mounts /proc, /sys and a container-like /dev in a tree while this value exists.
 pub struct Chroot {
     tree: PathBuf,
     mounted: Vec<PathBuf>,
 }
 
-/// What programs may expect in /dev, bound from the host.
+/// Device nodes bound from the host.
 const DEVICES: &[&str] = &["full", "null", "random", "tty", "urandom", "zero"];
 
 impl Chroot {
@@ -21,9 +21,9 @@ impl Chroot {
         let mut chroot = Chroot { tree: tree.to_owned(), mounted: Vec::new() };
         let at = |name: &str| tree.join(name);
         for name in ["proc", "sys", "dev"] {
-            // A link here would lead to the host's own.
+            // A link would lead to the directory of the host.
             if !at(name).symlink_metadata().is_ok_and(|m| m.is_dir()) {
-                std::fs::create_dir(at(name)).context(|| format!("could not make the image's /{name}"))?;
+                std::fs::create_dir(at(name)).context(|| format!("could not create the image's /{name}"))?;
             }
         }
         let safe = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -33,21 +33,21 @@ impl Chroot {
         chroot.mounted(at("dev"), rustix::mount::mount("tmpfs", at("dev"), "tmpfs", safe, Some(data)))?;
         for name in DEVICES {
             let path = at("dev").join(name);
-            std::fs::write(&path, "").context(|| format!("could not make the image's /dev/{name}"))?;
+            std::fs::write(&path, "").context(|| format!("could not create the image's /dev/{name}"))?;
             chroot.mounted(path.clone(), rustix::mount::mount_bind(Path::new("/dev").join(name), &path))?;
         }
-        // What root could change of the host's firmware from here.
+        // Hides firmware variables of the host, which root could modify.
         let variables = at("sys/firmware/efi/efivars");
         if variables.is_dir() {
             let hidden = rustix::mount::mount("tmpfs", &variables, "tmpfs", safe | MountFlags::RDONLY, None);
             chroot.mounted(variables, hidden)?;
         }
-        // Terminals and shared memory, of the image's own. Source: Linux, Documentation/filesystems/devpts.rst.
+        // Private terminals and shared memory. Source: Linux, Documentation/filesystems/devpts.rst.
         for (name, kind, data) in
             [("pts", "devpts", c"newinstance,ptmxmode=0666,mode=0620"), ("shm", "tmpfs", c"mode=1777")]
         {
             let path = at("dev").join(name);
-            std::fs::create_dir(&path).context(|| format!("could not make the image's /dev/{name}"))?;
+            std::fs::create_dir(&path).context(|| format!("could not create the image's /dev/{name}"))?;
             chroot.mounted(path.clone(), rustix::mount::mount(kind, &path, kind, safe, Some(data)))?;
         }
         for (name, target) in [
@@ -58,22 +58,23 @@ impl Chroot {
             ("ptmx", "pts/ptmx"),
         ] {
             std::os::unix::fs::symlink(target, at("dev").join(name))
-                .context(|| format!("could not make the image's /dev/{name}"))?;
+                .context(|| format!("could not create the image's /dev/{name}"))?;
         }
         Ok(chroot)
     }
 
-    /// With an empty /run as well, which stays out of the image as it stays out of a system's disk.
+    /// Like [`enter`](Self::enter), with an additional empty tmpfs on /run, whose content does not become part of the
+    /// image.
     pub fn enter_with_run(tree: &Path) -> Result<Chroot, Failure> {
         let mut chroot = Chroot::enter(tree)?;
         let run = tree.join("run");
-        // A link here would lead to the host's own.
+        // A link would lead to the directory of the host.
         if run.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
             let safe = MountFlags::NOSUID | MountFlags::NODEV;
             let mounted = rustix::mount::mount("tmpfs", &run, "tmpfs", safe, Some(c"mode=0755"));
             chroot.mounted(run.clone(), mounted)?;
-            // Debian's /var/lock leads here.
-            let context = || "could not make the image's /run/lock".to_owned();
+            // /var/lock of Debian is a link to this directory.
+            let context = || "could not create the image's /run/lock".to_owned();
             std::fs::create_dir(run.join("lock")).context(context)?;
             std::fs::set_permissions(run.join("lock"), Permissions::from_mode(0o1777)).context(context)?;
         }
@@ -86,7 +87,7 @@ impl Chroot {
         Ok(())
     }
 
-    /// A program of the tree, run as the tree's root with none of the host's environment.
+    /// Returns an invocation of a program of the tree, as root and without the environment of the host.
     pub fn invocation(&self, program: &str) -> Invocation {
         Invocation::new("env")
             .args(["-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"])
@@ -95,10 +96,10 @@ impl Chroot {
             .arg(program)
     }
 
-    /// As [`invocation`](Self::invocation), with more variables.
+    /// Like [`invocation`](Self::invocation), with additional variables.
     pub fn invocation_with(&self, variables: &[(&str, String)], program: &str) -> Invocation {
         let mut invocation = self.invocation(program);
-        // Behind `env -i`, before `chroot`.
+        // After `env -i` and before `chroot`.
         for (name, value) in variables {
             invocation.args.insert(1, format!("{name}={value}").into());
         }
@@ -109,7 +110,7 @@ impl Chroot {
 impl Drop for Chroot {
     fn drop(&mut self) {
         for path in self.mounted.iter().rev() {
-            // Detached: a daemon that a hook left behind must not keep it; the namespace ends it soon.
+            // Detached: a daemon started by a hook must not block the unmount; it ends with the namespace.
             let _ = rustix::mount::unmount(path, UnmountFlags::DETACH);
         }
     }

@@ -1,4 +1,5 @@
-//! What the library tells through the `log` crate. Others' messages are left out: an HTTP client shows whole URLs.
+//! Forwards debug messages of the `log` crate. Messages of dependencies are excluded: an HTTP client logs complete
+//! URLs.
 
 use std::sync::OnceLock;
 
@@ -20,7 +21,7 @@ impl log::Log for Facade {
     fn flush(&self) {}
 }
 
-/// From here on each debug line goes there. Only the first call counts.
+/// Sends all further debug messages to `sink`. Only the first call has an effect.
 pub fn debug_lines_to(sink: fn(String)) {
     if SINK.set(sink).is_ok() && log::set_logger(&Facade).is_ok() {
         log::set_max_level(log::LevelFilter::Debug);

@@ -1,21 +1,22 @@
-//! What went wrong in the world: one type for every effect, because a failure inside the build's namespace has
-//! to cross a process boundary and still read the same.
+//! Runtime errors. There is a single type for all of them, because errors inside the build namespace must cross a
+//! process boundary unchanged.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Who has to change something.
+/// Where the cause has to be fixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Blame {
-    /// The host could not do it: another time, or another host, may. Exit code 3.
+    /// The host: another attempt or another host may succeed. Exit code 3.
     #[default]
     Host,
-    /// What was asked for cannot be done anywhere: a hook fails, a package does not exist. Exit code 1.
+    /// The template: the request cannot succeed on any host, for example because a hook fails or a package does not
+    /// exist. Exit code 1.
     Template,
 }
 
-/// What of the template would have to change.
+/// The part of the template that a failure refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum About {
     Partition {
@@ -23,17 +24,17 @@ pub enum About {
         partition: u32,
         what: Part,
     },
-    /// As the package manager was asked for them.
+    /// Package names as passed to the package manager.
     Packages(Vec<String>),
     Release,
 }
 
-/// What a caller may decide by.
+/// Kinds of failures that callers handle differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     #[default]
     Other,
-    /// A disk of this host is full.
+    /// A disk of the host is full.
     StorageFull,
 }
 
@@ -43,16 +44,16 @@ pub enum Part {
     Filesystem,
 }
 
-/// It could not be done: what was tried, on what, what was said, what to do next.
+/// A runtime error with details and help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What could not be done, with its values; a lowercase fragment.
+    /// What failed, with its values; a lowercase fragment.
     pub message: String,
-    /// Lines that prove it: the command, what it said, the cause below.
+    /// Supporting lines: the command, its output, the underlying cause.
     pub details: Vec<String>,
-    /// What to do next.
+    /// What the user can do about it.
     pub help: Option<String>,
-    /// What it is about: whoever has the template can say where that stands.
+    /// The part of the template it refers to, so that its location can be shown.
     pub about: Option<Box<About>>,
     pub blame: Blame,
     #[serde(default)]
@@ -71,7 +72,7 @@ impl Failure {
         }
     }
 
-    /// The host is not to blame.
+    /// Marks the failure as an error of the template.
     pub fn of_template(mut self) -> Failure {
         self.blame = Blame::Template;
         self
@@ -102,7 +103,7 @@ impl Failure {
         self
     }
 
-    /// What an error says, and each cause below it, in a line of its own.
+    /// Adds an error and each of its causes as separate details.
     pub fn caused_by(mut self, error: &(dyn std::error::Error + 'static)) -> Failure {
         self.details.extend(links(error));
         let causes = std::iter::successors(Some(error), |error| error.source());
@@ -113,7 +114,7 @@ impl Failure {
         self
     }
 
-    /// Puts what was being done in front; the former message becomes the first detail.
+    /// Prepends a message; the previous message becomes the first detail.
     pub fn context(mut self, message: impl Into<String>) -> Failure {
         let inner = std::mem::replace(&mut self.message, message.into());
         self.details.insert(0, inner);
@@ -138,20 +139,20 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Without what moves a terminal's cursor or gives it orders: names and messages may be those of a stranger.
+/// Escapes control characters that could affect the terminal: names and messages may come from untrusted sources.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let is_order = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(is_order) {
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_order(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_control(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     Cow::Owned(out)
 }
 
-/// What an error says, and each cause below it, for where there is room for one line only.
+/// Returns an error and its causes on one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     links(error).collect::<Vec<_>>().join(": ")
 }
@@ -160,7 +161,7 @@ fn links(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string)
 }
 
-/// Gives an error of the operating system its place: what was tried, on what.
+/// Adds a message to an operating system error.
 pub trait Context<T> {
     fn context(self, message: impl FnOnce() -> String) -> Result<T, Failure>;
 }
@@ -172,14 +173,14 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
             let failure = Failure::new(message()).caused_by(&error);
             match error.kind() {
                 std::io::ErrorKind::StorageFull => {
-                    failure.help("free some space, or choose another directory")
+                    failure.help("free some space, or select another directory")
                 }
                 std::io::ErrorKind::PermissionDenied => {
-                    failure.help("check the owner and the mode of this path and of the directories above it")
+                    failure.help("check the owner and the mode of this path and of its parent directories")
                 }
-                // A format's limit, on any host. The host's own comes with a number.
+                // A limit of the image format, the same on any host. Limits of the host have an error number.
                 std::io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => {
-                    failure.of_template().help("leave it out of this format, or make it smaller")
+                    failure.of_template().help("make it smaller, or leave it out for this format")
                 }
                 _ => failure,
             }
@@ -192,19 +193,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_known_however_deep_it_lies() {
+    fn full_disk_is_detected_in_any_cause() {
         #[derive(Debug, thiserror::Error)]
         #[error("could not write")]
         struct Outer(#[source] std::io::Error);
         let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(Failure::new("a").caused_by(&Outer(full())).kind, FailureKind::StorageFull);
-        let told: Result<(), Failure> = Err(full()).context(|| "b".to_owned());
-        assert_eq!(told.unwrap_err().kind, FailureKind::StorageFull);
+        let failed: Result<(), Failure> = Err(full()).context(|| "b".to_owned());
+        assert_eq!(failed.unwrap_err().kind, FailureKind::StorageFull);
         assert_eq!(Failure::new("c").kind, FailureKind::Other);
     }
 
     #[test]
-    fn a_strangers_words_give_a_terminal_no_orders() {
+    fn control_characters_are_escaped() {
         let failure = Failure::new("a\x1b[2Jb").detail("c\rd\te").help("\u{9b}1A");
         assert_eq!(failure.to_string(), "a\\u{1b}[2Jb\n  c\\rd\te\n  help: \\u{9b}1A");
     }
@@ -214,15 +215,15 @@ mod tests {
     struct Outer(#[source] std::io::Error);
 
     #[test]
-    fn causes_are_told_to_the_last() {
+    fn all_causes_are_shown() {
         let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
         let outer = Outer(full);
         let line = "could not write at byte 7: No space left on device (os error 28)";
         assert_eq!(with_causes(&outer), line);
-        let failure = Failure::new("could not fill it").caused_by(&outer);
+        let failure = Failure::new("could not write the image").caused_by(&outer);
         assert_eq!(
             failure.to_string(),
-            "could not fill it\n  could not write at byte 7\n  No space left on device (os error 28)"
+            "could not write the image\n  could not write at byte 7\n  No space left on device (os error 28)"
         );
     }
 }

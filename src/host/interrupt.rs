@@ -1,8 +1,8 @@
-//! Ctrl-C and SIGTERM: everything ends, nothing stays.
+//! Handles Ctrl-C and SIGTERM: all child processes end and no files are left.
 //!
-//! Children that must not outlive us are started with a parent-death signal, and drafts have no name, so there
-//! is little to do: let workers clean up, remove the few named files that exist, say so, and exit with 128 + the
-//! signal's number.
+//! Child processes that must not outlive ister have a parent-death signal, and atomic files have no name. It remains to
+//! let workers clean up, remove the few named temporary files, print a message, and exit with 128 plus the signal
+//! number.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 
 static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A file or directory that is removed if a signal ends us.
+/// Registers a file or directory for removal if this process is ended by a signal.
 pub fn remove_on_interrupt(path: &Path) {
     NAMED.lock().unwrap_or_else(|e| e.into_inner()).push(path.to_owned());
 }
 
-/// The file found its place, or is gone.
+/// Unregisters a file that was renamed to its destination or removed.
 pub fn forget_file(path: &Path) {
     NAMED.lock().unwrap_or_else(|e| e.into_inner()).retain(|p| p != path);
 }
 
-/// Sockets of workers that clean up when theirs is closed.
+/// Sockets of workers, which clean up when their socket is closed.
 static WORKERS: Mutex<Vec<(u64, UnixStream)>> = Mutex::new(Vec::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// How long a worker may take to clean up.
+/// Time limit for the cleanup of workers.
 const CLEANUP: Duration = Duration::from_secs(20);
 
-/// A worker that is at work until this is dropped.
+/// A registered worker, until this value is dropped.
 pub(super) struct AtWork(u64);
 
 impl Drop for AtWork {
@@ -37,7 +37,7 @@ impl Drop for AtWork {
     }
 }
 
-/// Remembers a worker's socket: closing it makes the worker end.
+/// Registers the socket of a worker: the worker ends when it is closed.
 pub(super) fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -47,10 +47,10 @@ pub(super) fn ends_with_us(socket: Option<UnixStream>) -> AtWork {
     AtWork(id)
 }
 
-/// Process groups of hooks: a terminal's Ctrl-C does not reach them.
+/// Process groups of hooks, which do not receive Ctrl-C from the terminal.
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// A group that runs until this is dropped.
+/// A registered process group, until this value is dropped.
 pub(super) struct Running(u32);
 
 impl Drop for Running {
@@ -61,12 +61,12 @@ impl Drop for Running {
 
 static LEFT: Mutex<Option<String>> = Mutex::new(None);
 
-/// What stays if we are ended by a signal from now on: a fragment of a sentence.
+/// Sets the description of what remains if a signal ends this process from now on, as a sentence fragment.
 pub fn leaves_when_interrupted(what: String) {
     *LEFT.lock().unwrap_or_else(|e| e.into_inner()) = Some(what);
 }
 
-/// Remembers a process group: it ends when we are ended.
+/// Registers a process group, which is killed when this process is ended by a signal.
 pub(super) fn group_ends_with_us(id: u32) -> Running {
     GROUPS.lock().unwrap_or_else(|e| e.into_inner()).push(id);
     Running(id)
@@ -80,7 +80,7 @@ fn end_groups() {
     }
 }
 
-/// While the process is being ended by a signal, nobody else decides how it ends.
+/// Waits while this process is being ended by a signal, so that only the signal handler determines its exit status.
 pub(super) fn wait_if_interrupted() {
     if INTERRUPTED.load(Ordering::SeqCst) {
         std::thread::sleep(CLEANUP);
@@ -98,7 +98,7 @@ fn end_workers() {
     }
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP end the process cleanly. `say` tells the user.
+/// Installs handlers with which SIGINT, SIGTERM and SIGHUP end the process cleanly. `say` prints a message to the user.
 pub fn install_handlers(say: impl Fn(&str) + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -111,10 +111,10 @@ pub fn install_handlers(say: impl Fn(&str) + Send + 'static) -> std::io::Result<
                     if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
             }
             let left = LEFT.lock().unwrap_or_else(|e| e.into_inner()).clone();
-            let left = left.as_deref().unwrap_or("nothing was left behind");
+            let left = left.as_deref().unwrap_or("no files were left behind");
             say(&match signal {
                 SIGINT => format!("interrupted; {left}"),
-                _ => format!("told to end; {left}"),
+                _ => format!("terminated; {left}"),
             });
             std::process::exit(128 + signal);
         }

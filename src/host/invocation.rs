@@ -1,4 +1,4 @@
-//! A command as a value: pure functions build one, [`run`](super::run) runs it.
+//! A command line as a value. Pure functions create it, [`run`](super::run) runs it.
 
 use super::failure::{Context, Failure};
 use std::ffi::{OsStr, OsString};
@@ -13,20 +13,20 @@ pub struct Invocation {
     pub args: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
     pub directory: Option<PathBuf>,
-    /// It gets a process group of its own, and what is left of that ends with it.
+    /// Whether it runs in its own process group, which is killed when it ends.
     pub own_group: bool,
-    /// It is killed when we end, however we end.
+    /// Whether it is killed when this process ends for any reason.
     pub dies_with_us: bool,
-    /// Bytes of its output that are kept: of more, the newest.
+    /// Maximum size of its output in bytes; only the last bytes are kept.
     pub most_output: usize,
-    /// What it inherits besides the standard streams, and no other program.
+    /// Files that it inherits in addition to the standard streams. No other program inherits them.
     pub files: Vec<Inherited>,
 }
 
 /// An open file that a program inherits.
 #[derive(Clone, Debug)]
 pub struct Inherited {
-    /// Its number there.
+    /// File descriptor number in the program.
     pub number: RawFd,
     pub file: Arc<OwnedFd>,
 }
@@ -60,30 +60,30 @@ impl Invocation {
         self
     }
 
-    /// Gives it a process group of its own; what is left of that ends with it.
+    /// Runs it in its own process group, which is killed when it ends.
     pub fn in_own_group(mut self) -> Invocation {
         self.own_group = true;
         self
     }
 
-    /// Has it killed when we end, however we end: what works for minutes.
+    /// Kills it when this process ends for any reason. For long-running programs.
     pub fn dying_with_us(mut self) -> Invocation {
         self.dies_with_us = true;
         self
     }
 
-    /// What a stranger says may have no end.
+    /// Limits the size of its output, which may be unbounded for untrusted input.
     pub fn keeping_at_most(mut self, bytes: usize) -> Invocation {
         self.most_output = bytes;
         self
     }
 
-    /// Gives it an open file, under the number that the file has here.
+    /// Passes an open file to it, with the same file descriptor number.
     pub fn inheriting(mut self, file: &impl AsFd) -> Result<Invocation, Failure> {
         let file = file.as_fd();
         let number = file.as_raw_fd();
         if !self.files.iter().any(|inherited| inherited.number == number) {
-            let context = || format!("could not hand a file to `{}`", self.program);
+            let context = || format!("could not pass a file to `{}`", self.program);
             let file = Arc::new(file.try_clone_to_owned().context(context)?);
             self.files.push(Inherited { number, file });
         }
@@ -97,7 +97,7 @@ impl Invocation {
 }
 
 impl fmt::Display for Invocation {
-    /// As one could type it into a shell.
+    /// Formats the command as typed in a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.program)?;
         for arg in &self.args {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_shown_as_typed_into_a_shell() {
+    fn displays_as_a_shell_command() {
         let invocation = Invocation::new("mke2fs").args(["-L", "my root", "", "it's"]).arg("a.img");
         assert_eq!(invocation.to_string(), "mke2fs -L 'my root' '' 'it'\\''s' a.img");
     }

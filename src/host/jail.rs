@@ -1,5 +1,5 @@
-//! Where a program runs that reads what strangers made: in mount and PID namespaces with a root of their own, in which of this
-//! host there are only programs and libraries, read-only, and a few devices. What it works on it has inherited.
+//! Runs programs that read untrusted data in a sandbox: mount and PID namespaces with a separate root that contains
+//! only the programs and libraries of the host, read-only, and a few devices. Input and output files are inherited.
 
 use super::process::{find_program, run};
 use super::{Invocation, RunError};
@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// What a jailed program sees besides programs, libraries and devices.
+/// Network configuration that is visible in the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JailNetwork {
     Nothing,
-    /// How this host resolves names.
+    /// The name resolution settings of the host.
     Resolver,
 }
 
-/// Directories on which the new root can be mounted; only the namespace has that mount.
+/// Directories on which the new root can be mounted inside the namespace.
 const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 
-/// The first argument is the place, the second what of /etc is seen, then comes the command. Source: mount(8), pivot_root(8).
+/// Arguments: mount point, visible files of /etc, command. Source: mount(8), pivot_root(8).
 const SCRIPT: &str = r#"
 set -eu
 place=$1 settings=$2
@@ -54,24 +54,25 @@ mount -o remount,ro /
 exec "$@"
 "#;
 
-/// The invocation in a jail, or why this host has none for the program: namespaces are not allowed, or the program lies where a
-/// jail does not look. It dies with us either way.
+/// Returns the sandboxed invocation, or the invocation itself with the reason why it cannot be sandboxed: namespaces
+/// are not allowed, or the program is in a directory that is not visible in the sandbox. Either way, the program is
+/// killed when ister ends.
 pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Option<String>) {
     static DENIED: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
-    let mut known = DENIED.lock().unwrap_or_else(|e| e.into_inner());
-    let denied = known.entry(invocation.program.clone()).or_insert_with(|| {
+    let mut cache = DENIED.lock().unwrap_or_else(|e| e.into_inner());
+    let denied = cache.entry(invocation.program.clone()).or_insert_with(|| {
         let probe = Invocation::new(&invocation.program).arg("--version");
-        // The first line has the cause; mount(8) follows it with where more may be found.
+        // The first line contains the cause; mount(8) prints only a hint after it.
         let why = |error: RunError| error.last_lines().first().cloned().unwrap_or_else(|| error.to_string());
-        run(&inside(&probe, network)).err().map(why)
+        run(&jail_invocation(&probe, network)).err().map(why)
     });
     match denied {
-        None => (inside(invocation, network), None),
+        None => (jail_invocation(invocation, network), None),
         Some(why) => (invocation.clone().dying_with_us(), Some(why.clone())),
     }
 }
 
-fn inside(invocation: &Invocation, network: JailNetwork) -> Invocation {
+fn jail_invocation(invocation: &Invocation, network: JailNetwork) -> Invocation {
     let place = PLACES.into_iter().find(|place| Path::new(place).is_dir()).unwrap_or("/tmp");
     let settings = match network {
         JailNetwork::Nothing => "ld.so.cache",
@@ -97,19 +98,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_the_host_is_seen_but_programs() {
-        let look = "ls /; ls /dev; ls /etc; test ! -e /root -a ! -e /home -a ! -e /var; ! touch /usr/x 2>/dev/null; echo $$";
-        let (invocation, denied) = jailed(&Invocation::new("bash").args(["-ec", look]), JailNetwork::Nothing);
+    fn only_programs_of_the_host_are_visible() {
+        let script = "ls /; ls /dev; ls /etc; test ! -e /root -a ! -e /home -a ! -e /var; ! touch /usr/x 2>/dev/null; echo $$";
+        let (invocation, denied) =
+            jailed(&Invocation::new("bash").args(["-ec", script]), JailNetwork::Nothing);
         if let Some(why) = denied {
             assert!(std::env::var_os("CI").is_none(), "{why}");
             return;
         }
-        let said = run(&invocation).unwrap_or_else(|failure| panic!("{failure}"));
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let lines: Vec<&str> = said.lines().collect();
-        assert!(!lines.contains(&"shadow") && !lines.contains(&"old"), "{said}");
-        assert!(lines.contains(&"null") && lines.contains(&"ld.so.cache"), "{said}");
-        // It is the first process of its namespace.
-        assert_eq!(lines.last(), Some(&"1"), "{said}");
+        let output = run(&invocation).unwrap_or_else(|failure| panic!("{failure}"));
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = output.lines().collect();
+        assert!(!lines.contains(&"shadow") && !lines.contains(&"old"), "{output}");
+        assert!(lines.contains(&"null") && lines.contains(&"ld.so.cache"), "{output}");
+        // It is process 1 of its namespace.
+        assert_eq!(lines.last(), Some(&"1"), "{output}");
     }
 }

@@ -1,24 +1,24 @@
-//! Locks by which processes know of each other, also on filesystems that other machines share.
+//! File locks between processes, also on shared filesystems.
 
 use rustix::io::Errno;
 use std::fs::{File, TryLockError};
 
-/// Whose a file is.
+/// State of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// Ours, for as long as it is open.
+    /// Held by this process as long as the file is open.
     Ours,
     Theirs,
-    /// Not every shared filesystem has locks.
+    /// Not supported by the filesystem.
     Unknown,
 }
 
-/// Waits until it is ours.
+/// Waits for the lock.
 pub fn wait_for_lock(file: &File) -> std::io::Result<()> {
     file.lock()
 }
 
-/// Tries to lock a file, which has to be open for writing where filesystems are shared (NFS). Source: flock(2), "NFS details".
+/// Tries to lock a file, which must be open for writing on shared filesystems (NFS). Source: flock(2), "NFS details".
 pub fn try_lock(file: &File) -> std::io::Result<Lock> {
     match file.try_lock() {
         Ok(()) => Ok(Lock::Ours),

@@ -1,8 +1,8 @@
-//! How much memory there is.
+//! Available memory.
 
 use std::path::Path;
 
-/// Bytes that can be used without swapping: what /proc/meminfo and the control group leave.
+/// Returns the memory in bytes that can be used without swapping, limited by /proc/meminfo and the control group.
 pub fn available_memory() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = meminfo
@@ -13,7 +13,7 @@ pub fn available_memory() -> u64 {
     let number = |file: &str| -> Option<u64> {
         std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok()?.trim().parse().ok()
     };
-    // What files were read into is given back when it is wanted. Source: Linux, Documentation/admin-guide/cgroup-v2.rst.
+    // The page cache of inactive files is reclaimed on demand. Source: Linux, Documentation/admin-guide/cgroup-v2.rst.
     let stat = std::fs::read_to_string("/sys/fs/cgroup/memory.stat").unwrap_or_default();
     let files = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse::<u64>().ok());
     match (number("memory.max"), number("memory.current")) {

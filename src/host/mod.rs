@@ -1,5 +1,5 @@
-//! Everything that touches other programs: finding them, running them, ending them, and the namespace in which
-//! an image is built without privileges. Nothing here knows what is being built.
+//! Interaction with the host: finding, running and ending programs, locks and atomic files, and the namespace in which
+//! an image is built without privileges. Independent of what is built.
 
 #[cfg(feature = "full")]
 mod atomic_file;

@@ -1,4 +1,4 @@
-//! Names for a while: some programs read no file that has none.
+//! Temporary names for unnamed files, for programs that cannot read from a file descriptor.
 
 use super::failure::{Context, Failure};
 use super::interrupt::{forget_file, remove_on_interrupt};
@@ -10,31 +10,32 @@ use std::path::{Path, PathBuf};
 
 const PREFIX: &str = ".ister-names-";
 
-/// A hidden directory in which unnamed files have names. It goes with this value; if the process is killed, with the next
-/// one that is made at the same place.
+/// A hidden directory with names for unnamed files. It is removed when this value is dropped, or, if the process is
+/// killed, when the next one is created in the same place.
 pub struct Names {
     directory: PathBuf,
     count: usize,
-    /// Held for as long as this process lives: a sign to others.
+    /// Held as long as this process runs, to show other processes that the directory is in use.
     _lock: File,
 }
 
 impl Names {
-    /// On the files' own filesystem nothing has to be copied.
-    pub fn begin(beside: &Path) -> Result<Names, Failure> {
-        let context = || format!("could not make a directory in `{}`", beside.display());
-        // Nobody sweeps away what another one has just made and not locked yet.
-        let parent = File::open(beside).context(context)?;
+    /// Creates the directory. On the same filesystem as the files, nothing is copied.
+    pub fn begin(parent_directory: &Path) -> Result<Names, Failure> {
+        let context = || format!("could not create a directory in `{}`", parent_directory.display());
+        // The lock keeps other processes from removing a directory that is created but not locked yet.
+        let parent = File::open(parent_directory).context(context)?;
         flock(&parent, FlockOperation::LockExclusive).context(context)?;
-        sweep(beside);
-        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside).context(context)?;
+        remove_leftover_directories(parent_directory);
+        let directory =
+            tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent_directory).context(context)?;
         let lock = File::open(directory.path()).context(context)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).context(context)?;
         remove_on_interrupt(directory.path());
         Ok(Names { directory: directory.keep(), count: 0, _lock: lock })
     }
 
-    /// Another name for the file.
+    /// Creates a name for the file.
     pub fn give(&mut self, file: &File) -> Result<String, Failure> {
         let path = self.directory.join(self.count.to_string());
         self.count += 1;
@@ -55,9 +56,9 @@ impl Drop for Names {
     }
 }
 
-/// Removes directories that nobody holds any more.
-fn sweep(beside: &Path) {
-    let Ok(entries) = std::fs::read_dir(beside) else { return };
+/// Removes directories whose locks are free.
+fn remove_leftover_directories(parent_directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent_directory) else { return };
     for entry in entries.flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let is_free = || {
@@ -76,19 +77,19 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn names_go_and_those_of_a_killed_process_too() {
-        let beside = tempfile::tempdir().unwrap();
-        std::fs::create_dir(beside.path().join(".ister-names-killed")).unwrap();
-        let mut file = tempfile::tempfile_in(beside.path()).unwrap();
+    fn names_are_removed_also_after_a_kill() {
+        let parent_directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(parent_directory.path().join(".ister-names-killed")).unwrap();
+        let mut file = tempfile::tempfile_in(parent_directory.path()).unwrap();
         file.write_all(b"content").unwrap();
-        let mut names = Names::begin(beside.path()).unwrap();
+        let mut names = Names::begin(parent_directory.path()).unwrap();
         let path = names.give(&file).unwrap();
         assert_ne!(path, names.give(&file).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), b"content");
-        // Another one beside it leaves it alone.
-        drop(Names::begin(beside.path()).unwrap());
+        // A second directory leaves the first one alone.
+        drop(Names::begin(parent_directory.path()).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), b"content");
         drop(names);
-        assert_eq!(std::fs::read_dir(beside.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(parent_directory.path()).unwrap().count(), 0);
     }
 }

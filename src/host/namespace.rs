@@ -1,11 +1,11 @@
-//! The namespace in which an image is built, from both sides.
+//! The namespace in which an image is built, on the host side and in the sandbox.
 //!
-//! Outside, [`Worker`] starts this program again below `unshare`: with mount and PID namespaces of its own and,
-//! for an ordinary user, a user namespace in which the user is root and the sub-id range gives all other owners.
-//! Inside, [`workspace_from_stdin`] receives the job and mounts the [`Workspace`], a tmpfs that only this
-//! namespace sees. However either side ends, the kernel ends all processes of the PID namespace and the mounts
-//! go with it: the worker is its process 1, dies with its parent (parent-death signal), and also ends itself when
-//! the pipe from outside closes.
+//! On the host side, [`Worker`] starts this program again through `unshare`, with separate mount and PID namespaces.
+//! For unprivileged users, it also creates a user namespace in which the user is root and the subordinate IDs provide
+//! all other owners. In the sandbox, [`workspace_from_stdin`] receives the job and [`Workspace`] mounts a tmpfs that is
+//! visible only in this namespace. When either side ends, the kernel ends all processes of the PID namespace, and the
+//! mounts disappear with it: the worker is process 1, has a parent-death signal, and exits when the socket of the host
+//! side is closed.
 
 use super::debug::debug_lines_to;
 use super::failure::Context;
@@ -28,7 +28,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// What comes out of the namespace, a JSON object a line.
+/// Messages from the sandbox, one JSON object per line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Message {
@@ -37,12 +37,12 @@ enum Message {
     Failed(Failure),
 }
 
-/// A job for the namespace: starts it and waits for its end.
+/// Runs a job in the sandbox.
 pub struct Worker;
 
 impl Worker {
-    /// Runs `job` inside and gives its answer. The files go with it over a socket, not by inheritance: what the
-    /// worker starts in turn must not find them.
+    /// Runs `job` in the sandbox and returns its result. Files are passed over a socket instead of being inherited, so
+    /// that child processes of the worker cannot access them.
     pub fn run<R: for<'de> Deserialize<'de>>(
         job: &impl Serialize,
         files: &[&File],
@@ -54,20 +54,21 @@ impl Worker {
         }
         let invocation = invocation(root)?;
         let (mut stdin, inner) =
-            UnixStream::pair().context(|| "could not make a socket for the build's namespace".to_owned())?;
+            UnixStream::pair().context(|| "could not create a socket for the build namespace".to_owned())?;
         let mut child = spawn(&invocation, OwnedFd::from(inner).into(), Stdio::piped(), Stdio::piped())?;
         let mut stderr = child.stderr.take().expect("stderr is piped");
-        let said = std::thread::spawn(move || {
+        let worker_output = std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).trim().to_owned()
         });
         let mut line = serde_json::to_string(job).expect("a job is plain data");
         line.push('\n');
-        // If the namespace could not be made the socket is closed already; its end tells more.
+        // Errors are ignored: if the namespace could not be created, the socket is already closed, and the exit status
+        // has more details.
         let _ = send_files(&stdin, files).and_then(|()| stdin.write_all(line.as_bytes()));
 
-        // Interrupted: the namespace gets the time to clean up after itself.
+        // After an interrupt, the worker gets time to clean up.
         let guard = interrupt::ends_with_us(stdin.try_clone().ok());
         let mut outcome = None;
         for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
@@ -79,23 +80,22 @@ impl Worker {
             }
         }
         drop(stdin);
-        let status = child.wait().context(|| "could not wait for the build's namespace".to_owned())?;
+        let status = child.wait().context(|| "could not wait for the build namespace".to_owned())?;
         drop(guard);
         interrupt::wait_if_interrupted();
-        let said = said.join().unwrap_or_default();
+        let worker_output = worker_output.join().unwrap_or_default();
         match outcome {
             Some(Ok(value)) => serde_json::from_value(value).map_err(|error| {
-                Failure::new("the build's namespace gave an answer that makes no sense")
-                    .detail(error.to_string())
+                Failure::new("invalid result from the build namespace").detail(error.to_string())
             }),
             Some(Err(failure)) => Err(failure),
-            None => Err(did_not_answer(root, status, &said)),
+            None => Err(did_not_answer(root, status, &worker_output)),
         }
     }
 }
 
-/// Whether an ordinary user has ids to give away, and may have a user namespace. Where that is denied, `unshare --map-auto`
-/// would leave a child behind that waits for ever.
+/// Checks that an unprivileged user has subordinate IDs and may create a user namespace. If the latter is denied,
+/// `unshare --map-auto` would leave a child process that waits forever.
 fn check_user() -> Result<(), Failure> {
     check_subordinate_ranges()?;
     run(&Invocation::new("unshare").args(["--map-root-user", "true"]))
@@ -103,8 +103,8 @@ fn check_user() -> Result<(), Failure> {
         .map_err(|failure| denied(false, failure))
 }
 
-/// Whether this host lets a build have its namespaces, by making them once. What a container's seccomp profile or its
-/// masked /proc forbid is seen here before anything is built.
+/// Checks that this host allows the namespaces of a build, by creating them once. Detects restrictions of a container's
+/// seccomp profile or masked /proc before anything is built.
 pub fn try_namespaces() -> Result<(), Failure> {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -115,11 +115,12 @@ pub fn try_namespaces() -> Result<(), Failure> {
 }
 
 fn invocation(root: bool) -> Result<Invocation, Failure> {
-    let own = std::env::current_exe().context(|| "could not find ister's own program file".to_owned())?;
+    let own = std::env::current_exe()
+        .context(|| "could not determine the path of the ister executable".to_owned())?;
     Ok(unshared(root).arg(own).arg("namespace-worker"))
 }
 
-/// What stands in front of a program that gets the namespaces.
+/// Returns the command prefix that runs a program in new namespaces.
 fn unshared(root: bool) -> Invocation {
     let mut invocation = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
     if !root {
@@ -130,13 +131,13 @@ fn unshared(root: bool) -> Invocation {
 
 const NOT_ALLOWED: &str = "this host does not allow the namespaces that a build needs";
 
-/// How to have them allowed.
+/// Help text: how to allow namespaces.
 fn allow(root: bool) -> &'static str {
     if root {
-        "root needs CAP_SYS_ADMIN here, and mounting must not be denied: start a container with \
+        "root requires CAP_SYS_ADMIN and permission to mount filesystems: start a container with \
          `--cap-add SYS_ADMIN` (and `--security-opt apparmor=unconfined` where AppArmor is used), or with `--privileged`"
     } else {
-        "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and \
+        "allow user namespaces: set the sysctls kernel.unprivileged_userns_clone=1 and \
          kernel.apparmor_restrict_unprivileged_userns=0 where they exist, and user.max_user_namespaces > 0; start a \
          container with `--privileged`; or run ister as root"
     }
@@ -146,23 +147,25 @@ fn denied(root: bool, failure: impl Into<Failure>) -> Failure {
     failure.into().context(NOT_ALLOWED).help(allow(root))
 }
 
-fn did_not_answer(root: bool, status: std::process::ExitStatus, said: &str) -> Failure {
-    let mut failure =
-        Failure::new("the build's namespace ended before it was done").detail(format!("{status}"));
-    for line in said.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev() {
-        failure = failure.detail(format!("it said: {line}"));
+fn did_not_answer(root: bool, status: std::process::ExitStatus, worker_output: &str) -> Failure {
+    let mut failure = Failure::new("the build namespace exited unexpectedly").detail(format!("{status}"));
+    for line in worker_output.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev() {
+        failure = failure.detail(format!("output: {line}"));
     }
-    // Of unshare itself, or of newuidmap.
-    if said.contains("unshare failed") || said.contains("uid_map failed") || said.contains("gid_map failed") {
+    // Messages of unshare or newuidmap.
+    if worker_output.contains("unshare failed")
+        || worker_output.contains("uid_map failed")
+        || worker_output.contains("gid_map failed")
+    {
         return Failure { message: NOT_ALLOWED.into(), ..failure }.help(allow(root));
     }
-    if said.is_empty() && !status.success() {
-        failure = failure.help("it may have run out of memory: see `dmesg`");
+    if worker_output.is_empty() && !status.success() {
+        failure = failure.help("check `dmesg` for an out-of-memory condition");
     }
     failure
 }
 
-/// How many ids of /etc/subuid or /etc/subgid (see subuid(5)) belong to a user.
+/// Returns the number of subordinate IDs of a user in /etc/subuid or /etc/subgid (subuid(5)).
 pub fn subordinate_ranges(text: &str, name: &str, uid: u32) -> u64 {
     text.lines()
         .filter_map(|line| {
@@ -174,7 +177,7 @@ pub fn subordinate_ranges(text: &str, name: &str, uid: u32) -> u64 {
         .sum()
 }
 
-/// Debian's own users and groups reach up to 65534 (nobody).
+/// User and group IDs of Debian reach up to 65534 (nobody).
 const IDS_NEEDED: u64 = 65_536;
 
 fn check_subordinate_ranges() -> Result<(), Failure> {
@@ -192,9 +195,9 @@ fn check_subordinate_ranges() -> Result<(), Failure> {
         let have = subordinate_ranges(&std::fs::read_to_string(file).unwrap_or_default(), &name, uid);
         if have < IDS_NEEDED {
             return Err(Failure::new(format!(
-                "user `{name}` has no range of {IDS_NEEDED} subordinate ids in {file}, needed to own the image's files"
+                "user `{name}` needs {IDS_NEEDED} subordinate IDs in {file} for the owners of the image's files"
             ))
-            .detail(format!("{file} gives `{name}` {have} ids"))
+            .detail(format!("found {have} subordinate IDs for `{name}` in {file}"))
             .help(format!(
                 "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}    \
                  (or `ister doctor --install`; or run ister as root)"
@@ -204,25 +207,25 @@ fn check_subordinate_ranges() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The inner side: a place to work in that nobody else sees and that vanishes with the namespace.
+/// Working directory in the sandbox, which disappears with the namespace.
 pub struct Workspace {
     pub root: PathBuf,
     on_disk: bool,
 }
 
-/// Takes the job and its files from outside, and watches the socket they came through from then on.
+/// Receives the job and its files from the host side. Afterwards a thread watches the socket and ends this process, and
+/// with it the namespace, if the host side is killed.
 pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<File>), Failure> {
-    // Ends this process, and with it the namespace, should the outer side be killed before it could tell us.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    // Nobody inside learns the host's name: a package's script might write it down.
+    // Hides the host name from package scripts, which might store it in the image.
     rustix::system::sethostname(b"localhost")
-        .map_err(|error| denied_inside("could not name the namespace", error))?;
+        .map_err(|error| denied_inside("could not set the host name of the namespace", error))?;
     let files = receive_files().context(|| "could not receive the job's files".to_owned())?;
     let mut line = String::new();
     let mut stdin = BufReader::new(std::io::stdin());
     stdin.read_line(&mut line).context(|| "could not read the job".to_owned())?;
-    let job = serde_json::from_str(&line)
-        .map_err(|error| Failure::new("the job makes no sense").detail(error.to_string()))?;
+    let job =
+        serde_json::from_str(&line).map_err(|error| Failure::new("invalid job").detail(error.to_string()))?;
     std::thread::spawn(move || {
         let mut byte = [0];
         while matches!(stdin.read(&mut byte), Ok(1..)) {}
@@ -232,22 +235,22 @@ pub fn workspace_from_stdin<J: for<'de> Deserialize<'de>>() -> Result<(J, Vec<Fi
     Ok((job, files))
 }
 
-/// What is allowed in a namespace of one's own, and was not.
+/// Error for an operation that is normally allowed in a new namespace.
 fn denied_inside(what: &str, error: rustix::io::Errno) -> Failure {
     let failure = Failure::new(what).caused_by(&std::io::Error::from(error));
     match error {
         rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => failure.help(
-            "a container's seccomp profile or its masked /proc may forbid it: start it with `--cap-add SYS_ADMIN`; for an \
-             ordinary user with `--security-opt seccomp=unconfined` and an unmasked /proc, or with `--privileged`",
+            "the seccomp profile or masked /proc of a container may deny it: start it with `--cap-add SYS_ADMIN`; for an \
+             unprivileged user with `--security-opt seccomp=unconfined` and an unmasked /proc, or with `--privileged`",
         ),
         _ => failure,
     }
 }
 
-/// As many files as a job may have: the content and the disks.
+/// Maximum number of files of a job: the content and the disks.
 const MAX_FILES: usize = 33;
 
-/// One byte, and the files as ancillary data. Source: unix(7), SCM_RIGHTS.
+/// Sends one byte with the files as ancillary data. Source: unix(7), SCM_RIGHTS.
 fn send_files(socket: &UnixStream, files: &[&File]) -> std::io::Result<()> {
     let fds: Vec<BorrowedFd> = files.iter().map(|file| file.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
@@ -263,7 +266,7 @@ fn receive_files() -> std::io::Result<Vec<File>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    // The files close when this process starts another one.
+    // The files are closed on exec.
     recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     let mut files = Vec::new();
     for message in ancillary.drain() {
@@ -274,15 +277,15 @@ fn receive_files() -> std::io::Result<Vec<File>> {
     Ok(files)
 }
 
-/// Sends an event, the result or a failure to the outer side.
+/// The sandbox side of the protocol.
 impl Workspace {
     pub fn progress() -> impl Progress {
-        // What is logged inside belongs to the log outside.
+        // Log messages of the sandbox are written to the log of the host side.
         debug_lines_to(|line| send(&Message::Event(Event::Debug(line))));
         |event: Event| send(&Message::Event(event))
     }
 
-    /// Answers and ends.
+    /// Sends the result and exits.
     pub fn answer<R: Serialize>(result: Result<R, Failure>) -> ! {
         leave_disk();
         let code = i32::from(result.is_err());
@@ -293,8 +296,8 @@ impl Workspace {
         std::process::exit(code)
     }
 
-    /// Mounts a tmpfs on `directory` if memory has room for `need` bytes and as much again; else works in a new
-    /// directory inside it, if its disk has the room. Also gives this PID namespace its own /proc.
+    /// Mounts a tmpfs on `directory` if the available memory is at least twice `need` bytes. Otherwise creates a
+    /// subdirectory of it if the disk has enough space. Also mounts a new /proc for this PID namespace.
     pub fn open(directory: &Path, need: u64) -> Result<Workspace, Failure> {
         let mount =
             |source: &str, target: &Path, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>| {
@@ -324,18 +327,17 @@ impl Workspace {
         {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             let free = mib(disk.f_bavail * disk.f_frsize);
-            return Err(Failure::new(format!(
-                "there is not enough space to work in `{}`",
-                directory.display()
-            ))
-            .detail(format!("about {} MiB are needed, {free} MiB are free", mib(need)))
-            .detail(format!("memory has no room either: of {} MiB half may be used", mib(available)))
-            .help("free some memory or disk space, or choose another disk with --cache-dir"));
+            return Err(Failure::new(format!("not enough space for the build in `{}`", directory.display()))
+                .detail(format!("about {} MiB required, {free} MiB available", mib(need)))
+                .detail(format!("not enough memory either: half of {} MiB can be used", mib(available)))
+                .help(
+                    "free some memory or disk space, or select a directory on another disk with --cache-dir",
+                ));
         }
         let root = directory.join(format!("{DISK_PREFIX}{}", unique()));
         let context = || format!("could not create `{}`", root.display());
         std::fs::create_dir(&root).context(context)?;
-        // The lock says that somebody works here; it goes with this process, however that ends.
+        // The lock marks the directory as in use; it is released when this process ends.
         let lock = File::open(&root).context(context)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).context(context)?;
         *ON_DISK.lock().unwrap_or_else(|e| e.into_inner()) = Some((root.clone(), lock));
@@ -347,14 +349,14 @@ impl Workspace {
     }
 }
 
-/// Where the workspace is when memory had no room for it.
+/// The workspace on disk, if there was not enough memory.
 static ON_DISK: std::sync::Mutex<Option<(PathBuf, File)>> = std::sync::Mutex::new(None);
 
-/// Names of directories for workspaces on disk.
+/// Name prefix of workspaces on disk.
 const DISK_PREFIX: &str = "disk-";
 
-/// Removes workspaces on disk whose builds were killed. Must run inside the namespace: their files belong to ids
-/// that only it knows. Gives how many there were.
+/// Removes workspaces on disk of killed builds and returns their number. Must run inside the namespace, because the
+/// files belong to IDs that exist only there.
 pub fn sweep_workspaces(directory: &Path) -> usize {
     let mut swept = 0;
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -370,14 +372,14 @@ pub fn sweep_workspaces(directory: &Path) -> usize {
     swept
 }
 
-/// Whether there is anything for [`sweep_workspaces`] to look at.
+/// Whether there are workspaces for [`sweep_workspaces`].
 pub fn has_workspaces(directory: &Path) -> bool {
     let mut entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name().to_string_lossy().starts_with(DISK_PREFIX))
 }
 
-/// Ends every other process of this PID namespace, and says how many there were: what a hook left behind would write into
-/// the tree while an image is made of it. Nothing where this is no namespace of its own.
+/// Kills all other processes of this PID namespace and returns their number: processes left running by a hook could
+/// modify the tree while the image is created. Does nothing outside a separate PID namespace.
 pub fn end_leftovers() -> usize {
     if rustix::process::getpid().as_raw_nonzero().get() != 1 {
         return 0;
@@ -386,7 +388,7 @@ pub fn end_leftovers() -> usize {
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
         let Some(pid) = pid.filter(|pid| *pid > 1).and_then(rustix::process::Pid::from_raw) else { continue };
-        // One that is dead already has nothing more to run.
+        // Zombies are not counted.
         let dead = std::fs::read_to_string(entry.path().join("stat"))
             .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
         if !dead && rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok() {
@@ -398,7 +400,7 @@ pub fn end_leftovers() -> usize {
 
 fn leave_disk() {
     if let Some((root, _lock)) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
-        // So that nothing writes while the directory goes.
+        // Ensures that nothing is written while the directory is removed.
         end_leftovers();
         for line in std::fs::read_to_string("/proc/mounts").unwrap_or_default().lines().rev() {
             if let Some(target) = line.split(' ').nth(1)
@@ -427,7 +429,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_belong_to_names_and_numbers() {
+    fn ranges_are_matched_by_name_and_number() {
         let text = "alice:100000:65536\n1001:165536:1000\nbob:1:2\n";
         assert_eq!(subordinate_ranges(text, "alice", 1000), 65_536);
         assert_eq!(subordinate_ranges(text, "carol", 1001), 1000);
@@ -435,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_user_gets_a_user_namespace() {
+    fn unprivileged_users_get_a_user_namespace() {
         let shown = invocation(false).unwrap().to_string();
         assert!(
             shown.starts_with("setpriv --pdeathsig KILL unshare --map-root-user --map-auto --mount"),

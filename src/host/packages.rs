@@ -1,12 +1,12 @@
-//! Installing Debian packages with apt-get.
+//! Installs Debian packages with apt-get.
 
 use super::catalog::CATALOG;
 use super::{Failure, Invocation, Progress, find_program, run};
 
-/// Installs packages: through sudo for an ordinary user.
+/// Installs packages, with sudo for unprivileged users.
 ///
-/// Where a package of [`CATALOG`] is there in a version that one of them cannot be beside (half of QEMU from elsewhere),
-/// apt-get replaces it by one that goes with it, which is said. No other package is removed.
+/// If an installed package of [`CATALOG`] conflicts with one of them (such as parts of QEMU from another source),
+/// apt-get replaces it with a compatible version, with a warning. Other packages are never removed.
 pub fn install_packages(packages: &[&str], root: bool, progress: &dyn Progress) -> Result<(), Failure> {
     let apt = Apt::new(packages, root)?;
     progress.begin(format!("installing {}", packages.join(" ")));
@@ -19,7 +19,7 @@ pub fn install_packages(packages: &[&str], root: bool, progress: &dyn Progress) 
         return Ok(());
     }
     progress.warn(format!(
-        "{} had to make room: it is installed again, in the version that goes with what was installed",
+        "removed {} because of a version conflict: installing a compatible version",
         replaced.join(", ")
     ));
     let replaced: Vec<&str> = replaced.iter().map(String::as_str).collect();
@@ -36,8 +36,9 @@ fn refuse<'a>(packages: &[&str], removed: impl Iterator<Item = &'a String>) -> R
     if removed.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(format!("installing {} would remove {}", packages.join(" "), removed.join(" ")))
-        .help(format!("decide it yourself: apt-get install --no-install-recommends {}", packages.join(" "))))
+    Err(Failure::new(format!("installing {} would remove {}", packages.join(" "), removed.join(" "))).help(
+        format!("to install anyway, run `apt-get install --no-install-recommends {}`", packages.join(" ")),
+    ))
 }
 
 struct Apt {
@@ -47,13 +48,11 @@ struct Apt {
 impl Apt {
     fn new(packages: &[&str], root: bool) -> Result<Apt, Failure> {
         if find_program("apt-get").is_none() {
-            return Err(Failure::new(
-                "this host has no apt-get, so the packages cannot be installed automatically",
-            )
-            .help(format!("install what these Debian packages have: {}", packages.join(", "))));
+            return Err(Failure::new("could not install packages: apt-get is not available")
+                .help(format!("install the programs of these Debian packages: {}", packages.join(", "))));
         }
         if !root && find_program("sudo").is_none() {
-            return Err(Failure::new("installing packages needs root, and there is no sudo")
+            return Err(Failure::new("installing packages requires root, and sudo is not installed")
                 .help(format!("as root: apt-get install --no-install-recommends {}", packages.join(" "))));
         }
         Ok(Apt { root })
@@ -63,7 +62,7 @@ impl Apt {
         let apt = if self.root {
             Invocation::new("apt-get")
         } else {
-            // sudo drops the environment: what apt needs of it is set behind it.
+            // sudo resets the environment, so variables for apt are set after it.
             Invocation::new("sudo").args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
         };
         run(&apt.args(args).env("DEBIAN_FRONTEND", "noninteractive"))?;
@@ -74,7 +73,7 @@ impl Apt {
         self.run(&[&["-q", "-y", "--no-install-recommends", "install"], packages].concat())
     }
 
-    /// What has to go for these packages to come. Nobody needs to be root to ask.
+    /// Returns the packages that installing these packages would remove. Does not require root.
     fn would_remove(&self, packages: &[&str]) -> Result<Vec<String>, Failure> {
         let ask = Invocation::new("apt-get").args(["-q", "-y", "--no-install-recommends", "-s", "install"]);
         let finished = run(&ask.args(packages))?;
@@ -82,7 +81,7 @@ impl Apt {
     }
 }
 
-/// The packages that a simulation removes. Source: apt-get(8), "--simulate".
+/// Parses the packages that a simulation removes. Source: apt-get(8), "--simulate".
 fn removed(simulation: &str) -> Vec<String> {
     let package = |line: &str| {
         let (verb, rest) = line.split_once(' ')?;
@@ -97,15 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_to_go_is_read_from_a_simulation() {
-        let said = "NOTE: This is only a simulation!\n\
+    fn removed_packages_are_read_from_a_simulation() {
+        let simulation_output = "NOTE: This is only a simulation!\n\
                     Remv qemu-utils [1:10.0.2+ds-2+deb13u1~bpo12+1]\n\
                     Inst qemu-system-x86 (1:7.2+dfsg-7+deb12u18+b3 Debian:12.15/oldstable [amd64])\n\
                     Purg exim4:amd64 [4.96-15]\n\
                     Conf qemu-system-x86 (1:7.2+dfsg-7+deb12u18+b3 Debian:12.15/oldstable [amd64])\n";
-        assert_eq!(removed(said), ["qemu-utils", "exim4"]);
+        assert_eq!(removed(simulation_output), ["qemu-utils", "exim4"]);
         assert!(is_ours("qemu-utils") && !is_ours("exim4"));
-        let failure = refuse(&["ovmf"], removed(said).iter().filter(|name| !is_ours(name))).unwrap_err();
+        let failure =
+            refuse(&["ovmf"], removed(simulation_output).iter().filter(|name| !is_ours(name))).unwrap_err();
         assert_eq!(failure.message, "installing ovmf would remove exim4");
         assert!(refuse(&["ovmf"], [].iter()).is_ok());
     }

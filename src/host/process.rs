@@ -1,4 +1,4 @@
-//! The one place that runs programs.
+//! Runs programs. All child processes are started here.
 
 use super::run_error::{Run, RunError};
 use super::{Inherited, Invocation, interrupt};
@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// What a program that ended left behind.
+/// Result of a finished program.
 #[derive(Debug)]
 pub struct Finished {
     pub stdout: Vec<u8>,
@@ -22,12 +22,12 @@ pub struct Finished {
     pub took: Duration,
 }
 
-/// Lines of stderr that a failure shows.
+/// Number of stderr lines in a failure.
 const TAIL: usize = 20;
-/// Bytes of stderr that are kept: of more, the newest.
+/// Maximum number of bytes of stderr to keep; the last ones are kept.
 const MOST_KEPT: usize = 1 << 20;
 
-/// PATH with the administrators' directories, which an ordinary user's PATH lacks on Debian.
+/// Returns PATH extended by the administrator directories, which are not in the PATH of regular users on Debian.
 pub fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).filter(|p| p.is_absolute()).collect();
@@ -39,7 +39,7 @@ pub fn search_path() -> OsString {
     std::env::join_paths(directories).unwrap_or(path)
 }
 
-/// Where a program is, if it is there and executable.
+/// Returns the path of a program if it exists and is executable.
 pub fn find_program(program: &str) -> Option<PathBuf> {
     let executable =
         |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && !path.is_dir();
@@ -49,44 +49,44 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|p| executable(p))
 }
 
-/// Runs a program to its end; anything but exit code 0 is a failure that shows command, code and stderr.
+/// Runs a program. Any exit code other than 0 is an error with command, exit code and stderr.
 pub fn run(invocation: &Invocation) -> Result<Finished, RunError> {
     run_reporting(invocation, &mut |_| {})
 }
 
-/// As [`run`], giving each line of stderr away as it comes.
+/// Like [`run`], passing each line of stderr to `line` as it is printed.
 pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Result<Finished, RunError> {
     run_bounded(invocation, None, line)
 }
 
-/// As [`run`], for a program whose exit code says more than whether it could do its work.
+/// Like [`run`], for programs whose exit code is not just success or failure.
 pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, RunError> {
     complete(invocation, Stdio::null(), Stdio::piped(), None, &mut |_| {}).map(|(finished, _)| finished)
 }
 
-/// As [`run`], for a program that reads a file as its standard input.
+/// Like [`run`], with a file as standard input.
 pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, input.into(), Stdio::piped(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
 
-/// As [`run`], for a program whose output goes into a file.
+/// Like [`run`], with standard output redirected to a file.
 pub fn run_into(invocation: &Invocation, output: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, Stdio::null(), output.into(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
 
-/// As [`run_reporting`], but what has not ended within the time is ended.
+/// Like [`run_reporting`], killing the program after a time limit.
 pub fn run_bounded(
     invocation: &Invocation,
     time: Option<Duration>,
     line: &mut dyn FnMut(&str),
 ) -> Result<Finished, RunError> {
-    let (finished, too_long) = complete(invocation, Stdio::null(), Stdio::piped(), time, line)?;
-    judge(invocation, finished, time.filter(|_| too_long))
+    let (finished, timed_out) = complete(invocation, Stdio::null(), Stdio::piped(), time, line)?;
+    judge(invocation, finished, time.filter(|_| timed_out))
 }
 
-/// Runs a program until it ends, and says whether it had to be ended.
+/// Runs a program until it ends, and returns whether it was killed after the time limit.
 fn complete(
     invocation: &Invocation,
     stdin: Stdio,
@@ -97,77 +97,77 @@ fn complete(
     let started = Instant::now();
     log::debug!("running: {}", shortened(&invocation.to_string()));
     let mut child = spawn(invocation, stdin, stdout, Stdio::piped())?;
-    // Not without bound: a program may say more than anybody reads.
-    let (sender, said) = sync_channel(64);
+    // Bounded, because a program may print faster than its output is processed.
+    let (sender, output) = sync_channel(64);
     let stdout = child.stdout.take();
     let stderr = child.stderr.take().expect("stderr is piped");
     let process = Started { id: child.id(), group: invocation.own_group };
     let _with_us = process.group.then(|| interrupt::group_ends_with_us(process.id));
     if let Some(stdout) = stdout {
-        forward(stdout, sender.clone(), |bytes| Said::Out(bytes.to_vec()));
+        forward(stdout, sender.clone(), |bytes| Output::Out(bytes.to_vec()));
     }
-    forward(stderr, sender.clone(), |bytes| Said::Error(bytes.to_vec()));
-    std::thread::spawn(move || drop(sender.send(Said::Ended(child.wait()))));
+    forward(stderr, sender.clone(), |bytes| Output::Error(bytes.to_vec()));
+    std::thread::spawn(move || drop(sender.send(Output::Ended(child.wait()))));
 
     let mut stdout = Vec::new();
     let mut all = Vec::new();
     let mut shown: usize = 0;
     let mut status = None;
-    let mut too_long = false;
+    let mut timed_out = false;
     loop {
-        // Also where it talks without a pause.
-        if status.is_none() && !too_long && time.is_some_and(|time| started.elapsed() >= time) {
-            too_long = true;
+        // Checked on every iteration, so that continuous output does not extend the time limit.
+        if status.is_none() && !timed_out && time.is_some_and(|time| started.elapsed() >= time) {
+            timed_out = true;
             process.end();
         }
-        // A daemon that it left behind may hold the pipes open for ever: what was said is there soon.
+        // A daemon left running may keep the pipes open; remaining output of the program itself arrives quickly.
         let patience = match (&status, time) {
             (Some(_), _) => Duration::from_millis(500),
-            (None, Some(time)) if !too_long => time.saturating_sub(started.elapsed()),
+            (None, Some(time)) if !timed_out => time.saturating_sub(started.elapsed()),
             (None, _) => Duration::MAX,
         };
-        match said.recv_timeout(patience) {
-            Ok(Said::Out(bytes)) => {
+        match output.recv_timeout(patience) {
+            Ok(Output::Out(bytes)) => {
                 stdout.extend(bytes);
                 let gone = stdout.len().saturating_sub(invocation.most_output);
                 stdout.drain(..gone);
             }
-            Ok(Said::Error(bytes)) => {
+            Ok(Output::Error(bytes)) => {
                 all.extend(bytes);
                 if all.len() > MOST_KEPT {
-                    // Lines that were shown, and in a line without end its beginning.
+                    // Drop lines that were already reported, and the start of an overlong line.
                     let gone = all.len() - MOST_KEPT / 2;
                     all.drain(..gone);
                     shown = shown.saturating_sub(gone);
                 }
                 while let Some(end) = all[shown..].iter().position(|byte| *byte == b'\n') {
-                    let said = String::from_utf8_lossy(&all[shown..shown + end]);
-                    log::debug!("{}: {}", invocation.program, said.trim_end());
-                    line(said.trim_end());
+                    let output = String::from_utf8_lossy(&all[shown..shown + end]);
+                    log::debug!("{}: {}", invocation.program, output.trim_end());
+                    line(output.trim_end());
                     shown += end + 1;
                 }
             }
-            Ok(Said::Ended(ended)) => {
+            Ok(Output::Ended(ended)) => {
                 status = Some(ended);
                 process.end_group();
             }
-            Err(_) if status.is_none() && !too_long && time.is_some() => {}
+            Err(_) if status.is_none() && !timed_out && time.is_some() => {}
             Err(_) => break,
         }
     }
     let all = String::from_utf8_lossy(&all).into_owned();
-    let status = status.unwrap_or_else(|| Err(std::io::Error::other("nobody waited for it")));
+    let status = status.unwrap_or_else(|| Err(std::io::Error::other("the exit status was not received")));
     let lost = |source| RunError::NotWaitedFor { program: invocation.program.clone(), source };
     let status = status.map_err(lost)?;
-    Ok((Finished { stdout, stderr: all, status, took: started.elapsed() }, too_long))
+    Ok((Finished { stdout, stderr: all, status, took: started.elapsed() }, timed_out))
 }
 
 fn judge(
     invocation: &Invocation,
     finished: Finished,
-    too_long: Option<Duration>,
+    timed_out: Option<Duration>,
 ) -> Result<Finished, RunError> {
-    if finished.status.success() && too_long.is_none() {
+    if finished.status.success() && timed_out.is_none() {
         return Ok(finished);
     }
     let Finished { stderr, status, took, .. } = finished;
@@ -178,14 +178,14 @@ fn judge(
         took,
         last_lines: lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| (*line).to_owned()).collect(),
     };
-    Err(match (too_long, status.signal()) {
+    Err(match (timed_out, status.signal()) {
         (Some(limit), _) => RunError::TimedOut { limit, run },
         (None, Some(signal)) => RunError::Signalled { signal, run },
         (None, None) => RunError::Exited { code: status.code().unwrap_or(-1), run },
     })
 }
 
-/// A command line that a person can still read.
+/// Truncates very long command lines.
 fn shortened(line: &str) -> String {
     const MOST: usize = 1500;
     match line.char_indices().nth(MOST) {
@@ -194,14 +194,14 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// A program that runs, or ran: its number stays its group's as long as anything of that is left.
+/// A running or finished program. Its PID remains the ID of its process group while the group exists.
 struct Started {
     id: u32,
     group: bool,
 }
 
 impl Started {
-    /// Ends it, and its group where it has one.
+    /// Kills the program and its process group if it has its own.
     fn end(&self) {
         if self.group {
             self.end_group();
@@ -210,7 +210,7 @@ impl Started {
         }
     }
 
-    /// Ends what is left of its own group.
+    /// Kills the remaining processes of its own group.
     fn end_group(&self) {
         if let Some(pid) = self.pid().filter(|_| self.group) {
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
@@ -222,14 +222,14 @@ impl Started {
     }
 }
 
-/// What a program's end and its pipes tell.
-enum Said {
+/// Output and exit status of a program.
+enum Output {
     Out(Vec<u8>),
     Error(Vec<u8>),
     Ended(std::io::Result<ExitStatus>),
 }
 
-fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Said>, wrap: fn(&[u8]) -> Said) {
+fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Output>, wrap: fn(&[u8]) -> Output) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
@@ -240,10 +240,10 @@ fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Said>, wrap:
     });
 }
 
-/// Variables of the environment that are nobody else's business.
+/// Environment variables that must not be passed to other programs.
 static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// From here on no program that is started finds this variable in its environment.
+/// Removes this variable from the environment of all programs started from now on.
 pub fn keep_from_children(name: &str) {
     let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     if !kept.iter().any(|known| known == name) {
@@ -251,14 +251,14 @@ pub fn keep_from_children(name: &str) {
     }
 }
 
-/// Those variables, for a second run of this very program.
+/// Returns these variables, for starting ister itself again.
 pub fn kept_from_children() -> Vec<(String, OsString)> {
     let kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     kept.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?))).collect()
 }
 
-/// Starts a program with a scrubbed locale and a full search path. `run` suits most; this is for those that
-/// are talked to while they run.
+/// Starts a program with a fixed locale and a complete search path. Most callers use `run`; this is for interactive
+/// communication.
 pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, RunError> {
     let program = find_program(&invocation.program).ok_or_else(|| missing(&invocation.program))?;
     let mut command = match invocation.dies_with_us {
@@ -294,7 +294,7 @@ pub fn spawn(invocation: &Invocation, stdin: Stdio, stdout: Stdio, stderr: Stdio
         command: invocation.to_string(),
         source,
     };
-    // None of our files is open in another program that is started at the same time.
+    // Files are mapped in the child process, so that other programs started at the same time do not inherit them.
     if !invocation.files.is_empty() {
         let mapping = |inherited: &Inherited| {
             let parent_fd = inherited.file.try_clone()?;
@@ -317,31 +317,31 @@ mod tests {
     use crate::host::Failure;
 
     #[test]
-    fn a_failure_shows_command_code_and_words() {
+    fn failure_contains_command_exit_code_and_output() {
         let error = run(&Invocation::new("sh").args(["-c", "echo no >&2; exit 4"])).unwrap_err();
         let failure = Failure::from(error);
         assert_eq!(failure.message, "`sh` failed");
         assert!(failure.details[0].starts_with("ran: sh -c 'echo no >&2; exit 4'    (exit code 4 after"));
-        assert_eq!(failure.details[1], "it said: no");
+        assert_eq!(failure.details[1], "output: no");
     }
 
     #[test]
-    fn a_daemon_left_behind_does_not_keep_us() {
+    fn daemons_do_not_delay_completion() {
         let started = Instant::now();
         run(&Invocation::new("sh").args(["-c", "sleep 30 & echo done"])).unwrap();
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
-    fn what_takes_too_long_is_ended_with_all_of_its_group() {
+    fn timeout_kills_the_process_group() {
         let started = Instant::now();
         let directory = tempfile::tempdir().unwrap();
         let script = "echo before >&2; (sleep 2; touch left) & sleep 30";
         let hook = Invocation::new("sh").args(["-c", script]).directory(directory.path()).in_own_group();
         let error = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
         let failure = Failure::from(error);
-        assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
-        assert_eq!(failure.details[1], "it said: before");
+        assert_eq!(failure.message, "`sh` did not finish within 1 s and was killed");
+        assert_eq!(failure.details[1], "output: before");
         assert!(started.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_secs(2));
         assert!(!directory.path().join("left").exists());
@@ -353,17 +353,18 @@ mod tests {
         let hook = Invocation::new("sh").args(["-c", script]).in_own_group();
         let error = run_bounded(&hook, Some(Duration::from_secs(1)), &mut |_| {}).unwrap_err();
         let failure = Failure::from(error);
-        assert_eq!(failure.message, "`sh` did not end within 1 s and was ended");
+        assert_eq!(failure.message, "`sh` did not finish within 1 s and was killed");
     }
 
     #[test]
-    fn only_so_much_output_is_kept_as_is_wanted() {
-        let talk = Invocation::new("sh").args(["-c", "head -c 100000 /dev/zero"]).keeping_at_most(70_000);
-        assert_eq!(run(&talk).unwrap().stdout.len(), 70_000);
+    fn output_is_limited() {
+        let invocation =
+            Invocation::new("sh").args(["-c", "head -c 100000 /dev/zero"]).keeping_at_most(70_000);
+        assert_eq!(run(&invocation).unwrap().stdout.len(), 70_000);
     }
 
     #[test]
-    fn each_end_of_a_program_is_a_variant() {
+    fn exit_reasons_are_distinguished() {
         let sh = |script: &str| run(&Invocation::new("sh").args(["-c", script])).unwrap_err();
         assert!(matches!(run(&Invocation::new("no-such-program-at-all")), Err(RunError::Missing { .. })));
         assert!(matches!(sh("exit 7"), RunError::Exited { code: 7, .. }));
@@ -371,18 +372,18 @@ mod tests {
     }
 
     #[test]
-    fn files_are_inherited_by_the_program_that_they_are_for() {
+    fn files_are_inherited_by_the_given_program_only() {
         let file = tempfile::tempfile().unwrap();
         let name = crate::host::inherited_name(&file);
         let write = Invocation::new("sh").args(["-c", "echo written >\"$1\"", "sh", &name]);
-        assert!(run(&write).is_err(), "it is open here only");
+        assert!(run(&write).is_err(), "the file is not inherited by default");
         run(&write.inheriting(&file).unwrap()).unwrap();
-        let said = run(&Invocation::new("cat").arg(&name).inheriting(&file).unwrap()).unwrap();
-        assert_eq!(said.stdout, b"written\n");
+        let output = run(&Invocation::new("cat").arg(&name).inheriting(&file).unwrap()).unwrap();
+        assert_eq!(output.stdout, b"written\n");
     }
 
     #[test]
-    fn output_of_both_kinds_is_kept() {
+    fn stdout_and_stderr_are_captured() {
         let finished = run(&Invocation::new("sh").args(["-c", "echo out; echo err >&2"])).unwrap();
         assert_eq!((finished.stdout.as_slice(), finished.stderr.as_str()), (&b"out\n"[..], "err\n"));
     }

@@ -1,22 +1,22 @@
-//! What an effect tells about itself while it works. Who shows it, and how, is not decided here.
+//! Progress events. How they are displayed is decided elsewhere.
 
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// A piece of work begins; the one before it is done.
+    /// A new step starts; the previous one is complete.
     Step(String),
-    /// How far the step is: for where it can be shown in place.
+    /// Progress of the current step, for displays that can update it in place.
     Status(String),
-    /// Something worth a line of its own.
+    /// Information on a line of its own.
     Note(String),
     Warning(String),
-    /// For the log: which program ran, and what it said.
+    /// For the log: programs that are run, and their output.
     Debug(String),
 }
 
-/// Where events go. Called from several threads.
+/// Receives events, from several threads.
 pub trait Progress: Sync {
     fn event(&self, event: Event);
 }

@@ -1,4 +1,4 @@
-//! Why the run of a program failed. Callers match variants to decide; the text is made last.
+//! Why running a program failed. Callers match on variants; the message is created last.
 
 use super::Failure;
 use super::catalog::package_of;
@@ -7,35 +7,35 @@ use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("`{program}` is needed and not installed")]
+    #[error("required program `{program}` is not installed")]
     Missing { program: String },
     #[error("could not start `{program}`")]
     NotStarted { program: String, command: String, source: io::Error },
     #[error("could not wait for `{program}`")]
     NotWaitedFor { program: String, source: io::Error },
-    /// Killed at its time limit.
-    #[error("`{}` did not end within {} s and was ended", run.program, limit.as_secs())]
+    /// Killed after its time limit.
+    #[error("`{}` did not finish within {} s and was killed", run.program, limit.as_secs())]
     TimedOut { limit: Duration, run: Run },
-    /// Killed by something else: a person, or a kernel without memory.
+    /// Killed by a signal from elsewhere, such as a user or the OOM killer.
     #[error("`{}` failed", run.program)]
     Signalled { signal: i32, run: Run },
     #[error("`{}` failed", run.program)]
     Exited { code: i32, run: Run },
 }
 
-/// A run that has ended.
+/// A finished run.
 #[derive(Debug)]
 pub struct Run {
     pub program: String,
-    /// The command line, shortened where it is very long.
+    /// The command line, truncated if it is very long.
     pub command: String,
     pub took: Duration,
-    /// The last lines of stderr, none of them empty.
+    /// The last non-empty lines of stderr.
     pub last_lines: Vec<String>,
 }
 
 impl RunError {
-    /// The run, where the program exited by itself with a code other than 0.
+    /// Returns the run if the program exited with a code other than 0.
     pub fn exited(&self) -> Option<&Run> {
         match self {
             RunError::Exited { run, .. } => Some(run),
@@ -43,7 +43,7 @@ impl RunError {
         }
     }
 
-    /// Whether it was started at all.
+    /// Whether the program was started.
     pub(crate) fn has_run(&self) -> bool {
         !matches!(
             self,
@@ -51,7 +51,7 @@ impl RunError {
         )
     }
 
-    /// The last lines of stderr, for a parser of this program's messages.
+    /// Returns the last lines of stderr, for parsers of the program's messages.
     pub fn last_lines(&self) -> &[String] {
         match self {
             RunError::TimedOut { run, .. }
@@ -61,12 +61,12 @@ impl RunError {
         }
     }
 
-    /// Whether a line of stderr has these words.
+    /// Whether a line of stderr contains `words`.
     pub fn has_printed(&self, words: &str) -> bool {
         self.last_lines().iter().any(|line| line.contains(words))
     }
 
-    /// As [`Failure::context`].
+    /// Like [`Failure::context`].
     pub fn context(self, message: impl Into<String>) -> Failure {
         Failure::from(self).context(message)
     }
@@ -79,8 +79,8 @@ impl From<RunError> for Failure {
             RunError::Missing { program } => {
                 return match package_of(&program) {
                     Some(package) => failure.help(format!(
-                        "install the package `{package}` (`sudo apt-get install {package}`), or everything that is \
-                         missing with `ister doctor --install`"
+                        "install the package `{package}` (`sudo apt-get install {package}`), or everything \
+                         required with `ister doctor --install`"
                     )),
                     None => failure.help("install it, or correct PATH"),
                 };
@@ -89,8 +89,8 @@ impl From<RunError> for Failure {
                 return failure.detail(format!("ran: {command}")).detail(source.to_string());
             }
             RunError::NotWaitedFor { source, .. } => return failure.detail(source.to_string()),
-            RunError::TimedOut { run, .. } => (run, "ended".to_owned()),
-            RunError::Signalled { signal, run } => (run, format!("ended by signal {signal}")),
+            RunError::TimedOut { run, .. } => (run, "killed".to_owned()),
+            RunError::Signalled { signal, run } => (run, format!("killed by signal {signal}")),
             RunError::Exited { code, run } => (run, format!("exit code {code}")),
         };
         let failure = failure.detail(format!(
@@ -98,7 +98,7 @@ impl From<RunError> for Failure {
             run.command,
             run.took.as_secs_f64()
         ));
-        run.last_lines.iter().fold(failure, |failure, line| failure.detail(format!("it said: {line}")))
+        run.last_lines.iter().fold(failure, |failure, line| failure.detail(format!("output: {line}")))
     }
 }
 
@@ -107,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_program_names_its_package() {
+    fn missing_programs_are_reported_with_their_package() {
         let failure = Failure::from(RunError::Missing { program: "mcopy".into() });
-        assert_eq!(failure.message, "`mcopy` is needed and not installed");
+        assert_eq!(failure.message, "required program `mcopy` is not installed");
         assert!(failure.help.unwrap().contains("`mtools`"));
     }
 
     #[test]
-    fn text_is_made_of_what_is_known() {
+    fn failed_runs_are_described() {
         let run = Run {
             program: "sh".into(),
             command: "sh -c 'exit 4'".into(),
@@ -124,6 +124,6 @@ mod tests {
         let error = RunError::Exited { code: 4, run };
         assert!(error.has_printed("no") && error.exited().is_some());
         let failure = Failure::from(error);
-        assert_eq!(failure.details, ["ran: sh -c 'exit 4'    (exit code 4 after 1.2 s)", "it said: no"]);
+        assert_eq!(failure.details, ["ran: sh -c 'exit 4'    (exit code 4 after 1.2 s)", "output: no"]);
     }
 }

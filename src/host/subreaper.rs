@@ -1,22 +1,23 @@
-//! What a program on the host leaves running. Inside the namespace everything ends with it; outside, what outlives the
-//! program that started it becomes ours for as long as we ask for it. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+//! Ends processes that a program on the host leaves running. Inside the namespace all processes end with it; outside,
+//! the subreaper attribute makes orphaned descendants our children. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
-/// From now on orphans below us become our children, until this is dropped. Nothing else of ours may run meanwhile.
+/// Orphaned descendants become children of this process until this value is dropped. No other child processes may run
+/// meanwhile.
 pub struct Orphans(());
 
 impl Orphans {
     pub fn adopt() -> Orphans {
-        // Where the kernel will not, they outlive us, as they always could.
+        // If this fails, orphaned processes keep running, as without the subreaper attribute.
         let _ = set_child_subreaper(Some(getpid()));
         Orphans(())
     }
 
-    /// Ends all of them, and what they have started. Gives how many there were.
+    /// Kills all orphaned descendants and returns their number.
     pub fn end(&self) -> usize {
         let mut ended = 0;
-        // What an ended one had started becomes ours in turn.
+        // The children of a killed process become our children in turn.
         loop {
             let children = children();
             if children.is_empty() {
@@ -46,7 +47,8 @@ fn children() -> Vec<Pid> {
         else {
             continue;
         };
-        // Fields behind the name, which is in parentheses and may contain anything: state, parent. Source: proc(5).
+        // Fields after the name, which is in parentheses and may contain any characters: state, parent. Source:
+        // proc(5).
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         let fields = stat.rsplit(')').next().unwrap_or_default();
         if fields.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) == Some(us) {

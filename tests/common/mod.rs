@@ -1,4 +1,4 @@
-//! Running the program with a scrubbed environment.
+//! Runs the program with a scrubbed environment.
 
 use crate::harness::skip;
 use std::io::Write;
@@ -9,7 +9,7 @@ pub(crate) mod system;
 pub(crate) mod tls;
 pub(crate) mod tools;
 
-/// ister with these arguments, from the project's directory.
+/// Returns a command that runs ister with these arguments in the project directory.
 pub fn ister(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
     command
@@ -28,7 +28,7 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn with_stdin(args: &[&str], input: &str) -> Output {
     let mut child =
         ister(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that refuses its arguments does not read its input.
+    // A program that rejects its arguments does not read its input.
     match child.stdin.take().unwrap().write_all(input.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => panic!("{error}"),
         _ => {}
@@ -36,17 +36,17 @@ pub fn with_stdin(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What `ister verify` finds in an image, held against the plan beside it: `error[rule] message` each.
+/// Returns the findings of `ister verify` for an image and the plan next to it, each as `error[rule] message`.
 pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
     use ister::image::format::open;
     use ister::verify::{Examination, examine, judge};
     let scratch = std::env::temp_dir();
     let opened = open(image, &scratch).unwrap_or_else(|failure| panic!("{failure}"));
-    let beside = std::fs::read_to_string(format!("{}.plan.json", image.display())).ok();
+    let plan_text = std::fs::read_to_string(format!("{}.plan.json", image.display())).ok();
     let examination = Examination {
         name: "test.img",
         image: &opened,
-        plan: beside.map(|text| serde_json::from_str(&text).unwrap()),
+        plan: plan_text.map(|text| serde_json::from_str(&text).unwrap()),
         passphrases: passphrases.iter().map(|text| (*text).into()).collect(),
         host_marks: vec!["/home/builder/project".to_owned()],
         scratch: &scratch,
@@ -59,7 +59,7 @@ pub fn verify(image: &Path, passphrases: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Programs or files that a test cannot do without.
+/// Skips the test if any of these programs or files is missing.
 pub(crate) fn need_tools(names: &[&str]) {
     let directories = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
     let is_there = |name: &&&str| {
@@ -68,6 +68,6 @@ pub(crate) fn need_tools(names: &[&str]) {
     };
     let missing: Vec<&&str> = names.iter().filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
-        skip(&format!("this host lacks {missing:?}; `ister doctor --install --tests` installs them"));
+        skip(&format!("not installed: {missing:?} (run `ister doctor --install --tests`)"));
     }
 }

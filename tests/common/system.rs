@@ -1,5 +1,5 @@
-//! A small installed system, made by hand, and images of it: everything that a plan and verification look at, without
-//! fetching anything.
+//! Creates a small installed system and images of it, with everything that planning and verification examine, without
+//! network access.
 
 use ister::content::Tree;
 use ister::host::Event;
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub const EPOCH: u64 = 1_700_000_000;
 
-/// A template with an ESP, swap, a root of this filesystem type, and whatever else is given as partitions from number 4:
-/// size, filesystem type, mount point.
+/// Returns a template with an ESP, swap, a root partition with this filesystem type, and further partitions from number
+/// 4 on: size, filesystem type, mount point.
 pub fn template(root: &str, more: &[(&str, &str, &str)]) -> serde_json::Value {
     let entry = |number: usize, key: &str, value: &str| serde_json::json!({ "disk": "test.img", "partition": number, key: value });
     let mut layout = vec![
@@ -53,7 +53,8 @@ pub fn plan(template: &serde_json::Value, change: impl FnOnce(&mut Inputs)) -> P
     decide(&parsed, &node, &inputs).unwrap().0
 }
 
-/// As long as its header says, with a part that looks compressed. Source: Linux, Documentation/arch/x86/boot.rst.
+/// A kernel image with the length in its header and a part that looks compressed. Source: Linux,
+/// Documentation/arch/x86/boot.rst.
 fn kernel() -> Vec<u8> {
     let mut kernel = vec![7; 300_032];
     kernel[0x1f1] = 4;
@@ -66,7 +67,7 @@ fn kernel() -> Vec<u8> {
     kernel[0x24c..0x250].copy_from_slice(&100_000_u32.to_le_bytes());
     kernel[5 * 512 + 0x100..5 * 512 + 0x104].copy_from_slice(b"\x28\xb5\x2f\xfd");
     kernel[0x3200..0x3200 + 14].copy_from_slice(b"6.1.0 (tester)");
-    // An EFI program for 64 bits.
+    // The header of a 64-bit EFI program.
     kernel[..2].copy_from_slice(b"MZ");
     kernel[0x3c..0x40].copy_from_slice(&[0x40, 0, 0, 0]);
     kernel[0x40..0x58].fill(0);
@@ -75,7 +76,7 @@ fn kernel() -> Vec<u8> {
     kernel
 }
 
-/// An EFI program with the section by which systemd-boot is told. Source: Microsoft, PE Format.
+/// An EFI program with the section that identifies systemd-boot. Source: Microsoft, PE Format.
 pub fn loader() -> Vec<u8> {
     let mut loader = vec![3; 100_000];
     loader[..0x200].fill(0);
@@ -92,7 +93,7 @@ pub fn loader() -> Vec<u8> {
     loader
 }
 
-/// A cpio archive with an empty init, and bytes that do not compress. Source: Linux, buffer-format.rst.
+/// A cpio archive with an empty init and incompressible data. Source: Linux, buffer-format.rst.
 fn initramfs() -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, size) in [("init", 0), ("data", 200_000), ("TRAILER!!!", 0)] {
@@ -107,7 +108,7 @@ fn initramfs() -> Vec<u8> {
     bytes
 }
 
-/// ELF for x86-64 with one segment. Source: System V ABI.
+/// An ELF program for x86-64 with one segment. Source: System V ABI.
 fn program() -> Vec<u8> {
     let mut bytes = vec![0; 256];
     bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
@@ -121,7 +122,7 @@ fn program() -> Vec<u8> {
     bytes
 }
 
-/// What every system has, as far as anybody looks.
+/// Creates the files that every system has.
 pub fn install(root: &Path) {
     let at = |path: &str| root.join(path);
     for directory in [
@@ -181,7 +182,7 @@ pub fn install(root: &Path) {
     std::fs::set_permissions(at("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();
 }
 
-/// Writes the planned files, the loader and the whole image, as a build does inside its namespace.
+/// Writes the planned files, the loader and the complete image, as a build does inside its namespace.
 pub fn make(plan: &Plan, root: &Path, directory: &Path) -> PathBuf {
     make_with(plan, root, directory, &[], None)
 }
@@ -216,7 +217,7 @@ pub fn make_with(
     path
 }
 
-/// Every kind of node that a filesystem can hold; what needs root only where there is root.
+/// Creates every type of entry that a filesystem supports; those that require root only if `is_root` is set.
 pub fn add_oddities(root: &Path, is_root: bool) {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -265,7 +266,7 @@ pub fn add_oddities(root: &Path, is_root: bool) {
         set("security.capability", &capability).unwrap();
         set("trusted.test", b"value").unwrap();
         let file = odd.join("set-user-id");
-        // user:1234:rw, as setfacl writes it. Source: Linux, include/uapi/linux/posix_acl_xattr.h.
+        // user:1234:rw, as written by setfacl. Source: Linux, include/uapi/linux/posix_acl_xattr.h.
         let mut acl = vec![2, 0, 0, 0];
         for (tag, permissions, id) in
             [(1u16, 7u16, u32::MAX), (2, 6, 1234), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)]

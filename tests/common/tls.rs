@@ -1,4 +1,4 @@
-//! A directory over https on loopback, with a certificate by an authority of its own.
+//! Serves a directory over https on loopback, with a certificate issued by a test authority.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub struct TlsServer {
     /// `https://localhost:PORT`.
     pub url: String,
-    /// The authority's certificate, for `SSL_CERT_FILE`.
+    /// Certificate of the authority, for `SSL_CERT_FILE`.
     pub authority: PathBuf,
     server: Child,
     _keys: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! Mirrors that break, redirect, and send what nobody asked for.
+//! Tests with mirrors that fail, redirect, or send unexpected data.
 
 use super::{Place, TOOLS, of_content, ok, with_ids};
 use crate::common::tls::TlsServer;
@@ -12,52 +12,52 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What a mirror does to the requests of a test.
+/// Behavior of a test mirror.
 #[derive(Default)]
-pub(super) struct Manners {
-    /// Cut the first answer for a path with this ending after so many bytes.
+pub(super) struct Behavior {
+    /// Truncates the first response for paths with this suffix after this many bytes.
     pub(super) cut: BTreeMap<&'static str, usize>,
-    /// Answer the first requests for a path with this ending so.
+    /// Answers the first requests for paths with this suffix with this status.
     pub(super) broken: BTreeMap<&'static str, (&'static str, usize)>,
-    /// Wait so long for each 16 KiB.
+    /// Pause after each 16 KiB.
     pub(super) slow: Duration,
-    /// Redirect what is asked here to the same path below this.
+    /// Redirects all requests to the same path below this URL.
     pub(super) moved: Option<String>,
 }
 
-/// A mirror on loopback.
+/// A test mirror on loopback.
 pub(super) struct Mirror {
     pub(super) url: String,
-    /// Paths, with the first byte that was asked for.
-    pub(super) asked: Arc<Mutex<Vec<(String, u64)>>>,
+    /// Requested paths with their start offsets.
+    pub(super) requests: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Mirror {
-    pub(super) fn start(directory: PathBuf, manners: Manners) -> Mirror {
+    pub(super) fn start(directory: PathBuf, behavior: Behavior) -> Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, manners) = (Arc::clone(&asked), Arc::new(Mutex::new(manners)));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, behavior) = (Arc::clone(&requests), Arc::new(Mutex::new(behavior)));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (directory, log, manners) = (directory.clone(), Arc::clone(&log), Arc::clone(&manners));
-                std::thread::spawn(move || while serve(&stream, &directory, &log, &manners) {});
+                let (directory, log, behavior) = (directory.clone(), Arc::clone(&log), Arc::clone(&behavior));
+                std::thread::spawn(move || while serve(&stream, &directory, &log, &behavior) {});
             }
         });
-        Mirror { url, asked }
+        Mirror { url, requests }
     }
 
-    pub(super) fn asked(&self) -> Vec<(String, u64)> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    pub(super) fn requests(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 }
 
-/// One request; whether the connection stays.
+/// Serves one request and returns whether the connection stays open.
 pub(super) fn serve(
     stream: &TcpStream,
     directory: &Path,
     log: &Mutex<Vec<(String, u64)>>,
-    manners: &Mutex<Manners>,
+    behavior: &Mutex<Behavior>,
 ) -> bool {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
@@ -69,7 +69,7 @@ pub(super) fn serve(
         }
     }
     let target = request.split_whitespace().nth(1).unwrap_or_default();
-    // A proxy is asked for whole URLs.
+    // A proxy receives absolute URLs.
     let path = match target.strip_prefix("http://") {
         Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
         None => target.trim_start_matches('/'),
@@ -86,19 +86,19 @@ pub(super) fn serve(
         out.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{more}\r\n").as_bytes()).is_ok()
     };
     let (cut, slow) = {
-        let mut manners = manners.lock().unwrap();
-        if let Some(place) = manners.moved.as_ref().filter(|_| !path.starts_with("new/")) {
+        let mut behavior = behavior.lock().unwrap();
+        if let Some(place) = behavior.moved.as_ref().filter(|_| !path.starts_with("new/")) {
             return answer("302 Found", &format!("Location: {place}/{path}\r\n"));
         }
         if let Some((status, times)) =
-            manners.broken.iter_mut().find(|(end, _)| path.ends_with(**end)).map(|(_, b)| b)
+            behavior.broken.iter_mut().find(|(end, _)| path.ends_with(**end)).map(|(_, b)| b)
             && *times > 0
         {
             *times -= 1;
             return answer(status, "");
         }
-        let cut = manners.cut.keys().find(|end| path.ends_with(**end)).copied();
-        (cut.and_then(|end| manners.cut.remove(end)), manners.slow)
+        let cut = behavior.cut.keys().find(|end| path.ends_with(**end)).copied();
+        (cut.and_then(|end| behavior.cut.remove(end)), behavior.slow)
     };
     let Ok(mut file) = std::fs::File::open(directory.join(path.trim_start_matches("new/"))) else {
         return answer("404 Not Found", "");
@@ -130,20 +130,20 @@ pub(super) fn serve(
     true
 }
 
-pub(super) fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
+pub(super) fn files_are_fetched_once_over_the_network() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
-    let manners = Manners {
-        // In the middle of a pack the line breaks; a manifest comes at the third attempt.
+    let behavior = Behavior {
+        // The connection breaks during a pack; a manifest is served at the third attempt.
         cut: BTreeMap::from([("pack-large-from-0.tar", 1_000_000)]),
         broken: BTreeMap::from([
             ("Manifest.many.tar", ("503 Busy", 2)),
             ("pack-many-from-0.tar", ("404 Not Found", 9)),
         ]),
-        ..Manners::default()
+        ..Behavior::default()
     };
-    let mirror = Mirror::start(place.path("www"), manners);
+    let mirror = Mirror::start(place.path("www"), behavior);
     let args = ["--version", "latest", "-f", "30", "-B", "many"];
     let output = place.install(&mirror.url, "t", &args).output().unwrap();
     ok(&output);
@@ -154,30 +154,31 @@ pub(super) fn a_mirror_over_the_network_is_asked_for_each_thing_once() {
         text(&output.stderr)
     );
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
-    let first = mirror.asked();
+    let first = mirror.requests();
     let pack: Vec<u64> =
         first.iter().filter(|(path, _)| path.ends_with("pack-large-from-0.tar")).map(|a| a.1).collect();
-    assert!(pack.len() == 2 && pack[1] >= 900_000, "it went on where it was: {pack:?}");
+    assert!(pack.len() == 2 && pack[1] >= 900_000, "the download must be resumed: {pack:?}");
     let mut files: Vec<&String> =
         first.iter().map(|a| &a.0).filter(|path| path.contains("/files/")).collect();
     let count = files.len();
     files.sort();
     files.dedup();
-    assert!(count == files.len() && count >= 60, "each file once: {count}");
+    assert!(count == files.len() && count >= 60, "each file must be fetched once: {count}");
 
-    // What is in the state directory is not asked for again: an older version shares nearly all.
+    // Objects in the state directory are not fetched again: the older version shares nearly all of them.
     ok(&place.install(&mirror.url, "u", &["--version", "10", "-B", "many"]).output().unwrap());
-    let asked = mirror.asked();
-    let objects: Vec<_> = asked.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
+    let requests = mirror.requests();
+    let objects: Vec<_> =
+        requests.iter().filter(|a| a.0.contains("/files/") || a.0.contains("pack-")).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
-    // It is checked again whenever it is used; what was damaged comes again.
+    // Objects are verified whenever they are used; damaged ones are fetched again.
     for path in &files[..5] {
         let hash = path.rsplit('/').next().and_then(|name| name.strip_suffix(".tar")).unwrap();
         std::fs::write(place.path("state/objects").join(&hash[..2]).join(&hash[2..]), "x").unwrap();
     }
     ok(&place.install(&mirror.url, "v", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("v")));
-    let again = mirror.asked().iter().filter(|a| a.0.contains("/files/")).count();
+    let again = mirror.requests().iter().filter(|a| a.0.contains("/files/")).count();
     assert_eq!(again, 5);
 }
 
@@ -185,28 +186,32 @@ pub(super) fn redirects_and_proxies() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
-    let there = Mirror::start(place.path("www"), Manners::default());
-    let moved = Manners { moved: Some(format!("{}/new", there.url)), ..Manners::default() };
+    let there = Mirror::start(place.path("www"), Behavior::default());
+    let moved = Behavior { moved: Some(format!("{}/new", there.url)), ..Behavior::default() };
     let mirror = Mirror::start(place.path("www"), moved);
     let args = ["--version", "20", "-B", "many"];
     ok(&place.install(&mirror.url, "t", &args).output().unwrap());
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
-    // Not to a file of this machine, whatever it says.
+    // Redirects to local files are rejected.
     place.sh("rm -rf state");
-    let moved = Manners { moved: Some(place.local()), ..Manners::default() };
+    let moved = Behavior { moved: Some(place.local()), ..Behavior::default() };
     let mirror = Mirror::start(place.path("www"), moved);
     let output = place.install(&mirror.url, "u", &args).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.code() == Some(3) && said.contains("redirects from http to `file:"), "{said}");
-    // Nobody resolves this name: only the proxy can have answered.
-    let proxy = Mirror::start(place.path("www"), Manners::default());
+    let output_text = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(3) && output_text.contains("redirects from http to `file:"),
+        "{output_text}"
+    );
+    // This name cannot be resolved, so only the proxy can have responded.
+    let proxy = Mirror::start(place.path("www"), Behavior::default());
     let mut command = place.install("http://mirror.invalid", "v", &args);
     ok(&command.env("http_proxy", &proxy.url).output().unwrap());
-    assert!(proxy.asked().len() > 4);
+    assert!(proxy.requests().len() > 4);
 }
 
-/// Directories and links that somebody has, pipes, what was killed: none of it is taken over, followed or waited for.
-pub(super) fn what_is_in_the_way_is_named_and_kept() {
+/// Existing directories, links and FIFOs are not replaced, followed or waited for, and killed installations are
+/// continued.
+pub(super) fn existing_entries_are_reported_and_preserved() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
@@ -218,35 +223,38 @@ pub(super) fn what_is_in_the_way_is_named_and_kept() {
     assert_eq!(install("good").0, Some(0));
     let good = place.list("good");
 
-    // A private directory with something in it, where the content has a public one.
+    // An existing private directory in place of a public directory of the content.
     place.sh("mkdir -m 700 private private/etc; echo mine >private/etc/mine");
-    let (code, said) = install("private");
-    assert!(code == Some(3) && said.contains("something else is there already"), "{said}");
-    assert!(!said.contains("rm -rf"), "{said}");
+    let (code, output_text) = install("private");
+    assert!(
+        code == Some(3) && output_text.contains("an entry with different content already exists"),
+        "{output_text}"
+    );
+    assert!(!output_text.contains("rm -rf"), "{output_text}");
     assert_eq!(place.sh("stat -c %a private/etc; cat private/etc/mine"), "700\nmine\n");
 
-    // Killed between the directories of its own and their modes.
+    // Killed after creating its own directories and before setting their modes.
     assert_eq!(install("killed").0, Some(0));
     place.sh("chmod 1700 killed/var killed/var/lib killed/var/lib/swupd; touch killed/var/lib/swupd");
     assert_eq!(install("killed").0, Some(0));
     assert_eq!(place.list("killed"), good);
 
-    // A pipe where a tracking file would be.
+    // A FIFO in place of a tracking file.
     place.sh("cp -a good pipe; rm pipe/var/lib/swupd/bundles/many; mkfifo pipe/var/lib/swupd/bundles/many");
-    let (code, said) = install("pipe");
-    assert!(code == Some(3) && said.contains("bundles"), "{said}");
+    let (code, output_text) = install("pipe");
+    assert!(code == Some(3) && output_text.contains("bundles"), "{output_text}");
 
-    // Objects that are links are fetched again.
+    // Links in place of objects are replaced.
     place.sh("f=$(find state/objects -type f | head -n 1); mv $f elsewhere; ln -s $PWD/elsewhere $f");
     assert_eq!(install("linked").0, Some(0));
     assert_eq!(place.list("linked"), good);
-    // Who else may write into the state directory could lead us anywhere.
+    // A state directory that is writable by other users is rejected.
     place.sh("chmod 777 state");
-    let (code, said) = install("other");
-    assert!(code == Some(3) && said.contains("its mode is 0777"), "{said}");
+    let (code, output_text) = install("other");
+    assert!(code == Some(3) && output_text.contains("its mode is 0777"), "{output_text}");
     place.sh("chmod 755 state");
 
-    // A directory that became a link, and a look through it.
+    // A directory replaced by a link, and a search through it.
     place.sh("mkdir outside; touch outside/secret; ln -s $PWD/outside good/usr/share2; mv good/usr/share good/usr/away; ln -s away good/usr/share");
     let verify = |more: &[&str]| {
         let local = place.local();
@@ -256,37 +264,46 @@ pub(super) fn what_is_in_the_way_is_named_and_kept() {
         let output = command.output().unwrap();
         (output.status.code(), text(&output.stdout) + &text(&output.stderr))
     };
-    let (code, said) = verify(&[]);
-    assert!(code == Some(1) && said.contains("/usr/share/many/1 (bundle many): missing"), "{said}");
-    let (code, said) = verify(&["--extra", "/usr/share2"]);
-    assert!(code == Some(3) && !said.contains("secret"), "{said}");
-    let (code, said) = verify(&["--extra", "/usr"]);
+    let (code, output_text) = verify(&[]);
     assert!(
-        code == Some(1) && said.contains("/usr/away: in no bundle") && !said.contains("secret"),
-        "{said}"
+        code == Some(1) && output_text.contains("/usr/share/many/1 (bundle many): missing"),
+        "{output_text}"
+    );
+    let (code, output_text) = verify(&["--extra", "/usr/share2"]);
+    assert!(code == Some(3) && !output_text.contains("secret"), "{output_text}");
+    let (code, output_text) = verify(&["--extra", "/usr"]);
+    assert!(
+        code == Some(1) && output_text.contains("/usr/away: in no bundle") && !output_text.contains("secret"),
+        "{output_text}"
     );
 
-    // Somebody else is at it.
+    // Another process holds the lock.
     place.sh("mkdir busy");
     let busy = std::fs::File::open(place.path("busy")).unwrap();
     rustix::fs::flock(&busy, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let (code, said) = install("busy");
-    assert!(code == Some(3) && said.contains("another installation writes into"), "{said}");
+    let (code, output_text) = install("busy");
+    assert!(code == Some(3) && output_text.contains("another installation is writing to"), "{output_text}");
 
-    // Proxies that do not answer are an error, of whatever kind they are.
+    // Unreachable proxies are errors for all proxy types.
     for proxy in
         ["socks5://127.0.0.1:1", "socks4a://127.0.0.1:1", "http://127.0.0.1:1", "name:secret@127.0.0.1:99999"]
     {
         let mut command = place.install("http://mirror.invalid", "proxied", &args);
         let output = command.args(["--retries", "0"]).env("http_proxy", proxy).output().unwrap();
-        let said = text(&output.stderr);
-        assert!(output.status.code() == Some(3) && !said.contains("panicked"), "{proxy}: {said}");
-        assert!(said.contains("127.0.0.1") && !said.contains("secret"), "{proxy}: {said}");
+        let output_text = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(3) && !output_text.contains("panicked"),
+            "{proxy}: {output_text}"
+        );
+        assert!(
+            output_text.contains("127.0.0.1") && !output_text.contains("secret"),
+            "{proxy}: {output_text}"
+        );
     }
 }
 
-/// What comes before anything is known to be signed has its bounds, and gives a terminal no orders.
-pub(super) fn bombs_and_orders_of_a_mirror() {
+/// Data read before signature verification is bounded, and escape sequences are not printed.
+pub(super) fn decompression_bombs_and_escape_sequences_are_harmless() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
@@ -294,29 +311,29 @@ pub(super) fn bombs_and_orders_of_a_mirror() {
 import bz2, io, tarfile, sys
 header = tarfile.TarInfo('x'); header.type = tarfile.XGLTYPE; header.size = 1 << 40
 block = header.tobuf(tarfile.GNU_FORMAT)
-# 12 GiB, which nobody decompresses within the seconds below.
+# 12 GiB, which cannot be decompressed within the CPU limit below.
 open(sys.argv[1], 'wb').write(bz2.compress(block) + bz2.compress(bytes(64 << 20)) * 192)
 bad = bytearray(tarfile.TarInfo('\x1b]0;title\x07').tobuf(tarfile.GNU_FORMAT)); bad[148:156] = b'notanumb'
 open(sys.argv[2], 'wb').write(bytes(bad) + bytes(1024))";
     let write = |script: &str| {
-        let paths = ["www/20/bomb", "www/20/orders"].map(|name| place.path(name));
+        let paths = ["www/20/bomb", "www/20/escapes"].map(|name| place.path(name));
         ok(&with_ids("python3").args(["-c", script]).args(paths).output().unwrap());
     };
     write(bomb);
-    for (name, word) in [("bomb", "is no tar of a release"), ("orders", "\\u{1b}]0;title")] {
+    for (name, word) in [("bomb", "is not a valid release tar"), ("escapes", "\\u{1b}]0;title")] {
         place.sh(&format!("cp www/20/{name} www/20/Manifest.MoM.tar"));
         let install = place.install(&place.local(), "t", &["--version", "20"]);
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -t 10; exec \"$@\"", "sh"]).arg(install.get_program());
         let output = command.args(install.get_args()).env("NO_COLOR", "1").output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{name}: {said}");
-        assert!(said.contains(word) && !said.contains('\x1b'), "{name}: {said}");
+        let output_text = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{name}: {output_text}");
+        assert!(output_text.contains(word) && !output_text.contains('\x1b'), "{name}: {output_text}");
     }
 }
 
-/// A mirror whose certificate the host trusts, and one that could be anybody.
-pub(super) fn https_mirrors_are_judged_by_the_hosts_own_certificates() {
+/// A mirror with a certificate that the host trusts, and with an untrusted one.
+pub(super) fn https_mirrors_use_the_certificates_of_the_host() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
@@ -331,21 +348,24 @@ pub(super) fn https_mirrors_are_judged_by_the_hosts_own_certificates() {
     assert!(!text(&output.stderr).contains("is not encrypted"), "{}", text(&output.stderr));
     assert_eq!(of_content(&place.list("tree")), of_content(&place.list("t")));
     let output = run("u", Path::new("/etc/ssl/certs/ca-certificates.crt"));
-    let said = text(&output.stderr);
-    assert!(output.status.code() == Some(3) && said.contains("could not fetch `https://localhost"), "{said}");
-    assert!(said.contains("certificate") && !place.path("u").join("usr").exists(), "{said}");
+    let output_text = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(3) && output_text.contains("could not fetch `https://localhost"),
+        "{output_text}"
+    );
+    assert!(output_text.contains("certificate") && !place.path("u").join("usr").exists(), "{output_text}");
 }
 
-pub(super) fn kill_9_loses_nothing_that_came() {
+pub(super) fn partial_downloads_survive_kill_9() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
-    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let slow = Behavior { slow: Duration::from_millis(15), ..Behavior::default() };
     let mirror = Mirror::start(place.path("www"), slow);
     let args = ["--version", "20", "-B", "large"];
     let mut child =
         place.install(&mirror.url, "t", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // Until a third of the pack is there.
+    // Wait for a third of the pack.
     let start = Instant::now();
     let part = loop {
         let parts = std::fs::read_dir(place.path("state/parts")).into_iter().flatten().flatten();
@@ -353,19 +373,19 @@ pub(super) fn kill_9_loses_nothing_that_came() {
         if length > 1_000_000 {
             break length;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+        assert!(start.elapsed() < Duration::from_secs(60), "timeout while waiting for the download");
         std::thread::sleep(Duration::from_millis(5));
     };
     child.kill().unwrap();
     child.wait().unwrap();
-    mirror.asked();
-    // The same command goes on, also with what is in the tree.
+    mirror.requests();
+    // The same command continues, also with leftover files in the tree.
     place.sh("mkdir -p t/usr; printf half >t/.ister-left; chmod 1700 t t/usr");
     ok(&place.install(&mirror.url, "t", &args).output().unwrap());
     place.sh("rm t/.ister-left");
-    let asked = mirror.asked();
-    let from = asked.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
-    assert!(from >= part, "it went on behind {part}: {asked:?}");
+    let requests = mirror.requests();
+    let from = requests.iter().find(|a| a.0.ends_with("pack-large-from-0.tar")).map(|a| a.1).unwrap();
+    assert!(from >= part, "the download must be resumed after {part}: {requests:?}");
     let many = |line: &&&str| line.starts_with("/usr/share/many");
     let (expected, installed) = (place.list("tree"), place.list("t"));
     let expected: Vec<&str> = of_content(&expected).into_iter().filter(|line| !many(&line)).collect();
@@ -374,13 +394,13 @@ pub(super) fn kill_9_loses_nothing_that_came() {
     assert_eq!(std::fs::read_dir(place.path("state/parts")).unwrap().count(), 0);
 }
 
-pub(super) fn a_part_that_is_whole_or_of_something_else_is_no_obstacle() {
+pub(super) fn invalid_partial_downloads_are_replaced() {
     need_tools(TOOLS);
     let place = Place::new();
     place.content();
-    // Packs are all there is.
+    // The mirror has only packs.
     place.sh("rm -rf www/20/files");
-    let slow = Manners { slow: Duration::from_millis(15), ..Manners::default() };
+    let slow = Behavior { slow: Duration::from_millis(15), ..Behavior::default() };
     let mirror = Mirror::start(place.path("www"), slow);
     let args = ["--version", "20", "-B", "large"];
     let begin = || {
@@ -392,12 +412,12 @@ pub(super) fn a_part_that_is_whole_or_of_something_else_is_no_obstacle() {
             .unwrap();
         let start = Instant::now();
         while !std::fs::read_dir(place.path("state/parts")).is_ok_and(|mut parts| parts.next().is_some()) {
-            assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+            assert!(start.elapsed() < Duration::from_secs(60), "timeout while waiting for the download");
             std::thread::sleep(Duration::from_millis(2));
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        mirror.asked();
+        mirror.requests();
         let part = std::fs::read_dir(place.path("state/parts")).unwrap().flatten().next().unwrap();
         part.path().display().to_string()
     };
@@ -413,7 +433,7 @@ pub(super) fn a_part_that_is_whole_or_of_something_else_is_no_obstacle() {
         assert!(place.list("t").contains("/usr/lib/large\tf\t"), "{change}");
         place.sh("rm -rf t state");
     }
-    // A small change to a tree whose rest is there: no file comes singly from here, so the pack is taken.
+    // Only a few objects are missing and full files are unavailable, so the pack is used.
     ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());
     place.sh("f=$(find state/objects -type f -size -6 | sort | tail -n 1); rm $f; rm -rf t");
     ok(&place.install(&mirror.url, "t", &["--version", "20", "-B", "many"]).output().unwrap());

@@ -1,4 +1,4 @@
-//! Content that swupd's own tools made.
+//! Tests with content made by swupd's own tools.
 
 use super::{Place, TOOLS, ok};
 use crate::common::{need_tools, text};
@@ -6,21 +6,21 @@ use crate::harness::skip_optional;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A directory with content that swupd's own tools made, and the trees that it installed of it: `content/`, `hostile/`,
-/// `expected-VERSION-BUNDLES.tsv`, `Swupd_Root.pem`.
+/// Environment variable with a directory of content made by swupd's own tools, and the trees that they installed from
+/// it: `content/`, `hostile/`, `expected-VERSION-BUNDLES.tsv`, `Swupd_Root.pem`.
 pub(super) const UPSTREAM: &str = "ISTER_TEST_SWUPD";
 
-pub(super) fn upstreams() -> PathBuf {
+pub(super) fn upstream_directory() -> PathBuf {
     match std::env::var_os(UPSTREAM) {
         Some(directory) => std::fs::canonicalize(directory).unwrap(),
-        None => skip_optional(&format!("content that is not ours: {UPSTREAM}=DIRECTORY")),
+        None => skip_optional(&format!("requires upstream content ({UPSTREAM}=DIRECTORY)")),
     }
 }
 
-pub(super) fn trees_of_upstream_are_made_exactly() {
+pub(super) fn trees_match_upstream() {
     need_tools(TOOLS);
-    let upstreams = upstreams();
-    let entries = std::fs::read_dir(&upstreams).unwrap();
+    let upstream_directory = upstream_directory();
+    let entries = std::fs::read_dir(&upstream_directory).unwrap();
     let place = Place::new();
     let mut seen = 0;
     for entry in entries.flatten() {
@@ -33,7 +33,7 @@ pub(super) fn trees_of_upstream_are_made_exactly() {
             Some(bundles) => (bundles, &["--skip-optional"][..]),
             None => (bundles, &[][..]),
         };
-        // An ordinary user has not ids as high as that.
+        // The subordinate IDs of an unprivileged user are not that high.
         if bundles.contains("special") && !rustix::process::geteuid().is_root() {
             continue;
         }
@@ -43,7 +43,7 @@ pub(super) fn trees_of_upstream_are_made_exactly() {
             args.extend(["-B", &bundles]);
         }
         args.extend(skip);
-        let (content, root) = (upstreams.join("content"), upstreams.join("Swupd_Root.pem"));
+        let (content, root) = (upstream_directory.join("content"), upstream_directory.join("Swupd_Root.pem"));
         ok(&upstream(&place, &content, &root, &args).output().unwrap());
         let expected = std::fs::read_to_string(entry.path()).unwrap();
         let installed = place.list("t");
@@ -57,7 +57,7 @@ pub(super) fn trees_of_upstream_are_made_exactly() {
 pub(super) fn upstream(place: &Place, content: &Path, certificate: &Path, args: &[&str]) -> Command {
     let url = format!("file://{}", content.display());
     let mut command = place.install(&url, "t", &[]);
-    // In place of the one of our own content.
+    // Replaces the certificate of our own content.
     let mut with = Command::new(command.get_program());
     with.args(command.get_args().take_while(|arg| *arg != "-s")).arg("-s").arg(certificate);
     with.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -65,20 +65,20 @@ pub(super) fn upstream(place: &Place, content: &Path, certificate: &Path, args: 
     command
 }
 
-pub(super) fn hostile_content_of_upstream_has_the_outcome_that_it_should() {
+pub(super) fn hostile_content_of_upstream_has_the_expected_outcome() {
     need_tools(TOOLS);
-    let upstreams = upstreams();
-    let cases = std::fs::read_to_string(upstreams.join("hostile/CASES.tsv")).unwrap();
+    let upstream_directory = upstream_directory();
+    let cases = std::fs::read_to_string(upstream_directory.join("hostile/CASES.tsv")).unwrap();
     let place = Place::new();
     let mut seen = 0;
     for line in cases.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, version, bundles, _, _, wish] = fields[..] else { panic!("{line}") };
-        let case = upstreams.join("hostile").join(name);
+        let [name, version, bundles, _, _, expected] = fields[..] else { panic!("{line}") };
+        let case = upstream_directory.join("hostile").join(name);
         place.sh(&format!(
             "rm -rf t state www outside; cp -a {}/content www; cd {}; find . -type f ! -name REMOVED ! -name cert.pem \
              -exec cp --parents -f {{}} {} \\;",
-            upstreams.display(),
+            upstream_directory.display(),
             case.display(),
             place.path("www").display()
         ));
@@ -86,18 +86,18 @@ pub(super) fn hostile_content_of_upstream_has_the_outcome_that_it_should() {
             place.sh(&format!("rm -rf 'www/{removed}'"));
         }
         let own = case.join("cert.pem");
-        let certificate = if own.exists() { own } else { upstreams.join("Swupd_Root.pem") };
+        let certificate = if own.exists() { own } else { upstream_directory.join("Swupd_Root.pem") };
         let args = ["--version", version, "-f", "30", "-B", bundles, "-q"];
         let www = place.path("www");
         let output = upstream(&place, &www, &certificate, &args).output().unwrap();
-        let said = text(&output.stderr);
-        match wish {
-            "succeed" => assert!(output.status.success(), "{name}: {said}"),
-            "fail" => assert_eq!(output.status.code(), Some(3), "{name}: {said}"),
-            _ => assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {said}"),
+        let stderr = text(&output.stderr);
+        match expected {
+            "succeed" => assert!(output.status.success(), "{name}: {stderr}"),
+            "fail" => assert_eq!(output.status.code(), Some(3), "{name}: {stderr}"),
+            _ => assert!(matches!(output.status.code(), Some(0 | 3)), "{name}: {stderr}"),
         }
         if output.status.code() == Some(3) {
-            assert!(said.starts_with("error: ") || said.starts_with("warning: "), "{name}: {said}");
+            assert!(stderr.starts_with("error: ") || stderr.starts_with("warning: "), "{name}: {stderr}");
         }
         let written: Vec<_> =
             std::fs::read_dir(place.0.path()).unwrap().flatten().map(|e| e.file_name()).collect();

@@ -1,7 +1,7 @@
-//! Plain http through a proxy: the proxy is asked for the whole URL. Source: RFC 9112, 3.2.2.
+//! Plain HTTP through a proxy, which receives requests with the absolute URL. Source: RFC 9112, 3.2.2.
 //!
-//! ureq opens a tunnel (`CONNECT`) for every request instead, which proxies commonly allow for port 443 only. It lets one
-//! bring the pieces a connection is made of; these are the two that differ.
+//! ureq opens a tunnel (`CONNECT`) for every request instead, which proxies commonly allow only for port 443. Its
+//! resolver and transport can be replaced; this module provides both.
 
 use base64::Engine;
 use ureq::config::Config;
@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Proxy};
 
-/// Asks `proxy` for everything; `config` names no proxy of its own.
+/// Creates an agent that sends all requests to `proxy`. `config` must not contain a proxy.
 pub(super) fn agent(config: Config, proxy: &Proxy) -> Agent {
     let authorization = proxy.username().map(|name| {
         let pair = format!("{name}:{}", proxy.password().unwrap_or_default());
@@ -21,11 +21,11 @@ pub(super) fn agent(config: Config, proxy: &Proxy) -> Agent {
     });
     let connector =
         ().chain(TcpConnector::default())
-            .chain(WholeUrls { authorization: authorization.unwrap_or_default() });
+            .chain(AbsoluteUrls { authorization: authorization.unwrap_or_default() });
     Agent::with_parts(config, connector, ToProxy { proxy: proxy.uri().clone() })
 }
 
-/// Whatever is asked for, the connection goes to the proxy.
+/// Resolves every host to the address of the proxy.
 #[derive(Debug)]
 struct ToProxy {
     proxy: Uri,
@@ -38,17 +38,17 @@ impl Resolver for ToProxy {
 }
 
 #[derive(Debug)]
-struct WholeUrls {
-    /// A header line, or nothing.
+struct AbsoluteUrls {
+    /// A header line, or empty.
     authorization: String,
 }
 
-impl<In: Transport> Connector<In> for WholeUrls {
-    type Out = Through<In>;
+impl<In: Transport> Connector<In> for AbsoluteUrls {
+    type Out = ProxyTransport<In>;
 
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         let authority = details.uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-        Ok(chained.map(|inner| Through {
+        Ok(chained.map(|inner| ProxyTransport {
             inner,
             origin: format!("http://{authority}"),
             authorization: self.authorization.clone(),
@@ -57,26 +57,26 @@ impl<In: Transport> Connector<In> for WholeUrls {
 }
 
 #[derive(Debug)]
-struct Through<In> {
+struct ProxyTransport<In> {
     inner: In,
     origin: String,
     authorization: String,
 }
 
-impl<In: Transport> Transport for Through<In> {
+impl<In: Transport> Transport for ProxyTransport<In> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let output = self.inner.buffers().output();
-        let amount = match rewritten(&output[..amount], &self.origin, &self.authorization) {
+        let amount = match rewrite_request(&output[..amount], &self.origin, &self.authorization) {
             None => amount,
             Some(request) if request.len() <= output.len() => {
                 output[..request.len()].copy_from_slice(&request);
                 request.len()
             }
-            Some(_) => return Err(Error::BadUri("the request is too long for a proxy".into())),
+            Some(_) => return Err(Error::BadUri("the request does not fit the proxy buffer".into())),
         };
         self.inner.transmit_output(amount, timeout)
     }
@@ -90,8 +90,8 @@ impl<In: Transport> Transport for Through<In> {
     }
 }
 
-/// A request's start, which is all that is ever sent here: nothing has a body.
-fn rewritten(request: &[u8], origin: &str, authorization: &str) -> Option<Vec<u8>> {
+/// Rewrites the head of a request to the absolute URL. Requests never have a body.
+fn rewrite_request(request: &[u8], origin: &str, authorization: &str) -> Option<Vec<u8>> {
     let path = request.strip_prefix(b"GET ").filter(|rest| rest.starts_with(b"/"))?;
     let end = path.windows(2).position(|pair| pair == b"\r\n")? + 2;
     Some([b"GET ", origin.as_bytes(), &path[..end], authorization.as_bytes(), &path[end..]].concat())
@@ -102,12 +102,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_names_the_whole_url() {
+    fn requests_contain_the_absolute_url() {
         let request = b"GET /a?b HTTP/1.1\r\nhost: h\r\n\r\n";
-        let said = rewritten(request, "http://h:8", "Proxy-Authorization: Basic x\r\n").unwrap();
+        let rewritten = rewrite_request(request, "http://h:8", "Proxy-Authorization: Basic x\r\n").unwrap();
         let expected: &[u8] =
             b"GET http://h:8/a?b HTTP/1.1\r\nProxy-Authorization: Basic x\r\nhost: h\r\n\r\n";
-        assert_eq!(said, expected);
-        assert_eq!(rewritten(b"more", "http://h", ""), None);
+        assert_eq!(rewritten, expected);
+        assert_eq!(rewrite_request(b"more", "http://h", ""), None);
     }
 }

@@ -1,4 +1,4 @@
-//! One question over http or https, and its answer.
+//! A single HTTP or HTTPS request and its response.
 
 use super::{FetchError, forward};
 use crate::host::Failure;
@@ -15,18 +15,18 @@ use url::Url;
 
 const MOST_REDIRECTS: usize = 5;
 
-/// Proxies by scheme, in place of those that the environment names; they may carry a password.
+/// Proxies per scheme that override the environment. They may contain a password.
 #[derive(Clone, Default)]
 pub struct Proxies {
     pub http: Option<String>,
     pub https: Option<String>,
 }
 
-/// How long a server may take.
+/// Timeouts for a server.
 pub struct Patience {
     pub connect: Duration,
     pub first_byte: Duration,
-    /// Without any byte.
+    /// Maximum time without receiving a byte.
     pub stall: Duration,
     pub whole: Option<Duration>,
 }
@@ -42,33 +42,34 @@ impl Patience {
     }
 }
 
-/// Certificates are judged by the host's own store; TLS 1.2 at least. Connections are used again.
+/// HTTP client. Certificates are verified with the certificate store of the host, with TLS 1.2 or later. Connections
+/// are reused.
 pub struct Http {
-    /// For http without a proxy, and through proxies that open a tunnel.
+    /// For http without a proxy, and with proxies that open a tunnel.
     plain: Agent,
-    /// For http through a proxy that is asked for whole URLs.
+    /// For http with a proxy that receives absolute URLs.
     forwarded: Option<(Proxy, Agent)>,
     tls: Agent,
 }
 
-/// What a server sends.
+/// Response of a server.
 pub(super) struct Answer {
     pub body: Box<dyn Read + Send>,
-    /// Whether the body begins where it was asked to, not at 0.
+    /// Whether the body starts at the requested offset instead of at 0.
     pub is_part: bool,
-    /// Of the body, as announced.
+    /// Length of the body as announced by the server.
     pub length: Option<u64>,
 }
 
-/// Why there is no answer, as far as it decides what to do.
+/// Why a request failed, classified by how the caller reacts.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Nobody there, or nobody who can be trusted.
+    /// The server is unreachable or its certificate is not trusted.
     Unreachable(String),
     Status(u16, String),
-    /// Something that asking again does not change: where it redirects to, how it encodes.
+    /// A response that a retry does not change, such as an invalid redirect or encoding.
     Refused(String),
-    /// It began, and broke off.
+    /// The connection was lost during the response.
     Broken(String),
 }
 
@@ -95,7 +96,7 @@ impl Http {
                 .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .http_status_as_error(false)
-                // Followed here, so that none leads from https to http.
+                // Redirects are followed below, to reject those from https to http.
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .timeout_connect(Some(patience.connect))
@@ -120,8 +121,8 @@ impl Http {
         })
     }
 
-    /// Who is asked in the place of a URL's host, for people.
-    fn instead(&self, url: &Url) -> Option<String> {
+    /// Returns the proxy used for a URL, for messages.
+    fn proxy_for(&self, url: &Url) -> Option<String> {
         let proxy = match (url.scheme(), &self.forwarded) {
             ("https", _) => self.tls.config().proxy(),
             (_, Some((proxy, _))) => Some(proxy),
@@ -142,11 +143,11 @@ impl Http {
         }
     }
 
-    /// What a URL names, from one of its bytes on. A redirect is followed, but never from https to http.
+    /// Requests a URL, starting at byte `from`. Redirects are followed, except from https to http.
     pub(super) fn get(&self, url: &Url, from: u64) -> Result<Answer, Fault> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let through = |why: String| match self.instead(&url) {
+            let through = |why: String| match self.proxy_for(&url) {
                 Some(proxy) => format!("{why} (through the proxy {proxy})"),
                 None => why,
             };
@@ -169,14 +170,14 @@ impl Http {
                 continue;
             }
             if !status.is_success() {
-                return Err(Fault::Status(status.as_u16(), format!("the server answers {status}")));
+                return Err(Fault::Status(status.as_u16(), format!("the server returned {status}")));
             }
             let header = |name: &str| response.headers().get(name).and_then(|text| text.to_str().ok());
             if let Some(encoding) =
                 header("content-encoding").filter(|text| !text.eq_ignore_ascii_case("identity"))
             {
                 return Err(Fault::Refused(format!(
-                    "the server sends it as Content-Encoding `{encoding}`, unasked"
+                    "the server sent an unsupported Content-Encoding `{encoding}`"
                 )));
             }
             let length = header("content-length").and_then(|text| text.parse().ok());
@@ -185,7 +186,7 @@ impl Http {
                 .and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
             if status.as_u16() == 206 && start != Some(from) {
                 return Err(Fault::Refused(format!(
-                    "the server sends another part than the one from byte {from}"
+                    "the server sent a different range than the one from byte {from}"
                 )));
             }
             return Ok(Answer {
@@ -215,8 +216,8 @@ impl Http {
     }
 }
 
-/// The proxy for a scheme: the one that is given, or the environment's, with the exceptions that `no_proxy` names, each with
-/// the hosts below it.
+/// Returns the proxy for a scheme: the given one, or the one from the environment with the exceptions in `no_proxy`,
+/// which include subdomains.
 fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     let variable = |name: &str| {
         let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).ok()?;
@@ -226,8 +227,8 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     let Some(text) = given.map(str::to_owned).or_else(of_environment) else { return Ok(None) };
     let whole = if text.contains("://") { text } else { format!("http://{text}") };
     let no_proxy = |why: &str| {
-        Failure::new(format!("`{}`, the proxy for {scheme}, cannot be used: {why}", shown(&whole)))
-            .help(format!("correct {scheme}_proxy: http://HOST:PORT"))
+        Failure::new(format!("invalid {scheme} proxy `{}`: {why}", shown(&whole)))
+            .help(format!("set {scheme}_proxy to a URL such as http://HOST:PORT"))
     };
     let url = Url::parse(&whole).map_err(|error| no_proxy(&error.to_string()))?;
     let protocol = match url.scheme() {
@@ -236,10 +237,10 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
         "socks4" => ProxyProtocol::Socks4,
         "socks4a" => ProxyProtocol::Socks4A,
         "socks5" | "socks5h" => ProxyProtocol::Socks5,
-        other => return Err(no_proxy(&format!("`{other}:` is no kind of proxy"))),
+        other => return Err(no_proxy(&format!("unsupported proxy scheme `{other}:`"))),
     };
     let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
-    let host = url.host_str().ok_or_else(|| no_proxy("it names no host"))?;
+    let host = url.host_str().ok_or_else(|| no_proxy("missing host"))?;
     let mut builder = Proxy::builder(protocol).host(host);
     if let Some(port) = url.port_or_known_default() {
         builder = builder.port(port);
@@ -260,7 +261,7 @@ fn proxy(given: Option<&str>, scheme: &str) -> Result<Option<Proxy>, Failure> {
     builder.build().map(Some).map_err(|error| no_proxy(&error.to_string()))
 }
 
-/// An exception's host: whatever port it has, as `[::1]:8080` and `h:8080`.
+/// Returns the host of a `no_proxy` entry without its port, as in `[::1]:8080` and `h:8080`.
 fn host_of(exception: &str) -> &str {
     if let Some(bracketed) = exception.strip_prefix('[') {
         return bracketed.split(']').next().unwrap_or(bracketed);
@@ -273,7 +274,7 @@ fn host_of(exception: &str) -> &str {
 
 fn is_unreachable(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::*;
-    // rustls gives what it thinks of a certificate as invalid data; an unknown name has no kind of its own.
+    // rustls reports certificate errors as invalid data; failed name lookups do not have an error kind.
     matches!(
         error.kind(),
         ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable | InvalidData
@@ -300,10 +301,10 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// Where a redirect leads. The password of a server is for no other one.
+/// Returns the target of a redirect. Credentials are only passed on to the same origin.
 fn redirected(from: &Url, response: &Response<Body>) -> Result<Url, String> {
     let place = response.headers().get("location").and_then(|value| value.to_str().ok());
-    let place = place.ok_or("the server redirects to nowhere")?;
+    let place = place.ok_or("the server sent a redirect without a location")?;
     let mut to =
         from.join(place).map_err(|error| format!("the server redirects to `{}`: {error}", shown(place)))?;
     if to.origin() == from.origin() && to.username().is_empty() {
@@ -321,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exceptions_name_hosts() {
+    fn ports_of_no_proxy_entries_are_ignored() {
         for (exception, host) in [
             ("h:8080", "h"),
             ("[::1]:8080", "::1"),
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_less_is_not_followed() {
+    fn insecure_redirects_are_rejected() {
         let response = |place: &str| {
             Response::builder().status(302).header("Location", place).body(Body::builder().data("")).unwrap()
         };

@@ -1,5 +1,6 @@
-//! Files by URL: `file:`, `http:` and `https:`. Small ones in one piece ([`fetch`]): templates, configurations and roles;
-//! large ones as streams that go on after a cut ([`Download`]): swupd's content. Packages have their manager's own way.
+//! Fetches files from `file:`, `http:` and `https:` URLs. Small files (templates, configurations and roles) are fetched
+//! as a whole ([`fetch`]), large files (swupd content) as streams that resume after a disconnect ([`Download`]).
+//! Packages are downloaded by their package manager.
 
 mod forward;
 mod http;
@@ -15,17 +16,17 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// The most that is taken: a template or a role is far smaller.
+/// Maximum size of a file; a template or a role is far smaller.
 const LARGEST: u64 = 16 << 20;
-/// Between attempts, growing up to the second value.
+/// Initial and maximum pause between attempts.
 const PAUSE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 
-/// Why a file did not come.
+/// Why a file could not be fetched.
 #[derive(Debug)]
 pub enum FetchError {
-    /// The server answers, and has no such file (404 or 410); or the path does not exist.
+    /// The server reports that the file does not exist (404 or 410), or the path does not exist.
     Missing(Failure),
-    /// Everything else: nobody answers, an error of the server, an impossible URL.
+    /// Any other failure: no response, a server error, an invalid URL.
     Failed(Failure),
 }
 
@@ -37,27 +38,26 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// What a URL names. While nobody answers, or the server has a fault of its own, it is asked again until `patience` has
-/// passed: an installer may have been started before the network was up.
+/// Fetches a URL. Connection failures and server errors are retried until `patience` has passed: an installer may start
+/// before the network is up.
 ///
-/// http and https go through the proxies that `http_proxy`, `https_proxy` and `no_proxy` name. Certificates are judged by
-/// the host's own store. A redirect is followed, but never from https to http.
+/// http and https use the proxies in `http_proxy`, `https_proxy` and `no_proxy`. Certificates are verified with the
+/// certificate store of the host. Redirects are followed, except from https to http.
 pub fn fetch(url: &str, patience: Duration) -> Result<Vec<u8>, FetchError> {
-    let impossible = |why: String| {
+    let invalid = |why: String| {
         FetchError::Failed(
-            Failure::new(format!("`{}` cannot be fetched: {why}", shown(url)))
+            Failure::new(format!("`{}` could not be fetched: {why}", shown(url)))
                 .help("use a URL such as http://HOST/PATH or file:///PATH"),
         )
     };
-    let parsed = Url::parse(url).map_err(|error| impossible(error.to_string()))?;
+    let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
     match parsed.scheme() {
         "file" => {
-            let path =
-                parsed.to_file_path().map_err(|()| impossible("it names no path of this host".into()))?;
+            let path = parsed.to_file_path().map_err(|()| invalid("not a local path".into()))?;
             read(&path)
         }
         "http" | "https" => over_network(parsed, patience),
-        scheme => Err(impossible(format!("ister knows no `{scheme}:`"))),
+        scheme => Err(invalid(format!("unsupported scheme `{scheme}:`"))),
     }
 }
 
@@ -83,7 +83,7 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, FetchError> {
 }
 
 fn too_large(what: &str) -> Failure {
-    Failure::new(format!("`{what}` is larger than {} MiB: it is no template", LARGEST >> 20))
+    Failure::new(format!("`{what}` is larger than {} MiB", LARGEST >> 20))
 }
 
 fn over_network(url: Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
@@ -104,18 +104,18 @@ fn over_network(url: Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
     }
 }
 
-/// Whether another attempt may succeed.
+/// Whether another attempt could succeed.
 enum Again {
     Worthwhile,
     No,
 }
 
 fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
-    let asked = shown(url.as_str());
+    let name = shown(url.as_str());
     let answer = http.get(url, 0).map_err(|fault| {
         let again = match &fault {
             Fault::Unreachable(_) | Fault::Broken(_) => Again::Worthwhile,
-            // Too many requests, or a fault of the server's own.
+            // Too many requests, or a server error.
             Fault::Status(429 | 500.., _) => Again::Worthwhile,
             Fault::Status(..) | Fault::Refused(_) => Again::No,
         };
@@ -123,7 +123,7 @@ fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
     })?;
     let mut bytes = Vec::new();
     match answer.body.take(LARGEST + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&asked)), Again::No)),
+        Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&name)), Again::No)),
         Ok(_) => Ok(bytes),
         Err(error) => Err((Fault::Broken(error.to_string()).told_of(url), Again::Worthwhile)),
     }
@@ -135,21 +135,21 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    /// A server on loopback that answers each connection with the next of these.
+    /// Starts a server on loopback that sends one of these responses per connection.
     fn server(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
         let serving = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             for answer in answers {
                 let (stream, _) = listener.accept().unwrap();
                 let mut reader = BufReader::new(stream);
                 let mut request = String::new();
                 while reader.read_line(&mut request).unwrap() > 2 {}
-                asked.push(request);
+                requests.push(request);
                 reader.get_mut().write_all(answer.as_bytes()).unwrap();
             }
-            asked
+            requests
         });
         (address, serving)
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_a_redirect_and_an_error_of_the_server() {
+    fn retries_server_errors_and_follows_redirects() {
         let (address, serving) = server(vec![
             answer("503 Busy", "", ""),
             answer("302 Found", "Location: /there?x=1\r\n", ""),
@@ -172,14 +172,14 @@ mod tests {
         let bytes = fetch(&format!("http://u:p%40x@{address}/a"), Duration::from_secs(20)).unwrap();
         assert_eq!(bytes, b"template=x");
         assert!(matches!(fetch(&format!("http://{address}/b"), Duration::ZERO), Err(FetchError::Missing(_))));
-        let asked = serving.join().unwrap();
-        assert!(asked[0].contains("Basic dTpwQHg="), "{}", asked[0]);
-        assert!(asked[2].starts_with("GET /there?x=1 "), "{}", asked[2]);
+        let requests = serving.join().unwrap();
+        assert!(requests[0].contains("Basic dTpwQHg="), "{}", requests[0]);
+        assert!(requests[2].starts_with("GET /there?x=1 "), "{}", requests[2]);
     }
 
     #[test]
-    fn patience_outlasts_a_network_that_is_not_up() {
-        // A port that nobody has yet.
+    fn retries_until_the_server_is_up() {
+        // An unused port.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_what_is_none() {
+    fn fetches_local_files_and_rejects_invalid_urls() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "x").unwrap();
         assert_eq!(fetch(&format!("file://{}", file.path().display()), Duration::ZERO).unwrap(), b"x");

@@ -1,4 +1,4 @@
-//! A file of any size by URL, as a stream that goes on after a cut.
+//! Downloads a file of any size as a stream that resumes after a disconnect.
 
 use super::http::{Fault, Http};
 use super::{FetchError, shown};
@@ -11,55 +11,55 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Bytes a second that a server has to send, on average over [`Retries::slow`].
+/// Minimum average rate over [`Retries::slow`], in bytes per second.
 const LEAST_RATE: u64 = 1 << 10;
-/// Bytes that have to come before a connection's end is taken for another fault than the one before.
+/// Number of bytes after which a disconnect counts as a new failure instead of a repeated one.
 const PROGRESS: u64 = 64 << 10;
 
-/// How often something that may get better is tried again, and after what pause: doubled each time, up to the limit.
+/// Retry policy: the pause doubles with each attempt, up to the limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
     pub count: u32,
     pub pause: Duration,
     pub longest: Duration,
-    /// For how long a server may send less than [`LEAST_RATE`]; then another connection is tried.
+    /// How long a server may stay below [`LEAST_RATE`] before the connection is replaced.
     pub slow: Duration,
 }
 
-/// Reads what a URL names. Where the connection breaks, it is asked for the rest.
+/// Reads a URL. After a disconnect, the rest is requested again.
 pub struct Download {
     http: Arc<Http>,
     url: Url,
     retries: Retries,
     tried: u32,
-    /// Bytes since it was tried last.
-    since: u64,
-    /// Connections that were given up because they were slow.
+    /// Bytes received since the last attempt.
+    bytes_since_attempt: u64,
+    /// Number of connections abandoned because they were slow.
     slow: u32,
-    /// Since the rate was looked at last: how long the server was waited for, and the bytes that came.
+    /// Time spent waiting for the server, and bytes received, since the last rate check.
     waited: Duration,
     came: u64,
     body: Option<Box<dyn Read + Send>>,
-    /// Bytes that were given, from the file's start.
+    /// Offset in the file of the next byte to return.
     at: u64,
-    /// Where the body ends, if the server said so.
+    /// End of the body, if the server announced it.
     end: Option<u64>,
-    /// It is over before its end.
+    /// The download failed before its end.
     failed: bool,
-    /// A connection that was kept may have been closed meanwhile: that is no fault of the server's.
+    /// A reused connection may have been closed by the server; the first disconnect does not count as a failure.
     may_be_stale: bool,
 }
 
 impl Download {
-    /// Begins at byte `from`. That it exists is known now; what happens on the way comes from `read`, as an
-    /// [`io::Error`] that has a [`Failure`] inside.
+    /// Starts a download at byte `from` and checks that the file exists. `read` reports later failures as an
+    /// [`io::Error`] that contains a [`Failure`].
     pub fn begin(http: &Arc<Http>, url: &Url, from: u64, retries: Retries) -> Result<Download, FetchError> {
         let mut download = Download {
             http: Arc::clone(http),
             url: url.clone(),
             retries,
             tried: 0,
-            since: 0,
+            bytes_since_attempt: 0,
             slow: 0,
             waited: Duration::ZERO,
             came: 0,
@@ -79,7 +79,7 @@ impl Download {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             };
-            // Source: swupd-client: these do not get better. Nor does a range that is not there, or a password that is wrong.
+            // Not retried, as in swupd-client. Invalid ranges and wrong passwords are not retried either.
             let hopeless = match &fault {
                 Fault::Unreachable(_) | Fault::Refused(_) => true,
                 Fault::Status(status, _) => matches!(status, 400 | 401 | 403 | 404 | 407 | 410 | 416),
@@ -93,14 +93,14 @@ impl Download {
         }
     }
 
-    /// Waits, if there is another attempt.
+    /// Waits for the next attempt. Returns `false` if there are no attempts left.
     fn may_try_again(&mut self) -> bool {
         if self.tried >= self.retries.count || self.url.scheme() == "file" {
             return false;
         }
         let pause = self.retries.pause.saturating_mul(1 << self.tried.min(16)).min(self.retries.longest);
         self.tried += 1;
-        self.since = 0;
+        self.bytes_since_attempt = 0;
         log::debug!("{}: attempt {} in {pause:?}", shown(self.url.as_str()), self.tried + 1);
         std::thread::sleep(pause);
         true
@@ -114,16 +114,16 @@ impl Download {
         let mut body = answer.body;
         let start = if answer.is_part { self.at } else { 0 };
         let end = |length: u64| {
-            let refused = || Fault::Refused(format!("the server announces {length} bytes more"));
+            let refused = || Fault::Refused(format!("the server announced {length} more bytes"));
             start.checked_add(length).ok_or_else(refused)
         };
         self.end = answer.length.map(end).transpose()?;
         if start < self.at {
-            // It knows no ranges.
+            // The server does not support ranges.
             let skipped = io::copy(&mut body.by_ref().take(self.at), &mut io::sink())
                 .map_err(|error| Fault::Broken(error.to_string()))?;
             if skipped < self.at {
-                return Err(Fault::Broken("it became shorter".into()));
+                return Err(Fault::Broken("the file became shorter".into()));
             }
         }
         self.body = Some(body);
@@ -135,16 +135,13 @@ impl Download {
             io::ErrorKind::NotFound => Fault::Status(404, error.to_string()),
             _ => Fault::Broken(error.to_string()),
         };
-        let path = self
-            .url
-            .to_file_path()
-            .map_err(|()| Fault::Unreachable("it names no path of this host".into()))?;
-        // A pipe is not waited for.
+        let path = self.url.to_file_path().map_err(|()| Fault::Unreachable("not a local path".into()))?;
+        // Non-blocking, because opening a FIFO could block.
         let flags = OFlags::NONBLOCK.bits() as i32;
         let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(Fault::Broken("it is no plain file".into()));
+            return Err(Fault::Broken("not a regular file".into()));
         }
         file.seek(SeekFrom::Start(self.at)).map_err(unreadable)?;
         self.end = Some(metadata.len());
@@ -152,7 +149,8 @@ impl Download {
         Ok(())
     }
 
-    /// Whether the server has been trickling. Only time that was spent waiting for it counts: who reads may be slow too.
+    /// Whether the server has been too slow. Counts only the time spent waiting for the server, because the reader may
+    /// be slow too.
     fn is_slow(&mut self, waited: Duration, came: u64) -> bool {
         self.waited += waited;
         self.came += came;
@@ -181,30 +179,30 @@ impl Read for Download {
         }
         loop {
             let Some(body) = &mut self.body else { return Ok(0) };
-            let asked = Instant::now();
+            let read_started = Instant::now();
             let fault = match body.read(buffer) {
                 Ok(0) if self.end.is_none_or(|end| self.at >= end) => {
                     self.body = None;
                     return Ok(0);
                 }
-                Ok(0) => Fault::Broken(format!("it ends after {} bytes", self.at)),
+                Ok(0) => Fault::Broken(format!("the connection was closed after {} bytes", self.at)),
                 Ok(count) => {
                     self.at += count as u64;
-                    self.since += count as u64;
-                    if self.since >= PROGRESS {
-                        // It goes on: what went wrong before is over.
+                    self.bytes_since_attempt += count as u64;
+                    if self.bytes_since_attempt >= PROGRESS {
+                        // The download makes progress: forget earlier failures.
                         self.tried = 0;
                     }
-                    if self.is_slow(asked.elapsed(), count as u64) && self.end != Some(self.at) {
+                    if self.is_slow(read_started.elapsed(), count as u64) && self.end != Some(self.at) {
                         if self.slow >= self.retries.count {
                             let period = self.retries.slow.as_secs();
                             let why = format!(
-                                "less than {LEAST_RATE} bytes a second came in {period} s, again and again"
+                                "repeatedly received less than {LEAST_RATE} bytes per second over {period} s"
                             );
                             return Err(self.failure(Fault::Broken(why)));
                         }
                         self.slow += 1;
-                        log::debug!("{}: too slow, another connection", shown(self.url.as_str()));
+                        log::debug!("{}: too slow, reconnecting", shown(self.url.as_str()));
                         self.connect().map_err(|error| io::Error::other(Failure::from(error)))?;
                     }
                     return Ok(count);
@@ -235,21 +233,21 @@ mod tests {
         slow: Duration::from_secs(60),
     };
 
-    /// Answers each connection with the next of these, and gives what was asked.
+    /// Sends one of these responses per connection and returns the requests.
     fn serve(answers: Vec<Vec<u8>>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/pack", listener.local_addr().unwrap());
         let serving = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             for answer in answers {
                 let (stream, _) = listener.accept().unwrap();
                 let mut reader = BufReader::new(stream);
                 let mut request = String::new();
                 while reader.read_line(&mut request).unwrap() > 2 {}
-                asked.push(request.to_lowercase());
+                requests.push(request.to_lowercase());
                 reader.get_mut().write_all(&answer).unwrap();
             }
-            asked
+            requests
         });
         (Url::parse(&url).unwrap(), serving)
     }
@@ -266,51 +264,51 @@ mod tests {
 
     fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
         let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
-        let told = |error: FetchError| Failure::from(error).to_string();
-        let mut download = Download::begin(&http, url, from, RETRIES).map_err(told)?;
+        let failure_text = |error: FetchError| Failure::from(error).to_string();
+        let mut download = Download::begin(&http, url, from, RETRIES).map_err(failure_text)?;
         let mut bytes = Vec::new();
         download.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }
 
     #[test]
-    fn what_is_cut_goes_on_where_it_was() {
+    fn resumes_after_a_disconnect() {
         let (url, serving) =
             serve(vec![answer("500 Oh", 0, b""), answer("200 OK", 10, b"0123"), part(4, b"456789")]);
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
-        let asked = serving.join().unwrap();
-        assert!(!asked[1].contains("range:"));
-        assert!(asked[2].contains("range: bytes=4-"), "{}", asked[2]);
+        let requests = serving.join().unwrap();
+        assert!(!requests[1].contains("range:"));
+        assert!(requests[2].contains("range: bytes=4-"), "{}", requests[2]);
     }
 
     #[test]
-    fn a_server_without_ranges_sends_all_again() {
+    fn resumes_without_range_support() {
         let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), answer("200 OK", 10, b"0123456789")]);
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
         serving.join().unwrap();
     }
 
     #[test]
-    fn what_does_not_get_better_is_asked_once_and_the_rest_not_for_ever() {
+    fn permanent_errors_are_not_retried_and_others_are_limited() {
         let (url, serving) = serve(vec![answer("404 Not Found", 0, b"")]);
         assert!(read(&url, 0).unwrap_err().contains("404"));
         assert_eq!(serving.join().unwrap().len(), 1);
         let (url, serving) = serve(vec![answer("503 Busy", 0, b""); 3]);
         assert!(read(&url, 0).unwrap_err().contains("503"));
         assert_eq!(serving.join().unwrap().len(), 3);
-        // Nobody listens any more.
+        // The server no longer listens.
         assert!(read(&url, 0).unwrap_err().contains("could not fetch"));
     }
 
     #[test]
-    fn a_part_of_something_else_is_not_taken() {
+    fn wrong_ranges_are_rejected() {
         let (url, serving) = serve(vec![answer("200 OK", 10, b"0123"), part(2, b"23456789")]);
-        assert!(read(&url, 0).unwrap_err().contains("another part"));
+        assert!(read(&url, 0).unwrap_err().contains("a different range"));
         serving.join().unwrap();
     }
 
     #[test]
-    fn what_goes_on_a_part_each_time_comes_to_its_end_and_a_byte_each_time_does_not() {
+    fn progress_resets_the_retry_limit() {
         let pieces = |size: usize| {
             let whole: Vec<u8> = (0..10 * size).map(|at| at as u8).collect();
             let piece = |at: usize| {
@@ -325,21 +323,21 @@ mod tests {
         let (whole, url, serving) = pieces(PROGRESS as usize);
         assert!(read(&url, 0).unwrap() == whole);
         assert_eq!(serving.join().unwrap().len(), 10);
-        // It is asked three times, and the rest is never asked for.
+        // Gives up after three attempts.
         let (_, url, _) = pieces(1);
         let why = read(&url, 0).unwrap_err();
         assert!(why.contains("could not fetch"), "{why}");
     }
 
     #[test]
-    fn a_server_that_trickles_is_left_for_another_connection_and_then_given_up() {
+    fn slow_servers_are_retried_and_then_given_up() {
         let patience = Retries { slow: Duration::ZERO, ..RETRIES };
         let fetched = |answers: Vec<Vec<u8>>| {
             let (url, serving) = serve(answers);
             let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
             let mut download = Download::begin(&http, &url, 0, patience)
                 .unwrap_or_else(|error| panic!("{}", Failure::from(error)));
-            // A byte each time, as it would come.
+            // Read single bytes to simulate a slow connection.
             let (mut bytes, mut one) = (Vec::new(), [0]);
             let ended = loop {
                 match download.read(&mut one) {
@@ -353,19 +351,19 @@ mod tests {
         };
         let (whole, after) =
             (answer("200 OK", 10, b"0123456789"), |at: usize| part(at, &b"0123456789"[at..]));
-        let (bytes, ended, asked) = fetched(vec![whole, after(1), after(2)]);
-        assert_eq!((&bytes[..], asked), (&b"01"[..], 3));
-        assert!(ended.unwrap_err().contains("less than 1024 bytes a second"));
+        let (bytes, ended, count) = fetched(vec![whole, after(1), after(2)]);
+        assert_eq!((&bytes[..], count), (&b"01"[..], 3));
+        assert!(ended.unwrap_err().contains("less than 1024 bytes per second"));
     }
 
     #[test]
-    fn a_file_from_somewhere() {
+    fn reads_local_files_from_an_offset() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "0123456789").unwrap();
         let url = Url::from_file_path(file.path()).unwrap();
         assert_eq!(read(&url, 0).unwrap(), b"0123456789");
         assert_eq!(read(&url, 7).unwrap(), b"789");
         assert!(read(&Url::parse("file:///no/such").unwrap(), 0).is_err());
-        assert!(read(&Url::parse("file:///tmp").unwrap(), 0).unwrap_err().contains("no plain file"));
+        assert!(read(&Url::parse("file:///tmp").unwrap(), 0).unwrap_err().contains("not a regular file"));
     }
 }

@@ -1,7 +1,8 @@
-//! What role this machine has, as ister-cloud-init-svc knows it: `IsterCloudInitSvc`.
+//! Queries ister-cloud-init-svc for the role of this machine: `IsterCloudInitSvc`.
 //!
-//! The service knows machines by the MAC address of the interface that leads to it: `get_config/MAC` answers
-//! `{"role": R}`, `get_role/R` the role's user data. Everything is asked before anything is written.
+//! The service identifies a machine by the MAC address of the interface with the route to the service. `get_config/MAC`
+//! returns `{"role": R}`, and `get_role/R` returns the user data of the role. All requests complete before anything is
+//! written.
 
 use crate::content::fetch::{FetchError, fetch};
 use crate::host::{Context, Failure, Invocation, run};
@@ -11,24 +12,24 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use url::{Host, Url};
 
-/// As with `isterconf=`: the network may not be up yet.
+/// Same as for `isterconf=`: the network may not be up yet.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     pub name: String,
-    /// For cloud-init; passwords may be in it.
+    /// User data for cloud-init. May contain passwords.
     pub user_data: Vec<u8>,
 }
 
-/// The machine's role, or nothing if the service gives it none.
+/// Returns the role of this machine, or `None` if the service does not assign one.
 pub fn role(service: &str) -> Result<Option<Role>, Failure> {
     let context = |failure: Failure| {
-        failure.context(format!("could not learn this machine's role from `{}`", shown(service)))
+        failure.context(format!("could not query the role of this machine from `{}`", shown(service)))
     };
     let base = Url::parse(service).map_err(|error| context(Failure::new(error.to_string())))?;
     let mac = mac_towards(&base).map_err(context)?;
-    log::debug!("this machine is {mac} for {}", shown(service));
+    log::debug!("querying {} with MAC address {mac}", shown(service));
     let place = |what: &str, name: &str| {
         let mut url = base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -38,19 +39,20 @@ pub fn role(service: &str) -> Result<Option<Role>, Failure> {
     };
     let configuration = match fetch(&place("get_config", &mac), PATIENCE) {
         Ok(bytes) => bytes,
-        // A machine that the service does not know.
+        // The service has no entry for this machine.
         Err(FetchError::Missing(_)) => return Ok(None),
         Err(FetchError::Failed(failure)) => return Err(context(failure)),
     };
     let Some(name) = role_name(&configuration).map_err(context)? else { return Ok(None) };
-    let user_data = fetch(&place("get_role", &name), PATIENCE)
-        .map_err(|error| context(Failure::from(error).context(format!("the role `{name}` cannot be had"))))?;
+    let user_data = fetch(&place("get_role", &name), PATIENCE).map_err(|error| {
+        context(Failure::from(error).context(format!("could not fetch the role `{name}`")))
+    })?;
     Ok(Some(Role { name, user_data }))
 }
 
-/// `{"role": R}`; no role, or an empty one, means none.
+/// Parses `{"role": R}`. A missing or empty role means none.
 fn role_name(answer: &[u8]) -> Result<Option<String>, Failure> {
-    let wrong = |why: String| Failure::new("the service's answer makes no sense").detail(why);
+    let wrong = |why: String| Failure::new("invalid response from the service").detail(why);
     let answer: serde_json::Value =
         serde_json::from_slice(answer).map_err(|error| wrong(error.to_string()))?;
     match answer.get("role") {
@@ -58,11 +60,11 @@ fn role_name(answer: &[u8]) -> Result<Option<String>, Failure> {
         None | Some(serde_json::Value::Null) => Ok(None),
         Some(serde_json::Value::String(name)) if name.is_empty() => Ok(None),
         Some(serde_json::Value::String(name)) => Ok(Some(name.clone())),
-        Some(other) => Err(wrong(format!("`role` is {other}, expected a name"))),
+        Some(other) => Err(wrong(format!("`role` is {other}, expected a string"))),
     }
 }
 
-/// The MAC address of the interface that packets to the service leave by.
+/// Returns the MAC address of the interface with the route to the service.
 fn mac_towards(service: &Url) -> Result<String, Failure> {
     let until = Instant::now() + PATIENCE;
     let interface = loop {
@@ -75,41 +77,41 @@ fn mac_towards(service: &Url) -> Result<String, Failure> {
     let file = Path::new("/sys/class/net").join(&interface).join("address");
     let mac = std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
     if mac.is_empty() {
-        return Err(Failure::new(format!("the interface {interface} has no MAC address"))
-            .detail(format!("looked in {}", file.display())));
+        return Err(Failure::new(format!("the interface `{interface}` has no MAC address"))
+            .detail(format!("source: `{}`", file.display())));
     }
     Ok(mac)
 }
 
-/// The interface of the first of the service's addresses that has a route.
+/// Returns the interface for the first address of the service that has a route.
 fn interface_towards(service: &Url) -> Result<String, Failure> {
     let addresses = match service.host() {
         Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
         Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
         Some(Host::Domain(name)) => (name, service.port_or_known_default().unwrap_or(80))
             .to_socket_addrs()
-            .context(|| format!("`{name}` has no address"))?
+            .context(|| format!("could not resolve `{name}`"))?
             .map(|address| address.ip())
             .collect(),
         None => Vec::new(),
     };
-    let mut last = Failure::new("the URL names no host").help("correct IsterCloudInitSvc");
+    let mut last = Failure::new("the URL has no host").help("correct `IsterCloudInitSvc`");
     for address in addresses {
         let routes = run(&Invocation::new("ip").args(["-json", "route", "get", &address.to_string()]));
         match routes.map(|routes| interface(&routes.stdout)) {
             Ok(Some(interface)) => return Ok(interface),
-            Ok(None) => last = Failure::new(format!("`ip route get {address}` names no interface")),
-            Err(failure) => last = failure.context(format!("there is no route to {address}")),
+            Ok(None) => last = Failure::new(format!("`ip route get {address}` did not return an interface")),
+            Err(failure) => last = failure.context(format!("no route to {address}")),
         }
     }
     Err(last)
 }
 
-/// From `ip -json route get`: an address of this machine itself is reached over lo.
+/// Parses the output of `ip -json route get`. The interface of a local address is lo.
 fn interface(routes: &[u8]) -> Option<String> {
     let routes: serde_json::Value = serde_json::from_slice(routes).ok()?;
     let name = routes.get(0)?.get("dev")?.as_str()?;
-    // It becomes part of a path.
+    // The name is used as part of a path.
     (!name.contains('/') && !name.is_empty()).then(|| name.to_owned())
 }
 
@@ -118,17 +120,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_the_service() {
+    fn parses_service_responses() {
         let name = |text: &str| role_name(text.as_bytes()).map_err(|failure| failure.details[0].clone());
         assert_eq!(name(r#"{"role": "web"}"#), Ok(Some("web".to_owned())));
         assert_eq!(name("{}"), Ok(None));
         assert_eq!(name(r#"{"role": ""}"#), Ok(None));
-        assert_eq!(name(r#"{"role": 1}"#), Err("`role` is 1, expected a name".to_owned()));
+        assert_eq!(name(r#"{"role": 1}"#), Err("`role` is 1, expected a string".to_owned()));
         assert!(name("[]").is_err() && name("no").is_err());
     }
 
     #[test]
-    fn the_interface_of_a_route() {
+    fn parses_the_interface_of_a_route() {
         let routes = br#"[{"dst":"10.0.2.2","dev":"ens3","prefsrc":"10.0.2.15"}]"#;
         assert_eq!(interface(routes).as_deref(), Some("ens3"));
         assert_eq!(interface(b"[]"), None);

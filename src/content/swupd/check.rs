@@ -1,4 +1,4 @@
-//! An installed tree against the manifests it came from.
+//! Compares an installed tree with its manifests.
 
 use super::hash::{Kind, ObjectHash};
 use super::install::Target;
@@ -10,13 +10,13 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
-/// Where a tree and its manifests differ.
+/// A difference between a tree and its manifests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
-    /// As a backslash escapes it.
+    /// Path with special bytes escaped by backslashes.
     pub path: String,
-    /// Nothing for what no bundle lists.
+    /// `None` if no bundle lists the path.
     pub bundle: Option<String>,
     pub what: What,
 }
@@ -26,16 +26,16 @@ pub struct Difference {
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     Missing,
-    /// Something else is there: what is expected, and what it is.
+    /// The path has different content or attributes.
     Changed {
         expected: String,
         found: String,
     },
-    /// No bundle lists it.
+    /// No bundle lists the path.
     Extra,
 }
 
-/// What is missing or another thing; `bundle` names a node's.
+/// Returns missing and changed nodes. `bundle` returns the bundle name of a node.
 pub(super) fn differences(
     nodes: &[Node],
     target: &Target,
@@ -56,7 +56,7 @@ pub(super) fn differences(
                 Some((attributes, hash)) => What::Changed {
                     expected: format!("{}, hash {}", of_kind(node.kind), node.hash),
                     found: match hash {
-                        ObjectHash::NONE => "neither file, directory nor link".to_owned(),
+                        ObjectHash::NONE => "not a file, directory or link".to_owned(),
                         hash => format!(
                             "{}, mode {:04o}, owner {}:{}, {} bytes, hash {hash}",
                             of_kind(attributes.kind),
@@ -75,21 +75,22 @@ pub(super) fn differences(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// What lies below a directory of the tree and is in no manifest; of a directory that is in none only its own name.
+/// Returns entries below a directory of the tree that are in no manifest. The content of an unlisted directory is not
+/// reported.
 pub(super) fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
     let below = below.trim_matches('/');
-    let leads_out = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
+    let is_outside = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
     let start = if below.is_empty() { Vec::new() } else { format!("/{below}").into_bytes() };
-    if leads_out || target.names(&start).is_err() {
-        return Err(Failure::new(format!("`/{below}` is no directory of the tree"))
-            .help("name one that is in it, such as --extra /usr"));
+    if is_outside || target.names(&start).is_err() {
+        return Err(Failure::new(format!("`/{below}` is not a directory in the tree"))
+            .help("specify a directory in the tree, such as --extra /usr"));
     }
     let mut found = Vec::new();
     let mut todo = vec![start];
     while let Some(directory) = todo.pop() {
         let names = match target.names(&directory) {
             Ok(names) => names,
-            // A file. A link to a directory is a link.
+            // Not a directory, or a link to one.
             Err(Errno::NOTDIR | Errno::LOOP) => continue,
             Err(error) => {
                 return Err(error)

@@ -1,4 +1,4 @@
-//! From URLs and names to manifests that can be trusted: the signature of the release, the hash of each bundle's manifest.
+//! Fetches and verifies manifests: the signature of the release, and the hash of each bundle's manifest.
 
 use super::closure::{Closure, ClosureError, closure};
 use super::compression::{Budget, decompressed};
@@ -16,17 +16,17 @@ use crate::template::shown_url;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader, Read};
 
-/// A number of ten digits, and a line end.
+/// A number of ten digits and a line feed, with some margin.
 const LARGEST_NUMBER: u64 = 64;
 const LARGEST_SIGNATURE: u64 = 1 << 20;
-/// Of a release's list of bundles: it is read before it is known to be signed.
+/// Maximum size of a release's list of bundles, which is read before its signature is verified.
 const LARGEST_RELEASE: u64 = 8 << 20;
-/// Of a bundle's manifest: a line has about 120 bytes, and nobody has bundles of a million files.
+/// Maximum size of a bundle's manifest. A line has about 120 bytes, and bundles have less than a million files.
 const LARGEST_MANIFEST: u64 = 128 << 20;
-/// Manifests that are fetched at a time.
+/// Number of manifests fetched in parallel.
 const PARALLEL_MANIFESTS: usize = 8;
 
-/// `-V`.
+/// The version to install (`-V`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
     Latest,
@@ -34,18 +34,18 @@ pub enum Version {
 }
 
 impl Version {
-    /// A positive number, digits only.
+    /// Parses a positive decimal number.
     pub fn number(text: &str) -> Option<Version> {
         let number = decimal(text.as_bytes()).and_then(|number| u32::try_from(number).ok());
         number.filter(|number| *number > 0).map(Version::Number)
     }
 }
 
-/// Whom signatures are accepted from.
+/// Whose signatures are accepted.
 pub(super) enum Signers {
-    /// The first who accepts counts.
+    /// Any of these certificates may verify a signature.
     Trusted(Vec<Trust>),
-    /// `--no-sigcheck`.
+    /// Signatures are not verified (`--no-sigcheck`).
     Anybody,
 }
 
@@ -59,20 +59,20 @@ pub(super) struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// The newest version of a format, as signed.
+    /// Returns the newest version of a format, after verifying its signature.
     pub(super) fn newest(&self, format: SwupdFormat) -> Result<u32, Failure> {
         let SwupdFormat::Number(_) = format else {
-            return Err(Failure::new("content of format `staging` has no newest version")
-                .help("name a version by its number"));
+            return Err(Failure::new("format `staging` does not have a newest version")
+                .help("specify a version number"));
         };
         let url = self.source.newest(&format, "");
-        let said = self.source.small(&url, LARGEST_NUMBER).map_err(|error| {
+        let latest = self.source.small(&url, LARGEST_NUMBER).map_err(|error| {
             Failure::from(error)
-                .context(format!("the newest version of format {format} is not known"))
-                .help("check the version URL (-V) and the format (-f), or name a version by its number")
+                .context(format!("could not determine the newest version of format {format}"))
+                .help("check the version URL (-V) and the format (-f), or specify a version number")
         })?;
         let no_trust = |why: String| {
-            Failure::new("the number of the newest version cannot be trusted")
+            Failure::new("could not verify the signature of the newest version number")
                 .detail(why)
                 .detail(format!("from: {}", shown_url(&url)))
                 .help(TRUST_HELP)
@@ -81,16 +81,16 @@ impl Client<'_> {
             let signature = self.source.small(&self.source.newest(&format, ".sig"), LARGEST_SIGNATURE);
             let signature = signature.map_err(|error| {
                 let failure = Failure::from(error);
-                no_trust(format!("its signature is not there: {}", failure.details.join(": ")))
+                no_trust(format!("missing signature: {}", failure.details.join(": ")))
             })?;
-            self.check(&said, &signature, Expiry::Tolerated).map_err(|why| no_trust(why.to_string()))?;
+            self.check(&latest, &signature, Expiry::Tolerated).map_err(|why| no_trust(why.to_string()))?;
         }
-        let number = said.strip_suffix(b"\n").unwrap_or(&said);
+        let number = latest.strip_suffix(b"\n").unwrap_or(&latest);
         decimal(number)
             .and_then(|version| u32::try_from(version).ok())
             .filter(|version| *version > 0)
             .ok_or_else(|| {
-                Failure::new(format!("the newest version is `{}`, which is no number", shown(&said)))
+                Failure::new(format!("invalid newest version `{}`", shown(&latest)))
                     .detail(format!("from: {}", shown_url(&url)))
             })
     }
@@ -107,27 +107,27 @@ impl Client<'_> {
         Err(first.unwrap_or_else(Distrust::nobody))
     }
 
-    /// What a version consists of: signed, of this version and format.
+    /// Fetches the list of bundles of a version and verifies its signature, version and format.
     pub(super) fn release(&self, version: u32, format: Option<SwupdFormat>) -> Result<Release, Failure> {
         let release = self.once_more(|| self.release_once(version))?;
         if release.header.version != version {
             return Err(Failure::new(format!(
-                "the content of version {version} says that it is version {}",
+                "version mismatch: expected {version}, found {}",
                 release.header.version
             ))
             .detail(format!("from: {}", self.source.shown()))
-            .help("the mirror serves another release in its place; use another one"));
+            .help("the mirror serves another release under this version; use another mirror"));
         }
         match format {
             Some(SwupdFormat::Number(format)) if release.header.format != format => Err(Failure::new(
-                format!("version {version} has content of format {}, not {format}", release.header.format),
+                format!("version {version} has format {}, not {format}", release.header.format),
             )
-            .help("choose a version of that format, or another format with -f")),
+            .help("select a version with that format, or another format with -f")),
             _ => Ok(release),
         }
     }
 
-    /// What was damaged on the way may be whole the next time.
+    /// Retries once if the data was damaged in transit.
     fn once_more<T>(&self, attempt: impl Fn() -> Result<T, Once>) -> Result<T, Failure> {
         match attempt() {
             Ok(value) => Ok(value),
@@ -138,23 +138,23 @@ impl Client<'_> {
 
     fn release_once(&self, version: u32) -> Result<Release, Once> {
         let url = self.source.release(version, ".tar");
-        let context = || format!("version {version} cannot be had from {}", self.source.shown());
-        let told = |error: FetchError| {
+        let context = || format!("could not fetch version {version} from {}", self.source.shown());
+        let fetch_failed = |error: FetchError| {
             let missing = matches!(error, FetchError::Missing(_));
             let failure = Failure::from(error).context(context());
             if missing { failure.help("check the version and the content URL (-C)") } else { failure }
         };
-        let packed = self.source.open(&url, 0).map_err(told).map_err(Once::Gone)?;
+        let packed = self.source.open(&url, 0).map_err(fetch_failed).map_err(Once::Gone)?;
         let mut text = None;
         let mut signature = None;
         let mut members = |name: &[u8], member: Member, data: &mut dyn Read| {
             let (place, largest) = match (name, member) {
                 (b"Manifest.MoM", Member::Object(_)) => (&mut text, LARGEST_RELEASE),
                 (b"Manifest.MoM.sig", Member::Object(_)) => (&mut signature, LARGEST_SIGNATURE),
-                _ => return Err(io::Error::other(format!("it contains `{}`", shown(name)))),
+                _ => return Err(io::Error::other(format!("unexpected member `{}`", shown(name)))),
             };
             if place.is_some() {
-                return Err(io::Error::other(format!("it contains `{}` twice", shown(name))));
+                return Err(io::Error::other(format!("duplicate member `{}`", shown(name))));
             }
             *place = Some(bounded(data, largest)?);
             Ok(())
@@ -162,43 +162,47 @@ impl Client<'_> {
         let read = decompressed(BufReader::new(packed.take(LARGEST_RELEASE)), &self.budget)
             .and_then(|tar| each_member(tar.take(LARGEST_RELEASE + LARGEST_SIGNATURE), &mut members));
         read.map_err(|error| {
-            let what = || format!("`{}` is no tar of a release", shown_url(&url));
+            let what = || format!("`{}` is not a valid release tar", shown_url(&url));
             Once::Damaged(inner(error, what).context(context()))
         })?;
-        let text =
-            text.ok_or_else(|| Once::Damaged(Failure::new(context()).detail("its tar has no Manifest.MoM")))?;
+        let text = text.ok_or_else(|| {
+            Once::Damaged(Failure::new(context()).detail("missing Manifest.MoM in the tar"))
+        })?;
         self.check_release(version, &text, signature).map_err(Once::Damaged)?;
         Release::parse(&text)
             .map_err(|fault| Once::Gone(Failure::new(context()).detail(format!("Manifest.MoM, {fault}"))))
     }
 
-    /// The signature in the tar, or the one beside it.
-    fn check_release(&self, version: u32, text: &[u8], inside: Option<Vec<u8>>) -> Result<(), Failure> {
+    /// Verifies the signature in the tar, or else the separate one next to it.
+    fn check_release(&self, version: u32, text: &[u8], embedded: Option<Vec<u8>>) -> Result<(), Failure> {
         if matches!(self.signers, Signers::Anybody) {
             return Ok(());
         }
-        let said = inside.map(|signature| self.check(text, &signature, Expiry::Refused));
-        if said == Some(Ok(())) {
+        let checked = embedded.map(|signature| self.check(text, &signature, Expiry::Refused));
+        if checked == Some(Ok(())) {
             return Ok(());
         }
         let no_trust = |why: String| {
-            Failure::new(format!("version {version} from {} cannot be trusted", self.source.shown()))
-                .detail(why)
-                .help(TRUST_HELP)
+            Failure::new(format!(
+                "could not verify the signature of version {version} from {}",
+                self.source.shown()
+            ))
+            .detail(why)
+            .help(TRUST_HELP)
         };
-        let inside = said.and_then(Result::err);
-        let beside = match self.source.small(&self.source.release(version, ".sig"), LARGEST_SIGNATURE) {
+        let embedded = checked.and_then(Result::err);
+        let separate = match self.source.small(&self.source.release(version, ".sig"), LARGEST_SIGNATURE) {
             Ok(signature) => self.check(text, &signature, Expiry::Refused),
             Err(FetchError::Missing(_)) => {
-                let why = inside.map_or_else(|| "it is not signed".to_owned(), |why| why.to_string());
+                let why = embedded.map_or_else(|| "missing signature".to_owned(), |why| why.to_string());
                 return Err(no_trust(why));
             }
             Err(FetchError::Failed(failure)) => return Err(failure),
         };
-        beside.map_err(|why| no_trust(inside.unwrap_or(why).to_string()))
+        separate.map_err(|why| no_trust(embedded.unwrap_or(why).to_string()))
     }
 
-    /// The bundles that are asked for with all that belongs to them.
+    /// Resolves the requested bundles and their dependencies.
     pub(super) fn closure(
         &self,
         release: &Release,
@@ -211,17 +215,20 @@ impl Client<'_> {
             ClosureError::Load(failure) => failure,
             ClosureError::Unknown { name, similar } => {
                 let version = release.header.version;
-                let mut failure = Failure::new(format!("version {version} has no bundle `{name}`"))
-                    .detail(format!("from: {}", self.source.shown()));
+                let mut failure =
+                    Failure::new(format!("bundle `{name}` does not exist in version {version}"))
+                        .detail(format!("from: {}", self.source.shown()));
                 if !similar.is_empty() {
-                    failure = failure.detail(format!("similar names there: {}", similar.join(", ")));
+                    failure = failure.detail(format!("similar names: {}", similar.join(", ")));
                 }
-                failure.help("correct the name in `Bundles` (or behind -B); `ister swupd info URL` lists what there is")
+                failure
+                    .help("correct the name in `Bundles` (or -B); `ister swupd info URL` lists all bundles")
             }
         })?;
         for (name, included_by) in &found.absent {
-            self.progress
-                .warn(format!("bundle `{included_by}` includes `{name}`, which this version does not have"));
+            self.progress.warn(format!(
+                "bundle `{included_by}` includes `{name}`, which does not exist in this version"
+            ));
         }
         Ok(found)
     }
@@ -253,10 +260,10 @@ impl Client<'_> {
                 self.once_more(|| self.fetch_manifest(state, line))?;
                 from_state()?.ok_or_else(|| {
                     Failure::new(format!(
-                        "the manifest of bundle `{}` is gone from the state directory",
+                        "the manifest of bundle `{}` disappeared from the state directory",
                         line.name
                     ))
-                    .help("another process may have emptied it; try again")
+                    .help("try again: another process may have emptied the directory")
                 })?
             }
         };
@@ -270,25 +277,25 @@ impl Client<'_> {
         let bundle = Bundle::parse(text)
             .map_err(|fault| Failure::new(format!("{} is damaged", context())).detail(fault.to_string()))?;
         if bundle.header.version != *version {
-            return Err(Failure::new(format!("{} says that it is of another version", context()))
+            return Err(Failure::new(format!("{} has an unexpected version", context()))
                 .detail(format!("expected {version}, found {}", bundle.header.version)));
         }
         if bundle.unknown_levels > 0 {
             self.progress.note(format!(
-                "bundle `{name}`: {} files for unknown kinds of CPUs are left out",
+                "bundle `{name}`: skipped {} files for unknown CPU levels",
                 bundle.unknown_levels
             ));
         }
         Ok(bundle)
     }
 
-    /// Into the state directory: what a mirror says is not kept in memory before its hash is known.
+    /// Fetches a manifest into the state directory. Unverified data is not kept in memory.
     fn fetch_manifest(&self, state: &State, line: &BundleLine) -> Result<(), Once> {
         let BundleLine { name, hash, version, .. } = line;
         let url = self.source.manifest(name, *version);
         let context = || {
             format!(
-                "the manifest of bundle `{name}`, version {version}, cannot be had from {}",
+                "could not fetch the manifest of bundle `{name}`, version {version}, from {}",
                 self.source.shown()
             )
         };
@@ -301,9 +308,7 @@ impl Client<'_> {
                 each_member(tar.take(LARGEST_MANIFEST + LARGEST_SIGNATURE), |member_name, member, data| {
                     match member {
                         Member::Object(object) if object.attributes.size > LARGEST_MANIFEST => {
-                            Err(io::Error::other(format!(
-                                "it contains a file of more than {LARGEST_MANIFEST} bytes"
-                            )))
+                            Err(io::Error::other(format!("a member has more than {LARGEST_MANIFEST} bytes")))
                         }
                         Member::Object(object)
                             if member_name == expected.as_bytes()
@@ -313,12 +318,12 @@ impl Client<'_> {
                             found = Some(state.put(hash, &object, data));
                             Ok(())
                         }
-                        _ => Err(io::Error::other(format!("it contains `{}`", shown(member_name)))),
+                        _ => Err(io::Error::other(format!("unexpected member `{}`", shown(member_name)))),
                     }
                 })
             });
         read.map_err(|error| {
-            let what = || format!("`{}` is no tar of a manifest", shown_url(&url));
+            let what = || format!("`{}` is not a valid manifest tar", shown_url(&url));
             Once::Damaged(inner(error, what).context(context()))
         })?;
         match found {
@@ -328,16 +333,18 @@ impl Client<'_> {
                 Err(Once::Damaged(Failure::new(context()).detail(error.to_string())))
             }
             Some(Err(failure)) => Err(Once::Gone(failure)),
-            None => Err(Once::Damaged(Failure::new(context()).detail(format!("its tar has no {expected}")))),
+            None => {
+                Err(Once::Damaged(Failure::new(context()).detail(format!("missing {expected} in the tar"))))
+            }
         }
     }
 }
 
 /// Why an attempt failed.
 enum Once {
-    /// What came is not what it should be.
+    /// The received data is invalid.
     Damaged(Failure),
-    /// Nothing came, or nothing that another attempt would change.
+    /// Nothing was received, or a retry would not help.
     Gone(Failure),
 }
 
@@ -350,9 +357,9 @@ impl Once {
 }
 
 const TRUST_HELP: &str =
-    "name the certificate of whoever signs this content with -s; --no-sigcheck builds without trust";
+    "specify the publisher's certificate with -s, or disable signature verification with --no-sigcheck";
 
-/// For each object that is another one.
+/// Returns a failure with the expected and actual hashes.
 pub(super) fn not_as_expected(message: String, expected: &ObjectHash, found: &ObjectHash) -> Failure {
     Failure::new(message)
         .detail(format!("expected hash: {expected}"))
@@ -363,7 +370,7 @@ fn bounded(data: &mut dyn Read, largest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     data.take(largest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > largest {
-        return Err(io::Error::other(format!("it contains a file of more than {largest} bytes")));
+        return Err(io::Error::other(format!("a member has more than {largest} bytes")));
     }
     Ok(bytes)
 }

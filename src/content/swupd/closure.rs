@@ -1,4 +1,4 @@
-//! Which bundles belong to those that are asked for. Pure: whoever calls brings the manifests.
+//! Resolves bundle dependencies. Pure: the caller loads the manifests.
 
 use super::manifest::{Bundle, BundleLine, BundleName, Release};
 use std::collections::BTreeSet;
@@ -10,26 +10,26 @@ pub(super) struct Loaded {
     pub manifest: Bundle,
 }
 
-/// Why there is no closure.
+/// Why dependencies could not be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClosureError<E> {
-    /// Nobody listed a bundle of this name; names that are like it.
+    /// The release has no bundle with this name. Contains similar names.
     Unknown { name: String, similar: Vec<String> },
-    /// A manifest could not be had.
+    /// A manifest could not be loaded.
     Load(E),
 }
 
-/// The closure, and what bundles include that the release does not have: upstream's client warns of it.
+/// The resolved bundles, and included bundles that the release lacks; upstream's client only warns about them.
 #[derive(Debug)]
 pub(super) struct Closure {
-    /// Each once, in the order in which they were found.
+    /// Distinct bundles in the order in which they were found.
     pub bundles: Vec<Loaded>,
-    /// Name, and who includes it.
+    /// Name of the missing bundle, and the bundle that includes it.
     pub absent: Vec<(String, BundleName)>,
 }
 
-/// The bundles `wanted`, what they include, and with `optional` also what they would like to have, to any depth.
-/// `load` is asked once for each bundle, for as many as are known to be needed at a time.
+/// Resolves the bundles `wanted` and their includes, recursively; with `optional`, also their optional dependencies.
+/// `load` is called once per bundle, in batches.
 pub(super) fn closure<E>(
     release: &Release,
     wanted: &[String],
@@ -70,10 +70,10 @@ pub(super) fn closure<E>(
     Ok(closure)
 }
 
-/// Names of the release that look like this one, the nearest first.
+/// Returns bundle names similar to `name`, most similar first.
 fn similar(release: &Release, name: &str) -> Vec<String> {
     const MOST: usize = 3;
-    // How alike two names have to be: 1 means the same.
+    // Minimum similarity, where 1 means equal.
     const LEAST: f64 = 0.7;
     let mut near: Vec<(f64, &str)> = release
         .bundles
@@ -96,7 +96,7 @@ mod tests {
         Release::parse(format!("MANIFEST\t30\nversion:\t10\n\n{lines}").as_bytes()).unwrap()
     }
 
-    /// `a: b c, ?d`: includes b and c, would like d.
+    /// `a: b c, ?d`: includes b and c, with the optional dependency d.
     fn load(rules: &str) -> impl FnMut(&[BundleLine]) -> Result<Vec<Bundle>, ()> {
         move |lines| {
             let one = |line: &BundleLine| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn includes_options_and_cycles() {
+    fn resolves_includes_optional_dependencies_and_cycles() {
         let release = release(&["a", "b", "c", "d", "e"]);
         let rules = "a: b ?d ?gone, b: a c, c: c, d: e";
         let with = closure(&release, &["a".into(), "a".into()], true, load(rules)).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_release_does_not_have_is_named() {
+    fn missing_bundles_are_reported() {
         let release = release(&["editors", "os-core"]);
         let wanted = |name: &str| closure(&release, &[name.into()], true, load("editors: gone"));
         assert!(matches!(

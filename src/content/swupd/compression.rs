@@ -1,24 +1,24 @@
-//! Whatever a tar is compressed with, within bounds of memory.
+//! Decompresses tars with bounded memory.
 
 use std::io::{self, BufRead, Read};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Bytes that all decoders of an installation may take together: for their streams' dictionaries, whose size is chosen by
-/// whoever made the stream.
+/// Memory budget in bytes of all decoders of an installation, for dictionaries whose size is determined by the
+/// compressed stream.
 const USUAL_BUDGET: u64 = 40 << 20;
-/// Enough for `xz -6`, which mixer uses.
+/// Sufficient for `xz -6`, which mixer uses.
 const USUAL: u64 = 10 << 20;
-/// The largest dictionary that anybody uses on purpose: that of `xz -9`. One decoder at a time may have it, besides what it
-/// has already.
+/// The largest supported dictionary, that of `xz -9`. Only one decoder at a time may use it, in addition to its regular
+/// share.
 const LARGEST: u64 = 68 << 20;
-/// A decoder that needs no more than this is not counted by what it really needs.
+/// Flat share of decoders that need at most this much.
 const SMALL: u64 = 1 << 20;
 
-/// What is left of the memory for decoders.
+/// The remaining memory budget of decoders.
 pub(super) struct Budget {
     left: Mutex<u64>,
     returned: Condvar,
-    /// Whether the one large dictionary is to be had.
+    /// Whether the large dictionary is available.
     large: Mutex<bool>,
     large_returned: Condvar,
 }
@@ -34,7 +34,7 @@ impl Default for Budget {
     }
 }
 
-/// A part of the budget, given back when it is dropped.
+/// A share of the budget, returned when dropped.
 struct Share<'b> {
     budget: &'b Budget,
     bytes: u64,
@@ -52,7 +52,7 @@ impl Budget {
 }
 
 impl Share<'_> {
-    /// Waits for the large dictionary. Who has it waits for nobody, so nobody waits in a circle.
+    /// Waits for the large dictionary. Its holder never waits, so there is no deadlock.
     fn grow(&mut self) {
         if self.large {
             return;
@@ -79,10 +79,10 @@ impl Drop for Share<'_> {
     }
 }
 
-/// What the stream decompresses to. Names say nothing: the first bytes decide. xz, gzip, bzip2, zstd, or as it is.
+/// Returns the decompressed stream. The format is detected by the first bytes: xz, gzip, bzip2, zstd or uncompressed.
 ///
 /// # Errors
-/// Those of `from`; what the stream says of itself comes when it is read.
+/// Fails if reading from `from` fails. Decompression errors are reported when the result is read.
 pub(super) fn decompressed<'r>(
     mut from: impl BufRead + Send + 'r,
     budget: &'r Budget,
@@ -90,7 +90,7 @@ pub(super) fn decompressed<'r>(
     const ENOUGH: usize = 6;
     let mut start = [0; ENOUGH];
     let mut filled = 0;
-    // A stream may give its first bytes one at a time.
+    // The stream may return its first bytes one at a time.
     while filled < ENOUGH {
         match from.read(&mut start[filled..])? {
             0 => break,
@@ -110,7 +110,7 @@ pub(super) fn decompressed<'r>(
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             let share = budget.take(USUAL);
             let mut reader = zstd::stream::read::Decoder::with_buffer(whole)?;
-            // 8 MiB: what zstd asks every decoder to be able to. Source: RFC 8878, 3.1.1.1.2.
+            // 8 MiB, the minimum that zstd decoders should support. Source: RFC 8878, 3.1.1.1.2.
             reader.window_log_max(23)?;
             Box::new(Held { _share: share, reader })
         }
@@ -129,21 +129,21 @@ impl<R: Read> Read for Held<'_, R> {
     }
 }
 
-/// liblzma with a limit, which grows once if the stream asks for more.
+/// liblzma with a memory limit that is raised once if the stream requires it.
 struct Xz<'b, R> {
     from: R,
     stream: liblzma::stream::Stream,
     share: Share<'b>,
     ended: bool,
-    /// The next block needs more memory than this decoder has.
-    wants_more: bool,
+    /// The next block needs more memory than the current limit.
+    needs_more: bool,
 }
 
 impl<'b, R: BufRead> Xz<'b, R> {
     fn new(from: R, budget: &'b Budget) -> io::Result<Self> {
         let share = budget.take(USUAL);
         let stream = liblzma::stream::Stream::new_stream_decoder(USUAL, liblzma::stream::CONCATENATED)?;
-        Ok(Xz { from, stream, share, ended: false, wants_more: false })
+        Ok(Xz { from, stream, share, ended: false, needs_more: false })
     }
 }
 
@@ -154,12 +154,12 @@ impl<R: BufRead> Read for Xz<'_, R> {
             return Ok(0);
         }
         loop {
-            if std::mem::take(&mut self.wants_more) {
+            if std::mem::take(&mut self.needs_more) {
                 self.share.grow();
-                // Refused where even that is not enough.
+                // Fails if this limit is not sufficient either.
                 self.stream
                     .set_memlimit(LARGEST)
-                    .map_err(|_| io::Error::other("the xz stream wants more than 68 MiB of memory"))?;
+                    .map_err(|_| io::Error::other("the xz stream needs more than 68 MiB of memory"))?;
             }
             let input = self.from.fill_buf()?;
             let at_end = input.is_empty();
@@ -172,9 +172,9 @@ impl<R: BufRead> Read for Xz<'_, R> {
             match status {
                 Ok(Status::StreamEnd) => self.ended = true,
                 Ok(_) => (),
-                // What came before that block is good.
+                // The output before this block is valid.
                 Err(Error::MemLimit) => {
-                    self.wants_more = true;
+                    self.needs_more = true;
                     if given == 0 {
                         continue;
                     }
@@ -185,7 +185,7 @@ impl<R: BufRead> Read for Xz<'_, R> {
                 return Ok(given);
             }
             if at_end && taken == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the xz stream is cut"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "truncated xz stream"));
             }
         }
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_known_by_its_first_bytes() {
+    fn formats_are_detected_by_their_first_bytes() {
         let text: Vec<u8> = (0..200_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
@@ -219,10 +219,10 @@ mod tests {
         bzip2.write_all(&text).unwrap();
         let packed = [
             xz(&text, 6),
-            // More than the usual share, once it is granted.
+            // Needs the large dictionary.
             xz(&text, 9),
             [xz(&text[..1000], 1), xz(&text[1000..], 1)].concat(),
-            // In the middle of what is given.
+            // Needs the large dictionary after some output.
             [xz(&text[..300_000], 1), xz(&text[300_000..], 9)].concat(),
             gzip.finish().unwrap(),
             bzip2.finish().unwrap(),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_wants_too_much_is_an_error() {
+    fn truncated_and_too_large_streams_are_errors() {
         let packed = xz(&[7; 100_000], 6);
         for length in [6, 20, packed.len() - 1] {
             assert!(read(&packed[..length]).is_err(), "{length}");

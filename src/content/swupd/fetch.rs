@@ -1,7 +1,7 @@
-//! Objects into the state directory: a pack for each bundle that lacks much, the rest one by one.
+//! Fetches objects into the state directory: as a pack for each bundle that lacks many objects, the rest individually.
 //!
-//! Nothing is kept that is not what its hash says. A pack is a convenience: what it lacks, and what is wrong in it, comes as
-//! a file of its own.
+//! Only objects with a matching hash are stored. Packs are an optimization: objects that are missing or invalid in a
+//! pack are fetched individually.
 
 mod arriving;
 
@@ -26,17 +26,18 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Where a smaller part of a bundle is missing than one in so many, its pack would mostly bring what is there.
+/// A pack is fetched only if at least one in this many objects of the bundle is missing; otherwise it would mostly
+/// contain existing objects.
 const WORTH_A_PACK: usize = 4;
-/// Files that are fetched at a time, as upstream does.
+/// Number of files fetched in parallel, as in upstream's client.
 const PARALLEL_FILES: usize = 15;
-/// Packs that are fetched and decoded at a time, at most.
+/// Maximum number of packs fetched and decoded in parallel.
 const MOST_PACKS: usize = 6;
 const CHUNK: usize = 64 << 10;
-/// Chunks between a download and what reads it.
+/// Number of chunks buffered between a download and its reader.
 const AHEAD: usize = 16;
 
-/// What came from where.
+/// Statistics of a fetch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fetched {
     pub packs: usize,
@@ -44,21 +45,21 @@ pub(super) struct Fetched {
     pub bytes: u64,
 }
 
-/// Objects that nobody has brought yet, each with a node that wants it.
+/// Objects that are still missing, each with a node that needs it.
 type Missing<'m> = Mutex<HashMap<ObjectHash, &'m Node<'m>>>;
 
-/// What one installation knows of its packs.
+/// State of the packs during one installation.
 struct Packs<'f, 'm> {
     state: &'f State,
     bundles: &'f [Loaded],
     missing: Missing<'m>,
     told: Told<'f, 'f>,
-    /// By bundle, once its pack was tried: why it is not usable, or nothing.
+    /// Result per bundle after its pack was tried: why it is unusable, or `None`.
     tried: Vec<Mutex<Option<Option<String>>>>,
 }
 
 impl Client<'_> {
-    /// Brings every object of the tree into the state directory.
+    /// Fetches all missing objects of the tree into the state directory.
     pub(super) fn fetch(
         &self,
         state: &State,
@@ -68,7 +69,7 @@ impl Client<'_> {
         let started = Instant::now();
         let mut missing = HashMap::new();
         let mut seen = HashSet::new();
-        // Objects of each bundle that nobody before it has, and how many of them are not there.
+        // Number of objects in each bundle that no earlier bundle contains, and how many of them are missing.
         let mut listed = vec![0usize; bundles.len()];
         let mut lacking = vec![0usize; bundles.len()];
         for node in nodes {
@@ -81,7 +82,7 @@ impl Client<'_> {
                 missing.insert(node.hash, node);
             }
         }
-        // What is known of a tree takes memory for each of its files.
+        // Free the set early: it needs memory for every file of the tree.
         drop(seen);
         if missing.is_empty() {
             return Ok(Fetched::default());
@@ -95,7 +96,7 @@ impl Client<'_> {
             lacking[*bundle] > 0 && (lacking[*bundle] * WORTH_A_PACK >= listed[*bundle] || begun())
         };
         let mut wanted: Vec<usize> = (0..bundles.len()).filter(worth).collect();
-        // The largest first: it decides how long all take.
+        // Largest first, because the largest pack determines the total time.
         wanted.sort_by_key(|bundle| std::cmp::Reverse(bundles[*bundle].manifest.header.content_size));
         let packs = Packs {
             state,
@@ -124,7 +125,8 @@ impl Client<'_> {
         })
     }
 
-    /// Takes what is missing out of a bundle's pack, unless that was tried before. `false`: there is no good one.
+    /// Extracts missing objects from the pack of a bundle, unless it was tried before. Returns `false` if the pack is
+    /// unusable.
     fn pack_once(&self, packs: &Packs, bundle: usize) -> Result<bool, Failure> {
         let mut tried = packs.tried[bundle].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = &*tried {
@@ -136,7 +138,8 @@ impl Client<'_> {
         Ok(usable)
     }
 
-    /// A mirror may have packs and lack what is in them.
+    /// Fetches a single object, or the pack of its bundle if that fails: a mirror may have packs without the individual
+    /// files.
     fn file_or_pack(&self, packs: &Packs, node: &Node) -> Result<(), Failure> {
         let Err(failure) = self.file(packs.state, packs.bundles, node) else { return Ok(()) };
         self.pack_once(packs, node.bundle)?;
@@ -145,12 +148,14 @@ impl Client<'_> {
         }
         let tried = packs.tried[node.bundle].lock().unwrap_or_else(PoisonError::into_inner);
         match &*tried {
-            Some(Some(why)) => Err(failure.detail(format!("nor from the bundle's pack: {why}"))),
+            Some(Some(why)) => {
+                Err(failure.detail(format!("the pack of the bundle is not usable either: {why}")))
+            }
             _ => Err(failure),
         }
     }
 
-    /// Why the pack is not usable, or nothing. An error is this host's.
+    /// Returns why the pack is unusable, or `None`. An error is a failure of this host.
     fn pack(&self, packs: &Packs, bundle: usize) -> Result<Option<String>, Failure> {
         let Loaded { line, manifest } = &packs.bundles[bundle];
         let url = self.source.pack(&line.name, line.version);
@@ -170,7 +175,7 @@ impl Client<'_> {
         let name = &line.name;
         if taken.wrong > 0 {
             self.progress.warn(format!(
-                "the pack of bundle `{name}` has {} objects that are not what they are called; they are left out",
+                "the pack of bundle `{name}` contains {} objects with a wrong hash; skipped",
                 taken.wrong
             ));
         }
@@ -178,12 +183,12 @@ impl Client<'_> {
         log::debug!("{failure}");
         let why = failure.details.last().unwrap_or(&failure.message).clone();
         self.progress.note(format!(
-            "the pack of bundle `{name}` is not usable ({why}): what it should have comes one by one"
+            "the pack of bundle `{name}` is not usable ({why}): fetching its files individually"
         ));
         Ok(Some(why))
     }
 
-    /// Through a file, so that what has come stays when this build ends early.
+    /// Stores the pack in a file, so that a partial download survives an interrupted build.
     fn pack_over_network(
         &self,
         packs: &Packs,
@@ -193,36 +198,37 @@ impl Client<'_> {
     ) -> Result<(), Failure> {
         let largest = taken.largest_pack;
         let waiting = || {
-            self.progress.note("waiting for another installation that fetches the same pack".to_owned());
+            self.progress.note("waiting for another installation to fetch the same pack".to_owned());
         };
         let mut part = packs.state.part(url, waiting)?;
-        // It may have brought what we wait for.
+        // The other installation may have fetched what is missing here.
         lock(&packs.missing).retain(|hash, _| !packs.state.has(hash));
         let context = |error: io::Error| {
-            Failure::new(format!("could not use what came of `{}`", shown_url(url))).detail(error.to_string())
+            Failure::new(format!("could not use the partial download of `{}`", shown_url(url)))
+                .detail(error.to_string())
         };
         let there = part.file.metadata().map_err(context)?.len();
         if there > 0 {
             let before = part.reader().map_err(context)?;
             let read = match self.source.open_pack(url, there) {
                 Ok(download) => self.pack_through(packs, &part, before, download, largest, taken),
-                // It may have come whole.
+                // The file may already be complete.
                 Err(_) => self.unpack(packs, before, taken).map_err(Broken::Content),
             };
             match read {
-                // A whole pack of something else brings nothing.
+                // The pack was read completely, but did not contain the missing objects.
                 Ok(()) if lock(&packs.missing).values().any(|node| node.bundle == bundle) => (),
                 Ok(()) => {
                     part.forget();
                     return Ok(());
                 }
-                // What has come is good for the next time.
+                // Keep the partial download for the next attempt.
                 Err(Broken::Line(failure)) => return Err(failure),
                 Err(Broken::Content(_)) if taken.host.is_some() => {
                     part.forget();
                     return Ok(());
                 }
-                // It was of something else, or nobody answers.
+                // The partial download is invalid, or the server does not respond: start again.
                 Err(Broken::Content(_)) => (),
             }
         }
@@ -236,7 +242,7 @@ impl Client<'_> {
             }
         };
         if there > 0 {
-            // A file of its own: whoever fetched the rest of the other may still be writing to that.
+            // Use a new file: a download thread may still be writing to the previous one.
             part.forget();
             part = packs.state.part(url, waiting)?;
             part.file.set_len(0).map_err(context)?;
@@ -268,7 +274,7 @@ impl Client<'_> {
         };
         let mut file = part.file.try_clone().map_err(no_state)?;
         let (sender, receiver) = sync_channel(AHEAD);
-        // It may outlive us while it waits for a server that says nothing.
+        // This thread may outlive the installation while it waits for an unresponsive server.
         std::thread::spawn(move || send_all(&mut download, &mut file, largest, &sender));
         let mut arriving = Arriving { receiver, chunk: Vec::new(), at: 0, client: self, end: None };
         let read = self.unpack(packs, before.chain(&mut arriving), taken);
@@ -277,8 +283,8 @@ impl Client<'_> {
             Some(End::Host) => {
                 if let Err(failure) = read {
                     let failure = failure
-                        .context(format!("could not keep a pack in `{}`", packs.state.directory().display()))
-                        .help("free some space, or choose another directory with -S");
+                        .context(format!("could not store a pack in `{}`", packs.state.directory().display()))
+                        .help("free some space, or select another directory with -S");
                     taken.host = Some(failure);
                 }
                 Err(Broken::Content(Failure::new("the state directory")))
@@ -295,13 +301,13 @@ impl Client<'_> {
                 told.now_and_then();
                 let Some(hash) = staged(name) else { return Ok(()) };
                 let Member::Object(object) = member else { return Ok(()) };
-                // Whoever takes it out of the list brings it.
+                // The thread that removes an object from the map stores it.
                 let claimed = lock(missing).remove(&hash);
                 let Some(node) = claimed else { return Ok(()) };
                 if object.attributes.size > taken.largest {
                     lock(missing).insert(hash, node);
                     taken.wrong += 1;
-                    return Err(io::Error::other("an object in it is larger than all of its bundle"));
+                    return Err(io::Error::other("an object is larger than its bundle"));
                 }
                 match state.put(&hash, &object, data) {
                     Ok(Ok(())) => Ok(()),
@@ -322,15 +328,16 @@ impl Client<'_> {
                 }
             })
         });
-        read.map_err(|error| inner(error, || "it is no readable pack".to_owned()))
+        read.map_err(|error| inner(error, || "not a readable pack".to_owned()))
     }
 
-    /// An object by itself.
+    /// Fetches a single object.
     pub(super) fn file(&self, state: &State, bundles: &[Loaded], node: &Node) -> Result<(), Failure> {
         let hash = &node.hash;
         let url = self.source.file(hash, node.version);
-        let context =
-            || format!("`{}` of bundle `{}` cannot be had", shown(node.path), bundles[node.bundle].line.name);
+        let context = || {
+            format!("could not fetch `{}` of bundle `{}`", shown(node.path), bundles[node.bundle].line.name)
+        };
         let from = || format!("from: {}", shown_url(&url));
         let packed = self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
         let largest = largest_object(&bundles[node.bundle].manifest);
@@ -340,7 +347,7 @@ impl Client<'_> {
         let read = tar.map_err(ObjectError::Read).and_then(|tar| {
             only_member(tar.take(most), hash, |object, data| {
                 if object.attributes.size > largest {
-                    return Err(ObjectError::Read(io::Error::other("it is larger than all of its bundle")));
+                    return Err(ObjectError::Read(io::Error::other("the object is larger than its bundle")));
                 }
                 match state.put(hash, &object, data) {
                     Ok(put) => put,
@@ -355,32 +362,32 @@ impl Client<'_> {
             return Err(failure);
         }
         if read.is_err() {
-            // It may be what its hash says, and came in something that is not to be trusted.
+            // The object may be stored although the tar around it is invalid.
             state.forget(hash);
         }
         read.map_err(|error| match error {
             ObjectError::Hash(found) => not_as_expected(context(), hash, &found).detail(from()),
             ObjectError::Read(error) | ObjectError::Write(error) => {
-                inner(error, || "it is no tar of one object".to_owned()).context(context()).detail(from())
+                inner(error, || "not a valid object tar".to_owned()).context(context()).detail(from())
             }
         })
     }
 }
 
-/// More than the headers of one object, and what a compression adds to what it cannot compress.
+/// Upper bound for the headers of an object and the overhead of incompressible data.
 const LARGEST_FRAME: u64 = 16 << 20;
 
-/// More than any object of a bundle can have, as its signed manifest says; where it says nothing, as many bytes as anybody
-/// would put into a file on purpose.
+/// Upper bound for the size of an object, from the content size in the signed manifest, or a fixed limit if the
+/// manifest contains no size.
 fn largest_object(bundle: &Bundle) -> u64 {
-    const UNSAID: u64 = 4 << 30;
+    const WITHOUT_SIZE: u64 = 4 << 30;
     match bundle.header.content_size {
-        0 => UNSAID,
-        said => said,
+        0 => WITHOUT_SIZE,
+        size => size,
     }
 }
 
-/// More than a pack of a bundle can have: it may carry a variant of each file for every level of CPU.
+/// Upper bound for the size of a pack, which may contain a variant of each file for every CPU level.
 fn largest_pack(bundle: &Bundle) -> u64 {
     const LEVELS: u64 = 4;
     const HEADERS: u64 = 4096;
@@ -388,23 +395,23 @@ fn largest_pack(bundle: &Bundle) -> u64 {
     LEVELS * (largest_object(bundle) + HEADERS * bundle.files.len() as u64) + REST
 }
 
-/// Why a pack could not be read to its end.
+/// Why a pack could not be read completely.
 enum Broken {
-    /// The line broke.
+    /// The connection was lost.
     Line(Failure),
-    /// It is no good pack.
+    /// The pack is invalid.
     Content(Failure),
 }
 
-/// What came of unpacking.
+/// Result of unpacking a pack.
 #[derive(Default)]
 struct Taken {
-    /// The most bytes that an object may have, and all of the pack.
+    /// Maximum size of an object and of the whole pack, in bytes.
     largest: u64,
     largest_pack: u64,
-    /// Objects that were others.
+    /// Number of objects with a wrong hash.
     wrong: usize,
-    /// What went wrong on this side.
+    /// Failure of this host.
     host: Option<Failure>,
 }
 
@@ -412,7 +419,7 @@ fn lock<'l, 'm>(missing: &'l Missing<'m>) -> std::sync::MutexGuard<'l, HashMap<O
     missing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The hash of a pack's member `staged/<hash>`; nothing else in a pack is looked at.
+/// Returns the hash of a pack member `staged/<hash>`. Other members are ignored.
 fn staged(name: &[u8]) -> Option<ObjectHash> {
     let name = name.strip_prefix(b"staged/")?;
     ObjectHash::parse(name.strip_suffix(b"/").unwrap_or(name))

@@ -1,26 +1,27 @@
-//! The third flag of a manifest's line: which level of CPU a file was built for.
+//! The third flag of a manifest line: the CPU level a file was built for.
 //!
-//! 64 letters stand for the values 0 to 63; 0 to 19 are defined. Source: swupd-client, manifest_parser.c; mixer-tools,
-//! swupd/manifest.go.
+//! 64 letters encode the values 0 to 63, of which 0 to 19 are defined. Source: swupd-client, manifest_parser.c;
+//! mixer-tools, swupd/manifest.go.
 
-/// What a file's level means for an image, which may boot on any CPU.
+/// CPU level of a file, as far as it matters for an image, which may boot on any CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
-    /// For every CPU of the architecture.
+    /// Runs on every CPU of the architecture.
     Baseline,
-    /// A variant for newer ones (AVX2, AVX512, APX), beside the one for every CPU.
+    /// A variant for newer CPUs (AVX2, AVX512, APX), in addition to the baseline file.
     Newer,
-    /// Of a level that is not defined.
+    /// An undefined level.
     Unknown,
 }
 
-/// In the order of their values. `b`, `s` and `C` are left out: once they marked boot, state and configuration files.
+/// Letters in the order of their values. `b`, `s` and `C` are unused: they used to mark boot, state and configuration
+/// files.
 const LETTERS: &[u8; 64] = b".acdefghijklmnopqrtuvwxyzABDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#^*";
 const DEFINED: usize = 20;
-/// Those of the defined ones that every CPU runs.
+/// Defined letters for files that run on every CPU.
 const BASELINE: &[u8] = b".acdijkl";
 
-/// A character that is no letter of these counts as none.
+/// Returns the level of a flag. Other characters count as the baseline.
 pub(super) fn level(letter: u8) -> Level {
     match LETTERS.iter().position(|known| *known == letter) {
         None => Level::Baseline,
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_letter_has_its_level() {
+    fn letters_map_to_levels() {
         let of = |level_wanted: Level| -> String {
             (33..127u8).filter(|letter| level(*letter) == level_wanted).map(char::from).collect()
         };

@@ -1,18 +1,18 @@
-//! The hash that names every object of swupd's content.
+//! The hash that identifies each object of swupd content.
 //!
-//! HMAC-SHA256 over the content, whose key is the hex text of a HMAC-SHA256 over the extended attributes (none, for content
-//! that mixer made), whose key is five little-endian numbers: mode, owner, group, device, size. Source: swupd-client,
-//! hash.c; mixer-tools, swupd/hash.go.
+//! The hash is an HMAC-SHA256 over the content. Its key is the hex text of an HMAC-SHA256 over the extended attributes
+//! (none in content made by mixer), whose key in turn consists of five little-endian numbers: mode, owner, group,
+//! device, size. Source: swupd-client, hash.c; mixer-tools, swupd/hash.go.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// The name of an object: a file, directory or link with its attributes, but without its path and its times.
+/// Identifies an object: a file, directory or link with its attributes, but without path and timestamps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectHash([u8; 32]);
 
-/// What kind of thing an object is.
+/// Type of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -20,26 +20,26 @@ pub enum Kind {
     Link,
 }
 
-/// What the hash depends on besides the content.
+/// Attributes that are part of the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     pub kind: Kind,
-    /// Permission bits with setuid, setgid and sticky; of no effect for links.
+    /// Permission bits including setuid, setgid and sticky. Ignored for links.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Bytes of a file, or of a link's target; of no effect for directories.
+    /// Size in bytes of a file or of a link target. Ignored for directories.
     pub size: u64,
 }
 
-/// Takes an object's content in pieces: a file's bytes, a link's target, nothing for a directory.
+/// Hashes the content of an object in pieces: the bytes of a file, the target of a link, nothing for a directory.
 pub struct ObjectHasher(Hmac<Sha256>);
 
 impl ObjectHash {
-    /// What a manifest has where there is no object: 64 zeros.
+    /// Placeholder in a manifest for a missing object: 64 zeros.
     pub const NONE: ObjectHash = ObjectHash([0; 32]);
 
-    /// From 64 lowercase hexadecimal digits.
+    /// Parses 64 lowercase hexadecimal digits.
     pub fn parse(text: &[u8]) -> Option<ObjectHash> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
@@ -83,7 +83,7 @@ impl ObjectHasher {
         for (place, field) in key.chunks_exact_mut(8).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
         }
-        // Of no extended attributes. The key of the second is the text, not the bytes that it stands for.
+        // The hash of no extended attributes. The key of the outer HMAC is the hex text, not the binary hash.
         let inner: [u8; 32] = keyed(&key).finalize().into_bytes().into();
         let mut hasher = keyed(&hex(&inner));
         if attributes.kind == Kind::Directory {
@@ -101,7 +101,7 @@ impl ObjectHasher {
     }
 }
 
-/// The hash of something that is in memory.
+/// Returns the hash of an object in memory.
 pub fn object_hash(attributes: &Attributes, content: &[u8]) -> ObjectHash {
     let mut hasher = ObjectHasher::new(attributes);
     hasher.update(content);
@@ -109,7 +109,7 @@ pub fn object_hash(attributes: &Attributes, content: &[u8]) -> ObjectHash {
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+    Hmac::new_from_slice(key).expect("HMAC accepts keys of any length")
 }
 
 fn hex(bytes: &[u8; 32]) -> [u8; 64] {
@@ -126,9 +126,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Values that `swupd hashdump` and mixer give.
+    /// Values printed by `swupd hashdump` and mixer.
     #[test]
-    fn hashes_of_upstream() {
+    fn matches_hashes_of_upstream() {
         let file = |mode, uid, gid, content: &[u8]| {
             let attributes = Attributes { kind: Kind::File, mode, uid, gid, size: content.len() as u64 };
             object_hash(&attributes, content).to_string()
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_lowercase_digits_are_a_hash() {
+    fn parses_only_lowercase_digits() {
         let good = "f716c6cb18be9041e1748d52be544645cfc98d2c99dd7e72bdd6f702aa1ee744";
         assert_eq!(ObjectHash::parse(good.as_bytes()).unwrap().to_string(), good);
         for bad in [&good[1..], &good.to_uppercase(), &format!("{good}0"), &good.replace('f', "g"), ""] {
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(content in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+        fn hash_is_independent_of_piece_sizes(content in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
             let attributes = Attributes { kind: Kind::File, mode: 0o644, uid: 1, gid: 2, size: content.len() as u64 };
             let (a, b) = content.split_at(cut.min(content.len()));
             let mut hasher = ObjectHasher::new(&attributes);

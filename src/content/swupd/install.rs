@@ -1,4 +1,5 @@
-//! From the state directory to a tree. What is there already must be what the release has; nothing is written through a link.
+//! Installs from the state directory to a tree. Existing files must match the release, and nothing is written through a
+//! link.
 
 use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
@@ -21,23 +22,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Where an installed system remembers what was asked for, and what its client expects to find. Source: swupd-client.
+/// Directory in which an installed system records the requested bundles, and directories expected by its client.
+/// Source: swupd-client.
 pub(super) const TRACKING: &str = "/var/lib/swupd/bundles";
-const OF_THE_CLIENT: [&str; 4] =
+const CLIENT_DIRECTORIES: [&str; 4] =
     ["/var/lib/swupd", TRACKING, "/var/lib/swupd/telemetry", "/var/lib/swupd/3rd-party"];
 
-/// A tree that is written to, whatever links it has.
+/// The target tree; links in it are never followed.
 pub(super) struct Target {
     root: OwnedFd,
     path: PathBuf,
 }
 
-/// A directory of the target that was opened last: most files lie beside the one before.
+/// The directory opened last, reused because consecutive files are usually in the same directory.
 #[derive(Default)]
 struct Opened<'m>(Option<(&'m [u8], OwnedFd)>);
 
 impl Target {
-    /// An existing directory.
+    /// Opens an existing directory.
     pub(super) fn open(path: &Path) -> Result<Target, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
@@ -45,17 +47,17 @@ impl Target {
         Ok(Target { root, path: path.to_owned() })
     }
 
-    /// Nobody else installs into it as long as this is kept.
+    /// Locks the tree against other installations until the returned handle is dropped.
     pub(super) fn lock(&self) -> Result<OwnedFd, Failure> {
         let context = || format!("could not lock the directory `{}`", self.path.display());
         let directory = open_directory(self.root.as_fd(), OsStr::new(".")).context(context)?;
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(directory),
             Err(Errno::WOULDBLOCK) => {
-                Err(Failure::new(format!("another installation writes into `{}`", self.path.display()))
-                    .help("wait for its end, or install into another directory"))
+                Err(Failure::new(format!("another installation is writing to `{}`", self.path.display()))
+                    .help("wait until it finishes, or install to another directory"))
             }
-            // A file system without locks.
+            // The filesystem does not support locks.
             Err(Errno::OPNOTSUPP | Errno::NOLCK) => Ok(directory),
             Err(error) => Err(error).context(context),
         }
@@ -65,7 +67,7 @@ impl Target {
         format!("{}{}", self.path.display(), shown(path))
     }
 
-    /// A directory below the root, on a way without links.
+    /// Opens a directory below the root without following links.
     fn directory(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         let below = path.strip_prefix(b"/").unwrap_or(path);
         let below = if below.is_empty() { b"." } else { below };
@@ -85,7 +87,7 @@ impl Target {
         Ok(opened.0.as_ref().expect("it was opened").1.as_fd())
     }
 
-    /// A small file's text. A link is not followed, a pipe not waited for.
+    /// Reads a small text file. Links are not followed, and a FIFO does not block.
     pub(super) fn read(&self, path: &[u8]) -> Option<String> {
         const LARGEST: u64 = 1 << 20;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -99,7 +101,7 @@ impl Target {
         Some(text)
     }
 
-    /// The names in a directory, on a way without links.
+    /// Returns the names in a directory without following links.
     pub(super) fn names(&self, path: &[u8]) -> rustix::io::Result<Vec<Vec<u8>>> {
         let directory = self.directory(path)?;
         let entries = rustix::fs::Dir::new(open_directory(directory.as_fd(), OsStr::new("."))?)?;
@@ -107,11 +109,11 @@ impl Target {
         names.filter(|name| name.as_ref().map_or(true, |name| name != b"." && name != b"..")).collect()
     }
 
-    /// What a path holds, if there is something: its hash.
+    /// Returns attributes and hash of a path, or `None` if it does not exist.
     pub(super) fn hash_of(&self, path: &[u8]) -> io::Result<Option<(Attributes, ObjectHash)>> {
         let directory = match self.directory(parent(path)) {
             Ok(directory) => directory,
-            // The last: a directory has become a link.
+            // LOOP: a directory was replaced by a link.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -166,18 +168,19 @@ fn hash_at(directory: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes
     Ok(Some((attributes, hasher.finish())))
 }
 
-/// What upstream's client leaves on a system besides the content.
+/// Tracking data that upstream's client stores on a system in addition to the content.
 pub(super) struct Tracking<'t> {
-    /// The bundles that were asked for.
+    /// The requested bundles.
     pub bundles: &'t [String],
-    /// When the release was made, seconds since 1970: what is made here gets its time.
+    /// Time of the release in seconds since 1970, used as timestamp of tracking files.
     pub time: u64,
 }
 
 impl Client<'_> {
-    /// Writes the tree: directories that only we can enter, then everything else on all cores, then what directories are to be.
-    /// Files that are the same object become names of one file, as upstream's client has it. Each gets its name when it is
-    /// whole, so what a killed installation left is gone on with.
+    /// Writes the tree: first the directories with access only for the current user, then everything else on all cores,
+    /// then the final attributes of the directories. As with upstream's client, files with the same hash become hard
+    /// links. Every file is renamed to its final name when it is complete, so an interrupted installation can be
+    /// continued.
     pub(super) fn install(
         &self,
         state: &State,
@@ -189,11 +192,11 @@ impl Client<'_> {
         let place = Placing { client: self, state, bundles, target };
         let directories: Vec<(&Node, Object)> = place.directories(nodes)?;
         let mut others: Vec<&Node> = nodes.iter().filter(|node| node.kind != Kind::Directory).collect();
-        // Names of one object follow each other, and within an object the order is that of the names.
+        // Group the names of an object, sorted by name within a group.
         others.sort_by_key(|node| (node.kind == Kind::Link, node.hash, node.path));
         let one_object = |a: &&Node, b: &&Node| a.kind == Kind::File && a.hash == b.hash;
         let mut groups: Vec<&[&Node]> = others.chunk_by(one_object).collect();
-        // In the order of the first names: neighbours are written one after the other.
+        // Sort by first name, so that neighboring files are written in sequence.
         groups.sort_by_key(|group| group[0].path);
         let batches: Vec<&[&[&Node]]> = groups.chunks(64).collect();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -202,7 +205,7 @@ impl Client<'_> {
             batches[index].iter().try_for_each(|group| place.group(&mut opened, group))
         })?;
         track(target, tracking)?;
-        // From the innermost outwards: nobody else can enter before all is done.
+        // Innermost first, so that no other user can enter before everything is complete.
         for (node, object) in directories.iter().rev() {
             place.finish_directory(node, object)?;
         }
@@ -216,19 +219,19 @@ fn track(target: &Target, tracking: &Tracking) -> Result<(), Failure> {
         move || format!("could not create `{place}`")
     };
     let mut made = Vec::new();
-    for path in ["/var", "/var/lib"].into_iter().chain(OF_THE_CLIENT) {
+    for path in ["/var", "/var/lib"].into_iter().chain(CLIENT_DIRECTORIES) {
         let directory = target.directory(parent(path.as_bytes())).context(context(path))?;
-        match rustix::fs::mkdirat(&directory, name(path.as_bytes()), UNFINISHED) {
+        match rustix::fs::mkdirat(&directory, name(path.as_bytes()), INCOMPLETE) {
             Ok(()) => made.push(path),
-            // Of an installation that was killed.
-            Err(Errno::EXIST) if is_unfinished(directory.as_fd(), name(path.as_bytes())) => made.push(path),
+            // Left over from an interrupted installation.
+            Err(Errno::EXIST) if is_incomplete(directory.as_fd(), name(path.as_bytes())) => made.push(path),
             Err(Errno::EXIST) => (),
             Err(error) => return Err(error).context(context(path)),
         }
     }
     let directory = target.directory(TRACKING.as_bytes()).context(context(TRACKING))?;
     for bundle in tracking.bundles {
-        // A pipe is not waited for.
+        // Non-blocking, because opening a FIFO could block.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&directory, bundle.as_str(), flags, Mode::from_raw_mode(0o600));
         let file = File::from(file.context(context(TRACKING))?);
@@ -266,11 +269,11 @@ impl Placing<'_, '_> {
                 made = Some(object);
                 Ok(())
             })?;
-            let object = made.expect("an object was given");
+            let object = made.expect("visit was called");
             let within = self.target.parent(&mut opened, node.path)?;
-            match rustix::fs::mkdirat(within, name(node.path), UNFINISHED) {
+            match rustix::fs::mkdirat(within, name(node.path), INCOMPLETE) {
                 Ok(()) => (),
-                Err(Errno::EXIST) if is_unfinished(within, name(node.path)) => (),
+                Err(Errno::EXIST) if is_incomplete(within, name(node.path)) => (),
                 Err(Errno::EXIST) => self.compare(within, node)?,
                 Err(error) => return Err(error).context(|| self.could_not(node)),
             }
@@ -297,7 +300,7 @@ impl Placing<'_, '_> {
         format!("could not install `{}` of bundle `{bundle}`", self.target.shown(node.path))
     }
 
-    /// All names of one object.
+    /// Installs all names of an object.
     fn group<'m>(&self, opened: &mut Opened<'m>, group: &[&Node<'m>]) -> Result<(), Failure> {
         let mut first: Option<&Node> = None;
         for node in group {
@@ -313,8 +316,8 @@ impl Placing<'_, '_> {
                 match rustix::fs::linkat(from, name(first.path), directory, name(node.path), AtFlags::empty())
                 {
                     Ok(()) => continue,
-                    // It has as many names as a file may have, or the directory is on another file system, or that knows no
-                    // such names: what follows is of another file.
+                    // The link limit is reached, the directory is on another filesystem, or hard links are not
+                    // supported: the following names become links to a new file.
                     Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => (),
                     Err(error) => return Err(error).context(|| self.could_not(node)),
                 }
@@ -325,7 +328,7 @@ impl Placing<'_, '_> {
         Ok(())
     }
 
-    /// What is there has to be what would be written.
+    /// Checks that an existing entry matches the release.
     fn compare(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
         let there = hash_at(directory, name(node.path)).context(|| self.could_not(node))?;
         match there {
@@ -334,13 +337,14 @@ impl Placing<'_, '_> {
                 let found = found.map_or(ObjectHash::NONE, |(_, hash)| hash);
                 let failure = not_as_expected(self.could_not(node), &node.hash, &found);
                 Err(failure
-                    .detail("something else is there already")
-                    .help("remove it, or install into an empty directory"))
+                    .detail("an entry with different content already exists")
+                    .help("remove it, or install to an empty directory"))
             }
         }
     }
 
-    /// Gives an object to `visit`, checked or to be checked; one that was damaged in the state directory comes again.
+    /// Passes an object to `visit`, verified or to be verified. An object that is damaged in the state directory is
+    /// fetched again.
     fn with_object(
         &self,
         node: &Node,
@@ -360,10 +364,7 @@ impl Placing<'_, '_> {
                     return Ok(());
                 }
                 return Err(Failure::new(self.could_not(node))
-                    .detail(format!(
-                        "the manifest says that it is {}, its object is something else",
-                        said(node.kind)
-                    ))
+                    .detail(format!("the object is not {} as listed in the manifest", kind_name(node.kind)))
                     .detail(format!("hash: {}", node.hash)));
             }
             if attempt == 0 {
@@ -372,37 +373,37 @@ impl Placing<'_, '_> {
         }
         Err(Failure::new(self.could_not(node))
             .detail(format!(
-                "the state directory `{}` does not keep what is written into it",
+                "the state directory `{}` returned damaged data",
                 self.state.directory().display()
             ))
-            .help("its disk may be failing; choose another directory with -S"))
+            .help("check its disk, or select another directory with -S"))
     }
 
-    /// Under a name of its own until it is whole.
+    /// Writes an object to a temporary file and renames it when it is complete.
     fn write(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
-        let draft = temporary_name(node.path);
+        let temporary = temporary_name(node.path);
         let written = self.with_object(node, |object, data| {
-            // Of an installation that was killed.
-            match rustix::fs::unlinkat(directory, &draft, AtFlags::empty()) {
+            // Left over from an interrupted installation.
+            match rustix::fs::unlinkat(directory, &temporary, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => (),
                 Err(error) => return Err(ObjectError::Write(error.into())),
             }
             match object.take(&node.hash, data)? {
-                Content::Whole(content) => write_whole(directory, &draft, &object, &content),
-                Content::Stream(data) => write_stream(directory, &draft, node, &object, data),
+                Content::Whole(content) => write_whole(directory, &temporary, &object, &content),
+                Content::Stream(data) => write_stream(directory, &temporary, node, &object, data),
             }
         });
         let named = written.and_then(|()| {
             let flags = RenameFlags::NOREPLACE;
-            match rustix::fs::renameat_with(directory, &draft, directory, name(node.path), flags) {
-                // Not every file system can promise that.
-                Err(Errno::INVAL) => rustix::fs::renameat(directory, &draft, directory, name(node.path)),
+            match rustix::fs::renameat_with(directory, &temporary, directory, name(node.path), flags) {
+                // Not all filesystems support this flag.
+                Err(Errno::INVAL) => rustix::fs::renameat(directory, &temporary, directory, name(node.path)),
                 renamed => renamed,
             }
             .context(|| self.could_not(node))
         });
         if named.is_err() {
-            let _ = rustix::fs::unlinkat(directory, &draft, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
         }
         named
     }
@@ -410,21 +411,21 @@ impl Placing<'_, '_> {
 
 fn write_whole(
     directory: BorrowedFd,
-    draft: &str,
+    temporary: &str,
     object: &Object,
     content: &[u8],
 ) -> Result<(), ObjectError> {
     let write = || -> io::Result<()> {
         if object.attributes.kind != Kind::Link {
-            let mut file = new_file(directory, draft)?;
+            let mut file = new_file(directory, temporary)?;
             file.write_all(content)?;
             return finish_file(&file, object);
         }
         let Attributes { uid, gid, .. } = object.attributes;
-        rustix::fs::symlinkat(OsStr::from_bytes(content), directory, draft)?;
+        rustix::fs::symlinkat(OsStr::from_bytes(content), directory, temporary)?;
         let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        rustix::fs::chownat(directory, draft, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
-        rustix::fs::utimensat(directory, draft, &times(object.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(directory, temporary, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::utimensat(directory, temporary, &times(object.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     };
     write().map_err(ObjectError::Write)
@@ -432,44 +433,44 @@ fn write_whole(
 
 fn write_stream(
     directory: BorrowedFd,
-    draft: &str,
+    temporary: &str,
     node: &Node,
     object: &Object,
     data: &mut dyn Read,
 ) -> Result<(), ObjectError> {
-    let mut file = new_file(directory, draft).map_err(ObjectError::Write)?;
+    let mut file = new_file(directory, temporary).map_err(ObjectError::Write)?;
     object.stream(&node.hash, data, |bytes| file.write_all(bytes))?;
     finish_file(&file, object).map_err(ObjectError::Write)
 }
 
-fn new_file(directory: BorrowedFd, draft: &str) -> io::Result<File> {
+fn new_file(directory: BorrowedFd, temporary: &str) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(directory, draft, flags, Mode::from_raw_mode(0o600))?.into())
+    Ok(rustix::fs::openat(directory, temporary, flags, Mode::from_raw_mode(0o600))?.into())
 }
 
 fn finish_file(file: &File, object: &Object) -> io::Result<()> {
     let Attributes { mode, uid, gid, .. } = object.attributes;
     rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    // After the owner, which takes setuid away.
+    // After chown, which clears the setuid bit.
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
     rustix::fs::futimens(file, &times(object.mtime))?;
     Ok(())
 }
 
-/// The mode of a directory until all is in it: only we can enter. The sticky bit, which changes nothing for us, tells it from a
-/// private directory that somebody has.
-const UNFINISHED: Mode = Mode::from_raw_mode(0o1700);
+/// Mode of a directory until it is complete: only the current user can enter. The sticky bit, which has no effect for
+/// the owner, distinguishes it from an existing private directory.
+const INCOMPLETE: Mode = Mode::from_raw_mode(0o1700);
 
-/// A directory of an installation that was killed.
-fn is_unfinished(within: BorrowedFd, name: &OsStr) -> bool {
+/// Whether a directory is left over from an interrupted installation.
+fn is_incomplete(within: BorrowedFd, name: &OsStr) -> bool {
     rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
         let us = rustix::process::geteuid().as_raw();
         let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        is_directory && stat.st_mode & 0o7777 == UNFINISHED.as_raw_mode() && stat.st_uid == us
+        is_directory && stat.st_mode & 0o7777 == INCOMPLETE.as_raw_mode() && stat.st_uid == us
     })
 }
 
-/// What a path is called until it is whole: another for each path.
+/// Returns the temporary name for a path, which is unique for each path.
 fn temporary_name(path: &[u8]) -> String {
     format!(".ister-{}", &blake3::hash(path).to_hex()[..24])
 }
@@ -479,11 +480,11 @@ fn about_ids(failure: Failure, uid: u32, gid: u32) -> Failure {
         return failure;
     }
     failure.detail(format!("owner: {uid}:{gid}")).help(
-        "an ordinary user knows only as many ids as the sub-id range has, usually 0 to 65535: enlarge it, or run ister as root",
+        "the subordinate ID range of the user, usually 0 to 65535, is too small: enlarge it in /etc/subuid and /etc/subgid, or run ister as root",
     )
 }
 
-fn said(kind: Kind) -> &'static str {
+fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "a file",
         Kind::Directory => "a directory",

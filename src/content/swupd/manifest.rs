@@ -1,28 +1,28 @@
-//! Manifests: what a release consists of, and what a bundle has in it. Pure: bytes in, value out.
+//! Parses manifests of releases and bundles. Pure.
 //!
-//! Lines of TAB-separated fields; names are bytes. What upstream lets pass without need is refused here: an unknown type,
-//! a hash that is none, a line without its end.
+//! Manifests are lines of TAB-separated fields; names are bytes. This parser is stricter than upstream's: unknown
+//! types, invalid hashes and unterminated lines are errors.
 
 use super::flags::{self, Level};
 use super::hash::{Kind, ObjectHash};
 use std::fmt;
 use std::ops::Range;
 
-/// The longest line that upstream reads.
+/// The longest line that upstream's client reads.
 const LONGEST_LINE: usize = 8191;
-/// More files than this no client takes. Source: swupd-client, manifest_parser.c.
+/// The maximum number of files that clients accept. Source: swupd-client, manifest_parser.c.
 const MOST_FILES: u64 = 4_000_000;
-/// Bytes of content that no client takes more of. Source: as above.
+/// The maximum content size in bytes that clients accept. Source: as above.
 const MOST_CONTENT: u64 = 2_000_000_000_000;
-/// A bundle's name becomes a part of file names and URLs.
+/// Limited because the name of a bundle is part of file names and URLs.
 const LONGEST_NAME: usize = 200;
 
-/// A bundle's name, that is safe as a part of a path and a URL.
+/// A bundle name that is safe as part of a path and a URL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleName(String);
 
 impl BundleName {
-    /// Letters, digits, `-`, `_`, `+` and `.`, which does not come first.
+    /// Parses a name of letters, digits, `-`, `_`, `+` and `.`, which must not be the first character.
     pub fn parse(text: &str) -> Option<BundleName> {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
         let fits = !text.is_empty() && text.len() <= LONGEST_NAME && !text.starts_with('.');
@@ -40,7 +40,7 @@ impl fmt::Display for BundleName {
     }
 }
 
-/// Why a manifest is none.
+/// A syntax error in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Counted from 1.
@@ -59,11 +59,11 @@ impl fmt::Display for Fault {
 pub struct Header {
     pub format: u32,
     pub version: u32,
-    /// The version before; 0 for the first one.
+    /// The previous version; 0 for the first one.
     pub previous: u32,
     /// Seconds since 1970.
     pub timestamp: u64,
-    /// Bytes of all files, for whoever wants a bar; not to be relied on.
+    /// Size of all files in bytes. Only an estimate for progress output.
     pub content_size: u64,
     pub includes: Vec<String>,
     /// Optional dependencies.
@@ -81,19 +81,19 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleLine {
     pub name: BundleName,
-    /// Of the file `Manifest.<name>`.
+    /// Hash of the file `Manifest.<name>`.
     pub hash: ObjectHash,
-    /// In whose directory the manifest is.
+    /// Version whose directory contains the manifest.
     pub version: u32,
     pub experimental: bool,
 }
 
-/// What a bundle has in it. Only what a new system gets: what was deleted or is for other CPUs is left out.
+/// The files of a bundle that a new system gets: without deleted files and files for other CPUs.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     pub header: Header,
     pub files: Vec<FileLine>,
-    /// How many lines were for a level of CPU that nobody knows.
+    /// Number of skipped lines with an unknown CPU level.
     pub unknown_levels: usize,
     bytes: Vec<u8>,
 }
@@ -102,7 +102,7 @@ pub struct Bundle {
 pub struct FileLine {
     pub kind: Kind,
     pub hash: ObjectHash,
-    /// In whose directory the file's own tar is.
+    /// Version whose directory contains the tar of the file.
     pub version: u32,
     path: Range<usize>,
 }
@@ -118,30 +118,30 @@ impl Release {
                 b'M' => (),
                 b'I' => continue,
                 other => {
-                    return Err(fault(number, format!("a bundle cannot be of type `{}`", shown(&[other]))));
+                    return Err(fault(number, format!("invalid bundle type `{}`", shown(&[other]))));
                 }
             }
             let experimental = match fields.flags[1] {
                 b'.' => false,
                 b'e' => true,
                 b'd' | b'g' => continue,
-                other => return Err(fault(number, format!("`{}` is no state of a bundle", shown(&[other])))),
+                other => return Err(fault(number, format!("invalid bundle state `{}`", shown(&[other])))),
             };
             let name = std::str::from_utf8(&bytes[fields.name.clone()]).ok().and_then(BundleName::parse);
             let name = name.ok_or_else(|| {
-                fault(number, format!("`{}` is no possible name of a bundle", shown(&bytes[fields.name])))
+                fault(number, format!("invalid bundle name `{}`", shown(&bytes[fields.name])))
             })?;
             if fields.hash == ObjectHash::NONE {
-                return Err(fault(number, format!("bundle `{name}` has no hash")));
+                return Err(fault(number, format!("missing hash of bundle `{name}`")));
             }
             bundles.push(BundleLine { name, hash: fields.hash, version: fields.version, experimental });
         }
         bundles.sort_by(|a: &BundleLine, b| a.name.cmp(&b.name));
         if let Some(pair) = bundles.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(fault(1, format!("bundle `{}` is listed twice", pair[0].name)));
+            return Err(fault(1, format!("duplicate bundle `{}`", pair[0].name)));
         }
         if bundles.is_empty() {
-            return Err(fault(1, "it lists no bundle".into()));
+            return Err(fault(1, "no bundles are listed".into()));
         }
         Ok(Release { header, bundles })
     }
@@ -166,20 +166,20 @@ impl Bundle {
                 b'L' => Some(Kind::Link),
                 b'.' => None,
                 b'I' => continue,
-                other => return Err(fault(number, format!("`{}` is no type of a file", shown(&[other])))),
+                other => return Err(fault(number, format!("invalid file type `{}`", shown(&[other])))),
             };
             match fields.flags[1] {
                 b'.' => (),
-                // Deleted, or gone but for an update to leave alone.
+                // Deleted, or a ghost file that updates leave alone.
                 b'd' | b'g' => continue,
-                other => return Err(fault(number, format!("`{}` is no state of a file", shown(&[other])))),
+                other => return Err(fault(number, format!("invalid file state `{}`", shown(&[other])))),
             }
             let path = &bytes[fields.name.clone()];
             let Some(kind) = kind else {
-                return Err(fault(number, format!("`{}` has no type", shown(path))));
+                return Err(fault(number, format!("missing type of `{}`", shown(path))));
             };
             if fields.hash == ObjectHash::NONE {
-                return Err(fault(number, format!("`{}` has no hash", shown(path))));
+                return Err(fault(number, format!("missing hash of `{}`", shown(path))));
             }
             match flags::level(fields.flags[2]) {
                 Level::Baseline => (),
@@ -203,27 +203,27 @@ impl Bundle {
     }
 }
 
-/// Absolute, in normal form, and below the root: nothing that leads anywhere but where it says.
+/// Checks that a path is absolute, normalized and not the root.
 fn check_path(path: &[u8]) -> Result<(), &'static str> {
-    let Some(below) = path.strip_prefix(b"/") else { return Err("does not begin with `/`") };
+    let Some(below) = path.strip_prefix(b"/") else { return Err("does not start with `/`") };
     if below.is_empty() {
-        return Err("names nothing below the root");
+        return Err("is the root directory");
     }
     if path.contains(&0) {
         return Err("contains a NUL byte");
     }
     for part in below.split(|byte| *byte == b'/') {
         match part {
-            b"" => return Err("has an empty part"),
-            b"." | b".." => return Err("has a part `.` or `..`"),
-            part if part.len() > 255 => return Err("has a part of more than 255 bytes"),
+            b"" => return Err("has an empty component"),
+            b"." | b".." => return Err("has a component `.` or `..`"),
+            part if part.len() > 255 => return Err("has a component of more than 255 bytes"),
             _ => (),
         }
     }
     Ok(())
 }
 
-/// Bytes of a foreign hand, for people.
+/// Escapes untrusted bytes for messages.
 pub fn shown(bytes: &[u8]) -> String {
     let text: String = bytes.escape_ascii().map(char::from).collect();
     text.chars().take(300).collect()
@@ -240,7 +240,7 @@ struct Fields {
     name: Range<usize>,
 }
 
-/// A line's place in the manifest, without its end.
+/// A line without its line feed, and its offset in the manifest.
 struct Line<'m> {
     text: &'m [u8],
     start: usize,
@@ -254,18 +254,19 @@ fn fields(number: usize, line: &Line) -> Result<Fields, Fault> {
         return Err(fault(number, "expected four fields: flags, hash, version, name".into()));
     };
     let flags = <[u8; 4]>::try_from(flags)
-        .map_err(|_| fault(number, format!("`{}` are not four flags", shown(flags))))?;
-    let hash = ObjectHash::parse(hash)
-        .ok_or_else(|| fault(number, format!("`{}` is no hash of 64 digits", shown(hash))))?;
+        .map_err(|_| fault(number, format!("expected four flags, found `{}`", shown(flags))))?;
+    let hash = ObjectHash::parse(hash).ok_or_else(|| {
+        fault(number, format!("expected a hash of 64 lowercase digits, found `{}`", shown(hash)))
+    })?;
     let version = decimal(version)
         .and_then(|version| u32::try_from(version).ok())
         .filter(|version| *version > 0)
-        .ok_or_else(|| fault(number, format!("`{}` is no version", shown(version))))?;
+        .ok_or_else(|| fault(number, format!("invalid version `{}`", shown(version))))?;
     let end = line.start + line.text.len();
     Ok(Fields { flags, hash, version, name: end - name.len()..end })
 }
 
-/// Digits and nothing else.
+/// Parses a number of decimal digits only.
 pub fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
@@ -273,19 +274,19 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
 
 type Numbered<'m> = Result<(usize, Line<'m>), Fault>;
 
-/// The header, and the lines of the body with their numbers.
+/// Parses the header and returns it with the numbered lines of the body.
 fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), Fault> {
     let mut lines = lines(bytes).enumerate().map(|(index, line)| match line {
         Ok(line) => Ok((index + 1, line)),
         Err(message) => Err(fault(index + 1, message.to_owned())),
     });
     let mut header = Header::default();
-    let first = lines.next().ok_or_else(|| fault(1, "it is empty".into()))??.1;
+    let first = lines.next().ok_or_else(|| fault(1, "empty manifest".into()))??.1;
     let format = first.text.strip_prefix(b"MANIFEST\t").and_then(decimal);
     header.format = format
         .and_then(|format| u32::try_from(format).ok())
         .filter(|format| *format > 0)
-        .ok_or_else(|| fault(1, "expected `MANIFEST`, a TAB, and the number of a format".into()))?;
+        .ok_or_else(|| fault(1, "expected `MANIFEST`, a TAB and a format number".into()))?;
     let mut ended = false;
     for line in lines.by_ref() {
         let (number, line) = line?;
@@ -294,7 +295,7 @@ fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), 
             break;
         }
         let at = line.text.iter().position(|byte| *byte == b'\t');
-        let at = at.ok_or_else(|| fault(number, format!("`{}` has no TAB", shown(line.text))))?;
+        let at = at.ok_or_else(|| fault(number, format!("missing TAB in `{}`", shown(line.text))))?;
         let (key, value) = (&line.text[..at], &line.text[at + 1..]);
         let count = |most: u64| {
             decimal(value)
@@ -313,7 +314,7 @@ fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), 
         }
     }
     if !ended {
-        return Err(fault(1, "no empty line ends the header".into()));
+        return Err(fault(1, "missing empty line after the header".into()));
     }
     Ok((header, lines))
 }
@@ -325,9 +326,9 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<Line<'_>, &'static str>> {
         let Some(length) = rest.iter().take(LONGEST_LINE + 1).position(|byte| *byte == b'\n') else {
             start = bytes.len();
             return Some(Err(if rest.len() > LONGEST_LINE {
-                "it is longer than 8191 bytes"
+                "longer than 8191 bytes"
             } else {
-                "it does not end in a line feed"
+                "missing line feed"
             }));
         };
         let line = Line { text: &rest[..length], start };
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_gives_what_a_new_system_gets() {
+    fn bundle_lists_files_of_a_new_system() {
         let zero = "0".repeat(64);
         let bundle = bundle(&format!(
             "D...\t{HASH}\t10\t/a\nF.b.\t{HASH}\t20\t/a/x\ty\n.d..\t{zero}\t20\t/gone\n.g..\t{zero}\t20\t/boot/k\n\
@@ -372,20 +373,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_refused_with_its_line() {
+    fn syntax_errors_are_reported_with_line_numbers() {
         let line = |flags: &str, version: &str, path: &str| format!("{flags}\t{HASH}\t{version}\t{path}\n");
         for (body, number, words) in [
-            (line("Z...", "10", "/x"), 8, "no type"),
+            (line("Z...", "10", "/x"), 8, "file type"),
             (line("F.z", "10", "/x"), 8, "four flags"),
-            (line("....", "10", "/x"), 8, "no type"),
-            (line("F...", "0", "/x"), 8, "no version"),
-            (line("F...", "-1", "/x"), 8, "no version"),
-            (line("F...", "10", "x"), 8, "begin with"),
-            (line("F...", "10", ""), 8, "begin with"),
-            (line("F...", "10", "/"), 8, "below the root"),
+            (line("....", "10", "/x"), 8, "missing type"),
+            (line("F...", "0", "/x"), 8, "invalid version"),
+            (line("F...", "-1", "/x"), 8, "invalid version"),
+            (line("F...", "10", "x"), 8, "start with"),
+            (line("F...", "10", ""), 8, "start with"),
+            (line("F...", "10", "/"), 8, "root directory"),
             (line("F...", "10", "/a/../b"), 8, "`..`"),
-            (line("F...", "10", "/a//b"), 8, "empty part"),
-            (line("F...", "10", "/a/"), 8, "empty part"),
+            (line("F...", "10", "/a//b"), 8, "empty component"),
+            (line("F...", "10", "/a/"), 8, "empty component"),
             (line("F...", "10", "/a\0b"), 8, "NUL"),
             ("\n".to_owned(), 8, "four fields"),
             (format!("F...\t{}\t10\t/x\n", &HASH[1..]), 8, "64 digits"),
@@ -400,7 +401,7 @@ mod tests {
             ("", "empty"),
             ("MANIFEST 30\n", "TAB"),
             ("MANIFEST\t30\nversion:\t1\n", "empty line"),
-            ("MANIFEST\t30\nversion 1\n\n", "no TAB"),
+            ("MANIFEST\t30\nversion 1\n\n", "missing TAB"),
             ("MANIFEST\t30\nfilecount:\t4000001\n\n", "range"),
         ] {
             let fault = Bundle::parse(text.as_bytes().to_vec()).unwrap_err();
@@ -409,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_lists_bundles_with_possible_names() {
+    fn bundle_names_are_validated() {
         let text = format!("{HEAD}M...\t{HASH}\t10\tz\nMe..\t{HASH}\t20\ta+b\nMd..\t{HASH}\t10\tgone\n");
         let release = Release::parse(text.as_bytes()).unwrap();
         assert_eq!(release.bundle("a+b").unwrap().version, 20);
@@ -419,21 +420,21 @@ mod tests {
             let text = format!("{HEAD}M...\t{HASH}\t10\t{name}\n");
             assert!(Release::parse(text.as_bytes()).is_err(), "{name}");
         }
-        let twice = format!("{HEAD}M...\t{HASH}\t10\ta\nM...\t{HASH}\t20\ta\n");
-        assert!(Release::parse(twice.as_bytes()).unwrap_err().message.contains("twice"));
+        let duplicate = format!("{HEAD}M...\t{HASH}\t10\ta\nM...\t{HASH}\t20\ta\n");
+        assert!(Release::parse(duplicate.as_bytes()).unwrap_err().message.contains("duplicate"));
         let file = format!("{HEAD}F...\t{HASH}\t10\ta\n");
         assert!(Release::parse(file.as_bytes()).is_err());
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_fall(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = Release::parse(&bytes);
             let _ = Bundle::parse([HEAD.as_bytes(), &bytes].concat());
         }
 
         #[test]
-        fn names_come_back_as_they_were(name in "[^\n\0/]{1,60}") {
+        fn paths_are_preserved(name in "[^\n\0/]{1,60}") {
             prop_assume!(name != "." && name != "..");
             let bundle = bundle(&format!("F...\t{HASH}\t10\t/{name}\n")).unwrap();
             let path = format!("/{name}");

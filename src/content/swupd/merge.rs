@@ -1,22 +1,22 @@
-//! One tree of many bundles. Pure.
+//! Merges the files of several bundles into one tree. Pure.
 //!
-//! Where bundles agree on a path, one entry stays; where they do not, or where an entry has no directory to lie in, there is
-//! no tree: upstream leaves such entries out in silence.
+//! Identical entries are merged into one. Conflicting entries, and entries without a parent directory, are errors;
+//! upstream's client silently skips them.
 
 use super::closure::Loaded;
 use super::hash::{Kind, ObjectHash};
 use super::manifest::shown;
 use std::fmt;
 
-/// Something of the tree.
+/// An entry of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Node<'m> {
     pub path: &'m [u8],
     pub kind: Kind,
     pub hash: ObjectHash,
-    /// In whose directory the object's own tar surely is.
+    /// The version whose directory on the mirror contains the tar of the object.
     pub version: u32,
-    /// The bundle that it is installed for, by its place in the closure.
+    /// Index in the closure of the bundle that the entry is installed for.
     pub bundle: usize,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum MergeError {
     NoDirectory { path: Vec<u8>, bundle: String, parent: Vec<u8>, is_listed: bool },
 }
 
-/// A path that is not the same object for everybody: bundles with what each says.
+/// A path with different objects in two bundles.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Conflict {
     pub path: Vec<u8>,
@@ -40,19 +40,19 @@ impl fmt::Display for MergeError {
                 let [(one, _), (other, _)] = &conflict.sides;
                 let path = shown(&conflict.path);
                 match one == other {
-                    true => write!(f, "bundle `{one}` lists `{path}` twice, not as the same"),
-                    false => write!(f, "the bundles `{one}` and `{other}` do not agree on `{path}`"),
+                    true => write!(f, "bundle `{one}` lists `{path}` twice with different content"),
+                    false => write!(f, "conflict between bundles `{one}` and `{other}`: `{path}`"),
                 }
             }
             MergeError::NoDirectory { path, bundle, parent, is_listed: false } => write!(
                 f,
-                "`{}` of bundle `{bundle}` lies in `{}`, which no bundle lists",
+                "`{}` of bundle `{bundle}` is in `{}`, which no bundle lists",
                 shown(path),
                 shown(parent)
             ),
             MergeError::NoDirectory { path, bundle, parent, is_listed: true } => write!(
                 f,
-                "`{}` of bundle `{bundle}` lies in `{}`, which is no directory",
+                "`{}` of bundle `{bundle}` is in `{}`, which is not a directory",
                 shown(path),
                 shown(parent)
             ),
@@ -60,7 +60,7 @@ impl fmt::Display for MergeError {
     }
 }
 
-/// Everything that the bundles list, sorted by path bytes, so that directories come before what is in them.
+/// Merges the files of all bundles, sorted by path bytes, so that directories precede their entries.
 pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     let mut all: Vec<Node> = Vec::with_capacity(bundles.iter().map(|b| b.manifest.files.len()).sum());
     for (bundle, Loaded { manifest, .. }) in bundles.iter().enumerate() {
@@ -72,12 +72,12 @@ pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
             bundle,
         }));
     }
-    // Of the same object the oldest version is kept: only there its own tar surely exists.
+    // The oldest version of an object is kept, because only its directory is certain to contain the tar.
     all.sort_by_key(|node| (node.path, node.version, node.bundle));
-    let contradicts =
+    let conflicts =
         |one: &Node, other: &Node| one.path == other.path && (one.hash, one.kind) != (other.hash, other.kind);
     if let Some([one, other]) = all.windows(2).find_map(|pair| match pair {
-        [one, other] if contradicts(one, other) => Some([one, other]),
+        [one, other] if conflicts(one, other) => Some([one, other]),
         _ => None,
     }) {
         let side = |node: &Node| (bundles[node.bundle].line.name.to_string(), node.hash);
@@ -106,7 +106,7 @@ pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     Ok(nodes)
 }
 
-/// The directory that a path lies in, without the last slash: nothing for the root.
+/// Returns the parent directory of a path without a trailing slash, or an empty path for the root.
 pub(super) fn parent(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     &path[..slash]
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_several_list_is_there_once_and_in_its_oldest_version() {
+    fn shared_entries_are_merged_with_the_oldest_version() {
         let bundles = [
             bundle("a", &[('D', 1, 20, "/d"), ('F', 2, 30, "/d/x"), ('F', 3, 10, "/d-e")]),
             bundle("b", &[('D', 1, 10, "/d"), ('F', 2, 20, "/d/x")]),
@@ -151,29 +151,30 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_named() {
-        let said = |bundles: &[Loaded]| merge(bundles).unwrap_err().to_string();
+    fn conflicts_are_reported() {
+        let error = |bundles: &[Loaded]| merge(bundles).unwrap_err().to_string();
         let a = bundle("a", &[('D', 1, 10, "/d"), ('L', 2, 10, "/l")]);
         assert_eq!(
-            said(&[a, bundle("b", &[('D', 9, 10, "/d")])]),
-            "the bundles `a` and `b` do not agree on `/d`"
+            error(&[a, bundle("b", &[('D', 9, 10, "/d")])]),
+            "conflict between bundles `a` and `b`: `/d`"
         );
         assert_eq!(
-            said(&[bundle("a", &[('F', 1, 10, "/x"), ('F', 2, 20, "/x")])]),
-            "bundle `a` lists `/x` twice, not as the same"
+            error(&[bundle("a", &[('F', 1, 10, "/x"), ('F', 2, 20, "/x")])]),
+            "bundle `a` lists `/x` twice with different content"
         );
-        assert!(said(&[bundle("a", &[('F', 1, 10, "/d/x")])]).ends_with("`/d`, which no bundle lists"));
+        assert!(error(&[bundle("a", &[('F', 1, 10, "/d/x")])]).ends_with("`/d`, which no bundle lists"));
         assert!(
-            said(&[bundle("a", &[('L', 1, 10, "/l"), ('F', 2, 10, "/l/x")])]).ends_with("is no directory")
+            error(&[bundle("a", &[('L', 1, 10, "/l"), ('F', 2, 10, "/l/x")])])
+                .ends_with("is not a directory")
         );
-        // The same object cannot be of two kinds.
+        // An object cannot have two kinds.
         assert!(merge(&[bundle("a", &[('F', 1, 10, "/x")]), bundle("b", &[('D', 1, 10, "/x")])]).is_err());
     }
 
     proptest! {
-        /// Whatever is listed in whatever order: no path twice, parents first, and the order makes no difference.
+        /// For arbitrary lists: distinct paths, parents first, and independence of the order.
         #[test]
-        fn the_order_of_bundles_makes_no_difference(
+        fn result_is_independent_of_bundle_order(
             picks in proptest::collection::vec((0usize..3, 0usize..6), 0..40)
         ) {
             const PATHS: [&str; 6] = ["/d", "/d/a", "/d/b", "/d-x", "/e", "/e/f"];

@@ -1,14 +1,14 @@
-//! swupd's content, natively: a release and its bundles from any mix or mirror to a tree.
+//! Native swupd client: installs a release and its bundles from any mix or mirror into a tree.
 //!
-//! Trust goes from the certificate to the release's list of bundles, from there by hash to each bundle's manifest, from there
-//! by hash to each object. Packs, tars and whatever else a mirror serves are not trusted. Where upstream's client goes on
-//! in silence, this one stops and says why.
+//! The certificate verifies the release's list of bundles, the list contains the hash of each bundle's manifest, and
+//! the manifest contains the hash of each object. Packs, tars and everything else from a mirror are untrusted. Where
+//! upstream's client ignores an error, this one fails with a message.
 //!
-//! | decides | does |
+//! | pure logic | input and output |
 //! | --- | --- |
-//! | [`hash`], [`flags`], [`manifest`]: what bytes mean | [`source`], [`state`]: where bytes come from, and stay |
-//! | [`signature`]: whom to trust | [`compression`], [`object`]: streams within bounds |
-//! | [`closure`], [`merge`]: what the tree is | [`client`], [`fetch`], [`install`]: the tree |
+//! | [`hash`], [`flags`], [`manifest`]: formats | [`source`], [`state`]: mirror and local store |
+//! | [`signature`]: trust | [`compression`], [`object`]: bounded streams |
+//! | [`closure`], [`merge`]: content of the tree | [`client`], [`fetch`], [`install`]: installation |
 
 mod check;
 mod client;

@@ -1,17 +1,17 @@
-//! Objects as tars carry them: a file, directory or link with its attributes.
+//! Reads objects from tars: files, directories and links with their attributes.
 //!
-//! Only numbers count for owners, and only the three kinds of a manifest are objects. What a tar says is bounded: a hostile
-//! one must not make us remember more than it could mean.
+//! Owners are numeric, and only the three types of a manifest are objects. All sizes are bounded, so that a hostile tar
+//! cannot exhaust memory.
 
 use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher, object_hash};
 use std::io::{self, Read};
 use tar::{Archive, EntryType, Header};
 
-/// Of an extended header or a long name: a path has 4096 bytes at most.
+/// Maximum size of an extended header or a long name. A path has at most 4096 bytes.
 const LONGEST_EXTENSION: u64 = 64 << 10;
-/// A link's target. Source: `PATH_MAX` of Linux.
+/// Maximum length of a link target. Source: `PATH_MAX` of Linux.
 const LONGEST_TARGET: usize = 4096;
-/// What is read in one piece, and checked before any of it is written.
+/// Maximum size of files that are read as a whole and verified before anything is written.
 const SMALL: u64 = 1 << 20;
 
 /// An object without its content.
@@ -20,33 +20,33 @@ pub struct Object {
     pub attributes: Attributes,
     /// Seconds since 1970; not part of the hash.
     pub mtime: u64,
-    /// Of a link.
+    /// Target of a link.
     pub target: Vec<u8>,
 }
 
-/// What a tar has under a name.
+/// A tar member.
 pub enum Member {
     Object(Object),
-    /// A hard link, a device, whatever no manifest has.
+    /// Any other type, such as a hard link or a device, which does not occur in manifests.
     Other,
 }
 
-/// Content that was found to be what its hash says.
+/// Verified content, or content to be verified while it is read.
 pub enum Content<R> {
-    /// All of it.
+    /// The complete, verified content.
     Whole(Vec<u8>),
-    /// Not read yet: whoever reads it checks it with a hasher.
+    /// Content that was not read yet; the reader must verify it with a hasher.
     Stream(R),
 }
 
-/// Why an object is not what it should be.
+/// Why an object is invalid.
 #[derive(Debug)]
 pub enum ObjectError {
-    /// It is another one.
+    /// The hash does not match. Contains the actual hash.
     Hash(ObjectHash),
-    /// It could not be read.
+    /// Reading failed.
     Read(io::Error),
-    /// What was done with it failed; nothing is said of the object.
+    /// Processing the content failed; this is not an error of the object.
     Write(io::Error),
 }
 
@@ -56,14 +56,14 @@ impl From<io::Error> for ObjectError {
     }
 }
 
-/// Goes through a tar. `visit` gets each member's name, what it is and its content; what it leaves unread is skipped.
+/// Iterates over a tar. `visit` receives the name, type and content of each member; unread content is skipped.
 pub fn each_member<R: Read>(
     tar: R,
     mut visit: impl FnMut(&[u8], Member, &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut archive = Archive::new(tar);
     let mut extension = Extension::default();
-    // Raw: extended headers are read here, where they are bounded.
+    // Raw entries: extended headers are parsed here with bounded sizes.
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let header = entry.header().clone();
@@ -83,7 +83,7 @@ pub fn each_member<R: Read>(
     Ok(())
 }
 
-/// The one object of a tar that has the hash as its bare name. `visit` gets it; a second member is an error.
+/// Reads a tar with a single object named by its hash. Further members are an error.
 pub fn only_member<R: Read>(
     tar: R,
     hash: &ObjectHash,
@@ -95,24 +95,21 @@ pub fn only_member<R: Read>(
     let bad = |text: String| Err(io::Error::other(text));
     each_member(tar, |name, member, data| {
         if found {
-            return bad("the tar has more than one member".to_owned());
+            return bad("the tar contains more than one member".to_owned());
         }
-        // A directory may have its slash.
+        // The name of a directory may end with a slash.
         let bare = name.strip_suffix(b"/").unwrap_or(name);
         if bare != expected.as_bytes() {
-            return bad(format!(
-                "the tar's member is called `{}`, not by its hash",
-                super::manifest::shown(name)
-            ));
+            return bad(format!("the member `{}` is not named by its hash", super::manifest::shown(name)));
         }
         let Member::Object(object) = member else {
-            return bad("the tar's member is no file, directory or link".to_owned());
+            return bad("the member is not a file, directory or link".to_owned());
         };
         found = true;
         outcome = visit(object, data);
         match outcome {
             Ok(()) => Ok(()),
-            Err(_) => Err(io::Error::other("it was refused")),
+            Err(_) => Err(io::Error::other("rejected")),
         }
     })
     .or_else(|error| match &outcome {
@@ -127,7 +124,7 @@ pub fn only_member<R: Read>(
 }
 
 impl Object {
-    /// Takes the content; what is small is checked now.
+    /// Reads the content. Small content is verified immediately.
     pub fn take<R: Read>(&self, hash: &ObjectHash, mut data: R) -> Result<Content<R>, ObjectError> {
         let content = match self.attributes.kind {
             Kind::Directory => Vec::new(),
@@ -143,7 +140,7 @@ impl Object {
         Ok(Content::Whole(content))
     }
 
-    /// Gives the content to `write` in pieces. If the end shows that it was another object, that is the error.
+    /// Passes the content to `write` in pieces and verifies its hash at the end.
     pub fn stream(
         &self,
         hash: &ObjectHash,
@@ -184,10 +181,10 @@ impl Extension {
         while !rest.is_empty() {
             let (key, value);
             (key, value, rest) =
-                pax_record(rest).ok_or_else(|| io::Error::other("a member has a damaged extended header"))?;
+                pax_record(rest).ok_or_else(|| io::Error::other("damaged extended header of a member"))?;
             let number = || {
                 super::manifest::decimal(value)
-                    .ok_or_else(|| io::Error::other("an extended header has a number that is none"))
+                    .ok_or_else(|| io::Error::other("invalid number in an extended header"))
             };
             match key {
                 b"path" => self.path = Some(value.to_vec()),
@@ -202,7 +199,8 @@ impl Extension {
     }
 }
 
-/// `LENGTH KEY=VALUE` and a line feed, where the length counts all of that, and the value may contain anything.
+/// Parses `LENGTH KEY=VALUE` and a line feed. The length includes the whole record, and the value may contain any
+/// bytes.
 fn pax_record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = records.iter().take(20).position(|byte| *byte == b' ')?;
     let length = usize::try_from(super::manifest::decimal(&records[..blank])?).ok()?;
@@ -215,7 +213,7 @@ fn bounded(entry: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     entry.by_ref().take(LONGEST_EXTENSION + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST_EXTENSION {
-        return Err(io::Error::other("a member has an extended header of more than 64 KiB"));
+        return Err(io::Error::other("extended header of more than 64 KiB"));
     }
     Ok(bytes)
 }
@@ -234,13 +232,13 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
         EntryType::Symlink => Kind::Link,
         _ => return Ok(Member::Other),
     };
-    let id = |said: Option<u64>, header: io::Result<u64>| -> io::Result<u32> {
-        let id = said.map_or(header, Ok)?;
-        // The last one means "as it is". Source: chown(2).
+    let id = |extended: Option<u64>, header: io::Result<u64>| -> io::Result<u32> {
+        let id = extended.map_or(header, Ok)?;
+        // The highest ID means "unchanged". Source: chown(2).
         u32::try_from(id)
             .ok()
             .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| io::Error::other(format!("a member has the impossible owner {id}")))
+            .ok_or_else(|| io::Error::other(format!("invalid owner {id} of a member")))
     };
     let entry_size = header.entry_size()?;
     if extension.size.is_some_and(|size| size != entry_size) {
@@ -253,7 +251,7 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
         _ => Vec::new(),
     };
     if target.len() >= LONGEST_TARGET || target.contains(&0) {
-        return Err(io::Error::other("a link has an impossible target"));
+        return Err(io::Error::other("invalid link target"));
     }
     let size = match kind {
         Kind::File => entry_size,
@@ -270,7 +268,7 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
     Ok(Member::Object(Object { attributes, mtime: header.mtime()?, target }))
 }
 
-/// What stands before and behind an object's content in a tar of its own.
+/// Returns the bytes before and after the content of an object in its own tar.
 pub fn tar_around(hash: &ObjectHash, object: &Object) -> io::Result<(Vec<u8>, Vec<u8>)> {
     const BLOCK: usize = 512;
     let fill = |length: usize| length.next_multiple_of(BLOCK) - length;
@@ -350,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_comes_back_as_it_was() {
+    fn objects_survive_a_round_trip() {
         for content in [&b""[..], b"hello\n", &vec![7; (SMALL + 5) as usize]] {
             let object = object(Kind::File, content);
             let (back, bytes) = round(&object, content).unwrap();
@@ -369,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn another_content_is_found_out() {
+    fn modified_content_is_detected() {
         let object = object(Kind::File, b"hello\n");
         let hash = object_hash(&object.attributes, b"hello\n");
         let tar = tar_of(&hash, &object, b"hallo\n");
@@ -378,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tar_of_more_or_less_than_one_object_is_refused() {
+    fn tars_must_contain_exactly_one_object() {
         let object = object(Kind::File, b"x");
         let hash = object_hash(&object.attributes, b"x");
         let one = tar_of(&hash, &object, b"x");
@@ -394,17 +392,17 @@ mod tests {
         assert!(outcome(&[]).contains("empty"));
         assert!(outcome(&one[..600]).len() > 5);
         let other = tar_of(&ObjectHash::NONE, &object, b"x");
-        assert!(outcome(&other).contains("not by its hash"));
+        assert!(outcome(&other).contains("not named by its hash"));
         let mut link = Header::new_gnu();
         link.set_entry_type(EntryType::Link);
         link.set_size(0);
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_link(&mut link, hash.to_string(), "/etc/passwd").unwrap();
-        assert!(outcome(&builder.into_inner().unwrap()).contains("no file"));
+        assert!(outcome(&builder.into_inner().unwrap()).contains("not a file"));
     }
 
     #[test]
-    fn extended_headers_are_read_by_their_lengths() {
+    fn parses_extended_headers_by_length() {
         let mut extension = Extension::default();
         extension.take_pax(b"19 linkpath=a\nb=c\n\n12 uid=3000\n").unwrap();
         assert_eq!(extension.target.as_deref(), Some(&b"a\nb=c\n"[..]));
@@ -429,13 +427,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_fall(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
             let _ = each_member(&bytes[..], |_, _, _| Ok(()));
         }
 
-        /// One changed byte of a good tar: the same object, or an error.
+        /// A flipped bit in a valid tar results in the same object or in an error.
         #[test]
-        fn no_slip_goes_unnoticed(at in 0usize..1500, bit in 0u8..8) {
+        fn flipped_bits_are_detected(at in 0usize..1500, bit in 0u8..8) {
             let object = object(Kind::File, b"hello, world\n");
             let hash = object_hash(&object.attributes, b"hello, world\n");
             let mut tar = tar_of(&hash, &object, b"hello, world\n");

@@ -1,9 +1,9 @@
-//! Independent pieces of work on several threads.
+//! Runs independent tasks on several threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `count` pieces of work on several threads. The results in their order, or the first error; after an error nothing
-/// new is begun.
+/// Runs `count` tasks on several threads. Returns the results in order, or the first error. After an error, no further
+/// tasks are started.
 pub(super) fn parallel<T: Send, E: Send>(
     count: usize,
     threads: usize,
@@ -41,7 +41,7 @@ mod tests {
     use std::sync::Mutex;
 
     #[test]
-    fn results_keep_their_order_and_an_error_ends_it() {
+    fn results_are_ordered_and_errors_stop_the_run() {
         let squares: Result<Vec<usize>, ()> = parallel(100, 7, |index| Ok(index * index));
         assert_eq!(squares.unwrap(), (0..100).map(|n| n * n).collect::<Vec<_>>());
         let begun = Mutex::new(0);

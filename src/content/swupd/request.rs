@@ -1,4 +1,4 @@
-//! One installation from its beginning to its end.
+//! Runs complete operations: installation, verification and listing.
 
 use super::check::{self, Difference, differences};
 use super::client::{Client, Signers, Version};
@@ -18,63 +18,63 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What is to be installed, from where, and who is trusted.
+/// What to install, from where, and which signatures to trust.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     pub content_url: String,
     pub version_url: String,
     pub version: Version,
-    /// Nothing: that of the version, whatever it is.
+    /// Expected format; `None` accepts any format.
     pub format: Option<SwupdFormat>,
-    /// None means os-core, which is not remembered as asked for then.
+    /// Bundles to install. An empty list means os-core, which is then not recorded as requested.
     pub bundles: Vec<String>,
     pub skip_optional: bool,
     pub trusted: Trusted,
-    /// Where objects stay.
+    /// The state directory.
     pub state: PathBuf,
-    /// http_proxy and https_proxy, in place of the environment's.
+    /// http_proxy and https_proxy, overriding the environment.
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
-    /// Attempts after the first, and seconds before the second; of upstream's client where nothing is said.
+    /// Number of retries, and seconds before the first one; by default as in upstream's client.
     pub retries: Option<(u32, u64)>,
 }
 
-/// Whose signature counts.
+/// Whose signatures are trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trusted {
-    /// Certificate files in PEM, by their names: the first who accepts counts.
+    /// Names and contents of certificate files in PEM; any of them may verify a signature.
     Certificates(Vec<(String, Vec<u8>)>),
-    /// Nobody's is asked for.
+    /// Signatures are not verified.
     Anybody,
 }
 
-/// What was installed.
+/// Result of an installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Installed {
     pub version: u32,
     pub format: u32,
-    /// Seconds since 1970, as the release says.
+    /// Timestamp of the release, in seconds since 1970.
     pub timestamp: u64,
-    /// Each bundle of the tree with its own version, sorted by name.
+    /// All installed bundles with their versions, sorted by name.
     pub bundles: Vec<(String, u32)>,
-    /// Entries of the tree.
+    /// Number of entries in the tree.
     pub entries: usize,
 }
 
-/// What a subcommand does with a request.
+/// The operation to perform.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Task {
     Install,
     Verify {
-        /// The version is the one that the tree says it is.
+        /// Use the version recorded in the tree.
         any_version: bool,
-        /// A directory in which nothing but content is expected.
+        /// A directory that is searched for files that are not part of the content.
         extra: Option<String>,
     },
 }
 
-/// What a mix or mirror has.
+/// Versions and bundles on a mix or mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Listing {
@@ -82,7 +82,7 @@ pub struct Listing {
     pub format: u32,
     /// Seconds since 1970.
     pub timestamp: u64,
-    /// Older ones, the newest first, as far as each names the one before and is still there.
+    /// Older versions, newest first, as far as the chain of previous versions is available.
     pub versions: Vec<u32>,
     pub bundles: Vec<BundleFact>,
 }
@@ -93,24 +93,24 @@ pub struct BundleFact {
     pub name: String,
     pub version: u32,
     pub experimental: bool,
-    /// Files, directories and links for every CPU.
+    /// Number of files, directories and links for every CPU.
     pub files: usize,
-    /// Bytes of them, as the manifest says.
+    /// Their size in bytes according to the manifest.
     pub bytes: u64,
     pub includes: Vec<String>,
     pub also_add: Vec<String>,
 }
 
 impl Trusted {
-    /// The certificate of a file, and the one that may stand beside it: `<path>.alt`.
+    /// Reads a certificate file, and `<path>.alt` if it exists.
     pub fn read(path: &Path) -> Result<Trusted, Failure> {
         let read = |path: &Path| -> std::io::Result<(String, Vec<u8>)> {
             Ok((path.display().to_string(), std::fs::read(path)?))
         };
         let first = read(path).context(|| format!("could not read the certificate `{}`", path.display()))?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".alt");
-        Ok(Trusted::Certificates(std::iter::once(first).chain(read(Path::new(&beside)).ok()).collect()))
+        let mut alternative = path.as_os_str().to_owned();
+        alternative.push(".alt");
+        Ok(Trusted::Certificates(std::iter::once(first).chain(read(Path::new(&alternative)).ok()).collect()))
     }
 
     fn signers(&self, now: u64) -> Result<Signers, Failure> {
@@ -120,9 +120,11 @@ impl Trusted {
             match Trust::from_pem(text, now) {
                 Ok(trust) => trusted.push(trust),
                 Err(why) if index == 0 => {
-                    return Err(Failure::new(format!("the certificate `{name}` is not good to check with"))
-                        .detail(why.to_string())
-                        .help("name another one with -s"));
+                    return Err(Failure::new(format!(
+                        "the certificate `{name}` cannot be used to verify signatures"
+                    ))
+                    .detail(why.to_string())
+                    .help("specify another one with -s"));
                 }
                 Err(_) => (),
             }
@@ -132,12 +134,12 @@ impl Trusted {
 }
 
 impl Request {
-    /// Ready to ask for something.
+    /// Creates the client.
     fn client<'p>(&self, progress: &'p dyn Progress) -> Result<Client<'p>, Failure> {
         let now = now();
         let signers = self.trusted.signers(now)?;
         if matches!(signers, Signers::Anybody) {
-            progress.warn("signatures are not checked: whoever controls the mirror or the way from there decides what is installed");
+            progress.warn("signatures are not verified: the mirror and the network can modify the content");
         }
         let proxies = Proxies { http: self.http_proxy.clone(), https: self.https_proxy.clone() };
         let retries = self.retries.map_or(RETRIES, |(count, seconds)| Retries {
@@ -148,14 +150,14 @@ impl Request {
         let source = Source::new(&self.content_url, &self.version_url, &proxies, retries)?;
         if source.is_unencrypted() {
             progress.warn(format!(
-                "`{}` is not encrypted: content is checked, but others see what is fetched",
+                "the connection to `{}` is not encrypted: content is verified, but its download is visible on the network",
                 source.shown()
             ));
         }
         Ok(Client { source, signers, budget: Budget::default(), now, progress })
     }
 
-    /// The version's number, and nothing else.
+    /// Returns the version number without fetching anything else.
     pub fn resolve(&self, progress: &dyn Progress) -> Result<u32, Failure> {
         match self.version {
             Version::Number(number) => Ok(number),
@@ -165,8 +167,8 @@ impl Request {
 
     fn newest(&self, client: &Client) -> Result<u32, Failure> {
         let format = self.format.ok_or_else(|| {
-            Failure::new("the newest version of what format is not said")
-                .help("name the format with -f, or a version by its number")
+            Failure::new("could not determine the newest version: no format specified")
+                .help("specify the format with -f, or a version number")
         })?;
         client.newest(format)
     }
@@ -179,12 +181,12 @@ impl Request {
         client.release(version, self.format)
     }
 
-    /// Bytes of everything that will be installed, as the manifests say. Nothing is installed.
+    /// Returns the size in bytes of everything to be installed, according to the manifests. Installs nothing.
     pub fn size(&self, progress: &dyn Progress) -> Result<u64, Failure> {
-        // What there is to warn of is said when the work is done.
+        // Warnings are reported during the installation.
         let silent = |_: Event| ();
         let client = self.client(&silent)?;
-        progress.begin("asking for the release");
+        progress.begin("fetching the release");
         let release = self.release(&client)?;
         let state = State::open(&self.state)?;
         let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
@@ -196,11 +198,11 @@ impl Request {
         if self.bundles.is_empty() { &*CORE } else { &self.bundles }
     }
 
-    /// Everything that the version has. Nothing is installed.
+    /// Lists versions and bundles. Installs nothing.
     pub fn list(&self, progress: &dyn Progress) -> Result<Listing, Failure> {
         const MOST_VERSIONS: usize = 50;
         let client = self.client(progress)?;
-        progress.begin("asking for the release");
+        progress.begin("fetching the release");
         let release = self.release(&client)?;
         let state = State::open(&self.state)?;
         progress.begin("reading manifests");
@@ -208,12 +210,12 @@ impl Request {
         let closure = client.closure(&release, &state, &all, false)?;
         let mut versions = Vec::new();
         let mut previous = release.header.previous;
-        // Nobody waits long for what is past.
+        // Do not retry for old versions.
         let history = Request { retries: Some((0, 0)), ..self.clone() };
         let silent = |_: Event| ();
         let history = history.client(&silent)?;
         while previous > 0 && versions.len() < MOST_VERSIONS && !versions.contains(&previous) {
-            // Old ones are deleted by and by, and may be of another format.
+            // Old versions may be deleted or have another format.
             let Ok(older) = history.release(previous, None) else { break };
             versions.push(previous);
             previous = older.header.previous;
@@ -241,8 +243,7 @@ impl Request {
         })
     }
 
-    /// Where a tree is not as its manifests say. What it was installed from is what it says itself, as far as the request
-    /// does not.
+    /// Compares a tree with its manifests. Settings missing in the request are taken from the tree.
     pub fn verify(
         &self,
         tree: &Path,
@@ -255,16 +256,16 @@ impl Request {
         let mut request = self.clone();
         if any_version {
             request.version = installed.version.ok_or_else(|| {
-                Failure::new(format!("`{}` does not say which version it is", tree.display()))
-                    .detail("there is no number in VERSION_ID of its os-release")
-                    .help("name it with --version")
+                Failure::new(format!("could not determine the version of `{}`", tree.display()))
+                    .detail("missing number in VERSION_ID of its os-release")
+                    .help("specify the version with --version")
             })?;
         }
         if request.bundles.is_empty() {
             request.bundles = installed.bundles;
         }
         let client = request.client(progress)?;
-        progress.begin("asking for the release");
+        progress.begin("fetching the release");
         let release = request.release(&client)?;
         let state = State::open(&request.state)?;
         let closure = client.closure(&release, &state, &request.bundles, !request.skip_optional)?;
@@ -278,10 +279,10 @@ impl Request {
         Ok(found)
     }
 
-    /// Installs into a directory, which must exist.
+    /// Installs to an existing directory.
     pub fn install(&self, target: &Path, progress: &dyn Progress) -> Result<Installed, Failure> {
         let client = self.client(progress)?;
-        progress.begin("asking for the release");
+        progress.begin("fetching the release");
         let release = self.release(&client)?;
         let state = State::open(&self.state)?;
         let closure = client.closure(&release, &state, self.wanted(), !self.skip_optional)?;
@@ -320,7 +321,7 @@ impl Request {
 }
 
 fn no_tree(release: &Release, error: &MergeError) -> Failure {
-    let mut failure = Failure::new(format!("version {} is no whole tree", release.header.version))
+    let mut failure = Failure::new(format!("version {} has inconsistent manifests", release.header.version))
         .detail(error.to_string());
     if let MergeError::Conflict(conflict) = error {
         for (bundle, hash) in &conflict.sides {
@@ -335,7 +336,7 @@ struct InTree {
     bundles: Vec<String>,
 }
 
-/// What a tree says of itself. Source: swupd-client: tracking files, else os-core alone.
+/// Reads version and bundles of a tree. Source: swupd-client: tracking files, or os-core by default.
 fn installed_in(target: &Target) -> InTree {
     let release = target.read(b"/usr/lib/os-release").unwrap_or_default();
     let version =

@@ -1,8 +1,8 @@
-//! Who signed a release: CMS signatures (RFC 5652) and the certificates that they are judged by (RFC 5280). Pure.
+//! Verifies CMS signatures (RFC 5652) and the certificates of their signers (RFC 5280). Pure.
 //!
-//! As mixer signs: detached, DER, over the exact bytes; RSA with PKCS #1 v1.5 or ECDSA. SHA-1 is not enough any more.
-//! A signer is trusted who stands in the certificate file, or whose certificate was issued by a CA that does. Key usages are
-//! not asked for: mixer's own certificate is for code signing, and no CA.
+//! Supports signatures as made by mixer: detached, DER, over the exact bytes, RSA with PKCS #1 v1.5 or ECDSA. SHA-1 is
+//! not accepted. A signer is trusted if its certificate is in the certificate file or was issued by a CA in it. Key
+//! usages of the signer are not checked: mixer's own certificate is for code signing and is not a CA.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
@@ -33,7 +33,8 @@ const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
-/// Extensions that are understood, or whose meaning is none of a signature over files: any other critical one is refused.
+/// Supported extensions, and extensions that do not affect signatures over files. Any other critical extension is
+/// rejected.
 const KNOWN_EXTENSIONS: [ObjectIdentifier; 6] = [
     // subjectKeyIdentifier, keyUsage, subjectAltName, basicConstraints, authorityKeyIdentifier, extKeyUsage
     ObjectIdentifier::new_unwrap("2.5.29.14"),
@@ -44,16 +45,16 @@ const KNOWN_EXTENSIONS: [ObjectIdentifier; 6] = [
     ObjectIdentifier::new_unwrap("2.5.29.37"),
 ];
 
-/// Certificates between a signer and one that is trusted.
+/// Maximum number of certificates between a signer and a trusted certificate.
 const LONGEST_CHAIN: usize = 8;
 
-/// Why a signature or a certificate is not good: a fragment of a sentence.
+/// Why a signature or a certificate is not accepted, as a sentence fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distrust(String);
 
 impl Distrust {
     pub fn nobody() -> Distrust {
-        Distrust("there is no certificate to check signatures with".into())
+        Distrust("no certificate to verify signatures with".into())
     }
 }
 
@@ -69,23 +70,24 @@ fn distrust<T>(why: impl Into<String>) -> Result<T, Distrust> {
     Err(Distrust(why.into()))
 }
 
-/// Whether a signer whose certificate has expired still counts.
+/// Whether an expired certificate of a signer is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     Refused,
-    /// As for the number of the newest release: it would be old news otherwise that a key was replaced.
+    /// Accepted for the number of the newest release: otherwise old clients could not find the release that replaces
+    /// the key.
     Tolerated,
 }
 
-/// The certificates of a file, good to judge by.
+/// The trusted certificates of a file.
 #[derive(Clone, Debug)]
 pub struct Trust {
     certificates: Vec<Certificate>,
 }
 
 impl Trust {
-    /// From PEM; what stands around the certificates is not looked at. The first certificate must have signed itself, or
-    /// be issued by another one of the file, and be valid at `now` (seconds since 1970).
+    /// Parses a PEM file; text around the certificates is ignored. The first certificate must be self-signed or issued
+    /// by another certificate of the file, and be valid at `now` (seconds since 1970).
     pub fn from_pem(text: &[u8], now: u64) -> Result<Trust, Distrust> {
         const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
         const END: &str = "-----END CERTIFICATE-----";
@@ -93,16 +95,18 @@ impl Trust {
         let mut certificates = Vec::new();
         let mut rest: &str = &text;
         while let Some(start) = rest.find(BEGIN) {
-            let Some(length) = rest[start..].find(END) else { return distrust("a certificate has no end") };
+            let Some(length) = rest[start..].find(END) else {
+                return distrust("missing end of a certificate");
+            };
             let end = start + length + END.len();
             let certificate = Certificate::from_pem(&rest[start..end])
-                .map_err(|error| Distrust(format!("it is no certificate: {error}")))?;
+                .map_err(|error| Distrust(format!("invalid certificate: {error}")))?;
             certificates.push(certificate);
             rest = &rest[end..];
         }
         let trust = Trust { certificates };
         let Some(first) = trust.certificates.first() else {
-            return distrust("there is no certificate in it, in PEM");
+            return distrust("no certificate in PEM format found");
         };
         check_dates(first, now)?;
         check_extensions(first)?;
@@ -113,28 +117,28 @@ impl Trust {
         let issuers: Vec<&Certificate> = trust.certificates.iter().filter(issued).collect();
         match issuers.iter().any(|issuer| check_issued(first, issuer).is_ok()) {
             true => Ok(trust),
-            false => {
-                distrust("its first certificate is neither self-signed nor issued by another one of the file")
-            }
+            false => distrust(
+                "the first certificate is neither self-signed nor issued by another certificate in the file",
+            ),
         }
     }
 
-    /// Whether somebody trusted signed exactly these bytes.
+    /// Verifies that the content was signed by a trusted signer.
     pub fn check(&self, content: &[u8], signature: &[u8], expiry: Expiry, now: u64) -> Result<(), Distrust> {
-        let no_cms = |error: der::Error| Distrust(format!("it is no CMS signature in DER: {error}"));
+        let no_cms = |error: der::Error| Distrust(format!("not a CMS signature in DER format: {error}"));
         let info = ContentInfo::from_der(signature).map_err(no_cms)?;
         if info.content_type != SIGNED_DATA {
-            return distrust("it is CMS, but no signature");
+            return distrust("the CMS message is not a signature");
         }
         let data: SignedData = info.content.decode_as().map_err(no_cms)?;
         if data.encap_content_info.econtent.is_some() {
-            return distrust("it carries its own content; a detached signature is expected");
+            return distrust("the signature is not detached: it contains the content");
         }
         if data.encap_content_info.econtent_type != DATA {
-            return distrust("it is no signature over plain data");
+            return distrust("not a signature over plain data");
         }
         if data.signer_infos.0.is_empty() {
-            return distrust("nobody signed it");
+            return distrust("the signature contains no signer");
         }
         let embedded: Vec<&Certificate> = data
             .certificates
@@ -160,10 +164,10 @@ impl Trust {
         now: u64,
     ) -> Result<(), Distrust> {
         let known = self.certificates.iter().chain(embedded.iter().copied());
-        let certificate = known
-            .clone()
-            .find(|certificate| is_meant(&signer.sid, certificate))
-            .ok_or_else(|| Distrust("the signer's certificate is neither in it nor trusted".into()))?;
+        let certificate =
+            known.clone().find(|certificate| matches_signer(&signer.sid, certificate)).ok_or_else(|| {
+                Distrust("the signer's certificate is neither trusted nor part of the signature".into())
+            })?;
         match expiry {
             Expiry::Refused => check_dates(certificate, now)?,
             Expiry::Tolerated => check_begin(certificate, now)?,
@@ -180,15 +184,17 @@ impl Trust {
                     let attribute = found.next().filter(|attribute| attribute.values.len() == 1)?;
                     attribute.values.get(0).filter(|_| found.next().is_none())
                 };
-                let said = one(MESSAGE_DIGEST).and_then(|value| value.decode_as::<OctetString>().ok());
-                if said.is_none_or(|said| said.as_bytes() != digested.as_ref()) {
-                    return distrust("it was made over other content");
+                let message_digest =
+                    one(MESSAGE_DIGEST).and_then(|value| value.decode_as::<OctetString>().ok());
+                if message_digest.is_none_or(|message_digest| message_digest.as_bytes() != digested.as_ref())
+                {
+                    return distrust("the signature is for different content");
                 }
                 let kind = one(CONTENT_TYPE).and_then(|value| value.decode_as::<ObjectIdentifier>().ok());
                 if kind != Some(DATA) {
-                    return distrust("its signed attributes do not say that it is over plain data");
+                    return distrust("the signed attributes do not have the content type `data`");
                 }
-                // As a SET OF, not with the tag that it has in the message. Source: RFC 5652, 5.4.
+                // Encoded as SET OF, not with the tag used in the message. Source: RFC 5652, 5.4.
                 attributes.to_der().map_err(|error| Distrust(error.to_string()))?
             }
         };
@@ -200,12 +206,12 @@ impl Trust {
             signer.signature.as_bytes(),
         )
         .map_err(|why| match signer.signed_attrs {
-            None => Distrust(format!("{why}, or it was made over other content")),
+            None => Distrust(format!("{why}, or it is for different content")),
             Some(_) => why,
         })
     }
 
-    /// From a certificate to one of ours.
+    /// Verifies the chain from a certificate to a trusted one.
     fn check_chain(&self, signer: &Certificate, embedded: &[&Certificate], now: u64) -> Result<(), Distrust> {
         if self.certificates.contains(signer) {
             return Ok(());
@@ -234,7 +240,7 @@ impl Trust {
     }
 }
 
-fn is_meant(signer: &SignerIdentifier, certificate: &Certificate) -> bool {
+fn matches_signer(signer: &SignerIdentifier, certificate: &Certificate) -> bool {
     let tbs = &certificate.tbs_certificate;
     match signer {
         SignerIdentifier::IssuerAndSerialNumber(name) => {
@@ -261,7 +267,7 @@ fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
     check_begin(certificate, now)?;
     let tbs = &certificate.tbs_certificate;
     if now > tbs.validity.not_after.to_unix_duration().as_secs() {
-        return distrust(format!("the certificate `{}` expired at {}", tbs.subject, tbs.validity.not_after));
+        return distrust(format!("the certificate `{}` expired on {}", tbs.subject, tbs.validity.not_after));
     }
     Ok(())
 }
@@ -276,45 +282,45 @@ fn check_extensions(certificate: &Certificate) -> Result<(), Distrust> {
     match unknown {
         None => Ok(()),
         Some(extension) => distrust(format!(
-            "the certificate `{}` has the critical extension {}, which is not known here",
+            "the certificate `{}` has the unsupported critical extension {}",
             tbs.subject, extension.extn_id
         )),
     }
 }
 
-/// Whether a certificate may issue others, with so many issuers below it already. Source: RFC 5280, 4.2.1.3, 4.2.1.9,
-/// 4.2.1.10.
+/// Checks that a certificate may issue others, with `below` issuers below it already. Source: RFC 5280, 4.2.1.3,
+/// 4.2.1.9, 4.2.1.10.
 fn may_issue(certificate: &Certificate, below: usize) -> Result<(), Distrust> {
     let tbs = &certificate.tbs_certificate;
     let refused = |why: &str| {
         distrust(format!("the signer's certificate was issued by `{}`, which {why}", tbs.subject))
     };
-    let unreadable =
-        |_| Distrust(format!("the certificate `{}` has an extension that makes no sense", tbs.subject));
+    let unreadable = |_| Distrust(format!("the certificate `{}` has an invalid extension", tbs.subject));
     let constraints = tbs.get::<BasicConstraints>().map_err(unreadable)?;
     let Some((_, constraints)) = constraints.filter(|(_, constraints)| constraints.ca) else {
-        return refused("is no CA");
+        return refused("is not a CA");
     };
     if constraints.path_len_constraint.is_some_and(|most| below > usize::from(most)) {
-        return refused("may not have so many CAs below it");
+        return refused("exceeds its path length constraint");
     }
     let usage = tbs.get::<KeyUsage>().map_err(unreadable)?;
     if usage.is_some_and(|(_, usage)| !usage.key_cert_sign()) {
         return refused("may not sign certificates");
     }
     if tbs.get::<NameConstraints>().map_err(unreadable)?.is_some() {
-        return refused("is for certain names only, which is not understood here");
+        return refused("has name constraints, which are not supported");
     }
     Ok(())
 }
 
 fn check_issued(certificate: &Certificate, issuer: &Certificate) -> Result<(), Distrust> {
     if certificate.signature_algorithm != certificate.tbs_certificate.signature {
-        return distrust("a certificate names two algorithms");
+        return distrust("a certificate has two different signature algorithms");
     }
     let tbs = certificate.tbs_certificate.to_der().map_err(|error| Distrust(error.to_string()))?;
     let signature = certificate.signature.as_bytes();
-    let signature = signature.ok_or_else(|| Distrust("a certificate's signature is cut".into()))?;
+    let signature =
+        signature.ok_or_else(|| Distrust("the signature of a certificate is truncated".into()))?;
     check_signature(issuer, &certificate.signature_algorithm, None, &tbs, signature)
 }
 
@@ -324,13 +330,13 @@ fn digest(algorithm: &AlgorithmIdentifierOwned, content: &[u8]) -> Result<digest
         SHA384 => &digest::SHA384,
         SHA512 => &digest::SHA512,
         other => {
-            return distrust(format!("its digest {other} is not trusted; SHA-256, SHA-384 and SHA-512 are"));
+            return distrust(format!("unsupported digest {other} (expected SHA-256, SHA-384 or SHA-512)"));
         }
     };
     Ok(digest::digest(known, content))
 }
 
-/// Where the algorithm says only "RSA", the digest is said elsewhere.
+/// Verifies a signature. If the algorithm is just "RSA", `digest` specifies the digest.
 fn check_signature(
     certificate: &Certificate,
     algorithm: &AlgorithmIdentifierOwned,
@@ -347,14 +353,14 @@ fn check_signature(
         RSA => digest.map(|digest| digest.oid),
         _ => None,
     };
-    // What the signature's own name says has to be what the content was digested with.
+    // The digest in the signature algorithm must match the digest of the content.
     let named = match algorithm.oid {
         ECDSA_SHA256 => Some(SHA256),
         ECDSA_SHA384 => Some(SHA384),
         _ => rsa,
     };
     if digest.is_some_and(|digest| Some(digest.oid) != named) {
-        return distrust("the signature and its digest are of different kinds");
+        return distrust("the signature algorithm does not match the digest");
     }
     let known: Option<&dyn VerificationAlgorithm> = match (key.algorithm.oid, rsa, algorithm.oid) {
         (RSA, Some(SHA256), _) => Some(&ring_signature::RSA_PKCS1_2048_8192_SHA256),
@@ -373,10 +379,10 @@ fn check_signature(
         _ => None,
     };
     let Some(known) = known else {
-        return distrust(format!("signatures of the kind {} are not known here", algorithm.oid));
+        return distrust(format!("unsupported signature algorithm {}", algorithm.oid));
     };
     let bytes = key.subject_public_key.as_bytes().unwrap_or_default();
-    UnparsedPublicKey::new(known, bytes)
-        .verify(signed, signature)
-        .map_err(|_| Distrust(format!("the signature is not by `{}`", certificate.tbs_certificate.subject)))
+    UnparsedPublicKey::new(known, bytes).verify(signed, signature).map_err(|_| {
+        Distrust(format!("the signature was not made by `{}`", certificate.tbs_certificate.subject))
+    })
 }

@@ -1,4 +1,4 @@
-//! Where content comes from: the URLs of a mix or mirror, and small files from there.
+//! The URLs of a mix or mirror, and fetching of small files.
 
 use super::hash::ObjectHash;
 use super::manifest::BundleName;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
-/// As upstream's client has them, but for the last, where it is content with a byte a second.
+/// Same as upstream's client, except for `slow`: upstream accepts one byte per second.
 pub(super) const RETRIES: Retries = Retries {
     count: 3,
     pause: Duration::from_secs(10),
@@ -30,7 +30,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Of the URL that content comes from, and of the one that knows the newest version.
+    /// Creates a source from the content URL and the version URL.
     pub(super) fn new(
         content: &str,
         version: &str,
@@ -53,20 +53,22 @@ impl Source {
 
     fn url(text: &str) -> Result<Url, Failure> {
         let no_url = |why: String| {
-            Failure::new(format!("swupd content cannot come from `{}`: {why}", shown_url(text)))
+            Failure::new(format!("invalid swupd URL `{}`: {why}", shown_url(text)))
                 .help("use a URL such as https://HOST/PATH or file:///PATH")
         };
         let url = Url::parse(text).map_err(|error| no_url(error.to_string()))?;
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(no_url("`?` and `#` cannot be part of it; in a path write %3F and %23".to_owned()));
+            return Err(no_url(
+                "`?` and `#` are not allowed (write them as %3F and %23 in a path)".to_owned(),
+            ));
         }
         match url.scheme() {
             "file" | "http" | "https" => Ok(url),
-            scheme => Err(no_url(format!("ister knows no `{scheme}:`"))),
+            scheme => Err(no_url(format!("unsupported scheme `{scheme}:`"))),
         }
     }
 
-    /// For people, without a password.
+    /// Returns the content URL for messages, without a password.
     pub(super) fn shown(&self) -> String {
         shown_url(&self.content)
     }
@@ -75,12 +77,12 @@ impl Source {
         self.scheme == "http"
     }
 
-    /// Whether what comes from here is on this machine already.
+    /// Whether the content is on this machine.
     pub(super) fn is_local(&self) -> bool {
         self.scheme == "file"
     }
 
-    /// Bytes that came so far.
+    /// Returns the number of bytes fetched so far.
     pub(super) fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
     }
@@ -105,12 +107,13 @@ impl Source {
         format!("{}/{version}/files/{hash}.tar", self.content)
     }
 
-    /// A file as a stream, from one of its bytes on.
+    /// Opens a file as a stream, starting at byte `from`.
     pub(super) fn open(&self, url: &str, from: u64) -> Result<impl Read + Send + '_, FetchError> {
         Ok(Counted { download: self.download(url, from, self.retries)?, fetched: &self.fetched })
     }
 
-    /// A pack, for a thread of its own: without it things go on, so nobody waits long for it.
+    /// Opens a pack for download in a separate thread. It is retried at most once, because the installation can
+    /// continue without it.
     pub(super) fn open_pack(&self, url: &str, from: u64) -> Result<Download, FetchError> {
         self.download(url, from, Retries { count: self.retries.count.min(1), ..self.retries })
     }
@@ -124,7 +127,7 @@ impl Source {
         self.fetched.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A file of at most `largest` bytes.
+    /// Fetches a file of at most `largest` bytes.
     pub(super) fn small(&self, url: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         self.open(url, 0)?.take(largest + 1).read_to_end(&mut bytes).map_err(|error| {
@@ -140,7 +143,7 @@ impl Source {
     }
 }
 
-/// The failure inside an error of a stream, or a new one.
+/// Returns the failure inside a stream error, or a new one.
 pub(super) fn inner(error: std::io::Error, message: impl FnOnce() -> String) -> Failure {
     match error.downcast::<Failure>() {
         Ok(failure) => failure,

@@ -1,11 +1,11 @@
-//! The state directory: every object that was fetched, by its hash, for all builds that come after. `-S` names it.
+//! The state directory (`-S`): stores fetched objects by hash for later builds.
 //!
-//! | name | what |
+//! | name | content |
 //! | --- | --- |
-//! | `objects/ab/cdef…` | an object as a tar of one member; checked again whenever it is used |
-//! | `parts/…` | what came of a pack whose download broke off |
-//! | `incoming/` | what is being written |
-//! | `lock` | shared by all who use the directory; who has it alone may tidy up |
+//! | `objects/ab/cdef…` | an object as a tar with one member; verified again whenever it is used |
+//! | `parts/…` | partial downloads of packs |
+//! | `incoming/` | files being written |
+//! | `lock` | shared lock of all users of the directory; an exclusive holder may clean up |
 
 use super::hash::{Kind, ObjectHash};
 use super::object::{Content, Object, ObjectError, only_member, tar_around};
@@ -16,7 +16,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Small objects are read in one piece.
+/// Maximum size of object files that are read as a whole.
 const WHOLE_FILE: u64 = (1 << 20) + 4096;
 
 pub(super) struct State {
@@ -24,7 +24,7 @@ pub(super) struct State {
     _lock: File,
 }
 
-/// What came of a pack before, and the right to add to it.
+/// The partial download of a pack, locked for appending.
 pub(super) struct Part {
     pub file: File,
     path: PathBuf,
@@ -32,10 +32,10 @@ pub(super) struct Part {
 
 impl State {
     /// # Errors
-    /// Also where the directory, or what is in it, belongs to somebody else: whoever that is could lead us elsewhere by links.
+    /// Fails also if the directory or its content belongs to another user, who could redirect accesses with links.
     pub(super) fn open(directory: &Path) -> Result<State, Failure> {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        // What lies in directories of ours that others cannot write to is ours.
+        // Entries of directories that only we can write to are ours.
         for path in [
             directory.clone(),
             directory.join("objects"),
@@ -45,29 +45,29 @@ impl State {
             std::fs::create_dir_all(&path)
                 .context(|| format!("could not create the state directory `{}`", path.display()))?;
             only_we_write(&path)?;
-            // The directory itself may be a link of ours.
+            // The state directory itself may be a link that belongs to us.
             if path != directory && !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
                 return Err(Failure::new(format!(
-                    "`{}` of the state directory is no directory",
+                    "`{}` in the state directory is not a directory",
                     path.display()
                 ))
-                .help("remove it, or choose another directory with -S"));
+                .help("remove it, or select another directory with -S"));
             }
         }
         for entry in std::fs::read_dir(directory.join("objects")).into_iter().flatten().flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 return Err(Failure::new(format!(
-                    "`{}` of the state directory is no directory",
+                    "`{}` in the state directory is not a directory",
                     entry.path().display()
                 ))
-                .help("remove it, or choose another directory with -S"));
+                .help("remove it, or select another directory with -S"));
             }
         }
         let path = directory.join("lock");
         let context = || format!("could not lock `{}`", path.display());
         let lock = plain_file(&path, false).context(context)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // Nobody else is here: what is being written is of builds that were killed.
+            // There are no other users: files being written are left over from killed builds.
             let incoming = directory.join("incoming");
             for entry in std::fs::read_dir(&incoming).into_iter().flatten().flatten() {
                 let _ = std::fs::remove_file(entry.path());
@@ -85,12 +85,12 @@ impl State {
         self.directory.join("parts").join(&blake3::hash(url.as_bytes()).to_hex()[..32])
     }
 
-    /// Whether something came of the file that a URL names.
+    /// Whether a partial download of this URL exists.
     pub(super) fn has_part(&self, url: &str) -> bool {
         self.part_path(url).symlink_metadata().is_ok_and(|metadata| metadata.len() > 0)
     }
 
-    /// Nobody needs it any more, unless somebody is at it.
+    /// Removes a partial download, unless another process is using it.
     pub(super) fn forget_part(&self, url: &str) {
         let path = self.part_path(url);
         let lock = File::options().read(true).custom_flags(NO_LINK).open(&path);
@@ -112,14 +112,14 @@ impl State {
         let _ = std::fs::remove_file(self.path(hash));
     }
 
-    /// Keeps an object, if it is what its hash says. The outer error is this host's.
+    /// Stores an object if its hash matches. The outer error is a failure of this host.
     pub(super) fn put(
         &self,
         hash: &ObjectHash,
         object: &Object,
         data: &mut dyn Read,
     ) -> Result<Result<(), ObjectError>, Failure> {
-        let context = || format!("could not keep an object in `{}`", self.directory.display());
+        let context = || format!("could not store an object in `{}`", self.directory.display());
         let whole = match object.take(hash, data) {
             Ok(Content::Whole(content)) => content,
             Ok(Content::Stream(data)) => return self.put_stream(hash, object, data),
@@ -138,7 +138,7 @@ impl State {
         object: &Object,
         data: &mut dyn Read,
     ) -> Result<Result<(), ObjectError>, Failure> {
-        let context = || format!("could not keep an object in `{}`", self.directory.display());
+        let context = || format!("could not store an object in `{}`", self.directory.display());
         let (head, tail) = tar_around(hash, object).context(context)?;
         let mut refused = None;
         let placed = self.place(hash, |file| {
@@ -158,9 +158,9 @@ impl State {
         }
     }
 
-    /// Gives a file its name when it is written.
+    /// Writes a file under a temporary name and renames it.
     fn place(&self, hash: &ObjectHash, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-        // Its name is random: builds in namespaces of their own have the same process ids.
+        // The name is random: builds in separate namespaces can have the same process IDs.
         let mut incoming =
             tempfile::Builder::new().prefix("").tempfile_in(self.directory.join("incoming"))?;
         write(incoming.as_file_mut())?;
@@ -168,15 +168,14 @@ impl State {
         match incoming.persist(&path) {
             Ok(_) => Ok(()),
             Err(failed) if failed.error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(path.parent().expect("an object lies in a directory"))?;
+                std::fs::create_dir_all(path.parent().expect("the path of an object has a parent"))?;
                 failed.file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
             }
             Err(failed) => Err(failed.error),
         }
     }
 
-    /// Gives an object that is there to `visit`. What turns out to be another one is forgotten, as if it had not been
-    /// there: `Ok(false)`.
+    /// Passes a stored object to `visit`. Returns `Ok(false)` if it is missing or damaged; damaged objects are removed.
     pub(super) fn get(
         &self,
         hash: &ObjectHash,
@@ -186,7 +185,7 @@ impl State {
         let mut file = match File::options().read(true).custom_flags(NO_LINK).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            // A link in its place.
+            // The path is a link.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
                 std::fs::remove_file(&path)?;
                 return Ok(false);
@@ -195,7 +194,7 @@ impl State {
         };
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            let why = format!("`{}` of the state directory is a directory: remove it", path.display());
+            let why = format!("`{}` in the state directory is a directory: remove it", path.display());
             return Err(io::Error::other(why));
         }
         let length = metadata.len();
@@ -216,7 +215,7 @@ impl State {
         }
     }
 
-    /// What is there of the file that a URL names. Waits (after `waiting`) while another build fetches it.
+    /// Opens and locks the partial download of a URL. Calls `waiting` and waits if another build is fetching it.
     pub(super) fn part(&self, url: &str, waiting: impl Fn()) -> Result<Part, Failure> {
         let path = self.part_path(url);
         let context = || format!("could not lock `{}`", path.display());
@@ -226,7 +225,7 @@ impl State {
                 waiting();
                 flock(&file, FlockOperation::LockExclusive).context(context)?;
             }
-            // Whoever had it may have removed it when it was done.
+            // The previous holder may have removed the file.
             let same = std::fs::metadata(&path)
                 .is_ok_and(|now| file.metadata().is_ok_and(|ours| now.ino() == ours.ino()));
             if same {
@@ -236,16 +235,16 @@ impl State {
     }
 }
 
-/// Links are not followed, pipes not waited for.
+/// Links are not followed, and opening a FIFO does not block.
 const NO_LINK: i32 = (OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()) as i32;
 
-/// Opens or makes a plain file of ours, for writing behind its end if it is read too.
+/// Opens or creates a regular file, for appending if it is also read.
 fn plain_file(path: &Path, read: bool) -> io::Result<File> {
     let mut options = File::options();
     options.create(true).truncate(false).custom_flags(NO_LINK);
     let file = if read { options.read(true).append(true) } else { options.write(true) }.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
+        return Err(io::Error::other("not a regular file"));
     }
     Ok(file)
 }
@@ -257,10 +256,10 @@ fn on_state_disk(error: io::Error, what: String) -> Failure {
         return failure;
     }
     failure
-        .help("free some space (`ister cache prune` empties the cache), or choose another directory with -S")
+        .help("free some space (`ister cache prune` empties the cache), or select another directory with -S")
 }
 
-/// What others own, or may write to, they could exchange while we work.
+/// Checks that no other user owns or can write to a directory and thus replace its entries during the build.
 fn only_we_write(path: &Path) -> Result<(), Failure> {
     let context = || format!("could not use the state directory `{}`", path.display());
     let metadata = path.metadata().context(context)?;
@@ -268,20 +267,20 @@ fn only_we_write(path: &Path) -> Result<(), Failure> {
     if metadata.mode() & 0o002 != 0 {
         return Err(Failure::new(context())
             .detail(format!(
-                "its mode is {:04o}: whoever writes into it could lead us elsewhere",
+                "its mode is {:04o}: it must not be writable by other users",
                 metadata.mode() & 0o7777
             ))
-            .help("take that right away (chmod o-w), or choose another directory with -S"));
+            .help("run `chmod o-w` on it, or select another directory with -S"));
     }
     if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
         return Err(Failure::new(context())
-            .detail(format!("it belongs to uid {owner}, who could lead us elsewhere"))
-            .help("choose a directory of your own with -S"));
+            .detail(format!("it belongs to another user (uid {owner})"))
+            .help("select a directory of your own with -S"));
     }
     Ok(())
 }
 
-/// Empties a state directory, unless somebody uses it. Gives the bytes that were freed.
+/// Removes all objects from a state directory, unless it is in use. Returns the number of freed bytes.
 pub fn prune(directory: &Path) -> Result<u64, Failure> {
     let lock = File::options().read(true).custom_flags(NO_LINK).open(directory.join("lock"));
     let Ok(lock) = lock else { return Ok(0) };
@@ -309,20 +308,20 @@ pub fn prune(directory: &Path) -> Result<u64, Failure> {
 }
 
 impl Part {
-    /// What is there, from the start.
+    /// Returns a reader of the current content.
     pub(super) fn reader(&self) -> io::Result<impl Read + Send + 'static> {
         let file = self.file.try_clone()?;
         let length = file.metadata()?.len();
         Ok(At { file, at: 0 }.take(length))
     }
 
-    /// It is done with, or good for nothing.
+    /// Removes the file when it is complete or invalid.
     pub(super) fn forget(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Reads at an offset of its own: the handle's goes with what is appended.
+/// Keeps its own offset, because the offset of the file handle moves when data is appended.
 struct At {
     file: File,
     at: u64,
@@ -348,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_what_its_hash_says() {
+    fn only_objects_with_matching_hash_are_stored() {
         let directory = tempfile::tempdir().unwrap();
         let state = State::open(directory.path()).unwrap();
         for content in [b"hello\n".to_vec(), vec![9; 3 << 20]] {
@@ -370,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_damaged_is_forgotten_and_a_full_target_forgets_nothing() {
+    fn damaged_objects_are_removed_and_write_errors_keep_them() {
         let directory = tempfile::tempdir().unwrap();
         let state = State::open(directory.path()).unwrap();
         let (hash, object) = file(b"hello\n");
@@ -388,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn links_in_the_directory_lead_nowhere() {
+    fn links_in_the_directory_are_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let victim = directory.path().join("victim");
         std::fs::write(&victim, "mine").unwrap();
@@ -405,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_alone_tidies_up_and_who_is_not_does_not() {
+    fn only_an_exclusive_holder_cleans_up() {
         let directory = tempfile::tempdir().unwrap();
         let first = State::open(directory.path()).unwrap();
         let left = directory.path().join("incoming/1-1");
@@ -418,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_added_to_by_one_at_a_time() {
+    fn partial_downloads_are_locked() {
         let directory = tempfile::tempdir().unwrap();
         let state = State::open(directory.path()).unwrap();
         let mut part = state.part("http://h/pack", || ()).unwrap();
@@ -428,7 +427,7 @@ mod tests {
         part.file.write_all(b"567").unwrap();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "01234");
-        // It is a handle of the same lock.
+        // The reader shares the lock.
         drop(reader);
         std::thread::scope(|scope| {
             let other =

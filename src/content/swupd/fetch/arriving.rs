@@ -1,4 +1,4 @@
-//! A pack while it comes over the network.
+//! A pack during its download.
 
 use super::super::client::Client;
 use super::CHUNK;
@@ -8,20 +8,20 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-/// What comes from the thread that fetches.
+/// Message from the download thread.
 pub(super) enum Chunk {
     Bytes(Vec<u8>),
     End(End, io::Error),
 }
 
-/// Whose fault it is that no more comes.
+/// Which side ended the transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Line,
     Host,
 }
 
-/// From the network to the file and to whoever unpacks.
+/// Copies the download to the file and to the thread that unpacks it.
 pub(super) fn send_all(
     download: &mut impl Read,
     file: &mut std::fs::File,
@@ -34,7 +34,7 @@ pub(super) fn send_all(
         let chunk = match download.read(&mut bytes) {
             Ok(0) => return,
             Ok(count) if length + count as u64 > largest => {
-                // Whoever unpacks sees that it is cut.
+                // The unpacking thread detects that the pack is truncated.
                 return;
             }
             Ok(count) => {
@@ -54,7 +54,7 @@ pub(super) fn send_all(
     }
 }
 
-/// The other end.
+/// The receiving end, for the unpacking thread.
 pub(super) struct Arriving<'c, 'p> {
     pub(super) receiver: Receiver<Chunk>,
     pub(super) chunk: Vec<u8>,
@@ -85,7 +85,7 @@ impl Read for Arriving<'_, '_> {
     }
 }
 
-/// Says how much has come, a few times a second.
+/// Reports the download progress a few times per second.
 pub(super) struct Told<'c, 'p> {
     pub(super) client: &'c Client<'p>,
     pub(super) began: Instant,
@@ -105,7 +105,7 @@ impl Told<'_, '_> {
     }
 }
 
-/// Bytes and rate.
+/// Formats the number of bytes and the rate.
 pub(crate) fn amount(bytes: u64, time: Duration) -> String {
     let rate = bytes as f64 / time.as_secs_f64().max(0.001);
     format!("{}, {}/s", Bytes(bytes), Bytes(rate as u64))
