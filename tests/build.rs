@@ -216,7 +216,7 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         (
             ["--set", r#"Users=[{"username": "u", "sudo": true, "password": {"env": "ISTER_EMPTY"}}]"#],
             3,
-            "the password of user `u` is no crypt(3) hash",
+            "the password of user `u` is not a crypt(3) hash",
         ),
     ] {
         let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();

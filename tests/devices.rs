@@ -117,7 +117,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
         let output = build(directory.path(), &template, form);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(&format!("/dev/{} cannot be written to", disk.name)), "{said}");
+        assert!(said.contains(&format!("refusing to write to /dev/{}", disk.name)), "{said}");
         assert!(
             said.contains(&format!("is mounted at {}", mount.display())) && said.contains("help: umount"),
             "{said}"

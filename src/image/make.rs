@@ -124,7 +124,8 @@ pub(super) fn check<'a>(
 ) -> Result<Vec<Content<'a>>, Failure> {
     let mut contents = Vec::new();
     for (place, directory) in directories {
-        let (disk, partition) = plan.partition(place).expect("every directory belongs to a partition of the plan");
+        let (disk, partition) =
+            plan.partition(place).expect("every directory belongs to a partition of the plan");
         let scan = survey(directory, epoch as i64)
             .map_err(|error| Failure::new("could not read the content of the image").caused_by(&error))?;
         if let Some(filesystem) = &partition.filesystem {
@@ -195,8 +196,9 @@ fn make_in_place(
     target: &Target,
 ) -> Result<(), MakeError> {
     mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
-    ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64)
-        .map_err(|error| Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error).into())
+    ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64).map_err(|error| {
+        Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error).into()
+    })
 }
 
 fn mke2fs(
@@ -235,8 +237,9 @@ fn make_apart(
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, directory, path.as_os_str(), target)?;
-            ext::normalize(&file, 0, size, target.epoch as i64)
-                .map_err(|error| Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error))?;
+            ext::normalize(&file, 0, size, target.epoch as i64).map_err(|error| {
+                Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error)
+            })?;
         }
         FilesystemType::Vfat => {
             mkfs()?;

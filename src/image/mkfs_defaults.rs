@@ -34,8 +34,10 @@ pub(super) fn for_this_host(argv: &[String]) -> Result<Vec<String>, Failure> {
         return Ok(argv.to_vec());
     }
     let version = version_of(&argv[0], "-V").ok_or_else(|| {
-        Failure::new(format!("could not determine the version of `{}`", argv[0]))
-            .help(format!("`{} -V` must print a version number: reinstall the package that contains the program", argv[0]))
+        Failure::new(format!("could not determine the version of `{}`", argv[0])).help(format!(
+            "`{} -V` must print a version number: reinstall the package that contains the program",
+            argv[0]
+        ))
     })?;
     Ok(adapted(argv, &of_program, &version))
 }

@@ -58,7 +58,10 @@ fn measure(
 pub(super) fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failure {
     Failure::new(format!("the content does not fit into {}", partition.title()))
         .detail(detail)
-        .help(format!("increase `size` of partition {} in PartitionLayout, or install less", partition.number))
+        .help(format!(
+            "increase `size` of partition {} in PartitionLayout, or install less",
+            partition.number
+        ))
         .of_template()
         .about(disk, partition.number, Part::Size)
 }

@@ -79,7 +79,7 @@ pub(super) fn two_builds_at_once_share_one_fetch() {
     ok(&second);
     assert!(first.wait().unwrap().success());
     let said = text(&second.stderr);
-    assert!(said.contains("waiting for another build that fetches the same content"), "{said}");
+    assert!(said.contains("waiting for another build that downloads the same content"), "{said}");
     assert!(!said.contains("installing packages"), "{said}");
 
     // A damaged entry is noticed and fetched again.
@@ -92,6 +92,6 @@ pub(super) fn two_builds_at_once_share_one_fetch() {
     third.arg("--cache-dir").arg(place.path("cache"));
     let third = third.output().unwrap();
     ok(&third);
-    assert!(text(&third.stderr).contains("is damaged; fetching it again"), "{}", text(&third.stderr));
+    assert!(text(&third.stderr).contains("is damaged; downloading it again"), "{}", text(&third.stderr));
     agrees_with_plan(&place.path("out3/small.img"));
 }
