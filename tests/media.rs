@@ -80,7 +80,8 @@ fn a_root_tree_is_looked_into() {
     let output = ister(&["verify"]).arg(at("other.tar")).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text(&output.stderr).contains("holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree"),
+        text(&output.stderr)
+            .contains("contains neither a disk (`disk.raw`, `*.vmdk`, `box.img`) nor a root tree"),
         "{}",
         text(&output.stderr)
     );
@@ -236,7 +237,7 @@ fn a_cd_starts_by_both_firmwares() {
     esp();
     assert_eq!(
         burn(&[bios, uefi]),
-        ["cd-start: what UEFI starts is damaged: it has no /EFI/BOOT/BOOTX64.EFI"]
+        ["cd-start: what UEFI starts is damaged: /EFI/BOOT/BOOTX64.EFI is missing"]
     );
     // One of others may be for one firmware only, and is judged by what its loader starts.
     std::fs::remove_file(&mark).unwrap();

@@ -209,7 +209,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     std::fs::write(&list, format!("{before}{}  evil.img\n", "ab".repeat(64))).unwrap();
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(3));
-    let said = "is not signed by `good@example.org`: it is of another list";
+    let said = "is not signed by `good@example.org`: the signature does not match the list";
     assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     // Nor what another one signed, however that key is called.
     let others = Keys { home: tempfile::tempdir().unwrap() };
@@ -220,7 +220,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     others.gpg(&["--armor", "--output", signature.to_str().unwrap(), "--detach-sign", path]);
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("it is by the key "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the signature is by the key "), "{}", text(&output.stderr));
     std::fs::write(&list, before).unwrap();
     std::fs::write(&signature, own).unwrap();
 
@@ -234,10 +234,13 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
     };
-    said(&keys.exported("old@example.org", directory.path()), "its key is not among those that may sign");
+    said(
+        &keys.exported("old@example.org", directory.path()),
+        "the key of the signature is not in the keyring",
+    );
     let nothing = verify(&at("typo.asc"));
     assert_eq!(nothing.status.code(), Some(3));
-    assert!(text(&nothing.stderr).contains("has no public keys"), "{}", text(&nothing.stderr));
+    assert!(text(&nothing.stderr).contains("could not import public keys from"), "{}", text(&nothing.stderr));
 
     // gpg makes a certificate for the day on which the key is lost; a colon keeps it from being used by mistake.
     let listed = keys.gpg(&["--with-colons", "--list-keys", "good@example.org"]);
@@ -247,16 +250,16 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
         std::fs::read_to_string(keys.home.path().join(format!("openpgp-revocs.d/{print}.rev"))).unwrap();
     std::fs::write(at("revocation"), certificate.replace(":-----BEGIN", "-----BEGIN")).unwrap();
     keys.gpg(&["--import", at("revocation").to_str().unwrap()]);
-    said(&keys.exported("good@example.org", directory.path()), "its key was revoked");
+    said(&keys.exported("good@example.org", directory.path()), "the key of the signature was revoked");
 
     std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
-    said(&good, "it is not a signature");
+    said(&good, "invalid signature file");
     // Without a key the list is new, and the signature of the old one goes.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
-    said(&good, "there is no signature");
+    said(&good, "the signature is missing");
 }
 
 fn a_list_that_proves_nothing_is_not_good() {
@@ -271,7 +274,7 @@ fn a_list_that_proves_nothing_is_not_good() {
     let sum = text(&sum.stdout);
     assert_eq!(list(&sum, &[]).status.code(), Some(0));
     for (bad, said) in [
-        (String::new(), "it lists nothing"),
+        (String::new(), "the list is empty"),
         (format!("{}  a.img\n{sum}", "ab".repeat(64)), "another hash of `a.img`"),
         (sum.replace("a.img", "\u{1b}[2K"), "line 1"),
     ] {
