@@ -175,8 +175,8 @@ fn image_matches_its_plan_and_no_other_files_are_left() {
     );
     // The secret is only in the image.
     let plan = std::fs::read_to_string(place.path("out/small.img.plan.json")).unwrap();
-    for said in [plan, text(&output.stdout), text(&output.stderr)] {
-        assert!(!said.contains("topsecrethash"), "{said}");
+    for printed in [plan, text(&output.stdout), text(&output.stderr)] {
+        assert!(!printed.contains("topsecrethash"), "{printed}");
     }
 
     // A build removes the receipt of the previous image.
@@ -195,7 +195,7 @@ fn failed_build_preserves_the_old_image_and_suggests_a_fix() {
     let place = Place::new();
     std::fs::create_dir(place.path("out")).unwrap();
     std::fs::write(place.path("out/small.img"), "older").unwrap();
-    for (more, code, said) in [
+    for (more, code, expected) in [
         (
             ["--set", r#"Bundles=["os-core", "no-such-package"]"#],
             1,
@@ -221,7 +221,10 @@ fn failed_build_preserves_the_old_image_and_suggests_a_fix() {
         let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains(said) && stderr.contains("error") && stderr.contains("help: "), "{stderr}");
+        assert!(
+            stderr.contains(expected) && stderr.contains("error") && stderr.contains("help: "),
+            "{stderr}"
+        );
         assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
         assert_eq!(names(&place.path("out")), ["small.img"]);
         assert_eq!(names(&shared_cache().join("work")), [""; 0]);
@@ -272,8 +275,8 @@ fn files_that_a_filesystem_cannot_store_are_found_before_it_is_made() {
         let output = place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let said = format!("error[build]: partition 3 (`/home`) cannot store `{path}`: {reason}");
-        assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
+        let expected = format!("error[build]: partition 3 (`/home`) cannot store `{path}`: {reason}");
+        assert!(stderr.contains(&expected) && stderr.contains("small.json:11:"), "{stderr}");
         assert!(!place.path("out/small.img").exists());
     }
     // Valid files are stored: more than one cluster of directory entries, long and non-ASCII names, an empty file.
@@ -330,10 +333,10 @@ fn builds_are_reproducible() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let said = text(&output.stdout);
-    assert!(said.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{said}");
-    assert!(said.contains("/etc/stamp: written by PostChrootShell `date +%N >/etc/stamp`"), "{said}");
-    assert!(said.contains("out/small.tar: the first difference is at byte "), "{said}");
+    let printed = text(&output.stdout);
+    assert!(printed.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{printed}");
+    assert!(printed.contains("/etc/stamp: written by PostChrootShell `date +%N >/etc/stamp`"), "{printed}");
+    assert!(printed.contains("out/small.tar: the first difference is at byte "), "{printed}");
 }
 
 fn hooks_change_the_tree_and_failing_hooks_stop_the_build() {

@@ -102,10 +102,13 @@ fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
     // Standard input is not a terminal, so ister cannot ask for confirmation.
     run("mkfs.ext4", &["-q", "-L", "precious", &disk.device()]);
     let output = build(directory.path(), &template, &["build"]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("precious") && said.contains("ext4") && said.contains("ERASED"), "{said}");
-    assert!(said.contains("help: say so with --erase"), "{said}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(
+        printed.contains("precious") && printed.contains("ext4") && printed.contains("ERASED"),
+        "{printed}"
+    );
+    assert!(printed.contains("help: say so with --erase"), "{printed}");
     let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
     assert_eq!(label.trim(), "precious");
 
@@ -115,13 +118,13 @@ fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
     run("mount", &[&disk.device(), mount.to_str().unwrap()]);
     for form in [&["build", "--erase"][..], &["-t"][..]] {
         let output = build(directory.path(), &template, form);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(&format!("refusing to write to /dev/{}", disk.name)), "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{printed}");
+        assert!(printed.contains(&format!("refusing to write to /dev/{}", disk.name)), "{printed}");
         assert!(
-            said.contains(&format!("is mounted at {}", mount.display()))
-                && said.contains("unmount it: `umount "),
-            "{said}"
+            printed.contains(&format!("is mounted at {}", mount.display()))
+                && printed.contains("unmount it: `umount "),
+            "{printed}"
         );
     }
     run("umount", &[mount.to_str().unwrap()]);

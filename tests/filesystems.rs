@@ -12,9 +12,9 @@ use std::process::Command;
 fn run(program: &str, args: &[&str]) -> String {
     let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
-    let said = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {said}");
-    said
+    let printed = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {printed}");
+    printed
 }
 
 /// Copies a partition to a separate file.

@@ -69,11 +69,11 @@ fn root_trees_are_verified() {
     // Truncated in a file.
     let whole = std::fs::read(at("tree.tar")).unwrap();
     std::fs::write(at("cut.tar"), &whole[..whole.len() / 2]).unwrap();
-    let said = found(&at("cut.tar"));
+    let printed = found(&at("cut.tar"));
     assert!(
-        said.len() == 1
-            && said[0].starts_with("medium-tree: the root tree cannot be read: the archive is truncated"),
-        "{said:?}"
+        printed.len() == 1
+            && printed[0].starts_with("medium-tree: the root tree cannot be read: the archive is truncated"),
+        "{printed:?}"
     );
     // A tar that is not a published format.
     std::fs::write(at("letter"), "dear all").unwrap();
@@ -176,11 +176,14 @@ fn network_boot_archives_are_verified() {
     // The archive in the initramfs is truncated.
     let script = "find . | cpio -o -H newc --quiet | head -c 100000 | zstd -q -1 -f -o ../parts/initrd";
     run("sh", &["-ec", script], &root);
-    let said = pack();
-    assert!(said.len() == 1 && said[0].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    let printed = pack();
+    assert!(
+        printed.len() == 1 && printed[0].starts_with("medium-tree: the root tree cannot be read"),
+        "{printed:?}"
+    );
     std::fs::write(parts.join("initrd"), "no archive at all").unwrap();
-    let said = pack();
-    assert!(said[0].starts_with("medium-kernel: the initramfs is neither"), "{said:?}");
+    let printed = pack();
+    assert!(printed[0].starts_with("medium-kernel: the initramfs is neither"), "{printed:?}");
 }
 
 fn cds_are_verified() {
@@ -250,29 +253,32 @@ fn cds_are_verified() {
         burn_only(starts);
         judged()
     };
-    let (code, said) = of_others(&[bios]);
+    let (code, printed) = of_others(&[bios]);
     assert!(
-        code == Some(0) && said.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
-        "{said}"
+        code == Some(0) && printed.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
+        "{printed}"
     );
     // The firmware loads the number of sectors in the catalog. Source: El Torito 1.0, figure 3.
     let iso = File::options().read(true).write(true).open(at("t.iso")).unwrap();
     let mut place = [0; 4];
     iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
     iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
-    let (code, said) = judged();
-    assert!(code == Some(1) && said.contains("its load size is 0"), "{said}");
+    let (code, printed) = judged();
+    assert!(code == Some(1) && printed.contains("its load size is 0"), "{printed}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
-    let (code, said) = of_others(&[bios]);
-    assert!(code == Some(1) && said.contains("names /live/missing (`linux`), which is not there"), "{said}");
+    let (code, printed) = of_others(&[bios]);
+    assert!(
+        code == Some(1) && printed.contains("names /live/missing (`linux`), which is not there"),
+        "{printed}"
+    );
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
     std::fs::write(&mark, "").unwrap();
     std::fs::remove_file(at("cd/live/initrd")).unwrap();
     std::fs::write(at("cd/live/filesystem.squashfs"), vec![1; 8192]).unwrap();
-    let said = burn(&[bios]);
-    assert_eq!(said[0], "cd-start: the boot catalogue has nothing for UEFI");
-    assert_eq!(said[1], "medium-kernel: there is no initramfs");
-    assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    let printed = burn(&[bios]);
+    assert_eq!(printed[0], "cd-start: the boot catalogue has nothing for UEFI");
+    assert_eq!(printed[1], "medium-kernel: there is no initramfs");
+    assert!(printed[2].starts_with("medium-tree: the root tree cannot be read"), "{printed:?}");
     // A CD cannot be verified against a plan.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(
@@ -397,11 +403,11 @@ fn files_referenced_by_images_are_not_opened() {
             assert!(!opened.contains("secret-of-the-host"), "{path}: {how:?} opened it");
             std::fs::remove_file(&log).unwrap();
             assert!(!output.status.success(), "{path}: {how:?} succeeded");
-            let said = text(&output.stdout) + &text(&output.stderr);
+            let printed = text(&output.stdout) + &text(&output.stderr);
             // A raw disk whose content is a QEMU file name is treated as a raw disk.
-            let is_refused = said.contains("is not self-contained")
-                || said.contains("a VMDK descriptor that refers to other files");
-            assert!(is_refused || path.to_string().ends_with("json.img"), "{path}: {said}");
+            let is_refused = printed.contains("is not self-contained")
+                || printed.contains("a VMDK descriptor that refers to other files");
+            assert!(is_refused || path.to_string().ends_with("json.img"), "{path}: {printed}");
         }
     }
 }

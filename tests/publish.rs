@@ -71,7 +71,7 @@ fn only_files_with_a_valid_receipt_are_published() {
     let power_off = |value: &mut Value| value["verdict"]["class"] = json!("powered-off");
     let version = |value: &mut Value| value["version"] = json!(99);
     let other = |value: &mut Value| value["image"] = json!("other.img");
-    for (changed, said) in [
+    for (changed, expected) in [
         (&power_off as &dyn Fn(&mut Value), "did not reach the login prompt"),
         (&version, "is of version 99"),
         (&other, "is about `other.img`"),
@@ -80,7 +80,7 @@ fn only_files_with_a_valid_receipt_are_published() {
         change(&path, changed);
         let output = publish("refused");
         assert_eq!(output.status.code(), Some(3));
-        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
     }
     std::fs::write(&path, &good).unwrap();
     std::fs::write(&image, "these bytes have NOT").unwrap();
@@ -95,14 +95,14 @@ fn duplicate_and_unsafe_names_are_refused() {
     let at = |name: &str| directory.path().join(name);
     built(&at("one"));
     built(&at("two"));
-    let refused = |args: &[&str], said: &str| {
+    let refused = |args: &[&str], expected: &str| {
         let output = ister(&["publish", "-o", "public/deep"])
             .args(args)
             .current_dir(directory.path())
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
-        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
         assert!(!at("public").exists());
     };
     refused(&["one", "two"], "would both be called `kvm.img`");
@@ -210,8 +210,8 @@ fn invalid_keys_and_signatures_are_rejected() {
     std::fs::write(&list, format!("{before}{}  evil.img\n", "ab".repeat(64))).unwrap();
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(3));
-    let said = "is not signed by `good@example.org`: the signature does not match the list";
-    assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    let expected = "is not signed by `good@example.org`: the signature does not match the list";
+    assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     // A list signed with a different key of the same name is not signed again.
     let others = Keys { home: tempfile::tempdir().unwrap() };
     others.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
@@ -230,12 +230,12 @@ fn invalid_keys_and_signatures_are_rejected() {
     };
     let good = keys.exported("good@example.org", directory.path());
     assert_eq!(verify(&good).status.code(), Some(0), "{}", text(&verify(&good).stdout));
-    let said = |by: &Path, what: &str| {
+    let expect_finding = |by: &Path, what: &str| {
         let output = verify(by);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
     };
-    said(
+    expect_finding(
         &keys.exported("old@example.org", directory.path()),
         "the key of the signature is not in the keyring",
     );
@@ -251,16 +251,19 @@ fn invalid_keys_and_signatures_are_rejected() {
         std::fs::read_to_string(keys.home.path().join(format!("openpgp-revocs.d/{print}.rev"))).unwrap();
     std::fs::write(at("revocation"), certificate.replace(":-----BEGIN", "-----BEGIN")).unwrap();
     keys.gpg(&["--import", at("revocation").to_str().unwrap()]);
-    said(&keys.exported("good@example.org", directory.path()), "the key of the signature was revoked");
+    expect_finding(
+        &keys.exported("good@example.org", directory.path()),
+        "the key of the signature was revoked",
+    );
 
     std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
-    said(&good, "invalid signature file");
+    expect_finding(&good, "invalid signature file");
     // Publishing without a key changes the list and removes the old signature.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
-    said(&good, "the signature is missing");
+    expect_finding(&good, "the signature is missing");
 }
 
 fn invalid_lists_are_rejected() {
@@ -274,14 +277,14 @@ fn invalid_lists_are_rejected() {
     let sum = Command::new("sha512sum").arg("a.img").current_dir(directory.path()).output().unwrap();
     let sum = text(&sum.stdout);
     assert_eq!(list(&sum, &[]).status.code(), Some(0));
-    for (bad, said) in [
+    for (bad, expected) in [
         (String::new(), "the list is empty"),
         (format!("{}  a.img\n{sum}", "ab".repeat(64)), "duplicate entry for `a.img`"),
         (sum.replace("a.img", "\u{1b}[2K"), "line 1"),
     ] {
         let output = list(&bad, &[]);
         assert_eq!(output.status.code(), Some(1), "{bad}");
-        assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains(expected), "{}", text(&output.stdout));
     }
     for more in [["--format", "json"], ["--plan", "x"], ["-t", "x"]] {
         assert_eq!(list(&sum, &more).status.code(), Some(2), "{more:?}");

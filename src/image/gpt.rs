@@ -15,9 +15,10 @@ const NO_AUTO: u64 = 1 << 63;
 pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
     let context = || format!("could not write the partition table of `{}`", disk.name);
     let sector = disk.sector_size.bytes();
-    let fault = |error: gptman::Error| std::io::Error::other(error.to_string());
-    let mut table =
-        gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le()).map_err(fault).context(context)?;
+    let to_io_error = |error: gptman::Error| std::io::Error::other(error.to_string());
+    let mut table = gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le())
+        .map_err(to_io_error)
+        .context(context)?;
     for partition in &disk.partitions {
         let legacy_boot = if partition.legacy_boot { LEGACY_BIOS_BOOTABLE } else { 0 };
         table[partition.number] = gptman::GPTPartitionEntry {
@@ -29,7 +30,7 @@ pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
             partition_name: partition.name.as_str().into(),
         };
     }
-    gptman::GPT::write_protective_mbr_into(&mut file, sector).map_err(fault).context(context)?;
-    table.write_into(&mut file).map_err(fault).context(context)?;
+    gptman::GPT::write_protective_mbr_into(&mut file, sector).map_err(to_io_error).context(context)?;
+    table.write_into(&mut file).map_err(to_io_error).context(context)?;
     Ok(())
 }

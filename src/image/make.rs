@@ -45,7 +45,7 @@ impl From<RunError> for MakeError {
 
 impl MakeError {
     /// Converts the error for a preserved filesystem, whose size does not come from the template.
-    fn of_preserved(self) -> Failure {
+    fn for_preserved(self) -> Failure {
         match self {
             MakeError::Full { need, have } => Failure::new("the content does not fit").detail(format!(
                 "needs {}, capacity is {}",
@@ -150,7 +150,7 @@ pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Ta
                 preserved::add_to_vfat(partition, content.directory, target)
                     .map_err(|error| {
                         let adding = format!("could not add files to the preserved {}", partition.title());
-                        error.of_preserved().context(adding)
+                        error.for_preserved().context(adding)
                     })
                     .and_then(|()| read_back_target(partition, filesystem, content, target))
             }
@@ -163,7 +163,7 @@ pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Ta
     let made = if in_place {
         make_in_place(partition, filesystem, content.map(|c| c.directory), target)
     } else {
-        make_apart(partition, filesystem, content, target)
+        make_in_temporary_file(partition, filesystem, content, target)
     };
     let made = made.and_then(|()| match content {
         // An encrypted filesystem was read back before it was encrypted.
@@ -218,7 +218,7 @@ fn mke2fs(
 }
 
 /// Makes the filesystem in a sparse file of its size and copies the data into the partition.
-fn make_apart(
+fn make_in_temporary_file(
     partition: &Partition,
     filesystem: &Filesystem,
     content: Option<&Content>,

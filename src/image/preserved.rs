@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Source directory of `C` lines without an argument. Source: tmpfiles.d(5).
 const FACTORY: &str = "/usr/share/factory";
-const LINES: &str = "/etc/tmpfiles.d/ister-kept.conf";
+const TMPFILES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
 /// Adds the files of a directory to a preserved vfat filesystem.
 pub(super) fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
@@ -29,7 +29,7 @@ pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
     let mut lines = String::new();
     for (_, partition) in plan.partitions() {
         let (Some(filesystem), Some(mount)) = (&partition.filesystem, &partition.mount) else { continue };
-        if !waits(filesystem) {
+        if !is_deferred(filesystem) {
             continue;
         }
         for name in tree.list(mount) {
@@ -46,13 +46,13 @@ pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     tree.write(
-        LINES,
+        TMPFILES,
         &format!("# Written by ister: adds missing files to preserved filesystems.\n{lines}"),
         0o644,
     )
 }
 
-fn waits(filesystem: &Filesystem) -> bool {
+fn is_deferred(filesystem: &Filesystem) -> bool {
     filesystem.keep && filesystem.kind != FilesystemType::Vfat
 }
 

@@ -78,9 +78,9 @@ pub(super) fn concurrent_builds_share_one_download() {
     let second = second.output().unwrap();
     ok(&second);
     assert!(first.wait().unwrap().success());
-    let said = text(&second.stderr);
-    assert!(said.contains("waiting for another build that downloads the same content"), "{said}");
-    assert!(!said.contains("installing packages"), "{said}");
+    let printed = text(&second.stderr);
+    assert!(printed.contains("waiting for another build that downloads the same content"), "{printed}");
+    assert!(!printed.contains("installing packages"), "{printed}");
 
     // A damaged cache entry is detected and downloaded again.
     let content = place.path("cache/content");

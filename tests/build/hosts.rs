@@ -120,8 +120,8 @@ pub(super) fn tree_on_disk_is_removed() {
         "#;
     let output = in_own_mounts_with(&place, &place.path("cache"), script);
     ok(&output);
-    let said = text(&output.stdout);
-    assert!(said.contains("INT: 0\nKILL: 1\n") && said.contains("pruned: 0\n"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(printed.contains("INT: 0\nKILL: 1\n") && printed.contains("pruned: 0\n"), "{printed}");
     assert_eq!(names(&place.path("cache/work")), [""; 0]);
     assert_matches_plan(&place.path("out/small.img"));
 }

@@ -157,14 +157,14 @@ impl Hook<'_> {
         }
         let Err(error) = ended else { return Ok(()) };
         // Judge by the exit status of the hook itself, not by what it prints about other programs.
-        let is_slow = matches!(error, RunError::TimedOut { .. });
+        let timed_out = matches!(error, RunError::TimedOut { .. });
         // The host is to blame: the hook was killed or could not be started, or a disk is full.
-        let is_hosts = error.exited().is_none() || error.has_printed("No space left on device");
+        let host_failed = error.exited().is_none() || error.has_printed("No space left on device");
         // Hooks of published templates expect the empty /etc of Clear Linux.
-        let exists =
+        let directory_exists =
             error.last_lines().iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
         let failure = error.context(format!("the hook {kind} `{name}` failed"));
-        Err(match (is_slow, exists, is_hosts) {
+        Err(match (timed_out, directory_exists, host_failed) {
             (true, ..) => failure.help("increase the timeout with --hook-timeout SECONDS"),
             (false, true, _) => failure.of_template().help(
                 "use `mkdir -p`: Debian packages already contain this directory, while /etc of Clear Linux is empty",

@@ -142,7 +142,7 @@ impl AccountFiles {
     fn put_group(&mut self, name: &str, uid: u32) -> Result<u32, Failure> {
         // A group of the package contents may have privileges and other members.
         if let Some(gid) = self.group.find(name).and_then(|fields| number(fields, 2)) {
-            return Err(group_is_there(name, gid));
+            return Err(group_exists(name, gid));
         }
         let taken = self.group.0.iter().any(|fields| number(fields, 2) == Some(uid));
         let gid = if taken { self.group.free_id(2) } else { uid };
@@ -152,7 +152,7 @@ impl AccountFiles {
     }
 
     fn join_administrators(&mut self, tree: &Tree, user: &str) -> Result<(), Failure> {
-        let administrators = match honoured_by_sudo(tree, &self.group)? {
+        let administrators = match sudo_group(tree, &self.group)? {
             Some(name) => name,
             None => {
                 let there = ["wheel", "sudo"].into_iter().find(|name| self.group.find(name).is_some());
@@ -171,7 +171,7 @@ impl AccountFiles {
     }
 }
 
-fn group_is_there(name: &str, gid: u32) -> Failure {
+fn group_exists(name: &str, gid: u32) -> Failure {
     Failure::new(format!(
         "user `{name}` conflicts with the group `{name}` (gid {gid}) of the package contents"
     ))
@@ -201,9 +201,10 @@ fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the group whose members may become root according to the sudoers files. Source: sudoers(5), `%group host = (runas) commands`.
-fn honoured_by_sudo(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
-    let mut honoured: Vec<String> = Vec::new();
+/// Returns the group whose members may become root according to the sudoers files. Source: sudoers(5), `%group host =
+/// (runas) commands`.
+fn sudo_group(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
+    let mut groups: Vec<String> = Vec::new();
     let mut files = vec!["/etc/sudoers".to_owned()];
     // sudo ignores other files, such as backups and leftover files of packages.
     let read = |name: &String| !name.contains('.') && !name.ends_with('~');
@@ -214,18 +215,18 @@ fn honoured_by_sudo(tree: &Tree, group: &Accounts) -> Result<Option<String>, Fai
     files.push("/usr/share/defaults/sudo/sudoers".to_owned());
     for file in files {
         if tree.is_file(&file) {
-            honoured.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(honoured_group));
+            groups.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(parse_sudo_group));
         }
     }
     let known = |name: &&String| ["wheel", "sudo"].contains(&name.as_str());
     let there = |name: &&String| group.find(name).is_some();
-    let best = honoured.iter().find(|name| known(name) && there(name));
-    let best = best.or_else(|| honoured.iter().find(known)).or_else(|| honoured.iter().find(there));
-    Ok(best.or(honoured.first()).cloned())
+    let best = groups.iter().find(|name| known(name) && there(name));
+    let best = best.or_else(|| groups.iter().find(known)).or_else(|| groups.iter().find(there));
+    Ok(best.or(groups.first()).cloned())
 }
 
 /// Parses `%NAME HOSTS = (RUNAS) … ALL`: a group whose members may become root.
-fn honoured_group(line: &str) -> Option<String> {
+fn parse_sudo_group(line: &str) -> Option<String> {
     let (name, rest) = line.trim().strip_prefix('%')?.split_once(char::is_whitespace)?;
     let (_, rest) = rest.split_once('=')?;
     let rest = rest.trim();
@@ -422,7 +423,7 @@ mod tests {
             ("%web ALL=(root) /usr/bin/systemctl", None),
             ("# %wheel ALL=(ALL) ALL", None),
         ] {
-            assert_eq!(honoured_group(line).as_deref(), group, "{line}");
+            assert_eq!(parse_sudo_group(line).as_deref(), group, "{line}");
         }
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
@@ -430,7 +431,7 @@ mod tests {
         tree.write("/etc/sudoers", text, 0o440).unwrap();
         tree.make_directory("/etc/sudoers.d/directory").unwrap();
         let group = Accounts::parse(&tree.read("/etc/group").unwrap().unwrap());
-        assert_eq!(honoured_by_sudo(&tree, &group).unwrap().as_deref(), Some("sudo"));
+        assert_eq!(sudo_group(&tree, &group).unwrap().as_deref(), Some("sudo"));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
             Failure::new(format!("`{}` does not contain a number: `{}`", file.display(), text.trim()))
         })
     };
-    // sysfs always counts sectors of 512 bytes, regardless of the device. Source: Linux, include/linux/types.h, sector_t.
+    // sysfs always counts sectors of 512 bytes, regardless of the device. Source: Linux, include/linux/types.h,
+    // sector_t.
     let size = Bytes(number("size")?.saturating_mul(512));
     if size.0 == 0 {
         return Err(Failure::new(format!(
@@ -110,8 +111,8 @@ pub(super) fn signature(device: &Path, range: Option<(u64, u64)>) -> Option<Sign
         blkid = blkid.args(["-O", &offset.to_string(), "-S", &size.to_string()]);
     }
     // blkid exits with 2 if it recognizes nothing.
-    let said = run(&blkid.arg(device)).ok()?;
-    Some(parse(&String::from_utf8_lossy(&said.stdout)))
+    let finished = run(&blkid.arg(device)).ok()?;
+    Some(parse(&String::from_utf8_lossy(&finished.stdout)))
 }
 
 /// Parses lines of `KEY=value`. Source: blkid(8), "--output export".

@@ -120,8 +120,8 @@ pub(super) fn vdi(file: &File) -> Found {
     })
 }
 
-/// Source: [MS-VHDX] 2.2.3 (region tables at 192 and 256 KiB), 2.6 (metadata, file parameters with bit 1 for a parent), 2.6.2.6
-/// (the parent locator).
+/// Source: [MS-VHDX] 2.2.3 (region tables at 192 and 256 KiB), 2.6 (metadata, file parameters with bit 1 for a
+/// parent), 2.6.2.6 (the parent locator).
 pub(super) fn vhdx(file: &File) -> Found {
     const METADATA: [u8; 16] =
         guid(0x8b7c_a206, 0x4790, 0x4b9a, [0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e]);

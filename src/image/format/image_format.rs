@@ -38,7 +38,8 @@ impl ImageFormat {
 }
 
 impl ImageFormat {
-    /// Returns the sector size of the disk if the format determines it and not the machine. Sources: those of [`crate::template::limits`].
+    /// Returns the sector size of the disk if the format determines it and not the machine. Sources: those of
+    /// [`crate::template::limits`].
     pub fn sector_size(self) -> Option<SectorSize> {
         match self {
             ImageFormat::Vhd

@@ -3,8 +3,7 @@
 //!
 //! GRUB boots both firmwares from CD, through El Torito's boot catalog (BIOS: `i386-pc-eltorito`, UEFI: an ESP in a
 //! partition after the ISO filesystem). It also boots them from the same medium as a disk, through the hybrid MBR and
-//! the same ESP. Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
-//! xorrisofs(1), "Bootable ISO images"; live-boot(7).
+//! the same ESP. Sources: El Torito 1.0; UEFI 2.10, 13.3.2; xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
 mod contents;
 
@@ -81,7 +80,7 @@ pub(super) fn write(
     let kernel = unpacked(&tree, kernel_of(&tree)?, scratch)?;
     let initrds = initrds(&tree, scratch)?;
     let squashfs = squashfs(&tree, diskless, name.time, scratch)?;
-    let file = |text: &str| unnamed(text.as_bytes(), name.time, scratch);
+    let file = |text: &str| unnamed_file(text.as_bytes(), name.time, scratch);
     let parts: Vec<String> = (0..initrds.len()).map(|index| format!("initrd{index}")).collect();
     let menu = file(&menu(&diskless.command_line, &parts)?)?;
     let id = name.id.to_string();
@@ -178,7 +177,8 @@ impl Read for Piece<'_> {
     }
 }
 
-/// Sets the timestamp that programs use instead of the current time. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+/// Sets the timestamp that programs use instead of the current time. Source: reproducible-builds.org,
+/// SOURCE_DATE_EPOCH.
 pub(super) fn reproducible(invocation: Invocation, time: u64) -> Invocation {
     invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
 }
@@ -203,16 +203,16 @@ fn menu(command_line: &str, parts: &[String]) -> Result<String, Failure> {
     ))
 }
 
-fn unnamed(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
+fn unnamed_file(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
     let context = || format!("could not write a temporary file in `{}`", scratch.display());
     let mut file = tempfile::tempfile_in(scratch).context(context)?;
     file.write_all(bytes).context(context)?;
-    date(&file, time)?;
+    set_modification_time(&file, time)?;
     Ok(file)
 }
 
 /// Sets the modification time of a file.
-fn date(file: &File, time: u64) -> Result<(), Failure> {
+fn set_modification_time(file: &File, time: u64) -> Result<(), Failure> {
     let time = Timespec { tv_sec: time as i64, tv_nsec: 0 };
     futimens(file, &Timestamps { last_access: time, last_modification: time })
         .map_err(io::Error::from)
@@ -259,7 +259,7 @@ fn grub(
         .inheriting(&out)?
         .args(more)
         .args(MODULES))?;
-    date(&out, time)?;
+    set_modification_time(&out, time)?;
     Ok(out)
 }
 

@@ -58,24 +58,24 @@ pub enum Published {
 /// # Errors
 /// The file is not a disk image.
 pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
-    match take_in(path, scratch, false).map_err(Unreadable::failure)? {
+    match open_any(path, scratch, false).map_err(Unreadable::failure)? {
         Published::Disk(disk) => Ok(disk),
         Published::Medium(medium) => {
-            Err(Failure::new(format!("`{}` is not a disk image, but a {}", path.display(), medium.kind)))
+            Err(Failure::new(format!("`{}` is not a disk image ({})", path.display(), medium.kind)))
         }
     }
 }
 
 /// Like [`open`], but also accepts media and damaged files.
 pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
-    match take_in(path, scratch, true) {
+    match open_any(path, scratch, true) {
         Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
         taken => taken.map_err(Unreadable::failure),
     }
 }
 
 /// Opens a file. CDs are opened as media if `cds` is set, and as disks otherwise.
-fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
+fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
     let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
     let context = || format!("could not unpack `{}`", path.display());
     let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
@@ -181,11 +181,11 @@ pub fn format_name(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// The image refers to other files, which would be read from the host.
 pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
-    names_no_file(file, format).map_err(Unreadable::failure)
+    check_self_contained(file, format).map_err(Unreadable::failure)
 }
 
 /// Has to be called before any other program opens the image.
-fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+fn check_self_contained(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     let context = || "could not read the image".to_owned();
     let size = size(file).context(context)?;
     let found = match format {
@@ -220,8 +220,8 @@ fn size(file: &File) -> std::io::Result<u64> {
     file.seek(SeekFrom::End(0))
 }
 
-/// Source: QEMU, docs/interop/qcow2.txt; Virtual Hard Disk Image Format Specification (footer "conectix" in the last 512
-/// bytes); [MS-VHDX] 2.2.1; VMware Virtual Disk Format 5.0 ("KDMV"); VirtualBox, VDI header signature at 64.
+/// Source: QEMU, docs/interop/qcow2.txt; Virtual Hard Disk Image Format Specification (footer "conectix" in the last
+/// 512 bytes); [MS-VHDX] 2.2.1; VMware Virtual Disk Format 5.0 ("KDMV"); VirtualBox, VDI header signature at 64.
 fn format_of(file: &File) -> std::io::Result<ImageFormat> {
     let start = start(file)?;
     let size = size(file)?;
@@ -283,24 +283,26 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unr
         }
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
     };
-    copy_sparse(&mut stream, &out).map_err(|fault| fault.told(scratch)).map(|()| out)
+    copy_sparse(&mut stream, &out).map_err(|error| error.into_unreadable(scratch)).map(|()| out)
 }
 
 /// Which side of a copy failed.
-enum Fault {
+enum CopyError {
     Read(std::io::Error),
     Write(std::io::Error),
 }
 
-impl Fault {
-    fn told(self, scratch: &Path) -> Unreadable {
+impl CopyError {
+    fn into_unreadable(self, scratch: &Path) -> Unreadable {
         match self {
             // Errors with a number come from the system; others are errors of the decoder.
-            Fault::Read(error) if error.raw_os_error().is_some() => {
+            CopyError::Read(error) if error.raw_os_error().is_some() => {
                 Failure::new("could not read the file").caused_by(&error).into()
             }
-            Fault::Read(error) => Unreadable::Damaged(Failure::new("the file is damaged").caused_by(&error)),
-            Fault::Write(error) => Err::<(), _>(error)
+            CopyError::Read(error) => {
+                Unreadable::Damaged(Failure::new("the file is damaged").caused_by(&error))
+            }
+            CopyError::Write(error) => Err::<(), _>(error)
                 .context(|| format!("could not write to `{}`", scratch.display()))
                 .unwrap_err()
                 .into(),
@@ -309,7 +311,7 @@ impl Fault {
 }
 
 /// Copies data without writing blocks of zeros.
-fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
+fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), CopyError> {
     const BLOCK: usize = 64 << 10;
     let mut buffer = vec![0; BLOCK];
     let mut at = 0;
@@ -320,14 +322,14 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Read(error)),
+                Err(error) => return Err(CopyError::Read(error)),
             }
         }
         if filled == 0 {
-            return to.set_len(at).map_err(Fault::Write);
+            return to.set_len(at).map_err(CopyError::Write);
         }
         if !is_zero(&buffer[..filled]) {
-            to.write_all_at(&buffer[..filled], at).map_err(Fault::Write)?;
+            to.write_all_at(&buffer[..filled], at).map_err(CopyError::Write)?;
         }
         at += filled as u64;
     }
@@ -359,7 +361,7 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>
         let name = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
         if entry.header().entry_type() == tar::EntryType::GNUSparse {
             let out = scratch_file(scratch)?;
-            copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch))?;
+            copy_sparse(&mut entry, &out).map_err(|error| error.into_unreadable(scratch))?;
             let (is, was) = (self::size(&out).context(context)?, entry.size());
             if is < was {
                 let why = format!("the archive is truncated: `{name}` has {is} of {was} bytes");
@@ -384,9 +386,9 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
     let out = scratch_file(scratch)?;
     let (from, to) = (inherited_name(file), inherited_name(&out));
     // qemu-img must not open an image that refers to other files.
-    names_no_file(file, format)?;
+    check_self_contained(file, format)?;
     let size = virtual_size(file, format)?;
-    is_whole(file, format)?;
+    check_complete(file, format)?;
     // `-n` writes to the existing unnamed file, which must already have its size.
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
@@ -409,7 +411,7 @@ fn qemu_img(args: &[&str], files: &[&File]) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// Checks that an image is complete. qemu-img silently reads zeros beyond the end of a truncated file.
-fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
         let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name()]);
         let check = check.arg(inherited_name(file)).inheriting(file)?;
@@ -442,9 +444,9 @@ fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
 
 /// Returns the size of the disk in a self-contained image in bytes.
 fn virtual_size(file: &File, format: ImageFormat) -> Result<u64, Unreadable> {
-    let said =
+    let output =
         qemu_img(&["info", "--output=json", "-f", format.qemu_name(), &inherited_name(file)], &[file])?;
-    let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
+    let info: serde_json::Value = serde_json::from_slice(&output).unwrap_or_default();
     let size = info["virtual-size"].as_u64();
     size.ok_or_else(|| Failure::new("qemu-img reported no size of the disk").into())
 }

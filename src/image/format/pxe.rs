@@ -108,7 +108,7 @@ fn add(
 pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
     let context = || "the published file differs from the root tree after writing".to_owned();
     let tree = Tree::read(root).context(context)?;
-    let back = take_apart(file, scratch)
+    let back = unpack(file, scratch)
         .context(context)?
         .ok_or_else(|| Failure::new("parts of the published file are missing"))?;
     (&back.kernel).rewind().context(context)?;
@@ -154,14 +154,14 @@ impl Read for Beginning<'_, '_> {
 pub fn open(path: &Path, scratch: &Path) -> Result<NetworkBoot, Failure> {
     let context = || format!("could not unpack `{}`", path.display());
     let file = File::open(path).context(context)?;
-    take_apart(&file, scratch).context(context)?.ok_or_else(|| {
+    unpack(&file, scratch).context(context)?.ok_or_else(|| {
         Failure::new(format!("`{}` is not a network boot archive", path.display()))
             .detail(format!("expected members: {KERNEL}, {INITRD} and {MENU}"))
     })
 }
 
 /// Unpacks an archive; `None` if a part is missing.
-fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
+fn unpack(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
     let packed = Raw::new(file)?;
     let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
     let parts = parts_of(liblzma::read::XzDecoder::new(from), scratch)?;

@@ -22,14 +22,14 @@ pub fn is_name(name: &str) -> bool {
 pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut sums = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
-        let fault =
+        let invalid_line =
             || format!("line {}: expected a SHA-512 in hexadecimal, two spaces, a file name", number + 1);
-        let (hash, name) = line.split_once(' ').ok_or_else(fault)?;
+        let (hash, name) = line.split_once(' ').ok_or_else(invalid_line)?;
         // An asterisk before the name marks binary mode, which is the same as text mode on Linux.
-        let name = name.strip_prefix([' ', '*']).ok_or_else(fault)?;
+        let name = name.strip_prefix([' ', '*']).ok_or_else(invalid_line)?;
         let is_hash = hash.len() == 128 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash || !is_name(name) {
-            return Err(fault());
+            return Err(invalid_line());
         }
         let hash = hash.to_ascii_lowercase();
         if sums.insert(name.to_owned(), hash.clone()).is_some_and(|earlier| earlier != hash) {
@@ -136,7 +136,7 @@ fn primary_key(status: &str) -> String {
 /// Evaluates the status lines of gpg. Source: GnuPG, doc/DETAILS, "General status codes" and "Signature related".
 fn judge(status: &str) -> Signed {
     let words = status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] ")?.split(' ').next());
-    let said: Vec<&str> = words.collect();
+    let keywords: Vec<&str> = words.collect();
     let bad = [
         ("BADSIG", "the signature does not match the list"),
         ("REVKEYSIG", "the key of the signature was revoked"),
@@ -145,10 +145,10 @@ fn judge(status: &str) -> Signed {
         ("NO_PUBKEY", "the key of the signature is not in the keyring"),
         ("ERRSIG", "the signature could not be checked"),
     ];
-    if let Some((_, why)) = bad.iter().find(|(word, _)| said.contains(word)) {
+    if let Some((_, why)) = bad.iter().find(|(word, _)| keywords.contains(word)) {
         return Signed::Not((*why).to_owned());
     }
-    if said.contains(&"GOODSIG") && said.contains(&"VALIDSIG") {
+    if keywords.contains(&"GOODSIG") && keywords.contains(&"VALIDSIG") {
         return Signed::By(primary_key(status));
     }
     Signed::Not("invalid signature file".to_owned())

@@ -1,11 +1,12 @@
-//! Fixed VHD: the raw bytes followed by a footer of 512 bytes. Source: Virtual Hard Disk Image Format Specification, October 11,
-//! 2006, "Hard Disk Footer Format".
+//! Fixed VHD: the raw bytes followed by a footer of 512 bytes. Source: Virtual Hard Disk Image Format Specification,
+//! October 11, 2006, "Hard Disk Footer Format".
 
 use crate::template::Bytes;
 use uuid::Uuid;
 
 pub(super) const FOOTER: u64 = 512;
-/// Azure requires a size in multiples of this. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole number of MiB".
+/// Azure requires a size in multiples of this. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole
+/// number of MiB".
 pub(super) const UNIT: u64 = Bytes::MIB;
 /// 2000-01-01T00:00:00Z, the epoch of the format.
 const EPOCH_2000: u64 = 946_684_800;

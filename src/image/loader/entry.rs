@@ -50,8 +50,8 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let title = field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned());
     let name = kernel.entry.clone().unwrap_or_else(|| format!("{id}-{}", kernel.version));
     if boot.esp.as_deref() == Some(ESP_OF_KERNEL_INSTALL) {
-        as_kernel_install(tree, &id, &kernel)?;
-        let text = entry(&title, &kernel, &of_kernel_install(&id, &kernel), Some(&id), &options);
+        write_kernel_install_layout(tree, &id, &kernel)?;
+        let text = entry(&title, &kernel, &kernel_install_paths(&id, &kernel), Some(&id), &options);
         tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
     } else {
         let kernels_of_rpm = has_kernels_of_rpm(plan, tree);
@@ -102,7 +102,7 @@ pub(super) fn directory_of_boot(plan: &Plan) -> String {
 
 /// Writes all files to the paths where kernel-install puts and expects them. Source: kernel-install(8), "The Boot
 /// Loader Specification".
-fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
+fn write_kernel_install_layout(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
     const ESP: &str = ESP_OF_KERNEL_INSTALL;
     tree.make_directory(ESP)?;
     tree.make_directory(&format!("{ESP}/loader/entries"))?;
@@ -112,7 +112,7 @@ fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Fa
     tree.remove_empty_directory(ENTRIES);
     tree.remove_empty_directory("/boot/loader");
     tree.symlink("/boot/loader", "../efi/loader")?;
-    let files = of_kernel_install(token, kernel);
+    let files = kernel_install_paths(token, kernel);
     tree.copy(&format!("/boot{}", kernel.image), &format!("{ESP}{}", files.linux))?;
     for (from, to) in kernel.initramfs.iter().zip(&files.initrds) {
         tree.copy(&format!("/boot{from}"), &format!("{ESP}{to}"))?;
@@ -120,7 +120,7 @@ fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Fa
     Ok(())
 }
 
-fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
+fn kernel_install_paths(token: &str, kernel: &Kernel) -> Files {
     let directory = format!("/{token}/{}", kernel.version);
     Files {
         linux: format!("{directory}/linux"),
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn entry_matches_kernel_install() {
-        let files = of_kernel_install("debian", &kernel());
+        let files = kernel_install_paths("debian", &kernel());
         assert_eq!(
             entry("Debian", &kernel(), &files, Some("debian"), "root=PARTUUID=x rw"),
             "title Debian\nversion 6.10.0-1\nsort-key debian\nlinux /debian/6.10.0-1/linux\ninitrd /debian/6.10.0-1/a\n\

@@ -63,11 +63,11 @@ pub(crate) fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Op
     let load = early_configuration(partition, directory);
     tree.write(&format!("{INSTALLED}/load.cfg"), &load, 0o644)?;
     let (boot, core) = match tree.read_bytes(&format!("{MODULES}/boot.img"))? {
-        Some(boot) if tree.is_file(MKIMAGE) => (boot, core_by_content(&tree, partition, directory)?),
+        Some(boot) if tree.is_file(MKIMAGE) => (boot, core_from_content(&tree, partition, directory)?),
         _ => {
             let path = Path::new(MODULES).join("boot.img");
             let boot = std::fs::read(&path).context(|| format!("could not read `{}`", path.display()))?;
-            (boot, core_by_host(&load, partition, directory, workspace)?)
+            (boot, core_from_host(&load, partition, directory, workspace)?)
         }
     };
     // The configuration that update-grub writes later loads these modules.
@@ -81,7 +81,7 @@ pub(crate) fn grub_core(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Op
 }
 
 /// Runs the grub-mkimage of the package contents in a chroot.
-fn core_by_content(tree: &Tree, partition: &Partition, directory: &str) -> Result<Vec<u8>, Failure> {
+fn core_from_content(tree: &Tree, partition: &Partition, directory: &str) -> Result<Vec<u8>, Failure> {
     let (load, core) = (format!("{INSTALLED}/load.cfg"), format!("{INSTALLED}/core.img"));
     // A file left by a hook must not be mistaken for the new one.
     tree.remove(&core)?;
@@ -93,7 +93,7 @@ fn core_by_content(tree: &Tree, partition: &Partition, directory: &str) -> Resul
     })
 }
 
-fn core_by_host(
+fn core_from_host(
     load: &str,
     partition: &Partition,
     directory: &str,

@@ -7,7 +7,8 @@ use crate::plan::bls::Entry;
 use crate::plan::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::plan::{Firmware, Loader, Plan};
 
-/// Settings that grub-mkconfig reads after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple configuration handling".
+/// Settings that grub-mkconfig reads after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple
+/// configuration handling".
 const DEFAULTS: &str = "/etc/default/grub.d/50-ister.cfg";
 
 /// kernel-install plugin for rpm content, whose GRUB reads a different file. It runs after `90-loaderentry.install`.

@@ -2,7 +2,8 @@
 //!
 //! Three layouts are supported: that of Debian and rpm distributions (`/boot/vmlinuz-*`, already in place), that of
 //! Clear Linux (`/usr/lib/kernel/org.clearlinux.*`, copied to the ESP by clr-boot-manager) and kernels next to their
-//! modules (`/usr/lib/modules/*/vmlinuz`, copied by kernel-install). Sources: clr-boot-manager, docs; kernel-install(8).
+//! modules (`/usr/lib/modules/*/vmlinuz`, copied by kernel-install). Sources: clr-boot-manager, docs;
+//! kernel-install(8).
 
 use crate::plan::bls::compare_versions;
 
@@ -31,8 +32,8 @@ const CLEAR_PLACE: &str = "/EFI/org.clearlinux";
 /// Returns the newest kernel of a tree. `list` returns the sorted names in a directory of the tree.
 pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     in_boot(&list("/boot"))
-        .or_else(|| of_clear(&list(CLEAR), &list(CLEAR_PARTS)))
-        .or_else(|| beside_modules(&list))
+        .or_else(|| in_clear_linux(&list(CLEAR), &list(CLEAR_PARTS)))
+        .or_else(|| next_to_modules(&list))
 }
 
 fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n str, &'n str)> {
@@ -60,7 +61,7 @@ fn in_boot(names: &[String]) -> Option<Kernel> {
 }
 
 /// Finds `org.clearlinux.TYPE.VERSION-RELEASE`, preferring types for which `default-TYPE` exists.
-fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
+fn in_clear_linux(names: &[String], parts: &[String]) -> Option<Kernel> {
     let kernels = names.iter().filter_map(|name| {
         let (kind, version) = name.strip_prefix(CLEAR_NAME)?.split_once('.')?;
         Some((version, name.as_str())).filter(|_| !kind.is_empty() && version.contains('-'))
@@ -98,7 +99,7 @@ fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
     })
 }
 
-fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
+fn next_to_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     const MODULES: &str = "/usr/lib/modules";
     let versions = list(MODULES);
     let with_kernel = versions.iter().filter_map(|version| {
@@ -112,11 +113,12 @@ fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     // The initramfs may have been created in /boot when the kernel was installed.
     let made = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
     let in_boot = list("/boot");
-    let beside = ["initrd", "initramfs.img"];
+    let next_to_kernel = ["initrd", "initramfs.img"];
     let names = list(&format!("{MODULES}/{version}"));
     if let Some(name) = made.iter().find(|name| in_boot.contains(name)) {
         initramfs.push(format!("/{name}"));
-    } else if let Some(name) = beside.into_iter().find(|name| names.iter().any(|other| other == name)) {
+    } else if let Some(name) = next_to_kernel.into_iter().find(|name| names.iter().any(|other| other == name))
+    {
         initramfs.push(format!("/initramfs-{version}.img"));
         copies.push((format!("{MODULES}/{version}/{name}"), format!("/boot/initramfs-{version}.img")));
     }

@@ -284,9 +284,9 @@ pub fn build(
     let directory = options.destination.directory();
     let plan_path = plan_path(directory, plan);
     let image = plan.image().map(|name| directory.join(name));
-    let mut draft = image.as_deref().map(AtomicFile::begin).transpose()?;
-    if let Some(draft) = &draft {
-        check_free_space(draft, plan, &prepared.entry.metadata, directory)?;
+    let mut output = image.as_deref().map(AtomicFile::begin).transpose()?;
+    if let Some(output) = &output {
+        check_free_space(output, plan, &prepared.entry.metadata, directory)?;
     }
     let begin_packed_tree = || -> Result<Option<File>, Failure> {
         if !plan.published.iter().any(Published::is_of_tree) {
@@ -300,9 +300,9 @@ pub fn build(
         let job = assemble_job(options, plan, &prepared, packed_tree.is_some());
         let Prepared { entry, carried, .. } = &prepared;
         let mut files = vec![&entry.file];
-        match (&options.destination, &draft) {
+        match (&options.destination, &output) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
-            (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
+            (_, output) => files.extend(output.iter().map(|output| &output.file)),
         }
         files.extend(carried.iter().map(|entry| &entry.file));
         files.extend(&packed_tree);
@@ -319,22 +319,22 @@ pub fn build(
         progress.warn(format!("the cached content `{}` is damaged; downloading it again", entry.key));
         options.cache.forget(&entry.key);
         (prepared.entry, prepared.fresh) = content(options, request, true, progress)?;
-        draft = image.as_deref().map(AtomicFile::begin).transpose()?;
+        output = image.as_deref().map(AtomicFile::begin).transpose()?;
         packed_tree = begin_packed_tree()?;
     };
     let allocated =
-        draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
+        output.as_ref().and_then(|output| output.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
     let Prepared { entry, fresh, role, .. } = prepared;
-    let published = match &draft {
-        Some(draft) => {
-            publish(&draft.file, packed_tree.as_ref(), plan, entry.metadata.epoch, directory, progress)?
+    let published = match &output {
+        Some(output) => {
+            publish(&output.file, packed_tree.as_ref(), plan, entry.metadata.epoch, directory, progress)?
         }
         None => Vec::new(),
     };
-    let mut plan_draft = AtomicFile::begin(&plan_path)?;
+    let mut plan_file = AtomicFile::begin(&plan_path)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is serializable") + "\n";
-    plan_draft
+    plan_file
         .file
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
@@ -346,20 +346,20 @@ pub fn build(
     }
     // These files describe the old image, which is replaced now.
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
-        forget(&beside(directory, plan, suffix))?;
+        remove_stale(&beside(directory, plan, suffix))?;
     }
     for file in &plan.published {
-        forget(&directory.join(format!("{}.receipt.json", file.name)))?;
+        remove_stale(&directory.join(format!("{}.receipt.json", file.name)))?;
     }
-    if let Some(draft) = draft {
-        draft.publish(Durability::Synced)?;
+    if let Some(output) = output {
+        output.publish(Durability::Synced)?;
     }
-    let published = published.into_iter().map(|(path, draft)| {
-        draft.publish(Durability::Synced)?;
+    let published = published.into_iter().map(|(path, output)| {
+        output.publish(Durability::Synced)?;
         Ok(path)
     });
     let published = published.collect::<Result<Vec<_>, Failure>>()?;
-    plan_draft.publish(Durability::Synced)?;
+    plan_file.publish(Durability::Synced)?;
     Ok(Built {
         disks: match image {
             Some(image) => vec![image],
@@ -408,7 +408,7 @@ fn plan_path(directory: &Path, plan: &Plan) -> PathBuf {
     beside(directory, plan, ".plan.json")
 }
 
-fn forget(path: &Path) -> Result<(), Failure> {
+fn remove_stale(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context(|| format!("could not remove the old `{}`", path.display()))

@@ -248,7 +248,7 @@ pub(crate) fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
 }
 
 /// Parses the byte range of each file. Source: xorriso(1), "report_lba".
-pub(crate) fn places(said: &str) -> HashMap<String, Range<u64>> {
+pub(crate) fn places(output: &str) -> HashMap<String, Range<u64>> {
     let line = |line: &str| {
         let mut fields = line.strip_prefix("File data lba:")?.split(" , ").map(str::trim);
         let (_, lba, _, size, path) =
@@ -259,7 +259,7 @@ pub(crate) fn places(said: &str) -> HashMap<String, Range<u64>> {
     };
     // A file of 4 GiB or more has a line for each piece with the total size. The pieces are contiguous.
     let mut places = HashMap::new();
-    for (path, range) in said.lines().filter_map(line) {
+    for (path, range) in output.lines().filter_map(line) {
         places.entry(path).or_insert(range);
     }
     places
@@ -271,9 +271,9 @@ mod tests {
 
     #[test]
     fn xorriso_output_is_parsed() {
-        let said = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
+        let output = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
                     File data lba:  0 ,       40 ,     4211 ,  8622080 , '/live/vmlinuz'\n";
-        assert_eq!(places(said), HashMap::from([("/live/vmlinuz".to_owned(), 81_920..8_704_000)]));
+        assert_eq!(places(output), HashMap::from([("/live/vmlinuz".to_owned(), 81_920..8_704_000)]));
         let pieces = "File data lba:  0 , 1 , 2097151 , 5000000000 , '/a'\nFile data lba:  1 , 2097152 , 344255 , 5000000000 , '/a'\n";
         assert_eq!(places(pieces), HashMap::from([("/a".to_owned(), 2048..5_000_002_048)]));
     }

@@ -105,12 +105,12 @@ pub(super) fn content(
 
 /// Checks that the image fits on the host's disk. It needs about the space of the content of all its filesystems.
 pub(super) fn check_free_space(
-    draft: &AtomicFile,
+    image: &AtomicFile,
     plan: &Plan,
     content: &Metadata,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
+    let Ok(disk) = rustix::fs::fstatvfs(&image.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
     let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
     let need = Bytes(held.max(content.size));
