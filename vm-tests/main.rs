@@ -362,7 +362,7 @@ fn drop_in(world: &World) -> Outcome {
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     expect(output.status.success(), &said)?;
-    expect(said.contains("left 1 process running"), &format!("a hook's daemon is ended: {said}"))?;
+    expect(said.contains("terminated 1 process"), &format!("a hook's daemon is ended: {said}"))?;
     let logged = std::fs::read_to_string(&log).map_err(|e| e.to_string())?;
     expect(logged.contains(" debug: running: mke2fs "), "the log has what ran")?;
     expect(!logged.contains(hash.trim()), "but no secret")?;

@@ -1,9 +1,9 @@
 //! ISO images with a live system that boots by BIOS and UEFI, from CD or from a USB stick. They contain kernel,
 //! initramfs and the root tree as squashfs. live-boot mounts the squashfs with a writable layer in memory.
 //!
-//! GRUB boots both firmwares from CD, through El Torito's boot catalog (BIOS: `i386-pc-eltorito`, UEFI: an ESP in a
-//! partition after the ISO filesystem). It also boots them from the same medium as a disk, through the hybrid MBR and
-//! the same ESP. Sources: El Torito 1.0; UEFI 2.10, 13.3.2; xorrisofs(1), "Bootable ISO images"; live-boot(7).
+//! With both firmware types, GRUB boots from CD through El Torito's boot catalog (BIOS: `i386-pc-eltorito`, UEFI: an
+//! ESP in a partition after the ISO filesystem). It also boots from the same medium as a disk, through the hybrid MBR
+//! and the same ESP. Sources: El Torito 1.0; UEFI 2.10, 13.3.2; xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
 mod contents;
 
