@@ -1,22 +1,21 @@
-//! Builds of a small image without a kernel, with real content: what is left behind, what is reused, and what is
-
-//! said when it cannot work. One build at a time: they are heavy.
+//! Builds of a small image with real content and without a kernel: output files, cache reuse and errors.
+//! Only one build runs at a time, because builds need many resources.
 //!
-//! What a test needs and the host does not allow is a visible skip, and a failure where CI is set.
+//! A test whose requirements the host does not meet is reported as skipped, or as failed if CI is set.
 
 mod agreement;
 
-use agreement::agrees_with_plan;
+use agreement::assert_matches_plan;
 mod at_once;
 
-use at_once::{signals_end_a_build_without_a_trace, two_builds_at_once_share_one_fetch};
+use at_once::{concurrent_builds_share_one_download, interrupted_builds_leave_no_files};
 mod hosts;
 
 use crate::common::{ister, need_tools, text};
 use hosts::{
-    a_file_that_mkfs_loses_stops_the_build, a_full_disk_is_named, a_missing_tool_names_its_package,
-    an_ordinary_user_needs_a_range_of_ids_and_nothing_else, in_own_mounts_with,
-    short_of_memory_the_tree_is_on_disk_and_goes_all_the_same,
+    file_lost_by_mkfs_stops_the_build, full_disk_is_reported, in_own_mounts_with,
+    missing_program_is_reported_with_its_package, tree_on_disk_is_removed,
+    unprivileged_user_needs_only_subordinate_ids,
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,7 +32,7 @@ fn is_root() -> bool {
     status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
 
-/// An image without kernel: nothing boots it, everything else is as with others.
+/// An image without a kernel. It does not boot but is otherwise complete.
 const TEMPLATE: &str = r#"{
     "DestinationType": "virtual",
     "PartitionLayout": [
@@ -59,7 +58,7 @@ const TEMPLATE: &str = r#"{
 }
 "#;
 
-/// What a build writes.
+/// The files that a build writes.
 const WRITTEN: [&str; 4] = ["small.img", "small.img.packages", "small.img.plan.json", "small.img.spdx.json"];
 
 /// A directory for one test: template, output and cache.
@@ -81,7 +80,7 @@ impl Place {
     fn build(&self, more: &[&str]) -> Command {
         let mut command = ister(&["build"]);
         command.arg(self.path("small.json")).arg("-o").arg(self.path("out"));
-        // The content that most tests need is fetched once for all of them.
+        // Most tests share the same content, which is downloaded only once.
         command.arg("--cache-dir").arg(shared_cache()).args(more);
         command
     }
@@ -98,7 +97,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Mounts and loop devices of the host: a build must not add any.
+/// Mounts and loop devices of the host, which a build must not change.
 fn host_state() -> (String, String) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let loops = Command::new("losetup").arg("-a").output().map(|o| text(&o.stdout)).unwrap_or_default();
@@ -116,7 +115,7 @@ fn run(program: &str, args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
+fn image_matches_its_plan_and_no_other_files_are_left() {
     let _one = one_at_a_time();
     let place = Place::new();
     let before = host_state();
@@ -126,14 +125,14 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     assert_eq!(names(&place.path("out")), WRITTEN);
     assert_eq!(names(&shared_cache().join("work")), [""; 0]);
     let image = place.path("out/small.img");
-    agrees_with_plan(&image);
+    assert_matches_plan(&image);
 
     use std::os::unix::fs::MetadataExt;
     let metadata = image.metadata().unwrap();
     assert_eq!(metadata.len(), (1 + 16 + 1024 + 64 + 1) << 20);
     assert!(metadata.blocks() * 512 < metadata.len() / 2, "the image is sparse");
 
-    // Each filesystem is clean, and holds what it should.
+    // Each filesystem is clean and has the expected content.
     let part = |number: u64, offset: u64, size: u64| {
         let path = place.path(&format!("part{number}"));
         let (skip, count) = (format!("skip={}", offset), format!("count={size}"));
@@ -164,7 +163,7 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
             Command::new("/sbin/debugfs").args(["-R", &format!("stat {leak}"), &root]).output().unwrap();
         assert!(text(&output.stderr).contains("File not found"), "{leak}");
     }
-    // What is in it, for people and for programs.
+    // The package list and the SBOM.
     let list = std::fs::read_to_string(place.path("out/small.img.packages")).unwrap();
     assert!(list.lines().any(|line| line.starts_with("libc6\t") && line.contains("\tglibc\t")), "{list}");
     let sbom = std::fs::read(place.path("out/small.img.spdx.json")).unwrap();
@@ -172,31 +171,31 @@ fn an_image_agrees_with_its_plan_and_nothing_else_is_left() {
     assert_eq!(
         sbom["packages"].as_array().unwrap().len(),
         list.lines().count(),
-        "the image, and each package"
+        "one entry for the image and one for each package"
     );
-    // The secret is in the image only.
+    // The secret is only in the image.
     let plan = std::fs::read_to_string(place.path("out/small.img.plan.json")).unwrap();
-    for said in [plan, text(&output.stdout), text(&output.stderr)] {
-        assert!(!said.contains("topsecrethash"), "{said}");
+    for printed in [plan, text(&output.stdout), text(&output.stderr)] {
+        assert!(!printed.contains("topsecrethash"), "{printed}");
     }
 
-    // A receipt of the image before says nothing of the new one.
+    // A build removes the receipt of the previous image.
     std::fs::write(place.path("out/small.img.receipt.json"), "{}").unwrap();
     let again = place.build(&["--format", "json", "--set", "Hostname=\"other\""]).output().unwrap();
     ok(&again);
     let json: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(json["content"]["cached"], true);
     assert!(!text(&again.stderr).contains("download"), "{}", text(&again.stderr));
-    agrees_with_plan(&image);
+    assert_matches_plan(&image);
     assert_eq!(names(&place.path("out")), WRITTEN);
 }
 
-fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
+fn failed_build_preserves_the_old_image_and_suggests_a_fix() {
     let _one = one_at_a_time();
     let place = Place::new();
     std::fs::create_dir(place.path("out")).unwrap();
     std::fs::write(place.path("out/small.img"), "older").unwrap();
-    for (more, code, said) in [
+    for (more, code, expected) in [
         (
             ["--set", r#"Bundles=["os-core", "no-such-package"]"#],
             1,
@@ -216,18 +215,21 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
         (
             ["--set", r#"Users=[{"username": "u", "sudo": true, "password": {"env": "ISTER_EMPTY"}}]"#],
             3,
-            "the password of user `u` is no crypt(3) hash",
+            "the password of user `u` is not a crypt(3) hash",
         ),
     ] {
         let output = place.build(&more).env("ISTER_EMPTY", "").output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains(said) && stderr.contains("error") && stderr.contains("help: "), "{stderr}");
+        assert!(
+            stderr.contains(expected) && stderr.contains("error") && stderr.contains("help: "),
+            "{stderr}"
+        );
         assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
         assert_eq!(names(&place.path("out")), ["small.img"]);
         assert_eq!(names(&shared_cache().join("work")), [""; 0]);
     }
-    // Too small for its content: known before anything is written, with the line of the template to change.
+    // A partition that is too small is reported before anything is written, with the line of the template.
     let layout = TEMPLATE.replace("\"1G\"", "\"100M\"");
     std::fs::write(place.path("small.json"), layout).unwrap();
     let output = place.build(&[]).output().unwrap();
@@ -239,7 +241,7 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
     );
     assert!(stderr.contains("small.json:5:56") && stderr.contains("= help: make it "), "{stderr}");
     assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
-    // What a hook adds is known only when it has run, and still before anything is written.
+    // Files added by a hook are also checked before anything is written.
     let hook = r#"PostChrootShell=["head -c 80000000 /dev/urandom >/home/large"]"#;
     std::fs::write(place.path("small.json"), TEMPLATE).unwrap();
     let output = place.build(&["--set", hook]).output().unwrap();
@@ -250,10 +252,10 @@ fn a_failed_build_leaves_the_older_image_and_says_what_to_do() {
     assert_eq!(std::fs::read(place.path("out/small.img")).unwrap(), b"older");
 }
 
-fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
+fn files_that_a_filesystem_cannot_store_are_found_before_it_is_made() {
     let _one = one_at_a_time();
     let place = Place::new();
-    // What the filesystem cannot hold is said before it is made, with the file and the reason.
+    // Files that the filesystem cannot store are reported with the reason before it is made.
     let vfat = TEMPLATE.replace(
         r#""partition": 3, "type": "ext2", "options": "-m 0""#,
         r#""partition": 3, "type": "vfat", "options": "-F 16 -s 4""#,
@@ -273,17 +275,17 @@ fn what_a_filesystem_cannot_hold_is_found_before_it_is_made() {
         let output = place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let said = format!("error[build]: partition 3 (`/home`) cannot store `{path}`: {reason}");
-        assert!(stderr.contains(&said) && stderr.contains("small.json:11:"), "{stderr}");
+        let expected = format!("error[build]: partition 3 (`/home`) cannot store `{path}`: {reason}");
+        assert!(stderr.contains(&expected) && stderr.contains("small.json:11:"), "{stderr}");
         assert!(!place.path("out/small.img").exists());
     }
-    // And what it can hold, it holds: more than its root directory's first cluster, every kind of name, nothing.
+    // Valid files are stored: more than one cluster of directory entries, long and non-ASCII names, an empty file.
     let hook = r#"mkdir -p /home/D/e/F; for i in $(seq 300); do printf $i > "/home/D/long name $i.txt"; done; : > /home/D/none; printf ä > /home/ä€"#;
     let hook = format!("PostChrootShell={}", serde_json::json!([hook]));
     ok(&place.build(&["--set", &hook, "--set", "Users=[]"]).output().unwrap());
 }
 
-fn building_twice_gives_the_same_bytes_whatever_else_differs() {
+fn builds_are_reproducible() {
     let _one = one_at_a_time();
     let place = Place::new();
     let output = place
@@ -302,8 +304,8 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
     assert_eq!(names(&place.path("out")), written);
     need_tools(&["skopeo", "xz"]);
     {
-        // Checked and taken apart by another program, its one layer, which is named by its hash, is the tree of the other file.
-        // Unpacked: skopeo 1.9 wants to give files of an archive their owner, which only root can.
+        // skopeo converts the image. Its only layer, named by its hash, equals the tree in the tar.xz. The image is
+        // unpacked first, because skopeo 1.9 restores the owners of files in an archive, which requires root.
         let script = r#"mkdir "$1.oci"
             tar -xf "$1/small.oci.tar" -C "$1.oci"
             skopeo --insecure-policy copy -q "oci:$1.oci" "docker-archive:$1.docker.tar"
@@ -311,7 +313,7 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         run("sh", &["-ec", script, "sh", place.path("out").to_str().unwrap()]);
     }
     let first = run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]);
-    // Where memory is short the tree lies on the disk, whose directories have an order of their own.
+    // If memory is short, the tree is on disk, where directories have a different order.
     if is_root() {
         let script = r#"
             mount -t tmpfs none /sys/fs/cgroup
@@ -320,24 +322,24 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         ok(&in_own_mounts_with(&place, &shared_cache(), script));
         assert_eq!(run("sha256sum", &[place.path("out/small.img").to_str().unwrap()]), first);
     }
-    // Hooks of both kinds write the time that they are told.
+    // Hooks on the host and in the chroot that use SOURCE_DATE_EPOCH are reproducible.
     let inside = r#"PostChrootShell=["date -u -d @$SOURCE_DATE_EPOCH >/etc/inside"]"#;
     let outside = r#"PostNonChrootShell=["date -u -d @$SOURCE_DATE_EPOCH >$ISTER_CHROOT/etc/outside"]"#;
     ok(&place.build(&["--check-reproducible", "--set", inside, "--set", outside]).output().unwrap());
-    // A hook that writes the time is found out, and where it did is said.
+    // A hook that writes the current time is reported with the file.
     let hook = r#"PostChrootShell=["date +%N >/etc/stamp"]"#;
     let output = place
         .build(&["--check-reproducible", "--set", hook, "--set", r#"Formats=["tar"]"#])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let said = text(&output.stdout);
-    assert!(said.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{said}");
-    assert!(said.contains("/etc/stamp: written by PostChrootShell `date +%N >/etc/stamp`"), "{said}");
-    assert!(said.contains("out/small.tar: the first difference is at byte "), "{said}");
+    let printed = text(&output.stdout);
+    assert!(printed.contains("partition 2 (`root`) > ext > /etc/stamp > content"), "{printed}");
+    assert!(printed.contains("/etc/stamp: written by PostChrootShell `date +%N >/etc/stamp`"), "{printed}");
+    assert!(printed.contains("out/small.tar: the first difference is at byte "), "{printed}");
 }
 
-fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
+fn hooks_change_the_tree_and_failing_hooks_stop_the_build() {
     let _one = one_at_a_time();
     let place = Place::new();
     let hooks = |extra: &str| {
@@ -365,15 +367,16 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     run("dd", &[&from, &to, "bs=1M", "skip=17", "count=1024", "conv=sparse", "status=none"]);
     let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), root.to_str().unwrap()]);
     assert_eq!((read("/etc/outside2"), read("/etc/inside")), ("from outside\n".into(), "0\n".into()));
-    // No process that a hook sees has the content cache open: a hook could write to it.
+    // No process visible to a hook has the content cache open, which the hook could modify.
     let open = read("/etc/open");
     assert!(open.contains(" -> ") && !open.contains("/cache/"), "{open}");
-    // A terminal, and the host's resolver; what is in /run goes, and the image's own resolv.conf is as before.
+    // Hooks have a terminal and the host's resolver. Files in /run are removed and the image's resolv.conf is
+    // restored.
     assert_eq!(read("/etc/tty"), "/dev/pts/0\n");
     assert_eq!(read("/etc/names"), std::fs::read_to_string("/etc/resolv.conf").unwrap());
     assert_eq!(run("debugfs", &["-R", "ls -p /run", root.to_str().unwrap()]).lines().count(), 2 + 1);
     assert_eq!(read("/etc/resolv.conf"), "");
-    // What was mounted for the hook is not in the image.
+    // Mounts for the hook are not part of the image.
     assert_eq!(run("debugfs", &["-R", "ls -p /dev", root.to_str().unwrap()]).lines().count(), 2 + 1);
 
     hooks(r#""PostChrootShell": ["echo the reason >&2; exit 7"]"#);
@@ -382,7 +385,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the hook PostChrootShell `echo the reason >&2; exit 7` failed"), "{stderr}");
     assert!(stderr.contains("exit code 7") && stderr.contains("output: the reason"), "{stderr}");
-    // One that is killed, or finds no space, says nothing of the template.
+    // A killed hook or a full disk is an error of the host, not of the template.
     for (hook, code) in [
         ("kill -9 $$", 3),
         ("echo no: No space left on device >&2; exit 1", 3),
@@ -392,7 +395,7 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         let output = place.build(&[]).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{hook}: {}", text(&output.stderr));
     }
-    // One that hangs is ended, on the host as inside.
+    // A hook that hangs is terminated, on the host and in the sandbox.
     for key in ["PreInstallShell", "PostNonChrootShell", "PostChrootShell"] {
         hooks(&format!(r#""{key}": ["echo waiting; sleep 1234"]"#));
         let output = place.build(&["--hook-timeout", "2"]).output().unwrap();
@@ -405,30 +408,31 @@ fn a_hook_sees_the_tree_and_a_failing_one_stops_the_build() {
         );
         assert!(stderr.contains("--hook-timeout"), "{stderr}");
     }
-    // So is a daemon with a session of its own, also on the host.
+    // A daemon in a session of its own is terminated too.
     for key in ["PreInstallShell", "PostNonChrootShell"] {
         hooks(&format!(r#""{key}": ["setsid sh -c 'sleep 1234 & sleep 1234' >/dev/null 2>&1 & sleep 0.3"]"#));
         let output = place.build(&[]).output().unwrap();
         ok(&output);
         assert!(text(&output.stderr).contains(&format!("{key} `setsid")), "{}", text(&output.stderr));
-        assert!(text(&output.stderr).contains("left 3 processes running"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("terminated 3 processes"), "{}", text(&output.stderr));
     }
     let left = Command::new("pgrep").args(["-f", "^sleep 1234"]).output().unwrap();
-    assert_eq!(text(&left.stdout), "", "nothing of it is left");
+    assert_eq!(text(&left.stdout), "", "no process is left");
 }
 
-/// ister.py's `-D`, `-m` and `-F`: the tree is where it was asked for, hooks find it there, and no cache stays.
-fn the_tree_is_left_where_it_was_asked_for() {
+/// The options `-D`, `-m` and `-F` of ister.py: hooks see the tree at the given path, it stays there, and no cache is
+/// left.
+fn tree_is_left_in_the_given_directory() {
     let _one = one_at_a_time();
     let place = Place::new();
     let tree = place.path("tree");
     let tree_name = tree.display().to_string();
     let hook = r#"PostNonChrootShell=["echo $ISTER_CHROOT >$ISTER_CHROOT/where"]"#;
     let refused = place.build(&["-m", "-D", &tree_name]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2), "it is not there: {}", text(&refused.stderr));
+    assert_eq!(refused.status.code(), Some(2), "missing directory: {}", text(&refused.stderr));
     std::fs::create_dir(&tree).unwrap();
     let before = host_state();
-    // Without -m hooks see it there, and then it is gone.
+    // Without -m, the tree is at the path only while hooks run.
     ok(&place.build(&["-D", &tree_name, "--set", hook]).output().unwrap());
     assert_eq!((names(&tree), host_state()), (Vec::new(), before.clone()));
     let mut build = ister(&["build", "-F", "-m", "-D", &tree_name, "--set", hook]);
@@ -442,29 +446,29 @@ fn the_tree_is_left_where_it_was_asked_for() {
     );
     assert_eq!(std::fs::read_to_string(tree.join("where")).unwrap(), format!("{tree_name}\n"));
     assert_eq!(std::fs::read_to_string(tree.join("etc/hostname")).unwrap(), "small\n");
-    assert_eq!(names(&place.path("out")), WRITTEN, "no cache is left");
+    assert_eq!(names(&place.path("out")), WRITTEN, "the build leaves no cache");
     assert_eq!(host_state(), before);
-    // Somebody else's files are not written among.
+    // A directory that is not empty is refused.
     let refused = place.build(&["-D", &tree_name]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
-    // As an ordinary user: it belongs to ids that only a namespace knows.
+    // As an unprivileged user, the files have owners that exist only in a user namespace.
     if std::fs::remove_dir_all(&tree).is_err() {
         run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", &tree_name]);
     }
 }
 
 crate::tests! {
-    an_image_agrees_with_its_plan_and_nothing_else_is_left,
-    a_failed_build_leaves_the_older_image_and_says_what_to_do,
-    what_a_filesystem_cannot_hold_is_found_before_it_is_made,
-    building_twice_gives_the_same_bytes_whatever_else_differs,
-    a_hook_sees_the_tree_and_a_failing_one_stops_the_build,
-    the_tree_is_left_where_it_was_asked_for,
-    signals_end_a_build_without_a_trace,
-    two_builds_at_once_share_one_fetch,
-    a_missing_tool_names_its_package,
-    a_file_that_mkfs_loses_stops_the_build,
-    a_full_disk_is_named,
-    short_of_memory_the_tree_is_on_disk_and_goes_all_the_same,
-    an_ordinary_user_needs_a_range_of_ids_and_nothing_else,
+    image_matches_its_plan_and_no_other_files_are_left,
+    failed_build_preserves_the_old_image_and_suggests_a_fix,
+    files_that_a_filesystem_cannot_store_are_found_before_it_is_made,
+    builds_are_reproducible,
+    hooks_change_the_tree_and_failing_hooks_stop_the_build,
+    tree_is_left_in_the_given_directory,
+    interrupted_builds_leave_no_files,
+    concurrent_builds_share_one_download,
+    missing_program_is_reported_with_its_package,
+    file_lost_by_mkfs_stops_the_build,
+    full_disk_is_reported,
+    tree_on_disk_is_removed,
+    unprivileged_user_needs_only_subordinate_ids,
 }

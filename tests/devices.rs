@@ -1,7 +1,7 @@
-//! Physical targets, on loop devices: what is refused, what is erased, what is kept. One at a time: the devices are the
-//! host's.
+//! Physical targets, on loop devices: refused, erased and preserved disks. Only one test runs at a time, because the
+//! devices belong to the host.
 //!
-//! Needs root and loop devices; elsewhere it is a visible skip.
+//! Tests are reported as skipped without root or loop devices.
 
 use crate::common::{ister, text, verify};
 use crate::harness::skip;
@@ -15,7 +15,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     HEAVY.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// A loop device over a sparse file, which goes with this.
+/// A loop device on a sparse file, detached on drop.
 struct Loop {
     directory: tempfile::TempDir,
     name: String,
@@ -35,7 +35,7 @@ impl Loop {
             .output()
             .unwrap();
         if !output.status.success() {
-            skip(&format!("this host gives no loop device: {}", text(&output.stderr).trim()));
+            skip(&format!("this host has no loop devices: {}", text(&output.stderr).trim()));
         }
         let name = text(&output.stdout).trim().trim_start_matches("/dev/").to_owned();
         Loop { directory, name }
@@ -83,7 +83,7 @@ fn template(disk: &str) -> serde_json::Value {
 fn build(directory: &Path, template: &serde_json::Value, more: &[&str]) -> Output {
     let path = directory.join("metal.json");
     std::fs::write(&path, serde_json::to_string_pretty(template).unwrap()).unwrap();
-    // The content of the boot tests, where they have fetched it.
+    // Share the content with the boot tests.
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let mut command = ister(more);
     command.arg(&path).arg("-o").arg(directory.join("out")).arg("--cache-dir").arg(cache);
@@ -94,33 +94,37 @@ fn ok(output: &Output) {
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
-fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
+fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
     let _one = one_at_a_time();
     let disk = Loop::new(2048, 512);
     let directory = tempfile::tempdir().unwrap();
     let template = template(&disk.name);
-    // Nobody can be asked here.
+    // Standard input is not a terminal, so ister cannot ask for confirmation.
     run("mkfs.ext4", &["-q", "-L", "precious", &disk.device()]);
     let output = build(directory.path(), &template, &["build"]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("precious") && said.contains("ext4") && said.contains("ERASED"), "{said}");
-    assert!(said.contains("help: say so with --erase"), "{said}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(
+        printed.contains("precious") && printed.contains("ext4") && printed.contains("ERASED"),
+        "{printed}"
+    );
+    assert!(printed.contains("help: say so with --erase"), "{printed}");
     let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
     assert_eq!(label.trim(), "precious");
 
-    // Mounted; the drop-in form refuses it too, though it asks nobody.
+    // A mounted disk. Compatibility mode, which does not ask for confirmation, refuses it too.
     let mount = directory.path().join("mounted");
     std::fs::create_dir(&mount).unwrap();
     run("mount", &[&disk.device(), mount.to_str().unwrap()]);
     for form in [&["build", "--erase"][..], &["-t"][..]] {
         let output = build(directory.path(), &template, form);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(&format!("/dev/{} cannot be written to", disk.name)), "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{printed}");
+        assert!(printed.contains(&format!("refusing to write to /dev/{}", disk.name)), "{printed}");
         assert!(
-            said.contains(&format!("is mounted at {}", mount.display())) && said.contains("help: umount"),
-            "{said}"
+            printed.contains(&format!("is mounted at {}", mount.display()))
+                && printed.contains("unmount it: `umount "),
+            "{printed}"
         );
     }
     run("umount", &[mount.to_str().unwrap()]);
@@ -132,16 +136,16 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
         assert_eq!(output.status.code(), Some(3));
         assert!(text(&output.stderr).contains("is in use as swap"), "{}", text(&output.stderr));
     }
-    // Something is mounted through a loop device over it, which no holder tells.
+    // A loop device on the disk, which sysfs does not list as a holder.
     run("mkfs.ext4", &["-q", "-F", "-L", "above", &disk.device()]);
     let above = run("losetup", &["--find", "--show", &disk.device()]);
     let above = above.trim();
     let output = build(directory.path(), &template, &["build", "--erase"]);
     run("losetup", &["-d", above]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains(&format!("is held by {above}")), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(&format!("is in use by {above}")), "{}", text(&output.stderr));
 
-    // Nothing can be kept where a new table is made, and options for images are refused before anything happens.
+    // Nothing can be preserved with a new partition table. Options for images are refused before anything is written.
     let mut kept = template.clone();
     kept["FilesystemTypes"][2]["disable_format"] = "".into();
     let output = build(directory.path(), &kept, &["build", "--erase"]);
@@ -169,13 +173,13 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     );
 }
 
-fn a_reinstall_keeps_what_people_have_at_home() {
+fn reinstall_preserves_home() {
     let _one = one_at_a_time();
     let disk = Loop::new(1400, 512);
     let directory = tempfile::tempdir().unwrap();
-    // What was there before must not shine through.
+    // Old data must not be visible in the new filesystems.
     run("dd", &["if=/dev/urandom", &format!("of={}", disk.device()), "bs=1M", "count=300", "status=none"]);
-    // As ister.py was called: nobody is asked.
+    // In compatibility mode, ister does not ask for confirmation.
     ok(&build(directory.path(), &template(&disk.name), &["-q", "-t"]));
     let plan = directory.path().join(format!("out/{}.plan.json", disk.name));
     let disk_plan =
@@ -186,7 +190,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     let found = verified(&disk, &plan);
     assert_eq!(found, [""; 0]);
 
-    // Somebody lives there.
+    // Add a user's file to /home.
     let home = first["disks"][0]["partitions"][2]["first_lba"].as_u64().unwrap() * 512;
     let mounted = directory.path().join("mounted");
     std::fs::create_dir(&mounted).unwrap();
@@ -195,7 +199,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     run("umount", &[mounted.to_str().unwrap()]);
     run("losetup", &["-d", &inner]);
 
-    // And another system has its loader in the ESP.
+    // Add the boot loader of another system to the ESP.
     let esp = format!("{}@@1M", disk.device());
     let stranger = directory.path().join("stranger");
     std::fs::write(&stranger, "another loader").unwrap();
@@ -203,7 +207,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     run("mcopy", &["-i", &esp, stranger.to_str().unwrap(), "::/EFI/other/other.efi"]);
     run("sync", &[]);
 
-    // Again, with /home and the ESP kept, and a new user.
+    // Reinstall with a new user, preserving /home and the ESP.
     let mut again = template(&disk.name);
     again["DisabledNewPartitions"] = true.into();
     again["PartitionLayout"][2]["size"] = "100M".into();
@@ -226,7 +230,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     run("losetup", &["-d", &inner]);
     run("sync", &[]);
     assert!(run("mtype", &["-i", &esp, "::/EFI/other/other.efi"]).contains("another loader"));
-    // The root is new, and the new user's home waits for the first boot.
+    // The root filesystem is new, and the first boot will create the new user's home directory.
     let root = format!("{}?offset={}", disk.backing().display(), (1 + 64) << 20);
     let read = |path: &str| run("debugfs", &["-R", &format!("cat {path}"), &root]);
     assert_eq!(read("/etc/hostname"), "again\n");
@@ -235,7 +239,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     assert!(run("debugfs", &["-R", "ls -p /usr/share/factory/home", &root]).contains("bob"));
     assert_eq!(verified(&disk, &plan), [""; 0]);
 
-    // A partition of a kept table that gets no filesystem stays as it is.
+    // A partition without a filesystem in the template is not changed if the table is preserved.
     let mut bare = again.clone();
     bare["FilesystemTypes"].as_array_mut().unwrap().pop();
     bare["PartitionMountPoints"].as_array_mut().unwrap().pop();
@@ -246,14 +250,14 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     let kept = format!("{}?offset={home}", disk.backing().display());
     assert_eq!(run("debugfs", &["-R", "cat /ada/diary", &kept]), "precious");
 
-    // A filesystem of another type cannot be kept, and a partition that is not there cannot be used.
+    // A filesystem of a different type cannot be preserved.
     again["FilesystemTypes"][2]["type"] = "xfs".into();
     let output = build(directory.path(), &again, &["build", "--erase", "-q"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("has ext4, not xfs"), "{}", text(&output.stderr));
 }
 
-/// The backing file, held against the plan that was carried out on the device.
+/// Verifies the backing file against the plan of the device.
 fn verified(disk: &Loop, plan: &Path) -> Vec<String> {
     run("sync", &[]);
     let beside = format!("{}.plan.json", disk.backing().display());
@@ -261,7 +265,7 @@ fn verified(disk: &Loop, plan: &Path) -> Vec<String> {
     verify(&disk.backing(), &[])
 }
 
-/// Mounts a filesystem inside the disk; partitions have no nodes of their own everywhere.
+/// Mounts a filesystem by its offset on the disk, because not all hosts create device nodes for partitions.
 fn mount_at(disk: &Loop, offset: u64, at: &Path) -> String {
     let inner = run(
         "losetup",
@@ -312,7 +316,7 @@ fn several_disks_with_large_sectors_and_encryption() {
     let plan: ister::plan::Plan = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
     assert_eq!(plan.disks.len(), 2);
     assert_eq!((plan.disks[0].sector_size.bytes(), plan.disks[1].sector_size.bytes()), (4096, 512));
-    // The second disk by itself: its table, and what is inside with the passphrase.
+    // Check the second disk separately: its table, and the filesystem with the passphrase.
     run("sgdisk", &["-v", second.backing().to_str().unwrap()]);
     run("sync", &[]);
     let findings = verify(&second.backing(), &["open sesame"]);
@@ -321,7 +325,7 @@ fn several_disks_with_large_sectors_and_encryption() {
 }
 
 crate::tests! {
-    a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked,
-    a_reinstall_keeps_what_people_have_at_home,
+    disks_in_use_are_refused_and_erasing_needs_confirmation,
+    reinstall_preserves_home,
     several_disks_with_large_sectors_and_encryption,
 }

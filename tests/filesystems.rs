@@ -1,5 +1,5 @@
-//! Filesystems as images have them: made of a tree with everything that a tree can hold, checked by their own fsck, read
-//! back, and read by others.
+//! Filesystems of images: made from a tree with all kinds of files, checked by fsck, and read back by ister and other
+//! programs.
 
 use crate::common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
 use ister::disk::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
@@ -12,12 +12,12 @@ use std::process::Command;
 fn run(program: &str, args: &[&str]) -> String {
     let path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
-    let said = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {said}");
-    said
+    let printed = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {printed}");
+    printed
 }
 
-/// A partition as a file of its own.
+/// Copies a partition to a separate file.
 fn cut_out(plan: &Plan, image: &Path, number: u32) -> PathBuf {
     let disk = &plan.disks[0];
     let partition = disk.partitions.iter().find(|p| p.number == number).unwrap();
@@ -48,8 +48,8 @@ fn fsck(kind: &str, path: &Path) {
     };
 }
 
-/// Everything that is said of each path, and what files hold; directories' sizes and the filesystem's own numbers are not
-/// the content's.
+/// Returns all attributes and the content of each path. Sizes of directories and inode numbers are omitted, because
+/// they depend on the filesystem.
 fn description(tree: &Tree, source: &dyn Fn(usize) -> Vec<u8>) -> BTreeMap<Vec<u8>, String> {
     let mut links: BTreeMap<usize, usize> = BTreeMap::new();
     for (_, id) in tree.paths() {
@@ -88,16 +88,16 @@ fn of_filesystem(source: &dyn Source) -> BTreeMap<Vec<u8>, String> {
     description(&tree, &|id| read_file(source, &tree.nodes[id], u64::MAX >> 20).unwrap())
 }
 
-/// Blocks that a file takes are those that it has, not those that it seems to have.
-fn sparse_stays_sparse(source: &dyn Source) {
+/// Asserts that a sparse file occupies only its allocated blocks.
+fn assert_sparse(source: &dyn Source) {
     let tree = Opened::open(source).unwrap().tree().unwrap();
     let node = &tree.nodes[tree.find("/odd/sparse").unwrap()];
-    let Body::File(Content::Extents(extents)) = &node.body else { panic!("it is a file with extents") };
+    let Body::File(Content::Extents(extents)) = &node.body else { panic!("not a file with extents") };
     let bytes: u64 = extents.iter().map(|extent| extent.length).sum();
     assert!(node.size == 64 << 20 && bytes < 1 << 20, "{bytes} of {}", node.size);
 }
 
-fn everything_that_a_tree_holds_is_carried_over() {
+fn all_kinds_of_files_are_stored() {
     for (kind, options) in
         [("ext2", ""), ("ext3", ""), ("ext4", ""), ("ext4", "-b 1024 -O ^64bit"), ("btrfs", ""), ("xfs", "")]
     {
@@ -111,7 +111,7 @@ fn everything_that_a_tree_holds_is_carried_over() {
         template["FilesystemTypes"][2]["label"] = "root".into();
         let plan = plan(&template, |_| {});
         let image = make(&plan, &root, directory.path());
-        // What is left of the tree is the root's: /boot and /mnt were set apart.
+        // The rest of the tree is the root filesystem: /boot and /mnt were moved out.
         let expected = of_directory(&root);
         let part = cut_out(&plan, &image, 3);
         fsck(kind, &part);
@@ -122,17 +122,17 @@ fn everything_that_a_tree_holds_is_carried_over() {
             assert_eq!(found.get(path), Some(text), "{kind} {options}: {}", path.escape_ascii());
         }
         assert_eq!(found.len(), expected.len(), "{kind} {options}");
-        sparse_stays_sparse(&window);
+        assert_sparse(&window);
         let probe = run("blkid", &["-p", "-o", "export", part.to_str().unwrap()]);
         let uuid = plan.disks[0].partitions[2].filesystem.as_ref().unwrap().uuid.clone().unwrap();
         assert!(probe.contains(&format!("\nUUID={uuid}\n")) && probe.contains("LABEL=root\n"), "{probe}");
-        others_read_it(kind, &part, directory.path());
+        read_with_other_programs(kind, &part, directory.path());
         fsck("vfat", &cut_out(&plan, &image, 1));
     }
 }
 
-/// Programs that have nothing to do with ister.
-fn others_read_it(kind: &str, part: &Path, directory: &Path) {
+/// Reads the filesystem with independent programs.
+fn read_with_other_programs(kind: &str, part: &Path, directory: &Path) {
     let path = part.to_str().unwrap();
     match kind {
         "btrfs" => {
@@ -142,7 +142,7 @@ fn others_read_it(kind: &str, part: &Path, directory: &Path) {
             assert_eq!(std::fs::read(out.join("odd/large")).unwrap(), vec![1; 3 << 20]);
             assert_eq!(std::fs::read_dir(out.join("odd/many")).unwrap().count(), 300);
         }
-        // No program reads files of an unmounted XFS; vm-tests boots one.
+        // No program reads files of an unmounted XFS filesystem. vm-tests boots one.
         "xfs" => {}
         _ => {
             let stat = run("debugfs", &["-R", "stat \"/odd/two words\"", path]);
@@ -156,8 +156,9 @@ fn others_read_it(kind: &str, part: &Path, directory: &Path) {
     }
 }
 
-/// Another directory made in another order, another time, and on the other side a filesystem of its own.
-fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
+/// The output depends neither on the order in which the tree was created, nor on time, nor on the filesystem that
+/// contains it.
+fn filesystems_are_reproducible() {
     let memory = Path::new("/dev/shm");
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("btrfs", 512), ("xfs", 512), ("xfs", 4096)] {
         let hash = |place: &Path, backwards: bool| {
@@ -165,7 +166,7 @@ fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
             let root = directory.path().join("root");
             std::fs::create_dir(&root).unwrap();
             if backwards {
-                // Names that come first are made first, and names of another order later.
+                // Create the names in reverse order.
                 std::fs::create_dir_all(root.join("odd/many")).unwrap();
                 for number in (0..300).rev() {
                     std::fs::write(root.join(format!("odd/many/file-{number:04}")), "").unwrap();
@@ -186,7 +187,7 @@ fn the_same_tree_gives_the_same_bytes_wherever_it_lies() {
     }
 }
 
-fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
+fn encrypted_filesystem_opens_only_with_its_passphrase() {
     for (kind, sector) in [("ext4", 512), ("ext2", 512), ("xfs", 512), ("btrfs", 512), ("ext4", 4096)] {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
@@ -214,7 +215,7 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
         let found = of_filesystem(&plain);
         assert_eq!(found, expected, "{kind}");
 
-        // cryptsetup agrees, and nothing of the plaintext is in the image.
+        // cryptsetup accepts the passphrase, and the image does not contain plaintext.
         let key = directory.path().join("key");
         std::fs::write(&key, "open sesame").unwrap();
         let (key, part_name) = (key.to_str().unwrap(), part.to_str().unwrap());
@@ -227,13 +228,13 @@ fn an_encrypted_filesystem_opens_with_its_passphrase_and_no_other() {
             assert!(memchr::memmem::find(&bytes, word.as_bytes()).is_none(), "{kind}: {word}");
         }
 
-        // A plan that is held against it agrees inside and out, and its own fsck finds nothing.
+        // Verification against the plan and fsck find nothing.
         let findings = crate::common::verify(&image, &["open sesame"]);
         assert_eq!(findings, [""; 0], "{kind}");
     }
 }
 
-fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
+fn encryption_is_reproducible_with_a_seed_and_random_without() {
     let hash = |seed: Option<&str>| {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
@@ -252,8 +253,8 @@ fn a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random() {
     assert_ne!(hash(None), hash(None));
 }
 
-/// What the plan says that a filesystem offers is what can be put into it, and what it says that content takes is enough.
-fn the_forecast_keeps_its_word() {
+/// Content of exactly the capacity in the plan fits into the filesystem.
+fn planned_capacity_is_available() {
     for kind in ["ext4", "ext2", "vfat", "xfs", "btrfs"] {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
@@ -261,17 +262,17 @@ fn the_forecast_keeps_its_word() {
         install(&root);
         let plan = plan(&template("ext4", &[("320M", kind, "/mnt")]), |_| {});
         let space = plan.disks[0].partitions[3].space.unwrap();
-        // One file that leaves room for itself and its directory's entry only.
+        // One file that fills the filesystem except for its metadata and directory entry.
         let unit = space.allocation_unit.0;
-        let mut room = space.offers.0 / unit * unit - 2 * unit - space.per_file.0;
+        let mut capacity = space.offers.0 / unit * unit - 2 * unit - space.per_file.0;
         if kind == "ext2" {
-            // The blocks that say where its blocks are.
-            room -= (room / unit / (unit / 4) + 4) * unit;
+            // Indirect blocks of the file.
+            capacity -= (capacity / unit / (unit / 4) + 4) * unit;
         }
         let file = File::create(root.join("mnt/filling")).unwrap();
         use std::io::Write;
         let block = vec![0xa5; 1 << 20];
-        let mut left = room;
+        let mut left = capacity;
         while left > 0 {
             let count = left.min(block.len() as u64);
             (&file).write_all(&block[..count as usize]).unwrap();
@@ -283,9 +284,9 @@ fn the_forecast_keeps_its_word() {
 }
 
 crate::tests! {
-    everything_that_a_tree_holds_is_carried_over,
-    the_same_tree_gives_the_same_bytes_wherever_it_lies,
-    an_encrypted_filesystem_opens_with_its_passphrase_and_no_other,
-    a_seed_makes_encryption_reproducible_and_no_seed_makes_it_random,
-    the_forecast_keeps_its_word,
+    all_kinds_of_files_are_stored,
+    filesystems_are_reproducible,
+    encrypted_filesystem_opens_only_with_its_passphrase,
+    encryption_is_reproducible_with_a_seed_and_random_without,
+    planned_capacity_is_available,
 }

@@ -1,5 +1,5 @@
-//! Verification of published files that are no disks, made here by other programs: nothing is found in good ones, and each damage by
-//! the rule that is for it.
+//! Verification of published files that are not disks, made by other programs: no findings in good files, and the
+//! expected rule for each kind of damage.
 
 use crate::common::system::{install, loader};
 use crate::common::{ister, need_tools, text};
@@ -21,7 +21,7 @@ fn run(program: &str, args: &[&str], directory: &Path) {
     assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// The rules that find something, with what they say.
+/// Returns the rules and messages of all findings.
 #[track_caller]
 fn found(file: &Path) -> Vec<String> {
     let output = ister(&["verify", "-q", "--format", "json"]).arg(file).output().unwrap();
@@ -35,7 +35,7 @@ fn found(file: &Path) -> Vec<String> {
     findings.iter().map(words).collect()
 }
 
-/// A root tree that would start.
+/// A bootable root tree.
 fn system(directory: &Path) -> PathBuf {
     let root = directory.join("root");
     std::fs::create_dir(&root).unwrap();
@@ -44,7 +44,7 @@ fn system(directory: &Path) -> PathBuf {
     root
 }
 
-fn a_root_tree_is_looked_into() {
+fn root_trees_are_verified() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let root = system(directory.path());
@@ -66,33 +66,35 @@ fn a_root_tree_is_looked_into() {
             "world-writable: everybody may write to it (mode 0777)"
         ]
     );
-    // Cut in the middle of a file: the beginning alone is no tree.
+    // Truncated in a file.
     let whole = std::fs::read(at("tree.tar")).unwrap();
     std::fs::write(at("cut.tar"), &whole[..whole.len() / 2]).unwrap();
-    let said = found(&at("cut.tar"));
+    let printed = found(&at("cut.tar"));
     assert!(
-        said.len() == 1 && said[0].starts_with("medium-tree: the root tree cannot be read: it is cut"),
-        "{said:?}"
+        printed.len() == 1
+            && printed[0].starts_with("medium-tree: the root tree cannot be read: the archive is truncated"),
+        "{printed:?}"
     );
-    // A tar that is none of what is published.
+    // A tar that is not a published format.
     std::fs::write(at("letter"), "dear all").unwrap();
     run("tar", &["-cf", "other.tar", "letter"], directory.path());
     let output = ister(&["verify"]).arg(at("other.tar")).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text(&output.stderr).contains("holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree"),
+        text(&output.stderr)
+            .contains("contains neither a disk (`disk.raw`, `*.vmdk`, `box.img`) nor a root tree"),
         "{}",
         text(&output.stderr)
     );
 }
 
-/// A disk is published, and half of it arrives.
-fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
+/// Truncated downloads of published disks.
+fn truncated_disks_are_detected() {
     need_tools(&["qemu-img", "xz", "zstd"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    // A disk without anything on it has findings of its own; that it is damaged is not among them.
-    // A fixed VHD has nothing but a footer: without it its name is another format's.
+    // An empty disk has other findings but is not damaged. A fixed VHD without its footer is detected as a raw image
+    // with the wrong file name.
     let is_damaged = |name: &str| {
         let rules = ["published-file: ", "image-format: "];
         found(&at(name)).iter().any(|line| rules.iter().any(|rule| line.starts_with(rule)))
@@ -120,7 +122,7 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
         assert!(!is_damaged(name), "{name}");
         let file = File::options().write(true).open(at(name)).unwrap();
         if name.ends_with(".qcow2") {
-            // Less than a cluster, which `qemu-img check` thinks nothing of.
+            // `qemu-img check` does not detect that less than a cluster is missing.
             let whole = file.metadata().unwrap().len();
             file.set_len(whole - 511).unwrap();
             assert!(is_damaged(name), "{name}");
@@ -128,15 +130,15 @@ fn a_disk_that_was_cut_is_damaged_whatever_its_format() {
         }
         file.set_len(file.metadata().unwrap().len() / 3 * 2).unwrap();
         assert!(is_damaged(name), "{name}");
-        // What it should have been does not matter any more.
+        // Verification against a template reports the damage too.
         let output = ister(&["verify", "-t", "vm-tests/kvm/template.json"]).arg(at(name)).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}: {}", text(&output.stderr));
         file.set_len(0).unwrap();
-        assert!(is_damaged(name), "{name} without a byte");
+        assert!(is_damaged(name), "{name}: empty file");
     }
 }
 
-fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
+fn network_boot_archives_are_verified() {
     need_tools(&["cpio", "zstd", "xz"]);
     let directory = tempfile::tempdir().unwrap();
     let root = system(directory.path());
@@ -171,17 +173,20 @@ fn a_network_boot_has_a_kernel_and_all_that_it_starts() {
         pack(),
         ["medium-tree: the initramfs has no /init", "ssh-host-key: the image has an ssh host key"]
     );
-    // Cut in the middle of the archive that the kernel unpacks.
+    // The archive in the initramfs is truncated.
     let script = "find . | cpio -o -H newc --quiet | head -c 100000 | zstd -q -1 -f -o ../parts/initrd";
     run("sh", &["-ec", script], &root);
-    let said = pack();
-    assert!(said.len() == 1 && said[0].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    let printed = pack();
+    assert!(
+        printed.len() == 1 && printed[0].starts_with("medium-tree: the root tree cannot be read"),
+        "{printed:?}"
+    );
     std::fs::write(parts.join("initrd"), "no archive at all").unwrap();
-    let said = pack();
-    assert!(said[0].starts_with("medium-kernel: the initramfs is neither"), "{said:?}");
+    let printed = pack();
+    assert!(printed[0].starts_with("medium-kernel: the initramfs is neither"), "{printed:?}");
 }
 
-fn a_cd_starts_by_both_firmwares() {
+fn cds_are_verified() {
     need_tools(&["xorriso", "mksquashfs", "mkfs.vfat", "mcopy"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -194,7 +199,7 @@ fn a_cd_starts_by_both_firmwares() {
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
     std::fs::write(at("cd/boot/grub/core.img"), [b"GRUB", &[7; 4092][..]].concat()).unwrap();
     std::fs::write(at("loader.efi"), loader()).unwrap();
-    // By this mark ister's own are known.
+    // ISO images made by ister contain this file.
     std::fs::create_dir_all(at("cd/.disk")).unwrap();
     let mark = at("cd/.disk/12345678-1234-1234-1234-123456789abc");
     std::fs::write(&mark, "").unwrap();
@@ -229,16 +234,16 @@ fn a_cd_starts_by_both_firmwares() {
     let whole = std::fs::read(at("t.iso")).unwrap();
     for quarters in 1..4 {
         std::fs::write(at("cut.iso"), &whole[..whole.len() / 4 * quarters]).unwrap();
-        assert_ne!(found(&at("cut.iso")), [""; 0], "{quarters} quarters of it");
+        assert_ne!(found(&at("cut.iso")), [""; 0], "truncated to {quarters} quarters");
     }
     assert_eq!(burn(&[bios]), ["cd-start: the boot catalogue has nothing for UEFI"]);
     assert_eq!(burn(&[&uefi[1..]]), ["cd-start: the boot catalogue has nothing for BIOS"]);
     esp();
     assert_eq!(
         burn(&[bios, uefi]),
-        ["cd-start: what UEFI starts is damaged: it has no /EFI/BOOT/BOOTX64.EFI"]
+        ["cd-start: what UEFI starts is damaged: /EFI/BOOT/BOOTX64.EFI is missing"]
     );
-    // One of others may be for one firmware only, and is judged by what its loader starts.
+    // CDs made by other programs may support only one firmware type. For them, the verifier follows the boot loader.
     std::fs::remove_file(&mark).unwrap();
     let judged = || {
         let output = ister(&["verify", "-q", "--format", "concise"]).arg(at("t.iso")).output().unwrap();
@@ -248,30 +253,33 @@ fn a_cd_starts_by_both_firmwares() {
         burn_only(starts);
         judged()
     };
-    let (code, said) = of_others(&[bios]);
+    let (code, printed) = of_others(&[bios]);
     assert!(
-        code == Some(0) && said.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
-        "{said}"
+        code == Some(0) && printed.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
+        "{printed}"
     );
-    // The firmware loads as much as the catalogue tells it to. Source: El Torito 1.0, figure 3.
+    // The firmware loads the number of sectors in the catalog. Source: El Torito 1.0, figure 3.
     let iso = File::options().read(true).write(true).open(at("t.iso")).unwrap();
     let mut place = [0; 4];
     iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
     iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
-    let (code, said) = judged();
-    assert!(code == Some(1) && said.contains("its load size is 0"), "{said}");
+    let (code, printed) = judged();
+    assert!(code == Some(1) && printed.contains("its load size is 0"), "{printed}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
-    let (code, said) = of_others(&[bios]);
-    assert!(code == Some(1) && said.contains("names /live/missing (`linux`), which is not there"), "{said}");
+    let (code, printed) = of_others(&[bios]);
+    assert!(
+        code == Some(1) && printed.contains("names /live/missing (`linux`), which is not there"),
+        "{printed}"
+    );
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
     std::fs::write(&mark, "").unwrap();
     std::fs::remove_file(at("cd/live/initrd")).unwrap();
     std::fs::write(at("cd/live/filesystem.squashfs"), vec![1; 8192]).unwrap();
-    let said = burn(&[bios]);
-    assert_eq!(said[0], "cd-start: the boot catalogue has nothing for UEFI");
-    assert_eq!(said[1], "medium-kernel: there is no initramfs");
-    assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
-    // A disk's plan says nothing of it.
+    let printed = burn(&[bios]);
+    assert_eq!(printed[0], "cd-start: the boot catalogue has nothing for UEFI");
+    assert_eq!(printed[1], "medium-kernel: there is no initramfs");
+    assert!(printed[2].starts_with("medium-tree: the root tree cannot be read"), "{printed:?}");
+    // A CD cannot be verified against a plan.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(
         text(&output.stderr).contains("is no disk (CD): only those are held against"),
@@ -280,7 +288,7 @@ fn a_cd_starts_by_both_firmwares() {
     );
 }
 
-fn what_nothing_starts_is_verified_before_it_is_published() {
+fn root_trees_are_verified_before_publishing() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let root = system(directory.path());
@@ -312,7 +320,7 @@ fn what_nothing_starts_is_verified_before_it_is_published() {
     assert!(listed.ends_with("  container.tar\n"), "{listed}");
 }
 
-/// A VMDK with this descriptor inside, and this capacity in its header.
+/// Creates a VMDK with an embedded descriptor and the given capacity in its header.
 fn vmdk(capacity: u64, descriptor: &str) -> Vec<u8> {
     let mut bytes = vec![0; 1 << 20];
     let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
@@ -326,8 +334,8 @@ fn vmdk(capacity: u64, descriptor: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whoever makes an image may name files of the host in it: nothing opens them, neither ister nor QEMU.
-fn no_image_of_any_format_makes_anything_open_another_file() {
+/// Untrusted images may refer to files of the host. Neither ister nor QEMU opens them.
+fn files_referenced_by_images_are_not_opened() {
     need_tools(&["qemu-img", "qemu-system-x86_64", "strace"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -356,7 +364,7 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
     create(&["-f", "qcow2", "-o", &format!("data_file={secret_name},data_file_raw=on"), "data.qcow2", "1M"]);
     create(&["-f", "qed", "-b", secret_name, "-F", "raw", "backing.qed"]);
     create(&["-f", "qcow", "-b", secret_name, "-F", "raw", "backing.qcow"]);
-    // qemu-img makes no differencing images of these.
+    // qemu-img cannot create differencing images in these formats.
     let patch = |format: &str, file: &str, change: &dyn Fn(&mut Vec<u8>)| {
         create(&["-f", format, file, "8M"]);
         let mut bytes = std::fs::read(at(file)).unwrap();
@@ -391,21 +399,21 @@ fn no_image_of_any_format_makes_anything_open_another_file() {
                 .unwrap();
             let opened = std::fs::read_to_string(&log).unwrap();
             let path = path.display();
-            assert!(opened.contains(&path.to_string()), "{path}: strace saw nothing");
+            assert!(opened.contains(&path.to_string()), "{path}: not found in the strace log");
             assert!(!opened.contains("secret-of-the-host"), "{path}: {how:?} opened it");
             std::fs::remove_file(&log).unwrap();
-            assert!(!output.status.success(), "{path}: {how:?} is content");
-            let said = text(&output.stdout) + &text(&output.stderr);
-            // A raw disk that looks like one of QEMU's names is a raw disk.
-            let is_refused =
-                said.contains("does not stand alone") || said.contains("only a description of other files");
-            assert!(is_refused || path.to_string().ends_with("json.img"), "{path}: {said}");
+            assert!(!output.status.success(), "{path}: {how:?} succeeded");
+            let printed = text(&output.stdout) + &text(&output.stderr);
+            // A raw disk whose content is a QEMU file name is treated as a raw disk.
+            let is_refused = printed.contains("is not self-contained")
+                || printed.contains("a VMDK descriptor that refers to other files");
+            assert!(is_refused || path.to_string().ends_with("json.img"), "{path}: {printed}");
         }
     }
 }
 
-/// What a disk is packed in, or kept in, makes no difference; what cannot be opened is called by its name.
-fn disks_in_foreign_formats_are_opened_or_named() {
+/// Disks in other formats and archives have the same findings. Unsupported files are reported with their type.
+fn other_formats_are_opened_or_reported() {
     need_tools(&["qemu-img", "sfdisk", "bzip2"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -447,11 +455,11 @@ fn disks_in_foreign_formats_are_opened_or_named() {
 }
 
 crate::tests! {
-    a_root_tree_is_looked_into,
-    a_disk_that_was_cut_is_damaged_whatever_its_format,
-    a_network_boot_has_a_kernel_and_all_that_it_starts,
-    a_cd_starts_by_both_firmwares,
-    what_nothing_starts_is_verified_before_it_is_published,
-    no_image_of_any_format_makes_anything_open_another_file,
-    disks_in_foreign_formats_are_opened_or_named,
+    root_trees_are_verified,
+    truncated_disks_are_detected,
+    network_boot_archives_are_verified,
+    cds_are_verified,
+    root_trees_are_verified_before_publishing,
+    files_referenced_by_images_are_not_opened,
+    other_formats_are_opened_or_reported,
 }

@@ -1,4 +1,4 @@
-//! Roots that are packed: squashfs and erofs, as builders of appliances make them. What is in them is judged like any other.
+//! Verification of compressed read-only root filesystems: squashfs and erofs, as used by appliances.
 
 use crate::common::system::install;
 use crate::common::{need_tools, text, verify};
@@ -13,7 +13,7 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// A GPT with one partition of the root's type, which the filesystem lies in.
+/// Creates a disk with a GPT and one root partition that contains the filesystem.
 fn disk(directory: &Path, filesystem: &Path) -> std::path::PathBuf {
     const START: u64 = 1 << 20;
     let bytes = std::fs::read(filesystem).unwrap();
@@ -31,7 +31,7 @@ fn disk(directory: &Path, filesystem: &Path) -> std::path::PathBuf {
     image
 }
 
-fn a_packed_root_is_judged() {
+fn packed_roots_are_verified() {
     need_tools(&["mksquashfs", "mkfs.erofs", "sfdisk"]);
     type Make = fn(&str, &str);
     let kinds: [(&str, Make); 3] = [
@@ -76,15 +76,16 @@ fn a_packed_root_is_judged() {
     }
 }
 
-/// A root of squashfs whose digest is on the command line, as the Discoverable Partitions Specification has it.
-fn a_root_that_is_held_against_its_digest_is_checked() {
+/// A squashfs root with dm-verity, whose root hash is on the command line. Source: Discoverable Partitions
+/// Specification.
+fn verity_hashes_are_verified() {
     need_tools(&["mksquashfs", "veritysetup", "sfdisk", "mkfs.vfat", "mcopy"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let named = |name: &str| at(name).display().to_string();
     std::fs::create_dir(at("root")).unwrap();
     install(&at("root"));
-    // More than a block that does not compress.
+    // Incompressible data of more than one block.
     let large: Vec<u8> =
         (0..9000_u32).flat_map(|number| blake3::hash(&number.to_le_bytes()).as_bytes().to_vec()).collect();
     std::fs::write(at("root/usr/large"), large).unwrap();
@@ -154,6 +155,6 @@ fn a_root_that_is_held_against_its_digest_is_checked() {
 }
 
 crate::tests! {
-    a_packed_root_is_judged,
-    a_root_that_is_held_against_its_digest_is_checked,
+    packed_roots_are_verified,
+    verity_hashes_are_verified,
 }

@@ -1,5 +1,6 @@
-//! `ister publish`, and `ister verify` of what it published: nothing goes out that was not proven, under a name or a signature that
-//! is no good. Images here are a few bytes with receipts made for them; real ones are published by the tests that boot.
+//! `ister publish`, and `ister verify` of published files: only images with valid receipts are published, under valid
+//! names and with valid signatures. Images in these tests are a few bytes with matching receipts. The boot tests
+//! publish real images.
 
 use crate::common::{ister, need_tools, text};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ fn sha256(path: &Path) -> String {
     text(&output.stdout).split_whitespace().next().unwrap().to_owned()
 }
 
-/// A directory with `kvm.img`, its plan, and a receipt about it.
+/// Creates a directory with `kvm.img`, its plan and its receipt.
 fn built(directory: &Path) -> PathBuf {
     std::fs::create_dir_all(directory).unwrap();
     let plan = ister(&["plan", "vm-tests/kvm/template.json", "--set", "Formats=[]", "--format", "json"]);
@@ -41,7 +42,7 @@ fn change(receipt: &Path, what: &dyn Fn(&mut Value)) {
     std::fs::write(receipt, value.to_string()).unwrap();
 }
 
-fn only_what_a_receipt_is_about_is_published() {
+fn only_files_with_a_valid_receipt_are_published() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let image = built(&at("built"));
@@ -70,7 +71,7 @@ fn only_what_a_receipt_is_about_is_published() {
     let power_off = |value: &mut Value| value["verdict"]["class"] = json!("powered-off");
     let version = |value: &mut Value| value["version"] = json!(99);
     let other = |value: &mut Value| value["image"] = json!("other.img");
-    for (changed, said) in [
+    for (changed, expected) in [
         (&power_off as &dyn Fn(&mut Value), "did not reach the login prompt"),
         (&version, "is of version 99"),
         (&other, "is about `other.img`"),
@@ -79,7 +80,7 @@ fn only_what_a_receipt_is_about_is_published() {
         change(&path, changed);
         let output = publish("refused");
         assert_eq!(output.status.code(), Some(3));
-        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
     }
     std::fs::write(&path, &good).unwrap();
     std::fs::write(&image, "these bytes have NOT").unwrap();
@@ -89,19 +90,19 @@ fn only_what_a_receipt_is_about_is_published() {
     assert!(!at("refused").exists());
 }
 
-fn names_are_kept_apart_and_lead_nowhere() {
+fn duplicate_and_unsafe_names_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     built(&at("one"));
     built(&at("two"));
-    let refused = |args: &[&str], said: &str| {
+    let refused = |args: &[&str], expected: &str| {
         let output = ister(&["publish", "-o", "public/deep"])
             .args(args)
             .current_dir(directory.path())
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
-        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
         assert!(!at("public").exists());
     };
     refused(&["one", "two"], "would both be called `kvm.img`");
@@ -116,7 +117,7 @@ fn names_are_kept_apart_and_lead_nowhere() {
     refused(&["two"], "is no plan");
 }
 
-fn whoever_publishes_at_the_same_time_is_listed_too() {
+fn concurrent_publishing_lists_all_files() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     built(&at("built"));
@@ -137,7 +138,7 @@ fn whoever_publishes_at_the_same_time_is_listed_too() {
     assert_eq!(names, prefixes.map(|prefix| format!("{prefix}-bookworm-kvm.img")));
 }
 
-/// gpg with keys of its own.
+/// gpg with a separate home directory.
 struct Keys {
     home: tempfile::TempDir,
 }
@@ -154,7 +155,7 @@ impl Keys {
         text(&output.stdout)
     }
 
-    /// What may have signed, as a file.
+    /// Exports a public key to a file.
     fn exported(&self, name: &str, directory: &Path) -> PathBuf {
         let path = directory.join(format!("{name}.asc"));
         std::fs::write(&path, self.gpg(&["--armor", "--export", name])).unwrap();
@@ -169,7 +170,7 @@ impl Drop for Keys {
     }
 }
 
-fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
+fn invalid_keys_and_signatures_are_rejected() {
     need_tools(&["gpg", "gpgconf"]);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -198,20 +199,20 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
         let output = publish(key, "none");
         assert_eq!(output.status.code(), Some(3), "{key}");
         assert!(text(&output.stderr).contains("could not sign"), "{}", text(&output.stderr));
-        assert!(!at("none").exists(), "nothing is published for {key} to sign");
+        assert!(!at("none").exists(), "published although {key} cannot sign");
     }
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 
-    // What somebody else puts on the list is not signed with the rest.
+    // An entry added by someone else is not signed.
     let list = at("public/SHA512SUMS");
     let before = std::fs::read_to_string(&list).unwrap();
     std::fs::write(&list, format!("{before}{}  evil.img\n", "ab".repeat(64))).unwrap();
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(3));
-    let said = "is not signed by `good@example.org`: it is of another list";
-    assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
-    // Nor what another one signed, however that key is called.
+    let expected = "is not signed by `good@example.org`: the signature does not match the list";
+    assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    // A list signed with a different key of the same name is not signed again.
     let others = Keys { home: tempfile::tempdir().unwrap() };
     others.gpg(&["--quick-gen-key", "good@example.org", "ed25519", "sign", "1d"]);
     keys.gpg(&["--import", others.exported("good@example.org", directory.path()).to_str().unwrap()]);
@@ -220,7 +221,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     others.gpg(&["--armor", "--output", signature.to_str().unwrap(), "--detach-sign", path]);
     let output = publish("good@example.org", "public");
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("it is by the key "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the signature is by the key "), "{}", text(&output.stderr));
     std::fs::write(&list, before).unwrap();
     std::fs::write(&signature, own).unwrap();
 
@@ -229,17 +230,20 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     };
     let good = keys.exported("good@example.org", directory.path());
     assert_eq!(verify(&good).status.code(), Some(0), "{}", text(&verify(&good).stdout));
-    let said = |by: &Path, what: &str| {
+    let expect_finding = |by: &Path, what: &str| {
         let output = verify(by);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stdout).contains(what), "{}", text(&output.stdout));
     };
-    said(&keys.exported("old@example.org", directory.path()), "its key is not among those that may sign");
+    expect_finding(
+        &keys.exported("old@example.org", directory.path()),
+        "the key of the signature is not in the keyring",
+    );
     let nothing = verify(&at("typo.asc"));
     assert_eq!(nothing.status.code(), Some(3));
-    assert!(text(&nothing.stderr).contains("has no public keys"), "{}", text(&nothing.stderr));
+    assert!(text(&nothing.stderr).contains("could not import public keys from"), "{}", text(&nothing.stderr));
 
-    // gpg makes a certificate for the day on which the key is lost; a colon keeps it from being used by mistake.
+    // gpg creates a revocation certificate for each key. A colon prevents its accidental use.
     let listed = keys.gpg(&["--with-colons", "--list-keys", "good@example.org"]);
     let print = listed.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap();
     let print = print.trim_end_matches(':');
@@ -247,19 +251,22 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
         std::fs::read_to_string(keys.home.path().join(format!("openpgp-revocs.d/{print}.rev"))).unwrap();
     std::fs::write(at("revocation"), certificate.replace(":-----BEGIN", "-----BEGIN")).unwrap();
     keys.gpg(&["--import", at("revocation").to_str().unwrap()]);
-    said(&keys.exported("good@example.org", directory.path()), "its key was revoked");
+    expect_finding(
+        &keys.exported("good@example.org", directory.path()),
+        "the key of the signature was revoked",
+    );
 
     std::fs::write(at("public/SHA512SUMS.asc"), "nothing\n").unwrap();
-    said(&good, "it is not a signature");
-    // Without a key the list is new, and the signature of the old one goes.
+    expect_finding(&good, "invalid signature file");
+    // Publishing without a key changes the list and removes the old signature.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
-    said(&good, "there is no signature");
+    expect_finding(&good, "the signature is missing");
 }
 
-fn a_list_that_proves_nothing_is_not_good() {
+fn invalid_lists_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     std::fs::write(at("a.img"), "abc").unwrap();
@@ -270,14 +277,14 @@ fn a_list_that_proves_nothing_is_not_good() {
     let sum = Command::new("sha512sum").arg("a.img").current_dir(directory.path()).output().unwrap();
     let sum = text(&sum.stdout);
     assert_eq!(list(&sum, &[]).status.code(), Some(0));
-    for (bad, said) in [
-        (String::new(), "it lists nothing"),
-        (format!("{}  a.img\n{sum}", "ab".repeat(64)), "another hash of `a.img`"),
+    for (bad, expected) in [
+        (String::new(), "the list is empty"),
+        (format!("{}  a.img\n{sum}", "ab".repeat(64)), "duplicate entry for `a.img`"),
         (sum.replace("a.img", "\u{1b}[2K"), "line 1"),
     ] {
         let output = list(&bad, &[]);
         assert_eq!(output.status.code(), Some(1), "{bad}");
-        assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains(expected), "{}", text(&output.stdout));
     }
     for more in [["--format", "json"], ["--plan", "x"], ["-t", "x"]] {
         assert_eq!(list(&sum, &more).status.code(), Some(2), "{more:?}");
@@ -287,9 +294,9 @@ fn a_list_that_proves_nothing_is_not_good() {
 }
 
 crate::tests! {
-    only_what_a_receipt_is_about_is_published,
-    names_are_kept_apart_and_lead_nowhere,
-    whoever_publishes_at_the_same_time_is_listed_too,
-    a_key_that_is_no_good_signs_nothing_and_proves_nothing,
-    a_list_that_proves_nothing_is_not_good,
+    only_files_with_a_valid_receipt_are_published,
+    duplicate_and_unsafe_names_are_refused,
+    concurrent_publishing_lists_all_files,
+    invalid_keys_and_signatures_are_rejected,
+    invalid_lists_are_rejected,
 }

@@ -246,9 +246,10 @@ fn an_image_that_refers_to_other_files_is_refused() {
         format!("# Disk DescriptorFile\nversion=1\nRW 2048 FLAT \"{}\" 0\n", path("secret")),
     )
     .unwrap();
-    for (name, said) in
-        [("overlay.qcow2", "refers to another file"), ("descriptor.vmdk", "only a description")]
-    {
+    for (name, said) in [
+        ("overlay.qcow2", "refers to another file"),
+        ("descriptor.vmdk", "a VMDK descriptor that refers to other files"),
+    ] {
         let output = crate::common::ister(&["verify", &path(name), "-q"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "a fault of the image: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("error[published-file]"), "{}", text(&output.stdout));

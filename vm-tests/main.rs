@@ -375,7 +375,7 @@ fn drop_in(world: &World) -> Outcome {
     let said = String::from_utf8_lossy(&output.stderr);
     expect(output.status.success(), &said)?;
     expect(
-        said.contains("left 1 process running"),
+        said.contains("terminated 1 process"),
         &format!("the daemon of a hook must be terminated: {said}"),
     )?;
     let logged = std::fs::read_to_string(&log).map_err(|e| e.to_string())?;

@@ -1,4 +1,4 @@
-//! From plan and tree to disks.
+//! Writes the disks of a plan from a finished root tree.
 
 use super::make::{self, Content, Target};
 use super::{gpt, loader, preserved, split, wipe};
@@ -9,31 +9,31 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-/// What disks are made of, and where.
+/// Inputs and outputs of [`assemble`].
 pub struct Assembly<'a> {
     pub plan: &'a Plan,
-    /// The finished tree. Its mount points are emptied on the way.
+    /// The finished root tree. [`assemble`] moves the contents of its mount points out of it.
     pub tree: &'a Path,
     pub workspace: &'a Path,
-    /// One for each disk of the plan: an empty file, or a block device.
+    /// One file for each disk of the plan: an empty file or a block device.
     pub disks: &'a [File],
     /// Seconds since 1970.
     pub epoch: u64,
-    /// By the name of the mapping.
+    /// Passphrases by mapping name.
     pub passphrases: &'a BTreeMap<String, Secret>,
-    /// What would be random follows from it, if it is given.
+    /// If set, everything that would be random is derived from it.
     pub seed: Option<&'a str>,
 }
 
-/// Writes everything: filesystems side by side, boot loader, and the partition tables last, so that a disk that was only
-/// half written is not taken for a whole one.
+/// Writes filesystems (in parallel), boot loader and partition tables. The tables come last, so that a partially
+/// written disk is not mistaken for a complete one.
 pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Failure> {
     let Assembly { plan, tree, workspace, .. } = *assembly;
     progress.begin("making the image");
     let core = loader::grub_core(plan, tree, workspace)?;
     preserved::set_aside(plan, tree)?;
     let directories = split::split(plan, tree, workspace)?;
-    // Everything is measured before anything is written.
+    // Check all sizes before writing anything.
     let contents = make::check(plan, &directories, assembly.epoch)?;
     for (disk, file) in plan.disks.iter().zip(assembly.disks) {
         prepare(plan, disk, file)?;
@@ -60,7 +60,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
             }
         }
         makers.into_iter().try_for_each(|maker| {
-            maker.join().unwrap_or_else(|_| Err(Failure::new("a filesystem maker ended unexpectedly")))
+            maker.join().unwrap_or_else(|_| Err(Failure::new("a thread that makes a filesystem panicked")))
         })
     })?;
     for (disk, file) in plan.disks.iter().zip(assembly.disks) {
@@ -76,15 +76,15 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
     Ok(())
 }
 
-/// An image gets its size; of a device what was there before is made unknowable.
+/// Sets the size of an image file, or erases old signatures from a device.
 fn prepare(plan: &Plan, disk: &Disk, file: &File) -> Result<(), Failure> {
     if plan.image().is_some() {
-        return file.set_len(disk.size.0).context(|| format!("could not make an image of {}", disk.size));
+        return file.set_len(disk.size.0).context(|| format!("could not create an image of {}", disk.size));
     }
     wipe::wipe(disk, file)
 }
 
-/// What goes into a partition.
+/// Returns the content of a partition.
 fn content_of<'c>(contents: &'c [Content], disk: &Disk, partition: &Partition) -> Option<&'c Content<'c>> {
     contents.iter().find(|c| c.place.disk == disk.name && c.place.partition == partition.number)
 }

@@ -1,4 +1,4 @@
-//! The names that an image has for the world: hashes of all its bytes, holes included.
+//! Hashes of image files, holes included.
 
 use super::extents;
 use crate::host::{Context, Failure};
@@ -7,17 +7,17 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// As `sha256sum` prints it.
+/// Returns the SHA-256 of a file as `sha256sum` prints it.
 pub fn sha256(path: &Path) -> Result<String, Failure> {
     digest::<Sha256>(path)
 }
 
-/// As `sha512sum` prints it.
+/// Returns the SHA-512 of a file as `sha512sum` prints it.
 pub fn sha512(path: &Path) -> Result<String, Failure> {
     digest::<Sha512>(path)
 }
 
-/// Both, of an open file in one pass; `path` is what it is called in errors.
+/// Computes both hashes of an open file in one pass. Errors refer to it as `path`.
 pub fn sha256_and_sha512(file: &File, path: &Path) -> Result<(String, String), Failure> {
     let (mut short, mut long) = (Sha256::new(), Sha512::new());
     walk(file, path, &mut |bytes| {
@@ -27,7 +27,7 @@ pub fn sha256_and_sha512(file: &File, path: &Path) -> Result<(String, String), F
     Ok((hexadecimal::<Sha256>(short), hexadecimal::<Sha512>(long)))
 }
 
-/// Of everything that comes, as `sha256sum` prints it.
+/// Returns the SHA-256 of everything that a reader returns.
 pub fn sha256_of(from: &mut impl std::io::Read) -> std::io::Result<String> {
     struct Into(Sha256);
     impl std::io::Write for Into {
@@ -55,7 +55,8 @@ fn hexadecimal<D: Digest>(hasher: D) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Holes are not read, which the kernel is slow at, but given as the zeros that they are.
+/// Passes all bytes of a file to `update`. Holes are passed as zeros without reading them, because the kernel reads
+/// them slowly.
 fn walk(file: &File, path: &Path, update: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
     let context = || format!("could not read `{}`", path.display());
     let size = file.metadata().context(context)?.len();
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_sha256sum_says() {
+    fn digests_match_sha256sum() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a"), "abc").unwrap();
         // Source: FIPS 180-2, appendix B.1.

@@ -1,4 +1,4 @@
-//! Copying what a sparse file holds, and nothing of its holes.
+//! Copies sparse files without their holes.
 
 use crate::template::Bytes;
 use rustix::fs::{SeekFrom, seek};
@@ -6,14 +6,14 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// The ranges of a file that hold data, in bytes.
+/// Returns the byte ranges of a file that contain data.
 pub fn data(file: &File) -> std::io::Result<Vec<Range<u64>>> {
     let mut ranges = Vec::new();
     let mut at = 0;
     loop {
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
-            // Nothing but hole up to the end.
+            // Only a hole is left up to the end of the file.
             Err(rustix::io::Errno::NXIO) => return Ok(ranges),
             Err(error) => return Err(error.into()),
         };
@@ -22,13 +22,13 @@ pub fn data(file: &File) -> std::io::Result<Vec<Range<u64>>> {
     }
 }
 
-/// Copies all data of `from` into `to`, `offset` bytes further on. What is a hole in `from` is not written.
+/// Copies all data of `from` into `to`, shifted by `offset` bytes. Holes of `from` are not written.
 pub fn copy_data(from: &File, to: &File, offset: Bytes) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     data(from)?.into_iter().try_for_each(|range| copy(from, range, to, |at| offset.0 + at, &mut buffer))
 }
 
-/// Copies a part of `from`, which then is all of `to`. Holes stay holes.
+/// Copies a range of `from` into `to`, which then has the size of that range. Holes are preserved.
 pub fn copy_range(from: &File, part: Range<u64>, to: &File) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     to.set_len(part.end - part.start)?;
@@ -67,7 +67,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn data_is_copied_and_holes_stay_holes() {
+    fn copying_preserves_holes() {
         let from = tempfile::tempfile().unwrap();
         from.set_len(64 << 20).unwrap();
         from.write_all_at(b"start", 0).unwrap();

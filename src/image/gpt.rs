@@ -1,4 +1,4 @@
-//! Writing the GUID partition table: protective MBR, primary and backup table. Source: UEFI 2.10, section 5.3.
+//! Writes the GUID partition table: protective MBR, primary and backup table. Source: UEFI 2.10, section 5.3.
 
 use crate::host::{Context, Failure};
 use crate::plan::Disk;
@@ -7,17 +7,18 @@ use std::fs::File;
 /// Attribute bit 2, legacy BIOS bootable. Source: UEFI 2.10, table 5.8.
 const LEGACY_BIOS_BOOTABLE: u64 = 1 << 2;
 
-/// Attribute bit 63, not to be mounted or opened by the GPT generator. Source: The Discoverable Partitions Specification
-/// (UAPI.2), "Partition Flags".
+/// Attribute bit 63: the GPT generator neither mounts nor opens the partition. Source: The Discoverable Partitions
+/// Specification (UAPI.2), "Partition Flags".
 const NO_AUTO: u64 = 1 << 63;
 
-/// The disk must have its full size already: the backup table goes to its end.
+/// Writes the table. The disk must already have its full size, because the backup table goes to its end.
 pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
     let context = || format!("could not write the partition table of `{}`", disk.name);
     let sector = disk.sector_size.bytes();
-    let fault = |error: gptman::Error| std::io::Error::other(error.to_string());
-    let mut table =
-        gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le()).map_err(fault).context(context)?;
+    let to_io_error = |error: gptman::Error| std::io::Error::other(error.to_string());
+    let mut table = gptman::GPT::new_from(&mut file, sector, disk.guid.to_bytes_le())
+        .map_err(to_io_error)
+        .context(context)?;
     for partition in &disk.partitions {
         let legacy_boot = if partition.legacy_boot { LEGACY_BIOS_BOOTABLE } else { 0 };
         table[partition.number] = gptman::GPTPartitionEntry {
@@ -29,7 +30,7 @@ pub fn write(disk: &Disk, mut file: &File) -> Result<(), Failure> {
             partition_name: partition.name.as_str().into(),
         };
     }
-    gptman::GPT::write_protective_mbr_into(&mut file, sector).map_err(fault).context(context)?;
-    table.write_into(&mut file).map_err(fault).context(context)?;
+    gptman::GPT::write_protective_mbr_into(&mut file, sector).map_err(to_io_error).context(context)?;
+    table.write_into(&mut file).map_err(to_io_error).context(context)?;
     Ok(())
 }

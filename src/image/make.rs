@@ -1,8 +1,9 @@
-//! Making filesystems, each by its own program, as the plan's argument vectors say, and filling them.
+//! Makes filesystems with the argument vectors of the plan, and fills them.
 //!
-//! ext2, ext3 and ext4 are made with their content, in place if the disk is an image. The others are made empty in a sparse
-//! file of the filesystem's size and then filled by ister itself, since other programs lose much of what a tree holds. What such a
-//! file holds then goes into the partition, encrypted where the plan says so.
+//! ext2, ext3 and ext4 are made together with their content, in place if the disk is an image. The other filesystems
+//! are made empty in a sparse file of the filesystem's size and then filled by ister itself, because other programs
+//! lose many attributes of a tree. The data of that file then goes into the partition, encrypted if the plan requests
+//! it.
 
 use super::{deliver, mkfs_defaults, preserved, read_back, space};
 use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
@@ -19,12 +20,12 @@ use uuid::Uuid;
 
 /// Why a filesystem could not be made.
 pub(super) enum MakeError {
-    /// What goes into it is larger than it is, in bytes.
+    /// The content is larger than the filesystem. Sizes are in bytes.
     Full {
         need: u64,
         have: u64,
     },
-    /// What only its writer knows that it cannot hold.
+    /// Something that the filesystem cannot store, detected only while writing it.
     Unholdable(String),
     Mkfs(RunError),
     Other(Failure),
@@ -43,11 +44,11 @@ impl From<RunError> for MakeError {
 }
 
 impl MakeError {
-    /// Of a filesystem that was there: its size is not the template's.
-    fn of_preserved(self) -> Failure {
+    /// Converts the error for a preserved filesystem, whose size does not come from the template.
+    fn for_preserved(self) -> Failure {
         match self {
-            MakeError::Full { need, have } => Failure::new("its content does not fit").detail(format!(
-                "it needs {}, there is room for {}",
+            MakeError::Full { need, have } => Failure::new("the content does not fit").detail(format!(
+                "needs {}, capacity is {}",
                 Bytes(need),
                 Bytes(have)
             )),
@@ -58,12 +59,12 @@ impl MakeError {
     }
 
     pub(super) fn explain(self, partition: &Partition, kind: FilesystemType, disk: &str) -> Failure {
-        /// Words of mke2fs for a filesystem that is too small for its content.
+        /// Messages of mke2fs for a filesystem that is too small for its content.
         const TOO_SMALL: &[&str] = &["Could not allocate", "No space left on device while populating"];
         let message = || format!("could not make the {kind} filesystem of {}", partition.title());
         match self {
             MakeError::Full { need, have } => {
-                let detail = format!("it needs {}, there is room for {}", Bytes(need), Bytes(have));
+                let detail = format!("needs {}, capacity is {}", Bytes(need), Bytes(have));
                 space::does_not_fit(disk, partition, detail)
             }
             MakeError::Unholdable(what) => Failure::new(what).of_template(),
@@ -87,35 +88,35 @@ impl MakeError {
     }
 }
 
-/// Where a filesystem goes.
+/// The place where a filesystem is written.
 pub(super) struct Target<'a> {
     /// The whole disk.
     pub file: &'a File,
-    /// Bytes from the disk's start to the partition's.
+    /// Bytes from the start of the disk to the start of the partition.
     pub offset: Bytes,
-    /// Of the disk.
+    /// Sector size of the disk.
     pub sector: SectorSize,
-    /// A new file, which reads as zeros where nothing was written.
+    /// Whether the disk is a new file, which reads as zeros where nothing was written.
     pub blank: bool,
     /// A directory for temporary files.
     pub workspace: &'a Path,
-    /// The partition's own part of their names.
+    /// Part of the names of temporary files that is unique to the partition.
     pub name: String,
-    /// No time is later: seconds since 1970.
+    /// Upper limit of all timestamps, in seconds since 1970.
     pub epoch: u64,
     pub passphrases: &'a BTreeMap<String, Secret>,
     pub seed: Option<&'a str>,
 }
 
-/// What goes into a partition.
+/// Content of a partition.
 pub(super) struct Content<'a> {
     pub place: &'a Place,
     pub directory: &'a Path,
-    /// Without extents.
+    /// The tree, without extents.
     pub scan: Scan,
 }
 
-/// Whether everything fits, and its filesystem can hold it, before anything is written.
+/// Checks, before anything is written, that all content fits and that the filesystems can store it.
 pub(super) fn check<'a>(
     plan: &Plan,
     directories: &'a [(Place, PathBuf)],
@@ -123,9 +124,10 @@ pub(super) fn check<'a>(
 ) -> Result<Vec<Content<'a>>, Failure> {
     let mut contents = Vec::new();
     for (place, directory) in directories {
-        let (disk, partition) = plan.partition(place).expect("directories are of the plan's partitions");
+        let (disk, partition) =
+            plan.partition(place).expect("every directory belongs to a partition of the plan");
         let scan = survey(directory, epoch as i64)
-            .map_err(|error| Failure::new("could not read what goes into the image").caused_by(&error))?;
+            .map_err(|error| Failure::new("could not read the content of the image").caused_by(&error))?;
         if let Some(filesystem) = &partition.filesystem {
             if !filesystem.keep || filesystem.kind == FilesystemType::Vfat {
                 read_back::check(&disk.name, partition, filesystem, &scan)?;
@@ -139,7 +141,7 @@ pub(super) fn check<'a>(
     Ok(contents)
 }
 
-/// Makes the partition's filesystem with its content, and reads it back.
+/// Makes the partition's filesystem with its content and reads it back.
 pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Target) -> Result<(), Failure> {
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
@@ -147,24 +149,24 @@ pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Ta
             (FilesystemType::Vfat, Some(content)) => {
                 preserved::add_to_vfat(partition, content.directory, target)
                     .map_err(|error| {
-                        let adding = format!("could not add files to the kept {}", partition.title());
-                        error.of_preserved().context(adding)
+                        let adding = format!("could not add files to the preserved {}", partition.title());
+                        error.for_preserved().context(adding)
                     })
                     .and_then(|()| read_back_target(partition, filesystem, content, target))
             }
-            // What belongs there waits for the first boot.
+            // The first boot adds the files that belong there.
             _ => Ok(()),
         };
     }
-    // A device is held by us alone until all is written.
+    // A device is opened exclusively until everything is written, so mke2fs cannot open it.
     let in_place = is_ext(filesystem.kind) && partition.encryption.is_none() && target.blank;
     let made = if in_place {
         make_in_place(partition, filesystem, content.map(|c| c.directory), target)
     } else {
-        make_apart(partition, filesystem, content, target)
+        make_in_temporary_file(partition, filesystem, content, target)
     };
     let made = made.and_then(|()| match content {
-        // Of one that is encrypted this was done before.
+        // An encrypted filesystem was read back before it was encrypted.
         Some(content) if partition.encryption.is_none() => {
             Ok(read_back_target(partition, filesystem, content, target)?)
         }
@@ -194,8 +196,9 @@ fn make_in_place(
     target: &Target,
 ) -> Result<(), MakeError> {
     mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
-    ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64)
-        .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error).into())
+    ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64).map_err(|error| {
+        Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error).into()
+    })
 }
 
 fn mke2fs(
@@ -214,8 +217,8 @@ fn mke2fs(
     Ok(())
 }
 
-/// On a sparse file of the filesystem's size, whose bytes then go into the partition.
-fn make_apart(
+/// Makes the filesystem in a sparse file of its size and copies the data into the partition.
+fn make_in_temporary_file(
     partition: &Partition,
     filesystem: &Filesystem,
     content: Option<&Content>,
@@ -234,8 +237,9 @@ fn make_apart(
     match filesystem.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             mke2fs(filesystem, directory, path.as_os_str(), target)?;
-            ext::normalize(&file, 0, size, target.epoch as i64)
-                .map_err(|error| Failure::new("could not normalize its timestamps").caused_by(&error))?;
+            ext::normalize(&file, 0, size, target.epoch as i64).map_err(|error| {
+                Failure::new("could not normalize the timestamps of the filesystem").caused_by(&error)
+            })?;
         }
         FilesystemType::Vfat => {
             mkfs()?;
@@ -258,7 +262,7 @@ fn make_apart(
     Ok(std::fs::remove_file(&path).context(context)?)
 }
 
-/// `is_blank`: what is free there reads as zeros.
+/// Fills a vfat filesystem. `is_blank`: its free space reads as zeros.
 pub(super) fn fill_vfat(
     partition: &Partition,
     directory: &Path,
@@ -267,7 +271,7 @@ pub(super) fn fill_vfat(
     target: &Target,
 ) -> Result<(), MakeError> {
     let scan = scan(directory, target.epoch as i64)
-        .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
+        .map_err(|error| Failure::new("could not read the content of the filesystem").caused_by(&error))?;
     fat::fill(window, &scan, is_blank).map_err(|error| match error {
         fat::WriteError::Full { need, have } => MakeError::Full { need, have },
         fat::WriteError::Node { path, problem } => {
@@ -277,7 +281,7 @@ pub(super) fn fill_vfat(
     })
 }
 
-/// Fills an empty XFS or btrfs.
+/// Fills an empty XFS or btrfs filesystem.
 fn fill(
     filesystem: &Filesystem,
     directory: Option<&Path>,
@@ -287,7 +291,7 @@ fn fill(
     let directory = target.directory(directory)?;
     let directory = directory.as_ref();
     let scan = scan(directory, target.epoch as i64)
-        .map_err(|error| Failure::new("could not read what goes into it").caused_by(&error))?;
+        .map_err(|error| Failure::new("could not read the content of the filesystem").caused_by(&error))?;
     let id = filesystem.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok()).unwrap_or_default();
     let epoch = target.epoch as i64;
     match filesystem.kind {
@@ -317,22 +321,22 @@ fn fill_in(argv: &[String], device: &OsStr, tree: &OsStr, epoch: u64) -> Invocat
             other => invocation.arg(other),
         };
     }
-    // mke2fs before 1.47.1 knows only the second name.
+    // mke2fs before 1.47.1 supports only the second variable.
     invocation.env("SOURCE_DATE_EPOCH", epoch.to_string()).env("E2FSPROGS_FAKE_TIME", epoch.to_string())
 }
 
 impl Target<'_> {
-    /// What goes into the filesystem; an empty directory if nothing does.
+    /// Returns the directory with the content of the filesystem, or an empty directory if there is none.
     fn directory<'f>(&self, directory: Option<&'f Path>) -> Result<Cow<'f, Path>, Failure> {
         if let Some(directory) = directory {
             return Ok(Cow::Borrowed(directory));
         }
         let empty = self.workspace.join(format!("empty-{}", self.name));
-        std::fs::create_dir(&empty).context(|| format!("could not make `{}`", empty.display()))?;
+        std::fs::create_dir(&empty).context(|| format!("could not create `{}`", empty.display()))?;
         Ok(Cow::Owned(empty))
     }
 
-    /// The whole disk, as children name it.
+    /// Returns the path under which child processes open the disk.
     fn device(&self) -> String {
         inherited_name(self.file)
     }

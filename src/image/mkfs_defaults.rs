@@ -1,21 +1,21 @@
-//! Features that newer versions of mkfs.xfs and mkfs.btrfs turn on by themselves, and whose names older ones refuse.
+//! Disables features that newer versions of mkfs.xfs and mkfs.btrfs enable by default.
 //!
-//! What every supported version knows is in the plan's argument vector; only this part depends on the host. With it every
-//! version makes the same filesystem.
+//! Older versions reject the names of these features. The argument vector of the plan contains what every supported
+//! version accepts, and only this part depends on the host. With it, every version makes the same filesystem.
 
 use crate::host::{Failure, is_at_least, version_of};
 
 struct Default {
     program: &'static str,
-    /// The first version that knows the setting.
+    /// The first version that accepts the setting.
     since: &'static str,
-    /// A part of an argument with which the template decides it.
+    /// Part of an argument. If the template contains it, the setting is left to the template.
     unless: &'static str,
     off: [&'static str; 2],
 }
 
-/// Tried: xfsprogs 6.1 refuses both names, 6.13 knows them and leaves them off, 7.2 enables them. mkfs.btrfs 7.3 itself
-/// names 6.19 as the version that changed its default.
+/// Tested: xfsprogs 6.1 rejects both names, 6.13 accepts them and leaves them disabled, 7.2 enables them. mkfs.btrfs
+/// 7.3 itself names 6.19 as the version that changed its default.
 const DEFAULTS: &[Default] = &[
     Default { program: "mkfs.xfs", since: "6.13", unless: "exchange=", off: ["-i", "exchange=0"] },
     Default { program: "mkfs.xfs", since: "6.13", unless: "parent=", off: ["-n", "parent=0"] },
@@ -27,15 +27,17 @@ const DEFAULTS: &[Default] = &[
     },
 ];
 
-/// The argument vector for the version of its program that the host has. The last argument is the device.
+/// Adapts an argument vector to the version of its program on this host. The last argument is the device.
 pub(super) fn for_this_host(argv: &[String]) -> Result<Vec<String>, Failure> {
     let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();
     if of_program.is_empty() {
         return Ok(argv.to_vec());
     }
     let version = version_of(&argv[0], "-V").ok_or_else(|| {
-        Failure::new(format!("could not tell the version of `{}`", argv[0]))
-            .help(format!("`{} -V` should print it", argv[0]))
+        Failure::new(format!("could not determine the version of `{}`", argv[0])).help(format!(
+            "`{} -V` must print a version number: reinstall the package that contains the program",
+            argv[0]
+        ))
     })?;
     Ok(adapted(argv, &of_program, &version))
 }
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_is_given_to_versions_that_know_it() {
+    fn settings_are_passed_to_versions_that_support_them() {
         let line = |argv: &str, version: &str| {
             let argv: Vec<String> = argv.split(' ').map(str::to_owned).collect();
             let of_program: Vec<&Default> = DEFAULTS.iter().filter(|d| argv[0] == d.program).collect();

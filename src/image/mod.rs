@@ -1,7 +1,7 @@
-//! The image: from a plan and a finished tree to bytes. Templates are not known here.
+//! Builds images: from a plan and a root tree to bytes on disk. This module does not read templates.
 //!
-//! Everything is written from files only: no loop device, no mount of the image. Filesystems are made side by side,
-//! ext2, ext3 and ext4 in place.
+//! All writing is to plain files: no loop device, and the image is never mounted. Filesystems are made in parallel;
+//! ext2, ext3 and ext4 are made in place.
 
 mod assemble;
 pub mod customize;

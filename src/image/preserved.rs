@@ -1,8 +1,9 @@
-//! Partitions that keep their filesystem (`disable_format`): what the content would put there.
+//! Preserved filesystems (`disable_format`): how the content gets into them.
 //!
-//! Nothing of them is mounted, so nothing can be written into most of them now. The files wait in the system's factory
-//! directory instead, and systemd-tmpfiles copies at the first boot what is not there yet: nobody's files are overwritten.
-//! Only a kept vfat is written to at once, since a loader must find its files before anything boots.
+//! A build does not mount them, so it cannot write into most of them. Their files are stored in the system's factory
+//! directory instead. At the first boot, systemd-tmpfiles copies those that do not exist yet, so no existing file is
+//! overwritten. Only a preserved vfat filesystem is written to at build time, because a boot loader must find its
+//! files before anything boots.
 
 use super::make::{MakeError, Target, fill_vfat};
 use crate::content::Tree;
@@ -12,23 +13,23 @@ use crate::plan::{Filesystem, Partition, Plan};
 use crate::template::FilesystemType;
 use std::path::Path;
 
-/// Where tmpfiles.d(5) looks for what `C` lines copy.
+/// Source directory of `C` lines without an argument. Source: tmpfiles.d(5).
 const FACTORY: &str = "/usr/share/factory";
-const LINES: &str = "/etc/tmpfiles.d/ister-kept.conf";
+const TMPFILES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
-/// Puts a directory's files into a kept vfat.
+/// Adds the files of a directory to a preserved vfat filesystem.
 pub(super) fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
     fill_vfat(partition, directory, &window, false, target)
 }
 
-/// Moves what lies at the mount point of a kept filesystem to where the first boot takes it from.
+/// Moves the content of the mount points of preserved filesystems to the factory directory.
 pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
     let tree = Tree::open(root)?;
     let mut lines = String::new();
     for (_, partition) in plan.partitions() {
         let (Some(filesystem), Some(mount)) = (&partition.filesystem, &partition.mount) else { continue };
-        if !waits(filesystem) {
+        if !is_deferred(filesystem) {
             continue;
         }
         for name in tree.list(mount) {
@@ -37,7 +38,7 @@ pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
             lines.push_str(&format!("C {} - - - -\n", escaped(&from)));
         }
         if tree.is_directory(&format!("{FACTORY}{mount}")) {
-            // A home's content is for its owner only, who cannot come here; root copies it.
+            // Home directories are private to their owners. Only root needs access here, to copy them.
             tree.set_mode(&format!("{FACTORY}{mount}"), 0o700)?;
         }
     }
@@ -45,17 +46,17 @@ pub(super) fn set_aside(plan: &Plan, root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     tree.write(
-        LINES,
-        &format!("# Written by ister: filesystems that were kept get what they lack.\n{lines}"),
+        TMPFILES,
+        &format!("# Written by ister: adds missing files to preserved filesystems.\n{lines}"),
         0o644,
     )
 }
 
-fn waits(filesystem: &Filesystem) -> bool {
+fn is_deferred(filesystem: &Filesystem) -> bool {
     filesystem.keep && filesystem.kind != FilesystemType::Vfat
 }
 
-/// Source: tmpfiles.d(5): fields are separated by white space, `%` begins a specifier.
+/// Escapes a path. Source: tmpfiles.d(5): fields are separated by white space, `%` starts a specifier.
 fn escaped(path: &str) -> String {
     path.replace('%', "%%").replace('\\', "\\\\").replace(' ', "\\x20").replace('\t', "\\x09")
 }

@@ -1,12 +1,12 @@
-//! Everything that was made is read back by ister's own readers and held against the tree: what the image should hold, it
-//! holds, or there is no image.
+//! Reads every new filesystem back with ister's own readers and compares it with the tree. If they differ, no image
+//! is written.
 
 use crate::disk::{Keeps, Opened, Scan, Window, compare, content_difference, unholdable};
 use crate::host::{Failure, Part};
 use crate::plan::{Filesystem, Partition};
 use crate::template::FilesystemType;
 
-/// What the filesystem cannot hold, before it is made.
+/// Checks, before the filesystem is made, that it can store the tree.
 pub(super) fn check(
     disk: &str,
     partition: &Partition,
@@ -14,7 +14,7 @@ pub(super) fn check(
     scan: &Scan,
 ) -> Result<(), Failure> {
     let unit = partition.space.as_ref().map_or(4096, |space| space.allocation_unit.0);
-    // Root, inside the build's namespace.
+    // These are 0 in the build's user namespace.
     let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     match unholdable(filesystem.kind, unit, caller, &scan.tree) {
         Some(found) => Err(cannot_hold(disk, partition, &found.path, &found.problem)),
@@ -22,16 +22,16 @@ pub(super) fn check(
     }
 }
 
-/// `path`: from the filesystem's root.
+/// Describes a file that the filesystem cannot store. `path` starts at the root of the filesystem.
 pub(super) fn cannot_hold(disk: &str, partition: &Partition, path: &str, problem: &str) -> Failure {
     Failure::new(format!("{} cannot store `{}`", partition.title(), in_system(partition, path)))
         .detail(problem.to_owned())
-        .help("remove or rename it in a hook, or give the partition another `type` in FilesystemTypes")
+        .help("remove or rename it in a hook, or use another `type` for the partition in FilesystemTypes")
         .of_template()
         .about(disk, partition.number, Part::Filesystem)
 }
 
-/// What was made, as it lies in the window. Of vfat the bytes of files are held against the tree too.
+/// Compares the filesystem in a window with the tree. For vfat, file contents are compared too.
 pub(super) fn read_back(
     partition: &Partition,
     filesystem: &Filesystem,
@@ -39,7 +39,7 @@ pub(super) fn read_back(
     window: &Window,
 ) -> Result<(), Failure> {
     let unreadable = |error: crate::disk::ReadError| {
-        Failure::new(format!("{} does not read back", partition.title())).caused_by(&error)
+        Failure::new(format!("could not read back {}", partition.title())).caused_by(&error)
     };
     let opened = Opened::open(window).map_err(unreadable)?;
     let found = opened.tree().map_err(unreadable)?;
@@ -52,12 +52,12 @@ pub(super) fn read_back(
     };
     let Some((path, what)) = told else { return Ok(()) };
     Err(Failure::new(format!(
-        "{}: `{}` differs from the tree after writing",
+        "{}: `{}` differs from the root tree after writing",
         partition.title(),
         in_system(partition, &path)
     ))
     .detail(what)
-    .help("no image was written; this is a bug in ister or in a program that it runs: please report it"))
+    .help("no image was written; this is a bug in ister or in a program it runs: please report it"))
 }
 
 fn in_system(partition: &Partition, path: &str) -> String {

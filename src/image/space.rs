@@ -1,4 +1,5 @@
-//! Whether the finished tree fits, before anything is written: hooks may have added to what the plan knew.
+//! Checks that the finished tree fits before anything is written. Hooks may have added to the content that the plan
+//! was computed from.
 
 use crate::host::{Context, Failure, Part};
 use crate::plan::{Item, ItemKind, Partition, usage};
@@ -7,14 +8,14 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// An error that names the partition, what is needed and what there is.
+/// Fails with the partition, the space needed and the capacity if a directory does not fit.
 pub(super) fn check(
     disk: &str,
     partition: &Partition,
     kind: FilesystemType,
     directory: &Path,
 ) -> Result<(), Failure> {
-    // What cannot be told beforehand its maker will tell.
+    // If the capacity cannot be computed in advance, making the filesystem reports the error.
     let Some(space) = &partition.space else { return Ok(()) };
     let mut items = Vec::new();
     measure(directory, "", &mut items, &mut HashSet::new())
@@ -41,7 +42,7 @@ fn measure(
         let path = format!("{path}/{}", entry.file_name().to_string_lossy());
         let (kind, bytes) = match () {
             () if metadata.is_dir() => (ItemKind::Directory, 0),
-            // A sparse file takes what it has, not what it seems to have.
+            // A sparse file occupies its allocated blocks, not its apparent size.
             () if metadata.is_file() => (ItemKind::File, metadata.len().min(metadata.blocks() * 512)),
             () if metadata.is_symlink() => (ItemKind::Link, metadata.len()),
             () => (ItemKind::Other, 0),
@@ -57,7 +58,10 @@ fn measure(
 pub(super) fn does_not_fit(disk: &str, partition: &Partition, detail: String) -> Failure {
     Failure::new(format!("the content does not fit into {}", partition.title()))
         .detail(detail)
-        .help(format!("raise `size` of partition {} in PartitionLayout, or install less", partition.number))
+        .help(format!(
+            "increase `size` of partition {} in PartitionLayout, or install less",
+            partition.number
+        ))
         .of_template()
         .about(disk, partition.number, Part::Size)
 }
@@ -72,7 +76,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn the_error_names_partition_need_and_have() {
+    fn error_names_partition_need_and_capacity() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("d")).unwrap();
         std::fs::write(directory.path().join("d/a"), vec![1; 5000]).unwrap();
@@ -100,7 +104,7 @@ mod tests {
                 another_kernel: None,
             }),
         };
-        // One file of three units, two directories of one; the second name of the file costs nothing.
+        // One file of three units and two directories of one unit each; the hard link costs nothing.
         assert!(check("kvm.img", &partition(5 * 2048), FilesystemType::Vfat, directory.path()).is_ok());
         let failure =
             check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, directory.path()).unwrap_err();

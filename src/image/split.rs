@@ -1,12 +1,12 @@
-//! One tree to one directory per filesystem: what lies below a mount point goes into that partition.
+//! Splits the root tree into one directory per filesystem.
 
 use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::{Place, Plan};
 use std::path::{Path, PathBuf};
 
-/// Moves the content of each mount point out of the tree, the deepest first, leaving empty directories to mount on.
-/// Gives the directory of each partition that has one.
+/// Moves the content of each mount point out of the tree, deepest first, and leaves empty directories as mount
+/// points. Returns the directory of each partition that has a mount point.
 pub(super) fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, PathBuf)>, Failure> {
     let mut mounts: Vec<(&str, Place)> = plan
         .partitions()

@@ -1,5 +1,6 @@
-//! Forgetting what a block device held: tables and the signatures by which filesystems, RAID and LVM are found again.
-//! Whatever else is there stays; it is overwritten where the new filesystems need it.
+//! Erases partition tables and the signatures of filesystems, RAID and LVM from a block device.
+//!
+//! All other data stays and is overwritten where the new filesystems need zeros.
 
 use crate::host::{Context, Failure};
 use crate::plan::Disk;
@@ -9,13 +10,13 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// Signatures lie within this of either end of a disk or partition: tables and superblocks in front, backup tables, ZFS
-/// labels and RAID superblocks behind. Source: wipefs(8); libblkid's probes.
+/// Signatures are within this distance of either end of a disk or partition: tables and superblocks at the start,
+/// backup tables, ZFS labels and RAID superblocks at the end. Source: wipefs(8); libblkid's probes.
 const EDGE: Bytes = Bytes::mib(1);
-/// btrfs keeps a second superblock here. Source: btrfs(5), "superblock".
+/// Second superblock of btrfs. Source: btrfs(5), "superblock".
 const BTRFS_MIRROR: Range<u64> = 64 * Bytes::MIB..64 * Bytes::MIB + 4096;
 
-/// Empties the edges of the disk and of its new partitions. What stays is not touched.
+/// Zeroes both ends of the disk and of its new partitions. Preserved partitions are not touched.
 pub(super) fn wipe(disk: &Disk, file: &File) -> Result<(), Failure> {
     let context = || format!("could not clear /dev/{}", disk.name);
     if !disk.keeps_table {
@@ -40,7 +41,7 @@ fn edges(file: &File, range: Range<u64>) -> std::io::Result<()> {
     zero(file, range.end - edge..range.end)
 }
 
-/// Makes a range read as zeros: by the device's own means where it has some, else by writing.
+/// Makes a range read as zeros, with fallocate(2) if the device supports it and by writing otherwise.
 pub(super) fn zero(file: &File, range: Range<u64>) -> std::io::Result<()> {
     let length = range.end - range.start;
     let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_reads_as_zeros_and_its_neighbours_stay() {
+    fn only_the_range_is_zeroed() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[7; 4096 * 3], 0).unwrap();
         zero(&file, 4096..8192).unwrap();

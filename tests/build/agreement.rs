@@ -1,10 +1,10 @@
-//! What an image holds against its plan.
+//! Comparison of an image with its plan.
 
 use super::run;
 use std::path::Path;
 
-/// The image agrees with its plan, as programs see it that have nothing to do with ister.
-pub(super) fn agrees_with_plan(image: &Path) {
+/// Asserts that independent programs report what the plan of the image specifies.
+pub(super) fn assert_matches_plan(image: &Path) {
     let plan: serde_json::Value =
         serde_json::from_slice(&std::fs::read(format!("{}.plan.json", image.display())).unwrap()).unwrap();
     let plan = &plan["disks"][0];

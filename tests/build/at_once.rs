@@ -1,12 +1,12 @@
-//! Builds that are interrupted, and builds at the same time.
+//! Interrupted and concurrent builds.
 
-use super::{Place, agrees_with_plan, host_state, names, ok, one_at_a_time};
+use super::{Place, assert_matches_plan, host_state, names, ok, one_at_a_time};
 use crate::common::{ister, text};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Starts a build with a cache of its own and waits until it has said something.
+/// Starts a build with a separate cache and waits until it has printed a word.
 pub(super) fn started(place: &Place, word: &str) -> Child {
     let mut command = ister(&["build"]);
     command.arg(place.path("small.json")).arg("-o").arg(place.path("out"));
@@ -14,14 +14,14 @@ pub(super) fn started(place: &Place, word: &str) -> Child {
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines.by_ref().map_while(Result::ok).any(|line| line.contains(word));
-    assert!(found, "the build never said `{word}`");
-    // Somebody has to read on.
+    assert!(found, "the build did not print `{word}`");
+    // Keep reading so that the build does not block on a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
     child
 }
 
-/// Nothing of a build is there any more: no process that knows its cache, no temporary file, no mount.
-pub(super) fn is_clean(place: &Place, before: &(String, String)) {
+/// Asserts that a build has left no process, no temporary file and no mount.
+pub(super) fn assert_clean(place: &Place, before: &(String, String)) {
     let until = Instant::now() + Duration::from_secs(20);
     let marker = place.directory.path().to_str().unwrap().to_owned();
     let alive = || -> Vec<String> {
@@ -50,7 +50,7 @@ pub(super) fn is_clean(place: &Place, before: &(String, String)) {
     assert_eq!(remains, [""; 0]);
 }
 
-pub(super) fn signals_end_a_build_without_a_trace() {
+pub(super) fn interrupted_builds_leave_no_files() {
     let _one = one_at_a_time();
     use rustix::process::{Pid, Signal, kill_process};
     use std::os::unix::process::ExitStatusExt;
@@ -64,11 +64,11 @@ pub(super) fn signals_end_a_build_without_a_trace() {
         if code.is_none() {
             assert_eq!(status.signal(), Some(9));
         }
-        is_clean(&place, &before);
+        assert_clean(&place, &before);
     }
 }
 
-pub(super) fn two_builds_at_once_share_one_fetch() {
+pub(super) fn concurrent_builds_share_one_download() {
     let _one = one_at_a_time();
     let place = Place::new();
     let mut first = started(&place, "fetching package lists");
@@ -78,11 +78,11 @@ pub(super) fn two_builds_at_once_share_one_fetch() {
     let second = second.output().unwrap();
     ok(&second);
     assert!(first.wait().unwrap().success());
-    let said = text(&second.stderr);
-    assert!(said.contains("waiting for another build that fetches the same content"), "{said}");
-    assert!(!said.contains("installing packages"), "{said}");
+    let printed = text(&second.stderr);
+    assert!(printed.contains("waiting for another build that downloads the same content"), "{printed}");
+    assert!(!printed.contains("installing packages"), "{printed}");
 
-    // A damaged entry is noticed and fetched again.
+    // A damaged cache entry is detected and downloaded again.
     let content = place.path("cache/content");
     let tar = names(&content).into_iter().find(|name| name.ends_with(".tar")).unwrap();
     let file = std::fs::File::options().write(true).open(content.join(tar)).unwrap();
@@ -92,6 +92,6 @@ pub(super) fn two_builds_at_once_share_one_fetch() {
     third.arg("--cache-dir").arg(place.path("cache"));
     let third = third.output().unwrap();
     ok(&third);
-    assert!(text(&third.stderr).contains("is damaged; fetching it again"), "{}", text(&third.stderr));
-    agrees_with_plan(&place.path("out3/small.img"));
+    assert!(text(&third.stderr).contains("is damaged; downloading it again"), "{}", text(&third.stderr));
+    assert_matches_plan(&place.path("out3/small.img"));
 }

@@ -1,12 +1,12 @@
-//! Hosts that lack something, or have only little of it.
+//! Builds on hosts with missing programs, little disk space, little memory or no privileges.
 
-use super::{Place, TEMPLATE, agrees_with_plan, is_root, names, ok, one_at_a_time, shared_cache};
+use super::{Place, TEMPLATE, assert_matches_plan, is_root, names, ok, one_at_a_time, shared_cache};
 use crate::common::text;
 use crate::harness::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Runs a shell script in a mount namespace of its own, so that it may hide things of the host.
+/// Runs a shell script in a separate mount namespace, where it can hide files of the host.
 pub(super) fn in_own_mounts(script: &str, variables: &[(&str, &Path)]) -> Output {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-euc", script]).env("NO_COLOR", "1");
@@ -16,7 +16,7 @@ pub(super) fn in_own_mounts(script: &str, variables: &[(&str, &Path)]) -> Output
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// As [`in_own_mounts`], with a place's template, output and a cache as $T, $O and $C, and the program as $ISTER.
+/// Like [`in_own_mounts`], with template, output directory and cache as $T, $O and $C, and the program as $ISTER.
 pub(super) fn in_own_mounts_with(place: &Place, cache: &Path, script: &str) -> Output {
     in_own_mounts(
         script,
@@ -29,7 +29,7 @@ pub(super) fn in_own_mounts_with(place: &Place, cache: &Path, script: &str) -> O
     )
 }
 
-pub(super) fn a_missing_tool_names_its_package() {
+pub(super) fn missing_program_is_reported_with_its_package() {
     if !is_root() {
         skip("hiding a program needs root");
     }
@@ -44,8 +44,8 @@ pub(super) fn a_missing_tool_names_its_package() {
     assert!(stderr.contains("help: install the package `mmdebstrap`"), "{stderr}");
 }
 
-/// Exit code 0 of a program is no proof: here mke2fs leaves a file out.
-pub(super) fn a_file_that_mkfs_loses_stops_the_build() {
+/// An exit code of 0 is not sufficient: this mke2fs omits a file.
+pub(super) fn file_lost_by_mkfs_stops_the_build() {
     if !is_root() {
         skip("replacing a program needs root");
     }
@@ -62,11 +62,14 @@ pub(super) fn a_file_that_mkfs_loses_stops_the_build() {
     let output = in_own_mounts_with(&place, &shared_cache(), script);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("`/etc/issue` differs from the tree after writing\n  it is missing"), "{stderr}");
+    assert!(
+        stderr.contains("`/etc/issue` differs from the root tree after writing\n  it is missing"),
+        "{stderr}"
+    );
     assert_eq!(names(&place.path("out")), [""; 0]);
 }
 
-pub(super) fn a_full_disk_is_named() {
+pub(super) fn full_disk_is_reported() {
     if !is_root() {
         skip("mounting a small disk needs root");
     }
@@ -78,10 +81,10 @@ pub(super) fn a_full_disk_is_named() {
     let output = in_own_mounts_with(&place, &cache, script);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("error: there is not enough space for the image in"), "{stderr}");
-    assert!(stderr.contains("are needed, 64 MiB are free"), "{stderr}");
+    assert!(stderr.contains("error: not enough space for the image in"), "{stderr}");
+    assert!(stderr.contains(" needed, 64 MiB free"), "{stderr}");
 
-    // The cache's disk: nothing half-done stays on it.
+    // If the disk of the cache is full, no partial files are left.
     let script = r#"mkdir -p "$C"; mount -t tmpfs -o size=32m none "$C"
         "$ISTER" build "$T" -o "$O" --cache-dir "$C" || code=$?; ls -A "$C/content" "$C/work"; exit $code"#;
     let output = in_own_mounts_with(&place, &place.path("cache"), script);
@@ -96,8 +99,8 @@ pub(super) fn a_full_disk_is_named() {
     assert!(!left.contains(".tar") && !left.contains(".json"), "{left}");
 }
 
-/// Where memory is short the tree is on disk, and has to go from there by other means.
-pub(super) fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
+/// If memory is short, the tree is on disk and is removed after interrupted builds too.
+pub(super) fn tree_on_disk_is_removed() {
     if !is_root() {
         skip("pretending a small control group needs root");
     }
@@ -120,16 +123,16 @@ pub(super) fn short_of_memory_the_tree_is_on_disk_and_goes_all_the_same() {
         "#;
     let output = in_own_mounts_with(&place, &place.path("cache"), script);
     ok(&output);
-    let said = text(&output.stdout);
-    assert!(said.contains("INT: 0\nKILL: 1\n") && said.contains("pruned: 0\n"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(printed.contains("INT: 0\nKILL: 1\n") && printed.contains("pruned: 0\n"), "{printed}");
     assert_eq!(names(&place.path("cache/work")), [""; 0]);
-    agrees_with_plan(&place.path("out/small.img"));
+    assert_matches_plan(&place.path("out/small.img"));
 }
 
-/// As a user that exists only for this test, in files that only this test sees.
-pub(super) fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
+/// Builds as a user who exists only in this test's mount namespace.
+pub(super) fn unprivileged_user_needs_only_subordinate_ids() {
     if !is_root() {
-        skip("becoming another user needs root; as an ordinary user every other test shows the same");
+        skip("switching to another user needs root; without root, all other tests cover this");
     }
     let _one = one_at_a_time();
     let place = Place::new();
@@ -158,7 +161,7 @@ pub(super) fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
     assert!(stderr.contains("user `isterly` needs 65536 subordinate IDs in /etc/subuid"), "{stderr}");
     assert!(stderr.contains("help: sudo usermod --add-subuids"), "{stderr}");
 
-    // As in a container: nothing waits for what is never allowed.
+    // As in a container that forbids namespaces: the build fails instead of waiting.
     let filter = concat!("timeout 60 python3 ", env!("CARGO_MANIFEST_DIR"), "/tests/tools/no_namespaces.py");
     let denied = in_own_mounts(script, &[("W", &own), range, name, ("BEFORE", Path::new(filter))]);
     let stderr = text(&denied.stderr);
@@ -167,15 +170,15 @@ pub(super) fn an_ordinary_user_needs_a_range_of_ids_and_nothing_else() {
     assert!(stderr.contains("start a container with `--privileged`"), "{stderr}");
 
     ok(&in_own_mounts(script, &[("W", &own), range, name]));
-    agrees_with_plan(&own.join("out/small.img"));
+    assert_matches_plan(&own.join("out/small.img"));
     use std::os::unix::fs::MetadataExt;
     assert_eq!(own.join("out/small.img").metadata().unwrap().uid(), 64123);
-    // Root's build of the same gives the same bytes, though each has fetched the content for itself.
+    // A build by root results in the same bytes, although both downloaded the content separately.
     ok(&place.build(&[]).output().unwrap());
     let hash = |image: PathBuf| ister::image::sha256(&image).unwrap();
     assert_eq!(hash(own.join("out/small.img")), hash(place.path("out/small.img")));
 
-    // A hook is root of the tree, but on the host no more than the user.
+    // A hook is root in the tree but has only the privileges of the user on the host.
     let hook = r#""PostNonChrootShell": [
         "touch /etc/ister-hook 2>/dev/null && exit 9; cat /etc/shadow >/dev/null 2>&1 && exit 8; exit 0",
         "test $(id -u) = 0 && cat $ISTER_CHROOT/etc/shadow >/dev/null && echo mine >mine"

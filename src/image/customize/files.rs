@@ -1,4 +1,4 @@
-//! Host name, planned files and links.
+//! Host name, and the files and links of the plan.
 
 use crate::content::Tree;
 use crate::host::Failure;
@@ -7,14 +7,14 @@ use crate::plan::System;
 pub fn write_files(tree: &Tree, system: &System) -> Result<(), Failure> {
     if let Some(name) = &system.hostname {
         tree.write("/etc/hostname", &format!("{name}\n"), 0o644)?;
-        // Debian's way of giving a host its own name without a network. Source: Debian Reference, 5.1.1.
+        // Debian maps the host name to 127.0.1.1 to resolve it without a network. Source: Debian Reference, 5.1.1.
         tree.edit("/etc/hosts", |hosts| {
             let hosts =
                 if hosts.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_owned() } else { hosts };
             hosts + &format!("127.0.1.1\t{name}\n")
         })?;
     }
-    // systemd-resolved's is a link; others' hooks may have written one.
+    // systemd-resolved manages the file as a link. Package scripts may have written one.
     if let Some(server) = &system.name_server
         && !tree.exists("/usr/lib/systemd/systemd-resolved")
         && !tree.exists("/etc/resolv.conf")

@@ -1,4 +1,4 @@
-//! The template's own programs and commands.
+//! Runs the hooks of a template.
 
 use super::resolver::Resolver;
 use crate::host::{
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// `PreInstallShell`: on the host, as the user who runs ister, before anything is written.
+/// Runs `PreInstallShell` on the host, as the user who runs ister, before anything is written.
 pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
     if hooks.pre_install_shell.is_empty() {
         return Ok(());
@@ -18,7 +18,7 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
     let leftovers = || orphans.end();
     let run = Hook { time, progress, epoch: None, leftovers: &leftovers };
     for command in &hooks.pre_install_shell {
-        // It must not outlive us; inside the namespace everything ends with it anyway.
+        // The hook must not outlive ister. In the sandbox, the PID namespace ensures that.
         let shell = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "sh", "-c", command]);
         run.hook("PreInstallShell", command, shell)?;
     }
@@ -28,18 +28,19 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
 /// Source: reproducible-builds.org.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// Files of the tree that a hook made or changed.
+/// Files of the tree that a hook created or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookFiles {
-    /// The key of the template.
+    /// Name of the hook's key in the template.
     pub kind: String,
     pub command: String,
     pub files: Vec<String>,
 }
 
-/// The hooks that see the finished tree, as root of the build's namespace, in ister.py's order. `tree` is the path that
-/// they are given, `epoch` what they are told that the time is, for those that ask SOURCE_DATE_EPOCH. With `watch` it gives what
-/// each of them changed.
+/// Runs the hooks that get the finished tree, as root of the build's namespace, in the order of ister.py.
+///
+/// `tree` is the path passed to the hooks, `epoch` their `SOURCE_DATE_EPOCH`. With `watch`, the result lists the
+/// files that each hook changed.
 pub fn post_hooks(
     hooks: &Hooks,
     tree: &Path,
@@ -60,7 +61,7 @@ pub fn post_hooks(
         Ok(())
     };
     for program in &hooks.post_non_chroot {
-        // As lint looked for it: relative to the current directory, not to PATH.
+        // Resolve the program like the linter: relative to the current directory, not in PATH.
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
         hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree))?;
     }
@@ -73,10 +74,10 @@ pub fn post_hooks(
     }
     let chroot = Chroot::enter_with_run(tree)?;
     let resolver = Resolver::lend(tree)?;
-    // Programs inside have an environment of their own.
+    // Programs in the chroot get a separate environment.
     let time = [(SOURCE_DATE_EPOCH, epoch.to_string())];
     for command in &hooks.post_chroot {
-        // ister.py took this one for words: a program and its arguments.
+        // ister.py split this one into a program and its arguments.
         let words =
             shlex::split(command).filter(|words| !words.is_empty()).unwrap_or_else(|| vec![command.clone()]);
         hook("PostChroot", command, chroot.invocation_with(&time, &words[0]).args(&words[1..]))?;
@@ -89,7 +90,8 @@ pub fn post_hooks(
     Ok(changed)
 }
 
-/// Paths in the tree whose status changed since then. A time of the file system is that of the last tick of the kernel's clock.
+/// Returns the paths in the tree whose status changed since then. Filesystem timestamps have the resolution of the
+/// kernel's timer tick.
 fn changed_since(tree: &Path, since: SystemTime) -> Result<Vec<String>, Failure> {
     const TICK: Duration = Duration::from_millis(20);
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
@@ -97,10 +99,10 @@ fn changed_since(tree: &Path, since: SystemTime) -> Result<Vec<String>, Failure>
     let mut files = Vec::new();
     let mut directories = vec![tree.to_owned()];
     while let Some(directory) = directories.pop() {
-        // It may have gone again.
+        // The directory may have disappeared.
         for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            // /proc and the like, which the chroot has.
+            // Skip other mounts of the chroot, such as /proc.
             let Ok(status) = rustix::fs::lstat(&path) else { continue };
             if status.st_dev != device {
                 continue;
@@ -124,19 +126,19 @@ fn changed_since(tree: &Path, since: SystemTime) -> Result<Vec<String>, Failure>
 }
 
 struct Hook<'a> {
-    /// The most that each may take.
+    /// Timeout of each hook.
     time: Duration,
     progress: &'a dyn Progress,
     /// Seconds since 1970, for SOURCE_DATE_EPOCH.
     epoch: Option<u64>,
-    /// Ends what a hook has left running, and says how much that was.
+    /// Terminates the processes that a hook left running and returns their number.
     leftovers: &'a dyn Fn() -> usize,
 }
 
 impl Hook<'_> {
     fn hook(&self, kind: &str, name: &str, invocation: Invocation) -> Result<(), Failure> {
         self.progress.begin(format!("running {kind} `{name}`"));
-        // What it says on stdout counts as well.
+        // Include the standard output in the log.
         let mut both = Invocation::new("sh").args(["-c", "exec \"$@\" 1>&2", "sh", &invocation.program]);
         both.args.extend(invocation.args);
         both.env = invocation.env;
@@ -147,25 +149,25 @@ impl Hook<'_> {
         let both = both.in_own_group();
         let ended =
             run_bounded(&both, Some(self.time), &mut |line| self.progress.note(format!("{kind}: {line}")));
-        // A daemon of its own session is no longer in its group.
+        // A daemon in a session of its own has left the process group.
         let left = (self.leftovers)();
         if left > 0 {
             let processes = if left == 1 { "process" } else { "processes" };
-            self.progress.warn(format!("{kind} `{name}` left {left} {processes} running, which were ended"));
+            self.progress.warn(format!("terminated {left} {processes} that {kind} `{name}` left running"));
         }
         let Err(error) = ended else { return Ok(()) };
-        // What a hook says of other programs' ends is its own matter; only that it ended itself tells of it.
-        let is_slow = matches!(error, RunError::TimedOut { .. });
-        // A busy host, one without memory or space.
-        let is_hosts = error.exited().is_none() || error.has_printed("No space left on device");
-        // Hooks of published templates expect Clear's /etc, which is empty.
-        let exists =
+        // Judge by the exit status of the hook itself, not by what it prints about other programs.
+        let timed_out = matches!(error, RunError::TimedOut { .. });
+        // The host is to blame: the hook was killed or could not be started, or a disk is full.
+        let host_failed = error.exited().is_none() || error.has_printed("No space left on device");
+        // Hooks of published templates expect the empty /etc of Clear Linux.
+        let directory_exists =
             error.last_lines().iter().any(|line| line.contains("mkdir:") && line.contains("File exists"));
         let failure = error.context(format!("the hook {kind} `{name}` failed"));
-        Err(match (is_slow, exists, is_hosts) {
-            (true, ..) => failure.help("give it more time: --hook-timeout SECONDS"),
+        Err(match (timed_out, directory_exists, host_failed) {
+            (true, ..) => failure.help("increase the timeout with --hook-timeout SECONDS"),
             (false, true, _) => failure.of_template().help(
-                "Debian's packages have this directory already: write `mkdir -p` (Clear's /etc is empty)",
+                "use `mkdir -p`: Debian packages already contain this directory, while /etc of Clear Linux is empty",
             ),
             (false, false, true) => failure,
             (false, false, false) => failure.of_template(),

@@ -1,7 +1,7 @@
-//! More files for initramfs images that are made already.
+//! Adds files to existing initramfs images.
 //!
-//! An initramfs is a row of cpio archives which the kernel unpacks one after the other, a later file replacing an earlier
-//! one: what depends on the template is put behind what the content made. Source: Linux,
+//! An initramfs is a sequence of cpio archives, which the kernel unpacks in order; later files replace earlier ones.
+//! Files that depend on the template are therefore appended to the images of the package contents. Source: Linux,
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use crate::content::Tree;
@@ -9,7 +9,7 @@ use crate::host::Failure;
 use crate::plan::System;
 use std::collections::BTreeMap;
 
-/// Puts the plan's files behind every initramfs of the tree.
+/// Appends the files of the plan to every initramfs of the tree.
 pub fn extend_initramfs(tree: &Tree, system: &System, epoch: u64) -> Result<(), Failure> {
     if system.initramfs.is_empty() {
         return Ok(());
@@ -22,13 +22,14 @@ pub fn extend_initramfs(tree: &Tree, system: &System, epoch: u64) -> Result<(), 
     Ok(())
 }
 
-/// Where the kernel looks for the next archive.
+/// Alignment of each archive.
 const ALIGNMENT: usize = 4;
 
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_644;
 
-/// A cpio archive of the "newc" form, with the directories that lead to the files. Source: buffer-format.rst, as above.
+/// Creates a cpio archive in the "newc" format, including the parent directories. Source: buffer-format.rst, as
+/// above.
 fn archive(files: &BTreeMap<String, String>, epoch: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let mut inode = 0;

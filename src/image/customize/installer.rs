@@ -1,4 +1,4 @@
-//! What makes a system an installer: ister itself, and the content that it installs.
+//! Turns a system into an installer: adds ister itself and the content that it installs.
 
 use crate::content::{Metadata, Tree, cache_names};
 use crate::host::{Chroot, Context, Failure, run};
@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
 const PROGRAM: &str = "/usr/bin/ister";
-/// What every installation runs.
+/// Programs needed by every installation.
 const NEEDED: &[&str] = &["blkid", "cp", "mke2fs", "mkfs.vfat", "mkswap", "setpriv", "unshare"];
 
-/// Puts this very program into the tree, under both its names.
+/// Copies the running program into the tree as `ister` and `ister.py`.
 pub fn add_installer(tree: &Tree) -> Result<(), Failure> {
     let own = "/proc/self/exe";
-    let mut program = File::open(own).context(|| "could not read ister's own program file".to_owned())?;
+    let mut program = File::open(own).context(|| "could not read the program file of ister".to_owned())?;
     tree.copy_in(&mut program, PROGRAM, 0o755)?;
     tree.symlink("/usr/bin/ister.py", "ister")?;
     let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -23,33 +23,33 @@ pub fn add_installer(tree: &Tree) -> Result<(), Failure> {
         .filter(|name| !directories.iter().any(|directory| tree.exists(&format!("{directory}/{name}"))))
         .collect();
     if !missing.is_empty() {
-        return Err(Failure::new("this content cannot install anything")
+        return Err(Failure::new("programs for installing are missing in the package contents")
             .of_template()
-            .detail(format!("it lacks {}", missing.join(", ")))
+            .detail(format!("missing: {}", missing.join(", ")))
             .help("add the bundle `os-installer` to `Bundles`"));
     }
     let chroot = Chroot::enter(tree.path())?;
     run(&chroot.invocation(PROGRAM).arg("--version")).map_err(|failure| {
         failure
-            .context("ister itself does not run in this content")
-            .help("it was built for a newer system: build it on one as old as the content")
+            .context("ister does not run with the libraries of the package contents")
+            .help("build ister on a system that is as old as the package contents; this one was built for a newer system")
     })?;
     Ok(())
 }
 
-/// Adds a template and its packed content, as the installed ister's cache has them.
+/// Adds a template and its packed content in the layout of ister's cache.
 pub fn carry(
     tree: &Tree,
     (name, text): (&str, &str),
     (key, metadata): (&str, &Metadata),
     packed: &File,
 ) -> Result<(), Failure> {
-    // Passphrases and password hashes may be in it.
+    // The template may contain passphrases and password hashes.
     tree.write(&format!("{INSTALLER_TEMPLATES}/{name}"), text, 0o600)?;
     let (content, description) = cache_names(key);
     let mut packed = packed;
     packed.seek(SeekFrom::Start(0)).context(|| "could not read the packed content".to_owned())?;
     tree.copy_in(&mut packed, &format!("{INSTALLER_CACHE}/{content}"), 0o644)?;
-    let text = serde_json::to_string(metadata).expect("metadata is plain data") + "\n";
+    let text = serde_json::to_string(metadata).expect("metadata is serializable") + "\n";
     tree.write(&format!("{INSTALLER_CACHE}/{description}"), &text, 0o644)
 }

@@ -1,4 +1,4 @@
-//! The finished tree where somebody wants to see it: `-D DIR` and `-m`.
+//! Makes the finished tree available for inspection: `-D DIR` and `-m`.
 
 use crate::host::{Context, Failure, Invocation, run};
 use rustix::mount::UnmountFlags;
@@ -6,15 +6,15 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The tree, seen at another path of this namespace until this is dropped.
+/// A bind mount of the tree in this namespace, unmounted on drop.
 pub struct Shown {
     at: PathBuf,
 }
 
-/// Lets the tree be seen in `directory`, which hooks are then given: on the host nothing is mounted.
+/// Mounts the tree at `directory`, whose path hooks then get. The mount is not visible on the host.
 pub fn shown_at(tree: &Path, directory: &Path) -> Result<Shown, Failure> {
     rustix::mount::mount_bind(tree, directory)
-        .context(|| format!("could not show the tree in `{}`", directory.display()))?;
+        .context(|| format!("could not mount the tree at `{}`", directory.display()))?;
     Ok(Shown { at: directory.to_owned() })
 }
 
@@ -24,12 +24,12 @@ impl Drop for Shown {
     }
 }
 
-/// Leaves a copy of the tree in a directory of the host, with owners and everything else as they are. Only the user may enter
-/// the directory: programs with setuid bits are in it.
+/// Copies the tree with all attributes into a directory of the host. The directory is accessible only to the user,
+/// because the tree contains programs with setuid bits.
 pub fn keep_tree(tree: &Path, directory: &Path) -> Result<(), Failure> {
-    let context = || format!("could not leave the tree in `{}`", directory.display());
+    let context = || format!("could not copy the tree to `{}`", directory.display());
     std::fs::set_permissions(directory, Permissions::from_mode(0o700)).context(context)?;
-    // Not the tree's root itself, whose mode would become the directory's.
+    // Copy the entries, not the root directory itself, whose mode would replace that of the target.
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(tree).context(context)? {
         entries.push(entry.context(context)?.path());

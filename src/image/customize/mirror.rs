@@ -1,5 +1,7 @@
-//! `MirrorURL`: where the installed system gets its packages from. swupd's own files are the plan's; here are the package
-//! managers whose source files depend on the content.
+//! `MirrorURL`: the package source of the installed system.
+//!
+//! The plan contains swupd's files. This module handles the package managers whose source files depend on the
+//! content.
 
 use crate::content::{RPM_KEYS as KEYS, Tree, of_its_time};
 use crate::host::Failure;
@@ -9,7 +11,7 @@ use crate::template::SoftwareManager;
 const APT: &str = "/etc/apt/sources.list";
 const DNF: &str = "/etc/yum.repos.d/ister.repo";
 
-/// Makes `mirror` the place of the content's own archive. Other archives (security updates, further sources) stay.
+/// Replaces the URL of the main archive by `mirror`. Other archives (security updates, additional sources) stay.
 pub fn set_mirror(tree: &Tree, content: &Content, mirror: &str) -> Result<(), Failure> {
     match content.manager {
         SoftwareManager::Apt => {
@@ -25,15 +27,15 @@ pub fn set_mirror(tree: &Tree, content: &Content, mirror: &str) -> Result<(), Fa
     }
 }
 
-/// Where the tree has the keys that its content was checked with.
+/// Returns the path in the tree of the keyring that verified its content.
 fn kept_key(tree: &Tree, content: &Content, directory: &str) -> Option<String> {
     let stem = std::path::Path::new(content.keyring.as_ref()?).file_stem()?.to_string_lossy().into_owned();
     let name = tree.list(directory).into_iter().find(|name| name.starts_with(&stem))?;
     Some(format!("{directory}/{name}"))
 }
 
-/// The first source is the content's own archive: what else comes from there goes with it. Without one (content that came
-/// from a directory of the build host) the mirror becomes the only one.
+/// Replaces the URL of the first source, which is the main archive, in all lines. Without a source, because the
+/// content came from a directory of the build host, the mirror becomes the only one.
 fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>) -> String {
     let own = before.lines().find_map(|line| place(line).map(|at| line[at].to_owned()));
     let Some(own) = own else {
@@ -54,7 +56,7 @@ fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>)
     after
 }
 
-/// Without what the archive that the build used needed: the mirror may be live where that was a snapshot.
+/// Removes `check-valid-until`: the build may have used a snapshot, while the mirror is current.
 fn without_expiry(line: &str) -> String {
     let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
     let Some((options, after)) = rest.split_once(']') else { return line.to_owned() };
@@ -66,7 +68,7 @@ fn without_expiry(line: &str) -> String {
     }
 }
 
-/// Where the URL of a one-line source stands.
+/// Returns the range of the URL in a one-line source.
 fn place(line: &str) -> Option<std::ops::Range<usize>> {
     let rest = line.strip_prefix("deb ")?;
     let after_options = match rest.trim_start().strip_prefix('[') {
@@ -78,7 +80,7 @@ fn place(line: &str) -> Option<std::ops::Range<usize>> {
     Some(start..start + url.len())
 }
 
-/// Source: dnf.conf(5), "REPO OPTIONS"; variables such as `$releasever` are dnf's to fill in.
+/// Creates a repository file. dnf expands variables such as `$releasever`. Source: dnf.conf(5), "REPO OPTIONS".
 fn dnf_repository(mirror: &str, key: Option<&str>) -> String {
     let checks = key.map(|path| format!("gpgcheck=1\ngpgkey=file://{path}\n")).unwrap_or_default();
     format!("# Written by ister.\n[ister]\nname=MirrorURL\nbaseurl={mirror}\nenabled=1\n{checks}")
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_is_replaced_where_it_stands() {
+    fn the_main_archive_is_replaced_in_place() {
         let before = "deb http://a/debian bookworm main\n# note\ndeb [signed-by=/k] http://a/debian/ bookworm-updates main\n\
                       deb http://s/security bookworm-security main\n";
         assert_eq!(
@@ -118,7 +120,7 @@ mod tests {
             apt_sources("", &content(), "https://m", Some("/k")),
             "deb [signed-by=/k] https://m bookworm main contrib\n"
         );
-        // Whether lists may have expired is a matter of the URL that is written.
+        // `check-valid-until` depends on the URL of the mirror.
         let snapshot = "https://s/debian/20250520T000000Z";
         assert_eq!(
             apt_sources(before, &content(), snapshot, Some("/k")),

@@ -1,5 +1,5 @@
-//! From a prepared tree to this image's tree: users, host name, planned files and links, hooks. Nothing here
-//! knows disks, and nothing is decided here: the plan says what each file holds.
+//! Customizes an unpacked tree: users, host name, planned files and links, hooks. The plan contains the text of each
+//! file; this module makes no decisions of its own and does not handle disks.
 
 mod cloud_init;
 mod files;

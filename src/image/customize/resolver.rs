@@ -1,4 +1,4 @@
-//! Names resolve while hooks run in the tree: its /etc/resolv.conf says what the host's says, and afterwards what it said before.
+//! Makes name resolution work for hooks in a chroot: /etc/resolv.conf temporarily has the content of the host's file.
 
 use crate::content::Tree;
 use crate::host::{Context, Failure};
@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 const FILE: &str = "/etc/resolv.conf";
 
-/// The host's resolver, lent to a tree. What a hook makes of the file itself stays.
+/// The host's resolver configuration in a tree. Changes that a hook makes to the file are preserved.
 pub(super) struct Resolver<'t> {
     tree: &'t Path,
     lent: Option<Lent>,
@@ -24,15 +24,15 @@ enum Before {
         bytes: Vec<u8>,
         mode: u32,
     },
-    /// The file that it leads to is in /run, which goes.
+    /// The link target is in /run, which is temporary.
     Link,
 }
 
 impl<'t> Resolver<'t> {
-    /// /run has to be empty, and not the image's.
+    /// Installs the configuration. /run must be a temporary filesystem.
     pub(super) fn lend(tree: &'t Path) -> Result<Resolver<'t>, Failure> {
         let own = Tree::open(tree)?;
-        // Without one there is no network to be lent.
+        // The host has no resolver.
         let text = std::fs::read_to_string(FILE).unwrap_or_default();
         if text.trim().is_empty() || !tree.join("etc").is_dir() {
             return Ok(Resolver { tree, lent: None });
@@ -49,7 +49,7 @@ impl<'t> Resolver<'t> {
             }
             Ok(metadata) if metadata.is_symlink() => {
                 let target = std::fs::read_link(tree.join("etc/resolv.conf"))
-                    .context(|| format!("could not read the image's {FILE}"))?;
+                    .context(|| format!("could not read {FILE} of the image"))?;
                 in_run(&target).map(|path| fill(tree, &path, &text)).transpose()?.map(|()| Before::Link)
             }
             Ok(_) => None,
@@ -70,7 +70,7 @@ impl<'t> Resolver<'t> {
     }
 }
 
-/// Where a link in /etc leads, if that is in /run.
+/// Resolves the target of a link in /etc, if it is in /run.
 fn in_run(target: &Path) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for component in Path::new("/etc").join(target).components() {
@@ -85,7 +85,7 @@ fn in_run(target: &Path) -> Option<PathBuf> {
 
 fn fill(tree: &Path, path: &Path, text: &str) -> Result<(), Failure> {
     let path = tree.join(path);
-    let context = || "could not lend the host's resolver to the image".to_owned();
+    let context = || "could not copy the resolver configuration of the host into the image".to_owned();
     let directory = path.parent().unwrap_or(tree);
     std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, text)).context(context)
 }
@@ -96,7 +96,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn links_to_run_are_told_from_others() {
+    fn links_into_run_are_recognized() {
         let check = |target: &str, expect: Option<&str>| {
             assert_eq!(in_run(Path::new(target)).as_deref(), expect.map(Path::new), "{target}");
         };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lent_is_taken_back_and_what_a_hook_wrote_stays() {
+    fn the_file_is_restored_unless_a_hook_changed_it() {
         let Ok(host) = fs::read_to_string(FILE) else { return };
         let directory = tempfile::tempdir().unwrap();
         let tree = directory.path();

@@ -1,4 +1,4 @@
-//! Users, written straight into the tree's account files: the target's own tools need not run on this host.
+//! Creates users by editing the account files of the tree, so that no program of the target has to run on this host.
 
 use crate::content::Tree;
 use crate::host::Failure;
@@ -7,11 +7,11 @@ use crate::template::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Where Debian and Clear begin to number people. Source: adduser.conf(5), FIRST_UID; login.defs(5), UID_MIN.
+/// First uid of regular users in Debian and Clear Linux. Source: adduser.conf(5), FIRST_UID; login.defs(5), UID_MIN.
 const FIRST_ID: u32 = 1000;
 
-/// Creates each user, or changes the one that is there: own group, home from /etc/skel, key, password. `hashes`
-/// has the crypt(3) hash of each user whose password is one.
+/// Creates or changes each user: group, home directory from /etc/skel, SSH key, password. `hashes` contains the
+/// crypt(3) hashes by user name.
 pub fn create_users(
     tree: &Tree,
     users: &[UserPlan],
@@ -21,7 +21,7 @@ pub fn create_users(
         return Ok(());
     }
     let mut files = AccountFiles::read(tree)?;
-    // Numbers that are given by hand are nobody else's.
+    // Uids set in the template are not assigned to other users.
     let reserved: BTreeSet<u32> = users.iter().filter_map(|user| user.uid).collect();
     check_uids(users, &files.passwd)?;
     let mut without_password = String::new();
@@ -33,24 +33,24 @@ pub fn create_users(
         };
         files.put(tree, user, hash, &reserved)?;
         if user.sudo && user.password != Password::Hash {
-            // Nothing that sudo could ask for.
+            // The user has no password that sudo could ask for.
             let _ = writeln!(without_password, "{} ALL=(ALL:ALL) NOPASSWD: ALL", user.name);
         }
     }
-    // Whoever may become root does not need root's password.
+    // Users with sudo do not need a root password.
     if users.iter().any(|user| user.sudo)
         && let Some(root) = files.shadow.find_mut("root")
     {
         root[1] = "!".to_owned();
     }
     if !without_password.is_empty() && tree.exists("/etc/sudoers") {
-        let text = format!("# Written by ister: who has no password is asked for none.\n{without_password}");
+        let text = format!("# Written by ister: users without a password.\n{without_password}");
         tree.write("/etc/sudoers.d/50-ister", &text, 0o440)?;
     }
     files.write(tree)
 }
 
-/// What a tree has of users and groups. Source: passwd(5), shadow(5), group(5), gshadow(5).
+/// The account files of a tree. Source: passwd(5), shadow(5), group(5), gshadow(5).
 struct AccountFiles {
     passwd: Accounts,
     shadow: Accounts,
@@ -91,7 +91,7 @@ impl AccountFiles {
         Ok(())
     }
 
-    /// One user, with its home.
+    /// Adds or changes one user and its home directory.
     fn put(
         &mut self,
         tree: &Tree,
@@ -126,11 +126,11 @@ impl AccountFiles {
         if existing.is_none() {
             give_subordinate_ids(tree, &user.name)?;
         }
-        // A system's own user may have a home that is not there, and is not meant to be.
+        // The home directory of an existing system user may be missing on purpose.
         if existing.is_none() || user.ssh_key.is_some() || tree.is_directory(&home) {
             make_home(tree, user, &home, uid, gid)?;
         }
-        // As usermod(8): only what was the user's.
+        // Change only files owned by the old uid, like usermod(8).
         let was = existing.as_deref().and_then(|fields| number(fields, 2));
         if let Some(before) = was.filter(|before| *before != uid && tree.is_directory(&home)) {
             tree.own_from(&home, before, uid, gid)?;
@@ -138,11 +138,11 @@ impl AccountFiles {
         Ok(())
     }
 
-    /// The user's own group, of the same number where that is free.
+    /// Adds a group for the user and returns its gid, which is the uid if that is free.
     fn put_group(&mut self, name: &str, uid: u32) -> Result<u32, Failure> {
-        // One of the content has rights, and members that nobody thought of.
+        // A group of the package contents may have privileges and other members.
         if let Some(gid) = self.group.find(name).and_then(|fields| number(fields, 2)) {
-            return Err(group_is_there(name, gid));
+            return Err(group_exists(name, gid));
         }
         let taken = self.group.0.iter().any(|fields| number(fields, 2) == Some(uid));
         let gid = if taken { self.group.free_id(2) } else { uid };
@@ -152,7 +152,7 @@ impl AccountFiles {
     }
 
     fn join_administrators(&mut self, tree: &Tree, user: &str) -> Result<(), Failure> {
-        let administrators = match honoured_by_sudo(tree, &self.group)? {
+        let administrators = match sudo_group(tree, &self.group)? {
             Some(name) => name,
             None => {
                 let there = ["wheel", "sudo"].into_iter().find(|name| self.group.find(name).is_some());
@@ -171,16 +171,18 @@ impl AccountFiles {
     }
 }
 
-fn group_is_there(name: &str, gid: u32) -> Failure {
+fn group_exists(name: &str, gid: u32) -> Failure {
     Failure::new(format!(
-        "the package contents have a group `{name}` (gid {gid}): the user `{name}` would get it as its own"
+        "user `{name}` conflicts with the group `{name}` (gid {gid}) of the package contents"
     ))
-    .detail("the user would have the rights of the group, and its members those of the user's files")
+    .detail(
+        "the user would get the privileges of the group, and members of the group access to the user's files",
+    )
     .help("choose another `username` in Users")
     .of_template()
 }
 
-/// As useradd(8) gives them, where the tree has the files: without, its containers of ordinary users have no ids.
+/// Assigns subordinate ids like useradd(8) if the tree contains the files. Rootless containers need them.
 /// Source: login.defs(5), SUB_UID_MIN and SUB_UID_COUNT.
 fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
     const FIRST: u64 = 100_000;
@@ -199,31 +201,32 @@ fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The group whose members the tree's sudo lets become root. Source: sudoers(5), `%group host = (runas) commands`.
-fn honoured_by_sudo(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
-    let mut honoured: Vec<String> = Vec::new();
+/// Returns the group whose members may become root according to the sudoers files. Source: sudoers(5), `%group host =
+/// (runas) commands`.
+fn sudo_group(tree: &Tree, group: &Accounts) -> Result<Option<String>, Failure> {
+    let mut groups: Vec<String> = Vec::new();
     let mut files = vec!["/etc/sudoers".to_owned()];
-    // sudo reads no others: backups and packages' leftovers.
+    // sudo ignores other files, such as backups and leftover files of packages.
     let read = |name: &String| !name.contains('.') && !name.ends_with('~');
     files.extend(
         tree.list("/etc/sudoers.d").iter().filter(|n| read(n)).map(|n| format!("/etc/sudoers.d/{n}")),
     );
-    // Clear has its sudoers where its defaults are.
+    // Clear Linux keeps its default sudoers here.
     files.push("/usr/share/defaults/sudo/sudoers".to_owned());
     for file in files {
         if tree.is_file(&file) {
-            honoured.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(honoured_group));
+            groups.extend(tree.read(&file)?.unwrap_or_default().lines().filter_map(parse_sudo_group));
         }
     }
     let known = |name: &&String| ["wheel", "sudo"].contains(&name.as_str());
     let there = |name: &&String| group.find(name).is_some();
-    let best = honoured.iter().find(|name| known(name) && there(name));
-    let best = best.or_else(|| honoured.iter().find(known)).or_else(|| honoured.iter().find(there));
-    Ok(best.or(honoured.first()).cloned())
+    let best = groups.iter().find(|name| known(name) && there(name));
+    let best = best.or_else(|| groups.iter().find(known)).or_else(|| groups.iter().find(there));
+    Ok(best.or(groups.first()).cloned())
 }
 
-/// `%NAME HOSTS = (RUNAS) … ALL`: a group whose members may become root.
-fn honoured_group(line: &str) -> Option<String> {
+/// Parses `%NAME HOSTS = (RUNAS) … ALL`: a group whose members may become root.
+fn parse_sudo_group(line: &str) -> Option<String> {
     let (name, rest) = line.trim().strip_prefix('%')?.split_once(char::is_whitespace)?;
     let (_, rest) = rest.split_once('=')?;
     let rest = rest.trim();
@@ -234,23 +237,23 @@ fn honoured_group(line: &str) -> Option<String> {
         }
         None => (true, rest),
     };
-    // What stands before the commands are tags: `NOPASSWD:`.
+    // Tags such as `NOPASSWD:` precede the commands.
     let all = commands.split([',', ':']).any(|command| command.trim() == "ALL");
     (as_root && all).then(|| name.to_owned())
 }
 
-/// Two accounts with one number would be one user.
+/// Rejects uids that another account already has.
 fn check_uids(users: &[UserPlan], passwd: &Accounts) -> Result<(), Failure> {
     for user in users {
         let Some(uid) = user.uid else { continue };
         let other = passwd.0.iter().find(|fields| fields.get(2).is_some_and(|id| *id == uid.to_string()));
         if let Some(other) = other.filter(|fields| fields[0] != user.name) {
             return Err(Failure::new(format!(
-                "uid {uid} of user `{}` is that of `{}` in this content",
+                "uid {uid} of user `{}` is already used by `{}` in the package contents",
                 user.name, other[0]
             ))
             .of_template()
-            .help("choose another `uid`, or leave it out"));
+            .help("choose another `uid`, or remove it"));
         }
     }
     Ok(())
@@ -281,7 +284,7 @@ fn make_home(tree: &Tree, user: &UserPlan, home: &str, uid: u32, gid: u32) -> Re
     }
 }
 
-/// Directories and files; anything else in /etc/skel is nobody's.
+/// Copies directories and regular files recursively and skips everything else.
 fn copy_directory(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
     for name in tree.list(from) {
         let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
@@ -295,7 +298,7 @@ fn copy_directory(tree: &Tree, from: &str, to: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// passwd(5), shadow(5), group(5) or gshadow(5): a line each, fields between colons.
+/// Entries of passwd(5), shadow(5), group(5) or gshadow(5): one per line, with fields separated by colons.
 struct Accounts(Vec<Vec<String>>);
 
 impl Accounts {
@@ -370,7 +373,7 @@ mod tests {
     }
 
     fn user(name: &str) -> UserPlan {
-        // The tests' own ids: an ordinary user may give files only to itself.
+        // An unprivileged test can only create files of its own uid.
         let uid = rustix::process::geteuid().as_raw();
         UserPlan {
             name: name.into(),
@@ -383,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_gets_group_home_key_and_rights() {
+    fn user_gets_group_home_key_and_sudo() {
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
         let ada = UserPlan {
@@ -411,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_sudo_honours() {
+    fn sudo_groups_are_found() {
         for (line, group) in [
             ("%sudo\tALL=(ALL:ALL) ALL", Some("sudo")),
             ("%wheel ALL=(ALL) NOPASSWD: ALL", Some("wheel")),
@@ -420,7 +423,7 @@ mod tests {
             ("%web ALL=(root) /usr/bin/systemctl", None),
             ("# %wheel ALL=(ALL) ALL", None),
         ] {
-            assert_eq!(honoured_group(line).as_deref(), group, "{line}");
+            assert_eq!(parse_sudo_group(line).as_deref(), group, "{line}");
         }
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
@@ -428,16 +431,16 @@ mod tests {
         tree.write("/etc/sudoers", text, 0o440).unwrap();
         tree.make_directory("/etc/sudoers.d/directory").unwrap();
         let group = Accounts::parse(&tree.read("/etc/group").unwrap().unwrap());
-        assert_eq!(honoured_by_sudo(&tree, &group).unwrap().as_deref(), Some("sudo"));
+        assert_eq!(sudo_group(&tree, &group).unwrap().as_deref(), Some("sudo"));
     }
 
     #[test]
-    fn no_two_users_have_one_number() {
+    fn uids_are_unique() {
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
         let with = |uid: u32| UserPlan { uid: Some(uid), ..user("bob") };
         let failure = create_users(&tree, &[with(999)], &BTreeMap::new()).unwrap_err();
-        assert_eq!(failure.message, "uid 999 of user `bob` is that of `old` in this content");
+        assert_eq!(failure.message, "uid 999 of user `bob` is already used by `old` in the package contents");
     }
 
     #[test]
@@ -458,21 +461,21 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_the_content_becomes_nobody_s_own() {
+    fn existing_groups_are_not_taken_over() {
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
         let failure = create_users(&tree, &[user("sudo")], &BTreeMap::new()).unwrap_err();
         assert_eq!(
             failure.message,
-            "the package contents have a group `sudo` (gid 27): the user `sudo` would get it as its own"
+            "user `sudo` conflicts with the group `sudo` (gid 27) of the package contents"
         );
         assert_eq!(failure.blame, crate::host::Blame::Template);
-        // A user that is there has the group that it had.
+        // An existing user keeps its group.
         create_users(&tree, &[user("old")], &BTreeMap::new()).unwrap();
     }
 
     #[test]
-    fn new_users_get_subordinate_ids_where_there_are_any() {
+    fn subordinate_ids_are_assigned_if_the_files_exist() {
         let directory = tempfile::tempdir().unwrap();
         let tree = tree(&directory);
         tree.write("/etc/subuid", "old:100000:65536\n", 0o644).unwrap();

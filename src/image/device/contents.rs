@@ -1,23 +1,23 @@
-//! What would be lost.
+//! Existing data on a device, which a build would destroy.
 
 use super::facts::{path, signature, table};
 use crate::host::Failure;
 use crate::plan::Device;
 use crate::template::Bytes;
 
-/// Something that is on a device.
+/// A partition or filesystem on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The partition; nothing if it is about the whole device.
+    /// The partition number; `None` for the whole device.
     pub partition: Option<u32>,
     pub size: Bytes,
-    /// In blkid's words.
+    /// The type as reported by blkid.
     pub kind: Option<String>,
-    /// The filesystem's label, or else the partition's name.
+    /// The label of the filesystem, or else the name of the partition.
     pub label: Option<String>,
 }
 
-/// Partitions, or a filesystem without a table; empty for a device on which nothing is known.
+/// Lists the partitions of a device, or a filesystem without a partition table. Empty if nothing was recognized.
 pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
     let sector = device.sector_size.bytes();
     if let Some(table) = table(name, device)? {

@@ -1,4 +1,4 @@
-//! What the kernel says of a device, and its partition table.
+//! Size, sectors and partition table of a device.
 
 use crate::host::{Context, Failure, Invocation, run};
 use crate::plan::layout::{SectorSize, gpt};
@@ -9,27 +9,30 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Size and sectors of /dev/NAME, without its table; nothing if there is no such block device.
+/// Returns size and sector size of /dev/NAME, without its table; `None` if there is no such block device.
 pub fn facts(name: &str) -> Result<Option<Device>, Failure> {
     let Some(directory) = sysfs(&path(name))? else { return Ok(None) };
     if directory.join("partition").exists() {
         let disk =
             directory.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         return Err(Failure::new(format!("/dev/{name} is a partition of /dev/{disk}, not a disk"))
-            .help(format!("name the disk, `{disk}`; DisabledNewPartitions keeps its partitions")));
+            .help(format!("use the disk, `{disk}`; DisabledNewPartitions preserves its partitions")));
     }
     let number = |file: &str| -> Result<u64, Failure> {
         let file = directory.join(file);
         let text =
             std::fs::read_to_string(&file).context(|| format!("could not read `{}`", file.display()))?;
-        text.trim()
-            .parse()
-            .map_err(|_| Failure::new(format!("`{}` is no number: `{}`", file.display(), text.trim())))
+        text.trim().parse().map_err(|_| {
+            Failure::new(format!("`{}` does not contain a number: `{}`", file.display(), text.trim()))
+        })
     };
-    // sysfs counts in sectors of 512 bytes whatever the device has. Source: Linux, include/linux/types.h, sector_t.
+    // sysfs always counts sectors of 512 bytes, regardless of the device. Source: Linux, include/linux/types.h,
+    // sector_t.
     let size = Bytes(number("size")?.saturating_mul(512));
     if size.0 == 0 {
-        return Err(Failure::new(format!("/dev/{name} has no medium, or nothing is attached to it")));
+        return Err(Failure::new(format!(
+            "/dev/{name} has a size of 0: no medium is inserted or no backing file is attached"
+        )));
     }
     let sector_size = SectorSize::try_from(number("queue/logical_block_size").unwrap_or(512))
         .map_err(|error| Failure::new(format!("/dev/{name} cannot be used: {error}")))?;
@@ -40,23 +43,23 @@ pub(super) fn path(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
 }
 
-/// The device's directory in sysfs; nothing if the path is no block device.
+/// Returns the sysfs directory of a device; `None` if the path is not a block device.
 pub(super) fn sysfs(path: &Path) -> Result<Option<PathBuf>, Failure> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.file_type().is_block_device() => {
             let device = metadata.rdev();
             let directory = format!("/sys/dev/block/{}:{}", major(device), minor(device));
             let directory =
-                std::fs::canonicalize(&directory).context(|| format!("could not find `{directory}`"))?;
+                std::fs::canonicalize(&directory).context(|| format!("could not resolve `{directory}`"))?;
             Ok(Some(directory))
         }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context(|| format!("could not look at `{}`", path.display())),
+        Err(error) => Err(error).context(|| format!("could not inspect `{}`", path.display())),
     }
 }
 
-/// The table of a device that somebody may read; nothing if it has no valid one.
+/// Reads the partition table of a device; `None` if it has no valid table.
 pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failure> {
     let path = path(name);
     let context = || format!("could not read `{}`", path.display());
@@ -94,25 +97,25 @@ pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failu
     Ok(Some(ExistingTable { guid: header.disk_guid, partitions }))
 }
 
-/// What blkid finds.
+/// Type and label reported by blkid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signature {
     pub kind: Option<String>,
     pub label: Option<String>,
 }
 
-/// Of a whole device, or of a range of it in bytes (start and size). Nothing where blkid knows nothing.
+/// Probes a whole device or a byte range of it (start and size). `None` if blkid recognizes nothing.
 pub(super) fn signature(device: &Path, range: Option<(u64, u64)>) -> Option<Signature> {
     let mut blkid = Invocation::new("blkid").args(["-p", "-o", "export"]);
     if let Some((offset, size)) = range {
         blkid = blkid.args(["-O", &offset.to_string(), "-S", &size.to_string()]);
     }
-    // It ends with 2 where it finds nothing.
-    let said = run(&blkid.arg(device)).ok()?;
-    Some(parse(&String::from_utf8_lossy(&said.stdout)))
+    // blkid exits with 2 if it recognizes nothing.
+    let finished = run(&blkid.arg(device)).ok()?;
+    Some(parse(&String::from_utf8_lossy(&finished.stdout)))
 }
 
-/// `KEY=value` a line. Source: blkid(8), "--output export".
+/// Parses lines of `KEY=value`. Source: blkid(8), "--output export".
 fn parse(text: &str) -> Signature {
     let field = |name: &str| {
         text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
@@ -125,14 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_blkid_says() {
+    fn blkid_output_is_parsed() {
         let text = "DEVNAME=/dev/loop0\nLABEL=data\nUUID=1\nVERSION=1.0\nTYPE=ext4\nUSAGE=filesystem\n";
         assert_eq!(parse(text), Signature { kind: Some("ext4".into()), label: Some("data".into()) });
         assert_eq!(parse("PTUUID=1\nPTTYPE=gpt\n").kind.as_deref(), Some("gpt"));
     }
 
     #[test]
-    fn a_file_is_no_disk() {
+    fn other_files_are_not_disks() {
         assert_eq!(facts("null").unwrap(), None);
         assert_eq!(facts("no/such/device").unwrap(), None);
     }

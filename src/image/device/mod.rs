@@ -1,7 +1,6 @@
-//! Block devices of this machine: how large they are, what is on them, and whether somebody needs them.
+//! Block devices of this machine: their sizes, contents and current uses.
 //!
-//! Nothing is written here. A device is given out for writing only when nothing of this machine lives on it, see
-//! [`open`]. How a plan comes to it and what is written is not known here.
+//! This module writes nothing. It opens a device for writing only if this machine does not use it, see [`open`].
 
 mod contents;
 mod facts;

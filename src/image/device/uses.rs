@@ -1,4 +1,4 @@
-//! Who needs a device: mounts, swap, device-mapper and RAID above it, anybody who has it open.
+//! Current uses of a device: mounts, swap, device-mapper and RAID on top of it, programs that opened it exclusively.
 
 use super::facts::{path, sysfs};
 use crate::host::{Context, Failure};
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// One reason not to write to a device.
+/// A use of a device that forbids writing to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
     Mounted {
@@ -17,26 +17,26 @@ pub enum Use {
     Swap {
         device: String,
     },
-    /// Something is built on it: LVM, RAID, an opened LUKS volume.
+    /// LVM, RAID or an open LUKS volume is on top of it.
     Held {
         device: String,
         by: String,
     },
     ReadOnly,
-    /// Somebody has it open for themselves.
+    /// Another program opened or locked it exclusively.
     Busy,
 }
 
 impl Use {
-    /// As a sentence's end: "/dev/sda1 is mounted at /home".
+    /// Describes the use: "/dev/sda1 is mounted at /home".
     pub fn sentence(&self, name: &str) -> String {
         match self {
             Use::Mounted { device, at } if at == "/" => {
-                format!("/dev/{device} is the running system's own root")
+                format!("/dev/{device} is the root filesystem of the running system")
             }
             Use::Mounted { device, at } => format!("/dev/{device} is mounted at {at}"),
             Use::Swap { device } => format!("/dev/{device} is in use as swap"),
-            Use::Held { device, by } => format!("/dev/{device} is held by /dev/{by}"),
+            Use::Held { device, by } => format!("/dev/{device} is in use by /dev/{by}"),
             Use::ReadOnly => format!("/dev/{name} is read-only"),
             Use::Busy => format!("/dev/{name} is in use by another program"),
         }
@@ -44,42 +44,46 @@ impl Use {
 
     fn help(&self) -> String {
         match self {
-            Use::Mounted { at, .. } if at == "/" => "name another disk".to_owned(),
-            Use::Mounted { at, .. } => format!("umount {at}, if that is the disk you mean"),
-            Use::Swap { device } => format!("swapoff /dev/{device}, if that is the disk you mean"),
-            Use::Held { by, .. } => {
-                format!("close /dev/{by} first (cryptsetup close, vgchange -an, mdadm --stop, losetup -d)")
+            Use::Mounted { at, .. } if at == "/" => "choose another disk".to_owned(),
+            Use::Mounted { at, .. } => format!("if this is the right disk, unmount it: `umount {at}`"),
+            Use::Swap { device } => {
+                format!("if this is the right disk, disable the swap space: `swapoff /dev/{device}`")
             }
-            Use::ReadOnly => "take off its write protection, or name another disk".to_owned(),
-            Use::Busy => "end the program that uses it; `lsof` or `fuser` name it".to_owned(),
+            Use::Held { by, .. } => {
+                format!(
+                    "close /dev/{by} with `cryptsetup close`, `vgchange -an`, `mdadm --stop` or `losetup -d`"
+                )
+            }
+            Use::ReadOnly => "remove the write protection, or choose another disk".to_owned(),
+            Use::Busy => "stop the program that uses it; `lsof` or `fuser` finds it".to_owned(),
         }
     }
 }
 
-/// A device and its partitions: name and device number, as the kernel prints it ("8:1").
+/// A device or one of its partitions: name, and device number as printed by the kernel ("8:1").
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     name: String,
     number: String,
 }
 
-/// Opens /dev/NAME for writing, if nothing of this machine lives on it. It stays locked as udev honours it. Source:
-/// systemd, "Locking Block Device Access".
+/// Opens /dev/NAME for writing if this machine does not use it. The device stays locked, as systemd documents it in
+/// "Locking Block Device Access".
 pub fn open(name: &str) -> Result<File, Failure> {
     let path = path(name);
     let Some(directory) = sysfs(&path)? else {
-        return Err(Failure::new(format!("`{}` is no block device", path.display()))
-            .help("correct `disk`; `lsblk` lists the disks there are"));
+        return Err(Failure::new(format!("`{}` is not a block device", path.display()))
+            .help("correct `disk`; `lsblk` lists the available disks"));
     };
     let refuse = |found: Use| {
-        Failure::new(format!("/dev/{name} cannot be written to"))
+        Failure::new(format!("refusing to write to /dev/{name}"))
             .detail(found.sentence(name))
             .help(found.help())
     };
     if let Some(found) = uses(&directory)?.into_iter().next() {
         return Err(refuse(found));
     }
-    // Alone for as long as we have it: nobody can mount it meanwhile. Source: Linux, block/bdev.c, bd_prepare_to_claim.
+    // An exclusive open prevents mounting. Source: Linux, block/bdev.c, bd_prepare_to_claim.
     let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
     let file = match rustix::fs::open(&path, flags, Mode::empty()) {
         Ok(file) => file,
@@ -99,7 +103,7 @@ fn uses(directory: &Path) -> Result<Vec<Use>, Failure> {
     let parts = parts(directory)?;
     let read = |path: &str| {
         std::fs::read_to_string(path)
-            .context(|| format!("could not read `{path}`, to see whether the disk is in use"))
+            .context(|| format!("could not read `{path}` to check whether the disk is in use"))
     };
     let mut found = Vec::new();
     let number_of = |source: &str| {
@@ -122,8 +126,8 @@ fn uses(directory: &Path) -> Result<Vec<Use>, Failure> {
     Ok(found)
 }
 
-/// Loop devices over the disk or a part of it, which the kernel does not list as holders. Source: Linux,
-/// Documentation/ABI/testing/sysfs-block-loop, backing_file.
+/// Finds loop devices backed by the disk or a partition of it, which the kernel does not list as holders. Source:
+/// Linux, Documentation/ABI/testing/sysfs-block-loop, backing_file.
 fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
@@ -137,7 +141,7 @@ fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use>
     found
 }
 
-/// The device and its partitions: directories with a file `partition`. Source: Linux,
+/// Lists the device and its partitions, which are subdirectories with a file `partition`. Source: Linux,
 /// Documentation/ABI/stable/sysfs-block.
 fn parts(directory: &Path) -> Result<Vec<Part>, Failure> {
     let part = |directory: &Path| -> Option<Part> {
@@ -155,8 +159,8 @@ fn parts(directory: &Path) -> Result<Vec<Part>, Failure> {
         .collect())
 }
 
-/// Source: proc(5), /proc/pid/mountinfo: field 3 is the device number, 5 the mount point, and after "-" come type and
-/// source. btrfs has numbers of its own, so its source counts too.
+/// Finds mounts of the parts. Source: proc(5), /proc/pid/mountinfo: field 3 is the device number, field 5 the mount
+/// point; type and source follow the "-". btrfs uses device numbers of its own, so the source is compared too.
 fn mounts(mountinfo: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     mountinfo
         .lines()
@@ -175,7 +179,7 @@ fn mounts(mountinfo: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<St
         .collect()
 }
 
-/// Source: proc(5), /proc/swaps: the first field is the device.
+/// Finds swap space on the parts. Source: proc(5), /proc/swaps: the first field is the device.
 fn swaps(swaps: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     swaps
         .lines()
@@ -208,7 +212,7 @@ mod tests {
         let sentences: Vec<String> = found.iter().map(|found| found.sentence("sda")).collect();
         assert_eq!(
             sentences,
-            ["/dev/sda2 is the running system's own root", "/dev/sda1 is mounted at /my data"]
+            ["/dev/sda2 is the root filesystem of the running system", "/dev/sda1 is mounted at /my data"]
         );
     }
 

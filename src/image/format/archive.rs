@@ -1,5 +1,5 @@
-//! Google's form: a tar with the one member `disk.raw`, in gzip. Source: Compute Engine, "Manually import boot disks",
-//! requirements: `tar --format=oldgnu`.
+//! Images for Google Compute Engine: a gzip-compressed tar with the single member `disk.raw`. Source: Compute Engine,
+//! "Manually import boot disks", requirements: `tar --format=oldgnu`.
 
 use super::gzip;
 use super::source::{Framed, Source};
@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 
 const BLOCK: u64 = 512;
 
-/// `time` is in seconds since 1970.
+/// Writes the archive. `time` is in seconds since 1970.
 pub(super) fn write(raw: &impl Source, time: u64, out: &mut impl Write) -> io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_path("disk.raw")?;
@@ -20,7 +20,7 @@ pub(super) fn write(raw: &impl Source, time: u64, out: &mut impl Write) -> io::R
     header.set_size(raw.size());
     header.set_cksum();
     let rest = raw.size().next_multiple_of(BLOCK) - raw.size();
-    // Two empty blocks end it.
+    // Two empty blocks mark the end of a tar.
     let framed = Framed { before: header.as_bytes().to_vec(), inner: raw, after: rest + 2 * BLOCK };
     gzip::write(&framed, out)
 }

@@ -1,4 +1,4 @@
-//! A large source in pieces, worked on by all cores, with the results in order.
+//! Processes a large source in pieces on all cores and returns the results in order.
 
 use super::source::Source;
 use crate::disk::is_zero;
@@ -8,30 +8,31 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 
-/// What `work` is given.
+/// A piece of the source.
 pub(super) struct Chunk<'b> {
     pub bytes: &'b [u8],
     pub is_last: bool,
 }
 
-/// How it is cut, and by how many.
+/// Size of the pieces and number of worker threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
-    /// Bytes of each piece but the last.
+    /// Size in bytes of all pieces except the last.
     pub size: usize,
     pub workers: usize,
 }
 
 impl Cut {
-    /// As many workers as there are cores, but no more than `most`: each may take much memory.
+    /// Uses one worker per core, but at most `most`, because each may need much memory.
     pub(super) fn new(size: usize, most: usize) -> Cut {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Cut { size, workers: cores.min(most) }
     }
 }
 
-/// Gives `work` each piece of the source, and `write` what was made of it, in order. The result does not depend on how many
-/// workers there are. Of pieces that hold nothing but zeros, which is most of an image, one is worked on.
+/// Passes each piece of the source to `work` and the results to `write`, in order. The output does not depend on the
+/// number of workers. Most pieces of an image contain only zeros; the result for such a piece is computed once and
+/// reused.
 pub(super) fn each_chunk<T: Clone + Send + Sync>(
     source: &impl Source,
     cut: Cut,
@@ -42,7 +43,7 @@ pub(super) fn each_chunk<T: Clone + Send + Sync>(
     let count = source.size().div_ceil(size);
     let next = AtomicU64::new(0);
     let zeros: OnceLock<T> = OnceLock::new();
-    // Who has a ticket may take the next piece: nobody gets far ahead of what is written.
+    // A worker needs a ticket to take the next piece, which limits how far workers get ahead of the writer.
     let (give, tickets) = sync_channel::<()>(4 * cut.workers);
     let tickets = std::sync::Mutex::new(tickets);
     let (done, results) = sync_channel::<(u64, io::Result<T>)>(4 * cut.workers);
@@ -96,7 +97,7 @@ pub(super) fn each_chunk<T: Clone + Send + Sync>(
                 break Ok(());
             }
             let Ok((index, made)) = results.recv() else {
-                break Err(io::Error::other("a worker ended early"));
+                break Err(io::Error::other("a worker thread exited early"));
             };
             early.insert(index, made);
             let mut written = Ok(());
@@ -112,7 +113,7 @@ pub(super) fn each_chunk<T: Clone + Send + Sync>(
                 break written;
             }
         };
-        // Whoever waits for a ticket, or for room, ends now.
+        // Closing the channels ends all workers that wait for a ticket or for space in the queue.
         drop((give, results));
         outcome
     })
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_in_order_whoever_works_on_them() {
+    fn pieces_are_in_order_for_any_number_of_workers() {
         let (file, bytes) = sparse();
         let source = Raw::new(&file).unwrap();
         for workers in [1, 2, 7] {
@@ -158,13 +159,13 @@ mod tests {
             })
             .unwrap();
             assert!(out == bytes && lasts == 1);
-            // 75 with data, the last, and as many zeros as there are workers that begin with them.
+            // 75 pieces with data, the last piece, and at most one piece of zeros for each worker.
             assert!(worked.into_inner() <= 76 + workers, "{workers}");
         }
     }
 
     #[test]
-    fn an_error_ends_it() {
+    fn errors_stop_the_workers() {
         let (file, _) = sparse();
         let source = Raw::new(&file).unwrap();
         let cut = Cut { size: 4096, workers: 3 };
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_pieces() {
+    fn empty_source_has_no_pieces() {
         let file = tempfile::tempfile().unwrap();
         let source = Raw::new(&file).unwrap();
         each_chunk(&source, Cut { size: 10, workers: 2 }, |_| Ok(()), |()| panic!("a piece")).unwrap();

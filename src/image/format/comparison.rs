@@ -1,4 +1,4 @@
-//! Reads a published file back and holds it against what it was made from.
+//! Compares a published file with its source.
 
 use super::open::open;
 use super::source::{Raw, Source};
@@ -8,18 +8,19 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Whether a guest sees the same bytes in the published file as in the raw image. What has to be unpacked goes to unnamed
-/// files in `scratch`.
+/// Checks that the disk in the published file has the same bytes as the raw image. Data is unpacked to unnamed files
+/// in `scratch`.
 ///
 /// # Errors
-/// It does not read back, or what it holds is something else.
+/// The file cannot be read or its content differs.
 pub(super) fn check(file: &Path, raw: &File, scratch: &Path) -> Result<(), Failure> {
     let back = open(file, scratch)?;
     let context = || "could not compare the published file with the raw image".to_owned();
     let raw = Raw::new(raw).context(context)?;
     let other = Raw::new(&back.file).context(context)?;
-    let different =
-        |what: String| Failure::new("what was written does not read back as the raw image").detail(what);
+    let different = |what: String| {
+        Failure::new("the published file differs from the raw image after writing").detail(what)
+    };
     if back.size != raw.size() {
         return Err(different(format!("raw image: {} bytes, read back: {} bytes", raw.size(), back.size)));
     }
@@ -29,7 +30,7 @@ pub(super) fn check(file: &Path, raw: &File, scratch: &Path) -> Result<(), Failu
     }
 }
 
-/// Only where one of them has data is anything read.
+/// Returns the offset of the first difference. Ranges that are holes in both files are not read.
 fn first_difference(one: &Raw, other: &Raw) -> std::io::Result<Option<u64>> {
     const PIECE: u64 = 1 << 20;
     let (mut left, mut right) = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
@@ -49,7 +50,7 @@ fn first_difference(one: &Raw, other: &Raw) -> std::io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Takes what should come, and holds it against what comes.
+/// A writer that compares the bytes written to it with those of a reader.
 pub(super) struct Comparing<R> {
     there: R,
     at: u64,
@@ -61,14 +62,14 @@ impl<R: Read> Comparing<R> {
         Comparing { there, at: 0, buffer: Vec::new() }
     }
 
-    /// All has come.
+    /// Checks that the reader is at its end.
     ///
     /// # Errors
-    /// There is more than that.
+    /// The reader has more data.
     pub(super) fn finish(mut self) -> io::Result<()> {
         match self.there.read(&mut [0])? {
             0 => Ok(()),
-            _ => Err(io::Error::other(format!("it goes on behind byte {}", self.at))),
+            _ => Err(io::Error::other(format!("unexpected data after byte {}", self.at))),
         }
     }
 }
@@ -93,7 +94,7 @@ impl<R: Read> Write for Comparing<R> {
     }
 }
 
-/// Whether a packed tree is all that a reader gives.
+/// Checks that a reader returns exactly the packed tree.
 pub(super) fn check_tree(root: &Raw, there: impl Read) -> Result<(), Failure> {
     let mut comparing = Comparing::new(there);
     let mut buffer = vec![0; 1 << 20];
@@ -109,7 +110,7 @@ pub(super) fn check_tree(root: &Raw, there: impl Read) -> Result<(), Failure> {
     };
     compare()
         .and_then(|()| comparing.finish())
-        .context(|| "what was written does not read back as the root tree".to_owned())
+        .context(|| "the published file differs from the root tree after writing".to_owned())
 }
 
 #[cfg(test)]
@@ -118,19 +119,19 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn what_comes_is_held_against_what_should() {
+    fn differences_from_a_reader_are_found() {
         let compare = |there: &[u8], should: &[u8]| {
             let mut comparing = Comparing::new(there);
             comparing.write_all(should).and_then(|()| comparing.finish()).map_err(|error| error.to_string())
         };
         assert_eq!(compare(b"tree", b"tree"), Ok(()));
         assert_eq!(compare(b"tree", b"trea").unwrap_err(), "the first difference is at byte 3");
-        assert_eq!(compare(b"trees", b"tree").unwrap_err(), "it goes on behind byte 4");
+        assert_eq!(compare(b"trees", b"tree").unwrap_err(), "unexpected data after byte 4");
         assert!(compare(b"tre", b"tree").is_err());
     }
 
     #[test]
-    fn a_slip_is_found_where_it_is() {
+    fn the_first_difference_is_found() {
         let file = |bytes: &[(&[u8], u64)]| {
             let file = tempfile::tempfile().unwrap();
             file.set_len(5 << 20).unwrap();
@@ -143,7 +144,7 @@ mod tests {
             first_difference(&Raw::new(one).unwrap(), &Raw::new(other).unwrap()).unwrap()
         };
         let one = file(&[(b"data", 3 << 20)]);
-        // Zeros that are written are zeros that are not.
+        // Written zeros equal holes.
         assert_eq!(difference(&one, &file(&[(b"data", 3 << 20), (&[0; 100], 9)])), None);
         assert_eq!(difference(&one, &file(&[(b"date", 3 << 20)])), Some((3 << 20) + 3));
         assert_eq!(difference(&one, &file(&[])), Some(3 << 20));

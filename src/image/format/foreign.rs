@@ -1,10 +1,10 @@
-//! Files that are called by their name instead of being taken for raw disks.
+//! Detects files that are not disk images, so that they are not treated as raw disks.
 
 use super::open::start;
 use std::fs::File;
 
-/// What is no disk image, or one that has to be unpacked first: where its signature is, and what it is. Source: the formats'
-/// specifications; file(1), magic.
+/// Files that are not disk images, or images that have to be unpacked first: offset of the signature, signature,
+/// description. Source: the specifications of the formats; file(1), magic.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"\x04\x22\x4d\x18", "compressed with lz4: unpack it with `lz4 -d`"),
     (0, b"LZIP", "compressed with lzip: unpack it with `lzip -d`"),
@@ -13,12 +13,8 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"PK\x03\x04", "a zip archive: unpack it with `unzip`"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it with `7z x`"),
     (0, b"\x3a\xff\x26\xed", "an Android sparse image: unpack it with `simg2img`"),
-    (0, b"COWD", "a VMDK of the kind COWD: convert it with `qemu-img convert -f vmdk -O qcow2`"),
-    (
-        0,
-        b"Bochs Virtual HD Image",
-        "a disk image of Bochs: convert it with `qemu-img convert -f bochs -O raw`",
-    ),
+    (0, b"COWD", "a VMDK of type COWD: convert it with `qemu-img convert -f vmdk -O qcow2`"),
+    (0, b"Bochs Virtual HD Image", "a Bochs disk image: convert it with `qemu-img convert -f bochs -O raw`"),
     (0, b"hsqs", "a squashfs filesystem, not a disk"),
     (0, b"070701", "a cpio archive, not a disk"),
     (0, b"MSWIM\0\0\0", "a WIM archive, not a disk"),
@@ -27,11 +23,11 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
     (
         0,
         b"# Disk DescriptorFile",
-        "only a description of other files: name one that stands alone, such as a streamOptimized vmdk",
+        "a VMDK descriptor that refers to other files: use a self-contained image, such as a streamOptimized vmdk",
     ),
 ];
 
-/// What a file is by its signature, where it is nothing that can be opened.
+/// Returns the description of a file that cannot be opened as a disk image, by its signature.
 pub fn foreign(file: &File) -> std::io::Result<Option<&'static str>> {
     let start = start(file)?;
     let found = FOREIGN.iter().find(|(at, magic, _)| start.get(*at..).is_some_and(|s| s.starts_with(magic)));

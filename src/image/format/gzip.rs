@@ -1,4 +1,4 @@
-//! gzip: one member, whose pieces are deflated by themselves. Source: RFC 1951, RFC 1952.
+//! gzip: a single member whose pieces are compressed independently. Source: RFC 1951, RFC 1952.
 
 use super::chunks::{Chunk, Cut, each_chunk};
 use super::source::Source;
@@ -6,12 +6,12 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// No piece can refer to what is in another one, so they must not be small.
+/// Size of a piece. Compression cannot refer to other pieces, so small pieces would compress badly.
 const PIECE: usize = 2 << 20;
 const MOST_WORKERS: usize = 32;
 
 pub(super) fn write(source: &impl Source, out: &mut impl Write) -> io::Result<()> {
-    // No name, no time, written on Unix.
+    // Header without name and time; operating system Unix.
     out.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3])?;
     let mut whole = Crc::new();
     each_chunk(source, Cut::new(PIECE, MOST_WORKERS), deflate, |piece| {
@@ -33,7 +33,7 @@ fn deflate(chunk: Chunk) -> io::Result<Arc<(Vec<u8>, Crc)>> {
     crc.update(chunk.bytes);
     let mut packer = Compress::new(Compression::default(), false);
     let mut bytes = Vec::with_capacity(chunk.bytes.len() / 2 + 1024);
-    // A sync flush ends at a byte's end, so that the next piece can follow.
+    // A sync flush ends at a byte boundary, so that the next piece can follow.
     let flush = if chunk.is_last { FlushCompress::Finish } else { FlushCompress::Sync };
     loop {
         let taken = packer.total_in() as usize;
@@ -41,7 +41,7 @@ fn deflate(chunk: Chunk) -> io::Result<Arc<(Vec<u8>, Crc)>> {
             packer.compress_vec(&chunk.bytes[taken..], &mut bytes, flush).map_err(io::Error::other)?;
         let is_done = match chunk.is_last {
             true => status == flate2::Status::StreamEnd,
-            // What did not fill the room has all been given.
+            // Space left in the buffer means that all output was returned.
             false => packer.total_in() as usize == chunk.bytes.len() && bytes.len() < bytes.capacity(),
         };
         if is_done {
@@ -59,11 +59,11 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn others_read_one_member() {
+    fn output_is_a_single_member() {
         for size in [0u64, 1, PIECE as u64, 3 * PIECE as u64 + 5, 9 * PIECE as u64] {
             let file = tempfile::tempfile().unwrap();
             let mut bytes = vec![0; size as usize];
-            // What hardly packs, in the middle.
+            // Data that hardly compresses, in the middle.
             let mut state = 1u32;
             for byte in bytes.iter_mut().skip(PIECE / 2).take(PIECE) {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -76,7 +76,7 @@ mod tests {
             let mut decoder = flate2::bufread::GzDecoder::new(&packed[..]);
             decoder.read_to_end(&mut read).unwrap();
             assert!(read == bytes, "{size}");
-            assert!(decoder.into_inner().is_empty(), "nothing follows the one member");
+            assert!(decoder.into_inner().is_empty(), "unexpected data after the member");
         }
     }
 }

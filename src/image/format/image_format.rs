@@ -1,10 +1,10 @@
-//! Formats of disk images: what they are called, and what they say of a disk.
+//! Formats of disk images: names and properties.
 
 use crate::plan::layout::SectorSize;
 use serde::Serialize;
 use std::fmt;
 
-/// How an image is published.
+/// The format of a disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageFormat {
@@ -14,14 +14,14 @@ pub enum ImageFormat {
     Vhdx,
     Vmdk,
     Vdi,
-    /// Only read, never published.
+    /// This and the following formats are only read, never published.
     Qcow,
     Qed,
     Parallels,
 }
 
 impl ImageFormat {
-    /// QEMU's name for it.
+    /// Returns QEMU's name of the format.
     pub fn qemu_name(self) -> &'static str {
         match self {
             ImageFormat::Raw => "raw",
@@ -38,7 +38,8 @@ impl ImageFormat {
 }
 
 impl ImageFormat {
-    /// Of the disk, where the format says so and not the machine. Sources: those of [`crate::template::limits`].
+    /// Returns the sector size of the disk if the format determines it and not the machine. Sources: those of
+    /// [`crate::template::limits`].
     pub fn sector_size(self) -> Option<SectorSize> {
         match self {
             ImageFormat::Vhd
@@ -50,8 +51,9 @@ impl ImageFormat {
         }
     }
 
-    /// What a file's name says that it is, before an ending of a compression. Nothing if the name says nothing: `.img` is
-    /// used for any. Source: VMware Virtual Disk Format 5.0: extents of other descriptors are raw, and called `-flat.vmdk`.
+    /// Returns the format of a file name, ignoring the extension of a compression. `None` for ambiguous names, such
+    /// as `.img`. Source: VMware Virtual Disk Format 5.0: extents of other descriptors are raw and named
+    /// `-flat.vmdk`.
     pub fn by_name(name: &str) -> Option<ImageFormat> {
         const PACKED: [&str; 4] = [".xz", ".gz", ".zst", ".bz2"];
         const ENDINGS: [(&str, ImageFormat); 6] = [
@@ -71,7 +73,7 @@ impl ImageFormat {
         ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format)
     }
 
-    /// Whether the name is another format's.
+    /// Returns whether the file name has the extension of another format.
     pub fn is_misnamed(self, name: &str) -> bool {
         ImageFormat::by_name(name).is_some_and(|named| named != self)
     }
@@ -79,7 +81,7 @@ impl ImageFormat {
 
 impl fmt::Display for ImageFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // QEMU calls it after the program that it comes from.
+        // QEMU's name `vpc` (Virtual PC) is uncommon elsewhere.
         f.pad(if *self == ImageFormat::Vhd { "vhd" } else { self.qemu_name() })
     }
 }

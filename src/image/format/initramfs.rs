@@ -1,4 +1,4 @@
-//! A root tree as an initramfs: the kernel unpacks it into memory and starts it. Source: Linux,
+//! A root tree as an initramfs, which the kernel unpacks into memory and boots. Source: Linux,
 //! Documentation/driver-api/early-userspace/buffer-format.rst ("newc").
 
 use super::tree::{Item, Tree};
@@ -11,10 +11,11 @@ use tar::EntryType;
 const MAGIC: &str = "070701";
 const TRAILER: &str = "TRAILER!!!";
 const LINK: u32 = 0o120_000;
-/// What the kernel starts.
+/// Path of the program that the kernel runs.
 const INIT: &str = "init";
 
-/// `init` is where `/init` leads to. Extended attributes have no place in this format.
+/// Writes the tree as a cpio archive. `init` is the target of the symbolic link `/init`. The format cannot store
+/// extended attributes.
 pub(super) fn write(
     tree: &Tree,
     wanted: impl Fn(&Item) -> bool,
@@ -43,10 +44,13 @@ pub(super) fn write(
         };
         match item.kind {
             EntryType::Link => {
-                // The kernel knows the file again by its number, and makes a name of it.
+                // The kernel recognizes hard links by the inode number.
                 let first = numbers.get(item.target.as_slice()).filter(|(number, _)| *number != 0);
                 let Some((first, links)) = first else {
-                    return Err(io::Error::other(format!("`{}` is a link to what is not there", item.path)));
+                    return Err(io::Error::other(format!(
+                        "the target of the hard link `{}` is missing",
+                        item.path
+                    )));
                 };
                 head.mode |= kind_bits(EntryType::Regular);
                 (head.number, head.links) = (*first, *links);
@@ -65,7 +69,10 @@ pub(super) fn write(
                 head.size = u32::try_from(item.data.end - item.data.start).map_err(|_| {
                     io::Error::new(
                         io::ErrorKind::FileTooLarge,
-                        format!("`{}` has 4 GiB or more, which an initramfs cannot hold", item.path),
+                        format!(
+                            "`{}` is too large for an initramfs, whose files must be smaller than 4 GiB",
+                            item.path
+                        ),
                     )
                 })?;
                 writer.entry(&head, name)?;
@@ -86,7 +93,7 @@ pub(super) fn write(
     writer.entry(&head, TRAILER.as_bytes())
 }
 
-/// The type in a mode. Source: inode(7).
+/// Returns the file type bits of a mode. Source: inode(7).
 fn kind_bits(kind: EntryType) -> u32 {
     match kind {
         EntryType::Regular => 0o100_000,
@@ -116,19 +123,19 @@ impl Default for Head {
     }
 }
 
-/// What is in one, up to its end; what is joined behind that is not read.
+/// Reads the first archive of an initramfs. Appended archives are ignored.
 ///
 /// # Errors
-/// It is none, or it is cut.
+/// The file is not a cpio archive or is truncated.
 pub(super) fn read(file: &File) -> io::Result<Tree<'_>> {
-    /// Bytes of a head, without the name.
+    /// Size of an entry header without the name.
     const HEAD: usize = 110;
     const LONGEST_NAME: u64 = 4096;
     let mut items: Vec<Item> = Vec::new();
-    // Names of a file that have no bytes of their own, by its number.
+    // Items with several names, by inode number.
     let mut linked: HashMap<u64, Vec<usize>> = HashMap::new();
     let damaged = |at: u64| {
-        let what = format!("no entry of an initramfs at byte {at}");
+        let what = format!("invalid initramfs entry at byte {at}");
         io::Error::new(io::ErrorKind::InvalidData, what)
     };
     let mut at = 0;
@@ -177,7 +184,7 @@ pub(super) fn read(file: &File) -> io::Result<Tree<'_>> {
         });
         at = end;
     }
-    // One name has the bytes, the others are links to it, wherever it comes.
+    // One of the names, in any position, has the data. The first name gets it and the others become links.
     for names in linked.into_values() {
         let first = names[0];
         if let Some(full) = names.iter().find(|index| !items[**index].data.is_empty()) {
@@ -255,9 +262,9 @@ mod tests {
     use super::*;
     use std::process::{Command, Stdio};
 
-    /// GNU cpio reads it, hard links and all.
+    /// Extracts the archive with GNU cpio, including hard links.
     #[test]
-    fn others_read_it() {
+    fn cpio_extracts_the_archive() {
         if crate::host::find_program("cpio").is_none() {
             return;
         }

@@ -1,9 +1,9 @@
-//! A CD that starts a live system by BIOS and by UEFI, and a USB stick when it is written to one: kernel, initramfs and the root
-//! tree as squashfs, which live-boot mounts with a layer in memory above it.
+//! ISO images with a live system that boots by BIOS and UEFI, from CD or from a USB stick. They contain kernel,
+//! initramfs and the root tree as squashfs. live-boot mounts the squashfs with a writable layer in memory.
 //!
-//! GRUB starts both: from El Torito's boot catalogue (BIOS: `i386-pc-eltorito`, UEFI: an ESP that is a partition behind the ISO
-//! filesystem), and from the same medium as a disk (the hybrid MBR, the same ESP). Sources: El Torito 1.0; UEFI 2.10, 13.3.2;
-//! xorrisofs(1), "Bootable ISO images"; live-boot(7).
+//! With both firmware types, GRUB boots from CD through El Torito's boot catalog (BIOS: `i386-pc-eltorito`, UEFI: an
+//! ESP in a partition after the ISO filesystem). It also boots from the same medium as a disk, through the hybrid MBR
+//! and the same ESP. Sources: El Torito 1.0; UEFI 2.10, 13.3.2; xorrisofs(1), "Bootable ISO images"; live-boot(7).
 
 mod contents;
 
@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 const BIOS: &str = "/usr/lib/grub/i386-pc";
 const UEFI: &str = "/usr/lib/grub/x86_64-efi";
-/// What both need to find their configuration on the medium, and to start Linux.
+/// Modules that both builds of GRUB need to find their configuration on the medium and to boot Linux.
 const MODULES: &[&str] = &[
     "normal",
     "configfile",
@@ -43,15 +43,15 @@ const MODULES: &[&str] = &[
     "linux",
     "boot",
 ];
-/// Bytes of a sector. Source: ECMA-119, 6.1.2.
+/// Sector size in bytes. Source: ECMA-119, 6.1.2.
 pub(super) const SECTOR: u64 = 2048;
 const MENU: &str = "/boot/grub/grub.cfg";
-/// What UEFI starts from removable media. Source: UEFI 2.10, 3.5.1.1.
+/// Program that UEFI firmware loads from removable media. Source: UEFI 2.10, 3.5.1.1.
 const LOADER: &str = "/EFI/BOOT/BOOTX64.EFI";
-/// An ISO 9660 label has 32 characters. Source: ECMA-119, 8.4.7.
+/// Maximum length of an ISO 9660 label. Source: ECMA-119, 8.4.7.
 const LABEL: usize = 32;
 
-/// What an ISO is called, and by what it finds itself again.
+/// Name, identifier and timestamp of an ISO image. GRUB finds the medium by the identifier.
 pub(super) struct Name<'n> {
     pub stem: &'n str,
     pub id: Uuid,
@@ -59,7 +59,8 @@ pub(super) struct Name<'n> {
     pub time: u64,
 }
 
-/// Writes into `out`, an empty file; unnamed files go to `scratch`. Gives what the format could not keep, in words.
+/// Writes the image to `out`, an empty file. Unnamed temporary files are created in `scratch`. Returns a description
+/// of attributes that the format cannot store.
 pub(super) fn write(
     root: &Raw,
     diskless: &Diskless,
@@ -67,17 +68,19 @@ pub(super) fn write(
     scratch: &Path,
     out: &File,
 ) -> Result<Option<String>, Failure> {
-    let context = || "could not make a CD of the root tree".to_owned();
+    let context = || "could not make an ISO image of the root tree".to_owned();
     let tree = Tree::read(root).context(context)?;
     if !["/usr/lib/live/boot", "/lib/live/boot"].iter().any(|directory| !tree.list(directory).is_empty()) {
-        return Err(Failure::new("the root tree has nothing that would find it on a CD")
-            .detail("expected: live-boot, in the tree and in its initramfs")
-            .help("for Debian content `Formats` with iso brings it; other content cannot be an iso yet"));
+        return Err(Failure::new("live-boot is missing in the root tree")
+            .detail("an ISO image needs live-boot in the root tree and in its initramfs")
+            .help(
+                "use Debian content, for which the format iso adds live-boot, or remove iso from `Formats`",
+            ));
     }
     let kernel = unpacked(&tree, kernel_of(&tree)?, scratch)?;
     let initrds = initrds(&tree, scratch)?;
     let squashfs = squashfs(&tree, diskless, name.time, scratch)?;
-    let file = |text: &str| unnamed(text.as_bytes(), name.time, scratch);
+    let file = |text: &str| unnamed_file(text.as_bytes(), name.time, scratch);
     let parts: Vec<String> = (0..initrds.len()).map(|index| format!("initrd{index}")).collect();
     let menu = file(&menu(&diskless.command_line, &parts)?)?;
     let id = name.id.to_string();
@@ -90,14 +93,14 @@ pub(super) fn write(
     let esp = iso_esp::esp(&uefi, name, scratch)?;
 
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(name.time)).to_string();
-    // Digits of year to second, and hundredths.
+    // Digits of the date from year to second, followed by hundredths of a second.
     let date: String = time.chars().filter(char::is_ascii_digit).collect::<String>() + "00";
-    // xorriso reads no file that has no name.
+    // xorriso cannot read unnamed files.
     let mut names = Names::begin(scratch)?;
     let mut xorriso = Invocation::new("xorriso")
         .dying_with_us()
         .args(["-no_rc", "-as", "mkisofs", "-quiet", "-o"])
-        // It does not write where a link leads to, but to what it inherits.
+        // xorriso does not write to symbolic links, but to inherited file descriptors.
         .arg(format!("stdio:/dev/fd/{}", out.as_raw_fd()))
         .inheriting(out)?
         .args(["-V", &label(name.stem), "-iso-level", "3", "-r"])
@@ -122,24 +125,25 @@ pub(super) fn write(
     }
     run(&reproducible(xorriso, name.time))?;
     drop(names);
-    // What starts by BIOS has been patched: it now knows where it is.
+    // xorriso patches the BIOS boot image with its location.
     files.retain(|(path, _)| path != "boot/grub/eltorito.img");
     check(out, &files)?;
-    // Source: Linux, Documentation/filesystems/squashfs.rst: what is of the system's own namespace has no place.
+    // squashfs cannot store attributes of the system namespace. Source: Linux,
+    // Documentation/filesystems/squashfs.rst.
     Ok(tree.lost(|item| is_inside(item, diskless), |name| !name.starts_with("system.")))
 }
 
-/// Whether each file is there as it was given.
+/// Checks that the image contains each file unchanged.
 fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
-    let context = || "could not compare the CD with what it was made of".to_owned();
+    let context = || "could not compare the ISO image with its source files".to_owned();
     let contents = Contents::read(iso).map_err(Unreadable::failure)?;
     let mut buffer = vec![0; 1 << 20];
     for (path, file) in files {
         let wrong =
-            |what: &str| Failure::new(format!("what was written does not read back: `{path}` {what}"));
-        let range = contents.places.get(&format!("/{path}")).ok_or_else(|| wrong("is not there"))?;
+            |what: &str| Failure::new(format!("the ISO image differs after writing: `{path}` {what}"));
+        let range = contents.places.get(&format!("/{path}")).ok_or_else(|| wrong("is missing"))?;
         if range.end - range.start != file.metadata().context(context)?.len() {
-            return Err(wrong("has another size"));
+            return Err(wrong("has a different size"));
         }
         let mut should = *file;
         should.rewind().context(context)?;
@@ -151,13 +155,13 @@ fn check(iso: &File, files: &[(String, &File)]) -> Result<(), Failure> {
             }
             there
                 .write_all(&buffer[..count])
-                .context(|| format!("what was written does not read back: `{path}`"))?;
+                .context(|| format!("the ISO image differs after writing: `{path}`"))?;
         }
     }
     Ok(())
 }
 
-/// Some bytes of a file.
+/// A reader of a byte range of a file.
 struct Piece<'f> {
     file: &'f File,
     at: u64,
@@ -173,7 +177,8 @@ impl Read for Piece<'_> {
     }
 }
 
-/// The time that the programs write instead of now. Source: reproducible-builds.org, SOURCE_DATE_EPOCH.
+/// Sets the timestamp that programs use instead of the current time. Source: reproducible-builds.org,
+/// SOURCE_DATE_EPOCH.
 pub(super) fn reproducible(invocation: Invocation, time: u64) -> Invocation {
     invocation.env("SOURCE_DATE_EPOCH", time.to_string()).env("TZ", "UTC")
 }
@@ -189,7 +194,8 @@ fn menu(command_line: &str, parts: &[String]) -> Result<String, Failure> {
     let initrds: Vec<String> = parts.iter().map(|part| format!("/live/{part}")).collect();
     let arguments = for_grub(command_line).ok_or_else(|| {
         let word = altered_by_grub(command_line).unwrap_or_default();
-        Failure::new(format!("GRUB cannot carry `{word}` on the kernel command line of a CD")).of_template()
+        Failure::new(format!("GRUB cannot pass `{word}` on the kernel command line of an ISO image"))
+            .of_template()
     })?;
     Ok(format!(
         "set default=0\nset timeout=0\nmenuentry \"Live system\" {{\n\tlinux /live/vmlinuz boot=live {arguments}\n\tinitrd {}\n}}\n",
@@ -197,20 +203,20 @@ fn menu(command_line: &str, parts: &[String]) -> Result<String, Failure> {
     ))
 }
 
-fn unnamed(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
-    let context = || format!("could not write a file in `{}`", scratch.display());
+fn unnamed_file(bytes: &[u8], time: u64, scratch: &Path) -> Result<File, Failure> {
+    let context = || format!("could not write a temporary file in `{}`", scratch.display());
     let mut file = tempfile::tempfile_in(scratch).context(context)?;
     file.write_all(bytes).context(context)?;
-    date(&file, time)?;
+    set_modification_time(&file, time)?;
     Ok(file)
 }
 
-/// mcopy takes a file's own time over.
-fn date(file: &File, time: u64) -> Result<(), Failure> {
+/// Sets the modification time of a file.
+fn set_modification_time(file: &File, time: u64) -> Result<(), Failure> {
     let time = Timespec { tv_sec: time as i64, tv_nsec: 0 };
     futimens(file, &Timestamps { last_access: time, last_modification: time })
         .map_err(io::Error::from)
-        .context(|| "could not set a file's time".to_owned())
+        .context(|| "could not set the modification time of a temporary file".to_owned())
 }
 
 fn unpacked(tree: &Tree, item: &Item, scratch: &Path) -> Result<File, Failure> {
@@ -229,7 +235,7 @@ fn initrds(tree: &Tree, scratch: &Path) -> Result<Vec<File>, Failure> {
         .map(|item| unpacked(tree, item, scratch))
         .collect::<Result<_, _>>()?;
     if files.is_empty() {
-        return Err(Failure::new("the root tree has no initramfs that could find it on a CD"));
+        return Err(Failure::new("no initramfs in the root tree, which an ISO image needs to boot"));
     }
     Ok(files)
 }
@@ -243,7 +249,7 @@ fn grub(
     scratch: &Path,
 ) -> Result<File, Failure> {
     let out = tempfile::tempfile_in(scratch)
-        .context(|| format!("could not write a file in `{}`", scratch.display()))?;
+        .context(|| format!("could not write a temporary file in `{}`", scratch.display()))?;
     run(&Invocation::new("grub-mkimage")
         .args(["-O", format, "-d", directory, "-p", "/boot/grub", "-c"])
         .arg(inherited_name(early))
@@ -253,7 +259,7 @@ fn grub(
         .inheriting(&out)?
         .args(more)
         .args(MODULES))?;
-    date(&out, time)?;
+    set_modification_time(&out, time)?;
     Ok(out)
 }
 

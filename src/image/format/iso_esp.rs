@@ -1,4 +1,4 @@
-//! The EFI system partition of a CD.
+//! The EFI system partition of an ISO image.
 
 use super::iso::{Name, reproducible};
 use crate::disk::{Window, fat, scan};
@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{self, Seek};
 use std::path::Path;
 
-/// Smaller than any GRUB, with room: vfat with 12-bit entries.
+/// Size of the partition: larger than any GRUB, and small enough for FAT12.
 const ESP_SIZE: u64 = 4 << 20;
 
-/// A vfat filesystem with GRUB where removable media have what starts. Source: UEFI 2.10, 3.5.1.1.
+/// Makes a vfat filesystem with GRUB at the boot path of removable media. Source: UEFI 2.10, 3.5.1.1.
 pub(super) fn esp(grub: &File, name: &Name, scratch: &Path) -> Result<File, Failure> {
-    let context = || "could not make the CD's EFI system partition".to_owned();
+    let context = || "could not make the EFI system partition of the ISO image".to_owned();
     let esp = tempfile::tempfile_in(scratch).context(context)?;
     esp.set_len(ESP_SIZE).context(context)?;
     let device = inherited_name(&esp);

@@ -1,5 +1,5 @@
-//! Published files that are no disks: packed root trees, OCI images, what starts from the network, CDs. Taken apart for whoever
-//! judges them; who made them is not known.
+//! Published files that are not disks: packed root trees, OCI images, network boot archives, CDs. This module takes
+//! them apart for verification, regardless of the program that made them.
 
 use super::iso::{self, CdStart};
 use super::open::unpacked;
@@ -21,7 +21,7 @@ pub enum MediumKind {
     Oci,
     NetworkBoot,
     Cd,
-    /// What it was to be cannot be seen any more.
+    /// The kind cannot be determined because of the damage.
     Damaged,
 }
 
@@ -37,29 +37,29 @@ impl fmt::Display for MediumKind {
     }
 }
 
-/// One, taken apart.
+/// The parts of a medium.
 pub struct Medium {
     pub kind: MediumKind,
-    /// The root tree, or why it cannot be read.
+    /// The root tree, or the reason why it cannot be read.
     pub root: Result<RootTree, String>,
-    /// What is wrong with it as an archive.
+    /// Errors in the archive.
     pub damage: Vec<String>,
-    /// What starts it; nothing for what never boots.
+    /// Kernel, initramfs and command line; `None` if it is not bootable.
     pub start: Option<Start>,
-    /// What firmware and loaders read of a CD.
+    /// Data of a CD for firmware and boot loaders.
     pub cd: Option<Box<Cd>>,
 }
 
-/// A CD as boot programs see it.
+/// A CD as seen by firmware and boot loaders.
 pub struct Cd {
     pub file: File,
     pub tree: Tree,
-    /// What the boot catalogue offers, with where it is, in bytes.
+    /// The images in the boot catalog, with their byte ranges.
     pub images: Vec<(Firmware, Range<u64>)>,
 }
 
 impl Medium {
-    /// What could not be unpacked; the first lines say how far one came.
+    /// Creates a medium for a file that could not be unpacked, with the reason.
     pub fn damaged(why: &Failure) -> Medium {
         let why = std::iter::once(&why.message).chain(&why.details).chain(&why.help).map(String::as_str);
         let root = Err(why.collect::<Vec<_>>().join(": "));
@@ -67,30 +67,30 @@ impl Medium {
     }
 }
 
-/// A tree, and the archive that its files' bytes lie in.
+/// A tree and the archive that contains the data of its files.
 pub struct RootTree {
     pub file: File,
     pub tree: Tree,
 }
 
-/// What is given to a kernel's loader.
+/// The input of a boot loader for Linux.
 pub struct Start {
-    /// By name, as much of it as tells what it is; `None` if it is named and not there.
+    /// Name and first bytes of the kernel; `None` if the file is missing.
     pub kernel: (String, Option<Vec<u8>>),
     pub initrds: Vec<(String, Option<Vec<u8>>)>,
     pub command_line: String,
-    /// What firmware finds on a CD.
+    /// Boot images of a CD.
     pub cd: Option<CdStart>,
 }
 
-/// As much of a kernel or an initramfs as tells what it is.
+/// Number of bytes that identify a kernel or an initramfs.
 pub(super) const HEAD: usize = 4096;
 
-/// What a tar holds, if it is no disk.
+/// Takes apart a tar that does not contain a disk.
 pub(super) fn of_archive(file: File, scratch: &Path) -> Result<Option<Medium>, Failure> {
     let names: Vec<String> = match tar_tree(&file) {
         Ok(packed) => packed.items.into_iter().map(|item| item.path).collect(),
-        // Cut or damaged: whatever it was to be, that is what is wrong with it.
+        // The archive is truncated or damaged. Report this error for it.
         Err(error) => {
             let root = Err(error.to_string());
             return Ok(Some(Medium {
@@ -136,7 +136,7 @@ fn oci_image(file: &File, scratch: &Path) -> Result<Medium, Failure> {
         Ok(layer) => unpacked(layer, scratch)
             .map_err(|failure| failure.message)
             .and_then(|tar| root_tree(tar, tar_tree)),
-        Err(count) => Err(format!("it has {count} layers, and only one is read")),
+        Err(count) => Err(format!("it has {count} layers; only images with one layer are supported")),
     };
     Ok(Medium { kind: MediumKind::Oci, root, damage, start: None, cd: None })
 }
@@ -151,7 +151,7 @@ fn network_boot(tar: &File, scratch: &Path) -> Result<Medium, Failure> {
         cd: None,
     };
     let root = match parts.initrd {
-        None => Err(format!("there is no `{}`", pxe::INITRD)),
+        None => Err(format!("`{}` is missing", pxe::INITRD)),
         Some(initrd) => unpacked(initrd, scratch)
             .map_err(|failure| failure.message)
             .and_then(|cpio| root_tree(cpio, initramfs::read)),
@@ -166,13 +166,13 @@ fn head(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// Whether a file begins as an ISO 9660 filesystem does. Source: ECMA-119, 8.1.
+/// Returns whether a file contains an ISO 9660 filesystem. Source: ECMA-119, 8.1.
 pub(super) fn is_cd(file: &File) -> bool {
     let mut bytes = [0; 5];
     file.read_exact_at(&mut bytes, 16 * iso::SECTOR + 1).is_ok() && bytes == *b"CD001"
 }
 
-/// The initramfs images that a CD's menu starts first, at most `most` bytes of each; none for what is not a CD.
+/// Returns up to `most` bytes of each initramfs of the first menu entry of a CD. Empty if the file is not a CD.
 pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure> {
     if !is_cd(file) {
         return Ok(Vec::new());
@@ -182,7 +182,7 @@ pub fn initramfs_of_cd(file: &File, most: usize) -> Result<Vec<Vec<u8>>, Failure
     Ok(names.iter().filter_map(|name| contents.bytes(name, most)).collect())
 }
 
-/// Of a CD. What is looked into beside its loaders is a live system's root tree.
+/// Takes a CD apart: boot loaders and the root tree of a live system.
 pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
     let contents = iso::Contents::read(file)?;
     let (kernel, initrds, command_line) = contents.menu();
@@ -190,7 +190,7 @@ pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
         let bytes = contents.bytes(&name, HEAD);
         (name, bytes)
     };
-    // Other CDs are judged by what their own loaders start.
+    // For CDs of other programs, the verifier follows their boot loaders instead.
     let start = contents.is_own().then(|| Start {
         kernel: with_head(kernel),
         initrds: initrds.into_iter().map(with_head).collect(),
@@ -198,7 +198,7 @@ pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
         cd: Some(contents.start()),
     });
     let root = match contents.squashfs() {
-        None => Err("there is no squashfs in /live".to_owned()),
+        None => Err("no squashfs filesystem in /live".to_owned()),
         Some(range) => match squashfs_tree(file, range, scratch) {
             Err(Unreadable::Damaged(why)) => Err(why.message),
             tree => Ok(tree?),
@@ -209,7 +209,7 @@ pub(super) fn of_cd(file: &File, scratch: &Path) -> Result<Medium, Unreadable> {
     Ok(Medium { kind: MediumKind::Cd, root, damage: Vec::new(), start, cd: Some(Box::new(cd)) })
 }
 
-/// The squashfs filesystem that lies in a part of a CD.
+/// Reads the squashfs filesystem in a byte range of a CD.
 fn squashfs_tree(cd: &File, range: Range<u64>, scratch: &Path) -> Result<RootTree, Unreadable> {
     let window = Window { file: cd, offset: range.start, size: range.end.saturating_sub(range.start) };
     match unpack(Packed::Squashfs, &window, scratch) {
@@ -219,7 +219,7 @@ fn squashfs_tree(cd: &File, range: Range<u64>, scratch: &Path) -> Result<RootTre
         }
         Err(error) => Err(Failure::new("could not unpack the root tree of the CD")
             .caused_by(&error)
-            .help(format!("what is unpacked goes to `{}`: TMPDIR names another place", scratch.display()))
+            .help(format!("free some space in `{}`, or set TMPDIR to another directory", scratch.display()))
             .into()),
     }
 }

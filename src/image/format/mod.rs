@@ -1,14 +1,13 @@
-//! Published formats: from a raw image, or a packed root tree, to the files that people download, and back to the bytes that a
-//! guest sees.
+//! Published formats: writes files for download from a raw image or a packed root tree, and reads published files.
 //!
-//! The same image gives the same file: identifiers come from the plan, times from the content, and what is packed by many
-//! cores is cut in the same places by any number of them.
+//! The same image always results in the same file: identifiers are derived from the plan and timestamps from the
+//! content, and pieces compressed in parallel do not depend on the number of cores.
 //!
-//! | format | for | by |
+//! | format | consumer | module |
 //! | --- | --- | --- |
 //! | qcow2, vhd, vmdk, ova | QEMU, Azure, VMware | [`qcow2`], [`vhd`], [`vmdk`], [`ova`] |
-//! | vhdx, vdi | Hyper-V generation 2, VirtualBox | qemu-img, its version and random identifiers replaced |
-//! | raw.gz, raw.xz, raw.zst | anybody | [`gzip`], [`xz`], [`zstandard`] |
+//! | vhdx, vdi | Hyper-V generation 2, VirtualBox | qemu-img; [`qemu`] replaces its version and random identifiers |
+//! | raw.gz, raw.xz, raw.zst | any | [`gzip`], [`xz`], [`zstandard`] |
 //! | tar.gz | Google Compute Engine | [`archive`] |
 //! | tar, tar.xz, oci | containers, from the root tree | [`oci`] |
 //! | iso | CDs and USB sticks, from the root tree | [`iso`] |

@@ -1,24 +1,24 @@
-//! Archives of a root tree in the form that filesystems are read in: what judges the one judges the other.
+//! Converts archives of a root tree to the representation of filesystems, so that the same checks apply to both.
 
 use super::tree::{Item, Tree as Packed};
 use crate::disk::{Body, Content, Extent, Node, NodeId, ROOT, Time, Tree, mode};
 use std::collections::{BTreeMap, HashMap};
 use tar::EntryType;
 
-/// Bytes of the longest path that is taken. Source: `PATH_MAX` in limits.h.
+/// Maximum length of a path in bytes. Source: `PATH_MAX` in limits.h.
 const LONGEST: usize = 4096;
 
 impl Packed<'_> {
-    /// Files' bytes stay in the archive. Directories without an entry of their own are root's.
+    /// Converts the archive. File data stays in the archive. Directories without an entry are owned by root.
     ///
     /// # Errors
-    /// An entry that no filesystem could hold.
+    /// An entry cannot exist in a filesystem.
     pub(super) fn nodes(&self) -> Result<Tree, String> {
         let mut tree = Tree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
         let mut places: HashMap<&str, NodeId> = HashMap::from([("/", ROOT)]);
         for item in &self.items {
             if item.path.len() > LONGEST {
-                return Err(format!("a path has {} bytes", item.path.len()));
+                return Err(format!("a path is too long ({} bytes)", item.path.len()));
             }
             let made = match item.kind {
                 EntryType::Link => {
@@ -26,14 +26,14 @@ impl Packed<'_> {
                     let target = format!("/{}", target.trim_start_matches("./").trim_matches('/'));
                     let id = *places
                         .get(target.as_str())
-                        .ok_or_else(|| format!("`{}` is a link to what is not there", item.path))?;
+                        .ok_or_else(|| format!("the target of the hard link `{}` is missing", item.path))?;
                     if matches!(tree.nodes[id].body, Body::Directory(_)) {
-                        return Err(format!("`{}` is a second name of a directory", item.path));
+                        return Err(format!("`{}` is a hard link to a directory", item.path));
                     }
                     tree.nodes[id].links += 1;
                     id
                 }
-                // One that is known already, by what lies in it: it keeps that.
+                // The directory was already created for an earlier entry in it. Keep its entries.
                 EntryType::Directory if is_directory(&tree, places.get(item.path.as_str())) => {
                     let id = places[item.path.as_str()];
                     let body = std::mem::replace(&mut tree.nodes[id].body, Body::Other);
@@ -48,7 +48,7 @@ impl Packed<'_> {
             let parent = parent_of(&mut tree, &mut places, &item.path)?;
             let name = item.path.rsplit('/').next().unwrap_or_default();
             let Body::Directory(entries) = &mut tree.nodes[parent].body else {
-                return Err(format!("`{}` lies in what is no directory", item.path));
+                return Err(format!("the parent of `{}` is not a directory", item.path));
             };
             entries.insert(name.as_bytes().to_vec(), made);
             places.insert(&item.path, made);
@@ -61,7 +61,7 @@ fn is_directory(tree: &Tree, place: Option<&NodeId>) -> bool {
     place.is_some_and(|id| matches!(tree.nodes[*id].body, Body::Directory(_)))
 }
 
-/// The directory that a path lies in; those that are not there yet are made.
+/// Returns the parent directory of a path. Missing directories are created.
 fn parent_of<'p>(
     tree: &mut Tree,
     places: &mut HashMap<&'p str, NodeId>,
@@ -76,7 +76,7 @@ fn parent_of<'p>(
                 let new = tree.nodes.len();
                 let name = directory.rsplit('/').next().unwrap_or_default();
                 let Body::Directory(entries) = &mut tree.nodes[at].body else {
-                    return Err(format!("`{path}` lies in what is no directory"));
+                    return Err(format!("the parent of `{path}` is not a directory"));
                 };
                 entries.insert(name.as_bytes().to_vec(), new);
                 tree.nodes.push(node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new())));
@@ -98,7 +98,7 @@ fn of(item: &Item) -> Node {
         EntryType::Block => (mode::BLK, Body::Device { major, minor }),
         EntryType::Fifo => (mode::FIFO, Body::Other),
         EntryType::GNUSparse => {
-            (mode::FILE, Body::File(Content::Unreadable("it is stored with holes".to_owned())))
+            (mode::FILE, Body::File(Content::Unreadable("it is stored as a sparse file".to_owned())))
         }
         _ => {
             let extent = Extent { at: 0, from: item.data.start, length };
@@ -116,7 +116,7 @@ fn of(item: &Item) -> Node {
     }
 }
 
-/// Owned by root, without times.
+/// Creates a node owned by root, without timestamps.
 pub(super) fn node(mode: u32, body: Body) -> Node {
     Node {
         number: 0,
@@ -144,7 +144,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_tar_and_an_initramfs_of_it_hold_the_same() {
+    fn tar_and_initramfs_have_the_same_tree() {
         let file = packed();
         let raw = Raw::new(&file).unwrap();
         let archive = Packed::read(&raw).unwrap();
@@ -165,14 +165,14 @@ mod tests {
             assert_eq!(init.mode, mode::FILE | 0o4755);
             assert!(tree.find(&format!("/usr/{}", "n".repeat(150))).is_some());
         }
-        // The end of the archive is missing.
+        // A truncated archive.
         let mut cut = tempfile::tempfile().unwrap();
         cut.write_all(&bytes[..bytes.len() / 2]).unwrap();
         assert!(initramfs::read(&cut).is_err());
     }
 
     #[test]
-    fn directories_that_nobody_names_are_made_and_files_hold_nothing() {
+    fn missing_parent_directories_are_created() {
         let archive = |entries: &[(&str, EntryType)]| {
             let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
             for (path, kind) in entries {
@@ -191,11 +191,11 @@ mod tests {
         };
         let tree = archive(&[("a/b/c", EntryType::Regular)]).unwrap();
         assert!(tree.find("/a/b/c").is_some());
-        // A directory's own entry may come behind what is in it.
+        // The entry of a directory may follow the entries in it.
         let tree = archive(&[("a/b", EntryType::Regular), ("a", EntryType::Directory)]).unwrap();
         assert!(tree.find("/a/b").is_some());
         assert_eq!(tree.nodes[tree.find("/a").unwrap()].mode, mode::DIRECTORY | 0o644);
         let refused = archive(&[("a", EntryType::Regular), ("a/b", EntryType::Regular)]);
-        assert_eq!(refused, Err("`/a/b` lies in what is no directory".to_owned()));
+        assert_eq!(refused, Err("the parent of `/a/b` is not a directory".to_owned()));
     }
 }

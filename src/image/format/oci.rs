@@ -1,5 +1,5 @@
-//! A root tree as an OCI image: a layout in a tar, as `podman load` and `skopeo copy oci-archive:` take it. Source: OCI Image
-//! Format Specification 1.0: image-layout.md, manifest.md, config.md, layer.md.
+//! A root tree as an OCI image: an image layout in a tar, for `podman load` and `skopeo copy oci-archive:`. Source:
+//! OCI Image Format Specification 1.0: image-layout.md, manifest.md, config.md, layer.md.
 
 use super::gzip;
 use super::source::{Raw, Source};
@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use tar::{Builder, EntryType, Header};
 
-/// `root` is the packed tree, `scratch` an empty file, `name` what the image is called, `time` in seconds since 1970.
+/// Writes the image. `root` is the packed tree, `scratch` an empty file, `name` the name of the image, `time` in
+/// seconds since 1970.
 pub(super) fn write(
     root: &Raw,
     scratch: &File,
@@ -20,11 +21,11 @@ pub(super) fn write(
     time: u64,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    // The hash of the layer as it is unpacked, and of what it is packed to, which is needed before it is written.
+    // The hashes of the uncompressed and of the compressed layer are needed before the layer is written.
     let unpacked = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| digest(root));
         gzip::write(root, &mut io::BufWriter::new(scratch))?;
-        hashing.join().unwrap_or_else(|_| Err(io::Error::other("hashing ended unexpectedly")))
+        hashing.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked")))
     })?;
     let layer_file = Raw::new(scratch)?;
     let layer = digest(&layer_file)?;
@@ -76,9 +77,9 @@ pub(super) fn write(
     builder.into_inner()?.flush()
 }
 
-/// The one layer of an image, unpacked as it is read.
+/// Returns a reader of the uncompressed data of the only layer of an image.
 pub(super) fn layer(archive: impl Read) -> io::Result<impl Read> {
-    // Blobs begin on their own: the layer is the only one that is packed, and the last.
+    // The layer is the last member and the only one that is compressed.
     let mut archive = archive;
     loop {
         let mut header = Header::new_old();
@@ -98,9 +99,9 @@ pub(super) fn layer(archive: impl Read) -> io::Result<impl Read> {
     }
 }
 
-/// The one layer of an image in a tar, as it is packed, or how many there are; and what is wrong with the layout.
+/// Returns the compressed only layer of an image in a tar, or the number of layers, and the errors in the layout.
 pub(super) fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File, usize>, Vec<String>)> {
-    /// Documents are small: a manifest has a line a layer.
+    /// Maximum size of a document. A manifest has one entry per layer.
     const DOCUMENT: u64 = 4 << 20;
     let tree = Tree::read_file(archive)?;
     let mut damage = Vec::new();
@@ -110,21 +111,24 @@ pub(super) fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File,
         tree.reader(item).take(DOCUMENT).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };
-    // What a document names, by digest and size; what is found of that.
+    // Checks digest and size of a reference in a document. Returns the path of the blob if it exists.
     let mut follow = |reference: &Value, what: &str| -> Option<String> {
         let digest = reference["digest"].as_str().unwrap_or_default();
         let path = format!("/blobs/{}", digest.replacen(':', "/", 1));
         let Some(item) = tree.find(&path) else {
-            damage.push(format!("{what}: `{digest}` is not there"));
+            damage.push(format!("{what}: blob `{digest}` is missing"));
             return None;
         };
         let size = item.data.end - item.data.start;
         if reference["size"].as_u64() != Some(size) {
-            damage.push(format!("{what}: {} bytes are promised, {size} are there", reference["size"]));
+            damage.push(format!(
+                "{what}: size is {} in the descriptor, but the blob has {size} bytes",
+                reference["size"]
+            ));
         }
         match hash(tree.reader(item)) {
             Ok(hash) if digest == format!("sha256:{hash}") => {}
-            _ => damage.push(format!("{what}: its bytes are not those of `{digest}`")),
+            _ => damage.push(format!("{what}: blob does not match its digest `{digest}`")),
         }
         Some(path)
     };
@@ -132,16 +136,16 @@ pub(super) fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File,
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     };
     let index = json(read("/index.json")?);
-    let manifest = match follow(&index["manifests"][0], "the manifest") {
+    let manifest = match follow(&index["manifests"][0], "manifest") {
         Some(path) => json(read(&path)?),
         None => Value::Null,
     };
-    follow(&manifest["config"], "the configuration");
+    follow(&manifest["config"], "configuration");
     let paths: Vec<String> = manifest["layers"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|layer| follow(layer, "a layer"))
+        .filter_map(|layer| follow(layer, "layer"))
         .collect();
     let layers = match paths.as_slice() {
         [path] => {
@@ -156,7 +160,7 @@ pub(super) fn layers(archive: &File, scratch: &Path) -> io::Result<(Result<File,
     Ok((layers, damage))
 }
 
-/// What refers to a document.
+/// Creates a descriptor of a document.
 fn part(kind: &str, text: &str) -> Value {
     json!({
         "mediaType": format!("application/vnd.oci.image.{kind}"),
@@ -200,7 +204,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn the_layout_is_whole_and_damage_has_a_name() {
+    fn damaged_layouts_are_reported() {
         let root = packed();
         let raw = Raw::new(&root).unwrap();
         let mut image = tempfile::tempfile().unwrap();
@@ -208,19 +212,19 @@ mod tests {
         let scratch = std::env::temp_dir();
         let (layer, damage) = layers(&image, &scratch).unwrap();
         assert!(layer.is_ok() && damage.is_empty(), "{damage:?}");
-        // One byte of the layer, one of the index.
+        // Damage one byte of the layer and one of the index.
         let tree = Tree::read_file(&image).unwrap();
         let layer = tree.items.iter().max_by_key(|item| item.data.end - item.data.start).unwrap();
         let index = tree.find("/index.json").unwrap();
         let (layer, index) = (layer.data.clone(), index.data.clone());
         image.write_all_at(&[0xff], layer.end - 1).unwrap();
         let (_, damage) = layers(&image, &scratch).unwrap();
-        assert!(damage.len() == 1 && damage[0].starts_with("a layer: its bytes are not"), "{damage:?}");
+        assert!(damage.len() == 1 && damage[0].starts_with("layer: blob does not match"), "{damage:?}");
         let mut text = vec![0; (index.end - index.start) as usize];
         image.read_exact_at(&mut text, index.start).unwrap();
         let at = text.windows(7).position(|word| word == b"sha256:").unwrap() as u64 + 7;
         image.write_all_at(b"zz", index.start + at).unwrap();
         let (layer, damage) = layers(&image, &scratch).unwrap();
-        assert!(layer.err() == Some(0) && damage[0].ends_with("is not there"), "{damage:?}");
+        assert!(layer.err() == Some(0) && damage[0].ends_with("is missing"), "{damage:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! From a published file to the bytes that a guest sees.
+//! Opens published files and returns the bytes of the disk.
 
 use super::alone;
 use super::foreign::foreign;
@@ -17,20 +17,20 @@ use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// An image's bytes, and how they were found.
+/// The raw bytes of an image and the properties of its file.
 pub struct OpenedImage {
-    /// Raw: the image itself, or an unnamed file that it was unpacked to.
+    /// Raw bytes: the image itself or an unnamed file with the unpacked image.
     pub file: File,
     pub format: ImageFormat,
-    /// Bytes that the guest sees.
+    /// Size of the disk in bytes.
     pub size: u64,
-    /// Of a VHD whose readers do not agree how large it is: in bytes, by its size and by its cylinders.
+    /// Sizes in bytes of a VHD that programs interpret differently: from its size field and from its cylinders.
     pub ambiguous_size: Option<(u64, u64)>,
-    /// It was `disk.raw` in an archive, as Google Compute Engine takes it.
+    /// Whether it was `disk.raw` in an archive, the format of Google Compute Engine.
     pub for_google: bool,
 }
 
-/// How a file may be compressed, by its first bytes.
+/// Compressions, detected by the first bytes of a file.
 #[derive(Clone, Copy)]
 enum Compression {
     Gzip,
@@ -46,42 +46,42 @@ const COMPRESSIONS: &[(&[u8], Compression)] = &[
     (b"BZh", Compression::Bzip2),
 ];
 
-/// What a published file holds.
+/// The content of a published file.
 pub enum Published {
     Disk(OpenedImage),
     Medium(Medium),
 }
 
-/// Opens an image of any published format, also a compressed one, and a GCE archive with `disk.raw` inside. What has to be
-/// unpacked goes to unnamed files in `scratch`.
+/// Opens a disk image of any published format, compressed or in an archive. Data is unpacked to unnamed files in
+/// `scratch`.
 ///
 /// # Errors
-/// It is no disk.
+/// The file is not a disk image.
 pub fn open(path: &Path, scratch: &Path) -> Result<OpenedImage, Failure> {
-    match take_in(path, scratch, false).map_err(Unreadable::failure)? {
+    match open_any(path, scratch, false).map_err(Unreadable::failure)? {
         Published::Disk(disk) => Ok(disk),
         Published::Medium(medium) => {
-            Err(Failure::new(format!("`{}` is no disk ({})", path.display(), medium.kind)))
+            Err(Failure::new(format!("`{}` is not a disk image ({})", path.display(), medium.kind)))
         }
     }
 }
 
-/// As [`open`], also for what is no disk, or not only, and for what is damaged.
+/// Like [`open`], but also accepts media and damaged files.
 pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure> {
-    match take_in(path, scratch, true) {
+    match open_any(path, scratch, true) {
         Err(Unreadable::Damaged(failure)) => Ok(Published::Medium(Medium::damaged(&failure))),
         taken => taken.map_err(Unreadable::failure),
     }
 }
 
-/// A CD is a disk too, where that is wanted of it.
-fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
+/// Opens a file. CDs are opened as media if `cds` is set, and as disks otherwise.
+fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
     let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
     let context = || format!("could not unpack `{}`", path.display());
     let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
     let unpacking = |why: Unreadable| why.context(context());
     let mut for_google = false;
-    // A compressed image of a format of its own is unpacked twice, and a tar in between makes three.
+    // At most three layers: compression, a tar, and a compressed image in it.
     for _ in 0..3 {
         let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
         if let Some((_, how)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
@@ -97,9 +97,9 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
                 None => {
                     let none = || {
                         Failure::new(
-                            "the archive holds no disk (`disk.raw`, *.vmdk, `box.img`) and no root tree",
+                            "the archive contains neither a disk (`disk.raw`, `*.vmdk`, `box.img`) nor a root tree",
                         )
-                        .help("name the image itself")
+                        .help("extract the image from the archive and use its path")
                     };
                     let medium = medium::of_archive(file, scratch).map_err(failed)?;
                     return medium.map(Published::Medium).ok_or_else(|| failed(none()));
@@ -127,27 +127,27 @@ fn take_in(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadab
     }
     let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
     if size == 0 {
-        let why = format!("`{}` is no image: it is empty", path.display());
+        let why = format!("`{}` is not a disk image: the file is empty", path.display());
         return Err(Unreadable::Damaged(Failure::new(why)));
     }
     Ok(Published::Disk(OpenedImage { file, format, size, ambiguous_size, for_google }))
 }
 
-/// What a file holds, if it is compressed; otherwise the file itself.
+/// Returns the decompressed file, or the file itself if it is not compressed.
 pub(super) fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
-    let start = start(&file).context(|| "could not read a part of it".to_owned())?;
+    let start = start(&file).context(|| "could not read a part of the file".to_owned())?;
     match COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
         Some((_, how)) => decompress(&file, *how, scratch).map_err(Unreadable::failure),
         None => Ok(file),
     }
 }
 
-/// How a file is to be opened.
+/// The kind of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// As it is.
+    /// A disk image that can be opened directly.
     Image(ImageFormat),
-    /// It has to be unpacked first.
+    /// A compressed file or an archive that has to be unpacked first.
     Packed,
 }
 
@@ -160,7 +160,7 @@ pub fn kind_of(file: &File) -> std::io::Result<Kind> {
     format_of(file).map(Kind::Image)
 }
 
-/// What receipts call the form that an image is published in.
+/// Returns the name of the published format of a file for receipts.
 pub fn format_name(path: &Path) -> std::io::Result<String> {
     let file = File::open(path)?;
     let start = start(&file)?;
@@ -176,14 +176,16 @@ pub fn format_name(path: &Path) -> std::io::Result<String> {
     })
 }
 
+/// Checks that an image is self-contained.
+///
 /// # Errors
-/// It refers to other files of the host, which may be meant to be read.
+/// The image refers to other files, which would be read from the host.
 pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
-    names_no_file(file, format).map_err(Unreadable::failure)
+    check_self_contained(file, format).map_err(Unreadable::failure)
 }
 
-/// Before any other program opens it.
-fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+/// Has to be called before any other program opens the image.
+fn check_self_contained(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     let context = || "could not read the image".to_owned();
     let size = size(file).context(context)?;
     let found = match format {
@@ -197,8 +199,10 @@ fn names_no_file(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
         ImageFormat::Qed => alone::qed(file),
     };
     found.context(context)?.map_err(|why| {
-        let why = Failure::new(format!("the {format} image does not stand alone: {why}"));
-        Unreadable::Damaged(why.help("make one that does: `qemu-img convert`"))
+        let why = Failure::new(format!("the {format} image is not self-contained: {why}"));
+        Unreadable::Damaged(
+            why.help("if you trust the image, make it self-contained with `qemu-img convert`"),
+        )
     })
 }
 
@@ -209,15 +213,15 @@ pub(super) fn start(file: &File) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Of a device too.
+/// Returns the size of a file or device.
 fn size(file: &File) -> std::io::Result<u64> {
     use std::io::{Seek, SeekFrom};
     let mut file = file;
     file.seek(SeekFrom::End(0))
 }
 
-/// Source: QEMU, docs/interop/qcow2.txt; Virtual Hard Disk Image Format Specification (footer "conectix" in the last 512
-/// bytes); [MS-VHDX] 2.2.1; VMware Virtual Disk Format 5.0 ("KDMV"); VirtualBox, VDI header signature at 64.
+/// Source: QEMU, docs/interop/qcow2.txt; Virtual Hard Disk Image Format Specification (footer "conectix" in the last
+/// 512 bytes); [MS-VHDX] 2.2.1; VMware Virtual Disk Format 5.0 ("KDMV"); VirtualBox, VDI header signature at 64.
 fn format_of(file: &File) -> std::io::Result<ImageFormat> {
     let start = start(file)?;
     let size = size(file)?;
@@ -250,9 +254,9 @@ fn scratch_file(scratch: &Path) -> Result<File, Failure> {
         .context(|| format!("could not create a temporary file in `{}`", scratch.display()))
 }
 
-/// Leaves holes where there are zeros.
+/// Decompresses a file. Zeros become holes.
 fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unreadable> {
-    /// What a stream's maker may make us take.
+    /// Memory limit of the decoder. The file determines how much it needs.
     const MOST_MEMORY: u64 = 2 << 30;
     let out = scratch_file(scratch)?;
     let context = || "could not read the image".to_owned();
@@ -279,24 +283,26 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unr
         }
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
     };
-    copy_sparse(&mut stream, &out).map_err(|fault| fault.told(scratch)).map(|()| out)
+    copy_sparse(&mut stream, &out).map_err(|error| error.into_unreadable(scratch)).map(|()| out)
 }
 
 /// Which side of a copy failed.
-enum Fault {
+enum CopyError {
     Read(std::io::Error),
     Write(std::io::Error),
 }
 
-impl Fault {
-    fn told(self, scratch: &Path) -> Unreadable {
+impl CopyError {
+    fn into_unreadable(self, scratch: &Path) -> Unreadable {
         match self {
-            // Only the system's own errors have numbers.
-            Fault::Read(error) if error.raw_os_error().is_some() => {
-                Failure::new("it cannot be read").caused_by(&error).into()
+            // Errors with a number come from the system; others are errors of the decoder.
+            CopyError::Read(error) if error.raw_os_error().is_some() => {
+                Failure::new("could not read the file").caused_by(&error).into()
             }
-            Fault::Read(error) => Unreadable::Damaged(Failure::new("it is damaged").caused_by(&error)),
-            Fault::Write(error) => Err::<(), _>(error)
+            CopyError::Read(error) => {
+                Unreadable::Damaged(Failure::new("the file is damaged").caused_by(&error))
+            }
+            CopyError::Write(error) => Err::<(), _>(error)
                 .context(|| format!("could not write to `{}`", scratch.display()))
                 .unwrap_err()
                 .into(),
@@ -304,8 +310,8 @@ impl Fault {
     }
 }
 
-/// Blocks of zeros are left out.
-fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
+/// Copies data without writing blocks of zeros.
+fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), CopyError> {
     const BLOCK: usize = 64 << 10;
     let mut buffer = vec![0; BLOCK];
     let mut at = 0;
@@ -316,21 +322,22 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), Fault> {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Read(error)),
+                Err(error) => return Err(CopyError::Read(error)),
             }
         }
         if filled == 0 {
-            return to.set_len(at).map_err(Fault::Write);
+            return to.set_len(at).map_err(CopyError::Write);
         }
         if !is_zero(&buffer[..filled]) {
-            to.write_all_at(&buffer[..filled], at).map_err(Fault::Write)?;
+            to.write_all_at(&buffer[..filled], at).map_err(CopyError::Write)?;
         }
         at += filled as u64;
     }
 }
 
-/// Whether a member of an archive is the disk: Google's `disk.raw`, the VMDK of an OVA, the disk of a Vagrant box. Source: Compute
-/// Engine, "Manually import boot disks", requirements; DMTF DSP0243, 2.1.2; Vagrant, "Box File Format", and vagrant-libvirt's.
+/// Returns whether a member of an archive is a disk: `disk.raw` for Google, the VMDK of an OVA, the disk of a Vagrant
+/// box. Source: Compute Engine, "Manually import boot disks", requirements; DMTF DSP0243, 2.1.2; Vagrant and
+/// vagrant-libvirt, "Box File Format".
 fn is_disk(path: &Path) -> bool {
     let is_on_top = path.parent().is_none_or(|parent| matches!(parent.to_str(), Some("" | ".")));
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -338,11 +345,11 @@ fn is_disk(path: &Path) -> bool {
     path.ends_with("disk.raw") || (is_on_top && (name.ends_with(".vmdk") || is_box))
 }
 
-/// The one disk in an archive; nothing if it holds something else.
+/// Returns the first disk in an archive and its name; `None` if there is no disk.
 fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>, Unreadable> {
     let context = || "could not read the archive".to_owned();
     let size = size(file).context(context)?;
-    // It shares its place with the file.
+    // The duplicate shares its position with the file.
     let mut input = file.try_clone().context(context)?;
     input.rewind().context(context)?;
     let mut archive = tar::Archive::new(input);
@@ -354,17 +361,17 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>
         let name = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
         if entry.header().entry_type() == tar::EntryType::GNUSparse {
             let out = scratch_file(scratch)?;
-            copy_sparse(&mut entry, &out).map_err(|fault| fault.told(scratch))?;
+            copy_sparse(&mut entry, &out).map_err(|error| error.into_unreadable(scratch))?;
             let (is, was) = (self::size(&out).context(context)?, entry.size());
             if is < was {
-                let why = format!("the archive is cut: `{name}` has {is} of {was} bytes");
+                let why = format!("the archive is truncated: `{name}` has {is} of {was} bytes");
                 return Err(Unreadable::Damaged(Failure::new(why)));
             }
             return Ok(Some((out, name)));
         }
         let (start, length) = (entry.raw_file_position(), entry.size());
         if start.checked_add(length).is_none_or(|end| end > size) {
-            let why = format!("the archive is cut in the middle of `{name}`");
+            let why = format!("the archive is truncated in `{name}`");
             return Err(Unreadable::Damaged(Failure::new(why)));
         }
         let out = scratch_file(scratch)?;
@@ -378,24 +385,24 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>
 fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unreadable> {
     let out = scratch_file(scratch)?;
     let (from, to) = (inherited_name(file), inherited_name(&out));
-    // `-n` keeps the unnamed file, which has to have its size already.
-    // First: what refers to other files is not opened with them.
-    names_no_file(file, format)?;
+    // qemu-img must not open an image that refers to other files.
+    check_self_contained(file, format)?;
     let size = virtual_size(file, format)?;
-    is_whole(file, format)?;
+    check_complete(file, format)?;
+    // `-n` writes to the existing unnamed file, which must already have its size.
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
     qemu_img(&convert, &[file, &out])?;
     Ok(out)
 }
 
-/// Runs it where it sees nothing of this host but what it inherits.
+/// Runs qemu-img in a sandbox with access only to the inherited files.
 fn qemu_img(args: &[&str], files: &[&File]) -> Result<Vec<u8>, Unreadable> {
     let invocation = Invocation::new("qemu-img").args(args);
     let invocation = files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
     let (invocation, _) = jailed(&invocation, JailNetwork::Nothing);
     run(&invocation).map(|finished| finished.stdout).map_err(|mut error| {
-        // Not what it is wrapped into.
+        // Name qemu-img in errors, not the program that creates the sandbox.
         if let RunError::Exited { run, .. } = &mut error {
             run.program = "qemu-img".to_owned();
         }
@@ -403,21 +410,22 @@ fn qemu_img(args: &[&str], files: &[&File]) -> Result<Vec<u8>, Unreadable> {
     })
 }
 
-/// What of an image lies behind the end of its file reads as zeros without a word.
-fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
+/// Checks that an image is complete. qemu-img silently reads zeros beyond the end of a truncated file.
+fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
         let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name()]);
         let check = check.arg(inherited_name(file)).inheriting(file)?;
         let (check, _) = jailed(&check, JailNetwork::Nothing);
-        // Source: qemu-img(1), check: 2 is corrupt, 3 only has space that nothing uses, 63 is not supported.
+        // Source: qemu-img(1), check: 2 is corrupt, 3 only has leaked clusters, 63 is not supported.
         let finished = run_to_its_end(&check)?;
         match finished.status.code() {
             Some(0 | 3 | 63) => {}
-            None => return Err(Failure::new("`qemu-img check` was ended").into()),
-            // Its first line has the cause. Not what it is wrapped into: that has a time, and reports are compared.
+            None => return Err(Failure::new("`qemu-img check` was terminated by a signal").into()),
+            // The first line contains the cause. Do not report the command: it contains a time limit, and reports
+            // must be comparable.
             Some(_) => {
                 let line = finished.stderr.lines().next().unwrap_or_default();
-                let failure = Failure::new("`qemu-img check` failed").detail(format!("it said: {line}"));
+                let failure = Failure::new("`qemu-img check` failed").detail(format!("stderr: {line}"));
                 return Err(Unreadable::by_stderr(failure, line));
             }
         }
@@ -428,19 +436,19 @@ fn is_whole(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
         end => {
             let end = end.map_or("more".to_owned(), |end| end.to_string());
             Err(Unreadable::Damaged(Failure::new(format!(
-                "it is cut: by its header it has {end} bytes, there are {size}"
+                "the image is truncated: its header requires {end} bytes, but the file has {size}"
             ))))
         }
     }
 }
 
-/// Bytes of the disk in an image that stands alone.
+/// Returns the size of the disk in a self-contained image in bytes.
 fn virtual_size(file: &File, format: ImageFormat) -> Result<u64, Unreadable> {
-    let said =
+    let output =
         qemu_img(&["info", "--output=json", "-f", format.qemu_name(), &inherited_name(file)], &[file])?;
-    let info: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
+    let info: serde_json::Value = serde_json::from_slice(&output).unwrap_or_default();
     let size = info["virtual-size"].as_u64();
-    size.ok_or_else(|| Failure::new("qemu-img does not say how large the disk is").into())
+    size.ok_or_else(|| Failure::new("qemu-img reported no size of the disk").into())
 }
 
 #[cfg(test)]
@@ -448,7 +456,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_refers_to_other_files_is_refused() {
+    fn images_with_external_files_are_rejected() {
         if crate::host::find_program("qemu-img").is_none() {
             return;
         }
@@ -470,9 +478,8 @@ mod tests {
         assert_eq!(create(&[]), (Ok(()), Ok(1 << 20)));
         let other = directory.path().join("other");
         std::fs::write(&other, "secret").unwrap();
-        let refused = |what: &str| {
-            format!("the qcow2 image does not stand alone: it refers to another file, as its {what}")
-        };
+        let refused =
+            |what: &str| format!("the qcow2 image is not self-contained: it refers to another file ({what})");
         let other = other.to_str().unwrap();
         assert_eq!(
             create(&["-b", other, "-F", "raw"]),
@@ -483,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_become_holes_and_the_size_stays() {
+    fn zeros_become_holes() {
         use std::os::unix::fs::MetadataExt;
         let mut bytes = vec![0; 4 << 20];
         bytes[1 << 20] = 7;

@@ -1,5 +1,6 @@
-//! An OVA: descriptor, digests and a streamOptimized VMDK in a tar, the descriptor first. Source: DMTF DSP0243, Open Virtualization
-//! Format 1.1, "OVF packages" and "Distribution as a single file"; hardware as VMware's own exports have it.
+//! OVA: a tar with a descriptor, a manifest of digests and a streamOptimized VMDK, in this order. Source: DMTF
+//! DSP0243, Open Virtualization Format 1.1, "OVF packages" and "Distribution as a single file". The virtual hardware
+//! is that of exports by VMware.
 
 use super::source::Source;
 use super::vmdk;
@@ -10,9 +11,9 @@ use std::io::{self, BufReader, BufWriter, Seek, Write};
 use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
 
-/// What the descriptor has of the machine.
+/// Properties of the virtual machine for the descriptor.
 pub(super) struct Appliance<'a> {
-    /// The files' names before their endings, and the machine's.
+    /// Name of the machine and of the files, without extension.
     pub name: &'a str,
     pub id: Uuid,
     pub firmware: Firmware,
@@ -20,7 +21,7 @@ pub(super) struct Appliance<'a> {
     pub time: u64,
 }
 
-/// `scratch` is an empty file for the disk.
+/// Writes the archive. `scratch` is an empty temporary file for the disk.
 pub(super) fn write(
     source: &impl Source,
     appliance: &Appliance,
@@ -57,7 +58,8 @@ pub(super) fn write(
     tar.into_inner()?.flush()
 }
 
-/// A machine of two processors and 2 GiB with a paravirtual SCSI controller and a vmxnet3 card, of hardware version 13 (ESXi 6.5).
+/// Describes a machine with two processors, 2 GiB of memory, a paravirtual SCSI controller and a vmxnet3 network
+/// card, of hardware version 13 (ESXi 6.5).
 fn descriptor(appliance: &Appliance, disk: &str, capacity: u64, size: u64) -> String {
     let name = escaped(appliance.name);
     let disk = escaped(disk);
@@ -147,7 +149,7 @@ fn descriptor(appliance: &Appliance, disk: &str, capacity: u64, size: u64) -> St
     )
 }
 
-/// For text and attributes. Source: XML 1.0, 2.4.
+/// Escapes a string for text and attributes. Source: XML 1.0, 2.4.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
@@ -159,7 +161,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn the_descriptor_comes_first_and_the_digests_are_right() {
+    fn archive_has_descriptor_manifest_and_disk() {
         let raw = tempfile::tempfile().unwrap();
         raw.set_len(3 << 20).unwrap();
         let appliance = Appliance { name: "a", id: Uuid::from_u128(1), firmware: Firmware::Uefi, time: 1000 };

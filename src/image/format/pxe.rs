@@ -1,5 +1,5 @@
-//! What a machine starts from the network: a kernel, and an initramfs that holds the whole root; nothing is mounted then. In a
-//! tar.xz, with a menu for PXELINUX, as it is unpacked on a TFTP server. Source: the Syslinux wiki, "PXELINUX".
+//! Network boot: a kernel, and an initramfs with the complete root tree, so nothing has to be mounted. Both are in a
+//! tar.xz together with a menu for PXELINUX, to be unpacked on a TFTP server. Source: the Syslinux wiki, "PXELINUX".
 
 use super::comparison::Comparing;
 use super::source::{Raw, Source};
@@ -17,10 +17,11 @@ pub(super) const KERNEL: &str = "vmlinuz";
 pub(super) const INITRD: &str = "initrd";
 pub(super) const MENU: &str = "pxelinux.cfg/default";
 const LEVEL: i32 = 12;
-/// Any number of threads gives the same bytes, as long as it is one or more.
+/// The output is the same for any number of threads except 0.
 const MOST_WORKERS: usize = 16;
 
-/// `time` is in seconds since 1970; `scratch` is where unnamed files may be. Gives what the format could not keep, in words.
+/// Writes the archive. `time` is in seconds since 1970. Unnamed temporary files are created in `scratch`. Returns a
+/// description of attributes that the format cannot store.
 pub(super) fn write(
     root: &Raw,
     diskless: &Diskless,
@@ -50,20 +51,21 @@ pub(super) fn write(
     Ok(tree.lost(|item| is_inside(item, diskless), |_| false))
 }
 
-/// All but what lies on a boot partition, and what mounts the disk's.
+/// Returns whether an item belongs to a system without a disk: not to the boot partition, and not to files that mount
+/// partitions of the disk.
 pub(super) fn is_inside(item: &Item, diskless: &Diskless) -> bool {
     !item.path.starts_with("/boot/") && !diskless.without.contains(&item.path)
 }
 
-/// The newest kernel of a tree, as a file in it.
+/// Returns the newest kernel of a tree.
 pub(super) fn kernel_of<'t>(tree: &'t Tree) -> Result<&'t Item, Failure> {
     let none = || {
-        Failure::new("the root tree has no kernel that could be started from the network or a CD")
-            .help("add a bundle with a kernel to `Bundles`")
+        Failure::new("no kernel in the root tree to boot from the network or from CD")
+            .help("add a kernel bundle to `Bundles`, such as kernel-kvm")
     };
     let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(none)?;
     let inside = format!("/boot{}", kernel.image);
-    // Where it is still to be copied to the boot partition, its first place counts.
+    // If the kernel is not on the boot partition yet, use its original path.
     let from = kernel.copies.iter().find(|(_, to)| *to == inside).map(|(from, _)| from.as_str());
     tree.find(&inside).or_else(|| tree.find(from?)).ok_or_else(none)
 }
@@ -72,7 +74,7 @@ fn unpacked(tree: &Tree, diskless: &Diskless, out: &mut impl Write) -> io::Resul
     let init = ["/sbin/init", "/usr/sbin/init", "/usr/lib/systemd/systemd"]
         .into_iter()
         .find(|path| tree.find(path).is_some())
-        .ok_or_else(|| io::Error::other("the root tree has no /sbin/init: nothing would start"))?;
+        .ok_or_else(|| io::Error::other("no /sbin/init in the root tree"))?;
     initramfs::write(tree, |item| is_inside(item, diskless), init.trim_start_matches('/'), out)
 }
 
@@ -102,12 +104,13 @@ fn add(
     builder.append_data(&mut header, path, data)
 }
 
-/// Whether kernel and tree come back from a published file.
+/// Checks that a published file contains the kernel and the tree unchanged.
 pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path) -> Result<(), Failure> {
-    let context = || "what was written does not read back as the root tree".to_owned();
+    let context = || "the published file differs from the root tree after writing".to_owned();
     let tree = Tree::read(root).context(context)?;
-    let back =
-        take_apart(file, scratch).context(context)?.ok_or_else(|| Failure::new("parts of it are missing"))?;
+    let back = unpack(file, scratch)
+        .context(context)?
+        .ok_or_else(|| Failure::new("parts of the published file are missing"))?;
     (&back.kernel).rewind().context(context)?;
     let mut kernel = Comparing::new(&back.kernel);
     io::copy(&mut tree.reader(kernel_of(&tree)?), &mut kernel).context(context)?;
@@ -117,14 +120,14 @@ pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path
     unpacked(&tree, diskless, &mut initrd).and_then(|()| initrd.finish()).context(context)
 }
 
-/// What has to be given to a kernel's loader.
+/// The input of a boot loader for Linux.
 pub struct NetworkBoot {
     pub kernel: File,
     pub initrd: File,
     pub command_line: String,
 }
 
-/// Whether this is one, by its first member.
+/// Returns whether a file is a network boot archive, by its first member.
 pub fn is_network_boot(file: &File) -> io::Result<bool> {
     let mut start = [0; 512];
     let packed = Raw::new(file)?;
@@ -132,7 +135,7 @@ pub fn is_network_boot(file: &File) -> io::Result<bool> {
     Ok(decoder.read_exact(&mut start).is_ok() && start.starts_with(MENU.as_bytes()))
 }
 
-/// Reads without moving the file's own place.
+/// A reader that does not change the position of the file.
 struct Beginning<'s, 'f> {
     source: &'s Raw<'f>,
     at: u64,
@@ -147,18 +150,18 @@ impl Read for Beginning<'_, '_> {
     }
 }
 
-/// Takes one apart, into unnamed files.
+/// Unpacks a network boot archive into unnamed files.
 pub fn open(path: &Path, scratch: &Path) -> Result<NetworkBoot, Failure> {
     let context = || format!("could not unpack `{}`", path.display());
     let file = File::open(path).context(context)?;
-    take_apart(&file, scratch).context(context)?.ok_or_else(|| {
-        Failure::new(format!("`{}` is nothing to start from the network", path.display()))
-            .detail(format!("{KERNEL}, {INITRD} and {MENU} are expected in it"))
+    unpack(&file, scratch).context(context)?.ok_or_else(|| {
+        Failure::new(format!("`{}` is not a network boot archive", path.display()))
+            .detail(format!("expected members: {KERNEL}, {INITRD} and {MENU}"))
     })
 }
 
-/// Nothing if a part is missing.
-fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
+/// Unpacks an archive; `None` if a part is missing.
+fn unpack(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
     let packed = Raw::new(file)?;
     let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
     let parts = parts_of(liblzma::read::XzDecoder::new(from), scratch)?;
@@ -166,7 +169,7 @@ fn take_apart(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
     Ok(whole.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
 }
 
-/// What an archive of it should hold.
+/// The parts of a network boot archive.
 #[derive(Default)]
 pub(super) struct Parts {
     pub kernel: Option<File>,
@@ -174,7 +177,7 @@ pub(super) struct Parts {
     pub command_line: Option<String>,
 }
 
-/// The parts of a tar, in unnamed files.
+/// Extracts the parts of a tar into unnamed files.
 pub(super) fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
     parts_of(Beginning { source: &Raw::new(tar)?, at: 0 }, scratch)
 }
@@ -197,7 +200,7 @@ fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
             _ => continue,
         };
         if entry.header().entry_type() != EntryType::Regular {
-            return Err(io::Error::other(format!("`{name}` is no plain file")));
+            return Err(io::Error::other(format!("`{name}` is not a regular file")));
         }
         let mut out = tempfile::tempfile_in(scratch)?;
         io::copy(&mut entry, &mut out)?;
@@ -212,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_comes_apart_again_and_is_the_same_twice() {
+    fn archives_are_reproducible_and_can_be_opened() {
         let root = packed();
         let raw = Raw::new(&root).unwrap();
         let diskless = Diskless {

@@ -1,5 +1,5 @@
-//! A qcow2 of version 3 with compressed clusters: written here so that neither QEMU's version nor that of its libraries
-//! changes a byte, and so that all cores compress.
+//! qcow2 version 3 with compressed clusters. ister writes this format itself so that the bytes do not depend on the
+//! versions of QEMU and its libraries, and to compress on all cores.
 //!
 //! Source: QEMU, docs/interop/qcow2.txt.
 
@@ -13,45 +13,45 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 const CLUSTER_BITS: u32 = 16;
-/// In bytes.
+/// Size of a cluster in bytes.
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
-/// Entries of 64 bits in an L1 or L2 table's cluster, or in the refcount table's.
+/// Number of 64-bit entries in a cluster of an L1, L2 or refcount table.
 const ENTRIES: u64 = CLUSTER / 8;
-/// Refcounts of 16 bits in a block.
+/// Number of 16-bit refcounts in a block.
 const REFCOUNTS: u64 = CLUSTER / 2;
-/// Guest clusters that are worked on together.
+/// Number of guest clusters in a piece.
 const PIECE: u64 = 32;
 const MOST_WORKERS: usize = 16;
-/// zstd's own default.
+/// Default level of zstd.
 const LEVEL: i32 = 3;
 
-/// The entry's cluster is used once, here.
+/// Flag of an entry whose cluster has a refcount of exactly one.
 const COPIED: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
-/// Where a compressed cluster's entry has its number of further sectors of 512 bytes.
+/// Position of the number of additional 512-byte sectors in the entry of a compressed cluster.
 const SECTORS_SHIFT: u32 = 62 - (CLUSTER_BITS - 8);
 
-/// What is stored of a guest cluster.
+/// Stored form of a guest cluster.
 enum Stored {
     Zeros,
     Compressed(Vec<u8>),
-    /// It does not become smaller.
+    /// Not compressible.
     Plain(Vec<u8>),
 }
 
-/// How clusters are compressed. Readers of before 2020 and several clouds know zlib only.
+/// Compression of clusters. Programs older than 2020 and several clouds support only zlib.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     Zlib,
     Zstd,
 }
 
-/// Writes into an empty file.
+/// Writes the image into an empty file.
 pub(super) fn write(source: &impl Source, compression: Compression, out: &File) -> io::Result<()> {
     let mut image = Image { out: BufWriter::with_capacity(1 << 20, out), at: 0, refcounts: Vec::new() };
-    // The header's cluster, which is written last.
+    // Reserve the cluster of the header, which is written last.
     image.cluster(&[0; CLUSTER as usize])?;
-    // Tables of holes alone take no memory: most of a large image is one.
+    // `None` for tables without any data, which are most tables of a large image, to save memory.
     let mut tables: Vec<Option<Vec<u64>>> = Vec::new();
     let mut entries: Vec<u64> = Vec::new();
     let cut = Cut::new((PIECE * CLUSTER) as usize, MOST_WORKERS);
@@ -90,7 +90,7 @@ pub(super) fn write(source: &impl Source, compression: Compression, out: &File) 
     out.write_all_at(&header, 0)
 }
 
-/// Nothing if all of it is holes.
+/// Returns `None` if the table has only holes.
 fn used(table: Vec<u64>) -> Option<Vec<u64>> {
     table.iter().any(|entry| *entry != 0).then_some(table)
 }
@@ -117,7 +117,7 @@ fn header(
     put(40, &l1_at.to_be_bytes());
     put(48, &refcounts_at.to_be_bytes());
     put(56, &refcount_clusters.to_be_bytes());
-    // The bit says that the type is another one than zlib.
+    // The flag marks a compression type other than zlib.
     if compression == Compression::Zstd {
         put(72, &COMPRESSION_TYPE.to_be_bytes());
         put(104, &[ZSTD]);
@@ -127,12 +127,12 @@ fn header(
     header
 }
 
-/// A raw deflate stream in a window of 4 KiB: qemu-img's own. Source: QEMU, block/qcow2-threads.c, qcow2_zlib_decompress, which
-/// inflates with -12.
+/// Compresses a cluster as a raw deflate stream with a window of 4 KiB, like qemu-img. Source: QEMU,
+/// block/qcow2-threads.c, qcow2_zlib_decompress, which inflates with -12.
 fn deflate(cluster: &[u8]) -> io::Result<Vec<u8>> {
     const WINDOW_BITS: u8 = 12;
     let mut deflate = Compress::new_with_window_bits(flate2::Compression::default(), false, WINDOW_BITS);
-    // More than the cluster is not wanted.
+    // Stop if the output is larger than the cluster.
     let mut out = Vec::with_capacity(cluster.len());
     match deflate.compress_vec(cluster, &mut out, FlushCompress::Finish).map_err(io::Error::other)? {
         Status::StreamEnd => Ok(out),
@@ -145,7 +145,7 @@ fn compress(chunk: Chunk, compression: Compression) -> io::Result<Arc<Vec<Stored
         if is_zero(bytes) {
             return Ok(Stored::Zeros);
         }
-        // The last one may be shorter.
+        // The last cluster may be shorter.
         let mut cluster = bytes.to_vec();
         cluster.resize(CLUSTER as usize, 0);
         let compressed = match compression {
@@ -158,17 +158,17 @@ fn compress(chunk: Chunk, compression: Compression) -> io::Result<Arc<Vec<Stored
     clusters.collect::<io::Result<_>>().map(Arc::new)
 }
 
-/// The file, written from front to back.
+/// The output file, written sequentially.
 struct Image<'f> {
     out: BufWriter<&'f File>,
-    /// Bytes so far.
+    /// Number of bytes written.
     at: u64,
-    /// Of each cluster so far.
+    /// Refcount of each cluster written.
     refcounts: Vec<u16>,
 }
 
 impl Image<'_> {
-    /// Compressed clusters lie next to each other, wherever host clusters begin. Gives the L2 entry.
+    /// Writes a compressed cluster, which need not be aligned to host clusters. Returns the L2 entry.
     fn compressed(&mut self, bytes: &[u8]) -> io::Result<u64> {
         const SECTOR: u64 = 512;
         let at = self.at;
@@ -176,10 +176,10 @@ impl Image<'_> {
         Ok(COMPRESSED | ((self.at - 1) / SECTOR - at / SECTOR) << SECTORS_SHIFT | at)
     }
 
-    /// Whole clusters at a cluster's start. Gives their place.
+    /// Writes complete clusters at a cluster boundary. Returns their offset.
     fn cluster(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let rest = (self.at.next_multiple_of(CLUSTER) - self.at) as usize;
-        // It belongs to a cluster that is counted already.
+        // The padding belongs to a cluster that is already counted.
         self.out.write_all(&vec![0; rest])?;
         self.at += rest as u64;
         let at = self.at;
@@ -193,7 +193,7 @@ impl Image<'_> {
         self.cluster(&bytes)
     }
 
-    /// Bytes that are one more use of each cluster they lie in.
+    /// Writes bytes and increments the refcounts of their clusters.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.at + bytes.len() as u64;
         self.refcounts.resize(end.div_ceil(CLUSTER) as usize, 0);
@@ -205,7 +205,8 @@ impl Image<'_> {
         Ok(())
     }
 
-    /// Blocks and table, which count themselves. Gives the table's place and its clusters.
+    /// Writes the refcount blocks and the refcount table, which are included in the counts. Returns offset and number
+    /// of clusters of the table.
     fn refcounts(&mut self) -> io::Result<(u64, u32)> {
         let used = self.refcounts.len() as u64;
         let (mut blocks, mut tables) = (1, 1);
@@ -229,16 +230,16 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// qemu-img finds every refcount right and the same content, and what lies in it is what the specification says.
+    /// qemu-img finds no wrong refcounts, and the content is the same.
     #[test]
-    fn qemu_reads_what_is_written() {
+    fn qemu_img_reads_the_images() {
         if crate::host::find_program("qemu-img").is_none() {
             return;
         }
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let raw = File::options().create_new(true).read(true).write(true).open(path("raw")).unwrap();
-        // More than one L2 table, the second one empty, the third cut in a cluster's middle.
+        // Three L2 tables: the second is empty, and the third ends in the middle of a cluster.
         let size = 2 * ENTRIES * CLUSTER + 3 * CLUSTER + 1536;
         raw.set_len(size).unwrap();
         let mut state = 9u32;
@@ -249,7 +250,7 @@ mod tests {
         raw.write_all_at(&vec![b'x'; 5 * CLUSTER as usize + 7], 100).unwrap();
         let random: Vec<u8> = (0..3 * CLUSTER).map(|_| noise()).collect();
         raw.write_all_at(&random, 20 * CLUSTER + 512).unwrap();
-        // Repeated behind more than zlib's window of 4 KiB.
+        // A repetition at a distance larger than the 4 KiB window of zlib.
         raw.write_all_at(&[&random[..6000], &random[..6000]].concat(), 40 * CLUSTER).unwrap();
         raw.write_all_at(b"the end", size - 7).unwrap();
         let qemu_img = |args: &[&str]| {

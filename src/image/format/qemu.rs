@@ -1,4 +1,4 @@
-//! What qemu-img writes, without what it takes from the clock and from chance.
+//! Converts images with qemu-img and replaces random and time-dependent bytes.
 
 use crate::host::{Context, Failure, Invocation, inherited_name, run};
 use crate::template::{Bytes, Format};
@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
-/// Converts the raw image. `out` is an empty file, which may have no name.
+/// Converts the raw image. `out` is an empty file, which may be unnamed.
 pub(super) fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<(), Failure> {
     let (kind, options): (&str, &[&str]) = match format {
         Format::Vhdx => ("vhdx", &["-o", "subformat=dynamic"]),
@@ -29,22 +29,22 @@ pub(super) fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<
     normalized.context(|| format!("could not write a {kind} image"))
 }
 
-/// Source: VirtualBox, VDICore.h: the header's UUIDs of the image and of its last change.
+/// Replaces the UUIDs of the image and of its last change. Source: VirtualBox, VDICore.h.
 fn normalize_vdi(out: &File, id: Uuid) -> io::Result<()> {
     const IMAGE: u64 = 392;
     out.write_all_at(&id.to_bytes_le(), IMAGE)?;
     out.write_all_at(&Uuid::new_v5(&id, b"change").to_bytes_le(), IMAGE + 16)
 }
 
-/// Source: [MS-VHDX] 2.2.1 (the creator, 512 bytes of UTF-16), 2.2.2 (two headers, of which the one with the larger sequence number counts), 2.2.3 (region table),
-/// 2.6 (metadata).
+/// Replaces creator, identifiers and log. Source: [MS-VHDX] 2.2.1 (creator, 512 bytes of UTF-16), 2.2.2 (two headers,
+/// the one with the larger sequence number is valid), 2.2.3 (region table), 2.6 (metadata).
 fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
     const HEADERS: [u64; 2] = [64 * Bytes::KIB, 128 * Bytes::KIB];
     const HEADER_SIZE: usize = 4096;
     const REGIONS: u64 = 192 * Bytes::KIB;
     const METADATA: Uuid = Uuid::from_u128(0x8b7c_a206_4790_4b9a_b8fe_575f_050f_886e);
     const PAGE_83: Uuid = Uuid::from_u128(0xbeca_12ab_b2e6_4523_93ef_c309_e000_c746);
-    // QEMU puts its version there.
+    // QEMU stores its version here.
     let mut creator = [0; 512];
     for (place, unit) in creator.chunks_exact_mut(2).zip("ister".encode_utf16()) {
         place.copy_from_slice(&unit.to_le_bytes());
@@ -55,7 +55,7 @@ fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
         out.read_exact_at(&mut bytes, at)?;
         Ok(u64::from_le_bytes(bytes))
     };
-    // A table's entries: what each is called, and where its place is said.
+    // Finds an entry of a table by GUID. Returns the offset of its location field.
     let find = |table: u64, count: u64, wanted: Uuid| -> io::Result<u64> {
         for entry in (0..count.min(2047)).map(|index| table + index * 32) {
             let mut name = [0; 16];
@@ -64,7 +64,7 @@ fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
                 return Ok(entry + 16);
             }
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the vhdx lacks a table that every one has"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "a required table is missing in the vhdx"))
     };
     let sequence = [number(HEADERS[0] + 8)?, number(HEADERS[1] + 8)?];
     for (index, at) in HEADERS.into_iter().enumerate() {
@@ -79,7 +79,7 @@ fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
         header[4..8].copy_from_slice(&sum.to_le_bytes());
         out.write_all_at(&header, at)?;
     }
-    // 2.3: the log is empty when its GUID is, whatever lies there of changes that are long done.
+    // Section 2.3: the log is empty if its GUID is zero, but it may contain stale entries.
     let mut log = [0; 16];
     out.read_exact_at(&mut log, HEADERS[0] + 48)?;
     if log == [0; 16] {
@@ -88,7 +88,7 @@ fn normalize_vhdx(out: &File, id: Uuid) -> io::Result<()> {
     }
     let regions = number(REGIONS + 8)? & 0xffff_ffff;
     let metadata = number(find(REGIONS + 16, regions, METADATA)?)?;
-    // Behind the signature and two reserved bytes.
+    // After the signature and two reserved bytes.
     let items = number(metadata + 8)? >> 16 & 0xffff;
     let page = number(find(metadata + 32, items, PAGE_83)?)? & 0xffff_ffff;
     out.write_all_at(&id.to_bytes_le(), metadata + page)

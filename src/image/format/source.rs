@@ -1,4 +1,4 @@
-//! What is packed: bytes at places, and where there are none but zeros.
+//! Input of the writers: random access to bytes, with known holes.
 
 use crate::image::data_ranges;
 use std::fs::File;
@@ -7,11 +7,11 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 pub(super) trait Source: Sync {
-    /// In bytes.
+    /// Returns the size in bytes.
     fn size(&self) -> u64;
     /// Fills the buffer, which ends within the source.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
-    /// Whether it is known, without reading, that there is nothing but zeros.
+    /// Returns whether a range is known to contain only zeros, without reading it.
     fn is_hole(&self, range: Range<u64>) -> bool;
 }
 
@@ -47,11 +47,11 @@ impl Source for Raw<'_> {
     }
 }
 
-/// A source between other bytes, as a member of an archive.
+/// A source with a prefix and a suffix, such as a member of an archive.
 pub(super) struct Framed<'s, S> {
     pub before: Vec<u8>,
     pub inner: &'s S,
-    /// Zeros behind it.
+    /// Number of zero bytes after it.
     pub after: u64,
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_read_from_anywhere() {
+    fn framed_sources_have_random_access() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"inner", 0).unwrap();
         let raw = Raw::new(&file).unwrap();

@@ -1,4 +1,4 @@
-//! The packed root tree, looked into: what it has, where it is in the tar.
+//! Index of a packed root tree: items and their positions in the tar.
 
 use super::source::Raw;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use tar::{Archive, EntryType};
 
-/// Blocks of a tar are this long. Source: POSIX.1-2017, pax, "ustar Interchange Format".
+/// Size of a tar block in bytes. Source: POSIX.1-2017, pax, "ustar Interchange Format".
 const BLOCK: u64 = 512;
 
 /// A file, directory, link or device of the tree.
 pub(super) struct Item {
-    /// With a slash in front, none behind; bytes that are no UTF-8 only matter to whoever looks for names.
+    /// Absolute path without a trailing slash. Invalid UTF-8 is replaced, which matters only for lookups.
     pub path: String,
-    /// As it stands in the tar.
+    /// Name as stored in the tar.
     pub name: Vec<u8>,
     pub kind: EntryType,
     pub mode: u32,
@@ -23,19 +23,19 @@ pub(super) struct Item {
     pub group: u64,
     /// Seconds since 1970.
     pub time: u64,
-    /// Of a device: major and minor number.
+    /// Major and minor number of a device.
     pub device: (u32, u32),
-    /// Where a link leads to.
+    /// Target of a link.
     pub target: Vec<u8>,
-    /// A plain file's bytes in the tar.
+    /// Byte range of a regular file's data in the tar.
     pub data: Range<u64>,
-    /// Names of its extended attributes.
+    /// Names of the extended attributes.
     pub attributes: Vec<String>,
-    /// Everything that the tar has of it, extended headers included.
+    /// Byte range of the item in the tar, including extended headers.
     pub span: Range<u64>,
 }
 
-/// What is in the tree.
+/// An indexed tree.
 pub(super) struct Tree<'f> {
     pub file: &'f File,
     /// In the order of the tar.
@@ -61,15 +61,15 @@ impl<'f> Tree<'f> {
             let path =
                 format!("/{}", String::from_utf8_lossy(&name).trim_start_matches("./").trim_matches('/'));
             let at = entry.raw_file_position();
-            // What is stored: a sparse file is larger than that.
+            // The stored size. The apparent size of a sparse file is larger.
             let data = at..at.saturating_add(header.entry_size()?);
             let end = data.end.next_multiple_of(BLOCK);
             if end > end_of_file {
-                return Err(io::Error::other(format!("it is cut in the middle of `{path}`")));
+                return Err(io::Error::other(format!("the archive is truncated in `{path}`")));
             }
             let item = Item {
                 kind: header.entry_type(),
-                // Some leave out what they have no use for.
+                // Some programs omit fields that they do not need.
                 mode: header.mode().unwrap_or(0),
                 owner: header.uid().unwrap_or(0),
                 group: header.gid().unwrap_or(0),
@@ -90,12 +90,12 @@ impl<'f> Tree<'f> {
         }
         let mut last = [1; BLOCK as usize];
         if file.read_exact_at(&mut last, from).is_err() || last != [0; BLOCK as usize] {
-            return Err(io::Error::other("its end is missing"));
+            return Err(io::Error::other("the end of the archive is missing"));
         }
         Ok(Tree::of(file, items))
     }
 
-    /// Of what was found in an archive.
+    /// Creates a tree from the items of an archive.
     pub(super) fn of(file: &'f File, items: Vec<Item>) -> Tree<'f> {
         let mut directories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (directory, name) in items.iter().filter_map(|item| item.path.rsplit_once('/')) {
@@ -105,7 +105,7 @@ impl<'f> Tree<'f> {
         Tree { file, items, directories }
     }
 
-    /// The names in a directory, sorted.
+    /// Returns the sorted names in a directory.
     pub(super) fn list(&self, directory: &str) -> Vec<String> {
         self.directories.get(directory).into_iter().flatten().cloned().collect()
     }
@@ -114,12 +114,12 @@ impl<'f> Tree<'f> {
         self.items.iter().find(|item| item.path == path)
     }
 
-    /// A plain file's bytes.
+    /// Returns a reader of a regular file's data.
     pub(super) fn reader(&self, item: &Item) -> impl Read + use<'f> {
         Reader { file: self.file, at: item.data.start }.take(item.data.end - item.data.start)
     }
 
-    /// What is lost where only some extended attributes are kept, in words; nothing if nothing is.
+    /// Describes the extended attributes that are lost if only some can be stored; `None` if none are lost.
     pub(super) fn lost(
         &self,
         wanted: impl Fn(&Item) -> bool,
@@ -132,12 +132,12 @@ impl<'f> Tree<'f> {
             first.attributes.iter().map(String::as_str).filter(|name| !keeps(name)).collect();
         let more = match losers.count() {
             0 => String::new(),
-            count => format!(", and those of {count} more"),
+            count => format!(" and of {count} more files"),
         };
         Some(format!("{} of `{}`{more}", names.join(" and "), first.path))
     }
 
-    /// The same tar with only some of its entries.
+    /// Writes a tar with only some of the entries.
     pub(super) fn copy_some(
         &self,
         wanted: impl Fn(&Item) -> bool,
@@ -147,12 +147,12 @@ impl<'f> Tree<'f> {
             let length = item.span.end - item.span.start;
             io::copy(&mut Reader { file: self.file, at: item.span.start }.take(length), out)?;
         }
-        // Two empty blocks end it.
+        // Two empty blocks mark the end of a tar.
         out.write_all(&[0; 2 * BLOCK as usize])
     }
 }
 
-/// Source: star(5), "SCHILY.xattr"; GNU tar and bsdtar write the same.
+/// Returns the names of extended attributes. Source: star(5), "SCHILY.xattr", also used by GNU tar and bsdtar.
 fn attributes_of(entry: &mut tar::Entry<impl Read>) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for extension in entry.pax_extensions()?.into_iter().flatten() {
@@ -163,7 +163,7 @@ fn attributes_of(entry: &mut tar::Entry<impl Read>) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Reads with a place of its own in the file.
+/// A reader with a separate position in the file.
 struct Reader<'f> {
     file: &'f File,
     at: u64,
@@ -193,7 +193,7 @@ pub(super) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A packed tree that a kernel could start: hard links, a long name, a device, a pipe.
+    /// A packed tree with a kernel, hard links, a long name and a FIFO.
     pub(crate) fn packed() -> File {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
@@ -221,11 +221,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_tar_that_is_cut_is_told_from_a_whole_one() {
+    fn truncated_tar_is_detected() {
         let file = packed();
         let size = file.metadata().unwrap().len();
         assert!(Tree::read_file(&file).is_ok());
-        for (cut, why) in [(1024, "its end is missing"), (1536, "it is cut in the middle of ")] {
+        for (cut, why) in
+            [(1024, "the end of the archive is missing"), (1536, "the archive is truncated in ")]
+        {
             file.set_len(size - cut).unwrap();
             let error = Tree::read_file(&file).err().unwrap().to_string();
             assert!(error.starts_with(why), "{cut}: {error}");
@@ -233,7 +235,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn some_of_a_tar_is_a_tar() {
+    fn partial_copy_is_a_valid_tar() {
         let file = packed();
         let raw = Raw::new(&file).unwrap();
         let tree = Tree::read(&raw).unwrap();

@@ -1,14 +1,14 @@
-//! Where the last of an image's bytes lies: QEMU reads zeros behind the end of a file, without a word.
+//! Detects truncated images, because QEMU silently reads zeros beyond the end of a file.
 
 use super::image_format::ImageFormat;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Where a file of `size` bytes has to end at the earliest; `None` where its own tables lie behind its end. Formats that
-/// `qemu-img check` holds against their files have nothing to add.
+/// Returns the minimum size of an image file of `size` bytes according to its metadata; `None` if the metadata itself
+/// is truncated. Returns 0 for formats for which `qemu-img check` detects truncation.
 pub(super) fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
     match format {
-        // The header of a raw image is its partition table, which rules look at.
+        // The metadata of a raw image is its partition table, which the rules check.
         ImageFormat::Raw
         | ImageFormat::Vhdx
         | ImageFormat::Vmdk
@@ -21,19 +21,20 @@ pub(super) fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u
     }
 }
 
-/// The end of the last cluster. Source: QEMU, docs/interop/qcow2.txt, "Header" and "Cluster mapping".
+/// Returns the end of the last cluster. Source: QEMU, docs/interop/qcow2.txt, "Header" and "Cluster mapping".
 fn qcow2(file: &File) -> Option<u64> {
     const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
     const COMPRESSED: u64 = 1 << 62;
-    /// Of an entry of 64 bits: the cluster reads as zeros, whatever lies there.
+    /// Flag of a 64-bit entry: the cluster reads as zeros regardless of its data.
     const ZERO: u64 = 1;
-    /// Of the header's incompatible features: entries have 128 bits, the second half of them a map of subclusters.
+    /// Incompatible feature: entries have 128 bits, of which the second half is a bitmap of subclusters.
     const EXTENDED: u64 = 1 << 4;
-    /// As QEMU limits it.
+    /// Maximum size of the L1 table in QEMU.
     const MOST_L1: usize = 32 << 20;
     let mut header = [0; 80];
     file.read_exact_at(&mut header, 0).ok()?;
-    let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
+    let number =
+        |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("the slice has four bytes"));
     let long = |at: usize| u64::from(number(at)) << 32 | u64::from(number(at + 4));
     let (version, bits) = (number(4), number(20));
     if !(9..=21).contains(&bits) {
@@ -41,7 +42,7 @@ fn qcow2(file: &File) -> Option<u64> {
     }
     let is_extended = version >= 3 && long(72) & EXTENDED != 0;
     let cluster = 1_u64 << bits;
-    // With subclusters, the last one that is there.
+    // With subclusters, the end of the last allocated one.
     let used = |bitmap: u64| cluster / 32 * u64::from(32 - (bitmap as u32).leading_zeros());
     let end_of = |bytes: &[u8]| -> u64 {
         let entry = entry_at(bytes);
@@ -72,18 +73,19 @@ fn qcow2(file: &File) -> Option<u64> {
 }
 
 fn entry_at(bytes: &[u8]) -> u64 {
-    u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
+    u64::from_be_bytes(bytes[..8].try_into().expect("the slice has eight bytes"))
 }
 
-/// A vhd ends with its footer; a dynamic one that lost it still has a copy in front, and then ends nobody knows where. Source:
-/// Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format".
+/// Checks that a vhd ends with its footer. Without it, only the copy at the start of a dynamic vhd is left, and the
+/// original size is unknown. Source: Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format".
 fn vhd(file: &File, size: u64) -> Option<u64> {
     let mut cookie = [0; 8];
     file.read_exact_at(&mut cookie, size.checked_sub(512)?).ok()?;
     (cookie == *b"conectix").then_some(size)
 }
 
-/// The end of the last block that is there. Source: VirtualBox, VDICore.h, VDIHEADER1: all numbers little-endian.
+/// Returns the end of the last allocated block. Source: VirtualBox, VDICore.h, VDIHEADER1 (all fields are
+/// little-endian).
 fn vdi(file: &File) -> Option<u64> {
     let number = |at: u64| {
         let mut bytes = [0; 4];

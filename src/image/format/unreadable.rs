@@ -1,14 +1,15 @@
-//! Why a published file cannot be looked into: whether it is the file's fault or this host's.
+//! Errors of opening a published file: whether the file is damaged or the host failed.
 
 use crate::host::{Failure, RunError};
 
 pub(super) enum Unreadable {
-    /// Whoever downloads the file cannot unpack it either.
+    /// The file is damaged and cannot be used on any host.
     Damaged(Failure),
     Host(Failure),
 }
 
-/// What the C library calls faults that are no image's, and qemu-img's words where another program holds the file.
+/// Errors of the C library that are not caused by the image, and qemu-img's message if another program locks the
+/// file.
 const OF_HOST: &[&str] = &[
     "No space left",
     "Cannot allocate memory",
@@ -24,7 +25,7 @@ impl From<Failure> for Unreadable {
     }
 }
 
-/// What a program that was to read it came to.
+/// Converts the error of a program that reads the file.
 impl From<RunError> for Unreadable {
     fn from(error: RunError) -> Unreadable {
         let Some(run) = error.exited() else { return Unreadable::Host(error.into()) };
@@ -34,7 +35,7 @@ impl From<RunError> for Unreadable {
 }
 
 impl Unreadable {
-    /// Of a program that exited by itself, by what it printed on stderr.
+    /// Classifies the error of a program that exited with a failure by its messages on stderr.
     pub(super) fn by_stderr(failure: Failure, printed: &str) -> Unreadable {
         match OF_HOST.iter().any(|words| printed.contains(words)) {
             true => Unreadable::Host(failure),

@@ -1,26 +1,27 @@
-//! A fixed VHD: the raw bytes, and a footer of 512 bytes. Source: Virtual Hard Disk Image Format Specification, October 11,
-//! 2006, "Hard Disk Footer Format".
+//! Fixed VHD: the raw bytes followed by a footer of 512 bytes. Source: Virtual Hard Disk Image Format Specification,
+//! October 11, 2006, "Hard Disk Footer Format".
 
 use crate::template::Bytes;
 use uuid::Uuid;
 
 pub(super) const FOOTER: u64 = 512;
-/// What Azure asks for. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole number of MiB".
+/// Azure requires a size in multiples of this. Source: Azure, "Prepare a Windows VHD or VHDX", "fixed size, a whole
+/// number of MiB".
 pub(super) const UNIT: u64 = Bytes::MIB;
-/// 2000-01-01T00:00:00Z, from which the format counts.
+/// 2000-01-01T00:00:00Z, the epoch of the format.
 const EPOCH_2000: u64 = 946_684_800;
 
-/// The footer of a disk of `size` bytes. `time` is in seconds since 1970.
+/// Returns the footer of a disk of `size` bytes. `time` is in seconds since 1970.
 pub(super) fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
     let mut footer = [0; FOOTER as usize];
     let mut put = |at: usize, bytes: &[u8]| footer[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"conectix");
-    // Features: the bit that is always set. Version 1.0. Nothing follows.
+    // Features: the reserved bit, which is always set. Version 1.0. No dynamic header.
     put(8, &2u32.to_be_bytes());
     put(12, &0x0001_0000u32.to_be_bytes());
     put(16, &u64::MAX.to_be_bytes());
     put(24, &(time.saturating_sub(EPOCH_2000) as u32).to_be_bytes());
-    // Who made it: with this name readers go by the size below and not by cylinders, which are rounded.
+    // Creator application: for this one, programs use the size below and not the cylinders, which are rounded.
     put(28, b"win ");
     put(32, &0x000a_0000u32.to_be_bytes());
     put(36, b"Wi2k");
@@ -34,9 +35,9 @@ pub(super) fn footer(size: u64, id: Uuid, time: u64) -> [u8; FOOTER as usize] {
     footer
 }
 
-/// The sizes that a footer has, in bytes, where programs that read it differ.
+/// Returns the sizes in bytes that programs derive from a footer, if they differ.
 ///
-/// By cylinders go QEMU and Virtual PC, unless the footer is of a program whose cylinders are known to be rounded. Source: QEMU,
+/// QEMU and Virtual PC use the cylinders, unless the creator application is known to round them. Source: QEMU,
 /// block/vpc.c, vpc_open.
 pub(super) fn ambiguous_sizes(footer: &[u8; FOOTER as usize]) -> Option<(u64, u64)> {
     const BY_SIZE: [&[u8]; 6] = [b"win ", b"qem2", b"d2v ", b"tap\0", b"vs  ", b"wa\0\0"];
@@ -44,13 +45,13 @@ pub(super) fn ambiguous_sizes(footer: &[u8; FOOTER as usize]) -> Option<(u64, u6
         |range: std::ops::Range<usize>| footer[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     let size = number(48..56);
     let by_cylinders = number(56..58) * number(58..59) * number(59..60) * 512;
-    // More than cylinders can count goes by the size everywhere.
+    // All programs use the size if the disk is too large for the cylinder count.
     let largest = 65_535 * 16 * 255 * 512;
     let differ = by_cylinders != size && by_cylinders < largest && !BY_SIZE.contains(&&footer[28..32]);
     differ.then_some((size, by_cylinders))
 }
 
-/// Cylinders, heads, sectors. Source: the specification's appendix, "CHS Calculation".
+/// Returns cylinders, heads and sectors per track. Source: the specification's appendix, "CHS Calculation".
 fn geometry(sectors: u64) -> [u8; 4] {
     let total = sectors.min(65_535 * 16 * 255);
     let (per_track, heads, cylinder_heads) = if total >= 65_535 * 16 * 63 {
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_footer_sums_up() {
+    fn footer_checksum_is_valid() {
         let footer = footer(20 << 30, Uuid::from_u128(7), 1_700_000_000);
         let sum: u32 = footer
             .iter()
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn cylinders_count_where_the_creator_is_not_known_to_round_them() {
+    fn cylinders_are_used_for_unknown_creators() {
         let mut footer = footer(20 << 30, Uuid::from_u128(7), 1_700_000_000);
         assert_eq!(ambiguous_sizes(&footer), None);
         footer[28..32].copy_from_slice(b"vpc ");
@@ -95,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn geometry_as_the_specification_counts() {
-        // 20 GiB: 63 sectors a track, 16 heads; 256 GiB: 255.
+    fn geometry_follows_the_specification() {
+        // 20 GiB: 63 sectors per track, 16 heads. 256 GiB: 255 sectors per track.
         assert_eq!(geometry((20 << 30) / 512), [0xa2, 0x8a, 16, 63]);
         assert_eq!(geometry((256 << 30) / 512), [0xff, 0xff, 16, 255]);
         assert_eq!(geometry(2048), [0, 30, 4, 17]);

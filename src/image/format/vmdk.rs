@@ -1,4 +1,4 @@
-//! A streamOptimized VMDK: written from front to back, its grains deflated. Source: VMware, Virtual Disk Format 5.0, "Hosted
+//! streamOptimized VMDK: written sequentially, with compressed grains. Source: VMware, Virtual Disk Format 5.0, "Hosted
 //! Sparse Extents" and "Stream-Optimized Compressed Sparse Extents".
 
 use super::chunks::{Chunk, Cut, each_chunk};
@@ -9,24 +9,24 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 const SECTOR: u64 = 512;
-/// Sectors of a grain: the one size that every reader takes.
+/// Sectors per grain. This is the only size that all programs accept.
 const GRAIN: u64 = 128;
 const GRAIN_BYTES: usize = (GRAIN * SECTOR) as usize;
-/// Grains of a table.
+/// Grains per table.
 const TABLE: usize = 512;
-/// A table's grains are worked on together.
+/// A piece contains all grains of a table.
 const PIECE: usize = TABLE * GRAIN_BYTES;
 const MOST_WORKERS: usize = 16;
-/// Sectors before the first grain: the header, the descriptor, and what fills up a grain.
+/// Sectors before the first grain: header, descriptor and padding to a full grain.
 const OVERHEAD: u64 = GRAIN;
 const DESCRIPTOR_SECTORS: u64 = 20;
 
-/// Kinds of markers.
+/// Types of markers.
 const GRAIN_TABLE: u32 = 1;
 const GRAIN_DIRECTORY: u32 = 2;
 const FOOTER: u32 = 3;
 
-/// `name` is the file's own; `id` identifies the content.
+/// Writes the image. `name` is the name of the file, `id` the content ID.
 pub(super) fn write(source: &impl Source, name: &str, id: u32, out: &mut impl Write) -> io::Result<()> {
     let sectors = source.size().div_ceil(SECTOR);
     let mut out = Counted { out, at: 0 };
@@ -62,12 +62,12 @@ pub(super) fn write(source: &impl Source, name: &str, id: u32, out: &mut impl Wr
     out.numbers(&directory)?;
     out.marker(1, FOOTER)?;
     out.write_all(&header(sectors, place))?;
-    // The end of the stream: a marker of zeros.
+    // A marker of zeros is the end of the stream.
     out.write_all(&[0; SECTOR as usize])
 }
 
 fn header(sectors: u64, directory: u64) -> [u8; SECTOR as usize] {
-    // That line ends are what they were, that grains are deflated, that there are markers.
+    // Valid newline detection test, compressed grains, markers.
     const FLAGS: u32 = 1 | 1 << 16 | 1 << 17;
     let mut header = [0; SECTOR as usize];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
@@ -86,7 +86,8 @@ fn header(sectors: u64, directory: u64) -> [u8; SECTOR as usize] {
     header
 }
 
-/// For a virtual machine of VMware's with a SCSI disk; which controller it has decides who imports it.
+/// Returns the descriptor of a SCSI disk of a VMware virtual machine. Some programs only import certain controller
+/// types.
 fn descriptor(sectors: u64, name: &str, id: u32) -> String {
     const HEADS: u64 = 255;
     const PER_TRACK: u64 = 63;
@@ -100,7 +101,7 @@ fn descriptor(sectors: u64, name: &str, id: u32) -> String {
     )
 }
 
-/// The grains of a table; nothing for those of zeros.
+/// Compresses the grains of a table; `None` for grains of zeros.
 fn deflate(chunk: Chunk) -> io::Result<Arc<Vec<Option<Vec<u8>>>>> {
     let grains = chunk.bytes.chunks(GRAIN_BYTES).map(|grain| {
         if is_zero(grain) {
@@ -108,14 +109,14 @@ fn deflate(chunk: Chunk) -> io::Result<Arc<Vec<Option<Vec<u8>>>>> {
         }
         let mut packer = ZlibEncoder::new(Vec::with_capacity(GRAIN_BYTES / 2), Compression::default());
         packer.write_all(grain)?;
-        // The last one may lack something.
+        // The last grain may be incomplete.
         packer.write_all(&vec![0; GRAIN_BYTES - grain.len()])?;
         packer.finish().map(Some)
     });
     grains.collect::<io::Result<_>>().map(Arc::new)
 }
 
-/// Knows where it is.
+/// A writer that counts the bytes written.
 struct Counted<W> {
     out: W,
     at: u64,
@@ -129,7 +130,7 @@ impl<W: Write> Counted<W> {
 
     fn sector(&self) -> io::Result<u32> {
         u32::try_from(self.at / SECTOR)
-            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a vmdk cannot have more than 2 TiB"))
+            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a vmdk cannot be larger than 2 TiB"))
     }
 
     fn pad(&mut self) -> io::Result<()> {
@@ -137,7 +138,7 @@ impl<W: Write> Counted<W> {
         self.write_all(&[0; SECTOR as usize][..rest as usize])
     }
 
-    /// What stands before metadata of so many sectors.
+    /// Writes the marker that precedes metadata with the given number of sectors.
     fn marker(&mut self, sectors: u64, kind: u32) -> io::Result<()> {
         let mut marker = [0; SECTOR as usize];
         marker[..8].copy_from_slice(&sectors.to_le_bytes());

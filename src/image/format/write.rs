@@ -1,4 +1,4 @@
-//! One published file.
+//! Writes one published file.
 
 use super::iso::Name;
 use super::source::{Raw, Source};
@@ -13,34 +13,36 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// What published files are made of.
+/// The sources of published files.
 pub struct Material<'m> {
     /// The raw image.
     pub raw: &'m File,
-    /// The root tree as a tar, if a format is made of it.
+    /// The root tree as a tar, if a format needs it.
     pub root: Option<&'m File>,
-    /// What the root tree is without its disk.
+    /// How the root tree boots without its disk.
     pub diskless: Option<&'m Diskless>,
-    /// What starts it; nothing if nothing does.
+    /// The firmware that boots the image; `None` if it is not bootable.
     pub firmware: Option<Firmware>,
-    /// The disk's GUID, from which identifiers follow.
+    /// GUID of the disk, from which other identifiers are derived.
     pub id: Uuid,
-    /// Of what was written last, seconds since 1970.
+    /// Timestamp of the latest change, in seconds since 1970.
     pub time: u64,
-    /// Where unnamed files may be.
+    /// Directory for unnamed temporary files.
     pub scratch: &'m Path,
 }
 
 const BUFFER: usize = 1 << 20;
 
-/// Writes a format into `out`, an empty file that will be called `name`, reads back what is packed in it and compares that with what
-/// it was made of. Gives what the format could not keep, in words.
+/// Writes a format into `out`, an empty file that will be named `name`. Reads it back and compares it with its
+/// source. Returns a description of attributes that the format cannot store.
 pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Result<Option<String>, Failure> {
     let mut lost = None;
-    let context = || format!("could not make `{name}`");
+    let context = || format!("could not write `{name}`");
     let raw = Raw::new(material.raw).context(context)?;
     let root = || -> Result<Raw, Failure> {
-        let root = material.root.ok_or_else(|| Failure::new("the root tree was not packed"))?;
+        let root = material
+            .root
+            .ok_or_else(|| Failure::new("the root tree was not packed; this is a bug in ister"))?;
         Raw::new(root).context(context)
     };
     let id = Uuid::new_v5(&material.id, format.to_string().as_bytes());
@@ -51,7 +53,10 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
         Format::Vhdx | Format::Vdi => qemu::write(material.raw, format, id, out)?,
         Format::Vhd => {
             if !raw.size().is_multiple_of(vhd::UNIT) {
-                return Err(Failure::new(format!("a vhd has whole MiB, the image has {} bytes", raw.size())));
+                return Err(Failure::new(format!(
+                    "the size of a vhd must be a multiple of 1 MiB, the image has {} bytes",
+                    raw.size()
+                )));
             }
             copy_data(material.raw, out, Bytes(0)).context(context)?;
             out.write_all_at(&vhd::footer(raw.size(), id, material.time), raw.size()).context(context)?;
@@ -105,9 +110,9 @@ pub fn write(material: &Material, format: Format, name: &str, out: &File) -> Res
     Ok(lost)
 }
 
-/// Of what holds the root tree; disks are compared in their own way.
+/// Compares formats that contain the root tree. Disks are compared separately.
 fn read_back(material: &Material, format: Format, out: &File) -> Result<(), Failure> {
-    let context = || "could not read it back".to_owned();
+    let context = || "could not read the published file back".to_owned();
     let Some(root) = material.root else { return Ok(()) };
     let root = Raw::new(root).context(context)?;
     let mut file = out;
@@ -121,10 +126,10 @@ fn read_back(material: &Material, format: Format, out: &File) -> Result<(), Fail
 }
 
 fn diskless<'m>(material: &Material<'m>) -> Result<&'m Diskless, Failure> {
-    material.diskless.ok_or_else(|| Failure::new("no kernel is planned: nothing could start from it"))
+    material.diskless.ok_or_else(|| Failure::new("the plan has no kernel to boot"))
 }
 
-/// Whether the raw image is in it.
+/// Returns whether a format contains the raw image.
 fn is_disk(format: Format) -> bool {
     !matches!(format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)
 }
@@ -134,9 +139,9 @@ mod tests {
     use super::*;
     use crate::template::Names;
 
-    /// Every format of an image, twice: the same bytes, read back by others as well.
+    /// Writes every disk format twice and compares the bytes.
     #[test]
-    fn images_come_back_and_are_the_same_twice() {
+    fn published_images_are_reproducible() {
         if crate::host::find_program("qemu-img").is_none() {
             return;
         }
@@ -177,7 +182,7 @@ mod tests {
                     std::fs::read(&path).unwrap()
                 })
                 .collect();
-            assert!(made[0] == made[1], "{name}: not the same twice");
+            assert!(made[0] == made[1], "{name}: not reproducible");
             assert!(made[0].len() > 3 << 20 || *name == "raw.xz", "{name}");
         }
     }

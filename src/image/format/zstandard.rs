@@ -1,11 +1,11 @@
-//! zstd: frames one behind the other, each by itself, as pzstd makes them. Source: RFC 8878, 3.
+//! zstd: a sequence of independent frames, like that of pzstd. Source: RFC 8878, 3.
 
 use super::chunks::{Chunk, Cut, each_chunk};
 use super::source::Source;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// The window of level 12 is 8 MiB, as large as every decoder has to have it.
+/// The window of level 12 is 8 MiB, which every decoder has to support.
 const LEVEL: i32 = 12;
 const PIECE: usize = 16 << 20;
 const MOST_WORKERS: usize = 16;
@@ -27,7 +27,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn others_read_it() {
+    fn decoders_read_the_frames() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 * PIECE as u64 + 5).unwrap();
         file.write_all_at(b"somewhere", PIECE as u64 + 7).unwrap();
@@ -36,7 +36,7 @@ mod tests {
         let read = zstd::decode_all(&packed[..]).unwrap();
         assert_eq!(read.len(), 3 * PIECE + 5);
         assert_eq!(&read[PIECE + 7..PIECE + 16], b"somewhere");
-        // Frames without a window larger than every decoder has.
+        // The window is no larger than what every decoder supports.
         let mut decoder = zstd::Decoder::new(&packed[..]).unwrap();
         decoder.window_log_max(23).unwrap();
         assert_eq!(io::copy(&mut decoder, &mut io::sink()).unwrap(), 3 * PIECE as u64 + 5);

@@ -1,4 +1,4 @@
-//! The loader entry in the tree.
+//! The loader entry in the root tree.
 
 use super::kernel::{Kernel, newest_kernel};
 use super::{grub_efi, systemd_boot};
@@ -9,35 +9,35 @@ use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, words};
 use crate::plan::{Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
 
-/// Where hooks find it, whatever the loader.
+/// Directory of loader entries as seen by hooks, the same for all loaders.
 pub(super) const ENTRIES: &str = "/boot/loader/entries";
 const SETTINGS: &str = "/boot/loader/loader.conf";
 
-/// Options of kernels that are installed later. Source: kernel-install(8).
+/// Kernel options of kernels that are installed later. Source: kernel-install(8).
 const COMMAND_LINE: &str = "/etc/kernel/cmdline";
-/// What the names of its entries begin with.
+/// Prefix of the names of kernel-install's entries.
 const ENTRY_TOKEN: &str = "/etc/kernel/entry-token";
-/// Makes it choose the layout of the Boot Loader Specification, wherever entries are.
+/// Makes kernel-install choose the layout of the Boot Loader Specification. Relative to the boot directory.
 const ENTRIES_SREL: &str = "loader/entries.srel";
 const KERNEL_INSTALL: &str = "/usr/bin/kernel-install";
 
-/// Writes the loader entry, and the loader's own files as far as they do not depend on hooks.
+/// Writes the loader entry and those files of the loader that do not depend on hooks.
 pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = &plan.boot else { return Ok(()) };
     let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(|| {
-        Failure::new("the content has no kernel: neither /boot/vmlinuz-*, /usr/lib/kernel nor /usr/lib/modules has one")
+        Failure::new("no kernel in the package contents: /boot/vmlinuz-*, /usr/lib/kernel and /usr/lib/modules contain none")
             .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine")
     })?;
     for (from, to) in &kernel.copies {
         tree.copy(from, to)?;
     }
     let own = kernel.options.as_ref().map(|path| tree.read(path)).transpose()?.flatten().unwrap_or_default();
-    // The kernel's own options come first: what the template says later counts more.
+    // The options of the kernel package come first, because later options override earlier ones.
     let options: Vec<&str> = words(&own).into_iter().chain([boot.kernel_command_line.as_str()]).collect();
     let options = options.join(" ");
     if options.len() + ADDED_BY_LOADERS > LONGEST {
-        return Err(Failure::new(format!("the kernel command line has {} bytes", options.len()))
-            .detail(format!("the kernel reads {LONGEST}, of which a loader may need {ADDED_BY_LOADERS}"))
+        return Err(Failure::new(format!("the kernel command line is too long: {} bytes", options.len()))
+            .detail(format!("the limit of the kernel is {LONGEST} bytes, of which a boot loader may use {ADDED_BY_LOADERS}"))
             .of_template());
     }
     let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
@@ -50,8 +50,8 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let title = field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned());
     let name = kernel.entry.clone().unwrap_or_else(|| format!("{id}-{}", kernel.version));
     if boot.esp.as_deref() == Some(ESP_OF_KERNEL_INSTALL) {
-        as_kernel_install(tree, &id, &kernel)?;
-        let text = entry(&title, &kernel, &of_kernel_install(&id, &kernel), Some(&id), &options);
+        write_kernel_install_layout(tree, &id, &kernel)?;
+        let text = entry(&title, &kernel, &kernel_install_paths(&id, &kernel), Some(&id), &options);
         tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
     } else {
         let kernels_of_rpm = has_kernels_of_rpm(plan, tree);
@@ -75,33 +75,34 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     }
 }
 
-/// What hooks made of the entry's options, for kernels that are installed later. Clear's have a tool of its own for them.
+/// Writes the options of the entry, as changed by hooks, for kernels that are installed later. Clear Linux manages
+/// them with clr-boot-manager instead.
 pub(super) fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|_| plan.content.manager != SoftwareManager::Swupd) else {
         return Ok(());
     };
-    // Without an entry there is nothing to be kept; that nothing boots is found elsewhere.
+    // Without an entry there are no options. Other checks report that the image does not boot.
     let Some(entry) = starting_entry(boot.loader, tree)? else { return Ok(()) };
-    // A hook may have changed the command line's own file instead.
+    // Do not overwrite the file if only the file, not the entry, was changed by a hook.
     if entry.options == boot.kernel_command_line {
         return Ok(());
     }
     tree.write(COMMAND_LINE, &format!("{}\n", entry.options), 0o644)
 }
 
-/// Whether kernel packages call kernel-install, as in rpm distributions.
+/// Returns whether kernel packages run kernel-install, as in rpm distributions.
 pub(super) fn has_kernels_of_rpm(plan: &Plan, tree: &Tree) -> bool {
     plan.content.manager == SoftwareManager::Dnf && tree.exists(KERNEL_INSTALL)
 }
 
-/// The directory of the boot partition that the loader sees: its root, or /boot of the root partition.
+/// Returns /boot as seen by the loader: the root of the boot partition, or /boot of the root partition.
 pub(super) fn directory_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
-/// Everything where kernel-install would put it, and finds it later. Source: kernel-install(8), "The Boot Loader
-/// Specification".
-fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
+/// Writes all files to the paths where kernel-install puts and expects them. Source: kernel-install(8), "The Boot
+/// Loader Specification".
+fn write_kernel_install_layout(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
     const ESP: &str = ESP_OF_KERNEL_INSTALL;
     tree.make_directory(ESP)?;
     tree.make_directory(&format!("{ESP}/loader/entries"))?;
@@ -111,7 +112,7 @@ fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Fa
     tree.remove_empty_directory(ENTRIES);
     tree.remove_empty_directory("/boot/loader");
     tree.symlink("/boot/loader", "../efi/loader")?;
-    let files = of_kernel_install(token, kernel);
+    let files = kernel_install_paths(token, kernel);
     tree.copy(&format!("/boot{}", kernel.image), &format!("{ESP}{}", files.linux))?;
     for (from, to) in kernel.initramfs.iter().zip(&files.initrds) {
         tree.copy(&format!("/boot{from}"), &format!("{ESP}{to}"))?;
@@ -119,7 +120,7 @@ fn as_kernel_install(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Fa
     Ok(())
 }
 
-fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
+fn kernel_install_paths(token: &str, kernel: &Kernel) -> Files {
     let directory = format!("/{token}/{}", kernel.version);
     Files {
         linux: format!("{directory}/linux"),
@@ -127,7 +128,7 @@ fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
     }
 }
 
-/// Paths as the loader sees them.
+/// Paths as seen by the loader.
 struct Files {
     linux: String,
     initrds: Vec<String>,
@@ -142,7 +143,7 @@ fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, op
     )
 }
 
-/// The entry that starts by itself, of those that start a kernel: hooks may add others, of EFI programs.
+/// Returns the default entry among those with a kernel. Hooks may add entries of EFI programs.
 pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Failure> {
     let mut entries = Vec::new();
     for name in tree.list(ENTRIES).iter().filter(|name| name.ends_with(".conf")) {
@@ -150,7 +151,7 @@ pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry
         entries.push(Entry::parse(name, &text));
     }
     entries.sort_by(bls::order);
-    // Those of systemd-boot. For GRUB what starts is the first of the order.
+    // Only systemd-boot has settings. GRUB boots the first entry in sort order.
     let settings = match loader {
         Loader::SystemdBoot => tree.read(SETTINGS)?.unwrap_or_default(),
         Loader::Grub => String::new(),
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_names_kernel_initramfs_and_options() {
+    fn entry_contains_kernel_initramfs_and_options() {
         let files = Files {
             linux: "/boot/vmlinuz-6.10.0-1".into(),
             initrds: vec!["/boot/a".into(), "/boot/b".into()],
@@ -187,9 +188,9 @@ mod tests {
         );
     }
 
-    /// The hook's program sorts first, and is no kernel.
+    /// The EFI program sorts first but is not a kernel.
     #[test]
-    fn the_entry_that_starts_is_the_newest_of_a_kernel() {
+    fn the_default_entry_is_the_newest_kernel() {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path()).unwrap();
         assert!(starting_entry(Loader::Grub, &tree).unwrap().is_none());
@@ -208,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_as_kernel_install_writes_it() {
-        let files = of_kernel_install("debian", &kernel());
+    fn entry_matches_kernel_install() {
+        let files = kernel_install_paths("debian", &kernel());
         assert_eq!(
             entry("Debian", &kernel(), &files, Some("debian"), "root=PARTUUID=x rw"),
             "title Debian\nversion 6.10.0-1\nsort-key debian\nlinux /debian/6.10.0-1/linux\ninitrd /debian/6.10.0-1/a\n\

@@ -1,4 +1,4 @@
-//! GRUB's configuration: a first grub.cfg made from the loader entry, and what update-grub makes the next ones from.
+//! GRUB's configuration: the initial grub.cfg, converted from the loader entry, and the settings for later ones.
 
 use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entry};
 use crate::content::Tree;
@@ -7,21 +7,23 @@ use crate::plan::bls::Entry;
 use crate::plan::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
 use crate::plan::{Firmware, Loader, Plan};
 
-/// Read after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple configuration handling".
+/// Settings that grub-mkconfig reads after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple
+/// configuration handling".
 const DEFAULTS: &str = "/etc/default/grub.d/50-ister.cfg";
 
-/// For rpm content, whose own GRUB reads another file: behind `90-loaderentry.install`. Source: kernel-install(8), "Plugins".
+/// kernel-install plugin for rpm content, whose GRUB reads a different file. It runs after `90-loaderentry.install`.
+/// Source: kernel-install(8), "Plugins".
 const PLUGIN: &str = "/etc/kernel/install.d/95-ister-grub.install";
 
-/// Seconds in which a key opens the menu, for an older kernel: GRUB does not look for one if it may not wait.
+/// Seconds in which a key opens the menu to choose an older kernel. With a timeout of 0, GRUB ignores keys.
 const SECONDS_FOR_MENU: u32 = 1;
 
-/// Writes both, from what hooks have left of the entry.
+/// Writes grub.cfg and the settings from the loader entry, as changed by hooks.
 pub(super) fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
     let entry = starting_entry(boot.loader, tree)?.ok_or_else(|| {
-        Failure::new(format!("no loader entry with a kernel is left in {ENTRIES}"))
-            .help("a hook removed it: GRUB's configuration is made from it")
+        Failure::new(format!("no loader entry with a kernel in {ENTRIES}"))
+            .help("change the hook that removed it: GRUB's configuration is generated from this entry")
     })?;
     let serial = serial_speed(&entry.options).filter(|_| boot.firmware == Firmware::Bios);
     tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
@@ -33,11 +35,12 @@ pub(super) fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failur
     Ok(())
 }
 
-/// Of the first serial port, if it is a console: then the menu is there too. By UEFI it is there anyway, through the firmware.
+/// Returns the speed of the first serial port if it is a console, to show the menu there too. With UEFI, the firmware
+/// redirects the menu.
 fn serial_speed(options: &str) -> Option<u32> {
     let console = words(options).into_iter().find_map(|word| word.strip_prefix("console=ttyS0"))?;
     let speed: String = console.trim_start_matches(',').chars().take_while(char::is_ascii_digit).collect();
-    // Source: Linux, Documentation/admin-guide/serial-console.rst: 9600 unless another one is named.
+    // The default is 9600. Source: Linux, Documentation/admin-guide/serial-console.rst.
     Some(speed.parse().unwrap_or(9600))
 }
 
@@ -65,33 +68,37 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
     ))
 }
 
-/// The entry's options for GRUB's shell.
+/// Quotes the options of the entry for GRUB's shell.
 fn options(entry: &Entry) -> Result<String, Failure> {
     for_grub(&entry.options).ok_or_else(|| {
         let word = altered_by_grub(&entry.options).unwrap_or_default();
-        let failure = Failure::new(format!("GRUB cannot carry `{word}` on the kernel command line"))
+        let failure = Failure::new(format!("GRUB cannot pass `{word}` on the kernel command line"))
             .detail(format!(
-                "it stands in {ENTRIES}/{}: GRUB puts a backslash before each quote and backslash",
+                "option in {ENTRIES}/{}: GRUB puts a backslash before each quote and backslash",
                 entry.name
             ))
             .of_template();
         match instead_for_grub(word) {
-            Some(instead) => failure.help(format!("write `{instead}`, which means the same to the kernel")),
-            None => failure.help("leave it out, or boot by UEFI with systemd-boot"),
+            Some(instead) => {
+                failure.help(format!("use `{instead}`, which has the same meaning for the kernel"))
+            }
+            None => failure.help("remove it, or boot by UEFI with systemd-boot"),
         }
     })
 }
 
-/// `directory`: /boot as GRUB sees it.
+/// Returns the kernel-install plugin. `directory` is /boot as seen by GRUB.
 fn plugin(directory: &str) -> String {
     include_str!("kernel_install_grub.sh").replace("DIRECTORY", directory)
 }
 
-/// The options reach every later kernel: grub-mkconfig puts them behind `root=UUID=… ro`, and the last word counts. There are
-/// no recovery entries: sulogin asks for a password of root's, and images have none. Every kernel is in the one menu, the newest first,
-/// as systemd-boot has it.
+/// Returns the settings for grub-mkconfig.
+///
+/// The options apply to every later kernel: grub-mkconfig appends them to `root=UUID=… ro`, and the last word counts.
+/// Recovery entries are disabled: sulogin needs a root password, which images do not have. All kernels are in one
+/// menu, newest first, as in systemd-boot.
 fn defaults(options_for_grub: &str, serial: Option<u32>) -> String {
-    // For a shell in double quotes; what it gives are words for GRUB's.
+    // Escape for double quotes of a POSIX shell. The result is a list of words for GRUB's shell.
     let escaped: String = options_for_grub
         .chars()
         .flat_map(|c| [Some('\\').filter(|_| matches!(c, '"' | '$' | '`' | '\\')), Some(c)])
@@ -116,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_entry_becomes_a_menu() {
+    fn entry_is_converted_to_a_menu() {
         let entry = Entry::parse(
             "debian.conf",
             "title Debian GNU/Linux 12\nlinux /boot/vmlinuz-6.1\ninitrd /boot/ucode.cpio\ninitrd /boot/initrd.img-6.1\n\
@@ -144,7 +151,7 @@ mod tests {
         let entry = Entry::parse("fedora.conf", loader);
         write("grub/grub.cfg", &configuration(&entry, Some(9600)).unwrap());
         write("loader/entries/fedora-6.9.conf", loader);
-        // As kernel-install writes them: each path from /boot on.
+        // Entries of kernel-install have paths relative to /boot.
         let newer =
             loader.replace("6.9", "6.10").replace("/boot/vmlinuz-", "/fedora/").replace("/boot/", "/");
         write("loader/entries/fedora-6.10.conf", &newer);
@@ -164,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn options_pass_two_shells() {
+    fn options_are_quoted_for_both_shells() {
         assert!(
             defaults(&for_grub("rw a=$b;c").unwrap(), None)
                 .contains("GRUB_CMDLINE_LINUX=\"rw 'a=\\$b;c'\"\n")
@@ -172,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_serial_consoles_speed() {
+    fn speed_of_the_serial_console() {
         assert_eq!(serial_speed("console=tty0 console=ttyS0,115200n8"), Some(115_200));
         assert_eq!(serial_speed("console=ttyS0"), Some(9600));
         assert_eq!(serial_speed("console=tty0"), None);

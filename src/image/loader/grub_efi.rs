@@ -1,7 +1,7 @@
 //! GRUB for UEFI: shim and the distribution's signed GRUB in the ESP, kernels in /boot of the root filesystem.
 //!
-//! The signed program has its modules in it, and reads EFI/ID/grub.cfg from the partition it was started from, ID being the
-//! distribution's.
+//! The signed program contains its modules. It reads EFI/ID/grub.cfg from the partition it was loaded from, where ID
+//! is the ID of the distribution.
 
 use crate::content::Tree;
 use crate::host::Failure;
@@ -11,17 +11,19 @@ const SHIM: &str = "/usr/lib/shim/shimx64.efi.signed";
 const MOK_MANAGER: &str = "/usr/lib/shim/mmx64.efi.signed";
 const GRUB: &str = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed";
 
-/// `esp` is where the tree has the ESP, `id` os-release's ID.
+/// Installs shim and GRUB. `esp` is the mount point of the ESP in the tree, `id` the ID of os-release.
 pub(super) fn install(plan: &Plan, tree: &Tree, esp: &str, id: &str) -> Result<(), Failure> {
-    // shim starts the grubx64.efi beside it. Source: shim, README.
+    // shim loads grubx64.efi from its own directory. Source: shim, README.
     for (from, name) in [(SHIM, "BOOTX64.EFI"), (GRUB, "grubx64.efi")] {
         if !tree.exists(from) {
-            return Err(Failure::new(format!("the content has no signed GRUB for UEFI: there is no {from}"))
-                .help("the packages shim-signed and grub-efi-amd64-signed have them"));
+            return Err(Failure::new(format!(
+                "no signed GRUB for UEFI in the package contents: {from} is missing"
+            ))
+            .help("add the packages shim-signed and grub-efi-amd64-signed"));
         }
         tree.copy(from, &format!("{esp}/EFI/BOOT/{name}"))?;
     }
-    // For users who enrol keys; nothing else starts it.
+    // Needed only by users who enroll keys.
     if tree.exists(MOK_MANAGER) {
         tree.copy(MOK_MANAGER, &format!("{esp}/EFI/BOOT/mmx64.efi"))?;
     }

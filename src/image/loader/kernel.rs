@@ -1,38 +1,39 @@
-//! Which kernel of the content the image boots, and what of it has to be on the boot partition.
+//! Selects the kernel that the image boots, and the files that it needs on the boot partition.
 //!
-//! Three layouts are known: Debian's and that of rpm distributions (`/boot/vmlinuz-*`, in place already), Clear's
-//! (`/usr/lib/kernel/org.clearlinux.*`, which clr-boot-manager copies to the ESP) and kernels beside their modules
-//! (`/usr/lib/modules/*/vmlinuz`, which kernel-install copies). Sources: clr-boot-manager, docs; kernel-install(8).
+//! Three layouts are supported: that of Debian and rpm distributions (`/boot/vmlinuz-*`, already in place), that of
+//! Clear Linux (`/usr/lib/kernel/org.clearlinux.*`, copied to the ESP by clr-boot-manager) and kernels next to their
+//! modules (`/usr/lib/modules/*/vmlinuz`, copied by kernel-install). Sources: clr-boot-manager, docs;
+//! kernel-install(8).
 
 use crate::plan::bls::compare_versions;
 
-/// A kernel, with paths as the boot partition has them.
+/// A kernel. Paths are relative to the boot partition.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kernel {
     pub version: String,
-    /// The entry's file name, without its ending.
+    /// File name of the loader entry without `.conf`.
     pub entry: Option<String>,
     pub image: String,
     pub initramfs: Vec<String>,
-    /// A file of the tree with options that this kernel is meant to have.
+    /// File in the tree with the default options of this kernel.
     pub options: Option<String>,
-    /// What is copied: from a path of the tree to one below /boot.
+    /// Files to copy: source in the tree, destination below /boot.
     pub copies: Vec<(String, String)>,
 }
 
 const CLEAR: &str = "/usr/lib/kernel";
-/// What Clear's kernels are called, before type, version and release.
+/// Prefix of the names of Clear Linux kernels, followed by type, version and release.
 const CLEAR_NAME: &str = "org.clearlinux.";
-/// Initramfs parts for every kernel: firmware, microcode.
+/// Initramfs parts for all kernels: firmware, microcode.
 const CLEAR_PARTS: &str = "/usr/lib/initrd.d";
-/// Where clr-boot-manager keeps kernels on the ESP; it finds and replaces them there when the system is updated.
+/// Directory on the ESP where clr-boot-manager stores kernels and replaces them in updates.
 const CLEAR_PLACE: &str = "/EFI/org.clearlinux";
 
-/// The newest kernel of a tree; `list` gives the names in one of its directories, sorted.
+/// Returns the newest kernel of a tree. `list` returns the sorted names in a directory of the tree.
 pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     in_boot(&list("/boot"))
-        .or_else(|| of_clear(&list(CLEAR), &list(CLEAR_PARTS)))
-        .or_else(|| beside_modules(&list))
+        .or_else(|| in_clear_linux(&list(CLEAR), &list(CLEAR_PARTS)))
+        .or_else(|| next_to_modules(&list))
 }
 
 fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n str, &'n str)> {
@@ -42,7 +43,7 @@ fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n st
 fn in_boot(names: &[String]) -> Option<Kernel> {
     let versions = names.iter().filter_map(|name| Some((name.strip_prefix("vmlinuz-")?, name.as_str())));
     let (version, image) = newest(versions)?;
-    // Debian's name, and that of dracut's distributions.
+    // The names used by Debian and by distributions with dracut.
     let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
     Some(Kernel {
         version: version.to_owned(),
@@ -59,8 +60,8 @@ fn in_boot(names: &[String]) -> Option<Kernel> {
     })
 }
 
-/// `org.clearlinux.TYPE.VERSION-RELEASE`. Where `default-TYPE` is there for some types, one of those is meant.
-fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
+/// Finds `org.clearlinux.TYPE.VERSION-RELEASE`, preferring types for which `default-TYPE` exists.
+fn in_clear_linux(names: &[String], parts: &[String]) -> Option<Kernel> {
     let kernels = names.iter().filter_map(|name| {
         let (kind, version) = name.strip_prefix(CLEAR_NAME)?.split_once('.')?;
         Some((version, name.as_str())).filter(|_| !kind.is_empty() && version.contains('-'))
@@ -98,7 +99,7 @@ fn of_clear(names: &[String], parts: &[String]) -> Option<Kernel> {
     })
 }
 
-fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
+fn next_to_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     const MODULES: &str = "/usr/lib/modules";
     let versions = list(MODULES);
     let with_kernel = versions.iter().filter_map(|version| {
@@ -109,14 +110,15 @@ fn beside_modules(list: &impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
     let image = format!("/vmlinuz-{version}");
     let mut copies = vec![(format!("{MODULES}/{version}/vmlinuz"), format!("/boot{image}"))];
     let mut initramfs: Vec<String> = Vec::new();
-    // It may have been made in /boot by what installed the kernel.
+    // The initramfs may have been created in /boot when the kernel was installed.
     let made = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
     let in_boot = list("/boot");
-    let beside = ["initrd", "initramfs.img"];
+    let next_to_kernel = ["initrd", "initramfs.img"];
     let names = list(&format!("{MODULES}/{version}"));
     if let Some(name) = made.iter().find(|name| in_boot.contains(name)) {
         initramfs.push(format!("/{name}"));
-    } else if let Some(name) = beside.into_iter().find(|name| names.iter().any(|other| other == name)) {
+    } else if let Some(name) = next_to_kernel.into_iter().find(|name| names.iter().any(|other| other == name))
+    {
         initramfs.push(format!("/initramfs-{version}.img"));
         copies.push((format!("{MODULES}/{version}/{name}"), format!("/boot/initramfs-{version}.img")));
     }
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_kernel_is_found_by_number() {
+    fn versions_are_compared_by_number() {
         assert_eq!(of(&["/boot/x"]), None);
         let kernel = of(&[
             "/boot/vmlinuz-6.9.0-1-amd64",
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_keeps_kernels_below_usr() {
+    fn clear_linux_kernels_are_found() {
         let kernel = of(&[
             "/usr/lib/kernel/org.clearlinux.kvm.6.2.9-100",
             "/usr/lib/kernel/org.clearlinux.kvm.6.12.3-99",
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_beside_its_modules_is_copied() {
+    fn kernel_next_to_its_modules_is_copied() {
         let kernel = of(&[
             "/usr/lib/modules/6.1.0/kernel/fs/ext4.ko",
             "/usr/lib/modules/6.2.0/vmlinuz",

@@ -1,12 +1,15 @@
 #!/bin/sh
-# Written by ister: GRUB's menu, generated from the loader entries that kernel-install keeps, the newest first. Everything above the first
-# menu entry stays as it is.
+# Written by ister: regenerates GRUB's menu from the loader entries of kernel-install, newest first. The part of the
+# menu
+# above the first entry is preserved.
 set -eu
 boot=/boot
 menu=$boot/grub/grub.cfg
 [ -e "$menu" ] || exit 0
 
-# Words for GRUB's shell. Its `linux` puts quotes around one with blanks, and a backslash before every other quote and backslash.
+# Quotes words for GRUB's shell. Its `linux` command puts quotes around words with blanks, and a backslash before
+# every
+# other quote and backslash.
 quoted() {
     rest=$1
     while rest=${rest#"${rest%%[! ]*}"} && [ -n "$rest" ]; do
@@ -15,14 +18,14 @@ quoted() {
             *) word=${rest%% *} && rest=${rest#"$word"} ;;
         esac
         case $word in
-            *[\'\"\\]*) echo "GRUB cannot carry $word" >&2 && exit 1 ;;
+            *[\'\"\\]*) echo "GRUB cannot pass $word on the kernel command line" >&2 && exit 1 ;;
             *[!A-Za-z0-9_=+:,./@%~-]*) printf " '%s'" "$word" ;;
             *) printf ' %s' "$word" ;;
         esac
     done
 }
 
-# kernel-install names files from /boot on, GRUB from its partition's root.
+# Paths of kernel-install are relative to /boot, those of GRUB to the root of the partition.
 place() {
     if [ -e "$boot/$1" ]; then echo "DIRECTORY/${1#/}"; else echo "$1"; fi
 }
@@ -39,5 +42,5 @@ place() {
         printf '\n}\n'
     done
 } >"$menu.new"
-grep -q '^menuentry ' "$menu.new" || { rm "$menu.new"; echo "no loader entry is left for $menu" >&2; exit 1; }
+grep -q '^menuentry ' "$menu.new" || { rm "$menu.new"; echo "no loader entry found for $menu" >&2; exit 1; }
 mv "$menu.new" "$menu"

@@ -1,8 +1,8 @@
-//! Boot loaders: what goes into the tree, and GRUB's part that lies outside any filesystem.
+//! Boot loaders: files in the root tree, and GRUB's boot sectors outside of any filesystem.
 //!
-//! The tree always gets one loader entry (UAPI.1, the Boot Loader Specification) whose last line is its options:
-//! published hooks edit it there. systemd-boot reads it as it is; for GRUB it is turned into a grub.cfg after the
-//! hooks have run, so that the entry is the one truth for both.
+//! The tree always gets one loader entry (UAPI.1, the Boot Loader Specification). Its last line contains the options,
+//! where published hooks edit them. systemd-boot reads the entry directly. For GRUB it is converted to a grub.cfg
+//! after the hooks have run, so both loaders use the same entry.
 
 mod entry;
 mod grub;
@@ -19,7 +19,7 @@ use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::Plan;
 
-/// What the hooks made of the entry, for the loader and for kernels that are installed later.
+/// Applies the loader entry, as changed by hooks, to the loader and to kernels that are installed later.
 pub fn finish_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     entry::keep_options(plan, tree)?;
     grub_configuration::write_configuration(plan, tree)

@@ -1,15 +1,15 @@
-//! systemd-boot: its program in the ESP, where firmware looks without being told. Source: UEFI 2.10, 3.5.1.1.
+//! systemd-boot: installs its program at the default path that firmware loads from the ESP. Source: UEFI 2.10, 3.5.1.1.
 
 use crate::content::Tree;
 use crate::host::Failure;
 
 const PROGRAM: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 
-/// `esp` is where the tree has the ESP.
+/// Installs systemd-boot. `esp` is the mount point of the ESP in the tree.
 pub(super) fn install(tree: &Tree, esp: &str) -> Result<(), Failure> {
     if !tree.exists(PROGRAM) {
-        return Err(Failure::new(format!("the content has no systemd-boot: there is no {PROGRAM}"))
-            .help("add the bundle `bootloader`"));
+        return Err(Failure::new(format!("no systemd-boot in the package contents: {PROGRAM} is missing"))
+            .help("add the bundle `bootloader` to `Bundles`"));
     }
     for path in ["EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"] {
         tree.copy(PROGRAM, &format!("{esp}/{path}"))?;

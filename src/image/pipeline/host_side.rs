@@ -1,4 +1,4 @@
-//! Outside the namespace: cache, destination, order of work.
+//! Host side of a build: cache, destination and the sequence of steps.
 
 mod request;
 
@@ -21,16 +21,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the result goes.
+/// Where a build writes its result.
 pub enum Destination<'a> {
-    /// An image file and its plan in this directory, which is created if need be.
+    /// An image file and its plan in this directory, which is created if necessary.
     Directory(&'a Path),
-    /// Block devices, one for each disk of the plan; the plan itself goes to the directory.
+    /// Block devices, one for each disk of the plan. The plan itself is written to the directory.
     Devices { devices: Vec<File>, directory: &'a Path },
 }
 
 impl Destination<'_> {
-    /// Where everything goes that is not a device.
+    /// Returns the directory of everything that is not written to a device.
     pub fn directory(&self) -> &Path {
         match self {
             Destination::Directory(directory) | Destination::Devices { directory, .. } => directory,
@@ -38,62 +38,62 @@ impl Destination<'_> {
     }
 }
 
-/// What to build, and where.
+/// Options of a build.
 pub struct BuildOptions<'a> {
     pub secrets: &'a Secrets,
     pub destination: Destination<'a>,
     pub cache: &'a Cache,
-    /// Fetch content again, although the cache has it.
+    /// Download the content again even if it is cached.
     pub refresh: bool,
-    /// Fetch nothing: what the cache has must do, wherever that came from.
+    /// Download nothing and use cached content, regardless of the mirror that it came from.
     pub offline: bool,
-    /// What an installer carries.
+    /// Templates and content embedded in an installer.
     pub carried: Vec<Carried>,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<u64>,
     /// `--seed`.
     pub seed: Option<&'a str>,
-    /// The most that a hook may take.
+    /// Timeout of each hook.
     pub hook_time: Duration,
-    /// Whether [`Built`] tells which files each hook changed.
+    /// Whether [`Built`] lists the files that each hook changed.
     pub watch_hooks: bool,
-    /// A directory that hooks find the tree in.
+    /// Directory where hooks see the root tree.
     pub shown_at: Option<&'a Path>,
-    /// A directory that the finished tree is left in.
+    /// Directory that receives a copy of the finished root tree.
     pub keep_in: Option<&'a Path>,
 }
 
-/// A template that an installer carries, with what has to be installed for it.
+/// A template embedded in an installer, with the content that it installs.
 pub struct Carried {
-    /// Its file's name, and its text.
+    /// File name and text of the template.
     pub name: String,
     pub text: String,
     pub content: plan::Content,
 }
 
-/// What was built.
+/// Result of a build.
 pub struct Built {
-    /// Image file or devices.
+    /// The image file or the devices.
     pub disks: Vec<PathBuf>,
     pub plan: PathBuf,
-    /// What was made besides (`Formats`).
+    /// The published files (`Formats`).
     pub published: Vec<PathBuf>,
-    /// Bytes that an image takes on the host's disk.
+    /// Space that the image occupies on the host's disk.
     pub allocated: Bytes,
-    /// How old the content is that came from the cache, in seconds; nothing if it was fetched now.
+    /// Age of the cached content in seconds; `None` if it was just downloaded.
     pub content_age: Option<u64>,
     pub content: Metadata,
-    /// What is installed, hooks included.
+    /// The installed packages, including those installed by hooks.
     pub inventory: Inventory,
-    /// What each hook changed, if that was watched.
+    /// Files changed by each hook, if [`BuildOptions::watch_hooks`] is set.
     pub hooks: Vec<HookFiles>,
-    /// The role that IsterCloudInitSvc gave.
+    /// The role that the service in IsterCloudInitSvc assigned.
     pub role: Option<String>,
 }
 
-/// Content that is there, and secrets that are known: all but the last step of a build.
+/// Content and secrets of a build: the result of all steps before the plan is final.
 pub struct Prepared {
-    /// Nothing where it cannot be fetched again.
+    /// `None` if the content cannot be downloaded again.
     request: Option<ContentRequest>,
     entry: Entry,
     fresh: bool,
@@ -104,12 +104,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// What opens the encrypted volumes, by the name of the mapping.
+    /// Returns the passphrases of the encrypted volumes by mapping name.
     pub fn passphrases(&self) -> &BTreeMap<String, Secret> {
         &self.passphrases
     }
 
-    /// What the content takes, which the final plan depends on.
+    /// Returns the sizes of the content, which the final plan depends on.
     pub fn footprint(&self) -> Result<Footprint, Failure> {
         let mut footprint = content::footprint(&self.entry.file)?;
         let copies = kernel_copies(&footprint);
@@ -127,7 +127,7 @@ impl Prepared {
     }
 }
 
-/// What the loader's installation will put on the boot partition besides what is there.
+/// Returns the files that installing the boot loader will add to the boot partition.
 fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
     let list = |directory: &str| {
         let mut names: Vec<String> = footprint
@@ -149,13 +149,13 @@ fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
     copies.into_iter().filter_map(item).collect()
 }
 
-/// `PreInstallShell`: the first of all, so that it may free the disks that are then looked at.
+/// Runs `PreInstallShell`. This is the first step, so that the hook can free disks that are inspected later.
 pub fn pre_install(draft: &Plan, hook_time: Duration, progress: &dyn Progress) -> Result<(), Failure> {
     customize::pre_install(&draft.hooks, hook_time, progress)
 }
 
-/// Does what can be done before the plan is final: looks at the destination, asks for the role, fetches the content.
-/// `draft` is the plan as far as it is known without the content.
+/// Does everything that is possible before the plan is final: checks the destination, requests the role and downloads
+/// the content. `draft` is the plan as far as it can be computed without the content.
 pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) -> Result<Prepared, Failure> {
     let directory = options.destination.directory();
     std::fs::create_dir_all(directory)
@@ -164,12 +164,12 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
     for (path, what) in image.into_iter().chain([(plan_path(directory, draft), "plan")]) {
         if path.is_dir() {
             return Err(Failure::new(format!(
-                "`{}` is a directory: the {what} cannot take its place",
+                "`{}` is a directory and cannot be replaced by the {what}",
                 path.display()
             ))
             .help("choose another directory with -o"));
         }
-        // A directory that cannot be written to is known at once.
+        // Fail now if the directory is not writable.
         drop(AtomicFile::begin(&path)?);
     }
     check_ids(draft)?;
@@ -177,12 +177,12 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
     let passphrases = passphrases(options.secrets)?;
     let role = match &options.secrets.cloud_init_service {
         Some(service) => {
-            progress.begin("asking for this machine's role");
+            progress.begin("requesting this machine's role");
             let role = provision::role(service)?;
             match &role {
                 Some(role) => progress.note(format!("role: {}", role.name)),
                 None => {
-                    progress.warn("the service gives this machine no role: nothing is written for cloud-init")
+                    progress.warn("the service in IsterCloudInitSvc has no role for this machine: no cloud-init data is written")
                 }
             }
             role
@@ -198,11 +198,11 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
         let wanted = &draft.content;
         let entry = options.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
             Failure::new(format!(
-                "the content cache has nothing with {} of {} and the same packages",
+                "no cached content for {} {} with the same packages",
                 wanted.manager, wanted.release
             ))
             .detail(format!("cache: {}", options.cache.directory().display()))
-            .help("an installer carries content with --carry TEMPLATE; without --offline it is fetched")
+            .help("embed the content in the installer with --carry TEMPLATE, or download it by omitting --offline")
         })?;
         return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
     }
@@ -211,7 +211,7 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
     Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
 }
 
-/// Work for the namespace: content to disks.
+/// Creates the job that the sandbox runs to assemble the disks.
 fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_tree: bool) -> Job {
     let absolute =
         |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
@@ -241,7 +241,7 @@ fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_t
     }))
 }
 
-/// The published formats of an image, none of which has its name yet. `time` is in seconds since 1970.
+/// Writes the published formats of an image to temporary files. `time` is in seconds since 1970.
 fn publish(
     raw: &File,
     root: Option<&File>,
@@ -266,14 +266,15 @@ fn publish(
         progress.begin(format!("publishing {}", file.name));
         let made = AtomicFile::begin(&directory.join(&file.name))?;
         if let Some(lost) = format::write(&material, file.format, &file.name, &made.file)? {
-            progress.warn(format!("{}: {} has no place for {lost}", file.name, file.format));
+            progress.warn(format!("{}: {} cannot store {lost}", file.name, file.format));
         }
         published.push((directory.join(&file.name), made));
     }
     Ok(published)
 }
 
-/// Carries out the plan. The image has no name until it is complete; then it replaces an older one in one step.
+/// Builds the image of a plan. The image stays unnamed until it is complete and then atomically replaces an older
+/// one.
 pub fn build(
     options: &BuildOptions,
     plan: &Plan,
@@ -283,25 +284,25 @@ pub fn build(
     let directory = options.destination.directory();
     let plan_path = plan_path(directory, plan);
     let image = plan.image().map(|name| directory.join(name));
-    let mut draft = image.as_deref().map(AtomicFile::begin).transpose()?;
-    if let Some(draft) = &draft {
-        check_free_space(draft, plan, &prepared.entry.metadata, directory)?;
+    let mut output = image.as_deref().map(AtomicFile::begin).transpose()?;
+    if let Some(output) = &output {
+        check_free_space(output, plan, &prepared.entry.metadata, directory)?;
     }
     let begin_packed_tree = || -> Result<Option<File>, Failure> {
         if !plan.published.iter().any(Published::is_of_tree) {
             return Ok(None);
         }
         let file = tempfile::tempfile_in(directory);
-        file.context(|| format!("could not create a file in `{}`", directory.display())).map(Some)
+        file.context(|| format!("could not create a temporary file in `{}`", directory.display())).map(Some)
     };
     let mut packed_tree = begin_packed_tree()?;
     let (inventory, hooks) = loop {
         let job = assemble_job(options, plan, &prepared, packed_tree.is_some());
         let Prepared { entry, carried, .. } = &prepared;
         let mut files = vec![&entry.file];
-        match (&options.destination, &draft) {
+        match (&options.destination, &output) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
-            (_, draft) => files.extend(draft.iter().map(|draft| &draft.file)),
+            (_, output) => files.extend(output.iter().map(|output| &output.file)),
         }
         files.extend(carried.iter().map(|entry| &entry.file));
         files.extend(&packed_tree);
@@ -309,29 +310,31 @@ pub fn build(
             break (with_bundles(inventory, plan, &entry.metadata), hooks);
         }
         let Some(request) = prepared.request.as_ref().filter(|_| !prepared.fresh) else {
-            return Err(Failure::new("the cached content does not read back as it was written")
+            return Err(Failure::new("the cached content is damaged although it was just downloaded")
                 .detail(format!("cache: {}", options.cache.directory().display()))
-                .help("the disk of the cache may be failing; choose another with --cache-dir"));
+                .help(
+                    "check the disk of the cache for errors, or choose another directory with --cache-dir",
+                ));
         };
-        progress.warn(format!("the cached content `{}` is damaged; fetching it again", entry.key));
+        progress.warn(format!("the cached content `{}` is damaged; downloading it again", entry.key));
         options.cache.forget(&entry.key);
         (prepared.entry, prepared.fresh) = content(options, request, true, progress)?;
-        draft = image.as_deref().map(AtomicFile::begin).transpose()?;
+        output = image.as_deref().map(AtomicFile::begin).transpose()?;
         packed_tree = begin_packed_tree()?;
     };
     let allocated =
-        draft.as_ref().and_then(|draft| draft.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
+        output.as_ref().and_then(|output| output.file.metadata().ok()).map_or(0, |m| m.blocks() * 512);
 
     let Prepared { entry, fresh, role, .. } = prepared;
-    let published = match &draft {
-        Some(draft) => {
-            publish(&draft.file, packed_tree.as_ref(), plan, entry.metadata.epoch, directory, progress)?
+    let published = match &output {
+        Some(output) => {
+            publish(&output.file, packed_tree.as_ref(), plan, entry.metadata.epoch, directory, progress)?
         }
         None => Vec::new(),
     };
-    let mut plan_draft = AtomicFile::begin(&plan_path)?;
-    let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
-    plan_draft
+    let mut plan_file = AtomicFile::begin(&plan_path)?;
+    let text = serde_json::to_string_pretty(plan).expect("a plan is serializable") + "\n";
+    plan_file
         .file
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
@@ -341,22 +344,22 @@ pub fn build(
             device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
         }
     }
-    // They speak of one image only, and that one goes now.
+    // These files describe the old image, which is replaced now.
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
-        forget(&beside(directory, plan, suffix))?;
+        remove_stale(&beside(directory, plan, suffix))?;
     }
     for file in &plan.published {
-        forget(&directory.join(format!("{}.receipt.json", file.name)))?;
+        remove_stale(&directory.join(format!("{}.receipt.json", file.name)))?;
     }
-    if let Some(draft) = draft {
-        draft.publish(Durability::Synced)?;
+    if let Some(output) = output {
+        output.publish(Durability::Synced)?;
     }
-    let published = published.into_iter().map(|(path, draft)| {
-        draft.publish(Durability::Synced)?;
+    let published = published.into_iter().map(|(path, output)| {
+        output.publish(Durability::Synced)?;
         Ok(path)
     });
     let published = published.collect::<Result<Vec<_>, Failure>>()?;
-    plan_draft.publish(Durability::Synced)?;
+    plan_file.publish(Durability::Synced)?;
     Ok(Built {
         disks: match image {
             Some(image) => vec![image],
@@ -373,7 +376,7 @@ pub fn build(
     })
 }
 
-/// Where no package manager knows what is installed, swupd's bundles are what there is to tell.
+/// Lists the swupd bundles if the inventory of a package manager is empty.
 fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> Inventory {
     if plan.content.manager != SoftwareManager::Swupd || !inventory.packages.is_empty() {
         return inventory;
@@ -395,7 +398,7 @@ fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> In
     inventory
 }
 
-/// Beside the image, or named after the first device.
+/// Returns a path in the directory, named after the image or the first device plus a suffix.
 pub fn beside(directory: &Path, plan: &Plan, suffix: &str) -> PathBuf {
     let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
     directory.join(format!("{}{suffix}", name.replace('/', "-")))
@@ -405,7 +408,7 @@ fn plan_path(directory: &Path, plan: &Plan) -> PathBuf {
     beside(directory, plan, ".plan.json")
 }
 
-fn forget(path: &Path) -> Result<(), Failure> {
+fn remove_stale(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context(|| format!("could not remove the old `{}`", path.display()))
@@ -414,22 +417,22 @@ fn forget(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Ids that cannot be given away here, before anything is fetched.
+/// Checks, before anything is downloaded, that this host can assign the user ids of the plan.
 fn check_ids(plan: &Plan) -> Result<(), Failure> {
     for user in &plan.system.users {
         let Some(uid) = user.uid else { continue };
         if uid == u32::MAX {
             return Err(Failure::new(format!("user `{}` cannot have uid {uid}", user.name))
                 .of_template()
-                .detail("the kernel takes it for \"leave the owner as it is\", see chown(2)")
+                .detail("this uid means \"do not change the owner\", see chown(2)")
                 .help("choose a smaller uid"));
         }
         if uid > 65_535 && !rustix::process::geteuid().is_root() {
             return Err(Failure::new(format!(
-                "an ordinary user cannot give files to uid {uid} of user `{}`",
+                "an unprivileged user cannot create files of uid {uid} of user `{}`",
                 user.name
             ))
-            .detail("a build by an ordinary user knows the ids 0 to 65535, from its sub-id range")
+            .detail("an unprivileged build can use the ids 0 to 65535, which are mapped to a subordinate id range")
             .help("choose a smaller uid, or run ister as root"));
         }
     }

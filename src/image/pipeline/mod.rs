@@ -1,8 +1,8 @@
-//! The conductor: takes a plan through content, customisation and image, to files beside each other.
+//! The build pipeline: content, customization, image, published files.
 //!
-//! Two sides share the work. Outside ([`build`]) are the cache, the destination and the user; inside
-//! ([`work_inside`]), in a namespace without privileges, are the tree and all programs that write into it. A
-//! [`Job`] is what goes in.
+//! Two processes share the work. The host side ([`build`]) handles the cache, the destination and the user. The
+//! sandbox ([`work_inside`]) runs in an unprivileged user namespace and handles the root tree and all programs that
+//! write into it. The host side sends it a [`Job`].
 
 mod host_side;
 mod sandbox;
@@ -26,21 +26,21 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Work for the namespace; the files it works on go with it.
+/// A job for the sandbox. Its open files are passed along with it.
 #[derive(Serialize, Deserialize)]
 enum Job {
-    /// Install content, pack it into the one file.
+    /// Install content and pack it into the only file.
     Fill {
         workspace: PathBuf,
         request: Box<ContentRequest>,
-        /// Bytes of the tree, about, if that is known.
+        /// Approximate size of the tree in bytes, if known.
         size: Option<u64>,
     },
-    /// Remove what killed builds left in the workspace directory, where memory had been short.
+    /// Remove files that killed builds left in the workspace directory, which is used if memory is short.
     Sweep { workspace: PathBuf },
-    /// Install swupd's content into a directory of the host, or compare it with one.
+    /// Install swupd content into a directory of the host, or verify such a directory.
     Swupd { request: Box<Request>, task: Task, tree: PathBuf },
-    /// Unpack the content, the first file; customise it; write the disks, the others.
+    /// Unpack the content from the first file, customize it and write the disks to the other files.
     Assemble(Box<AssembleJob>),
 }
 
@@ -48,47 +48,47 @@ enum Job {
 struct AssembleJob {
     workspace: PathBuf,
     plan: Plan,
-    /// crypt(3) hashes by user name. They travel through a pipe, never as an argument.
+    /// crypt(3) hashes by user name. They are passed through a pipe, never as an argument.
     hashes: BTreeMap<String, Secret>,
-    /// By the name of the mapping; they travel the same way.
+    /// Passphrases by mapping name, passed in the same way.
     passphrases: BTreeMap<String, Secret>,
-    /// Bytes of the packed tree.
+    /// Size of the packed tree in bytes.
     content_size: u64,
     content_hash: String,
     /// Seconds since 1970.
     epoch: u64,
     /// `--seed`.
     seed: Option<String>,
-    /// The most seconds that a hook may take.
+    /// Timeout of each hook in seconds.
     hook_seconds: u64,
-    /// Whether it counts which files each hook changes.
+    /// Whether to record the files that each hook changes.
     watch_hooks: bool,
-    /// Templates and content that an installer carries; the packed trees come behind the disks.
+    /// Templates and content embedded in an installer. Their packed trees follow the disks in the list of files.
     carried: Vec<CarriedFile>,
-    /// User data of the machine's role.
+    /// cloud-init user data of the machine's role.
     user_data: Option<Vec<u8>>,
-    /// A directory of the host that hooks find the tree in.
+    /// Directory of the host where hooks see the root tree.
     shown_at: Option<PathBuf>,
-    /// A directory of the host that the finished tree is left in.
+    /// Directory of the host that receives a copy of the finished root tree.
     keep_in: Option<PathBuf>,
-    /// The finished tree is packed into the last file.
+    /// Whether to pack the finished root tree into the last file.
     pack_tree: bool,
 }
 
-/// A template that an installer carries, and what its content is in the cache.
+/// A template embedded in an installer, and the cache entry of its content.
 #[derive(Serialize, Deserialize)]
 struct CarriedFile {
-    /// The template's file name, and its text.
+    /// File name and text of the template.
     name: String,
     text: String,
     key: String,
     metadata: Metadata,
 }
 
-/// What [`Job::Assemble`] comes to.
+/// Result of [`Job::Assemble`].
 #[derive(Serialize, Deserialize, PartialEq)]
 enum Assembled {
     Done(Inventory, Vec<HookFiles>),
-    /// The packed tree is not what its hash says: fill it again.
+    /// The packed tree does not match its hash and has to be installed again.
     ContentDamaged,
 }

@@ -1,4 +1,4 @@
-//! Inside the namespace.
+//! The part of a build that runs in the sandbox.
 
 use super::{AssembleJob, Assembled, Job};
 use crate::content::{self, Tree};
@@ -9,10 +9,10 @@ use crate::template::Bytes;
 use std::fs::File;
 use std::time::Duration;
 
-/// Room for a tree whose size is not known yet: mmdebstrap with a kernel and everything that apt needs.
+/// Memory budget for a tree of unknown size: mmdebstrap with a kernel and everything that apt needs.
 const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
 
-/// The program's other `main`: takes one job, does it, answers, ends.
+/// Entry point of the sandbox process: runs one job, sends the result and exits.
 pub fn work_inside() -> ! {
     let progress = Workspace::progress();
     let outcome = workspace_from_stdin::<Job>();
@@ -25,11 +25,11 @@ pub fn work_inside() -> ! {
 fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde_json::Value, Failure> {
     match (job, &files[..]) {
         (Job::Fill { workspace, request, size }, [out]) => {
-            // Directories, links and the ends of files take something, too.
+            // Add space for directories, links and partially filled blocks.
             let need = size.map_or(UNKNOWN_CONTENT, |size| size + size / 4 + 64 * Bytes::MIB);
             let workspace = Workspace::open(workspace, need)?;
             let metadata = content::fill(request, &workspace.root, out, progress)?;
-            Ok(serde_json::to_value(metadata).expect("metadata is plain data"))
+            Ok(serde_json::to_value(metadata).expect("metadata is serializable"))
         }
         (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
@@ -41,9 +41,9 @@ fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde
             let mut carried = disks.split_off(job.plan.disks.len());
             let packed = carried.split_off(job.carried.len());
             let assembled = assemble(job, content, &disks, carried, packed.first(), progress)?;
-            Ok(serde_json::to_value(assembled).expect("an answer is plain data"))
+            Ok(serde_json::to_value(assembled).expect("results are serializable"))
         }
-        _ => Err(Failure::new("the job came with the wrong number of files")),
+        _ => Err(Failure::new("the sandbox received a wrong number of files; this is a bug in ister")),
     }
 }
 
@@ -55,7 +55,7 @@ fn assemble(
     packed: Option<&File>,
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
-    // XFS, btrfs and what is encrypted lie there twice: as files, and as a filesystem.
+    // XFS, btrfs and encrypted filesystems need the space twice: for the files and for the filesystem image.
     let more: u64 = job.carried.iter().map(|carried| carried.metadata.size).sum();
     let need = 2 * (job.content_size + more) + 128 * Bytes::MIB;
     let workspace = Workspace::open(&job.workspace, need)?;
@@ -66,7 +66,7 @@ fn assemble(
         return Ok(Assembled::ContentDamaged);
     }
     let tree = Tree::open(&root)?;
-    progress.begin("customising");
+    progress.begin("customizing the tree");
     customize::create_users(&tree, &job.plan.system.users, &job.hashes)?;
     customize::write_files(&tree, &job.plan.system)?;
     customize::extend_initramfs(&tree, &job.plan.system, job.epoch)?;
@@ -80,7 +80,7 @@ fn assemble(
         customize::set_user_data(&tree, data, &instance, job.plan.system.hostname.as_deref())?;
     }
     if job.plan.system.installer.is_some() {
-        progress.begin("packing what the installer carries");
+        progress.begin("embedding content in the installer");
         customize::add_installer(&tree)?;
         for (carried, packed) in job.carried.iter().zip(&carried) {
             customize::carry(
@@ -91,7 +91,7 @@ fn assemble(
             )?;
         }
     }
-    // Hooks see this process under /proc: what it has of the cache is closed before they run.
+    // Hooks can reach the open files of this process through /proc. Close those of the cache before hooks run.
     drop((content, carried));
     let hooked = {
         let shown =
@@ -100,13 +100,13 @@ fn assemble(
         let time = Duration::from_secs(job.hook_seconds);
         customize::post_hooks(&job.plan.hooks, path, job.epoch, time, job.watch_hooks, progress)
     };
-    // Also where a hook failed: that is when one wants to look.
+    // Also after a failed hook, when the tree is most useful for debugging.
     if let Some(directory) = &job.keep_in {
-        progress.begin("leaving the tree for inspection");
+        progress.begin("copying the tree for inspection");
         customize::keep_tree(&root, directory)?;
     }
     let hooks = hooked?;
-    // Not all programs ask for the time that they are told.
+    // Not all programs honor SOURCE_DATE_EPOCH.
     content::limit_password_days(&tree, job.epoch)?;
     image::finish_loader(&job.plan, &tree)?;
     let inventory = content::inventory(&tree, &workspace.root)?;

@@ -1,4 +1,5 @@
-//! swupd's content in a directory of the host: `ister swupd`. In the namespace an ordinary user can give files to any owner.
+//! `ister swupd`: swupd content in a directory of the host. In the namespace, an unprivileged user can create files
+//! of any owner.
 
 use super::Job;
 use crate::content::swupd::{Request, Task};
@@ -6,7 +7,7 @@ use crate::host::{Failure, Progress, Worker};
 use serde::Deserialize;
 use std::path::Path;
 
-/// Installs into `tree`, or compares with it; both paths are absolute. The answer is the task's.
+/// Runs a task on `tree` in the sandbox and returns its result. The paths of the request and `tree` are absolute.
 pub fn swupd_in_namespace<A: for<'de> Deserialize<'de>>(
     request: &Request,
     task: Task,
@@ -17,7 +18,7 @@ pub fn swupd_in_namespace<A: for<'de> Deserialize<'de>>(
     Worker::run(&job, &[], progress)
 }
 
-/// The inner side.
+/// The part that runs in the sandbox.
 pub(super) fn work(
     request: &Request,
     task: &Task,
@@ -30,5 +31,5 @@ pub(super) fn work(
             serde_json::to_value(request.verify(tree, *any_version, extra.as_deref(), progress)?)
         }
     };
-    Ok(answer.expect("an answer is plain data"))
+    Ok(answer.expect("results are serializable"))
 }

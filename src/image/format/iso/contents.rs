@@ -1,4 +1,4 @@
-//! What can be read of a CD.
+//! Reads the contents of a CD.
 
 use super::super::nodes::node;
 use super::super::unreadable::Unreadable;
@@ -14,23 +14,23 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
-/// What can be read of a CD.
+/// The files of a CD.
 pub(crate) struct Contents<'f> {
     pub(crate) file: &'f File,
     pub(crate) size: u64,
-    /// Of each file its bytes: they lie in one piece.
+    /// Byte range of each file. Files are contiguous.
     pub(crate) places: HashMap<String, Range<u64>>,
 }
 
-/// What one kind of firmware is given by the boot catalogue.
+/// A boot image in the boot catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CdImage {
     pub firmware: Firmware,
-    /// Why it would not start.
+    /// The reason why it does not boot.
     pub fault: Option<String>,
 }
 
-/// All of the boot catalogue.
+/// All boot images of the boot catalog.
 pub type CdStart = Vec<CdImage>;
 
 impl<'f> Contents<'f> {
@@ -43,7 +43,7 @@ impl<'f> Contents<'f> {
         Ok(Contents { file, size, places: places(&String::from_utf8_lossy(&finished.stdout)) })
     }
 
-    /// A file's first bytes; nothing if it is not there, or not all of it.
+    /// Returns the first bytes of a file; `None` if it is missing or truncated.
     pub(crate) fn bytes(&self, path: &str, most: usize) -> Option<Vec<u8>> {
         let range = self.places.get(path)?;
         let mut bytes = vec![0; most.min((range.end - range.start) as usize)];
@@ -51,7 +51,8 @@ impl<'f> Contents<'f> {
         is_whole.then_some(bytes)
     }
 
-    /// What GRUB's menu starts first: kernel, initramfs, command line. The menu's own name stands for a kernel if it names none.
+    /// Returns kernel, initramfs images and command line of the first entry of GRUB's menu. If the menu has no
+    /// kernel, its own path is returned instead.
     pub(crate) fn menu(&self) -> (String, Vec<String>, String) {
         let text = self.bytes(MENU, 64 << 10).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -64,14 +65,14 @@ impl<'f> Contents<'f> {
         (kernel.to_owned(), initrds.split_whitespace().map(str::to_owned).collect(), from_grub(command_line))
     }
 
-    /// Whether it was made as [`write`] makes them.
+    /// Returns whether ister made the CD.
     pub(crate) fn is_own(&self) -> bool {
         let is_mark =
             |path: &String| path.strip_prefix("/.disk/").is_some_and(|name| Uuid::parse_str(name).is_ok());
         self.places.keys().any(is_mark)
     }
 
-    /// The first root tree that live-boot would mount. Source: live-boot(7).
+    /// Returns the first root tree that live-boot mounts. Source: live-boot(7).
     pub(crate) fn squashfs(&self) -> Option<Range<u64>> {
         let mut names: Vec<&String> = self
             .places
@@ -82,7 +83,7 @@ impl<'f> Contents<'f> {
         self.places.get(*names.first()?).cloned().filter(|range| range.end <= self.size)
     }
 
-    /// Its files and directories. Sizes and places are what the CD says.
+    /// Returns the files and directories. Sizes and offsets are those stored on the CD and may be wrong.
     pub(crate) fn tree(&self) -> FileTree {
         let mut tree =
             FileTree { nodes: vec![node(mode::DIRECTORY | 0o755, Body::Directory(BTreeMap::new()))] };
@@ -110,7 +111,7 @@ impl<'f> Contents<'f> {
         tree
     }
 
-    /// The boot catalogue, with what is wrong with each image.
+    /// Returns the images of the boot catalog with their errors.
     pub(crate) fn start(&self) -> CdStart {
         let with_fault = |(firmware, range): (Firmware, Range<u64>)| CdImage {
             firmware,
@@ -119,7 +120,7 @@ impl<'f> Contents<'f> {
         self.images().into_iter().map(with_fault).collect()
     }
 
-    /// What it offers, with where that is.
+    /// Returns the images of the boot catalog with their byte ranges.
     pub(crate) fn images(&self) -> Vec<(Firmware, Range<u64>)> {
         let sector = |number: u64| {
             let mut bytes = vec![0; SECTOR as usize];
@@ -140,7 +141,7 @@ impl<'f> Contents<'f> {
 
     pub(crate) fn fault(&self, firmware: Firmware, range: Range<u64>) -> Option<String> {
         if range.end > self.size || range.is_empty() {
-            return Some(format!("its bytes {} to {} are not all there", range.start, range.end));
+            return Some(format!("its bytes {} to {} are outside of the file", range.start, range.end));
         }
         match firmware {
             Firmware::Bios => {
@@ -153,15 +154,15 @@ impl<'f> Contents<'f> {
                 let window = Window { file: self.file, offset: range.start, size };
                 let tree = Opened::open(&window).and_then(|opened| opened.tree());
                 match tree {
-                    Err(error) => Some(format!("it is no vfat filesystem: {error}")),
-                    // Names of vfat have no case.
+                    Err(error) => Some(format!("it is not a valid vfat filesystem: {error}")),
+                    // Names in vfat are case-insensitive.
                     Ok(tree)
                         if !tree
                             .paths()
                             .iter()
                             .any(|(path, _)| path.eq_ignore_ascii_case(LOADER.as_bytes())) =>
                     {
-                        Some(format!("it has no {LOADER}"))
+                        Some(format!("{LOADER} is missing"))
                     }
                     Ok(_) => None,
                 }
@@ -170,7 +171,7 @@ impl<'f> Contents<'f> {
     }
 }
 
-/// The firmware that the boot catalogue of a CD has an entry for; nothing for what is no CD, or not bootable.
+/// Returns the firmware types in the boot catalog of a CD. Empty if the file is not a CD or is not bootable.
 pub fn boot_catalogue(disk: &File) -> std::io::Result<Vec<Firmware>> {
     let read = |at: u64| -> std::io::Result<Vec<u8>> {
         let mut sector = vec![0; SECTOR as usize];
@@ -189,14 +190,14 @@ pub fn boot_catalogue(disk: &File) -> std::io::Result<Vec<Firmware>> {
     }
 }
 
-/// Where the boot catalogue is. Source: El Torito 1.0, figure 7, "Boot Record Volume Descriptor".
+/// Returns the sector of the boot catalog. Source: El Torito 1.0, figure 7, "Boot Record Volume Descriptor".
 pub(crate) fn catalogue_place(record: &[u8]) -> Option<u64> {
     record.starts_with(b"\0CD001\x01EL TORITO SPECIFICATION").then_some(())?;
     Some(u64::from(u32::from_le_bytes(record.get(0x47..0x4b)?.try_into().ok()?)))
 }
 
-/// What a boot catalogue offers, with where it is; nothing between both ends if its size is not told. Source: El Torito 1.0,
-/// figures 2 to 5; UEFI 2.10, 13.3.2.1 (platform 0xef).
+/// Returns the images of a boot catalog with their byte ranges. The range is empty if the size is unspecified.
+/// Source: El Torito 1.0, figures 2 to 5; UEFI 2.10, 13.3.2.1 (platform 0xef).
 pub(crate) fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
     const ENTRY: usize = 32;
     const BOOTABLE: u8 = 0x88;
@@ -210,9 +211,9 @@ pub(crate) fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
         let start = u64::from(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])) * SECTOR;
         let count = u64::from(u16::from_le_bytes([entry[6], entry[7]])) * 512;
         let length = match firmware {
-            // Whole sectors are loaded. Source: SeaBIOS, src/cdrom.c, cdrom_boot.
+            // The BIOS loads complete sectors. Source: SeaBIOS, src/cdrom.c, cdrom_boot.
             Firmware::Bios => count.next_multiple_of(SECTOR),
-            // 0 and 1: up to the end of the CD. Source: UEFI 2.10, 13.3.2.1.
+            // 0 and 1 mean up to the end of the CD. Source: UEFI 2.10, 13.3.2.1.
             Firmware::Uefi => {
                 if count > 512 {
                     count
@@ -246,8 +247,8 @@ pub(crate) fn boot_images(catalogue: &[u8]) -> Vec<(Firmware, Range<u64>)> {
     found
 }
 
-/// Of each file where its bytes are. Source: xorriso(1), "report_lba".
-pub(crate) fn places(said: &str) -> HashMap<String, Range<u64>> {
+/// Parses the byte range of each file. Source: xorriso(1), "report_lba".
+pub(crate) fn places(output: &str) -> HashMap<String, Range<u64>> {
     let line = |line: &str| {
         let mut fields = line.strip_prefix("File data lba:")?.split(" , ").map(str::trim);
         let (_, lba, _, size, path) =
@@ -256,9 +257,9 @@ pub(crate) fn places(said: &str) -> HashMap<String, Range<u64>> {
         let end = start.checked_add(size.parse().ok()?)?;
         Some((path.trim_matches('\'').to_owned(), start..end))
     };
-    // A file of 4 GiB or more has a line for each piece, with the size of all: the pieces follow each other.
+    // A file of 4 GiB or more has a line for each piece with the total size. The pieces are contiguous.
     let mut places = HashMap::new();
-    for (path, range) in said.lines().filter_map(line) {
+    for (path, range) in output.lines().filter_map(line) {
         places.entry(path).or_insert(range);
     }
     places
@@ -269,16 +270,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_from_what_xorriso_says() {
-        let said = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
+    fn xorriso_output_is_parsed() {
+        let output = "Report layout: xt , Startlba ,   Blocks , Filesize , ISO image path\n\
                     File data lba:  0 ,       40 ,     4211 ,  8622080 , '/live/vmlinuz'\n";
-        assert_eq!(places(said), HashMap::from([("/live/vmlinuz".to_owned(), 81_920..8_704_000)]));
+        assert_eq!(places(output), HashMap::from([("/live/vmlinuz".to_owned(), 81_920..8_704_000)]));
         let pieces = "File data lba:  0 , 1 , 2097151 , 5000000000 , '/a'\nFile data lba:  1 , 2097152 , 344255 , 5000000000 , '/a'\n";
         assert_eq!(places(pieces), HashMap::from([("/a".to_owned(), 2048..5_000_002_048)]));
     }
 
     #[test]
-    fn a_boot_catalogue_names_both_firmwares() {
+    fn boot_catalog_has_both_firmware_types() {
         let entry = |bytes: &[(usize, u8)]| {
             let mut entry = [0; 32];
             for (at, byte) in bytes {

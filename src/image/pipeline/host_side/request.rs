@@ -1,4 +1,4 @@
-//! The content of an image: from the cache, or fetched.
+//! The content of an image: cached or downloaded.
 
 use super::super::Job;
 use super::BuildOptions;
@@ -9,7 +9,7 @@ use crate::plan::{self, Plan};
 use crate::template::{Bytes, SoftwareManager};
 use std::path::Path;
 
-/// Removes what killed builds left in the cache's workspace directory; only where memory was short is there anything.
+/// Removes files that killed builds left in the cache's workspace directory. Builds use it only if memory is short.
 pub fn sweep(cache: &Cache) -> Result<(), Failure> {
     let workspace = cache.workspace();
     if has_workspaces(&workspace) {
@@ -27,7 +27,7 @@ pub(super) fn content_request(
         let proxies = [options.secrets.http_proxy.clone(), options.secrets.https_proxy.clone()];
         let mut request = content::swupd_request(content, options.cache.swupd_state(), proxies)?;
         if request.version == Version::Latest {
-            progress.begin("asking for the newest version");
+            progress.begin("determining the latest version");
             request.version = Version::Number(request.resolve(progress)?);
         }
         let release = content.release.clone();
@@ -37,7 +37,7 @@ pub(super) fn content_request(
         let configuration = match &content.configuration {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .context(|| format!("could not read dnf's configuration `{path}`"))?;
+                    .context(|| format!("could not read the dnf configuration `{path}`"))?;
                 Some((std::path::absolute(path).unwrap_or_else(|_| path.into()), text))
             }
             None => None,
@@ -59,7 +59,7 @@ pub(super) fn content_request(
     Ok(ContentRequest::Apt(AptRequest {
         local_indexes: content::local_indexes(&sources),
         suite: content.release.clone(),
-        // The template's proxies after the host's: the last setting counts.
+        // The proxies of the template override those of the host: the last setting counts.
         apt_options: content::apt_options()?.into_iter().chain(options.secrets.apt_proxies()).collect(),
         sources,
         packages: content.packages.clone(),
@@ -68,7 +68,8 @@ pub(super) fn content_request(
     }))
 }
 
-/// From the cache, or into it. The second value tells whether it was fetched now.
+/// Returns the cache entry of the content, downloading it if necessary. The second value is true if it was
+/// downloaded.
 pub(super) fn content(
     options: &BuildOptions,
     request: &ContentRequest,
@@ -83,9 +84,9 @@ pub(super) fn content(
     let mut waited = false;
     let filling = cache.fill(&key, || {
         waited = true;
-        progress.begin("waiting for another build that fetches the same content");
+        progress.begin("waiting for another build that downloads the same content");
     })?;
-    // The one that was waited for has just fetched it.
+    // The other build has just downloaded it.
     if (!refresh || waited)
         && let Some(entry) = cache.find(&key)
     {
@@ -96,28 +97,28 @@ pub(super) fn content(
     let metadata: Metadata = Worker::run(&job, &[&filling.draft.file], progress)?;
     filling.finish(&metadata)?;
     let entry = cache.find(&key).ok_or_else(|| {
-        Failure::new(format!("the content that was just cached is gone: {key}"))
-            .help("another process may have emptied the cache; try again")
+        Failure::new(format!("the cache entry `{key}` disappeared after it was written"))
+            .help("run the command again; another process may have emptied the cache")
     })?;
     Ok((entry, true))
 }
 
-/// What the plan says that the filesystems hold reaches the image nearly one to one.
+/// Checks that the image fits on the host's disk. It needs about the space of the content of all its filesystems.
 pub(super) fn check_free_space(
-    draft: &AtomicFile,
+    image: &AtomicFile,
     plan: &Plan,
     content: &Metadata,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let Ok(disk) = rustix::fs::fstatvfs(&draft.file) else { return Ok(()) };
+    let Ok(disk) = rustix::fs::fstatvfs(&image.file) else { return Ok(()) };
     let have = Bytes(disk.f_bavail * disk.f_frsize);
     let held: u64 = plan.partitions().filter_map(|(_, p)| Some(p.space?.holds?.0)).sum();
     let need = Bytes(held.max(content.size));
     if need.0 <= have.0 {
         return Ok(());
     }
-    Err(Failure::new(format!("there is not enough space for the image in `{}`", directory.display()))
-        .detail(format!("about {need} are needed, {have} are free"))
+    Err(Failure::new(format!("not enough space for the image in `{}`", directory.display()))
+        .detail(format!("about {need} needed, {have} free"))
         .help("free some space, or choose another directory with -o"))
 }
 
