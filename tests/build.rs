@@ -292,7 +292,7 @@ fn building_twice_gives_the_same_bytes_whatever_else_differs() {
         .unwrap();
     ok(&output);
     assert!(
-        text(&output.stderr).contains("the second build gave the same bytes"),
+        text(&output.stderr).contains("reproducible: both builds are identical"),
         "{}",
         text(&output.stderr)
     );
@@ -433,7 +433,7 @@ fn the_tree_is_left_where_it_was_asked_for() {
     let output = build.output().unwrap();
     ok(&output);
     assert!(
-        text(&output.stderr).contains(&format!("the tree is in `{tree_name}`")),
+        text(&output.stderr).contains(&format!("the root tree is in `{tree_name}`")),
         "{}",
         text(&output.stderr)
     );

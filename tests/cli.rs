@@ -179,7 +179,7 @@ fn an_image_that_is_none_says_so() {
     let boot = |image: &std::path::Path| ister(&["boot"]).arg(image).output().unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("there is no image to boot"));
+    assert!(text(&output.stderr).contains("empty.img` does not exist"));
     std::fs::write(&image, vec![0; 1 << 20]).unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(3));

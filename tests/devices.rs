@@ -105,7 +105,7 @@ fn a_disk_in_use_is_refused_and_nobody_is_overwritten_unasked() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("precious") && said.contains("ext4") && said.contains("ERASED"), "{said}");
-    assert!(said.contains("help: say so with --erase"), "{said}");
+    assert!(said.contains("help: to erase without confirmation, add --erase"), "{said}");
     let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
     assert_eq!(label.trim(), "precious");
 
@@ -241,7 +241,7 @@ fn a_reinstall_keeps_what_people_have_at_home() {
     bare["PartitionMountPoints"].as_array_mut().unwrap().pop();
     let output = build(directory.path(), &bare, &["build", "--erase"]);
     ok(&output);
-    assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("stays")));
+    assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("preserved")));
     run("sync", &[]);
     let kept = format!("{}?offset={home}", disk.backing().display());
     assert_eq!(run("debugfs", &["-R", "cat /ada/diary", &kept]), "precious");

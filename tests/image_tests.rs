@@ -86,7 +86,7 @@ fn a_change_picks_the_types_that_it_touches() {
         .unwrap();
     assert_eq!(unknown.status.code(), Some(3));
     assert!(
-        text(&unknown.stderr).contains("could not see what has changed since `nowhere`"),
+        text(&unknown.stderr).contains("could not list the changes since `nowhere`"),
         "{}",
         text(&unknown.stderr)
     );

@@ -187,7 +187,7 @@ fn fmt_lays_out_checks_and_shows() {
     let check = run(&["fmt", "--check", "t.json"]);
     assert_eq!(
         (check.status.code(), text(&check.stdout)),
-        (Some(1), "t.json: would be reformatted\n1 template would change, 0 as they should be\n".to_owned())
+        (Some(1), "t.json: would be reformatted\n1 template would be reformatted, 0 already formatted\n".to_owned())
     );
     assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
     assert!(run(&["fmt", "t.json"]).status.success());
@@ -195,7 +195,7 @@ fn fmt_lays_out_checks_and_shows() {
     assert!(run(&["fmt", "--check", "t.json"]).status.success());
     let bad = run(&["fmt", "bad.json"]);
     assert_eq!(bad.status.code(), Some(2));
-    assert!(text(&bad.stderr).contains("bad.json:1:45: not laid out, it is not JSON: a comma too many"));
+    assert!(text(&bad.stderr).contains("bad.json:1:45: could not format: invalid JSON: a comma too many"));
     assert_eq!(text(&with_stdin(&["fmt", "-"], "{\"a\":1}").stdout), "{\n    \"a\": 1\n}\n");
 }
 

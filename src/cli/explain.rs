@@ -6,23 +6,23 @@ use crate::lint::{nearest_rule, rule};
 use crate::report::explain;
 use clap::Args;
 
-/// Say what a rule of `lint` or `verify` means, why, and what to write instead
+/// Explain rules of `ister lint` and `ister verify`
 ///
 /// Example: ister explain esp-small
 #[derive(Args, Debug)]
 pub(super) struct ExplainArgs {
-    /// The rule, as findings name it in brackets
+    /// Rule name, as shown in brackets in findings
     #[arg(value_name = "RULE", required = true)]
     rules: Vec<String>,
 }
 
-/// A rule of verification.
+/// The explanation of a verification rule.
 #[cfg(feature = "full")]
 fn of_images(name: &str) -> Option<String> {
     crate::verify::rule(name).map(crate::report::explain_verification)
 }
 
-/// The linter alone has none.
+/// The lint-only build has no verification rules.
 #[cfg(not(feature = "full"))]
 fn of_images(_: &str) -> Option<String> {
     None
@@ -35,9 +35,9 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
         let Some(text) = text else {
             let help = match nearest_rule(name) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "`ister rules` lists them all".to_owned(),
+                None => "run `ister rules` for a list".to_owned(),
             };
-            anyhow::bail!("there is no rule `{name}`; {help}");
+            anyhow::bail!("unknown rule `{name}`; {help}");
         };
         texts.push(text);
     }
