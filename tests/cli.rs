@@ -188,7 +188,7 @@ fn an_image_that_is_none_says_so() {
     std::fs::write(directory.path().join("empty.img.plan.json"), "{ \"version\": 3, ").unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("empty.img.plan.json` is no plan"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("empty.img.plan.json` is not a plan"), "{}", text(&output.stderr));
     let output = ister(&["boot", "--until", "power-off", "--again"]).arg(&image).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

@@ -97,7 +97,7 @@ fn fixes_keep_the_file_as_it_was_otherwise() {
     assert_eq!(read(), before, "--diff writes nothing");
 
     let fixed = run(&["lint", "--fix"]);
-    assert!(text(&fixed.stdout).contains("2 fixes made"), "{}", text(&fixed.stdout));
+    assert!(text(&fixed.stdout).contains("2 fixes applied"), "{}", text(&fixed.stdout));
     assert_eq!(read(), before.replace("8GB", "8G").replace(", \"os-core\"]", "]"));
     assert!(fixed.status.success(), "no error is left");
     let again = run(&["lint", "--fix"]);

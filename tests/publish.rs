@@ -72,8 +72,8 @@ fn only_what_a_receipt_is_about_is_published() {
     let other = |value: &mut Value| value["image"] = json!("other.img");
     for (changed, said) in [
         (&power_off as &dyn Fn(&mut Value), "did not reach the login prompt"),
-        (&version, "is of version 99"),
-        (&other, "is about `other.img`"),
+        (&version, "the receipt has version 99"),
+        (&other, "the receipt is for `other.img`"),
     ] {
         std::fs::write(&path, &good).unwrap();
         change(&path, changed);
@@ -85,7 +85,7 @@ fn only_what_a_receipt_is_about_is_published() {
     std::fs::write(&image, "these bytes have NOT").unwrap();
     let output = publish("refused");
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("about other bytes"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the image has changed"), "{}", text(&output.stderr));
     assert!(!at("refused").exists());
 }
 
@@ -104,16 +104,16 @@ fn names_are_kept_apart_and_lead_nowhere() {
         assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
         assert!(!at("public").exists());
     };
-    refused(&["one", "two"], "would both be called `kvm.img`");
+    refused(&["one", "two"], "would both be published as `kvm.img`");
     for prefix in ["sub/x", ".x", "a\nb", "\u{1b}[2K"] {
-        refused(&["one", "--prefix", prefix], "nothing can be published as");
+        refused(&["one", "--prefix", prefix], "invalid file name");
     }
     let plan = at("two/kvm.img.plan.json");
     let text = std::fs::read_to_string(&plan).unwrap().replace("\"kvm.img\"", "\"../one/kvm.img\"");
     std::fs::write(&plan, &text).unwrap();
-    refused(&["two"], "nothing can be published as `../one/kvm.img`");
+    refused(&["two"], "invalid file name `../one/kvm.img`");
     std::fs::write(&plan, &text[..text.len() / 2]).unwrap();
-    refused(&["two"], "is no plan");
+    refused(&["two"], "is not a plan");
 }
 
 fn whoever_publishes_at_the_same_time_is_listed_too() {
@@ -254,7 +254,7 @@ fn a_key_that_is_no_good_signs_nothing_and_proves_nothing() {
     // Without a key the list is new, and the signature of the old one goes.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("removed the outdated signature"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
     said(&good, "there is no signature");
 }

@@ -12,80 +12,81 @@ use crate::template::{Encoding, Safety, SourceText};
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// Check templates: everything that is wrong, at once, each at its place
+/// Check templates for errors and likely mistakes
 ///
-/// Directories are searched for *.json files that look like templates. Exit code 1
-/// if there are errors, 0 if there are none (warnings may be).
+/// Directories are searched for *.json files that look like templates. Exit code 0: no errors, possibly warnings;
+/// 1: errors were found.
 ///
-/// A template can allow itself a warning, with the reason:
-/// "$lint": { "allow": { "hostname-long": "the customer's name" } }
+/// To suppress a warning in a template, add a reason:
+/// "$lint": { "allow": { "hostname-long": "name given by the customer" } }
 ///
 /// Example: ister lint vm-tests
 #[derive(Args, Debug)]
 pub(super) struct LintArgs {
-    /// Templates, or directories; `-` reads standard input
+    /// Templates or directories; `-` reads standard input
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Pass over files that do not look like templates, also named ones
+    /// Skip files that do not look like templates, even if given explicitly
     #[arg(long)]
     templates_only: bool,
 
-    /// What standard input is called in findings
+    /// File name to show in findings for standard input
     #[arg(long, value_name = "NAME")]
     stdin_filename: Option<String>,
 
-    /// How findings are printed
+    /// Output format of findings
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
     format: FindingsFormat,
 
-    /// Fix what can be fixed without looking; standard input is printed
-    /// fixed, findings go to standard error
+    /// Apply safe fixes. For standard input, the fixed template is printed and
+    /// findings go to standard error
     #[arg(long)]
     fix: bool,
 
-    /// Also make fixes that are a guess or change the image
+    /// Also apply fixes that are guesses or change the image
     #[arg(long)]
     unsafe_fixes: bool,
 
-    /// Show what the fixes would change, and write nothing
+    /// Show the fixes as a diff and do not write files
     #[arg(long)]
     diff: bool,
 
-    /// How often each rule fired, instead of the findings
+    /// Show the number of findings per rule instead of the findings
     #[arg(long)]
     statistics: bool,
 
     #[command(flatten)]
     levels: LevelArgs,
 
-    /// A directory of bundle definitions, looked at before the built-in ones
+    /// Directory with bundle definitions, which take precedence over the built-in
+    /// ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FindingsFormat {
-    /// With the lines, for people
+    /// For people, with source lines
     Human,
-    /// One line a finding: file:line:col: level[rule] message
+    /// One line per finding: file:line:col: level[rule] message
     Concise,
     /// For programs; docs/lint.md describes it
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// Annotations of GitHub Actions
+    /// GitHub Actions annotations
     Github,
-    /// JUnit XML: a test case for each file
+    /// JUnit XML, one test case per file
     Junit,
 }
 
-/// `--allow`, `--warn`, `--deny`, in the order they were typed.
+/// `--allow`, `--warn` and `--deny`, in command line order.
 #[derive(Debug, Default)]
 struct LevelArgs(Levels);
 
 const LEVELS: [(&str, &str, Setting); 3] = [
-    ("allow", "Do not show a rule's findings; `warnings` and `notes` are groups", Setting::Allow),
+    ("allow", "Hide a rule's findings; `warnings` and `notes` select all of a level", Setting::Allow),
     ("warn", "Show a rule's findings as warnings", Setting::Warn),
     ("deny", "Show a rule's findings as errors, for example `warnings`", Setting::Deny),
 ];
@@ -162,7 +163,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     for result in results {
         match result {
             Ok(one) => treated.push(one),
-            // The others still get their findings.
+            // Keep going: the other files are still checked.
             Err(error) => {
                 console.say(&format!("error: {error:#}"));
                 unreadable = true;
@@ -179,8 +180,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
             let name = one.checked.source.name();
             if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
                 if let Encoding::Unknown { .. } = one.checked.source.encoding() {
-                    console
-                        .say("error: standard input is neither UTF-8 nor UTF-16, and cannot be written back");
+                    console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
                     unreadable = true;
                 } else {
                     print(one.checked.source.text());
@@ -207,7 +207,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
 
 struct Treated {
     checked: Checked,
-    /// The file as it was, where fixes changed it.
+    /// The original, if fixes changed it.
     before: Option<SourceText>,
     made: usize,
 }
@@ -222,7 +222,7 @@ fn show(args: &LintArgs, files: &[Checked], made: usize) -> anyhow::Result<Strin
     if args.statistics {
         return Ok(report::statistics(files));
     }
-    let json = |value| serde_json::to_string_pretty(&value).expect("a value is plain data") + "\n";
+    let json = |value| serde_json::to_string_pretty(&value).expect("JSON values can be serialized") + "\n";
     Ok(match args.format {
         FindingsFormat::Human => {
             let mut text = String::new();
@@ -259,20 +259,23 @@ fn summary(files: &[Checked], made: usize) -> String {
     let dropped: usize = files.iter().map(|file| file.linted.dropped).sum();
     if dropped > 0 {
         text += &format!(
-            "{dropped} more are not shown: {} errors of a file are enough\n",
+            "{dropped} more not shown; at most {} errors are listed per file\n",
             crate::lint::MAX_FINDINGS
         );
     }
     if made > 0 {
-        text += &format!("{} made\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
+        text +=
+            &format!("{} applied\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
     }
     match (fixable(Safety::Safe), fixable(Safety::Unsafe)) {
         (0, 0) => {}
         (safe, 0) => text += &format!("`--fix` fixes {safe} of them\n"),
-        (0, others) => text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows how\n"),
+        (0, others) => {
+            text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows the changes\n")
+        }
         (safe, others) => {
             text += &format!(
-                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows how\n"
+                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows the changes\n"
             );
         }
     }
@@ -293,7 +296,7 @@ fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
     }
 }
 
-/// What `patch` and people read.
+/// A unified diff with three lines of context.
 pub(super) fn unified_diff(name: &str, before: &str, after: &str) -> String {
     similar::TextDiff::from_lines(before, after)
         .unified_diff()
