@@ -274,7 +274,7 @@ fn a_cd_starts_by_both_firmwares() {
     // A disk's plan says nothing of it.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(
-        text(&output.stderr).contains("is no disk (CD): only those are held against"),
+        text(&output.stderr).contains("is not a disk image (CD)"),
         "{}",
         text(&output.stderr)
     );

@@ -6,19 +6,21 @@ use crate::lint::SCHEMA_TEXT;
 use crate::plan::PLAN_SCHEMA_TEXT;
 use clap::{Args, ValueEnum};
 
-/// Print the JSON Schema (2020-12) of templates, for editors, or of plans
+/// Print the JSON Schema (2020-12) of templates or plans
+///
+/// Example: ister schema > ister-template.schema.json
 #[derive(Args, Debug)]
 pub(super) struct SchemaArgs {
-    /// Of what
+    /// Which schema to print
     #[arg(value_enum, default_value_t = Of::Template)]
     of: Of,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Of {
-    /// Templates, as people write them
+    /// Templates
     Template,
-    /// Plans, as `ister plan --format json` prints them
+    /// Plans, as printed by `ister plan --format json`
     Plan,
 }
 
