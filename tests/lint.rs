@@ -167,7 +167,7 @@ fn utf16_is_read_and_saved_as_utf8() {
     std::fs::write(&path, units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
     let lint = |args: &[&str]| ister(args).arg(&path).output().unwrap();
     let output = lint(&["lint", "--format", "concise"]);
-    assert!(text(&output.stdout).contains(":1:1: error[syntax] the file is UTF-16, but JSON is UTF-8"));
+    assert!(text(&output.stdout).contains(":1:1: error[syntax] the file is UTF-16, but JSON must be UTF-8"));
     assert!(text(&output.stdout).contains("bundle-duplicate"), "and everything else is found");
     assert!(lint(&["lint", "--fix"]).status.success());
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\n    \"DestinationType\""));
@@ -195,7 +195,7 @@ fn fmt_lays_out_checks_and_shows() {
     assert!(run(&["fmt", "--check", "t.json"]).status.success());
     let bad = run(&["fmt", "bad.json"]);
     assert_eq!(bad.status.code(), Some(2));
-    assert!(text(&bad.stderr).contains("bad.json:1:45: could not format: invalid JSON: a comma too many"));
+    assert!(text(&bad.stderr).contains("bad.json:1:45: could not format: invalid JSON: unexpected comma"));
     assert_eq!(text(&with_stdin(&["fmt", "-"], "{\"a\":1}").stdout), "{\n    \"a\": 1\n}\n");
 }
 

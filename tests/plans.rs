@@ -253,7 +253,7 @@ fn formats_refuse_what_they_cannot_hold() {
         std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))
             .unwrap();
         let said = planned(&path, &["--sector-size", "4096"]);
-        let expected = format!("{format} supports only sectors of 512 bytes, this disk has 4096");
+        let expected = format!("{format} supports only sectors of 512 bytes, but this disk has 4096");
         assert!(said.contains(&expected) && said.contains("t.json:2:17"), "{said}");
     }
     for size in ["9000000T", "8388608T"] {
