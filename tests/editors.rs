@@ -1,4 +1,4 @@
-//! The language server driven by real clients, and the hooks by the real pre-commit.
+//! The language server with real clients, and the hooks with the real pre-commit.
 
 use crate::common::text;
 use crate::common::tools;
@@ -15,8 +15,8 @@ fn good(output: &Output) -> String {
     said
 }
 
-/// pygls, from PyPI: the whole protocol, each answer looked at.
-fn a_python_client_gets_all_of_it() {
+/// pygls, from PyPI: checks every response of the protocol.
+fn python_client_checks_all_responses() {
     let python = tools::tool("python/bin/python");
     let output =
         Command::new(python).arg(format!("{PROJECT}/tests/editors/client.py")).arg(ISTER).output().unwrap();
@@ -24,7 +24,7 @@ fn a_python_client_gets_all_of_it() {
     assert!(said.matches("ok: ").count() >= 40, "{said}");
 }
 
-/// Debian's Neovim, without a screen: what a person does, through the editor's own functions.
+/// Debian's Neovim in headless mode, through the functions of the editor.
 fn neovim_edits_a_template() {
     let nvim = tools::host_program("nvim");
     let home = tempfile::tempdir().unwrap();
@@ -42,7 +42,7 @@ fn neovim_edits_a_template() {
     assert!(said.matches("ok: ").count() >= 13, "{said}");
 }
 
-/// `.pre-commit-hooks.yaml`, as a repository of templates uses it.
+/// `.pre-commit-hooks.yaml`, as used by a repository of templates.
 fn pre_commit_runs_the_hooks() {
     let pre_commit = tools::tool("python/bin/pre-commit");
     let directory = tempfile::tempdir().unwrap();
@@ -95,12 +95,12 @@ fn pre_commit_runs_the_hooks() {
     let said = text(&output.stdout);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("error[partition-size]") && said.contains("bad.json"), "{said}");
-    assert!(said.contains("files were modified by this hook"), "fmt laid it out: {said}");
+    assert!(said.contains("files were modified by this hook"), "fmt reformatted the file: {said}");
     assert!(!said.contains("package.json"), "{said}");
 }
 
-/// The action's file, by the schema that GitHub's own is.
-fn the_github_action_is_one() {
+/// Validates the action with GitHub's schema.
+fn github_action_matches_the_schema() {
     let check = tools::tool("python/bin/check-jsonschema");
     let output = Command::new(check)
         .args(["--builtin-schema", "vendor.github-actions"])
@@ -110,10 +110,10 @@ fn the_github_action_is_one() {
     good(&output);
 }
 
-/// What the action runs, with the environment that GitHub gives it.
-fn the_github_action_finds_and_fails() {
+/// Runs the script of the action with the environment that GitHub provides.
+fn github_action_reports_findings_and_fails() {
     let action = include_str!("../action.yml");
-    let script = action.split("# lint\n").nth(1).expect("the step is marked");
+    let script = action.split("# lint\n").nth(1).expect("the step contains the marker `# lint`");
     let script: Vec<&str> = script.lines().map(str::trim_start).collect();
     let directory = tempfile::tempdir().unwrap();
     let template = include_str!("../vm-tests/kvm/template.json");
@@ -138,15 +138,15 @@ fn the_github_action_finds_and_fails() {
         "{}",
         text(&output.stdout)
     );
-    // What is given is words, never a command.
+    // The input is split into words, but never executed.
     assert_eq!(run("a.json;touch${IFS}evil").status.code(), Some(2));
     assert!(!directory.path().join("evil").exists());
 }
 
 crate::tests! {
-    a_python_client_gets_all_of_it,
+    python_client_checks_all_responses,
     neovim_edits_a_template,
     pre_commit_runs_the_hooks,
-    the_github_action_is_one,
-    the_github_action_finds_and_fails,
+    github_action_matches_the_schema,
+    github_action_reports_findings_and_fails,
 }

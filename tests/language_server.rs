@@ -1,4 +1,4 @@
-//! `ister lsp` as odd clients meet it: over its pipes, byte by byte.
+//! `ister lsp` with clients that do not conform to the protocol.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,7 +49,7 @@ impl Client {
         let mut length = 0;
         loop {
             let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server went away");
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server closed the connection");
             match line.trim().split_once(": ") {
                 Some(("Content-Length", value)) => length = value.parse().unwrap(),
                 _ if line.trim().is_empty() => break,
@@ -71,8 +71,8 @@ impl Client {
 
 const TEMPLATE: &str = "{\"DestinationType\": \"vrtual\"}";
 
-/// Diagnostics and every answer have the very spelling that the editor knows the document by.
-fn odd_uris_are_answered_in_their_own_spelling() {
+/// Diagnostics and responses use the URI in the spelling of the editor.
+fn invalid_uris_are_sent_back_unchanged() {
     let mut client = Client::start(&Value::Null);
     for uri in [
         "file:///w/[a]/t.json",
@@ -111,7 +111,7 @@ fn odd_uris_are_answered_in_their_own_spelling() {
     client.ends();
 }
 
-fn what_is_no_message_is_answered_and_forgotten() {
+fn invalid_messages_are_answered_with_an_error() {
     let mut client = Client::start(&Value::Null);
     client.open("file:///w/t.json", TEMPLATE);
     client.hear();
@@ -127,7 +127,7 @@ fn what_is_no_message_is_answered_and_forgotten() {
         let answer = client.hear();
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
-    // Half of a surrogate pair is no character, and no reason to lose the document.
+    // A lone surrogate must not make the document invalid.
     let change = r#"{"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":{"uri":"file:///w/t.json","version":2},"contentChanges":[{"text":"{\"Hostname\": \"\ud83e\"}"}]}}"#;
     client.raw(change.as_bytes());
     let told = client.hear();
@@ -135,32 +135,32 @@ fn what_is_no_message_is_answered_and_forgotten() {
     client.ends();
 }
 
-/// Its process is gone, though somebody else keeps the pipe open.
-fn the_server_ends_with_its_client() {
+/// The server exits when the client process ends, even if another process keeps the pipe open.
+fn the_server_exits_with_its_client() {
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let mut client = Client::start(&json!(other.id()));
     client.open("file:///w/t.json", TEMPLATE);
     client.hear();
     other.kill().unwrap();
-    // Not even waited for.
+    // The process is a zombie now, because it is not reaped.
     let started = Instant::now();
     let status = loop {
         if let Some(status) = client.server.try_wait().unwrap() {
             break status;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "it lives on");
+        assert!(started.elapsed() < Duration::from_secs(60), "the server is still running");
         std::thread::sleep(Duration::from_millis(100));
     };
-    assert_eq!(status.code(), Some(1), "without a goodbye");
+    assert_eq!(status.code(), Some(1), "exit without `shutdown`");
     other.wait().unwrap();
-    // One that closes its end is gone too.
+    // The server also exits when the client closes the pipe.
     let Client { mut server, input, .. } = Client::start(&json!(std::process::id()));
     drop(input);
     assert_eq!(server.wait().unwrap().code(), Some(1));
 }
 
 crate::tests! {
-    odd_uris_are_answered_in_their_own_spelling,
-    what_is_no_message_is_answered_and_forgotten,
-    the_server_ends_with_its_client,
+    invalid_uris_are_sent_back_unchanged,
+    invalid_messages_are_answered_with_an_error,
+    the_server_exits_with_its_client,
 }
