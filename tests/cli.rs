@@ -83,8 +83,8 @@ fn plan_and_build_reject_templates_with_errors() {
         let output = crate::common::with_stdin(&[command, "-"], "{}");
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(output.stdout.is_empty());
-        let said = text(&output.stderr);
-        assert!(said.contains("error[missing-key]: the required key `Bundles` is missing"), "{said}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("error[missing-key]: the required key `Bundles` is missing"), "{stderr}");
     }
     let output = crate::common::with_stdin(&["-t", "-"], "{}");
     assert_eq!(output.status.code(), Some(1));
@@ -162,15 +162,15 @@ fn swupd_content_needs_a_url_and_a_certificate() {
     };
     // A host that uses swupd has defaults for both.
     if !std::path::Path::new("/usr/share/defaults/swupd/contenturl").exists() {
-        let said = build(&[]);
-        assert!(said.contains("error: it is not said where swupd content comes from"), "{said}");
-        assert!(said.contains("help: name a mix or mirror: -C URL"), "{said}");
-        let said = build(&["-C", "file:///no/such"]);
-        assert!(said.contains("error: it is not said whose signature swupd content must have"), "{said}");
-        assert!(said.contains("-s FILE"), "{said}");
+        let stderr = build(&[]);
+        assert!(stderr.contains("error: it is not said where swupd content comes from"), "{stderr}");
+        assert!(stderr.contains("help: name a mix or mirror: -C URL"), "{stderr}");
+        let stderr = build(&["-C", "file:///no/such"]);
+        assert!(stderr.contains("error: it is not said whose signature swupd content must have"), "{stderr}");
+        assert!(stderr.contains("-s FILE"), "{stderr}");
     }
-    let said = build(&["-C", "file:///no/such", "--no-sigcheck"]);
-    assert!(said.contains("error: version 34000 cannot be had from file:///no/such"), "{said}");
+    let stderr = build(&["-C", "file:///no/such", "--no-sigcheck"]);
+    assert!(stderr.contains("error: version 34000 cannot be had from file:///no/such"), "{stderr}");
 }
 
 fn missing_and_invalid_images_are_reported() {

@@ -9,10 +9,10 @@ const ISTER: &str = env!("CARGO_BIN_EXE_ister");
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[track_caller]
-fn good(output: &Output) -> String {
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    said
+fn success(output: &Output) -> String {
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{printed}");
+    printed
 }
 
 /// pygls, from PyPI: checks every response of the protocol.
@@ -20,8 +20,8 @@ fn python_client_checks_all_responses() {
     let python = tools::tool("python/bin/python");
     let output =
         Command::new(python).arg(format!("{PROJECT}/tests/editors/client.py")).arg(ISTER).output().unwrap();
-    let said = good(&output);
-    assert!(said.matches("ok: ").count() >= 40, "{said}");
+    let printed = success(&output);
+    assert!(printed.matches("ok: ").count() >= 40, "{printed}");
 }
 
 /// Debian's Neovim in headless mode, through the functions of the editor.
@@ -38,8 +38,8 @@ fn neovim_edits_a_template() {
         .current_dir(home.path())
         .output()
         .unwrap();
-    let said = good(&output);
-    assert!(said.matches("ok: ").count() >= 13, "{said}");
+    let printed = success(&output);
+    assert!(printed.matches("ok: ").count() >= 13, "{printed}");
 }
 
 /// `.pre-commit-hooks.yaml`, as used by a repository of templates.
@@ -53,7 +53,7 @@ fn pre_commit_runs_the_hooks() {
             .args(args)
             .output()
             .unwrap();
-        good(&output)
+        success(&output)
     };
     for repository in ["hooks", "templates"] {
         std::fs::create_dir(directory.path().join(repository)).unwrap();
@@ -86,17 +86,17 @@ fn pre_commit_runs_the_hooks() {
             .output()
             .unwrap()
     };
-    let said = good(&run());
-    assert_eq!(said.matches("Passed").count(), 2, "{said}");
+    let printed = success(&run());
+    assert_eq!(printed.matches("Passed").count(), 2, "{printed}");
 
     write("templates/bad.json", &template.replace("\"8G\"", "\"8\"").replace("    ", "  "));
     git("templates", &["add", "."]);
     let output = run();
-    let said = text(&output.stdout);
-    assert!(!output.status.success(), "{said}");
-    assert!(said.contains("error[partition-size]") && said.contains("bad.json"), "{said}");
-    assert!(said.contains("files were modified by this hook"), "fmt reformatted the file: {said}");
-    assert!(!said.contains("package.json"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(!output.status.success(), "{printed}");
+    assert!(printed.contains("error[partition-size]") && printed.contains("bad.json"), "{printed}");
+    assert!(printed.contains("files were modified by this hook"), "fmt reformatted the file: {printed}");
+    assert!(!printed.contains("package.json"), "{printed}");
 }
 
 /// Validates the action with GitHub's schema.
@@ -107,7 +107,7 @@ fn github_action_matches_the_schema() {
         .arg(format!("{PROJECT}/action.yml"))
         .output()
         .unwrap();
-    good(&output);
+    success(&output);
 }
 
 /// Runs the script of the action with the environment that GitHub provides.

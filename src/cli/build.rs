@@ -122,16 +122,16 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let Some(carried) = carried_templates(args, &console)? else { return Ok(Outcome::Findings) };
     input.carried = carried.iter().map(|template| template.name.clone()).collect();
     // A preliminary plan: sizes that depend on the content are decided once it is installed.
-    let Some((draft, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
+    let Some((preliminary, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
         return Ok(Outcome::Findings);
     };
     if args.once {
         reproducibility::differ();
     }
-    check_options(args, &draft)?;
+    check_options(args, &preliminary)?;
     // Before the disks are inspected, because a pre-install hook may unmount them.
-    pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
-    let Some(destination) = destination_of(args, &draft, &console)? else { return Ok(Outcome::Usage) };
+    pre_install(&preliminary, Duration::from_secs(args.hook_timeout), &console)?;
+    let Some(destination) = destination_of(args, &preliminary, &console)? else { return Ok(Outcome::Usage) };
     let keep_in = args.compatibility.keep_in()?;
     let private = args.compatibility.private_cache(&args.output)?;
     let cache =
@@ -150,7 +150,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         shown_at: args.compatibility.target_dir.as_deref(),
         keep_in: keep_in.as_ref().map(PreservedTree::path),
     };
-    let prepared = prepare(&options, &draft, &console);
+    let prepared = prepare(&options, &preliminary, &console);
     console.finish();
     let prepared = match prepared {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
@@ -232,11 +232,11 @@ fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Opti
 }
 
 /// Rejects options that conflict with each other or with the template.
-fn check_options(args: &BuildArgs, draft: &Plan) -> anyhow::Result<()> {
+fn check_options(args: &BuildArgs, preliminary: &Plan) -> anyhow::Result<()> {
     if args.check_reproducible && args.template.is_stdin() {
         anyhow::bail!("--check-reproducible cannot read the template from standard input; use a file");
     }
-    if draft.image().is_none() && (args.check_reproducible || args.boot_test) {
+    if preliminary.image().is_none() && (args.check_reproducible || args.boot_test) {
         anyhow::bail!(
             "--check-reproducible and --boot-test cannot be used with `\"DestinationType\": \"physical\"`"
         );
@@ -247,15 +247,15 @@ fn check_options(args: &BuildArgs, draft: &Plan) -> anyhow::Result<()> {
 /// Where the build writes to. `None` if the user does not confirm that the disks are erased.
 fn destination_of<'a>(
     args: &'a BuildArgs,
-    draft: &Plan,
+    preliminary: &Plan,
     console: &Console,
 ) -> anyhow::Result<Option<Destination<'a>>> {
-    Ok(match draft.destination {
+    Ok(match preliminary.destination {
         template::Destination::Virtual => Some(Destination::Directory(&args.output)),
         template::Destination::Physical => {
             let given = args.erase || args.compatibility.as_ister_py.is_some();
             let consent = if given { Consent::Given } else { Consent::Ask };
-            let devices = disks::open(draft, consent, console)?;
+            let devices = disks::open(preliminary, consent, console)?;
             devices.map(|devices| Destination::Devices { devices, directory: &args.output })
         }
     })

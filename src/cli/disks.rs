@@ -24,13 +24,13 @@ pub(super) fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<O
     for disk in &plan.disks {
         console.say(&show(disk)?);
     }
-    if consent == Consent::Given || agreed(plan, console)? {
+    if consent == Consent::Given || confirm(plan, console)? {
         return Ok(Some(opened));
     }
     Ok(None)
 }
 
-fn agreed(plan: &Plan, console: &Console) -> Result<bool, Failure> {
+fn confirm(plan: &Plan, console: &Console) -> Result<bool, Failure> {
     let names: Vec<&str> = plan.disks.iter().map(|disk| disk.name.as_str()).collect();
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         console.say(&format!(

@@ -50,7 +50,7 @@ pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Files larger than this are not read as public keys.
-const LARGEST_KEY: u64 = 64 << 10;
+const MAX_KEY_SIZE: u64 = 64 << 10;
 
 /// The facts about files on the host that lint rules need.
 pub(super) fn file_facts(template: &Template) -> Files {
@@ -80,7 +80,7 @@ fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
     }
     match wanted {
         Wanted::Program => FileFact::Program(program_facts(path, &metadata)),
-        Wanted::PublicKey if metadata.len() > LARGEST_KEY => {
+        Wanted::PublicKey if metadata.len() > MAX_KEY_SIZE => {
             FileFact::Unreadable("it is too large for a public key".to_owned())
         }
         Wanted::PublicKey => match std::fs::read_to_string(path) {

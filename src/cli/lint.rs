@@ -144,13 +144,13 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
             let linted = judge(&source).light();
-            return Treated { checked: Checked::new(source, linted), before: None, made: 0 };
+            return Processed { checked: Checked::new(source, linted), before: None, made: 0 };
         }
         let fixed = fix(&source, &judge, &wanted);
         let changed =
             fixed.source.text() != source.text() || source.encoding() == Encoding::Utf16 && fixed.made > 0;
         let checked = Checked::new(fixed.source, fixed.linted);
-        Treated { checked, before: changed.then_some(source), made: fixed.made }
+        Processed { checked, before: changed.then_some(source), made: fixed.made }
     });
 
     let console = Console::new(Verbosity::Normal);
@@ -159,10 +159,10 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         console.say(&format!("error: {fault}"));
         unreadable = true;
     }
-    let mut treated = Vec::new();
+    let mut processed = Vec::new();
     for result in results {
         match result {
-            Ok(one) => treated.push(one),
+            Ok(one) => processed.push(one),
             // Keep going: the other files are still checked.
             Err(error) => {
                 console.say(&format!("error: {error:#}"));
@@ -171,12 +171,12 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         }
     }
     if args.diff {
-        return Ok(show_diffs(&treated, unreadable));
+        return Ok(show_diffs(&processed, unreadable));
     }
     let mut made = 0;
     let mut to_stdout = false;
     if fixing {
-        for one in &treated {
+        for one in &processed {
             let name = one.checked.source.name();
             if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
                 if let Encoding::Unknown { .. } = one.checked.source.encoding() {
@@ -192,7 +192,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
             made += one.made;
         }
     }
-    let files: Vec<Checked> = treated.into_iter().map(|one| one.checked).collect();
+    let files: Vec<Checked> = processed.into_iter().map(|one| one.checked).collect();
     let text = show(args, &files, made)?;
     if to_stdout {
         console.say(text.trim_end());
@@ -205,14 +205,14 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     Ok(if files.iter().any(|file| file.linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
 }
 
-struct Treated {
+struct Processed {
     checked: Checked,
     /// The original, if fixes changed it.
     before: Option<SourceText>,
     made: usize,
 }
 
-impl Treated {
+impl Processed {
     fn is_stdin(&self, args: &LintArgs) -> bool {
         self.checked.source.name() == args.stdin_filename.as_deref().unwrap_or("<stdin>")
     }
@@ -282,9 +282,9 @@ fn summary(files: &[Checked], made: usize) -> String {
     text
 }
 
-fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
+fn show_diffs(processed: &[Processed], unreadable: bool) -> Outcome {
     let mut changes = false;
-    for one in treated {
+    for one in processed {
         let Some(before) = &one.before else { continue };
         changes = true;
         print(&unified_diff(before.name(), before.text(), one.checked.source.text()));

@@ -15,7 +15,7 @@ use std::time::Duration;
 const CONFIGURATIONS: &[&str] = &["/etc/ister.conf", "/usr/share/defaults/ister/ister.conf"];
 const KERNEL_COMMAND_LINE: &str = "/proc/cmdline";
 /// An installer may be started before the network is up.
-const PATIENCE: Duration = Duration::from_secs(15);
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct LocateArgs {
@@ -73,8 +73,8 @@ impl LocateArgs {
         }
         if let Some(url) = &requests.configuration {
             console.say(&format!("ister: using `{}` from the kernel command line", shown(url)));
-            let text = text_of(url, PATIENCE)?;
-            return Ok(Located::Template(follow(&shown(url), text, PATIENCE)?));
+            let text = text_of(url, NETWORK_TIMEOUT)?;
+            return Ok(Located::Template(follow(&shown(url), text, NETWORK_TIMEOUT)?));
         }
         let configuration = match &self.config_file {
             Some(path) => path.clone(),
@@ -104,14 +104,14 @@ impl LocateArgs {
 }
 
 /// Loads the template that a configuration refers to, unless the configuration is a template itself.
-fn follow(name: &str, bytes: Vec<u8>, patience: Duration) -> anyhow::Result<SourceText> {
+fn follow(name: &str, bytes: Vec<u8>, timeout: Duration) -> anyhow::Result<SourceText> {
     match Configuration::parse(&String::from_utf8_lossy(&bytes)) {
         Configuration::Itself => Ok(SourceText::from_bytes(name.to_owned(), bytes)),
         Configuration::Template(place) if place.is_empty() => {
             bail!("missing URL after `template=` in `{name}`")
         }
         Configuration::Template(place) => {
-            let bytes = text_of(&place, patience)
+            let bytes = text_of(&place, timeout)
                 .with_context(|| format!("could not load the template that `{name}` refers to"))?;
             Ok(SourceText::from_bytes(shown(&place), bytes))
         }
@@ -119,9 +119,9 @@ fn follow(name: &str, bytes: Vec<u8>, patience: Duration) -> anyhow::Result<Sour
 }
 
 /// Loads a URL, or a file if `place` is an absolute path.
-fn text_of(place: &str, patience: Duration) -> anyhow::Result<Vec<u8>> {
+fn text_of(place: &str, timeout: Duration) -> anyhow::Result<Vec<u8>> {
     if place.starts_with('/') {
         return std::fs::read(place).with_context(|| format!("could not read `{place}`"));
     }
-    fetch(place, patience).map_err(|error| crate::host::Failure::from(error).into())
+    fetch(place, timeout).map_err(|error| crate::host::Failure::from(error).into())
 }

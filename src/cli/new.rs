@@ -41,7 +41,7 @@ pub(super) struct NewArgs {
     key: Option<PathBuf>,
 }
 
-/// Whether nobody could log in to the image, as determined by the linter. Cloud images and containers need no user.
+/// Whether no user could log in to the image, as determined by the linter. Cloud images and containers need no user.
 fn is_without_login(template: &str) -> bool {
     let source = SourceText::new("new", template);
     let linted = lint(&source, &bundle::builtin(), |_| Files::new());
@@ -95,12 +95,13 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
         None => print(&new.text),
         Some(path) => {
             write_new(path, &new.text)?;
-            let beside = path.with_file_name(SCHEMA_NAME);
-            if !beside.exists() {
-                write_new(&beside, SCHEMA_TEXT)?;
+            let schema_path = path.with_file_name(SCHEMA_NAME);
+            if !schema_path.exists() {
+                write_new(&schema_path, SCHEMA_TEXT)?;
             }
             if is_without_login(&new.text) {
-                console.say("nobody can log in to the image yet: add `Users`, or use --user NAME --key FILE");
+                console
+                    .say("no user can log in to the image yet: add `Users`, or use --user NAME --key FILE");
             }
             console.say(&format!(
                 "created `{}`; edit it, then run `ister lint` and `ister build`",

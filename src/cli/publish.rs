@@ -63,8 +63,8 @@ struct Candidate {
     is_never_booted: bool,
 }
 
-/// A candidate that was checked.
-struct Proven {
+/// The result of checking a candidate.
+struct Checked {
     sha256: String,
     /// `None` if it was verified instead of booted.
     receipt: Option<Receipt>,
@@ -74,7 +74,7 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;
-    let trial = match &args.sign {
+    let test_signature = match &args.sign {
         // Test the key before anything is copied.
         Some(key) => {
             progress.begin(format!("testing the key {key}"));
@@ -83,11 +83,11 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         None => None,
     };
     // Check all candidates before copying the first.
-    let mut proven = Vec::new();
+    let mut checked = Vec::new();
     for candidate in &candidates {
-        proven.extend(prove(candidate, progress)?);
+        checked.extend(check(candidate, progress)?);
     }
-    if proven.len() < candidates.len() {
+    if checked.len() < candidates.len() {
         console.finish();
         console.say("ister: nothing was published");
         return Ok(Outcome::Findings);
@@ -96,13 +96,17 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         .context(|| format!("could not create the directory `{}`", args.output.display()))?;
     let _lock = lock_directory(&args.output, progress)?;
     let (list, signed) = (args.output.join(SUMS), args.output.join(SIGNATURE));
-    let mut sums =
-        listed_sums(&list, &signed, &candidates, trial.as_ref().map(|(key, trial)| (*key, &trial[..])))?;
-    for (candidate, proven) in candidates.iter().zip(proven) {
+    let mut sums = listed_sums(
+        &list,
+        &signed,
+        &candidates,
+        test_signature.as_ref().map(|(key, test_signature)| (*key, &test_signature[..])),
+    )?;
+    for (candidate, checked) in candidates.iter().zip(checked) {
         progress.begin(format!("publishing {}", candidate.name));
         let to = args.output.join(&candidate.name);
-        sums.insert(candidate.name.clone(), copy(&candidate.from, &to, &proven.sha256)?);
-        if let Some(receipt) = proven.receipt {
+        sums.insert(candidate.name.clone(), copy(&candidate.from, &to, &checked.sha256)?);
+        if let Some(receipt) = checked.receipt {
             receipt::write(&to, &receipt.public(&candidate.name))?;
         }
     }
@@ -166,7 +170,7 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
                 }
                 candidates.push(candidate);
             }
-            left_out.extend(unproven(&plan).map(str::to_owned));
+            left_out.extend(unbootable_trees(&plan).map(str::to_owned));
         }
     }
     Ok((candidates, left_out))
@@ -195,8 +199,8 @@ fn listed_sums(
     let sums = sums::parse(&text)
         .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
     let stays = sums.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
-    if let Some((key, trial)) = by.filter(|_| stays)
-        && let sums::Signed::Not(why) = sums::is_signed_like(trial, &text, signature)?
+    if let Some((key, test_signature)) = by.filter(|_| stays)
+        && let sums::Signed::Not(why) = sums::is_signed_like(test_signature, &text, signature)?
     {
         // Other users may be able to write to the directory, so do not sign entries that were not signed before.
         let words = |path: &Path| path.display().to_string();
@@ -222,20 +226,20 @@ fn listed(list: &Path) -> Result<Option<String>, Failure> {
 }
 
 /// Checks a candidate. `None`, with the errors reported, if verification finds errors.
-fn prove(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Proven>, Failure> {
+fn check(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Checked>, Failure> {
     progress.begin(format!("checking {}", candidate.from.display()));
     if !candidate.is_never_booted {
         let receipt = receipt::valid(&candidate.from)?;
-        return Ok(Some(Proven { sha256: receipt.sha256.clone(), receipt: Some(receipt) }));
+        return Ok(Some(Checked { sha256: receipt.sha256.clone(), receipt: Some(receipt) }));
     }
     let sha256 = sha256(&candidate.from)?;
     let findings = verify::findings(&candidate.from, progress)?;
     let mut errors = findings.iter().filter(|found| found.level == Level::Error).peekable();
-    let proven = errors.peek().is_none().then_some(Proven { sha256, receipt: None });
+    let checked = errors.peek().is_none().then_some(Checked { sha256, receipt: None });
     for found in errors {
         progress.warn(format!("{}: {}: {}", candidate.from.display(), found.rule, found.message));
     }
-    Ok(proven)
+    Ok(checked)
 }
 
 fn plans_in(directory: &Path) -> anyhow::Result<Vec<Plan>> {
@@ -253,7 +257,7 @@ fn plans_in(directory: &Path) -> anyhow::Result<Vec<Plan>> {
 
 fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {
     let never = plan.boot.is_none();
-    let is_left_out = |name: &str| unproven(plan).any(|other| other == name);
+    let is_left_out = |name: &str| unbootable_trees(plan).any(|other| other == name);
     let mut names: Vec<&str> =
         plan.published.iter().map(|file| file.name.as_str()).filter(|name| !is_left_out(name)).collect();
     if names.is_empty() {
@@ -280,22 +284,22 @@ fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Resul
 }
 
 /// Files that can neither be booted nor have a receipt: root trees of bootable images.
-fn unproven(plan: &Plan) -> impl Iterator<Item = &str> {
+fn unbootable_trees(plan: &Plan) -> impl Iterator<Item = &str> {
     let boots = plan.boot.is_some();
     plan.published.iter().filter(move |file| boots && !file.is_bootable()).map(|file| file.name.as_str())
 }
 
 /// Copies a file, preserving holes, and returns the SHA-512 of the copy. The copy is published only if it has the checksum
-/// `proven`.
-fn copy(from: &Path, to: &Path, proven: &str) -> Result<String, Failure> {
+/// `expected`.
+fn copy(from: &Path, to: &Path, expected: &str) -> Result<String, Failure> {
     let source = File::open(from).context(|| format!("could not read `{}`", from.display()))?;
     let size = source.metadata().context(|| format!("could not read `{}`", from.display()))?.len();
     let copy = AtomicFile::begin(to)?;
     copy_range(&source, 0..size, &copy.file).context(|| format!("could not write `{}`", to.display()))?;
     let (sha256, sha512) = sha256_and_sha512(&copy.file, to)?;
-    if sha256 != proven {
+    if sha256 != expected {
         return Err(Failure::new(format!("`{}` has changed since it was checked", from.display()))
-            .detail(format!("expected {proven}, found {sha256}"))
+            .detail(format!("expected {expected}, found {sha256}"))
             .help("make sure that nothing writes to it, and publish again"));
     }
     copy.publish(Durability::Synced)?;

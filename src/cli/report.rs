@@ -70,11 +70,11 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let runs = merge(&parts);
     let newest = runs.last().expect("there is at least one run, because `parts` is not empty");
     // If the history cannot be written, still write the table and the pages.
-    let (past, written) = match args.history.as_deref().map(|path| remember(path, &runs, newest)).transpose()
-    {
-        Ok(past) => (past.unwrap_or_default(), Ok(())),
-        Err(failure) => (Past::default(), Err(failure)),
-    };
+    let (past, written) =
+        match args.history.as_deref().map(|path| record_history(path, &runs, newest)).transpose() {
+            Ok(past) => (past.unwrap_or_default(), Ok(())),
+            Err(failure) => (Past::default(), Err(failure)),
+        };
     if let Some(directory) = &args.output {
         progress.begin(format!("writing pages to {}", directory.display()));
         write_site(directory, newest, &places, &past)?;
@@ -94,7 +94,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         })),
         Format::Human => print(&test::human(&newest.results.types)),
     }
-    warn_of(newest, &parts, &places, progress);
+    warn_about_parts(newest, &parts, &places, progress);
     written?;
     Ok(match test::outcome(&newest.results.types) {
         Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
@@ -146,7 +146,7 @@ fn write_junit(path: &Path, newest: &Merged) -> Result<(), Failure> {
 }
 
 /// Warns about missing, duplicate and mismatched parts of a run.
-fn warn_of(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dyn Progress) {
+fn warn_about_parts(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dyn Progress) {
     if !newest.repeated.is_empty() {
         progress.warn(format!("more than one result for: {}", newest.repeated.join(", ")));
     }
@@ -168,14 +168,14 @@ fn warn_of(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dy
         progress.warn(format!(
             "ignored `{}`: its part of the run is from {}, but the newest part is from {}; remove it or run it again",
             places[*index].display(),
-            made_of(&parts[*index].run),
-            made_of(own)
+            origin(&parts[*index].run),
+            origin(own)
         ));
     }
 }
 
 /// The properties that all parts of a run must share.
-fn made_of(run: &Run) -> String {
+fn origin(run: &Run) -> String {
     let commit =
         run.revision.as_deref().map_or("no commit".to_owned(), |revision| format!("commit {revision}"));
     let shards = run.shard.map(|shard| format!(", {} shards", shard.count));
@@ -183,7 +183,7 @@ fn made_of(run: &Run) -> String {
 }
 
 /// Records all runs in the history, and returns the runs before the newest.
-fn remember(path: &Path, runs: &[Merged], newest: &Merged) -> Result<Past, Failure> {
+fn record_history(path: &Path, runs: &[Merged], newest: &Merged) -> Result<Past, Failure> {
     let mut history = History::open(path)?;
     for run in runs {
         history.record(&run.results)?;
@@ -222,14 +222,14 @@ fn outputs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// A file that marks a directory as written by `ister report`, which may therefore be replaced.
-const MARK: &str = ".ister-report";
+const MARKER: &str = ".ister-report";
 
 /// Writes pages, pictures and logs to a temporary directory, and replaces `directory` with it.
 fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> Result<(), Failure> {
     let context = || format!("could not write the pages to `{}`", directory.display());
     let is_empty =
         |directory: &Path| std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-    if directory.exists() && !directory.join(MARK).is_file() && !is_empty(directory) {
+    if directory.exists() && !directory.join(MARKER).is_file() && !is_empty(directory) {
         return Err(Failure::new(format!(
             "the directory `{}` was not written by `ister report`",
             directory.display()
@@ -258,7 +258,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
     for Page { path, text } in pages(&site) {
         std::fs::write(fresh.path().join(path), text).context(context)?;
     }
-    std::fs::write(fresh.path().join(MARK), "").context(context)?;
+    std::fs::write(fresh.path().join(MARKER), "").context(context)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(fresh.path(), mode).context(context)?;
     let old = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(parent).context(context)?;
@@ -279,7 +279,7 @@ fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, 
         let context = || format!("could not copy `{}`", place.join(&from).display());
         let Some(file) = open_plain(place, &from).context(context)? else { return Ok(false) };
         let mut out = File::create(to.join(name)).context(context)?;
-        std::io::copy(&mut file.take(MOST_OF_A_LOG), &mut out).context(context)?;
+        std::io::copy(&mut file.take(MAX_LOG_SIZE), &mut out).context(context)?;
         Ok(true)
     };
     let copy = |name: &str| copy_as(report.join(name), name);
@@ -292,7 +292,7 @@ fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, 
         let context = || format!("could not read `{}`", to.display());
         let mut file = File::open(to.join("serial.log")).context(context)?;
         let size = file.metadata().context(context)?.len();
-        left_out = size.saturating_sub(MOST_OF_A_PAGE);
+        left_out = size.saturating_sub(MAX_SHOWN_LOG);
         file.seek(SeekFrom::Start(left_out)).context(context)?;
         file.read_to_end(&mut log).context(context)?;
     }
@@ -300,9 +300,9 @@ fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, 
 }
 
 /// The maximum size of a copied serial log.
-const MOST_OF_A_LOG: u64 = 64 << 20;
+const MAX_LOG_SIZE: u64 = 64 << 20;
 /// The maximum size of the part of a serial log that is shown on a page, which is its end.
-const MOST_OF_A_PAGE: u64 = 1 << 20;
+const MAX_SHOWN_LOG: u64 = 1 << 20;
 
 /// Opens a regular file in an untrusted directory, without following symbolic links.
 fn open_plain(directory: &Path, name: &Path) -> std::io::Result<Option<File>> {

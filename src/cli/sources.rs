@@ -30,7 +30,7 @@ impl Named {
 }
 
 /// Directories with third-party or generated files, which are skipped.
-const NOT_OURS: &[&str] = &["node_modules", "target"];
+const SKIPPED_DIRECTORIES: &[&str] = &["node_modules", "target"];
 
 impl Sources {
     /// Finds the templates. `named` selects how files that are given explicitly are treated.
@@ -77,7 +77,7 @@ impl Sources {
                     continue;
                 }
                 if kind.is_dir() {
-                    if !NOT_OURS.contains(&name.as_ref()) {
+                    if !SKIPPED_DIRECTORIES.contains(&name.as_ref()) {
                         todo.push(entry.path());
                     }
                 } else if name.ends_with(".json") && is_file() && looks_like_a_template(&entry.path()) {

@@ -133,14 +133,14 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     };
     let state = RunState::begin(claim, run, before)?;
     leaves_when_interrupted(format!("results so far are in `{}`", args.output.display()));
-    go_on(args, &state.kept(), &console);
+    report_resumed(args, &state.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !state.has(name))
         .filter_map(|name| types.iter().find(|kind| kind.name == *name))
         .collect();
     queue.reverse();
-    prove_all(args, queue, &state, &key, &console)?;
+    test_all(args, queue, &state, &key, &console)?;
     console.finish();
     let results = state.into_results();
     if let Some(path) = &args.junit {
@@ -161,7 +161,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Reports the results of earlier invocations of the run, which are not repeated.
-fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
+fn report_resumed(args: &TestArgs, kept: &[Record], console: &Console) {
     if !kept.is_empty() {
         let failed = kept.iter().filter(|record| !record.is_good()).count();
         let note = if failed > 0 { format!(", {failed} of them failed") } else { String::new() };
@@ -176,7 +176,7 @@ fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
 }
 
 /// Tests the types in parallel, from the end of the queue, as far as CPUs and memory allow.
-fn prove_all(
+fn test_all(
     args: &TestArgs,
     queue: Vec<&ImageType>,
     state: &RunState,

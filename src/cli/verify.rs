@@ -120,7 +120,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     };
     let (plan, secrets, against) = match expected(args, &image)? {
         Expected::Known(known) => *known,
-        Expected::Refused(input) => {
+        Expected::Invalid(input) => {
             console.finish();
             input.show_findings(&console);
             return Ok(Outcome::Findings);
@@ -231,7 +231,7 @@ enum Expected {
     /// The plan, the template's secrets, and the file that the plan comes from.
     Known(Box<(Option<Plan>, Option<Secrets>, Option<String>)>),
     /// The template has errors.
-    Refused(Box<Input>),
+    Invalid(Box<Input>),
 }
 
 /// The expected state of the image.
@@ -245,12 +245,12 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
         let input = changes.read(template)?;
         let console = args.verbosity.console();
         if input.linted.has_errors() {
-            return Ok(Expected::Refused(Box::new(input)));
+            return Ok(Expected::Invalid(Box::new(input)));
         }
-        let Some(content) = input.content(&console) else { return Ok(Expected::Refused(Box::new(input))) };
+        let Some(content) = input.content(&console) else { return Ok(Expected::Invalid(Box::new(input))) };
         let footprint = super::plan::cached_footprint(&content, None);
         let Some((plan, secrets)) = input.plan(footprint.as_ref(), &console)? else {
-            return Ok(Expected::Refused(Box::new(input)));
+            return Ok(Expected::Invalid(Box::new(input)));
         };
         return known(Some(plan), Some(secrets), Some(template.display().to_string()));
     }
