@@ -12,10 +12,10 @@
 //! | | [`lsp`]: the language server |
 //! | | [`cli`]: one file per subcommand |
 //!
-//! Dependencies point one way: modules on the left do not use modules on the right, only `cli` prints, and only `host`
-//! starts programs. `clippy.toml` lists the functions that the pure modules must not call, and the `deny` attributes
-//! below enforce it. So do the features in `Cargo.toml`: `lint` is the left column, `lsp` and their subcommands, without
-//! building and booting.
+//! Dependencies point one way: modules on the left do not use modules on the right, only `cli` prints, and only
+//! `host` starts programs. `clippy.toml` lists the functions that the pure modules must not call, and the `deny`
+//! attributes below enforce it. So do the features in `Cargo.toml`: `lint` is the left column, `lsp` and their
+//! subcommands, without building and booting.
 
 #![warn(unreachable_pub)]
 // See clippy.toml.

@@ -1,5 +1,5 @@
-//! Property tests of the linter with generated templates: valid templates have no findings, templates with one error have exactly that
-//! finding, and fixes do not cause new errors.
+//! Property tests of the linter with generated templates: valid templates have no findings, templates with one error
+//! have exactly that finding, and fixes do not cause new errors.
 
 mod faults;
 

@@ -1,7 +1,7 @@
 //! Integration tests of the program and the library, in one test binary. Tests that boot images are in vm-tests.
 //!
-//! `cargo test --test suite -- verify::` runs one module. Tests whose requirements the host does not meet are reported as `ignored`,
-//! with the reason; if `CI` is set, they fail.
+//! `cargo test --test suite -- verify::` runs one module. Tests whose requirements the host does not meet are
+//! reported as `ignored`, with the reason; if `CI` is set, they fail.
 
 mod archive;
 mod build;

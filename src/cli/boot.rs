@@ -30,8 +30,8 @@ use std::time::Duration;
 /// The image is not changed. If the login prompt does not appear on the serial console or, on systems without a serial
 /// console, on the screen, the verdict names the boot stage, the cause and what to check.
 ///
-/// Exit code 0: the login prompt appeared (with --until power-off: the guest powered off); 1: it did not; 3: QEMU or the
-/// host failed.
+/// Exit code 0: the login prompt appeared (with --until power-off: the guest powered off); 1: it did not; 3: QEMU or
+/// the host failed.
 ///
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]

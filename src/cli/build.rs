@@ -190,8 +190,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The template from the command line, else from the configuration or the kernel command line. `None` if `ister.exit` stops the
-/// build.
+/// The template from the command line, else from the configuration or the kernel command line. `None` if `ister.exit`
+/// stops the build.
 fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Input>> {
     if args.compatibility.as_ister_py.is_none() && !args.locate.is_asked_for() {
         return args.template.read().map(Some);

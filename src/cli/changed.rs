@@ -43,8 +43,8 @@ fn git(directory: &Path, args: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-/// The current commit, if the directory is in a git repository. If there are uncommitted changes to tracked files or to files that a
-/// type uses, `+` and a hash of them is appended.
+/// The current commit, if the directory is in a git repository. If there are uncommitted changes to tracked files or
+/// to files that a type uses, `+` and a hash of them is appended.
 pub(super) fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
     crate::host::find_program("git")?;
     let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();

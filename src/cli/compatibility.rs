@@ -110,8 +110,8 @@ impl CompatibilityArgs {
         Ok(Some(PreservedTree { path, is_new: true }))
     }
 
-    /// With `-F`: a temporary cache next to the image. It is removed on drop or by a signal handler; the next build removes
-    /// leftover caches of killed builds.
+    /// With `-F`: a temporary cache next to the image. It is removed on drop or by a signal handler; the next build
+    /// removes leftover caches of killed builds.
     pub(super) fn private_cache(&self, output: &Path) -> anyhow::Result<Option<PrivateCache>> {
         const PREFIX: &str = ".ister-content-";
         if !self.fast_install {

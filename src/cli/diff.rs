@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Compare two images by partition, filesystem, file and field
 ///
-/// Takes every format that `ister verify` takes, and compares what the guest sees. Changes that matter come first: packages, boot
-/// files, other files, layout. Differences between any two builds follow: identifiers, timestamps and disk offsets.
+/// Takes every format that `ister verify` takes, and compares what the guest sees. Changes that matter come first:
+/// packages, boot files, other files, layout. Differences between any two builds follow: identifiers, timestamps and
+/// disk offsets.
 ///
 /// Exit code 0: the images are identical; 1: they differ.
 ///

@@ -15,7 +15,8 @@ pub(super) enum Consent {
     Given,
 }
 
-/// Opens every disk of the plan for writing, after showing its contents. `None`, with a message, without the user's consent.
+/// Opens every disk of the plan for writing, after showing its contents. `None`, with a message, without the user's
+/// consent.
 pub(super) fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<Option<Vec<File>>, Failure> {
     let mut opened = Vec::new();
     for disk in &plan.disks {

@@ -145,8 +145,8 @@ impl Input {
         errors == 0
     }
 
-    /// The plan; `None`, with the reasons on stderr, if the template cannot be planned. The footprint describes the installed content,
-    /// if it is known.
+    /// The plan; `None`, with the reasons on stderr, if the template cannot be planned. The footprint describes the
+    /// installed content, if it is known.
     pub(super) fn plan(
         &self,
         footprint: Option<&Footprint>,

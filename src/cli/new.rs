@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Create a template from one of the published image types
 ///
-/// Without a type, the available types are listed. With `-o FILE`, the JSON Schema is also written next to the template,
-/// which refers to it, so that editors offer help and completion.
+/// Without a type, the available types are listed. With `-o FILE`, the JSON Schema is also written next to the
+/// template, which refers to it, so that editors offer help and completion.
 ///
 /// Example: ister new kvm -o kvm.json --user ada --key ~/.ssh/id_ed25519.pub
 #[derive(Args, Debug)]

@@ -22,14 +22,15 @@ use std::path::{Path, PathBuf};
 
 /// Copy tested images to a directory, with SHA512SUMS and its signature
 ///
-/// For each image in the directories, the files of `Formats` are published, or the raw image if there are none. Each file
-/// needs a receipt with its checksum (from `ister boot --receipt` or `ister test`). Files that are not booted by firmware are
-/// verified instead.
+/// For each image in the directories, the files of `Formats` are published, or the raw image if there are none. Each
+/// file needs a receipt with its checksum (from `ister boot --receipt` or `ister test`). Files that are not booted by
+/// firmware are verified instead.
 ///
-/// Files are named PREFIX-VERSION-NAME. An existing SHA512SUMS is extended; with --sign, it must be signed by the same key.
+/// Files are named PREFIX-VERSION-NAME. An existing SHA512SUMS is extended; with --sign, it must be signed by the
+/// same key.
 ///
-/// Exit code 1: verification found errors; 3: a receipt is missing, or the signing key is missing or unusable. In both cases
-/// nothing is published.
+/// Exit code 1: verification found errors; 3: a receipt is missing, or the signing key is missing or unusable. In
+/// both cases nothing is published.
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
@@ -187,8 +188,8 @@ fn lock_directory(directory: &Path, progress: &dyn Progress) -> Result<File, Fai
     Ok(file)
 }
 
-/// The checksums that the existing list contains. `by` is the signing key and a test signature by it: entries that stay listed
-/// are signed again, so the list must already be signed by the same key.
+/// The checksums that the existing list contains. `by` is the signing key and a test signature by it: entries that
+/// stay listed are signed again, so the list must already be signed by the same key.
 fn listed_sums(
     list: &Path,
     signature: &Path,
@@ -289,8 +290,8 @@ fn unbootable_trees(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.published.iter().filter(move |file| boots && !file.is_bootable()).map(|file| file.name.as_str())
 }
 
-/// Copies a file, preserving holes, and returns the SHA-512 of the copy. The copy is published only if it has the checksum
-/// `expected`.
+/// Copies a file, preserving holes, and returns the SHA-512 of the copy. The copy is published only if it has the
+/// checksum `expected`.
 fn copy(from: &Path, to: &Path, expected: &str) -> Result<String, Failure> {
     let source = File::open(from).context(|| format!("could not read `{}`", from.display()))?;
     let size = source.metadata().context(|| format!("could not read `{}`", from.display()))?.len();

@@ -15,7 +15,8 @@ pub(super) fn path_of(image: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// Runs `boot` and hashes the image at the same time. Writes a receipt if the boot succeeds, and removes an old one if it fails.
+/// Runs `boot` and hashes the image at the same time. Writes a receipt if the boot succeeds, and removes an old one
+/// if it fails.
 pub(super) fn booted(
     image: &Path,
     boot: impl FnOnce() -> Result<Verdict, Failure>,

@@ -21,15 +21,15 @@ use std::path::{Path, PathBuf};
 
 /// Combine the results of `ister test` into a table, web pages, JUnit XML and a history
 ///
-/// Each DIR is an output directory of `ister test`, or contains such directories. The parts of a sharded run (--shard) are
-/// merged. If two parts have finished the same type, the worse result counts. Missing parts, and parts of another commit, are
-/// reported.
+/// Each DIR is an output directory of `ister test`, or contains such directories. The parts of a sharded run
+/// (--shard) are merged. If two parts have finished the same type, the worse result counts. Missing parts, and parts
+/// of another commit, are reported.
 ///
-/// With --history, the runs are recorded in an SQLite database. The pages then show trends of boot times and image sizes,
-/// flaky tests, and what has changed since the last successful run.
+/// With --history, the runs are recorded in an SQLite database. The pages then show trends of boot times and image
+/// sizes, flaky tests, and what has changed since the last successful run.
 ///
-/// Exit code 0: all tests passed; 1: a test failed; 3: no test failed, but the host could not run a step or a part of the
-/// run is missing.
+/// Exit code 0: all tests passed; 1: a test failed; 3: no test failed, but the host could not run a step or a part of
+/// the run is missing.
 ///
 /// Example: ister report out/test -o out/site --history out/history.sqlite
 #[derive(Args, Debug)]

@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-/// Runs this program again with the same arguments, but with another directory, time zone, locale, umask and one CPU. Returns the
-/// differences between the images and between their published files, or an empty string. For files written by a hook, the hook is
-/// listed.
+/// Runs this program again with the same arguments, but with another directory, time zone, locale, umask and one CPU.
+/// Returns the differences between the images and between their published files, or an empty string. For files
+/// written by a hook, the hook is listed.
 pub(super) fn again(
     image: &Path,
     built: &Built,

@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// erases physical disks without confirmation.
 ///
 /// Exit codes: 0 success; 1 findings, a template that cannot be built, or a boot that did not reach the login prompt;
-/// 2 usage error; 3 host error (missing program, no space, no network); 13 stopped by `ister.exit` on the kernel command
-/// line; 130 and 143 interrupted.
+/// 2 usage error; 3 host error (missing program, no space, no network); 13 stopped by `ister.exit` on the kernel
+/// command line; 130 and 143 interrupted.
 #[derive(Parser, Debug)]
 #[command(name = "ister", version, max_term_width = 80, arg_required_else_help = true)]
 struct Cli {
@@ -114,8 +114,8 @@ pub(super) fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Rewrites command lines for compatibility with ister.py, which had no subcommands: a command line that starts with an option,
-/// or any command line if the program is called as ister.py, becomes a `build` without confirmation.
+/// Rewrites command lines for compatibility with ister.py, which had no subcommands: a command line that starts with
+/// an option, or any command line if the program is called as ister.py, becomes a `build` without confirmation.
 fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = typed.collect();
     let name = arguments.first().and_then(|name| Path::new(name).file_name());

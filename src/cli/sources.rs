@@ -53,8 +53,8 @@ impl Sources {
         sources
     }
 
-    /// Every `*.json` file below a directory that looks like a template, sorted. Hidden directories and symbolic links to
-    /// directories are skipped.
+    /// Every `*.json` file below a directory that looks like a template, sorted. Hidden directories and symbolic
+    /// links to directories are skipped.
     fn walk(&mut self, directory: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut todo = vec![directory.to_owned()];
@@ -89,7 +89,8 @@ impl Sources {
         found
     }
 
-    /// Reads and processes every file, in parallel. The results are in the order of the files, with `Err` for unreadable ones.
+    /// Reads and processes every file, in parallel. The results are in the order of the files, with `Err` for
+    /// unreadable ones.
     pub(super) fn each<T: Send>(
         &self,
         stdin_name: Option<&str>,
@@ -119,7 +120,8 @@ impl Sources {
     }
 }
 
-/// Whether a JSON file contains keys that only templates have. Unreadable files count as templates, so that they are reported.
+/// Whether a JSON file contains keys that only templates have. Unreadable files count as templates, so that they are
+/// reported.
 fn looks_like_a_template(path: &Path) -> bool {
     let Ok(bytes) = std::fs::read(path) else { return true };
     let text = String::from_utf8_lossy(&bytes);

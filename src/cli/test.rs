@@ -23,9 +23,9 @@ use std::time::SystemTime;
 
 /// Test image types: build each one, verify its published files, and boot them
 ///
-/// A type is a directory with template.json and type.json. type.json defines which published file is booted on which virtual
-/// machine. Each step is an ister command, which is part of the results, and files that boot get a receipt. Results are
-/// written to OUTPUT/results.json after each type; `ister report` creates web pages from them.
+/// A type is a directory with template.json and type.json. type.json defines which published file is booted on which
+/// virtual machine. Each step is an ister command, which is part of the results, and files that boot get a receipt.
+/// Results are written to OUTPUT/results.json after each type; `ister report` creates web pages from them.
 ///
 /// To split a run over several machines, use --shard I/N with the same --run on each, and merge the results with
 /// `ister report`. An interrupted run continues with the same --run and --output, and does not repeat finished types.

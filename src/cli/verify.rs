@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 /// is used automatically. The image does not have to be built by ister.
 ///
 /// Takes raw images, qcow2, vhd, vhdx, vmdk and vdi, optionally compressed with gzip, xz or zstd, and archives with
-/// disk.raw. For root trees, OCI images, network boot files and CDs, the boot files and the contained system are checked.
+/// disk.raw. For root trees, OCI images, network boot files and CDs, the boot files and the contained system are
+/// checked.
 ///
 /// Exit code 0: no errors; 1: errors were found; 3: the host could not examine the image.
 ///

@@ -252,7 +252,8 @@ impl Server<'_> {
         })
     }
 
-    /// Handles a notification, and returns the messages to send. Invalid notifications are ignored, as the protocol requires.
+    /// Handles a notification, and returns the messages to send. Invalid notifications are ignored, as the protocol
+    /// requires.
     fn notification(&mut self, note: Notification) -> Vec<Message> {
         let changed = match note.method.as_str() {
             notification::DidOpenTextDocument::METHOD => {

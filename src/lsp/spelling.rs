@@ -4,8 +4,8 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Maps URIs that conform to RFC 3986 to the client's spelling. Editors do not escape `[`, `|`, spaces, non-ASCII letters or `%`, and
-/// only recognize a document by its original spelling.
+/// Maps URIs that conform to RFC 3986 to the client's spelling. Editors do not escape `[`, `|`, spaces, non-ASCII
+/// letters or `%`, and only recognize a document by its original spelling.
 #[derive(Debug, Default)]
 pub(super) struct Spellings(BTreeMap<String, String>);
 

@@ -1,4 +1,5 @@
-//! Messages over standard input and output. Invalid messages are answered with an error. The server exits with its client. Sources: Language Server Protocol 3.17, "Base Protocol"; JSON-RPC 2.0, "Error object".
+//! Messages over standard input and output. Invalid messages are answered with an error. The server exits with its
+//! client. Sources: Language Server Protocol 3.17, "Base Protocol"; JSON-RPC 2.0, "Error object".
 
 use super::spelling::{Spellings, fixed};
 use crossbeam_channel::{Receiver, Sender, unbounded};

@@ -21,8 +21,8 @@ impl fmt::Display for Loader {
     }
 }
 
-/// How a template with an ESP "mounted at /boot" is implemented: the boot loader, and a mount point that allows the package
-/// manager to replace kernels.
+/// How a template with an ESP "mounted at /boot" is implemented: the boot loader, and a mount point that allows the
+/// package manager to replace kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootMethod {
     pub loader: Loader,
@@ -30,20 +30,20 @@ pub struct BootMethod {
     pub esp: Option<&'static str>,
 }
 
-/// dpkg creates hard links next to files that it replaces, so /boot cannot be FAT on Debian. The ESP is mounted separately, and
-/// kernel-install copies kernels to it. Source: kernel-install(8), bootctl(1).
+/// dpkg creates hard links next to files that it replaces, so /boot cannot be FAT on Debian. The ESP is mounted
+/// separately, and kernel-install copies kernels to it. Source: kernel-install(8), bootctl(1).
 pub const ESP_OF_KERNEL_INSTALL: &str = "/efi";
 /// Where Debian's grub-install expects the ESP, which contains no kernels.
 pub const ESP_OF_GRUB: &str = "/boot/efi";
 /// For content whose own tools store kernels on the ESP: clr-boot-manager, kernel-install of rpm distributions.
 pub const ESP_AS_BOOT: &str = "/boot";
 
-/// The minimum size of an ESP for the three kernels that apt may keep, with their initramfs: 24 MB each with bookworm, 26 MB with
-/// trixie.
+/// The minimum size of an ESP for the three kernels that apt may keep, with their initramfs: 24 MB each with
+/// bookworm, 26 MB with trixie.
 const KERNELS_SIZE: Bytes = Bytes::mib(128);
 
-/// Releases without the package systemd-boot, whose hooks call kernel-install. They have its programs in the systemd package. Tested
-/// with bullseye; the others are older or, for Ubuntu, from before the package was split.
+/// Releases without the package systemd-boot, whose hooks call kernel-install. They have its programs in the systemd
+/// package. Tested with bullseye; the others are older or, for Ubuntu, from before the package was split.
 const WITHOUT_SYSTEMD_BOOT: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
 
 /// The boot method of a template; `None` if no firmware can boot it.

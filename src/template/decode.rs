@@ -366,8 +366,8 @@ fn plain_name(text: &str) -> String {
     text.to_lowercase().replace(['_', '-', '$'], "")
 }
 
-/// The known name that a misspelt name is closest to: equal except for case and `_`/`-`, or with an edit distance of at most a
-/// third of its length (at least 1, at most 4).
+/// The known name that a misspelt name is closest to: equal except for case and `_`/`-`, or with an edit distance of
+/// at most a third of its length (at least 1, at most 4).
 pub fn nearest<'k>(text: &str, names: &[&'k str]) -> Option<&'k str> {
     if text.len() > 64 {
         return None;

@@ -1,7 +1,7 @@
 //! Fixes, and the text edits that they consist of.
 //!
-//! A [`Change`] is in terms of the template ("remove this member", "add this key"). [`resolve`] turns it into [`Edit`]s of
-//! the text, which preserve the indentation, line ends and key order of the file.
+//! A [`Change`] is in terms of the template ("remove this member", "add this key"). [`resolve`] turns it into
+//! [`Edit`]s of the text, which preserve the indentation, line ends and key order of the file.
 
 use super::node::{Node, Value};
 use super::text::Span;
@@ -87,7 +87,8 @@ pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>>
     Some(edits)
 }
 
-/// Applies all groups of edits that do not touch an earlier group. Returns the new text and the number of applied groups.
+/// Applies all groups of edits that do not touch an earlier group. Returns the new text and the number of applied
+/// groups.
 pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
     // Sorted by place. Edits of different groups never touch each other.
     let mut taken: BTreeMap<(usize, usize), &Edit> = BTreeMap::new();
@@ -113,7 +114,8 @@ pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
     (out, made)
 }
 
-/// Whether no edit overlaps or touches a place, because the order of two insertions at the same place would be arbitrary.
+/// Whether no edit overlaps or touches a place, because the order of two insertions at the same place would be
+/// arbitrary.
 fn is_free(taken: &BTreeMap<(usize, usize), &Edit>, span: Span) -> bool {
     let before = taken.range(..(span.start, 0)).next_back();
     let meets = before.is_some_and(|(&(start, end), _)| {

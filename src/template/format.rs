@@ -1,7 +1,7 @@
 //! The formatter of `ister fmt`.
 //!
-//! Only white space changes; key order, numbers and escapes are preserved. Each level is indented by four spaces. Entries of a
-//! section are on one line each if they fit, so that partitions look like a table.
+//! Only white space changes; key order, numbers and escapes are preserved. Each level is indented by four spaces.
+//! Entries of a section are on one line each if they fit, so that partitions look like a table.
 
 use super::json::{SyntaxFault, read};
 use super::node::{Member, Node, Value};

@@ -1,7 +1,8 @@
 //! Templates: JSON text with spans, and the typed model.
 //!
-//! Parsing does not stop at the first error: [`parse`] always returns a [`Template`] and all [`Fault`]s. This module does not check
-//! whether a template makes sense, which is the task of `lint`. It does not access files, the environment or the clock.
+//! Parsing does not stop at the first error: [`parse`] always returns a [`Template`] and all [`Fault`]s. This module
+//! does not check whether a template makes sense, which is the task of `lint`. It does not access files, the
+//! environment or the clock.
 
 mod boot;
 mod decode;

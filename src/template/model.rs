@@ -1,5 +1,5 @@
-//! The typed template. All fields are optional and have spans. `lint` reports missing and invalid values, so that a partly
-//! invalid template still gets all findings for its valid parts.
+//! The typed template. All fields are optional and have spans. `lint` reports missing and invalid values, so that a
+//! partly invalid template still gets all findings for its valid parts.
 //!
 //! The keys and their meaning are those of ister.py; README.md lists the additions.
 
@@ -103,7 +103,8 @@ pub enum Version {
     Name(String),
 }
 
-/// Whether a text looks like a crypt(5) hash: `$id$…`, DES (13 characters), BSDi (20 characters), or locked (`!` or `*`).
+/// Whether a text looks like a crypt(5) hash: `$id$…`, DES (13 characters), BSDi (20 characters), or locked (`!` or
+/// `*`).
 pub fn is_crypt_hash(text: &str) -> bool {
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != ':');
     let modern = text.strip_prefix('$').and_then(|rest| rest.split_once('$'));

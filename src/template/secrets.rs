@@ -3,8 +3,8 @@
 use super::node::{Node, Value};
 use super::text::{SourceText, Span};
 
-/// Masks passwords, passphrases, and the user names and passwords of URLs. All offsets and columns stay the same. Secrets are
-/// detected by their keys, with tolerance for misspelt keys and invalid templates.
+/// Masks passwords, passphrases, and the user names and passwords of URLs. All offsets and columns stay the same.
+/// Secrets are detected by their keys, with tolerance for misspelt keys and invalid templates.
 pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
     let secrets = secret_places(source.text(), root);
     if secrets.is_empty() {

@@ -48,8 +48,8 @@ impl Override {
 
     /// Replaces the value of the key, or adds the key at the beginning.
     ///
-    /// The text itself is changed, so that findings about the new value have a place. Line numbers are preserved. A text that is not
-    /// an object is returned unchanged, and reported by the linter.
+    /// The text itself is changed, so that findings about the new value have a place. Line numbers are preserved. A
+    /// text that is not an object is returned unchanged, and reported by the linter.
     pub fn apply(&self, source: &SourceText) -> SourceText {
         let text = source.text();
         let (node, _) = json::read(text);

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ssh_key::{PublicKey, public::KeyData};
 
-/// Key types that sshd supports, each also as a certificate. Source: ssh-keygen(1), sshd_config(5), PubkeyAcceptedAlgorithms.
+/// Key types that sshd supports, each also as a certificate. Source: ssh-keygen(1), sshd_config(5),
+/// PubkeyAcceptedAlgorithms.
 const TYPES: &[&str] = &[
     "ssh-ed25519",
     "ssh-rsa",
@@ -78,7 +79,8 @@ fn authorized_key(line: &str) -> Result<AuthorizedKey, String> {
     }
     let text = format!("{kind} {blob}");
     let key = if kind.ends_with(CERTIFICATE) {
-        // Compare the type with the key data, as sshd does. The library does not support certificates without an end date.
+        // Compare the type with the key data, as sshd does. The library does not support certificates without an end
+        // date.
         let decoded = STANDARD.decode(blob).unwrap_or_default();
         let matches = decoded.get(4..4 + kind.len()) == Some(kind.as_bytes())
             && decoded.starts_with(&(kind.len() as u32).to_be_bytes());

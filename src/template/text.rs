@@ -37,7 +37,8 @@ pub enum Encoding {
     },
 }
 
-/// The character count is stored for every block of this many bytes, so that columns in very long lines are computed quickly.
+/// The character count is stored for every block of this many bytes, so that columns in very long lines are computed
+/// quickly.
 const BLOCK: usize = 4096;
 
 /// The text of a template and its display name.
@@ -153,8 +154,8 @@ fn starts_character(byte: u8) -> bool {
     byte & 0xc0 != 0x80
 }
 
-/// Decodes UTF-16. It is detected by a byte order mark, or by a zero in every other byte at the beginning, where JSON has ASCII
-/// characters. Source: RFC 4627, section 3.
+/// Decodes UTF-16. It is detected by a byte order mark, or by a zero in every other byte at the beginning, where JSON
+/// has ASCII characters. Source: RFC 4627, section 3.
 fn utf16(bytes: &[u8]) -> Option<String> {
     type Unit = fn([u8; 2]) -> u16;
     let (rest, unit): (&[u8], Unit) = match bytes {

@@ -32,7 +32,8 @@ pub(super) fn set_disk(template: &mut Value, name: &str) {
     }
 }
 
-/// A rule, and a change that makes a valid template violate it. The change returns `false` if it does not apply to the template.
+/// A rule, and a change that makes a valid template violate it. The change returns `false` if it does not apply to
+/// the template.
 pub(super) type Fault = (&'static str, fn(&mut Value, &Spec) -> bool);
 
 /// Sets one key.

@@ -400,7 +400,8 @@ impl Reader<'_> {
         self.at + end.max(rest.chars().next().map_or(0, char::len_utf8))
     }
 
-    /// The end of a string without an opening quote, such as `kvm.img"`. Otherwise, all following strings would be misinterpreted.
+    /// The end of a string without an opening quote, such as `kvm.img"`. Otherwise, all following strings would be
+    /// misinterpreted.
     fn end_of_half_quoted(&self) -> Option<usize> {
         let rest = &self.text[self.at..];
         let quote = rest.find(['"', ',', ':', '{', '}', '[', ']', '\n', '\''])?;

@@ -4,7 +4,8 @@ use super::reader::Reader;
 use crate::template::edit::json_string;
 
 impl Reader<'_> {
-    /// Parses a string in double quotes, or in single quotes with an error. An unterminated string ends at the end of the line.
+    /// Parses a string in double quotes, or in single quotes with an error. An unterminated string ends at the end of
+    /// the line.
     pub(super) fn string(&mut self) -> String {
         let start = self.at;
         let quote = self.text.as_bytes()[start];

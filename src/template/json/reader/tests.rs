@@ -103,8 +103,8 @@ fn an_empty_file_is_reported() {
 }
 
 proptest! {
-    /// For any text, the parser does not panic and all spans are valid. If serde_json accepts the text, the value is the same and
-    /// there are no errors.
+    /// For any text, the parser does not panic and all spans are valid. If serde_json accepts the text, the value is
+    /// the same and there are no errors.
     #[test]
     fn any_text_is_parsed(text in r#"([{}\[\],:"'\\/ \n#*]|[a-z0-9.+-]{1,3}|"k"|\\u[0-9a-f]{2,5}|é){0,40}"#) {
         let (node, faults) = read(&text);
