@@ -431,8 +431,8 @@ mod tests {
         assert_eq!(
             faults(r#"{"PartitionLayout": [{"partition": 0}, {"partition": "x"}, {"partition": "12"}]}"#),
             [
-                "1:36 expected a partition number from 1: an integer, or a string of digits, found 0",
-                "1:54 expected a partition number from 1: an integer, or a string of digits, found a string",
+                "1:36 expected a partition number from 1, as an integer or a string of digits, found 0",
+                "1:54 expected a partition number from 1, as an integer or a string of digits, found a string",
             ]
         );
     }
