@@ -186,11 +186,7 @@ fn a_run_that_goes_on_says_what_stays() {
     results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
     let output = goes_on(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(
-        text(&output.stderr).contains("3 types already tested in this run"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("3 types already tested in this run"), "{}", text(&output.stderr));
     // A type that was planned, and is not asked for now.
     results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
     let output = goes_on(&["kvm"]);
@@ -320,7 +316,11 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     let output = report(&["-o", "site", "--history", "letter"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("history `letter`"), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("3 of 3 types passed, 1 of them flaky"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("3 of 3 types passed, 1 of them flaky"),
+        "{}",
+        text(&output.stdout)
+    );
     assert!(directory.path().join("site/index.html").exists());
     // A part of another commit is none.
     let path = out.join("b/results.json");

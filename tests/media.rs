@@ -273,11 +273,7 @@ fn a_cd_starts_by_both_firmwares() {
     assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
     // A disk's plan says nothing of it.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
-    assert!(
-        text(&output.stderr).contains("is not a disk image (CD)"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("is not a disk image (CD)"), "{}", text(&output.stderr));
 }
 
 fn what_nothing_starts_is_verified_before_it_is_published() {

@@ -135,7 +135,10 @@ fn a_template_is_found_in_the_order_that_ister_py_had() {
     assert_eq!(run(&["-t", "named.json", "-k", "exit"]).0, Some(13));
     let (code, said) = run(&["-t", "named.json", "-k", "ssh"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("warning: ister.root_ssh: anyone on the network can log in to this machine as root"), "{said}");
+    assert!(
+        said.contains("warning: ister.root_ssh: anyone on the network can log in to this machine as root"),
+        "{said}"
+    );
     assert!(said.contains("ister.root_ssh ignored: `ssh` is not"), "{said}");
     for (args, wanted) in [
         (&["-c", "conf-nothing", "-k", "empty"][..], "missing URL after `template=` in `conf-nothing`"),

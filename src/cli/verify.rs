@@ -26,9 +26,9 @@ use std::path::{Path, PathBuf};
 
 /// Verify an image without booting or mounting it
 ///
-/// Checks partition tables, filesystems, the boot chain, mounts, and that the image contains no leftovers such as host
-/// keys. With a plan or template, also checks that the image matches it. A plan next to the image (<image>.plan.json)
-/// is used automatically. The image does not have to be built by ister.
+/// Checks partition tables, filesystems, the boot chain, mounts, and that the image contains no leftover files such
+/// as host keys. With a plan or template, also checks that the image matches it. A plan next to the image
+/// (<image>.plan.json) is used automatically. The image does not have to be built by ister.
 ///
 /// Takes raw images, qcow2, vhd, vhdx, vmdk and vdi, optionally compressed with gzip, xz or zstd, and archives with
 /// disk.raw. For root trees, OCI images, network boot files and CDs, the boot files and the contained system are

@@ -163,7 +163,7 @@ fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
 
 /// `"$lint": {"allow": {"rule-name": "reason"}}`
 fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
-    let mut fields = Fields::of(node, LINT_KEYS, "the linter's settings", faults)?;
+    let mut fields = Fields::of(node, LINT_KEYS, "the linter settings", faults)?;
     fields.get("allow", |node, faults| {
         let Value::Object(members) = &node.value else {
             wrong_type(node, faults, "an object of rules and reasons, { \"rule-name\": \"reason\" }");
@@ -205,7 +205,7 @@ fn filesystem_entry(node: &Node, faults: &mut Faults) -> Option<FilesystemEntry>
 }
 
 fn encryption(node: &Node, faults: &mut Faults) -> Option<Encryption> {
-    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "an encryption", faults)?;
+    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "encryption settings", faults)?;
     Some(Encryption {
         span: node.span,
         name: fields.get("name", text),
