@@ -193,7 +193,7 @@ impl GuestArgs {
         if self.until == Until::PowerOff && (self.again || self.host.is_some()) {
             bail!("--until power-off cannot be used with --again or --host, which need a login prompt");
         }
-        let mut inside = GuestOptions {
+        let mut options = GuestOptions {
             commands: self.run.clone(),
             ssh: self.ssh.clone(),
             goal: match self.until {
@@ -217,7 +217,7 @@ impl GuestArgs {
             if name.is_empty() || !name.chars().all(is_plain) {
                 bail!("invalid credential name `{name}`; use letters, digits, `.`, `-` and `_`");
             }
-            inside.credentials.push((name.clone(), read_secret(source)?));
+            options.credentials.push((name.clone(), read_secret(source)?));
         }
         if let Some(kernel) = &self.kernel {
             let direct = DirectKernel {
@@ -225,15 +225,15 @@ impl GuestArgs {
                 initrd: self.initrd.clone(),
                 command_line: self.append.clone(),
             };
-            inside.direct = Some(direct);
+            options.direct = Some(direct);
         }
         for (name, source) in &self.unlock {
-            inside.passphrases.insert(name.clone(), read_secret(source)?);
+            options.passphrases.insert(name.clone(), read_secret(source)?);
         }
         if let Some((user, source)) = &self.login {
             let password = source.as_ref().map(read_secret).transpose()?;
-            inside.login = Some(Login { user: user.clone(), password });
+            options.login = Some(Login { user: user.clone(), password });
         }
-        Ok(inside)
+        Ok(options)
     }
 }
