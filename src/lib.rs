@@ -1,21 +1,22 @@
-//! ister carries a JSON template to a disk image that is proven to boot. The modules in the order of the data:
+//! Builds disk images from JSON templates and verifies that they boot. The modules, in pipeline order:
 //!
-//! | decides, and does nothing | does what was decided |
+//! | pure: decides, without side effects | executes what was decided |
 //! | --- | --- |
 //! | [`template`]: text to typed values with spans | [`host`]: runs programs, namespaces, atomic files |
-//! | [`plan`]: everything decided, with bundles, layout and boot entries | [`content`]: fills root trees, keeps them |
-//! | [`finding`]: rules and findings | |
-//! | [`lint`]: what is wrong | [`disk`]: filesystems and LUKS, as bytes |
-//! | [`report`]: values to text | [`image`]: a tree to an image, and to published formats |
-//! | | [`verify`]: what an image holds, and whether it will boot |
-//! | | [`boot`]: boots in QEMU, watches, judges |
-//! | | [`imagetest`]: image types, and how their tests went |
+//! | [`plan`]: template to plan: bundles, layout, boot entries | [`content`]: installs packages into root trees, and caches the trees |
+//! | [`finding`]: rules and findings, shared by `lint` and `verify` | |
+//! | [`lint`]: findings about templates | [`disk`]: writes filesystems and LUKS volumes |
+//! | [`report`]: values to text | [`image`]: root tree to image and published formats |
+//! | | [`verify`]: checks the contents and the boot chain of an image |
+//! | | [`boot`]: boots images in QEMU, monitors the console, gives a verdict |
+//! | | [`imagetest`]: image types and their test results |
 //! | | [`lsp`]: the language server |
 //! | | [`cli`]: one file per subcommand |
 //!
-//! Arrows point one way: nothing on the left knows anything on the right, nothing but `cli` prints, nothing but
-//! `host` starts programs. `clippy.toml` lists what the pure modules must not call, and the `deny` lines below hold
-//! them to it. So do the features in `Cargo.toml`: `lint` is the left side, `lsp` and their subcommands, without what builds and boots.
+//! Dependencies point one way: modules on the left do not use modules on the right, only `cli` prints, and only
+//! `host` starts programs. `clippy.toml` lists the functions that the pure modules must not call, and the `deny`
+//! attributes below enforce it. So do the features in `Cargo.toml`: `lint` is the left column, `lsp` and their
+//! subcommands, without building and booting.
 
 #![warn(unreachable_pub)]
 // See clippy.toml.
@@ -32,7 +33,7 @@ pub mod report;
 #[deny(clippy::disallowed_methods)]
 pub mod template;
 
-// Without `full`, some of what the subcommands share has no caller.
+// Without `full`, some code that the subcommands share is unused.
 #[cfg(feature = "lint")]
 #[cfg_attr(not(feature = "full"), allow(dead_code))]
 pub mod cli;

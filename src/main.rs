@@ -1,4 +1,4 @@
-//! The program: everything is in the library.
+//! The `ister` program. All code is in the library.
 
 fn main() -> std::process::ExitCode {
     ister::cli::main()

@@ -294,7 +294,7 @@ fn builds_are_reproducible() {
         .unwrap();
     ok(&output);
     assert!(
-        text(&output.stderr).contains("the second build gave the same bytes"),
+        text(&output.stderr).contains("reproducible: both builds are identical"),
         "{}",
         text(&output.stderr)
     );
@@ -440,7 +440,7 @@ fn tree_is_left_in_the_given_directory() {
     let output = build.output().unwrap();
     ok(&output);
     assert!(
-        text(&output.stderr).contains(&format!("the tree is in `{tree_name}`")),
+        text(&output.stderr).contains(&format!("the root tree is in `{tree_name}`")),
         "{}",
         text(&output.stderr)
     );

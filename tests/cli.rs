@@ -1,10 +1,10 @@
-//! The program as a user types it: what it prints where, and its exit codes. Nothing here builds or boots.
+//! The command line: output, error messages and exit codes. These tests do not build or boot images.
 
 use crate::common::{ister, text};
 
 const GOOD: &str = "vm-tests/kvm/template.json";
 
-fn help_fits_a_terminal_and_teaches() {
+fn help_fits_in_80_columns() {
     for command in [
         "",
         "build",
@@ -38,7 +38,7 @@ fn help_fits_a_terminal_and_teaches() {
     }
 }
 
-fn every_finding_comes_at_once_with_its_place() {
+fn all_findings_are_reported_with_places() {
     let template = r#"{
     "DestinationType": "virtaul",
     "PartitionLayout": [
@@ -78,22 +78,22 @@ fn good_templates_have_no_findings() {
     assert!(output.status.success());
 }
 
-fn plan_and_build_refuse_what_lint_refuses() {
+fn plan_and_build_reject_templates_with_errors() {
     for command in ["plan", "build"] {
         let output = crate::common::with_stdin(&[command, "-"], "{}");
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(output.stdout.is_empty());
-        let said = text(&output.stderr);
-        assert!(said.contains("error[missing-key]: the required key `Bundles` is missing"), "{said}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("error[missing-key]: the required key `Bundles` is missing"), "{stderr}");
     }
     let output = crate::common::with_stdin(&["-t", "-"], "{}");
     assert_eq!(output.status.code(), Some(1));
 }
 
-fn a_plan_is_a_table_or_json_and_writes_nothing() {
+fn plan_prints_a_table_or_json_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let template = std::fs::canonicalize(GOOD).unwrap();
-    // What the content holds is told only where the cache has it.
+    // An empty cache, so that the plan does not depend on cached content.
     let cache = tempfile::tempdir().unwrap();
     let output = ister(&["plan", template.to_str().unwrap()])
         .env("XDG_CACHE_HOME", cache.path())
@@ -126,7 +126,7 @@ fn overrides_change_one_key() {
     assert!(text(&output.stderr).contains("did you mean Version='\"bookworm\"'?"));
 }
 
-fn bundles_of_ones_own_come_first() {
+fn custom_bundles_take_precedence() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("editors"), "# [TITLE]: editors\ned\n").unwrap();
     let output =
@@ -137,14 +137,14 @@ fn bundles_of_ones_own_come_first() {
     assert!(packages.contains(&"ed") && !packages.contains(&"nano"));
 }
 
-fn what_cannot_be_read_is_a_usage_error() {
+fn unreadable_files_are_usage_errors() {
     let output = ister(&["lint", "no-such-file.json", GOOD]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stdout).starts_with("1 template checked"), "the others are looked at all the same");
+    assert!(text(&output.stdout).starts_with("1 template checked"), "other files are still checked");
     assert!(text(&output.stderr).contains("could not read the template `no-such-file.json`: No such file"));
 }
 
-fn swupd_content_wants_to_know_from_where_and_by_whom() {
+fn swupd_content_needs_a_url_and_a_certificate() {
     let template = std::fs::read_to_string(GOOD)
         .unwrap()
         .replace("\"SoftwareManager\": \"apt\"", "\"SoftwareManager\": \"swupd\"")
@@ -160,7 +160,7 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
         assert_eq!(output.status.code(), Some(3));
         text(&output.stderr)
     };
-    // A host that uses swupd itself knows both.
+    // A host that uses swupd has defaults for both.
     if !std::path::Path::new("/usr/share/defaults/swupd/contenturl").exists() {
         let said = build(&[]);
         assert!(said.contains("error: no content URL configured for swupd"), "{said}");
@@ -173,27 +173,27 @@ fn swupd_content_wants_to_know_from_where_and_by_whom() {
     assert!(said.contains("error: could not fetch version 34000 from file:///no/such"), "{said}");
 }
 
-fn an_image_that_is_none_says_so() {
+fn missing_and_invalid_images_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("empty.img");
     let boot = |image: &std::path::Path| ister(&["boot"]).arg(image).output().unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("there is no image to boot"));
+    assert!(text(&output.stderr).contains("empty.img` does not exist"));
     std::fs::write(&image, vec![0; 1 << 20]).unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("cannot tell which firmware"));
-    // Nothing could be held against a plan that is damaged.
+    // A damaged plan is an error, because the image cannot be compared with it.
     std::fs::write(directory.path().join("empty.img.plan.json"), "{ \"version\": 3, ").unwrap();
     let output = boot(&image);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("empty.img.plan.json` is no plan"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("empty.img.plan.json` is not a plan"), "{}", text(&output.stderr));
     let output = ister(&["boot", "--until", "power-off", "--again"]).arg(&image).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let script = format!("'{}' schema | head -c 10 >/dev/null", env!("CARGO_BIN_EXE_ister"));
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
@@ -208,16 +208,16 @@ fn an_empty_cache_is_listed_and_pruned() {
 }
 
 crate::tests! {
-    help_fits_a_terminal_and_teaches,
-    every_finding_comes_at_once_with_its_place,
+    help_fits_in_80_columns,
+    all_findings_are_reported_with_places,
     good_templates_have_no_findings,
-    plan_and_build_refuse_what_lint_refuses,
-    a_plan_is_a_table_or_json_and_writes_nothing,
+    plan_and_build_reject_templates_with_errors,
+    plan_prints_a_table_or_json_and_writes_nothing,
     overrides_change_one_key,
-    bundles_of_ones_own_come_first,
-    what_cannot_be_read_is_a_usage_error,
-    swupd_content_wants_to_know_from_where_and_by_whom,
-    an_image_that_is_none_says_so,
-    a_reader_that_goes_away_is_no_error,
+    custom_bundles_take_precedence,
+    unreadable_files_are_usage_errors,
+    swupd_content_needs_a_url_and_a_certificate,
+    missing_and_invalid_images_are_reported,
+    a_closed_pipe_is_not_an_error,
     an_empty_cache_is_listed_and_pruned,
 }

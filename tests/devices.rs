@@ -108,7 +108,7 @@ fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
         printed.contains("precious") && printed.contains("ext4") && printed.contains("ERASED"),
         "{printed}"
     );
-    assert!(printed.contains("help: say so with --erase"), "{printed}");
+    assert!(printed.contains("help: to erase without confirmation, add --erase"), "{printed}");
     let label = run("blkid", &["-p", "-o", "value", "-s", "LABEL", &disk.device()]);
     assert_eq!(label.trim(), "precious");
 
@@ -245,7 +245,7 @@ fn reinstall_preserves_home() {
     bare["PartitionMountPoints"].as_array_mut().unwrap().pop();
     let output = build(directory.path(), &bare, &["build", "--erase"]);
     ok(&output);
-    assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("stays")));
+    assert!(text(&output.stderr).lines().any(|line| line.starts_with("3 ") && line.ends_with("preserved")));
     run("sync", &[]);
     let kept = format!("{}?offset={home}", disk.backing().display());
     assert_eq!(run("debugfs", &["-R", "cat /ada/diary", &kept]), "precious");

@@ -1,4 +1,4 @@
-//! The language server driven by real clients, and the hooks by the real pre-commit.
+//! The language server with real clients, and the hooks with the real pre-commit.
 
 use crate::common::text;
 use crate::common::tools;
@@ -9,22 +9,22 @@ const ISTER: &str = env!("CARGO_BIN_EXE_ister");
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[track_caller]
-fn good(output: &Output) -> String {
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    said
+fn success(output: &Output) -> String {
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{printed}");
+    printed
 }
 
-/// pygls, from PyPI: the whole protocol, each answer looked at.
-fn a_python_client_gets_all_of_it() {
+/// pygls, from PyPI: checks every response of the protocol.
+fn python_client_checks_all_responses() {
     let python = tools::tool("python/bin/python");
     let output =
         Command::new(python).arg(format!("{PROJECT}/tests/editors/client.py")).arg(ISTER).output().unwrap();
-    let said = good(&output);
-    assert!(said.matches("ok: ").count() >= 40, "{said}");
+    let printed = success(&output);
+    assert!(printed.matches("ok: ").count() >= 40, "{printed}");
 }
 
-/// Debian's Neovim, without a screen: what a person does, through the editor's own functions.
+/// Debian's Neovim in headless mode, through the functions of the editor.
 fn neovim_edits_a_template() {
     let nvim = tools::host_program("nvim");
     let home = tempfile::tempdir().unwrap();
@@ -38,11 +38,11 @@ fn neovim_edits_a_template() {
         .current_dir(home.path())
         .output()
         .unwrap();
-    let said = good(&output);
-    assert!(said.matches("ok: ").count() >= 13, "{said}");
+    let printed = success(&output);
+    assert!(printed.matches("ok: ").count() >= 13, "{printed}");
 }
 
-/// `.pre-commit-hooks.yaml`, as a repository of templates uses it.
+/// `.pre-commit-hooks.yaml`, as used by a repository of templates.
 fn pre_commit_runs_the_hooks() {
     let pre_commit = tools::tool("python/bin/pre-commit");
     let directory = tempfile::tempdir().unwrap();
@@ -53,7 +53,7 @@ fn pre_commit_runs_the_hooks() {
             .args(args)
             .output()
             .unwrap();
-        good(&output)
+        success(&output)
     };
     for repository in ["hooks", "templates"] {
         std::fs::create_dir(directory.path().join(repository)).unwrap();
@@ -86,34 +86,34 @@ fn pre_commit_runs_the_hooks() {
             .output()
             .unwrap()
     };
-    let said = good(&run());
-    assert_eq!(said.matches("Passed").count(), 2, "{said}");
+    let printed = success(&run());
+    assert_eq!(printed.matches("Passed").count(), 2, "{printed}");
 
     write("templates/bad.json", &template.replace("\"8G\"", "\"8\"").replace("    ", "  "));
     git("templates", &["add", "."]);
     let output = run();
-    let said = text(&output.stdout);
-    assert!(!output.status.success(), "{said}");
-    assert!(said.contains("error[partition-size]") && said.contains("bad.json"), "{said}");
-    assert!(said.contains("files were modified by this hook"), "fmt laid it out: {said}");
-    assert!(!said.contains("package.json"), "{said}");
+    let printed = text(&output.stdout);
+    assert!(!output.status.success(), "{printed}");
+    assert!(printed.contains("error[partition-size]") && printed.contains("bad.json"), "{printed}");
+    assert!(printed.contains("files were modified by this hook"), "fmt reformatted the file: {printed}");
+    assert!(!printed.contains("package.json"), "{printed}");
 }
 
-/// The action's file, by the schema that GitHub's own is.
-fn the_github_action_is_one() {
+/// Validates the action with GitHub's schema.
+fn github_action_matches_the_schema() {
     let check = tools::tool("python/bin/check-jsonschema");
     let output = Command::new(check)
         .args(["--builtin-schema", "vendor.github-actions"])
         .arg(format!("{PROJECT}/action.yml"))
         .output()
         .unwrap();
-    good(&output);
+    success(&output);
 }
 
-/// What the action runs, with the environment that GitHub gives it.
-fn the_github_action_finds_and_fails() {
+/// Runs the script of the action with the environment that GitHub provides.
+fn github_action_reports_findings_and_fails() {
     let action = include_str!("../action.yml");
-    let script = action.split("# lint\n").nth(1).expect("the step is marked");
+    let script = action.split("# lint\n").nth(1).expect("the step contains the marker `# lint`");
     let script: Vec<&str> = script.lines().map(str::trim_start).collect();
     let directory = tempfile::tempdir().unwrap();
     let template = include_str!("../vm-tests/kvm/template.json");
@@ -138,15 +138,15 @@ fn the_github_action_finds_and_fails() {
         "{}",
         text(&output.stdout)
     );
-    // What is given is words, never a command.
+    // The input is split into words, but never executed.
     assert_eq!(run("a.json;touch${IFS}evil").status.code(), Some(2));
     assert!(!directory.path().join("evil").exists());
 }
 
 crate::tests! {
-    a_python_client_gets_all_of_it,
+    python_client_checks_all_responses,
     neovim_edits_a_template,
     pre_commit_runs_the_hooks,
-    the_github_action_is_one,
-    the_github_action_finds_and_fails,
+    github_action_matches_the_schema,
+    github_action_reports_findings_and_fails,
 }

@@ -63,7 +63,7 @@ fn the_linter_alone_lints_plans_and_explains() {
     }
     let build = ister(&["build", "vm-tests/kvm/template.json"]);
     assert_eq!(build.status.code(), Some(2));
-    assert!(text(&build.stderr).contains("this is the linter alone"), "{}", text(&build.stderr));
+    assert!(text(&build.stderr).contains("this is a lint-only build"), "{}", text(&build.stderr));
     // The library without any feature, as WebAssembly would have it.
     let core = cargo(&["check", "--locked", "--no-default-features", "--lib", "--target-dir"])
         .arg(&directory)

@@ -1,20 +1,20 @@
-//! Tests that can say, while they run, what of the host they lack.
+//! The test harness: tests can be skipped at run time if the host does not meet their requirements.
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, set_hook, take_hook};
 
-/// What a test that cannot be run here unwinds with.
+/// The panic payload of a skipped test.
 struct Skip(String);
 
-/// Ends a test that cannot be run here. Where `CI` is set that is a failure: nothing is silently not tested.
+/// Skips a test that cannot run on this host. If `CI` is set, the test fails instead.
 pub(crate) fn skip(reason: &str) -> ! {
-    assert!(std::env::var_os("CI").is_none(), "CI must be able to run this: {reason}");
+    assert!(std::env::var_os("CI").is_none(), "this test must not be skipped in CI: {reason}");
     panic_any(Skip(reason.to_owned()))
 }
 
-/// Ends a test of what the project does not hold, for example content of others, where nobody named it.
+/// Skips a test that needs optional input that is not part of the project, for example third-party content. Also in CI.
 pub(crate) fn skip_optional(reason: &str) -> ! {
     panic_any(Skip(reason.to_owned()))
 }
@@ -24,7 +24,7 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What does not work out gives nothing, and shows nothing.
+/// Runs `work` and returns `None` if it panics, without a panic message.
 pub(crate) fn tried<T>(work: impl FnOnce() -> T) -> Option<T> {
     EXPECTED.set(true);
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -32,7 +32,7 @@ pub(crate) fn tried<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// A skip is not a panic for those who read the output, nor is one that a test expects.
+/// Suppresses the panic messages of skipped tests and of expected panics.
 pub(crate) fn quiet_skips() {
     let shown = take_hook();
     set_hook(Box::new(move |panic| {
@@ -55,10 +55,10 @@ pub(crate) fn trial(module: &str, name: &str, test: fn()) -> Trial {
 
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("the test panicked").to_owned()
 }
 
-/// The tests of a module; those that take long, or want a browser, come after `nightly`.
+/// Defines the tests of a module. Tests that take long or need a browser are listed after `nightly`.
 #[macro_export]
 macro_rules! tests {
     ($($name:ident),* $(,)? $(; nightly: $($long:ident),* $(,)?)?) => {

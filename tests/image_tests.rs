@@ -86,7 +86,7 @@ fn a_change_picks_the_types_that_it_touches() {
         .unwrap();
     assert_eq!(unknown.status.code(), Some(3));
     assert!(
-        text(&unknown.stderr).contains("could not see what has changed since `nowhere`"),
+        text(&unknown.stderr).contains("could not list the changes since `nowhere`"),
         "{}",
         text(&unknown.stderr)
     );
@@ -126,7 +126,7 @@ fn a_directory_without_types_is_no_success() {
     let directory = tempfile::tempdir().unwrap();
     let output = ister(&["test", "--directory"]).arg(directory.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("there are no image types"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("no image types found"), "{}", text(&output.stderr));
     repository(directory.path());
     let typo = ister(&["test", "kvn", "--directory"]).arg(directory.path().join("types")).output().unwrap();
     assert_eq!(typo.status.code(), Some(2));
@@ -186,11 +186,7 @@ fn a_run_that_goes_on_says_what_stays() {
     results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
     let output = goes_on(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(
-        text(&output.stderr).contains("3 types of the same run stay as they are"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("3 types already tested in this run"), "{}", text(&output.stderr));
     // A type that was planned, and is not asked for now.
     results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
     let output = goes_on(&["kvm"]);
@@ -296,7 +292,7 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     };
     let part = report(&[]);
     assert_eq!(part.status.code(), Some(3), "half a run is not fine");
-    assert!(text(&part.stderr).contains("nothing is there of shard 2"), "{}", text(&part.stderr));
+    assert!(text(&part.stderr).contains("missing results of shard 2"), "{}", text(&part.stderr));
     results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "passed")]);
     let part = report(&["--format", "json"]);
     assert_eq!(part.status.code(), Some(3));
@@ -320,7 +316,11 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     let output = report(&["-o", "site", "--history", "letter"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("history `letter`"), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("3 of 3 types good, 1 of them flaky"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("3 of 3 types passed, 1 of them flaky"),
+        "{}",
+        text(&output.stdout)
+    );
     assert!(directory.path().join("site/index.html").exists());
     // A part of another commit is none.
     let path = out.join("b/results.json");
@@ -330,9 +330,9 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     let output = report(&[]);
     assert_eq!(output.status.code(), Some(3));
     let said = text(&output.stderr);
-    assert!(said.contains("out/a` is of the same run, but of no commit, ister 0.1.0, 2 shards"), "{said}");
-    assert!(said.contains("and the newest part of commit b, ister 0.1.0, 2 shards"), "{said}");
-    assert!(said.contains("nothing is there of shard 1"), "{said}");
+    assert!(said.contains("out/a`: its part of the run is from no commit, ister 0.1.0, 2 shards"), "{said}");
+    assert!(said.contains("but the newest part is from commit b, ister 0.1.0, 2 shards"), "{said}");
+    assert!(said.contains("missing results of shard 1"), "{said}");
     results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
     assert_eq!(report(&[]).status.code(), Some(1));
 }
@@ -347,12 +347,12 @@ fn what_is_not_ours_is_left_alone() {
         |args: &[&str]| ister(&["report", "-q"]).args(args).current_dir(directory.path()).output().unwrap();
     let refused = report(&["out", "-o", "home"]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(text(&refused.stderr).contains("holds something else than pages"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("was not written by `ister report`"), "{}", text(&refused.stderr));
     assert_eq!(std::fs::read_to_string(site.join("letter")).unwrap(), "dear");
     // Nor does a directory that has none hide those that have some.
     let more = report(&["out", "home"]);
     assert_eq!(more.status.code(), Some(3));
-    assert!(text(&more.stdout).contains("1 of 1 type good"), "{}", text(&more.stdout));
+    assert!(text(&more.stdout).contains("1 of 1 type passed"), "{}", text(&more.stdout));
     let nothing = report(&["home"]);
     assert_eq!(nothing.status.code(), Some(3));
     assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
@@ -429,7 +429,7 @@ fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
     let part = report();
     assert_eq!(part.status.code(), Some(3));
     assert!(text(&part.stderr).contains("out/b/results.json` is not what"), "{}", text(&part.stderr));
-    assert!(text(&part.stdout).contains("1 of 1 type good"), "{}", text(&part.stdout));
+    assert!(text(&part.stdout).contains("1 of 1 type passed"), "{}", text(&part.stdout));
 }
 
 const FOREIGN: &str = r#"{

@@ -1,4 +1,4 @@
-//! `ister lsp` as odd clients meet it: over its pipes, byte by byte.
+//! `ister lsp` with clients that do not conform to the protocol.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,8 +20,8 @@ impl Client {
         let output = BufReader::new(server.stdout.take().unwrap());
         let mut client = Client { server, input, output };
         client.request(1, "initialize", json!({ "processId": process, "capabilities": {} }));
-        assert_eq!(client.hear()["result"]["serverInfo"]["name"], "ister");
-        client.say(&json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} }));
+        assert_eq!(client.receive()["result"]["serverInfo"]["name"], "ister");
+        client.send(&json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} }));
         client
     }
 
@@ -31,25 +31,25 @@ impl Client {
         self.input.flush().unwrap();
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send(&mut self, message: &Value) {
         self.raw(message.to_string().as_bytes());
     }
 
     fn request(&mut self, id: u32, method: &str, params: Value) {
-        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
     }
 
     fn open(&mut self, uri: &str, text: &str) {
         let document = json!({ "uri": uri, "languageId": "json", "version": 1, "text": text });
         let params = json!({ "textDocument": document });
-        self.say(&json!({ "jsonrpc": "2.0", "method": "textDocument/didOpen", "params": params }));
+        self.send(&json!({ "jsonrpc": "2.0", "method": "textDocument/didOpen", "params": params }));
     }
 
-    fn hear(&mut self) -> Value {
+    fn receive(&mut self) -> Value {
         let mut length = 0;
         loop {
             let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server went away");
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server closed the connection");
             match line.trim().split_once(": ") {
                 Some(("Content-Length", value)) => length = value.parse().unwrap(),
                 _ if line.trim().is_empty() => break,
@@ -61,18 +61,18 @@ impl Client {
         serde_json::from_slice(&body).unwrap()
     }
 
-    fn ends(mut self) {
+    fn shut_down(mut self) {
         self.request(99, "shutdown", Value::Null);
-        assert_eq!(self.hear()["id"], 99);
-        self.say(&json!({ "jsonrpc": "2.0", "method": "exit" }));
+        assert_eq!(self.receive()["id"], 99);
+        self.send(&json!({ "jsonrpc": "2.0", "method": "exit" }));
         assert!(self.server.wait().unwrap().success());
     }
 }
 
 const TEMPLATE: &str = "{\"DestinationType\": \"vrtual\"}";
 
-/// Diagnostics and every answer have the very spelling that the editor knows the document by.
-fn odd_uris_are_answered_in_their_own_spelling() {
+/// Diagnostics and responses use the URI in the spelling of the editor.
+fn invalid_uris_are_sent_back_unchanged() {
     let mut client = Client::start(&Value::Null);
     for uri in [
         "file:///w/[a]/t.json",
@@ -84,37 +84,37 @@ fn odd_uris_are_answered_in_their_own_spelling() {
         "file:///C:/w/{x}^`\".json",
     ] {
         client.open(uri, TEMPLATE);
-        let told = client.hear();
-        assert_eq!(told["method"], "textDocument/publishDiagnostics", "{told}");
-        assert_eq!(told["params"]["uri"], uri);
-        assert!(!told["params"]["diagnostics"].as_array().unwrap().is_empty());
+        let message = client.receive();
+        assert_eq!(message["method"], "textDocument/publishDiagnostics", "{message}");
+        assert_eq!(message["params"]["uri"], uri);
+        assert!(!message["params"]["diagnostics"].as_array().unwrap().is_empty());
         let document = json!({ "uri": uri });
         client.request(
             2,
             "textDocument/hover",
             json!({ "textDocument": document, "position": { "line": 0, "character": 4 } }),
         );
-        let hover = client.hear();
+        let hover = client.receive();
         assert!(hover["result"]["contents"].is_object(), "{hover}");
         let range = json!({ "start": { "line": 0, "character": 20 }, "end": { "line": 0, "character": 26 } });
-        let diagnostics = told["params"]["diagnostics"].clone();
+        let diagnostics = message["params"]["diagnostics"].clone();
         client.request(
             3,
             "textDocument/codeAction",
             json!({ "textDocument": document, "range": range, "context": { "diagnostics": diagnostics } }),
         );
-        let actions = client.hear();
+        let actions = client.receive();
         let changes =
             actions["result"][0]["edit"]["changes"].as_object().unwrap_or_else(|| panic!("{actions}"));
         assert_eq!(changes.keys().collect::<Vec<_>>(), [uri]);
     }
-    client.ends();
+    client.shut_down();
 }
 
-fn what_is_no_message_is_answered_and_forgotten() {
+fn invalid_messages_are_answered_with_an_error() {
     let mut client = Client::start(&Value::Null);
     client.open("file:///w/t.json", TEMPLATE);
-    client.hear();
+    client.receive();
     for (body, code) in [
         (&b"{\"jsonrpc\": "[..], -32700),
         (b"", -32700),
@@ -124,43 +124,43 @@ fn what_is_no_message_is_answered_and_forgotten() {
         (b"null", -32600),
     ] {
         client.raw(body);
-        let answer = client.hear();
+        let answer = client.receive();
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
-    // Half of a surrogate pair is no character, and no reason to lose the document.
+    // A lone surrogate must not make the document invalid.
     let change = r#"{"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":{"uri":"file:///w/t.json","version":2},"contentChanges":[{"text":"{\"Hostname\": \"\ud83e\"}"}]}}"#;
     client.raw(change.as_bytes());
-    let told = client.hear();
-    assert_eq!(told["params"]["version"], 2, "{told}");
-    client.ends();
+    let message = client.receive();
+    assert_eq!(message["params"]["version"], 2, "{message}");
+    client.shut_down();
 }
 
-/// Its process is gone, though somebody else keeps the pipe open.
-fn the_server_ends_with_its_client() {
+/// The server exits when the client process ends, even if another process keeps the pipe open.
+fn the_server_exits_with_its_client() {
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let mut client = Client::start(&json!(other.id()));
     client.open("file:///w/t.json", TEMPLATE);
-    client.hear();
+    client.receive();
     other.kill().unwrap();
-    // Not even waited for.
+    // The process is a zombie now, because it is not reaped.
     let started = Instant::now();
     let status = loop {
         if let Some(status) = client.server.try_wait().unwrap() {
             break status;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "it lives on");
+        assert!(started.elapsed() < Duration::from_secs(60), "the server is still running");
         std::thread::sleep(Duration::from_millis(100));
     };
-    assert_eq!(status.code(), Some(1), "without a goodbye");
+    assert_eq!(status.code(), Some(1), "exit without `shutdown`");
     other.wait().unwrap();
-    // One that closes its end is gone too.
+    // The server also exits when the client closes the pipe.
     let Client { mut server, input, .. } = Client::start(&json!(std::process::id()));
     drop(input);
     assert_eq!(server.wait().unwrap().code(), Some(1));
 }
 
 crate::tests! {
-    odd_uris_are_answered_in_their_own_spelling,
-    what_is_no_message_is_answered_and_forgotten,
-    the_server_ends_with_its_client,
+    invalid_uris_are_sent_back_unchanged,
+    invalid_messages_are_answered_with_an_error,
+    the_server_exits_with_its_client,
 }

@@ -1,5 +1,5 @@
-//! Laws of the linter over generated templates: one that is right has no findings, one with a single fault has that
-//! finding and no other, and fixes keep their promises.
+//! Property tests of the linter with generated templates: valid templates have no findings, templates with one error
+//! have exactly that finding, and fixes do not cause new errors.
 
 mod faults;
 
@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
 
-/// Every hook is there but those called `missing`.
+/// All hooks exist, except those whose path contains `missing`.
 fn files(template: &Template) -> Files {
     let good = FileFact::Program(Program { executable: true, startable: true, writable_by_all: false });
     ister::lint::wanted_files(template)
@@ -30,14 +30,14 @@ fn judge(source: &SourceText) -> Linted {
     lint(source, &DEFINITIONS, files)
 }
 
-/// What makes one valid template different from another.
+/// The parameters of a generated template.
 #[derive(Clone, Debug)]
 struct Spec {
     physical: bool,
     bios: bool,
     apt: bool,
     swap: bool,
-    /// Mount points and filesystems of more partitions.
+    /// Mount points and filesystems of additional partitions.
     data: Vec<(&'static str, &'static str)>,
     labels: bool,
     disk_size: bool,
@@ -67,7 +67,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         |(flags, data, kinds, user, hostname, style)| {
             let [physical, bios, apt, swap, labels, disk_size, rest, text_numbers, network] = flags;
             let data = data.into_iter().zip(kinds).collect();
-            // Without a size there is no rest of a virtual disk.
+            // A virtual disk without a size cannot have a "rest" partition.
             let rest = rest && (physical || disk_size);
             let disk_size = disk_size && !physical;
             Spec {
@@ -134,7 +134,7 @@ impl Spec {
         if self.disk_size {
             template["DiskSize"] = json!("100G");
         }
-        // Debian content needs somebody who can log in.
+        // Templates with Debian content need a user who can log in.
         if let Some(name) = self.user.or(self.apt.then_some("zoe")) {
             template["Users"] =
                 json!([{ "username": name, "uid": 1000, "password": "$6$salt$hash", "sudo": true }]);
@@ -154,12 +154,12 @@ impl Spec {
         }
     }
 
-    /// The root is the last partition.
+    /// The index of the root partition, which is the last one.
     fn root(&self) -> usize {
         usize::from(!self.bios) + usize::from(self.swap) + self.data.len()
     }
 
-    /// The first data partition.
+    /// The index of the first data partition.
     fn first_data(&self) -> Option<usize> {
         (!self.data.is_empty()).then(|| usize::from(!self.bios) + usize::from(self.swap))
     }
@@ -169,7 +169,7 @@ fn shown(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
 }
 
-/// One of the faults that this template can have.
+/// Applies one of the errors that are possible for the template.
 fn break_it(spec: &Spec, pick: Index) -> (&'static str, String) {
     let pick = pick.index(FAULTS.len() + TEXT_FAULTS.len());
     if let Some((rule, change)) = TEXT_FAULTS.get(pick) {
@@ -182,19 +182,19 @@ fn break_it(spec: &Spec, pick: Index) -> (&'static str, String) {
             return (rule, spec.text(&template));
         }
     }
-    unreachable!("some faults suit every template")
+    unreachable!("every template can have some of the errors")
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    fn a_right_template_has_no_findings(spec in spec()) {
+    fn valid_templates_have_no_findings(spec in spec()) {
         let text = spec.text(&spec.template());
         let linted = judge(&SourceText::new("t.json", text.clone()));
         prop_assert!(linted.findings.is_empty(), "{:?}\n{text}", shown(&linted.findings));
     }
 
-    fn a_single_fault_is_found_and_nothing_else(spec in spec(), pick in any::<Index>()) {
+    fn a_single_error_has_exactly_one_finding(spec in spec(), pick in any::<Index>()) {
         let (rule, text) = break_it(&spec, pick);
         let linted = judge(&SourceText::new("t.json", text.clone()));
         let found = linted.findings.iter().any(|f| f.rule == rule);
@@ -210,8 +210,8 @@ fn errors(linted: &Linted) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// Three faults at once, as in a bad day's template.
-    fn fixes_settle_and_never_make_a_new_error(
+    /// Up to three errors in one template.
+    fn fixes_are_idempotent_and_cause_no_new_errors(
         spec in spec(), picks in prop::collection::vec(any::<Index>(), 1..4), careless in any::<bool>()
     ) {
         let mut template = spec.template();
@@ -223,7 +223,7 @@ proptest! {
                 None => {
                     let mut broken = template.clone();
                     let applied = crate::harness::tried(|| (FAULTS[pick - TEXT_FAULTS.len()].1)(&mut broken, &spec));
-                    // One fault may have taken away what the next one needs.
+                    // An earlier error may have removed what the next one needs.
                     if applied.unwrap_or(false) {
                         template = broken;
                     }
@@ -236,21 +236,21 @@ proptest! {
         let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe);
         let before = judge(&source);
         let fixed = fix(&source, &judge, &wanted);
-        // What could not be read at first may hide more.
+        // Syntax errors may have hidden other errors.
         let readable = read_json(&text).1.is_empty();
         prop_assert!(!readable || errors(&fixed.linted) <= errors(&before), "{text}\n{}", fixed.source.text());
         for rule in fixed.linted.findings.iter().filter(|f| f.level == Level::Error).map(|f| f.rule) {
             prop_assert!(before.findings.iter().any(|f| f.rule == rule), "{rule} is new: {text}\n{}", fixed.source.text());
         }
-        // Nothing is left to do, and doing it again changes nothing.
+        // Applying the fixes again changes nothing.
         let again = fix(&fixed.source, &judge, &wanted);
         prop_assert_eq!(again.source.text(), fixed.source.text());
         prop_assert_eq!(again.made, 0);
-        // Line ends stay what they were.
+        // Line ends are preserved.
         if text.contains("\r\n") && text_fault.is_none() {
             prop_assert_eq!(fixed.source.text().matches('\n').count(), fixed.source.text().matches("\r\n").count());
         }
-        // What was JSON stays JSON, and can be laid out.
+        // Valid JSON stays valid, and can be formatted.
         if readable {
             prop_assert!(read_json(fixed.source.text()).1.is_empty());
             prop_assert!(format_json(fixed.source.text()).is_ok());
@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// Rules that no single fault of these templates can show; their examples are tested beside them.
+/// Rules that no single error in these templates triggers. Their unit tests cover them.
 const NOT_GENERATED: &[&str] = &[
     "bootloader-missing",
     "cmdline-grub",
@@ -285,7 +285,7 @@ const NOT_GENERATED: &[&str] = &[
     "user-key-weak",
 ];
 
-fn every_rule_is_generated_or_known_not_to_be() {
+fn every_rule_is_generated_or_listed() {
     let generated = |name: &str| {
         FAULTS
             .iter()
@@ -294,13 +294,17 @@ fn every_rule_is_generated_or_known_not_to_be() {
             .any(|rule| *rule == name)
     };
     for rule in ister::lint::RULES {
-        assert!(generated(rule.name) || NOT_GENERATED.contains(&rule.name), "{} is not generated", rule.name);
+        assert!(
+            generated(rule.name) || NOT_GENERATED.contains(&rule.name),
+            "no generated template triggers `{}`",
+            rule.name
+        );
     }
 }
 
-/// One character lost or doubled, anywhere: the commonest slip. No safe fix may lose what a person wrote.
-fn a_slip_of_one_character_is_mended_or_left_alone() {
-    // Without its allowance, which is removed where a slip makes it useless.
+/// One missing or doubled character, at any place. Safe fixes must not lose any text.
+fn one_wrong_character_is_fixed_or_unchanged() {
+    // Remove `$lint`, because fixes would remove its entries if they became unnecessary.
     let pretty = include_str!("../vm-tests/kvm/template.json");
     let lint = pretty.find("\"$lint\"").unwrap()..pretty.find("\"DestinationType\"").unwrap();
     let pretty = [&pretty[..lint.start], &pretty[lint.end..]].concat();
@@ -320,15 +324,15 @@ fn a_slip_of_one_character_is_mended_or_left_alone() {
                     let fixed = fix(&source, &judge, &wanted);
                     let text = fixed.source.text();
                     let again = fix(&fixed.source, &judge, &wanted);
-                    assert_eq!(again.source.text(), text, "it settles: {slip}");
+                    assert_eq!(again.source.text(), text, "fixes are not idempotent: {slip}");
                     if careless || text == slip {
                         continue;
                     }
-                    // Letters and digits all stay, in their order.
+                    // All letters and digits are preserved, in the same order.
                     let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
                     assert_eq!(words(text), words(&slip), "{slip}\n{text}");
-                    // And where the slip was in the JSON itself, either it is fixed or it was not touched.
-                    assert!(read_json(text).1.is_empty(), "half fixed: {slip}\n{text}");
+                    // A file with a syntax error is either completely fixed or not changed.
+                    assert!(read_json(text).1.is_empty(), "partly fixed: {slip}\n{text}");
                 }
             }
         }
@@ -336,9 +340,9 @@ fn a_slip_of_one_character_is_mended_or_left_alone() {
 }
 
 crate::tests! {
-    a_right_template_has_no_findings,
-    a_single_fault_is_found_and_nothing_else,
-    fixes_settle_and_never_make_a_new_error,
-    every_rule_is_generated_or_known_not_to_be,
-    a_slip_of_one_character_is_mended_or_left_alone,
+    valid_templates_have_no_findings,
+    a_single_error_has_exactly_one_finding,
+    fixes_are_idempotent_and_cause_no_new_errors,
+    every_rule_is_generated_or_listed,
+    one_wrong_character_is_fixed_or_unchanged,
 }

@@ -1,4 +1,4 @@
-//! `ister lint` and what belongs to it, from outside: formats, directories, fixes, levels, layout, rules, new templates.
+//! `ister lint` and related commands: formats, directories, fixes, levels, formatting, rules, new templates.
 
 use crate::common::{ister, text, with_stdin};
 use ister::lint::RULES;
@@ -6,7 +6,7 @@ use ister::plan::published::TYPES;
 use serde_json::Value;
 use std::path::Path;
 
-/// A template with an error, a warning with two places, and notes; every format shows the same.
+/// A template with an error, a warning with two places, and notes.
 const MIXED: &str = r#"{
     "DestinationType": "virtual",
     "PartitionLayout": [
@@ -48,7 +48,7 @@ fn every_format_shows_the_same_findings() {
         assert_eq!(output.status.code(), Some(1), "{format}");
         let mut shown = text(&output.stdout);
         if format == "sarif" {
-            // The rules of the table stand in every report; a snapshot of them is elsewhere.
+            // The list of rules is part of every report; another snapshot covers it.
             let mut report: Value = serde_json::from_str(&shown).unwrap();
             let rules = report["runs"][0]["tool"]["driver"]["rules"].take();
             assert_eq!(rules.as_array().unwrap().len(), RULES.len());
@@ -84,7 +84,7 @@ fn directories_are_searched_for_templates() {
     }
 }
 
-fn fixes_keep_the_file_as_it_was_otherwise() {
+fn fixes_preserve_the_rest_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "t.json", &MIXED.replace('\n', "\r\n").replace("    ", "\t"));
     let run = |args: &[&str]| ister(args).arg("t.json").current_dir(directory.path()).output().unwrap();
@@ -92,20 +92,20 @@ fn fixes_keep_the_file_as_it_was_otherwise() {
     let before = read();
 
     let diff = run(&["lint", "--diff"]);
-    assert_eq!(diff.status.code(), Some(1), "something would change");
+    assert_eq!(diff.status.code(), Some(1), "the exit code reports changes");
     snapshot("lint-diff", text(&diff.stdout).replace('\r', "").replace('\t', "    "));
     assert_eq!(read(), before, "--diff writes nothing");
 
     let fixed = run(&["lint", "--fix"]);
-    assert!(text(&fixed.stdout).contains("2 fixes made"), "{}", text(&fixed.stdout));
+    assert!(text(&fixed.stdout).contains("2 fixes applied"), "{}", text(&fixed.stdout));
     assert_eq!(read(), before.replace("8GB", "8G").replace(", \"os-core\"]", "]"));
-    assert!(fixed.status.success(), "no error is left");
+    assert!(fixed.status.success(), "all errors are fixed");
     let again = run(&["lint", "--fix"]);
-    assert!(!text(&again.stdout).contains("made"), "nothing is left to do");
+    assert!(!text(&again.stdout).contains("applied"), "there is nothing left to fix");
     assert_eq!(run(&["lint", "--diff"]).stdout, b"");
 }
 
-fn a_file_is_replaced_with_its_permissions_and_links_stay() {
+fn fixes_preserve_permissions_and_symbolic_links() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "real/t.json", MIXED);
@@ -117,16 +117,20 @@ fn a_file_is_replaced_with_its_permissions_and_links_stay() {
     assert!(directory.path().join("link.json").is_symlink());
     assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(!std::fs::read_to_string(&real).unwrap().contains("8GB"));
-    assert_eq!(std::fs::read_dir(directory.path().join("real")).unwrap().count(), 1, "no draft is left");
+    assert_eq!(
+        std::fs::read_dir(directory.path().join("real")).unwrap().count(),
+        1,
+        "there are no leftover temporary files"
+    );
 }
 
-fn standard_input_is_printed_mended() {
+fn fixed_standard_input_is_printed() {
     let output = with_stdin(&["lint", "--fix", "-"], "{ 'Hostname': \"a\", }");
     assert_eq!(text(&output.stdout), "{ \"Hostname\": \"a\" }");
     assert!(text(&output.stderr).contains("missing-key"));
 }
 
-fn levels_are_the_users_to_say() {
+fn levels_can_be_changed() {
     let lint = |args: &[&str]| {
         let mut all = vec!["lint", "-", "--format", "concise"];
         all.extend(args);
@@ -143,8 +147,8 @@ fn levels_are_the_users_to_say() {
     assert!(text(&unknown.stderr).contains("did you mean `esp-fat32`?"), "{}", text(&unknown.stderr));
 }
 
-/// What is not shown is there all the same: nothing is fixed behind a fault that is not to be seen.
-fn an_allowed_syntax_fault_is_still_one() {
+/// A hidden syntax error still prevents later fixes.
+fn hidden_syntax_errors_still_prevent_fixes() {
     let template = MIXED.replace("\"8GB\"", "\"8GB");
     let output = with_stdin(&["lint", "-", "--allow", "syntax", "--fix"], &template);
     assert_eq!(text(&output.stdout), template);
@@ -167,19 +171,19 @@ fn utf16_is_read_and_saved_as_utf8() {
     std::fs::write(&path, units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
     let lint = |args: &[&str]| ister(args).arg(&path).output().unwrap();
     let output = lint(&["lint", "--format", "concise"]);
-    assert!(text(&output.stdout).contains(":1:1: error[syntax] the file is UTF-16, but JSON is UTF-8"));
-    assert!(text(&output.stdout).contains("bundle-duplicate"), "and everything else is found");
+    assert!(text(&output.stdout).contains(":1:1: error[syntax] the file is UTF-16, but JSON must be UTF-8"));
+    assert!(text(&output.stdout).contains("bundle-duplicate"), "other findings are still reported");
     assert!(lint(&["lint", "--fix"]).status.success());
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\n    \"DestinationType\""));
 
-    // What is no text at all is not written back.
+    // A file that is neither UTF-8 nor UTF-16 is not written.
     std::fs::write(&path, b"{\"Hostname\": \"\xff\", }").unwrap();
     let output = lint(&["lint", "--fix", "--format", "concise"]);
     assert!(text(&output.stdout).contains(":1:15: error[syntax] the file is neither UTF-8 nor UTF-16"));
     assert_eq!(std::fs::read(&path).unwrap(), b"{\"Hostname\": \"\xff\", }");
 }
 
-fn fmt_lays_out_checks_and_shows() {
+fn fmt_formats_checks_and_shows_diffs() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "t.json", &MIXED.replace("\n        {", " {"));
     write(directory.path(), "bad.json", "{\"PartitionLayout\": [], \"FilesystemTypes\": [,]}");
@@ -187,7 +191,10 @@ fn fmt_lays_out_checks_and_shows() {
     let check = run(&["fmt", "--check", "t.json"]);
     assert_eq!(
         (check.status.code(), text(&check.stdout)),
-        (Some(1), "t.json: would be reformatted\n1 template would change, 0 as they should be\n".to_owned())
+        (
+            Some(1),
+            "t.json: would be reformatted\n1 template would be reformatted, 0 already formatted\n".to_owned()
+        )
     );
     assert!(text(&run(&["fmt", "--diff", "t.json"]).stdout).contains("+        { \"disk\": \"a.img\""));
     assert!(run(&["fmt", "t.json"]).status.success());
@@ -195,7 +202,7 @@ fn fmt_lays_out_checks_and_shows() {
     assert!(run(&["fmt", "--check", "t.json"]).status.success());
     let bad = run(&["fmt", "bad.json"]);
     assert_eq!(bad.status.code(), Some(2));
-    assert!(text(&bad.stderr).contains("bad.json:1:45: not laid out, it is not JSON: a comma too many"));
+    assert!(text(&bad.stderr).contains("bad.json:1:45: could not format: invalid JSON: unexpected comma"));
     assert_eq!(text(&with_stdin(&["fmt", "-"], "{\"a\":1}").stdout), "{\n    \"a\": 1\n}\n");
 }
 
@@ -210,16 +217,20 @@ fn rules_are_explained() {
     assert_eq!(rules["rules"].as_array().unwrap().len(), RULES.len());
 }
 
-fn the_page_of_the_rules_is_the_table() {
+fn rules_page_is_up_to_date() {
     let output = ister(&["rules", "--format", "markdown"]).output().unwrap();
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md")).unwrap();
-    assert_eq!(page, text(&output.stdout), "`ister rules --format markdown > docs/rules.md` writes it");
+    assert_eq!(
+        page,
+        text(&output.stdout),
+        "docs/rules.md is outdated; run `ister rules --format markdown > docs/rules.md`"
+    );
     let readme = include_str!("../README.md");
     assert!(readme.contains(&format!("[all {} rules](docs/rules.md)", RULES.len())));
 }
 
-/// What a person reads, rule by rule.
-fn every_rule_as_people_see_it() {
+/// The human-readable output for every rule.
+fn human_output_of_every_rule() {
     let base: Value = serde_json::from_str(include_str!("../vm-tests/kvm/template.json")).unwrap();
     let mut shown = String::new();
     for rule in RULES {
@@ -243,14 +254,14 @@ fn every_rule_as_people_see_it() {
     snapshot("rules-human", shown);
 }
 
-fn every_new_template_is_clean_laid_out_and_explained() {
+fn new_templates_are_valid_and_formatted() {
     let directory = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| ister(args).current_dir(directory.path()).output().unwrap();
     for kind in TYPES {
         let file = format!("{}.json", kind.name);
         let output = run(&["new", kind.name, "-o", &file]);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        // Nobody can log in yet: that is for whoever takes the template to say.
+        // Users must be added before anybody can log in.
         let output =
             run(&["lint", &file, "--deny", "notes", "--deny", "warnings", "--allow", "login-impossible"]);
         assert!(output.status.success(), "{}: {}", kind.name, text(&output.stdout));
@@ -271,7 +282,7 @@ fn every_new_template_is_clean_laid_out_and_explained() {
     assert!(TYPES.iter().all(|kind| table.contains(kind.purpose)));
 }
 
-fn completions_and_manual_pages_come_from_the_command_line() {
+fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = ister(&["completions", shell]).output().unwrap();
         assert!(text(&output.stdout).contains("unsafe-fixes"), "{shell}");
@@ -287,7 +298,7 @@ fn completions_and_manual_pages_come_from_the_command_line() {
     assert_eq!(ister(&["man", "limt"]).output().unwrap().status.code(), Some(2));
 }
 
-fn a_file_of_ten_megabytes_gets_an_answer() {
+fn files_of_ten_megabytes_are_checked() {
     let deep = "[".repeat(10_000_000);
     let keys: Vec<String> = (0..700_000).map(|n| format!("\"key{n}\":1")).collect();
     let keys = format!("{{\"PartitionLayout\": [], {}}}", keys.join(","));
@@ -303,8 +314,8 @@ fn a_file_of_ten_megabytes_gets_an_answer() {
     }
 }
 
-/// Every type of key that ssh-keygen makes, and a certificate of each.
-fn keys_of_ssh_keygen_are_read() {
+/// All key types of ssh-keygen, and a certificate of each.
+fn keys_of_ssh_keygen_are_accepted() {
     use ister::template::ssh_key::authorized_keys;
     crate::common::need_tools(&["ssh-keygen"]);
     let directory = tempfile::tempdir().unwrap();
@@ -331,19 +342,19 @@ fn keys_of_ssh_keygen_are_read() {
 crate::tests! {
     every_format_shows_the_same_findings,
     directories_are_searched_for_templates,
-    fixes_keep_the_file_as_it_was_otherwise,
-    a_file_is_replaced_with_its_permissions_and_links_stay,
-    standard_input_is_printed_mended,
-    levels_are_the_users_to_say,
-    an_allowed_syntax_fault_is_still_one,
+    fixes_preserve_the_rest_of_the_file,
+    fixes_preserve_permissions_and_symbolic_links,
+    fixed_standard_input_is_printed,
+    levels_can_be_changed,
+    hidden_syntax_errors_still_prevent_fixes,
     statistics_count_the_rules,
     utf16_is_read_and_saved_as_utf8,
-    fmt_lays_out_checks_and_shows,
+    fmt_formats_checks_and_shows_diffs,
     rules_are_explained,
-    the_page_of_the_rules_is_the_table,
-    every_rule_as_people_see_it,
-    every_new_template_is_clean_laid_out_and_explained,
-    completions_and_manual_pages_come_from_the_command_line,
-    a_file_of_ten_megabytes_gets_an_answer,
-    keys_of_ssh_keygen_are_read,
+    rules_page_is_up_to_date,
+    human_output_of_every_rule,
+    new_templates_are_valid_and_formatted,
+    completions_and_manual_pages_are_generated,
+    files_of_ten_megabytes_are_checked,
+    keys_of_ssh_keygen_are_accepted,
 }

@@ -1,7 +1,7 @@
-//! The program from outside, and the library as its users see it: one program for all tests but those that boot.
+//! Integration tests of the program and the library, in one test binary. Tests that boot images are in vm-tests.
 //!
-//! `cargo test --test suite -- verify::` runs a module of it. What a host does not have is shown as `ignored`, with the reason, and
-//! is a failure where `CI` is set.
+//! `cargo test --test suite -- verify::` runs one module. Tests whose requirements the host does not meet are
+//! reported as `ignored`, with the reason; if `CI` is set, they fail.
 
 mod archive;
 mod build;

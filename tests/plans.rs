@@ -134,7 +134,7 @@ fn two_plans_are_compared_by_what_they_say() {
             .unwrap();
         (output.status.code(), text(&output.stdout))
     };
-    assert_eq!(diff(kvm), (Some(0), "the plans are the same\n".to_owned()));
+    assert_eq!(diff(kvm), (Some(0), "the plans are identical\n".to_owned()));
     let changed = directory.path().join("changed.json");
     let template = std::fs::read_to_string(kvm).unwrap().replace("\"8G\"", "\"9G\"");
     std::fs::write(&changed, template).unwrap();
@@ -148,7 +148,7 @@ fn two_plans_are_compared_by_what_they_say() {
         .output()
         .unwrap();
     std::fs::write(&before, output.stdout).unwrap();
-    assert_eq!(diff(before.to_str().unwrap()), (Some(0), "the plans are the same\n".to_owned()));
+    assert_eq!(diff(before.to_str().unwrap()), (Some(0), "the plans are identical\n".to_owned()));
     std::fs::write(&before, "{\"version\": 1, \"content\": {}}").unwrap();
     let (code, _) = diff(before.to_str().unwrap());
     assert_eq!(code, Some(2), "a plan of another version");
@@ -253,7 +253,7 @@ fn formats_refuse_what_they_cannot_hold() {
         std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))
             .unwrap();
         let said = planned(&path, &["--sector-size", "4096"]);
-        let expected = format!("{format} supports only sectors of 512 bytes, this disk has 4096");
+        let expected = format!("{format} supports only sectors of 512 bytes, but this disk has 4096");
         assert!(said.contains(&expected) && said.contains("t.json:2:17"), "{said}");
     }
     for size in ["9000000T", "8388608T"] {

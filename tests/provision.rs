@@ -139,12 +139,12 @@ fn template_lookup_order_matches_ister_py() {
     let (code, stderr) = run(&["-t", "named.json", "-k", "ssh"]);
     assert_eq!(code, Some(1));
     assert!(
-        stderr.contains("warning: ister.root_ssh: anybody on the network may log in as root"),
+        stderr.contains("warning: ister.root_ssh: anyone on the network can log in to this machine as root"),
         "{stderr}"
     );
-    assert!(stderr.contains("not done: it stands in `ssh`"), "{stderr}");
+    assert!(stderr.contains("ister.root_ssh ignored: `ssh` is not"), "{stderr}");
     for (args, wanted) in [
-        (&["-c", "conf-nothing", "-k", "empty"][..], "names no template behind `template=`"),
+        (&["-c", "conf-nothing", "-k", "empty"][..], "missing URL after `template=` in `conf-nothing`"),
         (&["-c", "nosuch", "-k", "empty"], "could not read the configuration `nosuch`"),
         (&["-k", "nosuch"], "could not read the kernel command line `nosuch`"),
     ] {

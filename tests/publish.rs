@@ -73,8 +73,8 @@ fn only_files_with_a_valid_receipt_are_published() {
     let other = |value: &mut Value| value["image"] = json!("other.img");
     for (changed, expected) in [
         (&power_off as &dyn Fn(&mut Value), "did not reach the login prompt"),
-        (&version, "is of version 99"),
-        (&other, "is about `other.img`"),
+        (&version, "the receipt has version 99"),
+        (&other, "the receipt is for `other.img`"),
     ] {
         std::fs::write(&path, &good).unwrap();
         change(&path, changed);
@@ -86,7 +86,7 @@ fn only_files_with_a_valid_receipt_are_published() {
     std::fs::write(&image, "these bytes have NOT").unwrap();
     let output = publish("refused");
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("about other bytes"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the image has changed"), "{}", text(&output.stderr));
     assert!(!at("refused").exists());
 }
 
@@ -105,16 +105,16 @@ fn duplicate_and_unsafe_names_are_refused() {
         assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
         assert!(!at("public").exists());
     };
-    refused(&["one", "two"], "would both be called `kvm.img`");
+    refused(&["one", "two"], "would both be published as `kvm.img`");
     for prefix in ["sub/x", ".x", "a\nb", "\u{1b}[2K"] {
-        refused(&["one", "--prefix", prefix], "nothing can be published as");
+        refused(&["one", "--prefix", prefix], "invalid file name");
     }
     let plan = at("two/kvm.img.plan.json");
     let text = std::fs::read_to_string(&plan).unwrap().replace("\"kvm.img\"", "\"../one/kvm.img\"");
     std::fs::write(&plan, &text).unwrap();
-    refused(&["two"], "nothing can be published as `../one/kvm.img`");
+    refused(&["two"], "invalid file name `../one/kvm.img`");
     std::fs::write(&plan, &text[..text.len() / 2]).unwrap();
-    refused(&["two"], "is no plan");
+    refused(&["two"], "is not a plan");
 }
 
 fn concurrent_publishing_lists_all_files() {
@@ -261,7 +261,7 @@ fn invalid_keys_and_signatures_are_rejected() {
     // Publishing without a key changes the list and removes the old signature.
     let output = ister(&["publish"]).arg(at("built")).arg("-o").arg(at("public")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("was of the list before, and is gone"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("removed the outdated signature"), "{}", text(&output.stderr));
     assert!(!at("public/SHA512SUMS.asc").exists());
     expect_finding(&good, "the signature is missing");
 }

@@ -1,9 +1,9 @@
-//! Every command of the README is run: here, or by the test that is named for it.
+//! Runs all commands of the README, except those that other tests run.
 
 use crate::common::text;
 use std::process::Command;
 
-/// Commands that take long, and what runs the same.
+/// Commands that take long, and the tests that run them.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("make demo", "vm-tests: kvm_builds_boots_and_gets_a_receipt"),
     ("make test", "this test"),
@@ -51,7 +51,7 @@ fn every_command_of_the_readme_works() {
             if ELSEWHERE.iter().any(|(known, _)| *known == command) {
                 continue;
             }
-            let rest = command.strip_prefix("ister ").unwrap_or_else(|| panic!("who runs `{command}`?"));
+            let rest = command.strip_prefix("ister ").unwrap_or_else(|| panic!("no test runs `{command}`"));
             let output = Command::new(env!("CARGO_BIN_EXE_ister"))
                 .args(rest.split_whitespace())
                 .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -59,10 +59,10 @@ fn every_command_of_the_readme_works() {
                 .output()
                 .unwrap();
             assert!(output.status.success(), "`{command}`: {}", text(&output.stderr));
-            assert!(!output.stdout.is_empty(), "`{command}` prints something");
+            assert!(!output.stdout.is_empty(), "`{command}` printed nothing");
         }
     }
-    assert!(commands > 16, "the README's blocks were found");
+    assert!(commands > 16, "found only {commands} commands in the README");
 }
 
 fn the_readme_lists_every_directory() {
@@ -71,12 +71,12 @@ fn the_readme_lists_every_directory() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
             let name = format!("`src/{}/`", entry.file_name().to_str().unwrap());
-            assert!(readme.contains(&name), "{name} is not in the README's architecture");
+            assert!(readme.contains(&name), "the README does not list {name}");
         }
     }
 }
 
-/// The exit codes and classes of the README are the program's.
+/// The README lists all verdict classes.
 fn the_readme_lists_every_class() {
     let readme = include_str!("../README.md");
     let source = include_str!("../src/boot/verdict/class.rs");
@@ -85,7 +85,7 @@ fn the_readme_lists_every_class() {
     let mut classes = 0;
     for name in names.split('"').skip(1).step_by(2) {
         classes += 1;
-        assert!(readme.contains(&format!("`{name}`")), "class `{name}` is not in the README");
+        assert!(readme.contains(&format!("`{name}`")), "the README does not list the class `{name}`");
     }
     assert!(classes > 10);
 }

@@ -359,7 +359,7 @@ fn two_images_are_compared_down_to_the_field() {
         assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     };
-    assert_eq!(diff(0), "the images are the same\n");
+    assert_eq!(diff(0), "the images are identical\n");
     good.debugfs(&copy, "set_inode_field /etc/passwd mtime @1600000000");
     good.put(&copy, "/etc/group", b"root:x:1:\n", "0100644");
     good.put_in_esp(&copy, "/loader/loader.conf", b"timeout 5\n");

@@ -25,64 +25,68 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Boot an image in QEMU until its login prompt, or until it is clear why it will not come
+/// Boot an image in QEMU and wait for its login prompt
 ///
-/// The image is not changed. Exit code 0: a getty asks for a login, on the serial console or on the screen of a system that does
-/// not speak there (with --until power-off: the guest switched itself off); 1: it does not, and the verdict says at which
-/// stage, why, and what to look at; 3: QEMU or the host failed.
+/// The image is not changed. If the login prompt does not appear on the serial console or, on systems without a serial
+/// console, on the screen, the verdict names the boot stage, the cause and what to check.
+///
+/// Exit code 0: the login prompt appeared (with --until power-off: the guest powered off); 1: it did not; 3: QEMU or
+/// the host failed.
 ///
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]
 pub(super) struct BootArgs {
-    /// The image, in any published format
+    /// Image to boot, in any published format
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// Keep serial log, screenshot (PNG) and verdict in this directory
+    /// Write serial log, screenshot (PNG) and verdict to this directory
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 
-    /// The template that it was built from: the verdict then names the lines of it
-    /// that have to do with what went wrong
+    /// Template that the image was built from; a failed verdict then points to
+    /// the lines that are related to the failure
     #[arg(short = 't', long, value_name = "FILE")]
     template: Option<PathBuf>,
 
-    /// Write IMAGE.receipt.json if it boots: these bytes, on this machine
+    /// If the image boots, write IMAGE.receipt.json, which records its checksum
+    /// and the virtual machine
     #[arg(long, conflicts_with_all = ["direct", "kernel"])]
     receipt: bool,
 
-    /// How the verdict is printed
+    /// Output format of the verdict
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
     #[command(flatten)]
-    inside: GuestArgs,
+    guest: GuestArgs,
 
     #[command(flatten)]
     verbosity: VerbosityArgs,
 
-    // Last, since its heading holds for all that follows.
+    // Last, because its help heading applies to all options that follow.
     #[command(flatten)]
     machine: MachineArgs,
 }
 
-/// The virtual machine.
+/// Options for the virtual machine.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Virtual machine")]
 pub(super) struct MachineArgs {
-    /// The firmware [default: what the plan beside the image says, else what the image looks like]
+    /// Firmware [default: from the plan next to the image, else detected from the
+    /// image]
     #[arg(long, value_enum)]
     firmware: Option<FirmwareArg>,
 
-    /// The accelerator; `auto` looks which one really works
+    /// Accelerator; `auto` uses KVM if it works on this host
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     accel: Accel,
 
-    /// How the image is attached
+    /// Bus that the image is attached to
     #[arg(long, value_enum, default_value_t = DiskBus::VirtioBlk)]
     disk: DiskBus,
 
-    /// The network card
+    /// Network card
     #[arg(long, value_enum, default_value_t = NetworkCard::VirtioNet)]
     network_card: NetworkCard,
 
@@ -90,20 +94,21 @@ pub(super) struct MachineArgs {
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
     memory: u32,
 
-    /// Tell the guest what Hyper-V tells (KVM only)
+    /// Enable Hyper-V enlightenments (KVM only)
     #[arg(long)]
     hyperv: bool,
 
-    /// Virtual CPUs [default: 2, or 1 on a host with one]
+    /// Number of virtual CPUs [default: 2, or 1 on a host with one CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: Option<u32>,
 
-    /// The most seconds a boot may take [default: 300 with KVM, 600 with TCG]
+    /// Timeout for one boot [default: 300 with KVM, 600 with TCG]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
 
-    /// Seconds that a login prompt has to stand before a getty has to answer there;
-    /// a panic, a reset or a power-off in that time counts [default: 2 with KVM, 5 with TCG]
+    /// How long the system must stay up after the login prompt appeared, before
+    /// getty is probed; a panic, reset or power-off in this time is a failure
+    /// [default: 2 with KVM, 5 with TCG]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
     dwell: Option<u64>,
 }
@@ -128,7 +133,7 @@ fn is_of_tree(plan: &Plan, image: &Path) -> bool {
 
 pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
-    let inside = args.inside.resolve(args.receipt)?;
+    let guest = args.guest.resolve(args.receipt)?;
     let template = match &args.template {
         Some(path) => Some(read_template(path).map_err(|failure| anyhow!("{failure}"))?),
         None => None,
@@ -136,7 +141,7 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let plan = plan_of_image(&args.image)?;
     let boot = || {
         let report = args.report.as_deref();
-        boot_image(&args.image, &args.machine, inside, report, template.as_ref(), plan.as_ref(), &console)
+        boot_image(&args.image, &args.machine, guest, report, template.as_ref(), plan.as_ref(), &console)
     };
     let verdict = match args.receipt {
         true => receipt::booted(&args.image, boot).map(|(verdict, _)| verdict),
@@ -165,18 +170,18 @@ pub(super) fn outcome(verdict: &Verdict) -> Outcome {
     }
 }
 
-/// A boot on its own is faster with two; of more, most wait.
+/// Two CPUs make a single boot faster; additional ones stay mostly idle.
 fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2) as u32)
 }
 
 impl MachineArgs {
     fn accelerator(&self) -> Choice {
-        let asked = |accelerator: Accelerator| Choice { accelerator, reason: "asked for".to_owned() };
+        let requested = |accelerator: Accelerator| Choice { accelerator, reason: "requested".to_owned() };
         match self.accel {
             Accel::Auto => choose(),
-            Accel::Kvm => asked(Accelerator::Kvm),
-            Accel::Tcg => asked(Accelerator::Tcg),
+            Accel::Kvm => requested(Accelerator::Kvm),
+            Accel::Tcg => requested(Accelerator::Tcg),
         }
     }
 
@@ -191,22 +196,22 @@ impl MachineArgs {
     }
 }
 
-/// How the disk is attached, and what it is started by: what was asked for, else what the plan has, else what the disk looks like.
+/// Firmware and sector size of the boot: from the command line, else from the plan, else detected from the disk.
 struct Attachment {
     firmware: Firmware,
-    /// The disk has boot code for this firmware too, and none was chosen.
+    /// A second firmware that the disk has boot code for, if no firmware was chosen.
     other: Option<Firmware>,
     sector_size: SectorSize,
 }
 
 impl Attachment {
     fn of(image: &Path, machine: &MachineArgs, plan: Option<&Plan>) -> Result<Attachment, Failure> {
-        let asked = machine.firmware.map(|firmware| match firmware {
+        let requested = machine.firmware.map(|firmware| match firmware {
             FirmwareArg::Uefi => Firmware::Uefi,
             FirmwareArg::Bios => Firmware::Bios,
         });
-        let chosen = asked.or(plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)));
-        // A format that has one size of sectors is believed, whatever the table in it was made for: so do other machines.
+        let chosen = requested.or(plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)));
+        // If the format implies a sector size, use it regardless of the partition table, as other hypervisors do.
         let sector_size = sector_size_of(image)?
             .or_else(|| plan.and_then(|plan| plan.disks.first()).map(|disk| disk.sector_size));
         let guess = match (sector_size, chosen) {
@@ -224,49 +229,52 @@ impl Attachment {
     }
 }
 
-/// Without those whose end date has passed.
+/// Drops and reports the notes whose end date has passed.
 fn still_allowed(notes: Vec<AllowedNote>, progress: &dyn Progress) -> Vec<AllowedNote> {
     let today = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let (over, allowed): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.is_over(&today[..10]));
     for note in over {
-        progress.warn(format!("`{}` ({}) was allowed until {}", note.text, note.kind, note.until));
+        progress.warn(format!("--allow for `{}` ({}) expired on {}", note.text, note.kind, note.until));
     }
     allowed
 }
 
-/// Boots an image on the machine that was asked for.
+/// Boots an image in the configured virtual machine.
 pub(super) fn boot_image(
     image: &Path,
     machine: &MachineArgs,
-    inside: GuestOptions,
+    guest: GuestOptions,
     report: Option<&Path>,
     template: Option<&SourceText>,
     plan: Option<&Plan>,
     console: &Console,
 ) -> Result<Verdict, Failure> {
     if !image.is_file() {
-        let what = if image.exists() { "is no plain file" } else { "does not exist" };
-        return Err(Failure::new(format!("there is no image to boot: `{}` {what}", image.display()))
-            .help("build one: ister build"));
+        let what = if image.exists() { "is not a regular file" } else { "does not exist" };
+        return Err(Failure::new(format!("the image `{}` {what}", image.display()))
+            .help("build an image with `ister build`"));
     }
-    let looks = inside.login.is_some() || inside.healthy;
-    if looks && plan.is_none() {
+    let checks_mounts = guest.login.is_some() || guest.healthy;
+    if checks_mounts && plan.is_none() {
         let progress: &dyn Progress = console;
-        progress.warn(format!("there is no plan beside `{}`: nothing is said of mounts", image.display()));
+        progress.warn(format!("no plan found next to `{}`; mounts are not checked", image.display()));
     }
     let Attachment { firmware, other, sector_size } = Attachment::of(image, machine, plan)?;
-    if let Some(path) = inside.second_disk.as_ref().filter(|path| !path.is_file()) {
-        return Err(Failure::new(format!("there is no second disk `{}`", path.display()))
-            .help("make one: truncate -s 8G FILE"));
+    if let Some(path) = guest.second_disk.as_ref().filter(|path| !path.is_file()) {
+        return Err(Failure::new(format!(
+            "the second disk `{}` is missing or not a regular file",
+            path.display()
+        ))
+        .help("create one: truncate -s 8G FILE"));
     }
-    let second_disk = inside.second_disk.as_deref().map(std::path::absolute).transpose();
+    let second_disk = guest.second_disk.as_deref().map(std::path::absolute).transpose();
     let second_disk = second_disk.map_err(|error| Failure::new(error.to_string()))?;
-    let own_kernel = match inside.own_kernel {
+    let own_kernel = match guest.own_kernel {
         true => Some(OwnKernel::of_image(image, &scratch_directory())?),
         false => None,
     };
-    let direct = own_kernel.as_ref().map(OwnKernel::direct).or(inside.direct);
-    let allowed = still_allowed(inside.allowed, console);
+    let direct = own_kernel.as_ref().map(OwnKernel::direct).or(guest.direct);
+    let allowed = still_allowed(guest.allowed, console);
     let mut options = BootOptions {
         image,
         firmware,
@@ -275,23 +283,23 @@ pub(super) fn boot_image(
         timeout: machine.timeout.map(Duration::from_secs),
         dwell: machine.dwell.map(Duration::from_secs),
         report,
-        passphrases: inside.passphrases,
-        login: inside.login,
-        ssh: inside.ssh,
-        commands: inside.commands,
-        goal: inside.goal,
-        network: inside.network,
+        passphrases: guest.passphrases,
+        login: guest.login,
+        ssh: guest.ssh,
+        commands: guest.commands,
+        goal: guest.goal,
+        network: guest.network,
         second_disk: second_disk.as_deref(),
-        seed: inside.seed.as_deref(),
-        credentials: inside.credentials,
+        seed: guest.seed.as_deref(),
+        credentials: guest.credentials,
         direct,
-        again: inside.again,
-        update: inside.update.as_deref(),
-        grow: inside.grow,
-        host: inside.host.as_deref(),
-        healthy: inside.healthy,
+        again: guest.again,
+        update: guest.update.as_deref(),
+        grow: guest.grow,
+        host: guest.host.as_deref(),
+        healthy: guest.healthy,
         allowed: &allowed,
-        // What is made of the root tree has no partitions.
+        // Formats made from the root tree have no partitions to compare.
         plan: plan.filter(|plan| !is_of_tree(plan, image)),
         template,
         sector_size,
@@ -300,7 +308,7 @@ pub(super) fn boot_image(
     let Some(other) = other.filter(|_| is_not_for_firmware(&first)) else { return Ok(first) };
     let progress: &dyn Progress = console;
     progress.warn(format!(
-        "{} with {} firmware; the disk has boot code for {other}, too: trying that",
+        "{} with {} firmware; the disk also has boot code for {other}, retrying with it",
         first.last.class, first.firmware
     ));
     options.firmware = other;
@@ -310,12 +318,12 @@ pub(super) fn boot_image(
     Ok(second)
 }
 
-/// Whether an image came no further than a firmware that may be the wrong one.
+/// Whether the boot failed in the firmware or loader, which the wrong firmware would explain.
 fn is_not_for_firmware(verdict: &Verdict) -> bool {
     verdict.outcome == boot::Outcome::Failed && verdict.last.stage <= Stage::Loader
 }
 
-/// What an image has for each firmware: an error of its own where that cannot be told.
+/// The sector size that an image's format implies.
 fn sector_size_of(image: &Path) -> Result<Option<SectorSize>, Failure> {
     let context = || format!("could not read the image `{}`", image.display());
     Ok(match File::open(image).and_then(|file| format::kind_of(&file)).context(context)? {
@@ -324,9 +332,10 @@ fn sector_size_of(image: &Path) -> Result<Option<SectorSize>, Failure> {
     })
 }
 
+/// Detects which firmware a disk has boot code for. The inner error means that it has boot code for none.
 fn look_at_disk(image: &Path) -> Result<Result<Guess, Failure>, Failure> {
     let opened = format::open(image, &scratch_directory()).map_err(|failure| {
-        failure.context(format!("could not look into `{}` for the firmware that it is for", image.display()))
+        failure.context(format!("could not detect the firmware that `{}` needs", image.display()))
     })?;
     Ok(guess_firmware(&opened.file, image, opened.format.sector_size()))
 }

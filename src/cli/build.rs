@@ -25,10 +25,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Build the image that a template describes, without privileges
+/// Build the image that a template describes, without root privileges
 ///
-/// The image and its plan (<image>.plan.json) appear in the output directory when they are complete. Content is kept
-/// in a cache: another image with the same packages is built without fetching them again.
+/// The image and its plan (<image>.plan.json) appear in the output directory when they are complete. Package contents
+/// are cached: another image with the same packages is built without fetching them again.
 ///
 /// Example: ister build vm-tests/kvm/template.json -o out
 #[derive(Args, Debug)]
@@ -37,57 +37,59 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     template: TemplateArgs,
 
-    /// The directory for the image; created if need be
+    /// Output directory; created if missing
     #[arg(short, long, value_name = "DIR", default_value = ".", overrides_with = "output")]
     output: PathBuf,
 
     #[command(flatten)]
     locate: LocateArgs,
 
-    /// The directory of the content cache [default: ~/.cache/ister]
+    /// Content cache directory [default: ~/.cache/ister]
     #[arg(short = 'S', long, visible_alias = "statedir", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// Fetch the content again, although the cache has it
+    /// Fetch the content even if it is cached
     #[arg(long)]
     refresh: bool,
 
-    /// Fetch nothing: what the content cache has with the same packages must do
+    /// Fetch nothing: use cached content with the same packages, of any age
     #[arg(long, conflicts_with = "refresh")]
     offline: bool,
 
-    /// Make the image an installer: it carries ister, this template and its
-    /// content, and installs it where the kernel command line has isterconf=
+    /// Make the image an installer: embed ister, this template and its content.
+    /// isterconf= on the kernel command line starts the installation
     #[arg(long, value_name = "TEMPLATE")]
     carry: Vec<PathBuf>,
 
-    /// Boot the image and write <image>.receipt.json if it reaches its login prompt
+    /// Boot the image and, if its login prompt appears, write
+    /// <image>.receipt.json
     #[arg(long)]
     boot_test: bool,
 
-    /// With --boot-test: keep serial log, screenshot and verdict in this directory
+    /// With --boot-test: write serial log, screenshot and verdict to this
+    /// directory
     #[arg(long, value_name = "DIR", requires = "boot_test")]
     report: Option<PathBuf>,
 
-    /// How the result is printed on stdout
+    /// Output format of the result
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// Build again, differently on purpose (directories, time zone, locale, umask,
-    /// one CPU), and list where bytes differ, and which hook wrote them; exit code 1 if they do
+    /// Build a second time in a different environment (directories, time zone,
+    /// locale, umask, one CPU) and list the differences with the hooks that wrote
+    /// them. Exit code 1 if the images differ
     #[arg(long = "check-reproducible", alias = "twice", conflicts_with_all = ["target_dir", "no_unmount", "logfile"])]
     check_reproducible: bool,
 
-    /// What the second of two builds is told
+    /// Set for the second build of a reproducibility check
     #[arg(long, hide = true, overrides_with_all = ["check_reproducible", "boot_test", "refresh"])]
     once: bool,
 
-    /// The most seconds that a hook may take; what has not ended then is ended
+    /// Timeout for each hook; a hook that exceeds it is terminated
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     hook_timeout: u64,
 
-    /// Write to the disks of a physical target without asking: all that is on
-    /// them is lost
+    /// Erase the disks of a physical target without confirmation
     #[arg(long)]
     erase: bool,
 
@@ -97,7 +99,7 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     compatibility: CompatibilityArgs,
 
-    // Last, since its heading holds for all that follows.
+    // Last, because its help heading applies to all options that follow.
     #[command(flatten)]
     machine: boot::MachineArgs,
 }
@@ -111,7 +113,7 @@ pub(super) enum Format {
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(args.compatibility.verbosity(&args.verbosity, args.template.named())?);
     let Some(mut input) = template_of(args, &console)? else {
-        console.say("ister: the kernel command line says ister.exit");
+        console.say("ister: stopped by `ister.exit` on the kernel command line");
         return Ok(Outcome::Stopped);
     };
     if !can_be_built(&input, &console) {
@@ -119,17 +121,17 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     }
     let Some(carried) = carried_templates(args, &console)? else { return Ok(Outcome::Findings) };
     input.carried = carried.iter().map(|template| template.name.clone()).collect();
-    // What can be decided without the content; sizes that follow from it come later.
-    let Some((draft, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
+    // A preliminary plan: sizes that depend on the content are decided once it is installed.
+    let Some((preliminary, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
         return Ok(Outcome::Findings);
     };
     if args.once {
         reproducibility::differ();
     }
-    check_options(args, &draft)?;
-    // Before the disks are looked at: it may be what frees them.
-    pre_install(&draft, Duration::from_secs(args.hook_timeout), &console)?;
-    let Some(destination) = destination_of(args, &draft, &console)? else { return Ok(Outcome::Usage) };
+    check_options(args, &preliminary)?;
+    // Before the disks are inspected, because a pre-install hook may unmount them.
+    pre_install(&preliminary, Duration::from_secs(args.hook_timeout), &console)?;
+    let Some(destination) = destination_of(args, &preliminary, &console)? else { return Ok(Outcome::Usage) };
     let keep_in = args.compatibility.keep_in()?;
     let private = args.compatibility.private_cache(&args.output)?;
     let cache =
@@ -148,7 +150,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         shown_at: args.compatibility.target_dir.as_deref(),
         keep_in: keep_in.as_ref().map(PreservedTree::path),
     };
-    let prepared = prepare(&options, &draft, &console);
+    let prepared = prepare(&options, &preliminary, &console);
     console.finish();
     let prepared = match prepared {
         Err(failure) if input.show_failure(&failure, &console) => return Ok(failure.blame.into()),
@@ -188,7 +190,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The template that was named, or that this machine's role leads to; nothing if the kernel command line stops it.
+/// The template from the command line, else from the configuration or the kernel command line. `None` if `ister.exit`
+/// stops the build.
 fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Input>> {
     if args.compatibility.as_ister_py.is_none() && !args.locate.is_asked_for() {
         return args.template.read().map(Some);
@@ -199,7 +202,7 @@ fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Inp
     }
 }
 
-/// Whether there are no errors in it, and nothing that no build can do; either is shown.
+/// Whether the template has neither errors nor unsupported features. Shows both.
 fn can_be_built(input: &Input, console: &Console) -> bool {
     if !input.show_findings(console) {
         return false;
@@ -211,14 +214,14 @@ fn can_be_built(input: &Input, console: &Console) -> bool {
     refusals.is_empty()
 }
 
-/// What an installer carries; nothing if one of them has errors, which are shown.
+/// The templates that an installer embeds. `None`, with the errors shown, if one of them has errors.
 fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Vec<Carried>>> {
     let mut carried: Vec<Carried> = Vec::new();
     for path in &args.carry {
         let Some(template) = carried_template(path, args, console)? else { return Ok(None) };
         if template.name == "ister.conf" || carried.iter().any(|other| other.name == template.name) {
             anyhow::bail!(
-                "an installer cannot carry `{}`: the name `{}` is taken; rename the file",
+                "cannot embed `{}`: the name `{}` is already in use; rename the file",
                 path.display(),
                 template.name
             );
@@ -228,48 +231,52 @@ fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Opti
     Ok(Some(carried))
 }
 
-/// Options that exclude each other, or what the template asks for.
-fn check_options(args: &BuildArgs, draft: &Plan) -> anyhow::Result<()> {
+/// Rejects options that conflict with each other or with the template.
+fn check_options(args: &BuildArgs, preliminary: &Plan) -> anyhow::Result<()> {
     if args.check_reproducible && args.template.is_stdin() {
-        anyhow::bail!("--check-reproducible reads the template a second time: name a file");
+        anyhow::bail!("--check-reproducible cannot read the template from standard input; use a file");
     }
-    if draft.image().is_none() && (args.check_reproducible || args.boot_test) {
-        anyhow::bail!("--check-reproducible and --boot-test are for images, not for disks of this machine");
+    if preliminary.image().is_none() && (args.check_reproducible || args.boot_test) {
+        anyhow::bail!(
+            "--check-reproducible and --boot-test cannot be used with `\"DestinationType\": \"physical\"`"
+        );
     }
     Ok(())
 }
 
-/// Nothing if somebody does not want disks of this machine erased.
+/// Where the build writes to. `None` if the user does not confirm that the disks are erased.
 fn destination_of<'a>(
     args: &'a BuildArgs,
-    draft: &Plan,
+    preliminary: &Plan,
     console: &Console,
 ) -> anyhow::Result<Option<Destination<'a>>> {
-    Ok(match draft.destination {
+    Ok(match preliminary.destination {
         template::Destination::Virtual => Some(Destination::Directory(&args.output)),
         template::Destination::Physical => {
             let given = args.erase || args.compatibility.as_ister_py.is_some();
             let consent = if given { Consent::Given } else { Consent::Ask };
-            let devices = disks::open(draft, consent, console)?;
+            let devices = disks::open(preliminary, consent, console)?;
             devices.map(|devices| Destination::Devices { devices, directory: &args.output })
         }
     })
 }
 
-/// Builds the image again, and shows where it differs.
+/// Builds the image again and shows the differences.
 fn is_reproducible(built: &Built, args: &BuildArgs, console: &Console) -> anyhow::Result<bool> {
-    let [image] = built.disks.as_slice() else { anyhow::bail!("--check-reproducible compares images") };
+    let [image] = built.disks.as_slice() else {
+        anyhow::bail!("--check-reproducible needs a template with a single image")
+    };
     let differences = reproducibility::again(image, built, &args.output, console)?;
     if differences.is_empty() {
-        console.say("the second build gave the same bytes");
+        console.say("reproducible: both builds are identical");
         return Ok(true);
     }
     print(&differences);
-    console.say("error: a second build gave other bytes");
+    console.say("error: not reproducible: the second build differs");
     Ok(false)
 }
 
-/// What was built, and what `--boot-test` came to.
+/// Prints what was built, and the result of `--boot-test`.
 fn show(built: &Built, plan: &Plan, tested: &Tested, args: &BuildArgs) -> anyhow::Result<()> {
     let size = Bytes(plan.disks.iter().map(|disk| disk.size.0).sum());
     match args.format {
@@ -325,7 +332,7 @@ fn show_human(built: &Built, plan: &Plan, size: Bytes, tested: &Tested) {
     }
 }
 
-/// A template for an installer; nothing if it has errors, which are shown.
+/// A template to embed in an installer. `None`, with the errors shown, if it has errors.
 fn carried_template(path: &Path, args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Carried>> {
     let input = args.template.changes().for_carried().read(path)?;
     if !can_be_built(&input, console) {
@@ -336,14 +343,14 @@ fn carried_template(path: &Path, args: &BuildArgs, console: &Console) -> anyhow:
     Ok(Some(Carried { name, text: input.source.text().to_owned(), content }))
 }
 
-/// What `--boot-test` came to.
+/// The result of `--boot-test`.
 enum Tested {
     No,
     Passed(Box<Receipt>),
     Failed(Box<Verdict>),
 }
 
-/// Boots the image, for its receipt.
+/// Boots the image and writes its receipt.
 fn boot_test(
     image: &Path,
     plan: &Plan,
@@ -352,10 +359,10 @@ fn boot_test(
     args: &BuildArgs,
     console: &Console,
 ) -> Result<Tested, Failure> {
-    let inside = boot::GuestOptions { passphrases, ..boot::GuestOptions::default() };
+    let guest = boot::GuestOptions { passphrases, ..boot::GuestOptions::default() };
     let booted = receipt::booted(image, || {
         let report = args.report.as_deref();
-        boot::boot_image(image, &args.machine, inside, report, Some(template), Some(plan), console)
+        boot::boot_image(image, &args.machine, guest, report, Some(template), Some(plan), console)
     });
     console.finish();
     Ok(match booted? {
@@ -364,10 +371,10 @@ fn boot_test(
     })
 }
 
-/// An age in words.
+/// An age, for people.
 pub(super) fn ago(seconds: u64) -> String {
     match seconds {
-        0..120 => "just made".to_owned(),
+        0..120 => "just created".to_owned(),
         120..7200 => format!("{} minutes old", seconds / 60),
         7200..172_800 => format!("{} hours old", seconds / 3600),
         _ => format!("{} days old", seconds / 86_400),

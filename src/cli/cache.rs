@@ -13,10 +13,12 @@ use crate::template::Bytes;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// Look at the content cache, or empty it
+/// List or remove cached content
+///
+/// Example: ister cache prune --older-than 30
 #[derive(Args, Debug)]
 pub(super) struct CacheArgs {
-    /// The directory of the content cache [default: ~/.cache/ister]
+    /// Content cache directory [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR", global = true)]
     cache_dir: Option<PathBuf>,
 
@@ -26,15 +28,15 @@ pub(super) struct CacheArgs {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Show what is in the cache
+    /// List the cached content
     List {
-        /// How the list is printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Remove content; what a running build reads stays readable for it
+    /// Remove cached content; running builds are not affected
     Prune {
-        /// Keep what is younger than this many days; without it everything goes
+        /// Only remove content that is at least this many days old
         #[arg(long, value_name = "DAYS")]
         older_than: Option<u64>,
     },
@@ -72,7 +74,7 @@ pub(super) fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
             sweep(&cache)?;
             let limit = older_than.map_or(0, |days| days.saturating_mul(86_400));
             let (removed, freed) = cache.prune(|m| now.saturating_sub(m.created) >= limit)?;
-            // Objects have no age: they are what newer trees are made of.
+            // swupd objects have no age, because newer trees share them. They are removed only with everything else.
             let objects = if older_than.is_none() { swupd::prune(&cache.swupd_state())? } else { 0 };
             let freed = Bytes(freed.0 + objects);
             print(&format!("removed {}, {freed} freed\n", count(removed, "tree")));

@@ -1,4 +1,4 @@
-//! What a git range touches.
+//! Selects the image types that changes in git affect.
 
 use super::console::Console;
 use super::files::definitions;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Those types of a directory that a change since a commit touches; which path does it is said.
+/// Returns the types that are affected by changes since a commit, and reports a changed path for each.
 pub(super) fn changed_since(
     base: &str,
     directory: &Path,
@@ -29,11 +29,12 @@ pub(super) fn changed_since(
     Ok(kept)
 }
 
-/// What differs from a commit, as paths from the repository's top.
+/// Paths that differ from a commit, relative to the top of the repository.
 struct Changed {
     top: PathBuf,
-    /// What git knows, committed or not.
+    /// Tracked files, committed or not.
     tracked: Vec<String>,
+    /// Untracked files.
     others: Vec<String>,
 }
 
@@ -42,12 +43,12 @@ fn git(directory: &Path, args: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-/// The commit of the types' directory, if it is in a git repository; with `+` and a hash of what is not committed: tracked files, and
-/// those that a type is made of.
+/// The current commit, if the directory is in a git repository. If there are uncommitted changes to tracked files or
+/// to files that a type uses, `+` and a hash of them is appended.
 pub(super) fn revision(directory: &Path, types: &[ImageType]) -> Option<String> {
     crate::host::find_program("git")?;
     let commit = git(directory, &["rev-parse", "--verify", "HEAD"]).ok()?.trim().to_owned();
-    // Names and contents: what a diff looks like is a user's own setting.
+    // Hash names and contents, because the output of `git diff` depends on the user's configuration.
     let Changed { top, tracked, others } = not_committed(directory).ok()?;
     let ingredients: Vec<_> = types.iter().filter_map(|kind| ingredients(kind, &top).ok()).collect();
     let is_ours =
@@ -59,7 +60,7 @@ pub(super) fn revision(directory: &Path, types: &[ImageType]) -> Option<String> 
     let mut hash = Sha256::new();
     for name in changed {
         let path = top.join(name);
-        // One that is gone, or is a pipe, has no content.
+        // Deleted files and FIFOs have no content.
         let content = path.is_file().then(|| sha256(&path).ok()).flatten();
         hash.update(format!("{name}\0{}\0", content.unwrap_or_default()));
     }
@@ -68,8 +69,7 @@ pub(super) fn revision(directory: &Path, types: &[ImageType]) -> Option<String> 
 }
 
 fn changed_since_fork(directory: &Path, base: &str) -> Result<Changed, Failure> {
-    let context =
-        |failure: Failure| failure.context(format!("could not see what has changed since `{base}`"));
+    let context = |failure: Failure| failure.context(format!("could not list the changes since `{base}`"));
     let fork = git(directory, &["merge-base", "--end-of-options", base, "HEAD"]).map_err(context)?;
     differing(directory, fork.trim()).map_err(context)
 }
@@ -82,8 +82,8 @@ fn differing(directory: &Path, commit: &str) -> Result<Changed, Failure> {
     let top = git(directory, &["rev-parse", "--show-toplevel"])?;
     let top = PathBuf::from(top.trim_end_matches('\n'));
     let names = |args: &[&str]| -> Result<Vec<String>, Failure> {
-        let said = git(&top, args)?;
-        Ok(said.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+        let output = git(&top, args)?;
+        Ok(output.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     };
     let tracked =
         names(&["diff", "--no-ext-diff", "--no-color", "--name-only", "--no-renames", "-z", commit])?;
@@ -100,7 +100,7 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     let resolved = definitions(None)?.resolve(bundles.iter().map(String::as_str));
     let directory = kind.template.parent().unwrap_or(Path::new("."));
     let top = top.canonicalize().unwrap_or_else(|_| top.to_owned());
-    // What is gone has a name too, with the directories that it was in.
+    // Deleted files are resolved through the nearest ancestor that still exists.
     let absolute = |path: &Path| {
         let path = std::path::absolute(path).ok()?;
         let there = path.ancestors().find_map(|directory| Some((directory, directory.canonicalize().ok()?)));
@@ -112,7 +112,7 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     };
     let in_repository =
         |path: PathBuf| Some(absolute(&path)?.strip_prefix(&top).ok()?.to_string_lossy().into_owned());
-    // A command's words are names too.
+    // Words in commands may be file names.
     let named = texts(&value).into_iter().flat_map(words).flat_map(|word| {
         let here =
             ["file://", "$PWD/", "${PWD}/", "$(pwd)/"].iter().find_map(|start| word.strip_prefix(start));
@@ -124,7 +124,7 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     Ok(Ingredients {
         bundles: bundles.into_iter().chain(resolved.bundles).collect(),
         files: files.into_iter().filter_map(in_repository).collect(),
-        // Those that the type itself is in say nothing.
+        // Ancestors of the type's own directory would match every change.
         directories: directories
             .into_iter()
             .filter_map(in_repository)
@@ -134,7 +134,7 @@ fn ingredients(kind: &ImageType, top: &Path) -> anyhow::Result<Ingredients> {
     })
 }
 
-/// A text, and what a shell would take for words in it.
+/// A text, and the shell words in it.
 fn words(text: &str) -> BTreeSet<String> {
     let bare = text.replace(|c: char| ";&|<>()=`\"'".contains(c), " ");
     let bare = bare.split_whitespace().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What the command line changes in a template, and where it takes the content from.
+//! Options that override the template, and options for the content source.
 
 use crate::plan::layout::SectorSize;
 use crate::plan::{Origin, SwupdContent, SwupdFormat};
@@ -6,24 +6,24 @@ use crate::template::{Bytes, Override};
 use clap::Args;
 use std::path::PathBuf;
 
-/// What changes a template, and what its content comes from.
+/// Options that override the template, and options for the content source.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChangeArgs {
-    /// Override one top-level key, for example Version='"bookworm"'
+    /// Override a top-level key, for example Version='"bookworm"'
     #[arg(long, value_name = "KEY=JSON")]
     pub(super) set: Vec<Override>,
 
-    /// Who installs the content: swupd, apt or dnf
+    /// Package manager that installs the content: swupd, apt or dnf
     #[arg(long, value_name = "MANAGER")]
     pub(super) software_manager: Option<String>,
 
-    /// The size of a virtual disk whose last partition takes the "rest"; for a
-    /// physical one that is not in this machine, to plan for it
+    /// Size of a virtual disk whose last partition has the size "rest", or of a
+    /// physical disk that is not in this machine
     #[arg(long, value_name = "SIZE")]
     pub(super) disk_size: Option<String>,
 
-    /// The archive or mirror to install from, instead of the host's own sources:
-    /// http, https or file
+    /// Archive or mirror to install from, instead of the host's own sources; an
+    /// http, https or file URL
     #[arg(short = 'C', long = "contenturl", value_name = "URL", value_parser = archive_url)]
     pub(super) archive: Option<String>,
 
@@ -31,49 +31,50 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = component)]
     pub(super) components: Vec<String>,
 
-    /// One more source of packages, a line as in sources.list, for apt:
+    /// Additional package source for apt, a line as in sources.list:
     /// 'deb [trusted=yes] file:/srv/repo stable main'
     #[arg(long, value_name = "LINE", value_parser = source_line)]
     pub(super) source: Vec<String>,
 
-    /// What the content's signatures are checked with: a keyring for apt, a
-    /// certificate for swupd [default: what the host trusts]
+    /// Keyring (apt) or certificate (swupd) that signatures of the content are
+    /// checked with [default: what the host trusts]
     #[arg(short = 's', long = "cert-file", visible_alias = "keyring", value_name = "FILE")]
     pub(super) keyring: Option<String>,
 
-    /// Where swupd looks for the newest version [default: where the content is];
-    /// of no effect with apt and dnf
+    /// URL that swupd queries for the latest version [default: the content URL];
+    /// ignored with apt and dnf
     #[arg(short = 'V', long, value_name = "URL", value_parser = archive_url)]
     pub(super) versionurl: Option<String>,
 
-    /// The format of swupd's content, a number or `staging`; of no effect with
-    /// apt and dnf
+    /// Format of the swupd content, a number or `staging`; ignored with apt and
+    /// dnf
     #[arg(short = 'f', long, value_name = "NUMBER", value_parser = swupd_format)]
     pub(super) swupd_format: Option<String>,
 
-    /// Leave out what swupd's bundles would like to have but do not need
+    /// Do not install the optional bundles of swupd bundles
     #[arg(long)]
     pub(super) skip_optional: bool,
 
-    /// Install swupd's content whoever signed it, or nobody: whoever controls
-    /// the mirror and the way from there decides what is in the image
+    /// Do not check the signature of swupd content. An untrusted mirror or
+    /// network can then modify the image
     #[arg(long, visible_alias = "nosigcheck", conflicts_with = "keyring")]
     pub(super) no_sigcheck: bool,
 
-    /// The configuration of dnf
+    /// Configuration file for dnf
     #[arg(short = 'd', long, value_name = "FILE")]
     pub(super) dnf_config: Option<String>,
 
-    /// A directory of bundle definitions, looked at before the built-in ones
+    /// Directory with bundle definitions, which take precedence over the built-in
+    /// ones
     #[arg(long, value_name = "DIR")]
     pub(super) bundles: Option<PathBuf>,
 
-    /// Bytes in a sector of an image's disk: 512 or 4096 (devices have their own)
+    /// Sector size of the image, 512 or 4096; physical disks use their own
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector_size)]
     pub(super) sector_size: SectorSize,
 
-    /// Derive identifiers, and all that would be random, from this text: for
-    /// tests; whoever knows it can open encrypted volumes
+    /// Derive identifiers and all other random values from this text. For tests
+    /// only: anyone with the seed can unlock encrypted volumes
     #[arg(long, value_name = "TEXT")]
     pub(super) seed: Option<String>,
 
@@ -88,7 +89,7 @@ fn sector_size(text: &str) -> Result<SectorSize, String> {
 
 fn archive_url(text: &str) -> Result<String, String> {
     if text.contains(char::is_whitespace) {
-        return Err("a URL has no blanks".to_owned());
+        return Err("a URL must not contain white space".to_owned());
     }
     let url = url::Url::parse(text).map_err(|error| format!("{error}; expected http://HOST/PATH"))?;
     if !matches!(url.scheme(), "http" | "https" | "file") {
@@ -96,7 +97,8 @@ fn archive_url(text: &str) -> Result<String, String> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
-            "a user name or password here would end up in the image; put it into apt's auth.conf.d".into()
+            "a user name or password in the URL would end up in the image; use apt's auth.conf.d instead"
+                .into(),
         );
     }
     Ok(text.to_owned())
@@ -119,23 +121,23 @@ fn source_line(text: &str) -> Result<String, String> {
     let rest =
         text.strip_prefix("deb ").ok_or("expected `deb [OPTIONS] URL SUITE COMPONENTS…`")?.trim_start();
     let rest = match rest.strip_prefix('[') {
-        Some(options) => options.split_once(']').ok_or("the options' `]` is missing")?.1.trim_start(),
+        Some(options) => options.split_once(']').ok_or("missing `]` after the options")?.1.trim_start(),
         None => rest,
     };
     let mut words = rest.split_whitespace();
-    archive_url(words.next().ok_or("the URL is missing")?)?;
-    let suite = words.next().ok_or("the suite is missing")?;
+    archive_url(words.next().ok_or("missing URL")?)?;
+    let suite = words.next().ok_or("missing suite")?;
     if !suite.ends_with('/') && words.next().is_none() {
-        return Err("the components are missing".to_owned());
+        return Err("missing components".to_owned());
     }
     if text.contains(['\n', '\r']) {
-        return Err("it is more than one line".to_owned());
+        return Err("expected a single line".to_owned());
     }
     Ok(text.to_owned())
 }
 
 impl ChangeArgs {
-    /// Whether anything is changed.
+    /// Whether any of these options is set.
     pub(super) fn is_any(&self) -> bool {
         !self.set.is_empty()
             || self.software_manager.is_some()
@@ -145,7 +147,7 @@ impl ChangeArgs {
             || self.seed.is_some()
     }
 
-    /// What of this holds for a template that an installer carries: where content comes from.
+    /// The options that apply to templates embedded in an installer: the content source, but no overrides.
     pub(super) fn for_carried(&self) -> ChangeArgs {
         ChangeArgs { set: Vec::new(), disk_size: None, image_size: None, ..self.clone() }
     }
@@ -166,7 +168,7 @@ impl ChangeArgs {
         }
     }
 
-    /// For an image that is there already: its sectors, and the "rest" as far as it goes.
+    /// Uses the sector size and, for partitions of size "rest", the total size of an existing image.
     pub(super) fn fit_image(&mut self, size: u64, sector_size: SectorSize) {
         self.sector_size = sector_size;
         if self.disk_size.is_none() {

@@ -1,4 +1,4 @@
-//! The options of `build` that ister.py had and that only matter to those who come from there.
+//! Options of `build` for compatibility with ister.py.
 
 use super::console::Verbosity;
 use super::log_file;
@@ -10,37 +10,36 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Where ister.py logged.
+/// The log file of ister.py.
 const LOG: &str = "/var/log/ister.log";
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "As with ister.py")]
+#[command(next_help_heading = "Compatibility with ister.py")]
 pub(super) struct CompatibilityArgs {
-    /// Log everything, each line with its time, in this file [default, where
-    /// the program is called as ister.py by root: /var/log/ister.log]
+    /// Write a log with timestamps to this file [default if root runs the program
+    /// as ister.py: /var/log/ister.log]
     #[arg(short = 'l', long, value_name = "FILE")]
     logfile: Option<PathBuf>,
 
-    /// How much is said on stderr
+    /// Verbosity on stderr
     #[arg(short = 'L', long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
     loglevel: LogLevel,
 
-    /// Say what is done (as is done anyway)
+    /// Show progress (the default)
     #[arg(short = 'v', long)]
     verbose: bool,
 
-    /// The finished tree appears in this directory, which must be there and empty;
-    /// hooks find it there
+    /// Existing, empty directory where the finished root tree is visible, also to
+    /// hooks
     #[arg(short = 'D', long, value_name = "DIR")]
     pub target_dir: Option<PathBuf>,
 
-    /// Leave the finished tree for inspection, in the target directory or a new
-    /// one, and say where
+    /// Keep the finished root tree for inspection, in the target directory or a
+    /// new directory, and print its path
     #[arg(short = 'm', long)]
     pub no_unmount: bool,
 
-    /// Keep the content nowhere but in the image: the cache is a directory beside it
-    /// that vanishes
+    /// Do not cache the content: use a temporary cache next to the image
     #[arg(short = 'F', long, conflicts_with = "cache_dir")]
     pub fast_install: bool,
 
@@ -48,12 +47,12 @@ pub(super) struct CompatibilityArgs {
     pub as_ister_py: Option<Form>,
 }
 
-/// What ister.py's users type.
+/// How ister.py's command line is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
-    /// Its options behind our name.
+    /// Its options, with the program name `ister`.
     Options,
-    /// Its name too.
+    /// Its options and its program name.
     Program,
 }
 
@@ -65,18 +64,18 @@ enum LogLevel {
 }
 
 impl CompatibilityArgs {
-    /// Begins the log, and says how much is shown. `template`: what must not be written over.
+    /// Opens the log file and returns the verbosity. `template` is a file that the log must not overwrite.
     pub(super) fn verbosity(
         &self,
         verbosity: &VerbosityArgs,
         template: Option<&Path>,
     ) -> anyhow::Result<Verbosity> {
         let same = |log: &Path| {
-            let known = |path: &Path| std::fs::canonicalize(path).ok();
-            known(log).is_some_and(|log| template.and_then(known).as_deref() == Some(&log))
+            let real = |path: &Path| std::fs::canonicalize(path).ok();
+            real(log).is_some_and(|log| template.and_then(real).as_deref() == Some(&log))
         };
         if let Some(log) = self.logfile.as_deref().filter(|log| same(log)) {
-            bail!("the log `{}` is the template: choose another name with -l", log.display());
+            bail!("the log file `{}` is the template; use another path with -l", log.display());
         }
         let root = rustix::process::geteuid().is_root();
         let usual = (root && self.as_ister_py == Some(Form::Program)).then_some(Path::new(LOG));
@@ -90,7 +89,7 @@ impl CompatibilityArgs {
         })
     }
 
-    /// The directory that the finished tree is left in. What was named must be there and empty: hooks find the tree there.
+    /// The directory that the finished tree is kept in. A target directory must exist and be empty.
     pub(super) fn keep_in(&self) -> anyhow::Result<Option<PreservedTree>> {
         if let Some(directory) = &self.target_dir {
             let context = || format!("the target directory `{}` cannot be used", directory.display());
@@ -106,13 +105,13 @@ impl CompatibilityArgs {
             return Ok(Some(PreservedTree { path: directory.clone(), is_new: false }));
         }
         let directory = tempfile::Builder::new().prefix("ister-tree-").tempdir();
-        let path = directory.context("could not make a directory for the tree")?.keep();
+        let path = directory.context("could not create a directory for the tree")?.keep();
         remove_on_interrupt(&path);
         Ok(Some(PreservedTree { path, is_new: true }))
     }
 
-    /// With `-F`: a cache for this build alone, beside the image. It goes when this is dropped, or with a signal; what a
-    /// killed build left goes with the next one.
+    /// With `-F`: a temporary cache next to the image. It is removed on drop or by a signal handler; the next build
+    /// removes leftover caches of killed builds.
     pub(super) fn private_cache(&self, output: &Path) -> anyhow::Result<Option<PrivateCache>> {
         const PREFIX: &str = ".ister-content-";
         if !self.fast_install {
@@ -134,12 +133,12 @@ impl CompatibilityArgs {
     }
 }
 
-/// Whether nobody else has locked a directory; the lock lasts as long as the file is open.
+/// Tries to lock a directory; the lock is held as long as the file is open.
 fn is_locked_by_us(directory: &File) -> bool {
     flock(directory, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
-/// A cache that nobody else uses.
+/// A temporary cache for one build.
 pub(super) struct PrivateCache {
     directory: tempfile::TempDir,
     _lock: File,
@@ -151,7 +150,7 @@ impl PrivateCache {
     }
 }
 
-/// Where a tree is left. A directory that was made for it goes again if nothing came into it.
+/// The directory that a tree is kept in. If it was created for the tree and is empty, it is removed on drop.
 pub(super) struct PreservedTree {
     path: PathBuf,
     is_new: bool,
@@ -162,17 +161,17 @@ impl PreservedTree {
         &self.path
     }
 
-    /// Whether a tree was left: a build may fail before it has one.
+    /// Whether there is a tree: the build may have failed before creating it.
     pub(super) fn is_there(&self) -> bool {
         std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// What is told when it is there.
+    /// The message that tells the user where the tree is.
     pub(super) fn message(&self) -> String {
         let mut message =
-            format!("ister: the tree is in `{}`, which only you can enter", self.path.display());
+            format!("ister: the root tree is in `{}`, which is accessible only to you", self.path.display());
         if !rustix::process::geteuid().is_root() {
-            // Its files belong to ids that only a namespace knows.
+            // Its files belong to subordinate ids, so a plain `rm` fails.
             message.push_str("; remove it with: unshare --map-root-user --map-auto rm -rf DIRECTORY");
         }
         message
@@ -183,7 +182,7 @@ impl Drop for PreservedTree {
     fn drop(&mut self) {
         forget_file(&self.path);
         if self.is_new {
-            // Fails where there is a tree, as it should.
+            // Fails, as intended, if the directory is not empty.
             let _ = std::fs::remove_dir(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! stdout has the result, stderr the verbosity: a line that moves on a terminal, plain lines elsewhere.
+//! Console output: results on stdout, progress on stderr, as a spinner on terminals and as plain lines elsewhere.
 
 use super::log_file;
 use crate::host::{Event, Progress, visible};
@@ -7,12 +7,12 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How much is said on stderr.
+/// How much is printed on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verbosity {
     Quiet,
     Normal,
-    /// What programs say is shown as well, by the log file.
+    /// Also shows the output of programs, through the log file module.
     Debug,
 }
 
@@ -38,19 +38,19 @@ impl Console {
             let bar = ProgressBar::new_spinner();
             let style =
                 if colour { "{spinner:.cyan} {msg} {elapsed:.dim}" } else { "{spinner} {msg} {elapsed}" };
-            bar.set_style(ProgressStyle::with_template(style).expect("the template is tested"));
+            bar.set_style(ProgressStyle::with_template(style).expect("the progress template is valid"));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         Console { verbosity, colour, state: Mutex::new(State { bar, step: None }) }
     }
 
-    /// Whether stderr takes colours.
+    /// Whether output on stderr is coloured.
     pub(super) fn colour(&self) -> bool {
         self.colour
     }
 
-    /// A line on stderr, whatever is moving there.
+    /// Prints a line on stderr without disturbing the spinner.
     pub(super) fn say(&self, text: &str) {
         log_file::record("info", text);
         self.show(text);
@@ -64,7 +64,7 @@ impl Console {
         }
     }
 
-    /// The last step is done, nothing moves any more.
+    /// Ends the last step and removes the spinner.
     pub(super) fn finish(&self) {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         self.end_step(&mut state);
@@ -100,7 +100,7 @@ impl Progress for Console {
             return;
         }
         match event {
-            // The log file shows it, where that is wanted.
+            // The log file module prints it if debug output is enabled.
             Event::Debug(_) => {}
             Event::Step(text) => {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -126,7 +126,7 @@ impl Progress for Console {
     }
 }
 
-/// Colours are for terminals, and not for those who do not want them (https://no-color.org).
+/// Whether to use colours: on terminals, unless `NO_COLOR` is set (https://no-color.org) or the terminal is dumb.
 pub(super) fn wants_colour(terminal: bool) -> bool {
     terminal
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -137,7 +137,7 @@ fn eprintln_quietly(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The result, on stdout. A reader that has gone away is no error.
+/// Prints a result on stdout. A closed pipe is not an error.
 pub(super) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -9,22 +9,26 @@ use crate::verify::compare::{Difference, compare};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Say where two images differ: partition, filesystem, structure or file, field
+/// Compare two images by partition, filesystem, file and field
 ///
-/// Takes every format that `ister verify` takes; what the guest sees is compared. What changed comes first: packages, what boots, files,
-/// layout; then what is different in every build: identifiers, times, and where on the disk all that lies. Exit code 0: the same
-/// bytes; 1: they differ.
+/// Takes every format that `ister verify` takes, and compares what the guest sees. Changes that matter come first:
+/// packages, boot files, other files, layout. Differences between any two builds follow: identifiers, timestamps and
+/// disk offsets.
+///
+/// Exit code 0: the images are identical; 1: they differ.
 ///
 /// Example: ister diff out/kvm.img yesterday/kvm.img
 #[derive(Args, Debug)]
 pub(super) struct DiffArgs {
+    /// First image
     #[arg(value_name = "IMAGE")]
     a: PathBuf,
 
+    /// Second image
     #[arg(value_name = "OTHER")]
     b: PathBuf,
 
-    /// How differences are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
     format: DiffFormat,
 
@@ -36,7 +40,7 @@ pub(super) struct DiffArgs {
 enum DiffFormat {
     Human,
     Json,
-    /// A page for a browser
+    /// A web page
     Html,
 }
 
@@ -49,7 +53,7 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     match args.format {
         DiffFormat::Json => print(&differences_json(&differences)),
         DiffFormat::Html => print(&differences_html(&name(&args.a), &name(&args.b), &differences)),
-        DiffFormat::Human if differences.is_empty() => print("the images are the same\n"),
+        DiffFormat::Human if differences.is_empty() => print("the images are identical\n"),
         DiffFormat::Human => print(&differences_grouped(&name(&args.a), &name(&args.b), &differences)),
     }
     Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings })

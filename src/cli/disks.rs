@@ -1,4 +1,4 @@
-//! The disks of a physical target: what is on them, and whether they may be written to.
+//! The disks of a physical target: shows their contents and asks before erasing them.
 
 use super::console::Console;
 use crate::host::{Context, Failure, Invocation, run};
@@ -8,14 +8,15 @@ use crate::report::{Table, disk_title};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 
-/// Whether somebody has said already that the disks may be erased.
+/// Whether the user must still confirm that the disks are erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Consent {
     Ask,
     Given,
 }
 
-/// Opens every disk of the plan for writing, after it was shown what is on them. Nothing if nobody agreed; that is said.
+/// Opens every disk of the plan for writing, after showing its contents. `None`, with a message, without the user's
+/// consent.
 pub(super) fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<Option<Vec<File>>, Failure> {
     let mut opened = Vec::new();
     for disk in &plan.disks {
@@ -24,24 +25,24 @@ pub(super) fn open(plan: &Plan, consent: Consent, console: &Console) -> Result<O
     for disk in &plan.disks {
         console.say(&show(disk)?);
     }
-    if consent == Consent::Given || agreed(plan, console)? {
+    if consent == Consent::Given || confirm(plan, console)? {
         return Ok(Some(opened));
     }
     Ok(None)
 }
 
-fn agreed(plan: &Plan, console: &Console) -> Result<bool, Failure> {
+fn confirm(plan: &Plan, console: &Console) -> Result<bool, Failure> {
     let names: Vec<&str> = plan.disks.iter().map(|disk| disk.name.as_str()).collect();
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         console.say(&format!(
-            "error: nobody can be asked whether {} may be erased\n  help: say so with --erase",
+            "error: cannot ask for confirmation to erase {} without a terminal\n  help: to erase without confirmation, add --erase",
             names.join(", ")
         ));
         return Ok(false);
     }
     let mut err = std::io::stderr();
-    let context = || "could not ask on the terminal".to_owned();
-    write!(err, "What is marked above will be lost. Type `{}` to go on: ", names.join(" "))
+    let context = || "could not ask for confirmation on the terminal".to_owned();
+    write!(err, "Everything marked ERASED will be lost. Type `{}` to continue: ", names.join(" "))
         .context(context)?;
     err.flush().context(context)?;
     let mut answer = String::new();
@@ -53,16 +54,16 @@ fn agreed(plan: &Plan, console: &Console) -> Result<bool, Failure> {
     Ok(false)
 }
 
-/// What a disk holds now, and what becomes of it.
+/// The current contents of a disk, and whether each partition is erased or preserved.
 fn show(disk: &Disk) -> Result<String, Failure> {
     let facts = device::facts(&disk.name)?
-        .ok_or_else(|| Failure::new(format!("the disk /dev/{} has gone", disk.name)))?;
+        .ok_or_else(|| Failure::new(format!("the disk `/dev/{}` has disappeared", disk.name)))?;
     let found = device::contents(&disk.name, &facts)?;
     let title = disk_title(disk);
     if found.is_empty() {
-        return Ok(format!("{title}: nothing that is known is on it"));
+        return Ok(format!("{title}: no known contents"));
     }
-    let mut table = Table::new(&["#", "size", "holds", "label", "becomes"], &[0, 1]);
+    let mut table = Table::new(&["#", "size", "contents", "label", "action"], &[0, 1]);
     for Found { partition, size, kind, label } in &found {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         table.row([
@@ -70,30 +71,30 @@ fn show(disk: &Disk) -> Result<String, Failure> {
             size.to_string(),
             or_dash(kind),
             or_dash(label),
-            fate(disk, *partition).to_owned(),
+            action(disk, *partition).to_owned(),
         ]);
     }
-    Ok(format!("{title}, which holds:\n{}", table.render().trim_end()))
+    Ok(format!("{title}, current contents:\n{}", table.render().trim_end()))
 }
 
-fn fate(disk: &Disk, partition: Option<u32>) -> &'static str {
+fn action(disk: &Disk, partition: Option<u32>) -> &'static str {
     let planned = disk.partitions.iter().find(|p| Some(p.number) == partition && disk.keeps_table);
     match planned {
-        Some(partition) if disk.stays(partition) => "stays",
+        Some(partition) if disk.stays(partition) => "preserved",
         Some(_) => "ERASED, reformatted",
-        None if disk.keeps_table => "stays",
+        None if disk.keeps_table => "preserved",
         None => "ERASED",
     }
 }
 
-/// Lets the kernel know of the new partitions. Somebody who has one open in the meantime keeps it from that.
+/// Makes the kernel read the new partition tables again. This fails if a partition is in use.
 pub(super) fn announce(plan: &Plan, console: &Console) {
     for disk in plan.disks.iter().filter(|disk| !disk.keeps_table) {
         let path = format!("/dev/{}", disk.name);
         let again = Invocation::new("blockdev").args(["--rereadpt", path.as_str()]);
         if run(&again).is_err() {
             console.say(&format!(
-                "warning: the kernel could not read {path}'s new partition table; `partprobe {path}` or a restart lets it"
+                "warning: the kernel did not reload the partition table of `{path}`; run `partprobe {path}` or reboot"
             ));
         }
     }

@@ -9,24 +9,26 @@ use crate::host::{
 use crate::report::Table;
 use clap::Args;
 
-/// Look whether this host has what ister needs, or install it
+/// Check that the host has what ister needs, and optionally install it
 ///
-/// Installing uses apt-get, through sudo for an ordinary user.
+/// Packages are installed with apt-get, through sudo unless run as root.
+///
+/// Example: ister doctor --install
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
-    /// Install what is missing
+    /// Install missing packages and set up subordinate ids
     #[arg(long)]
     install: bool,
 
-    /// Also what the tests of ister itself need
+    /// Also check the requirements of ister's own tests
     #[arg(long)]
     tests: bool,
 
-    /// Also what dnf content needs
+    /// Also check the requirements for dnf content
     #[arg(long)]
     dnf: bool,
 
-    /// Also what the tests of the night need
+    /// Also check the requirements of the nightly tests
     #[arg(long)]
     nightly: bool,
 
@@ -44,7 +46,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
             install_packages(&packages, root, progress)?;
         }
         if let Some(user) = user_without_ids(root) {
-            progress.begin(format!("giving user `{user}` a range of subordinate ids"));
+            progress.begin(format!("adding subordinate ids for user `{user}`"));
             let range = ["--add-subuids", "100000-165535", "--add-subgids", "100000-165535"];
             run_tool(&Invocation::new("sudo").arg("usermod").args(range).arg(&user))?;
         }
@@ -52,18 +54,18 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     }
     let missing = missing_packages(args);
     let lacks_ids = user_without_ids(root).is_some();
-    // They cannot be had without the ids, nor without the programs that make them.
+    // Namespaces cannot be tested without the ids and the programs that create them.
     let namespaces = if lacks_ids || !missing.is_empty() { None } else { Some(try_namespaces()) };
     print(&table(root, args, namespaces.as_ref().map(Result::is_ok)));
     if missing.is_empty() && !lacks_ids {
-        // Nothing that is installed would help.
+        // Installing packages would not help.
         return namespaces.unwrap_or(Ok(())).map(|()| Outcome::Fine).map_err(Into::into);
     }
-    let failure = Failure::new("this host lacks something that ister needs");
+    let failure = Failure::new("this host does not meet all requirements");
     Err(if args.install {
-        failure.help("the table above says what; install it by hand")
+        failure.help("install what the table above lists as MISSING or OLD manually")
     } else {
-        failure.help("ister doctor --install")
+        failure.help("run `ister doctor --install`")
     }
     .into())
 }
@@ -87,7 +89,7 @@ fn needed(args: &DoctorArgs) -> impl Iterator<Item = &'static Tool> {
     })
 }
 
-/// The user who runs ister, if other uids are needed and there are none.
+/// The current user, if not root and without a range of subordinate ids.
 fn user_without_ids(root: bool) -> Option<String> {
     if root {
         return None;
@@ -107,19 +109,19 @@ fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
         let (sign, note) = match check(tool) {
             Presence::There(version) => ("ok", version.map(|v| format!(" {v}")).unwrap_or_default()),
             Presence::TooOld(version) => {
-                ("OLD", format!(" {version}, {} needed", tool.least.map_or("", |(_, least)| least)))
+                ("OLD", format!(" {version}, needs {}", tool.least.map_or("", |(_, least)| least)))
             }
             Presence::Missing => ("MISSING", String::new()),
         };
         let stage = match tool.need {
             Need::Build => "build",
             Need::BuildBios => "build for BIOS",
-            Need::BuildIso => "build CDs",
+            Need::BuildIso => "build ISO images",
             Need::Boot => "boot",
             Need::Verify => "verify",
-            Need::Dnf => "build of rpm packages",
+            Need::Dnf => "build with dnf",
             Need::Tests => "tests",
-            Need::Nightly => "tests of the night",
+            Need::Nightly => "nightly tests",
         };
         table.row([
             sign.to_owned(),
@@ -142,7 +144,7 @@ fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
             if allowed { "ok" } else { "DENIED" }.to_owned(),
             "namespaces".to_owned(),
             "-".to_owned(),
-            "build: mounts, processes and a host name of its own".to_owned(),
+            "build: isolated mounts, processes and host name".to_owned(),
         ]);
     }
     table.render()

@@ -6,12 +6,12 @@ use crate::report::{explain, rule_names, rule_text};
 use crate::template::nearest;
 use clap::Args;
 
-/// Say what a rule of `lint` or `verify` means, why, and what to write instead
+/// Explain rules of `ister lint` and `ister verify`
 ///
 /// Example: ister explain esp-small
 #[derive(Args, Debug)]
 pub(super) struct ExplainArgs {
-    /// The rule, as findings name it in brackets
+    /// Rule name, as shown in brackets in findings
     #[arg(value_name = "RULE", required = true)]
     rules: Vec<String>,
 }
@@ -22,9 +22,9 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Outcome> {
         let Some(rule) = rule_text(name) else {
             let help = match nearest(name, &rule_names()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "`ister rules` lists them all".to_owned(),
+                None => "run `ister rules` for a list".to_owned(),
             };
-            anyhow::bail!("there is no rule `{name}`; {help}");
+            anyhow::bail!("unknown rule `{name}`; {help}");
         };
         texts.push(explain(&rule));
     }

@@ -1,4 +1,4 @@
-//! Files that subcommands read and replace: templates, what a template names, bundle definitions.
+//! Reads and replaces files: templates, files that templates reference, bundle definitions.
 
 use crate::host::{forget_file, remove_on_interrupt};
 use crate::lint::{FileFact, Files, Program, Wanted, wanted_files};
@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A template's text. `name` is what standard input is called.
+/// Reads a template. `name` is the display name for standard input.
 pub(super) fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<SourceText> {
     let (name, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
@@ -24,40 +24,40 @@ pub(super) fn read_source(path: &Path, name: Option<&str>) -> anyhow::Result<Sou
     Ok(SourceText::from_bytes(name, bytes))
 }
 
-/// Puts a text in a file's place in one step, with the same permissions. A link stays a link.
+/// Replaces a file atomically and preserves its owner and permissions. Symbolic links are followed.
 pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
     let replace = || -> std::io::Result<()> {
         let path = std::fs::canonicalize(path)?;
-        // A directory one may write to is not enough: the file itself may be meant to stay.
+        // Renaming only needs a writable directory, but a read-only file must not be replaced.
         rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)?;
         let old = std::fs::metadata(&path)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        let draft = file.path().to_owned();
-        remove_on_interrupt(&draft);
+        let temporary = file.path().to_owned();
+        remove_on_interrupt(&temporary);
         file.write_all(text.as_bytes())?;
         file.as_file().set_permissions(old.permissions())?;
-        // Only root may give a file away; for others it is theirs already, or becomes theirs.
+        // Only root may change the owner; for other users the new file is their own.
         let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
         let _ = rustix::fs::fchown(file.as_file(), Some(owner), Some(group));
         file.as_file().sync_all()?;
         let placed = file.persist(&path);
-        forget_file(&draft);
+        forget_file(&temporary);
         placed?;
         Ok(())
     };
     replace().with_context(|| format!("could not write `{}`", path.display()))
 }
 
-/// A public key is smaller than this; what is larger, or no plain file, is not read.
-const LARGEST_KEY: u64 = 64 << 10;
+/// Files larger than this are not read as public keys.
+const MAX_KEY_SIZE: u64 = 64 << 10;
 
-/// What the rules want to know of the host's files.
+/// The facts about files on the host that lint rules need.
 pub(super) fn file_facts(template: &Template) -> Files {
     file_facts_in(template, None)
 }
 
-/// The same, with relative paths looked for in a directory.
+/// Like [`file_facts`], with relative paths resolved against a directory.
 pub(super) fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
     wanted_files(template)
         .into_iter()
@@ -76,11 +76,11 @@ fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
         Err(error) => return FileFact::Unreadable(error.to_string()),
     };
     if !metadata.is_file() {
-        return FileFact::Unreadable("it is no plain file".to_owned());
+        return FileFact::Unreadable("it is not a regular file".to_owned());
     }
     match wanted {
         Wanted::Program => FileFact::Program(program_facts(path, &metadata)),
-        Wanted::PublicKey if metadata.len() > LARGEST_KEY => {
+        Wanted::PublicKey if metadata.len() > MAX_KEY_SIZE => {
             FileFact::Unreadable("it is too large for a public key".to_owned())
         }
         Wanted::PublicKey => match std::fs::read_to_string(path) {
@@ -93,11 +93,11 @@ fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
 fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     let mut start = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
-    // What cannot be read, but run, is a program for all that is known.
+    // A non-empty file that cannot be read may still be a valid program.
     let startable = read == 0 && metadata.len() > 0 || start.starts_with(b"#!") || start == *b"\x7fELF";
     let open = |metadata: &std::fs::Metadata| metadata.mode() & 0o002 != 0;
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // In a directory with the sticky bit, such as /tmp, only the owner may replace a file.
+    // In a directory with the sticky bit, such as /tmp, only the owner can replace a file.
     let replaceable = std::fs::metadata(directory)
         .is_ok_and(|directory| open(&directory) && directory.mode() & 0o1000 == 0);
     Program {
@@ -107,7 +107,7 @@ fn program_facts(path: &Path, metadata: &std::fs::Metadata) -> Program {
     }
 }
 
-/// The definitions that come with ister, and those of a directory.
+/// The built-in bundle definitions, extended by those in a directory.
 pub(super) fn definitions(directory: Option<&Path>) -> anyhow::Result<Definitions> {
     definitions_in(directory, bundle::builtin())
 }

@@ -9,17 +9,17 @@ use std::marker::PhantomData;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FindingsFormat {
-    /// With the lines, for people
+    /// For people, with source lines
     Human,
-    /// One line a finding: file:line:col: level[rule] message
+    /// One line per finding: file:line:col: level[rule] message
     Concise,
     /// For programs; docs/lint.md describes it
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// Annotations of GitHub Actions
+    /// GitHub Actions annotations
     Github,
-    /// JUnit XML: a test case for each file
+    /// JUnit XML, one test case per file
     Junit,
 }
 
@@ -48,7 +48,7 @@ impl RuleNames for VerifyRules {
     }
 }
 
-/// `--allow`, `--warn`, `--deny`, in the order they were typed.
+/// `--allow`, `--warn`, `--deny`, in command line order.
 #[derive(Debug)]
 pub(super) struct LevelArgs<N> {
     pub levels: Levels,
@@ -56,7 +56,7 @@ pub(super) struct LevelArgs<N> {
 }
 
 const LEVELS: [(&str, &str, Setting); 3] = [
-    ("allow", "Do not show a rule's findings; `warnings` and `notes` are groups", Setting::Allow),
+    ("allow", "Hide a rule's findings; `warnings` and `notes` select all of a level", Setting::Allow),
     ("warn", "Show a rule's findings as warnings", Setting::Warn),
     ("deny", "Show a rule's findings as errors, for example `warnings`", Setting::Deny),
 ];

@@ -10,27 +10,29 @@ use crate::template::{Encoding, format_json};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Lay templates out in one way: only white space changes
+/// Format templates
 ///
-/// A partition stands on one line, a section on several, four spaces a level.
-/// Key order and values stay. Files that are not JSON are left alone.
+/// Only white space changes: each partition is on one line, sections are indented
+/// by four spaces. Key order and values are preserved. Files that are not valid
+/// JSON are not changed.
 ///
 /// Example: ister fmt --check vm-tests
 #[derive(Args, Debug)]
 pub(super) struct FmtArgs {
-    /// Templates, or directories; `-` reads standard input and prints
+    /// Templates or directories; `-` reads standard input and prints the result
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Pass over files that do not look like templates, also named ones
+    /// Skip files that do not look like templates, even if given explicitly
     #[arg(long)]
     templates_only: bool,
 
-    /// Write nothing; exit code 1 if a file would change
+    /// Do not write files; exit code 1 if a file would be reformatted
     #[arg(long)]
     check: bool,
 
-    /// Show what would change, and write nothing
+    /// Show a diff and do not write files; exit code 1 if a file would be
+    /// reformatted
     #[arg(long)]
     diff: bool,
 }
@@ -46,11 +48,9 @@ pub(super) fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
         let formatted = match source.encoding() {
             Encoding::Utf8 => format_json(source.text()).map_err(|faults| {
                 let fault = &faults[0];
-                format!("{}: not laid out, it is not JSON: {}", source.place(fault.span), fault.message)
+                format!("{}: could not format: invalid JSON: {}", source.place(fault.span), fault.message)
             }),
-            _ => {
-                Err(format!("{}: not laid out, it is not UTF-8; `ister lint --fix` may help", source.name()))
-            }
+            _ => Err(format!("{}: could not format: not UTF-8; try `ister lint --fix`", source.name())),
         };
         (source, formatted)
     });
@@ -88,8 +88,11 @@ pub(super) fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
         }
     }
     if !args.diff && !args.paths.iter().any(|path| path == Path::new("-")) {
-        let verb = if args.check { "would change" } else { "laid out" };
-        print(&format!("{} {verb}, {same} as they should be\n", count(changed, "template")));
+        let (verb, rest) = match args.check {
+            true => ("would be reformatted", "already formatted"),
+            false => ("reformatted", "left unchanged"),
+        };
+        print(&format!("{} {verb}, {same} {rest}\n", count(changed, "template")));
     }
     if unreadable {
         return Ok(Outcome::Usage);

@@ -1,4 +1,4 @@
-//! From what was typed to a template, a plan, or findings: what several subcommands share.
+//! Reads templates and turns them into findings and plans. Shared by several subcommands.
 
 use super::changes::ChangeArgs;
 use super::console::{Console, print, wants_colour};
@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// A template, by position or by ister.py's option.
+/// The template, as a positional argument or as an option.
 #[derive(Args, Debug)]
 pub(super) struct TemplateArgs {
-    /// The template, a JSON file; `-` reads standard input
+    /// Template, a JSON file; `-` reads standard input
     #[arg(value_name = "TEMPLATE")]
     template: Option<PathBuf>,
 
-    /// The template, as ister.py took it
+    /// Template, as an option for compatibility with ister.py
     #[arg(
         short = 't',
         long = "template-file",
@@ -43,13 +43,13 @@ impl TemplateArgs {
         self.changes.read(self.path()?)
     }
 
-    /// What was named.
+    /// The path from the command line.
     pub(super) fn named(&self) -> Option<&Path> {
         self.template.as_deref().or(self.template_option.as_deref())
     }
 
     pub(super) fn path(&self) -> anyhow::Result<&Path> {
-        self.named().context("name a template, a JSON file; `ister new` has examples")
+        self.named().context("missing template; create one with `ister new`")
     }
 
     pub(super) fn is_stdin(&self) -> bool {
@@ -62,7 +62,7 @@ impl TemplateArgs {
     }
 }
 
-/// A template that was read and judged.
+/// A template with its findings.
 pub(super) struct Input {
     pub source: SourceText,
     pub linted: Linted,
@@ -70,9 +70,9 @@ pub(super) struct Input {
     definitions: Definitions,
     origin: Origin,
     sector_size: SectorSize,
-    /// Of a physical disk that is not in this machine.
+    /// Size of a physical disk that is not in this machine.
     device_size: Option<Bytes>,
-    /// File names of templates whose content the image carries.
+    /// File names of the templates whose content is embedded in the image.
     pub carried: Vec<String>,
     pub seed: Option<String>,
 }
@@ -88,7 +88,7 @@ impl ChangeArgs {
         if let Some(Err(fault)) = self.disk_size.as_deref().map(Size::parse) {
             bail!("--disk-size: {fault}");
         }
-        // A device has its own size.
+        // Physical disks have their own size.
         let virtual_size = self.disk_size.as_ref().filter(|_| !parse(&source).0.is_physical()).cloned();
         let named = [("SoftwareManager", &self.software_manager), ("DiskSize", &virtual_size)];
         for (key, value) in named {
@@ -103,7 +103,7 @@ impl ChangeArgs {
             source = with_disk_size(source, size);
         }
         let mut definitions = definitions(self.bundles.as_deref())?;
-        // Those that come with ister name Debian's packages.
+        // The built-in definitions use Debian package names.
         if parse(&source).0.manager() == Some(SoftwareManager::Dnf) {
             definitions = definitions_in(self.bundles.as_deref(), Definitions::default())?;
         }
@@ -130,9 +130,9 @@ impl ChangeArgs {
 }
 
 impl Input {
-    /// Shows the findings on stderr; `false` if there are errors.
+    /// Shows errors and warnings on stderr; returns `false` if there are errors.
     pub(super) fn show_findings(&self, console: &Console) -> bool {
-        // Notes are for `lint`.
+        // Only `ister lint` shows notes.
         let shown: Vec<_> = self.linted.findings.iter().filter(|f| f.level != Level::Note).cloned().collect();
         let text = report::findings_human(&self.source, &self.linted.node, &shown, console.colour());
         if !text.is_empty() {
@@ -145,7 +145,8 @@ impl Input {
         errors == 0
     }
 
-    /// The plan, or its refusals on stderr. The footprint is what the content holds, if that is known.
+    /// The plan; `None`, with the reasons on stderr, if the template cannot be planned. The footprint describes the
+    /// installed content, if it is known.
     pub(super) fn plan(
         &self,
         footprint: Option<&Footprint>,
@@ -159,7 +160,7 @@ impl Input {
         Ok(self.or_show(plan::decide(&self.linted.template, &self.linted.node, &inputs), console))
     }
 
-    /// What has to be installed, or why that cannot be told on stderr.
+    /// The content to install; `None`, with the reasons on stderr, if it cannot be decided.
     pub(super) fn content(&self, console: &Console) -> Option<Content> {
         self.or_show(plan::decide_content(&self.linted.template, &self.inputs()), console)
     }
@@ -183,7 +184,7 @@ impl Input {
         }
     }
 
-    /// The disks of a physical target, with their tables where those are to be kept.
+    /// The disks of a physical target, with their partition tables if those are preserved.
     fn devices(&self) -> anyhow::Result<BTreeMap<String, Device>> {
         let template = &self.linted.template;
         let keeps = template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
@@ -202,7 +203,7 @@ impl Input {
         Ok(devices)
     }
 
-    /// A failure that is about a part of the template, shown at the place that has to change.
+    /// Shows a failure at the place in the template that caused it; returns `false` if there is none.
     pub(super) fn show_failure(&self, failure: &Failure, console: &Console) -> bool {
         let Some(about) = failure.about.as_deref() else { return false };
         let Some(span) = self.span_of(about) else { return false };
@@ -240,7 +241,7 @@ impl Input {
                     }
                 }
             }
-            // The name itself, else a bundle that includes it.
+            // The package itself, else a bundle that includes it.
             About::Packages(packages) => {
                 let bundles = template.bundles();
                 let named = bundles.iter().find(|bundle| packages.contains(&bundle.value));
@@ -265,7 +266,7 @@ impl Input {
     }
 }
 
-/// Gives a disk whose last partition takes the "rest" of an unknown size that of the image.
+/// Sets `DiskSize` to the size of the image if a partition has the size "rest" and the template has no `DiskSize`.
 fn with_disk_size(source: SourceText, size: Bytes) -> SourceText {
     let (template, ..) = parse(&source);
     let rest =
@@ -276,7 +277,7 @@ fn with_disk_size(source: SourceText, size: Bytes) -> SourceText {
     Override::string("DiskSize", &format!("{}M", size.0 / Bytes::MIB)).apply(&source)
 }
 
-/// A block device of this host, with its table where that is kept.
+/// A block device of this host, with its partition table if that is preserved.
 #[cfg(feature = "full")]
 fn device(name: &str, keeps: bool) -> anyhow::Result<Option<Device>> {
     use crate::image::device;
@@ -287,7 +288,7 @@ fn device(name: &str, keeps: bool) -> anyhow::Result<Option<Device>> {
     Ok(Some(facts))
 }
 
-/// The linter alone looks at no device: `--disk-size` says what it shall plan for.
+/// The lint-only build does not inspect devices; sizes come from `--disk-size`.
 #[cfg(not(feature = "full"))]
 fn device(_: &str, _: bool) -> anyhow::Result<Option<Device>> {
     Ok(None)
@@ -304,7 +305,7 @@ pub(super) fn source_date_epoch() -> anyhow::Result<Option<u64>> {
         Ok(text) => text
             .parse()
             .map(Some)
-            .with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970")),
+            .with_context(|| format!("invalid SOURCE_DATE_EPOCH `{text}`; expected seconds since 1970")),
     }
 }
 
@@ -313,7 +314,7 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
     print(&report::document(value));
 }
 
-/// Whether the result on stdout takes colours.
+/// Whether results on stdout are coloured.
 pub(super) fn stdout_colour() -> bool {
     wants_colour(std::io::stdout().is_terminal())
 }

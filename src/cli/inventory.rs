@@ -1,4 +1,4 @@
-//! The list of packages and the SBOM that lie beside an image.
+//! Writes the package list and the SBOM next to an image.
 
 use crate::host::{Failure, write_whole};
 use crate::image::pipeline::{Built, beside};
@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::report::{Contents, PackageLine, package_list, spdx};
 use std::path::Path;
 
-/// Writes both.
+/// Writes the package list and the SBOM.
 pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let inventory = &built.inventory;
     let contents = Contents {
@@ -30,7 +30,7 @@ pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), 
             .collect(),
         epoch: built.content.epoch,
     };
-    let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM is plain data") + "\n";
+    let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM can be serialized") + "\n";
     for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
         write_whole(&beside(directory, plan, suffix), text.as_bytes())?;
     }

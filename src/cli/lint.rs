@@ -12,54 +12,55 @@ use crate::template::{Encoding, Safety, SourceText};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Check templates: everything that is wrong, at once, each at its place
+/// Check templates for errors and likely mistakes
 ///
-/// Directories are searched for *.json files that look like templates. Exit code 1
-/// if there are errors, 0 if there are none (warnings may be).
+/// Directories are searched for *.json files that look like templates. Exit code 0: no errors, possibly warnings;
+/// 1: errors were found.
 ///
-/// A template can allow itself a warning, with the reason:
-/// "$lint": { "allow": { "hostname-long": "the customer's name" } }
+/// To suppress a warning in a template, add a reason:
+/// "$lint": { "allow": { "hostname-long": "name given by the customer" } }
 ///
 /// Example: ister lint vm-tests
 #[derive(Args, Debug)]
 pub(super) struct LintArgs {
-    /// Templates, or directories; `-` reads standard input
+    /// Templates or directories; `-` reads standard input
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Pass over files that do not look like templates, also named ones
+    /// Skip files that do not look like templates, even if given explicitly
     #[arg(long)]
     templates_only: bool,
 
-    /// What standard input is called in findings
+    /// File name to show in findings for standard input
     #[arg(long, value_name = "NAME")]
     stdin_filename: Option<String>,
 
-    /// How findings are printed
+    /// Output format of findings
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
     format: FindingsFormat,
 
-    /// Fix what can be fixed without looking; standard input is printed
-    /// fixed, findings go to standard error
+    /// Apply safe fixes. For standard input, the fixed template is printed and
+    /// findings go to standard error
     #[arg(long)]
     fix: bool,
 
-    /// Also make fixes that are a guess or change the image
+    /// Also apply fixes that are guesses or change the image
     #[arg(long)]
     unsafe_fixes: bool,
 
-    /// Show what the fixes would change, and write nothing
+    /// Show the fixes as a diff and do not write files
     #[arg(long)]
     diff: bool,
 
-    /// How often each rule fired, instead of the findings
+    /// Show the number of findings per rule instead of the findings
     #[arg(long)]
     statistics: bool,
 
     #[command(flatten)]
     levels: LevelArgs<LintRules>,
 
-    /// A directory of bundle definitions, looked at before the built-in ones
+    /// Directory with bundle definitions, which take precedence over the built-in
+    /// ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 }
@@ -81,13 +82,13 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
             let linted = judge(&source).light();
-            return Treated { checked: Checked::new(source, linted), before: None, made: 0 };
+            return Processed { checked: Checked::new(source, linted), before: None, made: 0 };
         }
         let fixed = fix(&source, &judge, &wanted);
         let changed =
             fixed.source.text() != source.text() || source.encoding() == Encoding::Utf16 && fixed.made > 0;
         let checked = Checked::new(fixed.source, fixed.linted);
-        Treated { checked, before: changed.then_some(source), made: fixed.made }
+        Processed { checked, before: changed.then_some(source), made: fixed.made }
     });
 
     let console = Console::new(Verbosity::Normal);
@@ -96,11 +97,11 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         console.say(&format!("error: {fault}"));
         unreadable = true;
     }
-    let mut treated = Vec::new();
+    let mut processed = Vec::new();
     for result in results {
         match result {
-            Ok(one) => treated.push(one),
-            // The others still get their findings.
+            Ok(one) => processed.push(one),
+            // Keep going: the other files are still checked.
             Err(error) => {
                 console.say(&format!("error: {error:#}"));
                 unreadable = true;
@@ -108,17 +109,16 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         }
     }
     if args.diff {
-        return Ok(show_diffs(&treated, unreadable));
+        return Ok(show_diffs(&processed, unreadable));
     }
     let mut made = 0;
     let mut to_stdout = false;
     if fixing {
-        for one in &treated {
+        for one in &processed {
             let name = one.checked.source.name();
             if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
                 if let Encoding::Unknown { .. } = one.checked.source.encoding() {
-                    console
-                        .say("error: standard input is neither UTF-8 nor UTF-16, and cannot be written back");
+                    console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
                     unreadable = true;
                 } else {
                     print(one.checked.source.text());
@@ -130,7 +130,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
             made += one.made;
         }
     }
-    let files: Vec<Checked> = treated.into_iter().map(|one| one.checked).collect();
+    let files: Vec<Checked> = processed.into_iter().map(|one| one.checked).collect();
     let text = show(args, &files, made)?;
     if to_stdout {
         console.say(text.trim_end());
@@ -143,14 +143,14 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     Ok(if files.iter().any(|file| file.linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
 }
 
-struct Treated {
+struct Processed {
     checked: Checked,
-    /// The file as it was, where fixes changed it.
+    /// The original, if fixes changed it.
     before: Option<SourceText>,
     made: usize,
 }
 
-impl Treated {
+impl Processed {
     fn is_stdin(&self, args: &LintArgs) -> bool {
         self.checked.source.name() == args.stdin_filename.as_deref().unwrap_or("<stdin>")
     }
@@ -179,29 +179,32 @@ fn summary(files: &[Checked], made: usize) -> String {
     let dropped: usize = files.iter().map(|file| file.linted.dropped).sum();
     if dropped > 0 {
         text += &format!(
-            "{dropped} more are not shown: {} errors of a file are enough\n",
+            "{dropped} more not shown; at most {} errors are listed per file\n",
             crate::finding::MAX_FINDINGS
         );
     }
     if made > 0 {
-        text += &format!("{} made\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
+        text +=
+            &format!("{} applied\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
     }
     match (fixable(Safety::Safe), fixable(Safety::Unsafe)) {
         (0, 0) => {}
         (safe, 0) => text += &format!("`--fix` fixes {safe} of them\n"),
-        (0, others) => text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows how\n"),
+        (0, others) => {
+            text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows the changes\n")
+        }
         (safe, others) => {
             text += &format!(
-                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows how\n"
+                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows the changes\n"
             );
         }
     }
     text
 }
 
-fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
+fn show_diffs(processed: &[Processed], unreadable: bool) -> Outcome {
     let mut changes = false;
-    for one in treated {
+    for one in processed {
         let Some(before) = &one.before else { continue };
         changes = true;
         print(&unified_diff(before.name(), before.text(), one.checked.source.text()));
@@ -213,7 +216,7 @@ fn show_diffs(treated: &[Treated], unreadable: bool) -> Outcome {
     }
 }
 
-/// What `patch` and people read.
+/// A unified diff with three lines of context.
 pub(super) fn unified_diff(name: &str, before: &str, after: &str) -> String {
     similar::TextDiff::from_lines(before, after)
         .unified_diff()

@@ -1,5 +1,5 @@
-//! The log: a file with everything that is said, and what the programs that ran said, each line with its time. Secrets are
-//! not in it: they reach neither arguments nor messages.
+//! The log file: all messages and the output of programs, each line with a timestamp. It contains no secrets, because
+//! those are never part of arguments or messages.
 
 use crate::host::{Context, Failure, debug_lines_to};
 use std::fs::File;
@@ -13,17 +13,17 @@ static LOG_FILE: OnceLock<LogFile> = OnceLock::new();
 
 struct LogFile {
     file: Option<Mutex<File>>,
-    /// Debug lines go to stderr too.
+    /// Also print debug lines on stderr.
     shows_debug: bool,
 }
 
-/// From here on all that is said is logged. What an earlier run logged is replaced, as ister.py did.
+/// Starts logging. An existing log file is overwritten, as ister.py did.
 pub(super) fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failure> {
     let file = path
         .map(|path| {
-            // What programs say is not for everybody.
+            // The output of programs may be sensitive, so only the owner can read the log.
             let options = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-            options.context(|| format!("could not write the log `{}`", path.display()))
+            options.context(|| format!("could not write the log file `{}`", path.display()))
         })
         .transpose()?;
     if file.is_none() && !shows_debug {
@@ -36,7 +36,7 @@ pub(super) fn begin(path: Option<&Path>, shows_debug: bool) -> Result<(), Failur
     Ok(())
 }
 
-/// A line for the file; `level` as in syslog: debug, info, warning, error.
+/// Logs a text. `level` is a syslog level: debug, info, warning, error.
 pub(super) fn record(level: &str, text: &str) {
     let Some(log_file) = LOG_FILE.get() else { return };
     if level == "debug" && log_file.shows_debug {
@@ -49,7 +49,7 @@ pub(super) fn record(level: &str, text: &str) {
             lines.push_str(&format!("{now} {level}: {line}\n"));
         }
         let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
-        // A full disk is noticed where it matters.
+        // Ignore errors: if the disk is full, the build itself reports it.
         let _ = file.write_all(lines.as_bytes());
     }
 }

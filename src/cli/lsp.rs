@@ -7,17 +7,18 @@ use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
 
-/// The language server: diagnostics, help, completion and fixes in editors
+/// Run the language server: diagnostics, hover help, completion and fixes
 ///
-/// Editors start it and speak with it over standard input and output;
-/// docs/editors.md says how to set it up in VS Code, Neovim, Helix and Emacs.
+/// Editors start the server and communicate over standard input and output.
+/// docs/editors.md describes the setup for VS Code, Neovim, Helix and Emacs.
 #[derive(Args, Debug)]
 pub(super) struct LspArgs {
-    /// A directory of bundle definitions, looked at before the built-in ones
+    /// Directory with bundle definitions, which take precedence over the built-in
+    /// ones
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
 
-    /// What most editors add; standard input and output are all there is
+    /// Accepted because most editors pass it; standard input and output are always used
     #[arg(long, hide = true)]
     stdio: bool,
 }
@@ -25,12 +26,12 @@ pub(super) struct LspArgs {
 pub(super) fn run(args: &LspArgs) -> anyhow::Result<Outcome> {
     let definitions = definitions(args.bundles.as_deref())?;
     let (connection, writer) = stdio();
-    let known = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };
-    let end = serve(&connection, known)?;
-    // The writer ends with its sender.
+    let knowledge = Knowledge { definitions: &definitions, files: &file_facts_in, root: None };
+    let end = serve(&connection, knowledge)?;
+    // Dropping the connection closes the channel and so ends the writer thread.
     drop(connection);
-    let written = writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the writer failed")));
-    written.context("the connection to the editor broke")?;
+    let written = writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the writer thread failed")));
+    written.context("lost the connection to the editor")?;
     Ok(match end {
         End::Goodbye => Outcome::Fine,
         End::Abrupt => Outcome::Findings,

@@ -1,4 +1,4 @@
-//! `ister completions` and `ister man`: made from the same definitions as the command line itself.
+//! `ister completions` and `ister man`, generated from the definition of the command line.
 
 use super::console::print;
 use super::run::{Outcome, command};
@@ -6,12 +6,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Print completions for a shell
+/// Print a completion script for a shell
 ///
-/// Example: ister completions bash
+/// Example: ister completions bash > /etc/bash_completion.d/ister
 #[derive(Args, Debug)]
 pub(super) struct CompletionsArgs {
-    /// The shell
+    /// Shell to generate completions for
     #[arg(value_enum, value_name = "SHELL")]
     shell: clap_complete::Shell,
 }
@@ -19,20 +19,20 @@ pub(super) struct CompletionsArgs {
 pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     let mut out = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "ister", &mut out);
-    print(&String::from_utf8(out).context("completions are text")?);
+    print(&String::from_utf8(out).context("the completion script is not UTF-8")?);
     Ok(Outcome::Fine)
 }
 
-/// Print a manual page, or write all of them
+/// Print a manual page, or write all manual pages to a directory
 ///
-/// Example: ister man lint
+/// Example: ister man lint | man -l -
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
-    /// The subcommand; without it the page of ister itself
+    /// Subcommand to describe [default: ister itself]
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     subcommand: Option<String>,
 
-    /// Write ister.1, ister-build.1 and all others into this directory
+    /// Write all pages (ister.1, ister-build.1, …) to this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir)
             .and_then(|()| clap_mangen::generate_to(whole, dir))
-            .with_context(|| format!("could not write the manual pages into `{}`", dir.display()))?;
+            .with_context(|| format!("could not write the manual pages to `{}`", dir.display()))?;
         return Ok(Outcome::Fine);
     }
     let page = match &args.subcommand {
@@ -51,13 +51,13 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
         Some(name) => {
             let found = whole.get_subcommands().find(|c| c.get_name() == name && !c.is_hide_set()).cloned();
             let Some(found) = found else {
-                bail!("there is no subcommand `{name}`; `ister --help` lists them");
+                bail!("unknown subcommand `{name}`; run `ister --help` for a list");
             };
             found
         }
     };
     let mut out = Vec::new();
     clap_mangen::Man::new(page).render(&mut out).context("could not render the manual page")?;
-    print(&String::from_utf8(out).context("a manual page is text")?);
+    print(&String::from_utf8(out).context("the manual page is not UTF-8")?);
     Ok(Outcome::Fine)
 }

@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand, each parses, calls, shows, and gives an exit code. The one place
-//! that prints, and where errors become text.
+//! The command line. Each subcommand has one file that parses its arguments, calls the library, prints the result and
+//! returns an exit code. No other module prints or renders errors.
 
 #[cfg(feature = "full")]
 mod boot;

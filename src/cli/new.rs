@@ -12,51 +12,51 @@ use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Write the template of a published image type, to start from
+/// Create a template from one of the published image types
 ///
-/// Without a type: list them. With `-o FILE` the JSON Schema is put beside the
-/// file and named in it, so that any editor explains each key.
+/// Without a type, the available types are listed. With `-o FILE`, the JSON Schema is also written next to the
+/// template, which refers to it, so that editors offer help and completion.
 ///
 /// Example: ister new kvm -o kvm.json --user ada --key ~/.ssh/id_ed25519.pub
 #[derive(Args, Debug)]
 pub(super) struct NewArgs {
-    /// The type, for example kvm
+    /// Image type, for example kvm
     #[arg(value_name = "TYPE")]
     kind: Option<String>,
 
-    /// Where to write it; standard output without this. Nothing is overwritten
+    /// Output file, which must not exist [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Who installs the content: apt, swupd or dnf
+    /// Package manager that installs the content: apt, swupd or dnf
     #[arg(long, value_name = "MANAGER", default_value = "apt", value_parser = manager)]
     software_manager: SoftwareManager,
 
-    /// An administrator who logs in with --key
+    /// Add an administrator with this user name, who logs in with --key
     #[arg(long, value_name = "NAME", requires = "key")]
     user: Option<String>,
 
-    /// The user's public key, a .pub file
+    /// ssh public key of the user, a .pub file
     #[arg(long, value_name = "FILE", requires = "user")]
     key: Option<PathBuf>,
 }
 
-/// Cloud images and containers need no user: the linter knows.
+/// Whether no user could log in to the image, as determined by the linter. Cloud images and containers need no user.
 fn is_without_login(template: &str) -> bool {
     let source = SourceText::new("new", template);
     let linted = lint(&source, &bundle::builtin(), |_| Files::new());
     linted.findings.iter().any(|finding| finding.rule == "login-impossible")
 }
 
-/// A user, in the template's form.
+/// The user from the command line, as JSON.
 fn user(args: &NewArgs) -> anyhow::Result<Option<String>> {
     let (Some(name), Some(key)) = (&args.user, &args.key) else { return Ok(None) };
     let text = std::fs::read_to_string(key).with_context(|| format!("could not read `{}`", key.display()))?;
-    // Private keys have several lines, and begin with dashes.
+    // Private keys start with dashes.
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     if line.starts_with("-----") || line.split_whitespace().count() < 2 {
         bail!(
-            "`{}` is not a public key: expected a line such as `ssh-ed25519 AAAA…` (a .pub file)",
+            "`{}` is not a public key; expected a .pub file with a line such as `ssh-ed25519 AAAA…`",
             key.display()
         );
     }
@@ -65,10 +65,10 @@ fn user(args: &NewArgs) -> anyhow::Result<Option<String>> {
 }
 
 fn manager(text: &str) -> Result<SoftwareManager, String> {
-    SoftwareManager::named(text).known().ok_or_else(|| "it is one of swupd, dnf, apt".to_owned())
+    SoftwareManager::named(text).known().ok_or_else(|| "expected one of: swupd, dnf, apt".to_owned())
 }
 
-/// What the schema is called beside a template.
+/// File name of the schema next to a template.
 const SCHEMA_NAME: &str = "ister-template.schema.json";
 
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
@@ -84,7 +84,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
         let names: Vec<&str> = TYPES.iter().map(|kind| kind.name).collect();
         let meant =
             nearest(name, &names).map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
-        bail!("there is no image type `{name}`; {meant}`ister new` lists them");
+        bail!("unknown image type `{name}`; {meant}run `ister new` for a list");
     };
     let schema = args.output.as_ref().map(|_| format!("./{SCHEMA_NAME}"));
     let user = user(args)?;
@@ -95,19 +95,23 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
         None => print(&new.text),
         Some(path) => {
             write_new(path, &new.text)?;
-            let beside = path.with_file_name(SCHEMA_NAME);
-            if !beside.exists() {
-                write_new(&beside, SCHEMA_TEXT)?;
+            let schema_path = path.with_file_name(SCHEMA_NAME);
+            if !schema_path.exists() {
+                write_new(&schema_path, SCHEMA_TEXT)?;
             }
             if is_without_login(&new.text) {
-                console.say("nobody can log in yet: add `Users`, or use --user NAME --key FILE");
+                console
+                    .say("no user can log in to the image yet: add `Users`, or use --user NAME --key FILE");
             }
-            console.say(&format!("{}: edit it, then `ister lint` and `ister build` it", path.display()));
+            console.say(&format!(
+                "created `{}`; edit it, then run `ister lint` and `ister build`",
+                path.display()
+            ));
         }
     }
     if !new.left_out.is_empty() {
         console.say(&format!(
-            "left out, because {} has no definition of them yet: {}",
+            "left out bundles that have no definition for {}: {}",
             args.software_manager,
             new.left_out.join(", ")
         ));

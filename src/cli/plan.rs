@@ -10,10 +10,12 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// Show what would be built, to the byte; nothing is written
+/// Show what would be built, without building it
 ///
-/// What the content holds is told where the content cache has it. With --diff the difference between two plans is shown:
-/// exit code 1 if there is one.
+/// The plan has the exact size and offset of every partition. It includes the size of the content if that is in the
+/// content cache.
+///
+/// With --diff, the differences between two plans are shown; exit code 1 if there are any.
 ///
 /// Example: ister plan vm-tests/kvm/template.json --format svg > plan.svg
 #[derive(Args, Debug)]
@@ -21,15 +23,15 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     template: TemplateArgs,
 
-    /// How the plan is printed
+    /// Output format of the plan
     #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
     format: PlanFormat,
 
-    /// Compare with another template or <image>.plan.json
+    /// Compare with another template or plan (<image>.plan.json)
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     diff: Option<PathBuf>,
 
-    /// The directory of the content cache [default: ~/.cache/ister]
+    /// Content cache directory [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
@@ -41,9 +43,9 @@ pub(super) struct PlanArgs {
 enum PlanFormat {
     /// For people
     Table,
-    /// For programs: schema/ister-plan.schema.json describes it
+    /// For programs, as described by schema/ister-plan.schema.json
     Json,
-    /// A picture of each disk
+    /// An SVG diagram of each disk
     Svg,
 }
 
@@ -58,7 +60,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
         Ok(input.plan(footprint.as_ref(), &console)?.map(|(plan, _)| plan))
     };
     let plan = match &args.diff {
-        // Two plans can be compared, or a plan and a template.
+        // Either side of a comparison may be a plan or a template.
         Some(_) => read_other(args.template.path()?, args.template.changes(), plan_of)?,
         None => plan_of(&args.template.read()?)?,
     };
@@ -68,7 +70,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Findings);
         };
         let differences = compare_plans(&plan, &other);
-        print(if differences.is_empty() { "the plans are the same\n" } else { &differences });
+        print(if differences.is_empty() { "the plans are identical\n" } else { &differences });
         return Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings });
     }
     match args.format {
@@ -79,7 +81,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// Looked for, not made: a plan writes nothing.
+/// The footprint of cached content. Neither creates the cache nor writes to it.
 #[cfg(feature = "full")]
 pub(super) fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Option<Footprint> {
     use crate::content::{self, Cache};
@@ -92,13 +94,13 @@ pub(super) fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Op
     content::footprint(&entry.file).ok()
 }
 
-/// The linter alone has no cache of content.
+/// The lint-only build has no content cache.
 #[cfg(not(feature = "full"))]
 fn cached_footprint(_: &Content, _: Option<&Path>) -> Option<Footprint> {
     None
 }
 
-/// A plan as it lies beside an image, or one that is made of a template.
+/// Reads a plan, or plans a template.
 fn read_other(
     path: &Path,
     changes: &ChangeArgs,
@@ -110,27 +112,27 @@ fn read_other(
     }
 }
 
-/// The plan in a file; nothing if the file holds something else.
+/// Reads a plan; `None` if the file is something else.
 pub(super) fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
     let bytes = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(None) };
     let (Some(version), Some(_)) = (value["version"].as_u64(), value.get("content")) else { return Ok(None) };
     if version != u64::from(PLAN_VERSION) {
         bail!(
-            "the plan `{}` has version {version}, this ister knows version {PLAN_VERSION}; build or plan it again, or remove it",
+            "the plan `{}` has the unsupported version {version}, expected {PLAN_VERSION}; create it again or remove it",
             path.display()
         );
     }
-    let plan = serde_json::from_value(value)
-        .with_context(|| format!("`{}` is no plan of this version", path.display()))?;
+    let plan =
+        serde_json::from_value(value).with_context(|| format!("`{}` is not a valid plan", path.display()))?;
     Ok(Some(plan))
 }
 
-/// What an image's name ends in when it is published in another form.
+/// File name extensions of published formats.
 const ENDINGS: &[&str] =
     &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci", "pxe"];
 
-/// The plan beside an image: `kvm.img.plan.json` for `kvm.img`, and for `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst` too.
+/// The plan next to an image: `kvm.img.plan.json` for `kvm.img`, `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst`.
 pub(super) fn plan_beside(image: &Path) -> Option<PathBuf> {
     let mut name = image.file_name()?.to_str()?;
     loop {
@@ -145,18 +147,18 @@ pub(super) fn plan_beside(image: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The plan of an image, if one lies beside it.
+/// Reads the plan next to an image, if there is one.
 ///
 /// # Errors
-/// It is damaged, or of another version: nothing can be held against it.
+/// The plan is damaged or has an unsupported version.
 pub(super) fn plan_of_image(image: &Path) -> anyhow::Result<Option<Plan>> {
     plan_beside(image).map(|path| plan_in(&path)).transpose()
 }
 
-/// The plan in a file that has to hold one.
+/// Reads a plan. It is an error if the file is something else.
 pub(super) fn plan_in(path: &Path) -> anyhow::Result<Plan> {
     match read_plan(path)? {
         Some(plan) => Ok(plan),
-        None => bail!("`{}` is no plan: build the image again, or remove it", path.display()),
+        None => bail!("`{}` is not a plan; build the image again or remove the file", path.display()),
     }
 }

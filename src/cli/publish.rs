@@ -20,31 +20,34 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Copy what has been proven to boot, with SHA512SUMS and its signature
+/// Copy tested images to a directory, with SHA512SUMS and its signature
 ///
-/// Of each image in the directories the files of `Formats` are published, or the raw image where there are none. Each must have a
-/// receipt about exactly its bytes (`ister boot --receipt`, `ister test`); what no firmware starts is verified instead. A file
-/// is called PREFIX-VERSION-NAME. What SHA512SUMS lists already stays listed; with --sign it has to be signed by the same key.
+/// For each image in the directories, the files of `Formats` are published, or the raw image if there are none. Each
+/// file needs a receipt with its checksum (from `ister boot --receipt` or `ister test`). Files that are not booted by
+/// firmware are verified instead.
 ///
-/// Exit code 1: verification finds errors; 3: something has no receipt, or the key is not there or signs no more. Then nothing is
-/// published.
+/// Files are named PREFIX-VERSION-NAME. An existing SHA512SUMS is extended; with --sign, it must be signed by the
+/// same key.
+///
+/// Exit code 1: verification found errors; 3: a receipt is missing, or the signing key is missing or unusable. In
+/// both cases nothing is published.
 ///
 /// Example: ister publish out/test/kvm -o public --prefix clear --sign releases@example.org
 #[derive(Args, Debug)]
 pub(super) struct PublishArgs {
-    /// Directories with images, as `ister build` and `ister test` leave them
+    /// Directories with images from `ister build` or `ister test`
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
 
-    /// Where published files go
+    /// Output directory
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 
-    /// What names begin with, before the version [default: the file's name alone]
+    /// Rename published files to PREFIX-VERSION-NAME [default: NAME]
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
 
-    /// The OpenPGP key that signs SHA512SUMS, as gpg knows it
+    /// OpenPGP key to sign SHA512SUMS with, as a gpg user id
     #[arg(long, value_name = "KEY")]
     sign: Option<String>,
 
@@ -52,18 +55,19 @@ pub(super) struct PublishArgs {
     verbosity: VerbosityArgs,
 }
 
-/// A file, and what it will be called.
+/// A file to publish.
 struct Candidate {
     from: PathBuf,
+    /// Its published name.
     name: String,
-    /// Nothing starts it.
+    /// It is not booted by firmware, so it is verified instead.
     is_never_booted: bool,
 }
 
-/// The bytes of a candidate that something is known about.
-struct Proven {
+/// The result of checking a candidate.
+struct Checked {
     sha256: String,
-    /// Nothing where it was verified instead.
+    /// `None` if it was verified instead of booted.
     receipt: Option<Receipt>,
 }
 
@@ -71,39 +75,43 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;
-    let trial = match &args.sign {
-        // Before anything is there that it is to sign.
+    let test_signature = match &args.sign {
+        // Test the key before anything is copied.
         Some(key) => {
-            progress.begin(format!("trying the key {key}"));
+            progress.begin(format!("testing the key {key}"));
             Some((key.as_str(), sums::sign("", key)?))
         }
         None => None,
     };
-    // All of them are looked at before the first is copied.
-    let mut proven = Vec::new();
+    // Check all candidates before copying the first.
+    let mut checked = Vec::new();
     for candidate in &candidates {
-        proven.extend(prove(candidate, progress)?);
+        checked.extend(check(candidate, progress)?);
     }
-    if proven.len() < candidates.len() {
+    if checked.len() < candidates.len() {
         console.finish();
-        console.say("ister: nothing is published");
+        console.say("ister: nothing was published");
         return Ok(Outcome::Findings);
     }
     std::fs::create_dir_all(&args.output)
         .context(|| format!("could not create the directory `{}`", args.output.display()))?;
-    let _alone = alone_in(&args.output, progress)?;
+    let _lock = lock_directory(&args.output, progress)?;
     let (list, signed) = (args.output.join(SUMS), args.output.join(SIGNATURE));
-    let mut known =
-        known(&list, &signed, &candidates, trial.as_ref().map(|(key, trial)| (*key, &trial[..])))?;
-    for (candidate, proven) in candidates.iter().zip(proven) {
+    let mut sums = listed_sums(
+        &list,
+        &signed,
+        &candidates,
+        test_signature.as_ref().map(|(key, test_signature)| (*key, &test_signature[..])),
+    )?;
+    for (candidate, checked) in candidates.iter().zip(checked) {
         progress.begin(format!("publishing {}", candidate.name));
         let to = args.output.join(&candidate.name);
-        known.insert(candidate.name.clone(), copy(&candidate.from, &to, &proven.sha256)?);
-        if let Some(receipt) = proven.receipt {
+        sums.insert(candidate.name.clone(), copy(&candidate.from, &to, &checked.sha256)?);
+        if let Some(receipt) = checked.receipt {
             receipt::write(&to, &receipt.public(&candidate.name))?;
         }
     }
-    let text = sums::render(&known);
+    let text = sums::render(&sums);
     let signature = match &args.sign {
         Some(key) => {
             progress.begin("signing");
@@ -114,11 +122,11 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     write_whole(&list, text.as_bytes())?;
     match signature {
         Some(signature) => write_whole(&signed, &signature)?,
-        // One that is there is of the old list.
+        // An existing signature no longer matches the list.
         None => {
             if std::fs::remove_file(&signed).is_ok() {
                 progress.warn(format!(
-                    "`{}` was of the list before, and is gone: sign with --sign",
+                    "removed the outdated signature `{}`; use --sign to sign the list",
                     signed.display()
                 ));
             }
@@ -126,19 +134,20 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     }
     console.finish();
     for candidate in &candidates {
-        let note = if candidate.is_never_booted { "  (nothing starts it: verified, not booted)" } else { "" };
+        let note =
+            if candidate.is_never_booted { "  (not bootable by itself: verified, not booted)" } else { "" };
         print(&format!("{}{note}\n", args.output.join(&candidate.name).display()));
     }
     for name in &left_out {
         console.say(&format!(
-            "ister: {name} is not published: a root tree of what boots has no boot of its own"
+            "ister: `{name}` is not published: the root tree of a bootable image cannot be booted by itself"
         ));
     }
     console.say(&format!("ister: {} published", count(candidates.len(), "file")));
     Ok(Outcome::Fine)
 }
 
-/// What is to be published, and what is left out.
+/// The files to publish, and the names of those that are left out.
 fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>)> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut left_out = Vec::new();
@@ -146,7 +155,7 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
         let plans = plans_in(directory)?;
         if plans.is_empty() {
             anyhow::bail!(
-                "`{}` has no image with a plan: name a directory that `ister build` wrote to",
+                "no image with a plan found in `{}`; use an output directory of `ister build`",
                 directory.display()
             );
         }
@@ -154,7 +163,7 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
             for candidate in of_plan(directory, &plan, args.prefix.as_deref())? {
                 if let Some(other) = candidates.iter().find(|other| other.name == candidate.name) {
                     anyhow::bail!(
-                        "`{}` and `{}` would both be called `{}`: publish them apart, or with another --prefix",
+                        "`{}` and `{}` would both be published as `{}`; use separate runs with different --prefix",
                         other.from.display(),
                         candidate.from.display(),
                         candidate.name
@@ -162,14 +171,14 @@ fn candidates(args: &PublishArgs) -> anyhow::Result<(Vec<Candidate>, Vec<String>
                 }
                 candidates.push(candidate);
             }
-            left_out.extend(unproven(&plan).map(str::to_owned));
+            left_out.extend(unbootable_trees(&plan).map(str::to_owned));
         }
     }
     Ok((candidates, left_out))
 }
 
-/// One process at a time changes a list: others wait.
-fn alone_in(directory: &Path, progress: &dyn Progress) -> Result<File, Failure> {
+/// Locks the output directory. Waits for other processes, because only one may change the list.
+fn lock_directory(directory: &Path, progress: &dyn Progress) -> Result<File, Failure> {
     let context = || format!("could not lock the directory `{}`", directory.display());
     let file = File::open(directory).context(context)?;
     if try_lock(&file).context(context)? == Lock::Theirs {
@@ -179,35 +188,36 @@ fn alone_in(directory: &Path, progress: &dyn Progress) -> Result<File, Failure> 
     Ok(file)
 }
 
-/// What is listed already, and may be signed again by `by`: a key's name, with a signature of nothing by it.
-fn known(
+/// The checksums that the existing list contains. `by` is the signing key and a test signature by it: entries that
+/// stay listed are signed again, so the list must already be signed by the same key.
+fn listed_sums(
     list: &Path,
     signature: &Path,
     candidates: &[Candidate],
     by: Option<(&str, &[u8])>,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let Some(text) = listed(list)? else { return Ok(BTreeMap::new()) };
-    let known = sums::parse(&text)
+    let sums = sums::parse(&text)
         .map_err(|why| Failure::new(format!("`{}` is damaged", list.display())).detail(why))?;
-    let stays = known.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
-    if let Some((key, trial)) = by.filter(|_| stays)
-        && let sums::Signed::Not(why) = sums::is_signed_like(trial, &text, signature)?
+    let stays = sums.keys().any(|name| !candidates.iter().any(|candidate| candidate.name == *name));
+    if let Some((key, test_signature)) = by.filter(|_| stays)
+        && let sums::Signed::Not(why) = sums::is_signed_like(test_signature, &text, signature)?
     {
-        // Others may write to the directory, and what stays listed is signed again.
+        // Other users may be able to write to the directory, so do not sign entries that were not signed before.
         let words = |path: &Path| path.display().to_string();
         let mut command = ["gpg", "--armor", "--local-user", key, "--output"].map(str::to_owned).to_vec();
         command.extend([words(signature), "--detach-sign".to_owned(), words(list)]);
         return Err(Failure::new(format!("`{}` is not signed by `{key}`: {why}", list.display())).help(
             format!(
-                "publish into another directory; or look at what it lists, and sign it yourself: {}",
+                "publish to another directory, or review the list and sign it: {}",
                 shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default()
             ),
         ));
     }
-    Ok(known)
+    Ok(sums)
 }
 
-/// The list that is there already.
+/// The text of the existing list.
 fn listed(list: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(list) {
         Ok(text) => Ok(Some(text)),
@@ -216,21 +226,21 @@ fn listed(list: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Nothing where verification finds errors, which are told.
-fn prove(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Proven>, Failure> {
+/// Checks a candidate. `None`, with the errors reported, if verification finds errors.
+fn check(candidate: &Candidate, progress: &dyn Progress) -> Result<Option<Checked>, Failure> {
     progress.begin(format!("checking {}", candidate.from.display()));
     if !candidate.is_never_booted {
         let receipt = receipt::valid(&candidate.from)?;
-        return Ok(Some(Proven { sha256: receipt.sha256.clone(), receipt: Some(receipt) }));
+        return Ok(Some(Checked { sha256: receipt.sha256.clone(), receipt: Some(receipt) }));
     }
     let sha256 = sha256(&candidate.from)?;
     let findings = verify::findings(&candidate.from, progress)?;
     let mut errors = findings.iter().filter(|found| found.level == Level::Error).peekable();
-    let proven = errors.peek().is_none().then_some(Proven { sha256, receipt: None });
+    let checked = errors.peek().is_none().then_some(Checked { sha256, receipt: None });
     for found in errors {
         progress.warn(format!("{}: {}: {}", candidate.from.display(), found.rule, found.message));
     }
-    Ok(proven)
+    Ok(checked)
 }
 
 fn plans_in(directory: &Path) -> anyhow::Result<Vec<Plan>> {
@@ -248,7 +258,7 @@ fn plans_in(directory: &Path) -> anyhow::Result<Vec<Plan>> {
 
 fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Result<Vec<Candidate>> {
     let never = plan.boot.is_none();
-    let is_left_out = |name: &str| unproven(plan).any(|other| other == name);
+    let is_left_out = |name: &str| unbootable_trees(plan).any(|other| other == name);
     let mut names: Vec<&str> =
         plan.published.iter().map(|file| file.name.as_str()).filter(|name| !is_left_out(name)).collect();
     if names.is_empty() {
@@ -261,12 +271,12 @@ fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Resul
     let mut candidates = Vec::new();
     for name in names {
         let called = called(name);
-        // The plan may be anybody's.
+        // The plan is untrusted input.
         if let Some(odd) = [name, &called].into_iter().find(|name| !sums::is_name(name)) {
             anyhow::bail!(
-                "nothing can be published as `{}`: a name has no `/`, no control characters and no dot in front{}",
+                "invalid file name `{}`: it must not contain `/` or control characters, or start with a dot{}",
                 odd.escape_debug(),
-                if odd == name { "" } else { "; say another --prefix, or none" }
+                if odd == name { "" } else { "; use another --prefix" }
             );
         }
         candidates.push(Candidate { from: directory.join(name), name: called, is_never_booted: never });
@@ -274,24 +284,25 @@ fn of_plan(directory: &Path, plan: &Plan, prefix: Option<&str>) -> anyhow::Resul
     Ok(candidates)
 }
 
-/// Files that no boot and no receipt can be about: root trees of what boots.
-fn unproven(plan: &Plan) -> impl Iterator<Item = &str> {
+/// Files that can neither be booted nor have a receipt: root trees of bootable images.
+fn unbootable_trees(plan: &Plan) -> impl Iterator<Item = &str> {
     let boots = plan.boot.is_some();
     plan.published.iter().filter(move |file| boots && !file.is_bootable()).map(|file| file.name.as_str())
 }
 
-/// Copies a file, holes as holes, and gives the SHA-512 of what was written. It gets its name only if it is what was proven.
-fn copy(from: &Path, to: &Path, proven: &str) -> Result<String, Failure> {
+/// Copies a file, preserving holes, and returns the SHA-512 of the copy. The copy is published only if it has the
+/// checksum `expected`.
+fn copy(from: &Path, to: &Path, expected: &str) -> Result<String, Failure> {
     let source = File::open(from).context(|| format!("could not read `{}`", from.display()))?;
     let size = source.metadata().context(|| format!("could not read `{}`", from.display()))?.len();
-    let draft = AtomicFile::begin(to)?;
-    copy_range(&source, 0..size, &draft.file).context(|| format!("could not write `{}`", to.display()))?;
-    let (sha256, sha512) = sha256_and_sha512(&draft.file, to)?;
-    if sha256 != proven {
+    let copy = AtomicFile::begin(to)?;
+    copy_range(&source, 0..size, &copy.file).context(|| format!("could not write `{}`", to.display()))?;
+    let (sha256, sha512) = sha256_and_sha512(&copy.file, to)?;
+    if sha256 != expected {
         return Err(Failure::new(format!("`{}` has changed since it was checked", from.display()))
-            .detail(format!("proven was {proven}, there is {sha256}"))
-            .help("let nothing write to it, and publish again"));
+            .detail(format!("expected {expected}, found {sha256}"))
+            .help("make sure that nothing writes to it, and publish again"));
     }
-    draft.publish(Durability::Synced)?;
+    copy.publish(Durability::Synced)?;
     Ok(sha512)
 }

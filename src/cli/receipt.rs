@@ -1,4 +1,4 @@
-//! Receipts: which bytes reached a login prompt, on what.
+//! Receipts: records that an image with a given checksum booted to its login prompt, and on which virtual machine.
 
 use crate::boot::{self, Class, Verdict};
 use crate::host::{Context, Failure, write_whole};
@@ -8,14 +8,15 @@ use crate::report::{RECEIPT_VERSION, Receipt};
 use crate::template::Bytes;
 use std::path::{Path, PathBuf};
 
-/// Where the receipt of an image is.
+/// The path of an image's receipt.
 pub(super) fn path_of(image: &Path) -> PathBuf {
     let mut path = image.as_os_str().to_owned();
     path.push(".receipt.json");
     PathBuf::from(path)
 }
 
-/// Boots an image by `boot`; while it does, its bytes are hashed. One that boots gets its receipt, any other loses it.
+/// Runs `boot` and hashes the image at the same time. Writes a receipt if the boot succeeds, and removes an old one
+/// if it fails.
 pub(super) fn booted(
     image: &Path,
     boot: impl FnOnce() -> Result<Verdict, Failure>,
@@ -24,7 +25,7 @@ pub(super) fn booted(
     let (hash, verdict) = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| sha256(image));
         let verdict = boot();
-        let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing ended unexpectedly")));
+        let hash = hashing.join().unwrap_or_else(|_| Err(Failure::new("hashing was interrupted")));
         (hash, verdict)
     });
     let (hash, verdict) = (hash?, verdict?);
@@ -34,7 +35,8 @@ pub(super) fn booted(
         }
         return Ok((verdict, None));
     }
-    let size = image.metadata().context(|| format!("could not look at `{}`", image.display()))?.len();
+    let size =
+        image.metadata().context(|| format!("could not read the size of `{}`", image.display()))?.len();
     let receipt = Receipt {
         version: RECEIPT_VERSION,
         image: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -55,9 +57,9 @@ pub(super) fn booted(
     Ok((verdict, Some(receipt)))
 }
 
-/// Puts a receipt beside an image, whole or not at all.
+/// Writes a receipt next to an image, atomically.
 pub(super) fn write(image: &Path, receipt: &Receipt) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(receipt).expect("a receipt is plain data") + "\n";
+    let text = serde_json::to_string_pretty(receipt).expect("a receipt can be serialized") + "\n";
     write_whole(&path_of(image), text.as_bytes())
 }
 
@@ -65,28 +67,31 @@ fn read(path: &Path) -> std::io::Result<Receipt> {
     Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
 }
 
-/// The receipt of an image, if it is about the bytes that are there now.
+/// The receipt of an image, if it matches the current contents of the image.
 pub(super) fn valid(image: &Path) -> Result<Receipt, Failure> {
     let path = path_of(image);
     let none = |why: String| {
-        Failure::new(format!("`{}` has not been proven to boot", image.display()))
+        Failure::new(format!("no valid receipt for `{}`", image.display()))
             .detail(why)
-            .help("boot it: ister boot --receipt, or ister test")
+            .help("create one with `ister boot --receipt` or `ister test`")
     };
     let receipt = read(&path).map_err(|error| none(format!("`{}`: {error}", path.display())))?;
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     if receipt.version != RECEIPT_VERSION {
-        return Err(none(format!("its receipt is of version {}, not {RECEIPT_VERSION}", receipt.version)));
+        return Err(none(format!("the receipt has version {}, expected {RECEIPT_VERSION}", receipt.version)));
     }
     if receipt.image != name {
-        return Err(none(format!("its receipt is about `{}`", receipt.image)));
+        return Err(none(format!("the receipt is for `{}`", receipt.image)));
     }
     let hash = sha256(image)?;
     if receipt.sha256 != hash {
-        return Err(none(format!("its receipt is about other bytes: {}, found {hash}", receipt.sha256)));
+        return Err(none(format!(
+            "the image has changed: the receipt is for SHA-256 {}, found {hash}",
+            receipt.sha256
+        )));
     }
     if receipt.verdict.outcome != boot::Outcome::Reached || receipt.verdict.last.class == Class::PoweredOff {
-        return Err(none("its receipt is of a boot that did not reach the login prompt".to_owned()));
+        return Err(none("the receipt is for a boot that did not reach the login prompt".to_owned()));
     }
     Ok(receipt)
 }

@@ -19,35 +19,38 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Put the results of `ister test` together: one table, pages to look at, JUnit, history
+/// Combine the results of `ister test` into a table, web pages, JUnit XML and a history
 ///
-/// Each DIR is an output of `ister test`, or a directory of such outputs. Parts of one run (--shard) become one: a type that two
-/// parts have counts once, the worse of two that were finished; what is missing, or of another commit, is named. With --history runs are written into an SQLite database,
-/// and the pages show how boot times and sizes went, what was flaky how often, and what has changed since the last green run.
+/// Each DIR is an output directory of `ister test`, or contains such directories. The parts of a sharded run
+/// (--shard) are merged. If two parts have finished the same type, the worse result counts. Missing parts, and parts
+/// of another commit, are reported.
 ///
-/// Exit code 0: all passed, and nothing is missing; 1: something failed; 3: nothing failed, but the host could not do
-/// something, or a part of a run is missing.
+/// With --history, the runs are recorded in an SQLite database. The pages then show trends of boot times and image
+/// sizes, flaky tests, and what has changed since the last successful run.
+///
+/// Exit code 0: all tests passed; 1: a test failed; 3: no test failed, but the host could not run a step or a part of
+/// the run is missing.
 ///
 /// Example: ister report out/test -o out/site --history out/history.sqlite
 #[derive(Args, Debug)]
 pub(super) struct ReportArgs {
-    /// Outputs of `ister test`, or directories of them
+    /// Output directories of `ister test`, or directories that contain them
     #[arg(value_name = "DIR", required = true)]
     directories: Vec<PathBuf>,
 
-    /// Make pages of the newest run in this directory, which is replaced
+    /// Write web pages for the newest run to this directory, which is replaced
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
-    /// Write the runs into this SQLite database, which is made if there is none
+    /// Record the runs in this SQLite database; created if missing
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
-    /// Write the newest run as JUnit's XML
+    /// Write the newest run as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
-    /// How the newest run is printed
+    /// Output format of the newest run
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
@@ -60,20 +63,20 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let progress: &dyn Progress = &console;
     let Found { places, parts, damaged } = Found::in_directories(&args.directories, progress);
     if parts.is_empty() {
-        return Err(Failure::new("there are no results that can be read")
-            .help("name a directory that `ister test -o` wrote to")
+        return Err(Failure::new("no readable results found")
+            .help("use an output directory of `ister test`")
             .into());
     }
     let runs = merge(&parts);
-    let newest = runs.last().expect("a directory without results is an error");
-    // Pages and tables are worth having without it.
-    let (past, written) = match args.history.as_deref().map(|path| remember(path, &runs, newest)).transpose()
-    {
-        Ok(past) => (past.unwrap_or_default(), Ok(())),
-        Err(failure) => (Past::default(), Err(failure)),
-    };
+    let newest = runs.last().expect("there is at least one run, because `parts` is not empty");
+    // If the history cannot be written, still write the table and the pages.
+    let (past, written) =
+        match args.history.as_deref().map(|path| record_history(path, &runs, newest)).transpose() {
+            Ok(past) => (past.unwrap_or_default(), Ok(())),
+            Err(failure) => (Past::default(), Err(failure)),
+        };
     if let Some(directory) = &args.output {
-        progress.begin(format!("making pages in {}", directory.display()));
+        progress.begin(format!("writing pages to {}", directory.display()));
         write_site(directory, newest, &places, &past)?;
     }
     if let Some(path) = &args.junit {
@@ -92,7 +95,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         }),
         Format::Human => print(&test::human(&newest.results.types)),
     }
-    warn_of(newest, &parts, &places, progress);
+    warn_about_parts(newest, &parts, &places, progress);
     written?;
     Ok(match test::outcome(&newest.results.types) {
         Outcome::Fine if !newest.is_whole() || damaged > 0 => Outcome::Environment,
@@ -100,11 +103,11 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Results, each with the directory that they lie in.
+/// The results that were found, each with its directory.
 struct Found {
     places: Vec<PathBuf>,
     parts: Vec<Results>,
-    /// Those that cannot be read.
+    /// The number of results that could not be read.
     damaged: usize,
 }
 
@@ -112,7 +115,7 @@ impl Found {
     fn in_directories(directories: &[PathBuf], progress: &dyn Progress) -> Found {
         let mut found = Found { places: Vec::new(), parts: Vec::new(), damaged: 0 };
         for directory in directories {
-            // One part that is no good does not hide the others.
+            // A damaged part must not hide the others.
             let places = outputs(directory).unwrap_or_else(|failure| found.damage(&failure, progress));
             for place in places {
                 match read(&place) {
@@ -143,18 +146,18 @@ fn write_junit(path: &Path, newest: &Merged) -> Result<(), Failure> {
         .context(|| format!("could not write `{}`", path.display()))
 }
 
-/// What a run lacks, or has twice.
-fn warn_of(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dyn Progress) {
+/// Warns about missing, duplicate and mismatched parts of a run.
+fn warn_about_parts(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dyn Progress) {
     if !newest.repeated.is_empty() {
-        progress.warn(format!("done more than once: {}", newest.repeated.join(", ")));
+        progress.warn(format!("more than one result for: {}", newest.repeated.join(", ")));
     }
     if !newest.absent.is_empty() {
         let absent: Vec<String> = newest.absent.iter().map(usize::to_string).collect();
-        progress.warn(format!("nothing is there of shard {}", absent.join(", ")));
+        progress.warn(format!("missing results of shard {}", absent.join(", ")));
     }
     if !newest.missing.is_empty() {
         progress.warn(format!(
-            "planned, but without a result: {}: {}",
+            "missing results of {}: {}",
             count(newest.missing.len(), "type"),
             newest.missing.join(", ")
         ));
@@ -164,24 +167,24 @@ fn warn_of(newest: &Merged, parts: &[Results], places: &[PathBuf], progress: &dy
     let own = parts.iter().enumerate().find(of_run).map_or(run, |(_, part)| &part.run);
     for index in &newest.foreign {
         progress.warn(format!(
-            "`{}` is of the same run, but of {}, and the newest part of {}: it counts for nothing; remove it, or do it again",
+            "ignored `{}`: its part of the run is from {}, but the newest part is from {}; remove it or run it again",
             places[*index].display(),
-            made_of(&parts[*index].run),
-            made_of(own)
+            origin(&parts[*index].run),
+            origin(own)
         ));
     }
 }
 
-/// What all parts of a run have to have in common.
-fn made_of(run: &Run) -> String {
+/// The properties that all parts of a run must share.
+fn origin(run: &Run) -> String {
     let commit =
         run.revision.as_deref().map_or("no commit".to_owned(), |revision| format!("commit {revision}"));
     let shards = run.shard.map(|shard| format!(", {} shards", shard.count));
     format!("{commit}, ister {}{}", run.ister, shards.unwrap_or_default())
 }
 
-/// Writes all runs down, and says what came before the newest.
-fn remember(path: &Path, runs: &[Merged], newest: &Merged) -> Result<Past, Failure> {
+/// Records all runs in the history, and returns the runs before the newest.
+fn record_history(path: &Path, runs: &[Merged], newest: &Merged) -> Result<Past, Failure> {
     let mut history = History::open(path)?;
     for run in runs {
         history.record(&run.results)?;
@@ -194,12 +197,11 @@ const RESULTS: &str = "results.json";
 fn read(place: &Path) -> Result<Results, Failure> {
     let path = place.join(RESULTS);
     let text = std::fs::read_to_string(&path).context(|| format!("could not read `{}`", path.display()))?;
-    Results::parse(&text).map_err(|why| {
-        Failure::new(format!("`{}` is not what `ister test` writes", path.display())).detail(why)
-    })
+    Results::parse(&text)
+        .map_err(|why| Failure::new(format!("invalid results file `{}`", path.display())).detail(why))
 }
 
-/// A directory with results, or the directories in it that have some, by name.
+/// The directory itself if it has results, else its subdirectories that have results, sorted by name.
 fn outputs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     if directory.join(RESULTS).is_file() {
         return Ok(vec![directory.to_owned()]);
@@ -213,36 +215,36 @@ fn outputs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     if found.is_empty() {
-        return Err(Failure::new(format!("`{}` has no {RESULTS}", directory.display()))
-            .help("name a directory that `ister test -o` wrote to"));
+        return Err(Failure::new(format!("no {RESULTS} found in `{}`", directory.display()))
+            .help("use an output directory of `ister test`"));
     }
     found.sort();
     Ok(found)
 }
 
-/// What shows that a directory holds pages of ours, and may be replaced.
-const MARK: &str = ".ister-report";
+/// A file that marks a directory as written by `ister report`, which may therefore be replaced.
+const MARKER: &str = ".ister-report";
 
-/// Pages, pictures and logs, made beside the directory and put in its place when they are whole.
+/// Writes pages, pictures and logs to a temporary directory, and replaces `directory` with it.
 fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -> Result<(), Failure> {
-    let context = || format!("could not make the pages in `{}`", directory.display());
+    let context = || format!("could not write the pages to `{}`", directory.display());
     let is_empty =
         |directory: &Path| std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-    if directory.exists() && !directory.join(MARK).is_file() && !is_empty(directory) {
+    if directory.exists() && !directory.join(MARKER).is_file() && !is_empty(directory) {
         return Err(Failure::new(format!(
-            "`{}` holds something else than pages of ister",
+            "the directory `{}` was not written by `ister report`",
             directory.display()
         ))
-        .help("name another directory with -o: what is in it would be replaced"));
+        .help("use another directory with -o; its contents would be replaced"));
     }
-    // A link stays one: what it leads to is replaced.
+    // If the directory is a symbolic link, replace its target.
     let directory = match directory.canonicalize() {
         Ok(real) => real,
         Err(_) => std::path::absolute(directory).context(context)?,
     };
-    let beside = directory.parent().unwrap_or(&directory);
-    std::fs::create_dir_all(beside).context(context)?;
-    let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
+    let parent = directory.parent().unwrap_or(&directory);
+    std::fs::create_dir_all(parent).context(context)?;
+    let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(parent).context(context)?;
     crate::host::remove_on_interrupt(fresh.path());
     let mut files = BTreeMap::new();
     for record in &run.results.types {
@@ -257,28 +259,28 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
     for Page { path, text } in pages(&site) {
         std::fs::write(fresh.path().join(path), text).context(context)?;
     }
-    std::fs::write(fresh.path().join(MARK), "").context(context)?;
+    std::fs::write(fresh.path().join(MARKER), "").context(context)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(fresh.path(), mode).context(context)?;
-    let old = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(beside).context(context)?;
+    let old = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(parent).context(context)?;
     if directory.exists() {
         std::fs::rename(&directory, old.path().join("old")).context(context)?;
     }
     std::fs::rename(fresh.path(), &directory).context(context)?;
     crate::host::forget_file(fresh.path());
-    // It has another name now.
+    // It was renamed, so it must not be removed under its old name.
     let _ = fresh.keep();
     Ok(())
 }
 
-/// What a boot left in a directory of results, if it is still there.
+/// Copies the files that a boot wrote to a results directory, as far as they still exist.
 fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, Failure> {
     let report = Path::new(&boot.report);
     let copy_as = |from: PathBuf, name: &str| -> Result<bool, Failure> {
         let context = || format!("could not copy `{}`", place.join(&from).display());
         let Some(file) = open_plain(place, &from).context(context)? else { return Ok(false) };
         let mut out = File::create(to.join(name)).context(context)?;
-        std::io::copy(&mut file.take(MOST_OF_A_LOG), &mut out).context(context)?;
+        std::io::copy(&mut file.take(MAX_LOG_SIZE), &mut out).context(context)?;
         Ok(true)
     };
     let copy = |name: &str| copy_as(report.join(name), name);
@@ -291,19 +293,19 @@ fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, 
         let context = || format!("could not read `{}`", to.display());
         let mut file = File::open(to.join("serial.log")).context(context)?;
         let size = file.metadata().context(context)?.len();
-        left_out = size.saturating_sub(MOST_OF_A_PAGE);
+        left_out = size.saturating_sub(MAX_SHOWN_LOG);
         file.seek(SeekFrom::Start(left_out)).context(context)?;
         file.read_to_end(&mut log).context(context)?;
     }
     Ok(BootFiles { serial: console_lines(&log), left_out, has_screen, has_boot_paths })
 }
 
-/// Bytes of a serial log that are kept.
-const MOST_OF_A_LOG: u64 = 64 << 20;
-/// Bytes of it on its page, the last ones: more cannot be looked at.
-const MOST_OF_A_PAGE: u64 = 1 << 20;
+/// The maximum size of a copied serial log.
+const MAX_LOG_SIZE: u64 = 64 << 20;
+/// The maximum size of the part of a serial log that is shown on a page, which is its end.
+const MAX_SHOWN_LOG: u64 = 1 << 20;
 
-/// A plain file in a directory that somebody else may have written: no link leads out of it.
+/// Opens a regular file in an untrusted directory, without following symbolic links.
 fn open_plain(directory: &Path, name: &Path) -> std::io::Result<Option<File>> {
     let directory = File::open(directory)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

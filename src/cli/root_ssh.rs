@@ -1,18 +1,18 @@
-//! `ister.root_ssh` on the kernel command line: root may log in to the running installer over ssh, without a password. As
-//! insecure as it sounds: for machines in a laboratory that nobody can reach otherwise.
+//! `ister.root_ssh` on the kernel command line: root can log in to the running installer over ssh without a password.
+//! This is insecure, and only meant for machines in isolated lab networks.
 
 use crate::host::{Context, Failure, Invocation, find_program, run};
 use std::path::Path;
 
 const CONFIGURATION: &str = "/etc/ssh/sshd_config.d/00-ister-root-ssh.conf";
 
-/// Opens it on this machine, until it is started again from an installer medium.
+/// Enables passwordless root logins on this machine until the next reboot of the installer.
 pub(super) fn open() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
-        return Err(Failure::new("ister.root_ssh needs root").help("run ister as root, as an installer does"));
+        return Err(Failure::new("ister.root_ssh requires root privileges").help("run ister as root"));
     }
     if find_program("sshd").is_none() {
-        return Err(Failure::new("ister.root_ssh: this system has no ssh server")
+        return Err(Failure::new("ister.root_ssh: no ssh server found on this system")
             .help("add the bundle `openssh-server` to the installer's template"));
     }
     let directory = Path::new(CONFIGURATION).parent().unwrap_or(Path::new("/etc/ssh"));
@@ -24,10 +24,10 @@ pub(super) fn open() -> Result<(), Failure> {
     )
     .context(|| format!("could not write `{CONFIGURATION}`"))?;
     run(&Invocation::new("passwd").args(["-d", "root"]))?;
-    // Debian calls it ssh, others sshd.
+    // The unit is `ssh` on Debian and `sshd` on other distributions.
     let restart = |unit: &str| run(&Invocation::new("systemctl").args(["restart", unit]));
     restart("ssh.service")
         .or_else(|_| restart("sshd.service"))
         .map(|_| ())
-        .map_err(|failure| failure.context("the ssh server could not be started with ister.root_ssh"))
+        .map_err(|failure| failure.context("ister.root_ssh: could not restart the ssh server"))
 }

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 /// Example: ister rules --format json
 #[derive(Args, Debug)]
 pub(super) struct RulesArgs {
-    /// How they are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = RulesFormat::Table)]
     format: RulesFormat,
 }

@@ -1,4 +1,4 @@
-//! The program on one screen: parse, dispatch, exit code.
+//! Parses the command line, dispatches to the subcommands and maps their results to exit codes.
 
 use super::console::{Console, Verbosity};
 #[cfg(feature = "full")]
@@ -10,16 +10,17 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Carries an ister template to a disk image that is proven to boot.
+/// Build disk images from JSON templates, and verify that they boot
 ///
-/// A template (JSON, the format of ister.py) says which partitions, filesystems and content an image has. ister
-/// checks it, plans every byte, builds the image without privileges, and boots it in QEMU to its login prompt.
+/// A template (JSON, in the format of ister.py) describes the partitions, filesystems and content of an image. ister
+/// checks the template, plans the image, builds it without root privileges, and boots it in QEMU to its login prompt.
 ///
-/// As with ister.py, `ister -t TEMPLATE …` builds: it is `ister build -t TEMPLATE …`, except that it asks nothing before
-/// it erases a disk.
+/// For compatibility with ister.py, `ister -t TEMPLATE …` is the same as `ister build -t TEMPLATE …`, except that it
+/// erases physical disks without confirmation.
 ///
-/// Exit codes: 0 fine, 1 findings, a template that cannot be carried out, or a boot that did not reach the login prompt, 2 usage,
-/// 3 the host could not do it (missing tool, no space, no network), 13 `ister.exit` on the kernel command line, 130 and 143 interrupted.
+/// Exit codes: 0 success; 1 findings, a template that cannot be built, or a boot that did not reach the login prompt;
+/// 2 usage error; 3 host error (missing program, no space, no network); 13 stopped by `ister.exit` on the kernel
+/// command line; 130 and 143 interrupted.
 #[derive(Parser, Debug)]
 #[command(name = "ister", version, max_term_width = 80, arg_required_else_help = true)]
 struct Cli {
@@ -27,7 +28,7 @@ struct Cli {
     command: Command,
 }
 
-// There is one, for as long as the program runs.
+// Only one value exists, for the whole run, so its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -66,21 +67,21 @@ enum Command {
     NamespaceWorker,
 }
 
-/// What a subcommand found.
+/// The result of a subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Fine,
-    /// Lint errors, a refused template, a boot verdict other than reached.
+    /// Lint errors, a template that cannot be built, or a boot that did not reach its goal.
     Findings,
-    /// Something that was asked for could not be read; already shown.
+    /// An input could not be read; the error was already shown.
     Usage,
-    /// The host's fault, already shown.
+    /// An error of the host; it was already shown.
     Environment,
-    /// The kernel command line said `ister.exit`.
+    /// Stopped by `ister.exit` on the kernel command line.
     Stopped,
 }
 
-/// For a failure that was shown.
+/// The outcome for a failure that was already shown.
 impl From<Blame> for Outcome {
     fn from(blame: Blame) -> Outcome {
         match blame {
@@ -90,10 +91,10 @@ impl From<Blame> for Outcome {
     }
 }
 
-/// How much a subcommand says on stderr.
+/// Options for the amount of output on stderr.
 #[derive(clap::Args, Debug)]
 pub(super) struct VerbosityArgs {
-    /// Say nothing but warnings and errors
+    /// Show only warnings and errors
     #[arg(short, long)]
     quiet: bool,
 }
@@ -113,14 +114,14 @@ pub(super) fn command() -> clap::Command {
     Cli::command()
 }
 
-/// ister.py had no subcommands: what begins with an option of its own is a `build`, which asks nothing. So is everything
-/// where this program is called by that name.
+/// Rewrites command lines for compatibility with ister.py, which had no subcommands: a command line that starts with
+/// an option, or any command line if the program is called as ister.py, becomes a `build` without confirmation.
 fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = typed.collect();
     let name = arguments.first().and_then(|name| Path::new(name).file_name());
     let as_ister_py = name.is_some_and(|name| name == "ister.py");
     let option = match arguments.get(1).and_then(|arg| arg.to_str()) {
-        // A version alone, or a URL of versions.
+        // `-V` alone prints the version; with an argument it is the version URL.
         Some("-V") => arguments.len() > 2,
         Some(first) => first.starts_with('-') && !["-h", "--help", "--version"].contains(&first),
         None => false,
@@ -128,7 +129,7 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     if !as_ister_py && !option {
         return arguments;
     }
-    // Its `--format` was the content's; ours says how results are printed.
+    // In ister.py, `--format` was the swupd format; in ister it is the output format.
     let ours = |value: Option<&str>| matches!(value, Some("human" | "json"));
     for at in 1..arguments.len() {
         let word = arguments[at].to_str().unwrap_or_default().to_owned();
@@ -148,10 +149,10 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 pub fn main() -> ExitCode {
-    // Paths stand in plans, verdicts and QEMU's options, which are all text.
+    // Paths become part of plans, verdicts and QEMU options, which must be UTF-8.
     if let Some(odd) = std::env::args_os().find(|arg| arg.to_str().is_none()) {
         Console::new(Verbosity::Quiet)
-            .say(&format!("error: `{}` is not UTF-8, which ister needs", odd.to_string_lossy()));
+            .say(&format!("error: invalid argument `{}`: not UTF-8", odd.to_string_lossy()));
         return ExitCode::from(2);
     }
     let cli = Cli::try_parse_from(arguments(std::env::args_os())).unwrap_or_else(|error| {
@@ -159,7 +160,7 @@ pub fn main() -> ExitCode {
         if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
             let _ = error.print();
             let help =
-                "help: this is the linter alone; ister with its default features builds, verifies and boots";
+                "help: this is a lint-only build; building, verifying and booting need the default features";
             Console::new(Verbosity::Quiet).say(help);
             std::process::exit(2);
         }
@@ -171,7 +172,7 @@ pub fn main() -> ExitCode {
     }
     if let Err(error) = install_handlers(|text| Console::new(Verbosity::Quiet).say(&format!("ister: {text}")))
     {
-        Console::new(Verbosity::Quiet).say(&format!("warning: signals cannot be handled: {error}"));
+        Console::new(Verbosity::Quiet).say(&format!("warning: could not install signal handlers: {error}"));
     }
     let result = match cli.command {
         #[cfg(feature = "full")]
@@ -237,12 +238,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn what_ister_py_was_given_is_a_build() {
+    fn ister_py_command_lines_become_builds() {
         let plain = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
         let words = |text: &str| arguments(plain(text).into_iter());
         assert_eq!(words("ister -t a.json"), plain("ister build --as-ister-py=options -t a.json"));
@@ -263,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_ister_py_is_understood() {
-        let understood = |line: &str| Cli::try_parse_from(arguments(line.split(' ').map(OsString::from)));
+    fn all_options_of_ister_py_are_accepted() {
+        let parse = |line: &str| Cli::try_parse_from(arguments(line.split(' ').map(OsString::from)));
         let short = "-c a -s a -t a -V http://a -C http://a -f 1 -v -L debug -l a -k a -S a -D a -m -d a";
         let long = "--config-file a --cert-file a --template-file a --versionurl http://a --contenturl http://a --format 1 \
                     --verbose --loglevel debug --logfile a --kcmdline a --statedir a --target-dir a --no-unmount \
@@ -272,11 +273,11 @@ mod tests {
         let abbreviated = "--conf a --templ a --no-un --fast --form 25 --content http://a";
         for options in [short, long, abbreviated, "-F", "--fast-install", ""] {
             for program in ["ister.py", "ister"] {
-                if let Err(error) = understood(format!("{program} {options}").trim_end()) {
+                if let Err(error) = parse(format!("{program} {options}").trim_end()) {
                     assert!(program == "ister" && options.is_empty(), "{program} {options}: {error}");
                 }
             }
         }
-        assert!(understood("ister.py -F -S a").is_err(), "they exclude one another, as they did");
+        assert!(parse("ister.py -F -S a").is_err(), "-F conflicts with -S, as in ister.py");
     }
 }

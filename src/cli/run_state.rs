@@ -1,4 +1,4 @@
-//! What of a run is known: `results.json`, rewritten after each type, by one process.
+//! The state of a test run, in `results.json`, which is rewritten after each type.
 
 use crate::host::{Context, Failure, Lock, Progress, try_lock, write_whole};
 use crate::imagetest::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Stays there: whoever removed it would take it from under others.
+/// The lock file. It is never removed, because another process could hold a lock on the removed file.
 const LOCK: &str = ".ister-test.lock";
 
-/// A directory of results belongs to one process at a time, also where a task was started again and the old one still lives.
+/// A lock on a results directory. It also protects against a requeued job whose old instance is still running.
 pub(super) struct Claim {
     directory: PathBuf,
     _lock: File,
@@ -21,14 +21,14 @@ pub(super) struct Claim {
 impl Claim {
     pub(super) fn of(directory: &Path) -> Result<Claim, Failure> {
         let path = directory.join(LOCK);
-        // Open for writing: then shared filesystems carry the lock to other machines. It may be another user's.
+        // Network filesystems need a file that is open for writing. If another user owns it, open it read-only.
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.or_else(|error| File::open(&path).map_err(|_| error));
         let file = file.context(|| format!("could not write to `{}`", path.display()))?;
         match try_lock(&file).context(|| format!("could not lock `{}`", path.display()))? {
             Lock::Theirs => {
-                Err(Failure::new(format!("another `ister test` writes to `{}`", directory.display()))
-                    .help("wait for it, or name another directory with -o"))
+                Err(Failure::new(format!("`{}` is in use by another `ister test`", directory.display()))
+                    .help("wait until it has finished, or use another directory with -o"))
             }
             Lock::Ours | Lock::Unknown => Ok(Claim { directory: directory.to_owned(), _lock: file }),
         }
@@ -39,24 +39,24 @@ impl Claim {
     }
 }
 
-/// The results as far as they are known, in memory and in `results.json`.
+/// The results so far, in memory and in `results.json`.
 pub(super) struct RunState {
     path: PathBuf,
     started: Instant,
-    /// Seconds that the run had taken before.
+    /// Seconds that earlier invocations of the same run took.
     before: f64,
     results: Mutex<Results>,
-    _mine: Claim,
+    _claim: Claim,
 }
 
 impl RunState {
-    /// What the same run has proven already stays; what the host could not do is done again.
+    /// Starts or resumes a run. Results of the same run are preserved, except for host errors, which are tried again.
     pub(super) fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<RunState> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);
         if let Some(before) = before {
-            // What was proven is said of one commit, and a shard's part is its own.
+            // Results are only valid for one commit and one shard.
             let (was, is) = (&before.run.revision, &results.run.revision);
             if was != is || before.run.shard != results.run.shard {
                 let shard =
@@ -64,7 +64,7 @@ impl RunState {
                 let commit =
                     |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
                 bail!(
-                    "`{}` has results of the same run, but of {} at {}; this is {} at {}: say another --run, or another directory with -o",
+                    "`{}` has results of the same run for {} at {}, but this is {} at {}; use another --run, or another directory with -o",
                     path.display(),
                     shard(before.run.shard),
                     commit(was),
@@ -75,7 +75,7 @@ impl RunState {
             results.types = before.types;
             results.run.started = before.run.started;
             results.run.seconds = seconds;
-            // Also what was planned then and not now: it belongs to the run.
+            // Types that were planned earlier, but not this time, still belong to the run.
             for (names, more) in
                 [(&mut results.run.planned, before.run.planned), (&mut results.run.whole, before.run.whole)]
             {
@@ -89,13 +89,13 @@ impl RunState {
             started: Instant::now(),
             before: seconds,
             results: Mutex::new(results),
-            _mine: claim,
+            _claim: claim,
         };
         state.save(&state.results.lock().unwrap_or_else(|e| e.into_inner()))?;
         Ok(state)
     }
 
-    /// What stays of before.
+    /// The finished results of earlier invocations.
     pub(super) fn kept(&self) -> Vec<Record> {
         let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
         results.types.iter().filter(|record| is_finished(record)).cloned().collect()
@@ -120,9 +120,9 @@ impl RunState {
         self.save(&results)
     }
 
-    /// The old file is there until the new one is whole.
+    /// Replaces `results.json` atomically.
     fn save(&self, results: &Results) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(results).expect("results are plain data") + "\n";
+        let text = serde_json::to_string_pretty(results).expect("results can be serialized") + "\n";
         write_whole(&self.path, text.as_bytes())
     }
 
@@ -131,7 +131,7 @@ impl RunState {
     }
 }
 
-/// Whether something is known of the image; what the host could not do is done again.
+/// Whether the result is about the image. Host errors are not: the type is tested again.
 fn is_finished(record: &Record) -> bool {
     record.outcome() != StepOutcome::Infrastructure
 }
@@ -140,7 +140,7 @@ fn results_of(directory: &Path) -> PathBuf {
     directory.join("results.json")
 }
 
-/// What a run wrote in a directory, if it goes on.
+/// The earlier results of a run that is resumed.
 pub(super) fn begun(
     directory: &Path,
     run: Option<&str>,
@@ -155,7 +155,7 @@ pub(super) fn begun(
     match Results::parse(&text) {
         Ok(before) => Ok((run == Some(&before.run.id)).then_some(before)),
         Err(why) => {
-            progress.warn(format!("`{}` is damaged ({why}): everything is done again", path.display()));
+            progress.warn(format!("`{}` is damaged ({why}); all types are tested again", path.display()));
             Ok(None)
         }
     }
@@ -167,7 +167,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_passes_after_the_host_could_not_do_it_is_flaky() {
+    fn passing_after_a_host_error_is_flaky() {
         let results = |outcome: &str, what: &str| {
             let step = json!({
                 "kind": "build", "name": "build", "command": "", "outcome": outcome, "seconds": 1.0, "what": what, "lines": [],
@@ -182,7 +182,7 @@ mod tests {
         assert!(Claim::of(directory.path()).is_err());
         let state = RunState::begin(claim, before.run.clone(), Some(before)).unwrap();
         assert!(!state.has("kvm") && state.kept().is_empty());
-        // Also where it is ended once more before anything is done.
+        // Interrupt the run again before anything is tested.
         let written =
             Results::parse(&std::fs::read_to_string(results_of(directory.path())).unwrap()).unwrap();
         drop(state);

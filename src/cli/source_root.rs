@@ -1,10 +1,11 @@
-//! Which directory the paths of a report start at.
+//! The directory that paths in reports are relative to.
 
 use crate::report::SourceRoot;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
-/// The repository that holds the current directory; in a workflow without one the workspace; else the current directory.
+/// The root of the repository that contains the current directory, else the GitHub workspace, else the current
+/// directory.
 pub(super) fn source_root() -> anyhow::Result<SourceRoot> {
     let current = std::env::current_dir().context("could not find the current directory")?;
     let repository = current.ancestors().find(|directory| directory.join(".git").exists());
@@ -15,7 +16,8 @@ pub(super) fn source_root() -> anyhow::Result<SourceRoot> {
     Ok(SourceRoot::new(root, current, |directory| directory.canonicalize().ok()))
 }
 
-/// `actions/checkout` leaves no `.git` where the machine has no git. Source: GitHub Docs, "Variables reference".
+/// The GitHub workspace. It matters because `actions/checkout` creates no `.git` on machines without git. Source:
+/// GitHub Docs, "Variables reference".
 fn workspace(current: &Path) -> Option<PathBuf> {
     let workspace = Path::new(&std::env::var_os("GITHUB_WORKSPACE")?).canonicalize().ok()?;
     current.starts_with(&workspace).then_some(workspace)

@@ -1,4 +1,4 @@
-//! From the paths that were typed to the templates they stand for: files, directories, standard input.
+//! Finds the templates for the paths on the command line: files, directories, standard input.
 
 use super::files::read_source;
 use crate::template::SourceText;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What was asked for, in the order it was asked for; what a directory holds is sorted.
+/// The templates that were found, in command line order, and sorted within directories.
 pub(super) struct Sources {
     pub files: Vec<PathBuf>,
-    /// What could not be looked into, each with its reason.
+    /// Error messages for directories that could not be read.
     pub faults: Vec<String>,
 }
 
-/// A file that was named by hand.
+/// How to treat files that are given explicitly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// It is a template, whatever it looks like.
+    /// As templates, regardless of their contents.
     IsATemplate,
-    /// It may be any JSON file: hooks name all that changed.
+    /// Skip files that do not look like templates, because pre-commit hooks pass all changed JSON files.
     MayBeOther,
 }
 
@@ -29,11 +29,11 @@ impl Named {
     }
 }
 
-/// Directories that hold other people's files.
-const NOT_OURS: &[&str] = &["node_modules", "target"];
+/// Directories with third-party or generated files, which are skipped.
+const SKIPPED_DIRECTORIES: &[&str] = &["node_modules", "target"];
 
 impl Sources {
-    /// `named`: what becomes of a file that was named by hand.
+    /// Finds the templates. `named` selects how files that are given explicitly are treated.
     pub(super) fn find(paths: &[PathBuf], named: Named) -> Sources {
         let mut sources = Sources { files: Vec::new(), faults: Vec::new() };
         let mut seen = BTreeSet::new();
@@ -53,8 +53,8 @@ impl Sources {
         sources
     }
 
-    /// Every `*.json` below a directory that looks like a template, sorted. Hidden directories and links to directories are passed
-    /// over.
+    /// Every `*.json` file below a directory that looks like a template, sorted. Hidden directories and symbolic
+    /// links to directories are skipped.
     fn walk(&mut self, directory: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut todo = vec![directory.to_owned()];
@@ -62,7 +62,8 @@ impl Sources {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.faults.push(format!("could not look into `{}`: {error}", directory.display()));
+                    self.faults
+                        .push(format!("could not read the directory `{}`: {error}", directory.display()));
                     continue;
                 }
             };
@@ -70,13 +71,13 @@ impl Sources {
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 let Ok(kind) = entry.file_type() else { continue };
-                // A link to a file is one; pipes, devices and links to nothing are not looked at.
+                // Symbolic links to files count as files. FIFOs, devices and dangling links are skipped.
                 let is_file = || std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
                 if name.starts_with('.') {
                     continue;
                 }
                 if kind.is_dir() {
-                    if !NOT_OURS.contains(&name.as_ref()) {
+                    if !SKIPPED_DIRECTORIES.contains(&name.as_ref()) {
                         todo.push(entry.path());
                     }
                 } else if name.ends_with(".json") && is_file() && looks_like_a_template(&entry.path()) {
@@ -88,7 +89,8 @@ impl Sources {
         found
     }
 
-    /// Reads and treats every file, on all processors; results in the order of the files, unreadable ones as `Err`.
+    /// Reads and processes every file, in parallel. The results are in the order of the files, with `Err` for
+    /// unreadable ones.
     pub(super) fn each<T: Send>(
         &self,
         stdin_name: Option<&str>,
@@ -108,7 +110,7 @@ impl Sources {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.files.len());
         std::thread::scope(|scope| {
-            // This thread works too: one file needs no other.
+            // This thread works too, so a single file needs no additional thread.
             for _ in 1..threads {
                 scope.spawn(work);
             }
@@ -118,12 +120,13 @@ impl Sources {
     }
 }
 
-/// A JSON file that speaks of what only templates have. Unreadable files are looked at, and say so then.
+/// Whether a JSON file contains keys that only templates have. Unreadable files count as templates, so that they are
+/// reported.
 fn looks_like_a_template(path: &Path) -> bool {
     let Ok(bytes) = std::fs::read(path) else { return true };
     let text = String::from_utf8_lossy(&bytes);
     let has = |key: &str| text.contains(key);
-    // The schema describes these keys, but is no template.
+    // The JSON Schema contains these keys, too, but is not a template.
     let keys =
         ["\"PartitionLayout\"", "\"FilesystemTypes\"", "\"PartitionMountPoints\"", "\"DestinationType\""];
     keys.iter().filter(|key| has(key)).count() >= 2 && !has("json-schema.org")

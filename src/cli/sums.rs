@@ -8,7 +8,7 @@ use crate::image::format::sums::{SIGNATURE, Signed, check_signature, parse};
 use crate::image::sha512;
 use std::path::Path;
 
-/// Holds the files beside a list against it, and the list against its signature.
+/// Checks the files next to a list against it, and the signature of the list.
 pub(super) fn verify(
     list: &Path,
     keyring: Option<&Path>,
@@ -27,29 +27,29 @@ pub(super) fn verify(
         _ => Path::new("."),
     };
     let mut bad = 0;
-    let mut say = |name: &str, what: &str| {
+    let mut result = |name: &str, what: &str| {
         bad += usize::from(what != "good");
         print(&format!("{name}: {what}\n"));
     };
     match keyring {
         Some(keyring) => match check_signature(directory, keyring)? {
-            Signed::By(_) => say(SIGNATURE, "good"),
-            Signed::Not(why) => say(SIGNATURE, &format!("NOT a signature of this list: {why}")),
+            Signed::By(_) => result(SIGNATURE, "good"),
+            Signed::Not(why) => result(SIGNATURE, &format!("INVALID signature: {why}")),
         },
-        None => progress.warn("the signature is not checked: name the keys with --signed-by"),
+        None => progress.warn("the signature is not checked; use --signed-by FILE to check it"),
     }
     for (name, expected) in &sums {
         let path = directory.join(name);
         if !path.is_file() {
-            say(name, "missing");
+            result(name, "missing");
             continue;
         }
         progress.begin(format!("hashing {name}"));
-        say(name, if sha512(&path)? == *expected { "good" } else { "NOT what was published" });
+        result(name, if sha512(&path)? == *expected { "good" } else { "WRONG CHECKSUM" });
     }
     print(&match bad {
-        0 => format!("{} as published\n", count(sums.len(), "file")),
-        bad => format!("{bad} of {} not good\n", count(sums.len() + usize::from(keyring.is_some()), "check")),
+        0 => format!("{} verified\n", count(sums.len(), "file")),
+        bad => format!("{bad} of {} failed\n", count(sums.len() + usize::from(keyring.is_some()), "check")),
     });
     Ok(if bad == 0 { Outcome::Fine } else { Outcome::Findings })
 }

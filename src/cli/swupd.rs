@@ -17,10 +17,10 @@ use clap::{Args, Subcommand};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Look at swupd content, install it into a directory, check what was installed
+/// List, install and verify swupd content
 ///
-/// Templates name swupd content with `"SoftwareManager": "swupd"` (the default) and `ister build -C URL`; this is for
-/// whoever wants only the tree, or to know what there is.
+/// To build an image with swupd content, use `"SoftwareManager": "swupd"` (the default) in the template and
+/// `ister build -C URL`. This command installs swupd content to a directory without building an image.
 #[derive(Args, Debug)]
 pub(super) struct SwupdArgs {
     #[command(subcommand)]
@@ -33,41 +33,42 @@ enum Action {
     ///
     /// Example: ister swupd info https://HOST/update -f 30 -s Swupd_Root.pem
     Info {
-        /// Where the content is: file, http or https
+        /// Content URL: file, http or https
         url: String,
 
         #[command(flatten)]
         source: SourceArgs,
 
-        /// How the list is printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Output::Human)]
         format: Output,
     },
-    /// Install bundles into a directory
+    /// Install bundles to a directory
     ///
-    /// As an ordinary user too; the files then belong to ids of the user's sub-id range.
+    /// Does not need root privileges. Without them, the files belong to subordinate ids of the user.
     ///
     /// Example: ister swupd install tree -C file:///srv/www --version 30 -B os-core,editors -s Swupd_Root.pem
     Install {
-        /// The directory; created if need be. What is there already must be part of the content
+        /// Target directory; created if missing. Existing files must be part of the
+        /// content
         tree: PathBuf,
 
-        /// Where the content is: file, http or https
+        /// Content URL: file, http or https
         #[arg(short = 'C', long = "contenturl", value_name = "URL")]
         url: String,
 
-        /// The bundles, with all that they include [default: os-core]
+        /// Bundles to install, with the bundles that they include [default: os-core]
         #[arg(short = 'B', long, value_name = "NAMES", value_delimiter = ',')]
         bundles: Vec<String>,
 
-        /// Leave out what bundles would like to have but do not need
+        /// Do not install optional bundles
         #[arg(long)]
         skip_optional: bool,
 
         #[command(flatten)]
         source: SourceArgs,
 
-        /// How the result is printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Output::Human)]
         format: Output,
     },
@@ -75,69 +76,69 @@ enum Action {
     ///
     /// Example: ister swupd verify tree -C file:///srv/www -s Swupd_Root.pem
     Verify {
-        /// The directory with the tree
+        /// Directory with the installed tree
         tree: PathBuf,
 
-        /// Where the content is: file, http or https
+        /// Content URL: file, http or https
         #[arg(short = 'C', long = "contenturl", value_name = "URL")]
         url: String,
 
-        /// The bundles that were asked for [default: as the tree says]
+        /// Bundles that were installed [default: as recorded in the tree]
         #[arg(short = 'B', long, value_name = "NAMES", value_delimiter = ',')]
         bundles: Vec<String>,
 
-        /// It was installed without optional bundles
+        /// The tree was installed without optional bundles
         #[arg(long)]
         skip_optional: bool,
 
-        /// List what no bundle has in this directory, too
+        /// Also list files in this directory that are in no bundle
         #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = "/usr")]
         extra: Option<String>,
 
         #[command(flatten)]
         source: SourceArgs,
 
-        /// How the differences are printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Output::Human)]
         format: Output,
     },
 }
 
-/// Whom to ask and whom to trust.
+/// Options for the content source and its signature.
 #[derive(Args, Debug)]
 struct SourceArgs {
-    /// A number, or `latest`, which asks for -f
-    /// [default: latest; to verify, what the tree says]
+    /// Version number, or `latest` for the latest version of the format
+    /// [default: latest; for `verify`, as recorded in the tree]
     #[arg(long = "version", value_name = "VERSION", value_parser = version)]
     version: Option<Version>,
 
-    /// Where the newest version is asked for [default: where the content is]
+    /// URL to query for the latest version [default: the content URL]
     #[arg(short = 'V', long, value_name = "URL")]
     versionurl: Option<String>,
 
-    /// The content's format, a number or `staging` [default: whatever the
-    /// version has]
+    /// Format of the content, a number or `staging` [default: the format of the
+    /// version]
     #[arg(short = 'f', long = "swupd-format", value_name = "NUMBER", value_parser = SwupdFormat::parse)]
     swupd_format: Option<SwupdFormat>,
 
-    /// The certificate of whoever signs the content
+    /// Certificate to check the signature of the content with
     /// [default: /usr/share/clear/update-ca/Swupd_Root.pem]
     #[arg(short = 's', long = "cert-file", value_name = "FILE", conflicts_with = "no_sigcheck")]
     cert_file: Option<PathBuf>,
 
-    /// Trust whoever controls the mirror and the way from there
+    /// Do not check the signature, which trusts the mirror and the network
     #[arg(long, visible_alias = "nosigcheck")]
     no_sigcheck: bool,
 
-    /// Where objects that were fetched stay [default: ~/.cache/ister/swupd]
+    /// Cache directory for fetched objects [default: ~/.cache/ister/swupd]
     #[arg(short = 'S', long, value_name = "DIR")]
     statedir: Option<PathBuf>,
 
-    /// Attempts after the first that failed
+    /// Number of retries for a failed download
     #[arg(short = 'r', long, value_name = "COUNT", default_value_t = 3)]
     retries: u32,
 
-    /// Seconds before the second attempt; doubled for each one more, up to 60
+    /// Delay before the first retry; doubled for each further one, up to 60
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     retry_delay: u64,
 
@@ -219,13 +220,13 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let place = make_tree(tree)?;
             let is_empty = || std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_none());
             let was_empty = is_empty();
-            let mut unfinished = format!("`{}` is not whole", place.display());
-            // What is in it is ours only if nothing was there before.
+            let mut unfinished = format!("the installation in `{}` is incomplete", place.display());
+            // Only suggest to remove the directory if it was empty before.
             if was_empty && !rustix::process::geteuid().is_root() {
-                // Its files belong to ids that only a namespace knows.
+                // Its files belong to subordinate ids, so a plain `rm` fails.
                 unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf DIRECTORY");
             }
-            leaves_when_interrupted(format!("{unfinished}; the same command goes on with it"));
+            leaves_when_interrupted(format!("{unfinished}; run the same command again to continue"));
             let installed: Result<Installed, _> =
                 swupd_in_namespace(&request, Task::Install, &place, &console);
             console.finish();
@@ -260,7 +261,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// An absolute path of a directory; a new one has the mode that a root directory has.
+/// Creates a directory if it is missing, with the mode of a root directory. Returns its absolute path.
 fn make_tree(tree: &Path) -> anyhow::Result<PathBuf> {
     let place = std::path::absolute(tree)?;
     if !place.is_dir() {
@@ -292,7 +293,7 @@ fn show_differences(
         });
     }
     console.say(&match found.len() {
-        0 => format!("ister: `{}` is as its manifests say", tree.display()),
+        0 => format!("ister: `{}` matches its manifests", tree.display()),
         number => format!("ister: {} in `{}`", count(number, "difference"), tree.display()),
     });
     Ok(())

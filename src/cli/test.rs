@@ -21,73 +21,72 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-/// Prove image types: build each, verify every file that is published of it, and boot them where they will run
+/// Test image types: build each one, verify its published files, and boot them
 ///
-/// A type is a directory with template.json and type.json; the second says which published file boots on which machine. Each step
-/// is a command of this program, which the results name. What boots gets a receipt beside it. Results are in
-/// OUTPUT/results.json, after each type; `ister report` makes pages of them.
+/// A type is a directory with template.json and type.json. type.json defines which published file is booted on which
+/// virtual machine. Each step is an ister command, which is part of the results, and files that boot get a receipt.
+/// Results are written to OUTPUT/results.json after each type; `ister report` creates web pages from them.
 ///
-/// What may be left when it is interrupted: images and reports in OUTPUT, as after its end.
+/// To split a run over several machines, use --shard I/N with the same --run on each, and merge the results with
+/// `ister report`. An interrupted run continues with the same --run and --output, and does not repeat finished types.
+/// After an interruption, images and reports remain in OUTPUT.
 ///
-/// A run can be spread over machines: each gets --shard I/N and the same --run, `ister report` puts the parts together. One that
-/// was ended goes on with the same --run and --output: types that are proven already stay so.
-///
-/// Exit code 0: all passed; 1: something failed; 3: the host could not do it, and nothing failed.
+/// Exit code 0: all types passed; 1: a type failed; 3: no type failed, but the host could not run a step.
 ///
 /// Example: ister test kvm cloudguest -o out/test --junit out/test/junit.xml
 #[derive(Args, Debug)]
 pub(super) struct TestArgs {
-    /// The types [default: all]
+    /// Types to test [default: all]
     #[arg(value_name = "TYPE")]
     types: Vec<String>,
 
-    /// The directory with the types
+    /// Directory with the types
     #[arg(long, value_name = "DIR", default_value = "vm-tests")]
     directory: PathBuf,
 
-    /// Where images, reports and results go, a directory for each type
+    /// Output directory for results, with a subdirectory for each type
     #[arg(short, long, value_name = "DIR", default_value = "out/test")]
     output: PathBuf,
 
-    /// Only types that a change since this commit touches: their directory, their
-    /// bundles, or files that the template names
+    /// Only test types that are affected by changes since this commit: to their
+    /// directory, their bundles, or files that the template uses
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
 
-    /// Only the I-th of N parts, which together have every type once
+    /// Only test the I-th of N parts of all types
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 
-    /// What the run is called [default: the time]
+    /// Name of the run [default: the current time]
     #[arg(long, value_name = "NAME")]
     run: Option<String>,
 
-    /// Earlier runs: parts are balanced by how long types took, and the longest
-    /// begins [written by `ister report --history`]
+    /// Database of earlier runs from `ister report --history`: shards are balanced
+    /// by test duration, and the longest tests start first
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
-    /// Types side by side [default: as many as there are processors]
+    /// Number of types to test in parallel [default: the number of CPUs]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
-    /// Remove a type's images once it has passed; its reports stay
+    /// Remove the images of each type that passes, but keep its reports
     #[arg(long)]
     discard: bool,
 
-    /// List the types and what is done with each; nothing is run
+    /// List the types and what is booted of each, without running tests
     #[arg(long)]
     list: bool,
 
-    /// Write the results as JUnit's XML, too
+    /// Also write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
-    /// Where content is kept [default: ~/.cache/ister]
+    /// Content cache directory [default: ~/.cache/ister]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// How the results are printed
+    /// Output format of the results
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
@@ -113,7 +112,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     let (types, whole) = chosen(args, named, before.as_ref(), &console)?;
     if let (Some(path), Some(_)) = (args.history.as_ref().filter(|path| !path.exists()), args.shard) {
         progress.warn(format!(
-            "there is no history `{}`: all types count as equal here, as they have to for the other shards",
+            "history `{}` not found; types are distributed without it, so all shards must run without it",
             path.display()
         ));
     }
@@ -125,7 +124,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         id: args.run.clone().unwrap_or_else(|| now.clone()),
         started: now,
         seconds: 0.0,
-        // Of all types, whichever this part has: parts have it in common.
+        // The revision covers all types, not only this shard's, because it must be the same for all shards.
         revision: revision(&args.directory, &read_types(&args.directory)?),
         shard: args.shard,
         planned: types.iter().map(|kind| kind.name.clone()).collect(),
@@ -133,15 +132,15 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         ister: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let state = RunState::begin(claim, run, before)?;
-    leaves_when_interrupted(format!("what was done stays in `{}`", args.output.display()));
-    go_on(args, &state.kept(), &console);
+    leaves_when_interrupted(format!("results so far are in `{}`", args.output.display()));
+    report_resumed(args, &state.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()
         .filter(|name| !state.has(name))
         .filter_map(|name| types.iter().find(|kind| kind.name == *name))
         .collect();
     queue.reverse();
-    prove_all(args, queue, &state, &key, &console)?;
+    test_all(args, queue, &state, &key, &console)?;
     console.finish();
     let results = state.into_results();
     if let Some(path) = &args.junit {
@@ -153,7 +152,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     }
     let missing = results.missing();
     if !missing.is_empty() {
-        progress.warn(format!("planned for the same run, and without a result: {}", missing.join(", ")));
+        progress.warn(format!("missing results of this run: {}", missing.join(", ")));
     }
     Ok(match outcome(&results.types) {
         Outcome::Fine if !missing.is_empty() => Outcome::Environment,
@@ -161,13 +160,13 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// What was proven before the run was ended stays, and is told.
-fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
+/// Reports the results of earlier invocations of the run, which are not repeated.
+fn report_resumed(args: &TestArgs, kept: &[Record], console: &Console) {
     if !kept.is_empty() {
         let failed = kept.iter().filter(|record| !record.is_good()).count();
         let note = if failed > 0 { format!(", {failed} of them failed") } else { String::new() };
         console.say(&format!(
-            "ister: {} of the same run stay as they are{note}: another --run does them again",
+            "ister: {} already tested in this run{note}; use another --run to test again",
             count(kept.len(), "type")
         ));
     }
@@ -176,8 +175,8 @@ fn go_on(args: &TestArgs, kept: &[Record], console: &Console) {
     }
 }
 
-/// From the end of the queue, as many side by side as there are processors, and as memory allows.
-fn prove_all(
+/// Tests the types in parallel, from the end of the queue, as far as CPUs and memory allow.
+fn test_all(
     args: &TestArgs,
     queue: Vec<&ImageType>,
     state: &RunState,
@@ -185,7 +184,7 @@ fn prove_all(
     console: &Console,
 ) -> anyhow::Result<()> {
     let queue = Mutex::new(queue);
-    let room = MemoryBudget::of_this_host();
+    let memory = MemoryBudget::of_this_host();
     let more: Vec<String> = args
         .cache_dir
         .iter()
@@ -194,7 +193,7 @@ fn prove_all(
     let work = || -> anyhow::Result<()> {
         loop {
             let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
-            let _guests = room.take(kind.memory());
+            let _guests = memory.take(kind.memory());
             let directory = args.output.join(&kind.name);
             let record = prove(kind, &Place { directory: &directory, key }, &more, console);
             state.add(record.clone())?;
@@ -209,7 +208,7 @@ fn prove_all(
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().expect("a worker does not panic"))
+            .map(|worker| worker.join().expect("a worker thread does not panic"))
             .collect::<anyhow::Result<Vec<()>>>()
     })
     .map(drop)
@@ -219,7 +218,7 @@ fn create_directory(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).context(|| format!("could not create the directory `{}`", path.display()))
 }
 
-/// What all of it comes to.
+/// The outcome of all records together.
 pub(super) fn outcome(records: &[Record]) -> Outcome {
     match records.iter().map(Record::outcome).max() {
         Some(StepOutcome::Failed) => Outcome::Findings,
@@ -238,7 +237,7 @@ fn discarded(record: &Record, args: &TestArgs, progress: &dyn Progress) {
     }
 }
 
-/// Images take gigabytes, and have been proven. Receipts, plans and reports stay.
+/// Removes the images of a type, which take gigabytes. Receipts, plans and reports are kept.
 fn discard(record: &Record, directory: &Path) -> Result<(), Failure> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -257,7 +256,7 @@ fn discard(record: &Record, directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long each type took before.
+/// The duration of each type in earlier runs.
 fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
     match &args.history {
         Some(path) if path.exists() => History::open(path)?.seconds(),
@@ -265,20 +264,20 @@ fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
     }
 }
 
-/// The types of the directory that the command line names.
+/// The types that the command line selects.
 fn named(args: &TestArgs) -> anyhow::Result<Vec<ImageType>> {
     let all = read_types(&args.directory).map_err(|failure| anyhow!("{failure}"))?;
     if all.is_empty() {
         bail!(
-            "there are no image types in `{}`: a type is a directory with template.json and type.json; name the directory of them \
-             with --directory",
+            "no image types found in `{}`; a type is a directory with template.json and type.json; use --directory for another \
+             directory of types",
             args.directory.display()
         );
     }
     if let Some(unknown) = args.types.iter().find(|name| !all.iter().any(|kind| kind.name == **name)) {
         let names: Vec<&str> = all.iter().map(|kind| kind.name.as_str()).collect();
         bail!(
-            "there is no image type `{unknown}` in `{}`; there are: {}",
+            "unknown image type `{unknown}` in `{}`; available types: {}",
             args.directory.display(),
             names.join(", ")
         );
@@ -287,7 +286,7 @@ fn named(args: &TestArgs) -> anyhow::Result<Vec<ImageType>> {
     Ok(all.into_iter().filter(is_named).collect())
 }
 
-/// What is to be proven here, and the names of all that the shards together prove.
+/// The types to test in this shard, and the names of the types that all shards test together.
 fn chosen(
     args: &TestArgs,
     mut types: Vec<ImageType>,
@@ -299,7 +298,7 @@ fn chosen(
     }
     let whole = types.iter().map(|kind| kind.name.clone()).collect();
     if let Some(shard) = args.shard {
-        // What the others do was decided when they began: the history may have changed since.
+        // If the run is resumed, keep the original distribution: the history may have changed since.
         let planned = before.filter(|before| before.run.shard == Some(shard));
         let mine = match planned {
             Some(before) => before.run.planned.clone(),
@@ -310,13 +309,13 @@ fn chosen(
     Ok((types, whole))
 }
 
-/// A key of this directory's: it opens nothing but the guests of these tests.
+/// Creates the ssh key for the test guests, unless it exists.
 fn make_key(path: &Path) -> Result<(), Failure> {
     let public = path.with_extension("pub");
     if path.exists() && public.exists() {
         return Ok(());
     }
-    // Half a pair, of somebody who was ended in between.
+    // Remove an incomplete key pair of an interrupted run.
     for half in [path, &public] {
         match std::fs::remove_file(half) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -341,7 +340,7 @@ fn list(types: &[ImageType]) -> String {
     table.render()
 }
 
-/// For a person: every step, and what to do about those that are not good.
+/// The results for people: a table of all steps, and the details of those that failed.
 pub(super) fn human(records: &[Record]) -> String {
     let mut table = Table::new(&["type", "step", "outcome", "seconds", ""], &[3]);
     for record in records {
@@ -369,7 +368,7 @@ pub(super) fn human(records: &[Record]) -> String {
             continue;
         }
         out.push_str(&format!(
-            "\n{}: {}: {}\n  repeat it: {}\n",
+            "\n{}: {}: {}\n  to reproduce: {}\n",
             record.kind,
             visible(&step.name),
             visible(&step.what),
@@ -380,7 +379,7 @@ pub(super) fn human(records: &[Record]) -> String {
         }
     }
     let bad = records.iter().filter(|record| !record.is_good()).count();
-    out.push_str(&format!("\n{} of {} good", records.len() - bad, count(records.len(), "type")));
+    out.push_str(&format!("\n{} of {} passed", records.len() - bad, count(records.len(), "type")));
     let flaky = records.iter().filter(|record| record.outcome() == StepOutcome::Flaky).count();
     if flaky > 0 {
         out.push_str(&format!(", {flaky} of them flaky"));

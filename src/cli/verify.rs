@@ -20,51 +20,55 @@ use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Verify an image without booting or mounting it, whoever built it
+/// Verify an image without booting or mounting it
 ///
-/// Partition tables, filesystems, boot chain, mounts, and what a published image must not contain; with a plan or a
-/// template also that it is what it should be. Takes raw images and qcow2, vhd, vhdx, vmdk and vdi, each also compressed
-/// with gzip, xz or zstd, and archives with disk.raw. The plan beside the image (<image>.plan.json) is used by itself.
-/// Of root trees, OCI images, network boots and CDs: what starts them, and the system in them.
+/// Checks partition tables, filesystems, the boot chain, mounts, and that the image contains no leftover files such
+/// as host keys. With a plan or template, also checks that the image matches it. A plan next to the image
+/// (<image>.plan.json) is used automatically. The image does not have to be built by ister.
 ///
-/// Exit code 0: good; 1: errors were found; 3: the host could not look.
+/// Takes raw images, qcow2, vhd, vhdx, vmdk and vdi, optionally compressed with gzip, xz or zstd, and archives with
+/// disk.raw. For root trees, OCI images, network boot files and CDs, the boot files and the contained system are
+/// checked.
+///
+/// Exit code 0: no errors; 1: errors were found; 3: the host could not examine the image.
 ///
 /// Example: ister verify out/kvm.img
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
-    /// The image, or a SHA512SUMS with files beside it
+    /// Image, or a SHA512SUMS file with the listed files next to it
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// The template that it should have been built from
+    /// Template to compare the image with
     #[arg(short = 't', long = "template", value_name = "TEMPLATE", conflicts_with = "plan")]
     template: Option<PathBuf>,
 
-    /// The plan that it should have been built by
+    /// Plan to compare the image with
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 
-    /// Use no plan, also if there is one beside the image
+    /// Ignore the plan next to the image
     #[arg(long, conflicts_with_all = ["plan", "template"])]
     no_plan: bool,
 
-    /// For SHA512SUMS: the OpenPGP keys that may have signed it
+    /// For SHA512SUMS: file with the OpenPGP keys that may have signed it
     #[arg(long, value_name = "FILE")]
     signed_by: Option<PathBuf>,
 
-    /// A passphrase that opens encrypted partitions: env:NAME or file:PATH
+    /// Passphrase for encrypted partitions: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
     unlock: Vec<SecretSource>,
 
-    /// Show what each firmware finds on the disk, and where that leads: loaders, entries, kernels, command lines
+    /// Show the boot path of each firmware: loaders, entries, kernels, command
+    /// lines
     #[arg(long)]
     explain_boot: bool,
 
-    /// Write the same as a picture
+    /// Write the boot paths as an SVG diagram
     #[arg(long, value_name = "FILE.svg")]
     boot_svg: Option<PathBuf>,
 
-    /// How findings are printed
+    /// Output format of findings
     #[arg(long, value_enum, default_value_t = FindingsFormat::Human)]
     format: FindingsFormat,
 
@@ -78,18 +82,18 @@ pub(super) struct VerifyArgs {
     verbosity: VerbosityArgs,
 }
 
-/// A secret is named, never written into an argument.
+/// Parses the source of a secret. Secrets are never passed as arguments, because other users can see those.
 pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
     match text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Ok(SecretSource::Env(name.to_owned())),
         Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.to_owned())),
-        _ => Err("expected env:NAME or file:PATH; a secret does not belong into an argument".to_owned()),
+        _ => Err("expected env:NAME or file:PATH; secrets cannot be passed as arguments".to_owned()),
     }
 }
 
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if args.template.is_none() && args.changes.is_any() {
-        bail!("what changes a template needs one: -t TEMPLATE");
+        bail!("options that override the template need a template: -t TEMPLATE");
     }
     let console = args.verbosity.console();
     let is_list = args.image.file_name().is_some_and(|name| name == SUMS);
@@ -98,12 +102,10 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         || !args.unlock.is_empty()
         || args.format != FindingsFormat::Human;
     if is_list && is_about_images {
-        bail!(
-            "of {SUMS} only the files beside it are checked: --template, --plan, --unlock and --format are for images"
-        );
+        bail!("--template, --plan, --unlock and --format cannot be used with {SUMS}");
     }
     if !is_list && args.signed_by.is_some() {
-        bail!("an image has no signature of its own: name {SUMS} with --signed-by");
+        bail!("--signed-by can only be used with {SUMS}");
     }
     if is_list {
         let outcome = super::sums::verify(&args.image, args.signed_by.as_deref(), &console);
@@ -118,7 +120,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     };
     let (plan, secrets, against) = match expected(args, &image)? {
         Expected::Known(known) => *known,
-        Expected::Refused(input) => {
+        Expected::Invalid(input) => {
             console.finish();
             input.show_findings(&console);
             return Ok(Outcome::Findings);
@@ -151,24 +153,24 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     show(args, verified)
 }
 
-/// The picture of how it boots, if one is wanted.
+/// Writes the diagram of the boot paths, if requested.
 fn draw(args: &VerifyArgs, paths: &BootPaths) -> anyhow::Result<()> {
     let Some(path) = &args.boot_svg else { return Ok(()) };
     std::fs::write(path, boot_paths_svg(paths))
         .with_context(|| format!("could not write `{}`", path.display()))
 }
 
-/// What is no disk: it has no partitions that a plan could be held against.
+/// Verifies a file that is not a disk image. It has no partitions to compare with a plan.
 fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow::Result<Outcome> {
     if medium.kind != MediumKind::Damaged && (args.template.is_some() || args.plan.is_some()) {
         console.finish();
         bail!(
-            "`{}` is no disk ({}): only those are held against a plan or a template",
+            "`{}` is not a disk image ({}); --template and --plan need a disk image",
             args.image.display(),
             medium.kind
         );
     }
-    (console as &dyn Progress).begin("looking at the system");
+    (console as &dyn Progress).begin("examining the system");
     let facts = examine_medium(medium, host_marks());
     console.finish();
     let facts = facts?;
@@ -182,7 +184,7 @@ fn verify_medium(args: &VerifyArgs, medium: Medium, console: &Console) -> anyhow
     show(args, verified)
 }
 
-/// What is found in a published file that nothing starts, whatever it should have been.
+/// Verifies a published file that cannot be booted, without a plan.
 pub(super) fn findings(path: &Path, progress: &dyn Progress) -> Result<Vec<Finding>, Failure> {
     let scratch = scratch_directory();
     match open_published(path, &scratch)? {
@@ -211,7 +213,7 @@ fn show(args: &VerifyArgs, mut verified: Verified) -> anyhow::Result<Outcome> {
 fn summary(facts: &Facts, against: Option<&str>) -> String {
     let partitions = super::input::count(facts.partitions.len(), "partition");
     let against =
-        against.map_or("no plan to hold it against".to_owned(), |name| format!("held against {name}"));
+        against.map_or("no plan to compare with".to_owned(), |name| format!("compared with {name}"));
     let sector = match facts.sector {
         SectorSize::B512 => "",
         SectorSize::B4096 => ", sectors of 4096 bytes",
@@ -220,13 +222,13 @@ fn summary(facts: &Facts, against: Option<&str>) -> String {
 }
 
 enum Expected {
-    /// The plan, the template's secrets, and what the plan was made of.
+    /// The plan, the template's secrets, and the file that the plan comes from.
     Known(Box<(Option<Plan>, Option<Secrets>, Option<String>)>),
-    /// The template has faults of its own.
-    Refused(Box<Input>),
+    /// The template has errors.
+    Invalid(Box<Input>),
 }
 
-/// What the image should be.
+/// The expected state of the image.
 fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> {
     let known = |plan, secrets, name| Ok(Expected::Known(Box::new((plan, secrets, name))));
     if let Some(template) = &args.template {
@@ -237,12 +239,12 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
         let input = changes.read(template)?;
         let console = args.verbosity.console();
         if input.linted.has_errors() {
-            return Ok(Expected::Refused(Box::new(input)));
+            return Ok(Expected::Invalid(Box::new(input)));
         }
-        let Some(content) = input.content(&console) else { return Ok(Expected::Refused(Box::new(input))) };
+        let Some(content) = input.content(&console) else { return Ok(Expected::Invalid(Box::new(input))) };
         let footprint = super::plan::cached_footprint(&content, None);
         let Some((plan, secrets)) = input.plan(footprint.as_ref(), &console)? else {
-            return Ok(Expected::Refused(Box::new(input)));
+            return Ok(Expected::Invalid(Box::new(input)));
         };
         return known(Some(plan), Some(secrets), Some(template.display().to_string()));
     }
@@ -255,17 +257,17 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     match read_plan(&path)? {
         Some(plan) => known(Some(plan), None, Some(path.display().to_string())),
         None => {
-            bail!("`{}` is no plan: expected version {PLAN_VERSION} of <image>.plan.json", path.display())
+            bail!("`{}` is not a plan; expected <image>.plan.json of version {PLAN_VERSION}", path.display())
         }
     }
 }
 
-/// A passphrase or password; a file's line end is not part of it.
+/// Reads a passphrase or password, without the line end of a file.
 pub(super) fn read_secret(source: &SecretSource) -> Result<Secret, Failure> {
     Ok(pipeline::read_secret("secret", source, "the secret")?.without_line_end())
 }
 
-/// What this host would have left in an image that was built on it carelessly.
+/// Paths of this host that must not appear in an image.
 fn host_marks() -> Vec<String> {
     let mut marks = Vec::new();
     if let Ok(directory) = std::env::current_dir() {
@@ -274,7 +276,7 @@ fn host_marks() -> Vec<String> {
     if let Some(home) = std::env::var_os("HOME") {
         marks.push(PathBuf::from(home).join(".cache").display().to_string());
     }
-    // Short names are words that mean something else too, and every system has these.
+    // Short paths and paths that exist on every system would cause false positives.
     let common = ["/usr/", "/etc/", "/var/", "/opt/", "/root/"];
     marks
         .retain(|mark| mark.matches('/').count() >= 3 && !common.iter().any(|start| mark.starts_with(start)));

@@ -1,4 +1,4 @@
-//! `textDocument/codeAction`: the fixes of the findings under the cursor, and all safe ones at once.
+//! `textDocument/codeAction`: fixes for the findings at the cursor, and all safe fixes together.
 
 use super::diagnostics::diagnostic;
 use super::document::Document;
@@ -10,7 +10,7 @@ use lsp_types::{
 };
 use std::collections::HashMap;
 
-/// All safe fixes, as editors call it when a file is saved.
+/// All safe fixes. Editors request this kind of action when a file is saved.
 pub(super) const FIX_ALL: CodeActionKind = CodeActionKind::new("source.fixAll.ister");
 
 pub(super) fn actions(
@@ -33,7 +33,7 @@ pub(super) fn actions(
     if wanted(&CodeActionKind::QUICKFIX) {
         actions.extend(quick_fixes(document, document.span(params.range)));
     }
-    // Not among the quick fixes of one place, unless asked for.
+    // Only on explicit request, so that it does not appear in the list of quick fixes.
     if params.context.only.is_some() && wanted(&FIX_ALL) {
         actions.extend(fix_all(document, known));
     }
@@ -67,7 +67,7 @@ fn fix_all(document: &Document, known: &Knowledge) -> Option<CodeAction> {
         |finding: &crate::lint::Finding| finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
     let fixed = fix(document.source(), &|text| document.judge_text(text, known), &safe);
     (fixed.source.text() != document.text()).then(|| CodeAction {
-        title: "fix everything that is safe to fix".to_owned(),
+        title: "apply all safe fixes".to_owned(),
         kind: Some(FIX_ALL),
         edit: Some(workspace_edit(&document.uri, vec![whole_text(document, fixed.source.text())])),
         ..CodeAction::default()
@@ -81,7 +81,7 @@ pub(super) fn text_edits(document: &Document, edits: &[Edit]) -> Vec<TextEdit> {
         .collect()
 }
 
-/// The whole text replaced, but for what is equal at both ends: cursors elsewhere stay where they are.
+/// Replaces the whole text, except for common parts at the start and end, so that cursors there do not move.
 pub(super) fn whole_text(document: &Document, text: &str) -> TextEdit {
     let old = document.text();
     let start = old

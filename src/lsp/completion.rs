@@ -1,4 +1,4 @@
-//! `textDocument/completion`: keys that are still missing, values that fit, disks, partitions and bundles that exist.
+//! `textDocument/completion`: missing keys, allowed values, and existing disks, partitions and bundles.
 
 use super::cursor::{At, Cursor};
 use super::document::Document;
@@ -14,10 +14,10 @@ use lsp_types::{
 };
 use std::collections::BTreeSet;
 
-/// What a client can take.
+/// Capabilities of the client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Abilities {
-    /// Text with places to fill in.
+    /// The client supports snippets.
     pub snippets: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn completion(
     }
 }
 
-/// The member whose value would stand at the cursor: its colon is the last thing before it.
+/// The member whose value is expected at the cursor, because the cursor follows its colon.
 fn value_is_due<'n>(object: &'n Node, text: &str, offset: usize) -> Option<&'n Member> {
     let Value::Object(members) = &object.value else { return None };
     text[..offset]
@@ -74,31 +74,31 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// What a completion replaces: the word under the cursor, from behind its quote on, as editors take a word.
+    /// The text that a completion replaces: the word at the cursor without its opening quote, as editors define words.
     fn word(&self, span: Span) -> Target {
         let text = &self.document.text()[span.start..span.end];
         let closed = text.len() >= 2 && text.ends_with('"');
-        // At the outer side of a quote the whole string is replaced.
+        // If the cursor is outside of the quotes, the whole string is replaced.
         let outside = self.offset == span.start || closed && self.offset == span.end;
         if !text.starts_with('"') || outside {
             return Target { span, quotes: Quotes::None };
         }
-        // Where the string is not closed, what follows the cursor is not of it.
+        // If the string is unterminated, the text after the cursor does not belong to it.
         let end = if closed { span.end - 1 } else { self.offset.min(span.end) };
         let quotes = if closed { Quotes::Both } else { Quotes::First };
         Target { span: Span::new((span.start + 1).min(end), end), quotes }
     }
 
-    /// The keys of the object that are not there yet.
+    /// The keys that are missing in the object.
     fn keys(&self, cursor: &Cursor, replaced: Target, on: Option<&Member>) -> Vec<CompletionItem> {
         let path: Vec<&str> = cursor.path().collect();
         let present = self.present(&path);
         let rules = matches!(path[..], ["$lint", "allow"]);
         let doc = describe(path.iter().copied()).unwrap_or_default();
-        let mut names: Vec<String> = if rules { allowable(self.document) } else { doc.keys.clone() };
-        // What is about the file itself comes after what is about the image.
+        let mut names: Vec<String> = if rules { suppressible(self.document) } else { doc.keys.clone() };
+        // Keys about the file itself (`$…`) come last.
         names.sort_by_key(|name| name.starts_with('$'));
-        // On a key that has its value already only the key changes.
+        // If the key already has a value, only the key is replaced.
         let has_value = on.is_some_and(|member| {
             let between = self.document.text().get(member.key_span.end..member.value.span.start);
             between.is_some_and(|text| text.contains(':'))
@@ -122,13 +122,13 @@ impl Context<'_> {
             .collect()
     }
 
-    /// A key without a value: its second quote is part of what is replaced.
+    /// Adds a value to the completion of a key. The closing quote of the key is replaced, too.
     fn add_value(&self, item: &mut CompletionItem, name: &str, key: &KeyDoc, replaced: Target, comma: &str) {
         let quoted = json_string(name);
         let key_text = if replaced.quotes == Quotes::None { quoted.as_str() } else { &quoted[1..] };
         let end = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
         let (text, format) = if self.abilities.snippets {
-            // `$` begins a place to fill in: the key's own is escaped.
+            // `$` starts a placeholder in snippets, so it is escaped in keys.
             let text = format!("{}: {}{comma}", key_text.replace('$', "\\$"), snippet(key));
             (text, InsertTextFormat::SNIPPET)
         } else {
@@ -139,7 +139,7 @@ impl Context<'_> {
         item.insert_text_format = Some(format);
     }
 
-    /// A comma, where another key, value or entry follows and there is none.
+    /// A comma, if another key, value or entry follows without one.
     fn comma(&self, replaced: Target) -> &'static str {
         let after = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
         let rest = self.document.text()[self.offset.max(after)..].trim_start();
@@ -232,7 +232,7 @@ impl Context<'_> {
             .collect()
     }
 
-    /// Disks that other entries name.
+    /// Disks that other entries use.
     fn disks(&self, entry: Option<&Node>) -> Vec<Offer> {
         let this = entry.map(|node| node.span);
         let others = self.template.places().filter(|place| Some(place.span) != this);
@@ -240,7 +240,7 @@ impl Context<'_> {
         names.into_iter().map(|name| Offer::new(json_string(name), CompletionItemKind::REFERENCE)).collect()
     }
 
-    /// Partitions of the layout that the section does not have yet; in the layout, the next number.
+    /// The next free number in the layout; in other sections, partitions of the layout that are missing there.
     fn numbers(&self, section: &str, entry: Option<&Node>) -> Vec<Offer> {
         let template = self.template;
         let this = entry.map(|node| node.span);
@@ -251,7 +251,7 @@ impl Context<'_> {
         if section == "PartitionLayout" {
             let next = next_number(template, disk, this);
             let value = Offer::new(next.to_string(), CompletionItemKind::VALUE);
-            return vec![Offer { about: "the next one".to_owned(), ..value }];
+            return vec![Offer { about: "next free number".to_owned(), ..value }];
         }
         let taken = self.taken(section, this);
         let fits = |key: (&str, u32)| !taken.contains(&key) && disk.is_none_or(|disk| disk == key.0);
@@ -268,7 +268,7 @@ impl Context<'_> {
             .collect()
     }
 
-    /// What a section speaks of already, but for one entry.
+    /// The partitions that a section already contains, except for one entry.
     fn taken(&self, section: &str, but: Option<Span>) -> BTreeSet<(&str, u32)> {
         let filesystems = self.template.filesystems().iter().map(|e| &e.place);
         let mounts = self.template.mounts().iter().map(|e| &e.place);
@@ -289,7 +289,7 @@ impl Context<'_> {
         free.map(|value| Offer::new(json_string(value), CompletionItemKind::ENUM_MEMBER)).collect()
     }
 
-    /// Usual mount points that are free.
+    /// Common mount points that are not in use.
     fn mounts(&self, entry: Option<&Node>, doc: &KeyDoc) -> Vec<Offer> {
         let this = entry.map(|node| node.span);
         let others = self.template.mounts().iter().filter(|e| Some(e.place.span) != this);
@@ -305,9 +305,9 @@ impl Context<'_> {
                 ("\"bookworm\"", "Debian 12"),
                 ("\"trixie\"", "Debian 13"),
                 ("\"noble\"", "Ubuntu 24.04"),
-                ("\"latest\"", "Debian stable, whatever that is today"),
+                ("\"latest\"", "the current Debian stable release"),
             ],
-            _ => &[("\"latest\"", "the newest release, whatever that is today")],
+            _ => &[("\"latest\"", "the latest release")],
         };
         let offer = |(json, about): &(&str, &str)| Offer {
             about: (*about).to_owned(),
@@ -316,7 +316,7 @@ impl Context<'_> {
         names.iter().map(offer).collect()
     }
 
-    /// Whole entries: in the layout a new partition, elsewhere those that the section still lacks.
+    /// Whole entries: new partitions in the layout, and missing partitions in other sections.
     fn entries(&self, section: &str, replaced: Target) -> Vec<CompletionItem> {
         let template = self.template;
         let comma = self.comma(replaced);
@@ -376,7 +376,7 @@ impl Context<'_> {
         format!("{size} {kind}").trim().to_owned()
     }
 
-    /// `json` is put in place of the target, without the quotes that are there.
+    /// A completion item that replaces the target with `json`, without existing quotes.
     fn item(
         &self,
         label: &str,
@@ -402,7 +402,7 @@ impl Context<'_> {
     }
 }
 
-/// What a completion replaces, and which quotes stand around it.
+/// The text that a completion replaces, and the existing quotes around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Target {
     span: Span,
@@ -412,12 +412,12 @@ struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quotes {
     None,
-    /// The string is not closed yet.
+    /// Only the opening quote exists.
     First,
     Both,
 }
 
-/// A value that could stand at the cursor.
+/// A proposed value.
 struct Offer {
     json: String,
     kind: CompletionItemKind,
@@ -430,23 +430,23 @@ impl Offer {
     }
 }
 
-/// The rules that a template may allow itself; those that it breaks first.
-fn allowable(document: &Document) -> Vec<String> {
-    let fires = |name: &str| document.linted().findings.iter().any(|f| f.rule == name);
+/// The rules that a template may suppress, starting with those that have findings.
+fn suppressible(document: &Document) -> Vec<String> {
+    let has_findings = |name: &str| document.linted().findings.iter().any(|f| f.rule == name);
     let mut names: Vec<&str> =
         RULES.iter().filter(|rule| rule.level != Level::Error).map(|rule| rule.name).collect();
-    names.sort_by_key(|name| !fires(name));
+    names.sort_by_key(|name| !has_findings(name));
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// The number after the highest of a disk, or of all; one entry is not counted.
+/// The number after the highest partition number of a disk, or of all disks, ignoring one entry.
 fn next_number(template: &Template, disk: Option<&str>, but: Option<Span>) -> u32 {
     let places = template.layout().iter().map(|e| &e.place).filter(|place| Some(place.span) != but);
     let of_disk = places.filter(|p| disk.is_none() || p.disk.as_ref().map(|d| d.value.as_str()) == disk);
     of_disk.filter_map(|p| p.partition.as_ref()).map(|p| p.value).max().unwrap_or(0).saturating_add(1)
 }
 
-/// A value to fill in. Source: LSP 3.17, snippet syntax.
+/// A snippet for the value of a key. Source: LSP 3.17, snippet syntax.
 fn snippet(key: &KeyDoc) -> String {
     if !key.values.is_empty() {
         return format!("\"${{1|{}|}}\"", key.values.join(","));

@@ -1,22 +1,22 @@
-//! Where in a template the cursor stands.
+//! The position of the cursor in the structure of a template.
 
 use crate::template::{Member, Node, Value};
 
-/// The keys and item numbers that lead to a place, outermost first.
+/// Keys and item indices, outermost first.
 pub(super) type Path = Vec<String>;
 
 pub(super) struct Cursor<'n> {
-    /// Leads to what [`at`](Self::at) is, or to the object that a key is in.
+    /// The path of [`at`](Self::at), or of the object that contains the key.
     pub path: Path,
     pub at: At<'n>,
-    /// The entry of a section, or the user, that the place is in.
+    /// The entry of a section, or the user, that contains the cursor.
     pub entry: Option<&'n Node>,
 }
 
 pub(super) enum At<'n> {
-    /// On a member's key.
+    /// On the key of a member.
     Key(&'n Member),
-    /// On a value that is no container.
+    /// On a scalar value.
     Value(&'n Node),
     /// Between the members of an object.
     Object(&'n Node),
@@ -67,7 +67,7 @@ impl<'n> Cursor<'n> {
     }
 }
 
-/// At the end of a word one is still on it; behind a closing bracket one is outside.
+/// Whether the cursor is in a node. The end of a word belongs to it, but the position after a closing bracket does not.
 fn is_inside(node: &Node, text: &str, offset: usize) -> bool {
     let span = node.span;
     match &node.value {
@@ -75,7 +75,7 @@ fn is_inside(node: &Node, text: &str, offset: usize) -> bool {
             let closed = text[span.start..span.end].ends_with(['}', ']']);
             span.start < offset && if closed { offset < span.end } else { offset <= span.end }
         }
-        // Of a missing value there is nothing to be on.
+        // Missing values have an empty span.
         _ => span.start < span.end && (span.start..=span.end).contains(&offset),
     }
 }
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_somewhere() {
+    fn every_position_is_found() {
         assert_eq!(at(r#"{"a|": 1}"#), "/: key a");
         assert_eq!(at(r#"{"a": [{"b": "x|"}]}"#), "/a/0/b: a string");
         assert_eq!(at(r#"{"a": [{"b": "x", |}]}"#), "/a/0: object");
         assert_eq!(at(r#"{"a": [1, |]}"#), "/a: array");
         assert_eq!(at(r#"{"a": |}"#), "/: object");
         assert_eq!(at(r#"{"a": [{"b|"#), "/a/0: key b");
-        assert_eq!(at("|"), "/: something unreadable");
+        assert_eq!(at("|"), "/: an invalid value");
     }
 }

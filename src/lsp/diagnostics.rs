@@ -1,4 +1,4 @@
-//! `textDocument/publishDiagnostics`: what the linter found.
+//! `textDocument/publishDiagnostics`: the findings of the linter.
 
 use super::document::Document;
 use crate::lint::{Finding, Level};

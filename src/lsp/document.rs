@@ -1,4 +1,4 @@
-//! An open file: its text, and what the linter makes of it. Where the protocol's positions become offsets.
+//! An open file: its text and findings, and the conversion between protocol positions and offsets.
 
 use super::server::Knowledge;
 use crate::lint::{Linted, lint};
@@ -6,7 +6,7 @@ use crate::template::{SourceText, Span, Value};
 use lsp_types::{Position, Range, TextDocumentContentChangeEvent, Uri};
 use std::path::{Path, PathBuf};
 
-/// What a column counts. Source: LSP 3.17, `PositionEncodingKind`.
+/// The unit of columns. Source: LSP 3.17, `PositionEncodingKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Columns {
     Utf8,
@@ -16,7 +16,7 @@ pub(super) enum Columns {
 pub(super) struct Document {
     pub uri: Uri,
     pub version: i32,
-    /// The editor calls it a template, whatever is in it.
+    /// The editor has set the language of the file to `ister`.
     declared: bool,
     columns: Columns,
     source: SourceText,
@@ -50,12 +50,12 @@ impl Document {
         &self.linted
     }
 
-    /// The same text with everything looked at again.
+    /// Lints another text in place of this document.
     pub(super) fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
         judge(text, &self.uri, known)
     }
 
-    /// Makes the changes of one notification, then looks at the result once.
+    /// Applies the changes of one notification, and lints the result.
     pub(super) fn change(
         &mut self,
         version: i32,
@@ -78,7 +78,7 @@ impl Document {
         self.linted = judge(&self.source, &self.uri, known);
     }
 
-    /// Whether this is a template at all: editors send every JSON file.
+    /// Whether this is a template, because editors may send any JSON file.
     pub(super) fn is_template(&self) -> bool {
         let known = ["DestinationType", "PartitionLayout", "FilesystemTypes", "PartitionMountPoints"];
         let has_key = match &self.linted.node.value {
@@ -107,7 +107,7 @@ impl Document {
         Position { line: line as u32, character: column as u32 }
     }
 
-    /// The offset of a position; one past the end of a line is the line's end, one past the text is the text's.
+    /// The offset of a position. Positions past the end of a line or of the text are limited to that end.
     pub(super) fn offset(&self, position: Position) -> usize {
         let line = position.line as usize;
         if line >= self.source.lines() {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_go_there_and_back_in_both_encodings() {
+    fn positions_and_offsets_are_converted_in_both_encodings() {
         let definitions = builtin();
         for columns in [Columns::Utf8, Columns::Utf16] {
             let document = document("{\r\n\"ä😀\": 1}\n", columns, &definitions);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_templates_are_templates() {
+    fn templates_are_detected() {
         let definitions = builtin();
         let is = |text: &str| document(text, Columns::Utf16, &definitions).is_template();
         assert!(is(r#"{"PartitionLayout": []}"#));

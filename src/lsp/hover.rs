@@ -1,4 +1,4 @@
-//! `textDocument/hover`: what a key means, where a partition lies, what a bundle brings, why a rule is there.
+//! `textDocument/hover`: help for keys, partitions, bundles and rules.
 
 use super::cursor::{At, Cursor};
 use super::document::Document;
@@ -50,7 +50,7 @@ pub(super) fn hover(document: &Document, position: Position, known: &Knowledge) 
     Some(Hover { contents, range: Some(document.range(span)) })
 }
 
-/// A key's title, description, values, default and examples.
+/// Title, description, values, default and examples of a key.
 pub(super) fn key_text(key: &str, doc: &KeyDoc) -> String {
     let mut text = format!("**{key}**: {}\n\n{}", doc.title, doc.description);
     let code = |values: &[serde_json::Value]| -> String {
@@ -69,7 +69,7 @@ pub(super) fn key_text(key: &str, doc: &KeyDoc) -> String {
     text
 }
 
-/// What a bundle brings.
+/// The description and packages of a bundle.
 fn bundle_text(name: &str, known: &Knowledge) -> Option<String> {
     let definition = known.definitions.get(name)?;
     let resolved = known.definitions.resolve([name]);
@@ -81,7 +81,7 @@ fn bundle_text(name: &str, known: &Knowledge) -> Option<String> {
     Some(text)
 }
 
-/// Where the partition lies that the cursor's entry speaks of.
+/// The place on the disk, filesystem and mount point of the partition at the cursor.
 fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
     let entry = cursor.entry?.span;
     let place = template.places().find(|place| place.span == entry)?;
@@ -99,7 +99,7 @@ fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
         slot.last(),
         size.0,
     );
-    // How large a disk of a machine is, its template does not say.
+    // The size of a physical disk is not part of the template.
     if template.is_virtual() {
         text += &format!("\n| share | {:.1} % of {whole} |", size.0 as f64 * 100.0 / whole.0 as f64);
     }
@@ -112,7 +112,7 @@ fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
     Some(text)
 }
 
-/// The layout of one disk, where its sizes are known.
+/// The layout of a disk, if all sizes are known.
 fn solve(template: &Template, disk: &str) -> Option<Layout> {
     let requests: Vec<Request> = template
         .layout()

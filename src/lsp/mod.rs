@@ -1,9 +1,9 @@
 //! `ister lsp`: the language server, over standard input and output.
 //!
-//! Diagnostics are those of `ister lint`, actions are its fixes, help is the JSON Schema's. One thread, one message after
-//! the other: a template is linted in less time than a key takes to come up again. The protocol's types and its UTF-16
-//! columns stay in this directory; it knows template, lint, layout and bundle, and neither images nor machines.
-//! Source: Language Server Protocol 3.17.
+//! Diagnostics and code actions are the findings and fixes of `ister lint`; help texts are from the JSON Schema.
+//! Messages are processed one after the other on a single thread, because linting is faster than typing. Protocol
+//! types and UTF-16 columns are only used in this module, which depends on template, lint, layout and bundle, but not
+//! on image or boot. Source: Language Server Protocol 3.17.
 
 mod actions;
 mod completion;

@@ -1,11 +1,11 @@
-//! Definition, references and highlights: the same partition or disk in the three sections.
+//! Definitions and references of partitions and disks in the three partition sections.
 
 use super::cursor::{At, Cursor};
 use super::document::Document;
 use crate::template::{Span, Template};
 use lsp_types::{Location, Position};
 
-/// What the cursor is on.
+/// The disk or partition at the cursor.
 pub(super) enum Thing<'t> {
     /// A disk, by name.
     Disk(&'t str),
@@ -13,7 +13,7 @@ pub(super) enum Thing<'t> {
     Partition(&'t str, u32),
 }
 
-/// The disk under the cursor if it is on a `disk`, else the partition that the entry speaks of.
+/// The disk, if the cursor is on a `disk` key or value, else the partition of the entry.
 pub(super) fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, document.text(), offset);
@@ -30,7 +30,7 @@ pub(super) fn thing(document: &Document, offset: usize) -> Option<Thing<'_>> {
     }
 }
 
-/// Where a thing is named, the layout's entries first; `true` for those.
+/// All places that refer to a disk or partition. Entries of the layout come first and are marked `true`.
 pub(super) fn mentions(template: &Template, thing: &Thing) -> Vec<(bool, Span)> {
     let defining = template.layout().len();
     template
@@ -55,7 +55,7 @@ pub(super) fn definition(document: &Document, position: Position) -> Option<Loca
     Some(Location { uri: document.uri.clone(), range: document.range(span) })
 }
 
-/// `declaration`: those of the layout too.
+/// The references; with `declaration`, including those in the layout.
 pub(super) fn references(document: &Document, position: Position, declaration: bool) -> Vec<Location> {
     let Some(thing) = thing(document, document.offset(position)) else { return Vec::new() };
     mentions(&document.linted().template, &thing)

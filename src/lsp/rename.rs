@@ -1,4 +1,4 @@
-//! `textDocument/rename`: a disk, in all three sections.
+//! `textDocument/rename`: renames a disk in all partition sections.
 
 use super::actions::workspace_edit;
 use super::document::Document;
@@ -6,17 +6,17 @@ use super::navigation::{Thing, mentions, thing};
 use crate::template::{Span, json_string};
 use lsp_types::{Position, Range, TextEdit, WorkspaceEdit};
 
-/// The place of the name under the cursor, without its quotes. `Err` says what can be renamed.
+/// The range of the disk name at the cursor, without its quotes.
 pub(super) fn prepare(document: &Document, position: Position) -> Result<Range, String> {
     let offset = document.offset(position);
     let Some(Thing::Disk(name)) = thing(document, offset) else {
-        return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
+        return Err("only disks can be renamed; place the cursor on a `disk` value".to_owned());
     };
     let span = mentions(&document.linted().template, &Thing::Disk(name))
         .into_iter()
         .map(|(_, span)| span)
         .find(|span| (span.start..=span.end).contains(&offset));
-    let span = span.ok_or("put the cursor on the disk's name")?;
+    let span = span.ok_or("place the cursor on the name of the disk")?;
     Ok(document.range(inside(document, span)))
 }
 
@@ -27,16 +27,16 @@ pub(super) fn rename(
 ) -> Result<WorkspaceEdit, String> {
     prepare(document, position)?;
     let Some(Thing::Disk(name)) = thing(document, document.offset(position)) else {
-        return Err("only a disk can be renamed: put the cursor on a `disk`".to_owned());
+        return Err("only disks can be renamed; place the cursor on a `disk` value".to_owned());
     };
     let file = new_name.rsplit('/').next().unwrap_or_default();
     if matches!(file.trim(), "" | "." | "..") || new_name.contains(char::is_control) {
-        return Err(format!("`{}` is no name of a disk", new_name.escape_debug()));
+        return Err(format!("invalid disk name `{}`", new_name.escape_debug()));
     }
     let template = &document.linted().template;
     let taken = template.layout().iter().filter_map(|e| e.place.disk.as_ref()).any(|d| d.value == new_name);
     if taken && name != new_name {
-        return Err(format!("there is a disk `{new_name}` already"));
+        return Err(format!("disk `{new_name}` already exists"));
     }
     let edits = mentions(template, &Thing::Disk(name))
         .into_iter()

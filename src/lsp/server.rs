@@ -1,4 +1,4 @@
-//! The connection: what the client may ask, and who answers.
+//! The server: initialization, capabilities and dispatch of requests.
 
 use super::actions::{self, FIX_ALL};
 use super::completion::{Abilities, completion};
@@ -17,35 +17,35 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// What the server knows of the host.
+/// The server's access to bundle definitions and host files.
 pub(crate) struct Knowledge<'a> {
     pub definitions: &'a Definitions,
-    /// Facts about the files that a template names; relative ones are looked for in the directory.
+    /// Returns facts about the files that a template refers to. Relative paths are resolved against the directory.
     pub files: &'a dyn Fn(&Template, Option<&Path>) -> Files,
-    /// The workspace's directory, where `ister build` would be run.
+    /// The directory of the workspace, where `ister build` would be run.
     pub root: Option<PathBuf>,
 }
 
-/// How a client went.
+/// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// With `shutdown` first.
+    /// The client sent `shutdown` before `exit`.
     Goodbye,
-    /// With `exit` alone, or without a word.
+    /// The client sent only `exit`, or closed the connection.
     Abrupt,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("the client broke the protocol")]
+    #[error("the client violated the protocol")]
     Protocol(#[from] ProtocolError),
-    #[error("the client said something that cannot be understood")]
+    #[error("the client sent an invalid message")]
     Message(#[from] serde_json::Error),
-    #[error("the client went away")]
+    #[error("the client closed the connection")]
     Gone,
 }
 
-/// Serves one client until it says goodbye.
+/// Serves one client until it disconnects.
 pub(crate) fn serve(connection: &Connection, mut known: Knowledge) -> Result<End, ServerError> {
     let (id, params) = connection.initialize_start()?;
     let params: InitializeParams = serde_json::from_value(params)?;
@@ -69,10 +69,10 @@ pub(crate) fn serve(connection: &Connection, mut known: Knowledge) -> Result<End
     for message in &connection.receiver {
         let answers = match message {
             Message::Request(request) if end == End::Goodbye => {
-                let message = "the server was told to shut down".to_owned();
-                vec![Message::Response(error(
+                let message = "the server is shutting down".to_owned();
+                vec![Message::Response(error_response(
                     request.id,
-                    Refused { code: ErrorCode::InvalidRequest, message },
+                    RequestError { code: ErrorCode::InvalidRequest, message },
                 ))]
             }
             Message::Request(request) if request.method == request::Shutdown::METHOD => {
@@ -82,7 +82,7 @@ pub(crate) fn serve(connection: &Connection, mut known: Knowledge) -> Result<End
             Message::Request(request) => vec![Message::Response(server.request(request))],
             Message::Notification(note) if note.method == notification::Exit::METHOD => return Ok(end),
             Message::Notification(note) => server.notification(note),
-            // The server asks nothing.
+            // The server sends no requests, so it expects no responses.
             Message::Response(_) => Vec::new(),
         };
         for answer in answers {
@@ -92,7 +92,7 @@ pub(crate) fn serve(connection: &Connection, mut known: Knowledge) -> Result<End
     Ok(end)
 }
 
-/// UTF-8 where the client knows it, else UTF-16, which every client knows.
+/// UTF-8 if the client supports it, else UTF-16, which every client must support.
 fn columns(params: &InitializeParams) -> Columns {
     let offered = params
         .capabilities
@@ -104,7 +104,7 @@ fn columns(params: &InitializeParams) -> Columns {
 }
 
 fn root(params: &InitializeParams) -> Option<PathBuf> {
-    #[expect(deprecated, reason = "older clients send this only")]
+    #[expect(deprecated, reason = "older clients only send this field")]
     let old = params.root_uri.as_ref();
     let directory = params
         .workspace_folders
@@ -154,35 +154,32 @@ struct Server<'a> {
     abilities: Abilities,
 }
 
-/// Why a request has no answer.
-struct Refused {
+/// An error response.
+struct RequestError {
     code: ErrorCode,
     message: String,
 }
 
-impl Refused {
-    fn failed(message: String) -> Refused {
-        Refused { code: ErrorCode::RequestFailed, message }
+impl RequestError {
+    fn failed(message: String) -> RequestError {
+        RequestError { code: ErrorCode::RequestFailed, message }
     }
 }
 
 impl Server<'_> {
     fn request(&self, request: Request) -> Response {
         let id = request.id.clone();
-        // A bug in one answer does not end the editing.
+        // Catch panics, so that a bug in one request does not end the session.
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request))).unwrap_or_else(|_| {
-            Err(Refused {
-                code: ErrorCode::InternalError,
-                message: "ister failed at this request".to_owned(),
-            })
+            Err(RequestError { code: ErrorCode::InternalError, message: "internal error".to_owned() })
         });
         match answer {
             Ok(result) => Response::new_ok(id, result),
-            Err(refused) => error(id, refused),
+            Err(error) => error_response(id, error),
         }
     }
 
-    fn answer(&self, request: Request) -> Result<serde_json::Value, Refused> {
+    fn answer(&self, request: Request) -> Result<serde_json::Value, RequestError> {
         let Request { method, params, .. } = request;
         match method.as_str() {
             request::HoverRequest::METHOD => {
@@ -221,21 +218,21 @@ impl Server<'_> {
             request::PrepareRenameRequest::METHOD => {
                 let at: TextDocumentPositionParams = read(params)?;
                 let document = self.document(&at.text_document)?;
-                write(rename::prepare(document, at.position).map_err(Refused::failed)?)
+                write(rename::prepare(document, at.position).map_err(RequestError::failed)?)
             }
             request::Rename::METHOD => {
                 let params: RenameParams = read(params)?;
                 let at = params.text_document_position;
                 let document = self.document(&at.text_document)?;
-                write(rename::rename(document, at.position, &params.new_name).map_err(Refused::failed)?)
+                write(rename::rename(document, at.position, &params.new_name).map_err(RequestError::failed)?)
             }
             request::Formatting::METHOD => {
                 let params: DocumentFormattingParams = read(params)?;
                 self.at(&params.text_document, formatting::formatting)
             }
-            _ => Err(Refused {
+            _ => Err(RequestError {
                 code: ErrorCode::MethodNotFound,
-                message: format!("ister does not know `{method}`"),
+                message: format!("unsupported method `{method}`"),
             }),
         }
     }
@@ -244,18 +241,19 @@ impl Server<'_> {
         &self,
         id: &TextDocumentIdentifier,
         answer: impl FnOnce(&Document) -> T,
-    ) -> Result<serde_json::Value, Refused> {
+    ) -> Result<serde_json::Value, RequestError> {
         write(answer(self.document(id)?))
     }
 
-    fn document(&self, id: &TextDocumentIdentifier) -> Result<&Document, Refused> {
-        self.documents.get(id.uri.as_str()).ok_or_else(|| Refused {
+    fn document(&self, id: &TextDocumentIdentifier) -> Result<&Document, RequestError> {
+        self.documents.get(id.uri.as_str()).ok_or_else(|| RequestError {
             code: ErrorCode::InvalidParams,
             message: format!("`{}` is not open", id.uri.as_str()),
         })
     }
 
-    /// What is to be sent because of a notification. One that makes no sense is ignored, as the protocol wants.
+    /// Handles a notification, and returns the messages to send. Invalid notifications are ignored, as the protocol
+    /// requires.
     fn notification(&mut self, note: Notification) -> Vec<Message> {
         let changed = match note.method.as_str() {
             notification::DidOpenTextDocument::METHOD => {
@@ -291,7 +289,7 @@ impl Server<'_> {
                 };
                 let uri = params.text_document.uri;
                 self.documents.remove(uri.as_str());
-                // Nobody looks at it any more.
+                // Clear the diagnostics of the closed document.
                 return vec![publish(PublishDiagnosticsParams {
                     uri,
                     diagnostics: Vec::new(),
@@ -308,16 +306,16 @@ fn publish(params: PublishDiagnosticsParams) -> Message {
     Message::Notification(Notification::new(notification::PublishDiagnostics::METHOD.to_owned(), params))
 }
 
-fn read<T: DeserializeOwned>(params: serde_json::Value) -> Result<T, Refused> {
+fn read<T: DeserializeOwned>(params: serde_json::Value) -> Result<T, RequestError> {
     serde_json::from_value(params)
-        .map_err(|error| Refused { code: ErrorCode::InvalidParams, message: error.to_string() })
+        .map_err(|error| RequestError { code: ErrorCode::InvalidParams, message: error.to_string() })
 }
 
-fn write<T: serde::Serialize>(value: T) -> Result<serde_json::Value, Refused> {
+fn write<T: serde::Serialize>(value: T) -> Result<serde_json::Value, RequestError> {
     serde_json::to_value(value)
-        .map_err(|error| Refused { code: ErrorCode::InternalError, message: error.to_string() })
+        .map_err(|error| RequestError { code: ErrorCode::InternalError, message: error.to_string() })
 }
 
-fn error(id: RequestId, refused: Refused) -> Response {
-    Response::new_err(id, refused.code as i32, refused.message)
+fn error_response(id: RequestId, error: RequestError) -> Response {
+    Response::new_err(id, error.code as i32, error.message)
 }

@@ -1,24 +1,24 @@
-//! What editors send that is not to the letter of the protocol, and how they want it back.
+//! Workarounds for messages of editors that do not conform to the protocol.
 
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// URIs as the client writes them, by what they are in RFC 3986: editors send `[`, `|`, blanks, letters with accents and a bare
-/// `%` as they are, and know a document only by the very same spelling.
+/// Maps URIs that conform to RFC 3986 to the client's spelling. Editors do not escape `[`, `|`, spaces, non-ASCII
+/// letters or `%`, and only recognize a document by its original spelling.
 #[derive(Debug, Default)]
 pub(super) struct Spellings(BTreeMap<String, String>);
 
 impl Spellings {
-    /// Makes the URIs of a message right, and keeps in mind how they were written; the last spelling counts.
+    /// Escapes the URIs in a message, and stores their original spelling. The last spelling counts.
     pub(super) fn take_in(&mut self, message: &mut Value) {
         match message {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     match value {
                         Value::String(text) if is_uri(key) => {
-                            let right = escaped(text);
-                            self.0.insert(right.clone(), std::mem::replace(text, right));
+                            let valid = escaped(text);
+                            self.0.insert(valid.clone(), std::mem::replace(text, valid));
                         }
                         _ => self.take_in(value),
                     }
@@ -29,7 +29,7 @@ impl Spellings {
         }
     }
 
-    /// Writes them as the client does, also where they are keys.
+    /// Restores the client's spelling of the URIs in a message, including object keys.
     pub(super) fn give_back(&self, message: &mut Value) {
         match message {
             Value::Object(fields) => {
@@ -65,12 +65,12 @@ fn is_uri(key: &str) -> bool {
     key == "uri" || key.ends_with("Uri")
 }
 
-/// What RFC 3986 has no place for, as its percent-encoding has it.
+/// Percent-encodes the characters that RFC 3986 does not allow.
 fn escaped(uri: &str) -> String {
     let bytes = uri.as_bytes();
     let mut out = String::with_capacity(uri.len());
     for (at, byte) in bytes.iter().enumerate() {
-        // Only one fragment: a second `#` is a part of a name.
+        // A URI has only one fragment, so a second `#` is part of a name.
         let is_second = *byte == b'#' && bytes[..at].contains(&b'#');
         let is_plain = !is_second && (byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=".contains(byte));
         let begins_code = *byte == b'%'
@@ -84,7 +84,7 @@ fn escaped(uri: &str) -> String {
     out
 }
 
-/// JSON whose strings have halves of surrogate pairs, which are no characters: U+FFFD stands for each.
+/// Replaces lone surrogates in the strings of a JSON text with U+FFFD.
 pub(super) fn fixed(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let half = |at: usize| -> Option<u16> {
@@ -121,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_uri_comes_back_as_it_was_written() {
+    fn uris_are_sent_back_in_their_original_spelling() {
         for uri in [
             "file:///a/[x]/t.json",
             "file:///a b/t.json",
@@ -136,9 +136,9 @@ mod tests {
             let mut message = json!({"params": {"textDocument": {"uri": uri, "text": "uri"}}});
             let own = message.clone();
             spellings.take_in(&mut message);
-            let right = message["params"]["textDocument"]["uri"].as_str().unwrap();
-            assert!(right.parse::<lsp_types::Uri>().is_ok(), "{right}");
-            let mut answer = json!({"changes": {right: [1]}, "uri": right});
+            let valid = message["params"]["textDocument"]["uri"].as_str().unwrap();
+            assert!(valid.parse::<lsp_types::Uri>().is_ok(), "{valid}");
+            let mut answer = json!({"changes": {valid: [1]}, "uri": valid});
             spellings.give_back(&mut message);
             assert_eq!(message, own);
             spellings.give_back(&mut answer);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_pairs_are_replaced() {
+    fn lone_surrogates_are_replaced() {
         let check = |text: &str, expect: &str| assert_eq!(fixed(text), expect);
         check(r#""\ud83e\udd80 \u00e4""#, r#""\ud83e\udd80 \u00e4""#);
         check(r#""\ud83e""#, r#""\ufffd""#);
@@ -159,14 +159,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_mended_is_json_again(units in prop::collection::vec(any::<u16>(), 0..20)) {
+        fn fixed_text_is_valid_json(units in prop::collection::vec(any::<u16>(), 0..20)) {
             let text: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let text = format!("\"{text}\"");
             prop_assert!(serde_json::from_str::<String>(&fixed(&text)).is_ok());
         }
 
         #[test]
-        fn whatever_is_escaped_is_a_uri(path in "[^/\\x00]{0,20}") {
+        fn escaped_text_is_a_valid_uri(path in "[^/\\x00]{0,20}") {
             let uri = escaped(&format!("file:///{path}"));
             prop_assert!(uri.parse::<lsp_types::Uri>().is_ok(), "{}", uri);
         }

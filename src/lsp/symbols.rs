@@ -69,7 +69,7 @@ fn symbol(
     made
 }
 
-#[expect(deprecated, reason = "`deprecated` is a field that has to be given")]
+#[expect(deprecated, reason = "the field `deprecated` must be initialized")]
 fn symbol_of(
     document: &Document,
     name: &str,
@@ -92,7 +92,7 @@ fn symbol_of(
     }
 }
 
-/// A scalar as it was written, not too long.
+/// The text of a scalar, limited to 60 characters.
 fn raw(document: &Document, node: &Node) -> String {
     let text = &document.text()[node.span.start..node.span.end];
     text.chars().take(60).collect()

@@ -1,4 +1,4 @@
-//! Messages over standard input and output. A body that is no message is answered and forgotten; the server lives as long as its
+//! Messages over standard input and output. Invalid messages are answered with an error. The server exits with its
 //! client. Sources: Language Server Protocol 3.17, "Base Protocol"; JSON-RPC 2.0, "Error object".
 
 use super::spelling::{Spellings, fixed};
@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Bytes of a body, more than any template has.
-const MOST: u64 = 256 << 20;
-/// How often the client is looked for.
-const LOOK: Duration = Duration::from_secs(2);
+/// The maximum size of a message body, larger than any template.
+const MAX_BODY: u64 = 256 << 20;
+/// The interval for checking whether the client is alive.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What is said to the client, by whichever thread.
+/// Sends messages to the client, from any thread.
 #[derive(Clone)]
-struct Voice(Arc<Mutex<Spellings>>);
+struct Output(Arc<Mutex<Spellings>>);
 
-impl Voice {
-    fn say(&self, mut message: Value) -> io::Result<()> {
-        // Held while writing: one message is written after the other.
+impl Output {
+    fn send(&self, mut message: Value) -> io::Result<()> {
+        // The lock is held while writing, so that messages are not interleaved.
         let spellings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spellings.give_back(&mut message);
         let text = message.to_string();
@@ -33,74 +33,74 @@ impl Voice {
         out.flush()
     }
 
-    fn refuse(&self, id: Value, code: ErrorCode, message: String) -> io::Result<()> {
+    fn send_error(&self, id: Value, code: ErrorCode, message: String) -> io::Result<()> {
         let error = json!({ "code": code as i32, "message": message });
-        self.say(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+        self.send(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
     }
 }
 
-/// The connection, and the thread that writes, which ends with it.
+/// The connection, and the writer thread, which ends when the connection is dropped.
 pub(crate) fn stdio() -> (Connection, JoinHandle<io::Result<()>>) {
     let (to_client, answers) = unbounded();
-    let (heard, messages) = unbounded();
-    let voice = Voice(Arc::default());
+    let (to_server, messages) = unbounded();
+    let output = Output(Arc::default());
     let writer = std::thread::spawn({
-        let voice = voice.clone();
-        move || write(&answers, &voice)
+        let output = output.clone();
+        move || write(&answers, &output)
     });
-    // It waits for input for as long as somebody holds the other end, and is not waited for.
+    // The reader thread is not joined, because it blocks until standard input is closed.
     std::thread::spawn(move || {
-        let _ = read(&mut BufReader::new(io::stdin()), &heard, &voice);
-        goodbye(&heard);
+        let _ = read(&mut BufReader::new(io::stdin()), &to_server, &output);
+        send_exit(&to_server);
     });
     (Connection { sender: to_client, receiver: messages }, writer)
 }
 
-fn write(answers: &Receiver<Message>, voice: &Voice) -> io::Result<()> {
+fn write(answers: &Receiver<Message>, output: &Output) -> io::Result<()> {
     for answer in answers {
         let mut value = serde_json::to_value(&answer)?;
         if let Value::Object(fields) = &mut value {
             fields.insert("jsonrpc".to_owned(), "2.0".into());
         }
-        voice.say(value)?;
+        output.send(value)?;
     }
     Ok(())
 }
 
-/// Until the input ends, or is no frame of the protocol any more.
-fn read(input: &mut impl BufRead, heard: &Sender<Message>, voice: &Voice) -> io::Result<()> {
+/// Reads messages until the end of the input or an invalid frame.
+fn read(input: &mut impl BufRead, to_server: &Sender<Message>, output: &Output) -> io::Result<()> {
     while let Some(body) = frame(input)? {
         let text = String::from_utf8_lossy(&body);
         let mut value: Value = match serde_json::from_str(&fixed(&text)) {
             Ok(value) => value,
             Err(error) => {
-                voice.refuse(Value::Null, ErrorCode::ParseError, format!("not valid JSON: {error}"))?;
+                output.send_error(Value::Null, ErrorCode::ParseError, format!("not valid JSON: {error}"))?;
                 continue;
             }
         };
-        voice.0.lock().unwrap_or_else(PoisonError::into_inner).take_in(&mut value);
+        output.0.lock().unwrap_or_else(PoisonError::into_inner).take_in(&mut value);
         if value["method"] == Initialize::METHOD
             && let Some(client) = value["params"]["processId"].as_u64().filter(|client| is_alive(*client))
         {
-            let heard = heard.clone();
-            std::thread::spawn(move || watch(client, &heard));
+            let to_server = to_server.clone();
+            std::thread::spawn(move || watch(client, &to_server));
         }
         let id = value["id"].clone();
         match serde_json::from_value(value) {
             Ok(message) => {
-                if heard.send(message).is_err() {
+                if to_server.send(message).is_err() {
                     return Ok(());
                 }
             }
             Err(error) => {
-                voice.refuse(id, ErrorCode::InvalidRequest, format!("not a valid message: {error}"))?;
+                output.send_error(id, ErrorCode::InvalidRequest, format!("not a valid message: {error}"))?;
             }
         }
     }
     Ok(())
 }
 
-/// The next body. Header fields that are not known are passed over.
+/// Reads the next message body. Unknown header fields are ignored.
 fn frame(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut length = None;
     loop {
@@ -113,7 +113,7 @@ fn frame(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
         if let Some((name, value)) = line.split_once(':')
             && name.trim().eq_ignore_ascii_case("Content-Length")
         {
-            length = value.trim().parse::<u64>().ok().filter(|length| *length <= MOST);
+            length = value.trim().parse::<u64>().ok().filter(|length| *length <= MAX_BODY);
         }
         if let Some(length) = length.filter(|_| line.is_empty()) {
             let mut body = vec![0; length as usize];
@@ -123,19 +123,19 @@ fn frame(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Says goodbye for a client that is gone while something else keeps its end open.
-fn watch(client: u64, heard: &Sender<Message>) {
+/// Sends `exit` when the client process ends, because another process may keep the connection open.
+fn watch(client: u64, to_server: &Sender<Message>) {
     while is_alive(client) {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
-    goodbye(heard);
+    send_exit(to_server);
 }
 
-fn goodbye(heard: &Sender<Message>) {
-    let _ = heard.send(Message::Notification(Notification::new(Exit::METHOD.to_owned(), Value::Null)));
+fn send_exit(to_server: &Sender<Message>) {
+    let _ = to_server.send(Message::Notification(Notification::new(Exit::METHOD.to_owned(), Value::Null)));
 }
 
-/// Whether the process is there, and not only what nobody has waited for. Source: proc_pid_stat(5), the field behind the name.
+/// Whether the process exists and is not a zombie. Source: proc_pid_stat(5), the field after the name.
 fn is_alive(process: u64) -> bool {
     let mut stat = String::new();
     let file = std::fs::File::open(format!("/proc/{process}/stat"));
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_read_as_clients_write_them() {
+    fn frames_of_clients_are_parsed() {
         let read = |text: &str| {
             let mut input = text.as_bytes();
             let mut bodies = Vec::new();

@@ -1,4 +1,4 @@
-//! Which loader an image boots by, and where the system mounts its ESP.
+//! The boot loader of an image, and the mount point of its ESP.
 
 use super::model::{FilesystemType, MountEntry, SoftwareManager, Template, Version};
 use super::units::{Bytes, Size};
@@ -22,32 +22,32 @@ impl fmt::Display for Loader {
     }
 }
 
-/// What a template means by an EFI partition "mounted at /boot": the loader, and the mount point that lets the package
-/// manager replace kernels.
+/// How a template with an ESP "mounted at /boot" is implemented: the boot loader, and a mount point that allows the
+/// package manager to replace kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootMethod {
     pub loader: Loader,
-    /// Nothing if BIOS boots it.
+    /// Mount point of the ESP; `None` for BIOS boot.
     pub esp: Option<&'static str>,
 }
 
-/// dpkg makes hard links beside what it replaces, so Debian's /boot cannot be FAT: the ESP is apart from it, and
-/// kernel-install copies kernels to it. Source: kernel-install(8), bootctl(1).
+/// dpkg creates hard links next to files that it replaces, so /boot cannot be FAT on Debian. The ESP is mounted
+/// separately, and kernel-install copies kernels to it. Source: kernel-install(8), bootctl(1).
 pub const ESP_OF_KERNEL_INSTALL: &str = "/efi";
-/// Where grub-install of Debian looks for the ESP. It holds no kernels.
+/// Where Debian's grub-install expects the ESP, which contains no kernels.
 pub const ESP_OF_GRUB: &str = "/boot/efi";
-/// For content whose own tools keep kernels on the ESP: clr-boot-manager, kernel-install of rpm distributions.
+/// For content whose own tools store kernels on the ESP: clr-boot-manager, kernel-install of rpm distributions.
 pub const ESP_AS_BOOT: &str = "/boot";
 
-/// From here on an ESP holds the three kernels that apt may keep, with their initramfs: 24 MB each with bookworm, 26 MB with
-/// trixie.
-const ROOM_FOR_KERNELS: Bytes = Bytes::mib(128);
+/// The minimum size of an ESP for the three kernels that apt may keep, with their initramfs: 24 MB each with
+/// bookworm, 26 MB with trixie.
+const KERNELS_SIZE: Bytes = Bytes::mib(128);
 
-/// Releases without the package systemd-boot, whose hooks call kernel-install: its programs are in systemd itself. Tried with
-/// bullseye; the others are older or, for Ubuntu, of the time before the split.
+/// Releases without the package systemd-boot, whose hooks call kernel-install. They have its programs in the systemd
+/// package. Tested with bullseye; the others are older or, for Ubuntu, from before the package was split.
 const WITHOUT_SYSTEMD_BOOT: &[&str] = &["buster", "bullseye", "bionic", "focal", "jammy"];
 
-/// Nothing if no firmware can start it.
+/// The boot method of a template; `None` if no firmware can boot it.
 pub fn boot_method(template: &Template) -> Option<BootMethod> {
     let mounted =
         |path: &str| template.mounts().iter().find(|m| m.mount.as_ref().is_some_and(|at| at.value == path));
@@ -61,13 +61,13 @@ pub fn boot_method(template: &Template) -> Option<BootMethod> {
         return method(Loader::SystemdBoot, ESP_AS_BOOT);
     }
     let kernel_install = !is_without_systemd_boot(template);
-    if kernel_install && size(template, esp).is_none_or(|size| size >= ROOM_FOR_KERNELS) {
+    if kernel_install && size(template, esp).is_none_or(|size| size >= KERNELS_SIZE) {
         return method(Loader::SystemdBoot, ESP_OF_KERNEL_INSTALL);
     }
     match (grub_reads(template, root), kernel_install) {
         (true, _) => method(Loader::Grub, ESP_OF_GRUB),
         (false, true) => method(Loader::SystemdBoot, ESP_OF_KERNEL_INSTALL),
-        // Kernels of packages are not replaced there.
+        // In this case, package updates do not replace the kernels.
         (false, false) => method(Loader::SystemdBoot, ESP_AS_BOOT),
     }
 }
@@ -77,7 +77,7 @@ fn is_without_systemd_boot(template: &Template) -> bool {
     WITHOUT_SYSTEMD_BOOT.contains(&name.as_str())
 }
 
-/// What the partition asks for; nothing if it takes what is left, or what it has.
+/// The size of the partition; `None` if it is "rest" or the existing size.
 fn size(template: &Template, mount: &MountEntry) -> Option<Bytes> {
     let entry = template.layout().iter().find(|entry| entry.place.key() == mount.place.key())?;
     match entry.size.as_ref()?.value {
@@ -86,7 +86,7 @@ fn size(template: &Template, mount: &MountEntry) -> Option<Bytes> {
     }
 }
 
-/// Whether GRUB finds a kernel in the root filesystem.
+/// Whether GRUB can read a kernel from the root filesystem.
 fn grub_reads(template: &Template, root: &MountEntry) -> bool {
     let filesystem = template.filesystems().iter().find(|f| f.place.key() == root.place.key());
     let Some(filesystem) = filesystem else { return false };
@@ -96,7 +96,7 @@ fn grub_reads(template: &Template, root: &MountEntry) -> bool {
     known && filesystem.encryption.is_none() && features_unreadable_by_grub(kind, options).next().is_none()
 }
 
-/// Incompatible features of ext4 that GRUB 2.06 does not know. Source: its grub-core/fs/ext2.c,
+/// Incompatible features of ext4 that GRUB 2.06 does not support. Source: its grub-core/fs/ext2.c,
 /// EXT2_DRIVER_SUPPORTED_INCOMPAT and EXT2_DRIVER_IGNORED_INCOMPAT.
 const UNREADABLE: &[&str] = &[
     "inline_data",
@@ -109,7 +109,7 @@ const UNREADABLE: &[&str] = &[
     "compression",
 ];
 
-/// Features that mkfs options turn on and GRUB cannot read.
+/// Features in mkfs options that GRUB does not support.
 pub fn features_unreadable_by_grub(
     kind: Option<FilesystemType>,
     options: &str,

@@ -1,4 +1,4 @@
-//! From JSON nodes to the typed template, keeping every fault on the way.
+//! Decodes JSON nodes to the typed template, and collects all errors.
 
 mod values;
 
@@ -10,14 +10,14 @@ use super::text::{Encoding, SourceText, Span};
 use std::collections::HashMap;
 use values::{boolean, integer, list, name, partition_number, secret, size, text, version, wrong_type};
 
-/// Something in the text that could not be understood.
+/// An error in the text of a template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     pub kind: FaultKind,
     pub span: Span,
     pub message: String,
     pub help: Option<String>,
-    /// Other places that explain this one, each with a few words.
+    /// Related places, each with a short explanation.
     pub related: Vec<(Span, String)>,
     pub fix: Option<Fix>,
 }
@@ -26,7 +26,7 @@ pub struct Fault {
 pub enum FaultKind {
     Syntax,
     DuplicateKey,
-    /// Not a key, but nearly one.
+    /// An unknown key that is similar to a known one.
     MisspeltKey,
     UnknownKey,
     WrongType,
@@ -73,7 +73,7 @@ pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns
 const LINT_KEYS: &[&str] = &["allow"];
 const SECRET_KEYS: &[&str] = &["file", "env"];
 
-/// Reads a template. The node is the JSON as it stands, for JSON Schema.
+/// Parses a template. The node is the JSON document, for validation by the JSON Schema.
 pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
     let (node, syntax) = json::read(source.text());
     let mut faults = Faults { list: encoding_fault(source).into_iter().collect(), ..Faults::default() };
@@ -93,18 +93,18 @@ pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
 fn encoding_fault(source: &SourceText) -> Option<Fault> {
     let (at, message) = match source.encoding() {
         Encoding::Utf8 => return None,
-        Encoding::Utf16 => (0, "the file is UTF-16, but JSON is UTF-8"),
+        Encoding::Utf16 => (0, "the file is UTF-16, but JSON must be UTF-8"),
         Encoding::Unknown { at } => (at, "the file is neither UTF-8 nor UTF-16 from here on"),
     };
     let span = Span::new(at, at);
-    // Whoever writes the text back writes UTF-8.
+    // The empty change is enough, because fixed files are always written as UTF-8.
     let fix = (source.encoding() == Encoding::Utf16)
         .then(|| Fix::safe("save it as UTF-8", Change::Replace(span, String::new())));
     let help = Some("save it as UTF-8".to_owned());
     Some(Fault { kind: FaultKind::Syntax, span, message: message.to_owned(), help, related: Vec::new(), fix })
 }
 
-/// Faults, of each kind up to a number that nobody reads any more: many of one do not hide another.
+/// Collects errors, up to a limit per kind, so that many errors of one kind do not hide others.
 #[derive(Default)]
 struct Faults {
     list: Vec<Fault>,
@@ -161,12 +161,12 @@ fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
     })
 }
 
-/// `"$lint": {"allow": {"rule-name": "why"}}`
+/// `"$lint": {"allow": {"rule-name": "reason"}}`
 fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
-    let mut fields = Fields::of(node, LINT_KEYS, "the linter's settings", faults)?;
+    let mut fields = Fields::of(node, LINT_KEYS, "the linter settings", faults)?;
     fields.get("allow", |node, faults| {
         let Value::Object(members) = &node.value else {
-            wrong_type(node, faults, "rules with reasons, { \"rule-name\": \"why\" }");
+            wrong_type(node, faults, "an object of rules and reasons, { \"rule-name\": \"reason\" }");
             return None;
         };
         let mut seen: HashMap<&str, &Member> = HashMap::new();
@@ -205,7 +205,7 @@ fn filesystem_entry(node: &Node, faults: &mut Faults) -> Option<FilesystemEntry>
 }
 
 fn encryption(node: &Node, faults: &mut Faults) -> Option<Encryption> {
-    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "an encryption", faults)?;
+    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "encryption settings", faults)?;
     Some(Encryption {
         span: node.span,
         name: fields.get("name", text),
@@ -259,7 +259,7 @@ fn static_ip(node: &Node, faults: &mut Faults) -> Option<StaticIp> {
     })
 }
 
-/// The members of one object: known keys by name, everything else already reported.
+/// The members of an object: known keys by name. Unknown and duplicate keys are reported when it is created.
 struct Fields<'n, 'f> {
     known: Vec<(&'static str, &'n Node)>,
     present: Vec<Spanned<String>>,
@@ -285,9 +285,9 @@ impl<'n, 'f> Fields<'n, 'f> {
                     known.retain(|(name, _)| name != key);
                     known.push((key, &member.value));
                 }
-                // Looking for the nearest name takes time.
-                // Not a key at all, perhaps: a value that lost its quotes.
+                // This may not be a key, but a value without quotes.
                 None if member.value.value == Value::Broken => {}
+                // Finding similar names takes time, so stop when the limit is reached.
                 None if faults.is_full(FaultKind::UnknownKey) || faults.is_full(FaultKind::MisspeltKey) => {}
                 None => faults.push(unknown_key(member, members, keys, what)),
             }
@@ -298,7 +298,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     fn get<T>(&mut self, key: &str, read: impl FnOnce(&Node, &mut Faults) -> Option<T>) -> Option<T> {
         let (_, node) = self.known.iter().find(|(name, _)| *name == key)?;
         match node.value {
-            // Its fault is reported already.
+            // The error is already reported.
             Value::Broken => None,
             _ => read(node, self.faults),
         }
@@ -307,19 +307,19 @@ impl<'n, 'f> Fields<'n, 'f> {
 
 fn duplicate_key(earlier: &Member, member: &Member) -> Fault {
     let same = earlier.value.to_plain() == member.value.to_plain();
-    // Of two different values one is lost: ister.py's choice, but it may not have been meant.
+    // If the values differ, removing one could change the meaning.
     let fix = if same { Fix::safe } else { Fix::unsafe_ };
     Fault {
         kind: FaultKind::DuplicateKey,
         span: member.key_span,
-        message: format!("`{}` is given twice", member.key),
-        help: Some("ister.py silently takes the last one; keep one of them".into()),
-        related: vec![(earlier.key_span, "given here before".into())],
+        message: format!("duplicate key `{}`", member.key),
+        help: Some("remove one of them; ister.py silently uses the last one".into()),
+        related: vec![(earlier.key_span, "first defined here".into())],
         fix: Some(fix("remove the first one".to_owned(), Change::Remove(earlier.key_span))),
     }
 }
 
-/// An old document's name for a key, and the key.
+/// Names from an outdated document, and the actual keys.
 const OLD_NAMES: &[(&str, &str)] = &[("PreSetupShell", "PreInstallShell")];
 
 fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what: &str) -> Fault {
@@ -329,7 +329,7 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
     let rename = |name: &str| {
         let change = Change::string(*key_span, name);
         let title = format!("rename it to `{name}`");
-        // Only the case differs: nothing else can have been meant.
+        // A difference only in case or punctuation is unambiguous.
         if plain_name(key) == plain_name(name) {
             Fix::safe(title, change)
         } else {
@@ -341,20 +341,17 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
         kind: if meant.is_some() { FaultKind::MisspeltKey } else { FaultKind::UnknownKey },
         span: *key_span,
         message: match old {
-            // What stands here may be the secret itself.
-            _ if keys == SECRET_KEYS => format!("this is not a key of {what}"),
+            // Do not print the key, because it may be the secret itself.
+            _ if keys == SECRET_KEYS => format!("unknown key in {what}"),
             Some(name) => {
-                format!("`{key}` is an old document's name for `{name}`, which ister.py never knew")
+                format!("`{key}` is an outdated name for `{name}` that ister.py never supported")
             }
-            None => format!("`{}` is not a key of {what}", key.escape_debug()),
+            None => format!("unknown key `{}` in {what}", key.escape_debug()),
         },
         help: Some(match meant {
             Some(name) => format!("did you mean `{name}`?"),
-            None if keys.len() <= 8 => format!("known here: {}", keys.join(", ")),
-            None => {
-                "ister.py ignores keys that it does not know; remove it, or move the text into `$comment`"
-                    .into()
-            }
+            None if keys.len() <= 8 => format!("expected one of: {}", keys.join(", ")),
+            None => "remove it, or move the text to `$comment`; ister.py ignores unknown keys".into(),
         }),
         related: Vec::new(),
         fix: match meant {
@@ -364,13 +361,13 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
     }
 }
 
-/// A name without what people get wrong most: case, `_`, `-` and `$`.
+/// A name without the most common spelling differences: case, `_`, `-` and `$`.
 fn plain_name(text: &str) -> String {
     text.to_lowercase().replace(['_', '-', '$'], "")
 }
 
-/// The name that a misspelt one stands for: equal but for case and `_`/`-`, or at most a third of its
-/// letters (and two for short names) off.
+/// The known name that a misspelt name is closest to: equal except for case and `_`/`-`, or with an edit distance of
+/// at most a third of its length (at least 1, at most 4).
 pub fn nearest<'k>(text: &str, names: &[&'k str]) -> Option<&'k str> {
     if text.len() > 64 {
         return None;
@@ -401,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_value_leaves_the_others_understood() {
+    fn one_wrong_value_does_not_affect_others() {
         let source = SourceText::new(
             "t.json",
             r#"{"LegacyBios": "yes", "Hostname": "a", "PartitionLayout": [7, {"disk": "d", "partition": "2"}]}"#,
@@ -413,15 +410,15 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_and_double_keys_are_faults() {
+    fn misspelt_and_duplicate_keys_are_errors() {
         assert_eq!(
             faults("{\"Hostnmae\": \"a\",\n \"cmdline\": \"a\", \"cmdline\": \"b\"}"),
-            ["1:2 `Hostnmae` is not a key of the template", "2:18 `cmdline` is given twice"]
+            ["1:2 unknown key `Hostnmae` in the template", "2:18 duplicate key `cmdline`"]
         );
     }
 
     #[test]
-    fn the_nearest_name_is_near() {
+    fn nearest_name_is_found() {
         assert_eq!(nearest("bundles", TOP_KEYS), Some("Bundles"));
         assert_eq!(nearest("Static-IP", TOP_KEYS), Some("Static_IP"));
         assert_eq!(nearest("DestinatoinType", TOP_KEYS), Some("DestinationType"));
@@ -434,8 +431,8 @@ mod tests {
         assert_eq!(
             faults(r#"{"PartitionLayout": [{"partition": 0}, {"partition": "x"}, {"partition": "12"}]}"#),
             [
-                "1:36 expected a partition number from 1: an integer, or a string of digits, found 0",
-                "1:54 expected a partition number from 1: an integer, or a string of digits, found a string",
+                "1:36 expected a partition number from 1, as an integer or a string of digits, found 0",
+                "1:54 expected a partition number from 1, as an integer or a string of digits, found a string",
             ]
         );
     }

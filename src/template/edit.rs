@@ -1,43 +1,43 @@
-//! Changes of a template's text: what a fix wants, and the bytes that it comes to.
+//! Fixes, and the text edits that they consist of.
 //!
-//! A [`Change`] speaks of the template ("remove this member", "add this key"); [`resolve`] turns it into [`Edit`]s of
-//! the text that keep the file's indentation, line ends and key order.
+//! A [`Change`] is in terms of the template ("remove this member", "add this key"). [`resolve`] turns it into
+//! [`Edit`]s of the text, which preserve the indentation, line ends and key order of the file.
 
 use super::node::{Node, Value};
 use super::text::Span;
 use std::collections::BTreeMap;
 
-/// A way to fix something, for `--fix` and for editors.
+/// A fix for a finding, for `--fix` and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// What it does, as an editor's menu shows it: "write `true`".
+    /// What the fix does, as shown in the menu of an editor: "write `true`".
     pub title: String,
     pub safety: Safety,
     pub changes: Vec<Change>,
 }
 
-/// Whether a fix may be made without looking at it.
+/// Whether a fix can be applied without review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Safety {
-    /// The template means what it was obviously meant to mean; nothing a person wrote is lost.
+    /// The fix preserves the obvious meaning of the template and loses no text.
     Safe,
-    /// It is a guess, or it changes what the image will be.
+    /// The fix is a guess, or changes the image.
     Unsafe,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Other text at this place; an empty span inserts.
+    /// Replaces the text of a span; an empty span inserts.
     Replace(Span, String),
-    /// The array item or the object member (known by its key's or its value's place) with its comma.
+    /// Removes the array item, or the object member with this key or value span, and its comma.
     Remove(Span),
-    /// A new last member of the object at this place. The value is JSON.
+    /// Appends a member to the object at this place. The value is JSON.
     AddKey { object: Span, key: String, value: String },
-    /// A new last item of the array at this place, as JSON.
+    /// Appends an item, as JSON, to the array at this place.
     AddItem { array: Span, item: String },
 }
 
-/// Other text for a range of bytes.
+/// A replacement for a range of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub span: Span,
@@ -55,18 +55,18 @@ impl Fix {
 }
 
 impl Change {
-    /// A string value in place of what stands there.
+    /// Replaces a span with a JSON string.
     pub fn string(span: Span, text: &str) -> Change {
         Change::Replace(span, json_string(text))
     }
 }
 
-/// A text as JSON, in quotes.
+/// A text as a JSON string, with quotes.
 pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The edits that make these changes, in the order of the text. `None` if a place is not in the document.
+/// The edits for the changes, in the order of the text. `None` if a place is not in the document.
 pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>> {
     let mut edits = changes
         .iter()
@@ -87,9 +87,10 @@ pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>>
     Some(edits)
 }
 
-/// The text with all groups of edits made that touch no earlier one; how many groups that were.
+/// Applies all groups of edits that do not touch an earlier group. Returns the new text and the number of applied
+/// groups.
 pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
-    // By place; none of them touches another, but within a group.
+    // Sorted by place. Edits of different groups never touch each other.
     let mut taken: BTreeMap<(usize, usize), &Edit> = BTreeMap::new();
     let mut made = 0;
     for group in groups {
@@ -113,13 +114,14 @@ pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
     (out, made)
 }
 
-/// Whether no edit overlaps a place or meets it: of two insertions at one place the order would be chance.
+/// Whether no edit overlaps or touches a place, because the order of two insertions at the same place would be
+/// arbitrary.
 fn is_free(taken: &BTreeMap<(usize, usize), &Edit>, span: Span) -> bool {
     let before = taken.range(..(span.start, 0)).next_back();
     let meets = before.is_some_and(|(&(start, end), _)| {
         end > span.start || end == span.start && (start == end || span.start == span.end)
     });
-    // Behind it an edit may begin where this one ends, if neither is an insertion.
+    // The next edit may start where this one ends, unless one of them is an insertion.
     let mut behind = taken.range((span.start, 0)..=(span.end, usize::MAX));
     let behind = behind.any(|(&(start, end), _)| {
         start < span.end || start == span.start || start == end || span.start == span.end
@@ -127,7 +129,7 @@ fn is_free(taken: &BTreeMap<(usize, usize), &Edit>, span: Span) -> bool {
     !meets && !behind
 }
 
-/// How many children a container has.
+/// The number of children of a container.
 fn count(node: &Node) -> usize {
     match &node.value {
         Value::Object(members) => members.len(),
@@ -136,7 +138,7 @@ fn count(node: &Node) -> usize {
     }
 }
 
-/// The place of a container's child, from the key (or the item's start) to the value's end.
+/// The span of a container's child, from the start of the key or item to the end of the value.
 fn child(node: &Node, index: usize) -> Option<Span> {
     match &node.value {
         Value::Object(members) => {
@@ -147,7 +149,7 @@ fn child(node: &Node, index: usize) -> Option<Span> {
     }
 }
 
-/// The child that a place is in. Children stand in the order of the text, so that looking is quick.
+/// The child that contains a place. Uses binary search, because children are in the order of the text.
 fn child_at(node: &Node, span: Span) -> Option<usize> {
     let after = match &node.value {
         Value::Object(members) => members.partition_point(|m| m.key_span.start <= span.start),
@@ -164,13 +166,13 @@ fn remove(span: Span, root: &Node) -> Option<Edit> {
     let range = match (before, child(parent, index + 1)) {
         (_, Some(next)) => Span::new(this.start, next.start),
         (Some(before), None) => Span::new(before.end, this.end),
-        // The only one: the brackets close up.
+        // Remove all text between the brackets if it is the only child.
         (None, None) => Span::new(parent.span.start + 1, parent.span.end.saturating_sub(1).max(this.end)),
     };
     Some(Edit { span: range, text: String::new() })
 }
 
-/// The container that holds an item or member, and its number there.
+/// The container of an item or member, and its index there.
 fn find_child(node: &Node, span: Span) -> Option<(&Node, usize)> {
     let index = child_at(node, span)?;
     let value = match &node.value {
@@ -204,7 +206,7 @@ fn container(node: &Node, span: Span) -> Option<&Node> {
     container(value, span)
 }
 
-/// A new last child, in the manner of the one before it.
+/// Appends a child, formatted like the one before it.
 fn add(node: &Node, text: &str, new: impl Fn(&str) -> String) -> Option<Edit> {
     let count = count(node);
     let Some(last) = count.checked_sub(1).and_then(|last| child(node, last)) else {
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_takes_the_comma_along_and_keeps_the_lines() {
+    fn removing_includes_the_comma_and_preserves_lines() {
         let text = "{\n  \"a\": 1,\n  \"b\": [1, 22, 3]\n}";
         for (part, expect) in [
             ("\"a\"", "{\n  \"b\": [1, 22, 3]\n}"),
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn adding_follows_the_manner_of_the_file() {
+    fn adding_follows_the_style_of_the_file() {
         let key = |text: &str| {
             changed(text, |place| Change::AddKey {
                 object: place(text.trim()),
@@ -277,13 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn edits_that_touch_wait_for_the_next_round() {
+    fn touching_edits_wait_for_the_next_round() {
         let edit = |start, end, text: &str| vec![Edit { span: Span::new(start, end), text: text.into() }];
         let groups = [edit(0, 2, "x"), edit(1, 3, "y"), edit(4, 4, "z"), edit(4, 4, "w"), edit(5, 6, "")];
         assert_eq!(apply("abcdef", &groups), ("xcdze".to_owned(), 3));
-        // Around another one, but not into it; a group whose own edits overlap is not made.
+        // A group may surround another one. A group whose own edits overlap is not applied.
         let around = vec![edit(0, 0, "[").remove(0), edit(6, 6, "]").remove(0)];
-        let twice = vec![edit(1, 3, "x").remove(0), edit(2, 4, "y").remove(0)];
-        assert_eq!(apply("abcdef", &[edit(2, 3, "C"), around, twice]), ("[abCdef]".to_owned(), 2));
+        let overlapping = vec![edit(1, 3, "x").remove(0), edit(2, 4, "y").remove(0)];
+        assert_eq!(apply("abcdef", &[edit(2, 3, "C"), around, overlapping]), ("[abCdef]".to_owned(), 2));
     }
 }

@@ -1,17 +1,17 @@
-//! `ister fmt`: one way to lay a template out.
+//! The formatter of `ister fmt`.
 //!
-//! What stands in a file stays as it was written (key order, numbers, escapes); only white space changes. Four spaces a
-//! level; an entry of a section stands on one line if it fits, so that partitions read like a table.
+//! Only white space changes; key order, numbers and escapes are preserved. Each level is indented by four spaces.
+//! Entries of a section are on one line each if they fit, so that partitions look like a table.
 
 use super::json::{SyntaxFault, read};
 use super::node::{Member, Node, Value};
 use super::text::Span;
 
-/// Lines are no longer than this, where they can be shorter.
+/// The maximum line width, where possible.
 const WIDTH: usize = 100;
 const INDENT: usize = 4;
 
-/// The text in its one layout. `Err` where it is not JSON: what was not understood is not moved around.
+/// Formats a template. Returns an error if the text is not valid JSON.
 pub fn format(text: &str) -> Result<String, Vec<SyntaxFault>> {
     let (root, faults) = read(text);
     if !faults.is_empty() {
@@ -34,11 +34,11 @@ impl Layout<'_, '_> {
         &self.text[span.start..span.end]
     }
 
-    /// `used`: how much of the line the key takes.
+    /// Formats a node. `used` is the width that its key takes on the line.
     fn node(&mut self, node: &Node, depth: usize, used: usize) {
-        // One character is the comma's.
-        let room = WIDTH.saturating_sub(depth * INDENT + used + 1);
-        if self.stands_on_one_line(node, depth, room) {
+        // One column is reserved for the comma.
+        let available = WIDTH.saturating_sub(depth * INDENT + used + 1);
+        if self.fits_on_one_line(node, depth, available) {
             let line = self.line(node);
             self.out.push_str(&line);
             return;
@@ -78,29 +78,29 @@ impl Layout<'_, '_> {
         self.out.push(close);
     }
 
-    fn stands_on_one_line(&self, node: &Node, depth: usize, room: usize) -> bool {
+    fn fits_on_one_line(&self, node: &Node, depth: usize, available: usize) -> bool {
         let is_container = |node: &Node| matches!(&node.value, Value::Array(_) | Value::Object(_));
         match &node.value {
             Value::Array(items) if items.is_empty() => true,
             Value::Object(members) if members.is_empty() => true,
-            // The sections of the template are lists of lines.
+            // The sections of the template have one entry per line.
             Value::Array(items) if depth < 2 && items.iter().any(is_container) => false,
             Value::Object(members) if depth < 2 && members.iter().any(|m| is_container(&m.value)) => false,
-            Value::Array(_) | Value::Object(_) => depth > 0 && self.width(node, room).is_some(),
+            Value::Array(_) | Value::Object(_) => depth > 0 && self.width(node, available).is_some(),
             _ => true,
         }
     }
 
-    /// The length of [`line`](Self::line), or `None` where that is more than `room`.
-    fn width(&self, node: &Node, room: usize) -> Option<usize> {
-        let raw = |span: Span| self.raw(span).chars().take(room + 1).count();
+    /// The length of [`line`](Self::line), or `None` if it exceeds `available`.
+    fn width(&self, node: &Node, available: usize) -> Option<usize> {
+        let raw = |span: Span| self.raw(span).chars().take(available + 1).count();
         let mut width = 0;
         match &node.value {
             Value::Array(items) => {
                 width += "[]".len();
                 for (index, item) in items.iter().enumerate() {
                     width += if index > 0 { ", ".len() } else { 0 };
-                    width += self.width(item, room.checked_sub(width)?)?;
+                    width += self.width(item, available.checked_sub(width)?)?;
                 }
             }
             Value::Object(members) if members.is_empty() => width += "{}".len(),
@@ -109,12 +109,12 @@ impl Layout<'_, '_> {
                 for (index, member) in members.iter().enumerate() {
                     width += if index > 0 { ", ".len() } else { 0 };
                     width += raw(member.key_span) + ": ".len();
-                    width += self.width(&member.value, room.checked_sub(width)?)?;
+                    width += self.width(&member.value, available.checked_sub(width)?)?;
                 }
             }
             _ => width += raw(node.span),
         }
-        (width <= room).then_some(width)
+        (width <= available).then_some(width)
     }
 
     fn line(&self, node: &Node) -> String {
@@ -142,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn partitions_read_like_a_table() {
+    fn partitions_are_on_one_line_each() {
         let text = r#"{"PartitionLayout":[{"disk":"a","partition":1,"size":"1G"},
             {"disk":"a", "partition":2, "size":"2G"}],"Bundles":["os-core","kernel-kvm"],
             "Users":[{"username":"ada","password":{"env":"X"}}],"Static_IP":{},"$lint":{"allow":{"a":"b"}}}"#;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_for_a_line_gets_several() {
+    fn long_arrays_are_split_over_lines() {
         let names: Vec<String> = (0..20).map(|n| format!("\"bundle-{n}\"")).collect();
         let text = format(&format!("{{\"Bundles\": [{}]}}", names.join(","))).unwrap();
         assert_eq!(text.lines().count(), 24);
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_stay() {
+    fn line_ends_are_preserved() {
         assert_eq!(format("{\r\n\"a\":1}").unwrap(), "{\r\n    \"a\": 1\r\n}\r\n");
         assert!(format("{a: 1}").is_err());
     }
 
     #[test]
-    fn our_own_templates_are_laid_out_like_this() {
+    fn published_templates_are_formatted() {
         for text in [
             include_str!("../../vm-tests/kvm/template.json"),
             include_str!("../../vm-tests/kvm-legacy/template.json"),
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn formatting_changes_nothing_but_space_and_settles_at_once(text in json()) {
+        fn formatting_only_changes_white_space_and_is_idempotent(text in json()) {
             let once = format(&text).unwrap();
             prop_assert_eq!(read(&once).0.to_plain(), read(&text).0.to_plain());
             prop_assert_eq!(format(&once).unwrap(), once);

@@ -1,17 +1,17 @@
-//! What formats and filesystems can have at most: one table for lint, the plan and the documentation.
+//! Size and label limits of formats and filesystems, for lint, the plan and the documentation.
 
 use super::model::{FilesystemType, Format};
 use super::units::Bytes;
 
-/// Of a file, and so of a disk image, in bytes. Source: POSIX.1-2017, off_t of 64 bits.
+/// The maximum size of a file, and therefore of a disk image, in bytes. Source: POSIX.1-2017, off_t of 64 bits.
 pub const LARGEST_FILE: u64 = i64::MAX as u64;
 
 #[derive(Clone, Copy, Debug)]
 pub struct FormatLimits {
     pub format: Format,
-    /// Of the disk in it. Nothing where a file's own limit comes first, or there is no disk in it.
+    /// The maximum disk size. `None` if only the file size is limited, or if the format contains no disk.
     pub size: Option<Bytes>,
-    /// Whether its disks can have sectors of 4096 bytes.
+    /// Whether disks can have sectors of 4096 bytes.
     pub large_sectors: bool,
     pub source: &'static str,
 }
@@ -19,11 +19,11 @@ pub struct FormatLimits {
 #[derive(Clone, Copy, Debug)]
 pub struct FilesystemLimits {
     pub kind: FilesystemType,
-    /// In sectors or blocks of this size.
+    /// The sector or block size.
     pub unit: Bytes,
-    /// How many of them. Nothing where a file's own limit comes first.
+    /// The maximum number of sectors or blocks. `None` if only the file size is limited.
     pub units: Option<u64>,
-    /// Bytes of a label.
+    /// The maximum length of a label in bytes.
     pub label: usize,
     pub source: &'static str,
 }
@@ -32,8 +32,8 @@ const fn of(format: Format, size: Option<Bytes>, large_sectors: bool, source: &'
     FormatLimits { format, size, large_sectors, source }
 }
 
-const GUEST_DECIDES: &str = "it says nothing of sectors: the machine decides";
-const NO_DISK: &str = "there is no disk in it";
+const GUEST_DECIDES: &str = "the format does not define a sector size";
+const NO_DISK: &str = "the format does not contain a disk";
 const TWO_TIB: Option<Bytes> = Some(Bytes(2 * Bytes::TIB));
 const PIB: u64 = 1024 * Bytes::TIB;
 
@@ -55,15 +55,15 @@ pub const FORMATS: &[FormatLimits] = &[
         Format::Vhdx,
         Some(Bytes(64 * Bytes::TIB)),
         false,
-        "[MS-VHDX] 2.6.2.1; qemu-img, which writes it, knows logical sectors of 512 bytes only",
+        "[MS-VHDX] 2.6.2.1; qemu-img writes only logical sectors of 512 bytes",
     ),
     of(
         Format::Vmdk,
         TWO_TIB,
         false,
-        "Virtual Disk Format 5.0: grains are found by 32-bit numbers of sectors of 512 bytes",
+        "Virtual Disk Format 5.0: grain offsets are 32-bit numbers of 512-byte sectors",
     ),
-    of(Format::Ova, TWO_TIB, false, "the vmdk in it"),
+    of(Format::Ova, TWO_TIB, false, "contains a vmdk"),
     of(
         Format::Vdi,
         Some(Bytes(PIB - Bytes::MIB)),
@@ -127,7 +127,7 @@ pub const FILESYSTEMS: &[FilesystemLimits] = &[
         label: 255,
         source: "mkfs.btrfs(8)",
     },
-    // 16 bytes of label, but mkswap ends it with a zero.
+    // The label field has 16 bytes, but mkswap terminates it with a zero byte.
     FilesystemLimits {
         kind: FilesystemType::Swap,
         unit: BLOCK,
@@ -138,25 +138,25 @@ pub const FILESYSTEMS: &[FilesystemLimits] = &[
 ];
 
 pub fn of_format(format: Format) -> &'static FormatLimits {
-    FORMATS.iter().find(|limits| limits.format == format).expect("the table has every format")
+    FORMATS.iter().find(|limits| limits.format == format).expect("the table contains every format")
 }
 
 pub fn of_filesystem(kind: FilesystemType) -> &'static FilesystemLimits {
-    FILESYSTEMS.iter().find(|limits| limits.kind == kind).expect("the table has every filesystem")
+    FILESYSTEMS.iter().find(|limits| limits.kind == kind).expect("the table contains every filesystem")
 }
 
 impl FormatLimits {
-    /// Why a disk of this size and these sectors cannot be published so, as the end of a sentence.
+    /// Why a disk of this size and sector size cannot be published in this format.
     pub fn refuse(&self, size: Bytes, sector: u64) -> Option<String> {
         let format = self.format;
         match self.size {
             Some(most) if size > most => Some(format!(
-                "{format} supports disks of up to {}, this one has {}",
+                "{format} supports disks of up to {}, but this disk has {}",
                 most.exact(),
                 size.exact()
             )),
             _ if sector > SECTOR.0 && !self.large_sectors => {
-                Some(format!("{format} supports only sectors of 512 bytes, this disk has {sector}"))
+                Some(format!("{format} supports only sectors of 512 bytes, but this disk has {sector}"))
             }
             _ => None,
         }
@@ -164,7 +164,7 @@ impl FormatLimits {
 }
 
 impl FilesystemLimits {
-    /// With the unit that options ask for.
+    /// The maximum size with the block or sector size in `options`, if any.
     pub fn size(&self, options: &str) -> Option<Bytes> {
         let option = if self.kind == FilesystemType::Vfat { "-S" } else { "-b" };
         let words: Vec<&str> = options.split_whitespace().collect();
@@ -182,7 +182,7 @@ mod tests {
     use crate::template::Names;
 
     #[test]
-    fn the_tables_are_whole() {
+    fn tables_are_complete() {
         for (_, format) in Format::ALL {
             assert_eq!(of_format(*format).format, *format);
         }
@@ -192,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_sectors_are_held_against_it() {
+    fn sizes_and_sectors_are_checked() {
         let refuse = |format, size: u64, sector| of_format(format).refuse(Bytes(size), sector);
         assert_eq!(refuse(Format::Vhd, 2040 * Bytes::GIB, 512), None);
         assert_eq!(
             refuse(Format::Vhd, 2041 * Bytes::GIB, 512).as_deref(),
-            Some("vhd supports disks of up to 2040 GiB, this one has 2041 GiB")
+            Some("vhd supports disks of up to 2040 GiB, but this disk has 2041 GiB")
         );
         for format in [Format::Vhd, Format::Vhdx, Format::Vmdk, Format::Ova, Format::Vdi, Format::TarGz] {
             assert!(refuse(format, Bytes::GIB, 4096).is_some(), "{format}");

@@ -1,18 +1,18 @@
-//! Where an installer's template is: what the kernel command line and ister.conf say about it. Pure.
+//! The location of an installer's template, from the kernel command line and ister.conf.
 
-/// What a kernel command line asks of an installer.
+/// Installer options on the kernel command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelRequests {
-    /// `isterconf=URL`: where the configuration is. It stands above everything but a template that was named.
+    /// `isterconf=URL`: the location of the configuration. Only a template on ister's command line takes precedence.
     pub configuration: Option<String>,
-    /// `ister.exit`: stop at once.
+    /// `ister.exit`: exit immediately.
     pub exit: bool,
-    /// `ister.root_ssh`: let root in over ssh while the installer runs, without a password.
+    /// `ister.root_ssh`: allow root logins over ssh without a password while the installer runs.
     pub root_ssh: bool,
 }
 
 impl KernelRequests {
-    /// From /proc/cmdline's text. The last of several `isterconf=` counts, as for the kernel's own parameters.
+    /// Parses the contents of /proc/cmdline. The last `isterconf=` counts, as for the kernel's own parameters.
     pub fn parse(text: &str) -> KernelRequests {
         let mut requests = KernelRequests::default();
         for word in words(text) {
@@ -30,7 +30,7 @@ impl KernelRequests {
     }
 }
 
-/// Words between blanks; a part in double quotes may have blanks. Source: Linux, kernel/params.c, `next_arg`.
+/// Splits at white space outside of double quotes. Source: Linux, kernel/params.c, `next_arg`.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -47,12 +47,12 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// What a configuration file (ister.conf) comes to.
+/// The contents of a configuration file (ister.conf).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Configuration {
-    /// Its first line is `template=`: the template is there.
+    /// The first line is `template=` with the location of the template.
     Template(String),
-    /// It is the template itself.
+    /// The file is the template itself.
     Itself,
 }
 
@@ -68,10 +68,10 @@ impl Configuration {
     }
 }
 
-/// A URL as it may be shown: without user, password and query, any of which may be a secret.
+/// A URL for display, without user name, password and query, which may be secret.
 pub fn shown_url(url: &str) -> String {
     let text = url.split_once('?').map_or(url, |(before, _)| before);
-    // What is no address, or only looks like one: `user:password@host` is a scheme and a path.
+    // Not a URL, or it only looks like one: `user:password@host` parses as a scheme and a path.
     let Some(mut url) = url::Url::parse(url).ok().filter(|url| !url.cannot_be_a_base()) else {
         return match (text.split_once("://"), text.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
@@ -79,7 +79,7 @@ pub fn shown_url(url: &str) -> String {
             _ => text.to_owned(),
         };
     };
-    // These fail only for URLs that cannot have any.
+    // These only fail for URLs that cannot have credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     if url.query().is_some() {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_command_line_asks() {
+    fn kernel_command_lines_are_parsed() {
         let requests = KernelRequests::parse(
             "root=/dev/vda2 isterconf=http://old isterconf=http://h/get?a=b&c=d \"x=a isterconf=no\" ister.root_ssh\n",
         );
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_names_the_template_or_is_it() {
+    fn configurations_refer_to_a_template_or_are_one() {
         let template = |place: &str| Configuration::Template(place.to_owned());
         assert_eq!(Configuration::parse("template=http://h/t.json?a=b\nx"), template("http://h/t.json?a=b"));
         assert_eq!(Configuration::parse("template = file:///t.json\r\n"), template("file:///t.json"));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_secret_is_not_shown() {
+    fn secrets_in_urls_are_not_shown() {
         assert_eq!(shown_url("http://u:secret@h/p?token=secret#secret"), "http://h/p?…");
         assert_eq!(shown_url("no url?secret"), "no url");
     }

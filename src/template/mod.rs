@@ -1,8 +1,8 @@
-//! The template as it was written: JSON text with spans, the typed model over it, sizes as types.
+//! Templates: JSON text with spans, and the typed model.
 //!
-//! Parsing never stops at the first fault: [`parse`] always gives a [`Template`], together with every
-//! [`Fault`] that kept a part of it from being understood. Nothing here judges whether a template makes
-//! sense (that is `lint`), and nothing here reads a file, the environment or the clock.
+//! Parsing does not stop at the first error: [`parse`] always returns a [`Template`] and all [`Fault`]s. This module
+//! does not check whether a template makes sense, which is the task of `lint`. It does not access files, the
+//! environment or the clock.
 
 mod boot;
 mod decode;

@@ -1,14 +1,14 @@
-//! The typed template. Everything is optional and knows its place: what is missing or makes no sense is for
-//! `lint` to say, so that a half-wrong template still gets all findings of its right half.
+//! The typed template. All fields are optional and have spans. `lint` reports missing and invalid values, so that a
+//! partly invalid template still gets all findings for its valid parts.
 //!
-//! The keys and their meaning are ister.py's; README.md lists what is added.
+//! The keys and their meaning are those of ister.py; README.md lists the additions.
 
 use super::text::Span;
 use super::units::{Size, SizeFault};
 use std::fmt;
 use std::ops::Deref;
 
-/// A value and where it stands in the template.
+/// A value and its place in the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spanned<T> {
     pub value: T,
@@ -22,7 +22,7 @@ impl<T> Deref for Spanned<T> {
     }
 }
 
-/// One of a fixed set of names, or a text that is none of them.
+/// One of a fixed set of names, or an unknown text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named<T> {
     Known(T),
@@ -86,11 +86,11 @@ names!(
     }
 );
 names!(
-    /// Who installs the content.
+    /// The package manager that installs the content.
     SoftwareManager { Swupd = "swupd", Dnf = "dnf", Apt = "apt" }
 );
 names!(
-    /// What to publish besides the raw image.
+    /// A format to publish in addition to the raw image.
     Format {
         Qcow2 = "qcow2", Qcow2Zstd = "qcow2-zstd", Vhd = "vhd", Vhdx = "vhdx", Vmdk = "vmdk", Ova = "ova", Vdi = "vdi", TarGz = "tar.gz", Tar = "tar",
         TarXz = "tar.xz", Oci = "oci", Pxe = "pxe", Iso = "iso", RawXz = "raw.xz", RawZst = "raw.zst", RawGz = "raw.gz",
@@ -104,7 +104,8 @@ pub enum Version {
     Name(String),
 }
 
-/// Whether a text has the form of a crypt(5) hash: `$id$…`, DES's 13 letters, BSDi's 20, or a mark that locks.
+/// Whether a text looks like a crypt(5) hash: `$id$…`, DES (13 characters), BSDi (20 characters), or locked (`!` or
+/// `*`).
 pub fn is_crypt_hash(text: &str) -> bool {
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != ':');
     let modern = text.strip_prefix('$').and_then(|rest| rest.split_once('$'));
@@ -115,7 +116,7 @@ pub fn is_crypt_hash(text: &str) -> bool {
     plain(text) && (modern || des || bsdi || text.starts_with(['!', '*']))
 }
 
-/// Where a secret comes from. Its text shows in no debug output.
+/// The source of a secret. Debug output does not contain the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     Inline(String),
@@ -138,7 +139,7 @@ pub type Section<T> = Option<Spanned<Vec<T>>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Template {
-    /// The whole object; empty if the template is none.
+    /// The whole object; empty if the template is not an object.
     pub span: Span,
     pub destination: Option<Spanned<Named<Destination>>>,
     pub layout: Section<LayoutEntry>,
@@ -166,28 +167,28 @@ pub struct Template {
     pub disk_size: Option<Spanned<Result<Size, SizeFault>>>,
     pub formats: Section<Spanned<Named<Format>>>,
     pub allowances: Vec<Allowance>,
-    /// Keys that are there, whether or not their value could be understood.
+    /// All keys, including those with invalid values.
     pub present: Vec<Spanned<String>>,
 }
 
-/// Which partition of which disk an entry speaks of.
+/// The disk and partition that an entry refers to.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The entry's whole object.
+    /// The whole object of the entry.
     pub span: Span,
     pub disk: Option<Spanned<String>>,
     pub partition: Option<Spanned<u32>>,
-    /// Keys of the entry that are there, whether or not their value could be understood.
+    /// All keys of the entry, including those with invalid values.
     pub present: Vec<Spanned<String>>,
 }
 
 impl Place {
-    /// Disk and number, where the entry has both.
+    /// Disk and partition number, if the entry has both.
     pub fn key(&self) -> Option<(&str, u32)> {
         Some((self.disk.as_ref()?.as_str(), self.partition.as_ref()?.value))
     }
 
-    /// The narrowest span that names the partition.
+    /// The span of the partition number, or of the whole entry if it has none.
     pub fn partition_span(&self) -> Span {
         self.partition.as_ref().map_or(self.span, |p| p.span)
     }
@@ -206,7 +207,7 @@ pub struct FilesystemEntry {
     pub kind: Option<Spanned<Named<FilesystemType>>>,
     pub label: Option<Spanned<String>>,
     pub options: Option<Spanned<String>>,
-    /// Present means: leave the filesystem that is there alone.
+    /// If present, the existing filesystem is preserved.
     pub disable_format: Option<Span>,
     pub encryption: Option<Encryption>,
 }
@@ -223,7 +224,7 @@ pub struct MountEntry {
     pub place: Place,
     pub mount: Option<Spanned<String>>,
     pub force_unit: Option<Spanned<bool>>,
-    /// Which mapping is mounted; its passphrase stands in FilesystemTypes.
+    /// The mapping to mount; its passphrase is in FilesystemTypes.
     pub encryption: Option<Encryption>,
 }
 
@@ -234,13 +235,13 @@ pub struct User {
     pub key: Option<Spanned<String>>,
     pub uid: Option<Spanned<i128>>,
     pub sudo: Option<Spanned<bool>>,
-    /// A crypt(3) hash; empty: no password is asked; absent: locked.
+    /// A crypt(3) hash. If empty, no password is required; if missing, the account is locked.
     pub password: Option<Spanned<SecretSource>>,
     pub fullname: Option<Spanned<String>>,
     pub present: Vec<Spanned<String>>,
 }
 
-/// One rule that the template may break, of `"$lint": {"allow": …}`.
+/// A rule that is suppressed by `"$lint": {"allow": …}`.
 #[derive(Clone, Debug)]
 pub struct Allowance {
     pub rule: Spanned<String>,
@@ -254,7 +255,7 @@ pub struct StaticIp {
     pub address: Option<Spanned<String>>,
     pub gateway: Option<Spanned<String>>,
     pub dns: Option<Spanned<String>>,
-    /// Addition: an IPv6 address and its router besides.
+    /// An additional IPv6 address and its gateway; not in ister.py.
     pub address6: Option<Spanned<String>>,
     pub gateway6: Option<Spanned<String>>,
 }
@@ -280,12 +281,12 @@ impl Template {
         entries(&self.bundles)
     }
 
-    /// Whether `Formats` names it.
+    /// Whether `Formats` contains a format.
     pub fn publishes(&self, format: Format) -> bool {
         entries(&self.formats).iter().any(|entry| entry.value == Named::Known(format))
     }
 
-    /// swupd unless the template says otherwise; nothing if what it says is unknown.
+    /// The package manager, swupd by default; `None` if it is unknown.
     pub fn manager(&self) -> Option<SoftwareManager> {
         match &self.software_manager {
             None => Some(SoftwareManager::Swupd),
@@ -301,7 +302,7 @@ impl Template {
         self.destination.as_ref().and_then(|d| d.known()) == Some(Destination::Physical)
     }
 
-    /// Every entry of the partition sections, the layout's first.
+    /// The places of all entries of the partition sections, starting with the layout.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         let layout = self.layout().iter().map(|e| &e.place);
         let filesystems = self.filesystems().iter().map(|e| &e.place);
@@ -313,7 +314,7 @@ impl Template {
         self.layout().iter().any(|e| e.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi))
     }
 
-    /// Whether every partition's type could be understood: otherwise one that seems to lack may be there.
+    /// Whether the types of all partitions are known. Otherwise, a type that seems to be missing may be present.
     pub fn types_are_known(&self) -> bool {
         self.layout().iter().all(|e| e.kind.as_ref().and_then(|k| k.known()).is_some())
     }
@@ -322,13 +323,13 @@ impl Template {
         self.legacy_bios.as_ref().is_some_and(|b| b.value)
     }
 
-    /// Where a top-level key stands, if it is there.
+    /// The span of a top-level key, if it is present.
     pub fn key_span(&self, key: &str) -> Option<Span> {
         self.present.iter().find(|k| k.value == key).map(|k| k.span)
     }
 }
 
-/// The entries of a section that may be missing.
+/// The entries of a section; empty if the section is missing.
 pub fn entries<T>(section: &Section<T>) -> &[T] {
     section.as_ref().map_or(&[], |s| s.value.as_slice())
 }

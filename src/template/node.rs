@@ -1,8 +1,8 @@
-//! JSON as a tree in which every value knows its place.
+//! A JSON tree with the place of each value.
 
 use super::text::Span;
 
-/// A value and where it stands, brackets and quotes included.
+/// A value and its place, including brackets and quotes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub span: Span,
@@ -13,16 +13,16 @@ pub struct Node {
 pub enum Value {
     Null,
     Bool(bool),
-    /// The number as it was written: a template's numbers are integers, and no digit may be lost.
+    /// The number as text, so that no digit is lost.
     Number(String),
     String(String),
     Array(Vec<Node>),
     Object(Vec<Member>),
-    /// Something that could not be read; a [`SyntaxFault`] says why.
+    /// An invalid value; a [`SyntaxFault`] has the reason.
     Broken,
 }
 
-/// One `"key": value` of an object, in the order of the text; keys may occur twice.
+/// A member of an object, in the order of the text. Keys may be duplicate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     pub key: String,
@@ -31,12 +31,12 @@ pub struct Member {
 }
 
 impl Node {
-    /// Nothing at all.
+    /// An empty document.
     pub fn empty() -> Node {
         Node { span: Span::default(), value: Value::Null }
     }
 
-    /// What this is, in words for a message: "a string", "an object".
+    /// The kind of value for messages: "a string", "an object".
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
@@ -46,11 +46,11 @@ impl Node {
             Value::String(_) => "a string",
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
-            Value::Broken => "something unreadable",
+            Value::Broken => "an invalid value",
         }
     }
 
-    /// The plain value, for JSON Schema: of duplicate keys the last one counts, as in Python.
+    /// The plain value, for JSON Schema. The last of duplicate keys counts, as in Python.
     pub fn to_plain(&self) -> serde_json::Value {
         match &self.value {
             Value::Null | Value::Broken => serde_json::Value::Null,
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    /// Whether anything below could not be read.
+    /// Whether the value or any value in it is invalid.
     pub fn is_broken(&self) -> bool {
         match &self.value {
             Value::Broken => true,

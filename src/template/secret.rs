@@ -1,12 +1,12 @@
-//! A passphrase, a password or its hash, from where it is read until where it is used.
+//! A passphrase, password or password hash in memory.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Debug output does not show its text, and its memory is overwritten when it goes.
+/// A secret text. Debug output does not contain it, and its memory is overwritten on drop.
 ///
-/// It is serialised as it is: into the pipe to the namespace in which an image is built, and nowhere else.
+/// It is serialized in plain text, but only to the pipe to the namespace in which the image is built.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -19,7 +19,7 @@ impl Secret {
         &self.0
     }
 
-    /// Without the line end in which a file ends, and which nobody types.
+    /// Removes the line end that text files have.
     pub fn without_line_end(self) -> Secret {
         match self.expose().strip_suffix('\n') {
             Some(text) => Secret::new(text.to_owned()),
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_text_goes_into_a_job_and_not_into_debug_output() {
+    fn secrets_are_serialized_but_not_in_debug_output() {
         let secret = Secret::new("tulip\n".into()).without_line_end();
         assert_eq!(format!("{secret:?}"), "Secret(…)");
         let job = serde_json::to_string(&secret).unwrap();

@@ -1,10 +1,10 @@
-//! A template's text as it may be shown: what is secret is covered.
+//! Masks the secrets in the text of a template, so that it can be shown.
 
 use super::node::{Node, Value};
 use super::text::{SourceText, Span};
 
-/// The text with passwords, passphrases and the user names and passwords of URLs covered. Every offset and every column
-/// stays what it was. It goes by the keys, so that a misspelt one or a template that is half broken shows nothing either.
+/// Masks passwords, passphrases, and the user names and passwords of URLs. All offsets and columns stay the same.
+/// Secrets are detected by their keys, with tolerance for misspelt keys and invalid templates.
 pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
     let secrets = secret_places(source.text(), root);
     if secrets.is_empty() {
@@ -15,7 +15,7 @@ pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
     let mut at = 0;
     for span in secrets {
         shown.push_str(&text[at..span.start]);
-        // As many bytes and as many characters as before.
+        // Preserve the number of bytes and characters.
         shown.extend(text[span.start..span.end].chars().map(|c| match c.len_utf8() {
             1 if c.is_ascii_whitespace() => c,
             1 => '*',
@@ -29,7 +29,7 @@ pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
     source.with_text(shown)
 }
 
-/// Where the secrets stand, in the order of the text.
+/// The spans of the secrets, in the order of the text.
 pub fn secret_places(text: &str, root: &Node) -> Vec<Span> {
     let mut secrets = Vec::new();
     collect(root, text, Secrecy::No, &mut secrets);
@@ -44,13 +44,13 @@ pub fn secret_places(text: &str, root: &Node) -> Vec<Span> {
     apart
 }
 
-/// What a value is, by the keys above it.
+/// What is secret in a value, depending on the keys above it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Secrecy {
     No,
-    /// Everything in it.
+    /// Everything.
     All,
-    /// Text directly in it, but no member: `encryption`, `Users`.
+    /// Strings, but not members of objects: `encryption`, `Users`.
     Text,
 }
 
@@ -72,11 +72,11 @@ fn collect(node: &Node, text: &str, secret: Secrecy, out: &mut Vec<Span>) {
         Value::Object(members) => {
             let mut after_secret = false;
             for member in members {
-                // A key without a value behind a secret may be the rest of it.
+                // A key without a value after a secret may be the rest of the secret.
                 if after_secret && member.value.value == Value::Broken {
                     out.push(inside(member.key_span, text));
                 }
-                // Where the secret comes from is none.
+                // The source of a secret is not secret.
                 let source = secret == Secrecy::All && ["file", "env"].contains(&member.key.as_str());
                 let inner = match secret {
                     _ if source => Secrecy::No,
@@ -87,7 +87,7 @@ fn collect(node: &Node, text: &str, secret: Secrecy, out: &mut Vec<Span>) {
                 if secret == Secrecy::All && !source {
                     out.push(inside(member.key_span, text));
                 }
-                // Between a key and a value that could not be read may stand anything.
+                // If the value is invalid, mask everything up to the end of the line.
                 if inner == Secrecy::All && member.value.value == Value::Broken {
                     let end = member.value.span.end.max(member.key_span.end);
                     let line = text[end..].find('\n').map_or(text.len(), |at| end + at);
@@ -107,7 +107,7 @@ fn collect(node: &Node, text: &str, secret: Secrecy, out: &mut Vec<Span>) {
                 out.push(Span::new(node.span.start + range.start, node.span.start + range.end));
             }
         }
-        // Numbers and broken words where a secret should be are one.
+        // Numbers and invalid values in place of a secret are masked, too.
         Value::Number(_) | Value::Broken if secret != Secrecy::No => out.push(node.span),
         _ => {}
     }
@@ -117,11 +117,11 @@ fn collect(node: &Node, text: &str, secret: Secrecy, out: &mut Vec<Span>) {
 fn userinfo(raw: &str) -> Option<std::ops::Range<usize>> {
     let start = raw.find("//").map_or(usize::from(raw.starts_with(['"', '\''])), |slashes| slashes + 2);
     let end = raw.rfind('@').filter(|end| *end > start && raw[..*end].contains(':'))?;
-    // A key's comment, `ada@example`, is no secret: it has a space before it.
+    // The comment of an ssh key, ` ada@example`, is not secret. It follows a space.
     (!raw[start..end].contains(' ')).then_some(start..end)
 }
 
-/// A text for a message: without the user name and password of a URL, and not longer than a line.
+/// A text for a message, without the user name and password of a URL, and limited to 80 characters.
 pub fn for_message(text: &str) -> String {
     let shown = match userinfo(text) {
         Some(range) => format!("{}…{}", &text[..range.start], &text[range.end..]),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_secret_is_left() {
+    fn no_part_of_a_secret_is_shown() {
         for text in [
             r#"{"password": S3cretPw}"#,
             r#"{"password": S3cretPw", "a": 1}"#,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_secret_is_covered_and_nothing_else_moves() {
+    fn secrets_are_masked_and_offsets_preserved() {
         for (text, expect) in [
             (r#"{"password": "sécret", "b": 1}"#, r#"{"password": "*×****", "b": 1}"#),
             (r#"{"passphrase": {"env": "NAME"}}"#, r#"{"passphrase": {"env": "NAME"}}"#),

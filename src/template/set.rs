@@ -1,4 +1,4 @@
-//! `--set KEY=JSON`: one top-level key of a published template changed without editing the file.
+//! `--set KEY=JSON`: overrides a top-level key of a template.
 
 use super::json;
 use super::node::Value;
@@ -13,9 +13,9 @@ pub struct Override {
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum OverrideError {
-    #[error("`{0}` has no `=`: write KEY=JSON, for example Version=34000")]
+    #[error("missing `=` in `{0}`; expected KEY=JSON, for example Version=34000")]
     NoEquals(String),
-    #[error("the value of `{key}` is not JSON: {fault}{}", .hint.as_deref().map(|h| format!("; did you mean {h}?")).unwrap_or_default())]
+    #[error("invalid JSON value for `{key}`: {fault}{}", .hint.as_deref().map(|h| format!("; did you mean {h}?")).unwrap_or_default())]
     NotJson { key: String, fault: String, hint: Option<String> },
 }
 
@@ -41,15 +41,15 @@ impl std::str::FromStr for Override {
 }
 
 impl Override {
-    /// A key set to a string, for options that stand for a key.
+    /// Sets a key to a string, for options that correspond to a key.
     pub fn string(key: &str, value: &str) -> Self {
         Override { key: key.to_owned(), json: serde_json::Value::from(value).to_string() }
     }
 
-    /// The template's text with this key's value replaced, or the key added at the beginning.
+    /// Replaces the value of the key, or adds the key at the beginning.
     ///
-    /// It is the text that changes, so that a finding about the new value points at it; lines keep their
-    /// numbers. A text that is no object stays as it is: it has findings of its own.
+    /// The text itself is changed, so that findings about the new value have a place. Line numbers are preserved. A
+    /// text that is not an object is returned unchanged, and reported by the linter.
     pub fn apply(&self, source: &SourceText) -> SourceText {
         let text = source.text();
         let (node, _) = json::read(text);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_replaced_in_place_and_lines_keep_their_numbers() {
+    fn keys_are_replaced_and_line_numbers_preserved() {
         assert_eq!(set(r#"{"a": 1, "b": 2}"#, "a=\"x\""), r#"{"a": "x", "b": 2}"#);
         assert_eq!(set("{\"a\": [\n1\n], \"b\": 2}", "a=[]"), "{\"a\": []\n\n, \"b\": 2}");
     }
@@ -100,7 +100,7 @@ mod tests {
         let error = "Version=bookworm".parse::<Override>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the value of `Version` is not JSON: this is not a JSON value; did you mean Version='\"bookworm\"'?"
+            "invalid JSON value for `Version`: expected a JSON value; did you mean Version='\"bookworm\"'?"
         );
         assert_eq!("x".parse::<Override>(), Err(OverrideError::NoEquals("x".into())));
     }

@@ -1,10 +1,11 @@
-//! Lines of authorized_keys, as sshd takes them. Source: sshd(8), "AUTHORIZED_KEYS FILE FORMAT".
+//! Parser for authorized_keys lines. Source: sshd(8), "AUTHORIZED_KEYS FILE FORMAT".
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ssh_key::{PublicKey, public::KeyData};
 
-/// Types that sshd knows; each also as a certificate. Source: ssh-keygen(1), sshd_config(5), PubkeyAcceptedAlgorithms.
+/// Key types that sshd supports, each also as a certificate. Source: ssh-keygen(1), sshd_config(5),
+/// PubkeyAcceptedAlgorithms.
 const TYPES: &[&str] = &[
     "ssh-ed25519",
     "ssh-rsa",
@@ -17,7 +18,7 @@ const TYPES: &[&str] = &[
 ];
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
-/// Options without a value, most of them also with `no-` before them; and those with one.
+/// Options without a value, most of which can also have the prefix `no-`.
 const FLAGS: &[&str] = &[
     "agent-forwarding",
     "cert-authority",
@@ -29,18 +30,19 @@ const FLAGS: &[&str] = &[
     "verify-required",
     "x11-forwarding",
 ];
+/// Options with a value.
 const SETTINGS: &[&str] =
     &["command", "environment", "expiry-time", "from", "permitlisten", "permitopen", "principals", "tunnel"];
 
-/// A line that sshd would take.
+/// A line that sshd accepts.
 #[derive(Debug)]
 pub struct AuthorizedKey {
     pub has_comment: bool,
-    /// Not of a certificate.
+    /// The key; `None` for certificates.
     pub key: Option<KeyData>,
 }
 
-/// Every key of a text, or what is wrong with its line. The mark of a byte order that editors put before a text is none of it.
+/// Parses all keys in a text, with an error for each invalid line. A byte order mark is ignored.
 pub fn authorized_keys(text: &str) -> Vec<Result<AuthorizedKey, String>> {
     let lines = without_mark(text).lines().enumerate();
     lines
@@ -50,7 +52,7 @@ pub fn authorized_keys(text: &str) -> Vec<Result<AuthorizedKey, String>> {
         .collect()
 }
 
-/// Without the mark of a byte order.
+/// Removes a byte order mark.
 pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
@@ -73,35 +75,36 @@ fn authorized_key(line: &str) -> Result<AuthorizedKey, String> {
     };
     let (blob, comment) = split(rest);
     if blob.is_empty() {
-        return Err(format!("the key data is missing after {kind}"));
+        return Err(format!("missing key data after `{kind}`"));
     }
     let text = format!("{kind} {blob}");
     let key = if kind.ends_with(CERTIFICATE) {
-        // Its type and its text are held against each other as sshd does; one for ever is none to the library.
+        // Compare the type with the key data, as sshd does. The library does not support certificates without an end
+        // date.
         let decoded = STANDARD.decode(blob).unwrap_or_default();
-        let says = decoded.get(4..4 + kind.len()) == Some(kind.as_bytes())
+        let matches = decoded.get(4..4 + kind.len()) == Some(kind.as_bytes())
             && decoded.starts_with(&(kind.len() as u32).to_be_bytes());
-        if !says {
-            return Err(format!("the key data is not a key of type {kind}"));
+        if !matches {
+            return Err(format!("invalid key data for a key of type `{kind}`"));
         }
         None
     } else {
         let key = PublicKey::from_openssh(&text);
-        Some(key.map_err(|_| format!("the key data is not a key of type {kind}"))?.key_data().clone())
+        Some(key.map_err(|_| format!("invalid key data for a key of type `{kind}`"))?.key_data().clone())
     };
     Ok(AuthorizedKey { has_comment: !comment.is_empty(), key })
 }
 
 fn plain_type(kind: &str) -> Option<&str> {
     let plain = match kind.strip_suffix(CERTIFICATE) {
-        // Of the types of hardware keys the company's name comes once.
+        // Certificate types of hardware keys contain `@openssh.com` only once.
         Some(plain) => TYPES.iter().find(|known| known.trim_end_matches("@openssh.com") == plain),
         None => TYPES.iter().find(|known| **known == kind),
     };
     plain.copied()
 }
 
-/// Up to the first blank outside of quotes, and what follows.
+/// Splits at the first white space outside of quotes.
 fn split(text: &str) -> (&str, &str) {
     let mut in_quotes = false;
     let mut before = ' ';
@@ -126,26 +129,25 @@ fn options(text: &str) -> Result<(), String> {
         let is_flag = FLAGS.contains(&name.as_str())
             || name.strip_prefix("no-").is_some_and(|name| FLAGS.contains(&name));
         if is_setting {
-            let value = rest
-                .strip_prefix("=\"")
-                .ok_or_else(|| format!("the option {name} needs a value in quotes"))?;
+            let value =
+                rest.strip_prefix("=\"").ok_or_else(|| format!("option `{name}` needs a value in quotes"))?;
             let close = (0..value.len())
                 .find(|at| value.as_bytes()[*at] == b'"' && (*at == 0 || value.as_bytes()[at - 1] != b'\\'))
-                .ok_or_else(|| format!("the value of the option {name} has no closing quote"))?;
+                .ok_or_else(|| format!("missing closing quote after the value of option `{name}`"))?;
             rest = &value[close + 1..];
         } else if !is_flag {
-            return Err(format!("`{}` is not an option that sshd supports", shortened(&name)));
+            return Err(format!("unsupported option `{}`", shortened(&name)));
         }
         match rest.strip_prefix(',') {
             Some(after) if !after.is_empty() => rest = after,
             None if rest.is_empty() => {}
-            _ => return Err(format!("expected a comma after the option {name}")),
+            _ => return Err(format!("expected a comma after option `{name}`")),
         }
     }
     Ok(())
 }
 
-/// What stands where a key should may be one that is not for others' eyes.
+/// The beginning of a text, because the text could be a private key.
 fn shortened(text: &str) -> String {
     let start: String = text.chars().take(20).collect();
     let dots = if start.len() < text.len() { "…" } else { "" };
@@ -158,12 +160,12 @@ mod tests {
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
-    fn told(text: &str) -> Vec<Result<bool, String>> {
+    fn parsed(text: &str) -> Vec<Result<bool, String>> {
         authorized_keys(text).into_iter().map(|line| line.map(|key| key.has_comment)).collect()
     }
 
     #[test]
-    fn what_sshd_accepts_is_accepted() {
+    fn valid_lines_are_accepted() {
         for line in [
             KEY.to_owned(),
             format!("{KEY} ada@example with blanks"),
@@ -174,44 +176,44 @@ mod tests {
             format!("cert-authority,principals=\"ada\" {KEY}"),
             format!("\u{feff}{KEY}"),
         ] {
-            assert!(told(&line).iter().all(Result::is_ok), "{line}: {:?}", told(&line));
+            assert!(parsed(&line).iter().all(Result::is_ok), "{line}: {:?}", parsed(&line));
         }
-        assert_eq!(told(&format!("# a\n\n{KEY} c\n  {KEY}\n")), [Ok(true), Ok(false)]);
+        assert_eq!(parsed(&format!("# a\n\n{KEY} c\n  {KEY}\n")), [Ok(true), Ok(false)]);
     }
 
     #[test]
-    fn everything_else_says_what_is_wrong() {
+    fn invalid_lines_are_reported() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(told(text).pop().unwrap().unwrap_err(), expect);
+            assert_eq!(parsed(text).pop().unwrap().unwrap_err(), expect);
         };
         check(
             "./key.pub",
             "line 1: `./key.pub` is neither a key type nor a list of options that sshd supports",
         );
-        check(&format!("{KEY}\nno-such {KEY}"), "line 2: `no-such` is not an option that sshd supports");
-        check(&format!("command=/bin/sh {KEY}"), "line 1: the option command needs a value in quotes");
-        check(&format!("no-pty,, {KEY}"), "line 1: `` is not an option that sshd supports");
-        check("ssh-ed25519", "line 1: the key data is missing after ssh-ed25519");
+        check(&format!("{KEY}\nno-such {KEY}"), "line 2: unsupported option `no-such`");
+        check(&format!("command=/bin/sh {KEY}"), "line 1: option `command` needs a value in quotes");
+        check(&format!("no-pty,, {KEY}"), "line 1: unsupported option ``");
+        check("ssh-ed25519", "line 1: missing key data after `ssh-ed25519`");
         for (bad, kind) in [
             ("ssh-ed25519 AAAA", "ssh-ed25519"),
             ("ssh-ed25519 !!", "ssh-ed25519"),
             (&KEY.replace("ssh-ed25519 ", "ssh-rsa "), "ssh-rsa"),
         ] {
-            let problem = told(bad).pop().unwrap().unwrap_err();
+            let problem = parsed(bad).pop().unwrap().unwrap_err();
             assert!(
-                problem.starts_with(&format!("line 1: the key data is not a key of type {kind}")),
+                problem.starts_with(&format!("line 1: invalid key data for a key of type `{kind}`")),
                 "{problem}"
             );
         }
     }
 
     #[test]
-    fn hardware_keys_are_read() {
-        // A hardware key's text: the type, the public key, and the application.
+    fn hardware_keys_are_accepted() {
+        // The key data of a hardware key: type, public key and application.
         let field = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
         let kind = "sk-ssh-ed25519@openssh.com";
         let blob = [field(kind.as_bytes()), field(&[7; 32]), field(b"ssh:")].concat();
         let line = format!("{kind} {} token", STANDARD.encode(blob));
-        assert!(told(&line).iter().all(Result::is_ok), "{:?}", told(&line));
+        assert!(parsed(&line).iter().all(Result::is_ok), "{:?}", parsed(&line));
     }
 }

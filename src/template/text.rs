@@ -1,4 +1,4 @@
-//! The text of a template and places in it.
+//! The text of a template, and positions in it.
 
 /// A half-open range of byte offsets into a [`SourceText`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,30 +18,30 @@ impl Span {
     }
 }
 
-/// Where a person finds a byte: line and column both count from 1, columns count characters.
+/// Line and column, both from 1. Columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub line: usize,
     pub column: usize,
 }
 
-/// How the bytes of a file were read.
+/// The encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Utf8,
-    /// Either byte order, with or without byte order mark; the text is complete.
+    /// UTF-16 in either byte order, with or without a byte order mark.
     Utf16,
-    /// Neither: what is not UTF-8 became U+FFFD, the first time at this offset of the text.
+    /// Neither UTF-8 nor UTF-16. Invalid bytes were replaced with U+FFFD; `at` is the offset of the first.
     Unknown {
         at: usize,
     },
 }
 
-/// Characters are counted once per this many bytes, so that a column in a line of megabytes costs no more than one
-/// in a short line.
+/// The character count is stored for every block of this many bytes, so that columns in very long lines are computed
+/// quickly.
 const BLOCK: usize = 4096;
 
-/// A template's text with the name it is shown under.
+/// The text of a template and its display name.
 #[derive(Clone, Debug)]
 pub struct SourceText {
     name: String,
@@ -66,7 +66,7 @@ impl SourceText {
         SourceText { name: name.into(), text, encoding: Encoding::Utf8, line_starts, characters }
     }
 
-    /// Text from a file's bytes, whatever they are: a half-readable template still gets its findings.
+    /// Decodes the bytes of a file, even if they are not valid UTF-8 or UTF-16.
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         let (text, encoding) = if let Some(text) = utf16(&bytes) {
             (text, Encoding::Utf16)
@@ -86,7 +86,7 @@ impl SourceText {
         self.encoding
     }
 
-    /// The same file with another text.
+    /// The same name with another text.
     pub fn with_text(&self, text: impl Into<String>) -> Self {
         Self::new(self.name.clone(), text)
     }
@@ -95,7 +95,7 @@ impl SourceText {
         &self.name
     }
 
-    /// The name for a terminal: a file may be called anything.
+    /// The name with control characters escaped, for terminals.
     pub fn shown_name(&self) -> String {
         visible_name(&self.name)
     }
@@ -104,7 +104,7 @@ impl SourceText {
         &self.text
     }
 
-    /// Line and column of a byte offset; an offset past the end gives the end.
+    /// Line and column of a byte offset. An offset past the end is treated as the end.
     pub fn position(&self, offset: usize) -> Position {
         let offset = offset.min(self.text.len());
         let line = self.line_starts.partition_point(|&start| start <= offset) - 1;
@@ -121,12 +121,12 @@ impl SourceText {
         self.characters[block] + rest.iter().filter(|byte| starts_character(**byte)).count()
     }
 
-    /// How many lines the text has.
+    /// The number of lines.
     pub fn lines(&self) -> usize {
         self.line_starts.len()
     }
 
-    /// The bytes of a line, counted from 0, without its line end.
+    /// The span of a line, counted from 0, without its line end.
     pub fn line(&self, line: usize) -> Span {
         let start = self.line_starts[line];
         let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
@@ -134,32 +134,32 @@ impl SourceText {
         Span::new(start, end)
     }
 
-    /// The line, counted from 0, that an offset stands in; an offset past the end gives the last one.
+    /// The line, counted from 0, that contains an offset. An offset past the end is in the last line.
     pub fn line_of(&self, offset: usize) -> usize {
         self.line_starts.partition_point(|&start| start <= offset) - 1
     }
 
-    /// `name:line:column`, the form every editor and terminal understands.
+    /// `name:line:column`, as supported by editors and terminals.
     pub fn place(&self, span: Span) -> String {
         let Position { line, column } = self.position(span.start);
         format!("{}:{line}:{column}", self.shown_name())
     }
 }
 
-/// A file name for a terminal: a name may contain control characters.
+/// A file name with control characters escaped, for terminals.
 pub fn visible_name(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-/// In UTF-8 every byte but a continuation, 10xxxxxx, starts a character.
+/// Whether a byte starts a character in UTF-8, which all bytes except continuation bytes (10xxxxxx) do.
 fn starts_character(byte: u8) -> bool {
     byte & 0xc0 != 0x80
 }
 
-/// The text of UTF-16: known by its byte order mark, or by a zero in every other byte of its beginning, where JSON
-/// has ASCII. Source: RFC 4627, section 3.
+/// Decodes UTF-16. It is detected by a byte order mark, or by a zero in every other byte at the beginning, where JSON
+/// has ASCII characters. Source: RFC 4627, section 3.
 fn utf16(bytes: &[u8]) -> Option<String> {
     type Unit = fn([u8; 2]) -> u16;
     let (rest, unit): (&[u8], Unit) = match bytes {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn utf16_is_read_in_both_orders() {
+    fn utf16_is_decoded_in_both_byte_orders() {
         for mark in [true, false] {
             let units: Vec<u16> =
                 mark.then_some(0xfeff).into_iter().chain("{\"ä\": 1}".encode_utf16()).collect();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_no_ends() {
+    fn lines_exclude_line_ends() {
         let text = SourceText::new("t.json", "a\r\nbc\n");
         let shown: Vec<&str> =
             (0..text.lines()).map(|n| text.line(n)).map(|s| &text.text()[s.start..s.end]).collect();

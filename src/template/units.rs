@@ -1,4 +1,4 @@
-//! Sizes as a template writes them, and byte counts as people read them.
+//! Sizes in templates, and byte counts for people.
 
 use super::limits::LARGEST_FILE;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ impl Bytes {
 }
 
 impl Bytes {
-    /// In the largest unit that it is a whole number of, where rounding would hide a difference.
+    /// The exact size in the largest possible unit, for messages where rounding would hide a difference.
     pub fn exact(self) -> String {
         const UNITS: [(u64, &str); 4] =
             [(Bytes::TIB, "TiB"), (Bytes::GIB, "GiB"), (Bytes::MIB, "MiB"), (Bytes::KIB, "KiB")];
@@ -34,7 +34,7 @@ impl Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// Whole units stay whole (`512 MiB`), anything else gets one decimal (`10.3 MiB`).
+    /// Whole units have no decimals (`512 MiB`), other sizes have one (`10.3 MiB`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = match self.0 {
             n if n >= Self::TIB => (Self::TIB, "TiB"),
@@ -51,23 +51,23 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// `size` of a partition: an exact amount, or all that is left of the disk.
+/// `size` of a partition: an exact size, or the rest of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Exact(Bytes),
     Rest,
 }
 
-/// Why a text is no size.
+/// Why a size is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SizeFault {
-    #[error("`{0}` has no unit: M (MiB), G (GiB) or T (TiB) must follow the number")]
+    #[error("missing unit in size `{0}`: expected M (MiB), G (GiB) or T (TiB) after the number")]
     NoUnit(String),
-    #[error("`{0}` is not a whole number followed by M, G or T")]
+    #[error("invalid size `{0}`: expected an integer followed by M, G or T")]
     NotAnInteger(String),
-    #[error("`{0}` is no size: it must be greater than zero")]
+    #[error("invalid size `{0}`: must be greater than zero")]
     NotPositive(String),
-    #[error("`{0}` is more than the 2^63 - 1 bytes that a file can have")]
+    #[error("size `{0}` exceeds the maximum file size of 2^63 - 1 bytes")]
     TooLarge(String),
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_says_why() {
+    fn invalid_sizes_are_reported() {
         let fault = |text: &str| Size::parse(text).unwrap_err();
         assert_eq!(fault("512"), SizeFault::NoUnit("512".into()));
         for text in ["", "M", "1.5G", "8g", "G8", "+8G", "8 G", "--8G", "rest "] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_counts_read_well() {
+    fn byte_counts_are_readable() {
         let shown = |n| Bytes(n).to_string();
         assert_eq!(shown(512 << 20), "512 MiB");
         assert_eq!(shown(8706 << 20), "8.5 GiB");

@@ -1,4 +1,4 @@
-//! Faults of templates by rule: what is done to a good one, and what of it the linter has to find.
+//! Errors to insert into a valid template, and the rule that must report each.
 
 use super::*;
 
@@ -14,7 +14,7 @@ pub(super) fn push(value: &mut Value, item: Value) {
     value.as_array_mut().unwrap().push(item);
 }
 
-/// A user besides those that are there, who is all right but for what is given.
+/// Adds a user that is valid except for the given fields.
 pub(super) fn add_user(template: &mut Value, fault: Value) {
     let mut user = json!({ "username": "eve", "password": "$6$salt$hash" });
     user.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
@@ -32,7 +32,8 @@ pub(super) fn set_disk(template: &mut Value, name: &str) {
     }
 }
 
-/// A rule, and what makes a valid template break it; `false` where this one cannot.
+/// A rule, and a change that makes a valid template violate it. The change returns `false` if it does not apply to
+/// the template.
 pub(super) type Fault = (&'static str, fn(&mut Value, &Spec) -> bool);
 
 /// Sets one key.
@@ -67,7 +68,7 @@ pub(super) const FAULTS: &[Fault] = &[
     set!("url-credentials", "HTTPProxy" = "http://a:b@example.org"),
     ("mirror-without-version", |t, s| {
         t["MirrorURL"] = json!("https://example.org/update");
-        // apt has no separate place for versions.
+        // apt has no separate version URL.
         !s.apt
     }),
     set!("url-plain-http", "IsterCloudInitSvc" = "http://example.org/"),
@@ -92,7 +93,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ("missing-key", |t, _| t.as_object_mut().unwrap().shift_remove("Bundles").is_some()),
     ("missing-key", |t, s| {
         let key = ["disk", "partition", "size", "type"][s.data.len()];
-        // Without a place the entry speaks of nothing, and the others lack theirs.
+        // Without a disk, the entry refers to no partition, and other entries lose theirs.
         key == "size" && t[L][0].as_object_mut().unwrap().shift_remove(key).is_some()
     }),
     ("user-name", |t, _| {
@@ -402,7 +403,7 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
 ];
 
-/// Faults of the text, which no value can have.
+/// Errors in the text, which cannot be expressed as values.
 pub(super) type TextFault = (&'static str, fn(&str) -> String);
 
 pub(super) const TEXT_FAULTS: &[TextFault] = &[

@@ -1,4 +1,4 @@
-//! What is done in the guest, and with what is given to it.
+//! Options for the guest: logins, commands, checks and additional devices.
 
 use super::super::verify::{read_secret, secret_source};
 use crate::boot::{AllowedNote, DirectKernel, Goal, Login, Network, Ssh};
@@ -11,94 +11,94 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
-/// What is done inside the guest.
+/// Options for the guest.
 #[derive(Args, Debug, Default)]
 pub(crate) struct GuestArgs {
-    /// A passphrase to type when the guest asks for it: NAME=env:VARIABLE or
-    /// NAME=file:PATH, NAME as in `encryption`
+    /// Passphrase to type when the guest prompts for it: NAME=env:VARIABLE or
+    /// NAME=file:PATH, with NAME as in `encryption`
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
     pub(crate) unlock: Vec<(String, SecretSource)>,
 
-    /// Log in at the prompt, USER=env:VARIABLE or USER=file:PATH with the
-    /// password, or USER alone; mounts must then be the plan's
+    /// Log in at the prompt and check the mounts against the plan: USER, or
+    /// USER=env:VARIABLE or USER=file:PATH for the password
     #[arg(long, value_name = "USER[=SOURCE]", value_parser = login)]
     pub(crate) login: Option<(String, Option<SecretSource>)>,
 
-    /// Connect over ssh once the prompt is there, USER=PRIVATE-KEY-FILE; what is
-    /// run then runs there
+    /// Connect over ssh after the login prompt appeared, and run commands and
+    /// checks in that session: USER=PRIVATE-KEY-FILE
     #[arg(long, value_name = "USER=FILE", value_parser = ssh)]
     pub(crate) ssh: Option<Ssh>,
 
-    /// Run a command after the login; its output is shown
+    /// Run a command after the login and show its output
     #[arg(long, value_name = "COMMAND")]
     pub(crate) run: Vec<String>,
 
-    /// Where the boot is meant to end: at the login prompt, or with the guest
-    /// switching itself off, as an installer does
+    /// Expected end of the boot: the login prompt, or power-off by the guest, as
+    /// installers do
     #[arg(long, value_enum, default_value_t = Until::Login)]
     pub(crate) until: Until,
 
-    /// A second disk for the guest, a raw image that it may write to
+    /// Second disk for the guest: a raw image, attached writable
     #[arg(long, value_name = "FILE")]
     pub(crate) second_disk: Option<PathBuf>,
 
-    /// Whom the guest reaches: nobody, or this host as 10.0.2.2
+    /// Network of the guest: isolated, or with this host at 10.0.2.2
     #[arg(long, value_enum, default_value_t = Network::Isolated)]
     pub(crate) network: Network,
 
-    /// Settings for the instance: a raw image of a NoCloud seed
+    /// NoCloud seed for cloud-init: a raw image
     #[arg(long, value_name = "FILE")]
     pub(crate) seed: Option<PathBuf>,
 
-    /// The host name that the prompt must have
+    /// Host name that the login prompt must show
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
 
-    /// With --ssh or --login: no unit may have failed, mounts must be the plan's, and
-    /// the console must have no health notes such as kernel warnings
+    /// Check the health of the system: no failed units, mounts as planned, and no
+    /// health notes such as kernel warnings on the console. Needs --ssh or --login
     #[arg(long)]
     pub(crate) healthy: bool,
 
-    /// With --healthy: a health note that is known, KIND:YYYY-MM-DD:TEXT with the
-    /// last day and a part of the line, such as failed-unit:2027-06-30:mcelog
+    /// Ignore a known health note until a date: KIND:YYYY-MM-DD:TEXT, with TEXT a
+    /// part of the line, for example failed-unit:2027-06-30:mcelog
     #[arg(long, value_name = "NOTE", requires = "healthy")]
     pub(crate) allow: Vec<AllowedNote>,
 
-    /// After the prompt press the power button, boot the same disk once more, and
-    /// look at it in the same way
+    /// After the login prompt, press the power button, boot the same disk again,
+    /// and repeat the checks
     #[arg(long)]
     pub(crate) again: bool,
 
-    /// Install the newer packages in this directory (.deb or .rpm) with the guest's package
-    /// manager, boot the new kernel, remove the old one and boot once more. Needs
-    /// --login or --ssh as root
+    /// Install the newer packages in this directory (.deb or .rpm) with the
+    /// guest's package manager, boot the new kernel, remove the old one and boot
+    /// again. Needs --login or --ssh as root
     #[arg(long, value_name = "DIR", conflicts_with = "again")]
     pub(crate) update: Option<PathBuf>,
 
-    /// Attach a disk that is larger than the image by this size, as 4G: the root
-    /// filesystem has to fill it. Needs --login or --ssh
+    /// Enlarge the disk by this size, for example 4G, and check that the root
+    /// filesystem grows to fill it. Needs --login or --ssh
     #[arg(long, value_name = "SIZE", value_parser = more)]
     pub(crate) grow: Option<Bytes>,
 
-    /// A credential of systemd's for the guest, NAME=env:VARIABLE or
-    /// NAME=file:PATH: `ssh.authorized_keys.root` lets a key in
+    /// systemd credential for the guest: NAME=env:VARIABLE or NAME=file:PATH;
+    /// `ssh.authorized_keys.root` authorizes an ssh key
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_secret)]
     pub(crate) credential: Vec<(String, SecretSource)>,
 
-    /// Start the kernel of the image's own loader entry, without its loader: for
-    /// disks that no firmware here can read from
+    /// Boot the kernel of the image's loader entry directly, without firmware and
+    /// loader: for disks that the firmware cannot read
     #[arg(long)]
     pub(crate) direct: bool,
 
-    /// Start this kernel, without firmware and loader
+    /// Boot this kernel directly, without firmware and loader
     #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     pub(crate) kernel: Option<PathBuf>,
 
-    /// Its initramfs
+    /// Initramfs for --kernel
     #[arg(long, value_name = "FILE", requires = "kernel")]
     pub(crate) initrd: Option<PathBuf>,
 
-    /// Its command line
+    /// Kernel command line for --kernel
     #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "console=ttyS0")]
     pub(crate) append: String,
 }
@@ -121,7 +121,7 @@ pub(crate) fn ssh(text: &str) -> Result<Ssh, String> {
 pub(crate) fn more(text: &str) -> Result<Bytes, String> {
     match Size::parse(text.strip_prefix('+').unwrap_or(text)) {
         Ok(Size::Exact(size)) => Ok(size),
-        Ok(Size::Rest) => Err("`rest` is not a size of a disk".to_owned()),
+        Ok(Size::Rest) => Err("expected a size such as 4G, found `rest`".to_owned()),
         Err(fault) => Err(fault.to_string()),
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn login(text: &str) -> Result<(String, Option<SecretSource>), String
     Ok((user.to_owned(), source))
 }
 
-/// What goes on inside, with the secrets themselves.
+/// The resolved options, with the values of the secrets.
 #[derive(Default)]
 pub(crate) struct GuestOptions {
     pub passphrases: BTreeMap<String, Secret>,
@@ -155,10 +155,10 @@ pub(crate) struct GuestOptions {
     pub seed: Option<PathBuf>,
     pub credentials: Vec<(String, Secret)>,
     pub direct: Option<DirectKernel>,
-    /// That of the image itself.
+    /// Boot the image's own kernel directly (`--direct`).
     pub own_kernel: bool,
     pub again: bool,
-    /// A directory with packages.
+    /// A directory of packages.
     pub update: Option<PathBuf>,
     pub grow: Option<Bytes>,
     pub host: Option<String>,
@@ -169,29 +169,31 @@ pub(crate) struct GuestOptions {
 impl GuestArgs {
     pub(crate) fn resolve(&self, receipt: bool) -> anyhow::Result<GuestOptions> {
         if receipt && self.until == Until::PowerOff {
-            bail!("a receipt says that the login prompt was reached: leave --until power-off out");
+            bail!(
+                "--receipt cannot be used with --until power-off: a receipt records a reached login prompt"
+            );
         }
         if let Some(ssh) = &self.ssh {
-            // Behind the prompt it would look like a fault of the image's.
+            // If ssh or the key is missing, fail now: after the boot it would look like an error of the image.
             run_program(&Invocation::new("ssh").arg("-V"))?;
             File::open(&ssh.key).context(|| format!("could not read the key `{}`", ssh.key.display()))?;
         }
         if !self.run.is_empty() && self.login.is_none() && self.ssh.is_none() {
-            bail!("--run needs somebody who runs it: --login USER or --ssh USER=FILE");
+            bail!("--run needs a login: add --login USER or --ssh USER=FILE");
         }
         if self.healthy && self.login.is_none() && self.ssh.is_none() {
-            bail!("--healthy needs somebody who looks: --login USER or --ssh USER=FILE");
+            bail!("--healthy needs a login: add --login USER or --ssh USER=FILE");
         }
         if (self.update.is_some() || self.grow.is_some()) && self.login.is_none() && self.ssh.is_none() {
-            bail!("--update and --grow need a login: --login root or --ssh root=FILE");
+            bail!("--update and --grow need a login: add --login root or --ssh root=FILE");
         }
         if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
-            bail!("--until power-off is for guests that nobody logs in to");
+            bail!("--until power-off cannot be used with --login or --ssh");
         }
         if self.until == Until::PowerOff && (self.again || self.host.is_some()) {
-            bail!("--again and --host look at the login prompt: leave --until power-off out");
+            bail!("--until power-off cannot be used with --again or --host, which need a login prompt");
         }
-        let mut inside = GuestOptions {
+        let mut options = GuestOptions {
             commands: self.run.clone(),
             ssh: self.ssh.clone(),
             goal: match self.until {
@@ -213,9 +215,9 @@ impl GuestArgs {
         for (name, source) in &self.credential {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
             if name.is_empty() || !name.chars().all(is_plain) {
-                bail!("`{name}` is no name of a credential: letters, digits, dots");
+                bail!("invalid credential name `{name}`; use letters, digits, `.`, `-` and `_`");
             }
-            inside.credentials.push((name.clone(), read_secret(source)?));
+            options.credentials.push((name.clone(), read_secret(source)?));
         }
         if let Some(kernel) = &self.kernel {
             let direct = DirectKernel {
@@ -223,15 +225,15 @@ impl GuestArgs {
                 initrd: self.initrd.clone(),
                 command_line: self.append.clone(),
             };
-            inside.direct = Some(direct);
+            options.direct = Some(direct);
         }
         for (name, source) in &self.unlock {
-            inside.passphrases.insert(name.clone(), read_secret(source)?);
+            options.passphrases.insert(name.clone(), read_secret(source)?);
         }
         if let Some((user, source)) = &self.login {
             let password = source.as_ref().map(read_secret).transpose()?;
-            inside.login = Some(Login { user: user.clone(), password });
+            options.login = Some(Login { user: user.clone(), password });
         }
-        Ok(inside)
+        Ok(options)
     }
 }

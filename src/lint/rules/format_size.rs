@@ -44,12 +44,12 @@ mod tests {
         check_rule(
             &super::RULE,
             r#"{"DiskSize": "2041G", "Formats": ["vhd", "vhdx"]}"#,
-            &["1:35 vhd supports disks of up to 2040 GiB, this one has 2041 GiB"],
+            &["1:35 vhd supports disks of up to 2040 GiB, but this disk has 2041 GiB"],
         );
         check_rule(
             &super::RULE,
             r#"{"Formats": ["ova"], "PartitionLayout": [{"disk": "a", "partition": 1, "size": "2T", "type": "linux"}]}"#,
-            &["1:14 ova supports disks of up to 2 TiB, this one has 2097154 MiB"],
+            &["1:14 ova supports disks of up to 2 TiB, but this disk has 2097154 MiB"],
         );
         check_rule(&super::RULE, r#"{"DiskSize": "2040G", "Formats": ["vhd", "vmdk"]}"#, &[]);
     }

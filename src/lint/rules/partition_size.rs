@@ -70,8 +70,8 @@ mod tests {
             &super::RULE,
             r##"{"PartitionLayout": [{"size": "512"}, {"size": "0G"}]}"##,
             &[
-                r##"1:31 `512` has no unit: M (MiB), G (GiB) or T (TiB) must follow the number"##,
-                r##"1:48 `0G` is no size: it must be greater than zero"##,
+                r##"1:31 missing unit in size `512`: expected M (MiB), G (GiB) or T (TiB) after the number"##,
+                r##"1:48 invalid size `0G`: must be greater than zero"##,
             ],
         );
         check_rule(&super::RULE, r##"{"PartitionLayout": [{"size": "512M"}], "DiskSize": "8G"}"##, &[]);

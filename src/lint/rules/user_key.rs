@@ -69,9 +69,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &key("no-such ssh-ed25519 AAAA me"),
-            &[
-                "1:20 this is neither a readable file nor a key: line 1: `no-such` is not an option that sshd supports",
-            ],
+            &["1:20 this is neither a readable file nor a key: line 1: unsupported option `no-such`"],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);
         check_rule(

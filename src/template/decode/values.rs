@@ -1,4 +1,4 @@
-//! Single values: what is expected of a node, and what is read of it.
+//! Decodes single values, and reports nodes of the wrong type.
 
 use super::super::edit::{Change, Fix, Safety};
 use super::super::model::*;
@@ -35,7 +35,7 @@ pub(super) fn list<T>(
 ) -> Option<Spanned<Vec<T>>> {
     let Value::Array(items) = &node.value else {
         let fix = matches!(node.value, Value::String(_) | Value::Object(_)).then(|| Fix {
-            title: "put it into an array".to_owned(),
+            title: "put it in an array".to_owned(),
             safety: Safety::Safe,
             changes: [(node.span.start, "["), (node.span.end, "]")]
                 .map(|(at, bracket)| Change::Replace(Span::new(at, at), bracket.to_owned()))
@@ -50,10 +50,10 @@ pub(super) fn list<T>(
 pub(super) fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
     let Value::String(text) = &node.value else {
         let fix = match &node.value {
-            Value::Number(digits) => Some(Fix::safe("put it into quotes", Change::string(node.span, digits))),
-            // A published guide writes IsterCloudInitSvc so.
+            Value::Number(digits) => Some(Fix::safe("put it in quotes", Change::string(node.span, digits))),
+            // A published guide uses an array for IsterCloudInitSvc.
             Value::Array(items) if let [Node { value: Value::String(text), .. }] = &items[..] => {
-                Some(Fix::safe("write it without the list", Change::string(node.span, text)))
+                Some(Fix::safe("replace the array with its only item", Change::string(node.span, text)))
             }
             _ => None,
         };
@@ -110,7 +110,7 @@ pub(super) fn integer(node: &Node, faults: &mut Faults, expected: &str) -> Optio
 }
 
 pub(super) fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spanned<u32>> {
-    let expected = "a partition number from 1: an integer, or a string of digits";
+    let expected = "a partition number from 1, as an integer or a string of digits";
     let number = integer(node, faults, expected)?;
     match u32::try_from(number.value) {
         Ok(value @ 1..) => spanned(node, value),
@@ -132,7 +132,7 @@ pub(super) fn version(node: &Node, faults: &mut Faults) -> Option<Spanned<Versio
     match &node.value {
         Value::String(text) => spanned(node, Version::Name(text.clone())),
         _ => {
-            let number = integer(node, faults, "a release number, \"latest\", or a suite name")?;
+            let number = integer(node, faults, "a release number, \"latest\" or a suite name")?;
             spanned(node, Version::Number(number.value))
         }
     }
@@ -142,7 +142,7 @@ pub(super) fn secret(node: &Node, faults: &mut Faults) -> Option<Spanned<SecretS
     match &node.value {
         Value::String(text) => spanned(node, SecretSource::Inline(text.clone())),
         Value::Object(_) => {
-            let mut fields = Fields::of(node, SECRET_KEYS, "a secret's source", faults)?;
+            let mut fields = Fields::of(node, SECRET_KEYS, "the source of a secret", faults)?;
             match (fields.get("file", text), fields.get("env", text)) {
                 (Some(path), None) => spanned(node, SecretSource::File(path.value)),
                 (None, Some(name)) => spanned(node, SecretSource::Env(name.value)),

@@ -1,9 +1,9 @@
-//! What the reader found wrong.
+//! Syntax errors.
 
 use crate::template::edit::Fix;
 use crate::template::text::Span;
 
-/// A place where the text is not JSON.
+/// A place where the text is not valid JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntaxFault {
     pub span: Span,

@@ -1,8 +1,8 @@
-//! A JSON reader (RFC 8259) in which every value knows its place and no fault ends the reading.
+//! A JSON parser (RFC 8259) with spans and error recovery.
 //!
-//! After a fault the reader goes on with what was most likely meant, so that one missing comma does not hide
-//! the rest of a template. The usual slips (comments, trailing commas, single quotes, Python's literals) are
-//! named as what they are.
+//! After an error, the parser continues with the most likely meaning, so that one missing comma does not hide the
+//! rest of a template. Common mistakes (comments, trailing commas, single quotes, Python literals) have specific
+//! error messages.
 
 mod fault;
 mod reader;

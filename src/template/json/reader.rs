@@ -1,17 +1,17 @@
-//! The reader: values, containers, and what was most likely meant where they are not right.
+//! The parser: values and containers, and recovery from errors.
 
 use super::fault::SyntaxFault;
 use crate::template::edit::{Change, Fix, Safety, json_string};
 use crate::template::node::{Member, Node, Value};
 use crate::template::text::Span;
 
-/// More faults than this are not worth listing: the text is something else than JSON.
+/// The maximum number of errors. A text with more errors is not JSON.
 const MAX_FAULTS: usize = 1000;
 
-/// Deeper nesting than this is refused: a template needs four levels, and the reader uses the stack.
+/// The maximum nesting depth, because the parser is recursive. A template needs four levels.
 const MAX_DEPTH: usize = 128;
 
-/// Reads one JSON document. An empty or hopeless text gives a [`Value::Broken`] and at least one fault.
+/// Parses a JSON document. An empty or unusable text results in [`Value::Broken`] and at least one error.
 pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
     let mut reader = Reader {
         text,
@@ -21,7 +21,7 @@ pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
         full: false,
         derailed: false,
         open_end: false,
-        comma_is_said: false,
+        comma_reported: false,
         unclosed_end: None,
         no_key: None,
     };
@@ -32,14 +32,19 @@ pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
     }
     reader.space();
     let node = if reader.peek().is_none() {
-        reader.fault(reader.at, reader.at, "the template is empty", Some("it must be a JSON object: { … }"));
+        reader.fault(
+            reader.at,
+            reader.at,
+            "the template is empty",
+            Some("a template is a JSON object: { … }"),
+        );
         reader.broken(reader.at)
     } else {
         reader.value()
     };
     reader.space();
     if reader.at < text.len() {
-        reader.fault(reader.at, text.len(), "text after the end of the template", None);
+        reader.fault(reader.at, text.len(), "unexpected text after the end of the template", None);
     }
     (node, reader.faults)
 }
@@ -49,17 +54,17 @@ pub(super) struct Reader<'t> {
     pub(super) at: usize,
     depth: usize,
     pub(super) faults: Vec<SyntaxFault>,
-    /// There were more than [`MAX_FAULTS`].
+    /// There were more than [`MAX_FAULTS`] errors.
     full: bool,
-    /// What was read from here on rests on a guess, so that no fix behind it can be trusted.
+    /// The parser is guessing, so later fixes are not reliable.
     derailed: bool,
-    /// The text ends inside a string or a comment: nothing can be added behind it.
+    /// The text ends inside a string or comment, so nothing can be appended to it.
     pub(super) open_end: bool,
-    /// The comma that lacks before the next item is part of a fault that is said already, or stands elsewhere.
-    comma_is_said: bool,
-    /// Where an object that was not closed ended, which is before the place that was read to.
+    /// The missing comma before the next item is already part of a reported error.
+    comma_reported: bool,
+    /// The end of an unclosed container, which is before the current position.
     unclosed_end: Option<usize>,
-    /// Where the last thing that is no key ended: what follows it at once is part of it.
+    /// The end of the last text that is not a key. Text that follows immediately belongs to it.
     no_key: Option<usize>,
 }
 
@@ -86,18 +91,18 @@ impl Reader<'_> {
         }
     }
 
-    /// A fix of the fault just found, after which the text is read as it was read now.
+    /// Adds a fix to the last error that does not change how the text is parsed.
     pub(super) fn safe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Safe, title, start, end, text);
     }
 
-    /// A fix of the fault just found that is a guess; everything behind it rests on the same guess.
+    /// Adds a fix to the last error that is a guess, which also affects everything after it.
     pub(super) fn guess(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Unsafe, title, start, end, text);
         self.derailed = true;
     }
 
-    /// A fix of the fault just found that loses something.
+    /// Adds a fix to the last error that loses text.
     pub(super) fn unsafe_fix(&mut self, title: &str, start: usize, end: usize, text: &str) {
         self.fix(Safety::Unsafe, title, start, end, text);
     }
@@ -113,7 +118,7 @@ impl Reader<'_> {
         Node { span: Span::new(start, self.at), value: Value::Broken }
     }
 
-    /// Skips white space, and comments with a fault each.
+    /// Skips white space and comments, with an error for each comment.
     fn space(&mut self) {
         loop {
             let rest = &self.text[self.at..];
@@ -130,29 +135,24 @@ impl Reader<'_> {
                     self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
                 }
                 _ => {
-                    // Unicode white space is no JSON, but easily pasted.
+                    // Unicode white space is not valid in JSON, but easily pasted.
                     match rest.chars().next() {
                         Some(c) if c.is_whitespace() => self.at += c.len_utf8(),
                         _ => return,
                     }
-                    self.fault(
-                        start,
-                        self.at,
-                        "a space character that JSON does not know",
-                        Some("use plain spaces"),
-                    );
-                    self.safe_fix("write a plain space", start, self.at, " ");
+                    self.fault(start, self.at, "invalid white space character", Some("use plain spaces"));
+                    self.safe_fix("replace it with a space", start, self.at, " ");
                     continue;
                 }
             }
-            // The line's end stays, and the blanks before the comment go with it.
+            // Keep the line end, and remove the white space before the comment.
             let end = start + self.text[start..self.at].trim_end_matches('\r').len();
             let blanks = self.text[..start].len() - self.text[..start].trim_end_matches([' ', '\t']).len();
             self.fault(
                 start,
                 self.at,
-                "JSON has no comments",
-                Some("remove it; a `$comment` key may hold the text"),
+                "comments are not allowed in JSON",
+                Some("remove it, or move the text to a `$comment` key"),
             );
             self.unsafe_fix("remove the comment", start - blanks, end, "");
             self.open_end |= self.at == self.text.len();
@@ -163,7 +163,7 @@ impl Reader<'_> {
         let start = self.at;
         if let Some(end) = self.end_of_half_quoted() {
             self.at = end;
-            self.fault(start, end, "the string does not begin with a quote", Some("add \""));
+            self.fault(start, end, "missing quote at the beginning of the string", Some("add \""));
             self.guess("add `\"` before it", start, start, "\"");
             return self.node(start, Value::String(self.text[start..end - 1].to_owned()));
         }
@@ -222,7 +222,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `None` for something that is no key, and was passed over.
+    /// Parses a member; `None` if there is no key, and the text was skipped.
     fn member(&mut self) -> Option<Member> {
         let start = self.at;
         let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
@@ -253,14 +253,14 @@ impl Reader<'_> {
                 self.fault(start, end, "expected a key in double quotes", None);
                 let rest = self.text[end..].trim_start_matches([' ', '\t', '\r', '\n']);
                 if rest.starts_with(':') {
-                    self.safe_fix("put the key into quotes", start, end, &json_string(&word));
+                    self.safe_fix("put the key in quotes", start, end, &json_string(&word));
                 } else if rest.starts_with('"') && rest[1..].trim_start_matches([' ', '\t']).starts_with(':')
                 {
-                    // Only its second quote is there.
+                    // Only the opening quote is missing.
                     self.guess("add `\"` before it", start, start, "\"");
                     self.at = self.text.len() - rest.len() + 1;
                 } else {
-                    self.guess("put the key into quotes", start, end, &json_string(&word));
+                    self.guess("put the key in quotes", start, end, &json_string(&word));
                 }
                 word
             }
@@ -272,8 +272,8 @@ impl Reader<'_> {
             let colon = self.at;
             self.space();
             if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
-                self.fault(key_span.start, colon, "this key has no value", None);
-                self.comma_is_said = self.is_key();
+                self.fault(key_span.start, colon, "missing value for this key", None);
+                self.comma_reported = self.is_key();
                 self.derailed = true;
                 self.broken(self.at)
             } else {
@@ -282,7 +282,7 @@ impl Reader<'_> {
         } else {
             self.fault(key_span.start, key_span.end, "expected `:` and a value after this key", None);
             if matches!(self.peek(), None | Some(b',' | b'}' | b']')) || self.is_key() {
-                self.comma_is_said = self.is_key();
+                self.comma_reported = self.is_key();
                 self.derailed = true;
                 self.broken(self.at)
             } else {
@@ -293,11 +293,11 @@ impl Reader<'_> {
         Some(Member { key, key_span, value })
     }
 
-    /// Whether a string with a colon behind it stands here: that is a key, whatever was expected.
+    /// Whether a string followed by a colon starts here, which must be a key.
     fn is_key(&self) -> bool {
         let Some(rest) = self.text[self.at..].strip_prefix('"') else { return false };
         let mut escaped = false;
-        // A key is shorter than this.
+        // Keys are shorter than this limit.
         for (at, byte) in rest.bytes().enumerate().take(200) {
             match byte {
                 b'\n' => return false,
@@ -310,14 +310,14 @@ impl Reader<'_> {
         false
     }
 
-    /// Goes to the next item of an array or object, or past its end.
+    /// Advances to the next item of an array or object, or past its end.
     fn next_item(&mut self, start: usize, close: u8, what: &str, first: bool) -> Next {
         let item_end = self.unclosed_end.take().unwrap_or(self.at);
         self.space();
         let mut comma = None;
         while self.peek() == Some(b',') {
             if first || comma.is_some() {
-                self.fault(self.at, self.at + 1, "a comma too many", None);
+                self.fault(self.at, self.at + 1, "unexpected comma", None);
                 self.safe_fix("remove the comma", self.at, self.at + 1, "");
             }
             comma = Some(self.at);
@@ -326,7 +326,7 @@ impl Reader<'_> {
         }
         let closing = match self.peek() {
             None => {
-                let end = format!("the {what} that starts here is not closed");
+                let end = format!("unclosed {what}");
                 self.fault(start, start + 1, end, Some(if close == b']' { "add `]`" } else { "add `}`" }));
                 let whole = self.text.trim_end().len().max(start + 1);
                 if !self.open_end {
@@ -338,7 +338,7 @@ impl Reader<'_> {
                 self.at += 1;
                 true
             }
-            // The other bracket: this one was forgotten, and the one that is there closes what is around it.
+            // A bracket of the other kind probably closes the outer container, and the bracket of this one is missing.
             Some(b'}' | b']') if self.depth > 1 => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
@@ -357,34 +357,34 @@ impl Reader<'_> {
                 self.at += 1;
                 true
             }
-            // What cannot stand inside begins: this was forgotten to be closed.
+            // If something starts that cannot be inside this container, its closing bracket is missing.
             Some(byte) if self.depth > 1 && if close == b']' { self.is_key() } else { byte == b'{' } => {
                 let end = format!("expected `{}` to close the {what}", close as char);
                 self.fault(self.at, self.at + 1, end, None);
                 self.guess("close it", item_end, item_end, &(close as char).to_string());
                 self.unclosed_end = Some(item_end);
-                self.comma_is_said = comma.is_some();
+                self.comma_reported = comma.is_some();
                 return Next::End;
             }
             Some(_) => false,
         };
         if closing {
             if let (Some(at), false) = (comma, first) {
-                self.fault(at, at + 1, "a comma after the last item", Some("remove it"));
+                self.fault(at, at + 1, "trailing comma after the last item", Some("remove it"));
                 self.safe_fix("remove the comma", at, at + 1, "");
             }
             return Next::End;
         }
         if !first
             && comma.is_none()
-            && !std::mem::take(&mut self.comma_is_said)
+            && !std::mem::take(&mut self.comma_reported)
             && self.no_key != Some(self.at)
         {
             self.fault(item_end, item_end, "expected `,` before the next item", None);
             if matches!(self.peek(), Some(b'"' | b'{' | b'[')) {
                 self.safe_fix("add `,`", item_end, item_end, ",");
             } else {
-                // More likely a quote is missing somewhere.
+                // It is more likely that a quote is missing somewhere.
                 self.derailed = true;
             }
         }
@@ -396,11 +396,12 @@ impl Reader<'_> {
         let end = rest
             .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | '$')))
             .unwrap_or(rest.len());
-        // At least one character, so that reading always goes on.
+        // At least one character, so that the parser always advances.
         self.at + end.max(rest.chars().next().map_or(0, char::len_utf8))
     }
 
-    /// The end of a word whose second quote only is there, `kvm.img"`: or everything behind it would be read inside out.
+    /// The end of a string without an opening quote, such as `kvm.img"`. Otherwise, all following strings would be
+    /// misinterpreted.
     fn end_of_half_quoted(&self) -> Option<usize> {
         let rest = &self.text[self.at..];
         let quote = rest.find(['"', ',', ':', '{', '}', '[', ']', '\n', '\''])?;
@@ -412,18 +413,18 @@ impl Reader<'_> {
     fn number(&mut self, start: usize) -> Node {
         self.at = self.word_end();
         let text = &self.text[start..self.at];
-        // serde_json knows the grammar; a number too large for it is still a number.
+        // serde_json checks the syntax of the number, and accepts numbers of any size.
         if text.parse::<serde_json::Number>().is_ok() {
             return self.node(start, Value::Number(text.to_owned()));
         }
         self.fault(
             start,
             self.at,
-            "this is not a number",
-            Some("text stands in double quotes; numbers have no leading zeros, signs or units"),
+            "invalid number",
+            Some("put text in double quotes; numbers have no leading zeros, plus signs or units"),
         );
         let text = json_string(&self.text[start..self.at]);
-        self.guess("put it into quotes", start, self.at, &text);
+        self.guess("put it in quotes", start, self.at, &text);
         self.broken(start)
     }
 
@@ -439,8 +440,8 @@ impl Reader<'_> {
             "None" | "NULL" => Some(("write `null`", Value::Null)),
             _ => None,
         };
-        // The word itself stands in no message: it may be a password without its quotes.
-        let message = "this is not a JSON value";
+        // The message does not contain the word, because it may be a password without quotes.
+        let message = "expected a JSON value";
         match meant {
             Some((help, value)) => {
                 self.fault(start, self.at, message, Some(help));
@@ -448,9 +449,9 @@ impl Reader<'_> {
                 self.node(start, value)
             }
             None => {
-                self.fault(start, self.at, message, Some("text stands in double quotes"));
+                self.fault(start, self.at, message, Some("put text in double quotes"));
                 let text = json_string(&self.text[start..self.at]);
-                self.guess("put it into quotes", start, self.at, &text);
+                self.guess("put it in quotes", start, self.at, &text);
                 self.broken(start)
             }
         }

@@ -1,20 +1,26 @@
-//! Strings: quotes, escapes, and what becomes of those that are not closed.
+//! Strings: quotes, escapes and recovery from unterminated strings.
 
 use super::reader::Reader;
 use crate::template::edit::json_string;
 
 impl Reader<'_> {
-    /// A string in double quotes, or in single ones with a fault. Ends at the line's end if it is not closed.
+    /// Parses a string in double quotes, or in single quotes with an error. An unterminated string ends at the end of
+    /// the line.
     pub(super) fn string(&mut self) -> String {
         let start = self.at;
         let quote = self.text.as_bytes()[start];
         if quote != b'\'' {
             return self.quoted(start, quote);
         }
-        self.fault(start, start + 1, "strings stand in double quotes", Some("write \" instead of '"));
+        self.fault(
+            start,
+            start + 1,
+            "expected double quotes around the string",
+            Some("write \" instead of '"),
+        );
         let faults = self.faults.len();
         let text = self.quoted(start, quote);
-        // With a fault inside, that one is fixed first.
+        // If there is an error inside the string, that is fixed first.
         if self.faults.len() == faults {
             self.safe_fix("write double quotes", start, self.at, &json_string(&text));
         }
@@ -27,14 +33,14 @@ impl Reader<'_> {
         loop {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else {
-                self.fault(start, self.at, "the string is not closed", Some("add \""));
+                self.fault(start, self.at, "unterminated string", Some("add \""));
                 self.guess("close the string", self.at, self.at, &(quote as char).to_string());
                 self.open_end = true;
                 return out;
             };
             match c {
                 '\n' => {
-                    self.fault(start, self.at, "the string is not closed on its line", Some("add \""));
+                    self.fault(start, self.at, "unterminated string at the end of the line", Some("add \""));
                     let end =
                         self.text[..self.at].trim_end_matches([' ', '\t', '\r', ',']).len().max(start + 1);
                     self.guess("close the string", end, end, &(quote as char).to_string());
@@ -46,8 +52,8 @@ impl Reader<'_> {
                 }
                 '\\' => out.push(self.escape()),
                 c if (c as u32) < 0x20 => {
-                    let code = format!("control character U+{:04X} inside a string", c as u32);
-                    self.fault(self.at, self.at + 1, code, Some("write it as an escape, \\t or \\u0009"));
+                    let code = format!("unescaped control character U+{:04X} in a string", c as u32);
+                    self.fault(self.at, self.at + 1, code, Some("use an escape such as \\t or \\u0009"));
                     let escape = json_string(&c.to_string());
                     self.safe_fix("write an escape", self.at, self.at + 1, escape.trim_matches('"'));
                     out.push(c);
@@ -78,15 +84,15 @@ impl Reader<'_> {
                 self.at += 1;
                 return self.unicode_escape(start);
             }
-            // The line's end and the text's end are the string's own fault.
+            // The end of the line or text is reported as an unterminated string.
             None | Some('\n') => return '\\',
             Some(other) => {
                 self.at += other.len_utf8();
                 self.fault(
                     start,
                     self.at,
-                    format!("`\\{other}` is no escape"),
-                    Some("a backslash itself is \\\\"),
+                    format!("invalid escape `\\{other}`"),
+                    Some("write a literal backslash as \\\\"),
                 );
                 self.unsafe_fix("write two backslashes", start, start + 1, "\\\\");
                 return other;
@@ -116,7 +122,12 @@ impl Reader<'_> {
             code => code,
         };
         code.and_then(char::from_u32).unwrap_or_else(|| {
-            self.fault(start, self.at, "not a Unicode escape: four hexadecimal digits follow `\\u`", None);
+            self.fault(
+                start,
+                self.at,
+                "invalid Unicode escape: expected four hexadecimal digits after `\\u`",
+                None,
+            );
             char::REPLACEMENT_CHARACTER
         })
     }

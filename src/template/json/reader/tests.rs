@@ -1,4 +1,4 @@
-//! What JSON with slips in it is read as.
+//! Tests of parsing and error recovery.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn plain_json_is_read_as_serde_reads_it() {
+fn valid_json_is_parsed_like_serde_json() {
     let text = r#" {"a": [1, -2.5e3, "x\u00e4\ud83d\ude00\n", true, null], "b": {}} "#;
     let (node, faults) = read(text);
     assert_eq!(faults, []);
@@ -19,21 +19,21 @@ fn plain_json_is_read_as_serde_reads_it() {
 }
 
 #[test]
-fn each_slip_is_one_fault_and_the_rest_is_read() {
+fn each_mistake_is_one_error_and_the_rest_is_parsed() {
     for (text, fault) in [
-        (r#"{"a": 1, "b": 2,}"#, "15-16 a comma after the last item"),
+        (r#"{"a": 1, "b": 2,}"#, "15-16 trailing comma after the last item"),
         (r#"{"a": 1 "b": 2}"#, "7-7 expected `,` before the next item"),
-        (r#"{"a": 1,, "b": 2}"#, "8-9 a comma too many"),
-        ("{\"a\": 1, // one\n\"b\": 2}", "9-15 JSON has no comments"),
-        (r#"{'a': 1, "b": 2}"#, "1-2 strings stand in double quotes"),
+        (r#"{"a": 1,, "b": 2}"#, "8-9 unexpected comma"),
+        ("{\"a\": 1, // one\n\"b\": 2}", "9-15 comments are not allowed in JSON"),
+        (r#"{'a': 1, "b": 2}"#, "1-2 expected double quotes around the string"),
         (r#"{a: 1, "b": 2}"#, "1-2 expected a key in double quotes"),
         (r#"{"a" 1, "b": 2}"#, "1-4 expected `:` and a value after this key"),
-        (r#"{"a": 1, "b": 2"#, "0-1 the object that starts here is not closed"),
-        (r#"{"a": 1, "b": 2} x"#, "17-18 text after the end of the template"),
-        (r#"{"a": 1, "b": 02}"#, "14-16 this is not a number"),
-        (r#"{"a": 1, "c": "b": 2}"#, "9-13 this key has no value"),
-        (r#"{"a": (2G", "b": 2}"#, "6-10 the string does not begin with a quote"),
-        (r#"{"a": 8G", "b": 2}"#, "6-9 the string does not begin with a quote"),
+        (r#"{"a": 1, "b": 2"#, "0-1 unclosed object"),
+        (r#"{"a": 1, "b": 2} x"#, "17-18 unexpected text after the end of the template"),
+        (r#"{"a": 1, "b": 02}"#, "14-16 invalid number"),
+        (r#"{"a": 1, "c": "b": 2}"#, "9-13 missing value for this key"),
+        (r#"{"a": (2G", "b": 2}"#, "6-10 missing quote at the beginning of the string"),
+        (r#"{"a": 8G", "b": 2}"#, "6-9 missing quote at the beginning of the string"),
         ("{\"a\": 1, \"c\"\n \"b\": 2}", "9-12 expected `:` and a value after this key"),
         (r#"{"a": 1, :, "b": 2}"#, "9-10 expected a key in double quotes"),
     ] {
@@ -45,15 +45,15 @@ fn each_slip_is_one_fault_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_missing_bracket_inside_does_not_swallow_the_rest() {
+fn a_missing_inner_bracket_does_not_affect_the_rest() {
     let (node, faults) = read(r#"{"a": [1, 2}"#);
     assert_eq!(faults.len(), 1);
     assert_eq!(node.to_plain(), serde_json::json!({"a": [1, 2]}));
 }
 
-/// Behind a guess no fix can be trusted: the first fault gets one, which is no safe one, and the others wait.
+/// After a guess, later fixes are not reliable. Only the first error has a fix, which is unsafe.
 #[test]
-fn a_lost_quote_gets_one_fix_and_no_safe_one() {
+fn a_missing_quote_has_one_unsafe_fix() {
     for text in [
         r#"{"a": [{ "disk: "kvm.img", "partition": 1, "size": "8G" }]}"#,
         r#"{"Bundles: ["bootloader", "kernel-kvm"]}"#,
@@ -71,7 +71,7 @@ fn a_lost_quote_gets_one_fix_and_no_safe_one() {
 }
 
 #[test]
-fn an_array_that_is_not_closed_ends_where_the_next_key_begins() {
+fn an_unclosed_array_ends_before_the_next_key() {
     let text = "{\"a\": [1, 2\n \"b\": 3}";
     assert_eq!(
         faults(text),
@@ -82,7 +82,7 @@ fn an_array_that_is_not_closed_ends_where_the_next_key_begins() {
 }
 
 #[test]
-fn an_object_that_is_not_closed_ends_where_the_next_begins() {
+fn an_unclosed_object_ends_before_the_next_object() {
     let text = r#"{"a": [{"b": 1  {"b": 2}], "c": 3}"#;
     assert_eq!(
         faults(text),
@@ -92,21 +92,21 @@ fn an_object_that_is_not_closed_ends_where_the_next_begins() {
 }
 
 #[test]
-fn deep_nesting_is_refused_without_a_stack_overflow() {
+fn deep_nesting_is_rejected_without_a_stack_overflow() {
     let text = "[".repeat(1_000_000);
     assert!(faults(&text).iter().any(|f| f.contains("nested more than")));
 }
 
 #[test]
-fn an_empty_file_says_so() {
+fn an_empty_file_is_reported() {
     assert_eq!(faults(" \n"), ["2-2 the template is empty"]);
 }
 
 proptest! {
-    /// Any text: no panic, spans inside the text and on character boundaries, and where serde_json
-    /// accepts the text, the same value without a fault.
+    /// For any text, the parser does not panic and all spans are valid. If serde_json accepts the text, the value is
+    /// the same and there are no errors.
     #[test]
-    fn any_text_is_read(text in r#"([{}\[\],:"'\\/ \n#*]|[a-z0-9.+-]{1,3}|"k"|\\u[0-9a-f]{2,5}|é){0,40}"#) {
+    fn any_text_is_parsed(text in r#"([{}\[\],:"'\\/ \n#*]|[a-z0-9.+-]{1,3}|"k"|\\u[0-9a-f]{2,5}|é){0,40}"#) {
         let (node, faults) = read(&text);
         for span in faults.iter().map(|f| f.span).chain([node.span]) {
             prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
