@@ -84,7 +84,7 @@ fn plan_and_build_refuse_what_lint_refuses() {
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(output.stdout.is_empty());
         let said = text(&output.stderr);
-        assert!(said.contains("error[missing-key]: the required key `Bundles` is missing"), "{said}");
+        assert!(said.contains("error[missing-key]: missing required key `Bundles`"), "{said}");
     }
     let output = crate::common::with_stdin(&["-t", "-"], "{}");
     assert_eq!(output.status.code(), Some(1));

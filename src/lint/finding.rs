@@ -1,4 +1,4 @@
-//! One finding, whoever shows it: a terminal, a file, an editor.
+//! Rules and their findings, independent of how they are displayed.
 
 use super::content::Content;
 use super::files::Files;
@@ -9,11 +9,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// It will not build or not boot: `build` and `plan` refuse.
+    /// The image cannot be built or cannot boot; `build` and `plan` fail.
     Error,
-    /// It will bite.
+    /// The image is likely to cause problems.
     Warning,
-    /// Worth knowing.
+    /// Information that may be useful.
     Note,
 }
 
@@ -27,33 +27,33 @@ impl Level {
     }
 }
 
-/// A rule: its name is its file's name, printed with each finding.
+/// A lint rule. Its name is the name of its file and is printed with each finding.
 #[derive(Debug)]
 pub struct Rule {
     pub name: &'static str,
-    /// What it finds, in a few words.
+    /// What the rule finds, in a few words.
     pub summary: &'static str,
     pub level: Level,
-    /// What happens to those who do not heed it, in a few sentences.
+    /// Why the finding matters, in a few sentences.
     pub why: &'static str,
-    /// Top-level keys which, in a template that is fine otherwise, give exactly this finding.
+    /// Top-level keys that produce only this finding when they replace those of a valid template.
     pub example: &'static str,
-    /// The same keys as they should be.
+    /// The corrected keys.
     pub instead: &'static str,
     pub check: Check,
 }
 
-/// What a rule needs to know. A rule cannot fail: what it wants of the world was read before it runs.
+/// The function of a rule, by the input that it needs. Rules cannot fail: all I/O is done before they run.
 #[derive(Debug)]
 pub enum Check {
-    /// Found while reading, by JSON Schema, or by the runner itself: there is nothing to run.
+    /// Reported by the parser, the JSON Schema check or the runner; there is no function to call.
     Reading,
     Template(fn(&Template, &mut Findings)),
-    /// Layout, filesystem and mount point of each partition, joined.
+    /// Uses the layout, filesystem and mount point entries of each partition.
     Partitions(fn(&Template, &Partitions, &mut Findings)),
-    /// What the bundles bring.
+    /// Uses the contents of the bundles.
     Content(fn(&Template, &Content, &mut Findings)),
-    /// Files of the host.
+    /// Uses facts about files of the host.
     Files(fn(&Template, &Files, &mut Findings)),
 }
 
@@ -61,25 +61,25 @@ pub enum Check {
 pub struct Finding {
     pub rule: &'static str,
     pub level: Level,
-    /// Lowercase, without full stop.
+    /// Starts in lower case and has no full stop.
     pub message: String,
     pub span: Span,
-    /// Other places that explain it.
+    /// Related positions, each with an explanation.
     pub labels: Vec<(Span, String)>,
-    /// What to do about it.
+    /// How to fix the problem.
     pub help: Option<String>,
     pub fix: Option<Fix>,
 }
 
-/// More errors than this in one file help nobody, and would take long to show; the same for what is no error.
+/// Limit on the errors reported for one file, and separately on its warnings and notes. Longer lists are slow to render.
 pub const MAX_FINDINGS: usize = 1000;
 
-/// Where rules put what they find.
+/// Collects the findings of all rules.
 pub struct Findings {
     list: Vec<Finding>,
     rule: &'static Rule,
     errors: usize,
-    /// How many there were past [`MAX_FINDINGS`], and the last of them.
+    /// The number of findings beyond [`MAX_FINDINGS`], and the last of them.
     dropped: usize,
     last_dropped: Option<Box<Finding>>,
 }
@@ -93,7 +93,7 @@ impl Findings {
         self.rule = rule;
     }
 
-    /// Adds a finding of the rule that is running.
+    /// Adds a finding of the current rule.
     pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_> {
         let finding = Finding {
             rule: self.rule.name,
@@ -104,11 +104,11 @@ impl Findings {
             help: None,
             fix: None,
         };
-        // Apart, so that a thousand warnings hide no error.
+        // Errors are counted separately, so that many warnings do not hide errors.
         if !self.is_full() {
             self.errors += usize::from(self.rule.level == Level::Error);
             self.list.push(finding);
-            Added(self.list.last_mut().expect("just pushed"))
+            Added(self.list.last_mut().expect("an element was just pushed"))
         } else {
             self.dropped += 1;
             Added(self.last_dropped.insert(Box::new(finding)))
@@ -119,13 +119,13 @@ impl Findings {
         &self.list
     }
 
-    /// Whether anything more of the running rule would be dropped: one that looks long may stop.
+    /// Whether further findings of the current rule would be dropped. Slow rules can stop early.
     pub fn is_full(&self) -> bool {
         let others = self.list.len() - self.errors;
         if self.rule.level == Level::Error { self.errors >= MAX_FINDINGS } else { others >= MAX_FINDINGS }
     }
 
-    /// How many more there were than [`MAX_FINDINGS`].
+    /// The number of findings beyond [`MAX_FINDINGS`].
     pub fn dropped(&self) -> usize {
         self.dropped
     }
@@ -139,12 +139,12 @@ impl Findings {
     }
 }
 
-/// The bracket that opens an object or array: what a finding about the whole of it underlines.
+/// The opening bracket of an object or array, which findings about the whole value underline.
 pub(super) fn opening(span: Span) -> Span {
     Span::new(span.start, span.end.min(span.start + 1))
 }
 
-/// A finding that was just added, to say more about it.
+/// A finding that was just added, for attaching labels, help and a fix.
 pub struct Added<'f>(&'f mut Finding);
 
 impl Added<'_> {

@@ -1,4 +1,4 @@
-//! `--allow`, `--warn` and `--deny`: what a person on the command line makes of the rules' levels.
+//! Levels set on the command line with `--allow`, `--warn` and `--deny`.
 
 use super::finding::{Finding, Level};
 use super::rules::{RULES, rule};
@@ -11,20 +11,20 @@ pub enum Setting {
     Deny,
 }
 
-/// Settings in the order they were given: of two about the same rule, the later one counts.
+/// Settings in command-line order; a later setting overrides an earlier one for the same rule.
 #[derive(Clone, Debug, Default)]
 pub struct Levels(Vec<(Selector, Setting)>);
 
-/// What a setting is about.
+/// The rules that a setting applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     Rule(&'static str),
-    /// Everything whose own level this is: `warnings`, `notes`.
+    /// All rules with this default level: `warnings`, `notes`.
     Group(Level),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{name}`{}; `ister rules` lists them, and `warnings` and `notes` are all of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
+#[error("unknown lint rule `{name}`{}; `ister rules` lists all rules, and `warnings` and `notes` select all rules of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
 pub struct UnknownRule {
     name: String,
     meant: Option<&'static str>,
@@ -43,7 +43,7 @@ impl std::str::FromStr for Selector {
     }
 }
 
-/// The rule that a misspelt name stands for.
+/// The rule with the most similar name, if one is close enough.
 pub fn nearest_rule(name: &str) -> Option<&'static str> {
     let names: Vec<&'static str> = RULES.iter().map(|rule| rule.name).collect();
     nearest(name, &names)
@@ -54,7 +54,7 @@ impl Levels {
         Levels(settings)
     }
 
-    /// The level a finding gets; `None`: it is not shown.
+    /// The effective level of a finding; `None` if it is suppressed.
     pub fn level(&self, finding: &Finding) -> Option<Level> {
         let about = |selector: &Selector| match selector {
             Selector::Rule(name) => *name == finding.rule,
@@ -88,7 +88,7 @@ mod tests {
     use crate::template::Span;
 
     #[test]
-    fn the_last_setting_counts() {
+    fn the_last_setting_wins() {
         let finding = |rule, level| Finding {
             rule,
             level,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_rule_is_named() {
+    fn suggests_the_nearest_rule_name() {
         let error = "hostname-lang".parse::<Selector>().unwrap_err();
         assert!(error.to_string().contains("did you mean `hostname-long`?"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! All rules: one file each, and this table.
+//! The table of all lint rules. Each rule is in a file of its own.
 
 mod bootloader_missing;
 mod bundle_duplicate;
@@ -215,7 +215,7 @@ pub static RULES: &[&Rule] = &[
     &reading::WRONG_TYPE,
 ];
 
-/// The rule of a name.
+/// Looks up a rule by name.
 pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.binary_search_by(|rule| rule.name.cmp(name)).ok().map(|index| RULES[index])
 }
