@@ -1,5 +1,5 @@
-//! Plans: what is planned for every template that we ship and every sample, as tables; that each is what the schema says;
-//! and that independent readers see what was planned.
+//! Plans: what is planned for every template that we ship and every sample, as tables; that each is what the schema
+//! says; and that independent readers see what was planned.
 
 use crate::common::{ister, text};
 use ister::plan::layout::{DiskSize, Request, SectorSize, solve};

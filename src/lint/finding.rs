@@ -71,7 +71,8 @@ pub struct Finding {
     pub fix: Option<Fix>,
 }
 
-/// Limit on the errors reported for one file, and separately on its warnings and notes. Longer lists are slow to render.
+/// Limit on the errors reported for one file, and separately on its warnings and notes. Longer lists are slow to
+/// render.
 pub const MAX_FINDINGS: usize = 1000;
 
 /// Collects the findings of all rules.

@@ -61,8 +61,8 @@ fn rounds(
     at
 }
 
-/// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be wrong
-/// for a partly parsed template.
+/// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be
+/// wrong for a partly parsed template.
 fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
     let broken = at.linted.syntax_faults > 0;
     at.linted
@@ -91,8 +91,8 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
 }
 
 fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
-    // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The limit
-    // is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
+    // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The
+    // limit is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }
 

@@ -43,8 +43,8 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
     let mut words = Vec::new();
     match &root.encryption {
         Some(encryption) => {
-            // Debian's initramfs reads the volume from its crypttab, dracut from the command line. Source: dracut.cmdline(7),
-            // systemd-cryptsetup-generator(8).
+            // Debian's initramfs reads the volume from its crypttab, dracut from the command line. Source:
+            // dracut.cmdline(7), systemd-cryptsetup-generator(8).
             if template.manager() != Some(SoftwareManager::Apt) {
                 words.push(format!("rd.luks.name={}={}", encryption.uuid, encryption.name));
             }

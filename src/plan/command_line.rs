@@ -1,7 +1,7 @@
 //! Parses the kernel command line and quotes it for GRUB.
 //!
-//! systemd-boot and QEMU pass the command line unchanged. GRUB's shell splits it into arguments, and its `linux` command
-//! joins them again, which changes some parameters. Sources: Linux, lib/cmdline.c, next_arg; GRUB 2.06,
+//! systemd-boot and QEMU pass the command line unchanged. GRUB's shell splits it into arguments, and its `linux`
+//! command joins them again, which changes some parameters. Sources: Linux, lib/cmdline.c, next_arg; GRUB 2.06,
 //! grub-core/script/yylex.l and grub-core/lib/cmdline.c, grub_create_loader_cmdline.
 
 /// The maximum length of the command line on x86, in bytes. Source: Linux, arch/x86/include/asm/setup.h,
@@ -38,8 +38,8 @@ pub fn normalized(line: &str) -> String {
     words(line).join(" ")
 }
 
-/// The argument from which GRUB's `linux` command produces this parameter, if there is one. `linux` puts an argument with
-/// spaces in quotes, and inserts a backslash before each quote and backslash.
+/// The argument from which GRUB's `linux` command produces this parameter, if there is one. `linux` puts an argument
+/// with spaces in quotes, and inserts a backslash before each quote and backslash.
 fn argument(word: &str) -> Option<&str> {
     let plain = |text: &str| !text.contains(['"', '\'', '\\']);
     match word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A model of GRUB's shell, based on its lexer: everything is literal in single quotes, everything except `\` and `$`
-    /// in double quotes. `None` for text with special characters.
+    /// A model of GRUB's shell, based on its lexer: everything is literal in single quotes, everything except `\` and
+    /// `$` in double quotes. `None` for text with special characters.
     fn by_shell(text: &str) -> Option<Vec<String>> {
         let (mut arguments, mut word, mut quote) = (Vec::new(), None::<String>, None);
         let mut characters = text.chars();

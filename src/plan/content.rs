@@ -5,8 +5,8 @@ use super::model::{Content, Loader};
 use crate::plan::bundle::not_a_package_name;
 use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
-/// Packages that do not exist in these releases, because their programs were part of the systemd package or did not exist.
-/// Tested with bullseye; the other releases are older or, for Ubuntu, from before the split.
+/// Packages that do not exist in these releases, because their programs were part of the systemd package or did not
+/// exist. Tested with bullseye; the other releases are older or, for Ubuntu, from before the split.
 const PARTS_OF_SYSTEMD: &[(&str, &[&str])] = &[
     ("systemd-boot-efi", &["buster", "bullseye", "bionic", "focal", "jammy"]),
     ("systemd-resolved", &["buster", "bullseye", "bionic", "focal", "jammy"]),
@@ -14,8 +14,8 @@ const PARTS_OF_SYSTEMD: &[(&str, &[&str])] = &[
     ("systemd-repart", &["buster", "bullseye", "bookworm", "bionic", "focal", "jammy"]),
 ];
 
-/// Debian releases with systemd-repart, which grows partitions. It was added in systemd 245 and has its own package since
-/// Debian 13.
+/// Debian releases with systemd-repart, which grows partitions. It was added in systemd 245 and has its own package
+/// since Debian 13.
 const WITH_REPART: &[&str] =
     &["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
 
@@ -46,7 +46,8 @@ fn packages_of(method: BootMethod) -> &'static [&'static str] {
             &["systemd-boot", "systemd-boot-efi"]
         }
         BootMethod { loader: Loader::SystemdBoot, .. } => &["systemd-boot-efi"],
-        // update-grub and the modules that its configuration loads. The core image is created with the GRUB of the content.
+        // update-grub and the modules that its configuration loads. The core image is created with the GRUB of the
+        // content.
         BootMethod { loader: Loader::Grub, esp: None } => &["grub-pc-bin", "grub2-common"],
         // The signed variants, which Secure Boot requires.
         BootMethod { loader: Loader::Grub, esp: Some(_) } => {
@@ -73,7 +74,8 @@ pub(super) fn content(
     let mut bundles: Vec<String> = template.bundles().iter().map(|b| b.value.clone()).collect();
     let mut packages = Vec::new();
     if matches!(manager, SoftwareManager::Apt | SoftwareManager::Dnf) {
-        // Every system has os-core, as with swupd. For dnf there is no definition of it, so the template must list packages.
+        // Every system has os-core, as with swupd. For dnf there is no definition of it, so the template must list
+        // packages.
         if manager == SoftwareManager::Apt && !bundles.iter().any(|b| b == "os-core") {
             bundles.push("os-core".to_owned());
         }

@@ -78,7 +78,8 @@ impl<'a> Work<'a> {
             DiskSize::Fit => self.for_google(layout)?,
             DiskSize::Exactly(_) => layout,
         };
-        // ister.py created the image in the directory of this path. ister uses only the file name; `-o` sets the directory.
+        // ister.py created the image in the directory of this path. ister uses only the file name; `-o` sets the
+        // directory.
         let name = self.name.rsplit('/').next().unwrap_or(self.name);
         Ok(self.planned(name, &layout))
     }
@@ -233,7 +234,8 @@ impl<'a> Work<'a> {
                 place: match &encryption {
                     // Created in a separate file and encrypted while it is copied to the partition.
                     Some(_) => mkfs::Place::OwnFile,
-                    // mke2fs requires exclusive access to a device, but ister keeps the device open until everything is written.
+                    // mke2fs requires exclusive access to a device, but ister keeps the device open until everything is
+                    // written.
                     None if self.template.is_physical() => mkfs::Place::OwnFile,
                     None => mkfs::Place::At(Bytes(slot.range.start * layout.sector.bytes())),
                 },
@@ -285,7 +287,8 @@ impl<'a> Work<'a> {
         partition
     }
 
-    /// The layout requests. A last partition with `rest` on a disk of unknown size gets the size that its content needs.
+    /// The layout requests. A last partition with `rest` on a disk of unknown size gets the size that its content
+    /// needs.
     fn requests(&self, disk: DiskSize) -> Result<Vec<Request>, Refusal> {
         let mut requests = Vec::new();
         for entry in self.entries() {

@@ -61,8 +61,8 @@ fn volume_id(id: Uuid) -> u32 {
     (id.as_u128() >> 96) as u32 | 1
 }
 
-/// Creates the filesystem directly in the image, without a separate file and a copy. Features, block size and inode ratio
-/// that the arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
+/// Creates the filesystem directly in the image, without a separate file and a copy. Features, block size and inode
+/// ratio that the arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
 fn mke2fs(request: &Request) -> Vec<String> {
     let mut features = Vec::new();
     let mut extended = Vec::new();
@@ -206,8 +206,8 @@ fn mkfs_xfs(request: &Request) -> Vec<String> {
     argv
 }
 
-/// Splits options from their values, also if they are written together (`-Ox`). Lint has already rejected words that are not
-/// options.
+/// Splits options from their values, also if they are written together (`-Ox`). Lint has already rejected words that
+/// are not options.
 fn words(options: &str) -> Vec<(String, Option<String>)> {
     let mut found: Vec<(String, Option<String>)> = Vec::new();
     for word in options.split_whitespace() {

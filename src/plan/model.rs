@@ -82,8 +82,8 @@ pub struct Partition {
     pub size: Bytes,
     /// Attribute bit 2, legacy BIOS bootable. Source: UEFI 2.10, table 5.8.
     pub legacy_boot: bool,
-    /// Attribute bit 63, no-auto: systemd-gpt-auto-generator ignores the partition, which is opened or mounted otherwise.
-    /// Source: The Discoverable Partitions Specification (UAPI.2), "Partition Flags".
+    /// Attribute bit 63, no-auto: systemd-gpt-auto-generator ignores the partition, which is opened or mounted
+    /// otherwise. Source: The Discoverable Partitions Specification (UAPI.2), "Partition Flags".
     pub no_auto: bool,
     /// LUKS2 encryption of the filesystem.
     pub encryption: Option<Encryption>,
@@ -112,7 +112,8 @@ impl Partition {
     }
 }
 
-/// The offset of the data after the LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's default.
+/// The offset of the data after the LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's
+/// default.
 pub const LUKS_DATA_OFFSET: Bytes = Bytes(16 << 20);
 
 /// A LUKS2 volume with aes-xts-plain64 and a 512-bit key. The passphrase is in [`Secrets`].
@@ -185,8 +186,8 @@ pub struct Boot {
     pub loader: Loader,
     /// The partition from which the boot loader reads the kernel and the initramfs.
     pub boot_partition: Place,
-    /// The mount point of the ESP; `None` if the image boots with BIOS. /efi if kernel-install copies kernels to the ESP,
-    /// /boot/efi if GRUB reads them from /boot, /boot if the tools of the content store them there.
+    /// The mount point of the ESP; `None` if the image boots with BIOS. /efi if kernel-install copies kernels to the
+    /// ESP, /boot/efi if GRUB reads them from /boot, /boot if the tools of the content store them there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<String>,
     pub root_partition: Place,
@@ -348,7 +349,8 @@ impl Plan {
 }
 
 impl Disk {
-    /// Whether the content of a partition is preserved: its filesystem is preserved, or the table is and no filesystem is created.
+    /// Whether the content of a partition is preserved: its filesystem is preserved, or the table is and no filesystem
+    /// is created.
     pub fn stays(&self, partition: &Partition) -> bool {
         match &partition.filesystem {
             Some(filesystem) => filesystem.keep,

@@ -1,7 +1,7 @@
 //! The space forecast: the capacity of filesystems, the space that the content takes, and minimum partition sizes.
 //!
-//! The forecast uses the content of the packages. Files added by hooks are not known yet; space is checked again after the
-//! hooks and before anything is written. The forecast is conservative: a filesystem never has less capacity than
+//! The forecast uses the content of the packages. Files added by hooks are not known yet; space is checked again after
+//! the hooks and before anything is written. The forecast is conservative: a filesystem never has less capacity than
 //! forecast, and the known files never take more.
 
 use super::capacity::{Capacity, CapacityRequest, capacity, least_size as least_of};
@@ -243,7 +243,8 @@ fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) ->
     Some(Bytes(usage(kind, space, items.iter()).bytes))
 }
 
-/// The items on the filesystem of a mount point, without those below deeper mount points. Unmounted partitions are empty.
+/// The items on the filesystem of a mount point, without those below deeper mount points. Unmounted partitions are
+/// empty.
 fn items_at<'a>(
     mount: Option<&'a str>,
     mounts: &'a [&'a str],
@@ -295,8 +296,8 @@ impl Usage {
 pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item = &'a Item>) -> Usage {
     let unit = space.allocation_unit.0.max(1);
     let whole = |bytes: u64| bytes.div_ceil(unit).saturating_mul(unit);
-    // Shorter targets are stored in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data Structures,
-    // "Symbolic Links".
+    // Shorter targets are stored in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data
+    // Structures, "Symbolic Links".
     let inline_link = match kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => 60,
         FilesystemType::Xfs => 336,

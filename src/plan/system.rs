@@ -130,9 +130,9 @@ fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Co
             .to_owned(),
     );
     // ExecCondition= skips the service at most boots: the 1 MiB at the end of the disk does not justify changing the
-    // planned partition size. --discard=no protects data outside of partitions, such as GRUB's core image. systemd-growfs
-    // is called here, because x-systemd.growfs requires an fstab entry for the root filesystem, which would mount it
-    // again. Source: repart.d(5), systemd-repart(8), --discard=.
+    // planned partition size. --discard=no protects data outside of partitions, such as GRUB's core image.
+    // systemd-growfs is called here, because x-systemd.growfs requires an fstab entry for the root filesystem, which
+    // would mount it again. Source: repart.d(5), systemd-repart(8), --discard=.
     system.files.insert(
         "/etc/systemd/system/systemd-repart.service.d/10-ister.conf".to_owned(),
         "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\n\
@@ -149,7 +149,8 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
     for disk in disks {
         for partition in &disk.partitions {
             let Some(filesystem) = &partition.filesystem else { continue };
-            // systemd-gpt-auto-generator uses only the disk of the root filesystem, and ignores encrypted volumes in crypttab.
+            // systemd-gpt-auto-generator uses only the disk of the root filesystem, and ignores encrypted volumes in
+            // crypttab.
             let seen = boot.is_some_and(|boot| boot.root_partition.disk == disk.name)
                 && partition.encryption.is_none();
             let Some(mount) = &partition.mount else {
@@ -173,8 +174,8 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
                         .is_some_and(|d| d.value.rsplit('/').next() == disk.name.rsplit('/').next())
                     && m.force_unit.as_ref().is_some_and(|f| f.value)
             });
-            // systemd-gpt-auto-generator mounts an ESP only under conditions that an image cannot guarantee. If it is not
-            // mounted, the hooks of kernel packages silently do nothing.
+            // systemd-gpt-auto-generator mounts an ESP only under conditions that an image cannot guarantee. If it is
+            // not mounted, the hooks of kernel packages silently do nothing.
             let holds_kernels =
                 boot.is_some_and(|boot| boot.esp.as_ref() == Some(mount) && mount != ESP_AS_BOOT);
             if holds_kernels && !forced {

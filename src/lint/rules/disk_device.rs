@@ -68,8 +68,8 @@ fn check(template: &Template, out: &mut Findings) {
     }
 }
 
-/// The disk of a partition's device name: `sda` for `sda1`, `nvme0n1` for `nvme0n1p2`. `None` if the name is not a partition.
-/// Source: Linux, Documentation/admin-guide/devices.rst.
+/// The disk of a partition's device name: `sda` for `sda1`, `nvme0n1` for `nvme0n1p2`. `None` if the name is not a
+/// partition. Source: Linux, Documentation/admin-guide/devices.rst.
 fn whole_disk(name: &str) -> Option<&str> {
     let whole = name.trim_end_matches(|c: char| c.is_ascii_digit());
     if whole.len() == name.len() {

@@ -58,7 +58,8 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     }
 }
 
-/// Minimum size for updating a cloud kernel: 47.6 MB with the boot loader and the FAT metadata, measured with bookworm and trixie.
+/// Minimum size for updating a cloud kernel: 47.6 MB with the boot loader and the FAT metadata, measured with bookworm
+/// and trixie.
 const TWO_KERNELS: Bytes = Bytes::mib(60);
 
 #[cfg(test)]

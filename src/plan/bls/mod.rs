@@ -83,7 +83,8 @@ fn tries(stem: &str) -> Option<(&str, (u64, u64))> {
     Some((id, (number(left)?, number(done)?)))
 }
 
-/// The order of entries in the menu. Sources: UAPI.1, "Sorting"; systemd 252, src/boot/efi/boot.c, config_entry_compare.
+/// The order of entries in the menu. Sources: UAPI.1, "Sorting"; systemd 252, src/boot/efi/boot.c,
+/// config_entry_compare.
 pub fn order(a: &Entry, b: &Entry) -> Ordering {
     let by_key = || match (&a.sort_key, &b.sort_key) {
         (Some(one), Some(other)) => one
@@ -115,7 +116,8 @@ pub fn default_of(settings: &str) -> Option<String> {
     (!value.is_empty()).then(|| stem(value).to_owned())
 }
 
-/// Whether the `default` pattern matches an entry ID, with the shell wildcards `*`, `?` and `[…]`. Source: loader.conf(5).
+/// Whether the `default` pattern matches an entry ID, with the shell wildcards `*`, `?` and `[…]`. Source:
+/// loader.conf(5).
 pub fn is_default(glob: &str, id: &str) -> bool {
     matches(&glob.to_ascii_lowercase().into_bytes(), &id.to_ascii_lowercase().into_bytes())
 }

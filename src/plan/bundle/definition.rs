@@ -56,8 +56,8 @@ impl Definition {
     }
 }
 
-/// Whether a bundle or package name is valid: allowed by dpkg and rpm, and not an option. With `-` at the end, apt-get(8)
-/// would remove the package.
+/// Whether a bundle or package name is valid: allowed by dpkg and rpm, and not an option. With `-` at the end,
+/// apt-get(8) would remove the package.
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && !text.ends_with('-')

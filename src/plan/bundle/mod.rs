@@ -1,7 +1,7 @@
 //! Bundle definitions: the packages of each bundle.
 //!
-//! A definition is a text in the format of clr-bundles: `# [KEY]: value` comments, `include(NAME)` lines, and one package
-//! per line. This module does no I/O; definitions are passed in as texts.
+//! A definition is a text in the format of clr-bundles: `# [KEY]: value` comments, `include(NAME)` lines, and one
+//! package per line. This module does no I/O; definitions are passed in as texts.
 
 mod builtin;
 mod definition;

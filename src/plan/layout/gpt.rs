@@ -1,7 +1,7 @@
 //! Decodes a GUID partition table, even if it is damaged. Source: UEFI 2.10, section 5.3.
 //!
-//! This module does no I/O; sectors are passed in as bytes. Unlike a partitioning tool, the decoder reports which field is
-//! wrong and continues, because verification reports all errors.
+//! This module does no I/O; sectors are passed in as bytes. Unlike a partitioning tool, the decoder reports which field
+//! is wrong and continues, because verification reports all errors.
 
 use super::geometry::{Lba, SectorSize};
 use std::fmt;

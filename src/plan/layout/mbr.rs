@@ -1,12 +1,13 @@
-//! Decodes a Master Boot Record and its logical partitions, even if they are damaged. Sources: UEFI 2.10, section 5.2.1;
-//! Linux, block/partitions/msdos.c.
+//! Decodes a Master Boot Record and its logical partitions, even if they are damaged. Sources: UEFI 2.10, section
+//! 5.2.1; Linux, block/partitions/msdos.c.
 
 use super::geometry::Lba;
 
 /// Offset of the first record, and the size of a record, in bytes.
 const RECORDS: usize = 446;
 const RECORD: usize = 16;
-/// Limit on the number of logical partitions, which detects loops. Source: the kernel's limit of 256 partitions per disk.
+/// Limit on the number of logical partitions, which detects loops. Source: the kernel's limit of 256 partitions per
+/// disk.
 const MOST: u32 = 256;
 
 /// A used record.
@@ -14,7 +15,8 @@ const MOST: u32 = 256;
 pub struct Record {
     /// Starts at 1; logical partitions start at 5.
     pub number: u32,
-    /// The partition type: 0xEE is a protective partition, 0xEF an EFI system partition. Source: UEFI 2.10, table 5.2, OSType.
+    /// The partition type: 0xEE is a protective partition, 0xEF an EFI system partition. Source: UEFI 2.10, table 5.2,
+    /// OSType.
     pub kind: u8,
     /// BIOS boots from this partition.
     pub is_active: bool,
@@ -37,7 +39,8 @@ impl Record {
 /// A complete table. Numbers are in sectors of the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mbr {
-    /// The disk signature, part of PARTUUID= as eight hexadecimal digits. Source: Linux, block/partitions/msdos.c, set_info.
+    /// The disk signature, part of PARTUUID= as eight hexadecimal digits. Source: Linux, block/partitions/msdos.c,
+    /// set_info.
     pub signature: u32,
     pub records: Vec<Record>,
     /// The error in the chain of logical partitions, if there is one.
@@ -45,8 +48,8 @@ pub struct Mbr {
 }
 
 impl Mbr {
-    /// Decodes the table from the first sector; `sector` reads further ones. `None` if there is no table: no signature, or
-    /// the boot sector of a filesystem, which has no valid records.
+    /// Decodes the table from the first sector; `sector` reads further ones. `None` if there is no table: no signature,
+    /// or the boot sector of a filesystem, which has no valid records.
     pub fn read(first: &[u8], mut sector: impl FnMut(Lba) -> Option<Vec<u8>>) -> Option<Mbr> {
         let primary = records(first)?;
         let mut mbr = Mbr {

@@ -77,8 +77,8 @@ pub enum LayoutError {
     NoRest { number: u32, used: Bytes, have: Bytes },
 }
 
-/// Places the partitions one after another in the order of their numbers, each with exactly the requested size. There is
-/// 1 MiB for the table before the first, and at least 1 MiB for the backup table after the last one.
+/// Places the partitions one after another in the order of their numbers, each with exactly the requested size. There
+/// is 1 MiB for the table before the first, and at least 1 MiB for the backup table after the last one.
 pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result<Layout, LayoutError> {
     if requests.len() > MAX_PARTITIONS {
         return Err(LayoutError::TooMany(requests.len()));
