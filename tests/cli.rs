@@ -84,7 +84,7 @@ fn plan_and_build_reject_templates_with_errors() {
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(output.stdout.is_empty());
         let stderr = text(&output.stderr);
-        assert!(stderr.contains("error[missing-key]: the required key `Bundles` is missing"), "{stderr}");
+        assert!(stderr.contains("error[missing-key]: missing required key `Bundles`"), "{stderr}");
     }
     let output = crate::common::with_stdin(&["-t", "-"], "{}");
     assert_eq!(output.status.code(), Some(1));

@@ -150,7 +150,10 @@ fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
     kept["FilesystemTypes"][2]["disable_format"] = "".into();
     let output = build(directory.path(), &kept, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("nothing can be kept: a new partition table is made"));
+    assert!(
+        text(&output.stderr)
+            .contains("filesystems cannot be preserved when a new partition table is written")
+    );
     for option in ["--check-reproducible", "--boot-test"] {
         let output = build(directory.path(), &template, &["build", "--erase", option]);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
@@ -167,7 +170,7 @@ fn disks_in_use_are_refused_and_erasing_needs_confirmation() {
     let output = build(directory.path(), &other, &["build", "--erase"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("this machine has no disk /dev/no-such-disk"),
+        text(&output.stderr).contains("no disk /dev/no-such-disk on this machine"),
         "{}",
         text(&output.stderr)
     );
@@ -254,7 +257,7 @@ fn reinstall_preserves_home() {
     again["FilesystemTypes"][2]["type"] = "xfs".into();
     let output = build(directory.path(), &again, &["build", "--erase", "-q"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("has ext4, not xfs"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("contains ext4, expected xfs"), "{}", text(&output.stderr));
 }
 
 /// Verifies the backing file against the plan of the device.

@@ -1,5 +1,5 @@
-//! Plans: what is planned for every template that we ship and every sample, as tables; that each is what the schema says;
-//! and that independent readers see what was planned.
+//! Plans: snapshots for all shipped templates, validation against the schema, and comparison of partition tables with
+//! independent programs.
 
 use crate::common::{ister, text};
 use ister::plan::layout::{DiskSize, Request, SectorSize, solve};
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use uuid::Uuid;
 
-/// The plan of a template in one form. The cache is empty: what the content holds is not known.
+/// The output of `ister plan` with an empty cache, so that the content is not known.
 fn planned(template: &Path, more: &[&str]) -> String {
     let cache = tempfile::tempdir().unwrap();
     let mut command = ister(&["plan", "-q"]);
     command.arg(template).args(more).arg("--cache-dir").arg(cache.path());
     let output = command.output().unwrap();
-    // A plan, or what there is to say instead of one.
+    // The plan, or the errors if there is none.
     if output.stdout.is_empty() { text(&output.stderr) } else { text(&output.stdout) }
 }
 
-/// Name and path of every template that we ship, the published types as `ister new` gives them.
+/// Names and paths of all shipped templates: those in vm-tests, and the output of `ister new` for every published type.
 fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("vm-tests").unwrap().flatten() {
@@ -41,13 +41,13 @@ fn templates(directory: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-fn every_template_has_the_plan_that_it_had() {
+fn plans_match_their_snapshots() {
     let directory = tempfile::tempdir().unwrap();
     let templates = templates(directory.path());
     assert!(templates.len() > 20);
     for (name, path) in templates {
         let text = std::fs::read_to_string(&path).unwrap();
-        // What a template of ours leaves to the command line.
+        // Options for templates that do not contain a disk size.
         let mut more = Vec::new();
         for (word, options) in
             [("\"rest\"", ["--disk-size", "20G"]), ("\"physical\"", ["--disk-size", "20G"])]
@@ -63,7 +63,7 @@ fn every_template_has_the_plan_that_it_had() {
     }
 }
 
-fn every_plan_is_what_the_schema_says() {
+fn plans_match_the_schema() {
     let schema: serde_json::Value = serde_json::from_str(PLAN_SCHEMA_TEXT).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -76,25 +76,25 @@ fn every_plan_is_what_the_schema_says() {
         let faults: Vec<String> =
             validator.iter_errors(&plan).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(faults.is_empty(), "{name}: {faults:#?}");
-        // Read back it is the same plan, and printing that one gives the same text.
+        // The plan round-trips through the typed model.
         let read: Plan = serde_json::from_value(plan.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), plan);
-        let mut broken = plan;
-        broken["disks"][0]["partitions"][0]["size"] = "1M".into();
-        assert!(!validator.is_valid(&broken));
+        let mut invalid = plan;
+        invalid["disks"][0]["partitions"][0]["size"] = "1M".into();
+        assert!(!validator.is_valid(&invalid));
     }
     assert!(plans > 10, "{plans}");
     let output = ister(&["schema", "plan"]).output().unwrap();
     assert_eq!(text(&output.stdout), PLAN_SCHEMA_TEXT);
 }
 
-fn a_picture_shows_every_partition_of_every_disk() {
+fn svg_shows_every_partition() {
     let directory = tempfile::tempdir().unwrap();
     let svg = planned(Path::new("vm-tests/kvm/template.json"), &["--format", "svg"]);
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("plan-kvm-svg", svg);
     });
-    // A long tail: the smallest partition is still wide enough to be read.
+    // Even the smallest of many partitions is wide enough to be readable.
     let path = directory.path().join("tail.json");
     let layout: Vec<serde_json::Value> = (1..=12)
         .map(|number| {
@@ -124,7 +124,7 @@ fn a_picture_shows_every_partition_of_every_disk() {
     assert!(widths.len() >= 12 && widths.iter().all(|width| *width >= 96.0), "{widths:?}");
 }
 
-fn two_plans_are_compared_by_what_they_say() {
+fn diff_compares_plans_by_value() {
     let directory = tempfile::tempdir().unwrap();
     let kvm = "vm-tests/kvm/template.json";
     let diff = |other: &str| {
@@ -138,10 +138,10 @@ fn two_plans_are_compared_by_what_they_say() {
     let changed = directory.path().join("changed.json");
     let template = std::fs::read_to_string(kvm).unwrap().replace("\"8G\"", "\"9G\"");
     std::fs::write(&changed, template).unwrap();
-    let (code, said) = diff(changed.to_str().unwrap());
+    let (code, output) = diff(changed.to_str().unwrap());
     assert_eq!(code, Some(1));
-    assert!(said.contains("disks[kvm.img].partitions[3].size: 8589934592 -> 9663676416\n"), "{said}");
-    // A plan of before will do as well.
+    assert!(output.contains("disks[kvm.img].partitions[3].size: 8589934592 -> 9663676416\n"), "{output}");
+    // A saved plan can be compared too.
     let before = directory.path().join("before.plan.json");
     let output = ister(&["plan", kvm, "--format", "json", "-q"])
         .env("XDG_CACHE_HOME", directory.path())
@@ -151,11 +151,11 @@ fn two_plans_are_compared_by_what_they_say() {
     assert_eq!(diff(before.to_str().unwrap()), (Some(0), "the plans are identical\n".to_owned()));
     std::fs::write(&before, "{\"version\": 1, \"content\": {}}").unwrap();
     let (code, _) = diff(before.to_str().unwrap());
-    assert_eq!(code, Some(2), "a plan of another version");
+    assert_eq!(code, Some(2), "a plan of another version is rejected");
 }
 
-/// A table as sfdisk, sgdisk and blkid read it, from what was solved.
-fn independent_readers_see_what_was_planned() {
+/// Compares random partition tables with the output of sfdisk, sgdisk and blkid.
+fn independent_programs_read_the_planned_table() {
     crate::common::need_tools(&["sfdisk", "sgdisk", "blkid"]);
     let numbers = prop::sample::subsequence((1..=128u32).collect::<Vec<_>>(), 1..=24);
     let sizes = prop::collection::vec((1u64..600, prop_oneof![Just(1u64 << 20), Just(1 << 30)]), 24);
@@ -173,13 +173,13 @@ fn independent_readers_see_what_was_planned() {
                 requests.last_mut().unwrap().size = Size::Rest;
                 size = DiskSize::Exactly(Bytes(used + (3 << 20) + 512));
             }
-            read_by_others(&requests, size);
+            check_with_other_programs(&requests, size);
             Ok(())
         })
         .unwrap();
 }
 
-fn read_by_others(requests: &[Request], size: DiskSize) {
+fn check_with_other_programs(requests: &[Request], size: DiskSize) {
     let layout = solve(requests, size, SectorSize::B512).unwrap();
     let id = |number: u32| Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_0000 + u128::from(number));
     let disk = Disk {
@@ -214,7 +214,7 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
     let file = std::fs::File::options().create_new(true).read(true).write(true).open(&path).unwrap();
     file.set_len(disk.size.0).unwrap();
     ister::image::write_table(&disk, &file).unwrap();
-    let said = |program: &str, args: &[&str]| {
+    let run = |program: &str, args: &[&str]| {
         let output = Command::new(program)
             .args(args)
             .arg(&path)
@@ -224,7 +224,7 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
         assert!(output.status.success(), "{program}: {}", text(&output.stderr));
         text(&output.stdout)
     };
-    let table: serde_json::Value = serde_json::from_str(&said("sfdisk", &["--json"])).unwrap();
+    let table: serde_json::Value = serde_json::from_str(&run("sfdisk", &["--json"])).unwrap();
     let table = &table["partitiontable"];
     assert_eq!(table["id"].as_str().unwrap().to_lowercase(), disk.guid.to_string());
     let seen = table["partitions"].as_array().unwrap();
@@ -238,36 +238,36 @@ fn read_by_others(requests: &[Request], size: DiskSize) {
         assert_eq!(attributes.contains("LegacyBIOSBootable"), planned.legacy_boot, "{attributes}");
         assert_eq!(attributes.contains("63"), planned.no_auto, "{attributes}");
     }
-    let verified = said("sgdisk", &["-v"]);
+    let verified = run("sgdisk", &["-v"]);
     assert!(verified.contains("No problems found"), "{verified}");
-    let probed = said("blkid", &["-p", "-o", "export"]);
+    let probed = run("blkid", &["-p", "-o", "export"]);
     assert!(probed.contains(&format!("PTUUID={}\n", disk.guid)) && probed.contains("PTTYPE=gpt"), "{probed}");
 }
 
-/// What a format cannot hold is refused at its name, before anything is made.
-fn formats_refuse_what_they_cannot_hold() {
+/// Formats that do not support the disk are rejected before anything is written.
+fn unsupported_disks_are_rejected_for_formats() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.json");
     let kvm = include_str!("../vm-tests/kvm/template.json");
     for format in ["vmdk", "vdi", "vhd", "vhdx", "ova", "tar.gz"] {
         std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))
             .unwrap();
-        let said = planned(&path, &["--sector-size", "4096"]);
-        let expected = format!("{format} supports only sectors of 512 bytes, but this disk has 4096");
-        assert!(said.contains(&expected) && said.contains("t.json:2:17"), "{said}");
+        let output = planned(&path, &["--sector-size", "4096"]);
+        let expected = format!("{format} supports only sectors of 512 bytes, this disk has 4096");
+        assert!(output.contains(&expected) && output.contains("t.json:2:17"), "{output}");
     }
     for size in ["9000000T", "8388608T"] {
         std::fs::write(&path, kvm.replacen("\"8G\"", &format!("\"{size}\""), 1)).unwrap();
-        let said = planned(&path, &[]);
-        assert!(said.contains("error[partition-size]") && said.contains("2^63 - 1 bytes"), "{said}");
+        let output = planned(&path, &[]);
+        assert!(output.contains("error[partition-size]") && output.contains("2^63 - 1 bytes"), "{output}");
     }
 }
 
 crate::tests! {
-    every_template_has_the_plan_that_it_had,
-    every_plan_is_what_the_schema_says,
-    a_picture_shows_every_partition_of_every_disk,
-    two_plans_are_compared_by_what_they_say,
-    independent_readers_see_what_was_planned,
-    formats_refuse_what_they_cannot_hold,
+    plans_match_their_snapshots,
+    plans_match_the_schema,
+    svg_shows_every_partition,
+    diff_compares_plans_by_value,
+    independent_programs_read_the_planned_table,
+    unsupported_disks_are_rejected_for_formats,
 }

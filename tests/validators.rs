@@ -1,5 +1,5 @@
-//! The JSON Schema, the typed model and three validators that know nothing of each other agree on what a template is:
-//! the `jsonschema` crate, ajv (npm, in strict mode) and check-jsonschema (PyPI).
+//! Three independent validators and the linter give the same verdicts on a corpus of templates: the `jsonschema` crate, ajv
+//! (npm, in strict mode) and check-jsonschema (PyPI).
 
 use crate::common::tools;
 use ister::lint::{Files, Level, RULES, SCHEMA_TEXT, lint};
@@ -15,7 +15,7 @@ struct Case {
     template: Value,
 }
 
-/// `tests/corpus.json`: small templates, the bad ones wrong in one way that the schema refuses.
+/// `tests/corpus.json`: small templates. Each invalid one has a single error that the schema rejects.
 fn corpus() -> Vec<Case> {
     let corpus: Value = serde_json::from_str(include_str!("corpus.json")).unwrap();
     let cases: Vec<Case> = corpus["cases"]
@@ -48,24 +48,24 @@ fn schema() -> Value {
 }
 
 #[track_caller]
-fn same(cases: &[Case], verdicts: &[bool], who: &str) {
+fn check_verdicts(cases: &[Case], verdicts: &[bool], validator: &str) {
     assert_eq!(cases.len(), verdicts.len());
     let wrong: Vec<&str> =
         cases.iter().zip(verdicts).filter(|(c, v)| c.valid != **v).map(|(c, _)| c.name.as_str()).collect();
-    assert!(wrong.is_empty(), "{who} thinks otherwise of {wrong:?}");
+    assert!(wrong.is_empty(), "{validator} has other verdicts for {wrong:?}");
 }
 
-fn the_crate_agrees() {
+fn jsonschema_crate_matches_the_corpus() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let cases = corpus();
     let verdicts: Vec<bool> = cases.iter().map(|case| validator.is_valid(&case.template)).collect();
-    same(&cases, &verdicts, "the jsonschema crate");
+    check_verdicts(&cases, &verdicts, "the jsonschema crate");
 }
 
-/// What the schema refuses has an error, or is a key that nobody knows; what it takes is no fault of form.
-fn the_linter_agrees() {
+/// The linter reports an error or an unknown key for every invalid template, and no structural errors for valid ones.
+fn linter_matches_the_corpus() {
     let definitions = builtin();
-    // Rules about what JSON Schema can say too.
+    // Rules for errors that JSON Schema can detect too.
     let form = [
         "schema",
         "missing-key",
@@ -78,18 +78,18 @@ fn the_linter_agrees() {
     for case in corpus() {
         let text = serde_json::to_string_pretty(&case.template).unwrap();
         let linted = lint(&SourceText::new(case.name.clone(), text), &definitions, |_| Files::new());
-        let said: Vec<String> =
+        let found: Vec<String> =
             linted.findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect();
         if case.valid {
-            assert!(!linted.findings.iter().any(|f| form.contains(&f.rule)), "{}: {said:?}", case.name);
+            assert!(!linted.findings.iter().any(|f| form.contains(&f.rule)), "{}: {found:?}", case.name);
         } else {
-            let refused = |f: &ister::lint::Finding| f.level == Level::Error || f.rule == "unknown-key";
-            assert!(linted.findings.iter().any(refused), "{}: {said:?}", case.name);
+            let is_rejected = |f: &ister::lint::Finding| f.level == Level::Error || f.rule == "unknown-key";
+            assert!(linted.findings.iter().any(is_rejected), "{}: {found:?}", case.name);
         }
     }
 }
 
-fn ajv_agrees() {
+fn ajv_matches_the_corpus() {
     let modules = tools::tool("node/node_modules/ajv");
     let node = tools::host_program("node");
     let cases = corpus();
@@ -106,10 +106,10 @@ fn ajv_agrees() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let verdicts: Vec<bool> = serde_json::from_slice(&output.stdout).unwrap();
-    same(&cases, &verdicts, "ajv");
+    check_verdicts(&cases, &verdicts, "ajv");
 }
 
-fn check_jsonschema_agrees() {
+fn check_jsonschema_matches_the_corpus() {
     let program = tools::tool("python/bin/check-jsonschema");
     let cases = corpus();
     let directory = tempfile::tempdir().unwrap();
@@ -129,13 +129,13 @@ fn check_jsonschema_agrees() {
         .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["parse_errors"].as_array().unwrap().len(), 0, "{report}");
-    let refused: Vec<&str> =
+    let rejected: Vec<&str> =
         report["errors"].as_array().unwrap().iter().map(|e| e["filename"].as_str().unwrap()).collect();
-    let verdicts: Vec<bool> = paths.iter().map(|path| !refused.contains(&path.to_str().unwrap())).collect();
-    same(&cases, &verdicts, "check-jsonschema");
+    let verdicts: Vec<bool> = paths.iter().map(|path| !rejected.contains(&path.to_str().unwrap())).collect();
+    check_verdicts(&cases, &verdicts, "check-jsonschema");
 }
 
-/// The examples of the rules are JSON, but where that is the point.
+/// The examples of all rules are valid JSON, except for the rule about invalid JSON.
 fn examples_are_json() {
     for rule in RULES {
         let json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
@@ -144,7 +144,7 @@ fn examples_are_json() {
     }
 }
 
-/// An SBOM as images get one, with everything that a package may say: a validator that knows the specification agrees.
+/// An SBOM with all fields of a package is valid according to the SPDX tools.
 fn an_sbom_is_valid_spdx() {
     use ister::report::{Contents, PackageLine, spdx};
     let validator = tools::tool("python/bin/pyspdxtools");
@@ -180,22 +180,22 @@ fn an_sbom_is_valid_spdx() {
         let file = directory.path().join("kvm.img.spdx.json");
         std::fs::write(&file, serde_json::to_string_pretty(&spdx(&contents)).unwrap()).unwrap();
         let output = Command::new(&validator).arg("-i").arg(&file).output().unwrap();
-        let said =
+        let output_text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        // It can fail: a relationship to nothing is refused.
-        let mut broken = spdx(&contents);
-        broken["relationships"][1]["relatedSpdxElement"] = "SPDXRef-nothing".into();
-        std::fs::write(&file, broken.to_string()).unwrap();
+        assert!(output.status.success(), "{output_text}");
+        // The validator rejects a relationship to a missing element.
+        let mut invalid = spdx(&contents);
+        invalid["relationships"][1]["relatedSpdxElement"] = "SPDXRef-nothing".into();
+        std::fs::write(&file, invalid.to_string()).unwrap();
         assert!(!Command::new(&validator).arg("-i").arg(&file).output().unwrap().status.success());
     }
 }
 
 crate::tests! {
-    the_crate_agrees,
-    the_linter_agrees,
-    ajv_agrees,
-    check_jsonschema_agrees,
+    jsonschema_crate_matches_the_corpus,
+    linter_matches_the_corpus,
+    ajv_matches_the_corpus,
+    check_jsonschema_matches_the_corpus,
     examples_are_json,
     an_sbom_is_valid_spdx,
 }

@@ -1,4 +1,4 @@
-//! `--allow`, `--warn` and `--deny`: levels as the user wants them.
+//! Levels set on the command line with `--allow`, `--warn` and `--deny`.
 
 use super::{Finding, Level};
 use crate::template::nearest;
@@ -10,20 +10,20 @@ pub enum Setting {
     Deny,
 }
 
-/// Settings in the order they were given. If several apply to a finding, the last one wins.
+/// Settings in command-line order; a later setting overrides an earlier one for the same rule.
 #[derive(Clone, Debug, Default)]
 pub struct Levels(Vec<(Selector, Setting)>);
 
-/// What a setting applies to.
+/// The rules that a setting applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     Rule(&'static str),
-    /// All findings of this level: `warnings`, `notes`.
+    /// All rules with this default level: `warnings`, `notes`.
     Group(Level),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown rule `{name}`{}; `ister rules` lists the rules, `warnings` and `notes` are groups", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
+#[error("unknown rule `{name}`{}; `ister rules` lists all rules, and `warnings` and `notes` select all rules of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
 pub struct UnknownRule {
     name: String,
     meant: Option<&'static str>,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_rule_gets_a_suggestion() {
+    fn suggests_the_nearest_rule_name() {
         let error = Selector::parse("hostname-lang", &RULES).unwrap_err();
         assert!(error.to_string().contains("did you mean `hostname-long`?"), "{error}");
     }

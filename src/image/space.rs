@@ -109,7 +109,7 @@ mod tests {
         let failure =
             check("kvm.img", &partition(5 * 2048 - 1), FilesystemType::Vfat, directory.path()).unwrap_err();
         assert_eq!(failure.message, "the content does not fit into partition 1 (`/boot`)");
-        assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has room for 10.0 KiB"]);
+        assert_eq!(failure.details, ["it needs 10 KiB, vfat in 32 MiB has a capacity of 10.0 KiB"]);
         assert_eq!(
             failure.about.as_deref(),
             Some(&About::Partition { disk: "kvm.img".to_owned(), partition: 1, what: Part::Size })

@@ -1,18 +1,18 @@
-//! What the bundles of a template bring, as far as the definitions tell.
+//! The packages of a template's bundles, according to the bundle definitions.
 
 use crate::plan::bundle::{Definitions, Resolved};
 use crate::template::{Bytes, SoftwareManager, Spanned, Template};
 use std::collections::HashSet;
 
-/// No image has more bundles than this; those behind it are not looked up.
+/// Limit on the bundles that are looked up; no real image has more.
 const MOST: usize = 10_000;
 
 pub struct Content<'a> {
     pub definitions: &'a Definitions,
-    /// What all bundles together come to. Only with apt are the packages those of the image.
+    /// The resolved packages of all bundles. They are the image's packages only with apt.
     pub resolved: Resolved,
     pub manager: Option<SoftwareManager>,
-    /// The bundles that bring a kernel, each name once.
+    /// The bundles that contain a kernel, each name once.
     pub kernels: Vec<&'a Spanned<String>>,
 }
 
@@ -35,19 +35,19 @@ impl<'a> Content<'a> {
         self.manager == Some(SoftwareManager::Apt)
     }
 
-    /// Whether an apt image has a package.
+    /// Whether the package is installed. Meaningful only with apt.
     pub fn has_package(&self, name: &str) -> bool {
         self.resolved.packages.binary_search_by(|package| package.as_str().cmp(name)).is_ok()
     }
 
-    /// What the content takes at least, as far as the definitions say: packages change their size.
+    /// A lower bound for the installed size: 90 % of the sum in the definitions, since package sizes change.
     pub fn least_size(&self) -> Bytes {
         Bytes(self.resolved.installed.0 / 10 * 9)
     }
 
-    /// Whether a bundle, or with apt a package, is a kernel.
+    /// Whether a bundle contains a kernel, or with apt whether a package is one.
     pub fn is_kernel(&self, bundle: &str) -> bool {
-        // Debian's names, and Ubuntu's packages that depend on an image.
+        // Debian's kernel packages, and Ubuntu's metapackages that depend on one.
         let package = |name: &str| {
             name.starts_with("linux-image-")
                 || name.strip_prefix("linux-").is_some_and(|kind| {

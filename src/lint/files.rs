@@ -1,4 +1,4 @@
-//! Facts about files of the host that rules need, collected before they run.
+//! Facts about host files, which are collected before the rules run.
 
 use crate::template::{Template, entries};
 use std::collections::BTreeMap;
@@ -6,39 +6,39 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileFact {
     Missing,
-    /// There, but of no use: a directory, a device, somebody else's.
+    /// Exists but cannot be used, for example a directory, a device or a file without read permission.
     Unreadable(String),
     Program(Program),
     Text(String),
 }
 
-/// A file that is to be run.
+/// A file that the build executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program {
     pub executable: bool,
-    /// It begins as the kernel wants it: `#!` or an ELF header.
+    /// The file starts with `#!` or an ELF header, so the kernel can execute it.
     pub startable: bool,
-    /// Everybody may write to it, or replace it in its directory.
+    /// Any user can write to the file, or replace it in its directory.
     pub writable_by_all: bool,
 }
 
 pub type Files = BTreeMap<String, FileFact>;
 
-/// Why a path's facts are wanted.
+/// What a host file is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// It will be run.
+    /// The build executes it.
     Program,
-    /// Its text counts.
+    /// The build reads its text.
     PublicKey,
 }
 
-/// Paths whose facts the rules want to know: hooks, and keys that may be files.
+/// The host files that the rules need facts about: hooks, and `key` values that may be paths.
 pub fn wanted_files(template: &Template) -> Vec<(String, Wanted)> {
     let hooks = entries(&template.post_non_chroot).iter().map(|hook| (hook.value.clone(), Wanted::Program));
     let keys = template.users().iter().filter_map(|user| {
         let key = &user.key.as_ref()?.value;
-        // A key itself has three words; nobody's file is called like that.
+        // An inline key has at least three words. File names like that are not expected.
         (key.split_whitespace().count() < 3).then(|| (key.clone(), Wanted::PublicKey))
     });
     hooks.chain(keys).collect()

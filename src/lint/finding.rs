@@ -8,18 +8,18 @@ use crate::template::{Span, Template};
 
 pub use crate::finding::Level;
 
-/// A rule: its name is its file's name, printed with each finding.
+/// A lint rule. Its name is the name of its file and is printed with each finding.
 #[derive(Debug)]
 pub struct Rule {
     pub name: &'static str,
-    /// What it finds, in a few words.
+    /// What the rule finds, in a few words.
     pub summary: &'static str,
     pub level: Level,
-    /// What happens to those who do not heed it, in a few sentences.
+    /// Why the finding matters, in a few sentences.
     pub why: &'static str,
-    /// Top-level keys which, in a template that is fine otherwise, give exactly this finding.
+    /// Top-level keys that produce only this finding when they replace those of a valid template.
     pub example: &'static str,
-    /// The same keys as they should be.
+    /// The corrected keys.
     pub instead: &'static str,
     pub check: Check,
 }
@@ -43,11 +43,11 @@ pub enum Check {
     /// The finding is made by the reader, by JSON Schema or by the runner itself.
     Reading,
     Template(fn(&Template, &mut Findings)),
-    /// Layout, filesystem and mount point of each partition, joined.
+    /// Uses the layout, filesystem and mount point entries of each partition.
     Partitions(fn(&Template, &Partitions, &mut Findings)),
-    /// The contents of the bundles.
+    /// Uses the contents of the bundles.
     Content(fn(&Template, &Content, &mut Findings)),
-    /// Files of the host.
+    /// Uses facts about files of the host.
     Files(fn(&Template, &Files, &mut Findings)),
 }
 
@@ -59,13 +59,53 @@ impl Findings {
         self.start(rule.name, rule.level);
     }
 
-    /// Adds a finding of the running rule.
-    pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_, Span> {
-        self.add(span, message)
+    /// Adds a finding of the current rule.
+    pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_> {
+        let finding = Finding {
+            rule: self.rule.name,
+            level: self.rule.level,
+            message: message.into(),
+            span,
+            labels: Vec::new(),
+            help: None,
+            fix: None,
+        };
+        // Errors are counted separately, so that many warnings do not hide errors.
+        if !self.is_full() {
+            self.errors += usize::from(self.rule.level == Level::Error);
+            self.list.push(finding);
+            Added(self.list.last_mut().expect("an element was just pushed"))
+        } else {
+            self.dropped += 1;
+            Added(self.last_dropped.insert(Box::new(finding)))
+        }
+    }
+
+    pub fn list(&self) -> &[Finding] {
+        &self.list
+    }
+
+    /// Whether further findings of the current rule would be dropped. Slow rules can stop early.
+    pub fn is_full(&self) -> bool {
+        let others = self.list.len() - self.errors;
+        if self.rule.level == Level::Error { self.errors >= MAX_FINDINGS } else { others >= MAX_FINDINGS }
+    }
+
+    /// The number of findings beyond [`MAX_FINDINGS`].
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(&Finding) -> bool) {
+        self.list.retain(keep);
+    }
+
+    pub fn into_list(self) -> Vec<Finding> {
+        self.list
     }
 }
 
-/// The bracket that opens an object or array: what a finding about the whole of it underlines.
+/// The opening bracket of an object or array, which findings about the whole value underline.
 pub(super) fn opening(span: Span) -> Span {
     Span::new(span.start, span.end.min(span.start + 1))
 }

@@ -1,23 +1,22 @@
-//! `--fix`: making the fixes that findings offer, until none is left.
+//! `--fix`: applies the fixes of findings until none is left.
 
 use super::finding::{Finding, Level};
 use super::rules::SYNTAX;
 use super::run::Linted;
 use crate::template::{Edit, Encoding, SourceText, apply, resolve};
 
-/// A text after its fixes, with what is still found in it.
+/// The text after all fixes were applied, with its remaining findings.
 pub struct Fixed {
     pub source: SourceText,
     pub linted: Linted,
-    /// How many fixes were made.
+    /// The number of fixes applied.
     pub made: usize,
 }
 
-/// One fix uncovers the next (two duplicates, two missing brackets); templates need two or three rounds.
+/// Limit on rounds. A fix can expose another one (two duplicates, two missing brackets); two or three rounds are usual.
 const MAX_ROUNDS: usize = 60;
 
-/// Makes every fix that is `wanted`, and again until there is nothing to do. A fix that would bring an error which was
-/// not there before is not made.
+/// Applies all `wanted` fixes repeatedly until nothing changes. A fix that would introduce a new error is not applied.
 pub fn fix(
     source: &SourceText,
     lint: &dyn Fn(&SourceText) -> Linted,
@@ -25,11 +24,11 @@ pub fn fix(
 ) -> Fixed {
     let mut at = Fixed { linted: lint(source), source: source.clone(), made: 0 };
     if matches!(source.encoding(), Encoding::Unknown { .. }) {
-        // Writing it back would lose what could not be read.
+        // Writing the text back would lose the characters that could not be decoded.
         return at;
     }
     if at.linted.syntax_faults > 0 {
-        // All or nothing: a text that is half fixed is harder to read than one with a single slip.
+        // All syntax errors are fixed or none, because partly repaired JSON is harder to read than the original.
         at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
         if at.linted.syntax_faults > 0 {
             return Fixed { linted: lint(source), source: source.clone(), made: 0 };
@@ -38,7 +37,7 @@ pub fn fix(
     rounds(at, lint, wanted, |_| true)
 }
 
-/// Round after round, while there is something to do and `go_on` says so.
+/// Applies fixes in rounds, while there are any and `go_on` returns true.
 fn rounds(
     mut at: Fixed,
     lint: &dyn Fn(&SourceText) -> Linted,
@@ -53,7 +52,7 @@ fn rounds(
         if groups.is_empty() {
             break;
         }
-        // If one of them does harm, those that do not are found one by one.
+        // If the fixes together introduce an error, they are tried one by one.
         match attempt(&at, &groups, lint).or_else(|| one_by_one(&at, &groups, lint)) {
             Some(next) => at = next,
             None => break,
@@ -62,8 +61,8 @@ fn rounds(
     at
 }
 
-/// The edits of each wanted fix. While the text is no JSON only those that make it JSON: what a rule thinks of a
-/// half-read template may be wrong.
+/// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be
+/// wrong for a partly parsed template.
 fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
     let broken = at.linted.syntax_faults > 0;
     at.linted
@@ -74,7 +73,7 @@ fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
         .collect()
 }
 
-/// The text with these edits, unless that changes nothing or brings a new error.
+/// Applies these edits, unless they change nothing or introduce a new error.
 fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
     let (text, made) = apply(at.source.text(), groups);
     let recoded = at.source.encoding() != Encoding::Utf8;
@@ -83,7 +82,7 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
     }
     let source = at.source.with_text(text);
     let linted = lint(&source);
-    // A mark that fixes nothing, because it came to stand inside a string, is not to be written again and again.
+    // An inserted character can end up inside a string and fix nothing. Do not insert it again in each round.
     let (before, after) = (at.linted.syntax_faults, linted.syntax_faults);
     if before > 0 && after >= before && at.linted.dropped == 0 {
         return None;
@@ -92,19 +91,19 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
 }
 
 fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
-    // Each changes the places of those behind it, so after the first good one everything is looked at again. Enough for
-    // a file with some harmful fixes; one with hundreds keeps what is left for the next call.
+    // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The
+    // limit is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }
 
-/// Whether there are errors after that were not there before: of a rule, more than there were.
+/// Whether any rule reports more errors after the edits than before.
 fn brings_errors(before: &Linted, after: &Linted) -> bool {
     if before.dropped > 0 {
-        // What was not listed before cannot be told from what is new.
+        // Errors that were dropped before cannot be distinguished from new ones.
         return false;
     }
     if before.syntax_faults > 0 {
-        // Now more of the text can be read, and what was there all along is found.
+        // More of the text is parsed now, so existing problems can appear as additional errors.
         return false;
     }
     let errors = |linted: &Linted| {

@@ -1,10 +1,15 @@
-//! The linter: everything that is wrong with a template, at once, each at its place.
+//! The linter: reports all problems of a template in one run, each with its position.
 //!
-//! A rule is one file of `rules/` and one line of its table; adding one is: write the file (a `Rule` with a name, a
-//! summary, a level, a reason, an example that gives exactly its finding, what to write instead, and a function over the
-//! typed template), add it to `rules/mod.rs` in order, to `docs/rules.md` (`ister rules --format markdown`), and a fault
-//! that shows it to `tests/laws.rs`. A rule of several cases has a test of each beside it. Rules are pure: what they need to know
-//! of the host (does this file exist?) is collected beforehand, see [`Files`].
+//! Each rule is one file in `rules/` and one entry in the table in `rules/mod.rs`. To add a rule:
+//!
+//! 1. Write the file: a `Rule` with a name, a summary, a level, a reason, an example that produces only its finding, the
+//!    corrected example, and a function that checks the typed template. A rule with several cases has a test for each of
+//!    them in the same file.
+//! 2. Add the rule to the sorted table in `rules/mod.rs`.
+//! 3. Regenerate `docs/rules.md` with `ister rules --format markdown`.
+//! 4. Add a template change that triggers the rule to `tests/laws/faults.rs`.
+//!
+//! Rules do no I/O. Facts about files of the host (does this file exist?) are collected beforehand, see [`Files`].
 
 mod content;
 mod files;

@@ -1,4 +1,4 @@
-//! The three partition sections of a template, joined by disk and number.
+//! The three partition sections of a template, joined by disk and partition number.
 
 use crate::plan::layout::Request;
 use crate::template::{
@@ -7,7 +7,7 @@ use crate::template::{
 };
 use std::collections::BTreeMap;
 
-/// What layout entries ask for, as far as it can be read.
+/// The layout requests of all entries that have a valid number and size.
 pub(super) fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<Request> {
     let requests = entries.into_iter().filter_map(|entry| match (&entry.place.partition, &entry.size) {
         (Some(number), Some(Spanned { value: Ok(size), .. })) => {
@@ -18,7 +18,7 @@ pub(super) fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -
     requests.collect()
 }
 
-/// What a template says of one partition: the first entry of each section that speaks of it.
+/// One partition: the first entry for it in each section.
 #[derive(Clone, Copy, Debug)]
 pub struct Partition<'t> {
     pub disk: &'t str,
@@ -49,7 +49,7 @@ impl<'t> Partition<'t> {
         self.mount_path().is_some_and(|mount| mount.value == path)
     }
 
-    /// The size it asks for, if that is an amount.
+    /// The requested size, unless it is `rest` or invalid.
     pub fn size(&self) -> Option<Bytes> {
         match self.layout?.size.as_ref()?.value {
             Ok(Size::Exact(bytes)) => Some(bytes),
@@ -57,7 +57,7 @@ impl<'t> Partition<'t> {
         }
     }
 
-    /// The narrowest place that stands for the partition in the layout, else where it is named first.
+    /// The position of the partition in the layout, otherwise in the first section that names it.
     pub fn span(&self) -> Span {
         let layout = self.layout.map(|l| &l.place);
         let filesystem = self.filesystem.map(|f| &f.place);
@@ -66,11 +66,11 @@ impl<'t> Partition<'t> {
     }
 }
 
-/// Every partition that any section speaks of, in the order of disks and numbers.
+/// All partitions named in any section, ordered by disk and number.
 #[derive(Debug, Default)]
 pub struct Partitions<'t> {
     by_key: BTreeMap<(&'t str, u32), Partition<'t>>,
-    /// An entry does not say which partition it is for: what seems to lack may be meant by it.
+    /// At least one entry has no valid disk or number, so a partition without an entry may be the one it was meant for.
     incomplete: bool,
 }
 
@@ -104,7 +104,7 @@ impl<'t> Partitions<'t> {
         Some(self.by_key.entry((disk, number)).or_insert(new))
     }
 
-    /// Whether every entry says which partition it is for.
+    /// Whether every entry has a valid disk and partition number.
     pub fn is_complete(&self) -> bool {
         !self.incomplete
     }
@@ -117,7 +117,7 @@ impl<'t> Partitions<'t> {
         self.by_key.get(&place.key()?)
     }
 
-    /// What is mounted at a path.
+    /// The partition mounted at a path.
     pub fn at(&self, path: &str) -> Option<&Partition<'t>> {
         self.iter().find(|partition| partition.is_at(path))
     }

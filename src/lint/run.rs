@@ -1,4 +1,4 @@
-//! Running all rules over one template.
+//! Runs all rules on one template.
 
 use super::content::Content;
 use super::files::Files;
@@ -12,19 +12,19 @@ use crate::plan::bundle::Definitions;
 use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, nearest, parse};
 use std::collections::BTreeSet;
 
-/// A template and everything that was found in it, in the order of the text.
+/// A template and its findings, ordered by position.
 pub struct Linted {
     pub template: Template,
     pub node: Node,
     pub findings: Vec<Finding>,
-    /// In how many places the text is no JSON, whatever is shown of them.
+    /// The number of JSON syntax errors, including those that are not shown.
     pub syntax_faults: usize,
-    /// How many more there are than [`MAX_FINDINGS`](crate::finding::MAX_FINDINGS).
+    /// The number of findings beyond [`MAX_FINDINGS`](crate::finding::MAX_FINDINGS).
     pub dropped: usize,
 }
 
 impl Linted {
-    /// Without the trees, where nothing refers to them: a thousand good templates need no memory.
+    /// Drops the syntax trees if no finding refers to them, so that linting many valid templates needs little memory.
     pub fn light(self) -> Linted {
         if self.findings.is_empty() {
             Linted { template: Template::default(), node: Node::empty(), ..self }
@@ -38,7 +38,7 @@ impl Linted {
     }
 }
 
-/// Reads and judges a template. `files` tells about the host's files, see [`wanted_files`](super::wanted_files).
+/// Parses and checks a template. `files` returns the facts about host files, see [`wanted_files`](super::wanted_files).
 pub fn lint(
     source: &SourceText,
     definitions: &Definitions,
@@ -64,7 +64,7 @@ pub fn lint(
         }
     }
     allow(&template.allowances, &mut found);
-    // What JSON Schema says comes last: where a rule has spoken already, it knows better words.
+    // JSON Schema comes last and is silent where a rule has reported a problem, because the rule's message is clearer.
     if found.dropped() == 0 {
         schema::check(&node, &mut found);
     }
@@ -96,9 +96,9 @@ fn report(fault: Fault, found: &mut Findings) {
     }
 }
 
-/// Takes away what the template allows itself, and says which allowances are none.
+/// Removes findings that the template allows in `$lint`, and reports invalid or unused entries there.
 ///
-/// Only warnings and notes can be allowed in a template: an error is what `build` refuses, whoever wrote it.
+/// Only warnings and notes can be allowed in a template. Errors always make `build` fail.
 fn allow(allowances: &[Allowance], found: &mut Findings) {
     let mut silenced = BTreeSet::new();
     let complete = found.dropped() == 0;
@@ -112,37 +112,37 @@ fn allow(allowances: &[Allowance], found: &mut Findings) {
         let Some(rule) = rule(&name.value) else {
             let meant = nearest(&name.value, &names());
             let mut added =
-                found.report(name.span, format!("there is no rule `{}`", name.value.escape_debug()));
+                found.report(name.span, format!("unknown lint rule `{}`", name.value.escape_debug()));
             added = added.help(match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "`ister rules` lists them".to_owned(),
+                None => "`ister rules` lists all rules".to_owned(),
             });
             if let Some(meant) = meant {
-                added.fix(Fix::unsafe_(format!("write `{meant}`"), Change::string(name.span, meant)));
+                added.fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(name.span, meant)));
             }
             continue;
         };
         if rule.level == Level::Error {
             found
-                .report(
-                    name.span,
-                    format!("`{}` is an error, which a template cannot allow itself", rule.name),
-                )
-                .help("fix what it finds; `ister lint --allow` silences it for one run")
+                .report(name.span, format!("`{}` is an error and cannot be allowed in a template", rule.name))
+                .help("fix the error, or suppress it for one run with `ister lint --allow`")
                 .fix(remove());
             continue;
         }
         if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
             let span = reason.as_ref().map_or(name.span, |reason| reason.span);
             found
-                .report(span, format!("`{}` is allowed without a reason", rule.name))
-                .help("say why, for those who come after you");
+                .report(span, format!("missing reason for allowing `{}`", rule.name))
+                .help("write why the finding is acceptable in this template");
         }
         silenced.insert(rule.name);
         if complete && !fired.contains(rule.name) {
             found
-                .report(name.span, format!("there is nothing here that `{}` would find", rule.name))
-                .help("remove the allowance, or it will hide the next one")
+                .report(
+                    name.span,
+                    format!("unused allowance: `{}` has no findings in this template", rule.name),
+                )
+                .help("remove it; it would hide a future finding")
                 .fix(remove());
         }
     }

@@ -1,4 +1,4 @@
-//! The published JSON Schema as the last judge: whatever it refuses and no rule has named is a finding too.
+//! Validation against the published JSON Schema, for problems that no rule reports.
 
 use super::finding::{Findings, Level, opening};
 use super::rules::SCHEMA;
@@ -10,48 +10,49 @@ use std::sync::LazyLock;
 pub const SCHEMA_TEXT: &str = include_str!("../../schema/ister-template.schema.json");
 
 static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(SCHEMA_TEXT).expect("the schema is tested");
-    // The plain engine: the schema's patterns need no lookaround, and hostile texts no time.
+    let schema = serde_json::from_str(SCHEMA_TEXT).expect("the embedded schema is valid");
+    // The `regex` engine matches in linear time, also on hostile input. The schema's patterns need no lookaround.
     jsonschema::draft202012::options()
         .with_pattern_options(jsonschema::PatternOptions::regex())
         .build(&schema)
-        .expect("the schema is tested")
+        .expect("the embedded schema is valid")
 });
 
-/// More than this many faults of one template are not looked at.
+/// Limit on the validation errors that are examined for one template.
 const MOST: usize = 100;
 
 pub(super) fn check(node: &Node, found: &mut Findings) {
-    // What could not be read has its finding, and no value to judge.
+    // Values that could not be parsed already have a finding.
     if node.is_broken() {
         return;
     }
     found.set_rule(&SCHEMA);
     let plain = node.to_plain();
-    // Most templates are valid, and to know only that is quick.
+    // Most templates are valid, and `is_valid` is faster than collecting errors.
     if VALIDATOR.is_valid(&plain) {
         return;
     }
     for error in VALIDATOR.iter_errors(&plain).take(MOST) {
-        // Unknown keys have rules of their own, which know nearest names.
+        // Unknown keys have rules of their own, which suggest the nearest name.
         if matches!(error.kind(), ValidationErrorKind::AdditionalProperties { .. }) {
             continue;
         }
         let at = locate(node, error.instance_path().as_str());
         let errors = || found.list().iter().filter(|f| f.level == Level::Error);
-        let spoken = match at.value {
+        let reported = match at.value {
             Value::Object(_) | Value::Array(_) if at.span == node.span => {
                 errors().any(|f| f.place.start == at.span.start)
             }
-            // An error inside explains why the whole is refused.
+            // An error inside the value explains why the whole value is invalid.
             Value::Object(_) | Value::Array(_) => errors().any(|f| at.span.contains(f.place)),
-            _ => errors()
-                .any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span),
+            _ => {
+                errors().any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span)
+            }
         };
-        if spoken {
+        if reported {
             continue;
         }
-        // Neither the value nor a key that nobody knows stands in the message: it may be a secret.
+        // The message contains neither the value nor an unknown key, since either may be a secret.
         let pointer = error.instance_path().as_str();
         found
             .report(narrow(at), format!("{}: {}", place_of(pointer), words(error.kind())))
@@ -59,25 +60,25 @@ pub(super) fn check(node: &Node, found: &mut Findings) {
     }
 }
 
-/// What the schema says of a key, for a finding or an editor.
+/// The schema's documentation of a key, for findings and editors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeyDoc {
     pub title: String,
     pub description: String,
     pub default: Option<serde_json::Value>,
     pub examples: Vec<serde_json::Value>,
-    /// The only values it may have, if they are few.
+    /// The allowed values, if the schema lists them.
     pub values: Vec<String>,
-    /// The JSON type, where there is one: "string", "array".
+    /// The JSON type, such as "string" or "array", if the schema gives one.
     pub kind: String,
     /// The keys of an object, in the schema's order.
     pub keys: Vec<String>,
 }
 
 static SCHEMA_VALUE: LazyLock<serde_json::Value> =
-    LazyLock::new(|| serde_json::from_str(SCHEMA_TEXT).expect("the schema is tested"));
+    LazyLock::new(|| serde_json::from_str(SCHEMA_TEXT).expect("the embedded schema is valid"));
 
-/// Looks up the description of the value at a path: keys by name, array items as `*` or a number.
+/// Looks up the documentation of the value at a path. Array items are `*` or a number.
 pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
     let root = &*SCHEMA_VALUE;
     let mut at = vec![root];
@@ -107,7 +108,7 @@ pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
     })
 }
 
-/// A schema and what it refers to: what stands beside `$ref` comes before what it points to, and alternatives last.
+/// A schema followed by the target of its `$ref` and then its `anyOf` alternatives.
 fn expand<'s>(root: &'s serde_json::Value, schema: &'s serde_json::Value) -> Vec<&'s serde_json::Value> {
     let mut all = vec![schema];
     if let Some(reference) = schema.get("$ref").and_then(|r| r.as_str()) {
@@ -119,57 +120,57 @@ fn expand<'s>(root: &'s serde_json::Value, schema: &'s serde_json::Value) -> Vec
     all
 }
 
-/// What a JSON Pointer names, in words.
+/// A JSON Pointer's target, for messages.
 fn place_of(pointer: &str) -> String {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     let is_index = |step: &str| step.bytes().all(|b| b.is_ascii_digit());
     match path.split_last() {
         None => "the template".to_owned(),
         Some((last, above)) if is_index(last) => {
-            format!("an entry of {}", above.last().map_or("this".to_owned(), |key| format!("`{key}`")))
+            format!("an entry of {}", above.last().map_or("this array".to_owned(), |key| format!("`{key}`")))
         }
         Some((last, above)) => {
             let known =
                 describe(above.iter().copied()).is_some_and(|doc| doc.keys.iter().any(|key| key == last));
-            if known { format!("`{last}`") } else { "this".to_owned() }
+            if known { format!("`{last}`") } else { "this value".to_owned() }
         }
     }
 }
 
-/// What is wrong, without regular expressions and schema words: the description that follows says what is wanted.
+/// The problem without regular expressions or schema keywords. The key's description follows as help.
 fn words(kind: &ValidationErrorKind) -> String {
     match kind {
-        ValidationErrorKind::Pattern { .. } => "not written as it must be".to_owned(),
+        ValidationErrorKind::Pattern { .. } => "invalid format".to_owned(),
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-            "none of what it may be".to_owned()
+            "matches none of the allowed forms".to_owned()
         }
         ValidationErrorKind::Required { property } => {
             format!("`{}` is missing", property.as_str().unwrap_or_default())
         }
         ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => "empty".to_owned(),
         ValidationErrorKind::MaxLength { limit } => format!("longer than {limit} characters"),
-        ValidationErrorKind::UniqueItems => "something stands in it twice".to_owned(),
+        ValidationErrorKind::UniqueItems => "contains a duplicate entry".to_owned(),
         ValidationErrorKind::FalseSchema | ValidationErrorKind::MaxItems { .. } => {
-            "it has no place in this template".to_owned()
+            "not allowed in this template".to_owned()
         }
         ValidationErrorKind::Minimum { limit } => format!("less than {limit}"),
         ValidationErrorKind::Maximum { limit } => format!("more than {limit}"),
         ValidationErrorKind::MinProperties { .. } | ValidationErrorKind::MaxProperties { .. } => {
-            "too few or too many keys".to_owned()
+            "wrong number of keys".to_owned()
         }
-        ValidationErrorKind::PropertyNames { .. } => "a key that is not written as it must be".to_owned(),
-        _ => "not what the schema wants".to_owned(),
+        ValidationErrorKind::PropertyNames { .. } => "contains a key with an invalid format".to_owned(),
+        _ => "does not match the schema".to_owned(),
     }
 }
 
-/// The description of what a JSON Pointer names, as help for a finding.
+/// The description of a JSON Pointer's target, as help for a finding.
 fn describe_at(pointer: &str) -> String {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     let doc = describe(path).unwrap_or_default();
     if doc.description.is_empty() { "`ister schema` prints the schema".to_owned() } else { doc.description }
 }
 
-/// The node that a JSON Pointer (RFC 6901) names.
+/// The node at a JSON Pointer (RFC 6901).
 fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
     let mut at = node;
     for part in pointer.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! How it boots: firmware, loader, kernel command line.
+//! The boot configuration: firmware, boot loader and kernel command line.
 
 use super::disks::ESP;
 use super::inputs::Refusal;
@@ -7,10 +7,10 @@ use crate::plan::command_line;
 use crate::plan::layout::SectorSize;
 use crate::template::{BootMethod, SoftwareManager, Template, boot_method};
 
-/// Consoles of an image whose template names none: the screen, and the serial line that a harness listens to.
+/// The default consoles: the screen and the first serial port, which `ister boot` reads.
 const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
 
-/// Nothing if no firmware can start it.
+/// `None` if no firmware can boot the image.
 pub(super) fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
     let at = |mount: &str| {
         disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))).find_map(|(disk, p)| {
@@ -43,8 +43,8 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
     let mut words = Vec::new();
     match &root.encryption {
         Some(encryption) => {
-            // Debian's initramfs learns of the volume from its crypttab, others from here. Source: dracut.cmdline(7),
-            // systemd-cryptsetup-generator(8).
+            // Debian's initramfs reads the volume from its crypttab, dracut from the command line. Source:
+            // dracut.cmdline(7), systemd-cryptsetup-generator(8).
             if template.manager() != Some(SoftwareManager::Apt) {
                 words.push(format!("rd.luks.name={}={}", encryption.uuid, encryption.name));
             }
@@ -62,7 +62,7 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
     words.join(" ")
 }
 
-/// What no firmware or loader can do.
+/// Rejects boot configurations that firmware or boot loaders do not support.
 pub(super) fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<Refusal>> {
     let Some(boot) = boot.filter(|boot| boot.firmware == Firmware::Bios) else { return Ok(()) };
     let disk = disks.iter().find(|disk| disk.name == boot.boot_partition.disk);
@@ -70,8 +70,8 @@ pub(super) fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) ->
         let span = template.legacy_bios.as_ref().map_or(template.span, |bios| bios.span);
         return Err(vec![Refusal::new(
             span,
-            "BIOS cannot boot from a disk with sectors of 4096 bytes",
-            "leave LegacyBios out and boot by UEFI, or use sectors of 512 bytes",
+            "BIOS cannot boot from a disk with 4096-byte sectors",
+            "remove `LegacyBios` to boot with UEFI, or use 512-byte sectors",
         )]);
     }
     Ok(())

@@ -1,17 +1,18 @@
-//! The kernel's command line: its words, how GRUB is given them, and what GRUB cannot carry.
+//! Parses the kernel command line and quotes it for GRUB.
 //!
-//! systemd-boot and QEMU hand the line over as it is. GRUB's shell takes it apart into arguments, and its `linux` command puts
-//! them together again. Sources: Linux, lib/cmdline.c, next_arg; GRUB 2.06, grub-core/script/yylex.l and
-//! grub-core/lib/cmdline.c, grub_create_loader_cmdline.
+//! systemd-boot and QEMU pass the command line unchanged. GRUB's shell splits it into arguments, and its `linux`
+//! command joins them again, which changes some parameters. Sources: Linux, lib/cmdline.c, next_arg; GRUB 2.06,
+//! grub-core/script/yylex.l and grub-core/lib/cmdline.c, grub_create_loader_cmdline.
 
-/// Bytes of the whole line on x86. Source: Linux, arch/x86/include/asm/setup.h, COMMAND_LINE_SIZE, which counts the zero behind it.
+/// The maximum length of the command line on x86, in bytes. Source: Linux, arch/x86/include/asm/setup.h,
+/// COMMAND_LINE_SIZE, which includes the terminating zero.
 pub const LONGEST: usize = 2047;
 
-/// What a loader may put to it: GRUB `BOOT_IMAGE=/boot/vmlinuz-…` and, for kernels that are installed later, `root=UUID=… ro`;
-/// systemd-boot, QEMU and iPXE `initrd=` with the name of the initramfs.
+/// Bytes that a boot loader may add. GRUB adds `BOOT_IMAGE=/boot/vmlinuz-…` and, for kernels that are installed later,
+/// `root=UUID=… ro`. systemd-boot, QEMU and iPXE add `initrd=` with the name of the initramfs.
 pub const ADDED_BY_LOADERS: usize = 128;
 
-/// What the kernel takes for one: blanks divide, but not between double quotes.
+/// Splits the command line as the kernel does: at white space that is not in double quotes.
 pub fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -32,13 +33,13 @@ pub fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// With one blank between words, as loaders hand it over.
+/// The command line with a single space between parameters.
 pub fn normalized(line: &str) -> String {
     words(line).join(" ")
 }
 
-/// The argument that becomes this word again: `linux` puts quotes around one with blanks, and a backslash before each quote and
-/// backslash in it.
+/// The argument from which GRUB's `linux` command produces this parameter, if there is one. `linux` puts an argument
+/// with spaces in quotes, and inserts a backslash before each quote and backslash.
 fn argument(word: &str) -> Option<&str> {
     let plain = |text: &str| !text.contains(['"', '\'', '\\']);
     match word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -47,19 +48,19 @@ fn argument(word: &str) -> Option<&str> {
     }
 }
 
-/// The first word that would not arrive as it is written.
+/// The first parameter that GRUB cannot pass unchanged.
 pub fn altered_by_grub(line: &str) -> Option<&str> {
     words(line).into_iter().find(|word| argument(word).is_none())
 }
 
-/// What means the same to the kernel, and arrives: `"name=some value"` for `name="some value"`.
+/// An equivalent parameter that GRUB passes unchanged: `"name=some value"` for `name="some value"`.
 pub fn instead_for_grub(word: &str) -> Option<String> {
     let bare = word.replace('"', "");
     let instead = if bare.contains(' ') { format!("\"{bare}\"") } else { bare };
     (word.matches('"').count().is_multiple_of(2) && argument(&instead).is_some()).then_some(instead)
 }
 
-/// A text as one word of GRUB's shell, which takes nothing between single quotes for anything else.
+/// Quotes a text as one word of GRUB's shell. Nothing is special between single quotes.
 pub fn quoted_for_grub(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -68,14 +69,14 @@ pub fn quoted_for_grub(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// For the command `linux` of GRUB's shell. Nothing if a word would not arrive.
+/// Arguments for GRUB's `linux` command. `None` if a parameter cannot be passed unchanged.
 pub fn for_grub(line: &str) -> Option<String> {
     let arguments: Option<Vec<String>> =
         words(line).into_iter().map(|word| argument(word).map(quoted_for_grub)).collect();
     Some(arguments?.join(" "))
 }
 
-/// The line again, of arguments as [`for_grub`] writes them.
+/// Parses arguments written by [`for_grub`] back into a command line.
 pub fn from_grub(arguments: &str) -> String {
     let mut words = Vec::new();
     let mut rest = arguments.trim_start();
@@ -102,8 +103,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// GRUB's shell, written from its lexer: single quotes hold everything, double quotes all but `\` and `$`. Characters that mean
-    /// something are `None`.
+    /// A model of GRUB's shell, based on its lexer: everything is literal in single quotes, everything except `\` and
+    /// `$` in double quotes. `None` for text with special characters.
     fn by_shell(text: &str) -> Option<Vec<String>> {
         let (mut arguments, mut word, mut quote) = (Vec::new(), None::<String>, None);
         let mut characters = text.chars();
@@ -126,7 +127,7 @@ mod tests {
         quote.is_none().then_some(arguments)
     }
 
-    /// The command `linux`.
+    /// A model of GRUB's `linux` command.
     fn by_linux(arguments: &[String]) -> String {
         let escaped = arguments.iter().map(|argument| {
             let inside: String = argument
@@ -140,9 +141,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever GRUB is given arrives word for word, and what is refused would not have.
+        /// Accepted command lines reach the kernel unchanged, and rejected ones contain an unsupported parameter.
         #[test]
-        fn what_grub_is_given_arrives(line in "([a-zäß0-9=$;&<>{}#*?!|()`~^%,.\\[\\]'\"\\\\-]{1,6}| ){0,12}") {
+        fn grub_passes_parameters_unchanged(line in "([a-zäß0-9=$;&<>{}#*?!|()`~^%,.\\[\\]'\"\\\\-]{1,6}| ){0,12}") {
             let line = normalized(&line);
             match for_grub(&line) {
                 Some(text) => {
@@ -154,13 +155,13 @@ mod tests {
         }
 
         #[test]
-        fn words_are_the_line(line in "([a-z=\"]{1,4}| ){0,12}") {
+        fn normalizing_is_idempotent(line in "([a-z=\"]{1,4}| ){0,12}") {
             prop_assert_eq!(normalized(&normalized(&line)), normalized(&line));
         }
     }
 
     #[test]
-    fn quotes_and_blanks() {
+    fn quotes_and_spaces() {
         assert_eq!(words(r#" a  b="c  d" "e f" "#), ["a", r#"b="c  d""#, r#""e f""#]);
         assert_eq!(altered_by_grub(r#"rw dyndbg="file ata.c +p""#), Some(r#"dyndbg="file ata.c +p""#));
         assert_eq!(

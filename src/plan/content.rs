@@ -1,12 +1,12 @@
-//! What has to be installed: bundle names to packages.
+//! The content to install: resolves bundle names to packages.
 
 use super::inputs::{Inputs, Origin, Refusal};
 use super::model::{Content, Loader};
 use crate::plan::bundle::not_a_package_name;
 use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
-/// Packages that were parts of systemd's own, or unknown, in these releases. Tried with bullseye; the others are older or, for
-/// Ubuntu, of the time before the split.
+/// Packages that do not exist in these releases, because their programs were part of the systemd package or did not
+/// exist. Tested with bullseye; the other releases are older or, for Ubuntu, from before the split.
 const PARTS_OF_SYSTEMD: &[(&str, &[&str])] = &[
     ("systemd-boot-efi", &["buster", "bullseye", "bionic", "focal", "jammy"]),
     ("systemd-resolved", &["buster", "bullseye", "bionic", "focal", "jammy"]),
@@ -14,11 +14,12 @@ const PARTS_OF_SYSTEMD: &[(&str, &[&str])] = &[
     ("systemd-repart", &["buster", "bullseye", "bookworm", "bionic", "focal", "jammy"]),
 ];
 
-/// Releases whose systemd can make partitions larger: systemd-repart came with systemd 245, and its package with Debian 13.
+/// Debian releases with systemd-repart, which grows partitions. It was added in systemd 245 and has its own package
+/// since Debian 13.
 const WITH_REPART: &[&str] =
     &["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
 
-/// What manages the network in place of systemd-networkd, and with it the name servers.
+/// Packages that manage the network and its name servers instead of systemd-networkd.
 const NETWORK_MANAGERS: &[&str] = &[
     "network-manager",
     "ifupdown",
@@ -30,31 +31,32 @@ const NETWORK_MANAGERS: &[&str] = &[
     "openresolv",
 ];
 
-/// Whether the content has systemd-repart, and nothing that makes partitions larger by itself.
+/// Whether the content has systemd-repart and no other program that grows partitions.
 pub(super) fn has_repart(content: &Content) -> bool {
     content.manager == SoftwareManager::Apt
         && WITH_REPART.contains(&content.release.as_str())
         && !content.packages.iter().any(|package| package == "cloud-init")
 }
 
-/// What an image needs to be booted so, and to keep booting after updates of kernel and loader.
+/// The packages needed for this boot method, including those for updates of the kernel and the boot loader.
 fn packages_of(method: BootMethod) -> &'static [&'static str] {
     match method {
-        // Its hooks call kernel-install for each kernel package.
+        // The hooks of systemd-boot call kernel-install for each kernel package.
         BootMethod { loader: Loader::SystemdBoot, esp: Some(ESP_OF_KERNEL_INSTALL) } => {
             &["systemd-boot", "systemd-boot-efi"]
         }
         BootMethod { loader: Loader::SystemdBoot, .. } => &["systemd-boot-efi"],
-        // update-grub, and the modules that its configuration loads. The core image is made by the content's own GRUB.
+        // update-grub and the modules that its configuration loads. The core image is created with the GRUB of the
+        // content.
         BootMethod { loader: Loader::Grub, esp: None } => &["grub-pc-bin", "grub2-common"],
-        // Signed, since what is not cannot be enrolled by users of Secure Boot.
+        // The signed variants, which Secure Boot requires.
         BootMethod { loader: Loader::Grub, esp: Some(_) } => {
             &["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"]
         }
     }
 }
 
-/// `method` is how the image boots.
+/// Resolves the content. `method` is the boot method of the image.
 pub(super) fn content(
     template: &Template,
     inputs: &Inputs,
@@ -72,7 +74,8 @@ pub(super) fn content(
     let mut bundles: Vec<String> = template.bundles().iter().map(|b| b.value.clone()).collect();
     let mut packages = Vec::new();
     if matches!(manager, SoftwareManager::Apt | SoftwareManager::Dnf) {
-        // As swupd does: every system has os-core. What that is of rpm packages, nobody but the template knows.
+        // Every system has os-core, as with swupd. For dnf there is no definition of it, so the template must list
+        // packages.
         if manager == SoftwareManager::Apt && !bundles.iter().any(|b| b == "os-core") {
             bundles.push("os-core".to_owned());
         }
@@ -90,15 +93,15 @@ pub(super) fn content(
             return Err(refusals);
         }
         packages = resolved.packages;
-        // Whoever is to become root needs the program for it.
+        // Administrators need sudo.
         if template.users().iter().any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value)) {
             packages.push("sudo".to_owned());
         }
-        // Whether or not the `bootloader` bundle was asked for.
+        // Also added if the template does not list the `bootloader` bundle.
         if let Some(method) = method.filter(|_| manager == SoftwareManager::Apt) {
             packages.extend(packages_of(method).iter().map(|package| (*package).to_owned()));
         }
-        // Where networkd asks for an address, somebody has to take the name servers that it learns.
+        // systemd-networkd passes name servers from DHCP to systemd-resolved.
         let is_networkd = !packages.iter().any(|package| NETWORK_MANAGERS.contains(&package.as_str()));
         if manager == SoftwareManager::Apt && method.is_some() && is_networkd {
             packages.push("systemd-resolved".to_owned());
@@ -108,7 +111,7 @@ pub(super) fn content(
         if manager == SoftwareManager::Apt && method.is_some() && grows {
             packages.push("systemd-repart".to_owned());
         }
-        // What finds the root tree on a CD, and mounts it.
+        // live-boot finds and mounts the root filesystem on a CD.
         if manager == SoftwareManager::Apt && template.publishes(Format::Iso) {
             packages.extend(["live-boot", "live-boot-initramfs-tools"].map(str::to_owned));
         }

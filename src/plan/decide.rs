@@ -1,4 +1,4 @@
-//! From a template to a plan.
+//! Creates a plan from a template.
 
 use super::boot::{self, boot};
 use super::content::content;
@@ -10,7 +10,7 @@ use super::space;
 use super::system::system;
 use crate::template::*;
 
-/// Decides everything. The template must have no lint errors: what lint refuses is not looked at again.
+/// Creates the plan of a template. The template must have no lint errors; they are not checked again.
 pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan, Secrets), Vec<Refusal>> {
     let identity = Identity::of(node, inputs.seed);
     let mut disks = disks(template, inputs, &identity)?;
@@ -37,12 +37,12 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
     Ok((plan, secrets))
 }
 
-/// What has to be fetched before anything else can be decided.
+/// The content to fetch. It is needed before partition sizes can be decided.
 pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<Refusal>> {
     content(template, inputs, boot_method(template))
 }
 
-/// What a format cannot hold of the disk.
+/// Rejects formats that cannot represent the disk.
 fn check_formats(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
     let Some(disk) = disks.first() else { return Ok(()) };
     let refusals: Vec<Refusal> = entries(&template.formats)
@@ -50,13 +50,17 @@ fn check_formats(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>
         .filter_map(|entry| {
             let Named::Known(format) = entry.value else { return None };
             let problem = limits::of_format(format).refuse(disk.size, disk.sector_size.bytes())?;
-            Some(Refusal::new(entry.span, problem, "leave the format out, or make the disk as it needs it"))
+            Some(Refusal::new(
+                entry.span,
+                problem,
+                "remove the format, or change the size or sector size of the disk",
+            ))
         })
         .collect();
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
-/// What is published, and what it is called: as the image, with the format's own ending.
+/// The files to publish. They are named after the image, with the extension of the format.
 fn published(template: &Template, disks: &[Disk]) -> Vec<Published> {
     let Some(image) = disks.first().map(|disk| disk.name.as_str()) else { return Vec::new() };
     let stem = [".img", ".raw"].iter().find_map(|ending| image.strip_suffix(ending)).unwrap_or(image);
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn published_plans() {
+    fn plans_of_published_templates() {
         for (name, text) in [("kvm", KVM), ("kvm-legacy", KVM_LEGACY)] {
             let (plan, _) = plan(text).unwrap();
             insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
@@ -115,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_reads_back_equal() {
+    fn plans_round_trip_through_json() {
         let (plan, _) = plan(KVM).unwrap();
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
 
     #[test]
-    fn a_password_is_not_in_the_plan() {
+    fn plans_contain_no_passwords() {
         let text = KVM.replacen('{', r#"{"Users": [{"username": "u", "password": "$6$salt$secret"}],"#, 1);
         let (plan, secrets) = plan(&text).unwrap();
         assert_eq!(plan.system.users[0].password, Password::Hash);
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn mirrors_are_written_as_each_manager_has_them() {
+    fn mirrors_are_written_for_each_manager() {
         let with = |manager: &str, version: &str| {
             let keys = r#"{"MirrorURL": "https://m/x", "VersionURL": "https://m/v","#;
             let text =
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_password_is_not_in_the_plan() {
+    fn plans_contain_no_password_of_the_service() {
         let text = KVM.replacen('{', r#"{"IsterCloudInitSvc": "http://u:s3cret@h/x/","#, 1);
         let (plan, secrets) = plan(&text).unwrap();
         assert_eq!(plan.system.cloud_init_service.as_deref(), Some("http://h/x/"));
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn rest_needs_the_disk_size() {
+    fn rest_requires_the_disk_size() {
         let text = KVM.replace("\"8G\"", "\"rest\"");
         let refusals = plan(&text).unwrap_err();
         assert_eq!(refusals.len(), 1);
@@ -176,20 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn without_esp_and_bios_nothing_boots() {
+    fn an_image_without_esp_and_bios_has_no_boot() {
         let text = KVM_LEGACY.replace("\"LegacyBios\": true", "\"LegacyBios\": false");
         assert_eq!(plan(&text).unwrap().0.boot, None);
     }
 
     #[test]
-    fn a_partition_smaller_than_its_filesystem_can_be_is_refused() {
+    fn partitions_below_the_minimum_filesystem_size_are_rejected() {
         let text = KVM.replace("\"ext4\"", "\"xfs\"").replace("\"8G\"", "\"299M\"");
         let refusals = plan(&text).unwrap_err();
-        assert_eq!(refusals[0].message, "partition 3 (`/`) of 299 MiB cannot be xfs");
-        assert_eq!(refusals[0].help, "it takes 300 MiB or more");
+        assert_eq!(refusals[0].message, "partition 3 (`/`) of 299 MiB is too small for xfs");
+        assert_eq!(refusals[0].help, "make it 300 MiB or larger");
         assert!(plan(&text.replace("299M", "300M")).is_ok());
         let encrypted = r#""type": "ext4", "encryption": { "name": "x", "passphrase": { "env": "P" } }"#;
         let text = KVM.replace("\"type\": \"ext4\"", encrypted).replace("\"8G\"", "\"16M\"");
-        assert_eq!(plan(&text).unwrap_err()[0].help, "it takes 17 MiB or more");
+        assert_eq!(plan(&text).unwrap_err()[0].help, "make it 17 MiB or larger");
     }
 }

@@ -1,20 +1,20 @@
-//! The same system without the disk that it was planned for: from memory, or from a CD.
+//! Changes to a plan for systems that run from memory or a CD instead of a disk.
 
 use super::model::Plan;
 use crate::plan::command_line;
 use std::collections::BTreeSet;
 
-/// What is different then.
+/// The differences of a system that does not run from a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diskless {
-    /// The kernel command line, without what names a disk.
+    /// The kernel command line without parameters that refer to a disk.
     pub command_line: String,
-    /// Paths of the tree that mount or open the disk's partitions.
+    /// Paths of files that mount or open partitions, which are left out.
     pub without: BTreeSet<String>,
 }
 
 impl Plan {
-    /// Nothing if no kernel is planned.
+    /// `None` if the image does not boot.
     pub fn diskless(&self) -> Option<Diskless> {
         let boot = self.boot.as_ref()?;
         let names_disk = |word: &&str| {
@@ -25,7 +25,7 @@ impl Plan {
             .into_iter()
             .filter(|word| !names_disk(word))
             .collect();
-        // There is no partition that could be made larger either.
+        // There is no partition to grow either.
         let tables = ["/etc/fstab", "/etc/crypttab", "/etc/repart.d/50-root.conf"].map(str::to_owned);
         let is_mount = |path: &&String| {
             path.starts_with("/etc/systemd/system/") && (path.ends_with(".mount") || path.ends_with(".swap"))
@@ -42,7 +42,7 @@ mod tests {
     use crate::template::{SourceText, parse};
 
     #[test]
-    fn nothing_names_the_disk_any_more() {
+    fn references_to_the_disk_are_removed() {
         let text =
             include_str!("../../vm-tests/kvm/template.json").replacen('{', r#"{"cmdline": "quiet","#, 1);
         let (template, node, _) = parse(&SourceText::new("t.json", text));

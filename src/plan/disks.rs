@@ -1,4 +1,4 @@
-//! Disks and their partitions: places, types, identifiers, filesystems.
+//! Plans the disks and their partitions: positions, types, identifiers and filesystems.
 
 use super::identity::Identity;
 use super::inputs::{Device, ExistingPartition, ExistingTable, Inputs, Refusal};
@@ -22,7 +22,7 @@ const VAR: Uuid = uuid!("4d21b016-b534-45c2-a9fb-5c16e091fd2d");
 const SWAP: Uuid = uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 const LINUX_FILESYSTEM: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 
-/// All disks in the order in which the layout names them.
+/// All disks, in the order in which the layout names them.
 pub(super) fn disks(
     template: &Template,
     inputs: &Inputs,
@@ -51,16 +51,16 @@ fn disk(template: &Template, name: &str, inputs: &Inputs, identity: &Identity) -
     if template.is_physical() { work.device() } else { work.image() }
 }
 
-/// One disk in the making.
+/// The inputs for planning one disk.
 struct Work<'a> {
     template: &'a Template,
-    /// As the template has it.
+    /// The name in the template.
     name: &'a str,
     inputs: &'a Inputs<'a>,
     identity: &'a Identity,
 }
 
-/// A partition's place, and what a table that stays says of it.
+/// The position of a partition, and its entry in a preserved partition table.
 struct Placed<'a> {
     slot: &'a Slot,
     existing: Option<&'a ExistingPartition>,
@@ -78,12 +78,13 @@ impl<'a> Work<'a> {
             DiskSize::Fit => self.for_google(layout)?,
             DiskSize::Exactly(_) => layout,
         };
-        // A directory in the name is where ister.py would have put it; `-o` says where it goes.
+        // ister.py created the image in the directory of this path. ister uses only the file name; `-o` sets the
+        // directory.
         let name = self.name.rsplit('/').next().unwrap_or(self.name);
         Ok(self.planned(name, &layout))
     }
 
-    /// Google's disks are of whole GiB: one that is as large as its partitions need is made larger.
+    /// Rounds the size up to whole GiB for Google Compute Engine, if the disk is as large as its partitions need.
     fn for_google(&self, layout: Layout) -> Result<Layout, Refusal> {
         let size = Bytes(layout.sectors * layout.sector.bytes());
         if !self.template.publishes(Format::TarGz) || size.0.is_multiple_of(Bytes::GIB) {
@@ -98,8 +99,8 @@ impl<'a> Work<'a> {
         let device = self.inputs.devices.get(self.name).ok_or_else(|| {
             Refusal::new(
                 self.span(),
-                format!("this machine has no disk /dev/{}", self.name),
-                "correct `disk`; `lsblk` lists the disks there are. To plan for one elsewhere give its size: --disk-size 8G",
+                format!("no disk /dev/{} on this machine", self.name),
+                "correct `disk` (`lsblk` lists all disks). To plan for another machine, give the disk size, for example --disk-size 8G",
             )
         })?;
         if self.template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value) {
@@ -111,13 +112,13 @@ impl<'a> Work<'a> {
         Ok(self.planned(self.name, &layout))
     }
 
-    /// With the partitions that are there.
+    /// Uses the existing partitions.
     fn kept(&self, device: &Device) -> Result<Disk, Refusal> {
         let table = device.table.as_ref().ok_or_else(|| {
             Refusal::new(
                 self.template.disabled_new_partitions.as_ref().map_or(self.span(), |kept| kept.span),
-                format!("/dev/{} has no valid GUID partition table that could be kept", self.name),
-                "leave DisabledNewPartitions out to make a new one, which erases the disk",
+                format!("/dev/{} has no valid GUID partition table to preserve", self.name),
+                "remove `DisabledNewPartitions` to write a new partition table, which erases the disk",
             )
         })?;
         let mut slots = Vec::new();
@@ -127,7 +128,7 @@ impl<'a> Work<'a> {
                 Refusal::new(
                     number.span,
                     format!("/dev/{} has no partition {}", self.name, number.value),
-                    "name a partition that is there, or leave DisabledNewPartitions out",
+                    "use the number of an existing partition, or remove `DisabledNewPartitions`",
                 )
             })?;
             let slot = Slot { number: number.value, range: existing.first_lba.0..existing.last_lba.0 + 1 };
@@ -140,7 +141,7 @@ impl<'a> Work<'a> {
         Ok(self.with_table(&layout, Some(table)))
     }
 
-    /// What a kept partition must have for what the template wants of it.
+    /// Checks that a preserved partition has the size and filesystem that the template requires.
     fn check_kept(
         &self,
         entry: &LayoutEntry,
@@ -154,8 +155,11 @@ impl<'a> Work<'a> {
         {
             return Err(Refusal::new(
                 *span,
-                format!("partition {} of /dev/{} has {have}, not {asked}", slot.number, self.name),
-                "write the size that it has, or leave DisabledNewPartitions out to make new partitions",
+                format!(
+                    "partition {} of /dev/{} has a size of {have}, expected at least {asked}",
+                    slot.number, self.name
+                ),
+                "correct `size`, or remove `DisabledNewPartitions` to create new partitions",
             ));
         }
         let filesystem = self.filesystem(slot.number);
@@ -163,11 +167,14 @@ impl<'a> Work<'a> {
             && let Some(wanted) = kind.known()
             && existing.filesystem.as_deref() != Some(wanted.to_string().as_str())
         {
-            let found = existing.filesystem.as_deref().unwrap_or("no filesystem that is known");
+            let found = existing.filesystem.as_deref().unwrap_or("no known filesystem");
             return Err(Refusal::new(
                 kind.span,
-                format!("partition {} of /dev/{} has {found}, not {wanted}", slot.number, self.name),
-                "correct `type`, or leave `disable_format` out to make a new filesystem",
+                format!(
+                    "partition {} of /dev/{} contains {found}, expected {wanted}",
+                    slot.number, self.name
+                ),
+                "correct `type`, or remove `disable_format` to create a new filesystem",
             ));
         }
         Ok(())
@@ -225,9 +232,10 @@ impl<'a> Work<'a> {
                 label,
                 options: entry.options.as_ref().map_or("", |o| o.value.as_str()),
                 place: match &encryption {
-                    // It is made apart, and encrypted on its way into the partition.
+                    // Created in a separate file and encrypted while it is copied to the partition.
                     Some(_) => mkfs::Place::OwnFile,
-                    // mke2fs wants a device for itself, but that is held until everything is written.
+                    // mke2fs requires exclusive access to a device, but ister keeps the device open until everything is
+                    // written.
                     None if self.template.is_physical() => mkfs::Place::OwnFile,
                     None => mkfs::Place::At(Bytes(slot.range.start * layout.sector.bytes())),
                 },
@@ -261,7 +269,7 @@ impl<'a> Work<'a> {
             last_lba: slot.last(),
             size,
             legacy_boot: bios && self.is_boot_partition(number),
-            // Its own crypttab entry opens it; the generator would ask a second time.
+            // Opened through crypttab; systemd-gpt-auto-generator would ask for the passphrase again.
             no_auto: encryption.is_some(),
             encryption,
             filesystem,
@@ -279,7 +287,8 @@ impl<'a> Work<'a> {
         partition
     }
 
-    /// The size of a last partition that takes the rest of a disk as large as the content needs is decided here.
+    /// The layout requests. A last partition with `rest` on a disk of unknown size gets the size that its content
+    /// needs.
     fn requests(&self, disk: DiskSize) -> Result<Vec<Request>, Refusal> {
         let mut requests = Vec::new();
         for entry in self.entries() {
@@ -326,7 +335,7 @@ impl<'a> Work<'a> {
         Some(self.mount_point(entry.mount.as_ref()?.value.as_str()).to_owned())
     }
 
-    /// Where the system mounts what the template mounts at `path`.
+    /// The mount point in the installed system for a mount point in the template.
     fn mount_point<'p>(&self, path: &'p str) -> &'p str {
         match boot_method(self.template).and_then(|method| method.esp) {
             Some(esp) if path == ESP_AS_BOOT => esp,
@@ -339,7 +348,7 @@ impl<'a> Work<'a> {
         mounts.filter_map(|m| Some(self.mount_point(m.mount.as_ref()?.value.as_str()))).collect()
     }
 
-    /// Whether the loader reads the kernel from this partition.
+    /// Whether the boot loader reads the kernel from this partition.
     fn is_boot_partition(&self, number: u32) -> bool {
         let found = ["/boot", "/"].iter().find_map(|path| {
             let mut mounts = self.template.mounts().iter();
@@ -349,7 +358,7 @@ impl<'a> Work<'a> {
     }
 
     fn guid(&self, what: &str) -> Uuid {
-        // An image has one disk, whose name is the file's and says nothing.
+        // An image has one disk. Its file name does not influence the identifiers.
         if self.template.is_physical() {
             self.identity.guid(&format!("{} {what}", self.name))
         } else {
@@ -357,7 +366,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Where the disk is named first.
+    /// The position of the disk's first mention.
     fn span(&self) -> Span {
         let named = self.entries().find_map(|entry| Some(entry.place.disk.as_ref()?.span));
         named.unwrap_or(self.template.span)
@@ -378,16 +387,16 @@ impl<'a> Work<'a> {
         let physical = self.template.is_physical();
         let help = match error {
             LayoutError::RestOfUnknown(_) => {
-                "its size follows from the content, which `ister build` fetches; to plan without it give the disk's \
-                 size: `\"DiskSize\": \"8G\"`, or --disk-size 8G"
+                "set the disk size with `\"DiskSize\": \"8G\"` or --disk-size 8G. Otherwise `ister build` fetches the content \
+                 and computes the size from it"
             }
             LayoutError::DoesNotFit { .. } | LayoutError::NoRest { .. } if physical => {
-                "make partitions smaller, or take a larger disk"
+                "reduce the size of a partition, or use a larger disk"
             }
             LayoutError::DoesNotFit { .. } | LayoutError::NoRest { .. } => {
-                "raise DiskSize, or make partitions smaller"
+                "increase `DiskSize`, or reduce the size of a partition"
             }
-            _ => "correct the partitions' numbers and sizes",
+            _ => "correct the numbers and sizes of the partitions",
         };
         let message = if physical { format!("/dev/{}: {error}", self.name) } else { error.to_string() };
         Refusal::new(span, message, help)
@@ -402,7 +411,7 @@ fn is_number(place: &TemplatePlace, number: u32) -> bool {
     place.partition.as_ref().is_some_and(|p| p.value == number)
 }
 
-/// GPT's name: the filesystem's label, or what the partition is for. At most 36 UTF-16 units fit.
+/// The GPT partition name: the filesystem label or a name for the purpose, truncated to 36 UTF-16 code units.
 fn partition_name(label: Option<&str>, mount: Option<&str>, kind: PartitionType) -> String {
     let name = match (label, mount, kind) {
         (Some(label), ..) => label,

@@ -1,13 +1,13 @@
-//! GUIDs and UUIDs that follow from the template, so that the same template gives the same image.
+//! GUIDs and UUIDs derived from the template, so that the same template produces the same image.
 
 use crate::template::{Node, Value};
 use uuid::Uuid;
 
-/// The name space of ister's identifiers: UUIDv5 of "ister" below the DNS name space. Source: RFC 9562, 5.5.
+/// The namespace of ister's identifiers: the UUIDv5 of "ister" in the DNS namespace. Source: RFC 9562, 5.5.
 const NAMESPACE: Uuid = Uuid::from_u128(0x2235_ad19_6a5b_593f_a933_12d5_ab1f_aa42);
 
-/// Keys that make an image what it is. Users are not among them: a password or passphrase must not be
-/// guessable from an identifier that everyone can read.
+/// Keys that determine the identifiers. Users are excluded, because identifiers are public and must not allow guessing
+/// passwords or passphrases.
 const KEYS: &[&str] = &[
     "Bundles",
     "DiskSize",
@@ -25,8 +25,8 @@ const KEYS: &[&str] = &[
 pub(super) struct Identity(Uuid);
 
 impl Identity {
-    /// From the template's JSON, in a form that knows no order of keys and no white space.
-    /// With a seed they differ from those of the same template without it.
+    /// Derives the identity from the template's JSON, independent of key order and white space.
+    /// With a seed, the identifiers differ from those of the same template without one.
     pub(super) fn of(node: &Node, seed: Option<&str>) -> Identity {
         let mut text = seed.map(|seed| format!("seed={seed}\n")).unwrap_or_default();
         if let Value::Object(members) = &node.value {
@@ -47,7 +47,7 @@ impl Identity {
     }
 }
 
-/// JSON with sorted keys and no space; secrets are left out.
+/// JSON with sorted keys and without white space and passphrases.
 fn canonical(node: &Node, out: &mut String) {
     match &node.value {
         Value::Array(items) => {
@@ -85,12 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn the_name_space_is_what_it_says() {
+    fn the_namespace_is_the_uuid_of_ister() {
         assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"ister"));
     }
 
     #[test]
-    fn order_space_and_secrets_do_not_matter_but_content_does() {
+    fn only_content_changes_the_identity() {
         let one =
             disk(r#"{"Version": 1, "FilesystemTypes": [{"disk": "a", "encryption": {"passphrase": "x"}}]}"#);
         let same = disk(r#"{"FilesystemTypes":[{"encryption":{"passphrase":"y"},"disk":"a"}],"Version":1}"#);

@@ -1,4 +1,4 @@
-//! What a plan depends on besides the template. All of it is given: a plan asks nobody.
+//! The inputs of a plan besides the template. They are collected by the caller; planning does no I/O.
 
 use super::model::SwupdContent;
 use crate::plan::bundle::Definitions;
@@ -9,24 +9,24 @@ use uuid::Uuid;
 
 pub struct Inputs<'a> {
     pub definitions: &'a Definitions,
-    /// Where content comes from, as far as somebody said.
+    /// Where content comes from.
     pub origin: Origin,
-    /// File names of the templates whose content the image carries (`--carry`).
+    /// File names of the templates whose content is embedded in the image (`--carry`).
     pub carried: Vec<String>,
-    /// Texts of the files that the template names as `key`, by path.
+    /// Texts of the files that `key` refers to, by path.
     pub key_files: BTreeMap<String, String>,
-    /// Of image files; devices have their own.
+    /// The sector size of image files. Devices have their own.
     pub sector_size: SectorSize,
-    /// `--seed`: all identifiers follow from it too.
+    /// `--seed`, from which all identifiers are derived too.
     pub seed: Option<&'a str>,
-    /// The block devices of a physical target, by name under /dev.
+    /// The block devices of a physical target, by their name under /dev.
     pub devices: BTreeMap<String, Device>,
-    /// What the content holds, once it is known.
+    /// The files of the content, once it is known.
     pub footprint: Option<&'a Footprint>,
 }
 
 impl<'a> Inputs<'a> {
-    /// Nothing but bundle definitions: image files with sectors of 512 bytes, content not known yet.
+    /// Default inputs: image files with 512-byte sectors, and unknown content.
     pub fn new(definitions: &'a Definitions) -> Inputs<'a> {
         Inputs {
             definitions,
@@ -44,17 +44,17 @@ impl<'a> Inputs<'a> {
 /// Where content comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// `-C URL`; nothing means the host's own package sources.
+    /// `-C URL`; `None` for the package sources of the host.
     pub archive: Option<String>,
-    /// `--components`: of the archive's suite; none means "main".
+    /// `--components` of the suite; if empty, "main".
     pub components: Vec<String>,
-    /// `--source`: lines of sources.list(5).
+    /// `--source`: additional lines of sources.list(5).
     pub sources: Vec<String>,
-    /// `-s FILE`: what signatures are checked with.
+    /// `-s FILE`: the keys for signature verification.
     pub keyring: Option<String>,
     /// `-d FILE`: dnf's configuration.
     pub configuration: Option<String>,
-    /// What swupd is told.
+    /// Settings for swupd.
     pub swupd: SwupdContent,
 }
 
@@ -63,7 +63,7 @@ pub struct Origin {
 pub struct Device {
     pub size: Bytes,
     pub sector_size: SectorSize,
-    /// Its GUID partition table, if it has a valid one and somebody looked.
+    /// The GUID partition table, if it was read and is valid.
     pub table: Option<ExistingTable>,
 }
 
@@ -82,24 +82,24 @@ pub struct ExistingPartition {
     pub first_lba: Lba,
     /// Inclusive.
     pub last_lba: Lba,
-    /// As in the table.
+    /// The attribute bits of the table entry.
     pub attributes: u64,
-    /// Its filesystem, in blkid's words, if it has one that is known.
+    /// The name of the filesystem as reported by blkid, if it is known.
     pub filesystem: Option<String>,
 }
 
-/// What a root tree holds, as far as space is concerned.
+/// The files of a root filesystem, for computing space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Every node once: further hard links are not listed.
+    /// All files and directories. A file with several hard links is listed once.
     pub items: Vec<Item>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Absolute.
+    /// The absolute path.
     pub path: String,
-    /// Bytes of data in a file or of a link's target.
+    /// The size of a file's data or of a symbolic link's target, in bytes.
     pub bytes: u64,
     pub kind: ItemKind,
 }
@@ -112,7 +112,7 @@ pub enum ItemKind {
     Other,
 }
 
-/// A template that is well-formed, yet cannot become an image: what, where, and what to do.
+/// An error in a valid template that cannot be built: the position, the problem and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub span: Span,

@@ -1,16 +1,16 @@
-//! An image that installs: it carries ister itself, templates, and their content, so that it needs no archive.
+//! Installer images, which contain ister, templates and their content, so that they install without an archive.
 
 use super::model::{Installer, System};
 
-/// Where an installer has its content cache.
+/// The content cache of an installer.
 pub const CACHE: &str = "/var/lib/ister/cache";
-/// Where templates that it carries are.
+/// The directory of the embedded templates.
 pub const TEMPLATES: &str = "/usr/share/defaults/ister";
 
 const UNIT: &str = "ister-installer.service";
 
-/// Unattended where the kernel command line asks for it, and only there: nothing is erased by a machine that merely started
-/// from the medium. Where it succeeds the machine switches itself off, as with ister.py.
+/// The installation starts only if the kernel command line contains `isterconf`, so that booting from the medium alone
+/// erases nothing. After a successful installation the machine powers off, as with ister.py.
 const UNIT_TEXT: &str = "# Written by ister.
 [Unit]
 Description=Unattended installation
@@ -28,7 +28,7 @@ StandardError=journal+console
 TimeoutStartSec=infinity
 ";
 
-/// Adds what makes the system an installer. `carried` are the file names of the templates, the first is the default.
+/// Adds the files of an installer. `carried` are the file names of the embedded templates; the first is the default.
 pub(super) fn installer(carried: &[String], system: &mut System) {
     let Some(first) = carried.first() else { return };
     system.files.insert(format!("/etc/systemd/system/{UNIT}"), UNIT_TEXT.to_owned());

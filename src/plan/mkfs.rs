@@ -1,4 +1,4 @@
-//! Argument vectors of the programs that make filesystems.
+//! Argument vectors of the mkfs programs.
 
 use super::capacity::{fat, is_mixed};
 use super::model::Filesystem;
@@ -6,31 +6,31 @@ use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, FilesystemType};
 use uuid::Uuid;
 
-/// Stands for the image or device file in [`Filesystem::mkfs`].
+/// Placeholder for the image or device file in [`Filesystem::mkfs`].
 pub const DEVICE: &str = "{device}";
-/// Stands for the directory whose content goes into the filesystem.
+/// Placeholder for the directory with the content of the filesystem.
 pub const TREE: &str = "{tree}";
 
-/// Where a filesystem is made.
+/// Where a filesystem is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the disk itself, so many bytes from its start, by programs that can.
+    /// Directly in the disk image, at this offset in bytes, for programs that support it.
     At(Bytes),
-    /// In a file of its own, whose bytes then go to the disk, encrypted or as they are.
+    /// In a separate file, which is then copied to the disk and encrypted if needed.
     OwnFile,
 }
 
-/// What decides a filesystem.
+/// The parameters of a filesystem.
 pub(super) struct Request<'a> {
     pub kind: FilesystemType,
     pub id: Uuid,
     pub hash_seed: Uuid,
     pub label: Option<&'a str>,
-    /// The template's `options`: extra arguments for the program, separated by white space.
+    /// `options` of the template: additional arguments for the program, separated by white space.
     pub options: &'a str,
     pub place: Place,
     pub size: Bytes,
-    /// Of the disk.
+    /// The sector size of the disk.
     pub sector: SectorSize,
 }
 
@@ -56,13 +56,13 @@ pub(super) fn filesystem(request: &Request) -> Filesystem {
     }
 }
 
-/// vfat has 32 bits of identity, and 0 means none.
+/// The vfat volume ID has 32 bits. 0 means that there is none.
 fn volume_id(id: Uuid) -> u32 {
     (id.as_u128() >> 96) as u32 | 1
 }
 
-/// Fills the partition inside the image: no file of its own, no copy. Features, block size and inode ratio that the
-/// arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
+/// Creates the filesystem directly in the image, without a separate file and a copy. Features, block size and inode
+/// ratio that the arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
 fn mke2fs(request: &Request) -> Vec<String> {
     let mut features = Vec::new();
     let mut extended = Vec::new();
@@ -71,12 +71,12 @@ fn mke2fs(request: &Request) -> Vec<String> {
     }
     extended.push(format!("hash_seed={}", request.hash_seed));
     extended.push("root_owner=0:0".to_owned());
-    // In a new sparse file what was not written is zero, so neither journal nor inode tables need to be zeroed, here
-    // or in the guest. Where a file of its own goes to, there may be anything.
+    // Unwritten blocks of a new sparse file are zero, so mke2fs and the guest need not zero the journal and the inode
+    // tables. The target of a separate file may contain old data.
     if request.place != Place::OwnFile {
         extended.push("assume_storage_prezeroed=1".to_owned());
     }
-    // mke2fs takes the last -O and the last -E only: the template's are joined with ours.
+    // mke2fs uses only the last -O and the last -E, so those of the template are merged with ours.
     let mut others = Vec::new();
     for (letter, value) in words(request.options) {
         match letter.as_str() {
@@ -93,7 +93,7 @@ fn mke2fs(request: &Request) -> Vec<String> {
         argv.extend(["-O".to_owned(), features.join(",")]);
     }
     argv.extend(["-E".to_owned(), extended.join(",")]);
-    // The kernel mounts no filesystem whose blocks are smaller than the disk's.
+    // The kernel cannot mount a filesystem whose blocks are smaller than the sectors of the disk.
     if request.sector == SectorSize::B4096 && !sets(request.options, "-b") {
         argv.extend(["-b".to_owned(), request.sector.bytes().to_string()]);
     }
@@ -103,11 +103,11 @@ fn mke2fs(request: &Request) -> Vec<String> {
     argv
 }
 
-/// On a sparse file of the partition's size: with `--offset` mkfs.vfat 4.2 miscounts.
+/// Uses a sparse file of the partition's size, because mkfs.vfat 4.2 computes wrong sizes with `--offset`.
 fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.vfat", "--invariant", "-i"].map(str::to_owned).into();
     argv.push(format!("{id:08x}"));
-    // Firmware and kernel refuse a FAT whose sectors are smaller than the disk's.
+    // Firmware and the kernel reject FAT with sectors smaller than those of the disk.
     if request.sector == SectorSize::B4096 && !sets(request.options, "-S") {
         argv.extend(["-S".to_owned(), request.sector.bytes().to_string()]);
     }
@@ -120,13 +120,13 @@ fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
     finish(argv, request)
 }
 
-/// What mkfs.vfat 4.2 chooses by the size, and what it always chooses: FAT copies, width, sectors of a cluster.
+/// The defaults of mkfs.vfat 4.2 for this size: number of FATs, FAT width and sectors per cluster.
 fn vfat_defaults(request: &Request) -> Vec<(&'static str, String)> {
     let sector = request.sector.bytes();
     let options = format!("-S {sector} {}", request.options);
     let made = fat::Request { size: request.size.0, options: &options }.forecast();
     let mut defaults = vec![("-f", "2".to_owned())];
-    // Another sector size, or options that are not known here, leave the rest to mkfs.vfat.
+    // With another sector size or unknown options, mkfs.vfat selects the rest.
     if let Some(made) = made.filter(|_| !sets(request.options, "-S")) {
         defaults.push(("-F", made.width.bits().to_string()));
         defaults.push(("-s", (made.cluster_size / sector).to_string()));
@@ -143,12 +143,12 @@ fn mkswap(request: &Request) -> Vec<String> {
     finish(argv, request)
 }
 
-/// Makes it empty; ister fills it.
+/// Creates an empty filesystem, which ister fills.
 fn mkfs_btrfs(request: &Request) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.btrfs", "-q", "-f", "-U"].map(str::to_owned).into();
     argv.push(request.id.to_string());
     argv.extend(label("-L", request));
-    // What newer versions, or another size, would choose otherwise.
+    // Fixes defaults that depend on the version of mkfs.btrfs or on the size.
     for (option, value) in [("-m", "dup"), ("-d", "single"), ("-n", "16384"), ("-s", "4096")] {
         let mixed = is_mixed(request.options) && matches!(option, "-m" | "-d" | "-n");
         if !mixed && !sets(request.options, option) {
@@ -158,8 +158,8 @@ fn mkfs_btrfs(request: &Request) -> Vec<String> {
     finish(argv, request)
 }
 
-/// What the plan decides of XFS, unless the template's options do: what differs between versions of mkfs.xfs. The log
-/// has the size that version 6.1 gives to all but very large filesystems. Source: mkfs.xfs(8).
+/// Defaults of XFS that differ between versions of mkfs.xfs. The template's options override them. The log size is the
+/// default of version 6.1 for all but very large filesystems. Source: mkfs.xfs(8).
 const XFS: &[(&str, &[&str])] = &[
     ("-m", &["crc=1", "finobt=1", "rmapbt=0", "reflink=1", "bigtime=1", "inobtcount=1"]),
     ("-i", &["sparse=1", "nrext64=0"]),
@@ -167,7 +167,7 @@ const XFS: &[(&str, &[&str])] = &[
     ("-d", &["agcount=4"]),
 ];
 
-/// Makes it empty; ister fills it.
+/// Creates an empty filesystem, which ister fills.
 fn mkfs_xfs(request: &Request) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.xfs", "-q", "-f"].map(str::to_owned).into();
     argv.extend(label("-L", request));
@@ -180,7 +180,7 @@ fn mkfs_xfs(request: &Request) -> Vec<String> {
         }
     }
     for (option, defaults) in XFS {
-        // A setting given twice is an error to mkfs.xfs.
+        // mkfs.xfs rejects duplicate settings.
         let mut settings: Vec<String> =
             own.iter().filter(|(letter, _)| letter == option).map(|(_, value)| value.clone()).collect();
         let given = settings.join(",");
@@ -188,7 +188,7 @@ fn mkfs_xfs(request: &Request) -> Vec<String> {
             let name = setting.split('=').next();
             given.split(',').any(|other| other.split('=').next() == name)
         };
-        // Both say how large an allocation group is.
+        // `agsize` and `agcount` both set the size of allocation groups.
         let geometry = *option == "-d" && given.split(',').any(|other| other.starts_with("agsize"));
         settings.extend(defaults.iter().filter(|s| !is_given(s) && !geometry).map(|s| (*s).to_owned()));
         if *option == "-m" {
@@ -206,8 +206,8 @@ fn mkfs_xfs(request: &Request) -> Vec<String> {
     argv
 }
 
-/// Options with their values, taken apart where they are written together (`-Ox`). `lint` has refused what is no option,
-/// and flags have no value.
+/// Splits options from their values, also if they are written together (`-Ox`). Lint has already rejected words that
+/// are not options.
 fn words(options: &str) -> Vec<(String, Option<String>)> {
     let mut found: Vec<(String, Option<String>)> = Vec::new();
     for word in options.split_whitespace() {
@@ -225,7 +225,7 @@ fn words(options: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
-/// Whether the template's options set something.
+/// Whether the template's options contain an option.
 fn sets(options: &str, option: &str) -> bool {
     options.split_whitespace().any(|word| word.starts_with(option))
 }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn features_of_the_template_join_ours() {
+    fn features_of_the_template_are_merged() {
         let made = filesystem(&request(FilesystemType::Ext4, "-b 4096 -O ^64bit -Estride=2"));
         assert_eq!(
             made.mkfs.join(" "),
@@ -270,21 +270,21 @@ mod tests {
     }
 
     #[test]
-    fn vfat_has_a_short_identity() {
+    fn vfat_has_a_32_bit_id() {
         let made = filesystem(&request(FilesystemType::Vfat, "-s 4"));
         assert_eq!(made.uuid.as_deref(), Some("1234-5679"));
         assert_eq!(made.mkfs.join(" "), "mkfs.vfat --invariant -i 12345679 -n L -f 2 -F 16 -s 4 {device}");
     }
 
     #[test]
-    fn an_encrypted_one_is_made_in_a_file_of_its_own() {
+    fn encrypted_filesystems_use_a_separate_file() {
         let made = filesystem(&Request { place: Place::OwnFile, ..request(FilesystemType::Ext2, "") });
         let line = made.mkfs.join(" ");
         assert!(!line.contains("offset=") && !line.contains("prezeroed"), "{line}");
     }
 
     #[test]
-    fn settings_of_xfs_are_joined_and_given_once() {
+    fn settings_of_xfs_are_merged_without_duplicates() {
         let made = filesystem(&request(FilesystemType::Xfs, "-m bigtime=0 -b size=4096 -dagsize=1g"));
         assert_eq!(
             made.mkfs.join(" "),
@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn btrfs_keeps_what_the_template_says() {
+    fn btrfs_options_of_the_template_override_defaults() {
         let made = filesystem(&request(FilesystemType::Btrfs, "-m single -O ^no-holes"));
         assert_eq!(
             made.mkfs.join(" "),
             "mkfs.btrfs -q -f -U 12345678-0000-0000-0000-000000000000 -L L -d single -n 16384 -s 4096 -m single \
              -O ^no-holes {device}"
         );
-        // With 16,384 bytes it would refuse mixed block groups, by whichever name.
+        // mkfs.btrfs rejects mixed block groups with 16,384-byte nodes.
         for options in ["-M", "-O mixed-bg"] {
             let made = filesystem(&request(FilesystemType::Btrfs, options));
             assert!(
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn sectors_of_4096_bytes_are_for_all() {
+    fn sector_size_of_4096_bytes_is_passed_on() {
         let line =
             |kind| filesystem(&Request { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ");
         assert!(line(FilesystemType::Vfat).contains(" -S 4096 "));

@@ -1,9 +1,9 @@
-//! The plan: everything decided, nothing done.
+//! The plan: every decision about an image, made before anything is written.
 //!
-//! A [`Plan`] holds every size, block address, GUID, filesystem UUID, argument vector and file that an image
-//! will have. `ister plan` prints it, `ister build` carries out exactly it and leaves it beside the image, the
-//! harness learns from it what to expect. Making one is pure: template, bundle definitions and the texts of key
-//! files in, value out. Secrets are not in it: [`Secrets`] travel beside it.
+//! A [`Plan`] contains every size, block address, GUID, filesystem UUID, argument vector and file of an image.
+//! `ister plan` prints it, `ister build` executes it and writes it next to the image, and image tests compare the image
+//! with it. Creating a plan does no I/O: it depends only on the template, the bundle definitions and the other
+//! [`Inputs`]. A plan contains no secrets; they are in [`Secrets`].
 
 pub mod bls;
 mod boot;

@@ -1,4 +1,4 @@
-//! What a plan says.
+//! The data model of a plan.
 
 use crate::plan::layout::{Lba, SectorSize};
 use crate::template::{Bytes, Destination, FilesystemType, Format, SecretSource, SoftwareManager};
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 pub use crate::template::Loader;
 
-/// Written to `<image>.plan.json`; a reader refuses a plan of another version.
+/// The format version of `<image>.plan.json`. Plans of other versions are rejected.
 pub const PLAN_VERSION: u32 = 5;
 
-/// JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
+/// The JSON Schema 2020-12 of a plan, `schema/ister-plan.schema.json`.
 pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.json");
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,12 +23,12 @@ pub struct Plan {
     pub destination: Destination,
     /// One image file, or one or more block devices.
     pub disks: Vec<Disk>,
-    /// Nothing if no firmware can boot it, as with a container's root filesystem.
+    /// `None` if no firmware can boot the image, for example a container root filesystem.
     pub boot: Option<Boot>,
     pub content: Content,
     pub system: System,
     pub hooks: Hooks,
-    /// Files that are made besides the raw image (`Formats`).
+    /// Files that are published in addition to the raw image (`Formats`).
     pub published: Vec<Published>,
 }
 
@@ -36,17 +36,17 @@ pub struct Plan {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Published {
     pub format: Format,
-    /// Its file name, without a directory.
+    /// The file name, without a directory.
     pub name: String,
 }
 
 impl Published {
-    /// Whether a machine starts from it.
+    /// Whether a machine can boot from it.
     pub fn is_bootable(&self) -> bool {
         !matches!(self.format, Format::Tar | Format::TarXz | Format::Oci)
     }
 
-    /// Whether it is made of the root tree and not of the disk.
+    /// Whether it is created from the root filesystem instead of the disk.
     pub fn is_of_tree(&self) -> bool {
         matches!(self.format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)
     }
@@ -55,18 +55,18 @@ impl Published {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disk {
-    /// An image's file name without a directory, or a device's name under /dev.
+    /// The file name of the image without a directory, or the name of a device under /dev.
     pub name: String,
-    /// Bytes in a logical block: 512 or 4096.
+    /// The size of a logical block in bytes: 512 or 4096.
     pub sector_size: SectorSize,
     /// In bytes.
     pub size: Bytes,
     pub guid: Uuid,
-    /// The partition table that is there stays as it is (`DisabledNewPartitions`).
+    /// The existing partition table is preserved (`DisabledNewPartitions`).
     pub keeps_table: bool,
-    /// The first block that belongs to a partition: what lies between the table and it is free for a loader.
+    /// The first block of a partition. The blocks between the table and this one are available to a boot loader.
     pub partitions_from: Lba,
-    /// In the order of their numbers.
+    /// Sorted by number.
     pub partitions: Vec<Partition>,
 }
 
@@ -84,12 +84,12 @@ pub struct Partition {
     pub last_lba: Lba,
     /// In bytes.
     pub size: Bytes,
-    /// The legacy-BIOS-bootable attribute, bit 2. Source: UEFI 2.10, table 5.8.
+    /// Attribute bit 2, legacy BIOS bootable. Source: UEFI 2.10, table 5.8.
     pub legacy_boot: bool,
-    /// The attribute that keeps systemd's GPT generator away, bit 63: something else opens or mounts it. Source: The
-    /// Discoverable Partitions Specification (UAPI.2), "Partition Flags".
+    /// Attribute bit 63, no-auto: systemd-gpt-auto-generator ignores the partition, which is opened or mounted
+    /// otherwise. Source: The Discoverable Partitions Specification (UAPI.2), "Partition Flags".
     pub no_auto: bool,
-    /// LUKS2 around the filesystem.
+    /// LUKS2 encryption of the filesystem.
     pub encryption: Option<Encryption>,
     pub filesystem: Option<Filesystem>,
     pub mount: Option<String>,
@@ -97,12 +97,12 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// "partition 3 (`/`)": how messages name it.
+    /// The name in messages: "partition 3 (`/`)".
     pub fn title(&self) -> String {
         format!("partition {} (`{}`)", self.number, self.mount.as_deref().unwrap_or(&self.name))
     }
 
-    /// The device that holds the filesystem, as the running system names it.
+    /// The device of the filesystem in the running system.
     pub fn device(&self) -> String {
         match &self.encryption {
             Some(encryption) => format!("/dev/mapper/{}", encryption.name),
@@ -110,22 +110,23 @@ impl Partition {
         }
     }
 
-    /// Bytes from the partition's start to its filesystem.
+    /// The offset of the filesystem in the partition, in bytes.
     pub fn filesystem_offset(&self) -> Bytes {
         if self.encryption.is_some() { LUKS_DATA_OFFSET } else { Bytes(0) }
     }
 }
 
-/// Where the data begins behind a LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's default.
+/// The offset of the data after the LUKS2 header. Source: LUKS2 On-Disk Format Specification, 3.1; cryptsetup's
+/// default.
 pub const LUKS_DATA_OFFSET: Bytes = Bytes(16 << 20);
 
-/// aes-xts-plain64 with a key of 512 bits; the passphrase is in [`Secrets`].
+/// A LUKS2 volume with aes-xts-plain64 and a 512-bit key. The passphrase is in [`Secrets`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Encryption {
-    /// What the running system calls the opened volume: /dev/mapper/NAME.
+    /// The name of the opened volume: /dev/mapper/NAME.
     pub name: String,
-    /// The LUKS header's own UUID.
+    /// The UUID in the LUKS header.
     pub uuid: Uuid,
 }
 
@@ -134,32 +135,32 @@ pub struct Encryption {
 pub struct Filesystem {
     #[serde(rename = "type")]
     pub kind: FilesystemType,
-    /// As blkid prints it: a UUID, or vfat's `ABCD-1234`. Nothing if the filesystem is kept.
+    /// The UUID as printed by blkid, for vfat in the form `ABCD-1234`. `None` if the filesystem is preserved.
     pub uuid: Option<String>,
     pub label: Option<String>,
-    /// The filesystem that is there stays, with its files (`disable_format`).
+    /// The existing filesystem and its files are preserved (`disable_format`).
     pub keep: bool,
-    /// The program that makes it, with [`DEVICE`](super::DEVICE) and [`TREE`](super::TREE) to be filled in.
+    /// The mkfs program and its arguments, with the placeholders [`DEVICE`](super::DEVICE) and [`TREE`](super::TREE).
     pub mkfs: Vec<String>,
 }
 
-/// What a filesystem offers, and what the content makes of it. All in bytes.
+/// The capacity of a filesystem and the space that its content takes, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Space {
-    /// Room for content after the filesystem's own structures.
+    /// The capacity for content, without the structures of the filesystem.
     pub offers: Bytes,
-    /// Files and directories that it has room for, where that is fixed.
+    /// The maximum number of files and directories, if it is fixed.
     pub inodes: Option<u64>,
-    /// A file takes whole multiples of this.
+    /// The space of a file is rounded up to a multiple of this.
     pub allocation_unit: Bytes,
-    /// What every file or directory takes besides.
+    /// Additional space for each file or directory.
     pub per_file: Bytes,
-    /// What the content takes, once it is known.
+    /// The space that the content takes; `None` if the content is not known yet.
     pub holds: Option<Bytes>,
-    /// What is left then.
+    /// The remaining free space.
     pub left: Option<Bytes>,
-    /// On the loader's partition: what a second kernel with its initramfs would take.
+    /// On the boot loader's partition: the space that a second kernel with its initramfs would take.
     pub another_kernel: Option<Bytes>,
 }
 
@@ -193,10 +194,10 @@ impl fmt::Display for Firmware {
 pub struct Boot {
     pub firmware: Firmware,
     pub loader: Loader,
-    /// The partition that the loader reads kernel and initramfs from.
+    /// The partition from which the boot loader reads the kernel and the initramfs.
     pub boot_partition: Place,
-    /// Where the system mounts the ESP: nothing if BIOS starts the loader. /efi where kernel-install copies kernels to it,
-    /// /boot/efi where GRUB reads them from /boot, /boot where the content's own tools keep them there.
+    /// The mount point of the ESP; `None` if the image boots with BIOS. /efi if kernel-install copies kernels to the
+    /// ESP, /boot/efi if GRUB reads them from /boot, /boot if the tools of the content store them there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<String>,
     pub root_partition: Place,
@@ -207,28 +208,28 @@ pub struct Boot {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Content {
     pub manager: SoftwareManager,
-    /// A suite (apt), a release number or "latest" (swupd, dnf).
+    /// A suite (apt), or a release number or "latest" (swupd, dnf).
     pub release: String,
-    /// `-C URL`; nothing means the host's own package sources.
+    /// `-C URL`; `None` for the package sources of the host.
     pub archive: Option<String>,
-    /// Of that archive's suite, for apt: "main".
+    /// Components of the suite, for apt: "main".
     pub components: Vec<String>,
-    /// Further sources, for apt: lines of sources.list(5).
+    /// Additional package sources, for apt: lines of sources.list(5).
     pub sources: Vec<String>,
-    /// The file that the content's signatures are checked with, if not the host's own keys.
+    /// The file with the keys for signature verification; `None` for the keys of the host.
     pub keyring: Option<String>,
-    /// dnf's own configuration file.
+    /// The configuration file of dnf.
     pub configuration: Option<String>,
-    /// What only swupd asks for.
+    /// Settings for swupd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swupd: Option<SwupdContent>,
     pub bundles: Vec<String>,
-    /// What the bundles come to, sorted; empty where the manager itself resolves bundles.
+    /// The packages of the bundles, sorted; empty if the software manager resolves bundles.
     pub packages: Vec<String>,
 }
 
 impl Content {
-    /// What is asked of the manager by name: packages, or bundles where it knows them itself.
+    /// The names that are passed to the software manager: bundles for swupd, packages for others.
     pub fn wanted(&self) -> &[String] {
         if self.manager == SoftwareManager::Swupd { &self.bundles } else { &self.packages }
     }
@@ -237,13 +238,13 @@ impl Content {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SwupdContent {
-    /// `-V URL`: where the newest version is asked for; nothing means where the content is.
+    /// `-V URL`, on which the newest version is looked up; `None` for the URL of the content.
     pub version_url: Option<String>,
-    /// `-f NUMBER`, or "staging"; nothing means the host's, or whatever the version has.
+    /// `-f NUMBER`, or "staging"; `None` for the format of the host, or that of the version.
     pub format: Option<String>,
     /// `--skip-optional`.
     pub skip_optional: bool,
-    /// `--no-sigcheck`: nobody's signature is asked for.
+    /// `--no-sigcheck`: signatures are not verified.
     pub unsigned: bool,
 }
 
@@ -252,26 +253,26 @@ pub struct SwupdContent {
 pub struct System {
     pub hostname: Option<String>,
     pub users: Vec<UserPlan>,
-    /// Files that are written into the tree: path and text.
+    /// Files to write, by path.
     pub files: BTreeMap<String, String>,
-    /// Symbolic links that are made in the tree: path and target.
+    /// Targets of symbolic links to create, by path.
     pub links: BTreeMap<String, String>,
-    /// Files that the initramfs needs besides the content's own: path and text.
+    /// Files to add to the initramfs, by path.
     pub initramfs: BTreeMap<String, String>,
-    /// `dns` of Static_IP: for systems without systemd-resolved, which learns it from the network's own file.
+    /// `dns` of Static_IP, for systems without systemd-resolved, which reads it from the network file.
     pub name_server: Option<String>,
-    /// MirrorURL, for apt and dnf: where the installed system gets its packages from.
+    /// MirrorURL, for apt and dnf: the URL from which the installed system gets packages.
     pub mirror: Option<String>,
-    /// IsterCloudInitSvc: who knows the machine's role. It is asked when the image is built.
+    /// IsterCloudInitSvc: the service that assigns the machine's role, queried during the build.
     pub cloud_init_service: Option<String>,
-    /// `--carry`: the system installs others.
+    /// `--carry`: the settings of an installer image.
     pub installer: Option<Installer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Installer {
-    /// File names of the templates whose content it carries.
+    /// File names of the templates whose content is embedded.
     pub templates: Vec<String>,
 }
 
@@ -283,11 +284,11 @@ pub struct UserPlan {
     pub full_name: Option<String>,
     pub sudo: bool,
     pub password: Password,
-    /// A line of authorized_keys.
+    /// Lines for authorized_keys.
     pub ssh_key: Option<String>,
 }
 
-/// What a user's shadow entry says; the hash itself is in [`Secrets`].
+/// The kind of password in the shadow entry. The hash is in [`Secrets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -297,7 +298,7 @@ pub enum Password {
     Hash,
 }
 
-/// Programs and commands of the template, in the order in which they run.
+/// The hooks of the template, in the order in which they run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hooks {
@@ -308,16 +309,16 @@ pub struct Hooks {
     pub post_chroot_shell: Vec<String>,
 }
 
-/// Where the secrets of a template come from.
+/// The sources of the secrets of a template.
 #[derive(Clone, Default)]
 pub struct Secrets {
     pub passwords: BTreeMap<String, SecretSource>,
-    /// By the name of the mapping.
+    /// By the name of the encrypted volume.
     pub passphrases: BTreeMap<String, SecretSource>,
-    /// HTTPProxy and HTTPSProxy, whose URLs may carry a password.
+    /// HTTPProxy and HTTPSProxy, whose URLs may contain a password.
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
-    /// IsterCloudInitSvc as it stands in the template; the plan has it without a password.
+    /// IsterCloudInitSvc with its password, which the plan does not contain.
     pub cloud_init_service: Option<String>,
 }
 
@@ -328,13 +329,13 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// As the variables that most programs know.
+    /// The proxies as the common environment variables.
     pub fn proxy_variables(&self) -> Vec<(String, String)> {
         let named = [("http_proxy", &self.http_proxy), ("https_proxy", &self.https_proxy)];
         named.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?))).collect()
     }
 
-    /// As lines of apt.conf(5).
+    /// The proxies as lines of apt.conf(5).
     pub fn apt_proxies(&self) -> impl Iterator<Item = String> {
         let line = |scheme: &str, url: &Option<String>| {
             url.as_ref().map(|url| format!("Acquire::{scheme}::Proxy \"{url}\";"))
@@ -344,7 +345,7 @@ impl Secrets {
 }
 
 impl Plan {
-    /// The image's file name; nothing if the disks are devices.
+    /// The file name of the image; `None` if the disks are devices.
     pub fn image(&self) -> Option<&str> {
         let disk = self.disks.first().filter(|_| self.destination == Destination::Virtual)?;
         Some(&disk.name)
@@ -365,7 +366,8 @@ impl Plan {
 }
 
 impl Disk {
-    /// Whether what is in a partition stays as it is: its filesystem is kept, or the table is and nothing is made there.
+    /// Whether the content of a partition is preserved: its filesystem is preserved, or the table is and no filesystem
+    /// is created.
     pub fn stays(&self, partition: &Partition) -> bool {
         match &partition.filesystem {
             Some(filesystem) => filesystem.keep,
@@ -373,7 +375,7 @@ impl Disk {
         }
     }
 
-    /// Bytes from the disk's start to the partition's.
+    /// The offset of the partition on the disk, in bytes.
     pub fn offset(&self, partition: &Partition) -> Bytes {
         Bytes(partition.first_lba.0 * self.sector_size.bytes())
     }

@@ -1,8 +1,8 @@
-//! The space forecast: what filesystems offer, what the content takes of them, and how large a partition must be.
+//! The space forecast: the capacity of filesystems, the space that the content takes, and minimum partition sizes.
 //!
-//! The content is taken as it comes from its packages; what hooks add is known only when they have run, and is looked at
-//! again before anything is written. Numbers are what fits at least: a filesystem never offers less than is said here, and
-//! content never takes more, as far as its files are known.
+//! The forecast uses the content of the packages. Files added by hooks are not known yet; space is checked again after
+//! the hooks and before anything is written. The forecast is conservative: a filesystem never has less capacity than
+//! forecast, and the known files never take more.
 
 use super::capacity::{Capacity, CapacityRequest, capacity, least_size as least_of};
 use super::inputs::{Footprint, Item, ItemKind, Refusal};
@@ -11,7 +11,7 @@ use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
 use std::collections::{BTreeSet, HashMap};
 
-/// What an empty partition offers; nothing where that cannot be told.
+/// The capacity of an empty partition; `None` if it cannot be computed.
 pub(super) fn empty(
     partition: &Partition,
     entry: Option<&FilesystemEntry>,
@@ -28,7 +28,7 @@ pub(super) fn empty(
     Some(space_of(&capacity))
 }
 
-/// Partitions that are smaller than their filesystem can be.
+/// Rejects partitions below the minimum size of their filesystem.
 pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
     let mut refusals = Vec::new();
     for (disk, partition) in disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))) {
@@ -37,7 +37,7 @@ pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec
         let around = partition.filesystem_offset();
         let least = match least_of(filesystem.kind, options(entry)) {
             Some(least) => least,
-            // Behind the LUKS header there must be something.
+            // There must be space after the LUKS header.
             None if partition.encryption.is_some() => Bytes::mib(1),
             None => continue,
         };
@@ -46,8 +46,8 @@ pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec
             let span = layout.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
             refusals.push(Refusal::new(
                 span,
-                format!("{} of {} cannot be {}", partition.title(), partition.size, filesystem.kind),
-                format!("it takes {} or more", Bytes(least.0 + around.0)),
+                format!("{} of {} is too small for {}", partition.title(), partition.size, filesystem.kind),
+                format!("make it {} or larger", Bytes(least.0 + around.0)),
             ));
         }
     }
@@ -70,7 +70,7 @@ fn options(entry: Option<&FilesystemEntry>) -> &str {
     entry.and_then(|e| e.options.as_ref()).map_or("", |options| options.value.as_str())
 }
 
-/// What the content takes of each partition; refuses what does not fit.
+/// Computes the space that the content takes on each partition. It is an error if the content does not fit.
 pub(super) fn fill(
     template: &Template,
     disks: &mut [Disk],
@@ -124,25 +124,27 @@ fn does_not_fit(
     let span = entry.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
     let detail = usage.against(kind, partition.size, space);
     let help = match entry.and_then(|e| e.size.as_ref()).map(|size| &size.value) {
-        Some(Ok(Size::Rest)) => "make the disk larger, or install less".to_owned(),
-        _ => format!("make it {}M or larger, or install less", least_size(wanted, footprint).0 / Bytes::MIB),
+        Some(Ok(Size::Rest)) => "increase the disk size, or remove bundles".to_owned(),
+        _ => {
+            format!("make it {}M or larger, or remove bundles", least_size(wanted, footprint).0 / Bytes::MIB)
+        }
     };
     Refusal::new(span, format!("the content does not fit into {}: {detail}", partition.title()), help)
 }
 
-/// A partition whose size is to be found.
+/// A partition whose size is to be computed.
 pub(super) struct Wanted<'a> {
     pub filesystem: Option<&'a FilesystemEntry>,
     pub sector: SectorSize,
     pub mount: Option<&'a str>,
-    /// All mount points: what lies below another one is not here.
+    /// All mount points. Files below a deeper mount point are on another partition.
     pub mounts: &'a [&'a str],
 }
 
-/// Capacity to live in: logs, updates, a few files of its user's.
+/// Minimum headroom for logs, updates and user files.
 const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
 
-/// The size that a partition must have for its content and some headroom: a quarter of the content, and at least 256 MiB.
+/// The partition size for its content and headroom, which is a quarter of the content and at least 256 MiB.
 pub(super) fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     let encrypted = wanted.filesystem.is_some_and(|f| f.encryption.is_some());
     let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
@@ -162,7 +164,7 @@ pub(super) fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
                 && capacity.inodes.is_none_or(|have| usage.nodes + usage.nodes / 4 <= have)
         })
     };
-    // Larger partitions offer more, up to steps of the filesystems' own rules: double, then halve the distance.
+    // Capacity grows with the partition size, except for small steps between filesystem parameters: binary search.
     const MOST: u64 = 1 << 24;
     let mut enough = 64;
     while enough < MOST && !fits(enough) {
@@ -176,7 +178,7 @@ pub(super) fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     Bytes(Bytes::mib(enough).0 + around)
 }
 
-/// What the loader adds to the content, about: its programs and their configuration, and kernels that are copied.
+/// The approximate files that the boot loader adds: its programs, its configuration and copied kernels.
 fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
     let Some(boot) = boot else { return Vec::new() };
     let named =
@@ -219,13 +221,13 @@ fn file(path: String, bytes: u64) -> Item {
     Item { path, bytes, kind: ItemKind::File }
 }
 
-/// Those above a path and below `top`.
+/// The parent directories of a path that are below `top`.
 fn directories_of(path: &str, top: &str) -> Vec<String> {
     let ends = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > top.len());
     ends.map(|at| path[..at].to_owned()).collect()
 }
 
-/// Of the largest kernel and the largest initramfs.
+/// The sizes of the largest kernel and the largest initramfs.
 fn kernel_sizes(footprint: &Footprint) -> Option<[u64; 2]> {
     let largest = |prefix: &str| {
         let items = footprint.items.iter().filter(|item| item.path.starts_with(prefix));
@@ -234,14 +236,15 @@ fn kernel_sizes(footprint: &Footprint) -> Option<[u64; 2]> {
     Some([largest("/boot/vmlinuz-")?, largest("/boot/initrd.img-").unwrap_or(0)])
 }
 
-/// Another pair of kernel and initramfs.
+/// The space for another kernel with its initramfs.
 fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) -> Option<Bytes> {
     let items: Vec<Item> =
         kernel_sizes(footprint)?.into_iter().map(|bytes| file("/boot/kernel".to_owned(), bytes)).collect();
     Some(Bytes(usage(kind, space, items.iter()).bytes))
 }
 
-/// What lies at a mount point and not below a deeper one. A partition that is mounted nowhere is empty.
+/// The items on the filesystem of a mount point, without those below deeper mount points. Unmounted partitions are
+/// empty.
 fn items_at<'a>(
     mount: Option<&'a str>,
     mounts: &'a [&'a str],
@@ -263,11 +266,11 @@ fn items_at<'a>(
     })
 }
 
-/// What content takes of a filesystem.
+/// The space that content takes on a filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     pub bytes: u64,
-    /// Files, directories, links.
+    /// The number of files, directories and links.
     pub nodes: u64,
 }
 
@@ -276,32 +279,32 @@ impl Usage {
         self.bytes <= space.offers.0 && space.inodes.is_none_or(|have| self.nodes <= have)
     }
 
-    /// What is needed and what there is, in words.
+    /// The needed and the available space, for messages.
     pub fn against(&self, kind: FilesystemType, size: Bytes, space: &Space) -> String {
         match space.inodes.filter(|have| self.nodes > *have) {
             Some(have) => {
-                format!("it has {} files and directories, {kind} in {size} has room for {have}", self.nodes)
+                format!("it has {} files and directories, {kind} in {size} allows {have}", self.nodes)
             }
             None => {
-                format!("it needs {}, {kind} in {size} has room for {}", Bytes(self.bytes), space.offers)
+                format!("it needs {}, {kind} in {size} has a capacity of {}", Bytes(self.bytes), space.offers)
             }
         }
     }
 }
 
-/// What items take of a filesystem that offers this space.
+/// The space that items take on a filesystem with these parameters.
 pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item = &'a Item>) -> Usage {
     let unit = space.allocation_unit.0.max(1);
     let whole = |bytes: u64| bytes.div_ceil(unit).saturating_mul(unit);
-    // Shorter targets lie in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data Structures,
-    // "Symbolic Links".
+    // Shorter targets are stored in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data
+    // Structures, "Symbolic Links".
     let inline_link = match kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => 60,
         FilesystemType::Xfs => 336,
         _ => u64::MAX,
     };
     let mut usage = Usage { bytes: 0, nodes: 0 };
-    // Names take capacity in the directory that has them; those of one directory come together.
+    // The names in a directory take space in that directory.
     let mut names: HashMap<&str, u64> = HashMap::new();
     for item in items {
         usage.nodes += 1;
@@ -324,7 +327,7 @@ pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item 
     usage
 }
 
-/// Blocks that say where a file's blocks are, where the inode has no place for it. Source: Linux,
+/// Blocks that map a file's data, in addition to the map in the inode. Source: Linux,
 /// Documentation/filesystems/ext4/blockmap.rst (12 direct blocks, then up to three levels) and ifork.rst (4 extents of
 /// 32,768 blocks).
 fn map_blocks(kind: FilesystemType, blocks: u64, unit: u64) -> u64 {
@@ -332,7 +335,7 @@ fn map_blocks(kind: FilesystemType, blocks: u64, unit: u64) -> u64 {
         FilesystemType::Ext2 | FilesystemType::Ext3 => {
             let mut level = blocks.saturating_sub(12);
             let mut total = 0;
-            // Each level's blocks are found by the next one's, until one is left.
+            // The blocks of each level are mapped by the next level, until one block is left.
             while level > 0 {
                 level = level.div_ceil(unit / 4);
                 total += level;
@@ -340,7 +343,7 @@ fn map_blocks(kind: FilesystemType, blocks: u64, unit: u64) -> u64 {
                     break;
                 }
             }
-            // A double or triple one has its own single ones besides: a block a level more.
+            // Double and triple indirection each take one more block.
             total + if total > 1 { 2 } else { 0 }
         }
         FilesystemType::Ext4 if blocks > 4 * 32_768 => 1 + blocks / (32_768 * 300),
@@ -348,13 +351,13 @@ fn map_blocks(kind: FilesystemType, blocks: u64, unit: u64) -> u64 {
     }
 }
 
-/// What a name takes in its directory, with all that stands beside it.
+/// The space of a directory entry with this name.
 fn name_bytes(kind: FilesystemType, name: &str) -> u64 {
     let length = name.len() as u64;
     match kind {
         // 32 bytes for the short name and for each 13 UTF-16 units of the long one. Source: FAT specification 1.03.
         FilesystemType::Vfat => 32 * (1 + length.div_ceil(13)),
-        // Linux' struct ext4_dir_entry_2, and what is lost where a block ends.
+        // Linux, struct ext4_dir_entry_2, plus an allowance for unused space at block ends.
         _ => (8 + length.next_multiple_of(4)) * 9 / 8,
     }
 }
@@ -363,7 +366,7 @@ fn filesystem_entry<'t>(template: &'t Template, disk: &str, number: u32) -> Opti
     template.filesystems().iter().find(|f| is_at(&f.place, disk, number))
 }
 
-/// `disk` is as the plan names it, without a directory.
+/// `disk` is the name in the plan, without a directory.
 fn is_at(place: &crate::template::Place, disk: &str, number: u32) -> bool {
     place.partition.as_ref().is_some_and(|p| p.value == number)
         && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())

@@ -1,4 +1,4 @@
-//! The format that swupd's content must have.
+//! The required format of swupd content.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SwupdFormat {
     Number(u32),
-    /// Any: for content that is being prepared.
+    /// Accepts any format; for content that is not released yet.
     Staging,
 }
 

@@ -1,4 +1,4 @@
-//! What is written into the installed tree: users, units, tables, network.
+//! Configuration of the installed system: users, units, fstab, crypttab and network.
 
 use super::content::has_repart;
 use super::inputs::Inputs;
@@ -57,7 +57,7 @@ pub(super) fn system(
         system.name_server = text(&network.dns);
         system.files.insert("/etc/systemd/network/10-en-static.network".to_owned(), static_network(network));
         if content.packages.iter().any(|package| package == "cloud-init") {
-            // Its own file for the interface would come before this one.
+            // The network file written by cloud-init would take precedence over this one.
             system.files.insert(
                 "/etc/cloud/cloud.cfg.d/99-ister-network.cfg".to_owned(),
                 "# Written by ister: the address is in /etc/systemd/network.\nnetwork: {config: disabled}\n"
@@ -85,8 +85,8 @@ pub(super) fn system(
     (system, secrets)
 }
 
-/// Source: systemd.network(5). An empty [Match] matches nothing: without a name the settings are for every Ethernet card, which
-/// bridges and the like are not.
+/// The systemd.network(5) file. An empty `[Match]` matches nothing, so without an interface name the file matches all
+/// Ethernet interfaces except virtual ones such as bridges.
 fn static_network(network: &StaticIp) -> String {
     let line = |key: &str, value: &Option<Spanned<String>>| {
         value.as_ref().map(|v| format!("{key}={}\n", v.value)).unwrap_or_default()
@@ -95,7 +95,7 @@ fn static_network(network: &StaticIp) -> String {
         Some(_) => line("Name", &network.iface),
         None => "Type=ether\nKind=!*\n".to_owned(),
     };
-    // networkd takes several servers in a line, separated by spaces alone.
+    // systemd-networkd accepts several servers in one line, separated only by spaces.
     let servers = network.dns.as_ref().map(|dns| {
         let servers = dns.split([' ', ',']).filter(|server| !server.is_empty());
         format!("DNS={}\n", servers.collect::<Vec<_>>().join(" "))
@@ -110,7 +110,7 @@ fn static_network(network: &StaticIp) -> String {
     )
 }
 
-/// Lets the root filesystem fill a larger disk at the next boot. cloud-init does it by itself.
+/// Grows the root filesystem on a larger disk at the next boot. cloud-init does this itself.
 fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Content, system: &mut System) {
     let Some(boot) = boot.filter(|_| !template.is_physical()) else { return };
     let disk = disks.iter().find(|disk| disk.name == boot.root_partition.disk);
@@ -126,12 +126,13 @@ fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Co
     }
     system.files.insert(
         "/etc/repart.d/50-root.conf".to_owned(),
-        "# Written by ister: the root partition takes what is free behind it.\n[Partition]\nType=root\n"
+        "# Written by ister: grows the root partition into the free space after it.\n[Partition]\nType=root\n"
             .to_owned(),
     );
-    // At most boots there is nothing to do: the 1 MiB at the end of a disk is not worth another partition size than planned. It would
-    // also discard all that is in no partition, GRUB's core image too. Source: repart.d(5), systemd-repart(8), --discard=.
-    // systemd-growfs is started here, since an entry of the root filesystem in fstab would mount it again.
+    // ExecCondition= skips the service at most boots: the 1 MiB at the end of the disk does not justify changing the
+    // planned partition size. --discard=no protects data outside of partitions, such as GRUB's core image.
+    // systemd-growfs is called here, because x-systemd.growfs requires an fstab entry for the root filesystem, which
+    // would mount it again. Source: repart.d(5), systemd-repart(8), --discard=.
     system.files.insert(
         "/etc/systemd/system/systemd-repart.service.d/10-ister.conf".to_owned(),
         "# Written by ister.\n[Unit]\nAfter=systemd-remount-fs.service\nConditionPathIsReadWrite=/\n\n[Service]\n\
@@ -142,13 +143,14 @@ fn growth(template: &Template, disks: &[Disk], boot: Option<&Boot>, content: &Co
     );
 }
 
-/// Units and fstab entries for what nothing else mounts.
+/// Units and fstab entries for filesystems that nothing else mounts.
 fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut System) {
     let debian = template.manager() == Some(SoftwareManager::Apt);
     for disk in disks {
         for partition in &disk.partitions {
             let Some(filesystem) = &partition.filesystem else { continue };
-            // The GPT generator looks at the root's disk only, and opens no encrypted volume that crypttab has.
+            // systemd-gpt-auto-generator uses only the disk of the root filesystem, and ignores encrypted volumes in
+            // crypttab.
             let seen = boot.is_some_and(|boot| boot.root_partition.disk == disk.name)
                 && partition.encryption.is_none();
             let Some(mount) = &partition.mount else {
@@ -159,7 +161,7 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
                 continue;
             };
             if mount == "/usr" && debian {
-                // The initramfs mounts it before anything of the system runs, and looks for it here. Source:
+                // The initramfs mounts /usr before the system starts, and reads this entry. Source:
                 // initramfs-tools(7).
                 add_to_fstab(system, partition, "/usr", &format!("{} defaults 0 2", filesystem.kind));
                 continue;
@@ -172,18 +174,18 @@ fn mounts(template: &Template, disks: &[Disk], boot: Option<&Boot>, system: &mut
                         .is_some_and(|d| d.value.rsplit('/').next() == disk.name.rsplit('/').next())
                     && m.force_unit.as_ref().is_some_and(|f| f.value)
             });
-            // The GPT generator mounts an ESP under conditions that an image cannot promise, and where it is not mounted the
-            // hooks of kernel packages do nothing and succeed.
+            // systemd-gpt-auto-generator mounts an ESP only under conditions that an image cannot guarantee. If it is
+            // not mounted, the hooks of kernel packages silently do nothing.
             let holds_kernels =
                 boot.is_some_and(|boot| boot.esp.as_ref() == Some(mount) && mount != ESP_AS_BOOT);
             if holds_kernels && !forced {
                 add_to_fstab(system, partition, mount, &format!("{} umask=0077 0 2", filesystem.kind));
                 continue;
             }
-            // The generators of Debian and of rpm distributions mount an ESP only under conditions that an image cannot
-            // promise, and nobody's mounts what is below /usr. Clear is built for it.
-            let promised = template.manager() == Some(SoftwareManager::Swupd);
-            let needed = !promised && (mount == "/boot" || mount.starts_with("/usr/"));
+            // The generators of Debian and RPM distributions mount an ESP only under conditions that an image cannot
+            // guarantee, and none of them mounts filesystems below /usr. Clear Linux relies on its generator.
+            let guaranteed = template.manager() == Some(SoftwareManager::Swupd);
+            let needed = !guaranteed && (mount == "/boot" || mount.starts_with("/usr/"));
             let left = unit::is_left_to_generator(mount) && (seen || mount == "/") && !needed;
             if forced || !left {
                 let text = unit::mount_unit(mount, filesystem.kind, &partition.device());
@@ -212,7 +214,7 @@ fn fstab_device(partition: &Partition) -> String {
     }
 }
 
-/// crypttab(5), and where the passphrases come from.
+/// Writes crypttab(5), and collects the sources of the passphrases.
 fn encryption(template: &Template, disks: &[Disk], system: &mut System, secrets: &mut Secrets) {
     let mut table = String::new();
     let mut early = String::new();
@@ -228,7 +230,7 @@ fn encryption(template: &Template, disks: &[Disk], system: &mut System, secrets:
         }
         let line = format!("{} UUID={} none luks", encryption.name, encryption.uuid);
         if matches!(partition.mount.as_deref(), Some("/" | "/usr")) {
-            // The option is for Debian's initramfs: others do not know it. Source: crypttab(5) of cryptsetup.
+            // Only Debian's initramfs supports the option. Source: crypttab(5) of cryptsetup.
             let debian = template.manager() == Some(SoftwareManager::Apt);
             table.push_str(&format!("{line}{}\n", if debian { ",initramfs" } else { "" }));
             early.push_str(&format!("{line},initramfs\n"));

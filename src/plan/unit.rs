@@ -1,4 +1,4 @@
-//! systemd mount units for what the GPT generator does not mount.
+//! systemd mount and swap units for filesystems that systemd-gpt-auto-generator does not mount.
 
 use crate::template::FilesystemType;
 
@@ -21,7 +21,7 @@ pub(super) fn mount_unit_name(mount: &str) -> String {
 
 /// `device` is an absolute path.
 pub(super) fn mount_unit(mount: &str, kind: FilesystemType, device: &str) -> String {
-    // Nobody but root needs to see kernels and loader entries, and vfat has no modes of its own.
+    // Kernels and loader entries are readable only by root. vfat does not store file modes.
     let options = if kind == FilesystemType::Vfat { "Options=umask=0077\n" } else { "" };
     format!(
         "# Written by ister.\n[Unit]\nDescription=Mount for {mount}\nBefore=local-fs.target\n\n\
@@ -41,7 +41,7 @@ pub(super) fn swap_unit(device: &str) -> String {
     )
 }
 
-/// What is left to systemd-gpt-auto-generator, as ister.py leaves it.
+/// Whether systemd-gpt-auto-generator mounts this path, as with ister.py.
 pub(super) fn is_left_to_generator(mount: &str) -> bool {
     matches!(mount, "/" | "/boot" | "/srv" | "/home" | "/usr") || mount.starts_with("/usr/")
 }

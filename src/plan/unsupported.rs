@@ -1,9 +1,9 @@
-//! What this version cannot build yet.
+//! Rejects templates that this version cannot build.
 
 use super::inputs::Refusal;
 use crate::template::{Format, Named, SoftwareManager, Span, Template, boot_method};
 
-/// What this version cannot build yet, though the template may be right.
+/// Features of a valid template that this version cannot build.
 pub fn unsupported(template: &Template) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut refuse = |span: Span, message: &str, help: &str| {
@@ -13,23 +13,23 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
     for entry in template.filesystems() {
         let Some(span) = entry.disable_format else { continue };
         if !template.is_physical() {
-            refuse(span, "an image has no filesystem that could be kept", "leave `disable_format` out");
+            refuse(span, "a new image has no filesystem to preserve", "remove `disable_format`");
         } else if !keeps {
             refuse(
                 span,
-                "nothing can be kept: a new partition table is made",
-                "add `\"DisabledNewPartitions\": true`, or leave `disable_format` out",
+                "filesystems cannot be preserved when a new partition table is written",
+                "add `\"DisabledNewPartitions\": true`, or remove `disable_format`",
             );
         } else if entry.encryption.is_some() {
-            refuse(span, "an encrypted filesystem cannot be kept", "leave `disable_format` out");
+            refuse(span, "an encrypted filesystem cannot be preserved", "remove `disable_format`");
         }
     }
     for mirror in [&template.mirror_url, &template.version_url].into_iter().flatten() {
         if url::Url::parse(mirror).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
             refuse(
                 mirror.span,
-                "a user name or password here would be readable for everybody on the installed system",
-                "give the package manager its own file for it (apt: /etc/apt/auth.conf.d), with a hook",
+                "the user name or password in this URL would be readable by all users of the installed system",
+                "remove it from the URL, and write the credentials of the package manager with a hook (apt: /etc/apt/auth.conf.d)",
             );
         }
     }
@@ -37,23 +37,18 @@ pub fn unsupported(template: &Template) -> Vec<Refusal> {
         && kept.value
         && !template.is_physical()
     {
-        refuse(
-            kept.span,
-            "a new image has no partitions that could be kept",
-            "leave DisabledNewPartitions out",
-        );
+        refuse(kept.span, "a new image has no partitions to preserve", "remove `DisabledNewPartitions`");
     }
     let boots = boot_method(template).is_some();
     for format in template.formats.iter().flat_map(|formats| &formats.value) {
         let Named::Known(known) = format.value else { continue };
         let starts = matches!(known, Format::Iso | Format::Pxe);
         if starts && !boots {
-            let help =
-                "add an EFI partition, or `\"LegacyBios\": true`: that is what says that a kernel is there";
-            refuse(format.span, "nothing boots here, so nothing could start from this format", help);
+            let help = "add an EFI partition at /boot or `\"LegacyBios\": true`, or remove the format";
+            refuse(format.span, "this format requires an image that boots", help);
         } else if known == Format::Iso && template.manager() != Some(SoftwareManager::Apt) {
-            let help = "leave it out of `Formats`, or take Debian content (`\"SoftwareManager\": \"apt\"`)";
-            refuse(format.span, "only Debian content can find itself on a CD, by live-boot", help);
+            let help = "remove `iso` from `Formats`, or use Debian content (`\"SoftwareManager\": \"apt\"`)";
+            refuse(format.span, "`iso` requires Debian content, which boots from CD with live-boot", help);
         }
     }
     refusals

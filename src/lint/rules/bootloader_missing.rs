@@ -1,4 +1,4 @@
-//! `bootloader-missing`: an image for UEFI has no bundle with a boot loader.
+//! `bootloader-missing`: a UEFI image has no bundle with a boot loader.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, SoftwareManager, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "bootloader-missing",
-    summary: "an image for UEFI has no bundle with a boot loader",
+    summary: "a UEFI image has no bundle with a boot loader",
     level: Level::Warning,
-    why: "Firmware starts /EFI/BOOT/BOOTX64.EFI of the EFI partition, which the bundle `bootloader` brings. With apt it is added for you, and with swupd every kernel bundle includes it.",
+    why: "Firmware starts /EFI/BOOT/BOOTX64.EFI on the EFI partition, which the bundle `bootloader` installs. With apt it is added automatically, and with swupd every kernel bundle includes it.",
     example: r#"{
     "SoftwareManager": "dnf",
     "Version": 40,
@@ -28,10 +28,10 @@ fn check(template: &Template, _: &Content, out: &mut Findings) {
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let there = bundles.iter().any(|bundle| bundle.value == "bootloader");
     if efi && !template.boots_by_bios() && is_dnf && !there {
-        out.report(opening(bundles.span), "no bundle brings a boot loader for UEFI")
-            .help("add `bootloader`, unless another bundle includes it")
+        out.report(opening(bundles.span), "no bundle contains a UEFI boot loader")
+            .help("add the bundle `bootloader`, unless another bundle includes it")
             .fix(Fix::unsafe_(
-                "add bootloader",
+                "add `bootloader`",
                 Change::AddItem { array: bundles.span, item: "\"bootloader\"".to_owned() },
             ));
     }

@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "bundle-duplicate",
     summary: "a bundle is listed twice",
     level: Level::Warning,
-    why: "It is installed once. The second mention suggests that another bundle was meant.",
+    why: "The bundle is installed once. The duplicate suggests that another bundle was intended.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
     check: Check::Template(check),
@@ -22,8 +22,8 @@ fn check(template: &Template, out: &mut Findings) {
             Entry::Occupied(first) => {
                 let first: &Span = first.get();
                 out.report(bundle.span, format!("bundle `{}` is listed twice", bundle.value.escape_debug()))
-                    .label(*first, "first here")
-                    .fix(Fix::safe("remove the second one", Change::Remove(bundle.span)));
+                    .label(*first, "first listed here")
+                    .fix(Fix::safe("remove the duplicate", Change::Remove(bundle.span)));
             }
             Entry::Vacant(entry) => {
                 entry.insert(bundle.span);

@@ -1,4 +1,4 @@
-//! `bundle-unknown`: no definition has this bundle.
+//! `bundle-unknown`: a bundle has no definition.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -7,9 +7,9 @@ use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
 
 pub(super) static RULE: Rule = Rule {
     name: "bundle-unknown",
-    summary: "no definition has this bundle",
+    summary: "a bundle has no definition",
     level: Level::Note,
-    why: "With apt and dnf a name without a definition is taken as the name of a package, which the archive may or may not have. A misspelt bundle is found out only when the archive is asked.",
+    why: "With apt and dnf, a name without a definition is treated as a package name. A misspelt bundle name is then detected only when the package manager does not find the package.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basics"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basic"] }"#,
     check: Check::Content(check),
@@ -26,19 +26,19 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
             continue;
         }
         if out.is_full() {
-            // Looking for the nearest name takes time.
+            // Searching for the nearest name is slow.
             return;
         }
         let name = bundle.value.escape_debug();
         match nearest(bundle, &known) {
             Some(meant) => {
-                out.report(bundle.span, format!("no bundle is called `{name}`: it is taken as a package"))
+                out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
                     .help(format!("did you mean the bundle `{meant}`?"))
-                    .fix(Fix::unsafe_(format!("write `{meant}`"), Change::string(bundle.span, meant)));
+                    .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));
             }
             None => {
-                out.report(bundle.span, format!("no bundle is called `{name}`: it is taken as a package"))
-                    .help("`--bundles DIR` adds definitions; a package that is meant can be allowed with that reason");
+                out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
+                    .help("add definitions with `--bundles DIR`, or allow `bundle-unknown` in `$lint` if a package is intended");
             }
         }
     }

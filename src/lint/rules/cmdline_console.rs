@@ -1,4 +1,4 @@
-//! `cmdline-console`: no console is a serial line.
+//! `cmdline-console`: no kernel console is a serial port.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::words;
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "cmdline-console",
-    summary: "no console is a serial line",
+    summary: "no kernel console is a serial port",
     level: Level::Warning,
-    why: "Without any `console=` the screen and the first serial line are consoles. With one that names the screen only, the serial line stays silent: `ister boot` and cloud consoles see nothing of the boot.",
+    why: "Without `console=`, the screen and the first serial port are consoles. If `console=` names only the screen, nothing is printed on the serial port, so `ister boot` and cloud consoles do not show the boot.",
     example: r#"{ "cmdline": "quiet console=tty0" }"#,
     instead: r#"{ "cmdline": "quiet console=tty0 console=ttyS0,115200n8" }"#,
     check: Check::Template(check),
@@ -24,7 +24,10 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     let with = format!("{} console=ttyS0,115200n8", cmdline.trim_end());
-    out.report(cmdline.span, "no console is a serial line, so a boot test sees only the screen")
-        .help("add `console=ttyS0,115200n8`")
-        .fix(Fix::unsafe_("add a serial console", Change::string(cmdline.span, &with)));
+    out.report(
+        cmdline.span,
+        "no `console=` names a serial port, so `ister boot` cannot read the boot output",
+    )
+    .help("add `console=ttyS0,115200n8`")
+    .fix(Fix::unsafe_("add a serial console", Change::string(cmdline.span, &with)));
 }

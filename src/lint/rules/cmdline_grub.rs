@@ -1,4 +1,4 @@
-//! `cmdline-grub`: GRUB cannot pass a word to the kernel unchanged.
+//! `cmdline-grub`: GRUB cannot pass a kernel parameter unchanged.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::{altered_by_grub, instead_for_grub, words};
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
 
 pub(super) static RULE: Rule = Rule {
     name: "cmdline-grub",
-    summary: "GRUB cannot pass a word to the kernel unchanged",
+    summary: "GRUB cannot pass a kernel parameter unchanged",
     level: Level::Error,
-    why: "GRUB starts images with LegacyBios, ISOs, and by UEFI what systemd-boot cannot start. It puts a backslash before each quote and backslash of the line, so the kernel reads another value. A word with blanks arrives if the quotes stand around all of it. Source: GRUB, grub-core/lib/cmdline.c.",
+    why: "GRUB boots images with LegacyBios, ISO images, and UEFI images that systemd-boot cannot boot. It inserts a backslash before each quote and backslash of the command line, so the kernel gets another value. A parameter with spaces is passed correctly if the quotes enclose all of it. Source: GRUB, grub-core/lib/cmdline.c.",
     example: r#"{ "Formats": ["iso"], "$lint": { "allow": { "memory-live": "tested with 512 MiB" } }, "cmdline": "quiet dyndbg=\"file ata.c +p\"" }"#,
     instead: r#"{ "Formats": ["iso"], "$lint": { "allow": { "memory-live": "tested with 512 MiB" } }, "cmdline": "quiet \"dyndbg=file ata.c +p\"" }"#,
     check: Check::Template(check),
@@ -20,16 +20,18 @@ fn check(template: &Template, out: &mut Findings) {
         || template.boots_by_bios()
         || template.publishes(Format::Iso);
     let Some(word) = altered_by_grub(cmdline).filter(|_| is_started) else { return };
-    let finding = out
-        .report(cmdline.span, format!("GRUB cannot pass `{}` to the kernel unchanged", word.escape_debug()));
+    let finding = out.report(
+        cmdline.span,
+        format!("GRUB cannot pass the kernel parameter `{}` unchanged", word.escape_debug()),
+    );
     let instead: Vec<String> =
         words(cmdline).into_iter().map(|word| written_for_grub(word).unwrap_or_default()).collect();
     if instead.iter().any(String::is_empty) {
-        finding.help("leave it out: GRUB puts a backslash before each quote and backslash");
+        finding.help("remove the parameter; GRUB inserts a backslash before each quote and backslash");
     } else {
-        finding.help("put the quotes around the whole word, which means the same to the kernel").fix(
+        finding.help("enclose the whole parameter in quotes, which the kernel reads the same way").fix(
             Fix::safe(
-                "put the quotes around the whole word",
+                "enclose the whole parameter in quotes",
                 Change::string(cmdline.span, &instead.join(" ")),
             ),
         );
@@ -48,18 +50,18 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "cmdline": "who=it's"}"#,
-            &["1:33 GRUB cannot pass `who=it\\'s` to the kernel unchanged"],
+            &["1:33 GRUB cannot pass the kernel parameter `who=it\\'s` unchanged"],
         );
         check_rule(
             &super::RULE,
             r#"{"Formats": ["iso"], "cmdline": "a=\\n"}"#,
-            &["1:33 GRUB cannot pass `a=\\\\n` to the kernel unchanged"],
+            &["1:33 GRUB cannot pass the kernel parameter `a=\\\\n` unchanged"],
         );
-        // systemd-boot hands over everything.
+        // systemd-boot passes the command line unchanged.
         check_rule(&super::RULE, r#"{"cmdline": "who=it's"}"#, &[]);
         check_rule(&super::RULE, r#"{"LegacyBios": true, "cmdline": "memmap=64K$0x18690000 a;b"}"#, &[]);
     }

@@ -1,4 +1,4 @@
-//! `cmdline-long`: the kernel does not read all of its command line.
+//! `cmdline-long`: the kernel command line is too long.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, normalized};
@@ -12,9 +12,9 @@ macro_rules! ten_times {
 
 pub(super) static RULE: Rule = Rule {
     name: "cmdline-long",
-    summary: "the kernel does not read all of its command line",
+    summary: "the kernel command line is too long",
     level: Level::Error,
-    why: "The kernel reads 2047 bytes of it. The plan adds the root partition and consoles, a loader adds up to 128 bytes. Of a longer line the end is lost, and with some loaders nearly all of it. Source: Linux, arch/x86/include/asm/setup.h, COMMAND_LINE_SIZE.",
+    why: "The kernel reads 2047 bytes. The plan adds the root partition and consoles, and boot loaders add up to 128 bytes. The kernel truncates a longer command line, and some boot loaders drop nearly all of it. Source: Linux, arch/x86/include/asm/setup.h, COMMAND_LINE_SIZE.",
     example: concat!(
         r#"{ "cmdline": "module_blacklist="#,
         ten_times!(ten_times!("module_number_of_20,")),
@@ -24,9 +24,9 @@ pub(super) static RULE: Rule = Rule {
     check: Check::Template(check),
 };
 
-/// `root=PARTUUID=…`, ` rw `, and the consoles.
+/// Bytes of `root=PARTUUID=…`, ` rw ` and the consoles.
 const ADDED_BY_PLAN: usize = 100;
-/// The names of a volume and of its key.
+/// Bytes of the parameters for an encrypted root volume.
 const ADDED_FOR_ENCRYPTION: usize = 120;
 
 fn check(template: &Template, out: &mut Findings) {
@@ -38,10 +38,10 @@ fn check(template: &Template, out: &mut Findings) {
         out.report(
             cmdline.span,
             format!(
-                "the command line has {own} bytes, up to {added} are added, and the kernel reads {LONGEST}"
+                "the kernel command line has {own} bytes and up to {added} are added, the kernel reads {LONGEST}"
             ),
         )
-        .help("put settings of modules into files of /etc/modprobe.d, and those of the kernel into /etc/sysctl.d");
+        .help("move module parameters to files in /etc/modprobe.d and kernel settings to files in /etc/sysctl.d");
     }
 }
 
@@ -50,15 +50,15 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let line = |length: usize| format!(r#"{{"cmdline": "{}"}}"#, "a".repeat(length));
         check_rule(
             &super::RULE,
             &line(1820),
-            &["1:13 the command line has 1820 bytes, up to 228 are added, and the kernel reads 2047"],
+            &["1:13 the kernel command line has 1820 bytes and up to 228 are added, the kernel reads 2047"],
         );
         check_rule(&super::RULE, &line(1819), &[]);
-        // Blanks between words are not handed over.
+        // Repeated spaces between parameters are not passed on.
         check_rule(&super::RULE, &format!(r#"{{"cmdline": "a{}b"}}"#, " ".repeat(2000)), &[]);
     }
 }

@@ -1,4 +1,4 @@
-//! `cmdline-overrides`: the kernel command line overrides what the image says itself.
+//! `cmdline-overrides`: the kernel command line overrides the root filesystem or init of the image.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::command_line::words;
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "cmdline-overrides",
-    summary: "the kernel command line overrides what the image says itself",
+    summary: "the kernel command line overrides the root filesystem or init of the image",
     level: Level::Warning,
-    why: "The plan adds `root=` with the PARTUUID of the root partition. Another one, another `init=` or another target starts something else than what was built, often nothing.",
+    why: "The plan adds `root=` with the PARTUUID of the root partition. Another `root=`, `init=` or target boots something else than the installed system, or nothing.",
     example: r#"{ "cmdline": "quiet root=/dev/sda3" }"#,
     instead: r#"{ "cmdline": "quiet" }"#,
     check: Check::Template(check),
@@ -20,18 +20,18 @@ fn check(template: &Template, out: &mut Findings) {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let rescue = ["rescue", "emergency"].iter().any(|target| value.starts_with(target));
         let what = match name {
-            "root" | "rootfstype" | "rootflags" => "the plan names the root partition itself",
-            "init" | "rdinit" => "another program than the image's init is started",
-            "systemd.unit" if rescue => "the boot ends in a rescue shell",
-            "systemd.unit" => "another target than the image's default is started",
+            "root" | "rootfstype" | "rootflags" => "the plan already sets the root partition",
+            "init" | "rdinit" => "replaces the init program of the image",
+            "systemd.unit" if rescue => "boots into a rescue shell",
+            "systemd.unit" => "replaces the default target of the image",
             "single" | "s" | "S" | "1" | "rescue" | "emergency" | "-s" | "-b" if value.is_empty() => {
-                "the boot ends in a rescue shell"
+                "boots into a rescue shell"
             }
-            "rd.break" | "break" => "the boot stops in the initramfs",
+            "rd.break" | "break" => "stops the boot in the initramfs",
             _ => continue,
         };
         out.report(cmdline.span, format!("`{}` on the kernel command line: {what}", word.escape_debug()))
-            .help("leave it out, unless that is what the image is for");
+            .help("remove it, or allow `cmdline-overrides` in `$lint` if it is intended");
     }
 }
 
@@ -40,13 +40,13 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"cmdline": "init=/bin/sh systemd.unit=rescue.target"}"#,
             &[
-                "1:13 `init=/bin/sh` on the kernel command line: another program than the image's init is started",
-                "1:13 `systemd.unit=rescue.target` on the kernel command line: the boot ends in a rescue shell",
+                "1:13 `init=/bin/sh` on the kernel command line: replaces the init program of the image",
+                "1:13 `systemd.unit=rescue.target` on the kernel command line: boots into a rescue shell",
             ],
         );
         check_rule(&super::RULE, r#"{"cmdline": "quiet console=ttyS0 rootwait"}"#, &[]);

@@ -1,13 +1,13 @@
-//! `disk-device`: a physical disk is not a name under /dev.
+//! `disk-device`: a physical disk is not a device name under /dev.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-device",
-    summary: "a physical disk is not a name under /dev",
+    summary: "a physical disk is not a device name under /dev",
     level: Level::Error,
-    why: "For a physical target `disk` is the name of a whole disk under /dev, without `/dev/`. The partition table is written there: a partition's name would put a table into a partition.",
+    why: "For a physical target, `disk` is the name of a whole disk under /dev, without `/dev/`. The partition table is written to that device; with the name of a partition, the table would be written into the partition.",
     example: r#"{
     "DestinationType": "physical",
     "PartitionLayout": [
@@ -52,24 +52,24 @@ fn check(template: &Template, out: &mut Findings) {
     for disk in template.places().filter_map(|place| place.disk.as_ref()) {
         if let Some(name) = disk.strip_prefix("/dev/").filter(|name| !name.is_empty() && !name.contains('/'))
         {
-            out.report(disk.span, format!("`{}`: the name of a disk stands without `/dev/`", disk.value))
-                .fix(Fix::safe(format!("write `{name}`"), Change::string(disk.span, name)));
+            out.report(disk.span, format!("disk name `{}` starts with `/dev/`", disk.value))
+                .fix(Fix::safe(format!("replace with `{name}`"), Change::string(disk.span, name)));
         } else if disk.is_empty()
             || disk.contains('/')
             || disk.contains(|c: char| c.is_whitespace() || c.is_control())
         {
-            out.report(disk.span, format!("`{}` is no name under /dev", disk.value.escape_debug()))
-                .help("for example `sda`, `nvme0n1` or `mmcblk0`");
+            out.report(disk.span, format!("invalid disk name `{}`", disk.value.escape_debug()))
+                .help("use the name of a device under /dev, for example `sda`, `nvme0n1` or `mmcblk0`");
         } else if let Some(whole) = whole_disk(disk) {
             out.report(disk.span, format!("`{}` is a partition, not a disk", disk.value))
-                .help(format!("the table is written to the whole disk, `{whole}`"))
-                .fix(Fix::unsafe_(format!("write `{whole}`"), Change::string(disk.span, whole)));
+                .help(format!("the partition table is written to the whole disk: use `{whole}`"))
+                .fix(Fix::unsafe_(format!("replace with `{whole}`"), Change::string(disk.span, whole)));
         }
     }
 }
 
-/// The disk that a partition's device name belongs to, if it is one: `sda1` of `sda`, `nvme0n1p2` of `nvme0n1`.
-/// Source: Linux, Documentation/admin-guide/devices.rst.
+/// The disk of a partition's device name: `sda` for `sda1`, `nvme0n1` for `nvme0n1p2`. `None` if the name is not a
+/// partition. Source: Linux, Documentation/admin-guide/devices.rst.
 fn whole_disk(name: &str) -> Option<&str> {
     let whole = name.trim_end_matches(|c: char| c.is_ascii_digit());
     if whole.len() == name.len() {
@@ -79,7 +79,7 @@ fn whole_disk(name: &str) -> Option<&str> {
     if ["sd", "hd", "vd", "xvd", "dasd"].iter().any(|prefix| whole.starts_with(prefix)) {
         return Some(whole).filter(|whole| whole.chars().all(|c| c.is_ascii_lowercase()));
     }
-    // nvme0n1p1, mmcblk0p1, loop0p1: a name that ends in a digit, `p`, digits.
+    // nvme0n1p1, mmcblk0p1, loop0p1: a name that ends in a digit, then `p` and digits.
     let disk = whole.strip_suffix('p')?;
     (["nvme", "mmcblk", "loop", "nbd", "md", "pmem"].iter().any(|prefix| disk.starts_with(prefix))
         && disk.ends_with(|c: char| c.is_ascii_digit()))
@@ -91,14 +91,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "physical", "PartitionLayout": [{"disk": "sda1"}, {"disk": "nvme0n1p2"}, {"disk": "a/b"}]}"#,
             &[
                 "1:62 `sda1` is a partition, not a disk",
                 "1:80 `nvme0n1p2` is a partition, not a disk",
-                "1:103 `a/b` is no name under /dev",
+                "1:103 invalid disk name `a/b`",
             ],
         );
         check_rule(

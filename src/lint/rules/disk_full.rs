@@ -1,4 +1,4 @@
-//! `disk-full`: the partitions do not fit the disk.
+//! `disk-full`: the partitions do not fit on the disk.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::requests;
@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-full",
-    summary: "the partitions do not fit the disk",
+    summary: "the partitions do not fit on the disk",
     level: Level::Error,
-    why: "Every partition is exactly as large as asked, and the partition table takes 1 MiB at the beginning and at least 1 MiB at the end.",
+    why: "Every partition gets exactly the requested size. The partition table takes 1 MiB at the start and at least 1 MiB at the end of the disk.",
     example: r#"{
     "DiskSize": "8G",
     "PartitionLayout": [
@@ -57,9 +57,9 @@ fn check(template: &Template, out: &mut Findings) {
                 let Some(span) = size_of(number) else { continue };
                 out.report(
                     span,
-                    format!("the partitions of `{}` end past 2^63 bytes with this one", disk.escape_debug()),
+                    format!("the partitions of `{}` exceed 2^63 bytes with this one", disk.escape_debug()),
                 )
-                .help("no disk is that large");
+                .help("reduce the size of this partition");
             }
             Err(LayoutError::DoesNotFit { need, have }) => {
                 let Some(span) = disk_size else { continue };
@@ -68,9 +68,9 @@ fn check(template: &Template, out: &mut Findings) {
                     span,
                     format!("the partitions need {mebibytes} MiB, the disk has {} MiB", have.0 / Bytes::MIB),
                 )
-                .help("the table takes 1 MiB before the first and 1 MiB behind the last partition")
+                .help("increase `DiskSize`; the partition table takes 1 MiB before the first and 1 MiB after the last partition")
                 .fix(Fix::unsafe_(
-                    "make the disk large enough",
+                    "increase the disk size",
                     Change::string(span, &format!("{mebibytes}M")),
                 ));
             }
@@ -79,15 +79,15 @@ fn check(template: &Template, out: &mut Findings) {
                 let mut added = out.report(
                     span,
                     format!(
-                        "nothing is left for partition {number}: those before it end at {used} of {have}"
+                        "no space left for partition {number}: the partitions before it end at {used} of {have}"
                     ),
                 );
                 if let Some(disk) = disk_size {
-                    added = added.label(disk, "the disk's size");
+                    added = added.label(disk, "disk size");
                 }
-                added.help("make the disk larger, or another partition smaller");
+                added.help("increase the disk size or reduce another partition");
             }
-            // Every other fault has a rule of its own.
+            // Other layout errors have rules of their own.
             Ok(_) | Err(_) => {}
         }
     }
@@ -98,16 +98,16 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "size": "8388607T"}, {"disk": "a", "partition": 2, "size": "2T"}]}"#,
-            &["1:111 the partitions of `a` end past 2^63 bytes with this one"],
+            &["1:111 the partitions of `a` exceed 2^63 bytes with this one"],
         );
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "virtual", "DiskSize": "10M", "PartitionLayout": [{"disk": "a", "partition": 1, "size": "8M"}, {"disk": "a", "partition": 2, "size": "rest"}]}"#,
-            &["1:154 nothing is left for partition 2: those before it end at 9 MiB of 10 MiB"],
+            &["1:154 no space left for partition 2: the partitions before it end at 9 MiB of 10 MiB"],
         );
         check_rule(
             &super::RULE,

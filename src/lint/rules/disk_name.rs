@@ -1,13 +1,13 @@
-//! `disk-name`: an image file has no usable name.
+//! `disk-name`: the name of an image file is invalid.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-name",
-    summary: "an image file has no usable name",
+    summary: "the name of an image file is invalid",
     level: Level::Error,
-    why: "For a virtual target `disk` is the file that is created. A name that ends in `/` names a directory, and `.` or `..` an existing one.",
+    why: "For a virtual target, `disk` is the path of the image file to create. A path that ends in `/`, `.` or `..` is a directory.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "images/", "partition": 1, "size": "512M", "type": "EFI" },
@@ -50,8 +50,8 @@ fn check(template: &Template, out: &mut Findings) {
     for disk in template.places().filter_map(|place| place.disk.as_ref()) {
         let name = disk.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") || name.contains(char::is_control) {
-            out.report(disk.span, format!("`{}` is no name for an image file", disk.value.escape_debug()))
-                .help("a plain file name, for example `kvm.img`");
+            out.report(disk.span, format!("invalid image file name `{}`", disk.value.escape_debug()))
+                .help("use a plain file name, for example `kvm.img`");
         }
     }
 }
@@ -61,11 +61,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "a/"}]}"##,
-            &[r##"1:61 `a/` is no name for an image file"##],
+            &[r##"1:61 invalid image file name `a/`"##],
         );
         check_rule(
             &super::RULE,

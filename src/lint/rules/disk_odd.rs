@@ -1,13 +1,13 @@
-//! `disk-odd`: the name of an image file is odd.
+//! `disk-odd`: the name of an image file is unusual.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-odd",
-    summary: "the name of an image file is odd",
+    summary: "the name of an image file is unusual",
     level: Level::Warning,
-    why: "The image is created under this name in the output directory. An absolute path leaves that directory, a device's name suggests that the device is meant, and spaces and dashes trouble the scripts that publish the file.",
+    why: "The image is created under this name in the output directory. An absolute path is outside that directory, a device name suggests that the device is intended, and scripts often mishandle spaces and leading dashes.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "my image.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -54,23 +54,20 @@ fn check(template: &Template, out: &mut Findings) {
             .is_some_and(|rest| !rest.is_empty() && rest.len() <= 3 && !rest.contains('.'))
     });
     let what = if disk.starts_with('/') {
-        "an absolute path: the image is created outside the output directory"
+        "absolute path outside the output directory"
     } else if disk.split('/').any(|part| part == "..") {
-        "it leads out of the output directory"
+        "path outside the output directory"
     } else if name.starts_with('-') {
-        "it starts with `-`, which programs take for an option"
+        "starts with `-`, which programs parse as an option"
     } else if name.contains(|c: char| c.is_whitespace() || "\"'$`\\*?;&|<>()[]{}!#~".contains(c)) {
-        "it has spaces or signs that mean something to a shell"
+        "contains spaces or shell metacharacters"
     } else if device {
-        "that is what a device is called; DestinationType is virtual, so it becomes a file"
+        "device name, but DestinationType is virtual"
     } else {
         return;
     };
-    out.report(
-        disk.span,
-        format!("`{}` is an odd name for an image file: {what}", disk.value.escape_debug()),
-    )
-    .help("for example `kvm.img`");
+    out.report(disk.span, format!("unusual image file name `{}`: {what}", disk.value.escape_debug()))
+        .help("use a plain file name, for example `kvm.img`");
 }
 
 #[cfg(test)]
@@ -78,20 +75,16 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "/srv/kvm.img"}]}"#,
-            &[
-                "1:61 `/srv/kvm.img` is an odd name for an image file: an absolute path: the image is created outside the output directory",
-            ],
+            &["1:61 unusual image file name `/srv/kvm.img`: absolute path outside the output directory"],
         );
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "sda"}]}"#,
-            &[
-                "1:61 `sda` is an odd name for an image file: that is what a device is called; DestinationType is virtual, so it becomes a file",
-            ],
+            &["1:61 unusual image file name `sda`: device name, but DestinationType is virtual"],
         );
         check_rule(
             &super::RULE,

@@ -1,13 +1,13 @@
-//! `disk-several`: a virtual target has several disks.
+//! `disk-several`: a virtual target has more than one disk.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-several",
-    summary: "a virtual target has several disks",
+    summary: "a virtual target has more than one disk",
     level: Level::Error,
-    why: "A virtual target is one image file with one partition table. Entries for another disk would be silently left out of it.",
+    why: "A virtual target is one image file with one partition table. Entries for another disk would silently be missing from it.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -50,12 +50,9 @@ fn check(template: &Template, out: &mut Findings) {
     let mut disks = template.layout().iter().filter_map(|entry| entry.place.disk.as_ref());
     let Some(first) = disks.next() else { return };
     if let Some(other) = disks.find(|disk| disk.value != first.value) {
-        out.report(
-            other.span,
-            format!("a virtual target is one disk, but `{}` is a second one", other.value),
-        )
-        .label(first.span, "the first one")
-        .help("one image file per template; use the same `disk` everywhere");
+        out.report(other.span, format!("second disk `{}` in a virtual target", other.value))
+            .label(first.span, "first disk")
+            .help("use the same `disk` in all entries; a template describes one image file");
     }
 }
 
@@ -64,11 +61,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "a"}, {"disk": "b"}]}"##,
-            &[r##"1:76 a virtual target is one disk, but `b` is a second one"##],
+            &[r##"1:76 second disk `b` in a virtual target"##],
         );
         check_rule(
             &super::RULE,

@@ -1,14 +1,14 @@
-//! `disk-size-aws`: the disk has a size that Amazon EC2 rounds up.
+//! `disk-size-aws`: the disk size is rounded up by Amazon EC2.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Bytes, Change, Fix, Size, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-size-aws",
-    summary: "the disk has a size that Amazon EC2 rounds up",
+    summary: "the disk size is rounded up by Amazon EC2",
     level: Level::Note,
-    why: "EBS volumes are a whole number of GiB. A snapshot of another size gives a larger volume, whose backup partition table is not at \
-          its end until the root partition grows. Source: Amazon EBS User Guide, \"Amazon EBS volume constraints\".",
+    why: "The size of an EBS volume is a whole number of GiB. A snapshot of another size becomes a larger volume, whose backup partition \
+          table is not at its end until the root partition grows. Source: Amazon EBS User Guide, \"Amazon EBS volume constraints\".",
     example: r#"{
     "DiskSize": "9000M",
     "Bundles": ["os-core", "kernel-aws"]
@@ -20,7 +20,7 @@ pub(super) static RULE: Rule = Rule {
     check: Check::Template(check),
 };
 
-/// What only images for EC2 have.
+/// Bundles that only images for EC2 have.
 const BUNDLES: &[&str] = &["os-cloudguest-aws", "kernel-aws"];
 
 fn check(template: &Template, out: &mut Findings) {
@@ -35,7 +35,7 @@ fn check(template: &Template, out: &mut Findings) {
         size.span,
         format!("{bytes} ({} bytes) becomes a volume of {whole} GiB on Amazon EC2", bytes.0),
     )
-    .fix(Fix::unsafe_(format!("make it {whole}G"), Change::string(size.span, &format!("{whole}G"))));
+    .fix(Fix::unsafe_(format!("replace with `{whole}G`"), Change::string(size.span, &format!("{whole}G"))));
 }
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DiskSize": "2050M", "Bundles": ["kernel-aws"]}"#,

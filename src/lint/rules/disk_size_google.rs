@@ -1,13 +1,13 @@
-//! `disk-size-google`: the disk has a size that Google Compute Engine does not take.
+//! `disk-size-google`: the disk size is not accepted by Google Compute Engine.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Bytes, Change, Fix, Format, Size, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-size-google",
-    summary: "the disk has a size that Google Compute Engine does not take",
+    summary: "the disk size is not accepted by Google Compute Engine",
     level: Level::Error,
-    why: "disk.raw of a `tar.gz` has to be a whole number of GiB. Without `DiskSize` the disk is made so large.",
+    why: "The size of disk.raw in a `tar.gz` must be a whole number of GiB. Without `DiskSize`, ister rounds the disk size up.",
     example: r#"{
     "DiskSize": "9000M",
     "Formats": ["tar.gz"]
@@ -28,9 +28,9 @@ fn check(template: &Template, out: &mut Findings) {
     let whole = bytes.0.div_ceil(Bytes::GIB);
     out.report(
         size.span,
-        format!("{bytes} ({} bytes) is not a whole number of GiB, which `tar.gz` needs", bytes.0),
+        format!("{bytes} ({} bytes) is not a whole number of GiB, which `tar.gz` requires", bytes.0),
     )
-    .fix(Fix::unsafe_(format!("make it {whole}G"), Change::string(size.span, &format!("{whole}G"))));
+    .fix(Fix::unsafe_(format!("replace with `{whole}G`"), Change::string(size.span, &format!("{whole}G"))));
 }
 
 #[cfg(test)]
@@ -38,11 +38,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DiskSize": "2050M", "Formats": ["tar.gz"]}"#,
-            &["1:14 2.0 GiB (2149580800 bytes) is not a whole number of GiB, which `tar.gz` needs"],
+            &["1:14 2.0 GiB (2149580800 bytes) is not a whole number of GiB, which `tar.gz` requires"],
         );
         check_rule(&super::RULE, r#"{"DiskSize": "2G", "Formats": ["tar.gz"]}"#, &[]);
         check_rule(&super::RULE, r#"{"DiskSize": "2050M", "Formats": ["qcow2"]}"#, &[]);

@@ -1,13 +1,13 @@
-//! `disk-size-missing`: a partition takes the rest of a virtual disk whose size is not given.
+//! `disk-size-missing`: a partition takes the rest of a virtual disk of unknown size.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Size, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "disk-size-missing",
-    summary: "a partition takes the rest of a virtual disk whose size is not given",
+    summary: "a partition takes the rest of a virtual disk of unknown size",
     level: Level::Warning,
-    why: "A virtual disk has no size of its own. Without DiskSize the rest is what the content needs and some room, which changes with every release; `ister plan` and `build` ask for `--disk-size`.",
+    why: "A virtual disk has no predefined size. Without DiskSize, the rest is the size of the content plus headroom, which differs between releases, and `ister plan` needs `--disk-size`.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -32,10 +32,10 @@ fn check(template: &Template, out: &mut Findings) {
     }
     for size in template.layout().iter().filter_map(|entry| entry.size.as_ref()) {
         if size.value == Ok(Size::Rest) {
-            out.report(size.span, "the rest of a disk whose size is not given")
-                .help("add `DiskSize`, for example \"10G\", or give `--disk-size`")
+            out.report(size.span, "`rest` of a disk of unknown size")
+                .help("add `\"DiskSize\": \"10G\"`, or use `--disk-size`")
                 .fix(Fix::unsafe_(
-                    "add `DiskSize`: \"10G\"",
+                    "add `\"DiskSize\": \"10G\"`",
                     Change::AddKey {
                         object: template.span,
                         key: "DiskSize".to_owned(),

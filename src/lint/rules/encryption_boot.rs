@@ -1,4 +1,4 @@
-//! `encryption-boot`: the partition that holds the boot loader's files is encrypted.
+//! `encryption-boot`: the partition with the boot loader's files is encrypted.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "encryption-boot",
-    summary: "the partition that holds the boot loader's files is encrypted",
+    summary: "the partition with the boot loader's files is encrypted",
     level: Level::Error,
-    why: "Firmware and loader read /boot before anybody can be asked for a passphrase.",
+    why: "Firmware and boot loader read /boot before a passphrase can be entered.",
     example: r#"{
     "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
     "FilesystemTypes": [
@@ -31,12 +31,12 @@ pub(super) static RULE: Rule = Rule {
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     for partition in partitions.iter() {
         let Some(encryption) = partition.filesystem.and_then(|f| f.encryption.as_ref()) else { continue };
-        // Without a /boot of its own, GRUB reads it from the root.
+        // Without a separate /boot, GRUB reads it from the root filesystem.
         let grub_reads_root =
             template.boots_by_bios() && partition.is_at("/") && partitions.at("/boot").is_none();
         if partition.is_efi() || partition.is_at("/boot") || grub_reads_root {
-            out.report(opening(encryption.span), "the loader cannot read an encrypted /boot")
-                .help("encrypt the other partitions; with LegacyBios give /boot one of its own");
+            out.report(opening(encryption.span), "the boot loader cannot read an encrypted /boot")
+                .help("remove `encryption` here; with LegacyBios, put /boot on a separate partition");
         }
     }
 }
@@ -46,11 +46,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "FilesystemTypes": [{"disk": "a", "partition": 1, "encryption": {"name": "x"}}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}]}"#,
-            &["1:86 the loader cannot read an encrypted /boot"],
+            &["1:86 the boot loader cannot read an encrypted /boot"],
         );
         check_rule(
             &super::RULE,

@@ -1,4 +1,4 @@
-//! `encryption-kernel`: nothing in the image can open its encrypted filesystems.
+//! `encryption-kernel`: the image has no package that opens its encrypted filesystems.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -7,9 +7,9 @@ use crate::template::{Change, Fix, Template, json_string};
 
 pub(super) static RULE: Rule = Rule {
     name: "encryption-kernel",
-    summary: "nothing in the image can open its encrypted filesystems",
+    summary: "the image has no package that opens its encrypted filesystems",
     level: Level::Warning,
-    why: "A LUKS container is opened by cryptsetup: for the root in the initramfs (with Debian: cryptsetup-initramfs), elsewhere by systemd. Without it the boot waits for a device that never comes.",
+    why: "cryptsetup opens LUKS volumes: in the initramfs for the root filesystem (Debian: cryptsetup-initramfs), through systemd for others. Without it, the boot waits for a device that never appears.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -67,12 +67,12 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
         let added = out
             .report(
                 opening(encryption.span),
-                format!("nothing in the image can open this: `{package}` is missing"),
+                format!("missing package `{package}` to open this encrypted filesystem"),
             )
             .help("add the bundle `cryptsetup`");
         if let Some(bundles) = &template.bundles {
             added.fix(Fix::unsafe_(
-                "add the bundle cryptsetup",
+                "add the bundle `cryptsetup`",
                 Change::AddItem { array: bundles.span, item: json_string("cryptsetup") },
             ));
         }

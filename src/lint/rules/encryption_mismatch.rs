@@ -1,4 +1,4 @@
-//! `encryption-mismatch`: filesystem and mount point do not agree about encryption.
+//! `encryption-mismatch`: the encryption of a filesystem and its mount point differ.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::lint::partitions::Partitions;
@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "encryption-mismatch",
-    summary: "filesystem and mount point do not agree about encryption",
+    summary: "the encryption of a filesystem and its mount point differ",
     level: Level::Error,
-    why: "The partition is encrypted by what FilesystemTypes says, and opened under that name. A mount point that names another mapping waits for it in vain, and one whose filesystem is not encrypted holds in clear what was meant to be secret.",
+    why: "FilesystemTypes decides whether a partition is encrypted, and under which name it is opened. A mount point with another name waits for a device that never appears. A mount point with encryption on an unencrypted filesystem stores data in clear text that was meant to be encrypted.",
     example: r#"{
     "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
     "PartitionLayout": [
@@ -60,8 +60,8 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
         let opened = partition.mount.and_then(|m| m.encryption.as_ref());
         match (made, opened) {
             (None, Some(opened)) if partition.filesystem.is_some() => {
-                out.report(opening(opened.span), "the filesystem that is mounted here is not encrypted")
-                    .help("give its entry in FilesystemTypes the same `encryption`, with the passphrase");
+                out.report(opening(opened.span), "the filesystem mounted here is not encrypted")
+                    .help("add the same `encryption`, with a passphrase, to its entry in FilesystemTypes");
             }
             (Some(made), Some(opened)) => {
                 if let (Some(name), Some(other)) = (&made.name, &opened.name)
@@ -70,14 +70,14 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
                     out.report(
                         other.span,
                         format!(
-                            "the mapping is called `{}`, not `{}`",
+                            "the encrypted volume is named `{}`, not `{}`",
                             name.value.escape_debug(),
                             other.value.escape_debug()
                         ),
                     )
-                    .label(name.span, "made under this name")
+                    .label(name.span, "defined here")
                     .fix(Fix::unsafe_(
-                        format!("write `{}`", name.value.escape_debug()),
+                        format!("replace with `{}`", name.value.escape_debug()),
                         Change::string(other.span, name),
                     ));
                 }
@@ -86,9 +86,12 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
         }
         if let Some(name) = made.and_then(|made| made.name.as_ref()) {
             if let Some(first) = names.get(name.value.as_str()) {
-                out.report(name.span, format!("two mappings are called `{}`", name.value.escape_debug()))
-                    .label(*first, "the first one")
-                    .help("each needs a name of its own below /dev/mapper");
+                out.report(
+                    name.span,
+                    format!("duplicate encrypted volume name `{}`", name.value.escape_debug()),
+                )
+                .label(*first, "first used here")
+                .help("use a unique name, since each volume is a device under /dev/mapper");
             } else {
                 names.insert(&name.value, name.span);
             }
@@ -101,11 +104,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"FilesystemTypes": [{"disk": "a", "partition": 1, "encryption": {"name": "x"}}, {"disk": "a", "partition": 2, "encryption": {"name": "x"}}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "encryption": {"name": "y"}}]}"#,
-            &["1:135 two mappings are called `x`", "1:221 the mapping is called `x`, not `y`"],
+            &[
+                "1:135 duplicate encrypted volume name `x`",
+                "1:221 the encrypted volume is named `x`, not `y`",
+            ],
         );
     }
 }

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "esp-fat32",
     summary: "the EFI partition is too small for FAT32",
     level: Level::Note,
-    why: "Below 33 MiB, or 257 MiB on a disk with sectors of 4096 bytes, mkfs makes FAT16 or FAT12: FAT32 needs 65,525 clusters. UEFI reads them all on a fixed disk, but some firmware looks for FAT32 only.",
+    why: "FAT32 needs 65,525 clusters. Below 33 MiB, or 257 MiB on a disk with 4096-byte sectors, mkfs creates FAT16 or FAT12. UEFI reads all of them on a fixed disk, but some firmware supports only FAT32.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "32M", "type": "EFI" },
@@ -29,21 +29,19 @@ pub(super) static RULE: Rule = Rule {
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     let Some(efi) = partitions.efi() else { return };
     let (Some(size), Some(entry)) = (efi.size(), efi.layout.and_then(|l| l.size.as_ref())) else { return };
-    // An image file has sectors of 512 bytes; what a disk has, its template does not say.
+    // An image file has 512-byte sectors; the sector size of a physical disk is not in the template.
     let physical = template.is_physical();
     if size < super::esp_small::LEAST {
-        // Too small for anything, which is said already.
+        // Reported by `esp-small`.
     } else if size < Bytes::mib(33) {
-        out.report(entry.span, format!("an EFI partition of {size} is too small for FAT32"))
-            .help("FAT32 starts at 33M; UEFI reads FAT16, but some firmware does not");
+        out.report(entry.span, format!("the EFI partition of {size} is too small for FAT32"))
+            .help("make it 33M or larger; UEFI reads FAT16, but some firmware does not");
     } else if physical && size < Bytes::mib(257) {
         out.report(
             entry.span,
-            format!(
-                "an EFI partition of {size} is too small for FAT32 if the disk has sectors of 4096 bytes"
-            ),
+            format!("the EFI partition of {size} is too small for FAT32 if the disk has 4096-byte sectors"),
         )
-        .help("FAT32 starts at 257M there; 512M fits any disk");
+        .help("make it 257M or larger; 512M is enough for any disk");
     }
 }
 
@@ -52,13 +50,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "physical", "PartitionLayout": [{"disk": "sda", "partition": 1, "type": "EFI", "size": "64M"}]}"#,
-            &[
-                "1:108 an EFI partition of 64 MiB is too small for FAT32 if the disk has sectors of 4096 bytes",
-            ],
+            &["1:108 the EFI partition of 64 MiB is too small for FAT32 if the disk has 4096-byte sectors"],
         );
         check_rule(
             &super::RULE,

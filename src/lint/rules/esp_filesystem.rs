@@ -1,4 +1,4 @@
-//! `esp-filesystem`: the EFI partition is not vfat.
+//! `esp-filesystem`: the EFI partition is not formatted as vfat.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Change, FilesystemType, Fix, Named, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-filesystem",
-    summary: "the EFI partition is not vfat",
+    summary: "the EFI partition is not formatted as vfat",
     level: Level::Error,
-    why: "Firmware reads the EFI system partition itself, and all it has to know is FAT (UEFI 2.10, section 13.3).",
+    why: "Firmware reads the EFI system partition, and it is only required to support FAT (UEFI 2.10, section 13.3).",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "ext4" },
@@ -31,9 +31,12 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
         let Some(kind) = partition.filesystem.and_then(|f| f.kind.as_ref()) else { continue };
         if kind.known().is_some_and(|known| known != FilesystemType::Vfat) {
             let (Named::Known(known), span) = (&kind.value, kind.span) else { continue };
-            out.report(span, format!("the EFI partition is {known}, which firmware cannot read"))
-                .help("UEFI reads vfat")
-                .fix(Fix::unsafe_("make it vfat", Change::string(span, "vfat")));
+            out.report(
+                span,
+                format!("the EFI partition is formatted as {known}, which firmware cannot read"),
+            )
+            .help("set its `type` to `vfat`")
+            .fix(Fix::unsafe_("replace with `vfat`", Change::string(span, "vfat")));
         }
     }
 }

@@ -1,13 +1,13 @@
-//! `esp-missing`: a physical target that boots by UEFI has no EFI partition, or none at /boot.
+//! `esp-missing`: a physical UEFI target has no EFI partition, or none at /boot.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{LayoutEntry, PartitionType, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-missing",
-    summary: "a physical target that boots by UEFI has no EFI partition, or none at /boot",
+    summary: "a physical UEFI target has no EFI partition, or none at /boot",
     level: Level::Error,
-    why: "UEFI firmware starts the boot loader from the EFI system partition, which is mounted at /boot so that kernels and loader entries land in it. Without it a physical machine does not start.",
+    why: "UEFI firmware starts the boot loader from the EFI system partition. It is mounted at /boot, so that kernels and loader entries are installed on it. Without it, a physical machine does not boot.",
     example: r#"{
     "DestinationType": "physical",
     "PartitionLayout": [
@@ -53,12 +53,12 @@ fn check(template: &Template, out: &mut Findings) {
     let is_efi =
         |entry: &LayoutEntry| entry.kind.as_ref().and_then(|k| k.known()) == Some(PartitionType::Efi);
     if !layout.iter().any(is_efi) {
-        out.report(opening(layout.span), "a physical target needs an EFI partition to boot")
-            .help("add a partition of type EFI, or set `LegacyBios`: true");
+        out.report(opening(layout.span), "the physical target has no EFI partition to boot from")
+            .help("add a partition of type EFI, or set `\"LegacyBios\": true`");
     }
     if !mounts.iter().any(|entry| entry.mount.as_ref().is_some_and(|m| m.value == "/boot")) {
-        out.report(opening(mounts.span), "nothing is mounted at /boot, where the boot loader goes")
-            .help("mount the EFI partition at /boot, or set `LegacyBios`: true");
+        out.report(opening(mounts.span), "nothing is mounted at /boot, where the boot loader is installed")
+            .help("mount the EFI partition at /boot, or set `\"LegacyBios\": true`");
     }
 }
 
@@ -67,13 +67,13 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"DestinationType": "physical", "PartitionLayout": [], "PartitionMountPoints": []}"##,
             &[
-                r##"1:52 a physical target needs an EFI partition to boot"##,
-                r##"1:80 nothing is mounted at /boot, where the boot loader goes"##,
+                r##"1:52 the physical target has no EFI partition to boot from"##,
+                r##"1:80 nothing is mounted at /boot, where the boot loader is installed"##,
             ],
         );
         check_rule(

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "esp-mount",
     summary: "the EFI partition is not mounted at /boot",
     level: Level::Error,
-    why: "Kernel, initramfs, loader entries and the loader itself are installed below /boot. If that is not the EFI system partition, firmware finds nothing there.",
+    why: "The kernel, the initramfs, the boot loader and its entries are installed in /boot. If /boot is not the EFI system partition, firmware does not find them.",
     example: r#"{
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 3, "mount": "/" }
@@ -30,14 +30,14 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if template.boots_by_bios() || template.mounts.is_none() {
         return;
     }
-    // For a physical target without any /boot, `esp-missing` says so.
+    // A physical target without /boot is reported by `esp-missing`.
     let physical = template.is_physical();
     let Some(efi) = partitions.efi() else { return };
     if efi.is_at("/boot") || physical && partitions.at("/boot").is_none() {
         return;
     }
     match efi.mount_path() {
-        // What is no path has a finding of its own.
+        // Relative paths are reported by `mount-path`.
         Some(mount) if !mount.starts_with('/') => {}
         Some(mount) => {
             let mut added = out.report(
@@ -45,11 +45,11 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                 format!("the EFI partition is mounted at `{}`, not at /boot", mount.value.escape_debug()),
             );
             if let Some(other) = partitions.at("/boot").and_then(|p| p.mount_path()) {
-                added = added.label(other.span, "another one is mounted at /boot");
+                added = added.label(other.span, "another partition is mounted at /boot");
             } else {
                 added = added.fix(Fix::unsafe_("mount it at /boot", Change::string(mount.span, "/boot")));
             }
-            added.help("kernel and loader are installed below /boot");
+            added.help("mount it at /boot, where the kernel and the boot loader are installed");
         }
         None => {
             let mut added = out.report(efi.span(), "the EFI partition is not mounted at /boot");
@@ -62,7 +62,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                 added = added
                     .fix(Fix::unsafe_("mount it at /boot", Change::AddItem { array: mounts.span, item }));
             }
-            added.help("kernel and loader are installed below /boot");
+            added.help("mount it at /boot, where the kernel and the boot loader are installed");
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "EFI"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/efi"}]}"#,

@@ -1,4 +1,4 @@
-//! `esp-not-first`: the EFI partition is not the first one.
+//! `esp-not-first`: the EFI partition is not the first partition.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-not-first",
-    summary: "the EFI partition is not the first one",
+    summary: "the EFI partition is not the first partition",
     level: Level::Warning,
-    why: "UEFI finds it anywhere, but installers, recovery tools and some firmware look at the first partition only. Growing another partition is also easier behind it.",
+    why: "UEFI finds the EFI partition anywhere, but some installers, recovery tools and firmware check only the first partition. It is also easier to grow a partition that comes after it.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" },
@@ -47,12 +47,12 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
         out.report(
             efi.span(),
             format!(
-                "the EFI partition is number {}, not the first of `{}`",
+                "the EFI partition is partition {} of `{}`, not the first one",
                 efi.number,
                 efi.disk.escape_debug()
             ),
         )
-        .label(first.span(), "this one comes before it")
-        .help("give it number 1");
+        .label(first.span(), "first partition")
+        .help("give the EFI partition number 1");
     }
 }

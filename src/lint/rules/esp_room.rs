@@ -1,4 +1,4 @@
-//! `esp-room`: the EFI partition has no room for the kernel of an update.
+//! `esp-room`: the EFI partition has no space for a second kernel.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Bytes, Change, Fix, Loader, SoftwareManager, Template, boo
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-room",
-    summary: "the EFI partition has no room for the kernel of an update",
+    summary: "the EFI partition has no space for a second kernel",
     level: Level::Warning,
-    why: "A package manager installs a new kernel beside the old one. Here both have to be in the EFI partition, since GRUB cannot read the root filesystem or is not used; where they do not fit, the update fails.",
+    why: "A package manager installs a new kernel next to the old one. In this image both are stored on the EFI partition, because GRUB is not used or cannot read the root filesystem. If they do not fit, the update fails.",
     example: r#"{
     "SoftwareManager": "apt",
     "Version": "bookworm",
@@ -52,13 +52,14 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     let Some(efi) = partitions.efi() else { return };
     let (Some(size), Some(entry)) = (efi.size(), efi.layout.and_then(|l| l.size.as_ref())) else { return };
     if size < TWO_KERNELS {
-        out.report(entry.span, format!("an EFI partition of {size} has no room for the kernel of an update"))
-            .help("two kernels with their initramfs take about 50 MB; 128M has room for three")
-            .fix(Fix::unsafe_("make it 128M", Change::string(entry.span, "128M")));
+        out.report(entry.span, format!("the EFI partition of {size} has no space for the kernel of an update"))
+            .help("make it 128M, which is enough for three kernels; two kernels and their initramfs take about 50 MB")
+            .fix(Fix::unsafe_("replace with `128M`", Change::string(entry.span, "128M")));
     }
 }
 
-/// Below it no update of a cloud kernel fits, measured with bookworm and trixie: 47.6 MB, with the loader and FAT's own tables.
+/// Minimum size for updating a cloud kernel: 47.6 MB with the boot loader and the FAT metadata, measured with bookworm
+/// and trixie.
 const TWO_KERNELS: Bytes = Bytes::mib(60);
 
 #[cfg(test)]
@@ -68,15 +69,15 @@ mod tests {
     const REST: &str = r#""FilesystemTypes": [{"disk": "a", "partition": 1, "type": "vfat"}, {"disk": "a", "partition": 2, "type": "ext4"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/boot"}, {"disk": "a", "partition": 2, "mount": "/"}]}"#;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let layout = r#""PartitionLayout": [{"disk": "a", "partition": 1, "size": "32M", "type": "EFI"}, {"disk": "a", "partition": 2, "size": "8G", "type": "linux"}], "#;
         let with = |manager: &str| format!("{{\"SoftwareManager\": \"{manager}\", {layout}{REST}");
         check_rule(
             &super::RULE,
             &with("dnf"),
-            &["1:86 an EFI partition of 32 MiB has no room for the kernel of an update"],
+            &["1:86 the EFI partition of 32 MiB has no space for the kernel of an update"],
         );
-        // GRUB starts kernels of the root filesystem; Clear's own tool keeps one.
+        // GRUB loads kernels from the root filesystem, and Clear Linux keeps only one kernel.
         check_rule(&super::RULE, &with("apt"), &[]);
         check_rule(&super::RULE, &with("swupd"), &[]);
     }

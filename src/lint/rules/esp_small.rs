@@ -1,4 +1,4 @@
-//! `esp-small`: the EFI partition cannot hold a kernel and its initramfs.
+//! `esp-small`: the EFI partition is too small for a kernel and its initramfs.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Bytes, Change, Fix, Loader, Template, boot_method};
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-small",
-    summary: "the EFI partition cannot hold a kernel and its initramfs",
+    summary: "the EFI partition is too small for a kernel and its initramfs",
     level: Level::Warning,
-    why: "A kernel takes 8 to 14 MiB and its initramfs 10 MiB or more; both lie in the EFI partition, beside the loader. A build with less ends when it is nearly done.",
+    why: "A kernel takes 8 to 14 MiB and its initramfs 10 MiB or more. Both are stored on the EFI partition, next to the boot loader. If it is too small, the build fails in one of its last steps.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "4M", "type": "EFI" },
@@ -36,15 +36,15 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         false => (LEAST, "a kernel and its initramfs"),
     };
     if size < least {
-        out.report(entry.span, format!("an EFI partition of {size} cannot hold {what}"))
-            .help(format!("they need about {least}; 512M leaves room for updates"))
-            .fix(Fix::unsafe_("make it 512M", Change::string(entry.span, "512M")));
+        out.report(entry.span, format!("the EFI partition of {size} is too small for {what}"))
+            .help(format!("make it at least {least}; 512M leaves space for updates"))
+            .fix(Fix::unsafe_("replace with `512M`", Change::string(entry.span, "512M")));
     }
 }
 
-/// shim, GRUB and MokManager are 6 MB, with bookworm, trixie and sid.
+/// shim, GRUB and MokManager take 6 MB, measured with bookworm, trixie and sid.
 const LEAST_FOR_GRUB: Bytes = Bytes::mib(8);
 
-/// Debian's cloud kernel (8 MiB) with the smallest initramfs (10.5 MiB), systemd-boot and FAT's own tables, rounded
-/// up; measured with bookworm.
+/// Debian's cloud kernel (8 MiB), the smallest initramfs (10.5 MiB), systemd-boot and the FAT metadata, rounded up;
+/// measured with bookworm.
 pub(super) const LEAST: Bytes = Bytes::mib(24);

@@ -1,13 +1,13 @@
-//! `esp-twice`: there are two EFI partitions.
+//! `esp-twice`: there is more than one EFI partition.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{PartitionType, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-twice",
-    summary: "there are two EFI partitions",
+    summary: "there is more than one EFI partition",
     level: Level::Error,
-    why: "Firmware starts the loader of one EFI system partition, and which one is the firmware's choice. Only one of the two can be /boot.",
+    why: "Firmware starts the boot loader of one EFI system partition, and it is undefined which one. Only one of them can be mounted at /boot.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -52,9 +52,9 @@ fn check(template: &Template, out: &mut Findings) {
         .filter_map(|entry| entry.kind.as_ref().filter(|kind| kind.known() == Some(PartitionType::Efi)));
     let Some(first) = efi.next() else { return };
     for other in efi {
-        out.report(other.span, "a second EFI partition")
-            .label(first.span, "the first one")
-            .help("firmware starts the loader of one of them; make the other one `linux`");
+        out.report(other.span, "second EFI partition")
+            .label(first.span, "first EFI partition")
+            .help("set the `type` of one of them to `linux`");
     }
 }
 
@@ -63,11 +63,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"type": "EFI"}, {"type": "EFI"}]}"##,
-            &[r##"1:48 a second EFI partition"##],
+            &[r##"1:48 second EFI partition"##],
         );
         check_rule(&super::RULE, r##"{"PartitionLayout": [{"type": "EFI"}, {"type": "linux"}]}"##, &[]);
     }

@@ -1,4 +1,4 @@
-//! `esp-with-bios`: the image boots by BIOS and has an EFI partition.
+//! `esp-with-bios`: a BIOS image has an EFI partition.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "esp-with-bios",
-    summary: "the image boots by BIOS and has an EFI partition",
+    summary: "a BIOS image has an EFI partition",
     level: Level::Warning,
-    why: "With LegacyBios the loader for BIOS is installed, and none for UEFI: the EFI partition stays without a loader, and machines that prefer UEFI do not start.",
+    why: "With LegacyBios, only the BIOS boot loader is installed. The EFI partition has no boot loader, so machines that prefer UEFI do not boot.",
     example: r#"{ "LegacyBios": true }"#,
     instead: r#"{ "LegacyBios": false }"#,
     check: Check::Partitions(check),
@@ -19,9 +19,9 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if let Some(efi) = partitions.efi() {
         out.report(
             efi.layout.and_then(|l| l.kind.as_ref()).map_or(efi.span(), |k| k.span),
-            "an EFI partition in an image that boots by BIOS",
+            "unused EFI partition in an image that boots with BIOS",
         )
-        .label(bios.span, "LegacyBios is set here")
-        .help("remove one of the two");
+        .label(bios.span, "`LegacyBios` is set here")
+        .help("remove `LegacyBios` or the EFI partition");
     }
 }

@@ -1,4 +1,4 @@
-//! `filesystem-kept`: a filesystem of a new image is not to be formatted.
+//! `filesystem-kept`: a filesystem of a new image has `disable_format`.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-kept",
-    summary: "a filesystem of a new image is not to be formatted",
+    summary: "a filesystem of a new image has `disable_format`",
     level: Level::Warning,
-    why: "`disable_format` leaves the filesystem alone that is there. An image that is created has none: the partition stays empty, and what is mounted from it fails.",
+    why: "`disable_format` preserves an existing filesystem. A new image has none, so the partition stays empty and mounting it fails.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat", "disable_format": true },
@@ -31,8 +31,8 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         template.is_virtual() && !template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
     for partition in partitions.iter().filter(|p| new && !p.is_at("/")) {
         if let Some(span) = partition.filesystem.and_then(|f| f.disable_format) {
-            out.report(span, "there is nothing to keep in an image that is created")
-                .help("remove `disable_format` here")
+            out.report(span, "`disable_format` in a new image, which has no existing filesystem")
+                .help("remove `disable_format`")
                 .fix(Fix::unsafe_("remove `disable_format`", Change::Remove(span)));
         }
     }

@@ -1,13 +1,13 @@
-//! `filesystem-options`: options of a filesystem contradict the plan.
+//! `filesystem-options`: mkfs options are invalid or conflict with the plan.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, FilesystemType, Fix, Safety, Template, json_string};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-options",
-    summary: "options of a filesystem contradict the plan",
+    summary: "mkfs options are invalid or conflict with the plan",
     level: Level::Error,
-    why: "`options` is handed to mkfs as it stands. Size, place, UUID and content of a filesystem are decided by the plan, the label has a key of its own, and an option that mkfs does not know ends the build when half of it is done.",
+    why: "`options` is passed to mkfs unchanged. The plan sets size, position, UUID and content of a filesystem, and the label has its own key. An unknown option makes mkfs fail in the middle of the build.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -35,7 +35,7 @@ fn check(template: &Template, out: &mut Findings) {
             let report = out.report(options.span, fault.message);
             match fault.label {
                 Some((label, rest)) => {
-                    let report = report.help("write it as `label`");
+                    let report = report.help("use the key `label` instead");
                     if entry.label.is_none() {
                         let key = Change::AddKey {
                             object: entry.place.span,
@@ -43,28 +43,29 @@ fn check(template: &Template, out: &mut Findings) {
                             value: json_string(&label),
                         };
                         report.fix(Fix {
-                            title: format!("make it `label`: \"{}\"", label.escape_debug()),
+                            title: format!("replace with `\"label\": \"{}\"`", label.escape_debug()),
                             safety: Safety::Unsafe,
                             changes: vec![Change::string(options.span, &rest), key],
                         });
                     }
                 }
                 None => {
-                    report.help("size, place, UUID and content are the plan's; mkfs takes everything else as it stands");
+                    report
+                        .help("remove it; the plan sets size, position, UUID and content of the filesystem");
                 }
             }
         }
     }
 }
 
-/// The options of a mkfs program.
+/// The command-line options of a mkfs program.
 struct Program {
     name: &'static str,
     with_value: &'static str,
     flags: &'static str,
-    /// Those of both that the plan decides.
+    /// The options among them that the plan sets.
     planned: &'static str,
-    /// The one for the label.
+    /// The option that sets the label.
     label: char,
 }
 
@@ -107,11 +108,11 @@ fn program(kind: FilesystemType) -> Program {
 
 struct OptionFault {
     message: String,
-    /// For an option that gives the label: the label, and the options without it.
+    /// For the label option: the label, and the options without it.
     label: Option<(String, String)>,
 }
 
-/// What mkfs.xfs and mkfs.btrfs would make, and ister's writers do not know.
+/// Features of mkfs.xfs and mkfs.btrfs that ister's filesystem writers do not support.
 const UNFILLED: &[(FilesystemType, &str)] = &[
     (FilesystemType::Xfs, "rmapbt=1"),
     (FilesystemType::Xfs, "parent=1"),
@@ -128,7 +129,7 @@ const UNFILLED: &[(FilesystemType, &str)] = &[
     (FilesystemType::Btrfs, "^skinny-metadata"),
 ];
 
-/// More words than this are not options any more.
+/// Limit on the words that are checked.
 const MOST: usize = 200;
 
 fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
@@ -141,17 +142,17 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
     while let Some(word) = words.get(at).filter(|_| at < MOST) {
         at += 1;
         if word.starts_with("--") {
-            fault(format!("`{word}`: long options are not passed on"));
+            fault(format!("long options such as `{word}` are not supported"));
             continue;
         }
         let letters = word.strip_prefix('-').unwrap_or_default();
         if letters.is_empty() {
-            fault(format!("`{word}` is no option: another device or size is not the template's to name"));
+            fault(format!("`{word}` is not an option"));
         }
         for (index, letter) in letters.char_indices() {
             let takes_value = program.with_value.contains(letter);
             if !takes_value && !program.flags.contains(letter) {
-                fault(format!("{} knows no option `-{letter}`", program.name));
+                fault(format!("{} has no option `-{letter}`", program.name));
                 break;
             }
             let glued = &letters[index + letter.len_utf8()..];
@@ -171,12 +172,12 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
                 let rest: Vec<&str> = rest.map(|(_, word)| *word).collect();
                 labels.push((value.trim_matches(['"', '\'']).to_owned(), rest.join(" ")));
             } else if program.planned.contains(letter) {
-                fault(format!("`-{letter}` is the plan's to say"));
+                fault(format!("`-{letter}` is set by the plan"));
             }
             if takes_value && value.is_empty() {
-                fault(format!("`-{letter}` needs a value"));
+                fault(format!("option `-{letter}` requires a value"));
             }
-            // Of all that takes settings: what the plan decides, and what names a file or device of the host.
+            // Settings, of any option, that the plan decides or that name a file or device of the host.
             const PLANNED: &[&str] = &[
                 "offset",
                 "hash_seed",
@@ -192,10 +193,10 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
             for setting in value.split(',').filter(|_| takes_value) {
                 let name = setting.split('=').next().unwrap_or_default();
                 if PLANNED.contains(&name) {
-                    fault(format!("`-{letter} {name}` is the plan's to say"));
+                    fault(format!("`-{letter} {name}` is set by the plan"));
                 }
                 if UNFILLED.contains(&(kind, setting)) {
-                    fault(format!("ister cannot fill {kind} with `-{letter} {setting}`"));
+                    fault(format!("ister does not support {kind} with `-{letter} {setting}`"));
                 }
             }
             if takes_value {
@@ -204,7 +205,7 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
         }
     }
     for label in labels {
-        let message = format!("`-{}` gives the label, which has a key of its own", program.label);
+        let message = format!("option `-{}` sets the label, which has its own key", program.label);
         faults.push(OptionFault { message, label: Some(label) });
     }
     faults
@@ -215,27 +216,23 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let options = |kind: &str, text: &str| {
             format!(r#"{{"FilesystemTypes": [{{"type": "{kind}", "options": "{text}"}}]}}"#)
         };
         for (kind, text, fault) in [
-            ("ext4", "-E offset=0", "`-E offset` is the plan's to say"),
-            ("ext4", "-U random", "`-U` is the plan's to say"),
-            ("ext4", "-n", "`-n` is the plan's to say"),
-            (
-                "ext4",
-                "/dev/null",
-                "`/dev/null` is no option: another device or size is not the template's to name",
-            ),
-            ("ext4", "--frobnicate", "`--frobnicate`: long options are not passed on"),
-            ("vfat", "-i 1234", "`-i` is the plan's to say"),
-            ("swap", "-L x", "`-L` gives the label, which has a key of its own"),
-            ("ext4", "-qZ", "mke2fs knows no option `-Z`"),
-            ("xfs", "-N", "`-N` is the plan's to say"),
-            ("xfs", "-m bigtime=1,rmapbt=1", "ister cannot fill xfs with `-m rmapbt=1`"),
-            ("btrfs", "-O quota", "ister cannot fill btrfs with `-O quota`"),
-            ("ext4", "-b", "`-b` needs a value"),
+            ("ext4", "-E offset=0", "`-E offset` is set by the plan"),
+            ("ext4", "-U random", "`-U` is set by the plan"),
+            ("ext4", "-n", "`-n` is set by the plan"),
+            ("ext4", "/dev/null", "`/dev/null` is not an option"),
+            ("ext4", "--frobnicate", "long options such as `--frobnicate` are not supported"),
+            ("vfat", "-i 1234", "`-i` is set by the plan"),
+            ("swap", "-L x", "option `-L` sets the label, which has its own key"),
+            ("ext4", "-qZ", "mke2fs has no option `-Z`"),
+            ("xfs", "-N", "`-N` is set by the plan"),
+            ("xfs", "-m bigtime=1,rmapbt=1", "ister does not support xfs with `-m rmapbt=1`"),
+            ("btrfs", "-O quota", "ister does not support btrfs with `-O quota`"),
+            ("ext4", "-b", "option `-b` requires a value"),
         ] {
             let column = 46 + kind.len();
             check_rule(&super::RULE, &options(kind, text), &[&format!("1:{column} {fault}")]);

@@ -1,4 +1,4 @@
-//! `filesystem-options-grub`: options turn on what GRUB cannot read.
+//! `filesystem-options-grub`: mkfs options enable a feature that GRUB cannot read.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Template, features_unreadable_by_grub};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-options-grub",
-    summary: "options turn on what GRUB cannot read",
+    summary: "mkfs options enable a feature that GRUB cannot read",
     level: Level::Error,
-    why: "With LegacyBios GRUB 2.06 reads kernel and initramfs from the filesystem with /boot. It refuses one with an ext4 feature that it does not know, and the boot ends in its rescue shell.",
+    why: "With LegacyBios, GRUB 2.06 reads the kernel and the initramfs from the filesystem that contains /boot. It does not read ext4 with a feature that it does not support, and the boot ends in the GRUB rescue shell.",
     example: r#"{
     "LegacyBios": true,
     "PartitionLayout": [
@@ -45,9 +45,9 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     for feature in features_unreadable_by_grub(boot.filesystem_kind(), options) {
         out.report(
             options.span,
-            format!("GRUB cannot read ext4 with `{feature}`, and it has to read this filesystem"),
+            format!("ext4 feature `{feature}` is not supported by GRUB, which reads this filesystem"),
         )
-        .help(format!("leave it out, or turn it off with `^{feature}`"));
+        .help(format!("remove it, or disable it with `^{feature}`"));
     }
 }
 
@@ -56,11 +56,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4", "options": "-Ometadata_csum_seed,extent -b 4096"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}]}"#,
-            &["1:99 GRUB cannot read ext4 with `metadata_csum_seed`, and it has to read this filesystem"],
+            &["1:99 ext4 feature `metadata_csum_seed` is not supported by GRUB, which reads this filesystem"],
         );
         check_rule(
             &super::RULE,

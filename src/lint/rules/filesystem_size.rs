@@ -1,4 +1,4 @@
-//! `filesystem-size`: a partition is larger than its filesystem can be.
+//! `filesystem-size`: a partition is larger than its filesystem supports.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -7,9 +7,9 @@ use crate::template::limits::of_filesystem;
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-size",
-    summary: "a partition is larger than its filesystem can be",
+    summary: "a partition is larger than its filesystem supports",
     level: Level::Error,
-    why: "A filesystem counts its sectors or blocks in numbers of fixed size: vfat ends at 2 TiB, ext2, ext3 and swap at 16 TiB. What is behind that is lost, or mkfs refuses.",
+    why: "A filesystem stores sector or block numbers in fields of fixed size: vfat is limited to 2 TiB, ext2, ext3 and swap to 16 TiB. Space beyond the limit is unused, or mkfs fails.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "3T", "type": "EFI" },
@@ -39,7 +39,7 @@ fn check(_: &Template, partitions: &Partitions, out: &mut Findings) {
                 span,
                 format!("{kind} supports up to {}, the partition has {}", most.exact(), size.exact()),
             )
-            .help("make it smaller, or take ext4, xfs or btrfs");
+            .help("reduce the size, or use ext4, xfs or btrfs");
         }
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let with = |size: &str, kind: &str| {
             format!(
                 r#"{{"PartitionLayout": [{{"disk": "a", "partition": 1, "size": "{size}", "type": "linux"}}], "FilesystemTypes": [{{"disk": "a", "partition": 1, "type": "{kind}"}}]}}"#

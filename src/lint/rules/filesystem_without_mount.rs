@@ -1,4 +1,4 @@
-//! `filesystem-without-mount`: a filesystem is mounted nowhere.
+//! `filesystem-without-mount`: a filesystem has no mount point.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{FilesystemType, PartitionType, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-without-mount",
-    summary: "a filesystem is mounted nowhere",
+    summary: "a filesystem has no mount point",
     level: Level::Warning,
-    why: "It is made, and nothing ever uses it. Usually its entry in PartitionMountPoints was forgotten.",
+    why: "The filesystem is created but never used. Usually its entry in PartitionMountPoints is missing.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -49,7 +49,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if !partitions.is_complete() {
         return;
     }
-    // Without a root the mount points are incomplete, which is said elsewhere.
+    // Without a root filesystem the mount points are incomplete, which `root-missing` reports.
     if partitions.at("/").is_none() {
         return;
     }
@@ -63,9 +63,9 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
             let span = partition.filesystem.map_or(partition.span(), |f| f.place.partition_span());
             out.report(
                 span,
-                format!("the {kind} filesystem of partition {} is mounted nowhere", partition.number),
+                format!("the {kind} filesystem of partition {} has no mount point", partition.number),
             )
-            .help("add it to PartitionMountPoints");
+            .help("add an entry for it to PartitionMountPoints");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `filesystem-without-partition`: a filesystem is for a partition that is not in the layout.
+//! `filesystem-without-partition`: a filesystem refers to a partition that is not in the layout.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-without-partition",
-    summary: "a filesystem is for a partition that is not in the layout",
+    summary: "a filesystem refers to a partition that is not in the layout",
     level: Level::Error,
-    why: "A filesystem lies in a partition. One for a partition that PartitionLayout does not have cannot be made; usually a number or a disk name was changed in one section only.",
+    why: "A filesystem cannot be created on a partition that is not in PartitionLayout. Usually a partition number or disk name was changed in one section only.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -41,7 +41,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                 entry.place.partition_span(),
                 format!("partition {number} of `{disk}` is not in PartitionLayout"),
             )
-            .help("add it to PartitionLayout, or remove this filesystem")
+            .help("add the partition to PartitionLayout, or remove this filesystem")
             .fix(Fix::unsafe_("remove this filesystem", Change::Remove(entry.place.span)));
         }
     }
@@ -52,7 +52,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "a", "partition": 1}], "FilesystemTypes": [{"disk": "a", "partition": 2}]}"##,

@@ -1,4 +1,4 @@
-//! `format-size`: the disk is larger than a format can hold.
+//! `format-size`: the disk is larger than a format supports.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::requests;
@@ -8,9 +8,9 @@ use crate::template::{Bytes, Named, Size, Spanned, Template, entries};
 
 pub(super) static RULE: Rule = Rule {
     name: "format-size",
-    summary: "the disk is larger than a format can hold",
+    summary: "the disk is larger than a format supports",
     level: Level::Error,
-    why: "Each format has a largest disk: 2040 GiB in a vhd, 2 TiB in a vmdk, 64 TiB in a vhdx. What is larger cannot be written, and that would be found out when all else is done.",
+    why: "Each format limits the disk size: 2040 GiB for vhd, 2 TiB for vmdk, 64 TiB for vhdx. A larger disk cannot be converted, and the build would fail in its last step.",
     example: r#"{ "DiskSize": "3T", "Formats": ["vhd"] }"#,
     instead: r#"{ "DiskSize": "2T", "Formats": ["qcow2"] }"#,
     check: Check::Template(check),
@@ -21,12 +21,12 @@ fn check(template: &Template, out: &mut Findings) {
     for entry in entries(&template.formats) {
         let Named::Known(format) = entry.value else { continue };
         if let Some(problem) = of_format(format).refuse(size, SectorSize::B512.bytes()) {
-            out.report(entry.span, problem).help("leave the format out, or make the disk smaller");
+            out.report(entry.span, problem).help("remove the format, or reduce the disk size");
         }
     }
 }
 
-/// Of the image, if it can be told.
+/// The disk size of the image, if it is known.
 fn disk_size(template: &Template) -> Option<Bytes> {
     if let Some(Spanned { value: Ok(Size::Exact(size)), .. }) = &template.disk_size {
         return Some(*size);
@@ -40,7 +40,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"DiskSize": "2041G", "Formats": ["vhd", "vhdx"]}"#,

@@ -1,4 +1,4 @@
-//! `hook-interpreter`: a PostNonChroot program does not say what runs it.
+//! `hook-interpreter`: a PostNonChroot program is neither a script with `#!` nor an ELF file.
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -6,9 +6,9 @@ use crate::template::{Template, entries, for_message};
 
 pub(super) static RULE: Rule = Rule {
     name: "hook-interpreter",
-    summary: "a PostNonChroot program does not say what runs it",
+    summary: "a PostNonChroot program is neither a script with `#!` nor an ELF file",
     level: Level::Error,
-    why: "The kernel starts a program that begins with `#!` and an interpreter, or an ELF file. Anything else ends with `Exec format error`.",
+    why: "The kernel executes ELF files and scripts that start with `#!` and an interpreter. Anything else fails with `Exec format error`.",
     example: r#"{ "PostNonChroot": ["/srv/no-interpreter"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -21,9 +21,9 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         {
             out.report(
                 hook.span,
-                format!("`{}` is neither a script with `#!` nor a program", for_message(hook)),
+                format!("the hook `{}` is neither a script with `#!` nor an ELF file", for_message(hook)),
             )
-            .help("begin it with, for example, `#!/bin/sh`");
+            .help("start it with an interpreter line, for example `#!/bin/sh`");
         }
     }
 }

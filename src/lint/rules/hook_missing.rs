@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "hook-missing",
     summary: "a PostNonChroot program does not exist",
     level: Level::Error,
-    why: "PostNonChroot programs run on this host after the content is installed. One that is missing would end the build after its longest part.",
+    why: "PostNonChroot programs run on the host after the content is installed. If one is missing, the build fails after its longest step.",
     example: r#"{ "PostNonChroot": ["./missing"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -19,12 +19,12 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         match files.get(&for_message(hook)) {
             Some(FileFact::Missing) => {
                 out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook))).help(
-                    "a relative path starts at the directory in which ister runs, not at the template's",
+                    "correct the path; relative paths start at the working directory of ister, not at the template",
                 );
             }
             Some(FileFact::Unreadable(reason)) => {
                 out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", for_message(hook)))
-                    .help("a program or script, which must be a plain file");
+                    .help("use a regular file that is a program or script");
             }
             _ => {}
         }
@@ -36,7 +36,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PostNonChroot": ["./missing"]}"##,

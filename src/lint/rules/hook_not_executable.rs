@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "hook-not-executable",
     summary: "a PostNonChroot program is not executable",
     level: Level::Error,
-    why: "It is started as a program, not handed to a shell.",
+    why: "The program is executed directly, not through a shell.",
     example: r#"{ "PostNonChroot": ["/srv/not-executable"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -20,7 +20,7 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
             && !program.executable
         {
             out.report(hook.span, format!("the hook `{}` is not executable", for_message(hook)))
-                .help("chmod +x");
+                .help("run `chmod +x` on it");
         }
     }
 }

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "hook-relative",
     summary: "a PostNonChroot program has a relative path",
     level: Level::Note,
-    why: "It is looked for from the directory in which ister runs, not from the template's. The same template works in one directory and not in another.",
+    why: "A relative path is resolved from the working directory of ister, not from the directory of the template. The same template works in one directory and fails in another.",
     example: r#"{ "PostNonChroot": ["./there"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -16,13 +16,16 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
-        // One that is not found has a finding, which says the same.
+        // A missing file is reported by `hook-missing`, whose help also explains relative paths.
         if !hook.starts_with('/') && !matches!(files.get(&for_message(hook)), Some(FileFact::Missing)) {
             out.report(
                 hook.span,
-                format!("the hook `{}` is looked for in the directory where ister runs", for_message(hook)),
+                format!(
+                    "the path of hook `{}` is relative to the working directory of ister",
+                    for_message(hook)
+                ),
             )
-            .help("run ister there, or write an absolute path");
+            .help("use an absolute path, or always run ister in the same directory");
         }
     }
 }

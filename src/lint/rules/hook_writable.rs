@@ -1,4 +1,4 @@
-//! `hook-writable`: everybody can change a PostNonChroot program.
+//! `hook-writable`: a PostNonChroot program is writable by all users.
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -6,9 +6,9 @@ use crate::template::{Template, entries, for_message};
 
 pub(super) static RULE: Rule = Rule {
     name: "hook-writable",
-    summary: "everybody can change a PostNonChroot program",
+    summary: "a PostNonChroot program is writable by all users",
     level: Level::Warning,
-    why: "It runs on the build host with the rights of whoever builds. Who can write to it, or replace it in its directory, can run anything there.",
+    why: "The program runs on the build host with the privileges of the user who builds. Anyone who can write to it, or replace it in its directory, can run arbitrary code there.",
     example: r#"{ "PostNonChroot": ["/tmp/hook"] }"#,
     instead: r#"{ "PostNonChroot": ["/usr/lib/ister/hook"] }"#,
     check: Check::Files(check),
@@ -21,9 +21,9 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         {
             out.report(
                 hook.span,
-                format!("everybody on this host can change the hook `{}`", for_message(hook)),
+                format!("the hook `{}` can be changed by any user of this host", for_message(hook)),
             )
-            .help("keep it beside the template, in a directory of your own");
+            .help("move it to a directory that only you can write to, for example next to the template");
         }
     }
 }

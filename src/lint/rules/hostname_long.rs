@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "hostname-long",
     summary: "the host name is longer than RFC 1123 allows",
     level: Level::Warning,
-    why: "The kernel takes 64 characters, but RFC 1123 (section 2.1) and the DNS allow 63: DHCP clients and certificates refuse or cut the name.",
+    why: "The kernel allows 64 characters, but RFC 1123 (section 2.1) and DNS allow 63. DHCP clients and certificate authorities reject or truncate the name.",
     example: r#"{ "Hostname": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }"#,
     instead: r#"{ "Hostname": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }"#,
     check: Check::Template(check),
@@ -15,8 +15,8 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(template: &Template, out: &mut Findings) {
     let Some(name) = template.hostname.as_ref().filter(|name| name.chars().count() == 64) else { return };
-    out.report(name.span, "a host name of 64 characters: RFC 1123 allows 63")
-        .help("some programs cut it or refuse it");
+    out.report(name.span, "the host name has 64 characters, RFC 1123 allows 63")
+        .help("shorten it to 63 characters or less");
 }
 
 #[cfg(test)]
@@ -24,9 +24,9 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let name = |length: usize| format!(r#"{{"Hostname": "{}"}}"#, "a".repeat(length));
-        check_rule(&super::RULE, &name(64), &["1:14 a host name of 64 characters: RFC 1123 allows 63"]);
+        check_rule(&super::RULE, &name(64), &["1:14 the host name has 64 characters, RFC 1123 allows 63"]);
         check_rule(&super::RULE, &name(63), &[]);
     }
 }

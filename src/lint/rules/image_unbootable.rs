@@ -1,4 +1,4 @@
-//! `image-unbootable`: no firmware can start a virtual image that has a kernel.
+//! `image-unbootable`: a virtual image has a kernel, but no firmware can boot it.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "image-unbootable",
-    summary: "no firmware can start a virtual image that has a kernel",
+    summary: "a virtual image has a kernel, but no firmware can boot it",
     level: Level::Error,
-    why: "UEFI starts a loader from an EFI partition, BIOS from the sectors that LegacyBios fills. An image with neither does not start.",
+    why: "UEFI starts the boot loader from an EFI partition, BIOS from the boot sectors that LegacyBios writes. An image with neither does not boot.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
@@ -47,13 +47,13 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let added = out
         .report(
             opening(layout.span),
-            "no firmware can start this image: no EFI partition, and not `LegacyBios`",
+            "no firmware can boot this image: it has neither an EFI partition nor `LegacyBios`",
         )
-        .label(kernel.span, "but it has a kernel")
-        .help("add an EFI partition at /boot, or set `LegacyBios`: true");
+        .label(kernel.span, "kernel installed here")
+        .help("add an EFI partition at /boot, or set `\"LegacyBios\": true`");
     if template.legacy_bios.is_none() {
         added.fix(Fix::unsafe_(
-            "boot by BIOS",
+            "add `\"LegacyBios\": true`",
             Change::AddKey { object: template.span, key: "LegacyBios".to_owned(), value: "true".to_owned() },
         ));
     }

@@ -1,4 +1,4 @@
-//! `image-without-boot`: an image is not meant to boot.
+//! `image-without-boot`: the image has no kernel and cannot boot.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "image-without-boot",
-    summary: "an image is not meant to boot",
+    summary: "the image has no kernel and cannot boot",
     level: Level::Note,
-    why: "With neither a kernel nor firmware to start one, the image is the root of a container. That is fine, but it cannot be proven to boot.",
+    why: "An image without a kernel, an EFI partition and LegacyBios is a container root filesystem. That is fine, but its boot cannot be tested.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "8G", "type": "linux" }
@@ -45,8 +45,8 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels.is_empty() {
         out.report(
             opening(bundles.span),
-            "nothing here boots: no kernel, no EFI partition, and not `LegacyBios`",
+            "the image cannot boot: no kernel, no EFI partition and no `LegacyBios`",
         )
-        .help("fine for a container; allow it with that reason");
+        .help("if it is a container, allow `image-without-boot` in `$lint`");
     }
 }

@@ -1,4 +1,4 @@
-//! `kernel-missing`: an image that firmware starts has no kernel.
+//! `kernel-missing`: a bootable image has no kernel.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "kernel-missing",
-    summary: "an image that firmware starts has no kernel",
+    summary: "a bootable image has no kernel",
     level: Level::Warning,
-    why: "Firmware starts the loader, and the loader a kernel. Without one the boot ends there. (A bundle of your own, or a hook, may bring one: then allow this with that reason.)",
+    why: "The boot loader has no kernel to start. If a custom bundle or a hook installs a kernel, allow this rule in `$lint`.",
     example: r#"{ "Bundles": ["bootloader", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
     check: Check::Content(check),
@@ -18,10 +18,10 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     if (efi || template.boots_by_bios()) && content.kernels.is_empty() {
-        out.report(opening(bundles.span), "no bundle brings a kernel, so nothing can boot")
-            .help("kernel-kvm for virtual machines, kernel-native for real hardware")
+        out.report(opening(bundles.span), "no bundle contains a kernel, so the image cannot boot")
+            .help("add `kernel-kvm` for virtual machines or `kernel-native` for physical machines")
             .fix(Fix::unsafe_(
-                "add kernel-native",
+                "add `kernel-native`",
                 Change::AddItem { array: bundles.span, item: "\"kernel-native\"".to_owned() },
             ));
     }
@@ -32,7 +32,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "Bundles": ["os-core", "linux-image-amd64"], "SoftwareManager": "apt"}"#,
@@ -41,7 +41,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r#"{"LegacyBios": true, "Bundles": ["os-core", "linux-image-amd64"]}"#,
-            &["1:33 no bundle brings a kernel, so nothing can boot"],
+            &["1:33 no bundle contains a kernel, so the image cannot boot"],
         );
         check_rule(&super::RULE, r#"{"Bundles": ["os-core"]}"#, &[]);
     }

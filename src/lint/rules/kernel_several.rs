@@ -1,4 +1,4 @@
-//! `kernel-several`: several bundles bring a kernel.
+//! `kernel-several`: more than one bundle contains a kernel.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -6,9 +6,9 @@ use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "kernel-several",
-    summary: "several bundles bring a kernel",
+    summary: "more than one bundle contains a kernel",
     level: Level::Warning,
-    why: "All of them are installed, with an initramfs each, in an EFI partition that may hold only one; the loader starts the one whose version sorts last.",
+    why: "All kernels are installed, each with an initramfs, and the EFI partition may be too small for them. The boot loader starts the kernel with the highest version.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "kernel-native", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-native", "os-core"] }"#,
     check: Check::Content(check),
@@ -18,9 +18,9 @@ fn check(_: &Template, content: &Content, out: &mut Findings) {
     let kernels = &content.kernels;
     let Some((first, others)) = kernels.split_first() else { return };
     for other in others {
-        out.report(other.span, format!("`{}` is a second kernel", other.value.escape_debug()))
-            .label(first.span, "the first one")
-            .help("keep the one that fits the machine")
-            .fix(Fix::unsafe_("remove it", Change::Remove(other.span)));
+        out.report(other.span, format!("second kernel `{}`", other.value.escape_debug()))
+            .label(first.span, "first kernel")
+            .help("keep only the kernel for the target machine")
+            .fix(Fix::unsafe_("remove this bundle", Change::Remove(other.span)));
     }
 }

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "label-case",
     summary: "a vfat label has lower-case letters",
     level: Level::Warning,
-    why: "FAT labels are upper case by convention. mkfs.vfat warns, some systems show nothing or something else, and DOS tools cannot change it any more.",
+    why: "FAT labels are in upper case by convention. mkfs.vfat prints a warning, some systems display another label or none, and DOS tools cannot change it.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat", "label": "boot" },
@@ -35,9 +35,9 @@ fn check(template: &Template, out: &mut Findings) {
                 label.span,
                 format!("the vfat label `{}` has lower-case letters", label.value.escape_debug()),
             )
-            .help("labels of vfat are upper case")
+            .help("write the label in upper case")
             .fix(Fix::unsafe_(
-                format!("write `{}`", upper.escape_debug()),
+                format!("replace with `{}`", upper.escape_debug()),
                 Change::string(label.span, &upper),
             ));
         }

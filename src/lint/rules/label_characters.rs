@@ -1,13 +1,13 @@
-//! `label-characters`: a vfat label has characters that mkfs refuses.
+//! `label-characters`: a vfat label has characters that mkfs rejects.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, FilesystemType, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "label-characters",
-    summary: "a vfat label has characters that mkfs refuses",
+    summary: "a vfat label has characters that mkfs rejects",
     level: Level::Error,
-    why: "mkfs.vfat ends with an error for a label with one of these characters, and the build with it, when everything is installed already.",
+    why: "mkfs.vfat fails for a label with one of these characters, and the build fails after everything is installed.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat", "label": "EFI*" },
@@ -34,15 +34,15 @@ fn check(template: &Template, out: &mut Findings) {
         // Source: mkfs.fat 4.2, validate_volume_label.
         let refused = |c: char| "*?.,;:/\\|+=<>[]\"".contains(c) || !c.is_ascii();
         let what = match label.chars().find(|c| refused(*c)) {
-            Some(c) => format!("`{c}` cannot stand in it"),
-            None if label.starts_with(' ') => "it begins with a space".to_owned(),
+            Some(c) => format!("`{c}` is not allowed"),
+            None if label.starts_with(' ') => "starts with a space".to_owned(),
             None => continue,
         };
         let plain: String = label.trim_start().chars().filter(|c| !refused(*c)).collect();
-        out.report(label.span, format!("`{}` is no vfat label: {what}", label.value.escape_debug()))
-            .help("letters, digits, spaces, `-` and `_`")
+        out.report(label.span, format!("invalid vfat label `{}`: {what}", label.value.escape_debug()))
+            .help("use only letters, digits, spaces, `-` and `_`")
             .fix(Fix::unsafe_(
-                format!("write `{}`", plain.escape_debug()),
+                format!("replace with `{}`", plain.escape_debug()),
                 Change::string(label.span, &plain),
             ));
     }
@@ -53,11 +53,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"FilesystemTypes": [{"type": "vfat", "label": " A"}, {"type": "vfat", "label": "A-B_C 1"}, {"type": "ext4", "label": "a.b"}]}"#,
-            &["1:48 ` A` is no vfat label: it begins with a space"],
+            &["1:48 invalid vfat label ` A`: starts with a space"],
         );
     }
 }

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "label-duplicate",
     summary: "two filesystems have the same label",
     level: Level::Warning,
-    why: "LABEL= in fstab or on the command line finds one of them, and which one is chance.",
+    why: "It is undefined which of the filesystems `LABEL=` finds in fstab or on the kernel command line.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -33,9 +33,9 @@ fn check(template: &Template, out: &mut Findings) {
             continue;
         }
         if let Some(first) = seen.get(label.value.as_str()) {
-            out.report(label.span, format!("label `{}` is used twice", label.value.escape_debug()))
-                .label(*first, "first here")
-                .help("a lookup by label may find either; give each filesystem its own");
+            out.report(label.span, format!("duplicate filesystem label `{}`", label.value.escape_debug()))
+                .label(*first, "first used here")
+                .help("give each filesystem a unique label");
         } else {
             seen.insert(&label.value, label.span);
         }

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "label-length",
     summary: "a label is too long for its filesystem",
     level: Level::Error,
-    why: "A filesystem has a fixed place for its label: 16 bytes in ext2, ext3 and ext4, 15 in swap, 11 in vfat, 12 in xfs, 255 in btrfs. mkfs refuses a longer one, or cuts it and the lookup by label fails.",
+    why: "The label field has a fixed size: 16 bytes in ext2, ext3 and ext4, 15 in swap, 11 in vfat, 12 in xfs, 255 in btrfs. mkfs rejects a longer label, or truncates it and lookups by label fail.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat", "label": "EFI-SYSTEM-PARTITION" },
@@ -31,20 +31,21 @@ fn check(template: &Template, out: &mut Findings) {
         let (Some(kind), Some(label)) = (entry.kind.as_ref().and_then(|k| k.known()), &entry.label) else {
             continue;
         };
-        let room = of_filesystem(kind).label;
-        if label.len() > room {
+        let most = of_filesystem(kind).label;
+        if label.len() > most {
             let cut: String = label
                 .chars()
                 .scan(0, |bytes, c| {
                     *bytes += c.len_utf8();
-                    (*bytes <= room).then_some(c)
+                    (*bytes <= most).then_some(c)
                 })
                 .collect();
-            out.report(label.span, format!("a label of {} bytes: {kind} has room for {room}", label.len()))
-                .fix(Fix::unsafe_(
-                    format!("cut it to `{}`", cut.escape_debug()),
+            out.report(label.span, format!("the label has {} bytes, {kind} allows {most}", label.len())).fix(
+                Fix::unsafe_(
+                    format!("truncate to `{}`", cut.escape_debug()),
                     Change::string(label.span, &cut),
-                ));
+                ),
+            );
         }
     }
 }
@@ -54,14 +55,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"FilesystemTypes": [{"type": "ext4", "label": "01234567890123456"}, {"type": "xfs", "label": "0123456789äb"}]}"#,
-            &[
-                "1:48 a label of 17 bytes: ext4 has room for 16",
-                "1:95 a label of 13 bytes: xfs has room for 12",
-            ],
+            &["1:48 the label has 17 bytes, ext4 allows 16", "1:95 the label has 13 bytes, xfs allows 12"],
         );
         check_rule(
             &super::RULE,

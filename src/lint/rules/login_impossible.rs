@@ -1,4 +1,4 @@
-//! `login-impossible`: nobody can log in.
+//! `login-impossible`: no user can log in.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
@@ -6,9 +6,9 @@ use crate::template::{SecretSource, SoftwareManager, Template, User, boot_method
 
 pub(super) static RULE: Rule = Rule {
     name: "login-impossible",
-    summary: "nobody can log in",
+    summary: "no user can log in",
     level: Level::Warning,
-    why: "Every user is locked: no password, or one that only marks the account as locked, and no key that an ssh server would take. Without `Users` there is only root, which is locked.",
+    why: "No user has a usable password, or an ssh key together with an ssh server. Without `Users` there is only root, which is locked.",
     example: r#"{ "Users": [{ "username": "ada", "uid": 1000 }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Content(check),
@@ -25,18 +25,18 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let cloud = template.cloud_init_service.is_some()
         || content.has_package("cloud-init")
         || template.bundles().iter().any(|b| b.value.starts_with("os-cloudguest"));
-    let enters = |user: &User| {
+    let can_log_in = |user: &User| {
         let password = match user.password.as_ref().map(|p| &p.value) {
             Some(SecretSource::Inline(text)) => !text.starts_with(['!', '*']),
             Some(_) => true,
             None => false,
         };
-        // A password that could not be read is not a missing one.
+        // An invalid password is reported by other rules and is not treated as missing here.
         password
             || user.key.is_some() && ssh
             || user.present.iter().any(|p| p.value == "password") && user.password.is_none()
     };
-    // Of an administrator without key or password `user-sudo` speaks.
+    // An administrator without a key or password is reported by `user-sudo`.
     let without = |user: &User| match user.password.as_ref().map(|p| &p.value) {
         None => true,
         Some(SecretSource::Inline(text)) => text.is_empty(),
@@ -45,7 +45,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let sudo = users
         .iter()
         .any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value) && user.key.is_none() && without(user));
-    if cloud || sudo || users.iter().any(enters) {
+    if cloud || sudo || users.iter().any(can_log_in) {
         return;
     }
     let Some(section) = template.users.as_ref().filter(|_| !users.is_empty()) else {
@@ -55,19 +55,19 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     out.report(
         opening(section.span),
         if keys {
-            "nobody can log in: there are keys only, and no ssh server"
+            "no user can log in: the users have only ssh keys, and no ssh server is installed"
         } else {
-            "nobody can log in: no user has a password or a key"
+            "no user can log in: none has a password or a key"
         },
     )
     .help(if keys {
-        "add the bundle openssh-server, or a password"
+        "add the bundle `openssh-server`, or give a user a `password`"
     } else {
-        "give one of them `key` or `password`"
+        "give one of them a `key` or a `password`"
     });
 }
 
-/// root is locked in Debian's packages; Clear's own asks for a new password at the first login. Hooks may add users.
+/// root is locked in Debian. Clear Linux asks for a new root password at the first login. Hooks can add users.
 fn without_users(template: &Template, out: &mut Findings) {
     let hooks = [
         &template.post_non_chroot,
@@ -80,8 +80,8 @@ fn without_users(template: &Template, out: &mut Findings) {
     if !is_debian || is_hooked || boot_method(template).is_none() {
         return;
     }
-    out.report(opening(template.span), "nobody can log in: there are no `Users`, and root has no password")
-        .help("add `Users` with a `key` or a `password`: `ister new TYPE --user NAME --key FILE` writes it");
+    out.report(opening(template.span), "no user can log in: there are no `Users`, and root has no password")
+        .help("add `Users` with a `key` or a `password`; `ister new TYPE --user NAME --key FILE` writes a template with a user");
 }
 
 #[cfg(test)]
@@ -89,11 +89,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"username": "a", "key": "k"}], "Bundles": ["os-core"]}"#,
-            &["1:11 nobody can log in: there are keys only, and no ssh server"],
+            &["1:11 no user can log in: the users have only ssh keys, and no ssh server is installed"],
         );
         check_rule(
             &super::RULE,

@@ -1,13 +1,13 @@
-//! `mirror-without-version`: a mirror is given for content or for versions, but not for both.
+//! `mirror-without-version`: only one of `MirrorURL` and `VersionURL` is set.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, SoftwareManager, Template, json_string};
 
 pub(super) static RULE: Rule = Rule {
     name: "mirror-without-version",
-    summary: "a mirror is given for content or for versions, but not for both",
+    summary: "only one of `MirrorURL` and `VersionURL` is set",
     level: Level::Warning,
-    why: "swupd asks VersionURL which release is the newest, and fetches it from MirrorURL. With one of them only, it may look for a release that the other place does not have.",
+    why: "swupd gets the number of the newest release from VersionURL and the release itself from MirrorURL. If only one of them is set, the other server may not have that release.",
     example: r#"{
     "SoftwareManager": "swupd",
     "Version": 25,
@@ -23,7 +23,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    // apt and dnf have no separate place for versions.
+    // apt and dnf have no separate URL for versions.
     if template.manager() != Some(SoftwareManager::Swupd) {
         return;
     }
@@ -37,8 +37,8 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     let report =
-        out.report(there.span, format!("a mirror without `{missing}`")).help("usually both are the same URL");
-    // A password is not to be written a second time.
+        out.report(there.span, format!("a mirror is set without `{missing}`")).help("add `{missing}`");
+    // Do not copy a password to a second key.
     if !credentials {
         report.fix(Fix::unsafe_(
             format!("add `{missing}` with the same URL"),

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "missing-key",
     summary: "a required key is missing or empty",
     level: Level::Error,
-    why: "Without these keys there is nothing to build, and no default could be right.",
+    why: "These keys have no default, and nothing can be built without them.",
     example: r#"{ "Users": [{ "uid": 1000, "password": "$6$salt$hash" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -23,19 +23,18 @@ fn check(template: &Template, out: &mut Findings) {
         "Bundles",
     ];
     if template.span.end == 0 {
-        // No object at all, which is said elsewhere.
+        // The template is not an object, which is reported as `wrong-type` or `syntax`.
         return;
     }
     for key in REQUIRED {
         if template.key_span(key).is_none() {
-            out.report(opening(template.span), format!("the required key `{key}` is missing"))
-                .help("`ister new kvm` writes a whole template to start from");
+            out.report(opening(template.span), format!("missing required key `{key}`"))
+                .help("add it; `ister new kvm` writes a complete template to start from");
         }
     }
     let mut empty = |key: &str, span: Option<Span>| {
         if let Some(span) = span {
-            out.report(span, format!("the required key `{key}` is empty"))
-                .help("it needs at least one entry");
+            out.report(span, format!("the required key `{key}` is empty")).help("add at least one entry");
         }
     };
     empty("PartitionLayout", template.layout.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
@@ -47,7 +46,7 @@ fn check(template: &Template, out: &mut Findings) {
         entry_keys(
             &entry.place.present,
             entry.place.span,
-            "a partition",
+            "a partition entry",
             &["disk", "partition", "size", "type"],
             out,
         );
@@ -56,7 +55,7 @@ fn check(template: &Template, out: &mut Findings) {
         entry_keys(
             &entry.place.present,
             entry.place.span,
-            "a filesystem",
+            "a filesystem entry",
             &["disk", "partition", "type"],
             out,
         );
@@ -65,21 +64,21 @@ fn check(template: &Template, out: &mut Findings) {
         entry_keys(
             &entry.place.present,
             entry.place.span,
-            "a mount point",
+            "a mount point entry",
             &["disk", "partition", "mount"],
             out,
         );
     }
     for user in template.users() {
-        entry_keys(&user.present, user.span, "a user", &["username"], out);
+        entry_keys(&user.present, user.span, "a user entry", &["username"], out);
     }
 }
 
 fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {
     for key in keys {
         if !present.iter().any(|p| p.value == *key) {
-            out.report(opening(span), format!("{what} needs `{key}`"))
-                .help(format!("required here: {}", keys.join(", ")));
+            out.report(opening(span), format!("missing key `{key}` in {what}"))
+                .help(format!("required keys: {}", keys.join(", ")));
         }
     }
 }
@@ -89,14 +88,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"DestinationType": "virtual", "PartitionLayout": [], "FilesystemTypes": [{"disk": "a", "type": "x"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}], "Version": 1}"##,
             &[
-                r##"1:1 the required key `Bundles` is missing"##,
+                r##"1:1 missing required key `Bundles`"##,
                 r##"1:51 the required key `PartitionLayout` is empty"##,
-                r##"1:75 a filesystem needs `partition`"##,
+                r##"1:75 missing key `partition` in a filesystem entry"##,
             ],
         );
         check_rule(

@@ -1,4 +1,4 @@
-//! All rules: one file each, and this table.
+//! The table of all lint rules. Each rule is in a file of its own.
 
 mod bootloader_missing;
 mod bundle_duplicate;

@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "mount-duplicate",
     summary: "a mount point is used twice",
     level: Level::Error,
-    why: "The second filesystem would be mounted over the first, whose files could not be reached any more.",
+    why: "The second filesystem is mounted over the first one and hides its files.",
     example: r#"{
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
@@ -56,9 +56,9 @@ fn check(template: &Template, out: &mut Findings) {
     for mount in template.mounts().iter().filter_map(|entry| entry.mount.as_ref()) {
         match seen.entry(&mount.value) {
             Entry::Occupied(earlier) => {
-                out.report(mount.span, format!("`{}` is mounted twice", mount.value))
-                    .label(*earlier.get(), "mounted here before")
-                    .help("give each filesystem a place of its own");
+                out.report(mount.span, format!("duplicate mount point `{}`", mount.value))
+                    .label(*earlier.get(), "first used here")
+                    .help("give each filesystem a unique mount point");
             }
             Entry::Vacant(entry) => {
                 entry.insert(mount.span);
@@ -72,11 +72,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionMountPoints": [{"mount": "/"}, {"mount": "/"}]}"##,
-            &[r##"1:53 `/` is mounted twice"##],
+            &[r##"1:53 duplicate mount point `/`"##],
         );
         check_rule(&super::RULE, r##"{"PartitionMountPoints": [{"mount": "/"}, {"mount": "/home"}]}"##, &[]);
     }

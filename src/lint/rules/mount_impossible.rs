@@ -1,4 +1,4 @@
-//! `mount-impossible`: a filesystem is mounted where it cannot be.
+//! `mount-impossible`: a filesystem cannot be used at its mount point.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{FilesystemType, PartitionType, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "mount-impossible",
-    summary: "a filesystem is mounted where it cannot be",
+    summary: "a filesystem cannot be used at its mount point",
     level: Level::Error,
-    why: "Some places belong to the running system, swap holds no files, and a root filesystem needs owners, modes and links.",
+    why: "Some directories are mounted by the running system, swap cannot store files, and a root filesystem needs file owners, modes and links.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -59,27 +59,22 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         let efi = partition.is_some_and(|p| p.is_efi());
         let first = mount.split('/').nth(1).unwrap_or_default();
         let fault = match (mount.as_str(), kind) {
-            _ if swap || kind == Some(FilesystemType::Swap) => {
-                "swap is not mounted: what lies there would be lost"
-            }
+            _ if swap || kind == Some(FilesystemType::Swap) => "swap cannot be mounted",
             ("/", Some(FilesystemType::Vfat)) => {
-                "vfat cannot be the root: it knows no owners, modes and links"
+                "vfat has no file owners, modes and links, which a root filesystem needs"
             }
-            // Of an EFI partition that is not vfat, `esp-filesystem` speaks.
+            // An EFI partition that is not vfat is reported by `esp-filesystem`.
             ("/boot", Some(kind)) if kind != FilesystemType::Vfat && !template.boots_by_bios() && !efi => {
-                "firmware reads the boot loader from here: UEFI needs vfat"
+                "UEFI firmware reads the boot loader from here, which requires vfat"
             }
-            ("/etc", _) => "systemd needs /etc before it can mount anything",
+            ("/etc", _) => "systemd reads /etc before it mounts other filesystems",
             _ if matches!(first, "dev" | "proc" | "run" | "sys") => {
-                "the running system mounts its own filesystem here"
+                "reserved for a filesystem of the running system"
             }
             _ => continue,
         };
-        out.report(
-            mount.span,
-            format!("nothing can be mounted at `{}` like this: {fault}", mount.value.escape_debug()),
-        )
-        .help("mount something else there, or this somewhere else");
+        out.report(mount.span, format!("invalid mount point `{}`: {fault}", mount.value.escape_debug()))
+            .help("change the mount point or the filesystem type");
     }
 }
 
@@ -88,19 +83,17 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"FilesystemTypes": [{"disk": "a", "partition": 1, "type": "swap"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/home"}]}"##,
-            &[
-                r##"1:134 nothing can be mounted at `/home` like this: swap is not mounted: what lies there would be lost"##,
-            ],
+            &[r##"1:134 invalid mount point `/home`: swap cannot be mounted"##],
         );
         check_rule(
             &super::RULE,
             r##"{"FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4"}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/boot"}]}"##,
             &[
-                r##"1:134 nothing can be mounted at `/boot` like this: firmware reads the boot loader from here: UEFI needs vfat"##,
+                r##"1:134 invalid mount point `/boot`: UEFI firmware reads the boot loader from here, which requires vfat"##,
             ],
         );
         check_rule(
@@ -111,9 +104,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r##"{"PartitionMountPoints": [{"mount": "/proc/x"}]}"##,
-            &[
-                r##"1:37 nothing can be mounted at `/proc/x` like this: the running system mounts its own filesystem here"##,
-            ],
+            &[r##"1:37 invalid mount point `/proc/x`: reserved for a filesystem of the running system"##],
         );
         check_rule(
             &super::RULE,

@@ -1,4 +1,4 @@
-//! `mount-order`: a mount point is listed before the one that it lies below.
+//! `mount-order`: a mount point is listed before its parent.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Spanned, Template};
@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "mount-order",
-    summary: "a mount point is listed before the one that it lies below",
+    summary: "a mount point is listed before its parent",
     level: Level::Note,
-    why: "A filesystem that is mounted later hides what was mounted below it before. ister mounts parents first, whatever the order; other readers of the template, and people, may not.",
+    why: "A filesystem that is mounted later hides filesystems that were already mounted below it. ister always mounts parents first, but other programs and readers may rely on the order.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -64,7 +64,7 @@ fn check(template: &Template, out: &mut Findings) {
         places.entry(&mount.value).or_insert(index);
     }
     for (index, mount) in mounts.iter().enumerate() {
-        // Everything lies below `/`, which is often listed last. Deeper paths than anybody has are not looked into.
+        // `/` is the parent of everything and often listed last. The limit avoids work on absurdly deep paths.
         let parents = mount.match_indices('/').skip(1).take(32).map(|(at, _)| &mount.value[..at]);
         let later = parents.filter_map(|parent| places.get(parent)).find(|later| **later > index);
         if let Some(later) = later {
@@ -72,13 +72,13 @@ fn check(template: &Template, out: &mut Findings) {
             out.report(
                 mount.span,
                 format!(
-                    "`{}` is listed before `{}`, below which it lies",
+                    "mount point `{}` is listed before its parent `{}`",
                     mount.value.escape_debug(),
                     parent.value.escape_debug()
                 ),
             )
-            .label(parent.span, "this one is mounted first")
-            .help("list the upper one first");
+            .label(parent.span, "parent mount point")
+            .help("list the parent first");
         }
     }
 }
@@ -88,11 +88,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"PartitionMountPoints": [{"mount": "/boot"}, {"mount": "/srv/a/b"}, {"mount": "/srv"}, {"mount": "/srv-2"}, {"mount": "/"}]}"#,
-            &["1:57 `/srv/a/b` is listed before `/srv`, below which it lies"],
+            &["1:57 mount point `/srv/a/b` is listed before its parent `/srv`"],
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `mount-path`: a mount point is no absolute path inside the image.
+//! `mount-path`: a mount point is not a normalized absolute path.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 pub(super) static RULE: Rule = Rule {
     name: "mount-path",
-    summary: "a mount point is no absolute path inside the image",
+    summary: "a mount point is not a normalized absolute path",
     level: Level::Error,
-    why: "A mount point is a directory of the image. Relative paths, `..` and doubled slashes mean something else to each program that reads them.",
+    why: "A mount point is a directory in the image. Programs interpret relative paths, `..` and repeated slashes differently.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -56,30 +56,30 @@ fn check(template: &Template, out: &mut Findings) {
     for mount in template.mounts().iter().filter_map(|entry| entry.mount.as_ref()) {
         let parts = || mount.split('/').skip(1);
         let fault = if mount.is_empty() {
-            "it is empty"
+            "empty"
         } else if !mount.starts_with('/') {
-            "it does not start with `/`"
+            "does not start with `/`"
         } else if parts().any(|part| matches!(part, "." | "..")) {
-            "`.` and `..` lead elsewhere"
+            "contains `.` or `..`"
         } else if mount.value != "/" && parts().any(str::is_empty) {
-            "a `/` too many"
+            "repeated or trailing `/`"
         } else if mount.contains(char::is_control) {
-            "it has a control character"
+            "contains a control character"
         } else {
             continue;
         };
         let report =
-            out.report(mount.span, format!("`{}` is no mount point: {fault}", mount.value.escape_debug()));
-        // Slashes too many say nothing; everything else is a question.
+            out.report(mount.span, format!("invalid mount point `{}`: {fault}", mount.value.escape_debug()));
+        // Only redundant slashes have an obvious fix.
         let parts: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
         let clean = format!("/{}", parts.join("/"));
-        if mount.starts_with('/') && fault == "a `/` too many" && !taken.contains(clean.as_str()) {
-            report.help(format!("write `{}`", clean.escape_debug())).fix(Fix::safe(
-                format!("write `{}`", clean.escape_debug()),
+        if mount.starts_with('/') && fault == "repeated or trailing `/`" && !taken.contains(clean.as_str()) {
+            report.help(format!("replace with `{}`", clean.escape_debug())).fix(Fix::safe(
+                format!("replace with `{}`", clean.escape_debug()),
                 Change::string(mount.span, &clean),
             ));
         } else {
-            report.help("the absolute path of a directory of the image, for example `/srv`");
+            report.help("use an absolute path, for example `/srv`");
         }
     }
 }
@@ -89,14 +89,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionMountPoints": [{"mount": "home"}, {"mount": "/a/../b"}, {"mount": "/a/"}]}"##,
             &[
-                r##"1:37 `home` is no mount point: it does not start with `/`"##,
-                r##"1:56 `/a/../b` is no mount point: `.` and `..` lead elsewhere"##,
-                r##"1:78 `/a/` is no mount point: a `/` too many"##,
+                r##"1:37 invalid mount point `home`: does not start with `/`"##,
+                r##"1:56 invalid mount point `/a/../b`: contains `.` or `..`"##,
+                r##"1:78 invalid mount point `/a/`: repeated or trailing `/`"##,
             ],
         );
         check_rule(

@@ -1,4 +1,4 @@
-//! `mount-without-filesystem`: a partition is mounted that has no filesystem.
+//! `mount-without-filesystem`: a mounted partition has no filesystem.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "mount-without-filesystem",
-    summary: "a partition is mounted that has no filesystem",
+    summary: "a mounted partition has no filesystem",
     level: Level::Error,
-    why: "Only a filesystem can be mounted. Usually a number or a disk name was changed in one section only.",
+    why: "Only a filesystem can be mounted. Usually a partition number or disk name was changed in one section only.",
     example: r#"{
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
@@ -37,9 +37,9 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         if partitions.get(&entry.place).is_some_and(|p| p.filesystem.is_none()) {
             out.report(
                 entry.place.partition_span(),
-                format!("partition {number} of `{disk}` has no filesystem that could be mounted"),
+                format!("mounted partition {number} of `{disk}` has no filesystem"),
             )
-            .help("add it to FilesystemTypes");
+            .help("add an entry for it to FilesystemTypes");
         }
     }
 }
@@ -49,11 +49,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"FilesystemTypes": [{"disk": "a", "partition": 1}], "PartitionMountPoints": [{"disk": "a", "partition": 2}]}"##,
-            &[r##"1:106 partition 2 of `a` has no filesystem that could be mounted"##],
+            &[r##"1:106 mounted partition 2 of `a` has no filesystem"##],
         );
         check_rule(
             &super::RULE,

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "os-core-missing",
     summary: "the bundle os-core is missing",
     level: Level::Warning,
-    why: "os-core is the smallest system that reaches a login prompt. swupd adds it to every image; other managers install only what is asked for, and without an init the kernel panics.",
+    why: "os-core is the smallest system that reaches a login prompt. swupd adds it to every image. Other software managers install only the listed bundles, and without an init the kernel panics.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
     check: Check::Content(check),
@@ -18,14 +18,14 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let init = content.is_apt()
         && ["systemd-sysv", "sysvinit-core", "runit-init", "init"].iter().any(|p| content.has_package(p));
-    // swupd adds it to whatever is installed.
+    // swupd always installs it.
     let added = template.manager() == Some(SoftwareManager::Swupd);
     if !init && !added && !bundles.iter().any(|bundle| bundle.value == "os-core") {
-        out.report(opening(bundles.span), "`os-core` is not among the bundles")
+        out.report(opening(bundles.span), "missing bundle `os-core`")
             .fix(Fix::unsafe_(
-                "add os-core",
+                "add `os-core`",
                 Change::AddItem { array: bundles.span, item: "\"os-core\"".to_owned() },
             ))
-            .help("add it, or with apt a package with an init such as systemd-sysv");
+            .help("add it, or with apt a package that contains an init, such as `systemd-sysv`");
     }
 }

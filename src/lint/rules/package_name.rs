@@ -1,4 +1,4 @@
-//! `package-name`: no package can be called so.
+//! `package-name`: a bundle or package name is invalid.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -7,9 +7,9 @@ use crate::template::{SoftwareManager, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "package-name",
-    summary: "no package can have this name",
+    summary: "a bundle or package name is invalid",
     level: Level::Error,
-    why: "With apt and dnf a name without a definition is passed to the package manager as the name of a package. What else the package manager takes there is refused: apt-get removes a package whose name is followed by `-`, and a pattern installs whatever matches on that day.",
+    why: "With apt and dnf, a name without a bundle definition is passed to the package manager as a package name. Other arguments are rejected: apt-get removes a package if `-` is appended to its name, and a pattern installs all packages that happen to match.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "nano-"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
     check: Check::Content(check),

@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "partition-count",
     summary: "a disk has more than 128 partitions",
     level: Level::Error,
-    why: "A GUID partition table has 128 entries (UEFI 2.10, section 5.3.1), and partition numbers are their places in it.",
+    why: "A GUID partition table has 128 entries (UEFI 2.10, section 5.3.1), and the partition number is the index of an entry.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -52,16 +52,16 @@ fn check(template: &Template, out: &mut Findings) {
         *count += 1;
         if *count == MAX_PARTITIONS + 1 {
             out.report(disk.span, format!("`{}` has more than {MAX_PARTITIONS} partitions", disk.value))
-                .help("a GUID partition table has room for 128");
+                .help("remove partitions; a GUID partition table has 128 entries");
         }
     }
     for number in template.places().filter_map(|place| place.partition.as_ref()) {
         if number.value as usize > MAX_PARTITIONS {
             out.report(
                 number.span,
-                format!("{} is no partition number: they end at {MAX_PARTITIONS}", number.value),
+                format!("partition number {} is greater than {MAX_PARTITIONS}", number.value),
             )
-            .help("a number from 1 to 128");
+            .help("use a number from 1 to 128");
         }
     }
 }
@@ -71,12 +71,12 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let entries = |count: usize| vec![r#"{"disk": "a"}"#; count].join(", ");
         let template = |count: usize| format!(r#"{{"PartitionLayout": [{}]}}"#, entries(count));
         check_rule(&super::RULE, &template(129), &["1:1951 `a` has more than 128 partitions"]);
         check_rule(&super::RULE, &template(128), &[]);
         let number = r#"{"PartitionLayout": [{"partition": 129}]}"#;
-        check_rule(&super::RULE, number, &["1:36 129 is no partition number: they end at 128"]);
+        check_rule(&super::RULE, number, &["1:36 partition number 129 is greater than 128"]);
     }
 }

@@ -1,4 +1,4 @@
-//! `partition-duplicate`: a partition stands twice in a section.
+//! `partition-duplicate`: a section has two entries for the same partition.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Place, Template};
@@ -7,9 +7,9 @@ use std::collections::hash_map::Entry;
 
 pub(super) static RULE: Rule = Rule {
     name: "partition-duplicate",
-    summary: "a partition stands twice in a section",
+    summary: "a section has two entries for the same partition",
     level: Level::Error,
-    why: "Two entries for one partition contradict each other, and nobody can tell which one was meant.",
+    why: "Two entries for one partition contradict each other, and it is unclear which one applies.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -45,10 +45,10 @@ fn section<'t>(name: &str, places: impl Iterator<Item = &'t Place>, out: &mut Fi
             Entry::Occupied(earlier) => {
                 out.report(
                     place.partition_span(),
-                    format!("partition {number} of `{disk}` stands twice in {name}"),
+                    format!("duplicate entry for partition {number} of `{disk}` in {name}"),
                 )
-                .label(earlier.get().partition_span(), "first here")
-                .help("remove one of them, or change its number");
+                .label(earlier.get().partition_span(), "first entry")
+                .help("remove one of them, or change its partition number");
             }
             Entry::Vacant(entry) => {
                 entry.insert(place);
@@ -62,11 +62,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "a", "partition": 1}, {"disk": "a", "partition": "1"}]}"##,
-            &[r##"1:80 partition 1 of `a` stands twice in PartitionLayout"##],
+            &[r##"1:80 duplicate entry for partition 1 of `a` in PartitionLayout"##],
         );
         check_rule(
             &super::RULE,

@@ -1,4 +1,4 @@
-//! `partition-order`: partition numbers have a hole, or are not in order.
+//! `partition-order`: partition numbers have a gap or are out of order.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "partition-order",
-    summary: "partition numbers have a hole, or are not in order",
+    summary: "partition numbers have a gap or are out of order",
     level: Level::Note,
-    why: "Partitions lie on the disk in the order of their numbers, whatever the order of the entries. ister.py numbered them again from 1, so that a hole moved every partition behind it.",
+    why: "Partitions are placed on the disk in the order of their numbers, regardless of the order of the entries. ister.py renumbered them from 1, so a gap changed the number of every partition after it.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -47,9 +47,9 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         let (Some((disk, number)), Some(at)) = (place.key(), &place.partition) else { continue };
         match highest.get(disk) {
             Some(&(before, span)) if number < before => {
-                out.report(at.span, format!("partition {number} stands behind partition {before}"))
-                    .label(span, "this one")
-                    .help("on the disk it comes first; write the entries in the order of the numbers");
+                out.report(at.span, format!("partition {number} is listed after partition {before}"))
+                    .label(span, "listed before it")
+                    .help("list the entries in the order of their numbers, which is the order on the disk");
             }
             _ => {
                 highest.insert(disk, (number, at.span));
@@ -59,10 +59,10 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     let mut last: Option<(&str, u32)> = None;
     for partition in partitions.iter().filter(|p| p.layout.is_some()) {
         let before = last.filter(|(disk, _)| *disk == partition.disk).map_or(0, |(_, number)| number);
-        // What is no number at all has a rule of its own.
+        // Invalid numbers are reported by `partition-count`.
         if partition.number > before + 1 && partition.number as usize <= MAX_PARTITIONS {
-            out.report(partition.span(), format!("there is no partition {} before this one", before + 1))
-                .help("the number is kept, and the one before stays free; ister.py closed the gap");
+            out.report(partition.span(), format!("partition number {} is not used", before + 1))
+                .help("renumber the partitions; ister preserves the gap, ister.py closed it");
         }
         last = Some((partition.disk, partition.number));
     }
@@ -73,16 +73,16 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"PartitionLayout": [{"disk": "a", "partition": 2}, {"disk": "a", "partition": 1}, {"disk": "b", "partition": 1}]}"#,
-            &["1:80 partition 1 stands behind partition 2"],
+            &["1:80 partition 1 is listed after partition 2"],
         );
         check_rule(
             &super::RULE,
             r#"{"PartitionLayout": [{"disk": "a", "partition": 2}]}"#,
-            &["1:49 there is no partition 1 before this one"],
+            &["1:49 partition number 1 is not used"],
         );
         check_rule(
             &super::RULE,

@@ -1,4 +1,4 @@
-//! `partition-rest-not-last`: a partition takes the rest of the disk, and others come after it.
+//! `partition-rest-not-last`: a partition that takes the rest of the disk is not the last one.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Place, Size, Template};
@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "partition-rest-not-last",
-    summary: "a partition takes the rest of the disk, and others come after it",
+    summary: "a partition that takes the rest of the disk is not the last one",
     level: Level::Error,
-    why: "Partitions lie on the disk in the order of their numbers. One that takes the rest leaves nothing for those behind it.",
+    why: "Partitions are placed on the disk in the order of their numbers. A partition that takes the rest of the disk leaves no space for partitions after it.",
     example: r#"{
     "DiskSize": "10G",
     "PartitionLayout": [
@@ -47,10 +47,10 @@ fn check(template: &Template, out: &mut Findings) {
         if let Some(after) = after {
             out.report(
                 size.span,
-                format!("partition {number} takes the rest of `{disk}`, but is not its last one"),
+                format!("partition {number} takes the rest of `{disk}`, but is not the last partition"),
             )
-            .label(after.partition_span(), "this one comes after it")
-            .help("give it a size, or the highest number");
+            .label(after.partition_span(), "later partition")
+            .help("give it a size, or the highest partition number");
         }
     }
 }
@@ -60,11 +60,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "a", "partition": 1, "size": "rest"}, {"disk": "a", "partition": 2, "size": "1G"}]}"##,
-            &[r##"1:60 partition 1 takes the rest of `a`, but is not its last one"##],
+            &[r##"1:60 partition 1 takes the rest of `a`, but is not the last partition"##],
         );
         check_rule(
             &super::RULE,

@@ -1,13 +1,13 @@
-//! `partition-size`: a size is not one.
+//! `partition-size`: a size is invalid.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Size, SizeFault, Spanned, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "partition-size",
-    summary: "a size is not one",
+    summary: "a size is invalid",
     level: Level::Error,
-    why: "Sizes are whole numbers of MiB, GiB or TiB, so that nobody has to guess the unit and every partition starts at a whole MiB.",
+    why: "Sizes are whole numbers of MiB, GiB or TiB, so that the unit is explicit and every partition starts at a multiple of 1 MiB.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512", "type": "EFI" },
@@ -29,17 +29,21 @@ fn check(template: &Template, out: &mut Findings) {
     let layout = template.layout().iter().filter_map(|entry| entry.size.as_ref());
     for size in layout.chain(&template.disk_size) {
         if let Err(fault) = &size.value {
-            let report =
-                out.report(size.span, fault.to_string()).help("for example `512M`, `8G`, `1T`, or `rest`");
+            let report = out
+                .report(size.span, fault.to_string())
+                .help("use a size such as `512M`, `8G` or `1T`, or `rest` for a partition");
             match fault {
                 SizeFault::NotAnInteger(text) => {
                     if let Some(meant) = meant(text) {
-                        report.fix(Fix::safe(format!("write `{meant}`"), Change::string(size.span, &meant)));
+                        report.fix(Fix::safe(
+                            format!("replace with `{meant}`"),
+                            Change::string(size.span, &meant),
+                        ));
                     }
                 }
                 SizeFault::NoUnit(text) if Size::parse(&format!("{text}M")).is_ok() => {
                     report.fix(Fix::unsafe_(
-                        format!("write `{text}M`"),
+                        format!("replace with `{text}M`"),
                         Change::string(size.span, &format!("{text}M")),
                     ));
                 }
@@ -48,11 +52,11 @@ fn check(template: &Template, out: &mut Findings) {
         }
     }
     if let Some(Spanned { value: Ok(Size::Rest), span }) = &template.disk_size {
-        out.report(*span, "`rest` is no size of a disk").help("for example `8G`");
+        out.report(*span, "invalid disk size `rest`").help("use a size such as `8G`");
     }
 }
 
-/// The size that is meant by the same amount in another form: `8g`, `8 G`, `8GB`, `8GiB`.
+/// The size for common misspellings: `8g`, `8 G`, `8GB`, `8GiB`.
 fn meant(text: &str) -> Option<String> {
     let plain = text.replace(' ', "").to_ascii_uppercase();
     let plain = plain.strip_suffix("IB").or(plain.strip_suffix('B')).unwrap_or(&plain);
@@ -65,7 +69,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"size": "512"}, {"size": "0G"}]}"##,
@@ -75,6 +79,6 @@ mod tests {
             ],
         );
         check_rule(&super::RULE, r##"{"PartitionLayout": [{"size": "512M"}], "DiskSize": "8G"}"##, &[]);
-        check_rule(&super::RULE, r##"{"DiskSize": "rest"}"##, &[r##"1:14 `rest` is no size of a disk"##]);
+        check_rule(&super::RULE, r##"{"DiskSize": "rest"}"##, &[r##"1:14 invalid disk size `rest`"##]);
     }
 }

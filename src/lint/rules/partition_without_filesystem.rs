@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "partition-without-filesystem",
     summary: "a partition has no filesystem",
     level: Level::Warning,
-    why: "The partition is made and stays empty. Usually its entry in FilesystemTypes was forgotten.",
+    why: "The partition is created and stays empty. Usually its entry in FilesystemTypes is missing.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -37,10 +37,10 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     for partition in
         partitions.iter().filter(|p| p.layout.is_some() && p.filesystem.is_none() && p.mount.is_none())
     {
-        // Swap has a rule of its own, and so has what is mounted without a filesystem.
+        // Swap partitions are reported by `swap-filesystem`, mounted partitions by `mount-without-filesystem`.
         if partition.kind() != Some(PartitionType::Swap) {
             out.report(partition.span(), format!("partition {} has no filesystem", partition.number))
-                .help("add it to FilesystemTypes, or remove it here");
+                .help("add an entry for it to FilesystemTypes, or remove the partition");
         }
     }
 }

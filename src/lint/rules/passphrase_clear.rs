@@ -1,13 +1,13 @@
-//! `passphrase-clear`: a passphrase stands in the template.
+//! `passphrase-clear`: the template contains a passphrase in clear text.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "passphrase-clear",
-    summary: "a passphrase stands in the template",
+    summary: "the template contains a passphrase in clear text",
     level: Level::Warning,
-    why: "Everybody who can read the template, its history or a backup of it can open the disk.",
+    why: "Anyone who can read the template, its version history or a backup can decrypt the disk.",
     example: r#"{
     "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
     "PartitionLayout": [
@@ -55,8 +55,8 @@ fn check(template: &Template, out: &mut Findings) {
     for passphrase in template.filesystems().iter().filter_map(|f| f.encryption.as_ref()?.passphrase.as_ref())
     {
         if matches!(&passphrase.value, SecretSource::Inline(text) if !text.is_empty()) {
-            out.report(passphrase.span, "a passphrase in clear text")
-                .help("name its source: { \"env\": NAME } or { \"file\": PATH }");
+            out.report(passphrase.span, "passphrase in clear text")
+                .help("read it from the environment or a file: `{ \"env\": NAME }` or `{ \"file\": PATH }`");
         }
     }
 }

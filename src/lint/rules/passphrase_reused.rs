@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "passphrase-reused",
     summary: "two filesystems have the same passphrase",
     level: Level::Warning,
-    why: "Whoever learns one opens both. If that is meant, one encrypted filesystem is simpler.",
+    why: "A leaked passphrase opens both filesystems. If that is intended, one encrypted filesystem is simpler.",
     example: r#"{
     "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
     "PartitionLayout": [
@@ -63,8 +63,8 @@ fn check(template: &Template, out: &mut Findings) {
     {
         match seen.iter().find(|earlier| earlier.value == passphrase.value) {
             Some(earlier) => {
-                out.report(passphrase.span, "the same passphrase as another filesystem's")
-                    .label(earlier.span, "first here");
+                out.report(passphrase.span, "the passphrase is also used for another filesystem")
+                    .label(earlier.span, "first used here");
             }
             None if seen.len() < MOST => seen.push(passphrase),
             None => {}
@@ -72,5 +72,5 @@ fn check(template: &Template, out: &mut Findings) {
     }
 }
 
-/// More partitions than a table has are refused anyhow.
+/// A template with more partitions is invalid anyway.
 const MOST: usize = crate::plan::layout::MAX_PARTITIONS;

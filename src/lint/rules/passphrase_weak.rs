@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "passphrase-weak",
     summary: "a passphrase is easy to guess",
     level: Level::Warning,
-    why: "Whoever has the disk can try millions of passphrases. One that is empty, short, or first on every list holds for seconds.",
+    why: "Anyone with access to the disk can try millions of passphrases. An empty, short or common passphrase is found within seconds.",
     example: r#"{
     "$lint": { "allow": { "passphrase-clear": "thrown away after the test" } },
     "Bundles": ["bootloader", "cryptsetup", "kernel-kvm", "os-core"],
@@ -62,17 +62,17 @@ fn check(template: &Template, out: &mut Findings) {
         let SecretSource::Inline(text) = &passphrase.value else { continue };
         let different = text.chars().collect::<BTreeSet<_>>().len();
         let what = if text.is_empty() {
-            "it is empty"
+            "empty"
         } else if text.chars().count() < 12 {
-            "it has fewer than 12 characters"
+            "fewer than 12 characters"
         } else if different < 5 {
-            "it has fewer than 5 different characters"
+            "fewer than 5 different characters"
         } else {
             continue;
         };
-        // The passphrase itself stands in no message.
-        out.report(passphrase.span, format!("this passphrase is easy to guess: {what}"))
-            .help("several random words, for example");
+        // The message never contains the passphrase.
+        out.report(passphrase.span, format!("weak passphrase: {what}"))
+            .help("use a longer passphrase, for example several random words");
     }
 }
 
@@ -81,14 +81,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"FilesystemTypes": [{"encryption": {"passphrase": ""}}, {"encryption": {"passphrase": "aaaaaaaaaaaaaaaa"}}]}"#,
-            &[
-                "1:52 this passphrase is easy to guess: it is empty",
-                "1:88 this passphrase is easy to guess: it has fewer than 5 different characters",
-            ],
+            &["1:52 weak passphrase: empty", "1:88 weak passphrase: fewer than 5 different characters"],
         );
         check_rule(
             &super::RULE,

@@ -1,12 +1,12 @@
-//! Rules that fire while a template is read, by its JSON Schema, or by the runner: there is nothing to run for them.
+//! Rules that are reported by the parser, the JSON Schema check or the runner, and have no check function of their own.
 
 use crate::lint::finding::{Check, Level, Rule};
 
 pub static DUPLICATE_KEY: Rule = Rule {
     name: "duplicate-key",
-    summary: "a key stands twice in an object",
+    summary: "an object has a duplicate key",
     level: Level::Error,
-    why: "JSON leaves open what two equal keys mean. ister.py takes the last one and says nothing, so an edit of the first one has no effect.",
+    why: "JSON does not define the meaning of duplicate keys. ister.py silently uses the last one, so editing the first one has no effect.",
     example: r#"{ "Hostname": "old", "Hostname": "new" }"#,
     instead: r#"{ "Hostname": "new" }"#,
     check: Check::Reading,
@@ -14,9 +14,9 @@ pub static DUPLICATE_KEY: Rule = Rule {
 
 pub static LINT_ALLOWANCE: Rule = Rule {
     name: "lint-allowance",
-    summary: "an allowance in `$lint` is needless, nameless or has no reason",
+    summary: "an entry of `$lint` is unused, unknown or has no reason",
     level: Level::Warning,
-    why: "An allowance is a promise to others that something is meant like that. One that silences nothing, has no reason, or names no rule only hides the next fault.",
+    why: "An allowance documents that a finding is intended. One that suppresses nothing, gives no reason or names an unknown rule only hides future problems.",
     example: r#"{ "$lint": { "allow": { "hostname-long": "our names are long" } } }"#,
     instead: r#"{ "Hostname": "kvm" }"#,
     check: Check::Reading,
@@ -24,9 +24,9 @@ pub static LINT_ALLOWANCE: Rule = Rule {
 
 pub static MISSPELT_KEY: Rule = Rule {
     name: "misspelt-key",
-    summary: "a key is nearly one that is known",
+    summary: "a key is similar to a known key",
     level: Level::Error,
-    why: "ister.py ignores keys that it does not know: a misspelt one is a setting that silently does not happen.",
+    why: "ister.py ignores unknown keys, so a setting with a misspelt key silently has no effect.",
     example: r#"{ "CmdLine": "quiet" }"#,
     instead: r#"{ "cmdline": "quiet" }"#,
     check: Check::Reading,
@@ -34,9 +34,9 @@ pub static MISSPELT_KEY: Rule = Rule {
 
 pub static SCHEMA: Rule = Rule {
     name: "schema",
-    summary: "the JSON Schema refuses it",
+    summary: "the template does not match the JSON Schema",
     level: Level::Error,
-    why: "`schema/ister-template.schema.json` is the published description of the format. What it refuses, some reader of the template will refuse.",
+    why: "`schema/ister-template.schema.json` is the published definition of the format. Other programs may reject a template that does not match it.",
     example: r#"{ "Formats": ["qcow2", "qcow2"] }"#,
     instead: r#"{ "Formats": ["qcow2"] }"#,
     check: Check::Reading,
@@ -44,9 +44,9 @@ pub static SCHEMA: Rule = Rule {
 
 pub static SYNTAX: Rule = Rule {
     name: "syntax",
-    summary: "the text is not JSON",
+    summary: "the file is not valid JSON",
     level: Level::Error,
-    why: "Everything that reads the template refuses what is not JSON (RFC 8259). Reading goes on behind the fault, so that all other findings show too.",
+    why: "Every program that reads the template rejects invalid JSON (RFC 8259). Parsing continues after the error, so other findings are reported too.",
     example: r#"{ 'Hostname': "web" }"#,
     instead: r#"{ "Hostname": "web" }"#,
     check: Check::Reading,
@@ -54,9 +54,9 @@ pub static SYNTAX: Rule = Rule {
 
 pub static UNKNOWN_KEY: Rule = Rule {
     name: "unknown-key",
-    summary: "a key means nothing, and is ignored",
+    summary: "an unknown key is ignored",
     level: Level::Warning,
-    why: "ister.py ignores keys that it does not know, and so does everything else. Comments have a key of their own, `$comment`.",
+    why: "ister and ister.py ignore unknown keys. Use `$comment` for comments.",
     example: r#"{ "Maintainer": "ada" }"#,
     instead: r#"{ "$comment": "maintained by ada" }"#,
     check: Check::Reading,
@@ -66,7 +66,7 @@ pub static WRONG_TYPE: Rule = Rule {
     name: "wrong-type",
     summary: "a value has the wrong JSON type",
     level: Level::Error,
-    why: "The value has the wrong JSON type. ister.py ends with a Python exception, or does something unexpected: the text \"false\" is true to it.",
+    why: "ister.py fails with a Python exception or misinterprets the value: the string \"false\" counts as true.",
     example: r#"{ "LegacyBios": "false" }"#,
     instead: r#"{ "LegacyBios": false }"#,
     check: Check::Reading,

@@ -1,13 +1,13 @@
-//! `root-kept`: the root filesystem is not to be formatted.
+//! `root-kept`: the root filesystem has `disable_format`.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "root-kept",
-    summary: "the root filesystem is not to be formatted",
+    summary: "the root filesystem has `disable_format`",
     level: Level::Error,
-    why: "The content is installed into a fresh root filesystem. Keeping the old one would mix two systems.",
+    why: "The content is installed into a new root filesystem. Preserving an existing one would mix two systems.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -30,8 +30,8 @@ fn check(template: &Template, out: &mut Findings) {
     let Some(key) = root.and_then(|entry| entry.place.key()) else { return };
     for entry in template.filesystems() {
         if let (Some(span), true) = (entry.disable_format, entry.place.key() == Some(key)) {
-            out.report(span, "the filesystem of `/` cannot be kept")
-                .help("remove `disable_format` here")
+            out.report(span, "the filesystem of `/` cannot be preserved")
+                .help("remove `disable_format`")
                 .fix(Fix::unsafe_("remove `disable_format`", Change::Remove(span)));
         }
     }
@@ -42,11 +42,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"FilesystemTypes": [{"disk": "a", "partition": 1, "disable_format": true}], "PartitionMountPoints": [{"disk": "a", "partition": 1, "mount": "/"}]}"##,
-            &[r##"1:70 the filesystem of `/` cannot be kept"##],
+            &[r##"1:70 the filesystem of `/` cannot be preserved"##],
         );
         check_rule(
             &super::RULE,

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "root-missing",
     summary: "nothing is mounted at /",
     level: Level::Error,
-    why: "Everything else is mounted below `/`, and the content is installed there.",
+    why: "The content is installed on the filesystem at `/`, and all others are mounted below it.",
     example: r#"{
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
@@ -28,7 +28,7 @@ fn check(template: &Template, out: &mut Findings) {
     let root = |entry: &MountEntry| entry.mount.as_ref().is_some_and(|m| m.value == "/");
     if !mounts.is_empty() && !mounts.iter().any(root) {
         out.report(opening(mounts.span), "nothing is mounted at `/`")
-            .help("mount the root partition: \"mount\": \"/\"");
+            .help("add an entry with `\"mount\": \"/\"` for the root partition");
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"PartitionMountPoints": [{"mount": "/home"}]}"##,

@@ -1,4 +1,4 @@
-//! `root-not-last`: the root filesystem of a cloud image cannot fill a larger disk.
+//! `root-not-last`: the root partition of a cloud image is not the last partition.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -7,9 +7,9 @@ use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "root-not-last",
-    summary: "the root partition of a cloud image is not the last one",
+    summary: "the root partition of a cloud image is not the last partition",
     level: Level::Note,
-    why: "Clouds give an instance a larger disk than the image has, and cloud-init makes the root partition fill it. A partition behind it is in the way, and the root stays as small as it is.",
+    why: "Cloud instances often have a larger disk than the image, and cloud-init grows the root partition to fill it. If another partition follows, the root partition cannot grow.",
     example: r#"{
     "Bundles": ["kernel-kvm", "os-cloudguest", "os-core"],
     "PartitionLayout": [
@@ -49,9 +49,9 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let is_behind = |number: u32| number > root.number;
     let behind = partitions.iter().find(|p| p.disk == root.disk && p.layout.is_some() && is_behind(p.number));
     if let Some(behind) = behind {
-        out.report(root.span(), "the root partition cannot grow: it is not the last one")
-            .label(behind.span(), "in the way")
-            .help("give it the highest number of its disk");
+        out.report(root.span(), "the root partition cannot grow because it is not the last one")
+            .label(behind.span(), "this partition follows it")
+            .help("give it the highest partition number on its disk");
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         let with = |bundle: &str, root: u32, swap: u32| {
             format!(
                 r#"{{"SoftwareManager": "apt", "Bundles": ["{bundle}"], "PartitionLayout": [{{"disk": "a", "partition": {root}, "size": "8G", "type": "linux"}}, {{"disk": "a", "partition": {swap}, "size": "1G", "type": "swap"}}], "PartitionMountPoints": [{{"disk": "a", "partition": {root}, "mount": "/"}}]}}"#
@@ -69,7 +69,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &with("os-cloudguest", 1, 2),
-            &["1:105 the root partition cannot grow: it is not the last one"],
+            &["1:105 the root partition cannot grow because it is not the last one"],
         );
         check_rule(&super::RULE, &with("os-cloudguest", 2, 1), &[]);
         check_rule(&super::RULE, &with("os-core", 1, 2), &[]);

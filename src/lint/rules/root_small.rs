@@ -1,4 +1,4 @@
-//! `root-small`: the root filesystem cannot hold its bundles.
+//! `root-small`: the root filesystem is too small for its bundles.
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -7,9 +7,9 @@ use crate::template::{Bytes, Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "root-small",
-    summary: "the root filesystem cannot hold its bundles",
+    summary: "the root filesystem is too small for its bundles",
     level: Level::Warning,
-    why: "The packages alone are larger than the filesystem. The build would find out when everything is downloaded and unpacked.",
+    why: "The installed packages are larger than the filesystem. The build would fail after everything is downloaded and unpacked.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "kvm.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -33,7 +33,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     }
     let partitions = Partitions::of(template);
     let Some(root) = partitions.at("/") else { return };
-    // What lies elsewhere does not have to fit here.
+    // With a separate /usr, most files are not on the root filesystem.
     if partitions.at("/usr").is_some() {
         return;
     }
@@ -42,11 +42,11 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     if size < need {
         out.report(
             entry.span,
-            format!("a root of {size} cannot hold its bundles, which need at least {need}"),
+            format!("the root partition of {size} is too small for its bundles, which need at least {need}"),
         )
-        .help("make it larger, or install less")
+        .help("increase its size, or remove bundles")
         .fix(Fix::unsafe_(
-            "make it twice what is needed",
+            "set it to twice the needed size",
             Change::string(entry.span, &format!("{}M", (need.0 * 2).div_ceil(Bytes::MIB))),
         ));
     }

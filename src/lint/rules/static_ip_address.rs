@@ -1,4 +1,4 @@
-//! `static-ip-address`: the static address is that of a whole network.
+//! `static-ip-address`: the static address is a network or broadcast address.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 pub(super) static RULE: Rule = Rule {
     name: "static-ip-address",
-    summary: "the static address is that of a whole network",
+    summary: "the static address is a network or broadcast address",
     level: Level::Error,
-    why: "The first address of a subnet names it, and the last one is its broadcast: no machine can have them (RFC 1122, section 3.2.1.3). /31 and /32 have neither.",
+    why: "The first address of a subnet is the network address and the last one the broadcast address. Hosts cannot use them (RFC 1122, section 3.2.1.3). /31 and /32 have neither.",
     example: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.0/24", "gateway": "192.0.2.1" } }"#,
     instead: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" } }"#,
     check: Check::Template(check),
@@ -25,12 +25,12 @@ fn check(template: &Template, out: &mut Findings) {
     }
     let host = u32::MAX >> prefix;
     let what = match u32::from(address) & host {
-        0 => "the network itself",
-        bits if bits == host => "its broadcast address",
+        0 => "the network address",
+        bits if bits == host => "the broadcast address",
         _ => return,
     };
-    out.report(value.span, format!("{address} is no address of a machine in a /{prefix}: it is {what}"))
-        .help("give the machine another address of the subnet");
+    out.report(value.span, format!("invalid host address {address}/{prefix}: it is {what} of the subnet"))
+        .help("use another address of the subnet");
 }
 
 #[cfg(test)]
@@ -38,11 +38,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Static_IP": {"address": "10.1.255.255/16"}}"#,
-            &["1:27 10.1.255.255 is no address of a machine in a /16: it is its broadcast address"],
+            &["1:27 invalid host address 10.1.255.255/16: it is the broadcast address of the subnet"],
         );
         check_rule(&super::RULE, r#"{"Static_IP": {"address": "10.1.255.255/8"}}"#, &[]);
         check_rule(&super::RULE, r#"{"Static_IP": {"address": "10.0.0.0/31"}}"#, &[]);

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "static-ip-gateway",
     summary: "the gateway is outside the subnet",
     level: Level::Warning,
-    why: "A gateway is reached through the subnet of the address. systemd-networkd refuses a route through one that it cannot reach.",
+    why: "A gateway must be reachable through the subnet of the address. systemd-networkd rejects a route through an unreachable gateway.",
     example: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10/24", "gateway": "198.51.100.1" } }"#,
     instead: r#"{ "Static_IP": { "iface": "enp0s1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" } }"#,
     check: Check::Template(check),
@@ -30,7 +30,7 @@ fn check(template: &Template, out: &mut Findings) {
     if u32::from(address) & mask != u32::from(via) & mask {
         let subnet = Ipv4Addr::from(u32::from(address) & mask);
         out.report(gateway.span, format!("the gateway {via} is outside {subnet}/{prefix}"))
-            .label(value.span, "the subnet of this address");
+            .label(value.span, "subnet defined here");
     }
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Static_IP": {"address": "10.0.0.2/30", "gateway": "10.0.0.5"}}"#,

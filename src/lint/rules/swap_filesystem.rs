@@ -1,4 +1,4 @@
-//! `swap-filesystem`: a swap partition is not formatted as swap, or swap lies elsewhere.
+//! `swap-filesystem`: a swap partition is not formatted as swap, or another partition is.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
@@ -6,9 +6,9 @@ use crate::template::{Change, FilesystemType, Fix, PartitionType, Template, json
 
 pub(super) static RULE: Rule = Rule {
     name: "swap-filesystem",
-    summary: "a swap partition is not formatted as swap, or swap lies elsewhere",
+    summary: "a swap partition is not formatted as swap, or another partition is",
     level: Level::Warning,
-    why: "systemd activates partitions of the type swap, and finds swap space in them. A swap partition without it, or swap space in another kind of partition, stays unused.",
+    why: "systemd activates swap space on partitions of type swap. A swap partition that is not formatted as swap, or swap space on a partition of another type, is not used.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "vfat" },
@@ -41,7 +41,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
             (true, None) => {
                 let mut added = out.report(
                     partition.span(),
-                    format!("swap partition {} has no swap filesystem", partition.number),
+                    format!("swap partition {} is not formatted", partition.number),
                 );
                 if let Some(section) = &template.filesystems {
                     let item = format!(
@@ -54,7 +54,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                         Change::AddItem { array: section.span, item },
                     ));
                 }
-                added.help("add it to FilesystemTypes with the type swap");
+                added.help("add an entry with the type `swap` for it to FilesystemTypes");
             }
             (true, Some(filesystem)) if kind.is_some_and(|kind| kind != FilesystemType::Swap) => {
                 let Some(kind) = &filesystem.kind else { continue };
@@ -68,12 +68,15 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                 let span = layout.kind.as_ref().map_or(layout.place.span, |k| k.span);
                 let mut added = out.report(
                     span,
-                    format!("swap on partition {}, which is no swap partition", partition.number),
+                    format!(
+                        "partition {} is formatted as swap, but is not a swap partition",
+                        partition.number
+                    ),
                 );
                 if let Some(kind) = &filesystem.kind {
                     added = added.label(kind.span, "formatted as swap here");
                 }
-                added.fix(Fix::unsafe_("make it a swap partition", Change::string(span, "swap")));
+                added.fix(Fix::unsafe_("change the partition type to `swap`", Change::string(span, "swap")));
             }
             _ => {}
         }
@@ -85,12 +88,12 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"PartitionLayout": [{"disk": "a", "partition": 1, "type": "swap"}, {"disk": "a", "partition": 2, "type": "linux"}], "FilesystemTypes": [{"disk": "a", "partition": 1, "type": "ext4"}, {"disk": "a", "partition": 2, "type": "swap"}]}"#,
             &[
-                "1:107 swap on partition 2, which is no swap partition",
+                "1:107 partition 2 is formatted as swap, but is not a swap partition",
                 "1:176 swap partition 1 is not formatted as swap",
             ],
         );

@@ -1,4 +1,4 @@
-//! The table is honest, each explanation is true, and what rule tests share.
+//! Tests of the rule table and of all rules' examples, and helpers for the tests of single rules.
 
 use super::{LINT_ALLOWANCE, RULES};
 use crate::lint::content::Content;
@@ -8,7 +8,7 @@ use crate::lint::{FileFact, Files, Finding, Linted, Program, fix, lint};
 use crate::plan::bundle::builtin;
 use crate::template::{Safety, SourceText, Template, Value, read_json};
 
-/// Files that tests may name.
+/// Host files that the examples and tests refer to.
 fn files() -> Files {
     let program = |executable, startable, writable_by_all| {
         FileFact::Program(Program { executable, startable, writable_by_all })
@@ -31,7 +31,7 @@ fn files() -> Files {
     ])
 }
 
-/// Runs one rule alone and compares its findings, each as `line:column message`.
+/// Runs a single rule and compares its findings, formatted as `line:column message`.
 #[track_caller]
 pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     let source = SourceText::new("t.json", text);
@@ -66,18 +66,18 @@ fn lint_source(source: &SourceText) -> Linted {
     lint(source, &builtin(), |_: &Template| files())
 }
 
-/// The kvm type with a user, with the top-level keys of an explanation's fragment in place of its own.
+/// The `kvm` template with a user, whose top-level keys are overridden by those of the fragment.
 pub(super) fn with_fragment(fragment: &str) -> String {
     let base = include_str!("../../../vm-tests/kvm/template.json");
     let keys = |text: &str| match read_json(text).0.value {
         Value::Object(members) => members,
-        other => panic!("no object: {other:?}"),
+        other => panic!("not an object: {other:?}"),
     };
     let own = keys(fragment);
     let inside = fragment.trim();
     let inside = inside[1..inside.len() - 1].trim();
     let mut parts = vec![inside.to_owned()];
-    // Somebody can log in to it.
+    // A user who can log in, so that `login-impossible` is not reported.
     if own.iter().all(|own| own.key != "Users") {
         parts.push(r#""Users": [{ "username": "ada", "password": { "env": "ADA" } }]"#.to_owned());
     }
@@ -94,9 +94,9 @@ fn shown(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "it looks at the source tree")]
+#[expect(clippy::disallowed_methods, reason = "the test reads the source tree")]
 #[test]
-fn the_table_is_sorted_and_holds_every_file() {
+fn the_table_is_sorted_and_complete() {
     let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
     let mut sorted = names.clone();
     sorted.sort();
@@ -114,7 +114,7 @@ fn the_table_is_sorted_and_holds_every_file() {
 }
 
 #[test]
-fn summaries_and_reasons_read_alike() {
+fn summaries_and_reasons_have_a_consistent_style() {
     for rule in RULES {
         let proper = ["PostNon", "GRUB", "UEFI"].iter().any(|name| rule.summary.starts_with(name));
         assert!(rule.summary.starts_with(|c: char| c.is_lowercase()) || proper, "{}", rule.summary);
@@ -123,9 +123,9 @@ fn summaries_and_reasons_read_alike() {
     }
 }
 
-/// What `ister explain` shows is so: the example gives exactly that finding, the other one none.
+/// The example of each rule produces only its finding, and the corrected example produces none.
 #[test]
-fn every_example_gives_its_finding_and_every_instead_none() {
+fn examples_produce_their_finding_and_corrections_none() {
     let mut wrong = Vec::new();
     for rule in RULES {
         let found = lint_text(&with_fragment(rule.example)).findings;
@@ -140,9 +140,9 @@ fn every_example_gives_its_finding_and_every_instead_none() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A fix fixes what it was offered for, brings nothing else, and is not offered again.
+/// A fix resolves its finding and introduces no errors.
 #[test]
-fn the_fix_of_every_example_leaves_nothing() {
+fn fixes_resolve_their_findings() {
     for rule in RULES {
         let source = SourceText::new("t.json", with_fragment(rule.example));
         let fixable = lint_source(&source).findings.iter().all(|f| f.fix.is_some());
@@ -158,9 +158,9 @@ fn the_fix_of_every_example_leaves_nothing() {
     }
 }
 
-/// Safe fixes change no more than they must: what a person wrote is still there.
+/// Safe fixes are those that cannot change the meaning of a template; the list is reviewed by hand.
 #[test]
-fn safe_fixes_are_few_and_known() {
+fn safe_fixes_are_the_reviewed_ones() {
     let safe: Vec<&str> = RULES
         .iter()
         .filter(|rule| {
@@ -183,7 +183,7 @@ fn safe_fixes_are_few_and_known() {
 }
 
 #[test]
-fn every_message_is_said_in_the_same_way() {
+fn messages_have_a_consistent_style() {
     for rule in RULES {
         for finding in lint_text(&with_fragment(rule.example)).findings {
             assert!(!finding.message.ends_with('.'), "{}", finding.message);
@@ -196,7 +196,7 @@ fn every_message_is_said_in_the_same_way() {
             );
             assert!(
                 finding.help.is_some() || finding.fix.is_some() || !finding.labels.is_empty(),
-                "what to do? {}: {}",
+                "{} has no help, fix or label: {}",
                 rule.name,
                 finding.message
             );
@@ -205,7 +205,7 @@ fn every_message_is_said_in_the_same_way() {
 }
 
 #[test]
-fn a_template_may_allow_itself_warnings_with_a_reason() {
+fn templates_can_allow_warnings_with_a_reason() {
     let name = "a".repeat(64);
     let allowed = |lint: &str| {
         shown(
@@ -216,15 +216,15 @@ fn a_template_may_allow_itself_warnings_with_a_reason() {
     assert_eq!(allowed(r#"{ "allow": { "hostname-long": "given" } }"#), [""; 0]);
     assert_eq!(
         allowed(r#"{ "allow": { "hostname-long": " " } }"#),
-        ["lint-allowance: `hostname-long` is allowed without a reason"]
+        ["lint-allowance: missing reason for allowing `hostname-long`"]
     );
     let twice = allowed(r#"{ "allow": { "hostname-lang": "x", "syntax": "x" } }"#);
     assert_eq!(
         twice,
         [
-            "hostname-long: a host name of 64 characters: RFC 1123 allows 63",
-            "lint-allowance: there is no rule `hostname-lang`",
-            "lint-allowance: `syntax` is an error, which a template cannot allow itself",
+            "hostname-long: the host name has 64 characters, RFC 1123 allows 63",
+            "lint-allowance: unknown lint rule `hostname-lang`",
+            "lint-allowance: `syntax` is an error and cannot be allowed in a template",
         ]
     );
     assert_eq!(LINT_ALLOWANCE.level, crate::lint::Level::Warning);

@@ -1,13 +1,13 @@
-//! `unknown-value`: a value is none of the names that are known there.
+//! `unknown-value`: a value is not one of the allowed names.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Named, Names, Spanned, Template, entries, nearest};
 
 pub(super) static RULE: Rule = Rule {
     name: "unknown-value",
-    summary: "a value is none of the names that are known there",
+    summary: "a value is not one of the allowed names",
     level: Level::Error,
-    why: "The value is one of a few names, spelt exactly like this. ister.py refuses anything else.",
+    why: "The key accepts only certain names, which are case-sensitive. ister.py rejects anything else.",
     example: r#"{
     "FilesystemTypes": [
         { "disk": "kvm.img", "partition": 1, "type": "fat32" },
@@ -26,20 +26,20 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    judge(template.destination.as_ref(), "a destination type", out);
-    judge(template.software_manager.as_ref(), "a software manager", out);
+    judge(template.destination.as_ref(), "destination type", out);
+    judge(template.software_manager.as_ref(), "software manager", out);
     for entry in template.layout() {
-        judge(entry.kind.as_ref(), "a partition type", out);
+        judge(entry.kind.as_ref(), "partition type", out);
     }
     for entry in template.filesystems() {
-        judge(entry.kind.as_ref(), "a filesystem type", out);
+        judge(entry.kind.as_ref(), "filesystem type", out);
     }
     for format in entries(&template.formats) {
-        judge(Some(format), "an image format", out);
+        judge(Some(format), "image format", out);
     }
 }
 
-/// What others call the same.
+/// Names that other programs use for the same thing.
 const ALIASES: &[(&str, &str)] = &[
     ("fat", "vfat"),
     ("fat16", "vfat"),
@@ -57,15 +57,15 @@ fn judge<T: Names>(value: Option<&Spanned<Named<T>>>, what: &str, out: &mut Find
     let names: Vec<&str> = T::ALL.iter().map(|(name, _)| *name).collect();
     let same = ALIASES.iter().find(|(alias, name)| alias.eq_ignore_ascii_case(text) && names.contains(name));
     let meant = same.map(|(_, name)| *name).or_else(|| nearest(text, &names));
-    let report = out.report(*span, format!("`{}` is not {what}", text.escape_debug())).help(format!(
-        "{}known: {}",
+    let report = out.report(*span, format!("unknown {what} `{}`", text.escape_debug())).help(format!(
+        "{}use one of: {}",
         meant.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default(),
         names.join(", ")
     ));
     if let Some(name) = meant {
-        // Where only the case differs, nothing else can have been meant.
+        // If only the case differs, the fix is certain.
         let fix = if name.eq_ignore_ascii_case(text) { Fix::safe } else { Fix::unsafe_ };
-        report.fix(fix(format!("write `{name}`"), Change::string(*span, name)));
+        report.fix(fix(format!("replace with `{name}`"), Change::string(*span, name)));
     }
 }
 
@@ -74,14 +74,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"DestinationType": "virtaul", "PartitionLayout": [{"type": "efi"}], "FilesystemTypes": [{"type": "ext5"}]}"##,
             &[
-                r##"1:21 `virtaul` is not a destination type"##,
-                r##"1:61 `efi` is not a partition type"##,
-                r##"1:99 `ext5` is not a filesystem type"##,
+                r##"1:21 unknown destination type `virtaul`"##,
+                r##"1:61 unknown partition type `efi`"##,
+                r##"1:99 unknown filesystem type `ext5`"##,
             ],
         );
         check_rule(&super::RULE, r##"{"DestinationType": "virtual", "SoftwareManager": "apt"}"##, &[]);

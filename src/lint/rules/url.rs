@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "url",
     summary: "a URL has no scheme or no host",
     level: Level::Error,
-    why: "A URL without scheme or host cannot be fetched, and one that is written into the image is found out there, when it is too late.",
+    why: "A URL without a scheme or host cannot be fetched. If it is written into the image, the error appears only on the installed system.",
     example: r#"{ "HTTPSProxy": "proxy.example.org:8080" }"#,
     instead: r#"{ "HTTPSProxy": "https://proxy.example.org:8080" }"#,
     check: Check::Template(check),
@@ -25,9 +25,9 @@ fn check(template: &Template, out: &mut Findings) {
         if !parsed.is_ok_and(|url| url.has_host()) {
             out.report(
                 text.span,
-                format!("`{}` is no URL with scheme and host, as {key} needs", for_message(text)),
+                format!("invalid {key} `{}`: not a URL with a scheme and a host", for_message(text)),
             )
-            .help("for example https://mirror.example.org/update");
+            .help("use a URL such as https://mirror.example.org/update");
         }
     }
     let Some(service) = &template.cloud_init_service else { return };
@@ -36,14 +36,14 @@ fn check(template: &Template, out: &mut Findings) {
     if !http {
         out.report(
             service.span,
-            format!("`{}` is no http or https URL, as IsterCloudInitSvc needs", for_message(service)),
+            format!("invalid IsterCloudInitSvc `{}`: not an http or https URL", for_message(service)),
         )
-        .help("for example https://provision.example.org/");
+        .help("use a URL such as https://provision.example.org/");
     } else if !service.ends_with('/') {
-        out.report(service.span, "the URL of IsterCloudInitSvc does not end in `/`")
-            .help("`get_config/…` and `get_role/…` are appended to it as they are")
+        out.report(service.span, "the URL of IsterCloudInitSvc does not end with `/`")
+            .help("append `/`; `get_config/…` and `get_role/…` are appended to the URL")
             .fix(Fix::safe(
-                "add `/`",
+                "append `/`",
                 Change::Replace(Span::new(service.span.end - 1, service.span.end - 1), "/".to_owned()),
             ));
     }
@@ -54,19 +54,19 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"MirrorURL": "example.org/x", "HTTPProxy": "http://"}"##,
             &[
-                r##"1:15 `example.org/x` is no URL with scheme and host, as MirrorURL needs"##,
-                r##"1:45 `http://` is no URL with scheme and host, as HTTPProxy needs"##,
+                r##"1:15 invalid MirrorURL `example.org/x`: not a URL with a scheme and a host"##,
+                r##"1:45 invalid HTTPProxy `http://`: not a URL with a scheme and a host"##,
             ],
         );
         check_rule(
             &super::RULE,
             r##"{"HTTPProxy": "ada:secret@example.org:80"}"##,
-            &["1:15 `…@example.org:80` is no URL with scheme and host, as HTTPProxy needs"],
+            &["1:15 invalid HTTPProxy `…@example.org:80`: not a URL with a scheme and a host"],
         );
         check_rule(&super::RULE, r##"{"MirrorURL": "https://example.org/x"}"##, &[]);
     }

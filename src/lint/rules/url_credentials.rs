@@ -1,13 +1,13 @@
-//! `url-credentials`: a URL has a user name or password in it.
+//! `url-credentials`: a URL contains a user name or password.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "url-credentials",
-    summary: "a URL has a user name or password in it",
+    summary: "a URL contains a user name or password",
     level: Level::Warning,
-    why: "Mirror URLs are written into the image, proxies appear in logs and process lists. A secret in a URL is soon no secret.",
+    why: "Mirror URLs are written into the image, and proxy URLs appear in logs and process lists. A password in a URL is likely to leak.",
     example: r#"{ "HTTPSProxy": "https://ada:secret@proxy.example.org" }"#,
     instead: r#"{ "HTTPSProxy": "https://proxy.example.org" }"#,
     check: Check::Template(check),
@@ -23,10 +23,10 @@ fn check(template: &Template, out: &mut Findings) {
     ] {
         let Some(text) = url else { continue };
         let Ok(parsed) = url::Url::parse(text) else { continue };
-        // The secret itself stands in no message.
+        // The message never contains the password.
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            out.report(text.span, format!("{key} has a user name or password in it"))
-                .help("use a server that needs none, or one that knows the machine by its address");
+            out.report(text.span, format!("{key} contains a user name or password"))
+                .help("use a server that requires no login, or one that authorizes by network address");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! `url-plain-http`: content comes over http.
+//! `url-plain-http`: content is fetched over plain http.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Span, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "url-plain-http",
-    summary: "content comes over http",
+    summary: "content is fetched over plain http",
     level: Level::Note,
-    why: "Anybody on the way can read and hold back what is fetched. swupd checks signatures of what it installs, but not that a newer release exists.",
+    why: "An attacker on the network can read and withhold the content. swupd verifies the signatures of what it installs, but cannot detect that a newer release is withheld.",
     example: r#"{
     "MirrorURL": "http://mirror.example.org/update",
     "VersionURL": "https://mirror.example.org/update"
@@ -30,13 +30,16 @@ fn check(template: &Template, out: &mut Findings) {
         if !plain {
             continue;
         }
-        let report =
-            out.report(url.span, format!("{key} is plain http")).help("use https where the server has it");
-        // One letter, so that nothing else of the URL stands in the fix; not where it is written with escapes.
+        let report = out
+            .report(url.span, format!("{key} uses plain http"))
+            .help("use https if the server supports it");
+        // The fix inserts one letter, so that it does not repeat the URL. URLs with JSON escapes get no fix.
         let letter = url.span.start + "\"http".len();
         if url.span.end - url.span.start == url.len() + 2 {
-            report
-                .fix(Fix::unsafe_("write https", Change::Replace(Span::new(letter, letter), "s".to_owned())));
+            report.fix(Fix::unsafe_(
+                "replace `http` with `https`",
+                Change::Replace(Span::new(letter, letter), "s".to_owned()),
+            ));
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-duplicate",
     summary: "two users have the same name or uid",
     level: Level::Error,
-    why: "The second user of a name or uid cannot be created, and one that shares a uid owns the other one's files.",
+    why: "A second user with the same name or uid cannot be created. Users with the same uid own each other's files.",
     example: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }, { "username": "bob", "uid": 1000, "password": "$6$salt$hash" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "uid": 1000, "password": "$6$salt$hash" }, { "username": "bob", "uid": 1001, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -22,9 +22,9 @@ fn check(template: &Template, out: &mut Findings) {
         if let Some(name) = &user.username {
             match names.entry(&name.value) {
                 Entry::Occupied(earlier) => {
-                    out.report(name.span, format!("user `{}` is given twice", name.value.escape_debug()))
-                        .label(*earlier.get(), "first here")
-                        .help("remove one of them, or change its name");
+                    out.report(name.span, format!("duplicate user name `{}`", name.value.escape_debug()))
+                        .label(*earlier.get(), "first used here")
+                        .help("remove one of the users, or change its name");
                 }
                 Entry::Vacant(entry) => {
                     entry.insert(name.span);
@@ -34,9 +34,9 @@ fn check(template: &Template, out: &mut Findings) {
         if let Some(uid) = &user.uid {
             match ids.entry(uid.value) {
                 Entry::Occupied(earlier) => {
-                    out.report(uid.span, format!("uid {} is given twice", uid.value))
-                        .label(*earlier.get(), "first here")
-                        .help("give each user a uid of its own, or leave it out");
+                    out.report(uid.span, format!("duplicate uid {}", uid.value))
+                        .label(*earlier.get(), "first used here")
+                        .help("give each user a unique uid, or remove `uid`");
                 }
                 Entry::Vacant(entry) => {
                     entry.insert(uid.span);
@@ -51,11 +51,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"Users": [{"username": "a", "uid": 1000}, {"username": "a", "uid": "1000"}]}"##,
-            &[r##"1:57 user `a` is given twice"##, r##"1:69 uid 1000 is given twice"##],
+            &[r##"1:57 duplicate user name `a`"##, r##"1:69 duplicate uid 1000"##],
         );
         check_rule(&super::RULE, r##"{"Users": [{"username": "a", "uid": 1000}, {"username": "b"}]}"##, &[]);
     }

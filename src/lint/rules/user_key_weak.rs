@@ -1,4 +1,4 @@
-//! `user-key-weak`: an ssh key is of a weak type.
+//! `user-key-weak`: an ssh key is weak.
 
 use crate::lint::files::{FileFact, Files};
 use crate::lint::finding::{Check, Findings, Level, Rule};
@@ -8,9 +8,9 @@ use ssh_key::public::{KeyData, RsaPublicKey};
 
 pub(super) static RULE: Rule = Rule {
     name: "user-key-weak",
-    summary: "an ssh key is of a weak type",
+    summary: "an ssh key is weak",
     level: Level::Warning,
-    why: "OpenSSH refuses DSA keys since 7.0 and RSA keys below 1024 bits; RSA below 2048 bits is breakable. The user could not log in, or others could.",
+    why: "OpenSSH rejects DSA keys since 7.0 and RSA keys below 1024 bits, and RSA keys below 2048 bits can be broken. Either the user cannot log in, or others can.",
     example: r#"{ "Users": [{ "username": "ada", "key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQ== ada@example" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada@example" }] }"#,
     check: Check::Files(check),
@@ -24,19 +24,19 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
         };
         for line in authorized_keys(text).into_iter().flatten() {
             let what = match line.key.as_ref() {
-                Some(KeyData::Dsa(_)) => "a DSA key, which OpenSSH refuses".to_owned(),
+                Some(KeyData::Dsa(_)) => "weak ssh key: DSA, which OpenSSH rejects".to_owned(),
                 Some(KeyData::Rsa(rsa)) => match bits(rsa) {
-                    bits if bits < 2048 => format!("an RSA key of {bits} bits, which is too short"),
+                    bits if bits < 2048 => format!("weak ssh key: RSA with {bits} bits"),
                     _ => continue,
                 },
                 _ => continue,
             };
-            out.report(key.span, what).help("make another one with `ssh-keygen -t ed25519`");
+            out.report(key.span, what).help("create another key with `ssh-keygen -t ed25519`");
         }
     }
 }
 
-/// Of its modulus.
+/// The number of bits of the modulus.
 fn bits(key: &RsaPublicKey) -> usize {
     let modulus = key.n.as_positive_bytes().unwrap_or_default();
     modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize)
@@ -47,16 +47,16 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"key": "ssh-dss AAAAB3NzaC1kc3MAAACBAIGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBAAAAFQCBgYGBgYGBgYGBgYGBgYGBgYGBgQAAAAECAAAAgACDg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4ODg4OD a@b"}]}"#,
-            &["1:20 a DSA key, which OpenSSH refuses"],
+            &["1:20 weak ssh key: DSA, which OpenSSH rejects"],
         );
         check_rule(
             &super::RULE,
             r#"{"Users": [{"key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQ== a@b"}]}"#,
-            &["1:20 an RSA key of 1024 bits, which is too short"],
+            &["1:20 weak ssh key: RSA with 1024 bits"],
         );
         check_rule(
             &super::RULE,

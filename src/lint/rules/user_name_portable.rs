@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-name-portable",
     summary: "a user name is not portable",
     level: Level::Warning,
-    why: "POSIX names have letters, digits, `.`, `_` and `-` (3.437), and Debian's tools accept lower case only. Others trouble mail, sudoers, cron and scripts.",
+    why: "POSIX user names consist of letters, digits, `.`, `_` and `-` (3.437), and Debian's tools accept only lower case. Other names cause problems with mail, sudoers, cron and scripts.",
     example: r#"{ "Users": [{ "username": "Ada", "password": "$6$salt$hash" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -17,7 +17,7 @@ fn check(template: &Template, out: &mut Findings) {
     for name in template.users().iter().filter_map(|user| user.username.as_ref()) {
         let first = |c: char| c.is_ascii_lowercase() || c == '_';
         let other = |c: char| first(c) || c.is_ascii_digit() || c == '-';
-        // What is no name at all has a rule of its own.
+        // Invalid names are reported by `user-name`.
         let impossible = name.is_empty()
             || name.starts_with('-')
             || name.contains(|c: char| c.is_control() || c.is_whitespace() || ":/,".contains(c))
@@ -26,11 +26,12 @@ fn check(template: &Template, out: &mut Findings) {
             continue;
         }
         let lower = name.to_lowercase();
-        let added = out
-            .report(name.span, format!("`{}` is no portable user name", name.value.escape_debug()))
-            .help("a lower-case letter or `_`, then also digits and `-`");
+        let added =
+            out.report(name.span, format!("user name `{}` is not portable", name.value.escape_debug())).help(
+                "start with a lower-case letter or `_`, followed by lower-case letters, digits, `_` and `-`",
+            );
         if lower.starts_with(first) && lower.chars().all(other) {
-            added.fix(Fix::unsafe_(format!("write `{lower}`"), Change::string(name.span, &lower)));
+            added.fix(Fix::unsafe_(format!("replace with `{lower}`"), Change::string(name.span, &lower)));
         }
     }
 }
@@ -40,11 +41,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"username": "1a"}, {"username": "a.b"}, {"username": "_x-1"}]}"#,
-            &["1:25 `1a` is no portable user name", "1:45 `a.b` is no portable user name"],
+            &["1:25 user name `1a` is not portable", "1:45 user name `a.b` is not portable"],
         );
     }
 }

@@ -1,13 +1,13 @@
-//! `user-name-reserved`: a user name belongs to the system.
+//! `user-name-reserved`: a user name is a system user or group.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::Template;
 
 pub(super) static RULE: Rule = Rule {
     name: "user-name-reserved",
-    summary: "a user name is a user or a group of the system",
+    summary: "a user name is a system user or group",
     level: Level::Warning,
-    why: "The base system has a user or a group of this name already. ister changes that user, and a service then belongs to a person; a group would give its rights to the user, so a build refuses it.",
+    why: "The base system already has a user or group with this name. ister modifies the existing user, so a person gets the account of a service. Membership in an existing group would grant its privileges, so the build fails.",
     example: r#"{ "Users": [{ "username": "daemon", "password": "$6$salt$hash" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -16,23 +16,23 @@ pub(super) static RULE: Rule = Rule {
 fn check(template: &Template, out: &mut Findings) {
     for name in template.users().iter().filter_map(|user| user.username.as_ref()) {
         if RESERVED.contains(&name.as_str()) || name.starts_with("systemd-") {
-            out.report(name.span, format!("`{}` is a user of the system itself", name.value.escape_debug()))
-                .help("choose another name");
+            out.report(name.span, format!("user name `{}` is a system user", name.value.escape_debug()))
+                .help("use another name");
         } else if GROUPS.contains(&name.as_str()) {
-            out.report(name.span, format!("`{}` is a group of the system", name.value.escape_debug()))
-                .help("choose another name");
+            out.report(name.span, format!("user name `{}` is a system group", name.value.escape_debug()))
+                .help("use another name");
         }
     }
 }
 
-/// Groups of Debian's base-passwd and of packages that are often installed, which are no users. Source: base-passwd, group.master.
+/// Groups of Debian's base-passwd and of common packages that are not users. Source: base-passwd, group.master.
 const GROUPS: &[&str] = &[
     "adm", "audio", "cdrom", "crontab", "dialout", "dip", "disk", "docker", "fax", "floppy", "input", "kmem",
     "kvm", "libvirt", "lxd", "netdev", "nogroup", "operator", "plugdev", "render", "sasl", "sgx", "shadow",
     "src", "staff", "sudo", "tape", "tty", "users", "utmp", "video", "voice", "wheel",
 ];
 
-/// Users of Debian's base-passwd and of systemd's defaults.
+/// Users of Debian's base-passwd and of systemd.
 const RESERVED: &[&str] = &[
     "daemon",
     "bin",

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-password",
     summary: "a password is not a crypt hash",
     level: Level::Error,
-    why: "The password stands in the image as a crypt(3) hash. Clear text would let nobody in, and everybody who has the template or the image could read it.",
+    why: "`password` is a crypt(3) hash that is written to /etc/shadow. With a password in clear text the user cannot log in, and anyone with the template or the image can read it.",
     example: r#"{ "Users": [{ "username": "ada", "password": "secret" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -19,8 +19,8 @@ fn check(template: &Template, out: &mut Findings) {
             && !text.is_empty()
             && !is_crypt_hash(text)
         {
-            out.report(password.span, "this password is no crypt(3) hash")
-                .help("make one with `openssl passwd -6`; in clear text it would let nobody in, and everybody could read it");
+            out.report(password.span, "the password is not a crypt(3) hash")
+                .help("create a hash with `openssl passwd -6`");
         }
     }
 }
@@ -30,11 +30,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"Users": [{"password": "plaintext"}]}"##,
-            &[r##"1:25 this password is no crypt(3) hash"##],
+            &[r##"1:25 the password is not a crypt(3) hash"##],
         );
         check_rule(
             &super::RULE,

@@ -1,13 +1,13 @@
-//! `user-password-empty`: a user logs in without a password.
+//! `user-password-empty`: a user can log in without a password.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "user-password-empty",
-    summary: "a user logs in without a password",
+    summary: "a user can log in without a password",
     level: Level::Warning,
-    why: "Everybody at the console becomes this user, and with sudo everybody becomes root.",
+    why: "Anyone at the console can log in as this user, and with sudo become root.",
     example: r#"{ "Users": [{ "username": "ada", "password": "" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -23,15 +23,15 @@ fn check(template: &Template, out: &mut Findings) {
         let mut added = out.report(
             password.span,
             if sudo.is_some() {
-                "whoever stands at the console becomes root: an empty password, and sudo"
+                "empty password of a user with sudo: anyone at the console can become root"
             } else {
-                "an empty password: nobody is asked for one"
+                "empty password: the user can log in without a password"
             },
         );
         if let Some(sudo) = sudo {
-            added = added.label(sudo.span, "sudo is given here");
+            added = added.label(sudo.span, "`sudo` is set here");
         }
-        added.help("a crypt(3) hash (`openssl passwd -6`), or leave `password` out to lock it");
+        added.help("use a crypt(3) hash (`openssl passwd -6`), or remove `password` to lock it");
     }
 }
 
@@ -40,11 +40,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"password": "", "sudo": true}, {"password": "!"}]}"#,
-            &["1:25 whoever stands at the console becomes root: an empty password, and sudo"],
+            &["1:25 empty password of a user with sudo: anyone at the console can become root"],
         );
     }
 }

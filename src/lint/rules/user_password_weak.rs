@@ -1,13 +1,13 @@
-//! `user-password-weak`: a password's hash is of a weak scheme.
+//! `user-password-weak`: a password hash uses a weak algorithm.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{SecretSource, Template, is_crypt_hash};
 
 pub(super) static RULE: Rule = Rule {
     name: "user-password-weak",
-    summary: "a password's hash is of a weak scheme",
+    summary: "a password hash uses a weak algorithm",
     level: Level::Warning,
-    why: "DES and MD5 hashes are tried by the billion per second, and newer systems refuse them at login. The image makes the hash public.",
+    why: "Billions of guesses per second can be tested against DES and MD5 hashes, and newer systems reject them at login. Anyone with the image can read the hash.",
     example: r#"{ "Users": [{ "username": "ada", "password": "$1$salt$qJH7.N4xYta3aEG/dfqo/0" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -27,8 +27,8 @@ fn check(template: &Template, out: &mut Findings) {
         } else {
             continue;
         };
-        out.report(password.span, format!("a password hashed with {scheme}, which is easy to break"))
-            .help("make another one with `openssl passwd -6`");
+        out.report(password.span, format!("the password hash uses {scheme}, which is easy to break"))
+            .help("create another hash with `openssl passwd -6`");
     }
 }
 
@@ -37,11 +37,11 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r#"{"Users": [{"password": "abJnggxhB/yWI"}, {"password": "$y$j9T$x$y"}]}"#,
-            &["1:25 a password hashed with DES, which is easy to break"],
+            &["1:25 the password hash uses DES, which is easy to break"],
         );
     }
 }

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-sudo",
     summary: "a user with sudo cannot log in",
     level: Level::Error,
-    why: "A user with sudo is the way to root, whose own password login is then disabled. Without a key or a password that way is closed, or open to all.",
+    why: "If a user has sudo, password logins of root are disabled. Without a key or password of that user, either no one or anyone can become root.",
     example: r#"{ "Users": [{ "username": "ada", "sudo": true }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "sudo": true, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
@@ -23,9 +23,8 @@ fn check(template: &Template, out: &mut Findings) {
             None => false,
         };
         if !password && !has("key") {
-            out.report(sudo.span, "sudo without a key or a password").help(
-                "give the user `key`, or a `password` that is not empty (a crypt(3) hash: `openssl passwd -6`)",
-            );
+            out.report(sudo.span, "user with `sudo` has no key and no password")
+                .help("add `key`, or a non-empty `password` (a crypt(3) hash from `openssl passwd -6`)");
         }
     }
 }
@@ -35,11 +34,14 @@ mod tests {
     use crate::lint::rules::tests::check_rule;
 
     #[test]
-    fn it_fires_where_it_should() {
+    fn reports_expected_findings() {
         check_rule(
             &super::RULE,
             r##"{"Users": [{"sudo": true}, {"sudo": true, "password": ""}]}"##,
-            &[r##"1:21 sudo without a key or a password"##, r##"1:37 sudo without a key or a password"##],
+            &[
+                r##"1:21 user with `sudo` has no key and no password"##,
+                r##"1:37 user with `sudo` has no key and no password"##,
+            ],
         );
         check_rule(
             &super::RULE,

@@ -1,6 +1,6 @@
-//! Entries of the Boot Loader Specification, Type #1: what is in them, and which of them starts.
+//! Type #1 entries of the Boot Loader Specification: their content, their order and the default entry.
 //!
-//! One order for all who ask: the builder, `ister boot --direct`, GRUB's menu, verification. Sources: UAPI.1, "Boot Loader
+//! The builder, `ister boot --direct`, the GRUB menu and verification all use this order. Sources: UAPI.1, "Boot Loader
 //! Specification"; systemd-boot(7); loader.conf(5).
 
 mod version;
@@ -10,24 +10,24 @@ pub use version::compare as compare_versions;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Of its file.
+    /// The file name.
     pub name: String,
     pub title: Option<String>,
     pub version: String,
     pub sort_key: Option<String>,
     pub machine_id: Option<String>,
     pub linux: Option<String>,
-    /// An EFI program that is not Linux, or one that holds everything.
+    /// An EFI program other than Linux, or a unified kernel image.
     pub efi: Option<String>,
     pub initrds: Vec<String>,
     pub options: String,
     pub devicetree: Option<String>,
-    /// How often it may still be tried, and how often it was. Source: systemd.io, "Automatic Boot Assessment".
+    /// Remaining and completed boot attempts. Source: systemd.io, "Automatic Boot Assessment".
     pub tries: Option<(u64, u64)>,
 }
 
 impl Entry {
-    /// `name` is its file's, with the ending `.conf`.
+    /// `name` is the file name, including `.conf`.
     pub fn parse(name: &str, text: &str) -> Entry {
         let fields: Vec<(&str, &str)> = text
             .lines()
@@ -47,7 +47,7 @@ impl Entry {
             machine_id: all("machine-id").next_back(),
             linux: all("linux").next_back(),
             efi: all("efi").next_back().or_else(|| all("uki").next_back()),
-            // What a loader's own scripts fill in, as Fedora's.
+            // Variables are expanded by scripts of the boot loader, as in Fedora.
             initrds: all("initrd")
                 .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
                 .filter(|path| !path.contains('$'))
@@ -58,13 +58,13 @@ impl Entry {
         }
     }
 
-    /// The name without ending and counters, by which settings know it.
+    /// The entry ID used in loader.conf: the file name without extension and counters.
     pub fn id(&self) -> &str {
         let stem = stem(&self.name);
         tries(stem).map_or(stem, |(id, _)| id)
     }
 
-    /// Whether it has been tried in vain too often.
+    /// Whether no boot attempts are left.
     pub fn is_bad(&self) -> bool {
         self.tries.is_some_and(|(left, _)| left == 0)
     }
@@ -83,7 +83,8 @@ fn tries(stem: &str) -> Option<(&str, (u64, u64))> {
     Some((id, (number(left)?, number(done)?)))
 }
 
-/// As the menu has them. Sources: UAPI.1, "Sorting"; systemd 252, src/boot/efi/boot.c, config_entry_compare.
+/// The order of entries in the menu. Sources: UAPI.1, "Sorting"; systemd 252, src/boot/efi/boot.c,
+/// config_entry_compare.
 pub fn order(a: &Entry, b: &Entry) -> Ordering {
     let by_key = || match (&a.sort_key, &b.sort_key) {
         (Some(one), Some(other)) => one
@@ -104,18 +105,19 @@ pub fn order(a: &Entry, b: &Entry) -> Ordering {
         .then_with(by_key)
         .then_with(|| compare_versions(&id(b), &id(a)))
         .then_with(by_tries)
-        // Of two that are the same to it each is as good; ours is the same every time.
+        // systemd-boot does not define the order of equal entries. Comparing names makes it deterministic.
         .then_with(|| a.name.cmp(&b.name))
 }
 
-/// What loader.conf names as the default.
+/// The `default` setting of loader.conf.
 pub fn default_of(settings: &str) -> Option<String> {
     let lines = settings.lines().map(str::trim).filter_map(|line| line.split_once(char::is_whitespace));
     let value = lines.filter(|(key, _)| *key == "default").map(|(_, value)| value.trim()).next_back()?;
     (!value.is_empty()).then(|| stem(value).to_owned())
 }
 
-/// Whether a default means an entry: `*`, `?` and `[…]` as a shell has them. Source: loader.conf(5), default.
+/// Whether the `default` pattern matches an entry ID, with the shell wildcards `*`, `?` and `[…]`. Source:
+/// loader.conf(5).
 pub fn is_default(glob: &str, id: &str) -> bool {
     matches(&glob.to_ascii_lowercase().into_bytes(), &id.to_ascii_lowercase().into_bytes())
 }
@@ -153,7 +155,7 @@ fn matches(glob: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Of entries in their order, where the one is that starts by itself: the one that settings name, unless it cannot be loaded.
+/// The index of the entry that boots by default, in sorted entries: the configured one, unless it cannot be loaded.
 pub fn chosen(entries: &[Entry], settings: &str, can_be_loaded: impl Fn(usize) -> bool) -> Option<usize> {
     let default = default_of(settings);
     let is_named = |entry: &Entry| default.as_ref().is_some_and(|glob| is_default(glob, entry.id()));
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_sorted_as_the_menu_has_them() {
+    fn entries_are_sorted_as_in_the_menu() {
         let list = [
             ("a-1", "linux /a"),
             ("debian-6.9", "sort-key debian\nversion 6.9\n"),
@@ -186,7 +188,7 @@ mod tests {
         assert_eq!(sorted(&list), ["debian-6.10", "debian-6.9", "b-2", "a-1"]);
         let without_keys = [("debian-6.1.0-9", ""), ("zzz", ""), ("debian-6.1.0-56", ""), ("aaa", "")];
         assert_eq!(sorted(&without_keys), ["zzz", "debian-6.1.0-56", "debian-6.1.0-9", "aaa"]);
-        // An older one that may be tried comes before a newer one that failed.
+        // An older entry with attempts left comes before a newer one that failed.
         assert_eq!(sorted(&[("b+0-3", "linux /b"), ("a+2", "linux /a")]), ["a", "b"]);
         let machines =
             [("a", "sort-key k\nmachine-id 2\nversion 9"), ("b", "sort-key k\nmachine-id 1\nversion 1")];
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_no_part_of_the_name() {
+    fn counters_are_not_part_of_the_id() {
         let entry = Entry::parse("fedora-6.9+3-1.CONF", "linux /l\ninitrd /a /b\noptions a\noptions b\n");
         assert_eq!((entry.id(), entry.tries), ("fedora-6.9", Some((3, 1))));
         assert_eq!((entry.initrds.len(), entry.options.as_str()), (2, "a b"));
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_loaded_is_passed_over() {
+    fn entries_that_cannot_be_loaded_are_skipped() {
         let entries = [Entry::parse("b.conf", "linux /b"), Entry::parse("a.conf", "linux /a")];
         assert_eq!(chosen(&entries, "", |_| true), Some(0));
         assert_eq!(chosen(&entries, "default a", |_| true), Some(1));

@@ -1,4 +1,4 @@
-//! Which of two versions is the newer one. Source: UAPI.10, "Version Format Specification".
+//! Compares versions. Source: UAPI.10, "Version Format Specification".
 
 use std::cmp::Ordering;
 
@@ -6,19 +6,19 @@ fn at(text: &[u8]) -> u8 {
     text.first().copied().unwrap_or(0)
 }
 
-/// What begins a text, and the rest.
+/// Splits a text after the leading bytes that match.
 fn split(text: &[u8], belongs: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !belongs(byte)).unwrap_or(text.len()))
 }
 
-/// `~` is older than the end, then come the end, `-`, `^` and `.`, then what else there is.
+/// Order of characters, oldest first: `~`, end of text, `-`, `^`, `.`, all others.
 pub fn compare(one: &str, other: &str) -> Ordering {
     let counts = |byte: &u8| byte.is_ascii_alphanumeric() || b"~-^.".contains(byte);
     let (mut a, mut b) = (one.as_bytes(), other.as_bytes());
     loop {
         a = split(a, |byte| !counts(byte)).1;
         b = split(b, |byte| !counts(byte)).1;
-        // One that has it and one that has not: the one that has it is older.
+        // If only one version has the mark, that one is older.
         let marked = |mark: u8| (at(b) == mark).cmp(&(at(a) == mark));
         if at(a) == b'~' || at(b) == b'~' {
             if at(a) != at(b) {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// In rising order: the specification's own examples, and cases of kernels.
+    /// In ascending order: examples of the specification, and kernel versions.
     const RISING: &[&[&str]] = &[
         &["~", "", "1"],
         &[
@@ -97,7 +97,7 @@ mod tests {
     ];
 
     #[test]
-    fn versions_rise() {
+    fn versions_are_compared_as_specified() {
         for list in RISING {
             for (index, one) in list.iter().enumerate() {
                 for (other_index, other) in list.iter().enumerate() {
@@ -105,7 +105,7 @@ mod tests {
                 }
             }
         }
-        // What belongs into no version is passed over.
+        // Characters that are not allowed in versions are ignored.
         for (one, other) in [
             ("11", "11"),
             ("systemd-123", "systemd-123"),
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_an_order(mut list in prop::collection::vec("[0-2ab~^._-]{0,5}", 3)) {
+        fn comparison_is_a_total_order(mut list in prop::collection::vec("[0-2ab~^._-]{0,5}", 3)) {
             list.sort_by(|one, other| compare(one, other));
             prop_assert!(compare(&list[0], &list[2]).is_le());
             prop_assert_eq!(compare(&list[0], &list[1]), compare(&list[1], &list[0]).reverse());

@@ -1,4 +1,4 @@
-//! The definitions that come with ister: Clear's bundle names, Debian's packages.
+//! The built-in definitions: bundle names of Clear Linux, packages of Debian.
 
 use super::definition::{Definition, Definitions};
 
@@ -44,7 +44,7 @@ const TEXTS: &[(&str, &str)] = &[
 pub fn builtin() -> Definitions {
     let mut definitions = Definitions::default();
     for (name, text) in TEXTS {
-        let definition = Definition::parse(name, text).expect("the built-in definitions are tested");
+        let definition = Definition::parse(name, text).expect("built-in definitions are valid");
         definitions.insert(*name, definition);
     }
     definitions
@@ -54,7 +54,7 @@ pub fn builtin() -> Definitions {
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "it looks at the source tree")]
+    #[expect(clippy::disallowed_methods, reason = "the test reads the source tree")]
     #[test]
     fn every_definition_is_listed_described_and_complete() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/bundles");

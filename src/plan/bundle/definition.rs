@@ -1,4 +1,4 @@
-//! One definition, and resolving a list of names with many of them.
+//! Bundle definitions, and the resolution of bundle names to packages.
 
 use crate::template::Bytes;
 use std::collections::{BTreeMap, HashSet};
@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, HashSet};
 pub struct Definition {
     /// `# [DESCRIPTION]: …`
     pub description: String,
-    /// `# [INSTALLED]: 42 MiB`, what its packages add to the system, as Debian's Installed-Size has it; 0: not known.
+    /// `# [INSTALLED]: 42 MiB`: the installed size of its packages, as in Debian's Installed-Size; 0 if unknown.
     pub installed: Bytes,
     pub includes: Vec<String>,
     pub packages: Vec<String>,
 }
 
-/// A line of a definition that says nothing known.
+/// An invalid line of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bundle `{bundle}`, line {line}: {what}")]
 pub struct DefinitionFault {
     pub bundle: String,
-    /// Counted from 1.
+    /// Starts at 1.
     pub line: usize,
     pub what: String,
 }
@@ -47,7 +47,7 @@ impl Definition {
             } else if !line.is_empty() {
                 let package = line.split('#').next().unwrap_or_default().trim();
                 if !is_name(package) {
-                    return Err(fault(format!("`{package}` is no package name")));
+                    return Err(fault(format!("invalid package name `{package}`")));
                 }
                 definition.packages.push(package.to_owned());
             }
@@ -56,15 +56,15 @@ impl Definition {
     }
 }
 
-/// Names of bundles and packages: what dpkg and rpm allow, and what no option of theirs starts with. With `-` at its end
-/// apt-get(8) removes the package.
+/// Whether a bundle or package name is valid: allowed by dpkg and rpm, and not an option. With `-` at the end,
+/// apt-get(8) would remove the package.
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && !text.ends_with('-')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:=~".contains(c))
 }
 
-/// Why no package can have this name, with what to do; `None`: one can.
+/// Why a package name is invalid, and how to fix it; `None` if it is valid.
 pub fn not_a_package_name(text: &str) -> Option<(String, &'static str)> {
     if is_name(text) {
         return None;
@@ -72,37 +72,37 @@ pub fn not_a_package_name(text: &str) -> Option<(String, &'static str)> {
     let shown = text.escape_debug();
     Some(match text.strip_suffix('-') {
         Some(name) if is_name(name) => (
-            format!("`{shown}` is not a package name: apt-get would remove `{name}`"),
-            "a template lists what is installed: leave the name out, or name what replaces it",
+            format!("invalid package name `{shown}`: apt-get would remove `{name}`"),
+            "remove the name, or use the name of a package to install",
         ),
         _ => (
-            format!("`{shown}` is neither a bundle nor a possible package name"),
-            "write one name in each entry: letters, digits and `+-._:=~`, a letter or digit first",
+            format!("`{shown}` is neither a bundle nor a valid package name"),
+            "write one name per entry: letters, digits and `+-._:=~`, starting with a letter or digit",
         ),
     })
 }
 
-/// All definitions that are known, by name.
+/// All known definitions, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<String, Definition>);
 
-/// What a list of names comes to.
+/// The result of resolving a list of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// Every package, sorted, each once.
+    /// All packages, sorted and without duplicates.
     pub packages: Vec<String>,
-    /// Names that are bundles, those that others include among them.
+    /// The bundles, including those included by other bundles.
     pub bundles: Vec<String>,
-    /// Names that are no bundle and were taken as packages.
+    /// Names that are not bundles and are treated as packages.
     pub taken_as_packages: Vec<String>,
-    /// Names that can be neither, because no package is called like that.
+    /// Names that are neither bundles nor valid package names.
     pub impossible: Vec<String>,
-    /// What the bundles that are known take together.
+    /// The total installed size of the known bundles.
     pub installed: Bytes,
 }
 
 impl Definitions {
-    /// Adds a definition; one of the same name is replaced.
+    /// Adds a definition, replacing one of the same name.
     pub fn insert(&mut self, name: impl Into<String>, definition: Definition) {
         self.0.insert(name.into(), definition);
     }
@@ -115,8 +115,7 @@ impl Definitions {
         self.0.keys().map(String::as_str)
     }
 
-    /// Looks every name up, follows includes (cycles are harmless), and takes a name without a definition as a
-    /// package.
+    /// Looks up every name and follows includes, also cyclic ones. A name without a definition is treated as a package.
     pub fn resolve<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Resolved {
         let mut resolved = Resolved::default();
         let mut packages = Vec::new();
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn invalid_lines_are_reported() {
         let fault = Definition::parse("a", "nano\ninclude(b\n").unwrap_err();
         assert_eq!(fault.to_string(), "bundle `a`, line 2: expected include(NAME), found `include(b`");
         assert!(Definition::parse("a", "two words\n").is_err());

@@ -1,7 +1,7 @@
-//! Bundle definitions: which packages a bundle name stands for.
+//! Bundle definitions: the packages of each bundle.
 //!
-//! A definition is a text in the form of clr-bundles: `# [KEY]: value` comments, `include(NAME)` lines, one
-//! package a line. Nothing here reads a file: definitions come in as texts.
+//! A definition is a text in the format of clr-bundles: `# [KEY]: value` comments, `include(NAME)` lines, and one
+//! package per line. This module does no I/O; definitions are passed in as texts.
 
 mod builtin;
 mod definition;

@@ -1,77 +1,77 @@
-//! How much an empty filesystem holds, before mke2fs makes it.
+//! Forecasts the capacity of an ext2, ext3 or ext4 filesystem.
 //!
-//! It follows mke2fs 1.47.0 number by number (`ext2fs_initialize` and what `mke2fs.c` creates after it), so that its
-//! answer is exact; where it would have to guess there is none.
+//! The computation reproduces mke2fs 1.47.0 (`ext2fs_initialize` and what `mke2fs.c` creates after it), so the result
+//! is exact. There is no result where it would have to guess.
 
 use super::ext_journal::Ground;
 use super::ext_options::{Options, Resolved};
 
 pub use super::ext_options::Kind;
 
-/// Blocks of the root directory.
+/// The blocks of the root directory.
 const ROOT_BLOCKS: u64 = 1;
 /// `/lost+found` gets this many bytes, but at most twelve blocks and at least two.
 const LOST_AND_FOUND: u64 = 16 * 1024;
-/// A last group with less room for content than this many blocks is dropped.
+/// A last group with fewer blocks for content than this is dropped.
 const SMALLEST_REST: u64 = 50;
-/// Of group numbers and inode numbers.
+/// The maximum of group numbers and inode numbers.
 const MAX_32: u64 = u32::MAX as u64;
-/// More groups than this are not counted one by one; 512 TiB in groups of the usual size have as many.
+/// Limit on the number of groups, which are counted one by one. 512 TiB in groups of the default size reach it.
 const MOST_GROUPS: u64 = 1 << 22;
-/// Extents in the inode itself.
+/// The number of extents in the inode.
 const INODE_EXTENTS: u64 = 4;
 
-/// A filesystem that mke2fs shall make.
+/// The parameters of a filesystem.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub kind: Kind,
-    /// In bytes; mke2fs is told whole KiB.
+    /// The size in bytes. mke2fs gets whole KiB.
     pub size: u64,
-    /// More words of the command line, such as `-b 4096 -O ^64bit -m 1`, without quotes.
+    /// Further command-line options, such as `-b 4096 -O ^64bit -m 1`, without quotes.
     pub options: &'a str,
 }
 
-/// What an empty filesystem offers.
+/// The capacity of an empty filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// In bytes.
     pub block_size: u64,
-    /// Blocks for content and its directories, root's reserve included.
+    /// Blocks for files and directories, including those reserved for root.
     pub free_blocks: u64,
-    /// Kept for root, in bytes.
+    /// The space reserved for root, in bytes.
     pub reserved: u64,
-    /// All inodes; eleven are in use.
+    /// All inodes, of which eleven are in use.
     pub inodes: u64,
 }
 
 impl Request<'_> {
-    /// `None` if mke2fs would refuse, or the options are not known here.
+    /// `None` if mke2fs would fail, or the options are unknown.
     pub fn forecast(&self) -> Option<Capacity> {
         let options = Options::parse(self.options)?;
         let kib = self.size / 1024;
         let resolved = options.resolve(self.kind, kib)?;
         let mut plan = Plan::new(&options, resolved, kib)?;
-        plan.settle_groups()?;
+        plan.compute_groups()?;
         plan.capacity(options.journal)
     }
 }
 
-/// The filesystem while its numbers are worked out.
+/// The parameters of the filesystem while they are computed.
 struct Plan {
     resolved: Resolved,
-    /// As asked for, and as they will be.
-    asked_blocks: u64,
+    /// The requested and the actual number of blocks.
+    requested_blocks: u64,
     blocks: u64,
     first_block: u64,
-    asked_inodes: u64,
+    requested_inodes: u64,
     group_blocks: u64,
     groups: u64,
     group_inodes: u64,
     table_blocks: u64,
     descriptor_blocks: u64,
     reserved_descriptor_blocks: u64,
-    /// For root, in blocks.
-    asked_reserve: u64,
+    /// The requested reserve for root, in blocks.
+    requested_reserve: u64,
     reserve: u64,
 }
 
@@ -101,27 +101,27 @@ impl Plan {
             return None;
         }
         let reserve = percent_of(resolved.reserve, blocks);
-        // No more than the 16 bits of a group's free blocks can count.
+        // The free block count of a group has 16 bits.
         let group_blocks = options.group_blocks.unwrap_or(block_size * 8).min((1 << 16) - 8);
         Some(Plan {
-            asked_blocks: blocks,
+            requested_blocks: blocks,
             blocks,
             first_block: u64::from(block_size == 1024),
-            asked_inodes: if inodes == 0 { default_inodes(blocks, block_size) } else { inodes },
+            requested_inodes: if inodes == 0 { default_inodes(blocks, block_size) } else { inodes },
             group_blocks,
             groups: 0,
             group_inodes: 0,
             table_blocks: 0,
             descriptor_blocks: 0,
             reserved_descriptor_blocks: 0,
-            asked_reserve: reserve,
+            requested_reserve: reserve,
             reserve,
             resolved,
         })
     }
 
-    /// Tries numbers until a last group that is too small has gone.
-    fn settle_groups(&mut self) -> Option<()> {
+    /// Computes the groups, and drops a last group that is too small.
+    fn compute_groups(&mut self) -> Option<()> {
         /// Reserved inodes, and `lost+found`.
         const FEWEST_INODES: u64 = 12;
         loop {
@@ -131,15 +131,15 @@ impl Plan {
                 return None;
             }
             self.descriptor_blocks = self.groups.div_ceil(self.descriptors_per_block());
-            let group_inodes = self.asked_inodes.max(FEWEST_INODES).div_ceil(self.groups);
+            let group_inodes = self.requested_inodes.max(FEWEST_INODES).div_ceil(self.groups);
             if group_inodes > block_size * 8 {
-                // Smaller groups are more groups, each with fewer inodes.
+                // With smaller groups there are more of them, each with fewer inodes.
                 self.group_blocks = self.group_blocks.checked_sub(8).filter(|left| *left >= 248)?;
-                self.blocks = self.asked_blocks;
+                self.blocks = self.requested_blocks;
                 continue;
             }
-            self.settle_inodes(group_inodes)?;
-            self.settle_descriptors();
+            self.compute_inode_tables(group_inodes)?;
+            self.compute_descriptors();
             let heads = if self.resolved.has("meta_bg") { 1 } else { self.descriptor_blocks };
             if 3 + self.table_blocks + self.reserved_descriptor_blocks + heads > self.group_blocks {
                 return None;
@@ -152,9 +152,9 @@ impl Plan {
             if rest == 0 || rest >= least + SMALLEST_REST {
                 return Some(());
             }
-            // Without its only group nothing is left, and mke2fs refuses.
+            // If the only group is dropped, no blocks are left and mke2fs fails.
             self.blocks -= rest;
-            let ratio = 100.0 * self.asked_reserve as f64 / self.asked_blocks as f64;
+            let ratio = 100.0 * self.requested_reserve as f64 / self.requested_blocks as f64;
             self.reserve = percent_of(ratio, self.blocks);
         }
     }
@@ -163,8 +163,8 @@ impl Plan {
         self.resolved.block_size / if self.resolved.has("64bit") { 64 } else { 32 }
     }
 
-    /// Fills the blocks of the inode table, in eights.
-    fn settle_inodes(&mut self, mut wanted: u64) -> Option<()> {
+    /// Rounds the inodes per group up to fill the blocks of the inode table, in multiples of eight.
+    fn compute_inode_tables(&mut self, mut wanted: u64) -> Option<()> {
         let Resolved { block_size, inode_size, .. } = self.resolved;
         wanted = wanted.min((1 << 16) - block_size / inode_size);
         loop {
@@ -178,15 +178,15 @@ impl Plan {
         }
     }
 
-    /// Blocks kept for growing a thousandfold, unless they would take most of a group.
-    fn settle_descriptors(&mut self) {
+    /// Reserves descriptor blocks for growing to 1024 times the size, unless they would take most of a group.
+    fn compute_descriptors(&mut self) {
         let addresses = self.resolved.block_size / 4;
         self.reserved_descriptor_blocks = 0;
         if self.resolved.has("resize_inode") {
             let most = if self.blocks < MAX_32 / 1024 { self.blocks * 1024 } else { MAX_32 };
             let groups = (most - self.first_block).div_ceil(self.group_blocks);
             let blocks = groups.div_ceil(self.descriptors_per_block());
-            // More descriptors than can ever be needed wrap around to very many, as in mke2fs.
+            // The subtraction wraps around as in mke2fs, if there are more descriptors than the maximum size needs.
             let more = blocks.checked_sub(self.descriptor_blocks).unwrap_or(addresses);
             self.reserved_descriptor_blocks = more.min(addresses);
         }
@@ -219,12 +219,12 @@ impl Plan {
         !self.resolved.has("sparse_super") || is_sparse_backup(group as u32)
     }
 
-    /// Blocks at the starts of all groups.
+    /// The blocks of the copies at the starts of all groups.
     fn heads(&self) -> u64 {
         (0..self.groups).map(|group| self.head(group)).sum()
     }
 
-    /// Blocks of copies at a group's start.
+    /// The blocks of the copies at the start of a group.
     fn head(&self, group: u64) -> u64 {
         let copy = u64::from(self.has_copy(group));
         if self.resolved.has("meta_bg") {
@@ -236,15 +236,15 @@ impl Plan {
         }
     }
 
-    fn capacity(&self, asked_journal: Option<u64>) -> Option<Capacity> {
+    fn capacity(&self, requested_journal: Option<u64>) -> Option<Capacity> {
         let block_size = self.resolved.block_size;
         let heads = self.heads();
         let tables = self.groups * (2 + self.table_blocks);
         let all = self.blocks - self.first_block;
-        // What mke2fs compares the journal with leaves out the tables where groups are flexible.
+        // With flex_bg, mke2fs ignores the tables when it checks the size of the journal.
         let early_tables = if self.resolved.has("flex_bg") { 0 } else { tables };
         let early = all.checked_sub(heads)?.checked_sub(early_tables)?;
-        let journal = self.journal_blocks(asked_journal, early)?;
+        let journal = self.journal_blocks(requested_journal, early)?;
         let lost_and_found = (LOST_AND_FOUND / block_size).clamp(2, 12);
         let resize = u64::from(self.resolved.has("resize_inode"));
         let taken = heads + tables + ROOT_BLOCKS + lost_and_found + resize + journal;
@@ -256,7 +256,7 @@ impl Plan {
         })
     }
 
-    /// The journal's blocks and those that map it.
+    /// The blocks of the journal and of its block map.
     fn journal_blocks(&self, asked: Option<u64>, early_free: u64) -> Option<u64> {
         let Some(default) = default_journal(self.blocks).filter(|_| self.resolved.has("has_journal")) else {
             return Some(0);
@@ -273,7 +273,7 @@ impl Plan {
         Some(blocks + map)
     }
 
-    /// Blocks of the extent tree.
+    /// The blocks of the extent tree.
     fn extent_blocks(&self, blocks: u64) -> Option<u64> {
         let ground = Ground {
             group_blocks: self.group_blocks,
@@ -287,19 +287,19 @@ impl Plan {
         if extents <= INODE_EXTENTS {
             return Some(0);
         }
-        // A block has a header, too. mke2fs splits full ones in half, so that more than one would be a guess.
+        // A block has a header too. mke2fs splits full blocks in half, so the number is only known for one block.
         let per_block = (self.resolved.block_size - 12) / 12;
         (extents <= per_block).then_some(1)
     }
 
-    /// Blocks of addresses.
+    /// The indirect blocks.
     fn map_blocks(&self, blocks: u64) -> u64 {
         let addresses = self.resolved.block_size / 4;
         let mut left = blocks.saturating_sub(12);
         let mut taken = 0;
         for level in 1..=3_u32 {
             let here = left.min(addresses.pow(level));
-            // One block of each lower level for every full or partial span of it.
+            // One block per level for every full or partial span of that level.
             taken += (1..=level).map(|below| here.div_ceil(addresses.pow(below))).sum::<u64>();
             left -= here;
         }
@@ -311,13 +311,13 @@ fn percent_of(percent: f64, blocks: u64) -> u64 {
     (percent * blocks as f64 / 100.0) as u64
 }
 
-/// Where the ratio comes to none at all.
+/// The number of inodes if the ratio results in none.
 fn default_inodes(blocks: u64, block_size: u64) -> u64 {
     let per_inode = if block_size >= 4096 { 1 } else { 4096 / block_size };
     (blocks / per_inode).min(MAX_32)
 }
 
-/// In blocks, by the filesystem's number of blocks; `None` if it is too small for a journal.
+/// The default journal size in blocks; `None` if the filesystem is too small for a journal.
 fn default_journal(blocks: u64) -> Option<u64> {
     const KI: u64 = 1024;
     Some(match blocks {
@@ -333,7 +333,7 @@ fn default_journal(blocks: u64) -> Option<u64> {
     })
 }
 
-/// Groups with copies under `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
+/// Whether a group has copies with `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
 pub fn is_sparse_backup(group: u32) -> bool {
     let is_power_of = |base: u32| {
         let mut power = base;

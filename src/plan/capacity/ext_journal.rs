@@ -1,10 +1,10 @@
-//! How many pieces a new journal has, which decides whether its extents fit into its inode.
+//! Computes the number of extents of a new journal, which determines whether they fit into its inode.
 //!
-//! mke2fs 1.47.0 puts the journal into the middle of the filesystem, after the structures of the groups there. What lies
-//! in their way is told here in simple terms: each group starts with copies of superblock and descriptors where it has
-//! them, then come bitmaps and inode tables, with `flex_bg` those of all groups of a flex group in the first of them.
+//! mke2fs 1.47.0 places the journal in the middle of the filesystem, after the structures of the groups there. Each
+//! group starts with the copies of superblock and descriptors, if it has them, followed by bitmaps and inode tables.
+//! With `flex_bg`, those of all groups of a flex group are in its first group.
 
-/// A written extent is no longer, in blocks.
+/// The maximum length of an initialized extent, in blocks.
 const LONGEST_EXTENT: u64 = 32_768;
 
 /// The groups of an empty filesystem. All lengths are blocks.
@@ -13,23 +13,23 @@ pub(super) struct Ground<'g> {
     /// The last group may be shorter.
     pub all_blocks: u64,
     pub groups: u64,
-    /// Groups in a flex group, whose bitmaps and tables lie together; 1 without `flex_bg`.
+    /// Groups in a flex group, whose bitmaps and tables are stored together; 1 without `flex_bg`.
     pub flex_groups: u64,
     /// Bitmaps and inode table of one group.
     pub tables: u64,
-    /// Copies at a group's start.
+    /// The blocks of the copies at the start of a group.
     pub head: &'g dyn Fn(u64) -> u64,
 }
 
-/// What of a group is free: after `start` blocks in use.
+/// The free part of a group, after the `start` blocks in use.
 struct Rest {
     start: u64,
     end: u64,
 }
 
 impl Ground<'_> {
-    /// The extents of a journal of `blocks`, which are in the inode or in the tree. `None` if it does not fit before the
-    /// end, where mke2fs would go on from the start.
+    /// The number of extents of a journal of `blocks`. `None` if it does not fit before the end of the filesystem,
+    /// where mke2fs would continue at the start.
     pub(super) fn extents(&self, blocks: u64) -> Option<u64> {
         let (mut left, mut extents, mut run) = (blocks, 0, 0);
         let mut group = self.start();
@@ -51,9 +51,9 @@ impl Ground<'_> {
         Some(extents + u64::div_ceil(run, LONGEST_EXTENT))
     }
 
-    /// Of a group and those after it.
+    /// The free parts of a group and all groups after it.
     fn rests(&self, from: u64) -> impl Iterator<Item = Rest> {
-        // Tables that do not fit into their group go on in the next ones.
+        // Tables that do not fit into their group continue in the next ones.
         let mut pending = 0;
         (from / self.flex_groups * self.flex_groups..self.groups)
             .map(move |group| {
@@ -69,7 +69,7 @@ impl Ground<'_> {
             .skip((from % self.flex_groups) as usize)
     }
 
-    /// The group that mke2fs starts from: of those around the middle the one with most free blocks.
+    /// The group where mke2fs starts: the one with the most free blocks near the middle.
     fn start(&self) -> u64 {
         let middle = self.all_blocks / 2 / self.group_blocks;
         let first = if self.flex_groups > 1 && middle > self.flex_groups {

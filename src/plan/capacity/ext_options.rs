@@ -1,22 +1,22 @@
-//! The options of mke2fs 1.47, as far as they decide how much a filesystem holds.
+//! Parses the options of mke2fs 1.47 that determine the capacity of a filesystem.
 //!
-//! Defaults are those of `disk::ext::MKE2FS_CONFIG`, which every mke2fs runs with. What is not known here gives
-//! `None`, so that no caller relies on a guess.
+//! Defaults are those of `disk::ext::MKE2FS_CONFIG`, which is used for every run of mke2fs. Unknown options result in
+//! `None`, so that callers do not rely on a guess.
 
 use std::collections::BTreeSet;
 
-/// Blocks, for `-E num_backup_sb=`.
+/// The default of `-E num_backup_sb=`.
 const DEFAULT_BACKUPS: u32 = 2;
-/// Groups, for `-G`.
+/// The default of `-G`, in groups.
 const DEFAULT_FLEX_GROUPS: u64 = 16;
-/// Percent.
+/// The default of `-m`, in percent.
 const DEFAULT_RESERVE: f64 = 5.0;
-/// What every type starts with: `base_features`.
+/// The features of every type: `base_features`.
 const BASE_FEATURES: &[&str] =
     &["sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr"];
 const EXT4_FEATURES: &[&str] =
     &["has_journal", "extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink", "extra_isize"];
-/// Features that may be set or cleared, since either they take no blocks or the forecast knows how many.
+/// Supported features: those that take no blocks, and those whose blocks the forecast computes.
 const KNOWN_FEATURES: &[&str] = &[
     "64bit",
     "dir_index",
@@ -43,7 +43,7 @@ const KNOWN_FEATURES: &[&str] = &[
     "verity",
 ];
 
-/// Which filesystem mke2fs is asked for, `-t`.
+/// The filesystem type, `-t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Ext2,
@@ -51,12 +51,12 @@ pub enum Kind {
     Ext4,
 }
 
-/// What was asked for explicitly.
+/// The options that are given explicitly.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     /// `-b`, in bytes.
     pub block_size: Option<u64>,
-    /// `-i`, in bytes for each inode.
+    /// `-i`, in bytes per inode.
     pub inode_ratio: Option<u64>,
     /// `-N`
     pub inodes: Option<u64>,
@@ -72,20 +72,20 @@ pub(super) struct Options {
     pub journal: Option<u64>,
     /// `-j`
     wants_journal: bool,
-    /// `-O`, in order: set or clear, and the name, empty for all.
+    /// `-O`, in order: whether the feature is set or cleared, and its name. An empty name means all features.
     features: Vec<(bool, String)>,
     /// `-E num_backup_sb=`
     backups: Option<u32>,
 }
 
-/// What it comes to, together with the defaults.
+/// The effective options, including defaults.
 #[derive(Clone, Debug)]
 pub(super) struct Resolved {
     pub block_size: u64,
     pub inode_ratio: u64,
     pub inode_size: u64,
     pub reserve: f64,
-    /// Groups whose structures lie together, with `flex_bg`.
+    /// The number of groups whose structures are stored together with `flex_bg`.
     pub flex_groups: u64,
     pub backups: u32,
     pub features: BTreeSet<String>,
@@ -98,7 +98,7 @@ impl Resolved {
 }
 
 impl Options {
-    /// From words as they stand on the command line.
+    /// Parses command-line options.
     pub(super) fn parse(words: &str) -> Option<Options> {
         let mut options = Options::default();
         let mut words = words.split_whitespace();
@@ -128,7 +128,7 @@ impl Options {
             'O' => self.set_features(value)?,
             'J' => self.set_journal(value)?,
             'E' => self.set_extended(value)?,
-            // Names, and what happens after errors: none of them takes blocks.
+            // Label, UUID, mount point and error behavior take no blocks.
             'L' | 'U' | 'M' | 'e' => {}
             _ => return None,
         }
@@ -180,8 +180,8 @@ impl Options {
             "root_owner",
             "test_fs",
         ];
-        // `stride` moves structures, and with them perhaps the pieces of a journal.
-        // Only the last `-E` counts, and several would be a riddle to read, too.
+        // `stride` is not in the list, because it moves structures and can change the extents of a journal. mke2fs uses
+        // only the last `-E`.
         self.backups = None;
         for part in value.split(',').filter(|part| !part.is_empty()) {
             let (name, argument) = part.split_once('=').unwrap_or((part, ""));
@@ -194,11 +194,11 @@ impl Options {
         Some(())
     }
 
-    /// `kib` is the size of the filesystem, which selects the usage type.
+    /// Adds defaults. `kib` is the size of the filesystem, which selects the usage type.
     pub(super) fn resolve(&self, kind: Kind, kib: u64) -> Option<Resolved> {
         let (block_size, inode_ratio) = usage_by_size(kib, self.block_size.unwrap_or(1024));
         let block_size = self.block_size.unwrap_or(block_size);
-        let features = self.settle_features(kind);
+        let features = self.resolve_features(kind);
         let resolved = Resolved {
             block_size,
             inode_ratio: self.inode_ratio.unwrap_or(inode_ratio.max(block_size)),
@@ -211,7 +211,7 @@ impl Options {
         self.is_accepted(&resolved).then_some(resolved)
     }
 
-    fn settle_features(&self, kind: Kind) -> BTreeSet<String> {
+    fn resolve_features(&self, kind: Kind) -> BTreeSet<String> {
         let more = match kind {
             Kind::Ext2 => &[][..],
             Kind::Ext3 => &["has_journal"],
@@ -236,7 +236,7 @@ impl Options {
         features
     }
 
-    /// Whether mke2fs would go on rather than complain.
+    /// Whether mke2fs accepts the options.
     fn is_accepted(&self, resolved: &Resolved) -> bool {
         let Resolved { block_size, inode_size, inode_ratio, reserve, .. } = resolved;
         let groups_fit = self
@@ -258,13 +258,13 @@ impl Options {
     }
 }
 
-/// In bytes.
+/// Whether a block size in bytes is valid.
 fn is_block_size(size: u64) -> bool {
     (1024..=65_536).contains(&size) && size.is_power_of_two()
 }
 
-/// Block size and bytes per inode of the usage type that mke2fs selects by size: floppy, small, default, big or huge. It
-/// counts in blocks of the size that was asked for, or of 1 KiB.
+/// The block size and the bytes per inode of the usage type that mke2fs selects by size: floppy, small, default, big or
+/// huge. mke2fs counts in blocks of the requested size, or of 1 KiB.
 fn usage_by_size(kib: u64, block_size: u64) -> (u64, u64) {
     let blocks = kib * 1024 / block_size;
     let mib = (1 << 20) / block_size;
@@ -281,7 +281,7 @@ fn usage_by_size(kib: u64, block_size: u64) -> (u64, u64) {
     }
 }
 
-/// As strtoul(3) with any base, without its leniency.
+/// Parses a number as strtoul(3) with base 0, but strictly.
 fn number(text: &str) -> Option<u64> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -293,7 +293,7 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// A number of bytes, perhaps with a unit.
+/// Parses a number of bytes with an optional unit.
 fn bytes(text: &str) -> Option<u64> {
     let (digits, shift) = match text.chars().last()? {
         'k' | 'K' => (&text[..text.len() - 1], 10),
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_words_give_nothing() {
+    fn unsupported_options_have_no_forecast() {
         for words in [
             "-C 65536",
             "-O bigalloc",
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn words_may_be_glued_to_their_values() {
+    fn options_can_be_joined_with_their_values() {
         let resolved =
             Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().resolve(Kind::Ext4, 1 << 20).unwrap();
         assert_eq!((resolved.block_size, resolved.reserve, resolved.has("64bit")), (2048, 0.0, false));

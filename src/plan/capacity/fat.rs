@@ -1,10 +1,10 @@
-//! How much an empty filesystem holds, before mkfs.vfat makes it.
+//! Forecasts the capacity of a FAT filesystem.
 //!
-//! It follows `mkfs.fat.c` of dosfstools 4.2 number by number, for a filesystem in a file.
+//! The computation reproduces `mkfs.fat.c` of dosfstools 4.2 for a filesystem in a file.
 
-/// More clusters than this make it FAT16.
+/// The maximum number of clusters of FAT12.
 pub const MOST_12: u64 = 4084;
-/// Bytes of a directory's entry.
+/// The size of a directory entry, in bytes.
 pub const ENTRY_SIZE: u64 = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Width {
 }
 
 impl Width {
-    /// Of an entry of the table.
+    /// The number of bits of a FAT entry.
     pub fn bits(self) -> u32 {
         match self {
             Width::Bits12 => 12,
@@ -25,42 +25,42 @@ impl Width {
     }
 }
 
-/// Clusters that each width can tell apart, beside [`MOST_12`].
+/// Minimum and maximum number of clusters of each width, in addition to [`MOST_12`].
 const FEWEST_16: u64 = 4087;
 const MOST_16: u64 = 65_524;
 const FEWEST_32: u64 = 65_525;
 const MOST_32: u64 = 268_435_446;
-/// Reserved sectors, where none were asked for.
+/// The default number of reserved sectors.
 const RESERVED_32: u64 = 32;
 const RESERVED: u64 = 1;
 const ROOT_ENTRIES: u64 = 512;
-/// From this size on it is FAT32, in bytes.
+/// The size in bytes from which FAT32 is the default.
 const LARGE: u64 = 512 << 20;
-/// Up to this many sectors nothing is aligned.
+/// The number of sectors up to which structures are not aligned.
 const TINY: u64 = 8192;
-/// mkfs.vfat counts the device in these, in bytes.
+/// The unit in which mkfs.vfat counts the device, in bytes.
 const BLOCK: u64 = 1024;
-/// Blocks for content, below which it refuses.
+/// The minimum number of blocks for content.
 const FEWEST_BLOCKS: u64 = 32;
 
-/// A filesystem that mkfs.vfat shall make in a file.
+/// The parameters of a filesystem in a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// In bytes.
     pub size: u64,
-    /// More words of the command line, such as `-F 32 -s 1`, without quotes.
+    /// Further command-line options, such as `-F 32 -s 1`, without quotes.
     pub options: &'a str,
 }
 
-/// What an empty filesystem offers.
+/// The capacity of an empty filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// In bytes.
     pub cluster_size: u64,
     pub width: Width,
-    /// For files and directories; with FAT32 the root directory's one is already taken off.
+    /// Clusters for files and directories. With FAT32, the cluster of the root directory is not included.
     pub free_clusters: u64,
-    /// Entries of the root directory, long names take several; `None` with FAT32, where it grows.
+    /// The number of entries of the root directory; long names take several. `None` with FAT32, where it can grow.
     pub root_entries: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ struct Options {
 }
 
 impl Request<'_> {
-    /// `None` if mkfs.vfat would refuse, or the options are not known here.
+    /// `None` if mkfs.vfat would fail, or the options are unknown.
     pub fn forecast(&self) -> Option<Capacity> {
         let options = Options::parse(self.options)?;
         Attempt::new(options, self.size).run()
@@ -146,7 +146,7 @@ impl Options {
                 self.track_sectors =
                     Some(sectors.parse().ok().filter(|sectors| (1..=65_535).contains(sectors))?);
             }
-            // Names, the place of the copy of the boot sector, and what only the boot code reads.
+            // Label, ID, the position of the backup boot sector, and fields that only the boot code reads.
             'n' | 'i' | 'h' | 'b' | 'D' | 'M' => {}
             _ => return None,
         }
@@ -154,7 +154,7 @@ impl Options {
     }
 }
 
-/// Numbers that are tried until some fit.
+/// Parameters that are tried until they fit.
 struct Attempt {
     options: Options,
     /// In bytes.
@@ -168,7 +168,7 @@ struct Attempt {
     aligns: bool,
 }
 
-/// The outcome for one width: no clusters if it does not fit.
+/// The result for one width: no clusters if it does not fit.
 #[derive(Clone, Copy)]
 struct Trial {
     clusters: u64,
@@ -179,7 +179,7 @@ impl Attempt {
     fn new(options: Options, size: u64) -> Attempt {
         let sector_size = options.sector_size;
         let width = options.width.or((size >= LARGE).then_some(Width::Bits32));
-        // Both mkfs.vfat's blocks and its rest after them are counted in whole sectors.
+        // mkfs.vfat converts its blocks and the remainder to whole sectors separately.
         let sectors =
             (size / BLOCK * BLOCK / sector_size + size % BLOCK / sector_size).min(u64::from(u32::MAX));
         let track = options.track_sectors.unwrap_or_else(|| track_sectors(size, sector_size));
@@ -257,9 +257,9 @@ impl Attempt {
             return [Trial { clusters: 0, table_sectors: 0 }; 3];
         };
         let narrow = wide.saturating_sub(self.aligned(self.root_sectors));
-        let trial = |room: u64, table_bytes: u64, entries_of: fn(u64) -> u64, most: u64| {
+        let trial = |available: u64, table_bytes: u64, entries_of: fn(u64) -> u64, most: u64| {
             let table_sectors = self.aligned(table_bytes.div_ceil(bytes));
-            let clusters = room.saturating_sub(tables * table_sectors) / self.cluster_sectors;
+            let clusters = available.saturating_sub(tables * table_sectors) / self.cluster_sectors;
             let most = entries_of(table_sectors * bytes).min(most);
             Trial { clusters: if clusters > most { 0 } else { clusters }, table_sectors }
         };
@@ -301,7 +301,7 @@ impl Attempt {
     }
 }
 
-/// Sectors of a track, to whole ones of which the filesystem is cut.
+/// Sectors per track. The filesystem is truncated to whole tracks.
 fn track_sectors(size: u64, sector_size: u64) -> u64 {
     if let Some(track) = floppy(size).track_sectors {
         return track;
@@ -319,7 +319,7 @@ struct Guess {
     track_sectors: Option<u64>,
 }
 
-/// What fits a floppy disk of this size, or any other size.
+/// The defaults for floppy disks and for other sizes.
 fn floppy(size: u64) -> Guess {
     let guess = |cluster_sectors, root_entries, track| Guess {
         cluster_sectors,
@@ -335,7 +335,7 @@ fn floppy(size: u64) -> Guess {
     }
 }
 
-/// Sectors of a cluster of FAT32, by those of the filesystem.
+/// Sectors per cluster of FAT32, by the number of sectors of the filesystem.
 fn wide_cluster(sectors: u64) -> u64 {
     const GIB: u64 = 1024 * 1024 * 2;
     match sectors {

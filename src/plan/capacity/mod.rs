@@ -1,4 +1,4 @@
-//! The capacity of an empty filesystem: one question, answered by the arithmetic of each format.
+//! Computes the capacity of an empty filesystem before it is created.
 
 pub mod btrfs;
 pub mod ext;
@@ -10,31 +10,31 @@ pub mod xfs;
 use crate::template::{Bytes, FilesystemType};
 use std::ops::RangeInclusive;
 
-/// A filesystem that is not there yet.
+/// The parameters of a filesystem that is not created yet.
 pub struct CapacityRequest<'a> {
     pub kind: FilesystemType,
-    /// Of the device it will be on.
+    /// The size of its device.
     pub size: Bytes,
-    /// The template's `options` for its mkfs.
+    /// `options` of the template for mkfs.
     pub options: &'a str,
-    /// The device's logical sector, in bytes.
+    /// The logical sector size of the device, in bytes.
     pub sector: u64,
 }
 
-/// Numbers of bytes, unless they say otherwise.
+/// The capacity of a filesystem. Numbers are bytes unless noted otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// For files and directories.
+    /// The capacity for files and directories.
     pub bytes: Bytes,
-    /// For so many of them, where that is fixed.
+    /// The maximum number of files and directories, if it is fixed.
     pub inodes: Option<u64>,
-    /// A file takes whole multiples of this.
+    /// The space of a file is rounded up to a multiple of this.
     pub unit: u64,
-    /// What every file or directory takes besides, where inodes are not set aside beforehand.
+    /// Additional space for each file or directory, if inodes are allocated dynamically.
     pub per_node: u64,
 }
 
-/// Nothing where it cannot be told: a size that the format does not take, or options that are too odd.
+/// `None` if the capacity cannot be computed: the size is not supported, or the options are unknown.
 pub fn capacity(request: &CapacityRequest) -> Option<Capacity> {
     match request.kind {
         FilesystemType::Ext2 => ext_capacity(request, ext::Kind::Ext2),
@@ -47,7 +47,7 @@ pub fn capacity(request: &CapacityRequest) -> Option<Capacity> {
     }
 }
 
-/// The least that mkfs takes, where it asks for more than a few blocks.
+/// The minimum size that mkfs accepts, if it is more than a few blocks.
 pub fn least_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
     match kind {
         FilesystemType::Xfs => Some(Bytes(XFS_LEAST)),
@@ -59,7 +59,7 @@ pub fn least_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
     }
 }
 
-/// Whether options of mkfs.btrfs ask for data and metadata in the same block groups.
+/// Whether the mkfs.btrfs options request mixed block groups for data and metadata.
 pub fn is_mixed(options: &str) -> bool {
     settings(options).iter().any(|setting| MIXED.contains(setting))
 }
@@ -69,15 +69,15 @@ const MIXED: &[(&str, &str)] = &[("-M", ""), ("--", "mixed"), ("-O", "mixed-bg")
 
 /// Source: mkfs.xfs(8), 5.19 and later.
 const XFS_LEAST: u64 = 300 << 20;
-/// Bytes that `-i size=` takes. Source: mkfs.xfs(8); 256 is only for version 4, which ister does not fill.
+/// Valid values of `-i size=`, in bytes. Source: mkfs.xfs(8). 256 requires version 4, which ister does not support.
 const XFS_INODES: RangeInclusive<u32> = 512..=2048;
 /// In bytes. Source: `XFS_AG_MIN_BYTES`.
 const XFS_LEAST_GROUP: u64 = 16 << 20;
-/// More groups than this are not counted one by one.
+/// Limit on the number of groups, which are counted one by one.
 const XFS_MOST_GROUPS: u64 = 1 << 20;
 
 fn ext_capacity(request: &CapacityRequest, kind: ext::Kind) -> Option<Capacity> {
-    /// Inodes that are taken from the beginning: the reserved ones and lost+found.
+    /// Inodes in use on an empty filesystem: the reserved ones and lost+found.
     const TAKEN: u64 = 11;
     let options = for_sectors(request, "-b");
     let made = ext::Request { kind, size: request.size.0, options: &options }.forecast()?;
@@ -100,14 +100,14 @@ fn vfat_capacity(request: &CapacityRequest) -> Option<Capacity> {
     })
 }
 
-/// With the option that the plan adds for a disk of large sectors, unless the template has it.
+/// The options, with the one that the plan adds for a disk with large sectors, unless the template contains it.
 fn for_sectors(request: &CapacityRequest, option: &str) -> String {
     let is_set = settings(request.options).iter().any(|(set, _)| *set == option);
     let added = if request.sector == 4096 && !is_set { format!(" {option} 4096") } else { String::new() };
     format!("{}{added}", request.options)
 }
 
-/// What the plan tells mkfs.xfs, unless the template's options say otherwise.
+/// Uses the defaults of the plan for mkfs.xfs, unless the template's options override them.
 fn xfs_capacity(request: &CapacityRequest) -> Option<Capacity> {
     if request.size.0 < XFS_LEAST {
         return None;
@@ -147,7 +147,7 @@ fn xfs_capacity(request: &CapacityRequest) -> Option<Capacity> {
     Some(Capacity { bytes: Bytes(xfs::capacity(&shape)), inodes: None, unit: 4096, per_node: inode_size })
 }
 
-/// Nothing where the options are odd.
+/// `None` if the options are unknown.
 fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
     let mut profiles = if is_mixed(options) {
         btrfs::Profiles { mixed: true, metadata_copies: 1, node_size: 4096, ..btrfs::Profiles::default() }
@@ -166,7 +166,7 @@ fn btrfs_profiles(options: &str) -> Option<btrfs::Profiles> {
             _ => return None,
         }
     }
-    // What shares block groups has as many copies.
+    // With mixed block groups, data and metadata have the same profile.
     (!profiles.mixed || profiles.metadata_copies == profiles.data_copies).then_some(profiles)
 }
 
@@ -179,12 +179,12 @@ fn btrfs_capacity(request: &CapacityRequest) -> Option<Capacity> {
         bytes: Bytes(btrfs::capacity(request.size.0, profiles)),
         inodes: None,
         unit: 4096,
-        // As its forecast asks for.
+        // As documented in `btrfs::capacity`.
         per_node: 1024,
     })
 }
 
-/// Option and setting, a row for each: `-m a,b` gives two. Flags have an empty one.
+/// Splits options into pairs of option and setting: `-m a,b` gives two pairs. The setting of a flag is empty.
 fn settings(options: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut words = options.split_whitespace().peekable();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_taken_apart() {
+    fn options_are_split_into_settings() {
         assert_eq!(
             settings("-m a=1,b=2 -K -isize=512"),
             [("-m", "a=1"), ("-m", "b=2"), ("-K", ""), ("-i", "size=512")]
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_templates_own_sector_size_counts() {
+    fn the_sector_size_of_the_template_takes_precedence() {
         let large = |options| {
             let (kind, size) = (FilesystemType::Vfat, Bytes::mib(300));
             capacity(&CapacityRequest { kind, size, options, sector: 4096 })
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_is_never_less() {
+    fn capacity_grows_with_the_size() {
         for kind in [FilesystemType::Ext4, FilesystemType::Vfat, FilesystemType::Xfs, FilesystemType::Btrfs] {
             let small = asked(kind, 600, "").unwrap();
             let large = asked(kind, 1200, "").unwrap();
@@ -251,16 +251,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_small_or_too_odd_is_not_told() {
+    fn unsupported_sizes_and_options_have_no_forecast() {
         assert_eq!(asked(FilesystemType::Xfs, 200, ""), None);
         assert_eq!(asked(FilesystemType::Xfs, 400, "-l size=128m"), None);
         assert_eq!(asked(FilesystemType::Btrfs, 64, ""), None);
         assert_eq!(asked(FilesystemType::Swap, 64, ""), None);
     }
 
-    /// They come from a template, which may hold anything.
+    /// Options come from a template and can contain arbitrary numbers.
     #[test]
-    fn numbers_that_mkfs_refuses_are_not_told() {
+    fn invalid_numbers_have_no_forecast() {
         for options in ["-b 0", "-b 0xffffffffffffffff -g 256"] {
             assert_eq!(asked(FilesystemType::Ext4, 400, options), None, "{options}");
         }
@@ -276,7 +276,7 @@ mod tests {
             assert_eq!(asked(FilesystemType::Xfs, 400, options), None, "{options}");
         }
         assert!(asked(FilesystemType::Xfs, 400, "-i size=2048 -d agcount=25").is_some());
-        // 128 TiB in 2^29 groups, and more groups of XFS than anyone counts.
+        // 128 TiB in 2^29 groups, and more XFS groups than are counted.
         assert_eq!(asked(FilesystemType::Ext4, 128 << 20, "-b 1024 -g 256"), None);
         assert_eq!(asked(FilesystemType::Xfs, 1 << 43, "-d agcount=4294967295"), None);
     }

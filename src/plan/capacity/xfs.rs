@@ -1,12 +1,12 @@
-//! How much an empty filesystem takes, before there is one.
+//! Forecasts the capacity of an XFS filesystem.
 
-/// Inodes are allocated in chunks of so many.
+/// The number of inodes in a chunk, the unit of inode allocation.
 pub(crate) const CHUNK: u64 = 64;
 
-/// What decides it. All of it is what mkfs.xfs is told or prints.
+/// The parameters of the filesystem, as passed to or printed by mkfs.xfs.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Bytes of the whole filesystem.
+    /// The size of the filesystem, in bytes.
     pub size: u64,
     /// Bytes.
     pub block_size: u32,
@@ -14,9 +14,9 @@ pub struct Shape {
     pub sector_size: u32,
     /// Bytes.
     pub inode_size: u32,
-    /// In blocks, inside the filesystem.
+    /// The size of the internal log, in blocks.
     pub log_blocks: u32,
-    /// Allocation groups.
+    /// The number of allocation groups.
     pub groups: u32,
     pub finobt: bool,
     pub reflink: bool,
@@ -24,23 +24,23 @@ pub struct Shape {
 
 /// Group headers: superblock, AGF, AGI, AGFL.
 const HEADER_SECTORS: u32 = 4;
-/// Blocks that each group keeps ready for its btrees (AGFL).
+/// Blocks that each group reserves for its btrees (AGFL).
 const KEPT_READY: u32 = 4;
-/// Btrees of a group without finobt and reflink, one block each: free space twice, inodes.
+/// Btrees of a group without finobt and reflink, one block each: two for free space, one for inodes.
 const BTREES: u32 = 3;
-/// Blocks that we leave in each group besides what a kernel sets aside, so that its btrees of free space can grow.
+/// Additional reserve per group for the growth of the free space btrees, in blocks.
 const MARGIN: u64 = 8;
-/// Bytes of a btree block's header, key and pointer, and of the records of both btrees. Half of a block is the least
-/// that a kernel keeps filled.
+/// Sizes of a btree block's header, a key with pointer, and the records of both btrees, in bytes. The kernel keeps
+/// blocks at least half full.
 const BTREE_HEADER: u32 = 56;
 const BTREE_POINTER: u32 = 8;
 const INODE_RECORD: u32 = 16;
 const REFERENCE_RECORD: u32 = 12;
 
-/// Bytes that file data, directories and further inodes can take. A block is the least unit of all of them.
+/// The capacity for file data, directories and further inodes, in bytes. All of them are allocated in blocks.
 ///
-/// Inodes come in chunks of 64, the first of which (with place for 61 nodes besides the root) is not counted here.
-/// 0 where nothing fits.
+/// Inodes are allocated in chunks of 64. The first chunk, which has space for 61 files besides the root directory, is
+/// not included. The result is 0 if nothing fits.
 pub fn capacity(shape: &Shape) -> u64 {
     let usable =
         |group| shape.free_blocks_of(group).saturating_sub(u64::from(KEPT_READY) + shape.reserve_of(group));
@@ -48,7 +48,7 @@ pub fn capacity(shape: &Shape) -> u64 {
 }
 
 impl Shape {
-    /// As mkfs.xfs writes it into the superblock (`sb_fdblocks`), by which the tests judge the numbers of groups.
+    /// The value that mkfs.xfs writes to the superblock (`sb_fdblocks`), which the tests compare.
     #[cfg(test)]
     pub fn free_blocks(&self) -> u64 {
         (0..self.groups).map(|group| self.free_blocks_of(group)).sum()
@@ -82,8 +82,8 @@ impl Shape {
     }
 }
 
-/// Blocks of a group of `length` blocks, `log` of them the log, that data must leave free: a kernel sets them aside
-/// at mount for the growth of two btrees, and warns when it cannot.
+/// Blocks that data must leave free in a group of `length` blocks, of which `log` are the log. The kernel reserves them
+/// at mount for the growth of two btrees, and prints a warning if it cannot.
 ///
 /// Source: xfs_finobt_calc_reserves in xfs_ialloc_btree.c, xfs_refcountbt_calc_reserves in xfs_refcount_btree.c.
 pub fn reserve(shape: &Shape, length: u64, log: u64) -> u64 {
@@ -100,7 +100,7 @@ pub fn reserve(shape: &Shape, length: u64, log: u64) -> u64 {
     blocks
 }
 
-/// Of a btree with so many records, where each block has the least that it may have.
+/// The blocks of a btree with this many records, if every block is filled to the minimum.
 fn btree_blocks(records: u64, in_leaf: u64, in_node: u64) -> u64 {
     let mut row = records.div_ceil(in_leaf);
     let mut blocks = row;

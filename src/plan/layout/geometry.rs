@@ -1,4 +1,4 @@
-//! Where GPT keeps its own structures.
+//! Sector sizes, and the blocks that a GPT reserves.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,7 +46,7 @@ impl TryFrom<u64> for SectorSize {
         match bytes {
             512 => Ok(SectorSize::B512),
             4096 => Ok(SectorSize::B4096),
-            other => Err(format!("a sector has 512 or 4096 bytes, not {other}")),
+            other => Err(format!("unsupported sector size {other}, expected 512 or 4096")),
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_takes_what_the_specification_says() {
+    fn usable_blocks_match_the_specification() {
         assert_eq!(first_usable(SectorSize::B512), Lba(34));
         assert_eq!(first_usable(SectorSize::B4096), Lba(6));
         assert_eq!(last_usable(SectorSize::B512, 4096), Some(Lba(4096 - 34)));

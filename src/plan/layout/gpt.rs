@@ -1,7 +1,7 @@
-//! Reading a GUID partition table, also a damaged one. Source: UEFI 2.10, section 5.3.
+//! Decodes a GUID partition table, even if it is damaged. Source: UEFI 2.10, section 5.3.
 //!
-//! Nothing is read from a disk here: sectors come in as bytes. Unlike a partitioner this decoder says which field is wrong
-//! and goes on, since verification wants to know all of it.
+//! This module does no I/O; sectors are passed in as bytes. Unlike a partitioning tool, the decoder reports which field
+//! is wrong and continues, because verification reports all errors.
 
 use super::geometry::{Lba, SectorSize};
 use std::fmt;
@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 /// "EFI PART".
 const SIGNATURE: &[u8; 8] = b"EFI PART";
-/// Revision 1.0, the only one there is.
+/// Revision 1.0, the only one defined.
 const REVISION: u32 = 0x0001_0000;
-/// Bytes of the header that the specification defines.
+/// The header size that the specification defines, in bytes.
 const HEADER_SIZE: u32 = 92;
-/// Bytes of one entry as everybody writes them; larger ones are allowed.
+/// The usual size of an entry in bytes. Larger entries are allowed.
 pub const ENTRY_SIZE: u32 = 128;
-/// A larger entry array than this is nobody's.
+/// Limit on the size of the entry array; no real table is larger.
 const MAX_ARRAY: u64 = 4 << 20;
 
 /// The fields of a header.
@@ -27,7 +27,7 @@ pub struct Header {
     /// Inclusive.
     pub last_usable: Lba,
     pub disk_guid: Uuid,
-    /// Where the entry array begins.
+    /// The first block of the entry array.
     pub entries: Lba,
     pub entry_count: u32,
     /// In bytes.
@@ -35,10 +35,10 @@ pub struct Header {
     pub entries_crc: u32,
 }
 
-/// What is wrong with a header.
+/// An error in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// There is none.
+    /// There is no header.
     Signature,
     Revision(u32),
     Size(u32),
@@ -55,23 +55,23 @@ pub enum HeaderFault {
 impl fmt::Display for HeaderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HeaderFault::Signature => f.write_str("there is no header: `EFI PART` is not where it should be"),
+            HeaderFault::Signature => f.write_str("there is no header: the signature `EFI PART` is missing"),
             HeaderFault::Revision(found) => write!(f, "its revision is {found:#x}, expected {REVISION:#x}"),
             HeaderFault::Size(found) => {
-                write!(f, "its size is {found}, expected {HEADER_SIZE} to the sector's")
+                write!(f, "its size is {found}, expected {HEADER_SIZE} to the sector size")
             }
             HeaderFault::Crc { stored, computed } => {
-                write!(f, "its CRC32 is {stored:08x}, its bytes give {computed:08x}")
+                write!(f, "its CRC32 is {stored:08x}, expected {computed:08x}")
             }
             HeaderFault::Array { count, size } => {
-                write!(f, "it says {count} entries of {size} bytes, which no table has")
+                write!(f, "its entry array has an invalid size: {count} entries of {size} bytes")
             }
         }
     }
 }
 
 impl Header {
-    /// From the sector that it lies in.
+    /// Decodes the header from its sector.
     pub fn decode(sector: &[u8]) -> Result<Header, HeaderFault> {
         if sector.len() < HEADER_SIZE as usize || sector[..8] != *SIGNATURE {
             return Err(HeaderFault::Signature);
@@ -109,12 +109,12 @@ impl Header {
         Ok(header)
     }
 
-    /// Bytes of the whole entry array.
+    /// The size of the entry array, in bytes.
     pub fn array_size(&self) -> usize {
         self.entry_count as usize * self.entry_size as usize
     }
 
-    /// Whole sectors that the entry array takes.
+    /// The number of sectors of the entry array.
     pub fn array_sectors(&self, sector: SectorSize) -> u64 {
         (self.array_size() as u64).div_ceil(sector.bytes())
     }
@@ -123,7 +123,7 @@ impl Header {
 /// One used entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// From 1.
+    /// Starts at 1.
     pub number: u32,
     pub type_guid: Uuid,
     pub guid: Uuid,
@@ -134,7 +134,7 @@ pub struct Entry {
     pub name: String,
 }
 
-/// The used entries of an array of which every one has `size` bytes.
+/// The used entries of an array with entries of `size` bytes.
 pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
     let all = array.chunks_exact(size.max(ENTRY_SIZE) as usize);
     (1..)
@@ -152,7 +152,7 @@ pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
         .collect()
 }
 
-/// Whether every entry lies inside what the header says is usable, and that inside the disk, and none in another.
+/// Whether all entries are in the usable range of the header, that range is on the disk, and no entries overlap.
 pub fn are_sound(header: &Header, entries: &[Entry], sectors: u64) -> bool {
     let inside = |entry: &Entry| {
         entry.first <= entry.last && entry.first >= header.first_usable && entry.last <= header.last_usable
@@ -164,7 +164,7 @@ pub fn are_sound(header: &Header, entries: &[Entry], sectors: u64) -> bool {
         && sorted.windows(2).all(|pair| pair[0].last < pair[1].first)
 }
 
-/// UTF-16, ended by a zero.
+/// Decodes zero-terminated UTF-16.
 fn name(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
     char::decode_utf16(units.take_while(|unit| *unit != 0))
@@ -172,14 +172,14 @@ fn name(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The one partition of a protective MBR. Source: UEFI 2.10, table 5.3.
+/// An error in a protective MBR. Source: UEFI 2.10, table 5.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MbrFault {
     Signature,
-    /// No partition of type 0xEE.
+    /// There is no partition of type 0xEE.
     NotProtective,
     Start(u32),
-    /// Sectors that it covers, and that it should.
+    /// The number of sectors of the protective partition is wrong.
     Length {
         found: u32,
         expected: u32,
@@ -199,7 +199,7 @@ impl fmt::Display for MbrFault {
     }
 }
 
-/// Whether the first sector protects a disk of so many sectors from programs that know no GPT.
+/// Checks that the first sector is a valid protective MBR for a disk of this many sectors.
 pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrFault> {
     if sector.len() < 512 || sector[510..512] != [0x55, 0xaa] {
         return Err(MbrFault::Signature);
@@ -208,7 +208,7 @@ pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrFault> {
     let Some(record) = used.iter().find(|record| record[4] == 0xee) else {
         return Err(MbrFault::NotProtective);
     };
-    // A hybrid one has some partitions for firmware that knows no GPT, and protects what lies around them.
+    // A hybrid MBR also has partitions for firmware without GPT support, so its protective partition may be shorter.
     if used.len() > 1 {
         return Ok(());
     }
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A table as another crate writes it.
+    /// A table written by another crate.
     fn written() -> Vec<u8> {
         let mut disk = std::io::Cursor::new(vec![0; 4 << 20]);
         let mut table = gptman::GPT::new_from(&mut disk, 512, [7; 16]).unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_crate_wrote_is_read() {
+    fn tables_of_another_crate_are_decoded() {
         let disk = written();
         let header = Header::decode(&disk[512..1024]).unwrap();
         assert_eq!((header.own, header.other, header.entries), (Lba(1), Lba(8191), Lba(2)));
@@ -294,14 +294,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_flipped_bit_of_a_header_is_noticed(bit in 0usize..92 * 8) {
+        fn every_flipped_bit_of_a_header_is_detected(bit in 0usize..92 * 8) {
             let mut disk = written();
             disk[512 + bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Header::decode(&disk[512..1024]).is_err());
         }
 
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = Header::decode(&bytes);
             let _ = entries(&bytes, 128);
             let _ = check_mbr(&bytes, 100);

@@ -1,22 +1,24 @@
-//! Reading a Master Boot Record and its logical partitions, also damaged ones. Sources: UEFI 2.10, section 5.2.1; Linux,
-//! block/partitions/msdos.c.
+//! Decodes a Master Boot Record and its logical partitions, even if they are damaged. Sources: UEFI 2.10, section
+//! 5.2.1; Linux, block/partitions/msdos.c.
 
 use super::geometry::Lba;
 
-/// Offset of the first record, and bytes of each.
+/// Offset of the first record, and the size of a record, in bytes.
 const RECORDS: usize = 446;
 const RECORD: usize = 16;
-/// More logical partitions than this are a loop. Source: the kernel's own limit is 256 partitions a disk.
+/// Limit on the number of logical partitions, which detects loops. Source: the kernel's limit of 256 partitions per
+/// disk.
 const MOST: u32 = 256;
 
-/// One partition that is in use.
+/// A used record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// From 1; logical partitions from 5.
+    /// Starts at 1; logical partitions start at 5.
     pub number: u32,
-    /// Source: UEFI 2.10, table 5.2, OSType; 0xEE is a protective one's, 0xEF an EFI system partition's.
+    /// The partition type: 0xEE is a protective partition, 0xEF an EFI system partition. Source: UEFI 2.10, table 5.2,
+    /// OSType.
     pub kind: u8,
-    /// BIOS starts from it.
+    /// BIOS boots from this partition.
     pub is_active: bool,
     pub first: Lba,
     /// Never zero.
@@ -28,25 +30,26 @@ impl Record {
         Lba(self.first.0 + self.sectors - 1)
     }
 
-    /// Holds logical partitions.
+    /// Whether this is a container for logical partitions.
     fn is_extended(&self) -> bool {
         matches!(self.kind, 0x05 | 0x0f | 0x85)
     }
 }
 
-/// A whole table. Numbers are in sectors of the disk.
+/// A complete table. Numbers are in sectors of the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mbr {
-    /// Names the disk in PARTUUID=, as eight hexadecimal digits. Source: Linux, block/partitions/msdos.c, set_info.
+    /// The disk signature, part of PARTUUID= as eight hexadecimal digits. Source: Linux, block/partitions/msdos.c,
+    /// set_info.
     pub signature: u32,
     pub records: Vec<Record>,
-    /// What is wrong with the chain of logical partitions.
+    /// The error in the chain of logical partitions, if there is one.
     pub fault: Option<String>,
 }
 
 impl Mbr {
-    /// From the first sector, and others as they are asked for. Nothing where there is no table: no signature, or a filesystem's boot
-    /// sector whose bytes are no records.
+    /// Decodes the table from the first sector; `sector` reads further ones. `None` if there is no table: no signature,
+    /// or the boot sector of a filesystem, which has no valid records.
     pub fn read(first: &[u8], mut sector: impl FnMut(Lba) -> Option<Vec<u8>>) -> Option<Mbr> {
         let primary = records(first)?;
         let mut mbr = Mbr {
@@ -65,23 +68,23 @@ impl Mbr {
         Some(mbr)
     }
 
-    /// Whether it only keeps programs away that know no GPT.
+    /// Whether this is the protective MBR of a GPT.
     pub fn is_protective(&self) -> bool {
         self.records.iter().any(|record| record.kind == 0xee)
     }
 
-    /// Partitions that hold something.
+    /// The partitions, without extended and protective ones.
     pub fn partitions(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(|record| !record.is_extended() && record.kind != 0xee)
     }
 
-    /// As PARTUUID= names it.
+    /// The PARTUUID of a partition.
     pub fn partuuid(&self, number: u32) -> String {
         format!("{:08x}-{number:02x}", self.signature)
     }
 }
 
-/// The four records of a sector, if it has the signature and each is one.
+/// The four records of a sector, if the signature and all records are valid.
 fn records(sector: &[u8]) -> Option<[Option<Record>; 4]> {
     if sector.get(510..512)? != [0x55, 0xaa] {
         return None;
@@ -89,7 +92,7 @@ fn records(sector: &[u8]) -> Option<[Option<Record>; 4]> {
     let mut found = [None; 4];
     for (place, slot) in found.iter_mut().enumerate() {
         let bytes = &sector[RECORDS + place * RECORD..][..RECORD];
-        // Source: Linux, block/partitions/msdos.c, msdos_partition: anything else is a boot sector's code.
+        // Other values are code of a boot sector. Source: Linux, block/partitions/msdos.c, msdos_partition.
         if bytes[0] & 0x7f != 0 {
             return None;
         }
@@ -102,8 +105,8 @@ fn records(sector: &[u8]) -> Option<[Option<Record>; 4]> {
     Some(found)
 }
 
-/// Each extended record names one partition, from its own place on, and the next record, from the first's. `Err`: where that ends
-/// before its end.
+/// Follows the chain of extended boot records. Each contains one partition, relative to its own sector, and the next
+/// record, relative to the first one. `Err` if the chain is broken.
 fn logical(
     extended: Record,
     sector: &mut impl FnMut(Lba) -> Option<Vec<u8>>,
@@ -113,7 +116,7 @@ fn logical(
     for number in 5..5 + MOST {
         let found = sector(at).as_deref().and_then(records);
         let Some(found) = found else {
-            return Err(format!("the extended partition has no record in LBA {at}"));
+            return Err(format!("the extended partition has no valid record at LBA {at}"));
         };
         let mut found = found.into_iter().flatten();
         let (Some(partition), next) = (found.next(), found.next()) else { return Ok(()) };
@@ -125,7 +128,7 @@ fn logical(
             Some(next) => at = Lba(extended.first.0 + next.first.0),
         }
     }
-    Err(format!("the extended partition has more than {MOST} records, or they are a loop"))
+    Err(format!("the extended partition has more than {MOST} records or a loop"))
 }
 
 #[cfg(test)]
@@ -159,13 +162,13 @@ mod tests {
         assert_eq!(found, [(1, 0x83, 2048, 2147), (5, 0x83, 4160, 4259), (6, 0x82, 5160, 5359)]);
         assert_eq!((mbr.partuuid(5).as_str(), mbr.fault), ("1234abcd-05", None));
         assert!(mbr.records[0].is_active && !Mbr::read(&first, |_| None).unwrap().is_protective());
-        assert!(Mbr::read(&first, |_| None).unwrap().fault.unwrap().contains("no record in LBA 4096"));
+        assert!(Mbr::read(&first, |_| None).unwrap().fault.unwrap().contains("no valid record at LBA 4096"));
         let circle = |_| Some(sector(&[(0, 0x83, 64, 100), (0, 0x05, 0, 500)]));
         assert!(Mbr::read(&first, circle).unwrap().fault.unwrap().contains("loop"));
     }
 
     #[test]
-    fn a_boot_sector_is_no_table() {
+    fn a_boot_sector_is_not_a_table() {
         assert_eq!(Mbr::read(&sector(&[(0x12, 0x83, 1, 1)]), |_| None), None);
         assert_eq!(Mbr::read(&[0; 512], |_| None), None);
         assert!(Mbr::read(&sector(&[(0, 0xee, 1, 100)]), |_| None).unwrap().is_protective());
@@ -173,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = Mbr::read(&bytes, |_| Some(bytes.clone()));
         }
     }

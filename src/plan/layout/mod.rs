@@ -1,7 +1,7 @@
-//! Partition mathematics: from sizes to ranges of logical blocks.
+//! The partition layout: computes ranges of logical blocks from partition sizes.
 //!
-//! Inside, ranges are half-open; GPT's inclusive last LBA appears only where a table is written or shown.
-//! There are no files, programs or templates here, and all arithmetic is checked.
+//! Ranges are half-open internally; GPT's inclusive last LBA is used only where a table is written or displayed. This
+//! module does no I/O and does not depend on templates. All arithmetic is checked.
 
 mod geometry;
 pub mod gpt;

@@ -1,4 +1,4 @@
-//! Sizes in, block ranges out.
+//! Computes block ranges from partition sizes.
 
 use super::geometry::{Lba, SectorSize, first_usable, last_usable};
 use crate::template::limits::LARGEST_FILE;
@@ -8,10 +8,10 @@ use std::ops::Range;
 /// Every partition starts and ends on a multiple of this, and the first one starts at it.
 pub const ALIGNMENT: Bytes = Bytes::mib(1);
 
-/// What a GPT's entry array has room for. Source: UEFI 2.10, section 5.3.1.
+/// The number of entries of a GPT. Source: UEFI 2.10, section 5.3.1.
 pub const MAX_PARTITIONS: usize = 128;
 
-/// A partition that is asked for.
+/// A requested partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     pub number: u32,
@@ -22,11 +22,11 @@ pub struct Request {
 pub enum DiskSize {
     /// As large as the partitions need.
     Fit,
-    /// The size of a device, or the size that was asked for.
+    /// The size of a device, or the requested size.
     Exactly(Bytes),
 }
 
-/// A partition's place. The range is half-open.
+/// The position of a partition. The range is half-open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub number: u32,
@@ -38,7 +38,7 @@ impl Slot {
         Lba(self.range.start)
     }
 
-    /// The last block that belongs to the partition, as GPT writes it.
+    /// The last block of the partition (inclusive), as stored in a GPT.
     pub fn last(&self) -> Lba {
         Lba(self.range.end - 1)
     }
@@ -53,32 +53,32 @@ pub struct Layout {
     pub sector: SectorSize,
     /// The disk's size in sectors.
     pub sectors: u64,
-    /// In the order of the partition numbers, which is the order on the disk.
+    /// Sorted by partition number, which is the order on the disk.
     pub slots: Vec<Slot>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    #[error("a GPT has room for {MAX_PARTITIONS} partitions, not {0}")]
+    #[error("too many partitions: {0}, a GPT has {MAX_PARTITIONS} entries")]
     TooMany(usize),
-    #[error("{0} is no partition number: they go from 1 to {MAX_PARTITIONS}")]
+    #[error("invalid partition number {0}, expected 1 to {MAX_PARTITIONS}")]
     NoSuchNumber(u32),
-    #[error("partition {0} is asked for twice")]
+    #[error("duplicate partition number {0}")]
     Duplicate(u32),
     #[error("partition {number} takes the rest of the disk, but partition {after} comes after it")]
     RestNotLast { number: u32, after: u32 },
-    #[error("partition {0} takes the rest of a disk whose size is not known")]
+    #[error("partition {0} takes the rest of a disk of unknown size")]
     RestOfUnknown(u32),
-    #[error("the partitions end past 2^63 bytes at partition {0}")]
+    #[error("the partitions exceed 2^63 bytes at partition {0}")]
     Overflow(u32),
     #[error("the partitions need {need}, the disk has {have}")]
     DoesNotFit { need: Bytes, have: Bytes },
-    #[error("nothing is left for partition {number}: the ones before it end at {used} of {have}")]
+    #[error("no space left for partition {number}: the partitions before it end at {used} of {have}")]
     NoRest { number: u32, used: Bytes, have: Bytes },
 }
 
-/// Places the partitions one after the other in the order of their numbers: 1 MiB for the table before the
-/// first, each exactly as large as asked, at least 1 MiB for the backup table after the last.
+/// Places the partitions one after another in the order of their numbers, each with exactly the requested size. There
+/// is 1 MiB for the table before the first, and at least 1 MiB for the backup table after the last one.
 pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result<Layout, LayoutError> {
     if requests.len() > MAX_PARTITIONS {
         return Err(LayoutError::TooMany(requests.len()));
@@ -93,7 +93,7 @@ pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result
         return Err(LayoutError::NoSuchNumber(odd.number));
     }
 
-    // The end of the last megabyte that a partition may fill.
+    // The end of the last MiB that a partition may use.
     let limit = match disk {
         DiskSize::Fit => LARGEST_FILE - ALIGNMENT.0,
         DiskSize::Exactly(have) => align_down(have.0).saturating_sub(ALIGNMENT.0),
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn ten_comes_after_nine() {
+    fn partitions_are_sorted_numerically() {
         let requests = [request(10, "1M"), request(9, "1M")];
         let layout = solve(&requests, DiskSize::Fit, SectorSize::B512).unwrap();
         assert_eq!(layout.slots.iter().map(|s| s.number).collect::<Vec<_>>(), [9, 10]);
     }
 
     #[test]
-    fn what_cannot_be_placed_says_why() {
+    fn impossible_layouts_are_rejected() {
         let fit = |requests: &[Request]| solve(requests, DiskSize::Fit, SectorSize::B512).unwrap_err();
         assert_eq!(fit(&[request(1, "rest")]), LayoutError::RestOfUnknown(1));
         assert_eq!(fit(&[request(129, "1M")]), LayoutError::NoSuchNumber(129));
@@ -200,8 +200,7 @@ mod tests {
         );
     }
 
-    /// Requests that a person could write: distinct numbers with holes in any order, any unit, "rest" at most once and
-    /// last.
+    /// Valid requests: distinct numbers with gaps in any order, any unit, and "rest" at most once and last.
     fn requests() -> impl Strategy<Value = (Vec<Request>, DiskSize)> {
         let numbers = prop::sample::subsequence((1..=MAX_PARTITIONS as u32).collect::<Vec<_>>(), 1..=128);
         let unit = prop_oneof![8 => Just(Bytes::MIB), 8 => Just(Bytes::GIB), 1 => Just(Bytes::TIB)];
@@ -228,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn partitions_are_usable_disjoint_aligned_in_order_and_as_asked(
+        fn partitions_are_usable_disjoint_aligned_and_sorted(
             (requests, disk) in requests(), sector in sector()
         ) {
             let layout = solve(&requests, disk, sector).unwrap();
@@ -237,7 +236,7 @@ mod tests {
             prop_assert_eq!(layout.slots[0].first().0, aligned);
             for pair in layout.slots.windows(2) {
                 prop_assert!(pair[0].number < pair[1].number);
-                prop_assert_eq!(pair[0].range.end, pair[1].range.start, "disjoint, and nothing between");
+                prop_assert_eq!(pair[0].range.end, pair[1].range.start, "disjoint and without gaps");
             }
             for slot in &layout.slots {
                 prop_assert!(slot.first() >= first_usable(sector));
@@ -249,7 +248,7 @@ mod tests {
                     Size::Exact(size) => prop_assert_eq!(slot.size(sector), size),
                     Size::Rest => {
                         let left = layout.sectors - slot.range.end;
-                        prop_assert!((aligned..2 * aligned).contains(&left), "all but the backup table: {left}");
+                        prop_assert!((aligned..2 * aligned).contains(&left), "all space except the backup table: {left}");
                     }
                 }
             }
@@ -258,7 +257,7 @@ mod tests {
         }
 
         #[test]
-        fn solving_what_was_solved_changes_nothing((requests, disk) in requests(), sector in sector()) {
+        fn solving_is_idempotent((requests, disk) in requests(), sector in sector()) {
             let layout = solve(&requests, disk, sector).unwrap();
             let exact: Vec<Request> = layout.slots.iter()
                 .map(|slot| Request { number: slot.number, size: Size::Exact(slot.size(sector)) })
@@ -268,7 +267,7 @@ mod tests {
         }
 
         #[test]
-        fn growing_a_partition_moves_only_those_behind_it(
+        fn growing_a_partition_moves_only_later_ones(
             (requests, _) in requests(), sector in sector(), pick in any::<prop::sample::Index>()
         ) {
             let mut requests = requests;
@@ -293,7 +292,7 @@ mod tests {
         }
 
         #[test]
-        fn any_sizes_are_answered_without_overflow(
+        fn arbitrary_sizes_do_not_overflow(
             sizes in prop::collection::vec(1u64..=u64::MAX, 1..=4), disk in prop::option::of(any::<u64>())
         ) {
             let requests: Vec<Request> = (1..).zip(&sizes)

@@ -1,6 +1,6 @@
-//! The image types that Clear Linux published, as templates to start from.
+//! The image types published by Clear Linux, as templates to start from.
 //!
-//! A type is a row of a table: partitions, bundles, options. Nothing here reads a file.
+//! Each type is an entry of a table with partitions, bundles and options. This module does no I/O.
 
 mod template;
 mod types;

@@ -1,34 +1,34 @@
-//! From a row of the table to a template.
+//! Creates a template from an entry of the table.
 
 use super::types::{Firmware, ImageType};
 use crate::plan::bundle::Definitions;
 use crate::template::{SoftwareManager, format_json, json_string};
 
-/// A template to start from, and what was left out of it.
+/// A template to start from, and the bundles that were left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTemplate {
     pub text: String,
-    /// Bundles of the type that have no definition for this manager yet.
+    /// Bundles of the type that have no definition for this software manager.
     pub left_out: Vec<&'static str>,
 }
 
-/// Debian's release that templates for apt start from.
+/// The Debian release of templates for apt.
 const SUITE: &str = "bookworm";
-/// The last release of Clear Linux whose templates were ister.py's.
+/// The last release of Clear Linux with templates for ister.py.
 const RELEASE: u32 = 27_910;
-/// Debian's content needs more room than Clear's: a root has at least this many MiB.
+/// Minimum size of the root partition with apt, in MiB. Debian's content is larger than that of Clear Linux.
 const LEAST_ROOT: u64 = 1024;
 
-/// Room for the kernels of updates.
+/// Minimum size of the ESP, with space for kernel updates.
 const LEAST_ESP: &str = "128M";
 
-/// Of two amounts in MiB.
+/// The larger of two sizes in MiB.
 fn larger_of<'s>(one: &'s str, other: &'s str) -> &'s str {
     let mebibytes = |text: &str| text.strip_suffix('M').and_then(|number| number.parse::<u64>().ok());
     if mebibytes(one) < mebibytes(other) { other } else { one }
 }
 
-/// The template of a published type for a manager. `schema` becomes `$schema`.
+/// The template of a published type for a software manager. `schema` is the value of `$schema`.
 pub fn new_template(
     kind: &ImageType,
     manager: SoftwareManager,
@@ -65,7 +65,7 @@ pub fn new_template(
     add(&root, "linux", "ext4", kind.options, Some("/"));
 
     let mut bundles: Vec<&str> = kind.bundles.iter().copied().chain(["os-core"]).collect();
-    // A container has nothing to update: it is made again.
+    // Containers are rebuilt instead of updated.
     if kind.firmware != Firmware::None {
         bundles.push("os-core-update");
     }
@@ -100,11 +100,12 @@ pub fn new_template(
     if kind.firmware == Firmware::Bios {
         member("LegacyBios", "true".to_owned());
     }
-    let text = format_json(&format!("{{{}}}", members.join(", "))).expect("it is put together from JSON");
+    let text =
+        format_json(&format!("{{{}}}", members.join(", "))).expect("the text is composed of valid JSON");
     NewTemplate { text, left_out }
 }
 
-/// A rule that the published type breaks, and why that is right.
+/// A lint rule that the published type violates on purpose, and the reason.
 fn exception(kind: &ImageType, manager: SoftwareManager) -> Option<(&'static str, &'static str)> {
     match (kind.firmware, kind.esp.filter(|_| manager == SoftwareManager::Swupd)) {
         (Firmware::None, _) => Some(("image-without-boot", "a container has no kernel")),
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_clean_for_every_manager() {
+    fn templates_have_no_findings_with_any_manager() {
         let definitions = builtin();
         for kind in TYPES {
             for manager in [SoftwareManager::Apt, SoftwareManager::Swupd] {

@@ -1,27 +1,27 @@
-//! The table of types. Sizes, bundles and options are those of the published templates.
+//! The table of image types. Sizes, bundles and options are those of the published templates.
 
-/// What starts the image.
+/// The firmware that boots the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
     Uefi,
     Bios,
-    /// Nothing does: the root of a container.
+    /// None: a container root filesystem.
     None,
 }
 
 #[derive(Debug)]
 pub struct ImageType {
     pub name: &'static str,
-    /// Where such an image runs.
+    /// Where images of this type run.
     pub purpose: &'static str,
     pub firmware: Firmware,
-    /// Of the EFI partition, if there is one.
+    /// The size of the EFI partition, if there is one.
     pub esp: Option<&'static str>,
     pub swap: Option<&'static str>,
     pub root: &'static str,
-    /// For the root's mkfs.
+    /// mkfs options of the root filesystem.
     pub options: Option<&'static str>,
-    /// Besides os-core and os-core-update.
+    /// In addition to os-core and os-core-update.
     pub bundles: &'static [&'static str],
 }
 
@@ -116,7 +116,7 @@ pub const TYPES: &[ImageType] = &[
     },
     ImageType {
         firmware: Firmware::None,
-        ..bios("container", "224M", Some("-b 4096"), "the root of a container: no kernel, does not boot")
+        ..bios("container", "224M", Some("-b 4096"), "a container root filesystem: no kernel, does not boot")
     },
     ImageType {
         bundles: &["kernel-gce", "openssh-server", "os-cloudguest-gce"],
@@ -135,11 +135,11 @@ pub const TYPES: &[ImageType] = &[
     },
     ImageType {
         bundles: &["bootloader", "kernel-hyperv-mini"],
-        ..uefi("hyperv-mini", "30M", None, "300M", "Microsoft Hyper-V, generation 2, as small as can be")
+        ..uefi("hyperv-mini", "30M", None, "300M", "Microsoft Hyper-V, generation 2, minimal")
     },
     ImageType {
         bundles: &["bootloader", "kernel-native", "os-installer"],
-        ..uefi("installer", "64M", None, "2G", "installs onto another disk: from a USB stick")
+        ..uefi("installer", "64M", None, "2G", "an installer on a USB stick, which installs to another disk")
     },
     ImageType {
         bundles: KVM,
