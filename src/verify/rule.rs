@@ -1,4 +1,4 @@
-//! A rule of verification, and what it finds.
+//! Verification rules and their findings.
 
 use super::facts::Facts;
 use super::medium::MediumFacts;
@@ -6,34 +6,34 @@ use super::system::System;
 use crate::lint::Level;
 use serde::Serialize;
 
-/// One rule: its name is printed with each finding and explained by `ister explain`.
+/// A rule. Its name is printed with each finding and can be passed to `ister explain`.
 #[derive(Debug)]
 pub struct Rule {
     pub name: &'static str,
-    /// What it finds, in a few words.
+    /// Short description of the problem.
     pub summary: &'static str,
     pub level: Level,
-    /// What happens to an image that has it, and where it is written how things should be.
+    /// The consequence of the problem, and the specification or manual that the rule is based on.
     pub why: &'static str,
     pub check: Check,
 }
 
-/// What a rule looks at.
+/// The kind of image that a rule checks.
 #[derive(Debug)]
 pub enum Check {
-    /// A disk, with whatever is installed on it.
+    /// A disk and the system installed on it.
     Disk(fn(&Facts, &mut Found)),
-    /// An installed system, wherever it is.
+    /// An installed system, on a disk or on another medium.
     System(fn(&System, &mut Found)),
-    /// What is no disk.
+    /// A medium that is not a disk.
     Medium(fn(&MediumFacts, &mut Found)),
 }
 
-/// Where in the image.
+/// A location in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Place {
     pub partition: Option<u32>,
-    /// Absolute, in the running system's view.
+    /// Absolute path in the running system.
     pub path: Option<String>,
 }
 
@@ -41,20 +41,20 @@ pub struct Place {
 pub struct Finding {
     pub rule: &'static str,
     pub level: Level,
-    /// Lowercase, without full stop.
+    /// Starts in lower case, without a full stop.
     pub message: String,
     pub place: Place,
-    /// What to do about it.
+    /// How to fix the problem.
     pub help: Option<String>,
 }
 
-/// Where rules put what they find.
+/// Collects the findings of rules.
 pub struct Found {
     rule: &'static Rule,
     list: Vec<Finding>,
 }
 
-/// More findings of one rule than this help nobody.
+/// The maximum number of findings for a rule.
 const MOST: usize = 50;
 
 impl Found {
@@ -66,14 +66,16 @@ impl Found {
         self.rule = rule;
     }
 
-    /// About the image as a whole.
+    /// Adds a finding about the image as a whole.
     pub fn report(&mut self, message: impl Into<String>) -> Added<'_> {
         let count = self.list.iter().filter(|finding| finding.rule == self.rule.name).count();
         if count >= MOST {
-            // The last one stands for all that follow.
-            let last = self.list.last_mut().expect("there are many");
-            last.message =
-                format!("{} and more of this kind", last.message.trim_end_matches(" and more of this kind"));
+            // The last finding represents all that follow.
+            let last = self.list.last_mut().expect("the list has at least MOST findings");
+            last.message = format!(
+                "{} (and more findings of this kind)",
+                last.message.trim_end_matches(" (and more findings of this kind)")
+            );
             return Added(None);
         }
         self.list.push(Finding {
@@ -91,7 +93,7 @@ impl Found {
     }
 }
 
-/// A finding that was just added, to say more about it.
+/// A finding that was just added, to set its details.
 pub struct Added<'f>(Option<&'f mut Finding>);
 
 impl Added<'_> {
@@ -102,7 +104,7 @@ impl Added<'_> {
         self
     }
 
-    /// It may be meant: less than the rule's own level.
+    /// Overrides the level of the rule, usually with a lower one.
     pub fn level(mut self, level: Level) -> Self {
         if let Some(finding) = &mut self.0 {
             finding.level = level;
