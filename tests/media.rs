@@ -259,7 +259,7 @@ fn a_cd_starts_by_both_firmwares() {
     iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
     iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
     let (code, said) = judged();
-    assert!(code == Some(1) && said.contains("its load size is 0"), "{said}");
+    assert!(code == Some(1) && said.contains("has a load size of 0"), "{said}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
     let (code, said) = of_others(&[bios]);
     assert!(code == Some(1) && said.contains("missing file /live/missing (`linux`)"), "{said}");

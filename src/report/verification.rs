@@ -1,4 +1,4 @@
-//! What `ister verify` found, for people and for programs; the formats are those of `lint`.
+//! Renderers for the findings of `ister verify`, in the same formats as `ister lint`.
 
 use super::findings::github::{data, property};
 use super::findings::junit::{case, failed, render, visible};
@@ -11,14 +11,14 @@ use crate::verify::{Finding, Place, RULES};
 use quick_junit::TestSuite;
 use serde_json::{Value, json};
 
-/// An image that was looked at.
+/// A verified image.
 pub struct Verified {
-    /// As it was named.
+    /// The name of the image on the command line.
     pub image: String,
-    /// What is known of it in a line: "raw, 8.5 GiB, 3 partitions, held against kvm.img.plan.json".
+    /// A one-line summary, such as "raw, 8.5 GiB, 3 partitions".
     pub summary: String,
     pub findings: Vec<Finding>,
-    /// How it boots, if that is to be shown.
+    /// The boot paths, with `--explain-boot`.
     pub boot_paths: Option<BootPaths>,
 }
 
@@ -38,7 +38,7 @@ fn place(place: &Place) -> String {
     partition.into_iter().chain(place.path.clone()).collect::<Vec<_>>().join(", ")
 }
 
-/// Each finding with its place and what to do, then the verdict.
+/// Renders each finding with its place and help, then the verdict.
 pub fn verification_human(verified: &Verified, colour: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
@@ -76,7 +76,7 @@ pub fn verification_human(verified: &Verified, colour: bool) -> String {
     out + &verified.summary + "\n" + &table.render()
 }
 
-/// One line a finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
+/// One line per finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
 pub fn verification_concise(verified: &Verified) -> String {
     verified
         .findings
@@ -134,7 +134,7 @@ pub fn verification_sarif(verified: &Verified, root: &SourceRoot) -> Value {
             let mut location = json!({
                 "physicalLocation": {
                     "artifactLocation": location(&verified.image, root),
-                    // An image has no lines, but GitHub shows no result without a region.
+                    // An image has no lines, but GitHub only shows results with a region.
                     "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1 },
                 },
             });
@@ -178,7 +178,7 @@ pub fn verification_github(verified: &Verified, root: &SourceRoot) -> String {
         .collect()
 }
 
-/// A test case for each rule: those that found errors have failed.
+/// One test case per rule. It fails if the rule reports errors.
 pub fn verification_junit(verified: &Verified) -> String {
     let image = visible(&verified.image);
     let mut suite = TestSuite::new(format!("ister verify {image}"));
@@ -207,7 +207,7 @@ mod tests {
             findings: vec![Finding {
                 rule: "fstab-device",
                 level: Level::Error,
-                message: "UUID=1 for /srv is no partition of this image".into(),
+                message: "UUID=1 for /srv is not a partition of this image".into(),
                 place: Place { partition: None, path: Some("/etc/fstab".into()) },
                 help: None,
             }],
@@ -216,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn people_read_place_and_verdict() {
+    fn human_format_has_place_and_verdict() {
         insta::assert_snapshot!(verification_human(&verified(), false), @r"
-        error[fstab-device]: UUID=1 for /srv is no partition of this image
+        error[fstab-device]: UUID=1 for /srv is not a partition of this image
           --> out/kvm.img: /etc/fstab
 
         raw, 8.5 GiB, 3 partitions
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_it_too() {
+    fn machine_readable_formats_have_the_finding() {
         let root = SourceRoot::new("/r".into(), "/r".into(), |_| None);
         assert_eq!(verification_json(&verified())["good"], false);
         assert_eq!(verification_sarif(&verified(), &root)["runs"][0]["results"][0]["ruleId"], "fstab-device");

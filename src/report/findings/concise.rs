@@ -1,4 +1,4 @@
-//! One line a finding, `file:line:col: level[rule] message`, as editors and `grep` expect it.
+//! One line per finding, `file:line:col: level[rule] message`, as editors and `grep` expect it.
 
 use super::{Checked, all};
 

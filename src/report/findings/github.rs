@@ -1,4 +1,4 @@
-//! Annotations of GitHub Actions. Source: GitHub Docs, "Workflow commands for GitHub Actions".
+//! Annotations for GitHub Actions. Source: GitHub Docs, "Workflow commands for GitHub Actions".
 
 use super::{Checked, all};
 use crate::lint::Level;
@@ -15,7 +15,7 @@ pub fn github(files: &[Checked], root: &SourceRoot) -> String {
                 Level::Note => "notice",
             };
             let help = finding.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
-            // A column is only shown for what stands on one line.
+            // GitHub accepts columns only for a single line.
             let columns = if start.line == end.line {
                 format!(",col={},endColumn={}", start.column, end.column)
             } else {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_a_command_is_escaped() {
+    fn special_characters_are_escaped() {
         assert_eq!(property("a,b:c%\n"), "a%2Cb%3Ac%25%0A");
         assert_eq!(data("100 %, a: b\r\n"), "100 %25, a: b%0D%0A");
     }

@@ -1,11 +1,10 @@
-//! Findings as JSON; `docs/lint.md` describes it. A field may be added; anything else is a new version.
+//! Findings as JSON, described in `docs/lint.md`. Fields may be added; any other change increments the version.
 
 use super::{Checked, all, shown_edits};
 use crate::template::{Safety, SourceText, Span};
 use serde_json::{Value, json};
 
-/// `{"version": 1, "findings": […]}`; lines and columns count from 1, columns count characters, `end_…` is where the
-/// place ends (exclusive).
+/// `{"version": 1, "findings": […]}`. Lines and columns start at 1, columns count characters, and `end_…` is exclusive.
 pub fn findings_json(files: &[Checked]) -> Value {
     let findings: Vec<Value> = all(files)
         .map(|(file, finding)| {

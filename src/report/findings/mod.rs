@@ -1,5 +1,4 @@
-//! Findings for people and for programs: one file a format. All of them show the same [`Checked`] files in the order
-//! they come in.
+//! Renderers for findings, one file per format. All of them render the same [`Checked`] files, in their order.
 
 mod concise;
 pub(super) mod github;
@@ -21,11 +20,11 @@ pub use junit::junit;
 pub use sarif::sarif;
 pub use statistics::statistics;
 
-/// A template that was looked at.
+/// A template that was checked.
 pub struct Checked {
     pub source: SourceText,
     pub linted: Linted,
-    /// Where its secrets stand, once somebody asks.
+    /// The places of secrets, computed on demand.
     secrets: OnceCell<Vec<Span>>,
 }
 
@@ -44,7 +43,7 @@ fn all(files: &[Checked]) -> impl Iterator<Item = (&Checked, &Finding)> {
     files.iter().flat_map(|file| file.linted.findings.iter().map(move |finding| (file, finding)))
 }
 
-/// The edits of a fix, unless one of them has to do with a secret: those are for `--fix` only.
+/// The edits of a fix, unless one of them touches a secret. Such a fix is only applied by `--fix`.
 fn shown_edits(file: &Checked, fix: &Fix) -> Option<Vec<Edit>> {
     let text = file.source.text();
     let edits = resolve(&fix.changes, text, &file.linted.node)?;

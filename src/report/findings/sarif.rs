@@ -59,8 +59,8 @@ pub fn sarif(files: &[Checked], root: &SourceRoot) -> Value {
     log(rules, results, root)
 }
 
-/// What tells whether two runs found the same: GitHub compares the hash under this name, and computes it only for what its
-/// own action uploads. The line's text is in it, not its number, so that lines above may come and go.
+/// Fingerprints by which GitHub matches the results of different runs. GitHub computes them only for uploads by its own action.
+/// A fingerprint contains the text of the line instead of its number, so that edits above do not change it.
 /// Source: GitHub Docs, "SARIF support for code scanning", "Data for preventing duplicated alerts".
 #[derive(Default)]
 pub(in crate::report) struct Fingerprints {
@@ -78,7 +78,7 @@ impl Fingerprints {
     }
 }
 
-/// The line that a span starts in.
+/// The line in which a span starts.
 fn line(source: &SourceText, span: Span) -> &str {
     let text = source.text();
     let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
@@ -86,7 +86,7 @@ fn line(source: &SourceText, span: Span) -> &str {
     &text[start..end]
 }
 
-/// The document around rules and results.
+/// The SARIF document with these rules and results.
 pub(in crate::report) fn log(rules: Vec<Value>, results: Vec<Value>, root: &SourceRoot) -> Value {
     json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
@@ -130,7 +130,7 @@ fn region(source: &SourceText, span: Span) -> Value {
     })
 }
 
-/// The name that services use for the root of a repository's checkout.
+/// The name of the repository root in code scanning services.
 const SOURCE_ROOT: &str = "%SRCROOT%";
 
 /// Source: SARIF 2.1.0, section 3.4: `uriBaseId` is only for relative references.
