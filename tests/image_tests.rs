@@ -1,4 +1,5 @@
-//! Tests of `ister test` and `ister report` that build no image: selection of types, merging of results, and rejected inputs.
+//! Tests of `ister test` and `ister report` that build no image: selection of types, merging of results, and rejected
+//! inputs.
 
 use crate::common::{ister, text};
 use serde_json::{Value, json};

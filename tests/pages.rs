@@ -1,5 +1,5 @@
-//! Tests the pages of `ister report` in a browser: layout, links, console messages, dark colours, and the width of a phone. They run
-//! nightly, because they need Chromium (`ister doctor --install --nightly`).
+//! Tests the pages of `ister report` in a browser: layout, links, console messages, dark colours, and the width of a
+//! phone. They run nightly, because they need Chromium (`ister doctor --install --nightly`).
 
 use crate::common::text;
 use ister::plan::Firmware;

@@ -59,7 +59,8 @@ fn kubernetes_job_is_valid() {
     );
 }
 
-/// A repository with the GitLab definition and two image types that build quickly. Programs that would install something do nothing.
+/// A repository with the GitLab definition and two image types that build quickly. Programs that would install
+/// something do nothing.
 struct Gitlab {
     directory: tempfile::TempDir,
     runner: PathBuf,
@@ -122,8 +123,8 @@ impl Gitlab {
         for (name, value) in variables {
             command.args(["--variable", &format!("{name}={value}")]);
         }
-        // A top-level bash whose input is a socket, as with node, assumes a remote shell and reads ~/.bashrc, which may change
-        // PATH. A nested bash does not. Source: bash(1), "Invocation".
+        // A top-level bash whose input is a socket, as with node, assumes a remote shell and reads ~/.bashrc, which may
+        // change PATH. A nested bash does not. Source: bash(1), "Invocation".
         command.env("PATH", path).env("SHLVL", "2");
         passes("gitlab-ci-local", &command.output().unwrap());
     }

@@ -1,5 +1,5 @@
-//! Tests the SARIF output of `ister lint` and `ister verify`: against the published schema, against GitHub's requirements, and for
-//! paths relative to the repository root.
+//! Tests the SARIF output of `ister lint` and `ister verify`: against the published schema, against GitHub's
+//! requirements, and for paths relative to the repository root.
 
 use crate::common::{ister, text, with_stdin};
 use ister::lint::RULES;

@@ -1,4 +1,5 @@
-//! Tests of verification: intact images of all formats have no findings, and every kind of damage is reported by its rule.
+//! Tests of verification: intact images of all formats have no findings, and every kind of damage is reported by its
+//! rule.
 
 mod images;
 
@@ -184,8 +185,8 @@ fn intact_images_of_all_formats_have_no_findings() {
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
 }
 
-/// Formats with a fixed sector size of 512 bytes are read with it, as virtual machines do. A table for 4096-byte sectors is then
-/// damaged.
+/// Formats with a fixed sector size of 512 bytes are read with it, as virtual machines do. A table for 4096-byte
+/// sectors is then damaged.
 fn table_for_4096_byte_sectors_is_damaged_in_512_byte_formats() {
     crate::common::need_tools(&["qemu-img"]);
     let mut good = Good::new(&labelled(), |_| {});

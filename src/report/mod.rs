@@ -1,5 +1,5 @@
-//! Renderers for findings, plans, verdicts and receipts: text for users, and JSON for programs. They return strings and JSON
-//! values; `cli` prints them.
+//! Renderers for findings, plans, verdicts and receipts: text for users, and JSON for programs. They return strings and
+//! JSON values; `cli` prints them.
 
 #[cfg(feature = "full")]
 mod boot_paths;

@@ -39,7 +39,8 @@ pub struct Proof {
 }
 
 impl Receipt {
-    /// The receipt for publication with the file name `image`. Directories of the host and answers of the guest are removed.
+    /// The receipt for publication with the file name `image`. Directories of the host and answers of the guest are
+    /// removed.
     pub fn public(mut self, image: &str) -> Receipt {
         let plain = |firmware: FirmwareFile| FirmwareFile {
             path: firmware.path.file_name().map(PathBuf::from).unwrap_or_default(),

@@ -42,8 +42,8 @@ pub fn package_list(contents: &Contents) -> String {
     out
 }
 
-/// Renders SPDX 2.3 as JSON. Source: The Software Package Data Exchange Specification 2.3, clauses 6, 7 and 11; package URLs:
-/// purl-spec, PURL-TYPES, "deb" and "rpm".
+/// Renders SPDX 2.3 as JSON. Source: The Software Package Data Exchange Specification 2.3, clauses 6, 7 and 11; package
+/// URLs: purl-spec, PURL-TYPES, "deb" and "rpm".
 pub fn spdx(contents: &Contents) -> Value {
     let root = "SPDXRef-image";
     let mut packages = vec![json!({
@@ -124,8 +124,8 @@ fn supplier(text: &str) -> String {
     }
 }
 
-/// A part of an SPDX identifier: letters, digits, `.` and `-`. Other characters are replaced by their code, so that identifiers
-/// are unique.
+/// A part of an SPDX identifier: letters, digits, `.` and `-`. Other characters are replaced by their code, so that
+/// identifiers are unique.
 fn identifier(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -139,9 +139,9 @@ fn identifier(text: &str) -> String {
     out
 }
 
-/// The package URL. Scanners look up vulnerabilities by `distro`, which is ID and VERSION_ID of os-release(5), and by the source
-/// package. The specification has no qualifier for the latter. Syft, Grype and Trivy use `upstream`: NAME or NAME@VERSION for
-/// deb, the file name for rpm. Source: purl-spec, "deb" and "rpm".
+/// The package URL. Scanners look up vulnerabilities by `distro`, which is ID and VERSION_ID of os-release(5), and by
+/// the source package. The specification has no qualifier for the latter. Syft, Grype and Trivy use `upstream`: NAME or
+/// NAME@VERSION for deb, the file name for rpm. Source: purl-spec, "deb" and "rpm".
 fn purl(contents: &Contents, package: &PackageLine) -> String {
     let is_rpm = contents.kind == "rpm";
     let (version, epoch) = match package.version.split_once(':') {

@@ -1,5 +1,5 @@
-//! Paths as code scanning services expect them: relative to the root of the repository, independent of the current directory
-//! and of the name with which the file was checked.
+//! Paths as code scanning services expect them: relative to the root of the repository, independent of the current
+//! directory and of the name with which the file was checked.
 
 use std::path::{Component, Path, PathBuf};
 

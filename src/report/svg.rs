@@ -1,4 +1,5 @@
-//! Renders a plan as SVG. Each disk has two bars: one to scale, and one in which the text of every partition is readable.
+//! Renders a plan as SVG. Each disk has two bars: one to scale, and one in which the text of every partition is
+//! readable.
 
 use crate::plan::{Disk, Partition, Plan};
 use crate::template::FilesystemType;

@@ -136,7 +136,8 @@ pub enum Fsck {
 }
 
 pub struct PartitionFacts {
-    /// The partition table entry. For an MBR it has a type GUID, but no unique GUID. Number 0 is a filesystem that fills the disk.
+    /// The partition table entry. For an MBR it has a type GUID, but no unique GUID. Number 0 is a filesystem that
+    /// fills the disk.
     pub entry: Entry,
     /// The value for PARTUUID=; `None` without a partition table.
     pub partuuid: Option<String>,

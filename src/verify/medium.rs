@@ -43,7 +43,8 @@ pub fn examine_medium(medium: Medium, host_marks: Vec<String>) -> Result<MediumF
     Ok(MediumFacts { kind, damage, start, boot_paths, system, unreadable })
 }
 
-/// The modification time of the CD, which boot loaders use as its UUID. Source: ECMA-119, 8.4.27; GRUB 2.06, grub-core/fs/iso9660.c, grub_iso9660_uuid.
+/// The modification time of the CD, which boot loaders use as its UUID. Source: ECMA-119, 8.4.27; GRUB 2.06,
+/// grub-core/fs/iso9660.c, grub_iso9660_uuid.
 fn uuid_of_cd(cd: &Window) -> Option<String> {
     let mut digits = [0; 16];
     cd.read_at(&mut digits, 16 * 2048 + 830).ok()?;

@@ -1,5 +1,6 @@
-//! Static verification of images. An image is checked against the specifications of its formats, against its plan, and for
-//! contents that must not be published. Nothing is mounted, written or booted, and the image may come from any build tool.
+//! Static verification of images. An image is checked against the specifications of its formats, against its plan, and
+//! for contents that must not be published. Nothing is mounted, written or booted, and the image may come from any
+//! build tool.
 //!
 //! There are two steps: [`examine`] reads everything into [`Facts`] and runs fsck on each filesystem; [`judge`] runs the
 //! [`RULES`] on the facts. Rules are pure functions in one table and cannot fail.

@@ -1,4 +1,5 @@
-//! Checksums of installed files, from dpkg's MD5 sums, the digests in rpm's database, and the hashes in swupd's manifests.
+//! Checksums of installed files, from dpkg's MD5 sums, the digests in rpm's database, and the hashes in swupd's
+//! manifests.
 
 use super::examine::unreadable;
 use super::system::System;
@@ -17,7 +18,8 @@ const RPM_FILES: [&str; 6] =
     ["rpmdb.sqlite", "rpmdb.sqlite-wal", "rpmdb.sqlite-shm", "Packages.db", "Index.db", "Packages"];
 /// Larger database files are not copied, in bytes.
 const MOST: u64 = 512 << 20;
-/// Directories with swupd's manifests, in one subdirectory per version. Source: swupd-client, globals.c and its older releases.
+/// Directories with swupd's manifests, in one subdirectory per version. Source: swupd-client, globals.c and its older
+/// releases.
 const SWUPD: [&str; 2] = ["/var/lib/swupd/manifest", "/var/lib/swupd"];
 
 /// Returns the content of a file, if it exists and is not larger than the limit.
@@ -36,7 +38,8 @@ enum Expected {
 pub(super) struct PackageFiles(BTreeMap<String, Vec<Expected>>);
 
 impl PackageFiles {
-    /// Reads the databases of all package managers in the system. Damaged files are skipped, because other rules report them.
+    /// Reads the databases of all package managers in the system. Damaged files are skipped, because other rules report
+    /// them.
     ///
     /// # Errors
     /// If the rpm database cannot be copied to `scratch`, or the host cannot read the image.
@@ -72,7 +75,8 @@ impl PackageFiles {
         let expected = self.0.get(path).or_else(|| self.0.get(under_usr?)).or_else(|| {
             self.0.get(&under_root).filter(|_| path.starts_with("/lib") || path.contains("bin/"))
         })?;
-        // prelink modifies files after installation; rpm reverts that before it verifies them. Source: prelink(8), --verify.
+        // prelink modifies files after installation; rpm reverts that before it verifies them. Source: prelink(8),
+        // --verify.
         if memchr::memmem::find(bytes, b".gnu.prelink_undo").is_some() {
             return None;
         }
@@ -105,8 +109,8 @@ impl PackageFiles {
         }
     }
 
-    /// Runs rpm on a copy of the database, because rpm also writes when it only queries. Without rpm on the host nothing is
-    /// checked.
+    /// Runs rpm on a copy of the database, because rpm also writes when it only queries. Without rpm on the host
+    /// nothing is checked.
     fn rpm(&mut self, system: &System, scratch: &Path, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
         const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILEFLAGS:fflags}\t%{FILENAMES}\n]";
         let has =

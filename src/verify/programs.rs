@@ -1,5 +1,5 @@
-//! Checks the programs that every boot to a login prompt runs, and their libraries: whether each exists, can be executed, and
-//! matches the checksum of its package.
+//! Checks the programs that every boot to a login prompt runs, and their libraries: whether each exists, can be
+//! executed, and matches the checksum of its package.
 
 use super::package_files::PackageFiles;
 use super::system::System;
@@ -29,7 +29,8 @@ pub struct ProgramFault {
     pub is_checksum: bool,
 }
 
-/// Paths where the kernel looks for init, in this order; its last resort, a shell, is not listed. Source: Linux, init/main.c, kernel_init.
+/// Paths where the kernel looks for init, in this order; its last resort, a shell, is not listed. Source: Linux,
+/// init/main.c, kernel_init.
 const INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init"];
 /// Default library directories, without ld.so.conf. Source: ld.so(8); Debian's multiarch.
 const LIBRARIES: &[&str] =
@@ -42,7 +43,8 @@ const MOST: u64 = 64 << 20;
 /// The maximum number of libraries that are checked.
 const MOST_LIBRARIES: usize = 200;
 
-/// Checks all of these programs. `init` is the path on the kernel command line, `packages` contains the checksums of packages.
+/// Checks all of these programs. `init` is the path on the kernel command line, `packages` contains the checksums of
+/// packages.
 ///
 /// # Errors
 /// If the host cannot read the image.
@@ -171,7 +173,8 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         Ok(())
     }
 
-    /// Checks the libraries of a file, then their libraries. Libraries that are already loaded are not searched again. Source: ld.so(8).
+    /// Checks the libraries of a file, then their libraries. Libraries that are already loaded are not searched again.
+    /// Source: ld.so(8).
     fn libraries(&mut self, role: Role, by: &str, needs: &Needs) -> Result<(), ReadError> {
         let mut found = Vec::new();
         for name in &needs.libraries {
@@ -184,7 +187,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
                     found.push(place);
                 }
                 None if self.loaded.contains(name) || self.has_more_directories() => {}
-                None => self.fault(role, by, format!("{by} needs the library {name}, which is missing")),
+                None => self.fault(role, by, format!("missing library {name}, needed by {by}")),
             }
         }
         for (path, id) in found {

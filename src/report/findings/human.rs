@@ -30,7 +30,8 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
         .collect()
 }
 
-/// Renders why an image cannot be built from a valid template. `stage` is the step that failed; it is printed in brackets after
+/// Renders why an image cannot be built from a valid template. `stage` is the step that failed; it is printed in
+/// brackets after
 /// `error`.
 pub fn refusals_human(
     source: &SourceText,
@@ -74,7 +75,8 @@ fn show(source: &SourceText, colour: bool, shown: Shown) -> String {
         Level::Warning => Title::WARNING,
         Level::Note => Title::NOTE,
     };
-    // Only the lines around each place are rendered, because the file may be large. Places that are near each other share a window.
+    // Only the lines around each place are rendered, because the file may be large. Places that are near each other
+    // share a window.
     let mut windows: Vec<Window> = Vec::new();
     let primary = (shown.span, None);
     let labels = shown.labels.iter().map(|(span, text)| (*span, Some(text.as_str())));

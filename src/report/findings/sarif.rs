@@ -59,8 +59,8 @@ pub fn sarif(files: &[Checked], root: &SourceRoot) -> Value {
     log(rules, results, root)
 }
 
-/// Fingerprints by which GitHub matches the results of different runs. GitHub computes them only for uploads by its own action.
-/// A fingerprint contains the text of the line instead of its number, so that edits above do not change it.
+/// Fingerprints by which GitHub matches the results of different runs. GitHub computes them only for uploads by its own
+/// action. A fingerprint contains the text of the line instead of its number, so that edits above do not change it.
 /// Source: GitHub Docs, "SARIF support for code scanning", "Data for preventing duplicated alerts".
 #[derive(Default)]
 pub(in crate::report) struct Fingerprints {

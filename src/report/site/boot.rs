@@ -1,5 +1,5 @@
-//! The page of a boot: the machine, the duration of each stage, the screenshot, and the serial console with the deciding lines
-//! highlighted.
+//! The page of a boot: the machine, the duration of each stage, the screenshot, and the serial console with the
+//! deciding lines highlighted.
 
 use super::index::trend_of;
 use super::{BootFiles, Site, chart, document, words};

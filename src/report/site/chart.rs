@@ -8,7 +8,8 @@ use maud::{Markup, html};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 28.0;
 
-/// A boot as a bar with one colour per stage. `longest` is the duration that fills the width, so that bars can be compared.
+/// A boot as a bar with one colour per stage. `longest` is the duration that fills the width, so that bars can be
+/// compared.
 pub(super) fn stages(stages: &[StageTime], longest: f64) -> Markup {
     let scale = WIDTH / longest.max(0.1);
     let total: f64 = stages.iter().map(|time| time.took).sum();

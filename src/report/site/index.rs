@@ -35,7 +35,7 @@ pub(super) fn page(site: &Site) -> Markup {
         main {
             (wrong(site))
             section {
-                h2 { "Types × formats × firmware" }
+                h2 { "Results by type, format and firmware" }
                 (matrix(site))
             }
             section {
@@ -239,7 +239,7 @@ fn often(site: &Site, kind: &str, step: &str) -> Markup {
 /// Differences from the last run in which the type passed.
 fn changes(site: &Site) -> Markup {
     let results = &site.run.results;
-    let told: Vec<(&Record, &Green, Vec<String>)> = results
+    let changed: Vec<(&Record, &Green, Vec<String>)> = results
         .types
         .iter()
         .filter_map(|record| {
@@ -251,10 +251,10 @@ fn changes(site: &Site) -> Markup {
     html! {
         section {
             h2 { "Changes since the last green run" }
-            @if told.is_empty() {
+            @if changed.is_empty() {
                 p class="quiet" { "No known changes, or no earlier green run." }
             }
-            @for (record, green, changes) in told {
+            @for (record, green, changes) in changed {
                 details open[!record.is_good()] {
                     summary {
                         b { (record.kind) } " · green on " (words::moment(&green.started)) " · "

@@ -1,5 +1,5 @@
-//! Renders a run of `ister test` as static HTML pages: an overview, and one page per boot. The pages contain no scripts, have light
-//! and dark colours, and fit on a phone.
+//! Renders a run of `ister test` as static HTML pages: an overview, and one page per boot. The pages contain no
+//! scripts, have light and dark colours, and fit on a phone.
 
 mod boot;
 mod chart;

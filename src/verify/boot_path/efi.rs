@@ -93,7 +93,8 @@ impl Program {
     }
 }
 
-/// A path for each FAT filesystem with a fallback program. If there is none, a path with an issue for each EFI system partition.
+/// A path for each FAT filesystem with a fallback program. If there is none, a path with an issue for each EFI system
+/// partition.
 pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
     let mut starts = Vec::new();
     let volumes = tracer.volumes();
@@ -174,21 +175,21 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     }
     if head.get(0x202..0x206) == Some(b"HdrS") {
         let kernel = tracer.kernel(at, Some(at.clone()), Vec::new(), String::new());
-        return Step { kernel, ..Step::new("Linux, as an EFI program").at(at.clone()) };
+        return Step { kernel, ..Step::new("Linux kernel as an EFI program").at(at.clone()) };
     }
     if let Some(range) = program.section("mods") {
         let modules = volume.part(&at.path, range).unwrap_or_default();
         return grub::of_efi(tracer, at, &grub_image::Embedded::parse(&modules));
     }
-    // Source: rhboot/shim, SBAT.md: each program names its component.
+    // Source: rhboot/shim, SBAT.md: each program contains its component name.
     if text(".sbat").is_some_and(|sbat| sbat.contains("\nshim,")) {
         return shim(tracer, at);
     }
     Step::new("unknown EFI program, not followed").at(at.clone())
 }
 
-/// shim starts its fallback program if that is next to it in EFI/BOOT, otherwise GRUB. Sources: rhboot/shim, README.fallback;
-/// shim.c, DEFAULT_LOADER.
+/// shim starts its fallback program if that is next to it in EFI/BOOT, otherwise GRUB. Sources: rhboot/shim,
+/// README.fallback; shim.c, DEFAULT_LOADER.
 fn shim(tracer: &mut Tracer, at: &FileAt) -> Step {
     let step = Step::new("shim").at(at.clone());
     let volume = tracer.volume(at.partition);

@@ -71,7 +71,8 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
         Some((device, path)) => (Some(device.to_owned()), path.to_owned()),
         None => (None, prefix.clone()),
     };
-    // Without a disk name the prefix refers to the boot disk. Source: GRUB 2.06, grub-core/kern/main.c, grub_set_prefix_and_root.
+    // Without a disk name the prefix refers to the boot disk. Source: GRUB 2.06, grub-core/kern/main.c,
+    // grub_set_prefix_and_root.
     if let Some(disk) = disk {
         let disk = if disk.starts_with(',') { format!("hd0{disk}") } else { disk };
         shell.set("root", &disk);

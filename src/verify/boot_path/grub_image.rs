@@ -1,5 +1,5 @@
-//! The prefix and configuration that are embedded in GRUB, as an EFI program or as a core image for BIOS. Source: GRUB 2.06,
-//! include/grub/kernel.h.
+//! The prefix and configuration that are embedded in GRUB, as an EFI program or as a core image for BIOS. Source: GRUB
+//! 2.06, include/grub/kernel.h.
 
 use liblzma::stream::{Action, Filters, LzmaOptions, Stream};
 
@@ -20,8 +20,8 @@ const PREFIX: u32 = 3;
 /// Signature before the objects; their offset follows it.
 const MAGIC: &[u8] = b"mimg";
 
-/// Format of a core image for BIOS: the first sector loads the others, which start with a decompressor for the rest. Source: GRUB 2.06,
-/// include/grub/offsets.h, GRUB_DECOMPRESSOR_I386_PC.
+/// Format of a core image for BIOS: the first sector loads the others, which start with a decompressor for the rest.
+/// Source: GRUB 2.06, include/grub/offsets.h, GRUB_DECOMPRESSOR_I386_PC.
 mod core {
     use std::ops::Range;
 
@@ -92,7 +92,8 @@ impl Embedded {
     }
 }
 
-/// Whether a core image for BIOS contains redundancy, with which its damage is repaired at boot. Source: GRUB 2.06, grub-core/lib/reed_solomon.c.
+/// Whether a core image for BIOS contains redundancy, with which its damage is repaired at boot. Source: GRUB 2.06,
+/// grub-core/lib/reed_solomon.c.
 pub(super) fn has_redundancy(image: &[u8]) -> bool {
     image.get(core::SECTOR..).and_then(|rest| read(rest, core::REDUNDANCY)).is_some_and(|bytes| bytes > 0)
 }
@@ -102,8 +103,8 @@ fn read(bytes: &[u8], at: std::ops::Range<usize>) -> Option<usize> {
     Some(bytes.get(at)?.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
 
-/// Decompresses exactly `size` bytes. Bytes that a failed attempt did not produce are returned to the budget. Source: GRUB 2.06,
-/// util/mkimage.c, compress_kernel_lzma.
+/// Decompresses exactly `size` bytes. Bytes that a failed attempt did not produce are returned to the budget. Source:
+/// GRUB 2.06, util/mkimage.c, compress_kernel_lzma.
 fn unpack(packed: &[u8], size: usize, budget: &mut usize) -> Option<Vec<u8>> {
     let mut options = LzmaOptions::new_preset(6).ok()?;
     options.dict_size(1 << 16).literal_context_bits(3).literal_position_bits(0).position_bits(2);

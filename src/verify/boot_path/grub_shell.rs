@@ -154,14 +154,17 @@ impl Shell {
         });
         self.open.pop();
         if found.steps.is_empty() {
-            return step.issue(Issue::new(IssueKind::EntryMissing, format!("{} starts nothing", at.path)));
+            return step.issue(Issue::new(
+                IssueKind::EntryMissing,
+                format!("no menu entry or boot command in {}", at.path),
+            ));
         }
         self.choose(&mut found);
         step.then(found.steps)
     }
 
-    /// Marks the default entry. `default` is a number, a title or an identifier; submenus are separated by `>`. If it matches no
-    /// entry, the first one is the default.
+    /// Marks the default entry. `default` is a number, a title or an identifier; submenus are separated by `>`. If it
+    /// matches no entry, the first one is the default.
     fn choose(&self, found: &mut Found) {
         if found.entries.is_empty() {
             return;
@@ -236,7 +239,8 @@ impl Shell {
         truth
     }
 
-    /// Runs `search`, which sets a variable to the device found. `Err`: the value that was not found. Source: GRUB manual, "search".
+    /// Runs `search`, which sets a variable to the device found. `Err`: the value that was not found. Source: GRUB
+    /// manual, "search".
     fn search(&mut self, tracer: &Tracer, name: &str, words: &[String]) -> Result<(), String> {
         let mut by = match name {
             "search.fs_uuid" => "uuid",

@@ -199,7 +199,8 @@ impl Initramfs {
         found
     }
 
-    /// Reads a sequence of archives, each compressed or not, with zeros between them. `Ok(false)`: one of them is not supported.
+    /// Reads a sequence of archives, each compressed or not, with zeros between them. `Ok(false)`: one of them is not
+    /// supported.
     fn parts(&mut self, mut bytes: &[u8]) -> Result<bool, String> {
         let mut first = true;
         loop {
@@ -211,7 +212,7 @@ impl Initramfs {
             if !is_initramfs(bytes) {
                 return match first {
                     true => Err("the initramfs is neither a cpio archive nor compressed".to_owned()),
-                    // The kernel says "junk within compressed archive" and goes on.
+                    // The kernel prints "junk within compressed archive" and continues.
                     false => Ok(true),
                 };
             }

@@ -1,8 +1,8 @@
-//! How a disk boots: what each firmware starts, followed through boot loaders to kernels, initramfs images and command lines.
-//! Nothing is executed.
+//! How a disk boots: what each firmware starts, followed through boot loaders to kernels, initramfs images and command
+//! lines. Nothing is executed.
 //!
-//! The result is a tree of [`Step`]s. Problems are [`Issue`]s of the step where they occur. An unknown boot loader ends its path:
-//! nothing after it is checked.
+//! The result is a tree of [`Step`]s. Problems are [`Issue`]s of the step where they occur. An unknown boot loader ends
+//! its path: nothing after it is checked.
 
 mod bios;
 pub mod cd;

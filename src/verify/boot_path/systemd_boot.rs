@@ -1,5 +1,5 @@
-//! systemd-boot: its entries and unified kernel images. Sources: The Boot Loader Specification (UAPI.1); systemd-boot(7);
-//! loader.conf(5).
+//! systemd-boot: its entries and unified kernel images. Sources: The Boot Loader Specification (UAPI.1);
+//! systemd-boot(7); loader.conf(5).
 
 use super::volume::absolute;
 use super::{FileAt, Issue, IssueKind, KernelImage, Step, Tracer, Volume, efi};
@@ -47,7 +47,7 @@ pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     step.then(next)
 }
 
-/// The entries of a directory. `prefix`: where what they name begins, seen from the volume's root.
+/// The entries in a directory. `prefix` is the directory on the volume that paths in entries are relative to.
 pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<Step> {
     let names =
         volume.list(directory).into_iter().filter(|name| name.to_ascii_lowercase().ends_with(".conf"));

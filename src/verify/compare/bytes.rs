@@ -8,8 +8,8 @@ pub(super) const BLOCK: u64 = 4096;
 /// Number of bytes per read.
 const CHUNK: usize = 1 << 20;
 
-/// Returns at most `most` differing blocks, and the number of all differing blocks. If the sizes differ, the excess is not
-/// compared.
+/// Returns at most `most` differing blocks, and the number of all differing blocks. If the sizes differ, the excess is
+/// not compared.
 pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result<(Vec<Differs>, u64)> {
     let size = a.size().min(b.size());
     let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);

@@ -198,7 +198,8 @@ pub fn table_of(image: &OpenedImage) -> std::io::Result<(SectorSize, TableFacts)
     read_table(&image.file, image.size, image.format.sector_size())
 }
 
-/// Reads both copies of the table. If no sector size is given, it is determined by the location of the header; 512 if there is none.
+/// Reads both copies of the table. If no sector size is given, it is determined by the location of the header; 512 if
+/// there is none.
 pub fn read_table(
     file: &File,
     size: u64,
@@ -253,7 +254,8 @@ pub fn read_table(
     Ok((sector, facts))
 }
 
-/// Reads GRUB's core image from the sector in its boot code. Source: GRUB 2.06, include/grub/i386/pc/boot.h, GRUB_BOOT_MACHINE_KERNEL_SECTOR.
+/// Reads GRUB's core image from the sector in its boot code. Source: GRUB 2.06, include/grub/i386/pc/boot.h,
+/// GRUB_BOOT_MACHINE_KERNEL_SECTOR.
 fn grub_core(file: &File, size: u64, boot_code: &[u8]) -> std::io::Result<Vec<u8>> {
     const MOST: u64 = 1 << 20;
     let is_grub = boot_code.windows(4).any(|window| window == b"GRUB");
@@ -288,8 +290,8 @@ pub(super) fn unreadable(error: &ReadError) -> Failure {
     Failure::new("could not read the image").caused_by(error)
 }
 
-/// Assembles the installed system. The root filesystem is determined by the plan, or by its directories. Other filesystems are
-/// mounted according to the plan, or to fstab and mount units.
+/// Assembles the installed system. The root filesystem is determined by the plan, or by its directories. Other
+/// filesystems are mounted according to the plan, or to fstab and mount units.
 fn system(
     mut readable: Vec<Readable>,
     plan: Option<&Plan>,

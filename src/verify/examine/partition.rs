@@ -221,8 +221,8 @@ fn encrypted(
     }
 }
 
-/// Copies a filesystem to a separate file, for programs that cannot read at an offset. Only the ranges in use are copied, or
-/// everything if these are unknown.
+/// Copies a filesystem to a separate file, for programs that cannot read at an offset. Only the ranges in use are
+/// copied, or everything if these are unknown.
 fn apart(in_use: Option<Vec<Range<u64>>>, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
     let ranges = in_use.unwrap_or_else(|| std::iter::once(0..source.size()).collect());
     let out = tempfile::tempfile_in(scratch)

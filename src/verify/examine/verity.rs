@@ -10,7 +10,8 @@ use crate::verify::facts::{PartitionFacts, VerityFacts};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Root hash options, and the prefixes of options that set the partitions explicitly. With the latter, nothing is checked.
+/// Root hash options, and the prefixes of options that set the partitions explicitly. With the latter, nothing is
+/// checked.
 const OPTIONS: [(&str, &str); 2] =
     [("roothash=", "systemd.verity_root_"), ("usrhash=", "systemd.verity_usr_")];
 
@@ -46,8 +47,8 @@ pub(super) fn verity(
     Ok(found)
 }
 
-/// Finds and checks the data partition and the hash partition. The first 128 bits of the root hash are the GUID of the data
-/// partition, the last 128 bits that of the hash partition. Source: UAPI.2.
+/// Finds and checks the data partition and the hash partition. The first 128 bits of the root hash are the GUID of the
+/// data partition, the last 128 bits that of the hash partition. Source: UAPI.2.
 fn look(
     image: &File,
     partitions: &[PartitionFacts],

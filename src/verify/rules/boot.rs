@@ -340,7 +340,8 @@ fn root_option(facts: &Facts, out: &mut Found) {
     }
 }
 
-/// Whether the image itself determines the device. LVM, RAID, network shares and machine-specific devices are not checked.
+/// Whether the image itself determines the device. LVM, RAID, network shares and machine-specific devices are not
+/// checked.
 fn is_named_by_the_image(root: &str) -> bool {
     let others = [
         "/dev/mapper/",

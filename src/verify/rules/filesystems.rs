@@ -18,8 +18,8 @@ pub(super) static FILESYSTEM_DAMAGED: Rule = Rule {
 
 fn damaged(facts: &Facts, out: &mut Found) {
     for partition in &facts.partitions {
-        if let Fsck::Damaged(said) = &partition.fsck {
-            let lines: Vec<&str> = said
+        if let Fsck::Damaged(output) = &partition.fsck {
+            let lines: Vec<&str> = output
                 .iter()
                 .map(String::as_str)
                 .filter(|line| !line.starts_with("e2fsck 1.") && !line.starts_with("fsck.fat "))

@@ -19,7 +19,8 @@ pub(super) static GRUB_CORE: Rule = Rule {
 const KERNEL_SECTOR: usize = 0x5c;
 const DRIVE_CHECK: usize = 0x66;
 const SECTOR: usize = 512;
-/// The last block list in the first sector of the core image: first sector of the rest (8 bytes), its length (2), its segment (2).
+/// The last block list in the first sector of the core image: first sector of the rest (8 bytes), its length (2), its
+/// segment (2).
 const BLOCK_LIST: usize = SECTOR - 12;
 
 fn core(facts: &Facts, out: &mut Found) {

@@ -130,7 +130,8 @@ fn tree(facts: &MediumFacts, out: &mut Found) {
     if starts && !["/init", "/sbin/init", "/usr/sbin/init"].iter().any(is_there) {
         out.report("the root tree has no init").path("/sbin/init");
     }
-    // After a network boot the kernel runs only /init. Source: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
+    // After a network boot the kernel runs only /init. Source: Linux,
+    // Documentation/filesystems/ramfs-rootfs-initramfs.rst.
     if facts.kind == MediumKind::NetworkBoot && !system.exists("/init") {
         out.report("the initramfs has no /init").path("/init");
     }

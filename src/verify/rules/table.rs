@@ -74,9 +74,8 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Found)
     }
 }
 
-/// Firmware and kernel fall back to the other copy if it is intact, so the disk still boots: a warning. With a plan, any damage
-/// is an error.
-/// Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
+/// Firmware and kernel fall back to the other copy if it is intact, so the disk still boots: a warning. With a plan,
+/// any damage is an error. Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
 fn level(copy: &TableCopy, facts: &Facts) -> Level {
     let TableFacts { primary, backup, .. } = &facts.table;
     let other = if std::ptr::eq(copy, primary) { backup } else { primary };

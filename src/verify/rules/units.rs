@@ -144,8 +144,8 @@ impl Dependencies {
                 _ => continue,
             };
             match value.trim() {
-                // Several keys fill the same list, so a reset is ignored. Entries may remain that systemd drops; findings are only
-                // warnings.
+                // Several keys fill the same list, so a reset is ignored. Entries may remain that systemd drops;
+                // findings are only warnings.
                 "" => {}
                 // Specifiers are expanded for each instance, so such names are skipped.
                 names => list
@@ -228,7 +228,8 @@ fn order(units: &BTreeMap<String, Dependencies>) -> BTreeMap<&str, BTreeSet<&str
             order.entry(later).or_default().insert(name);
         }
     }
-    // A target starts after the units that it pulls in, unless their order is explicit. Source: systemd.target(5), "Default Dependencies".
+    // A target starts after the units that it pulls in, unless their order is explicit. Source: systemd.target(5),
+    // "Default Dependencies".
     for (name, target) in units.iter().filter(|(name, unit)| name.ends_with(".target") && unit.has_defaults) {
         for pulled in &target.pulls {
             let of_pulled = &units[pulled];
@@ -270,12 +271,13 @@ fn cycles(system: &System, out: &mut Found) {
     }
     let units = transaction(system);
     let order = order(&units);
-    let mut told: BTreeSet<&str> = BTreeSet::new();
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
     for name in units.keys().map(String::as_str) {
-        let Some(way) = cycle(&order, name).filter(|way| !way.iter().any(|name| told.contains(name))) else {
+        let Some(way) = cycle(&order, name).filter(|way| !way.iter().any(|name| reported.contains(name)))
+        else {
             continue;
         };
-        told.extend(&way);
+        reported.extend(&way);
         out.report(format!("ordering cycle: {} → {} (each starts after the next)", way.join(" → "), way[0]));
     }
 }

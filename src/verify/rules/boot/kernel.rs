@@ -98,7 +98,7 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Found) {
             && !versions.contains(version)
         {
             let others: Vec<&str> = versions.iter().map(|other| other.as_str()).collect();
-            say(
+            report(
                 format!(
                     "the initramfs contains modules for {}, but the kernel is {version}",
                     others.join(", ")
