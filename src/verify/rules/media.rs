@@ -59,8 +59,8 @@ pub(super) static MEDIUM_KERNEL: Rule = Rule {
     name: "medium-kernel",
     summary: "the kernel or initramfs of a CD or a network boot archive is missing or damaged",
     level: Level::Error,
-    why: "The boot loader stops. Sources: Linux, Documentation/arch/x86/boot.rst and \
-          Documentation/driver-api/early-userspace/buffer-format.rst.",
+    why: "The boot loader cannot load the file and stops. Sources: Linux, Documentation/arch/x86/boot.rst \
+          and Documentation/driver-api/early-userspace/buffer-format.rst.",
     check: Check::Medium(kernel),
 };
 
@@ -156,8 +156,8 @@ pub(super) static OCI_LAYOUT: Rule = Rule {
     name: "oci-layout",
     summary: "an OCI image is incomplete or damaged",
     level: Level::Error,
-    why: "Container tools check each digest when they pull or load an image, and reject it. Source: OCI \
-          Image Format Specification 1.0, image-layout.md and descriptor.md.",
+    why: "Container tools check each digest when they pull or load an image, and reject a mismatch. \
+          Source: OCI Image Format Specification 1.0, image-layout.md and descriptor.md.",
     check: Check::Medium(layout),
 };
 

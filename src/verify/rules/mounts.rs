@@ -200,10 +200,11 @@ fn mount_units(facts: &Facts, out: &mut Found) {
 
 pub(super) static MOUNT_POINT: Rule = Rule {
     name: "mount-point",
-    summary: "a mount point does not exist, or a planned mount is not configured",
+    summary: "the mount point of a mount unit or a planned partition does not exist",
     level: Level::Error,
-    why: "A missing directory cannot be created on a read-only root filesystem. Without the planned \
-          mount, data is written to the wrong partition. Source: systemd.mount(5), Where=; `ister plan`.",
+    why: "A missing directory cannot be created on a read-only root filesystem. If a planned partition is \
+          not mounted, data is written to the wrong partition. Source: systemd.mount(5), Where=; `ister \
+          plan`.",
     check: Check::Disk(mount_points),
 };
 
